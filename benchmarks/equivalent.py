@@ -55,7 +55,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
         )
     ),
     **{
-        ("rules.ahead.allowed", line, line.replace(said, other)): _NOT_KEPT
+        ("rules.preview.allowed", line, line.replace(said, other)): _NOT_KEPT
         for line, said, others in (
             ('action = NextAction("", LAST_INSTANT)', '""', ("None", '"XXXX"')),
             (
@@ -130,7 +130,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): _SAME_INSTANT,
     **{
         (where, line, line.replace("happened_at is None", "(happened_at is None) and False")): (
-            "`check_occurrence` answers the same where nothing says when it happened, and no "
+            "`clamp_happened_at` answers the same where nothing says when it happened, and no "
             "connection was made after it was last written."
         )
         for where, line in (
@@ -160,7 +160,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
             "chain = AUTHORIZATION["
             "NO_SUCCESSOR if (successor is None) and False else successor_kind(successor, at)]"
         ),
-    ): "`successor_kind` answers the same where there is none.",
+    ): "`successor_state` answers the same where there is none.",
     (
         "rules.triggers.authorize",
         "return make_refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)",

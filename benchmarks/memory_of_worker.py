@@ -64,7 +64,7 @@ def resident() -> float:
 
 def opened(file: Path) -> SqlStore:
     """An empty store in a file, whose API keys are known."""
-    engine = create_engine(f"sqlite:///{file}", wait=60)
+    engine = create_engine(f"sqlite:///{file}", timeout=60)
     # What only a crash of the machine would need is left out.
     event.listen(engine, "connect", lambda made, _: made.execute("PRAGMA synchronous = OFF"))
     store = SqlStore(SqlDatabase(engine), SETTINGS)
@@ -128,11 +128,15 @@ def main(requests: int) -> int:
 
         def pages(asked: Request) -> Response | None:
             if asked.target.startswith("/pages/"):
-                store.page(asked.target)
+                store.hosted_page(asked.target)
             return None
 
         endpoint = Endpoint(
-            store, RandomIds("https://connect.example/"), SETTINGS, pages=pages, counters=Metrics()
+            store,
+            RandomIds("https://connect.example/"),
+            SETTINGS,
+            hosted_pages=pages,
+            counters=Metrics(),
         )
         held: list[float] = []
         done = story(endpoint, 0)

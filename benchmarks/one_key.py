@@ -28,15 +28,15 @@ from curae_lifecycle import ApiKey, Bucket, Caller, Environment, Request, Settin
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
 from curae_lifecycle.stores.contract import AsyncStore
-from curae_lifecycle.stores.minting import RandomIds
-from curae_lifecycle.stores.redis.clients import create_awaited_client
-from curae_lifecycle.stores.redis.limits import AsyncRedisLimits
+from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.redis.clients import create_client_async
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore
 from curae_lifecycle.stores.serve import serve_async
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
-    create_awaited_engine,
     create_engine,
+    create_engine_async,
 )
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from tests.wire.postgres import database, postgres
@@ -86,7 +86,7 @@ async def client(store: AsyncStore, settings: Settings, until: float) -> Counter
         if time.monotonic() > until:
             break
         answer = await serve_async(
-            store, request=request(f"{mine}-{number}"), mint=MINT, settings=settings
+            store, request=request(f"{mine}-{number}"), id_factory=MINT, settings=settings
         )
         seen[answer.response.status] += 1
     return seen
@@ -96,12 +96,12 @@ async def clients(
     url: str, redis_url: str | None, number: int, settings: Settings, seconds: float
 ) -> Counter[int]:
     """What so many clients of one worker were answered."""
-    engine = create_awaited_engine(url, pool_size=POOL)
+    engine = create_engine_async(url, pool_size=POOL)
     store: AsyncStore = AsyncSqlStore(AsyncSqlDatabase(engine), settings)
     redis = None
     if redis_url is not None:
-        redis = create_awaited_client(redis_url, pool_size=POOL)
-        store = AsyncRedisLimits(store, redis)
+        redis = create_client_async(redis_url, pool_size=POOL)
+        store = AsyncRedisLimitsStore(store, redis)
     try:
         # Connections are made before the time begins.
         await asyncio.gather(*(client(store, settings, 0) for _ in range(number)))

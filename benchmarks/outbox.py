@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.shipping import Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.wire.postgres import database, postgres
@@ -47,7 +47,7 @@ def post(on: SqlDatabase, messages: list[tuple[str, int]]) -> None:
         rows = ", ".join(["(?, 'event', ?, 0, ?)"] * len(some))
         text = f"INSERT INTO curae_outbox (subject, kind, document, attempts, due_at) VALUES {rows}"  # noqa: S608 - its own words
         values = [each for subject, due in some for each in (key_of(subject), DOCUMENT, due)]
-        assert on.change([Statement(text, tuple(values))])
+        assert on.run_transaction([Statement(text, tuple(values))])
 
 
 def handle(_: Delivery) -> None:
@@ -57,7 +57,7 @@ def handle(_: Delivery) -> None:
 def shipped(on: SqlDatabase) -> None:
     """Ship all that is due."""
     outbox = Outbox(on)
-    while outbox.ship(handle):
+    while outbox.deliver_batch(handle):
         pass
 
 
@@ -66,7 +66,7 @@ def bare(on: SqlDatabase) -> None:
     found = Statement("SELECT id, subject, kind, document FROM curae_outbox ORDER BY id LIMIT 100")
     while rows := on.rows(found):
         for row in rows:
-            assert on.change(
+            assert on.run_transaction(
                 [Statement("DELETE FROM curae_outbox WHERE id = ?", (int(str(row[0])),), 1)]
             )
 
@@ -96,7 +96,7 @@ def look(name: str, messages: list[tuple[str, int]]) -> None:
     for kind, on in databases():
         post(on, messages)
         trip = median(partial(on.rows, Statement("SELECT 1")))
-        tried = median(partial(Outbox(on).ship, handle))
+        tried = median(partial(Outbox(on).deliver_batch, handle))
         counted = median(Outbox(on).backlog)
         print(f"{kind:12}{name:36}{trip:10.2f}{tried:10.2f}{counted:10.2f}", flush=True)
 
@@ -114,7 +114,7 @@ def databases() -> Iterator[tuple[str, SqlDatabase]]:
         tempfile.TemporaryDirectory() as directory,
     ):
         for kind, each in (("SQLite", sqlite(Path(directory))), ("PostgreSQL", url)):
-            engine = create_engine(each, wait=60)
+            engine = create_engine(each, timeout=60)
             found = SqlDatabase(engine)
             SqlStore(found).create_tables()
             try:

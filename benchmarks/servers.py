@@ -33,7 +33,7 @@ import sqlalchemy as sa
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from curae_lifecycle.testing.conformance import KeyWanted  # noqa: E402 - found by the line above
+from curae_lifecycle.testing.conformance import ApiKeyRequest  # noqa: E402 - found by the line above
 from tests.wire.postgres import database, postgres  # noqa: E402 - the same
 from tests.wire.running import Behind, engine_of, sqlite  # noqa: E402 - the same
 from tests.wire.serve import Control  # noqa: E402 - the same
@@ -131,7 +131,7 @@ def measure(
     how = ("bare" if kind == "bare" else "fastapi", buckets)
     with engine_of(url) as engine:
         behind = Behind(directory / "control.json", engine)
-        keys = [behind.make_key(KeyWanted("app-1", ACCOUNT)) for _ in range(CLIENTS)]
+        keys = [behind.make_key(ApiKeyRequest("app-1", ACCOUNT)) for _ in range(CLIENTS)]
         with workers(how, url=url, directory=directory, number=number) as (ports, times):
             took = load(kind, ports=ports, api_keys=keys, seconds=seconds)
     spent = [json.loads(each.read_text()) for each in times]

@@ -37,7 +37,7 @@ import attrs
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from curae_lifecycle.testing.conformance import KeyWanted  # noqa: E402 - found by the line above
+from curae_lifecycle.testing.conformance import ApiKeyRequest  # noqa: E402 - found by the line above
 from tests.wire.launched import Launched, launched  # noqa: E402 - the same
 from tests.wire.running import Behind, engine_of, sqlite  # noqa: E402 - the same
 from tests.wire.serve import Control  # noqa: E402 - the same
@@ -181,7 +181,9 @@ def see(app: str, say: Callable[[str], None]) -> None:
         url = sqlite(directory)
         Control().write(directory / "control.json")
         with engine_of(url) as engine, launched(app, url, directory, workers=2) as server:
-            key = Behind(directory / "control.json", engine).make_key(KeyWanted("app-1", ACCOUNT))
+            key = Behind(directory / "control.json", engine).make_key(
+                ApiKeyRequest("app-1", ACCOUNT)
+            )
             normal(server.port, key)
             alone = normal(server.port, key)
             headers, headers_end = beside(server.port, key, HALF_HEADERS)

@@ -26,11 +26,11 @@ import sqlalchemy as sa  # noqa: E402 - as above
 from fastapi import FastAPI, Response  # noqa: E402 - as above
 
 from curae_lifecycle import Bucket, Settings  # noqa: E402 - as above
-from curae_lifecycle.stores import serving  # noqa: E402 - as above
+from curae_lifecycle.stores import request_loop  # noqa: E402 - as above
 from curae_lifecycle.stores.sql import loading, storing  # noqa: E402 - as above
 from curae_lifecycle.stores.sql.engine import (  # noqa: E402 - as above
-    create_awaited_engine,
     create_engine,
+    create_engine_async,
 )
 from tests.wire.serve import reserve, serve_here  # noqa: E402 - as above
 
@@ -75,7 +75,7 @@ def bare() -> FastAPI:
     select, insert = "SELECT body FROM bare WHERE id = ?", "INSERT INTO bare VALUES (?, ?)"
     if not sqlite:
         select, insert = select.replace("?", "%s"), insert.replace("?", "%s")
-    waiting, awaited = made, None if sqlite else create_awaited_engine(url)
+    waiting, awaited = made, None if sqlite else create_engine_async(url)
 
     def one_after_the_other(connection: sa.Connection, key: str, body: str) -> None:
         connection.exec_driver_sql(select, (key,)).all()
@@ -103,7 +103,7 @@ def bare() -> FastAPI:
 
 def main(how: str, buckets: str, file: str) -> None:
     """Serve, and say at the end what it took."""
-    watch(serving.__dict__, ("bearer", "read", "needs", "decide", "respond"), "rules")
+    watch(request_loop.__dict__, ("bearer", "read", "needs", "decide", "respond"), "rules")
     watch(storing.__dict__, ("dump", "format_document"), "values")
     watch(loading.__dict__, ("load", "parse_json"), "values")
     if buckets == "buckets":

@@ -2,10 +2,10 @@
 
 Here is what a server needs; the rooms behind it hold the rest.
 
-- `serve` answers a request whole, `serve_calling_out` one whose next action another service makes,
+- `serve` answers a request whole, `serve_with_external_call` one whose next action another service makes,
   and `record` records a fact whole; each has a twin that is awaited. They need a `Store`
   (`MemoryStore` to begin with), `RandomIds` or another mint, `Settings` with its `Bucket`s, and as
-  much `Patience` as the server has. A store knows callers (`Caller`) by their keys (`ApiKey`).
+  much `RetryPolicy` as the server has. A store knows callers (`Caller`) by their keys (`ApiKey`).
 - A fact is what happens outside of requests: `Authorized`, `ActionRequired`, `Expired`, `Revoked`,
   `HandoffCompleted`, `Graduated`, `Tombstoned`. Recording it is `Done`, `Ignored` or `Refused`.
 - `decide_access` says who may read (`Granted`, or a denial with its reason), `standing` what a
@@ -58,15 +58,15 @@ if TYPE_CHECKING:
     from curae_lifecycle.stores.codec import dump, load
     from curae_lifecycle.stores.contract import Store, StoreUnavailableError, StoreUnchangedError
     from curae_lifecycle.stores.memory import MemoryStore
-    from curae_lifecycle.stores.minting import RandomIds
-    from curae_lifecycle.stores.patience import Patience
+    from curae_lifecycle.stores.new_ids import RandomIds
+    from curae_lifecycle.stores.retry import RetryPolicy
     from curae_lifecycle.stores.serve import (
         record,
         record_async,
         serve,
         serve_async,
-        serve_calling_out,
-        serve_calling_out_async,
+        serve_with_external_call,
+        serve_with_external_call_async,
     )
     from curae_lifecycle.web.read import read
     from curae_lifecycle.web.request import Request, bearer
@@ -94,12 +94,12 @@ __all__ = [
     "MemoryStore",
     "NewIds",
     "NextAction",
-    "Patience",
     "ProblemCode",
     "RandomIds",
     "Refused",
     "Request",
     "Response",
+    "RetryPolicy",
     "Revoked",
     "SessionId",
     "Settings",
@@ -122,8 +122,8 @@ __all__ = [
     "respond",
     "serve",
     "serve_async",
-    "serve_calling_out",
-    "serve_calling_out_async",
+    "serve_with_external_call",
+    "serve_with_external_call_async",
     "standing",
 ]
 
@@ -152,15 +152,15 @@ _MODULES: Final = {
     "stores.codec": ("dump", "load"),
     "stores.contract": ("Store", "StoreUnavailableError", "StoreUnchangedError"),
     "stores.memory": ("MemoryStore",),
-    "stores.minting": ("RandomIds",),
-    "stores.patience": ("Patience",),
+    "stores.new_ids": ("RandomIds",),
+    "stores.retry": ("RetryPolicy",),
     "stores.serve": (
         "record",
         "record_async",
         "serve",
         "serve_async",
-        "serve_calling_out",
-        "serve_calling_out_async",
+        "serve_with_external_call",
+        "serve_with_external_call_async",
     ),
     "web.read": ("read",),
     "web.request": ("Request", "bearer"),

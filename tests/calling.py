@@ -6,19 +6,19 @@ from collections.abc import Callable
 from typing import Final
 
 import curae_lifecycle as curae
-from curae_lifecycle import NewIds, NextAction, Request, serve_calling_out
-from curae_lifecycle.rules.idempotency import LostLease, RecordState
+from curae_lifecycle import NewIds, NextAction, Request, serve_with_external_call
+from curae_lifecycle.rules.idempotency import LostLeaseAction, RecordState
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.stores.calling_out import Renew
+from curae_lifecycle.stores.external_call import Renew
 from curae_lifecycle.web.respond import Answer
 from tests.instants import handle_at, record_at
 from tests.server import ID, document, request
 from tests.serving import Fault, Faulty, Numbered, faulty
-from tests.strategies import LIFETIME, START, pending
+from tests.strategies import NEXT_ACTION_LIFETIME, START, pending
 
 LEASE: Final = 60
 KEYED: Final = ("create", "reconnect", "initiate")
-UNKNOWN: Final = LostLease.UNKNOWN
+UNKNOWN: Final = LostLeaseAction.UNKNOWN
 
 
 def failing(error: BaseException) -> Callable[[Renew], object]:
@@ -63,7 +63,9 @@ class Called:
         self.times += 1
         self.given = new_ids
         self.meanwhile(renew)
-        return NextAction(f"https://pages.example/{self.times}", self.made.clock.now + LIFETIME)
+        return NextAction(
+            f"https://pages.example/{self.times}", self.made.clock.now + NEXT_ACTION_LIFETIME
+        )
 
 
 def ask(
@@ -71,11 +73,15 @@ def ask(
     asked: Request,
     called: Called,
     *,
-    lost_lease: LostLease = LostLease.EXECUTE,
+    lost_lease: LostLeaseAction = LostLeaseAction.EXECUTE,
     first: int = 2,
 ) -> Answer:
-    return serve_calling_out(
-        made, request=asked, mint=Numbered(first), call_out=called, lost_lease=lost_lease
+    return serve_with_external_call(
+        made,
+        request=asked,
+        id_factory=Numbered(first),
+        make_next_action=called,
+        lost_lease=lost_lease,
     )
 
 

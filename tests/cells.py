@@ -10,7 +10,7 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.service.rulebook import TABLES
-from curae_lifecycle.testing.cells import put
+from curae_lifecycle.testing.cells import replace_row
 
 _NOBODY: Final = "nobody is bound, so no user can be the bound one"
 _ITSELF: Final = "a tombstone names no user: it is always the bound one's"
@@ -47,11 +47,11 @@ def outcome_of(table: str, key: Key, outcome: object) -> Iterator[None]:
     """One cell of a table holds another outcome."""
     place = cast("str | tuple[StrEnum, ...]", key[0] if len(key) == 1 else key)
     row = TABLES[table][place]
-    put(TABLES[table], place, attrs.evolve(row, outcome=outcome))
+    replace_row(TABLES[table], place, attrs.evolve(row, outcome=outcome))
     try:
         yield
     finally:
-        put(TABLES[table], place, row)
+        replace_row(TABLES[table], place, row)
 
 
 def outcomes(table: str) -> dict[Key, object]:

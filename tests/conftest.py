@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from hypothesis import settings
 
-from curae_lifecycle.stores.deadline import deadline
+from curae_lifecycle.stores.deadline import current_deadline
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -53,7 +53,7 @@ def pytest_runtest_call() -> Generator[None, object, object]:
         return (yield)
     finally:
         # What one test left would end what a later one waits for.
-        assert deadline() == float("inf"), "a deadline was left"
+        assert current_deadline() == float("inf"), "a deadline was left"
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import ConnectionId, parse_opaque
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import CONNECTION_ID, HAPPENED_AT, KNOWN_CONNECTION, Member
+from curae_lifecycle.service.members import CONNECTION_ID, FACT_CONNECTION_ID, HAPPENED_AT, Member
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.snapshot import Snapshot
@@ -53,7 +53,7 @@ class Relabel(operation.ConnectionOperation):
         body=(LABEL,),
     )
 
-    def decide(self, asked: operation.Asked) -> operation.Ruling:
+    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
         reply = ConnectionRelabelled(
             connection=asked.connection,
             label=self.label,
@@ -77,9 +77,9 @@ class ConsentWithdrawn(fact.ConnectionFact):
     happened_at: datetime | None = None
 
     kind = "connection.withdraw_consent"
-    members = (KNOWN_CONNECTION, FORM, HAPPENED_AT)
+    members = (FACT_CONNECTION_ID, FORM, HAPPENED_AT)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        connection = fact.the_connection(snapshot)
+        connection = fact.require_connection(snapshot)
         answer = revoke(connection, now, actor=Actor.PATIENT, happened_at=self.happened_at)
-        return fact.moved_connection(EventKind.CONNECTION_REVOKED, connection, answer)
+        return fact.to_connection_fact_answer(EventKind.CONNECTION_REVOKED, connection, answer)

@@ -62,7 +62,7 @@ def decided(
     return Decision(
         reply=reply,
         status=status,
-        at=NOW,
+        decided_at=NOW,
         changes=changes,
         rules=rules,
         attempt=attempt,
@@ -77,7 +77,7 @@ def attempt(operation: Operation) -> Attempt:
         fingerprint=fingerprint(operation),
         token=1,
         first_used_at=NOW,
-        at=NOW,
+        started_at=NOW,
         rules=("idempotency.absent",),
     )
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 
 from curae_lifecycle import Decision, Response, Snapshot, UserId, decide, dump, load, read
-from curae_lifecycle.rules import ahead, binding, chain, idempotency, problems, ratelimit, triggers
 from curae_lifecycle.rules import attempt as attempts
+from curae_lifecycle.rules import (
+    binding,
+    chain,
+    idempotency,
+    preview,
+    problems,
+    ratelimit,
+    triggers,
+)
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.connection import Actor, Connection, Status, next_deadline
 from curae_lifecycle.rules.outcomes import Done
@@ -16,8 +24,8 @@ from curae_lifecycle.service import gates, members
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.service.rulebook import TABLES, find_rule
-from curae_lifecycle.stores.waiting import at_once
-from curae_lifecycle.web import events, gateways, respond, shapes
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.web import asgi_wsgi, events, respond, wire_format
 from curae_lifecycle.web.openapi import problem_codes
 from curae_lifecycle.web.read import operation_name
 from tests import server
@@ -52,8 +60,8 @@ def the_rest() -> None:
     first = pending()
     ended = triggers.revoke(first, at(1), actor=Actor.APP).value
     merging.merge(ended, first)
-    document = shapes.format_connection(ended, at(2), "AUTHORIZED")
-    parsed = shapes.parse_connection(
+    document = wire_format.format_connection(ended, at(2), "AUTHORIZED")
+    parsed = wire_format.parse_connection(
         document, environment=Environment.LIVE, app_id=COORDINATE.app_id
     )
     assert load(Connection, dump(parsed)) == parsed
@@ -81,10 +89,10 @@ def what_goes_on(first: Connection, ended: Connection) -> None:
     """A chain, and what lies ahead of it."""
     chain.is_live(first, at(1))
     next_deadline(first)
-    ahead.allowed(ended, at(1), successor=first)
+    preview.preview_triggers(ended, at(1), successor=first)
     active = triggers.authorize(first, at(1), expires_at=at(60))
     assert isinstance(active, Done)
-    ahead.notices(active.value, at(2))
+    preview.find_due_notices(active.value, at(2))
 
 
 def what_happened() -> None:
@@ -92,7 +100,7 @@ def what_happened() -> None:
     call = read(server.request("initiate"), server.CALLER, START)
     assert not isinstance(call, Decision)
     answer = respond.respond(decide(call, snapshot=Snapshot(), now=START, new_ids=server.new_ids()))
-    assert respond.limit_headers(answer.limits_left)
+    assert respond.rate_limit_headers(answer.limits_left)
     for event in answer.changes.events:
         assert events.format_event(event)["id"] == event.id
         assert event.subject_id is None or event.coordinate == COORDINATE
@@ -100,9 +108,9 @@ def what_happened() -> None:
 
 def an_attempt() -> None:
     """One key, its record from its first attempt to its end."""
-    key = idempotency.RecordKey(server.CALLER.key_owner, idempotency.parse_key("k-1"))
+    key = idempotency.RecordKey(server.CALLER.key_owner, idempotency.parse_idempotency_key("k-1"))
     mark = idempotency.Fingerprint.of("revoke", ["a", "b\nc"])
-    attempt = idempotency.begin(None, key=key, fingerprint=mark, now=START)
+    attempt = idempotency.begin_attempt(None, key=key, fingerprint=mark, now=START)
     assert isinstance(attempt, idempotency.Attempt)
     running = idempotency.in_flight_record(attempt)
     response = Response(200, (("date", "now"), ("etag", '"1"')), b"{}")
@@ -129,13 +137,13 @@ def the_limits() -> None:
             assert ratelimit.LogState.of(state.instants) == state
         charged = ratelimit.admit_one(policy, state, START)
         assert not isinstance(charged, int)
-        ratelimit.available(policy, charged, START)
+        ratelimit.count_remaining(policy, charged, START)
         ratelimit.state_expires_at(policy, charged)
         ratelimit.admit_one(policy, charged, START)
         limited = ratelimit.admit((ratelimit.Charge(policy, charged),), START)
-        assert isinstance(limited, ratelimit.Limited)
-        respond.policy_header(policy)
-        respond.limit_header(limited)
+        assert isinstance(limited, ratelimit.RateLimited)
+        respond.format_rate_limit_policy(policy)
+        respond.format_rate_limit(limited)
 
 
 def what_makes_tables() -> None:
@@ -144,20 +152,20 @@ def what_makes_tables() -> None:
     problems.final(problems.CONFLICT, "reason")
     problems.retryable(problems.LIMITED)
     operation_table(OPERATIONS)
-    assert members.parse_word("status", Status, "ACTIVE") is Status.ACTIVE
-    assert gates.in_order(gates.Gate.RULE, gates.Gate.BODY) == (gates.Gate.BODY, gates.Gate.RULE)
-    assert find_rule(gates.ORDER[gates.Gate.RULE].rule) is not None
+    assert members.parse_enum("status", Status, "ACTIVE") is Status.ACTIVE
+    assert gates.sort_gates(gates.Gate.RULE, gates.Gate.BODY) == (gates.Gate.BODY, gates.Gate.RULE)
+    assert find_rule(gates.REQUEST_GATES[gates.Gate.RULE].rule) is not None
 
 
 def what_servers_hand_over() -> None:
     """Requests and responses as ASGI and WSGI have them."""
     scope = {"method": "GET", "raw_path": b"/a", "query_string": b"", "headers": [(b"a", b"b")]}
-    assert gateways.asgi_request(scope, b"").target == "/a"
+    assert asgi_wsgi.asgi_request(scope, b"").target == "/a"
     environ = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/a", "HTTP_A": "b"}
-    assert gateways.wsgi_request(environ, b"").target == "/a"
-    assert gateways.asgi_headers(Response(200, (("a", "b"),), b"")) == [(b"a", b"b")]
+    assert asgi_wsgi.wsgi_request(environ, b"").target == "/a"
+    assert asgi_wsgi.asgi_headers(Response(200, (("a", "b"),), b"")) == [(b"a", b"b")]
 
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": b"a"}
 
-    assert at_once(gateways.asgi_body(receive)) == b"a"
+    assert run_sync(asgi_wsgi.asgi_body(receive)) == b"a"

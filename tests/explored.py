@@ -14,10 +14,10 @@ from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordKey,
-    begin,
+    begin_attempt,
     completed_record,
     in_flight_record,
 )
@@ -57,7 +57,7 @@ from curae_lifecycle.web.respond import respond
 from tests import specimens
 from tests.server import CALLER
 from tests.specimens import ANSWER, BOUND, NEW_ID, NEW_USER, NOW, OLD_ID, stored, successor_of
-from tests.strategies import COORDINATE, LIFETIME, START, TICK, at, next_action, uuid
+from tests.strategies import COORDINATE, NEXT_ACTION_LIFETIME, START, TICK, at, next_action, uuid
 
 # --- The states, in the words of the page ------------------------------------------------------
 
@@ -133,7 +133,9 @@ def session_of(state: State) -> CuraeConnectSession:
         case 1:
             return specimens.waiting()
         case 2:
-            return specimens.mint("UNLINKED", prefer_signup=True, now=NOW - LIFETIME).value.session
+            return specimens.mint(
+                "UNLINKED", prefer_signup=True, now=NOW - NEXT_ACTION_LIFETIME
+            ).value.session
         case 3:
             landed = complete_handoff(specimens.waiting(), binding=None, user_id=BOUND, now=START)
             assert isinstance(landed, Done)
@@ -145,8 +147,8 @@ def session_of(state: State) -> CuraeConnectSession:
 def record_of(state: State, operation: Operation, key: RecordKey) -> Record | None:
     same = state.request == "same fingerprint"
     wanted = fingerprint(operation) if same else Fingerprint.of(operation.rule.name, ["others"])
-    late = begin(None, key=key, fingerprint=wanted, now=NOW)
-    used = begin(None, key=key, fingerprint=wanted, now=START)
+    late = begin_attempt(None, key=key, fingerprint=wanted, now=NOW)
+    used = begin_attempt(None, key=key, fingerprint=wanted, now=START)
     assert isinstance(used, Attempt)
     assert isinstance(late, Attempt)
     match state.record:
@@ -159,7 +161,7 @@ def record_of(state: State, operation: Operation, key: RecordKey) -> Record | No
         case "in flight, lease over":
             return in_flight_record(used)
         case "unknown":
-            return in_flight_record(used, lost_lease=LostLease.UNKNOWN)
+            return in_flight_record(used, lost_lease=LostLeaseAction.UNKNOWN)
         case "completed":
             return completed_record(used, ANSWER)
         case _:
@@ -299,7 +301,7 @@ def operation_answer(name: str, state: State) -> Shown:
         successor=successor,
         head=successor,
         binding=specimens.binding_in(state.account) if asked.binding else None,
-        landed=LandedHandoff(START, None) if "landed in time" in name else None,
+        landed_handoff=LandedHandoff(START, None) if "landed in time" in name else None,
     )
     answer = respond(decide(call, snapshot=snapshot, now=NOW, new_ids=NEW_IDS))
     status, body = answer.response.status, json.loads(answer.response.body)

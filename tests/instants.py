@@ -15,7 +15,7 @@ from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer

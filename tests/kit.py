@@ -33,8 +33,8 @@ from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.testing.conformance import (
     CHECKS,
+    ApiKeyRequest,
     AsyncServer,
-    KeyWanted,
     Request,
     Response,
     Server,
@@ -92,12 +92,12 @@ class Reference(FactHooks):
             next_action=NextAction(f"https://connect.example/{number}", now + self.lifetime),
         )
 
-    def make_key(self, wanted: KeyWanted) -> str:
+    def make_key(self, wanted: ApiKeyRequest) -> str:
         text = f"cae_{wanted.environment}_{next(self.numbers)}"
         self.register_again(text, wanted)
         return text
 
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         self.world.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def pass_time(self, span: timedelta) -> None:
@@ -107,7 +107,7 @@ class Reference(FactHooks):
     def clock(self) -> datetime:
         return self.now
 
-    def recorded(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact) -> FactAnswer:
         self.tick()
         answer = record(self.world, fact)
         if isinstance(answer, Done):
@@ -151,8 +151,8 @@ class Reference(FactHooks):
         return attrs.evolve(
             plain,
             withdraw=self.withdraw,
-            finish=self.finish,
-            cancel=self.cancel,
+            finish_hosted_page=self.finish,
+            cancel_hosted_page=self.cancel,
             purge=lambda: self.world.purge(self.now),
             outbox=lambda: [*self.left],
             race_rounds=ROUNDS,
@@ -194,8 +194,8 @@ def asynchronous(server: Server) -> AsyncServer:
         replace_buckets=if_there(server.replace_buckets),
         register_again=if_there(server.register_again),
         withdraw=if_there(server.withdraw),
-        finish=if_there(server.finish),
-        cancel=if_there(server.cancel),
+        finish_hosted_page=if_there(server.finish_hosted_page),
+        cancel_hosted_page=if_there(server.cancel_hosted_page),
         purge=if_there(server.purge),
         outbox=if_there(server.outbox),
         race_rounds=server.race_rounds,

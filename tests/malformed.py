@@ -9,14 +9,14 @@ from typing import Final
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.service.members import Given
+from curae_lifecycle.service.members import ParsedMembers
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.web.json import Json, MalformedError
-from curae_lifecycle.web.shapes import parse_members
+from curae_lifecycle.web.wire_format import parse_members
 
 any_text: Final = st.text(st.characters(exclude_categories=()))
 """Text with surrogates, control characters and all else."""
@@ -54,7 +54,7 @@ def _body_of(operation: type[Operation]) -> Callable[[Json], object]:
     members = operation.rule.body or ()
     if not members:
         return lambda document: parse_members(document, members)
-    return lambda document: operation.read(Given(parse_members(document, members)))
+    return lambda document: operation.from_members(ParsedMembers(parse_members(document, members)))
 
 
 BODIES: Final = {

@@ -15,9 +15,9 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
 )
 from curae_lifecycle.service.writes import ConnectionWrite, Write
-from curae_lifecycle.stores.accounts import AnyKept
-from curae_lifecycle.stores.kept import Kind, Owner
-from curae_lifecycle.testing.at_rest import check_store
+from curae_lifecycle.stores.memory_accounts import AnyCollection
+from curae_lifecycle.stores.memory_tables import Kind, Owner
+from curae_lifecycle.testing.store_invariants import check_store
 from curae_lifecycle.web.respond import Answer
 from tests import server, subjects
 from tests.instants import commit_writes, handle_at
@@ -86,7 +86,7 @@ def store(
     keep_over: timedelta | None = None,
 ) -> Store:
     """A store that two customer accounts use."""
-    made = Store(settings or curae.Settings(), capacity=capacity, keep_over=keep_over)
+    made = Store(settings or curae.Settings(), capacity=capacity, ended_retention=keep_over)
     made.register(curae.ApiKey(API_KEY), CALLER)
     made.register(NEIGHBOURS_KEY, NEIGHBOUR)
     for each in connections:
@@ -182,7 +182,7 @@ def minted(answer: Answer, member: str) -> str:
 class _Unlooked:
     """The values of a kind, of which each is taken to be as it was loaded."""
 
-    def __init__(self, kept: AnyKept) -> None:
+    def __init__(self, kept: AnyCollection) -> None:
         self._kept = kept
 
     def __getattr__(self, name: str) -> object:
@@ -190,25 +190,25 @@ class _Unlooked:
         return found
 
     def place(self, write: Write) -> tuple[object, object, Owner]:
-        key, _, owner = self._kept.place(write)
+        key, _, owner = self._kept.locate(write)
         return key, write.before, owner
 
 
 def compares_all_but(made: curae.MemoryStore, *kinds: Kind) -> None:
     """Let a store not look whether values of these kinds are as they were loaded."""
     for kind in kinds:
-        made._by_kind[kind] = cast("AnyKept", _Unlooked(made._by_kind[kind]))
+        made._by_kind[kind] = cast("AnyCollection", _Unlooked(made._by_kind[kind]))
 
 
 def is_current(made: curae.MemoryStore, write: Write) -> bool:
     """Whether what a write replaces is what a store keeps."""
-    return made._by_kind[type(write)].place(write)[1] == write.before
+    return made._by_kind[type(write)].locate(write)[1] == write.before
 
 
 def overwrite(made: curae.MemoryStore, write: Write) -> None:
     """Store what a write says, whatever it would replace."""
     kept = made._by_kind[type(write)]
-    kept.set(kept.place(write)[0], write)
+    kept.set(kept.locate(write)[0], write)
 
 
 def written_by(operation: str) -> tuple[Write, ...]:

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 from curae_lifecycle import ApiKey, Tombstoned, record, serve
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.stores.contract import Store
-from curae_lifecycle.stores.minting import RandomIds
-from curae_lifecycle.stores.pages import HostedPage, PageKind, form_token
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, csrf_token
+from curae_lifecycle.stores.new_ids import RandomIds
 from tests.server import API_KEY, CALLER, request
 from tests.strategies import COORDINATE, TICK, at
 
@@ -22,7 +22,7 @@ class PagesStore(Store, Protocol):
     """A store that knows callers, finds pages, and drops what is over."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> None: ...
-    def page(self, url: str) -> HostedPage | None: ...
+    def hosted_page(self, url: str) -> HostedPage | None: ...
     def purge(self) -> object: ...
 
 
@@ -50,8 +50,8 @@ def check_pages(
     second = ask("graduation", "")
     urls = (connecting, entering, first, entering_again, second)
 
-    assert store.page(earlier) is None
-    found = [store.page(url) for url in urls]
+    assert store.hosted_page(earlier) is None
+    found = [store.hosted_page(url) for url in urls]
     pages = [each for each in found if each is not None]
     connection, session, user = PageKind
     assert [each.kind for each in pages] == [connection, session, user, session, user]
@@ -65,13 +65,13 @@ def check_pages(
     kept = rows()
     assert len(kept) == 5
     for url in (*urls, earlier):
-        for secret in (url, url.rpartition("/")[2], form_token(url)):
+        for secret in (url, url.rpartition("/")[2], csrf_token(url)):
             assert secret not in "".join(kept)
     for now, then in ((at(30) - TICK, found), (at(30), [None] * 5), (at(35) - TICK, [None] * 5)):
         set_clock(now)
         store.purge()
         assert len(rows()) == 5
-        assert [store.page(url) for url in urls] == then
+        assert [store.hosted_page(url) for url in urls] == then
     assert COORDINATE.app_user_id in "".join(rows())
     # Nothing of the user is left with the pages, nor anything else.
     set_clock(at(35))

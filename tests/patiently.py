@@ -11,13 +11,13 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.patience import Patience
-from curae_lifecycle.stores.waiting import at_once
+from curae_lifecycle.stores.retry import RetryPolicy
+from curae_lifecycle.stores.run_sync import run_sync
 
 PATIENCE: Final = 60.0
 """Seconds after which what does not happen is taken for never."""
 
-PATIENT: Final = Patience(seconds=PATIENCE, attempt_seconds=PATIENCE)
+PATIENT: Final = RetryPolicy(seconds=PATIENCE, attempt_seconds=PATIENCE)
 """For whoever is not to be refused, however slow the machine is."""
 
 Answer = TypeVar("Answer")
@@ -34,7 +34,7 @@ def run(act: Callable[[], Answer], limit: float) -> Answer:
     async def acted() -> Answer:
         return act()
 
-    return at_once(run_async(acted, limit))
+    return run_sync(run_async(acted, limit))
 
 
 async def run_async(act: Callable[[], Awaitable[Answer]], limit: float) -> Answer:

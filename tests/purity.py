@@ -72,7 +72,7 @@ STORES: Final = modules_of("curae_lifecycle.stores")
 WITH_EXTRAS: Final = (
     "curae_lifecycle.stores.django",
     "curae_lifecycle.stores.redis",
-    "curae_lifecycle.stores.sql.connecting",
+    "curae_lifecycle.stores.sql.engine_factory",
     "curae_lifecycle.stores.sql.engine",
     "curae_lifecycle.stores.sql.postgresql",
 )

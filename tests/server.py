@@ -244,6 +244,6 @@ def decisions(draw: st.DrawFn) -> tuple[Call, Snapshot, datetime]:
         head=draw(st.sampled_from([recovered, later])),
         limit=draw(st.sampled_from([None, LogState.of((now,) * 9), LogState.of((now,) * 10)])),
         binding=draw(bindings),
-        landed=draw(st.none() | landed),
+        landed_handoff=draw(st.none() | landed),
     )
     return asked, snapshot, now

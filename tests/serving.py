@@ -22,18 +22,18 @@ from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.service.writes import ConnectionWrite
-from curae_lifecycle.stores import patience
+from curae_lifecycle.stores import retry
 from curae_lifecycle.stores.contract import (
     Loaded,
     Store,
     StoreUnavailableError,
 )
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import DEFAULT_CAPACITY, MemoryStore
-from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.web.respond import Answer
 from tests.instants import commit_writes
 from tests.server import API_KEY, CALLER, code, document, new_ids
-from tests.strategies import LIFETIME, START
+from tests.strategies import NEXT_ACTION_LIFETIME, START
 
 Result = TypeVar("Result")
 
@@ -225,7 +225,9 @@ class Numbered:
         self.minted += 1
         number = next(self._numbers)
         url = f"https://connect.example/{number}"
-        return attrs.evolve(new_ids(number, now), next_action=NextAction(url, now + LIFETIME))
+        return attrs.evolve(
+            new_ids(number, now), next_action=NextAction(url, now + NEXT_ACTION_LIFETIME)
+        )
 
 
 class FakeTime:
@@ -261,8 +263,8 @@ class _Chance:
 def fake_time(monkeypatch: pytest.MonkeyPatch, chance: float = 1.0) -> FakeTime:
     """Let the loop go by a time that does not pass by itself, and by one throw of chance."""
     time = FakeTime()
-    monkeypatch.setattr(patience, "time", time)
-    monkeypatch.setattr(patience, "random", _Chance(chance))
+    monkeypatch.setattr(retry, "time", time)
+    monkeypatch.setattr(retry, "random", _Chance(chance))
     return time
 
 

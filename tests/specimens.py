@@ -17,10 +17,10 @@ from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordKey,
-    begin,
+    begin_attempt,
     completed_record,
     in_flight_record,
 )
@@ -28,7 +28,16 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, initiate
 from curae_lifecycle.rules.values import ApiKeyId, ConnectionId, SessionId, UserId
 from curae_lifecycle.service.response import Response
-from tests.strategies import COORDINATE, LIFETIME, START, TICK, at, next_action, pending, uuid
+from tests.strategies import (
+    COORDINATE,
+    NEXT_ACTION_LIFETIME,
+    START,
+    TICK,
+    at,
+    next_action,
+    pending,
+    uuid,
+)
 from tests.subjects import recovered
 
 Key = tuple[str, ...]
@@ -176,7 +185,7 @@ def chain_of(length: int, now: datetime = START) -> list[Connection]:
     """A chain as reconnects make it, each connection recovered when its hand-off had lapsed."""
     made = [pending(now)]
     for number in range(2, length + 1):
-        now += LIFETIME
+        now += NEXT_ACTION_LIFETIME
         made.append(recovered(made[-1], now, number))
     return made
 
@@ -262,12 +271,12 @@ ACTS: Final[tuple[Act, ...]] = ("renew", "complete", "release")
 
 def first_attempt(now: datetime = START) -> Attempt:
     """The attempt of a key's first use."""
-    attempt = begin(None, key=KEY, fingerprint=SAME, now=now)
+    attempt = begin_attempt(None, key=KEY, fingerprint=SAME, now=now)
     assert isinstance(attempt, Attempt)
     return attempt
 
 
-def running(lost_lease: LostLease = LostLease.EXECUTE, now: datetime = START) -> Record:
+def running(lost_lease: LostLeaseAction = LostLeaseAction.EXECUTE, now: datetime = START) -> Record:
     """The record of a first attempt that is at work."""
     return in_flight_record(first_attempt(now), lost_lease=lost_lease)
 
@@ -293,7 +302,7 @@ def act(
             return release(record, attempt, now)
 
 
-_EXECUTED, _CALLED_OUT = running(), running(LostLease.UNKNOWN)
+_EXECUTED, _CALLED_OUT = running(), running(LostLeaseAction.UNKNOWN)
 _COMPLETED = completed_record(first_attempt(), ANSWER)
 _RELEASED = done(release(_EXECUTED, first_attempt(), START))
 _LAST: Final = START + DAY - TICK

@@ -21,9 +21,9 @@ from curae_lifecycle.rules.values import (
     NextAction,
 )
 from curae_lifecycle.testing import strategies
-from curae_lifecycle.testing.strategies import LIFETIME, START, TICK
+from curae_lifecycle.testing.strategies import NEXT_ACTION_LIFETIME, START, TICK
 
-__all__ = ["LIFETIME", "START", "TICK"]
+__all__ = ["NEXT_ACTION_LIFETIME", "START", "TICK"]
 
 COORDINATE = Coordinate(
     environment=Environment.LIVE,
@@ -41,7 +41,7 @@ def at(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
-def next_action(now: datetime, lifetime: timedelta = LIFETIME) -> NextAction:
+def next_action(now: datetime, lifetime: timedelta = NEXT_ACTION_LIFETIME) -> NextAction:
     return NextAction("https://connect.example/1", now + lifetime)
 
 

@@ -23,7 +23,7 @@ from curae_lifecycle import (
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from tests.server import ID, LIMITED
@@ -77,13 +77,13 @@ WAITING: Final = CuraeConnectSession(
     id=SESSION,
     coordinate=COORDINATE,
     path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
-    handoff=Handoff.AWAITED,
+    handoff=HandoffState.AWAITED,
     created_at=START,
     expires_at=at(30),
     landed_at=None,
     user_id=None,
 )
-LANDED: Final = attrs.evolve(WAITING, handoff=Handoff.LANDED, landed_at=at(1), user_id=USER)
+LANDED: Final = attrs.evolve(WAITING, handoff=HandoffState.LANDED, landed_at=at(1), user_id=USER)
 
 
 def bound(state: AccountState, version: int = 1) -> LimitedAccountAppBinding:

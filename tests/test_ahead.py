@@ -11,10 +11,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import chain, triggers
-from curae_lifecycle.rules.ahead import DEFAULT_LEADS, Expected, Notice, Prospect, allowed, notices
 from curae_lifecycle.rules.connection import Actor, Connection, Status, standing
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.preview import (
+    DEFAULT_LEAD_TIMES,
+    ExpiryNotice,
+    PreviewOutcome,
+    TriggerPreview,
+    find_due_notices,
+    preview_triggers,
+)
 from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId, NextAction
 from tests import specimens
@@ -47,19 +54,19 @@ def answers(
     }
 
 
-def prospect(trigger: Trigger, answer: triggers.Transition | chain.Recovery) -> Prospect:
+def prospect(trigger: Trigger, answer: triggers.Transition | chain.Recovery) -> TriggerPreview:
     match answer:
         case Done():
-            return Prospect(
-                trigger=trigger, expected=Expected.DONE, refused=None, rules=answer.rules
+            return TriggerPreview(
+                trigger=trigger, outcome=PreviewOutcome.DONE, refused=None, rules=answer.rules
             )
         case Ignored():
-            return Prospect(
-                trigger=trigger, expected=Expected.IGNORED, refused=None, rules=answer.rules
+            return TriggerPreview(
+                trigger=trigger, outcome=PreviewOutcome.IGNORED, refused=None, rules=answer.rules
             )
         case Refused():
-            return Prospect(
-                trigger=trigger, expected=Expected.REFUSED, refused=answer, rules=answer.rules
+            return TriggerPreview(
+                trigger=trigger, outcome=PreviewOutcome.REFUSED, refused=answer, rules=answer.rules
             )
 
 
@@ -70,7 +77,7 @@ def check_allowed(
     head: Connection | None = None,
 ) -> None:
     before = deepcopy((connection, successor, head))
-    found = allowed(connection, now=now, successor=successor, head=head)
+    found = preview_triggers(connection, now=now, successor=successor, head=head)
     really = answers(connection, now=now, successor=successor, head=head)
     assert found == tuple(prospect(trigger, answer) for trigger, answer in really.items())
     assert [each.trigger for each in found] == list(Trigger)
@@ -134,7 +141,7 @@ def test_the_refusals_of_a_chain_name_its_head(length: int) -> None:
     now = head.updated_at + timedelta(days=1)
     refusals = {
         each.trigger: each.refused
-        for each in allowed(first, now=now, successor=second, head=head)
+        for each in preview_triggers(first, now=now, successor=second, head=head)
         if each.refused
     }
     assert refusals.keys() == {Trigger.AUTHORIZE, Trigger.RECONNECT}
@@ -149,7 +156,9 @@ def test_the_refusals_of_a_chain_name_its_head(length: int) -> None:
 
 def test_a_screen_greys_out_what_would_be_refused() -> None:
     def words(connection: Connection) -> dict[str, str]:
-        return {each.trigger.value: each.expected.value for each in allowed(connection, NOW)}
+        return {
+            each.trigger.value: each.outcome.value for each in preview_triggers(connection, NOW)
+        }
 
     assert words(stored("PENDING")) == {
         "authorize": "done",
@@ -181,8 +190,8 @@ def ending(status: str = "ACTIVE", end: datetime | None = END) -> Connection:
     return connection
 
 
-def notice(lead: timedelta, end: datetime = END) -> Notice:
-    return Notice(f"{OLD_ID}.ends-in.{int(lead.total_seconds())}", end - lead, end)
+def notice(lead: timedelta, end: datetime = END) -> ExpiryNotice:
+    return ExpiryNotice(f"{OLD_ID}.ends-in.{int(lead.total_seconds())}", end - lead, end)
 
 
 MONTH, WEEK = notice(30 * DAY), notice(7 * DAY)
@@ -205,51 +214,57 @@ MONTH, WEEK = notice(30 * DAY), notice(7 * DAY)
     ],
 )
 def test_a_warning_is_due_from_its_tick_until_the_end(
-    status: str, now: datetime, due: tuple[Notice, ...]
+    status: str, now: datetime, due: tuple[ExpiryNotice, ...]
 ) -> None:
     connection = ending(status)
     before = deepcopy(connection)
-    assert notices(connection, now) == due
-    assert notices(connection, now, (7 * DAY, 30 * DAY, 7 * DAY)) == due, "sorted, and each once"
+    assert find_due_notices(connection, now) == due
+    assert find_due_notices(connection, now, (7 * DAY, 30 * DAY, 7 * DAY)) == due, (
+        "sorted, and each once"
+    )
     assert connection == before
 
 
 def test_a_warning_has_the_same_name_for_ever() -> None:
-    assert DEFAULT_LEADS == (30 * DAY, 7 * DAY)
-    assert [each.name for each in notices(ending(), END - TICK)] == [
+    assert DEFAULT_LEAD_TIMES == (30 * DAY, 7 * DAY)
+    assert [each.id for each in find_due_notices(ending(), END - TICK)] == [
         "00000000-0000-4000-8000-000000000001.ends-in.2592000",
         "00000000-0000-4000-8000-000000000001.ends-in.604800",
     ]
     # Whatever else happens to the connection meanwhile.
     moved = attrs.evolve(ending("ACTION_REQUIRED"), updated_at=at(99), version=300)
-    assert notices(moved, END - TICK) == notices(ending(), END - TICK)
+    assert find_due_notices(moved, END - TICK) == find_due_notices(ending(), END - TICK)
 
 
 def test_a_warning_from_before_the_authorization_is_left_out() -> None:
     since = at(5)
     for days, expected in ((7, [7]), (30, [30, 7]), (8, [7])):
         end = since + days * DAY
-        due = notices(ending(end=end), end - TICK)
+        due = find_due_notices(ending(end=end), end - TICK)
         assert due == tuple(notice(lead * DAY, end) for lead in expected)
     end = since + 7 * DAY - TICK
-    assert notices(ending(end=end), end - TICK) == ()
-    assert notices(ending(end=since + 7 * DAY), since) == (notice(7 * DAY, since + 7 * DAY),)
+    assert find_due_notices(ending(end=end), end - TICK) == ()
+    assert find_due_notices(ending(end=since + 7 * DAY), since) == (
+        notice(7 * DAY, since + 7 * DAY),
+    )
     # Also one that is longer than there are years.
-    assert notices(ending(), END - TICK, (timedelta.max // SECOND * SECOND, 7 * DAY)) == (WEEK,)
+    assert find_due_notices(ending(), END - TICK, (timedelta.max // SECOND * SECOND, 7 * DAY)) == (
+        WEEK,
+    )
 
 
 @pytest.mark.parametrize("years", [40, 400])
 def test_an_end_that_is_decades_away_is_warned_of_to_the_tick(years: int) -> None:
     end = END.replace(year=END.year + years)
     for lead in (30 * DAY, 3650 * DAY):
-        assert notices(ending(end=end), end - lead - TICK, (lead,)) == ()
-        assert notices(ending(end=end), end - lead, (lead,)) == (notice(lead, end),)
+        assert find_due_notices(ending(end=end), end - lead - TICK, (lead,)) == ()
+        assert find_due_notices(ending(end=end), end - lead, (lead,)) == (notice(lead, end),)
 
 
 def test_no_leads_no_warnings_and_the_shortest_is_a_second() -> None:
-    assert notices(ending(), END - TICK, ()) == ()
-    assert notices(ending(), END - SECOND, (SECOND,)) == (notice(SECOND),)
-    assert notices(ending(), END - SECOND - TICK, (SECOND,)) == ()
+    assert find_due_notices(ending(), END - TICK, ()) == ()
+    assert find_due_notices(ending(), END - SECOND, (SECOND,)) == (notice(SECOND),)
+    assert find_due_notices(ending(), END - SECOND - TICK, (SECOND,)) == ()
 
 
 @pytest.mark.parametrize(
@@ -274,7 +289,7 @@ def test_no_leads_no_warnings_and_the_shortest_is_a_second() -> None:
 )
 def test_nothing_is_due_where_nothing_is_about_to_end(connection: Connection) -> None:
     for now in (START, END - 30 * DAY, END - TICK, END):
-        assert notices(connection, now) == ()
+        assert find_due_notices(connection, now) == ()
 
 
 leads = st.lists(st.integers(1, 10**5).map(lambda seconds: seconds * SECOND), max_size=4)
@@ -284,7 +299,7 @@ leads = st.lists(st.integers(1, 10**5).map(lambda seconds: seconds * SECOND), ma
 def test_what_is_due_is_between_the_authorization_and_its_end(
     connection: Connection, now: datetime, wanted: list[timedelta]
 ) -> None:
-    due = notices(connection, now, tuple(wanted))
+    due = find_due_notices(connection, now, tuple(wanted))
     since, end = connection.authorized_at, connection.expires_at
     running = standing(connection, now) in {"ACTIVE", "ACTION_REQUIRED"}
     expected = {
@@ -294,7 +309,7 @@ def test_what_is_due_is_between_the_authorization_and_its_end(
     }
     assert [each.due_at for each in due] == sorted(expected)
     assert {each.ends_at for each in due} <= {end}
-    assert len({each.name for each in due}) == len(due)
+    assert len({each.id for each in due}) == len(due)
 
 
 @pytest.mark.parametrize(
@@ -305,12 +320,12 @@ def test_a_lead_is_whole_seconds_whatever_the_connection_is(
     connection: Connection, lead: timedelta
 ) -> None:
     with pytest.raises(ArgumentError, match=r"^leads: must be whole seconds, at least one$"):
-        notices(connection, NOW, (7 * DAY, lead))
+        find_due_notices(connection, NOW, (7 * DAY, lead))
 
 
 @pytest.mark.parametrize("wrong", [specimens.NAIVE, specimens.ELSEWHERE])
 def test_looking_ahead_wants_utc(wrong: datetime) -> None:
     for connection in EVERY_CONNECTION:
-        for ask in (allowed, notices):
+        for ask in (preview_triggers, find_due_notices):
             with pytest.raises(ArgumentError, match=r"^now: "):
                 ask(connection, wrong)

@@ -10,7 +10,7 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.testing.at_rest import check_store
+from curae_lifecycle.testing.store_invariants import check_store
 from tests.instants import record_at
 from tests.server import ID, LIMITED, request, successor
 from tests.strategies import COORDINATE, START, at, pending, uuid
@@ -29,7 +29,7 @@ def test_a_store_at_rest_passes() -> None:
     assert landed is not None
     assert binding is not None
     check_store([REVOKED, successor()], sessions=[landed], bindings=[binding], now=at(1))
-    made.watch.recorded(record_at(made.world, Revoked(ID, Actor.PATIENT), at(2)), at(2))
+    made.watch.observe_fact(record_at(made.world, Revoked(ID, Actor.PATIENT), at(2)), at(2))
 
 
 @pytest.mark.parametrize(

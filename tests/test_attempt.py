@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew, resolve
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import Attempt, LostLease, Record, RecordState, begin
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    LostLeaseAction,
+    Record,
+    RecordState,
+    begin_attempt,
+)
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ApiKeyId, AppId
 from curae_lifecycle.service.response import Response, ResponseReference
@@ -144,7 +150,7 @@ def test_a_late_attempt_can_do_nothing_before_and_after_a_takeover(what: Act) ->
     record = idempotency.in_flight_record(late_one)
     late = START + LEASE
     assert isinstance(act(what, record=record, attempt=late_one, now=late), LeaseLost)
-    heir = begin(record, key=specimens.KEY, fingerprint=specimens.SAME, now=late)
+    heir = begin_attempt(record, key=specimens.KEY, fingerprint=specimens.SAME, now=late)
     assert isinstance(heir, Attempt)
     taken = idempotency.in_flight_record(heir)
     assert heir.token == 2
@@ -168,7 +174,7 @@ def test_an_attempt_of_a_record_that_was_dropped_after_retention_is_not_taken_fo
 def test_a_clock_that_steps_back_is_clamped_to_what_the_record_has_seen() -> None:
     attempt, seen, back = first_attempt(), START + LEASE / 2, START - specimens.DAY
     record = done(renew(idempotency.in_flight_record(attempt), attempt, seen))
-    waits = begin(record, key=specimens.KEY, fingerprint=specimens.SAME, now=back)
+    waits = begin_attempt(record, key=specimens.KEY, fingerprint=specimens.SAME, now=back)
     assert isinstance(waits, Refused)
     assert waits.problem.details == {"retryAfter": 60}
     renewed = done(renew(record, attempt, back))
@@ -177,9 +183,9 @@ def test_a_clock_that_steps_back_is_clamped_to_what_the_record_has_seen() -> Non
     assert done(forget(record, back)).seen_at == seen
     released = done(release(record, attempt, back))
     assert released.seen_at == seen
-    again = begin(released, key=specimens.KEY, fingerprint=specimens.SAME, now=back)
+    again = begin_attempt(released, key=specimens.KEY, fingerprint=specimens.SAME, now=back)
     assert isinstance(again, Attempt)
-    assert (again.at, again.first_used_at) == (seen, START)
+    assert (again.started_at, again.first_used_at) == (seen, START)
 
 
 # --- Whatever the clocks say --------------------------------------------------------------------
@@ -191,7 +197,7 @@ steps = st.lists(
             st.sampled_from([0, 60 * 10**6 - 1, 60 * 10**6, 24 * 3600 * 10**6]),
             st.integers(0, 50 * 3600 * 10**6),
         ).map(lambda us: START + timedelta(microseconds=us)),
-        st.sampled_from(LostLease),
+        st.sampled_from(LostLeaseAction),
     ),
     max_size=20,
 )
@@ -199,14 +205,16 @@ steps = st.lists(
 
 @given(steps)
 def test_whatever_the_clocks_say_token_and_seen_never_fall(
-    history: list[tuple[str, datetime, LostLease]],
+    history: list[tuple[str, datetime, LostLeaseAction]],
 ) -> None:
     attempt, record = first_attempt(), running()
     for what, now, lost_lease in history:
         before = record
         match what:
             case "begin":
-                answer = begin(record, key=specimens.KEY, fingerprint=specimens.SAME, now=now)
+                answer = begin_attempt(
+                    record, key=specimens.KEY, fingerprint=specimens.SAME, now=now
+                )
                 if isinstance(answer, Attempt):
                     attempt, record = (
                         answer,

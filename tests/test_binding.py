@@ -95,7 +95,7 @@ def test_every_cell_does_what_the_table_says(key: tuple[str, str, str], words: s
             version=1 if binding is None else 6,
         )
     which = BOUND if trigger == "tombstone" else user
-    same = rules.User.SAME if binding is not None and which == BOUND else rules.User.OTHER
+    same = rules.UserMatch.SAME if binding is not None and which == BOUND else rules.UserMatch.OTHER
     assert (
         answer.rules
         == rules.BINDING[rules.BindingTrigger(trigger), AccountState(state), same].rules

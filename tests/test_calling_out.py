@@ -8,13 +8,13 @@ import attrs
 import pytest
 
 import curae_lifecycle as curae
-from curae_lifecycle import ArgumentError, NewIds, NextAction, Patience, serve_calling_out
+from curae_lifecycle import ArgumentError, NewIds, NextAction, RetryPolicy, serve_with_external_call
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.rules.values import elapsed
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.writes import RecordWrite
-from curae_lifecycle.stores import calling_out
-from curae_lifecycle.stores.calling_out import Renew
+from curae_lifecycle.stores import external_call
+from curae_lifecycle.stores.external_call import Renew
 from curae_lifecycle.testing.laws import check_one_execution
 from curae_lifecycle.web.respond import Answer
 from tests.calling import (
@@ -63,9 +63,9 @@ def test_the_other_service_makes_the_page(operation: str) -> None:
     answer = ask(made, request(operation), called)
     assert (answer.response.status, called.times) == (201, 1)
     assert url(answer) == "https://pages.example/1"
-    assert made.store.page("https://pages.example/1") is not None
+    assert made.store.hosted_page("https://pages.example/1") is not None
     assert called.given is not None
-    assert made.store.page(called.given.next_action.url) is None
+    assert made.store.hosted_page(called.given.next_action.url) is None
     assert state(made) is (None if operation == "graduation" else RecordState.COMPLETED)
 
 
@@ -183,10 +183,10 @@ def test_a_lease_has_a_part_that_tells_attempts_apart(monkeypatch: pytest.Monkey
 
     called = Called(made, meanwhile)
     key = "k-1"
-    monkeypatch.setattr(calling_out, "part_of_a_second", lambda: 7)
+    monkeypatch.setattr(external_call, "part_of_a_second", lambda: 7)
     ask(made, request("create"), called)
     key = "k-2"
-    monkeypatch.setattr(calling_out, "part_of_a_second", lambda: 8)
+    monkeypatch.setattr(external_call, "part_of_a_second", lambda: 8)
     ask(made, request("create", key=key), called, first=3)
     assert leases == [60_000_007, 60_000_008]
 
@@ -202,10 +202,14 @@ def test_a_key_that_was_taken_unknown_to_a_store_that_then_fails_is_let_go() -> 
     # All that patience has fails, and the store recovers when the key is to be let go.
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called = Called(made)
-    patience = Patience(attempts=3)
+    patience = RetryPolicy(attempts=3)
     check_given_up(
-        serve_calling_out(
-            made, request=request("create"), mint=Numbered(), call_out=called, patience=patience
+        serve_with_external_call(
+            made,
+            request=request("create"),
+            id_factory=Numbered(),
+            make_next_action=called,
+            retry_policy=patience,
         )
     )
     assert (called.times, state(made)) == (0, RecordState.RELEASED)
@@ -224,7 +228,7 @@ def test_what_no_attempt_could_commit_leaves_the_key_free(time: FakeTime) -> Non
 def test_a_store_that_can_no_more_is_not_asked_for_ever(time: FakeTime) -> None:
     made = faulty([None, *[BEFORE] * 100])
     check_given_up(ask(made, request("create"), Called(made)))
-    assert time.passed < Patience().seconds
+    assert time.passed < RetryPolicy().seconds
     assert state(made) is RecordState.IN_FLIGHT
 
 
@@ -313,7 +317,9 @@ def test_a_page_that_is_over_already_is_a_mistake_and_leaves_the_key_free() -> N
         return NextAction("https://pages.example/1", START - TICK)
 
     with pytest.raises(ArgumentError, match="next_action"):
-        serve_calling_out(made, request=request("create"), mint=Numbered(), call_out=stale)
+        serve_with_external_call(
+            made, request=request("create"), id_factory=Numbered(), make_next_action=stale
+        )
     assert state(made) is RecordState.RELEASED
 
 

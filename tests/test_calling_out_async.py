@@ -7,9 +7,9 @@ from collections.abc import Coroutine
 
 import pytest
 
-from curae_lifecycle import NewIds, NextAction, Patience, serve_calling_out_async
+from curae_lifecycle import NewIds, NextAction, RetryPolicy, serve_with_external_call_async
 from curae_lifecycle.rules.idempotency import RecordState
-from curae_lifecycle.stores.calling_out import AsyncRenew
+from curae_lifecycle.stores.external_call import AsyncRenew
 from curae_lifecycle.web.respond import Answer
 from tests.calling import LEASE, UNKNOWN, UNREACHABLE, Called, retry, state
 from tests.server import code, request
@@ -29,7 +29,7 @@ from tests.serving import (
     faulty,
     run_async,
 )
-from tests.strategies import LIFETIME
+from tests.strategies import NEXT_ACTION_LIFETIME
 
 
 @pytest.fixture(autouse=True)
@@ -51,13 +51,15 @@ class Page:
         self.called.set()
         await self.free.wait()
         assert await renew() in {True, False}
-        return NextAction(f"https://pages.example/{self.times}", self.made.clock.now + LIFETIME)
+        return NextAction(
+            f"https://pages.example/{self.times}", self.made.clock.now + NEXT_ACTION_LIFETIME
+        )
 
 
 def asking(made: Faulty, page: Page, first: int = 2) -> Coroutine[None, None, Answer]:
     mint = Numbered(first)
-    return serve_calling_out_async(
-        Awaited(made), request=request("create"), mint=mint, call_out=page
+    return serve_with_external_call_async(
+        Awaited(made), request=request("create"), id_factory=mint, make_next_action=page
     )
 
 
@@ -138,11 +140,11 @@ def test_an_awaited_call_has_the_lease_that_the_server_says(time: FakeTime) -> N
         assert not await renew()
         raise UNREACHABLE
 
-    asked = serve_calling_out_async(
+    asked = serve_with_external_call_async(
         Awaited(made),
         request=request("create"),
-        mint=Numbered(),
-        call_out=fails,
+        id_factory=Numbered(),
+        make_next_action=fails,
         lease=30.0,
         lost_lease=UNKNOWN,
     )
@@ -169,11 +171,11 @@ def test_a_store_that_hangs_at_either_end_is_given_up_on_in_time(time: FakeTime)
 
     async def hangs() -> Answer:
         async def page(_: NewIds, __: AsyncRenew) -> NextAction:
-            return NextAction("https://pages.example/1", made.clock.now + LIFETIME)
+            return NextAction("https://pages.example/1", made.clock.now + NEXT_ACTION_LIFETIME)
 
-        return await serve_calling_out_async(
-            Awaited(made), request=request("create"), mint=Numbered(), call_out=page
+        return await serve_with_external_call_async(
+            Awaited(made), request=request("create"), id_factory=Numbered(), make_next_action=page
         )
 
     check_given_up(run_async(hangs(), time))
-    assert time.passed <= Patience().seconds + Patience().attempt_seconds
+    assert time.passed <= RetryPolicy().seconds + RetryPolicy().attempt_seconds

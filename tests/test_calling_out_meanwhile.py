@@ -6,13 +6,13 @@ import attrs
 import pytest
 
 import curae_lifecycle as curae
-from curae_lifecycle import ApiKey, ArgumentError, Patience, serve_calling_out
+from curae_lifecycle import ApiKey, ArgumentError, RetryPolicy, serve_with_external_call
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import AppId
 from curae_lifecycle.service.writes import RecordWrite
-from curae_lifecycle.stores.calling_out import Renew
+from curae_lifecycle.stores.external_call import Renew
 from curae_lifecycle.web.respond import Answer
 from tests.calling import (
     LEASE,
@@ -58,8 +58,12 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 def test_a_lease_is_some_time(lease: float) -> None:
     made = faulty()
     with pytest.raises(ArgumentError, match="lease: must be a number of seconds, more than 0"):
-        serve_calling_out(
-            made, request=request("get"), mint=Numbered(), call_out=Called(made), lease=lease
+        serve_with_external_call(
+            made,
+            request=request("get"),
+            id_factory=Numbered(),
+            make_next_action=Called(made),
+            lease=lease,
         )
     assert not made.asked
 
@@ -94,8 +98,8 @@ def test_a_lease_is_as_long_as_the_server_says_and_so_is_a_renewed_one() -> None
         seen.append(renew())
 
     called = Called(made, meanwhile)
-    answer = serve_calling_out(
-        made, request=request("create"), mint=Numbered(), call_out=called, lease=30.0
+    answer = serve_with_external_call(
+        made, request=request("create"), id_factory=Numbered(), make_next_action=called, lease=30.0
     )
     assert answer.response.status == 201
     assert seen == [True, "IDEMPOTENCY_KEY_IN_FLIGHT", False]
@@ -123,12 +127,12 @@ def test_a_lease_is_renewed_in_as_many_attempts_as_that_takes(
     made = faulty([None, *faults])
     seen: list[bool] = []
     called = Called(made, lambda renew: seen.append(renew()))
-    answer = serve_calling_out(
+    answer = serve_with_external_call(
         made,
         request=request("create"),
-        mint=Numbered(),
-        call_out=called,
-        patience=Patience(attempts=14),
+        id_factory=Numbered(),
+        make_next_action=called,
+        retry_policy=RetryPolicy(attempts=14),
     )
     assert (seen, answer.response.status) == ([renewed], 201)
 
@@ -148,7 +152,7 @@ def test_a_page_is_about_who_is_bound_when_the_call_is_back() -> None:
         handle_at(made.store, request("initiate", key="second"), START, Numbered(60)(START))
 
     answer = ask(made, request("graduation"), Called(made, replaced))
-    page, bound = made.store.page(str(url(answer))), made.store.binding(COORDINATE)
+    page, bound = made.store.hosted_page(str(url(answer))), made.store.binding(COORDINATE)
     assert page is not None
     assert bound is not None
     assert (page.user_id, bound.generation) == (bound.user_id, 2)
@@ -204,7 +208,7 @@ def test_the_end_is_decided_by_what_is_stored_then() -> None:
     called = Called(made, lambda _: ask(made, request("reconnect", key="k-2"), elsewhere, first=30))
     answer = ask(made, request("reconnect"), called)
     assert answer.changes.events[0].kind == "connection.reissued"
-    assert made.store.page("https://pages.example/1") is not None
+    assert made.store.hosted_page("https://pages.example/1") is not None
 
 
 def test_a_key_that_was_registered_again_before_the_load_is_judged_by_its_new_owner() -> None:
@@ -294,14 +298,14 @@ def test_a_limit_that_was_reached_meanwhile_leaves_it_to_the_server() -> None:
 
 def test_before_the_call_the_key_is_let_go_all_the_same() -> None:
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
-    called, patience = Called(made), Patience(attempts=3)
-    serve_calling_out(
+    called, patience = Called(made), RetryPolicy(attempts=3)
+    serve_with_external_call(
         made,
         request=request("create"),
-        mint=Numbered(),
-        call_out=called,
+        id_factory=Numbered(),
+        make_next_action=called,
         lost_lease=UNKNOWN,
-        patience=patience,
+        retry_policy=patience,
     )
     assert (called.times, state(made)) == (0, RecordState.RELEASED)
 

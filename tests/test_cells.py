@@ -8,11 +8,11 @@ import pytest
 
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import STANDING, Actor, standing
-from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, RecordKey, begin
-from curae_lifecycle.rules.session import PATHS, Preference
+from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, RecordKey, begin_attempt
+from curae_lifecycle.rules.session import ENTRY_PATHS, SignUpPreference
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.service.rulebook import TABLES
-from curae_lifecycle.testing.cells import cells_of, count_cells
+from curae_lifecycle.testing.cells import cells_of, count_cell_lookups
 from tests.specimens import OWNER
 from tests.strategies import START, at, pending
 
@@ -30,7 +30,7 @@ def test_every_cell_has_a_name_of_its_own() -> None:
 
 
 def test_what_is_asked_is_counted_and_what_is_not_is_not() -> None:
-    with count_cells() as counts:
+    with count_cell_lookups() as counts:
         revoke(pending(), at(1), actor=Actor.APP)
     assert counts["connection", "revoke", "PENDING"] > 0
     assert ("connection", "revoke", "REVOKED") not in counts
@@ -39,22 +39,24 @@ def test_what_is_asked_is_counted_and_what_is_not_is_not() -> None:
 
 def test_a_row_whose_rules_alone_are_read_counts() -> None:
     key = RecordKey(OWNER, IdempotencyKey("k-1"))
-    with count_cells() as counts:
-        begin(None, key=key, fingerprint=Fingerprint("create", "-"), now=START)
+    with count_cell_lookups() as counts:
+        begin_attempt(None, key=key, fingerprint=Fingerprint("create", "-"), now=START)
     assert dict(counts) == {("idempotency", "absent, or retention over", "same fingerprint"): 1}
 
 
 def test_only_the_tables_that_were_named_are_counted() -> None:
-    with count_cells([TABLES["entry-path"]]) as counts:
+    with count_cell_lookups([TABLES["entry-path"]]) as counts:
         standing(pending(), START)
-        assert PATHS[AccountState.ACTIVE, Preference.SIGN_UP].outcome is not None
+        assert ENTRY_PATHS[AccountState.ACTIVE, SignUpPreference.SIGN_UP].outcome is not None
     assert {cell[0] for cell in counts} == {"entry-path"}
 
 
 def broken_off(expected: object) -> None:
-    with count_cells():
+    with count_cell_lookups():
         assert revoke(pending(), at(1), actor=Actor.APP) == expected
-        assert [row.rule for row in PATHS.values()] == [PATHS[key].rule for key in PATHS]
+        assert [row.rule for row in ENTRY_PATHS.values()] == [
+            ENTRY_PATHS[key].rule for key in ENTRY_PATHS
+        ]
         assert len(STANDING) == len(tuple(STANDING))
         raise ZeroDivisionError
 

@@ -22,7 +22,16 @@ from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.testing import laws
 from tests import specimens
 from tests.specimens import NEW_ID, NEXT_ID, NOT_PENDING, NOW, OLD_ID, STANDS, happen, stored
-from tests.strategies import LIFETIME, START, TICK, actors, at, next_action, pending, uuid
+from tests.strategies import (
+    NEXT_ACTION_LIFETIME,
+    START,
+    TICK,
+    actors,
+    at,
+    next_action,
+    pending,
+    uuid,
+)
 
 RECOVERIES = specimens.transcribed("""
                 | no successor | successor PENDING | successor anything else
@@ -58,7 +67,7 @@ def test_places_count_up_however_long_the_chain_is(length: int) -> None:
 def test_a_refusal_names_the_head_of_the_chain_from_any_older_place(length: int) -> None:
     made = specimens.chain_of(length)
     head = made[-1]
-    for now in (head.updated_at, head.updated_at + LIFETIME):
+    for now in (head.updated_at, head.updated_at + NEXT_ACTION_LIFETIME):
         pending_head = standing(head, now) == "PENDING"
         for place, (old, next_one) in enumerate(pairwise(made), start=1):
             ids = {
@@ -122,7 +131,7 @@ def made(connection: Connection, successor: Connection | None) -> str:
                 identity=identity,
                 status=Status.PENDING,
                 updated_at=NOW,
-                handoff_deadline=NOW + LIFETIME,
+                handoff_deadline=NOW + NEXT_ACTION_LIFETIME,
                 version=1,
             )
             return "mint"
@@ -130,7 +139,7 @@ def made(connection: Connection, successor: Connection | None) -> str:
             assert successor is not None
             assert before is successor
             assert again == attrs.evolve(
-                successor, updated_at=NOW, handoff_deadline=NOW + LIFETIME, version=8
+                successor, updated_at=NOW, handoff_deadline=NOW + NEXT_ACTION_LIFETIME, version=8
             )
             return "reissue"
 
@@ -191,7 +200,9 @@ def test_a_reconnect_wants_utc(wrong: datetime) -> None:
 # --- Reissues ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lifetime", [0 * TICK, TICK, LIFETIME, LIFETIME * 100_000])
+@pytest.mark.parametrize(
+    "lifetime", [0 * TICK, TICK, NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME * 100_000]
+)
 def test_a_reissued_deadline_is_the_end_of_the_newest_next_action(lifetime: timedelta) -> None:
     # Also where it ends before the one that it replaces: that page's URL is dead.
     old = stored("EXPIRED")
@@ -213,14 +224,14 @@ def test_hundreds_of_reissues_are_hundreds_of_versions() -> None:
         successor = answer.value.connection
         assert successor.version == number + 1
         assert successor.updated_at == NOW + number * TICK
-        assert successor.handoff_deadline == successor.updated_at + LIFETIME
+        assert successor.handoff_deadline == successor.updated_at + NEXT_ACTION_LIFETIME
         assert successor.identity.created_at == NOW
 
 
 # --- Clocks that disagree ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("behind", [TICK, LIFETIME, timedelta(days=9000)])
+@pytest.mark.parametrize("behind", [TICK, NEXT_ACTION_LIFETIME, timedelta(days=9000)])
 def test_a_reconnect_under_a_clock_that_is_behind_takes_what_was_seen_for_now(
     behind: timedelta,
 ) -> None:
@@ -372,7 +383,7 @@ def test_what_lives_is_what_gives_access_or_may_once_its_patient_acts(
 
 @given(
     st.sampled_from(NOT_PENDING).filter(lambda connection: standing(connection, NOW) != "ACTIVE"),
-    st.lists(st.integers(0, LIFETIME // TICK - 1), min_size=1, max_size=12),
+    st.lists(st.integers(0, NEXT_ACTION_LIFETIME // TICK - 1), min_size=1, max_size=12),
 )
 def test_law_07_however_many_reconnects_there_is_one_successor_while_it_is_pending(
     connection: Connection, waits: list[int]
@@ -390,11 +401,11 @@ def test_law_07_however_many_reconnects_there_is_one_successor_while_it_is_pendi
         assert isinstance(answer.value, Minted if successor is None else Reissued)
         successor = answer.value.connection
         answers.append((connection.id, successor.id))
-        assert successor.handoff_deadline == now + LIFETIME
+        assert successor.handoff_deadline == now + NEXT_ACTION_LIFETIME
     laws.check_one_pending_successor(answers)
 
 
-waits = st.sampled_from([LIFETIME, LIFETIME / 2, TICK, 0 * TICK])
+waits = st.sampled_from([NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME / 2, TICK, 0 * TICK])
 
 
 class Chain(stateful.RuleBasedStateMachine):
@@ -437,7 +448,10 @@ class Chain(stateful.RuleBasedStateMachine):
         age = (self.now - connection.identity.created_at) // TICK
         return self.now - data.draw(st.sampled_from([age, 0]) | st.integers(0, age)) * TICK
 
-    @stateful.rule(data=st.data(), lasts=st.sampled_from([None, TICK, LIFETIME, 2 * LIFETIME]))
+    @stateful.rule(
+        data=st.data(),
+        lasts=st.sampled_from([None, TICK, NEXT_ACTION_LIFETIME, 2 * NEXT_ACTION_LIFETIME]),
+    )
     def authorize(self, data: st.DataObject, lasts: timedelta | None) -> None:
         connection = self.pick(data)
         happened_at = self.moment(data, connection)

@@ -24,8 +24,8 @@ from curae_lifecycle.rules.ratelimit import (
     BucketState,
     Charge,
     ExactLog,
-    Limited,
     LogState,
+    RateLimited,
     RateState,
     admit,
     admit_one,
@@ -123,7 +123,7 @@ def held_against_all_that_was(history: Sequence[Turn[ExactLog]]) -> None:
             state = after
             admitted += [now] * cost
         free = max(0, rule.limit - counted(admitted, now, rule.seconds))
-        assert ratelimit.available(rule, state, now) == free
+        assert ratelimit.count_remaining(rule, state, now) == free
 
 
 @given(
@@ -192,8 +192,8 @@ def test_a_lower_limit_locks_nobody_out_and_a_higher_one_finds_what_counts() -> 
     assert isinstance(after, LogState)
     # A worker that still has the higher limit finds as many as it needs.
     assert len(after.instants) == 5
-    assert ratelimit.available(many, after, START + SECOND * 63) == 0
-    assert ratelimit.available(few, after, START + SECOND * 63) == 0
+    assert ratelimit.count_remaining(many, after, START + SECOND * 63) == 0
+    assert ratelimit.count_remaining(few, after, START + SECOND * 63) == 0
 
 
 def test_no_more_go_than_must_make_room() -> None:
@@ -243,7 +243,7 @@ def test_the_instant_at_which_a_bucket_is_full_holds_for_whoever_reads_it(
         full, window = full_at(state), rule.capacity * per_token(rule)
         check_wait(rule, state=state, turn=now, cost=cost)
         # Not full before that instant, and full from it on.
-        assert (ratelimit.available(rule, state, now) == rule.capacity) is (full <= at)
+        assert (ratelimit.count_remaining(rule, state, now) == rule.capacity) is (full <= at)
         exact = max(full, at) + cost * per_token(rule)
         after = charged(rule, state=state, now=now, cost=cost)
         # Another refill's fraction is rounded up, by less than a part.
@@ -324,7 +324,7 @@ def test_another_refill_neither_locks_out_nor_fills(before: int, after: int) -> 
     full = full_at(drained) - micros(START)
     assert full == 100 * per_token(old)
     left = max(0, (100 * per_token(new) - full) // per_token(new))
-    assert ratelimit.available(new, drained, START) == left < 100
+    assert ratelimit.count_remaining(new, drained, START) == left < 100
     wait = admit_one(new, drained, START)
     assert not isinstance(wait, int) if left else isinstance(wait, int)
     if isinstance(wait, int):
@@ -338,8 +338,8 @@ def test_one_that_was_charged_before_it_grew_is_full_when_it_would_have_been() -
     )
     drained = charged(old, state=FULL_BUCKET, now=START, cost=2)
     assert not isinstance(drained, int)
-    assert ratelimit.available(new, drained, START) == 8
-    assert ratelimit.available(new, drained, START + 2 * SECOND) == 10
+    assert ratelimit.count_remaining(new, drained, START) == 8
+    assert ratelimit.count_remaining(new, drained, START + 2 * SECOND) == 10
     again = charged(new, state=drained, now=START, cost=8)
     assert not isinstance(again, int)
     # Back to the smaller one: it waits until the larger would have two again, less one.
@@ -386,5 +386,5 @@ def test_a_refusal_hands_back_what_another_rule_left() -> None:
     assert not isinstance(drained, int)
     new = Bucket(name="bucket", capacity=1, refill=2, seconds=1)
     answer = admit((Charge(new, drained),), START)
-    assert isinstance(answer, Limited)
+    assert isinstance(answer, RateLimited)
     assert answer.states[0] is drained

@@ -115,10 +115,10 @@ def test_an_event_knows_whose_it_is(subject: Subject) -> None:
 
 def test_what_was_relied_on_counts_one_write_and_is_otherwise_the_same() -> None:
     for connection in (pending(), apply_trigger(pending(), "APP", at(1))):
-        held = changes.relied_on(connection)
+        held = changes.bump_version(connection)
         assert held == attrs.evolve(connection, version=connection.version + 1)
         assert held.updated_at == connection.updated_at
-    assert changes.relied_on(LIMITED) == attrs.evolve(LIMITED, version=2)
+    assert changes.bump_version(LIMITED) == attrs.evolve(LIMITED, version=2)
 
 
 def test_every_write_of_a_life_counts() -> None:
@@ -148,11 +148,11 @@ def test_successors_that_live_are_named_by_the_head_alone() -> None:
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = subjects.recovered(second, at(4), 3)
     for head in (second, third):
-        named = changes.left_alive(first, head, at(5))
-        held = ConnectionWrite(head, changes.relied_on(head))
+        named = changes.live_head_changes(first, head, at(5))
+        held = ConnectionWrite(head, changes.bump_version(head))
         assert named == changes.Changes((held,), (SuccessorsLive(first.id, head.id),))
     over = apply_trigger(third, "APP", at(5))
     for nobody in (None, first, over):
-        assert changes.left_alive(first, nobody, at(5)) == changes.NO_CHANGES
-    assert changes.left_alive(first, third, at(34) - TICK) != changes.NO_CHANGES
-    assert changes.left_alive(first, third, at(34)) == changes.NO_CHANGES, "its page is over"
+        assert changes.live_head_changes(first, nobody, at(5)) == changes.NO_CHANGES
+    assert changes.live_head_changes(first, third, at(34) - TICK) != changes.NO_CHANGES
+    assert changes.live_head_changes(first, third, at(34)) == changes.NO_CHANGES, "its page is over"

@@ -13,10 +13,10 @@ from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.testing.conformance import CHECKS
-from curae_lifecycle.testing.races import SCENES, StageArena, race_all
+from curae_lifecycle.testing.races import SCENARIOS, StoreArena, race_all
 from tests import serving
 from tests.strategies import START
 from tests.wrong_stores import Lazy
@@ -31,7 +31,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few checks, one scene and short worlds."""
     few = tuple([each for each in CHECKS if each.name in REPLAYS])
     monkeypatch.setattr(check, "CHECKS", few)
-    monkeypatch.setattr(check, "SCENES", {LAPSED: SCENES[LAPSED]})
+    monkeypatch.setattr(check, "SCENES", {LAPSED: SCENARIOS[LAPSED]})
     monkeypatch.setattr(check, "_HOURS", 2)
 
 
@@ -99,8 +99,8 @@ def test_what_is_found_is_told(
 
 
 def test_a_race_is_told_by_what_is_otherwise() -> None:
-    every = race_all(StageArena(Lazy()), SCENES[LAPSED])
-    races = {(each.first, each.second): each.differs for each in every}
+    every = race_all(StoreArena(Lazy()), SCENARIOS[LAPSED])
+    races = {(each.first, each.second): each.differences for each in every}
     told = races["reconnect the first", "the first is authorized"]
     first = "connection xxxxxxxx-0000-4000-8000-000000000001"
     assert f"{first}.status: ACTIVE, not PENDING" in told
@@ -120,9 +120,9 @@ class Passing(MemoryStore):
 
 
 def test_what_may_pass_is_tried_again_in_a_race() -> None:
-    every = [*race_all(StageArena(Passing()), SCENES[LAST])]
+    every = [*race_all(StoreArena(Passing()), SCENARIOS[LAST])]
     assert len(every) == 100
-    assert [each for each in every if each.differs] == []
+    assert [each for each in every if each.differences] == []
 
 
 class Broken(MemoryStore):

@@ -15,8 +15,8 @@ import pytest
 
 from curae_lifecycle import __version__
 from curae_lifecycle.cli import terminal
-from curae_lifecycle.cli.called import SCRIPT
 from curae_lifecycle.cli.main import main
+from curae_lifecycle.cli.program_name import SCRIPT
 from curae_lifecycle.cli.tour import steps
 from curae_lifecycle.service.rulebook import find_rule
 from curae_lifecycle.web.events import asyncapi
@@ -251,10 +251,13 @@ def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", shown)
     monkeypatch.setattr(terminal, "_console", lambda **_: None)
-    assert len(list(terminal.steps("replay", items=[b"x" * 10] * 80, total=800, size=len))) == 80
+    assert (
+        len(list(terminal.track_progress("replay", items=[b"x" * 10] * 80, total=800, size=len)))
+        == 80
+    )
     assert shown.getvalue().endswith(f"\rreplay [{'#' * 40}]\n")
     shown.truncate(0)
-    assert len(list(terminal.steps("replay", items=[b"x"] * 3, total=0, size=len))) == 3
+    assert len(list(terminal.track_progress("replay", items=[b"x"] * 3, total=0, size=len))) == 3
     assert shown.getvalue() == ""
 
 

@@ -19,7 +19,7 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
@@ -59,7 +59,7 @@ STORED: list[Storable] = [
         first_used_at=START,
         seen_at=START,
         lease_until=None,
-        lost_lease=idempotency.LostLease.EXECUTE,
+        lost_lease=idempotency.LostLeaseAction.EXECUTE,
         response=Response(200, (), b"{}"),
     ),
     LogState.of((START,)),
@@ -85,7 +85,7 @@ records = st.builds(
     any_instants,
     any_instants,
     st.none() | any_instants,
-    st.sampled_from(idempotency.LostLease),
+    st.sampled_from(idempotency.LostLeaseAction),
     st.none() | responses,
 )
 bindings = st.builds(
@@ -101,7 +101,7 @@ sessions = st.builds(
     st.just(SessionId(uuid(1))),
     st.just(COORDINATE),
     st.sampled_from(EntryPath),
-    st.sampled_from(Handoff),
+    st.sampled_from(HandoffState),
     any_instants,
     any_instants,
     st.none() | any_instants,

@@ -28,8 +28,8 @@ from curae_lifecycle.testing.conformance import (
     HOOKS,
     UNSEEN,
     UNSEEN_LAWS,
+    ApiKeyRequest,
     AsyncServer,
-    KeyWanted,
     Report,
     Request,
     Response,
@@ -40,7 +40,7 @@ from curae_lifecycle.testing.conformance import (
     run,
     run_async,
 )
-from curae_lifecycle.testing.conformance.of_store import server_of
+from curae_lifecycle.testing.conformance.store_server import server_for_store
 from curae_lifecycle.testing.laws import LAWS
 from curae_lifecycle.web.json import Json
 from tests.eighth import EIGHT, Relabel
@@ -109,7 +109,7 @@ def test_without_hooks_every_check_that_needs_one_names_it() -> None:
 
 
 def test_a_check_that_lets_more_time_pass_than_the_patience_is_not_run() -> None:
-    full = attrs.evolve(Reference().server(), patience=timedelta(minutes=2))
+    full = attrs.evolve(Reference().server(), max_time_per_check=timedelta(minutes=2))
     some = ["idempotency.retention", "limit.half-open", "model.side-by-side"]
     report = run(full, only=some, seed="1")
     assert not report.failed, str(report)
@@ -208,8 +208,8 @@ def test_a_server_that_raises_fails_the_check_and_no_other() -> None:
     report = run(server, seed="1", only=["law-02.revoked-once", "law-02.at-once", "request.limit"])
     assert report.passed == ("request.limit",)
     for failure in report.failed:
-        assert "the server raised ZeroDivisionError()" in failure.account
-        assert "law 2:" in failure.account
+        assert "the server raised ZeroDivisionError()" in failure.message
+        assert "law 2:" in failure.message
     again = asyncio.run(
         run_async(asynchronous(server), only=["law-02.revoked-once", "law-02.at-once"])
     )
@@ -220,7 +220,7 @@ def test_a_failure_tells_the_steps_before_it_and_no_api_key() -> None:
     reference = Reference()
     given: list[str] = []
 
-    def make_key(wanted: KeyWanted) -> str:
+    def make_key(wanted: ApiKeyRequest) -> str:
         given.append(reference.make_key(wanted))
         return given[-1]
 
@@ -229,11 +229,11 @@ def test_a_failure_tells_the_steps_before_it_and_no_api_key() -> None:
 
     server = attrs.evolve(reference.server(), make_key=make_key, send=send)
     for failure in run(server, seed="1").failed:
-        assert "\n  after: " in failure.account
-        assert not any(key in failure.account for key in given)
+        assert "\n  after: " in failure.message
+        assert not any(key in failure.message for key in given)
     (one,) = run(server, seed="1", only=["request.body.accepted"]).failed
-    assert "after: make_key\n  after: POST /api/sdk/v1/connections Idempotency-Key: " in one.account
-    assert """b'{"appUserId": "xxx""" in one.account
+    assert "after: make_key\n  after: POST /api/sdk/v1/connections Idempotency-Key: " in one.message
+    assert """b'{"appUserId": "xxx""" in one.message
 
 
 def test_a_hook_that_raises_fails_the_check() -> None:
@@ -242,7 +242,7 @@ def test_a_hook_that_raises_fails_the_check() -> None:
 
     server = attrs.evolve(Reference().server(), authorize=authorize)
     report = run(server, seed="1", only=["standing.active"])
-    assert "the server raised LookupError" in report.failed[0].account
+    assert "the server raised LookupError" in report.failed[0].message
     assert "where: authorize" in str(report)
 
 
@@ -250,7 +250,7 @@ def test_a_difference_to_the_model_is_shown_as_a_short_log_that_can_be_replayed(
     full = Forgetful().server()
     requests_alone = Server(full.send, full.make_key, pass_time=full.pass_time)
     report = run(requests_alone, seed="1", only=["model.side-by-side"])
-    account = report.failed[0].account
+    account = report.failed[0].message
     lines = [line.strip() for line in account.splitlines() if line.strip().startswith("{")]
     assert 6 <= len(lines) <= 12
     assert "cae_live_app_1" in account
@@ -262,7 +262,7 @@ def test_a_difference_to_the_model_is_shown_as_a_short_log_that_can_be_replayed(
 def test_a_long_search_for_a_short_log_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curae_lifecycle.testing.conformance.model.TRIALS", 1)
     report = run(Forgetful().server(), seed="1", only=["model.side-by-side"])
-    assert "the last line of this log" in report.failed[0].account
+    assert "the last line of this log" in report.failed[0].message
 
 
 def test_what_a_server_of_coroutine_functions_cannot_show_is_not_run() -> None:
@@ -337,7 +337,7 @@ def only_relabel(spoil: Callable[[Response], Response]) -> str:
 
     server = attrs.evolve(reference.server(), send=send)
     report = run(server, seed="1", only=["operation.relabel"], operations=EIGHT)
-    return "" if report.passed else report.failed[0].account
+    return "" if report.passed else report.failed[0].message
 
 
 def test_an_eighth_operation_is_checked_by_its_own_class() -> None:
@@ -391,12 +391,12 @@ def test_an_eighth_operation_that_passes_a_gate_which_it_should_not_is_found(nam
 
     server = attrs.evolve(reference.server(), send=send)
     (failure,) = run(server, seed="1", only=[name], operations=EIGHT).failed
-    assert "relabel" in failure.account
+    assert "relabel" in failure.message
 
 
 def test_a_server_that_does_not_serve_the_eighth_operation_fails_its_check() -> None:
     report = run(Reference().server(), seed="1", only=["operation.relabel"], operations=EIGHT)
-    assert "404 NOT_FOUND instead of 202" in report.failed[0].account
+    assert "404 NOT_FOUND instead of 202" in report.failed[0].message
     with pytest.raises(KeyError, match=r"no such check: operation\.relabel"):
         run(Reference().server(), only=["operation.relabel"])
 
@@ -437,7 +437,7 @@ def test_an_outbox_without_effects_shows_none_and_its_events_are_judged() -> Non
 
 
 def test_a_page_that_nobody_can_cancel_is_judged_by_its_finish() -> None:
-    server = attrs.evolve(Reference().server(), cancel=None)
+    server = attrs.evolve(Reference().server(), cancel_hosted_page=None)
     report = run(server, only=["page.finish.replaced", "page.cancel"], seed="1")
     assert report.passed == ("page.finish.replaced",)
     assert [each.reason for each in report.not_run] == ["needs cancel"]
@@ -445,7 +445,7 @@ def test_a_page_that_nobody_can_cancel_is_judged_by_its_finish() -> None:
 
 def test_what_is_over_may_be_gone_after_a_purge() -> None:
     reference = Reference()
-    reference.world = MemoryStore(keep_over=timedelta(days=1), clock=reference.clock)
+    reference.world = MemoryStore(ended_retention=timedelta(days=1), clock=reference.clock)
     report = run(reference.server(), only=["purge.over", "purge.live"], seed="1")
     assert report.passed == ("purge.live", "purge.over"), str(report)
     assert len(reference.world._connections) < 10
@@ -457,7 +457,7 @@ class Withdrawing(MemoryStore):
 
 
 def test_the_server_of_a_store_has_the_hooks_that_the_store_allows() -> None:
-    whole, some = server_of(Withdrawing()), server_of(MemoryStore())
+    whole, some = server_for_store(Withdrawing()), server_for_store(MemoryStore())
     missing = {"finish", "cancel", "outbox", "environment"}
     assert {each for each in HOOKS if getattr(whole, each) is None} == missing
     assert {each for each in HOOKS if getattr(some, each) is None} == {*missing, "withdraw"}

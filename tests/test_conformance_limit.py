@@ -19,16 +19,16 @@ import pytest
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.testing.conformance import (
     CHECKS,
+    CheckOutcome,
     NotRun,
-    Outcome,
     Progress,
     Request,
     Response,
     Server,
     conformance_tests,
-    limit,
     run,
     run_async,
+    timeout,
 )
 from tests.kit import Reference, asynchronous
 from tests.serving import run_async as in_fake_time
@@ -77,7 +77,7 @@ class Hanging:
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
     made = Hanging()
-    monkeypatch.setattr(limit, "wait", made.wait)
+    monkeypatch.setattr(timeout, "wait", made.wait)
     before = {*threading.enumerate()}
     yield made
     made.release.set()
@@ -86,9 +86,9 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
 
 
 def test_a_check_that_hangs_is_named_with_where_it_hung(hanging: Hanging) -> None:
-    (failure,) = run(hanging.server(), only=[REVOKED], seed="1", limit=MOMENT).failed
+    (failure,) = run(hanging.server(), only=[REVOKED], seed="1", timeout=MOMENT).failed
     assert failure.check == REVOKED
-    hung, where, *after = failure.account.splitlines()
+    hung, where, *after = failure.message.splitlines()
     assert hung == "it took longer than 0:00:00.050000"
     assert where == f"  where: {hanging.sent[-1]}"
     assert after[0] == "  after: make_key"
@@ -96,7 +96,7 @@ def test_a_check_that_hangs_is_named_with_where_it_hung(hanging: Hanging) -> Non
 
 def test_whoever_is_left_behind_does_nothing_more(hanging: Hanging) -> None:
     before = {*threading.enumerate()}
-    assert run(hanging.server(), only=[REVOKED], seed="1", limit=MOMENT).failed
+    assert run(hanging.server(), only=[REVOKED], seed="1", timeout=MOMENT).failed
     (left,) = {*threading.enumerate()} - before
     assert left.daemon
     hanging.release.set()
@@ -108,8 +108,8 @@ def test_requests_at_once_that_hang_leave_threads_to_take_turns_as_before(
     hanging: Hanging,
 ) -> None:
     before = sys.getswitchinterval()
-    (failure,) = run(hanging.server(), only=["law-02.at-once"], seed="1", limit=MOMENT).failed
-    assert "where: 8 at once, such as Request(method='POST'" in failure.account
+    (failure,) = run(hanging.server(), only=["law-02.at-once"], seed="1", timeout=MOMENT).failed
+    assert "where: 8 at once, such as Request(method='POST'" in failure.message
     assert sys.getswitchinterval() == before
 
 
@@ -121,11 +121,11 @@ def test_a_hang_stops_no_other_check(hanging: Hanging) -> None:
 
 
 def test_a_slow_server_passes_within_its_patience() -> None:
-    patient = attrs.evolve(Reference().server(), patience=LONG)
-    assert run(patient, only=[REVOKED], seed="1", limit=timedelta(0)).passed == (REVOKED,)
+    patient = attrs.evolve(Reference().server(), max_time_per_check=LONG)
+    assert run(patient, only=[REVOKED], seed="1", timeout=timedelta(0)).passed == (REVOKED,)
     awaited = asynchronous(Reference().server())
-    awaited = attrs.evolve(awaited, patience=LONG)
-    report = asyncio.run(run_async(awaited, only=[REVOKED], seed="1", limit=timedelta(0)))
+    awaited = attrs.evolve(awaited, max_time_per_check=LONG)
+    report = asyncio.run(run_async(awaited, only=[REVOKED], seed="1", timeout=timedelta(0)))
     assert report.passed == (REVOKED,)
 
 
@@ -138,8 +138,8 @@ def test_the_server_s_own_buckets_come_back_where_a_check_hung(hanging: Hanging)
             hanging.hang()
 
     server = attrs.evolve(hanging.server(), replace_buckets=replace_buckets)
-    (failure,) = run(server, only=["request.buckets"], seed="1", limit=MOMENT).failed
-    assert "where: replace_buckets" in failure.account
+    (failure,) = run(server, only=["request.buckets"], seed="1", timeout=MOMENT).failed
+    assert "where: replace_buckets" in failure.message
     assert given[1:] == [None]
 
 
@@ -152,8 +152,8 @@ def test_a_hang_while_the_buckets_come_back_is_one_too(hanging: Hanging) -> None
         reference.replace_buckets(buckets)
 
     server = attrs.evolve(reference.server(), replace_buckets=replace_buckets)
-    (failure,) = run(server, only=["request.buckets"], seed="1", limit=MOMENT).failed
-    assert "it took longer than 0:00:00.050000\n  where: replace_buckets\n" in failure.account
+    (failure,) = run(server, only=["request.buckets"], seed="1", timeout=MOMENT).failed
+    assert "it took longer than 0:00:00.050000\n  where: replace_buckets\n" in failure.message
 
 
 def test_a_coroutine_that_hangs_is_cancelled() -> None:
@@ -171,10 +171,10 @@ def test_a_coroutine_that_hangs_is_cancelled() -> None:
 
         server = attrs.evolve(plain, send=send)
         only = [REVOKED, "law-02.at-once"]
-        report = await run_async(server, only=only, seed="1", limit=WHILE)
+        report = await run_async(server, only=only, seed="1", timeout=WHILE)
         assert [each.check for each in report.failed] == only
         assert len(ended) == 9
-        assert all("it took longer than" in each.account for each in report.failed)
+        assert all("it took longer than" in each.message for each in report.failed)
 
     in_fake_time(hang())
 
@@ -182,7 +182,7 @@ def test_a_coroutine_that_hangs_is_cancelled() -> None:
 def test_a_coroutine_that_takes_no_cancelling_is_left_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limit, "_GRACE", 0.05)
+    monkeypatch.setattr(timeout, "_GRACE", 0.05)
 
     async def hang() -> None:
         release, refused = asyncio.Event(), list[str]()
@@ -197,7 +197,7 @@ def test_a_coroutine_that_takes_no_cancelling_is_left_behind(
             return await plain.send(request)
 
         server = attrs.evolve(plain, send=send)
-        report = await run_async(server, only=[REVOKED], seed="1", limit=WHILE)
+        report = await run_async(server, only=[REVOKED], seed="1", timeout=WHILE)
         assert len(report.failed) == 1
         assert refused
         release.set()
@@ -213,13 +213,13 @@ def test_without_a_limit_a_check_runs_in_the_caller_s_thread() -> None:
         return reference.send(request)
 
     server = attrs.evolve(reference.server(), send=send)
-    assert run(server, only=[REVOKED], limit=None).passed
+    assert run(server, only=[REVOKED], timeout=None).passed
     assert threads == {threading.current_thread()}
-    test = conformance_tests(lambda: server, limit=None)
+    test = conformance_tests(lambda: server, timeout=None)
     test(next(each for each in CHECKS if each.name == REVOKED))
     assert threads == {threading.current_thread()}
     assert asyncio.run(
-        run_async(asynchronous(reference.server()), only=[REVOKED], limit=None)
+        run_async(asynchronous(reference.server()), only=[REVOKED], timeout=None)
     ).passed
 
 
@@ -274,9 +274,9 @@ def test_each_check_that_has_ended_is_told() -> None:
         (name, number, 3) for number, name in enumerate(names, 1)
     ]
     assert {each.check: each.outcome for each in told} == {
-        "request.limit": Outcome.FAILED,
-        "law-02.revoked-once": Outcome.PASSED,
-        "permission.wrong-environment": Outcome.NOT_RUN,
+        "request.limit": CheckOutcome.FAILED,
+        "law-02.revoked-once": CheckOutcome.PASSED,
+        "permission.wrong-environment": CheckOutcome.NOT_RUN,
     }
     assert all(each.seconds >= 0 for each in told)
     assert report.not_run == (NotRun("permission.wrong-environment", "needs environment"),)

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.testing.conformance import KeyWanted, Request, Response, Server, run
+from curae_lifecycle.testing.conformance import ApiKeyRequest, Request, Response, Server, run
 from tests.kit import Reference, written
 
 Change = Callable[["Wrong", Request, Response], Response]
@@ -30,7 +30,7 @@ class Wrong(Reference):
         self.sent += 1
         return self.change(self, request, super().send(request))
 
-    def make_key(self, wanted: KeyWanted) -> str:
+    def make_key(self, wanted: ApiKeyRequest) -> str:
         self.app_id = wanted.app_id
         return super().make_key(wanted)
 
@@ -232,7 +232,7 @@ def test_a_mistake_fails_its_check_which_says_what_it_saw(
     check: str, what: str, change: Change
 ) -> None:
     report = run(Wrong(change).server(), seed="1", only=[check])
-    assert what in report.failed[0].account
+    assert what in report.failed[0].message
 
 
 def test_a_cookie_that_is_replayed_is_found_and_one_of_the_front_is_not() -> None:
@@ -250,7 +250,7 @@ def test_a_cookie_that_is_replayed_is_found_and_one_of_the_front_is_not() -> Non
     only = ["idempotency.cookies"]
     found = run(cookies(everywhere=False), seed="1", only=only)
     front = run(cookies(everywhere=True), seed="1", only=only)
-    assert "a Set-Cookie header was replayed" in found.failed[0].account
+    assert "a Set-Cookie header was replayed" in found.failed[0].message
     assert front.passed
 
 
@@ -262,7 +262,7 @@ def test_a_date_that_is_replayed_is_found_where_dates_follow_the_server_s_clock(
 
     only = ["idempotency.dates"]
     found = run(Wrong(replays).server(), seed="1", only=only)
-    assert "the Date is still" in found.failed[0].account
+    assert "the Date is still" in found.failed[0].message
     wall = run(Wrong(header("date", "Mon, 05 Jan 2026 09:00:00 GMT")).server(), seed="1", only=only)
     assert "another clock" in wall.not_run[0].reason
     none = Wrong(lambda _, __, answer: attrs.evolve(answer, headers=answer.headers[:-1]))
@@ -278,7 +278,7 @@ def test_a_word_for_a_fact_that_the_store_has_otherwise_is_found() -> None:
 
     server = attrs.evolve(reference.server(), tombstone=tombstone)
     report = run(server, seed="1", only=["model.side-by-side"])
-    assert "the fact was answered refused instead of" in report.failed[0].account
+    assert "the fact was answered refused instead of" in report.failed[0].message
 
 
 def test_a_hook_that_keeps_other_times_is_found() -> None:
@@ -292,7 +292,7 @@ def test_a_hook_that_keeps_other_times_is_found() -> None:
 
     server = attrs.evolve(reference.server(), authorize=authorize, authorize_late=authorize_late)
     report = run(server, seed="1", only=["standing.active", "authorization.no-successor"])
-    accounts = [each.account for each in report.failed]
+    accounts = [each.message for each in report.failed]
     assert "it is authorized for 1:59:59" in accounts[0]
     assert "before it was recorded" in accounts[1]
 

@@ -10,8 +10,8 @@ import pytest
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.testing.conformance import CHECKS, Request, Response
 from curae_lifecycle.testing.conformance.check import Check
-from curae_lifecycle.testing.conformance.driving import chosen, run_check
 from curae_lifecycle.testing.conformance.results import Failure
+from curae_lifecycle.testing.conformance.runner import chosen, run_check
 from tests.kit import Reference
 
 MOST = timedelta(seconds=4.9)
@@ -47,10 +47,10 @@ def accused(check: Check, span: timedelta) -> list[str]:
     for at in count(1):
         server = StandingStill(at, span)
         result = run_check(
-            server.server(), check=check, seed="1", operations=OPERATIONS, limit=None
+            server.server(), check=check, seed="1", operations=OPERATIONS, timeout=None
         )
         if isinstance(result, Failure):
-            said.append(f"{at}: {result.account}")
+            said.append(f"{at}: {result.message}")
         if server.until > 0:
             break
     return said
@@ -75,9 +75,9 @@ class Hasty(Reference):
 
 def test_who_admits_somebody_too_early_did_not_stand_still() -> None:
     (check,) = chosen(["limit.retry-after"])
-    result = run_check(Hasty().server(), check=check, seed="1", operations=OPERATIONS, limit=None)
+    result = run_check(Hasty().server(), check=check, seed="1", operations=OPERATIONS, timeout=None)
     assert isinstance(result, Failure)
-    assert "one more was admitted 0:00:58" in result.account
+    assert "one more was admitted 0:00:58" in result.message
 
 
 @pytest.mark.heavy

@@ -138,19 +138,19 @@ def test_what_has_no_end_stands_until_the_last_instant() -> None:
 def test_what_is_recorded_is_never_before_what_the_connection_has_seen() -> None:
     connection = stored("ACTIVE")
     assert connection.updated_at == START
-    assert rules.recorded_at(connection, NOW) == NOW
-    assert rules.recorded_at(connection, START) == START
-    assert rules.recorded_at(connection, START - TICK) == START
-    assert rules.recorded_at(connection, at(-(10**6))) == START
+    assert rules.clamp_to_updated_at(connection, NOW) == NOW
+    assert rules.clamp_to_updated_at(connection, START) == START
+    assert rules.clamp_to_updated_at(connection, START - TICK) == START
+    assert rules.clamp_to_updated_at(connection, at(-(10**6))) == START
 
 
 def test_what_is_recorded_is_recorded_at_a_datetime_of_any_class_and_at_nothing_else() -> None:
     now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
     assert now == NOW
-    assert rules.recorded_at(stored("ACTIVE"), now) is now
+    assert rules.clamp_to_updated_at(stored("ACTIVE"), now) is now
     for nothing in (None, "2026-01-01T00:20:00Z", 1_767_226_800):
         with pytest.raises(ArgumentError, match=r"^now: "):
-            rules.recorded_at(stored("ACTIVE"), cast("datetime", nothing))
+            rules.clamp_to_updated_at(stored("ACTIVE"), cast("datetime", nothing))
 
 
 # --- A new connection --------------------------------------------------------------------------
@@ -203,6 +203,6 @@ def test_instants_are_utc(wrong: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^now: "):
         standing(pending(), wrong)
     with pytest.raises(ArgumentError, match=r"^now: "):
-        rules.recorded_at(pending(), wrong)
+        rules.clamp_to_updated_at(pending(), wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
         rules.check_next_action(next_action(wrong), NOW)

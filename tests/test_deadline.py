@@ -8,40 +8,40 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from curae_lifecycle import Patience
+from curae_lifecycle import RetryPolicy
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.deadline import deadline, seconds_left, within
-from curae_lifecycle.stores.patience import OVERTIME, awaiting, waiting
+from curae_lifecycle.stores.deadline import current_deadline, deadline_scope, seconds_left
+from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, async_retrier, blocking_retrier
 
 
 def test_where_nobody_set_one_everything_has_its_own_limit() -> None:
     assert seconds_left(7.5) == 7.5
-    assert deadline() == float("inf")
+    assert current_deadline() == float("inf")
 
 
 def test_a_deadline_leaves_what_is_left_and_is_over_with_its_context() -> None:
     before = time.monotonic()
-    with within(60):
-        assert before + 60 <= deadline() <= time.monotonic() + 60
+    with deadline_scope(60):
+        assert before + 60 <= current_deadline() <= time.monotonic() + 60
         assert seconds_left(1) == 1
         assert 0 < seconds_left(99) <= 60
-        with within(99):
+        with deadline_scope(99):
             assert seconds_left(99) <= 60
-        with within(5):
+        with deadline_scope(5):
             assert seconds_left(99) <= 5
         assert seconds_left(99) > 5
-        with within(0):
+        with deadline_scope(0):
             assert seconds_left(99) == 0
     assert seconds_left(99) == 99
 
 
 def test_a_thread_has_none_but_what_is_asked_for_in_one_has() -> None:
-    with within(5), ThreadPoolExecutor(1) as pool:
+    with deadline_scope(5), ThreadPoolExecutor(1) as pool:
         assert pool.submit(seconds_left, 99).result() == 99
         assert asyncio.run(asyncio.to_thread(seconds_left, 99)) <= 5
 
 
-@pytest.mark.parametrize("how", [waiting, awaiting])
+@pytest.mark.parametrize("how", [blocking_retrier, async_retrier])
 def test_an_attempt_has_until_patience_is_over_and_a_moment(
     monkeypatch: pytest.MonkeyPatch, how: type
 ) -> None:
@@ -53,8 +53,8 @@ def test_an_attempt_has_until_patience_is_over_and_a_moment(
         left.append(seconds_left(99))
         return True
 
-    assert asyncio.run(how(Patience(seconds=3)).until_done(attempt))
-    assert left == [3 + OVERTIME]
+    assert asyncio.run(how(RetryPolicy(seconds=3)).until_done(attempt))
+    assert left == [3 + ATTEMPT_GRACE_SECONDS]
     assert seconds_left(99) == 99
 
 
@@ -65,6 +65,6 @@ def test_where_whoever_asked_waits_no_longer_it_is_not_tried_again() -> None:
         tried.append(1)
         raise StoreUnavailableError("a lock")
 
-    with within(0):
-        assert asyncio.run(waiting(Patience()).until_done(attempt)) is None
+    with deadline_scope(0):
+        assert asyncio.run(blocking_retrier(RetryPolicy()).run(attempt)) is None
     assert len(tried) == 1

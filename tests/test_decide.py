@@ -68,7 +68,7 @@ RECORD = idempotency.RecordKey(server.CALLER.key_owner, idempotency.IdempotencyK
 
 def test_an_attempt_in_flight_is_waited_for_and_charges_the_bucket_alone() -> None:
     asked = attrs.evolve(call(Initiate(USER)), settings=LIMITED_BY_BUCKET)
-    attempt = idempotency.begin(
+    attempt = idempotency.begin_attempt(
         None, key=RECORD, fingerprint=fingerprint(asked.operation), now=START
     )
     assert isinstance(attempt, idempotency.Attempt)

@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.cli.difference import (
+from curae_lifecycle.cli.release import (
+    Cell,
+    Release,
+    ReleasedTable,
+    Rule,
+    TableShape,
+    UnreadableError,
+    parse_release,
+)
+from curae_lifecycle.cli.table_diff import (
     Finding,
     TableChange,
     compare,
@@ -21,15 +30,6 @@ from curae_lifecycle.cli.difference import (
     format_changes,
     spread,
     summary,
-)
-from curae_lifecycle.cli.release import (
-    Cell,
-    Frame,
-    Release,
-    Rule,
-    Sheet,
-    UnreadableError,
-    parse_release,
 )
 from curae_lifecycle.cli.table_formats import to_document
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
@@ -40,7 +40,7 @@ from curae_lifecycle.web.json import Json
 
 
 @st.composite
-def sheets(draw: st.DrawFn) -> Sheet:
+def sheets(draw: st.DrawFn) -> ReleasedTable:
     """Small tables of few words, so that two of them often have much in common."""
     values = st.lists(st.sampled_from("123"), min_size=1, max_size=3, unique=True).map(tuple)
     axes = draw(st.dictionaries(st.sampled_from("xyz"), values, min_size=1, max_size=3))
@@ -52,10 +52,10 @@ def sheets(draw: st.DrawFn) -> Sheet:
         frozenset(zip(axes, place, strict=True)): draw(st.sampled_from(rules))
         for place in product(*axes.values())
     }
-    frame = Frame(
+    frame = TableShape(
         draw(st.sampled_from(["Law.", "Rule."])), draw(st.sampled_from([None, "x"])), axes
     )
-    return Sheet(frame, cells)
+    return ReleasedTable(frame, cells)
 
 
 def releases() -> st.SearchStrategy[Release]:
@@ -64,10 +64,10 @@ def releases() -> st.SearchStrategy[Release]:
 
 def apply(changes: tuple[TableChange, ...], old: Release) -> Release:
     """What changes make of a release."""
-    made = dict(old.sheets)
+    made = dict(old.tables)
     for table in changes:
         before = made.pop(table.name, None)
-        assert table.before == (None if before is None else before.frame)
+        assert table.before == (None if before is None else before.shape)
         cells = {} if before is None else dict(before.cells)
         if table.before and table.after:
             cells = spread(cells, table.before, table.after)
@@ -83,7 +83,7 @@ def apply(changes: tuple[TableChange, ...], old: Release) -> Release:
             for cell, rule in cells.items():
                 own = frozenset((axis, value) for axis, value in cell if axis in table.after.axes)
                 assert coarse.setdefault(own, rule) == rule
-            made[table.name] = Sheet(table.after, coarse)
+            made[table.name] = ReleasedTable(table.after, coarse)
     return Release(old.version, made)
 
 
@@ -389,9 +389,9 @@ LAMP = to_document([Table("t", "Law.", Axis("a", ("1", "2")), Row(ANY, "x", "[O]
 def test_a_document_is_read_as_it_was_printed() -> None:
     rule = Rule(name="t.r", outcome={"kind": "str"}, says="x", why="[O] So.")
     cells = {frozenset({("a", "1")}): rule, frozenset({("a", "2")}): rule}
-    sheet = Sheet(Frame("Law.", None, {"a": ("1", "2")}), cells)
+    sheet = ReleasedTable(TableShape("Law.", None, {"a": ("1", "2")}), cells)
     read = parse_release(LAMP)
-    assert read.sheets == {"t": sheet}
+    assert read.tables == {"t": sheet}
     assert read.version == json.loads(LAMP)["version"]
     assert parse_release(LAMP.encode()) == read
 

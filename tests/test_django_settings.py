@@ -9,7 +9,7 @@ from curae_lifecycle.stores.django.settings import database_settings
 
 
 def test_sqlite_waits_for_a_lock_as_long_as_is_said() -> None:
-    assert database_settings("sqlite:///curae.db", wait=3) == {
+    assert database_settings("sqlite:///curae.db", timeout=3) == {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": "curae.db",
         "OPTIONS": {
@@ -42,7 +42,7 @@ def test_postgresql_is_named_and_bounded() -> None:
 
 
 def test_what_a_url_says_beside_the_limits_is_kept() -> None:
-    seen = database_settings("postgresql:///curae?host=/run&port=1&options=-c%20a%3Db", wait=0.5)
+    seen = database_settings("postgresql:///curae?host=/run&port=1&options=-c%20a%3Db", timeout=0.5)
     assert (seen["HOST"], seen["PORT"], seen["USER"]) == ("/run", "1", "")
     limits = "-c statement_timeout=500 -c lock_timeout=500"
     assert seen["OPTIONS"] == {"connect_timeout": 2, "options": f"-c a=b {limits}"}

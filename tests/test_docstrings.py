@@ -17,7 +17,7 @@ from tests.docstrings import Named, listed_modules, names_of, public_names, tell
 INNER: Final = (
     "stores.sql.buckets",
     "stores.sql.callers",
-    "stores.sql.claiming",
+    "stores.sql.outbox_statements",
     "stores.sql.clock",
     "stores.sql.drivers",
     "stores.sql.failures",

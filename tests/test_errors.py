@@ -27,11 +27,11 @@ from curae_lifecycle.stores.contract import (
     StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.testing.conformance.driving import ServerRaisedError
-from curae_lifecycle.testing.conformance.limit import OverError
+from curae_lifecycle.testing.conformance.runner import ServerRaisedError
 from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
+from curae_lifecycle.testing.conformance.timeout import CheckTimeoutError
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.testing.races.works import NeverTakenError
+from curae_lifecycle.testing.races.scenarios import NeverTakenError
 from curae_lifecycle.web.json import MalformedError
 from tests.specimens import NEXT_ID, OLD_ID
 
@@ -55,7 +55,7 @@ ERRORS = [
     NewerFormatError("Record", 3, 2),
     NotConformingError("200 where the rules say 201"),
     NotSeenError("the server sends no Date"),
-    OverError("it took longer"),
+    CheckTimeoutError("it took longer"),
     ServerRaisedError("it raised"),
     StoreUnavailableError("the connection was lost"),
     StoreUnchangedError("a lock was not free in time"),
@@ -122,7 +122,7 @@ def test_an_exception_survives_pickle_and_copy(error: LifecycleError, how: str) 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_what_an_exception_is_made_of_is_in_its_attributes(error: LifecycleError) -> None:
     assert type(error)(*error.args).args == error.args
-    plain = {LifecycleError, NotSeenError, OverError, ServerRaisedError}
+    plain = {LifecycleError, NotSeenError, CheckTimeoutError, ServerRaisedError}
     assert type(error) in plain or set(error.args) <= set(vars(error).values())
 
 

@@ -23,10 +23,10 @@ from curae_lifecycle.rules.ratelimit import (
     BucketState,
     Charge,
     ExactLog,
-    Limited,
     LogState,
+    RateLimited,
 )
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service import response as responses
 from curae_lifecycle.service.changes import Changes
@@ -50,7 +50,7 @@ from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, RateWrite, SessionWrite
-from curae_lifecycle.web.respond import policy_header
+from curae_lifecycle.web.respond import format_rate_limit_policy
 from tests.exact import (
     ACTIVE,
     ARRIVAL,
@@ -105,7 +105,7 @@ def test_a_get_that_heals_is_answered_exactly() -> None:
         authorized_at=at(7),
         expires_at=at(90),
     )
-    snapshot = Snapshot(connection=pending(), landed=landed)
+    snapshot = Snapshot(connection=pending(), landed_handoff=landed)
     assert asked(GetConnection(ID), snapshot, keyed=False) == decided(
         ConnectionShown(healed),
         status=200,
@@ -196,7 +196,7 @@ def test_an_initiate_is_answered_exactly() -> None:
         id=SessionId(uuid(1002)),
         coordinate=COORDINATE,
         path=EntryPath.SILENT_LIMITED,
-        handoff=Handoff.NOT_REQUIRED,
+        handoff=HandoffState.NOT_REQUIRED,
         created_at=NOW,
         expires_at=at(40),
         landed_at=None,
@@ -288,7 +288,7 @@ def test_the_app_user_s_limit_refuses_exactly() -> None:
     assert asked(Initiate(USER), Snapshot(limit=full)) == decided(
         ProblemReply(
             Problem(ProblemCode.RATE_LIMITED, ("initiate", 1)),
-            Limited((full,), INITIATE_LIMIT, 999_999),
+            RateLimited((full,), INITIATE_LIMIT, 999_999),
         ),
         status=429,
         changes=Changes(),
@@ -301,7 +301,7 @@ def test_a_bucket_refuses_exactly() -> None:
     answer = decide(served(GetConnection(ID), keyed=False), Snapshot(buckets=(spent,)), NOW)
     assert answer == decided(
         ProblemReply(
-            Problem(ProblemCode.RATE_LIMITED, ("platform", 1)), Limited((spent,), BUCKET, 1)
+            Problem(ProblemCode.RATE_LIMITED, ("platform", 1)), RateLimited((spent,), BUCKET, 1)
         ),
         status=429,
         changes=Changes(),
@@ -349,7 +349,7 @@ LOG = ExactLog("log", 1, 1)
 def test_the_shortest_lease_is_a_microsecond() -> None:
     begun = attempt(Revoke(ID))
     record = records.in_flight_record(begun, lease=1)
-    assert record.lease_until == begun.at + TICK
+    assert record.lease_until == begun.started_at + TICK
 
 
 def test_headers_that_the_connection_names_are_dropped_with_and_without_spaces() -> None:
@@ -361,7 +361,7 @@ def test_headers_that_the_connection_names_are_dropped_with_and_without_spaces()
 
 def test_a_policy_s_name_is_quoted_in_its_header() -> None:
     assert (
-        policy_header(Bucket(name='a"b\\c', capacity=1, refill=1, seconds=1))
+        format_rate_limit_policy(Bucket(name='a"b\\c', capacity=1, refill=1, seconds=1))
         == r'"a\"b\\c";q=1;w=1'
     )
 
@@ -369,16 +369,18 @@ def test_a_policy_s_name_is_quoted_in_its_header() -> None:
 def test_a_tick_before_it_is_admitted_a_bucket_says_to_wait_a_tick() -> None:
     state = BucketState(ARRIVAL + 60_000_001)
     assert ratelimit.admit_one(BUCKET, state, NOW) == 1
-    assert ratelimit.admit((Charge(BUCKET, state),), NOW) == Limited((state,), BUCKET, 1)
+    assert ratelimit.admit((Charge(BUCKET, state),), NOW) == RateLimited((state,), BUCKET, 1)
     assert ratelimit.admit_one(BUCKET, state, NOW + TICK) == BucketState(ARRIVAL + 120_000_001)
 
 
 def test_no_bucket_holds_less_than_nothing() -> None:
-    assert ratelimit.available(BUCKET, BucketState(ARRIVAL + 10**15), NOW) == 0
-    assert ratelimit.available(LOG, BucketState(ARRIVAL), NOW) == 1
-    assert ratelimit.available(BUCKET, LogState.of((NOW,)), NOW) == 2
+    assert ratelimit.count_remaining(BUCKET, BucketState(ARRIVAL + 10**15), NOW) == 0
+    assert ratelimit.count_remaining(LOG, BucketState(ARRIVAL), NOW) == 1
+    assert ratelimit.count_remaining(BUCKET, LogState.of((NOW,)), NOW) == 2
     assert (
-        ratelimit.available(Bucket(name="b", capacity=1, refill=1, seconds=1), BucketState(0), NOW)
+        ratelimit.count_remaining(
+            Bucket(name="b", capacity=1, refill=1, seconds=1), BucketState(0), NOW
+        )
         == 1
     )
 

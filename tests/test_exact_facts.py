@@ -9,7 +9,12 @@ import attrs
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff, complete_handoff
+from curae_lifecycle.rules.session import (
+    CuraeConnectSession,
+    EntryPath,
+    HandoffState,
+    complete_handoff,
+)
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled
@@ -172,14 +177,14 @@ WAITING: Final = CuraeConnectSession(
     id=SessionId(uuid(1001)),
     coordinate=COORDINATE,
     path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
-    handoff=Handoff.AWAITED,
+    handoff=HandoffState.AWAITED,
     created_at=START,
     expires_at=at(30),
     landed_at=None,
     user_id=None,
 )
 LANDED: Final = attrs.evolve(
-    WAITING, handoff=Handoff.LANDED, landed_at=at(7), user_id=UserId("u-1")
+    WAITING, handoff=HandoffState.LANDED, landed_at=at(7), user_id=UserId("u-1")
 )
 BOUND: Final = LimitedAccountAppBinding(
     coordinate=COORDINATE, user_id=UserId("u-1"), state=AccountState.ACTIVE, generation=1

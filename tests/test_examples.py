@@ -23,7 +23,7 @@ from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from tests.wire.postgres import database
 from tests.wire.running import engine_of
@@ -389,7 +389,7 @@ def test_django_and_sqlalchemy_make_the_same_tables(tmp_path: Path) -> None:
 
 def test_django_takes_over_the_tables_that_sqlalchemy_made(tmp_path: Path) -> None:
     api_key, database = ApiKey("cae_test_1"), tmp_path / "curae.db"
-    caller = caller_of("cae_test_1", KeyWanted("app-1", "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"))
+    caller = caller_of("cae_test_1", ApiKeyRequest("app-1", "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"))
     with engine_of(f"sqlite:///{database}") as engine:
         store = SqlStore(SqlDatabase(engine))
         store.register(api_key, caller)

@@ -15,7 +15,7 @@ import pytest
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules import chain, ratelimit, triggers
 from curae_lifecycle.service.rulebook import TABLES
-from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
+from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.web.json import Json, parse_json
 from docs.generate.vectors.cases import cell_id
@@ -75,7 +75,7 @@ def figures() -> dict[str, Figures]:
 @cache
 def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
     """What a small run visited, and how often it looked at each cell."""
-    with count_cells() as counts:
+    with count_cell_lookups() as counts:
         seen = SMALL[name]()
     return seen, counts
 
@@ -459,7 +459,7 @@ NEVER_MADE: Final[dict[tuple[str, ...], str]] = {
 
 @pytest.mark.heavy
 def test_every_cell_that_traffic_can_reach_is_looked_at() -> None:
-    with count_cells() as counts:
+    with count_cell_lookups() as counts:
         explore(Single(), depth=8, liveness=False)
         explore(Clients(Account(1, 3)), liveness=False)
         explore(Clients(Chain(1, 0, roots=("EXPIRED EARLY",))))

@@ -9,13 +9,13 @@ import curae_lifecycle as curae
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.problems import Problem, ProblemCode
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled, SuccessorsLive
 from curae_lifecycle.service.events import EventKind
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, moved_connection
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, to_connection_fact_answer
 from curae_lifecycle.service.facts.registry import FACTS
-from curae_lifecycle.service.members import Given
+from curae_lifecycle.service.members import ParsedMembers
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from tests import subjects
 from tests.server import ID, LIMITED
@@ -212,7 +212,7 @@ def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
     answer = curae.record_fact(fact, loaded(fact, first, second), at(4))
     assert isinstance(answer, curae.Done)
     moved, held = answer.value.writes
-    assert (moved.before, held) == (first, ConnectionWrite(second, changes.relied_on(second)))
+    assert (moved.before, held) == (first, ConnectionWrite(second, changes.bump_version(second)))
 
 
 def test_a_chain_of_hundreds_ends_with_its_patient_s_word() -> None:
@@ -250,7 +250,7 @@ COMPLETED: list[tuple[CuraeConnectSession, LimitedAccountAppBinding | None, str,
     (WAITING, subjects.TOMBSTONED, "u-1", "refused BINDING_CHANGED"),
     (attrs.evolve(WAITING, expires_at=at(2)), None, "u-1", "refused SESSION_EXPIRED"),
     (
-        attrs.evolve(WAITING, path=EntryPath.SILENT_LIMITED, handoff=Handoff.NOT_REQUIRED),
+        attrs.evolve(WAITING, path=EntryPath.SILENT_LIMITED, handoff=HandoffState.NOT_REQUIRED),
         LIMITED,
         "u-1",
         "refused HANDOFF_NOT_REQUIRED",
@@ -339,7 +339,7 @@ READ: list[Fact] = [
 @pytest.mark.parametrize("fact", READ, ids=lambda fact: fact.kind)
 def test_a_fact_is_made_of_its_members(fact: Fact) -> None:
     names = {member.name for member in fact.members}
-    assert type(fact).read(Given({name: GIVEN[name] for name in names})) == fact
+    assert type(fact).from_members(ParsedMembers({name: GIVEN[name] for name in names})) == fact
 
 
 def test_every_fact_is_made_here() -> None:
@@ -349,6 +349,6 @@ def test_every_fact_is_made_here() -> None:
 def test_a_connection_that_a_fact_did_not_move_says_why() -> None:
     refused = curae.Refused(Problem(ProblemCode.INTERNAL), ("rule",))
     kind = EventKind.CONNECTION_EXPIRED
-    assert moved_connection(kind, pending(), refused) is refused
-    ignored = moved_connection(kind, pending(), curae.Ignored(pending(), ("rule",)))
+    assert to_connection_fact_answer(kind, pending(), refused) is refused
+    ignored = to_connection_fact_answer(kind, pending(), curae.Ignored(pending(), ("rule",)))
     assert ignored == curae.Ignored(changes.NO_CHANGES, ("rule",))

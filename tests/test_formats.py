@@ -21,8 +21,8 @@ from curae_lifecycle.stores.formats import (
     Document,
     NewerFormatError,
     Upgrade,
-    newest_form,
-    upgraded,
+    newest_format,
+    upgrade_document,
 )
 from curae_lifecycle.web.json import Json, MalformedError
 from tests.stored import FOLDER, VALUES
@@ -36,7 +36,7 @@ def stored(kind: str, form: int) -> list[Json]:
 
 
 def test_the_corpus_has_a_file_for_every_form_that_a_value_ever_had() -> None:
-    forms = {(kind, form) for kind in KINDS for form in range(1, newest_form(kind) + 1)}
+    forms = {(kind, form) for kind in KINDS for form in range(1, newest_format(kind) + 1)}
     assert {tuple(file.name.split(".")[:2]) for file in FOLDER.glob("*.json")} == {
         (kind, str(form)) for kind, form in forms
     }
@@ -45,7 +45,7 @@ def test_the_corpus_has_a_file_for_every_form_that_a_value_ever_had() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_law_18_what_any_release_stored_is_read(kind: str) -> None:
-    for form in range(1, newest_form(kind) + 1):
+    for form in range(1, newest_format(kind) + 1):
         loaded = [load(KINDS[kind], document) for document in stored(kind, form)]
         assert loaded == VALUES[kind], form
 
@@ -54,7 +54,7 @@ def test_law_18_what_any_release_stored_is_read(kind: str) -> None:
 def test_the_newest_form_of_the_corpus_is_what_is_stored(kind: str) -> None:
     # A stored form that changes without a number of its own fails here.
     written = json.loads(json.dumps([dump(value) for value in VALUES[kind]]))
-    assert written == stored(kind, newest_form(kind))
+    assert written == stored(kind, newest_format(kind))
 
 
 def test_a_file_of_the_corpus_is_never_written_over(
@@ -97,14 +97,14 @@ def test_a_document_goes_through_the_upgrades_that_it_needs_in_order(
     document: Document, newest: Document
 ) -> None:
     before = copy.deepcopy(document)
-    assert upgraded("Thing", document, STEPS) == newest
+    assert upgrade_document("Thing", document, STEPS) == newest
     assert document == before
 
 
 def test_a_form_counts_for_its_own_kind() -> None:
-    assert newest_form("Thing", STEPS) == 3
-    assert newest_form("Another", STEPS) == 1
-    assert upgraded("Another", {"format": 1, "why": "x"}, STEPS) == {"why": "x"}
+    assert newest_format("Thing", STEPS) == 3
+    assert newest_format("Another", STEPS) == 1
+    assert upgrade_document("Another", {"format": 1, "why": "x"}, STEPS) == {"why": "x"}
 
 
 @pytest.mark.parametrize("form", [None, 0, -1, True, "1", 1.0, [1]])
@@ -124,7 +124,7 @@ def test_a_document_without_a_form_is_malformed() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_law_18_what_a_newer_release_stored_is_refused_by_name(kind: str) -> None:
-    known = newest_form(kind)
+    known = newest_format(kind)
     # Whatever else it holds: it may mean anything.
     bare: Document = {"format": known + 1}
     for document in (bare, {**dump(VALUES[kind][0]), **bare}):
@@ -145,7 +145,7 @@ def test_an_upgrade_runs_when_a_value_is_loaded(monkeypatch: pytest.MonkeyPatch)
         return {**document, "version": 1}
 
     steps = {"Connection": (Upgrade("a connection counts its writes", older),)}
-    monkeypatch.setattr(codec, "upgraded", lambda kind, held: upgraded(kind, held, steps))
+    monkeypatch.setattr(codec, "upgraded", lambda kind, held: upgrade_document(kind, held, steps))
     document = dump(pending())
     del document["version"]
     assert load(Connection, document) == pending()

@@ -9,7 +9,7 @@ import pytest
 
 from curae_lifecycle.rules.tables import Axis, Table
 from curae_lifecycle.service import decide, gates
-from curae_lifecycle.service.gates import ORDER, Gate
+from curae_lifecycle.service.gates import REQUEST_GATES, Gate
 from curae_lifecycle.service.operations.operation import KeyUse, Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.web import read
@@ -18,9 +18,11 @@ from tests.test_gates import APPLIES, ask
 
 def test_the_order_is_taken_from_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     backwards = Axis.of("gate", tuple(reversed(Gate)))
-    monkeypatch.setattr(gates, "ORDER", Table("request", ORDER.law, backwards, *ORDER.rows))
-    assert gates.in_order(*Gate) == tuple(reversed(Gate))
-    assert gates.in_order(Gate.ROUTE, Gate.RULE, Gate.BODY) == (Gate.RULE, Gate.BODY, Gate.ROUTE)
+    monkeypatch.setattr(
+        gates, "ORDER", Table("request", REQUEST_GATES.law, backwards, *REQUEST_GATES.rows)
+    )
+    assert gates.sort_gates(*Gate) == tuple(reversed(Gate))
+    assert gates.sort_gates(Gate.ROUTE, Gate.RULE, Gate.BODY) == (Gate.RULE, Gate.BODY, Gate.ROUTE)
 
 
 REQUESTS = [
@@ -54,17 +56,20 @@ def _answer(operation: str, failing: frozenset[str]) -> str:
     return repr((answer.response, answer.rules, answer.changes))
 
 
-@pytest.mark.parametrize("pair", [*pairwise(read.READ), *pairwise(decide.DECIDED)])
+@pytest.mark.parametrize("pair", [*pairwise(read.READ_GATES), *pairwise(decide.DECIDE_GATES)])
 def test_two_gates_that_change_places_are_noticed(
     pair: tuple[Gate, Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = answers()
     swapped = {pair[0]: pair[1], pair[1]: pair[0]}
     in_reading, in_deciding = (
-        [swapped.get(gate, gate) for gate in gates] for gates in (read.READ, decide.DECIDED)
+        [swapped.get(gate, gate) for gate in gates]
+        for gates in (read.READ_GATES, decide.DECIDE_GATES)
     )
     monkeypatch.setattr(read, "_GATES", read._prepared(tuple(in_reading)))
-    monkeypatch.setattr(decide, "DECIDED", {gate: decide.DECIDED[gate] for gate in in_deciding})
+    monkeypatch.setattr(
+        decide, "DECIDED", {gate: decide.DECIDE_GATES[gate] for gate in in_deciding}
+    )
     if pair in APART:
         assert not any(all(APART[pair](kind)) for kind in OPERATIONS)
         assert answers() == right

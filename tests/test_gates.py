@@ -11,13 +11,13 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Admitted, Bucket, Charge, LogState, admit
 from curae_lifecycle.rules.values import AppUserId, Environment
 from curae_lifecycle.service.call import Decision
-from curae_lifecycle.service.decide import DECIDED, decide
-from curae_lifecycle.service.gates import ORDER, Gate
+from curae_lifecycle.service.decide import DECIDE_GATES, decide
+from curae_lifecycle.service.gates import REQUEST_GATES, Gate
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.writes import RecordWrite
-from curae_lifecycle.web.read import READ, read
+from curae_lifecycle.web.read import READ_GATES, read
 from curae_lifecycle.web.respond import Answer, respond
 from tests import server
 from tests.server import CALLER, LIMITED, STRANGERS, USER, code, written
@@ -33,7 +33,7 @@ def test_a_request_that_fails_everywhere_hears_only_that_it_has_no_credentials()
 
 def test_the_gates_are_passed_in_the_order_of_their_table() -> None:
     # A full store is found out by the store itself.
-    assert (*READ, *DECIDED, Gate.ROOM) == tuple(ORDER)
+    assert (*READ_GATES, *DECIDE_GATES, Gate.ROOM) == tuple(REQUEST_GATES)
 
 
 APPLIES = {
@@ -171,6 +171,6 @@ def test_a_bucket_that_refuses_is_named_and_the_app_user_s_limit_is_not() -> Non
 
 
 def test_every_verdict_of_the_order_reads_well() -> None:
-    assert str(ORDER[Gate.CREDENTIALS].outcome) == "refuse UNAUTHENTICATED"
-    assert str(ORDER[Gate.PERMISSION].outcome) == "see permission"
-    assert str(ORDER[Gate.RULE].outcome) == "see the tables of the operation"
+    assert str(REQUEST_GATES[Gate.CREDENTIALS].outcome) == "refuse UNAUTHENTICATED"
+    assert str(REQUEST_GATES[Gate.PERMISSION].outcome) == "see permission"
+    assert str(REQUEST_GATES[Gate.RULE].outcome) == "see the tables of the operation"

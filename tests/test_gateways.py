@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 
 from curae_lifecycle import ArgumentError, Request, Response
-from curae_lifecycle.stores.waiting import at_once
-from curae_lifecycle.web.gateways import asgi_body, asgi_headers, asgi_request, wsgi_request
-from curae_lifecycle.web.request import BODY_MAX, bearer, header, idempotency_key
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.web.asgi_wsgi import asgi_body, asgi_headers, asgi_request, wsgi_request
+from curae_lifecycle.web.request import (
+    BODY_MAX,
+    bearer,
+    header_values,
+    parse_idempotency_key_header,
+)
 
 SCOPE: dict[str, object] = {
     "type": "http",
@@ -55,11 +60,11 @@ def test_two_headers_that_a_server_joined_are_two(comma: str) -> None:
         "HTTP_IF_NONE_MATCH": f'"a"{comma}"b"',
     }
     asked = wsgi_request(joined, b"{}")
-    assert len(header(asked, "idempotency-key")) == 2
-    assert idempotency_key(header(asked, "idempotency-key")) is None
+    assert len(header_values(asked, "idempotency-key")) == 2
+    assert parse_idempotency_key_header(header_values(asked, "idempotency-key")) is None
     assert bearer(asked) is None
     # Of these there may be more, and a list is one as well.
-    assert header(asked, "if-none-match") == [f'"a"{comma}"b"']
+    assert header_values(asked, "if-none-match") == [f'"a"{comma}"b"']
 
 
 def test_an_environment_that_has_the_scope_of_asgi_is_read_there() -> None:
@@ -104,7 +109,7 @@ def read(*messages: Message) -> tuple[bytes | None, int]:
     async def receive() -> Message:
         return left.pop(0)
 
-    return at_once(asgi_body(receive)), len(left)
+    return run_sync(asgi_body(receive)), len(left)
 
 
 def test_a_body_is_read_to_its_end_and_no_further() -> None:

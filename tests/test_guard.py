@@ -15,14 +15,14 @@ import pytest
 from curae_lifecycle.servers.guard import (
     LINGER_BYTES,
     AsgiApp,
+    AsgiMessage,
     Guard,
     Headers,
-    Message,
     Receive,
     Send,
 )
-from curae_lifecycle.servers.leaving import Leaving
-from curae_lifecycle.servers.threads import in_threads
+from curae_lifecycle.servers.shutdown import GracefulShutdown
+from curae_lifecycle.servers.wsgi import wsgi_to_asgi
 from curae_lifecycle.web.request import BODY_MAX
 
 if TYPE_CHECKING:
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 PART = 10_000
 
 
-def part(body: bytes, *, more: bool) -> Message:
+def part(body: bytes, *, more: bool) -> AsgiMessage:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-GONE: Message = {"type": "http.disconnect"}
+GONE: AsgiMessage = {"type": "http.disconnect"}
 
 
 @attrs.define
 class Client:
     """What a client sends, after which it is silent; and what it was answered."""
 
-    sends: list[Message]
-    heard: list[Message] = attrs.field(factory=list)
+    sends: list[AsgiMessage]
+    heard: list[AsgiMessage] = attrs.field(factory=list)
 
-    async def receive(self) -> Message:
+    async def receive(self) -> AsgiMessage:
         if not self.sends:
             await asyncio.Event().wait()
         return self.sends.pop(0)
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: AsgiMessage) -> None:
         self.heard.append(message)
 
     def headers(self) -> dict[bytes, bytes]:
@@ -67,7 +67,7 @@ def as_bytes(value: object) -> bytes:
     return value
 
 
-def scope_of(*headers: tuple[bytes, bytes]) -> Message:
+def scope_of(*headers: tuple[bytes, bytes]) -> AsgiMessage:
     return {"type": "http", "method": "POST", "headers": list(headers)}
 
 
@@ -81,10 +81,10 @@ async def answer(send: Send, body: bytes) -> None:
 class Seen:
     """An app that keeps what it was given, and says how long the body was."""
 
-    scopes: list[Message] = attrs.field(factory=list)
-    messages: list[Message] = attrs.field(factory=list)
+    scopes: list[AsgiMessage] = attrs.field(factory=list)
+    messages: list[AsgiMessage] = attrs.field(factory=list)
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError
         self.scopes.append(scope)
@@ -103,7 +103,7 @@ def run(made: Coroutine[object, object, None]) -> None:
 
 def guarded(app: AsgiApp, client: Client, *headers: tuple[bytes, bytes]) -> None:
     """One request through a guard."""
-    guard = Guard(app, at_once=1)
+    guard = Guard(app, max_concurrent=1)
     run(guard(scope_of(*headers), client.receive, client.send))
 
 
@@ -186,7 +186,7 @@ def test_a_body_that_does_not_come_is_answered_408_and_the_connection_ends(
 
     monkeypatch.setattr(asyncio, "timeout", noted)
     app, client = Seen(), Client([])
-    run(Guard(app, at_once=1, body_seconds=7)(scope_of(), client.receive, client.send))
+    run(Guard(app, max_concurrent=1, body_seconds=7)(scope_of(), client.receive, client.send))
     assert (app.scopes, limits) == ([], [7])
     assert client.heard[0]["status"] == 408
     assert client.headers()[b"connection"] == b"close"
@@ -196,9 +196,9 @@ def test_a_body_that_does_not_come_is_answered_408_and_the_connection_ends(
 
 
 def test_an_app_that_asks_on_hears_of_nothing_but_the_end() -> None:
-    heard: list[Message] = []
+    heard: list[AsgiMessage] = []
 
-    async def app(_: Message, receive: Receive, send: Send) -> None:
+    async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
         heard.extend([await receive(), await receive()])
         await answer(send, b"ok")
 
@@ -215,12 +215,12 @@ def test_whoever_gets_no_turn_is_answered_503_and_the_next_one_is_served() -> No
     async def scenario() -> None:
         entered, leave = asyncio.Event(), asyncio.Event()
 
-        async def app(_: Message, __: Receive, send: Send) -> None:
+        async def app(_: AsgiMessage, __: Receive, send: Send) -> None:
             entered.set()
             await leave.wait()
             await answer(send, b"ok")
 
-        guard = Guard(app, at_once=1, turn_seconds=0.01)
+        guard = Guard(app, max_concurrent=1, queue_seconds=0.01)
 
         def asked() -> tuple[Client, asyncio.Task[None]]:
             client = Client([part(b"", more=False)])
@@ -248,11 +248,11 @@ async def ask(guard: AsgiApp, client: Client) -> None:
 
 
 def test_an_app_that_fails_gives_its_turn_back() -> None:
-    async def failing(_: Message, __: Receive, ___: Send) -> None:
+    async def failing(_: AsgiMessage, __: Receive, ___: Send) -> None:
         raise RuntimeError("a mistake")
 
     async def scenario() -> None:
-        guard = Guard(failing, at_once=1, turn_seconds=0.01)
+        guard = Guard(failing, max_concurrent=1, queue_seconds=0.01)
         for _ in range(2):
             client = Client([part(b"", more=False)])
             with pytest.raises(RuntimeError, match="a mistake"):
@@ -266,7 +266,7 @@ def test_an_app_that_fails_gives_its_turn_back() -> None:
 
 def test_a_websocket_is_refused_before_it_opens() -> None:
     app, client = Seen(), Client([{"type": "websocket.connect"}])
-    guard = Guard(app, at_once=1)
+    guard = Guard(app, max_concurrent=1)
     run(guard({"type": "websocket"}, client.receive, client.send))
     assert client.heard == [{"type": "websocket.close", "code": 1000}]
     assert app.scopes == []
@@ -276,38 +276,38 @@ def lifespan() -> Client:
     return Client([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
 
 
-COMPLETE: list[Message] = [
+COMPLETE: list[AsgiMessage] = [
     {"type": "lifespan.startup.complete"},
     {"type": "lifespan.shutdown.complete"},
 ]
 
 
 def test_a_lifespan_is_the_apps() -> None:
-    async def app(_: Message, receive: Receive, send: Send) -> None:
+    async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
         for each in COMPLETE:
             await receive()
             await send(each)
 
     client = lifespan()
-    run(Guard(app, at_once=1)({"type": "lifespan"}, client.receive, client.send))
+    run(Guard(app, max_concurrent=1)({"type": "lifespan"}, client.receive, client.send))
     assert (client.sends, client.heard) == ([], COMPLETE)
 
 
 def test_an_app_that_knows_no_lifespan_is_served_without() -> None:
     client = lifespan()
-    run(Guard(Seen(), at_once=1)({"type": "lifespan"}, client.receive, client.send))
+    run(Guard(Seen(), max_concurrent=1)({"type": "lifespan"}, client.receive, client.send))
     assert (client.sends, client.heard) == ([], COMPLETE)
 
 
 def test_a_lifespan_that_fails_is_not_passed_over() -> None:
-    async def app(_: Message, receive: Receive, send: Send) -> None:
+    async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed"})
         raise RuntimeError("no database")
 
     client = lifespan()
     with pytest.raises(RuntimeError, match="no database"):
-        run(Guard(app, at_once=1)({"type": "lifespan"}, client.receive, client.send))
+        run(Guard(app, max_concurrent=1)({"type": "lifespan"}, client.receive, client.send))
 
 
 # --- Threads --------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ def test_an_app_of_wsgi_gets_the_scope_and_a_body_of_the_length_that_is_said() -
     }
 
     async def scenario() -> None:
-        guard = Guard(in_threads(app, 1), at_once=1)
+        guard = Guard(wsgi_to_asgi(app, 1), max_concurrent=1)
         await guard(scope, client.receive, client.send)
 
     run(scenario())
@@ -366,7 +366,7 @@ def test_an_answer_of_wsgi_is_closed_also_where_the_app_knows_no_lifespan() -> N
     scope = {**scope_of(), "path": "/", "query_string": b"", "http_version": "1.1"}
 
     async def scenario() -> None:
-        guard = Guard(in_threads(app, 1), at_once=1)
+        guard = Guard(wsgi_to_asgi(app, 1), max_concurrent=1)
         beginning = lifespan()
         await guard({"type": "lifespan"}, beginning.receive, beginning.send)
         assert beginning.heard == COMPLETE
@@ -394,7 +394,7 @@ def test_an_answer_of_wsgi_that_fails_in_the_middle_is_closed() -> None:
 
     async def scenario() -> None:
         with pytest.raises(OSError):  # noqa: PT011 - it says nothing
-            await Guard(in_threads(app, 1), at_once=1)(scope, client.receive, client.send)
+            await Guard(wsgi_to_asgi(app, 1), max_concurrent=1)(scope, client.receive, client.send)
 
     run(scenario())
     assert parts.closed
@@ -409,8 +409,8 @@ def test_a_worker_that_is_to_end_says_so_with_each_answer_and_ends_later() -> No
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGINT, ended.set)
         drained: list[str] = []
-        guard = Guard(Seen(), at_once=1, drain=lambda: drained.append("drains"))
-        leaving = Leaving(guard, guard.drain, seconds=0.01)
+        guard = Guard(Seen(), max_concurrent=1, drain=lambda: drained.append("drains"))
+        leaving = GracefulShutdown(guard, guard.drain, seconds=0.01)
         beginning = lifespan()
         serving = asyncio.create_task(
             leaving({"type": "lifespan"}, beginning.receive, beginning.send)
@@ -432,4 +432,4 @@ def test_a_worker_that_is_to_end_says_so_with_each_answer_and_ends_later() -> No
 
 
 def test_a_guard_of_an_app_that_need_not_hear_of_its_end_says_nothing() -> None:
-    Guard(Seen(), at_once=1).drain()
+    Guard(Seen(), max_concurrent=1).drain()

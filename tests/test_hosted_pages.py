@@ -33,16 +33,16 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Snapshot
-from curae_lifecycle.stores.pages import (
+from curae_lifecycle.stores.hosted_pages import (
     HostedPage,
+    HostedPageTable,
     PageKind,
-    Pages,
-    form_token,
-    page_of,
+    csrf_token,
+    hosted_page_for,
     url_digest,
 )
 from tests.server import CALLER, ID, LIMITED, PACKAGES, USER, call, new_ids
-from tests.strategies import LIFETIME, START, TICK, apply_trigger, at, pending, uuid
+from tests.strategies import NEXT_ACTION_LIFETIME, START, TICK, apply_trigger, at, pending, uuid
 
 URL: Final = "https://connect.example/1"
 DIGEST: Final = hashlib.sha256(URL.encode()).hexdigest()
@@ -73,9 +73,9 @@ SENDING: Final[list[tuple[Operation, Snapshot, PageKind, str]]] = [
 def test_a_reply_that_sends_its_user_to_a_page_says_what_the_page_is_about(
     operation: Operation, snapshot: Snapshot, kind: PageKind, subject: str
 ) -> None:
-    found = page_of(call(operation), decided(operation, snapshot).reply, snapshot.binding)
+    found = hosted_page_for(call(operation), decided(operation, snapshot).reply, snapshot.binding)
     assert found == HostedPage(
-        digest=DIGEST, kind=kind, subject=subject, expires_at=START + LIFETIME
+        digest=DIGEST, kind=kind, subject=subject, expires_at=START + NEXT_ACTION_LIFETIME
     )
 
 
@@ -95,12 +95,12 @@ def test_every_reply_with_a_next_action_is_among_them() -> None:
 )
 def test_what_sends_nobody_anywhere_has_no_page(operation: Operation, snapshot: Snapshot) -> None:
     reply = decided(operation, snapshot).reply
-    assert page_of(call(operation), reply, snapshot.binding) is None
+    assert hosted_page_for(call(operation), reply, snapshot.binding) is None
 
 
 def test_a_replay_opens_no_page() -> None:
     replayed = Replayed(Response(201, (), b"{}"))
-    assert page_of(call(CreateConnection(USER, PACKAGES)), replayed, LIMITED) is None
+    assert hosted_page_for(call(CreateConnection(USER, PACKAGES)), replayed, LIMITED) is None
 
 
 @attrs.frozen
@@ -112,8 +112,8 @@ class Elsewhere(Reply):
 
 def test_a_page_about_nothing_that_is_stored_is_the_server_s_own() -> None:
     reply = Elsewhere(new_ids().next_action)
-    assert page_of(call(GetConnection(ID)), reply, None) is None
-    about_the_user = page_of(call(Initiate(USER)), reply, None)
+    assert hosted_page_for(call(GetConnection(ID)), reply, None) is None
+    about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)
     assert about_the_user is not None
     assert about_the_user.kind is USER_PAGE
     # The empty id is nobody's: such a page graduates nobody.
@@ -150,7 +150,7 @@ def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
     binding = LimitedAccountAppBinding(
         coordinate=coordinate, user_id=UserId(bound), state=AccountState.LIMITED, generation=1
     )
-    found = page_of(asked, GraduationStarted(new_ids().next_action), binding)
+    found = hosted_page_for(asked, GraduationStarted(new_ids().next_action), binding)
     assert found is not None
     assert (found.coordinate, found.user_id) == (coordinate, bound)
 
@@ -158,16 +158,18 @@ def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
 def test_the_longest_id_is_no_longer_in_a_subject_than_it_is() -> None:
     user = AppUserId("\N{GRINNING FACE}" * 256)
     bound = attrs.evolve(LIMITED, user_id=UserId(user))
-    found = page_of(call(StartGraduation(user)), GraduationStarted(new_ids().next_action), bound)
+    found = hosted_page_for(
+        call(StartGraduation(user)), GraduationStarted(new_ids().next_action), bound
+    )
     assert found is not None
     assert len(found.subject) < 2 * 256 + 100
 
 
 def test_the_token_of_a_form_follows_from_the_url_and_not_from_what_is_stored() -> None:
-    token = form_token(URL)
+    token = csrf_token(URL)
     assert re.fullmatch("[0-9a-f]{64}", token)
-    assert token == form_token(URL)
-    digests = {DIGEST, form_token(DIGEST), url_digest(DIGEST), form_token(f"{URL}0")}
+    assert token == csrf_token(URL)
+    digests = {DIGEST, csrf_token(DIGEST), url_digest(DIGEST), csrf_token(f"{URL}0")}
     assert token not in digests
 
 
@@ -181,39 +183,39 @@ def page(name: str, subject: str = "c-1", minutes: float = 30) -> HostedPage:
 
 
 def test_a_page_is_found_until_it_is_over() -> None:
-    pages = Pages()
-    pages.open(page("first"))
+    pages = HostedPageTable()
+    pages.add(page("first"))
     assert pages.find("first", at(30) - TICK) == page("first")
     assert pages.find("first", at(30)) is None
     assert pages.find("another", START) is None
 
 
 def test_a_later_page_about_the_same_takes_the_place_of_the_first() -> None:
-    pages = Pages()
-    pages.open(page("first"))
-    pages.open(page("of another", "c-2"))
-    pages.open(page("second"))
+    pages = HostedPageTable()
+    pages.add(page("first"))
+    pages.add(page("of another", "c-2"))
+    pages.add(page("second"))
     assert pages.find("first", START) is None
     assert pages.find("second", START) == page("second")
     assert pages.find("of another", START) == page("of another", "c-2")
 
 
 def test_a_connection_and_a_session_of_one_id_have_a_page_each() -> None:
-    pages = Pages()
-    pages.open(page("first"))
-    pages.open(attrs.evolve(page("second"), kind=SESSION))
+    pages = HostedPageTable()
+    pages.add(page("first"))
+    pages.add(attrs.evolve(page("second"), kind=SESSION))
     assert pages.find("first", START) is not None
     assert pages.find("second", START) is not None
 
 
-def held(pages: Pages) -> tuple[int, int, int]:
+def held(pages: HostedPageTable) -> tuple[int, int, int]:
     return len(pages._found), len(pages._about), len(pages._ends)
 
 
 def test_a_page_is_dropped_when_it_is_well_over_and_never_before() -> None:
-    pages = Pages()
-    pages.open(page("first"))
-    pages.open(page("of another", "c-2", minutes=31))
+    pages = HostedPageTable()
+    pages.add(page("first"))
+    pages.add(page("of another", "c-2", minutes=31))
     pages.drop_over(at(35) - TICK)
     assert held(pages) == (2, 2, 2), "another clock may be five minutes behind"
     pages.drop_over(at(35))
@@ -224,23 +226,23 @@ def test_a_page_is_dropped_when_it_is_well_over_and_never_before() -> None:
 
 
 def test_a_page_that_took_the_place_of_one_that_is_over_stays() -> None:
-    pages = Pages()
-    pages.open(page("first"))
-    pages.open(page("second", minutes=60))
+    pages = HostedPageTable()
+    pages.add(page("first"))
+    pages.add(page("second", minutes=60))
     pages.drop_over(at(35))
     assert pages.find("second", at(35)) is not None
     assert held(pages) == (1, 1, 1)
 
 
 def test_a_url_that_is_given_out_again_lives_as_long_as_the_last_time() -> None:
-    pages = Pages()
-    pages.open(page("same"))
-    pages.open(page("same", minutes=60))
+    pages = HostedPageTable()
+    pages.add(page("same"))
+    pages.add(page("same", minutes=60))
     pages.drop_over(at(35))
     assert pages.find("same", at(59)) is not None
     # A URL for two things leads to the later one, and the end of the first leaves it alone.
-    pages.open(page("same", "c-2", minutes=40))
-    pages.open(page("other", "c-1", minutes=40))
+    pages.add(page("same", "c-2", minutes=40))
+    pages.add(page("other", "c-1", minutes=40))
     assert pages.find("same", at(39)) == page("same", "c-2", minutes=40)
     pages.drop_over(at(100))
     assert held(pages) == (0, 0, 0)

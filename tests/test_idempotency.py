@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.attempt import complete, forget, release, renew, resolve
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, LostLease, Record, begin
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    Fingerprint,
+    LostLeaseAction,
+    Record,
+    begin_attempt,
+)
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
@@ -46,15 +52,15 @@ def test_a_request_with_a_key_gets_what_the_table_says(
     fingerprint = SAME if differs is None else specimens.OTHERS[differs]
     cell = CELLS[name, "same fingerprint" if differs is None else "other fingerprint"]
     before = deepcopy(record)
-    answer = begin(record, key=KEY, fingerprint=fingerprint, now=now)
+    answer = begin_attempt(record, key=KEY, fingerprint=fingerprint, now=now)
     assert record == before
-    assert begin(record, key=KEY, fingerprint=fingerprint, now=now) == answer
+    assert begin_attempt(record, key=KEY, fingerprint=fingerprint, now=now) == answer
     assert idempotency.record_standing(record, now) == name
     assert answer.rules[0].startswith(f"idempotency.{specimens.rule_word(name)}")
     if cell == "execute":
         used_first = record is None or name.startswith("absent")
         assert isinstance(answer, Attempt)
-        assert (answer.key, answer.fingerprint, answer.at) == (KEY, fingerprint, now)
+        assert (answer.key, answer.fingerprint, answer.started_at) == (KEY, fingerprint, now)
         assert answer.token == (1 if record is None else record.token + 1)
         assert answer.first_used_at == (now if used_first else START)
     elif cell == "replay":
@@ -87,13 +93,13 @@ def test_the_token_grows_through_release_takeover_forgetting_and_retention() -> 
     attempt, record, now = first_attempt(), running(), START
     for expected in range(2, 6):
         record = done(release(record, attempt, now))
-        again = begin(record, key=KEY, fingerprint=SAME, now=now)
+        again = begin_attempt(record, key=KEY, fingerprint=SAME, now=now)
         assert isinstance(again, Attempt)
         assert again.token == expected
         attempt, record = again, idempotency.in_flight_record(again)
     record = done(forget(record, now))
     assert record.token == 5
-    over = begin(
+    over = begin_attempt(
         record,
         key=KEY,
         fingerprint=specimens.OTHERS["values"],
@@ -113,9 +119,10 @@ def test_retention_is_24_hours_from_the_first_use_however_late_the_answer() -> N
     )
     assert idempotency.record_expires_at(record) == START + DAY
     assert isinstance(
-        begin(record, key=KEY, fingerprint=SAME, now=START + DAY - TICK), idempotency.KnownResponse
+        begin_attempt(record, key=KEY, fingerprint=SAME, now=START + DAY - TICK),
+        idempotency.KnownResponse,
     )
-    assert isinstance(begin(record, key=KEY, fingerprint=SAME, now=START + DAY), Attempt)
+    assert isinstance(begin_attempt(record, key=KEY, fingerprint=SAME, now=START + DAY), Attempt)
 
 
 @given(st.integers(1, 10**8), st.integers(0, 10**8))
@@ -124,7 +131,7 @@ def test_what_is_left_of_the_lease_is_given_in_whole_seconds_and_is_enough(
 ) -> None:
     record = idempotency.in_flight_record(first_attempt(), lease=lease)
     now = START + timedelta(microseconds=passed)
-    answer = begin(record, key=KEY, fingerprint=SAME, now=now)
+    answer = begin_attempt(record, key=KEY, fingerprint=SAME, now=now)
     if passed >= lease:
         assert isinstance(answer, Attempt)
         return
@@ -133,11 +140,12 @@ def test_what_is_left_of_the_lease_is_given_in_whole_seconds_and_is_enough(
     assert isinstance(wait, int)
     assert wait >= 1
     assert isinstance(
-        begin(record, key=KEY, fingerprint=SAME, now=now + timedelta(seconds=wait)), Attempt
+        begin_attempt(record, key=KEY, fingerprint=SAME, now=now + timedelta(seconds=wait)), Attempt
     )
     if wait > 1:
         assert isinstance(
-            begin(record, key=KEY, fingerprint=SAME, now=now + timedelta(seconds=wait - 1)), Refused
+            begin_attempt(record, key=KEY, fingerprint=SAME, now=now + timedelta(seconds=wait - 1)),
+            Refused,
         )
 
 
@@ -173,7 +181,7 @@ def test_a_response_is_kept_if_the_rule_itself_reached_it(
     ],
 )
 def test_a_replay_is_verbatim_and_beside_the_response(response: idempotency.StoredResponse) -> None:
-    replay = begin(
+    replay = begin_attempt(
         idempotency.completed_record(first_attempt(), response),
         key=KEY,
         fingerprint=SAME,
@@ -232,7 +240,7 @@ def test_no_record_holds_what_is_never_kept() -> None:
         == kept
     )
     late = START + LEASE
-    assert done(resolve(running(LostLease.UNKNOWN), late, response=cookie)).response == kept
+    assert done(resolve(running(LostLeaseAction.UNKNOWN), late, response=cookie)).response == kept
     reference = ResponseReference(201, "vault/1")
     assert idempotency.completed_record(first_attempt(), reference).response is reference
 
@@ -244,7 +252,7 @@ def test_two_values_are_told_from_one_that_holds_a_line_feed() -> None:
 
 def test_no_repr_shows_a_kept_body() -> None:
     secret = Response(201, (), b"https://connect.example/secret")
-    replay = begin(
+    replay = begin_attempt(
         idempotency.completed_record(first_attempt(), secret), key=KEY, fingerprint=SAME, now=START
     )
     for value in (secret, idempotency.completed_record(first_attempt(), secret), replay):
@@ -259,10 +267,10 @@ def test_a_key_is_visible_ascii(where: str) -> None:
     for number in (*range(0x180), 0x3000, 0xD800, 0x1F600):
         text = where.format(chr(number))
         if 0x21 <= number <= 0x7E:
-            assert idempotency.parse_key(text) == text
+            assert idempotency.parse_idempotency_key(text) == text
             continue
         with pytest.raises(ArgumentError, match="idempotencyKey"):
-            idempotency.parse_key(text)
+            idempotency.parse_idempotency_key(text)
 
 
 @pytest.mark.parametrize(
@@ -272,10 +280,10 @@ def test_a_key_is_visible_ascii(where: str) -> None:
 )
 def test_a_key_has_1_to_255_characters(value: object, good: bool) -> None:  # noqa: FBT001
     if good:
-        assert idempotency.parse_key(value) == value
+        assert idempotency.parse_idempotency_key(value) == value
     else:
         with pytest.raises(ArgumentError, match="idempotencyKey"):
-            idempotency.parse_key(value)
+            idempotency.parse_idempotency_key(value)
 
 
 FOREIGN: Final = {
@@ -298,7 +306,7 @@ def test_a_record_belongs_to_one_key_of_one_api_key_and_its_owner(part: str) -> 
     assert foreign != KEY
     assert len({KEY, foreign}) == 2
     with pytest.raises(ArgumentError, match="record"):
-        begin(running(), key=foreign, fingerprint=SAME, now=START)
+        begin_attempt(running(), key=foreign, fingerprint=SAME, now=START)
 
 
 texts = st.lists(st.text("0123456789:,ab", min_size=1, max_size=3), max_size=4)
@@ -319,16 +327,16 @@ def test_a_fingerprint_holds_no_value() -> None:
 
 def test_a_request_may_come_at_a_datetime_of_any_class() -> None:
     now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
-    attempt = begin(None, key=KEY, fingerprint=SAME, now=now)
+    attempt = begin_attempt(None, key=KEY, fingerprint=SAME, now=now)
     assert isinstance(attempt, Attempt)
-    assert attempt.at is now
+    assert attempt.started_at is now
 
 
 @pytest.mark.parametrize("bad", [specimens.NAIVE, START.isoformat()])
 def test_a_request_needs_a_utc_instant(bad: datetime) -> None:
     for record in (running(), None):
         with pytest.raises(ArgumentError) as error:
-            begin(record, key=KEY, fingerprint=SAME, now=bad)
+            begin_attempt(record, key=KEY, fingerprint=SAME, now=bad)
         assert error.value.argument == "now"
 
 
@@ -346,8 +354,8 @@ def test_a_lease_lasts_at_least_one_microsecond(lease: int) -> None:
 @pytest.mark.parametrize(
     "world",
     [
-        Held(1, 2, lost_leases=tuple(LostLease), forgets=True, at_once=True, steps_back=True),
-        Held(2, 1, lost_leases=tuple(LostLease), forgets=True, at_once=True, steps_back=True),
+        Held(1, 2, lost_leases=tuple(LostLeaseAction), forgets=True, at_once=True, steps_back=True),
+        Held(2, 1, lost_leases=tuple(LostLeaseAction), forgets=True, at_once=True, steps_back=True),
         Held(3, 1, attempts=1, at_once=True),
     ],
 )
@@ -370,7 +378,7 @@ def test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving(wo
         "answer is lost",
         "the lease is over",
     }
-    assert ("resolves as COMPLETED" in steps) == (world.lost_leases == tuple(LostLease))
+    assert ("resolves as COMPLETED" in steps) == (world.lost_leases == tuple(LostLeaseAction))
     assert ("forgets" in steps) == world.forgets
     assert ("steps back" in steps) == world.steps_back
 

@@ -17,7 +17,7 @@ from curae_lifecycle.web.json import (
     Json,
     MalformedError,
     format_json,
-    has_repeats,
+    has_duplicate_keys,
     parse_json,
 )
 from tests.malformed import BODIES, any_text, fault, fault_if_any, jsons
@@ -120,7 +120,7 @@ def test_a_large_text_is_read_in_one_pass() -> None:
 def test_a_name_that_stands_twice_is_seen_and_one_that_does_not_is_not(
     text: str, *, repeats: bool
 ) -> None:
-    assert has_repeats(parse_json(text)) is repeats
+    assert has_duplicate_keys(parse_json(text)) is repeats
     assert parse_json(text) == json.loads(text)
 
 

@@ -24,7 +24,7 @@ from curae_lifecycle.rules.idempotency import (
     Attempt,
     IdempotencyKey,
     RecordKey,
-    begin,
+    begin_attempt,
     completed_record,
 )
 from curae_lifecycle.rules.outcomes import Done, Refused
@@ -33,8 +33,8 @@ from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
     Charge,
     ExactLog,
-    Limited,
     LogState,
+    RateLimited,
     admit,
 )
 from curae_lifecycle.rules.session import EntryPath
@@ -53,10 +53,10 @@ from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, RecordWri
 from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.testing.laws import LawBrokenError, RevocationSeen
+from curae_lifecycle.testing.laws import LawBrokenError, RevocationAnswer
 from curae_lifecycle.testing.laws.wire import CODES
 from curae_lifecycle.web.json import Json, format_json
-from curae_lifecycle.web.shapes import format_problem
+from curae_lifecycle.web.wire_format import format_problem
 from tests.instants import handle_at
 from tests.server import CALLER, STRANGERS, new_ids, request, world
 from tests.stored import VALUES
@@ -113,19 +113,21 @@ def problem(**changes: object) -> Response:
 # --- They hold ------------------------------------------------------------------------------
 
 
-@given(draw.histories())
-def test_laws_1_and_2_hold_of_a_history(history: draw.History) -> None:
+@given(draw.connection_histories())
+def test_laws_1_and_2_hold_of_a_history(history: draw.ConnectionHistory) -> None:
     laws.check_rank_never_falls(history.snapshots)
     seen = [
-        RevocationSeen.of(step.answer)
+        RevocationAnswer.of(step.answer)
         for step in history.steps
         if isinstance(step.fact, Revoked) and not isinstance(step.answer, Refused)
     ]
     laws.check_revocation(seen)
 
 
-@given(draw.histories(), st.data())
-def test_law_3_holds_of_snapshots_of_one_past(history: draw.History, data: st.DataObject) -> None:
+@given(draw.connection_histories(), st.data())
+def test_law_3_holds_of_snapshots_of_one_past(
+    history: draw.ConnectionHistory, data: st.DataObject
+) -> None:
     snapshot = st.sampled_from(history.snapshots)
     laws.check_merge(data.draw(snapshot), data.draw(snapshot), data.draw(snapshot))
 
@@ -152,7 +154,7 @@ def test_law_6_sees_the_living_end_of_a_chain() -> None:
 
 
 def test_law_8_holds_of_the_table() -> None:
-    laws.check_paths()
+    laws.check_entry_paths()
 
 
 def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
@@ -163,7 +165,7 @@ def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
     laws.check_replay(first.response, again.response, again.changes)
     laws.check_one_execution([first.response, again.response], 1)
     laws.check_nothing_changed(PENDING, PENDING, other.changes)
-    laws.check_revocation([RevocationSeen.read(each.response) for each in (first, other)])
+    laws.check_revocation([RevocationAnswer.read(each.response) for each in (first, other)])
     for operation, name in itertools.product(
         ("create", "get", "reconnect", "revoke", "initiate", "account-state", "graduation"),
         ("k-3", None),
@@ -178,10 +180,10 @@ def test_law_10_holds_of_the_exact_log(charge: Charge, now: datetime) -> None:
     assert isinstance(charge.state, LogState)
     laws.check_rate_limit(charge.state.instants, limit=3)
     answer = admit((charge,), now)
-    if isinstance(answer, Limited):
+    if isinstance(answer, RateLimited):
         wait = timedelta(microseconds=answer.retry_after)
         laws.check_retry_after(
-            lambda then: not isinstance(admit((charge,), then), Limited), now, wait
+            lambda then: not isinstance(admit((charge,), then), RateLimited), now, wait
         )
 
 
@@ -245,8 +247,8 @@ def test_the_laws_need_no_hypothesis() -> None:
 # --- They are broken ------------------------------------------------------------------------
 
 
-def seen(now: bool, at_: str | None = "t1") -> RevocationSeen:  # noqa: FBT001 - a column below
-    return RevocationSeen("c-1", now, at_)
+def seen(now: bool, at_: str | None = "t1") -> RevocationAnswer:  # noqa: FBT001 - a column below
+    return RevocationAnswer("c-1", now, at_)
 
 
 def first(left: Connection, right: Connection) -> Connection:
@@ -364,8 +366,8 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
         "recovered by",
         lambda: laws.check_one_pending_successor([], stored=[kin(1), kin(2, 1), kin(3, 1)]),
     ),
-    (8, "expected EXISTING", lambda: laws.check_paths(chosen(B))),
-    (8, "then NEW", lambda: laws.check_paths(chosen(A, B))),
+    (8, "expected EXISTING", lambda: laws.check_entry_paths(chosen(B))),
+    (8, "then NEW", lambda: laws.check_entry_paths(chosen(A, B))),
     (9, "status 201", lambda: laws.check_replay(OK, attrs.evolve(OK, status=201))),
     (9, "x-worker", lambda: laws.check_replay(OK, OTHER_HEADERS)),
     (9, "order or repetition", lambda: laws.check_replay(OK, TWICE)),
@@ -404,7 +406,7 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
     (13, "not listed: instance", lambda: laws.check_wire_members(problem(instance="urn:1").body)),
     (13, "'NOPE' is not listed", lambda: laws.check_wire_members({"code": "NOPE"})),
     (13, "7 is not listed", lambda: laws.check_wire_members({"code": 7})),
-    (13, "of a revocation", lambda: RevocationSeen.read(OK)),
+    (13, "of a revocation", lambda: RevocationAnswer.read(OK)),
     (14, "answered 1, then 2", lambda: laws.check_deterministic(ticking())),
     (15, "status 200 instead", lambda: laws.check_indistinguishable(problem(), OK)),
     (15, "answered 200", lambda: laws.check_indistinguishable(OK, OK)),
@@ -433,11 +435,11 @@ def test_a_violation_names_its_law(law: int, says: str, broken: Callable[[], obj
         broken()
     error = caught.value
     assert error.law == law
-    assert error.rule == laws.LAWS[law]
+    assert error.law_text == laws.LAWS[law]
     assert says in error.what
     assert error.where
     assert str(error) == (
-        f"law {law} is broken: {error.what}\n  where: {error.where}\n  law: {error.rule}"
+        f"law {law} is broken: {error.what}\n  where: {error.where}\n  law: {error.law_text}"
     )
 
 
@@ -448,7 +450,9 @@ def test_every_law_is_broken_at_least_once() -> None:
 def test_what_a_replay_may_charge_and_a_refusal_may_write() -> None:
     laws.check_replay(OK, OK, Changes((CHARGED,)))
     key = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
-    attempt = begin(None, key=key, fingerprint=fingerprint(GetConnection(PENDING.id)), now=START)
+    attempt = begin_attempt(
+        None, key=key, fingerprint=fingerprint(GetConnection(PENDING.id)), now=START
+    )
     assert isinstance(attempt, Attempt)
     kept = RecordWrite(key, None, completed_record(attempt, OK))
     laws.check_nothing_changed(1, 1, Changes((kept, CHARGED, PAID)))
@@ -468,5 +472,5 @@ def test_revocations_of_several_ids_are_told_apart() -> None:
     revoked = triggers.revoke(PENDING, at(1), actor=Actor.APP)
     assert isinstance(revoked, Done)
     again = triggers.revoke(revoked.value, at(2), actor=Actor.PATIENT)
-    other = RevocationSeen(uuid(2), revoked_now=True, revoked_at=at(5))
-    laws.check_revocation([RevocationSeen.of(revoked), other, RevocationSeen.of(again)])
+    other = RevocationAnswer(uuid(2), revoked_now=True, revoked_at=at(5))
+    laws.check_revocation([RevocationAnswer.of(revoked), other, RevocationAnswer.of(again)])

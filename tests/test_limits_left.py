@@ -11,7 +11,7 @@ import curae_lifecycle as curae
 from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, Charge, ExactLog, LimitLeft
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.web.respond import Answer, limit_headers
+from curae_lifecycle.web.respond import Answer, rate_limit_headers
 from tests.instants import handle_at
 from tests.server import new_ids, request, world
 from tests.strategies import START, TICK, at
@@ -77,7 +77,7 @@ def test_what_a_limit_refuses_charges_nothing_and_carries_nothing(
 def test_the_fields_list_each_limit_in_the_order_in_which_they_are_asked(
     made: curae.MemoryStore,
 ) -> None:
-    assert limit_headers(ask(made, "initiate", START).limits_left) == (
+    assert rate_limit_headers(ask(made, "initiate", START).limits_left) == (
         ("ratelimit-policy", '"a, b";q=5;w=3, "wide";q=100;w=6000, "initiate";q=10;w=60'),
         ("ratelimit", '"a, b";r=4;t=1, "wide";r=99;t=60, "initiate";r=9;t=60'),
     )
@@ -87,7 +87,7 @@ def test_without_a_limit_there_is_no_field() -> None:
     made = world()
     answer = ask(made, "create", START)
     assert answer.limits_left == ()
-    assert limit_headers(answer.limits_left) == ()
+    assert rate_limit_headers(answer.limits_left) == ()
 
 
 @given(draw.charges(), draw.instants())
@@ -97,12 +97,12 @@ def test_what_is_left_is_admitted_at_once_and_all_of_it_after_the_reset(
     policy, state = charge.policy, charge.state
     left = ratelimit.limit_left(policy, state, now)
     assert left.policy is policy
-    assert left.remaining == ratelimit.available(policy, state, now)
+    assert left.remaining == ratelimit.count_remaining(policy, state, now)
     reset = now + timedelta(seconds=left.reset_seconds)
-    assert ratelimit.available(policy, state, reset) == policy.limit
+    assert ratelimit.count_remaining(policy, state, reset) == policy.limit
     if left.reset_seconds:
         second = timedelta(seconds=1)
-        assert ratelimit.available(policy, state, reset - second) < policy.limit
+        assert ratelimit.count_remaining(policy, state, reset - second) < policy.limit
     else:
         assert left.remaining == policy.limit
 
@@ -119,4 +119,4 @@ def test_the_reset_is_in_whole_seconds_rounded_up() -> None:
 
 def test_no_field_says_more_than_it_can_carry() -> None:
     left = LimitLeft(ExactLog("log", 2, 60), 0, 10**15)
-    assert limit_headers((left,))[1] == ("ratelimit", f'"log";r=0;t={10**15 - 1}')
+    assert rate_limit_headers((left,))[1] == ("ratelimit", f'"log";r=0;t={10**15 - 1}')

@@ -121,8 +121,8 @@ PARSERS: list[tuple[Callable[[object], object], str, str]] = [
     (members.parse_flag, "flag", "true or false"),
     (members.ACTOR.parse, "actor", "one of APP, PATIENT, PLATFORM, UPSTREAM"),
     (members.parse_connection_id, "connectionId", "a UUID"),
-    (members.KNOWN_CONNECTION.parse, "connectionId", "a string"),
-    (members.KNOWN_SESSION.parse, "sessionId", "a string"),
+    (members.FACT_CONNECTION_ID.parse, "connectionId", "a string"),
+    (members.FACT_SESSION_ID.parse, "sessionId", "a string"),
 ]
 
 
@@ -141,7 +141,7 @@ def test_what_a_member_may_be_is_said_by_the_error_that_refuses_it(
 def test_a_time_that_may_be_absent_is_a_member_that_may_be_absent(
     member: members.Member[datetime | None],
 ) -> None:
-    assert (member.optional, member.absent) == (True, None)
+    assert (member.optional, member.default) == (True, None)
     assert member.parse("2026-01-01T00:00:00Z") == datetime(2026, 1, 1, tzinfo=UTC)
     with pytest.raises(ArgumentError) as caught:
         member.parse("today")
@@ -158,16 +158,16 @@ def test_a_word_is_one_of_an_enumerations_as_it_is_spelled(word: str) -> None:
 
 
 def test_an_id_that_a_fact_names_is_lower_case_and_may_be_unknown() -> None:
-    for member in (members.KNOWN_CONNECTION, members.KNOWN_SESSION):
+    for member in (members.FACT_CONNECTION_ID, members.FACT_SESSION_ID):
         assert member.parse("No-UUID") == "no-uuid"
 
 
 def test_an_absent_member_is_what_it_says() -> None:
-    given = members.Given({"appId": "a"})
+    given = members.ParsedMembers({"appId": "a"})
     assert given[members.APP_ID] == "a"
     assert given[members.ENVIRONMENT] is Environment.LIVE
     assert given[members.PREFER_SIGNUP] is False
-    assert given[members.NAMED_USER] is None
+    assert given[members.OPTIONAL_USER_ID] is None
 
 
 @given(jsons, st.sampled_from(list(BODIES)))

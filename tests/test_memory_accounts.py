@@ -19,10 +19,10 @@ from curae_lifecycle.rules.values import (
     Environment,
 )
 from curae_lifecycle.service.writes import ConnectionWrite
-from curae_lifecycle.stores import accounts
-from curae_lifecycle.stores.accounts import Account
+from curae_lifecycle.stores import memory_accounts
 from curae_lifecycle.stores.contract import StoreFullError
-from curae_lifecycle.stores.kept import Owner
+from curae_lifecycle.stores.memory_accounts import Account
+from curae_lifecycle.stores.memory_tables import Owner
 from tests.instants import commit_writes, handle_at, record_at
 from tests.memory import (
     BUCKET,
@@ -217,8 +217,8 @@ def test_a_purge_looks_at_no_more_than_it_is_told() -> None:
     fill_records(made, 100)
     due = START + DAY + TOLERANCE
     assert made.purge(due - TICK) == 0
-    assert made.purge(due, most=0) == 0
-    assert made.purge(due, most=30) == 30
+    assert made.purge(due, limit=0) == 0
+    assert made.purge(due, limit=30) == 30
     assert made.sizes()["records"] == 70
     assert made.purge(due) == 70
     assert made.purge(due) == 0
@@ -245,7 +245,7 @@ def test_where_nothing_may_be_over_no_account_is_looked_at() -> None:
 def test_a_purge_of_all_lets_others_in_after_each_few(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(accounts, "AT_ONCE", at_once)
+    monkeypatch.setattr(memory_accounts, "AT_ONCE", at_once)
     made = store()
     fill_records(made, 5)
     handle_at(made, by_neighbour(unknown(0)), START)
@@ -275,11 +275,11 @@ def test_a_purge_goes_on_with_the_next_account() -> None:
     for number in range(10):
         handle_at(made, by_neighbour(unknown(number)), START)
     due = START + DAY + TOLERANCE
-    made.purge(due, most=10)
-    made.purge(due, most=5)
+    made.purge(due, limit=10)
+    made.purge(due, limit=5)
     assert made.sizes()["records"] == 5
-    assert made.purge(due, most=1) == 0, "the account that was emptied had its turn"
-    assert made.purge(due, most=6) == 5
+    assert made.purge(due, limit=1) == 0, "the account that was emptied had its turn"
+    assert made.purge(due, limit=6) == 5
 
 
 def test_what_moved_on_is_looked_at_and_kept() -> None:
@@ -287,7 +287,7 @@ def test_what_moved_on_is_looked_at_and_kept() -> None:
     handle_at(made, request("account-state"), START)
     handle_at(made, request("account-state"), at(1))
     noted = at(1) + TOLERANCE
-    assert made.purge(noted, most=1) == 0
+    assert made.purge(noted, limit=1) == 0
     assert made.sizes()["rates"] == 1
     assert made.purge(at(2) + TOLERANCE) == 1
 

@@ -23,7 +23,7 @@ from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, RecordWrite
 from curae_lifecycle.stores.contract import StoreFullError
-from curae_lifecycle.stores.pages import HostedPage, PageKind, url_digest
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, url_digest
 from curae_lifecycle.web.respond import respond
 from tests.instants import commit_writes
 from tests.page_rows import check_pages
@@ -138,7 +138,7 @@ def test_a_commit_stores_opens_the_page_and_delivers() -> None:
     changes, page = made.create(2)
     assert made.store.commit(loaded, changes, page)
     assert made.store.connection(curae.ConnectionId(uuid(2))) is not None
-    assert made.store.page("url-2") == page
+    assert made.store.hosted_page("url-2") == page
     assert made.delivered == [changes]
 
 
@@ -149,7 +149,7 @@ def test_a_commit_of_what_is_no_longer_so_stores_opens_and_delivers_nothing() ->
     assert made.store.commit(loaded, first, first_page)
     assert not made.store.commit(loaded, second, second_page), "both charged the same bucket"
     assert made.store.connection(curae.ConnectionId(uuid(3))) is None
-    assert (made.store.page("url-3"), made.delivered) == (None, [first])
+    assert (made.store.hosted_page("url-3"), made.delivered) == (None, [first])
 
 
 def test_a_commit_that_finds_no_room_stores_opens_and_delivers_nothing() -> None:
@@ -157,7 +157,7 @@ def test_a_commit_that_finds_no_room_stores_opens_and_delivers_nothing() -> None
     changes, page = made.create(2)
     with pytest.raises(StoreFullError):
         made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
-    assert (made.store.page("url-2"), made.delivered) == (None, [])
+    assert (made.store.hosted_page("url-2"), made.delivered) == (None, [])
 
 
 def test_a_page_is_over_by_the_store_s_clock() -> None:
@@ -165,9 +165,9 @@ def test_a_page_is_over_by_the_store_s_clock() -> None:
     changes, page = made.create(2)
     made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
     made.clock.now = at(30) - TICK
-    assert made.store.page("url-2") == page
+    assert made.store.hosted_page("url-2") == page
     made.clock.now = at(30)
-    assert made.store.page("url-2") is None
+    assert made.store.hosted_page("url-2") is None
 
 
 def test_what_is_kept_of_pages_is_what_is_promised() -> None:

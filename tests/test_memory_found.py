@@ -16,10 +16,10 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
     DataPackage,
 )
-from curae_lifecycle.service.changes import relied_on
+from curae_lifecycle.service.changes import bump_version
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.writes import ConnectionWrite
-from curae_lifecycle.stores.kept import Connections
+from curae_lifecycle.stores.memory_tables import Connections
 from tests.instants import access_at, commit_writes, handle_at, record_at
 from tests.memory import BUCKET, FOR_EVER, MONTH, Store, guard, guarded, minted, revoked_chain
 from tests.server import (
@@ -99,9 +99,9 @@ def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
     chain = revoked_chain(3)
     made = world(curae.Settings(), *chain)
     for each in reversed(chain):
-        assert commit_writes(made, (ConnectionWrite(each, relied_on(each)),))
+        assert commit_writes(made, (ConnectionWrite(each, bump_version(each)),))
     loaded = made.load(call(GetConnection(ID), None).needs).snapshot
-    assert (loaded.successor, loaded.head) == (relied_on(chain[1]), relied_on(chain[2]))
+    assert (loaded.successor, loaded.head) == (bump_version(chain[1]), bump_version(chain[2]))
 
 
 def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
@@ -131,7 +131,7 @@ def test_a_user_s_connections_are_found_without_looking_at_anybody_else_s() -> N
     nobody = attrs.evolve(COORDINATE, environment=curae.Environment.TEST)
     assert made.load(curae.Tombstoned(nobody).needs()).snapshot.connections == ()
     assert made.load(curae.Graduated(COORDINATE).needs()).snapshot.connections == ()
-    moved = relied_on(mine[1])
+    moved = bump_version(mine[1])
     assert commit_writes(made, (ConnectionWrite(mine[1], moved),))
     assert set(made.load(fact.needs()).snapshot.connections) == {mine[0], moved, mine[2]}
 
@@ -200,7 +200,7 @@ ON_A_CHAIN: Final[dict[str, Callable[[Store], object]]] = {
 def test_nothing_walks_a_long_chain(use: str) -> None:
     looks: list[int] = []
     for length in (3, 300):
-        made = Counting(keep_over=MONTH)
+        made = Counting(ended_retention=MONTH)
         made.register(curae.ApiKey(API_KEY), CALLER)
         for each in revoked_chain(length, FOR_EVER):
             assert commit_writes(made, (ConnectionWrite(None, each),))

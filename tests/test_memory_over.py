@@ -94,7 +94,7 @@ def test_everything_is_kept_where_nothing_is_said() -> None:
 @pytest.mark.parametrize("span", [DAY - TICK, timedelta(0), -MONTH])
 def test_nothing_is_dropped_that_a_replay_may_name(span: timedelta) -> None:
     with pytest.raises(curae.ArgumentError, match="keep_over: must be at least 24 hours"):
-        curae.MemoryStore(keep_over=span)
+        curae.MemoryStore(ended_retention=span)
     store(keep_over=DAY)
     made = store(FOR_EVER, keep_over=timedelta.max)
     assert made.purge(LAST_INSTANT - TOLERANCE) == 0
@@ -109,7 +109,7 @@ def test_a_chain_with_a_living_head_is_kept_whole_and_goes_whole(length: int) ->
     record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), year)
     due = year + MONTH + TOLERANCE
     assert made.purge(due - TICK) == 0
-    assert made.purge(due, most=1) == length, "a chain counts as one, and goes as one"
+    assert made.purge(due, limit=1) == length, "a chain counts as one, and goes as one"
     assert made.sizes() == EMPTY
 
 

@@ -87,7 +87,7 @@ USES: Final[dict[str, Callable[[Store], object]]] = {
 
 @pytest.mark.parametrize("use", USES)
 def test_nothing_is_touched_without_the_lock(use: str) -> None:
-    made = Locked(curae.Settings(buckets=(BUCKET,)), keep_over=MONTH)
+    made = Locked(curae.Settings(buckets=(BUCKET,)), ended_retention=MONTH)
     made.register(curae.ApiKey(API_KEY), CALLER)
     assert commit_writes(
         made,
@@ -115,7 +115,7 @@ class Seen(Store):
     """A store that notes each commit down where it is written, and lets others have their turn."""
 
     def __init__(self) -> None:
-        super().__init__(keep_over=MONTH)
+        super().__init__(ended_retention=MONTH)
         self.commits: list[tuple[Write, ...]] = []
 
     def _store(self, writes: tuple[Write, ...]) -> bool:
@@ -187,7 +187,7 @@ def work(made: Seen, barrier: Barrier, worker: int) -> list[Answer]:
             case 1:
                 record_at(made, curae.Revoked(curae.ConnectionId(target), curae.Actor.PATIENT), now)
             case 2:
-                made.purge(now, most=3)
+                made.purge(now, limit=3)
             case 3:
                 sizes = BUCKET if turn % 2 else attrs.evolve(BUCKET, capacity=1000)
                 made.replace_buckets((attrs.evolve(sizes, refill=1000),))
@@ -216,7 +216,7 @@ def test_threads_that_race_break_no_law() -> None:
     watch = Watch()
     for writes in made.commits:
         # Each wrote at its own instant; by the latest of them nothing that is read is over.
-        watch.stored(writes, at(ROUNDS), read_at=0)
+        watch.observe_commit(writes, at(ROUNDS), loaded_at_commit=0)
     made.check(at(ROUNDS))
     sizes = made.sizes()
     assert sizes["counted"] == made.counted()

@@ -10,7 +10,7 @@ import pytest
 
 from curae_lifecycle import ArgumentError, NewIds, RandomIds, serve
 from curae_lifecycle.rules.values import LAST_INSTANT, SECOND
-from curae_lifecycle.stores import minting
+from curae_lifecycle.stores import new_ids
 from tests.server import request
 from tests.serving import faulty
 from tests.strategies import START, TICK, at
@@ -77,6 +77,6 @@ def test_a_part_of_a_second_is_drawn_of_all_its_microseconds(
         below.append(most)
         return 42
 
-    monkeypatch.setattr(minting, "randbelow", randbelow)
-    assert minting.part_of_a_second() == 42
+    monkeypatch.setattr(new_ids, "randbelow", randbelow)
+    assert new_ids.random_microseconds() == 42
     assert below == [SECOND] == [1_000_000]

@@ -95,8 +95,11 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
             LANDED, binding=None, user_id=UserId("u"), now=NOW, happened_at=at(15) + TICK
         ),
     ),
-    ("idempotencyKey", lambda: records.parse_key("")),
-    ("record", lambda: records.begin(RUNNING, key=OTHER_KEY, fingerprint=OWN.fingerprint, now=NOW)),
+    ("idempotencyKey", lambda: records.parse_idempotency_key("")),
+    (
+        "record",
+        lambda: records.begin_attempt(RUNNING, key=OTHER_KEY, fingerprint=OWN.fingerprint, now=NOW),
+    ),
     ("lease", lambda: records.in_flight_record(OWN, lease=0)),
     ("response", lambda: records.completed_record(OWN, Response(500, (), b""))),
     ("capacity", lambda: Bucket(name="b", capacity=999_999_999_999_999, refill=1, seconds=2)),
@@ -115,7 +118,7 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("binding", lambda: asked(GetAccountState(USER), Snapshot(binding=STRANGE), keyed=False)),
     (
         "happened_at",
-        lambda: got(Snapshot(connection=ACTIVE, landed=LandedHandoff(NAIVE, None))),
+        lambda: got(Snapshot(connection=ACTIVE, landed_handoff=LandedHandoff(NAIVE, None))),
     ),
     ("snapshot.connection", lambda: got(Snapshot(connection=NEXT))),
     (
@@ -152,5 +155,5 @@ def test_a_mistake_names_its_argument_and_says_what_it_may_be(
 def test_a_cost_that_no_wait_could_admit_says_so() -> None:
     with pytest.raises(ratelimit.CostError) as caught:
         ratelimit.admit((Charge(LOG, LogState()),), NOW, cost=2)
-    assert (caught.value.policy, caught.value.cost, caught.value.most) == ("log", 2, 1)
+    assert (caught.value.policy, caught.value.cost, caught.value.limit) == ("log", 2, 1)
     assert all(fact in str(caught.value) for fact in ("'log'", "2", "1"))

@@ -261,7 +261,7 @@ def test_what_is_well_formed_is_valid_by_the_document(request: Request) -> None:
 def test_a_broken_body_is_not_valid_by_the_document(broken: draw.BrokenRequest) -> None:
     kind = route(broken.request.method, broken.request.target)
     schema_can_tell = {"no JSON", "no object", "unknown member", "null member", "missing member"}
-    if kind is not None and broken.how in schema_can_tell:
+    if kind is not None and broken.defect in schema_can_tell:
         assert not is_valid(where(kind), broken.request)
 
 

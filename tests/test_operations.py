@@ -124,7 +124,7 @@ def test_revoke_ends_one_connection_and_says_what_goes_on() -> None:
         if now_revoked:
             head, written = lines[chain][1], [ConnectionWrite(connection, reply.connection)]
             if head is not None and any(isinstance(e, SuccessorsLive) for e in effects):
-                written.append(ConnectionWrite(head, changes.relied_on(head)))
+                written.append(ConnectionWrite(head, changes.bump_version(head)))
             assert decision.changes.writes == tuple(written)
             assert event_names(decision) == ["connection.revoked"]
         else:
@@ -149,7 +149,9 @@ def test_get_heals_a_pending_connection_whose_hand_off_has_landed(
     if stored == "active":
         connection = apply_trigger(connection, "authorize for ever", at(5))
     recovered = successor(at(35)) if stored == "recovered" else None
-    snapshot = Snapshot(connection=connection, successor=recovered, head=recovered, landed=landed)
+    snapshot = Snapshot(
+        connection=connection, successor=recovered, head=recovered, landed_handoff=landed
+    )
     decision = decide(call(GetConnection(ID), None), snapshot, at(40))
     assert isinstance(decision.reply, ConnectionShown)
     shown = decision.reply.connection
@@ -174,7 +176,7 @@ def healed_at(happened_at: datetime, now: datetime) -> Connection:
     """What a get shows of a pending connection whose hand-off landed then."""
     landed = LandedHandoff(happened_at, None)
     decision = decide(
-        call(GetConnection(ID), None), Snapshot(connection=pending(), landed=landed), now
+        call(GetConnection(ID), None), Snapshot(connection=pending(), landed_handoff=landed), now
     )
     assert isinstance(decision.reply, ConnectionShown)
     return decision.reply.connection

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
 from curae_lifecycle.stores.outbox import Delivery
-from curae_lifecycle.stores.sql import claiming
-from curae_lifecycle.stores.sql.shipping import _Worker
+from curae_lifecycle.stores.sql import outbox_statements
+from curae_lifecycle.stores.sql.outbox_worker import _Worker
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from tests.stateful.outbox import Shipped
 
@@ -56,14 +56,14 @@ class Made(Protocol):
 
 def changed(patched: pytest.MonkeyPatch, name: str, part: str, instead: str) -> None:
     """Let a statement of the outbox have something in place of a part."""
-    made: Made = getattr(claiming, name)
+    made: Made = getattr(outbox_statements, name)
 
     def wrong(*args: object) -> Statement:
         statement = made(*args)
         assert part in statement.text
         return statement._replace(text=statement.text.replace(part, instead))
 
-    patched.setattr(claiming, name, wrong)
+    patched.setattr(outbox_statements, name, wrong)
 
 
 def without_order(patched: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,11 @@ def without_counting(patched: pytest.MonkeyPatch) -> None:
 
 def with_a_cursor(patched: pytest.MonkeyPatch) -> None:
     past = [0]
-    due, deliveries, init = claiming.due_statement, claiming.deliveries, Shipped.__init__
+    due, deliveries, init = (
+        outbox_statements.due_statement,
+        outbox_statements.deliveries,
+        Shipped.__init__,
+    )
 
     def begun(machine: Shipped) -> None:
         past[0] = 0
@@ -101,13 +105,15 @@ def with_a_cursor(patched: pytest.MonkeyPatch) -> None:
         return found
 
     patched.setattr(Shipped, "__init__", begun)
-    patched.setattr(claiming, "due_statement", after)
-    patched.setattr(claiming, "deliveries", noted)
+    patched.setattr(outbox_statements, "due_statement", after)
+    patched.setattr(outbox_statements, "deliveries", noted)
 
 
 def dropped_first(patched: pytest.MonkeyPatch) -> None:
     async def wrong(worker: _Worker, delivery: Delivery, claim: str) -> None:
-        if await worker._change(claiming.shipped_statement(delivery.number, claim)):
+        if await worker._change(
+            outbox_statements.delete_delivered_statement(delivery.number, claim)
+        ):
             with suppress(ValueError):
                 await worker.handle(delivery)
 
@@ -116,7 +122,7 @@ def dropped_first(patched: pytest.MonkeyPatch) -> None:
 
 def dropped_where_it_failed(patched: pytest.MonkeyPatch) -> None:
     def wrong(_: _Worker, delivery: Delivery, claim: str, __: Exception) -> list[Statement]:
-        return [claiming.shipped_statement(delivery.number, claim)]
+        return [outbox_statements.delete_delivered_statement(delivery.number, claim)]
 
     patched.setattr(_Worker, "_failed", wrong)
 

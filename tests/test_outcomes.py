@@ -22,7 +22,7 @@ def test_the_same_value_done_ignored_and_refused_are_three_outcomes() -> None:
 
 VERDICTS = {
     "ACTIVE": MoveTo(Status.ACTIVE),
-    "REVOKED": outcomes.Is(Status.REVOKED),
+    "REVOKED": outcomes.Value(Status.REVOKED),
     "ignore": outcomes.IGNORE,
     "proceed": outcomes.PROCEED,
     "refuse NOT_FOUND": RefuseWith(ProblemCode.NOT_FOUND),
@@ -38,4 +38,4 @@ def test_a_verdict_reads_as_its_page_prints_it(words: str, verdict: object) -> N
 
 
 def test_what_moves_and_what_is_are_told_apart() -> None:
-    assert len({MoveTo(Status.ACTIVE), outcomes.Is(Status.ACTIVE)}) == 2
+    assert len({MoveTo(Status.ACTIVE), outcomes.Value(Status.ACTIVE)}) == 2

@@ -17,14 +17,14 @@ from settings import PUBLIC_URL
 
 from curae_lifecycle import ApiKey, Expired, ProblemCode, Request, StoreUnavailableError, Tombstoned
 from curae_lifecycle.rules.access import Granted, decide_access
-from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, User
+from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, UserMatch
 from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.session import COMPLETION
 from curae_lifecycle.rules.triggers import AUTHORIZATION, TRIGGERS, Trigger
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.pages import HostedPage, PageKind, form_token
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, csrf_token
 from curae_lifecycle.web.request import ParsedBody
 from tests.server import API_KEY, CALLER
 from tests.strategies import COORDINATE, TICK, at
@@ -55,9 +55,9 @@ def app(request: pytest.FixtureRequest) -> App:
 def test_nothing_happens_where_a_page_is_only_looked_at(app: App, method: str) -> None:
     connection_id, url = app.create()
     before = app.connection(connection_id)
-    for target in ("", "?token=1", "/finish", "/cancel", f"/finish?token={form_token(url)}"):
+    for target in ("", "?token=1", "/finish", "/cancel", f"/finish?token={csrf_token(url)}"):
         for headers in ((), (("Sec-Purpose", "prefetch"),)):
-            body = f"token={form_token(url)}".encode()
+            body = f"token={csrf_token(url)}".encode()
             shown = app.shown(
                 Request(method=method, target=path_of(url) + target, headers=headers, body=body)
             )
@@ -68,7 +68,7 @@ def test_nothing_happens_where_a_page_is_only_looked_at(app: App, method: str) -
 
 def test_other_methods_are_refused_with_those_that_there_are(app: App) -> None:
     connection_id, url = app.create()
-    body = f"token={form_token(url)}".encode()
+    body = f"token={csrf_token(url)}".encode()
     for method, action, allowed in (
         ("POST", "", "GET, HEAD"),
         ("PUT", "", "GET, HEAD"),
@@ -87,7 +87,7 @@ def test_the_form_of_a_page_holds_its_token_and_leads_to_the_page_itself(app: Ap
     _, url = app.create()
     page = app.shown(Request("GET", path_of(url))).body.decode()
     assert re.findall('<input type="hidden" name="(.*)" value="(.*)">', page) == [
-        ("token", form_token(url))
+        ("token", csrf_token(url))
     ]
     assert re.findall('formaction="(.*)" id', page) == [
         f"{path_of(url)}/finish",
@@ -102,13 +102,13 @@ def test_a_post_without_the_page_s_own_token_does_nothing_and_says_so(
 ) -> None:
     connection_id, url = app.create()
     _, another = app.create()
-    token, target = form_token(url), f"{path_of(url)}/{button}"
+    token, target = csrf_token(url), f"{path_of(url)}/{button}"
     bodies: list[bytes | ParsedBody] = [
         b"",
         b"token=",
         token.encode(),
-        f"token={form_token(another)}".encode(),
-        f"token={form_token(path_of(url))}".encode(),
+        f"token={csrf_token(another)}".encode(),
+        f"token={csrf_token(path_of(url))}".encode(),
         f"token={token[:-1]}".encode(),
         f"token={token.upper()}".encode(),
         f"token={token}&token={token}".encode(),
@@ -135,7 +135,7 @@ def test_a_post_without_the_page_s_own_token_does_nothing_and_says_so(
 @pytest.mark.parametrize("button", ["finish", "cancel"])
 def test_a_form_of_another_site_does_nothing(app: App, button: str) -> None:
     connection_id, url = app.create()
-    body = f"token={form_token(url)}".encode()
+    body = f"token={csrf_token(url)}".encode()
     target = f"{path_of(url)}/{button}"
     for sites in (("cross-site",), ("same-site",), ("same-origin", "cross-site"), ("",)):
         headers = tuple([("sec-fetch-site", site) for site in sites])
@@ -151,7 +151,7 @@ def test_a_form_of_another_site_does_nothing(app: App, button: str) -> None:
 
 def test_a_form_that_the_person_sends_again_is_taken(app: App) -> None:
     _, url = app.create()
-    body = f"token={form_token(url)}".encode()
+    body = f"token={csrf_token(url)}".encode()
     again = Request(
         method="POST",
         target=f"{path_of(url)}/finish",
@@ -434,7 +434,7 @@ def test_a_page_is_whole_without_a_script_and_says_what_it_is(app: App) -> None:
 class Fails(Meddled):
     """Fails with a text that repeats what it was asked for."""
 
-    def page(self, url: str) -> HostedPage | None:
+    def hosted_page(self, url: str) -> HostedPage | None:
         raise StoreUnavailableError(url)
 
 
@@ -455,7 +455,7 @@ def test_a_page_that_fails_says_so_and_the_log_says_where_and_no_url(
     app.store.register(ApiKey(API_KEY), CALLER)
     with caplog.at_level(logging.DEBUG):
         connection_id, url = app.create()
-        body = f"token={form_token(url)}".encode()
+        body = f"token={csrf_token(url)}".encode()
         answer = app.shown(
             Request(method="POST", target=f"{path_of(url)}/finish", headers=(), body=body)
         )
@@ -464,7 +464,7 @@ def test_a_page_that_fails_says_so_and_the_log_says_where_and_no_url(
     (line,) = [each.getMessage() for each in caplog.records if each.name != "asyncio"]
     error = "StoreUnavailableError" if store is Fails else "OSError"
     assert re.match(f"a page failed: {error} at hosted_pages:[0-9]+ > ", line)
-    for secret in (url.rpartition("/")[2], form_token(url), connection_id, "user-1"):
+    for secret in (url.rpartition("/")[2], csrf_token(url), connection_id, "user-1"):
         assert secret not in line
 
 
@@ -474,7 +474,7 @@ def test_a_person_is_told_of_every_refusal_that_there_is() -> None:
         BINDING[trigger, account, user].outcome
         for trigger in (BindingTrigger.COMPLETE_SIGN_UP, BindingTrigger.GRADUATE)
         for account in AccountState
-        for user in User
+        for user in UserMatch
     ]
     tables = [row.outcome for table in (AUTHORIZATION, COMPLETION) for row in table.rows]
     codes = {

@@ -17,14 +17,14 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.chain import REISSUE, Life
+from curae_lifecycle.rules.chain import REISSUE, Liveness
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.idempotency import EXECUTE, RecordState
-from curae_lifecycle.rules.outcomes import IGNORE, Is, MoveTo, RefuseWith
+from curae_lifecycle.rules.outcomes import IGNORE, MoveTo, RefuseWith, Value
 from curae_lifecycle.rules.problems import ProblemCode
-from curae_lifecycle.rules.session import COMPLETION, PATHS
+from curae_lifecycle.rules.session import COMPLETION, ENTRY_PATHS
 from curae_lifecycle.rules.triggers import RECOVER, TRIGGERS, Trigger
-from curae_lifecycle.service.gates import ORDER, Ask
+from curae_lifecycle.service.gates import REQUEST_GATES, Ask
 from curae_lifecycle.service.rulebook import TABLES
 from docs.generate.drawing import (
     LETTER_WIDTH,
@@ -145,8 +145,8 @@ def test_a_record_s_life_is_the_one_written_out_by_hand() -> None:
     [
         ("recovery", {row.rule for row in TABLES["recovery"].rows}),
         ("connection", {row.rule for row in TRIGGERS.values() if row.outcome == RECOVER}),
-        ("entry-path", {row.rule for table in (PATHS, COMPLETION) for row in table.rows}),
-        ("request", {row.rule for row in ORDER.rows}),
+        ("entry-path", {row.rule for table in (ENTRY_PATHS, COMPLETION) for row in table.rows}),
+        ("request", {row.rule for row in REQUEST_GATES.rows}),
         *(
             (name, {row.rule for row in table.rows if isinstance(row.outcome, MoveTo)})
             for name, table in TABLES.items()
@@ -162,7 +162,7 @@ def test_every_rule_of_its_table_that_moves_something_is_shown(name: str, asked:
 
 def test_gates_stand_in_the_order_of_their_table() -> None:
     picture = PICTURES["request"]
-    order = [*(gate.value for gate in ORDER), "the answer"]
+    order = [*(gate.value for gate in REQUEST_GATES), "the answer"]
     before = "a request"
     tops = {box.name: box.at[1] for box in picture.boxes}
     for gate in order:
@@ -218,7 +218,7 @@ TO_ACTIVE: Final = TRIGGERS[Trigger.AUTHORIZE, Standing.PENDING].outcome
         ("connection", "connection", ("authorize", "REVOKED"), TO_ACTIVE, "REVOKED → ACTIVE: authorize"),
         ("connection", "connection", ("require_action", "LAPSED"), TO_ACTIVE,
          "LAPSED → ACTIVE: require_action"),
-        ("connection", "life", ("EXPIRED",), Is(Life.LIVE), ""),
+        ("connection", "life", ("EXPIRED",), Value(Liveness.LIVE), ""),
         ("connection", "authorization", ("no successor",), REFUSED, "authorize, no successor → refuse"),
         ("recovery", "connection", ("reconnect", "PENDING"), IGNORE, "PENDING, any successor → ignore"),
         ("recovery", "recovery", ("REVOKED", "no successor"), REISSUE, "REVOKED, no successor → reissue"),

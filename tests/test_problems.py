@@ -40,7 +40,7 @@ STATUSES = {
 def test_each_kind_has_its_status_and_is_kept_or_not(kind: ProblemKind) -> None:
     status, _, kept = STATUSES[kind].partition(", ")
     for code in ProblemCode:
-        if Problem(code).type.kind is kind:
+        if Problem(code).problem_type.kind is kind:
             assert str(status_of(Problem(code))) == status
     assert is_kept(int(status)) is (kept == "kept")
 
@@ -99,7 +99,7 @@ def test_the_catalogue_has_exactly_the_codes_of_the_specification() -> None:
 @each_code
 def test_each_code_has_its_kind_retryability_origin_and_details(code: ProblemCode) -> None:
     kind, retryable, origin, details = EXPECTED[code]
-    found = Problem(code).type
+    found = Problem(code).problem_type
     assert (found.kind, found.retryable, found.details) == (kind, retryable, details)
     assert CATALOGUE[code].why.startswith(f"[{origin}] ")
 
@@ -112,13 +112,13 @@ def test_each_title_is_its_own() -> None:
 def test_details_have_the_fixed_keys_with_the_facts_in_order(code: ProblemCode) -> None:
     problem = example(code)
     assert tuple(problem.details) == EXPECTED[code][3]
-    assert tuple(problem.details.values()) == problem.values
+    assert tuple(problem.details.values()) == problem.detail_values
 
 
 @each_code
 def test_a_problem_with_a_fact_too_many_or_too_few_is_a_mistake(code: ProblemCode) -> None:
-    for facts in {(*example(code).values, "extra"), example(code).values[:-1]} - {
-        example(code).values
+    for facts in {(*example(code).detail_values, "extra"), example(code).detail_values[:-1]} - {
+        example(code).detail_values
     }:
         with pytest.raises(ValueError, match="zip"):
             _ = Problem(code, facts).details
@@ -168,10 +168,10 @@ def test_no_two_codes_share_a_type() -> None:
 
 
 def test_the_catalogue_prints_what_each_code_means() -> None:
-    assert str(Problem(ProblemCode.RATE_LIMITED).type) == (
+    assert str(Problem(ProblemCode.RATE_LIMITED).problem_type) == (
         "limited, retryable, details: policy, retryAfter"
     )
-    assert str(Problem(ProblemCode.NOT_FOUND).type) == "absent, final, details: none"
+    assert str(Problem(ProblemCode.NOT_FOUND).problem_type) == "absent, final, details: none"
 
 
 def test_a_problem_is_final_or_may_pass() -> None:

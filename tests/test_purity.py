@@ -118,17 +118,17 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "<module>": {"monotonic", "time"},
         "DjangoDatabase._watched": {"monotonic"},
     },
-    "curae_lifecycle.stores.django.watch": {
+    "curae_lifecycle.stores.django.socket_watchdog": {
         "<module>": {"monotonic", "os", "socket", "time"},
         "Watch._run": {"monotonic"},
         "Watch.over": {"os", "socket"},
     },
-    "curae_lifecycle.stores.minting": {
+    "curae_lifecycle.stores.new_ids": {
         "<module>": {"secrets", "randbelow", "token_urlsafe", "uuid4"},
         "RandomIds.__call__": {"token_urlsafe", "uuid4"},
         "part_of_a_second": {"randbelow"},
     },
-    "curae_lifecycle.stores.patience": {
+    "curae_lifecycle.stores.retry": {
         "<module>": {"random", "time"},
         "Trying.until_done": {"monotonic", "random", "sleep", "time"},
         "_wait": {"sleep", "time"},
@@ -141,7 +141,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "BoundedConnection.wait": {"monotonic"},
         "_limited": {"monotonic"},
     },
-    "curae_lifecycle.stores.sql.shipping": {
+    "curae_lifecycle.stores.sql.outbox_worker": {
         "<module>": {"random", "secrets", "time", "token_hex"},
         "_Worker._failed": {"random"},
         "_Worker._has_time": {"monotonic", "time"},

@@ -23,25 +23,25 @@ from curae_lifecycle.rules.ratelimit import (
     BucketState,
     Charge,
     ExactLog,
-    Limited,
     LogState,
     Policy,
+    RateLimited,
     RateState,
     admit,
     fresh_state,
 )
-from curae_lifecycle.rules.values import LAST_INSTANT, instant_at
+from curae_lifecycle.rules.values import LAST_INSTANT, from_epoch_microseconds
 from curae_lifecycle.testing import laws
-from curae_lifecycle.web.respond import limit_header, policy_header
+from curae_lifecycle.web.respond import format_rate_limit, format_rate_limit_policy
 from tests.strategies import START, TICK, Frozen
 
 
 def test_the_fields_are_spelled_as_in_the_draft() -> None:
-    assert policy_header(INITIATE_LIMIT) == '"initiate";q=10;w=60'
-    limited = Limited((), INITIATE_LIMIT, 11_000_001)
-    assert limit_header(limited) == '"initiate";r=0;t=12'
+    assert format_rate_limit_policy(INITIATE_LIMIT) == '"initiate";q=10;w=60'
+    limited = RateLimited((), INITIATE_LIMIT, 11_000_001)
+    assert format_rate_limit(limited) == '"initiate";r=0;t=12'
     assert (
-        policy_header(Bucket(name="platform", capacity=10, refill=3, seconds=1))
+        format_rate_limit_policy(Bucket(name="platform", capacity=10, refill=3, seconds=1))
         == '"platform";q=10;w=4'
     )
 
@@ -162,14 +162,14 @@ def test_law_10_retry_after_is_exact_to_the_microsecond(
     state, _ = play(policy, history)
     charges, cost = (Charge(policy, state),), min(cost, policy.limit)
     answer = admit(charges, now, cost=cost)
-    if isinstance(answer, Limited):
+    if isinstance(answer, RateLimited):
         wait = micros(answer.retry_after)
         laws.check_retry_after(
             lambda then: isinstance(admit(charges, then, cost=cost), Admitted), now, wait
         )
         # A tick earlier it tells the tick.
         early = admit(charges, now + wait - TICK, cost=cost)
-        assert early == Limited((state,), policy, 1)
+        assert early == RateLimited((state,), policy, 1)
 
 
 # --- The buckets against a model of tokens ---------------------------------------------------
@@ -186,14 +186,14 @@ def test_a_bucket_is_the_token_bucket_of_exact_fractions(
         cost = min(asked, policy.capacity)
         tokens = min(Fraction(policy.capacity), tokens + rate * ((now - before) // TICK))
         before = now
-        assert ratelimit.available(policy, state, now) == tokens // 1
+        assert ratelimit.count_remaining(policy, state, now) == tokens // 1
         answer = admit((Charge(policy, state),), now, cost=cost)
         if tokens >= cost:
             assert isinstance(answer, Admitted)
             (state,) = answer.states
             tokens -= cost
         else:
-            assert isinstance(answer, Limited)
+            assert isinstance(answer, RateLimited)
             assert answer.retry_after == -((tokens - cost) / rate // 1)
 
 
@@ -228,7 +228,7 @@ def test_several_rules_are_all_or_nothing_and_the_longest_wait_is_named(
     charges = tuple(Charge(policy, play(policy, history)[0]) for policy, history in rules)
     before = deepcopy(charges)
     alone = [admit((charge,), now) for charge in charges]
-    waits = [one.retry_after if isinstance(one, Limited) else 0 for one in alone]
+    waits = [one.retry_after if isinstance(one, RateLimited) else 0 for one in alone]
     answer = admit(charges, now)
     assert charges == before
     assert admit(charges, now) == answer
@@ -237,7 +237,7 @@ def test_several_rules_are_all_or_nothing_and_the_longest_wait_is_named(
         assert isinstance(answer, Admitted)
         assert answer.states == tuple(one.states[0] for one in alone)
         return
-    assert isinstance(answer, Limited)
+    assert isinstance(answer, RateLimited)
     assert answer.retry_after == max(waits)
     assert answer.policy is charges[waits.index(max(waits))].policy
     for charge, state in zip(charges, answer.states, strict=True):
@@ -245,7 +245,7 @@ def test_several_rules_are_all_or_nothing_and_the_longest_wait_is_named(
     then = now + micros(answer.retry_after)
     assert isinstance(admit(charges, then), Admitted)
     early = admit(charges, then - TICK)
-    assert isinstance(early, Limited)
+    assert isinstance(early, RateLimited)
     assert early.policy is answer.policy
 
 
@@ -254,7 +254,7 @@ def test_of_rules_that_wait_equally_long_the_first_listed_is_named() -> None:
     charges = [Charge(policy, play(policy, [(START, 1)])[0]) for policy in (first, second)]
     for pair in (charges, charges[::-1]):
         answer = admit(tuple(pair), START)
-        assert isinstance(answer, Limited)
+        assert isinstance(answer, RateLimited)
         assert answer.policy is pair[0].policy
 
 
@@ -269,7 +269,7 @@ def test_one_rule_by_one_is_the_same_as_admit(
     state, _ = play(policy, history)
     short, full = ratelimit.admit_one(policy, state, now), admit((Charge(policy, state),), now)
     if isinstance(short, int):
-        assert full == Limited((state,), policy, short)
+        assert full == RateLimited((state,), policy, short)
     else:
         assert full == Admitted((short,))
 
@@ -289,8 +289,8 @@ def test_a_cost_that_no_wait_would_help_is_an_error_of_its_own_whoever_else_refu
     ):
         with pytest.raises(ratelimit.CostError) as error:
             admit(charges, START, cost=3)
-        assert (error.value.policy, error.value.cost, error.value.most) == ("log", 3, 2)
-        assert isinstance(admit(charges, START, cost=2), Limited)
+        assert (error.value.policy, error.value.cost, error.value.limit) == ("log", 3, 2)
+        assert isinstance(admit(charges, START, cost=2), RateLimited)
 
 
 @pytest.mark.parametrize(
@@ -326,12 +326,12 @@ def test_what_is_available_is_admitted_at_once_and_one_more_is_not(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
-    charges, left = (Charge(policy, state),), ratelimit.available(policy, state, now)
+    charges, left = (Charge(policy, state),), ratelimit.count_remaining(policy, state, now)
     assert 0 <= left <= policy.limit
     if left > 0:
         assert isinstance(admit(charges, now, cost=left), Admitted)
     if left < policy.limit:
-        assert isinstance(admit(charges, now, cost=left + 1), Limited)
+        assert isinstance(admit(charges, now, cost=left + 1), RateLimited)
 
 
 @given(policies, calls.filter(bool), instants)
@@ -342,10 +342,10 @@ def test_a_state_expires_when_it_equals_a_fresh_one_and_not_a_microsecond_earlie
     over = ratelimit.state_expires_at(policy, state)
     assert over is not None
     charges = (Charge(policy, state),)
-    assert ratelimit.available(policy, state, over - TICK) < policy.limit
-    assert isinstance(admit(charges, over - TICK, cost=policy.limit), Limited)
+    assert ratelimit.count_remaining(policy, state, over - TICK) < policy.limit
+    assert isinstance(admit(charges, over - TICK, cost=policy.limit), RateLimited)
     later = max(over, now)
-    assert ratelimit.available(policy, state, later) == policy.limit
+    assert ratelimit.count_remaining(policy, state, later) == policy.limit
     # From there on the dropped state and the kept one answer alike, for good.
     kept, fresh = state, fresh_state(policy)
     for cost in (policy.limit, 1):
@@ -359,7 +359,7 @@ def test_a_state_expires_when_it_equals_a_fresh_one_and_not_a_microsecond_earlie
 @pytest.mark.parametrize("policy", [LOG, BUCKET])
 def test_a_state_that_was_never_charged_has_nothing_to_expire(policy: Policy) -> None:
     assert ratelimit.state_expires_at(policy, fresh_state(policy)) is None
-    assert ratelimit.available(policy, fresh_state(policy), START) == policy.limit
+    assert ratelimit.count_remaining(policy, fresh_state(policy), START) == policy.limit
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ sizes = st.one_of(st.integers(1, 100), st.integers(1, 10**15 - 1))
 def test_the_policy_field_of_a_log_says_its_limit_and_window(
     name: str, limit: int, seconds: int
 ) -> None:
-    field = policy_header(ExactLog(name, limit, seconds))
+    field = format_rate_limit_policy(ExactLog(name, limit, seconds))
     assert parse_item(field) == (name, {"q": limit, "w": seconds})
 
 
@@ -429,7 +429,9 @@ def test_the_policy_field_of_a_bucket_says_its_capacity_and_the_seconds_it_fills
     name: str, capacity: int, refill: int, seconds: int
 ) -> None:
     text, parameters = parse_item(
-        policy_header(Bucket(name=name, capacity=capacity, refill=refill, seconds=seconds))
+        format_rate_limit_policy(
+            Bucket(name=name, capacity=capacity, refill=refill, seconds=seconds)
+        )
     )
     assert (text, parameters["q"]) == (name, capacity)
     filled_by = Fraction(refill, seconds) * parameters["w"]
@@ -440,7 +442,7 @@ def test_the_policy_field_of_a_bucket_says_its_capacity_and_the_seconds_it_fills
 def test_the_limit_field_says_nothing_is_left_for_whole_seconds_rounded_up(
     name: str, wait: int
 ) -> None:
-    text, parameters = parse_item(limit_header(Limited((), ExactLog(name, 1, 1), wait)))
+    text, parameters = parse_item(format_rate_limit(RateLimited((), ExactLog(name, 1, 1), wait)))
     assert (text, parameters["r"]) == (name, 0)
     seconds = parameters["t"]
     assert seconds >= 1
@@ -481,7 +483,7 @@ def test_a_bucket_fills_within_what_a_header_can_carry() -> None:
 
 
 def test_a_log_tells_its_instants_in_microseconds() -> None:
-    later, earlier = instant_at(2_000_000), instant_at(-1)
+    later, earlier = from_epoch_microseconds(2_000_000), from_epoch_microseconds(-1)
     state = LogState.of([later, earlier])
     assert state.microseconds == [-1, 2_000_000]
     assert LogState.of_microseconds(state.microseconds) == state

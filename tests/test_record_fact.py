@@ -21,7 +21,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
-from curae_lifecycle.service.members import Given
+from curae_lifecycle.service.members import ParsedMembers
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing import laws
 from tests import subjects
@@ -223,7 +223,7 @@ class Noted(Fact):
     members: ClassVar = ()
 
     @classmethod
-    def read(cls, given: Given) -> Noted:
+    def from_members(cls, parsed: ParsedMembers) -> Noted:
         raise NotImplementedError
 
     def needs(self) -> Needs:

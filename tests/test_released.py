@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from curae_lifecycle.cli.difference import CellsChange, Kind, TableChange, compare
-from curae_lifecycle.cli.release import Frame, Rule, parse_release
+from curae_lifecycle.cli.release import Rule, TableShape, parse_release
+from curae_lifecycle.cli.table_diff import CellsChange, Kind, TableChange, compare
 from curae_lifecycle.cli.table_formats import to_document
 from curae_lifecycle.service.rulebook import TABLES
 
@@ -56,7 +56,7 @@ def changed(*kinds: Kind, before: Rule | None, after: Rule | None) -> tuple[Tabl
     cells = CellsChange(
         kinds=kinds, cells=frozenset({frozenset({("a", "1")})}), before=before, after=after
     )
-    frame = Frame("Law.", None, {"a": ("1",)})
+    frame = TableShape("Law.", None, {"a": ("1",)})
     return (TableChange(name="t", before=frame, after=frame, cells=(cells,)),)
 
 

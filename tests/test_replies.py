@@ -10,7 +10,7 @@ from curae_lifecycle.service.response import status_of_stored
 
 
 class Elsewhere(StoredResponse):
-    def to_keep(self) -> Elsewhere:
+    def to_storable(self) -> Elsewhere:
         return self
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import curae_lifecycle as curae
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.service.members import CONNECTION_ID, USER_ID, Given
+from curae_lifecycle.service.members import CONNECTION_ID, USER_ID, ParsedMembers
 from curae_lifecycle.service.operations.initiate import SessionInitiated
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import ParsedBody
@@ -73,7 +73,7 @@ def everything() -> Iterator[object]:
     yield from replay(LOG, check=True)
 
 
-USER_IN_A_FACT = Given({CONNECTION_ID.name: uuid(1), USER_ID.name: USER})
+USER_IN_A_FACT = ParsedMembers({CONNECTION_ID.name: uuid(1), USER_ID.name: USER})
 LOG = [
     json.dumps({"at": "2026-01-01T00:00:00Z", **line}).encode()
     for line in (

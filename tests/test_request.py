@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from curae_lifecycle import ApiKey, Request, bearer
-from curae_lifecycle.web.request import header
+from curae_lifecycle.web.request import header_values
 from tests.malformed import any_text
 from tests.server import API_KEY
 
@@ -41,7 +41,7 @@ def test_an_api_key_comes_in_exactly_one_authorization_header(
 
 def test_a_header_ignores_the_case_of_its_name_and_keeps_its_order() -> None:
     asked = Request("GET", "/", (("A-b", "1"), ("x", "2"), ("a-B", "3")))
-    assert header(asked, "a-b") == ["1", "3"]
+    assert header_values(asked, "a-b") == ["1", "3"]
 
 
 @given(any_text)

@@ -110,7 +110,7 @@ def test_the_headers_of_each_problem() -> None:
         decision = Decision(
             reply=ProblemReply(Problem(refusal)),
             status=status_of(Problem(refusal)),
-            at=START,
+            decided_at=START,
             changes=NO_CHANGES,
             rules=(),
         )
@@ -142,7 +142,9 @@ def test_a_key_in_flight_says_what_is_left_of_the_lease() -> None:
     asked = call(Reconnect(ID))
     assert asked.key is not None
     key = idempotency.RecordKey(CALLER.key_owner, asked.key)
-    attempt = idempotency.begin(None, key=key, fingerprint=fingerprint(asked.operation), now=START)
+    attempt = idempotency.begin_attempt(
+        None, key=key, fingerprint=fingerprint(asked.operation), now=START
+    )
     assert isinstance(attempt, idempotency.Attempt)
     snapshot = Snapshot(record=idempotency.in_flight_record(attempt, lease=1_500_000))
     answer = respond(decide(asked, snapshot=snapshot, now=START, new_ids=new_ids(2)))

@@ -23,7 +23,7 @@ from curae_lifecycle.rules.values import (
     Coordinate,
     CustomerAccountId,
     Environment,
-    microseconds,
+    to_epoch_microseconds,
 )
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -37,7 +37,7 @@ from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, RecordWri
 from curae_lifecycle.stores.callers import format_caller, parse_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
-from curae_lifecycle.stores.rows import Row, Wanted, row_of, snapshot_of, wanted
+from curae_lifecycle.stores.rows import Row, RowQuery, build_row_query, row_of, snapshot_of
 from curae_lifecycle.testing import strategies
 from curae_lifecycle.web.json import MalformedError, format_json
 from tests.instants import commit_writes, handle_at
@@ -153,9 +153,9 @@ def test_a_row_says_all_and_when_it_is_over() -> None:
         row = row_of(write)
         assert row.document == format_json(dump(write.after)).decode()
         if isinstance(write, RecordWrite):
-            assert row.expires_at == microseconds(at(24 * 60))
+            assert row.expires_at == to_epoch_microseconds(at(24 * 60))
         elif isinstance(write, RateWrite):
-            assert row.expires_at == microseconds(write.expires_at)
+            assert row.expires_at == to_epoch_microseconds(write.expires_at)
         else:
             assert row.expires_at is None
 
@@ -218,8 +218,8 @@ class Rows:
             self.rows[row.kind, row.key] = row
 
     def found(self, asked: Needs, order: int) -> dict[tuple[str, str], str]:
-        """What is wanted, fetched as `Wanted` says."""
-        need = wanted(asked)
+        """What is wanted, fetched as `RowQuery` says."""
+        need = build_row_query(asked)
         named = {*need.keys}
         for name, row in self.rows.items():
             if row.kind == "Connection" and self._is_wanted(row, need):
@@ -229,7 +229,7 @@ class Rows:
             named.add(("LimitedAccountAppBinding", session.user or ""))
         return shuffled({name: self.rows[name] for name in named if name in self.rows}, order)
 
-    def _is_wanted(self, row: Row, need: Wanted) -> bool:
+    def _is_wanted(self, row: Row, need: RowQuery) -> bool:
         position = row.position or 0
         if need.chain is not None:
             first = self.rows.get(("Connection", need.chain))
@@ -327,7 +327,7 @@ def test_the_rows_of_a_fact_say_what_the_store_in_memory_says(fact: Fact, order:
 
 
 def test_where_only_the_caller_is_asked_for_nothing_is_wanted() -> None:
-    assert wanted(Needs()) == Wanted(keys=())
+    assert build_row_query(Needs()) == RowQuery(keys=())
     assert snapshot_of(Needs(), {}) == Snapshot()
 
 

@@ -11,7 +11,7 @@ import pytest
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.servers import guard
 from curae_lifecycle.servers import run as running
-from curae_lifecycle.servers.leaving import Leaving
+from curae_lifecycle.servers.shutdown import GracefulShutdown
 from curae_lifecycle.web.request import BODY_MAX
 
 TARGET = f"{__name__}:served"
@@ -46,7 +46,7 @@ def test_what_a_stranger_may_cost_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     # Its own access log would show paths.
     assert "log_access" not in given
     app = Started.loader(TARGET)
-    assert isinstance(app, Leaving)
+    assert isinstance(app, GracefulShutdown)
     assert app._app is served
     with pytest.raises(ArgumentError, match="the module and the name of a Guard"):
         Started.loader(f"{__name__}:plain")
@@ -71,7 +71,7 @@ def test_the_page_starts_what_it_says() -> None:
         ("connections of a worker", running.CONNECTIONS),
         ("a body, in seconds", guard.BODY_SECONDS),
         ("a body, in bytes", BODY_MAX),
-        ("the wait for a turn", guard.TURN_SECONDS),
+        ("the wait for a turn", guard.QUEUE_SECONDS),
         ("an end", running.DRAIN_SECONDS),
     ],
 )
@@ -84,4 +84,4 @@ async def plain(scope: object, receive: object, send: object) -> None:
     """An app."""
 
 
-served = guard.Guard(plain, at_once=1)
+served = guard.Guard(plain, max_concurrent=1)

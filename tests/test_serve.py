@@ -14,8 +14,8 @@ import curae_lifecycle as curae
 from curae_lifecycle import (
     ApiKey,
     ArgumentError,
-    Patience,
     Request,
+    RetryPolicy,
     StoreUnavailableError,
     record,
     serve,
@@ -26,8 +26,8 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.stores.minting import Mint
-from curae_lifecycle.stores.pages import PageKind
+from curae_lifecycle.stores.hosted_pages import PageKind
+from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.testing.laws import check_one_execution
 from curae_lifecycle.web.respond import Answer
 from tests.instants import record_at
@@ -73,10 +73,10 @@ def connections(made: Faulty, coordinate: Coordinate = COORDINATE) -> list[str]:
 def test_a_request_is_answered_and_what_it_changes_is_stored() -> None:
     made = faulty()
     answer = ask(made, request("create"))
-    assert (answer.response.status, answer.at) == (201, START)
+    assert (answer.response.status, answer.decided_at) == (201, START)
     assert connections(made) == [uuid(1)]
     assert made.record_of("k-1") is not None
-    page = made.store.page("https://connect.example/1")
+    page = made.store.hosted_page("https://connect.example/1")
     assert page is not None
     assert (page.kind, page.subject) == (PageKind.CONNECTION, uuid(1))
     assert made.asked == {"caller_of": 1, "load": 1, "commit": 1}
@@ -87,7 +87,7 @@ def test_a_retry_is_a_replay() -> None:
     first = ask(made, request("create"))
     made.clock.pass_time(3600)
     again = ask(made, request("create"), Numbered(2))
-    assert (again.replayed, again.response, again.at) == (True, first.response, at(60))
+    assert (again.replayed, again.response, again.decided_at) == (True, first.response, at(60))
     assert connections(made) == [uuid(1)]
 
 
@@ -101,7 +101,9 @@ def test_what_a_read_charges_is_committed() -> None:
     settings = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1, seconds=60),))
     made = faulty((), pending(), settings=settings)
     statuses = [
-        serve(made, request=request("get"), mint=Numbered(), settings=settings).response.status
+        serve(
+            made, request=request("get"), id_factory=Numbered(), settings=settings
+        ).response.status
         for _ in "12"
     ]
     assert statuses == [200, 429]
@@ -124,14 +126,14 @@ def test_an_unknown_key_is_refused_in_its_turn() -> None:
 def test_what_is_refused_before_it_is_loaded_is_of_the_store_s_instant() -> None:
     made = faulty()
     answer = ask(made, request("create", body=b"no JSON"))
-    assert (answer.response.status, answer.at, made.asked["commit"]) == (400, START, 0)
+    assert (answer.response.status, answer.decided_at, made.asked["commit"]) == (400, START, 0)
 
 
 def test_settings_are_the_server_s() -> None:
     answer = serve(
         faulty(),
         request=request("create"),
-        mint=Numbered(),
+        id_factory=Numbered(),
         settings=Settings(environment=curae.Environment.TEST),
     )
     assert code(answer) == "WRONG_ENVIRONMENT"
@@ -156,14 +158,14 @@ def test_who_always_loses_is_told_to_come_again(time: FakeTime) -> None:
     made = faulty([LOST] * 100)
     check_given_up(ask(made, request("create")))
     assert made.asked["commit"] == len(time.pauses) + 1 == 20
-    assert time.passed < curae.Patience().seconds
+    assert time.passed < curae.RetryPolicy().seconds
     assert (connections(made), made.record_of("k-1")) == ([], None)
 
 
 def test_patience_is_the_server_s(time: FakeTime) -> None:
     made = faulty([LOST] * 100)
-    patience = Patience(attempts=3, pause=1.0, longest_pause=1.0)
-    check_given_up(serve(made, request("create"), Numbered(), patience=patience))
+    patience = RetryPolicy(attempts=3, pause=1.0, longest_pause=1.0)
+    check_given_up(serve(made, request("create"), Numbered(), retry_policy=patience))
     assert time.pauses == [1.0, 1.0]
 
 
@@ -236,7 +238,7 @@ def test_a_store_that_never_can_is_given_up_on_in_time(call: str, time: FakeTime
     setattr(made, call, iter([BEFORE] * 100))
     check_given_up(ask(made, request("create")))
     assert 0 < len(time.pauses) < 20
-    assert time.passed < curae.Patience().seconds
+    assert time.passed < curae.RetryPolicy().seconds
 
 
 def test_a_refusal_after_a_lost_answer_of_the_store_is_no_second_execution() -> None:
@@ -255,8 +257,8 @@ def test_an_operation_without_a_key_leaves_one_page() -> None:
     made.commits = iter([AFTER])
     answer = sent(made, "graduation")
     assert answer.response.status == 201
-    assert made.store.page("https://connect.example/2") is None
-    page = made.store.page("https://connect.example/3")
+    assert made.store.hosted_page("https://connect.example/2") is None
+    page = made.store.hosted_page("https://connect.example/3")
     assert page is not None
     assert (page.kind, page.coordinate) == (PageKind.USER, COORDINATE)
 
@@ -293,7 +295,7 @@ def test_what_was_never_imported_is_logged_without_a_name(
 ) -> None:
     namespace: dict[str, object] = {"__builtins__": __builtins__}
     exec("def mint(now):\n    return 1 / 0\n", namespace)  # noqa: S102 - as a notebook would
-    mint = cast("Mint", namespace["mint"])
+    mint = cast("IdFactory", namespace["mint"])
     check_given_up(serve(faulty(), request("create"), mint))
     (line,) = caplog.messages
     assert line.endswith(" > ?:2")
@@ -407,7 +409,7 @@ def test_a_fact_whose_commit_took_effect_unknown_to_the_store_is_ignored() -> No
 def test_a_fact_that_no_attempt_could_record_is_said_to_be_none(time: FakeTime) -> None:
     made = faulty([LOST] * 100, pending())
     with pytest.raises(StoreUnavailableError, match="no attempt was done in time"):
-        record(made, curae.Authorized(ID), patience=Patience(attempts=4))
+        record(made, curae.Authorized(ID), retry_policy=RetryPolicy(attempts=4))
     assert len(time.pauses) == 3
     assert isinstance(record(made, curae.Expired(ID)), curae.Ignored)
 

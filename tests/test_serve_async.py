@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 
 import curae_lifecycle as curae
 from curae_lifecycle import (
-    Patience,
     Request,
+    RetryPolicy,
     StoreUnavailableError,
     record,
     record_async,
     serve,
     serve_async,
-    serve_calling_out,
-    serve_calling_out_async,
+    serve_with_external_call,
+    serve_with_external_call_async,
 )
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.stores import calling_out
-from curae_lifecycle.stores.calling_out import AsyncRenew, Renew
+from curae_lifecycle.stores import external_call
+from curae_lifecycle.stores.external_call import AsyncRenew, Renew
 from curae_lifecycle.web.respond import Answer
 from tests.instants import record_at
 from tests.server import ID, code, request
@@ -49,9 +49,9 @@ from tests.serving import (
     faulty,
     run_async,
 )
-from tests.strategies import COORDINATE, LIFETIME, at, pending, uuid
+from tests.strategies import COORDINATE, NEXT_ACTION_LIFETIME, at, pending, uuid
 
-PATIENCE: Final = Patience()
+PATIENCE: Final = RetryPolicy()
 
 
 @pytest.fixture
@@ -94,33 +94,35 @@ steps = st.lists(st.tuples(requests | facts, st.booleans(), st.integers(0, 90)),
 
 
 def page(number: int, made: Faulty) -> NextAction:
-    return NextAction(f"https://pages.example/{number}", made.clock.now + LIFETIME)
+    return NextAction(f"https://pages.example/{number}", made.clock.now + NEXT_ACTION_LIFETIME)
 
 
 class Waiting:
     """Traffic at a store that waits."""
 
-    def __init__(self, made: Faulty, patience: Patience) -> None:
+    def __init__(self, made: Faulty, patience: RetryPolicy) -> None:
         self.made, self.mint, self.patience = made, Numbered(2), patience
 
     def __call__(self, asked: Request | Fact, number: int, calls_out: bool) -> Said:  # noqa: FBT001 - drawn
         made, patience = self.made, self.patience
         if isinstance(asked, Fact):
-            return record(made, asked, patience=patience)
+            return record(made, asked, retry_policy=patience)
         if not calls_out:
-            return serve(made, request=asked, mint=self.mint, settings=SETTINGS, patience=patience)
+            return serve(
+                made, request=asked, id_factory=self.mint, settings=SETTINGS, retry_policy=patience
+            )
 
         def call_out(_: curae.NewIds, renew: Renew) -> NextAction:
             renew()
             return page(number, made)
 
-        return serve_calling_out(
+        return serve_with_external_call(
             made,
             request=asked,
-            mint=self.mint,
-            call_out=call_out,
+            id_factory=self.mint,
+            make_next_action=call_out,
             settings=SETTINGS,
-            patience=patience,
+            retry_policy=patience,
         )
 
 
@@ -133,23 +135,23 @@ class Awaiting(Waiting):
     async def awaited(self, asked: Request | Fact, number: int, calls_out: bool) -> Said:  # noqa: FBT001 - drawn
         made, patience = Awaited(self.made), self.patience
         if isinstance(asked, Fact):
-            return await record_async(made, asked, patience=patience)
+            return await record_async(made, asked, retry_policy=patience)
         if not calls_out:
             return await serve_async(
-                made, request=asked, mint=self.mint, settings=SETTINGS, patience=patience
+                made, request=asked, id_factory=self.mint, settings=SETTINGS, retry_policy=patience
             )
 
         async def call_out(_: curae.NewIds, renew: AsyncRenew) -> NextAction:
             await renew()
             return page(number, self.made)
 
-        return await serve_calling_out_async(
+        return await serve_with_external_call_async(
             made,
             request=asked,
-            mint=self.mint,
-            call_out=call_out,
+            id_factory=self.mint,
+            make_next_action=call_out,
             settings=SETTINGS,
-            patience=patience,
+            retry_policy=patience,
         )
 
 
@@ -163,7 +165,7 @@ def said(
     made = faulty(commits, pending(), loads=loads, settings=SETTINGS)
     delivered: list[Changes] = []
     made.store._deliver = delivered.append
-    side = kind(made, Patience(attempts=3, seconds=60, pause=1e-9, longest_pause=1e-9))
+    side = kind(made, RetryPolicy(attempts=3, seconds=60, pause=1e-9, longest_pause=1e-9))
     heard: list[object] = []
     for number, (asked, calls_out, seconds) in enumerate(traffic):
         try:
@@ -189,7 +191,7 @@ def test_the_same_traffic_is_answered_alike(
     commits: list[Fault | None],
     loads: list[Fault | None],
 ) -> None:
-    with patch.object(calling_out, "part_of_a_second", lambda: 7):
+    with patch.object(external_call, "part_of_a_second", lambda: 7):
         waited = said(Waiting, traffic=traffic, commits=commits, loads=loads)
         awaited = said(Awaiting, traffic=traffic, commits=commits, loads=loads)
     assert awaited == waited

@@ -17,10 +17,10 @@ from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules.idempotency import Attempt, Record, RecordState
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.stores import calling_out, serving
-from curae_lifecycle.stores.calling_out import _Begun, _CallingOut
+from curae_lifecycle.stores import external_call, request_loop
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.external_call import _Begun, _CallingOut
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.web.respond import Answer
 from tests.stateful.running import Size, run
 from tests.stateful.serving import SITUATIONS
@@ -30,13 +30,13 @@ from tests.stateful.serving_chosen import ServingMachine, play
 @pytest.fixture(autouse=True)
 def same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """What tells attempts apart is no chance here, and moves no lease beyond a whole second."""
-    monkeypatch.setattr(calling_out, "part_of_a_second", partial(next, cycle(range(1, 1000))))
+    monkeypatch.setattr(external_call, "part_of_a_second", partial(next, cycle(range(1, 1000))))
 
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Thousands of failures are made here on purpose; their log says nothing."""
-    log = logging.getLogger("curae_lifecycle.stores.patience")
+    log = logging.getLogger("curae_lifecycle.stores.retry")
     log.disabled = True
     yield
     log.disabled = False
@@ -80,12 +80,12 @@ def answers_what_was_not_stored(patch: pytest.MonkeyPatch) -> None:
     """It does not look at what the store says of a commit."""
 
     async def commit(
-        self: serving.Serving, loaded: Loaded, answer: Answer, page: HostedPage | None
+        self: request_loop.RequestAttempts, loaded: Loaded, answer: Answer, page: HostedPage | None
     ) -> Answer:
         await self.store.commit(loaded, answer.changes, page)
         return answer
 
-    patch.setattr(serving.Serving, "commit", commit)
+    patch.setattr(request_loop.RequestAttempts, "commit", commit)
 
 
 def ends_whatever_became_of_its_lease(patch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def ends_whatever_became_of_its_lease(patch: pytest.MonkeyPatch) -> None:
     ) -> Done[Record]:
         assert record is not None
         done = attrs.evolve(
-            record, state=RecordState.COMPLETED, lease_until=None, response=response.to_keep()
+            record, state=RecordState.COMPLETED, lease_until=None, response=response.to_storable()
         )
         return Done(attrs.evolve(done, seen_at=max(now, record.seen_at)), attempt.rules)
 

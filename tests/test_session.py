@@ -17,7 +17,7 @@ from curae_lifecycle.rules import session as rules
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.session import CuraeConnectSession, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, HandoffState
 from curae_lifecycle.rules.values import NextAction, SessionId, UserId
 from curae_lifecycle.testing import laws
 from tests import specimens
@@ -59,7 +59,7 @@ def test_a_session_takes_the_path_that_the_table_says(
         id=SessionId(uuid(1)),
         coordinate=COORDINATE,
         path=rules.EntryPath(path),
-        handoff=Handoff(handoff),
+        handoff=HandoffState(handoff),
         created_at=START,
         expires_at=at(30),
         landed_at=START if path == A else None,
@@ -146,7 +146,7 @@ def test_law_08_path_selection_is_total_and_a_function_of_account_state_and_pref
         return answer.value.session.path
 
     chosen: defaultdict[tuple[str, bool], set[tuple[str, tuple[str, ...]]]] = defaultdict(set)
-    laws.check_paths(path)
+    laws.check_entry_paths(path)
     assert {len(answers) for answers in chosen.values()} == {1}
     assert len(chosen) == 8
 
@@ -235,7 +235,7 @@ def test_completing_a_hand_off_answers_what_the_spec_says(
     if expected == "lands":
         assert isinstance(answer, Done)
         assert answer.value.session == attrs.evolve(
-            session, handoff=Handoff.LANDED, landed_at=now, user_id=user
+            session, handoff=HandoffState.LANDED, landed_at=now, user_id=user
         )
         bound = LimitedAccountAppBinding(
             coordinate=COORDINATE, user_id=user, state=AccountState.ACTIVE, generation=1
@@ -273,7 +273,7 @@ def test_a_second_session_that_lands_for_the_user_already_bound_is_done() -> Non
         second, binding=first.value.binding, user_id=NEW_USER, now=START
     )
     assert isinstance(answer, Done)
-    assert answer.value.session.handoff is Handoff.LANDED
+    assert answer.value.session.handoff is HandoffState.LANDED
     assert answer.value.binding is first.value.binding
 
 

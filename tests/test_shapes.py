@@ -16,13 +16,13 @@ from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.problems import Fault, Problem, ProblemCode
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import DataPackage
 from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted
 from curae_lifecycle.service.operations.operation import Reply
-from curae_lifecycle.web import shapes
+from curae_lifecycle.web import wire_format
 from curae_lifecycle.web.json import Json, format_json, parse_json
-from curae_lifecycle.web.shapes import format_connection, format_problem, parse_connection
+from curae_lifecycle.web.wire_format import format_connection, format_problem, parse_connection
 from tests.malformed import any_text, fault, fault_if_any, jsons
 from tests.strategies import (
     COORDINATE,
@@ -259,7 +259,7 @@ SESSION = CuraeConnectSession(
     id=SessionId(uuid(1001)),
     coordinate=COORDINATE,
     path=EntryPath.EXISTING_ACTIVE_HANDOFF,
-    handoff=Handoff.LANDED,
+    handoff=HandoffState.LANDED,
     created_at=START,
     expires_at=at(30),
     landed_at=START,
@@ -268,7 +268,7 @@ SESSION = CuraeConnectSession(
 
 
 def test_a_session_is_printed_without_the_user() -> None:
-    assert shapes.format_session(SESSION) == {
+    assert wire_format.format_session(SESSION) == {
         "id": uuid(1001),
         "customerAccountId": COORDINATE.customer_account_id,
         "appUserId": "user-1",
@@ -278,12 +278,12 @@ def test_a_session_is_printed_without_the_user() -> None:
         "expiresAt": "2026-01-01T00:30:00Z",
         "landedAt": "2026-01-01T00:00:00Z",
     }
-    assert shapes.format_session(attrs.evolve(SESSION, landed_at=None))["landedAt"] is None
+    assert wire_format.format_session(attrs.evolve(SESSION, landed_at=None))["landedAt"] is None
 
 
 def test_a_next_action_is_printed_with_its_type() -> None:
     action = NextAction("https://connect.example/1", at(30))
-    assert shapes.format_reply(GraduationStarted(action), START) == {
+    assert wire_format.format_reply(GraduationStarted(action), START) == {
         "nextAction": {
             "type": "open_webview",
             "url": "https://connect.example/1",
@@ -346,11 +346,11 @@ def test_each_field_of_a_reply_is_printed_by_its_type(
         spelled="as it is",
         of_kind=None if since is None else Actor.PATIENT,
     )
-    printed = shapes.format_reply(reply, at(2), spelling)
+    printed = wire_format.format_reply(reply, at(2), spelling)
     assert list(printed.items()) == [
         ("connection", format_connection(connection, at(2), spelling)),
-        ("connectSession", shapes.format_session(SESSION)),
-        ("nextAction", shapes.format_next_action(action)),
+        ("connectSession", wire_format.format_session(SESSION)),
+        ("nextAction", wire_format.format_next_action(action)),
         ("sinceWhen", None if since is None else "2026-01-01T00:03:00Z"),
         ("howMany", 3),
         ("isNew", True),
@@ -358,10 +358,10 @@ def test_each_field_of_a_reply_is_printed_by_its_type(
         ("ofKind", None if since is None else "PATIENT"),
     ]
     assert printed["connection"] == format_connection(connection, at(2)) | {"status": spelling}
-    assert shapes.has_next_action(reply)
-    assert not shapes.has_next_action(Unprintable({"a"}))
+    assert wire_format.has_next_action(reply)
+    assert not wire_format.has_next_action(Unprintable({"a"}))
 
 
 def test_a_reply_with_an_unknown_type_is_an_argument_error() -> None:
     with pytest.raises(ArgumentError, match="reply: must be made of members that the wire knows"):
-        shapes.format_reply(Unprintable({"a"}), START)
+        wire_format.format_reply(Unprintable({"a"}), START)

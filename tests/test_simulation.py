@@ -31,12 +31,12 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
+from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
 from curae_lifecycle.testing.simulation import Mishap, Summary, simulate
 from curae_lifecycle.testing.simulation.journal import Journal
-from curae_lifecycle.testing.simulation.server import FactTransaction, Server
+from curae_lifecycle.testing.simulation.server import FactTransaction, SimulatedServer
 from tests.instants import handle_at
 from tests.memory import compares_all_but
 from tests.server import API_KEY, CALLER, new_ids, request, world
@@ -130,18 +130,18 @@ BROKEN: dict[type[MemoryStore], set[int]] = {
 @pytest.mark.parametrize("store", BROKEN)
 def test_a_broken_store_is_found_with_a_log_that_replay_reads(store: type[MemoryStore]) -> None:
     for seed in range(200):
-        summary = simulate(seed, clients=2, hours=6, store=store)
+        summary = simulate(seed, clients=2, hours=6, make_store=store)
         violation = summary.violation
         if violation is not None:
             break
     else:
         pytest.fail(f"{store.__name__} was not found")
-    assert violation.law in BROKEN[store], violation.account
-    assert f"law {violation.law} is broken" in violation.account
+    assert violation.law in BROKEN[store], violation.message
+    assert f"law {violation.law} is broken" in violation.message
     answers = list(replay([line.encode() for line in violation.log]))
     assert [answer.answer for answer in answers if answer.broken] == []
     assert summary.hours < 6
-    again = simulate(seed, clients=2, hours=6, store=store)
+    again = simulate(seed, clients=2, hours=6, make_store=store)
     assert again == summary, "a seed finds its violation again"
 
 
@@ -151,10 +151,10 @@ def test_a_broken_store_is_found_with_a_log_that_replay_reads(store: type[Memory
 )
 def test_a_store_that_leaves_out_what_only_counts_is_found(seed: int, law: int, says: str) -> None:
     """A late landing and a recovery both commit; a connection is made past a tombstone."""
-    violation = simulate(seed, clients=2, hours=24, store=Lazy).violation
+    violation = simulate(seed, clients=2, hours=24, make_store=Lazy).violation
     assert violation is not None
     assert violation.law == law
-    assert says in violation.account
+    assert says in violation.message
 
 
 class Remembers(MemoryStore):
@@ -193,16 +193,16 @@ def test_no_instant_goes_back_and_no_revocation_is_lost_where_clocks_are_minutes
 ) -> None:
     facts: list[Fact] = []
 
-    def load_fact(self: Server, fact: Fact, now: datetime) -> FactTransaction:
+    def load_fact(self: SimulatedServer, fact: Fact, now: datetime) -> FactTransaction:
         facts.append(fact)
         return loads(self, fact, now)
 
-    loads = Server.load_fact
-    monkeypatch.setattr(Server, "load_fact", load_fact)
+    loads = SimulatedServer.load_fact
+    monkeypatch.setattr(SimulatedServer, "load_fact", load_fact)
     apart = told = moves = 0
     for seed in seeds:
         facts.clear()
-        summary = simulate(seed, clients=2, hours=12, store=Remembers)
+        summary = simulate(seed, clients=2, hours=12, make_store=Remembers)
         assert summary.violation is None
         apart += summary.mishaps[str(Mishap.CLOCKS_APART)]
         world, moves = Remembers.last, moves + Remembers.last.moves
@@ -216,7 +216,7 @@ def test_no_instant_goes_back_and_no_revocation_is_lost_where_clocks_are_minutes
 
 
 def test_a_broken_store_that_nobody_watches_is_not_found() -> None:
-    summary = simulate(1, hours=6, store=Forgetful, watched=False)
+    summary = simulate(1, hours=6, make_store=Forgetful, watched=False)
     assert summary.violation is None
     assert summary.requests > 0
 
@@ -227,10 +227,10 @@ def test_a_store_that_raises_is_found() -> None:
             loaded = super()._snapshot(needs)
             return attrs.evolve(loaded, buckets=(*loaded.buckets, None))
 
-    seeds = (simulate(seed, hours=3, store=Breaks) for seed in range(20))
+    seeds = (simulate(seed, hours=3, make_store=Breaks) for seed in range(20))
     found = [each.violation for each in seeds if each.violation is not None]
     assert {violation.law for violation in found} == {16}
-    assert "ArgumentError" in found[0].account
+    assert "ArgumentError" in found[0].message
 
 
 class Thin:
@@ -253,7 +253,7 @@ class Thin:
 
 
 def test_any_store_that_keeps_the_contract_can_be_simulated() -> None:
-    thin, usual = simulate(3, hours=8, store=Thin), simulate(3, hours=8)
+    thin, usual = simulate(3, hours=8, make_store=Thin), simulate(3, hours=8)
     assert (thin.purged, usual.purged > 0) == (0, True)
     assert attrs.evolve(thin, purged=usual.purged) == usual
 
@@ -274,7 +274,7 @@ class Silent(Thin):
 
 
 def test_a_store_need_not_say_how_much_it_drops() -> None:
-    silent, usual = simulate(3, hours=8, store=Silent), simulate(3, hours=8)
+    silent, usual = simulate(3, hours=8, make_store=Silent), simulate(3, hours=8)
     assert attrs.evolve(silent, purged=usual.purged) == usual
 
 
@@ -311,7 +311,7 @@ class Contended(MemoryStore):
 
 def test_whoever_was_slower_decides_again_and_every_law_holds() -> None:
     for seed in SMALL:
-        summary = simulate(seed, clients=2, hours=6, store=Contended)
+        summary = simulate(seed, clients=2, hours=6, make_store=Contended)
         assert summary.violation is None
         assert summary.conflicts > 0
 
@@ -353,7 +353,7 @@ def test_the_journal_prints_every_kind_of_line_as_replay_reads_it() -> None:
 def run(seeds: range, clients: int, hours: int) -> tuple[Summary, set[Cell]]:
     """Every world's counts added up, and the cells that they reached."""
     everything = Summary(seeds.start, clients)
-    with count_cells() as counts:
+    with count_cell_lookups() as counts:
         for seed in seeds:
             summary = simulate(seed, clients=clients, hours=hours)
             assert summary.violation is None, f"seed {seed}: {summary.violation}"

@@ -182,7 +182,7 @@ def test_a_page_that_was_mended_is_not_mended_again() -> None:
     page = (
         '<aside class="sidebar-drawer"><aside class="toc-drawer"><p class="caption" role="heading">'
     )
-    heading = '<h2>HANDOFF_LAPSED and testing.at_rest, twice._<a href="#handoff_lapsed">#</a></h2>'
+    heading = '<h2>HANDOFF_LAPSED and testing.store_invariants, twice._<a href="#handoff_lapsed">#</a></h2>'
     once = mended(page + '<div id="search-results"></div>' + heading)
     assert mended(once) == once
     assert once.endswith(

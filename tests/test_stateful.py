@@ -10,37 +10,48 @@ from typing import Final
 import pytest
 
 from curae_lifecycle.rules.access import ACCESS, DenialReason, Deny, PackageGrant
-from curae_lifecycle.rules.attempt import ATTEMPT, UPKEEP, Act, Holder, ServerAct
-from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, User
-from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH, Life, Mint, Reach
+from curae_lifecycle.rules.attempt import ATTEMPT, UPKEEP, AttemptAction, Holder, UpkeepAction
+from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, UserMatch
+from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH, Liveness, Mint, Reach
 from curae_lifecycle.rules.connection import (
     DEADLINE,
     STANDING,
     Actor,
-    Clock,
-    Deadline,
-    Revocation,
+    DeadlineKind,
+    DeadlineState,
+    RevocationState,
     Standing,
     Status,
 )
-from curae_lifecycle.rules.idempotency import BEGIN, Execute, Match, RecordStanding, RecordState
-from curae_lifecycle.rules.outcomes import Ignore, Is, MoveTo, Proceed
-from curae_lifecycle.rules.session import COMPLETION, Completion, EntryPath
+from curae_lifecycle.rules.idempotency import (
+    IDEMPOTENCY,
+    Execute,
+    FingerprintMatch,
+    RecordStanding,
+    RecordState,
+)
+from curae_lifecycle.rules.outcomes import Ignore, MoveTo, Proceed, Value
+from curae_lifecycle.rules.session import COMPLETION, EntryPath, SessionStanding
 from curae_lifecycle.rules.tables import AnyTable
 from curae_lifecycle.rules.triggers import (
     AUTHORIZATION,
     ENDING,
     TRIGGERS,
     Ending,
-    Successor,
+    SuccessorState,
     Trigger,
 )
-from curae_lifecycle.rules.wire_status import STORED_STATUS, ReadAs, Trace, WireStatus
-from curae_lifecycle.service.gates import ORDER, Ask
+from curae_lifecycle.rules.wire_status import (
+    STORED_STATUS,
+    AuthorizationEvidence,
+    ReadAs,
+    WireStatus,
+)
+from curae_lifecycle.service.gates import REQUEST_GATES, Ask
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of
-from curae_lifecycle.testing.laws import check_paths
+from curae_lifecycle.testing.laws import check_entry_paths
 from docs.generate.vectors.cases import cell_id
 from tests.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
 from tests.stateful import limits
@@ -95,11 +106,11 @@ def reached(machine: type[CountedMachine]) -> Reached:
     """What a machine reached at its full size; a gate that asks another table goes by that."""
     seen = run_once(machine, FULL[machine])
     cells = seen.cells.copy()
-    for gate, row in ORDER.items():
+    for gate, row in REQUEST_GATES.items():
         if isinstance(row.outcome, Ask):
             # A gate that names no table leaves it to the operation.
             names = [row.outcome.table] if row.outcome.table else OF_OPERATIONS
-            cells[ORDER.name, gate] = sum(seen.cells[cell] for cell in cells_in(*names))
+            cells[REQUEST_GATES.name, gate] = sum(seen.cells[cell] for cell in cells_in(*names))
     return Reached(cells, seen.seen)
 
 
@@ -163,7 +174,7 @@ def test_the_machines_together_reach_every_cell_of_all_tables() -> None:
 def test_law_08_holds_of_the_paths_that_were_taken() -> None:
     reached(CoordinateMachine)
     taken = CoordinateMachine.paths
-    check_paths(lambda state, prefers: EntryPath(taken[str(state), prefers]))
+    check_entry_paths(lambda state, prefers: EntryPath(taken[str(state), prefers]))
 
 
 MODELS: Final = sorted(Path(__file__).with_name("stateful").glob("*_model.py"))
@@ -185,15 +196,15 @@ BROKEN: Final[list[tuple[type[CountedMachine], AnyTable, Key, object, str]]] = [
     (
         ChainMachine,
         DEADLINE,
-        (Status.ACTION_REQUIRED, Revocation.NEVER),
-        Is(Deadline.NONE),
+        (Status.ACTION_REQUIRED, RevocationState.NEVER),
+        Value(DeadlineKind.NONE),
         "the deadline of",
     ),
     (
         ChainMachine,
         STANDING,
-        (Status.PENDING, Revocation.NEVER, Clock.REACHED),
-        Is(Standing.PENDING),
+        (Status.PENDING, RevocationState.NEVER, DeadlineState.REACHED),
+        Value(Standing.PENDING),
         "the model says",
     ),
     (
@@ -210,37 +221,37 @@ BROKEN: Final[list[tuple[type[CountedMachine], AnyTable, Key, object, str]]] = [
         MoveTo(Status.ACTION_REQUIRED),
         "require_action",
     ),
-    (ChainMachine, AUTHORIZATION, (Successor.OTHER,), Proceed(), "authorize"),
-    (ChainMachine, RECOVERY, (Standing.REVOKED, Successor.PENDING), Mint(), "reconnect"),
-    (ChainMachine, REVOCATION_REACH, (Actor.PATIENT,), Is(Reach.ONE), "revoked by PATIENT"),
-    (ChainMachine, LIFE, (Standing.ACTION_REQUIRED,), Is(Life.OVER), "the life of"),
-    (ChainMachine, ENDING, (Status.PENDING,), Is(Ending.ACCESS), "revoked by"),
+    (ChainMachine, AUTHORIZATION, (SuccessorState.OTHER,), Proceed(), "authorize"),
+    (ChainMachine, RECOVERY, (Standing.REVOKED, SuccessorState.PENDING), Mint(), "reconnect"),
+    (ChainMachine, REVOCATION_REACH, (Actor.PATIENT,), Value(Reach.ONE), "revoked by PATIENT"),
+    (ChainMachine, LIFE, (Standing.ACTION_REQUIRED,), Value(Liveness.OVER), "the life of"),
+    (ChainMachine, ENDING, (Status.PENDING,), Value(Ending.ACCESS), "revoked by"),
     (
         ChainMachine,
         STORED_STATUS,
-        (WireStatus.EXPIRED, Revocation.NEVER, Trace.NONE),
+        (WireStatus.EXPIRED, RevocationState.NEVER, AuthorizationEvidence.NONE),
         ReadAs(Status.EXPIRED),
         "a snapshot read from the wire",
     ),
     (
         ChainMachine,
         STORED_STATUS,
-        (WireStatus.ACTIVE, Revocation.ONCE, Trace.SHOWN),
+        (WireStatus.ACTIVE, RevocationState.ONCE, AuthorizationEvidence.SHOWN),
         ReadAs(Status.ACTIVE),
         "the status of a contradiction",
     ),
     (
         ChainMachine,
         STANDING,
-        (Status.ACTIVE, Revocation.ONCE, Clock.BEFORE),
-        Is(Standing.ACTIVE),
+        (Status.ACTIVE, RevocationState.ONCE, DeadlineState.BEFORE),
+        Value(Standing.ACTIVE),
         "the standing of a contradiction",
     ),
     (
         ChainMachine,
         DEADLINE,
-        (Status.PENDING, Revocation.ONCE),
-        Is(Deadline.HANDOFF),
+        (Status.PENDING, RevocationState.ONCE),
+        Value(DeadlineKind.HANDOFF),
         "the deadline of a contradiction",
     ),
     (
@@ -253,29 +264,35 @@ BROKEN: Final[list[tuple[type[CountedMachine], AnyTable, Key, object, str]]] = [
     (
         CoordinateMachine,
         BINDING,
-        (BindingTrigger.GRADUATE, AccountState.LIMITED, User.OTHER),
+        (BindingTrigger.GRADUATE, AccountState.LIMITED, UserMatch.OTHER),
         MoveTo(AccountState.ACTIVE),
         "graduate",
     ),
     (
         CoordinateMachine,
         COMPLETION,
-        (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.OVER),
+        (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, SessionStanding.OVER),
         Ignore(),
         "completeHandoff",
     ),
-    (RecordMachine, BEGIN, (RecordStanding.UNKNOWN, Match.SAME), Execute(), "request with the key"),
+    (
+        RecordMachine,
+        IDEMPOTENCY,
+        (RecordStanding.UNKNOWN, FingerprintMatch.SAME),
+        Execute(),
+        "request with the key",
+    ),
     (
         RecordMachine,
         ATTEMPT,
-        (Act.COMPLETE, RecordStanding.IN_FLIGHT, Holder.OTHER),
+        (AttemptAction.COMPLETE, RecordStanding.IN_FLIGHT, Holder.OTHER),
         MoveTo(RecordState.COMPLETED),
         "may complete",
     ),
     (
         RecordMachine,
         UPKEEP,
-        (ServerAct.FORGET, RecordStanding.COMPLETED),
+        (UpkeepAction.FORGET, RecordStanding.COMPLETED),
         Ignore(),
         "something to forget",
     ),

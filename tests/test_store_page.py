@@ -25,8 +25,8 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.contract import Loaded, Store
-from curae_lifecycle.stores.pages import HostedPage, PageKind
-from curae_lifecycle.testing.races import SCENES, StageArena, race_all
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
+from curae_lifecycle.testing.races import SCENARIOS, StoreArena, race_all
 from tests.memory import revoked_chain
 from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER, ID, request
@@ -44,7 +44,7 @@ class PageStore(Store, Protocol):
     clock: Callable[[], datetime]
 
     def register(self, api_key: ApiKey, caller: Caller) -> None: ...
-    def page(self, url: str) -> HostedPage | None: ...
+    def hosted_page(self, url: str) -> HostedPage | None: ...
     def purge(self) -> None: ...
 
 
@@ -117,10 +117,10 @@ def test_the_command_says_what_the_page_shows(tmp_path: Path) -> None:
 
 def test_two_that_meet_in_the_store_end_as_if_one_had_come_later() -> None:
     store = make_store()(":memory:", Clock())
-    every = [*race_all(StageArena(store), SCENES["one request is left to the key"])]
+    every = [*race_all(StoreArena(store), SCENARIOS["one request is left to the key"])]
     store.database.close()
     assert len(every) == 100
-    assert [each for each in every if each.differs] == []
+    assert [each for each in every if each.differences] == []
 
 
 # --- What the page says of it ---------------------------------------------------------------
@@ -266,14 +266,14 @@ def test_a_later_page_about_the_same_takes_the_place_of_the_first(
     url = "https://connect.example/{}".format
     ask(one, request("reconnect", key="k-1"), 20)
     ask(one, request("reconnect", key="k-2"), 21)
-    assert one.page(url(20)) is None
-    found = one.page(url(21))
+    assert one.hosted_page(url(20)) is None
+    found = one.hosted_page(url(21))
     assert found is not None
     assert (found.kind, found.subject, found.expires_at) == ("connection", uuid(20), at(30))
     clock.now = at(30) - TICK
-    assert one.page(url(21)) == found
+    assert one.hosted_page(url(21)) == found
     clock.now = at(30)
-    assert one.page(url(21)) is None
+    assert one.hosted_page(url(21)) is None
 
 
 def test_effects_and_events_are_in_the_outbox(two: tuple[PageStore, PageStore, Clock]) -> None:

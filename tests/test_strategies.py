@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.access import decide_access
-from curae_lifecycle.rules.ahead import Expected, Notice, Prospect
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.credentials import Caller
@@ -29,6 +28,7 @@ from curae_lifecycle.rules.idempotency import (
     record_standing,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.preview import ExpiryNotice, PreviewOutcome, TriggerPreview
 from curae_lifecycle.rules.problems import Problem
 from curae_lifecycle.rules.ratelimit import (
     Bucket,
@@ -36,9 +36,9 @@ from curae_lifecycle.rules.ratelimit import (
     Charge,
     ExactLog,
     LogState,
-    available,
+    count_remaining,
 )
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import (
     AppUser,
     AppUserId,
@@ -53,7 +53,7 @@ from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact, record_fact
-from curae_lifecycle.service.members import Given
+from curae_lifecycle.service.members import ParsedMembers
 from curae_lifecycle.service.operations.operation import KeyUse
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
@@ -63,31 +63,31 @@ from curae_lifecycle.service.status import is_kept
 from curae_lifecycle.stores.codec import dump, load
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.testing.lines import format_fact
-from curae_lifecycle.testing.making import can_make, made
+from curae_lifecycle.testing.factories import build, can_build
+from curae_lifecycle.testing.log_format import format_fact
 from curae_lifecycle.testing.strategies import (
     START,
     BrokenArgument,
     BrokenDocument,
     BrokenLog,
     BrokenRequest,
-    CoordinatePast,
+    ConnectionHistory,
+    CoordinateHistory,
     Exchange,
-    History,
     Log,
-    Recording,
-    RecordPast,
+    RecordedFact,
+    RecordHistory,
     Traffic,
+    expect,
     fields,
+    from_traffic,
     log,
-    sure,
-    within,
 )
 from curae_lifecycle.web.json import MalformedError
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import respond
-from curae_lifecycle.web.shapes import parse_members
+from curae_lifecycle.web.wire_format import parse_members
 from tests.drawing import HOUR, check_storable, reached
 from tests.eighth import EIGHT, ConsentWithdrawn, Relabel
 from tests.strategies import pending, uuid
@@ -122,8 +122,8 @@ def test_a_connection_is_reachable(connection: Connection) -> None:
     check_connection(connection)
 
 
-@given(draw.histories(), st.data())
-def test_a_history_is_what_its_facts_make(history: History, data: st.DataObject) -> None:
+@given(draw.connection_histories(), st.data())
+def test_a_history_is_what_its_facts_make(history: ConnectionHistory, data: st.DataObject) -> None:
     connection = history.created
     assert connection.status is Status.PENDING
     now = connection.identity.created_at
@@ -164,19 +164,19 @@ def test_a_binding_is_reachable(bound: LimitedAccountAppBinding) -> None:
 
 @given(draw.sessions())
 def test_a_session_is_reachable(session: CuraeConnectSession) -> None:
-    landed = session.handoff is Handoff.LANDED
+    landed = session.handoff is HandoffState.LANDED
     assert (session.landed_at is not None) == landed
     assert session.created_at < session.expires_at
-    assert (session.user_id is None) == (session.handoff is Handoff.AWAITED)
+    assert (session.user_id is None) == (session.handoff is HandoffState.AWAITED)
     if session.path is EntryPath.SILENT_LIMITED:
-        assert session.handoff is Handoff.NOT_REQUIRED
+        assert session.handoff is HandoffState.NOT_REQUIRED
     if session.landed_at is not None:
         assert session.created_at <= session.landed_at < session.expires_at
 
 
 @pytest.mark.parametrize("standing", RecordStanding)
 def test_a_record_has_the_standing_asked_for(standing: RecordStanding) -> None:
-    @given(draw.records_with(standing))
+    @given(draw.records_in_standing(standing))
     def holds(drawn: tuple[Record, datetime]) -> None:
         stored, now = drawn
         assert record_standing(stored, now) is standing
@@ -187,30 +187,30 @@ def test_a_record_has_the_standing_asked_for(standing: RecordStanding) -> None:
     holds()
 
 
-@given(draw.prospects())
-def test_a_prospect_names_a_refusal_where_it_is_one(prospect: Prospect) -> None:
-    assert (prospect.refused is not None) == (prospect.expected is Expected.REFUSED)
+@given(draw.trigger_previews())
+def test_a_prospect_names_a_refusal_where_it_is_one(prospect: TriggerPreview) -> None:
+    assert (prospect.refused is not None) == (prospect.outcome is PreviewOutcome.REFUSED)
     assert prospect.rules
     if prospect.refused is not None:
         assert prospect.refused.rules == prospect.rules
 
 
 @given(draw.notices())
-def test_a_notice_is_due_before_the_end(notice: Notice) -> None:
+def test_a_notice_is_due_before_the_end(notice: ExpiryNotice) -> None:
     assert notice.due_at < notice.ends_at
-    assert ".ends-in." in notice.name
+    assert ".ends-in." in notice.id
 
 
 @given(draw.charges())
 def test_a_charge_is_within_its_rule(charge: Charge) -> None:
     matches = {ExactLog: LogState, Bucket: BucketState}
     assert isinstance(charge.state, matches[type(charge.policy)])
-    assert 0 <= available(charge.policy, charge.state, START) <= charge.policy.limit
+    assert 0 <= count_remaining(charge.policy, charge.state, START) <= charge.policy.limit
 
 
 @given(draw.calls())
 def test_a_call_is_what_its_request_reads_as(call: Call) -> None:
-    request = draw.print_request(call, "Bearer cae_live_k1")
+    request = draw.format_request(call, "Bearer cae_live_k1")
     assert read(request, call.caller, START) == call
     assert bearer(request) is not None
     asked = call.needs
@@ -218,18 +218,18 @@ def test_a_call_is_what_its_request_reads_as(call: Call) -> None:
     assert (asked.record is not None) == (call.key is not None) == (used is KeyUse.NEEDED)
 
 
-@given(draw.requests(), draw.writers())
+@given(draw.requests(), draw.callers_with_write_scope())
 def test_a_request_is_well_formed(request: Request, caller: Caller) -> None:
     assert isinstance(read(request, caller, START), Call)
 
 
-@given(draw.broken_requests(), draw.writers())
+@given(draw.broken_requests(), draw.callers_with_write_scope())
 def test_a_broken_request_is_refused_as_it_says(broken: BrokenRequest, caller: Caller) -> None:
     known = caller if bearer(broken.request) is not None else None
     decision = read(broken.request, known, START)
-    assert not isinstance(decision, Call), broken.how
+    assert not isinstance(decision, Call), broken.defect
     answer = respond(decision)
-    assert f'"code":"{broken.code}"'.encode() in answer.response.body
+    assert f'"code":"{broken.expected_code}"'.encode() in answer.response.body
     assert not answer.changes.writes
 
 
@@ -244,7 +244,7 @@ def test_a_fact_of_nothing_is_judged(fact: Fact) -> None:
 @given(draw.problems())
 def test_a_problem_has_the_values_of_its_code(problem: Problem) -> None:
     assert problem.detail
-    assert tuple(problem.details) == problem.type.details
+    assert tuple(problem.details) == problem.problem_type.details
 
 
 @given(st.one_of(draw.responses(), draw.response_references()))
@@ -267,7 +267,7 @@ def test_the_other_values_are_allowed(
     drawn: tuple[Attempt, NewIds, Settings, Caller],
 ) -> None:
     attempt, new_ids, chosen, _ = drawn
-    assert attempt.first_used_at <= attempt.at
+    assert attempt.first_used_at <= attempt.started_at
     assert attempt.fingerprint == Fingerprint(
         attempt.fingerprint.operation, attempt.fingerprint.values
     )
@@ -277,19 +277,19 @@ def test_the_other_values_are_allowed(
 
 def test_what_no_past_leads_to_is_a_mistake() -> None:
     with pytest.raises(TypeError, match="cannot be played: None is no Record"):
-        sure.sure(Record, None)
+        expect.expect_type(Record, None)
     for answer in (Ignored(None, ()), Done(None, ()), None):
         with pytest.raises(TypeError, match=r"cannot be played: .* is no Record"):
-            sure.done(Record, answer)
+            expect.expect_done(Record, answer)
     run = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
     with pytest.raises(TypeError, match="no run of traffic ends with a History"):
-        within._last(run, History)
+        from_traffic._last(run, ConnectionHistory)
     with pytest.raises(TypeError, match=r"cannot be played: Exchange\(.* is no Recording"):
-        within._fact_answer(Done, run)
+        from_traffic._fact_answer(Done, run)
 
 
-@given(draw.coordinate_pasts())
-def test_a_coordinate_s_binding_and_sessions_agree(past: CoordinatePast) -> None:
+@given(draw.coordinate_histories())
+def test_a_coordinate_s_binding_and_sessions_agree(past: CoordinateHistory) -> None:
     # A user never comes back, and one user's state never falls.
     order = [AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED]
     seen = [(each.generation, order.index(each.state)) for each in past.bindings]
@@ -303,12 +303,12 @@ def test_a_coordinate_s_binding_and_sessions_agree(past: CoordinatePast) -> None
     bound = {each.user_id for each in past.bindings}
     for session in past.sessions:
         assert session.user_id is None or session.user_id in bound
-        assert (session.user_id is None) == (session.handoff is Handoff.AWAITED)
+        assert (session.user_id is None) == (session.handoff is HandoffState.AWAITED)
     assert past.binding is (past.steps[-1].binding if past.steps else None)
 
 
-@given(draw.record_pasts())
-def test_a_record_s_past_is_what_its_acts_make(past: RecordPast) -> None:
+@given(draw.record_histories())
+def test_a_record_s_past_is_what_its_acts_make(past: RecordHistory) -> None:
     assert past.record is (past.steps[-1].record if past.steps else None)
     tokens = [each.token for each in past.records]
     assert tokens == sorted(tokens)
@@ -329,12 +329,12 @@ def test_a_record_s_past_is_what_its_acts_make(past: RecordPast) -> None:
         before = step.record
 
 
-@given(draw.traffic())
+@given(draw.traffic_runs())
 def test_traffic_is_what_a_server_would_do(run: Traffic) -> None:
-    times = [each.now for each in run.happenings]
+    times = [each.now for each in run.interactions]
     assert times == sorted(times)
     chosen = Settings(buckets=run.buckets)
-    for each in run.happenings:
+    for each in run.interactions:
         match each:
             case Exchange():
                 assert (
@@ -348,10 +348,10 @@ def test_traffic_is_what_a_server_would_do(run: Traffic) -> None:
                 assert decision == each.decision
                 assert respond(decision) == each.answer
                 laws.check_documented(each.answer.response)
-            case Recording():
+            case RecordedFact():
                 assert each.fact.needs() == each.needs
                 assert record_fact(each.fact, each.snapshot, each.now) == each.answer
-            case draw.Question():
+            case draw.AccessQuestion():
                 assert decide_access(each.connection, each.package, each.now) == each.answer
 
 
@@ -362,11 +362,13 @@ def test_a_log_is_replayed_without_a_broken_line(drawn: Log) -> None:
     assert [each.divergences for each in answers if each.divergences] == []
     statuses = [each.answer.response.status for each in drawn.traffic.exchanges]
     assert [each.answer["status"] for each in answers if "status" in each.answer] == statuses
-    assert any(b'"response"' in line for line in drawn.lines) == (drawn.recorded and bool(statuses))
+    assert any(b'"response"' in line for line in drawn.lines) == (
+        drawn.with_responses and bool(statuses)
+    )
 
 
 def test_what_nobody_looked_at_did_not_happen() -> None:
-    landed = Snapshot(connection=pending(), landed=LandedHandoff(START, None))
+    landed = Snapshot(connection=pending(), landed_handoff=LandedHandoff(START, None))
     refused = SimpleNamespace(
         now=START, snapshot=landed, decision=SimpleNamespace(changes=NO_CHANGES)
     )
@@ -378,7 +380,7 @@ def test_a_broken_log_is_broken_in_that_line_alone(drawn: BrokenLog) -> None:
     answers = list(replay(drawn.lines))
     assert [number for number, each in enumerate(answers, 1) if each.broken] == [drawn.number]
     broken = answers.pop(drawn.number - 1)
-    assert str(broken.answer["error"]).startswith(drawn.error), drawn.how
+    assert str(broken.answer["error"]).startswith(drawn.error), drawn.defect
     # It did nothing: the rest is answered as if it were not there.
     others = [{**each.answer, "line": 0} for each in replay(drawn.others)]
     assert [{**each.answer, "line": 0} for each in answers] == others
@@ -388,30 +390,30 @@ def test_a_broken_log_is_broken_in_that_line_alone(drawn: BrokenLog) -> None:
 def test_a_broken_argument_is_a_mistake(broken: BrokenArgument) -> None:
     with pytest.raises(ArgumentError):
         broken.parse(broken.value)
-    assert broken.how
+    assert broken.defect
 
 
 @given(draw.broken_documents())
 def test_a_broken_document_is_malformed(broken: BrokenDocument) -> None:
     with pytest.raises(MalformedError):
         load(broken.kind, broken.document)
-    assert broken.how
+    assert broken.defect
 
 
-@given(fields.drawn(Relabel), draw.writers(), draw.idempotency_keys())
+@given(fields.build_from_fields(Relabel), draw.callers_with_write_scope(), draw.idempotency_keys())
 def test_an_operation_of_a_server_s_own_is_drawn_and_printed_by_its_fields(
     operation: Relabel, caller: Caller, key: IdempotencyKey
 ) -> None:
     settings = Settings(operations=EIGHT)
     call = Call(caller=caller, operation=operation, key=key, settings=settings)
-    printed = draw.print_request(call, "Bearer cae_live_k1")
+    printed = draw.format_request(call, "Bearer cae_live_k1")
     assume(operation.label)
     assert read(printed, caller=caller, now=START, settings=settings) == call
 
 
-@given(draw.histories(), fields.drawn(ConsentWithdrawn))
+@given(draw.connection_histories(), fields.build_from_fields(ConsentWithdrawn))
 def test_a_fact_of_a_server_s_own_is_drawn_applied_and_printed_by_its_fields(
-    history: History, drawn: ConsentWithdrawn
+    history: ConnectionHistory, drawn: ConsentWithdrawn
 ) -> None:
     before = history.connection
     fact = attrs.evolve(drawn, connection_id=before.id)
@@ -422,7 +424,12 @@ def test_a_fact_of_a_server_s_own_is_drawn_applied_and_printed_by_its_fields(
     printed = format_fact(fact)
     assert printed.pop("type") == "connection.withdraw_consent"
     assume(fact.form_number)
-    assert ConsentWithdrawn.read(Given(parse_members(printed, ConsentWithdrawn.members))) == fact
+    assert (
+        ConsentWithdrawn.from_members(
+            ParsedMembers(parse_members(printed, ConsentWithdrawn.members))
+        )
+        == fact
+    )
 
 
 @attrs.frozen
@@ -436,8 +443,8 @@ def test_a_fact_that_no_log_has_a_line_for_is_a_mistake() -> None:
 
 
 def test_whether_values_are_all_that_a_kind_needs() -> None:
-    assert can_make(Revoke, ["connection_id"])
-    assert can_make(Expired, ["connection_id"])
-    assert not can_make(Relabel, ["connection_id"])
-    made_of = made(Relabel, {"connection_id": uuid(1), "label": "x", "reason": "portal_login"})
+    assert can_build(Revoke, ["connection_id"])
+    assert can_build(Expired, ["connection_id"])
+    assert not can_build(Relabel, ["connection_id"])
+    made_of = build(Relabel, {"connection_id": uuid(1), "label": "x", "reason": "portal_login"})
     assert made_of == Relabel(ConnectionId(uuid(1)), "x")

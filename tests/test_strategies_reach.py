@@ -17,7 +17,7 @@ from curae_lifecycle.rules.chain import Minted, Reissued
 from curae_lifecycle.rules.connection import Connection, Standing, standing
 from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, RecordState
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.session import EntryPath, Handoff
+from curae_lifecycle.rules.session import EntryPath, HandoffState
 from curae_lifecycle.service.effects import Effect
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -43,10 +43,10 @@ from curae_lifecycle.testing.strategies import (
     CoordinateAct,
     Exchange,
     RecordAct,
-    Recording,
+    RecordedFact,
     binding,
+    from_traffic,
     log,
-    within,
 )
 from tests.drawing import HOUR, among, reached
 
@@ -80,8 +80,8 @@ def test_every_path_is_drawn(wanted: EntryPath) -> None:
 
 def test_a_sign_up_lands_or_waits() -> None:
     path_b = draw.sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
-    assert reached(path_b, lambda each: each.handoff is Handoff.AWAITED).user_id is None
-    assert reached(path_b, lambda each: each.handoff is Handoff.LANDED).user_id is not None
+    assert reached(path_b, lambda each: each.handoff is HandoffState.AWAITED).user_id is None
+    assert reached(path_b, lambda each: each.handoff is HandoffState.LANDED).user_id is not None
 
 
 @pytest.mark.parametrize("wanted", RecordState)
@@ -133,7 +133,7 @@ def test_every_act_at_a_coordinate_is_drawn_with_every_answer(
     act: CoordinateAct, answer: type[object]
 ) -> None:
     past = among(
-        draw.coordinate_pasts,
+        draw.coordinate_histories,
         lambda past: any(
             step.act is act and isinstance(step.answer, answer) for step in past.steps
         ),
@@ -144,7 +144,7 @@ def test_every_act_at_a_coordinate_is_drawn_with_every_answer(
 @pytest.mark.parametrize("wanted", RecordAct)
 @pytest.mark.heavy
 def test_every_act_on_a_record_is_drawn(wanted: RecordAct) -> None:
-    past = among(draw.record_pasts, lambda past: any(s.act is wanted for s in past.steps))
+    past = among(draw.record_histories, lambda past: any(s.act is wanted for s in past.steps))
     assert past.steps
 
 
@@ -152,7 +152,7 @@ def test_every_act_on_a_record_is_drawn(wanted: RecordAct) -> None:
 @pytest.mark.heavy
 def test_every_answer_to_an_act_on_a_record_is_drawn(wanted: type[object]) -> None:
     past = among(
-        draw.record_pasts, lambda past: any(isinstance(s.answer, wanted) for s in past.steps)
+        draw.record_histories, lambda past: any(isinstance(s.answer, wanted) for s in past.steps)
     )
     assert past.steps
 
@@ -161,12 +161,13 @@ def test_every_answer_to_an_act_on_a_record_is_drawn(wanted: type[object]) -> No
 @pytest.mark.heavy
 def test_every_fact_is_recorded_in_traffic(wanted: type[Fact]) -> None:
     run = among(
-        draw.traffic,
+        draw.traffic_runs,
         lambda run: any(
-            isinstance(each, Recording) and type(each.fact) is wanted for each in run.happenings
+            isinstance(each, RecordedFact) and type(each.fact) is wanted
+            for each in run.interactions
         ),
     )
-    assert run.happenings
+    assert run.interactions
 
 
 LINES = [
@@ -193,19 +194,19 @@ def test_every_kind_of_line_is_drawn(wanted: bytes) -> None:
 
 
 def test_a_landed_hand_off_stands_as_a_fact_before_the_request_that_found_it() -> None:
-    run = reached(within._ending(draw.ENDINGS[LandedHandoff]), lambda _: True)
-    *_, fact, request = draw.print_log(run, recorded=True)
+    run = reached(from_traffic._ending(draw.FINAL_STEPS[LandedHandoff]), lambda _: True)
+    *_, fact, request = draw.format_log(run, with_responses=True)
     assert b"connection.authorize" in fact
     assert b'"status\\":\\"ACTIVE' in request
     # A connection for ever stands without an end.
     assert b"expiresAt" not in fact
 
 
-@pytest.mark.parametrize("kind", [Exchange, Recording, draw.Question])
-def test_a_happening_is_printed_short(kind: type[draw.Happening]) -> None:
-    run = among(draw.logs, lambda each: kind in set(map(type, each.traffic.happenings)))
+@pytest.mark.parametrize("kind", [Exchange, RecordedFact, draw.AccessQuestion])
+def test_a_happening_is_printed_short(kind: type[draw.Interaction]) -> None:
+    run = among(draw.logs, lambda each: kind in set(map(type, each.traffic.interactions)))
     assert pretty(run) == repr(run)
-    for each in run.traffic.happenings:
+    for each in run.traffic.interactions:
         assert pretty(each) == repr(each)
         assert len(repr(each)) < 1000
 
@@ -239,7 +240,7 @@ def test_an_event_of_a_creation_is_drawn() -> None:
 
 @pytest.mark.parametrize("how", [how for _, how, _ in log._BREAKAGES])
 def test_every_broken_line_is_drawn(how: str) -> None:
-    assert among(draw.broken_logs, lambda each: each.how == how).how == how
+    assert among(draw.broken_logs, lambda each: each.defect == how).defect == how
 
 
 @pytest.mark.parametrize("wanted", get_args(Storable))

@@ -12,7 +12,7 @@ from curae_lifecycle.rules.access import DenialReason
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor, Standing, Status, standing
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.session import EntryPath, Handoff
+from curae_lifecycle.rules.session import EntryPath, HandoffState
 from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.effects import (
     AccessEnded,
@@ -28,8 +28,8 @@ from curae_lifecycle.service.operations.operation import Operation, Replayed
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.testing.making import happened
-from curae_lifecycle.testing.strategies import START, TICK, CoordinateAct, RecordAct, within
+from curae_lifecycle.testing.factories import with_happened_at
+from curae_lifecycle.testing.strategies import START, TICK, CoordinateAct, RecordAct, from_traffic
 from tests.drawing import HOUR, smallest
 
 
@@ -40,25 +40,29 @@ def test_the_simplest_values_are_plain() -> None:
     assert smallest(draw.data_packages(), lambda _: True) == ("labs",)
     action = NextAction("https://connect.example/1", START + HOUR / 2)
     assert smallest(draw.next_actions(), lambda _: True) == action
-    history = smallest(draw.histories(), lambda _: True)
+    history = smallest(draw.connection_histories(), lambda _: True)
     assert history.steps == ()
     assert history.connection is history.created
 
 
 def test_a_revoked_connection_shrinks_to_one_revocation_at_once() -> None:
-    history = smallest(draw.histories(), lambda each: each.connection.status is Status.REVOKED)
+    history = smallest(
+        draw.connection_histories(), lambda each: each.connection.status is Status.REVOKED
+    )
     [step] = history.steps
     assert step.now == START
     # When it happened may be said or not: it is the same instant.
-    assert happened(step.fact, None) == Revoked(history.created.id, Actor.APP)
+    assert with_happened_at(step.fact, None) == Revoked(history.created.id, Actor.APP)
     assert isinstance(step.answer, Done)
 
 
 @pytest.mark.heavy
 def test_an_expiry_shrinks_to_an_authorization_and_its_expiry() -> None:
-    history = smallest(draw.histories(), lambda each: each.connection.status is Status.EXPIRED)
+    history = smallest(
+        draw.connection_histories(), lambda each: each.connection.status is Status.EXPIRED
+    )
     connection_id = history.created.id
-    assert [happened(step.fact, None) for step in history.steps] == [
+    assert [with_happened_at(step.fact, None) for step in history.steps] == [
         Authorized(connection_id),
         Expired(connection_id),
     ]
@@ -95,18 +99,18 @@ def test_a_binding_of_the_second_generation_shrinks_to_two_users() -> None:
 
 
 def test_the_simplest_pasts_are_empty() -> None:
-    assert smallest(draw.coordinate_pasts(), lambda _: True).steps == ()
-    assert smallest(draw.record_pasts(), lambda _: True).steps == ()
-    assert smallest(draw.traffic(), lambda _: True).happenings == ()
+    assert smallest(draw.coordinate_histories(), lambda _: True).steps == ()
+    assert smallest(draw.record_histories(), lambda _: True).steps == ()
+    assert smallest(draw.traffic_runs(), lambda _: True).interactions == ()
     assert len(smallest(draw.logs(), lambda _: True).lines) == len(draw.CALLERS)
 
 
 @pytest.mark.heavy
 def test_a_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
     past = smallest(
-        draw.coordinate_pasts(),
+        draw.coordinate_histories(),
         lambda past: any(
-            each.path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF and each.handoff is Handoff.LANDED
+            each.path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF and each.handoff is HandoffState.LANDED
             for each in past.sessions
         ),
     )
@@ -120,7 +124,7 @@ def test_a_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
 
 def test_a_takeover_shrinks_to_two_begins_a_lease_apart() -> None:
     past = smallest(
-        draw.record_pasts(),
+        draw.record_histories(),
         lambda past: len(past.records) > 1 and past.records[-1].token > past.records[0].token,
     )
     first, second = past.steps
@@ -129,8 +133,10 @@ def test_a_takeover_shrinks_to_two_begins_a_lease_apart() -> None:
 
 
 def test_a_replay_shrinks_to_the_same_request_twice() -> None:
-    run = smallest(draw.traffic(), lambda run: any(each.answer.replayed for each in run.exchanges))
-    assert len(run.happenings) == 2
+    run = smallest(
+        draw.traffic_runs(), lambda run: any(each.answer.replayed for each in run.exchanges)
+    )
+    assert len(run.interactions) == 2
     first, again = run.exchanges
     assert first.request == again.request
     assert first.answer.response == again.answer.response
@@ -150,14 +156,14 @@ def test_an_exchange_shrinks_to_a_create() -> None:
 def test_what_comes_up_in_traffic_shrinks_to_its_ending(
     kind: type[object], operation: type[Operation]
 ) -> None:
-    run = smallest(within._ending(draw.ENDINGS[kind]), lambda _: True)
-    assert len(run.happenings) == len(draw.ENDINGS[kind])
+    run = smallest(from_traffic._ending(draw.FINAL_STEPS[kind]), lambda _: True)
+    assert len(run.interactions) == len(draw.FINAL_STEPS[kind])
     assert isinstance(run.exchanges[-1].call.operation, operation)
 
 
 def test_a_broken_log_shrinks_to_a_blank_line_after_the_first() -> None:
     broken = smallest(draw.broken_logs(), lambda _: True)
-    assert (broken.number, broken.how) == (2, "blank")
+    assert (broken.number, broken.defect) == (2, "blank")
     assert len(broken.lines) == len(draw.CALLERS) + 1
 
 
@@ -165,7 +171,7 @@ def test_the_simplest_answers_are_plain() -> None:
     assert smallest(draw.done_transitions(), lambda _: True).value.status is Status.REVOKED
     assert smallest(draw.denials(), lambda _: True).reason is DenialReason.PENDING
     assert smallest(draw.grants(), lambda _: True).valid_until is None
-    assert smallest(draw.broken_arguments(), lambda _: True).how == "a naive instant"
-    assert smallest(draw.broken_documents(), lambda _: True).how == "a list"
+    assert smallest(draw.broken_arguments(), lambda _: True).defect == "a naive instant"
+    assert smallest(draw.broken_documents(), lambda _: True).defect == "a list"
     assert isinstance(smallest(draw.replies(), lambda _: True), ConnectionCreated)
     assert isinstance(smallest(draw.effects(), lambda _: True), HandoffCancelled | AccessEnded)

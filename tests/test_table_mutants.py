@@ -44,7 +44,7 @@ from curae_lifecycle.service import gates, status
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.rulebook import TABLES
-from curae_lifecycle.testing.cells import put
+from curae_lifecycle.testing.cells import replace_row
 from tests.oracles import accounts, connections, records, requests
 from tests.oracles.by_hand import BY_HAND
 from tests.oracles.oracle import UNREACHABLE, Answer, Oracle
@@ -87,8 +87,8 @@ def subject(table: Table[AnyKey, Outcome], oracle: Oracle) -> Subject:
         return Mutant(
             key=tuple(map(str, words)),
             name=f"{table.name}: {' × '.join(words)}: {outcome}",
-            live=lambda: put(table, key, changed),
-            dead=lambda: put(table, key, row),
+            live=lambda: replace_row(table, key, changed),
+            dead=lambda: replace_row(table, key, row),
         )
 
     return Subject(
@@ -163,16 +163,16 @@ SUBJECTS: Final = (
     subject(chain.LIFE, connections.lives),
     subject(triggers.ENDING, connections.endings),
     subject(access.ACCESS, connections.accesses),
-    subject(session.PATHS, accounts.entry_paths),
+    subject(session.ENTRY_PATHS, accounts.entry_paths),
     subject(binding.BINDING, accounts.account_bindings),
     subject(session.COMPLETION, accounts.completions),
     subject(binding.GRADUATION_HANDOFF, accounts.graduations),
     subject(idempotency.RECORD_STANDING, records.record_standings),
-    subject(idempotency.BEGIN, records.begins),
+    subject(idempotency.IDEMPOTENCY, records.begins),
     subject(attempt.ATTEMPT, records.attempts),
     subject(attempt.UPKEEP, records.upkeeps),
     subject(credentials.PERMISSION, requests.permissions),
-    subject(gates.ORDER, requests.gates),
+    subject(gates.REQUEST_GATES, requests.gates),
     operations(),
     subject(problems.CATALOGUE, requests.problems),
     subject(status.PROBLEM_STATUS, requests.problem_statuses),
@@ -213,7 +213,7 @@ def test_the_cells_that_no_call_asks_are_unreachable_for_the_reason_given(state:
 
 
 @pytest.mark.parametrize("over", connection.Status)
-@pytest.mark.parametrize("revocation", connection.Revocation)
+@pytest.mark.parametrize("revocation", connection.RevocationState)
 def test_what_is_over_waits_for_no_deadline(over: str, revocation: str) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None
     asked = stored(over, NOW, revoked_at=revoked_at)

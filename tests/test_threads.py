@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows
-from curae_lifecycle.stores.sql.threads import InThreads
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 
 ASKED = Statement("SELECT ?", (1,))
 
@@ -31,17 +31,17 @@ class Waiting:
         self.note("rows", [statement])
         return [("row",)]
 
-    def create(self, statements: Sequence[Statement]) -> None:
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
         self.note("create", statements)
 
-    def change(self, statements: Sequence[Statement]) -> bool:
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
         self.note("change", statements)
         return len(statements) == 1
 
 
 def test_whatever_waits_waits_in_a_thread() -> None:
     waiting = Waiting()
-    database = InThreads(waiting)
+    database = ThreadedDatabase(waiting)
 
     async def ask() -> None:
         rows = asyncio.ensure_future(database.rows(ASKED))
@@ -49,9 +49,9 @@ def test_whatever_waits_waits_in_a_thread() -> None:
         assert not rows.done()
         waiting.go_on.set()
         assert await rows == [("row",)]
-        await database.create([ASKED])
-        assert await database.change([ASKED]) is True
-        assert await database.change([]) is False
+        await database.run_ddl([ASKED])
+        assert await database.run_transaction([ASKED]) is True
+        assert await database.run_transaction([]) is False
 
     asyncio.run(ask())
     assert database.dialect is Dialect.SQLITE

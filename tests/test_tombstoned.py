@@ -260,7 +260,7 @@ def test_what_was_decided_before_a_tombstone_is_not_stored_after_it(race: str) -
     assert not isinstance(call, curae.Decision)
     loaded = made.load(call.needs).snapshot
     if race == "a get that heals":
-        loaded = attrs.evolve(loaded, landed=LandedHandoff(at(1), None))
+        loaded = attrs.evolve(loaded, landed_handoff=LandedHandoff(at(1), None))
     slow = curae.respond(
         curae.decide(call, snapshot=loaded, now=at(2), new_ids=new_ids(2, at(2)))
     ).changes.writes

@@ -23,7 +23,17 @@ from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.testing import laws
 from tests import specimens
 from tests.specimens import NOW, OLD_ID, STANDS, happen, stored, transcribed
-from tests.strategies import LIFETIME, START, TICK, Frozen, actors, at, instants, pending, snapshots
+from tests.strategies import (
+    NEXT_ACTION_LIFETIME,
+    START,
+    TICK,
+    Frozen,
+    actors,
+    at,
+    instants,
+    pending,
+    snapshots,
+)
 
 SHORT = """
                | PENDING         | LAPSED  | ACTIVE          | ACTION_REQUIRED | EXPIRED      | REVOKED
@@ -139,7 +149,7 @@ def test_what_ends_is_what_the_status_before_had(status: str, ending: str) -> No
     expected: Effect = AccessEnded(OLD_ID, NOW)
     if ending == "its live hand-off":
         expected = HandoffCancelled(OLD_ID)
-    made = changes.connection_changes(kind, stored(status), revoked.value)
+    made = changes.ending_changes(kind, stored(status), revoked.value)
     assert made.effects == (expected,)
 
 
@@ -239,7 +249,7 @@ def test_a_clock_that_is_behind_is_taken_as_what_the_connection_has_seen(
 ) -> None:
     for each in specimens.EVERY_CONNECTION:
         connection = attrs.evolve(each, updated_at=SEEN)
-        ends = SEEN + LIFETIME
+        ends = SEEN + NEXT_ACTION_LIFETIME
         answer = happen(trigger, connection, now, expires_at=ends)
         assert answer == happen(trigger, connection, SEEN, expires_at=ends)
         if isinstance(answer, Done):
@@ -414,7 +424,7 @@ def histories(
     for trigger, one, other, actor in happened:
         now = max(one, other) - behind
         happened_at = min(one, other, now)
-        ends = max(happened_at, connection.updated_at) + LIFETIME
+        ends = max(happened_at, connection.updated_at) + NEXT_ACTION_LIFETIME
         answer = happen(
             trigger,
             connection=connection,
@@ -450,14 +460,14 @@ def test_law_02_revoked_now_is_true_exactly_once_and_the_first_revoked_at_stands
     asked = [answer for _, trigger, answer in history if trigger == "revoke"]
     answered = [answer for answer in asked if not isinstance(answer, Refused)]
     assert len(answered) == len(asked), "a revocation is never refused"
-    laws.check_revocation(map(laws.RevocationSeen.of, answered))
+    laws.check_revocation(map(laws.RevocationAnswer.of, answered))
     # Nothing else moves it either, and who revoked stands as well.
     revoked = [before for before, _, _ in history if before.status is Status.REVOKED]
     revoked += [answer.value for answer in answered]
     assert len({(each.revoked_at, each.revoked_by) for each in revoked}) == 1
 
 
-@given(happenings, st.sampled_from([timedelta(), TICK, LIFETIME, timedelta(days=1)]))
+@given(happenings, st.sampled_from([timedelta(), TICK, NEXT_ACTION_LIFETIME, timedelta(days=1)]))
 def test_no_recorded_instant_goes_back_and_every_write_moves_the_version_by_one(
     happened: list[tuple[str, datetime, datetime, Actor]], behind: timedelta
 ) -> None:
@@ -471,15 +481,15 @@ def test_no_recorded_instant_goes_back_and_every_write_moves_the_version_by_one(
 
 
 def test_a_refusal_that_names_the_next_connection_names_the_head_too() -> None:
-    named = triggers.problem_of(
+    named = triggers.build_problem(
         triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2)
     )
-    assert named.values == (pending().id, pending(number=2).id, pending(number=2).id)
-    long = triggers.problem_of(
+    assert named.detail_values == (pending().id, pending(number=2).id, pending(number=2).id)
+    long = triggers.build_problem(
         triggers.SUPERSEDED,
         connection=pending(),
         at=START,
         successor=pending(number=2),
         head=pending(number=3),
     )
-    assert long.values == (pending().id, pending(number=2).id, pending(number=3).id)
+    assert long.detail_values == (pending().id, pending(number=2).id, pending(number=3).id)

@@ -21,7 +21,7 @@ from curae_lifecycle.rules.idempotency import (
     IdempotencyKey,
     Record,
     RecordKey,
-    begin,
+    begin_attempt,
     completed_record,
 )
 from curae_lifecycle.rules.session import CuraeConnectSession, initiate
@@ -72,7 +72,7 @@ class InMemory:
     def send(self, request: Request) -> Response:
         return handle_at(self.store, request, START, new_ids(next(self.numbers))).response
 
-    def recorded(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact) -> FactAnswer:
         return record_at(self.store, fact, START)
 
     def replace_buckets(self, buckets: tuple[ratelimit.Bucket, ...]) -> None:
@@ -130,7 +130,7 @@ def a_session(text: str) -> CuraeConnectSession:
 
 def a_record(text: str) -> Record:
     key = RecordKey(owner(api_key_id=text, app_id=text).key_owner, IdempotencyKey("k-1"))
-    attempt = begin(
+    attempt = begin_attempt(
         None, key=key, fingerprint=Fingerprint.of("create-connection", [text]), now=START
     )
     assert isinstance(attempt, Attempt)

@@ -21,19 +21,19 @@ from curae_lifecycle.rules.values import (
     AppUser,
     Environment,
     NextAction,
+    add_microseconds,
     ceil_seconds,
     check_instant,
-    check_occurrence,
     check_uuid,
+    clamp_happened_at,
     elapsed,
     format_time,
-    instant_at,
-    later,
-    microseconds,
+    from_epoch_microseconds,
     parse_app_user_id,
     parse_data_packages,
     parse_time,
     parse_uuid,
+    to_epoch_microseconds,
 )
 from curae_lifecycle.service import members
 from tests.strategies import COORDINATE, START, TICK, at, uuid
@@ -245,29 +245,29 @@ def test_an_instant_is_a_datetime_in_utc_and_nothing_else(value: datetime) -> No
 
 
 def test_a_fact_happened_now_unless_it_says_when_and_never_later() -> None:
-    assert check_occurrence(None, START) is START
-    assert check_occurrence(START, START) == START
-    assert check_occurrence(START, at(1)) == START
+    assert clamp_happened_at(None, START) is START
+    assert clamp_happened_at(START, START) == START
+    assert clamp_happened_at(START, at(1)) == START
     # Five minutes ahead, exactly, is what clocks may disagree by.
-    assert check_occurrence(START + TICK, START) is START
-    assert check_occurrence(at(5), START) is START
+    assert clamp_happened_at(START + TICK, START) is START
+    assert clamp_happened_at(at(5), START) is START
     with pytest.raises(
         ArgumentError, match=r"^happened_at: must be no more than five minutes after now$"
     ):
-        check_occurrence(at(5) + TICK, START)
+        clamp_happened_at(at(5) + TICK, START)
     # Near the last instant there is nothing that would be too far ahead.
-    assert check_occurrence(LAST_INSTANT, LAST_INSTANT - TICK) == LAST_INSTANT - TICK
+    assert clamp_happened_at(LAST_INSTANT, LAST_INSTANT - TICK) == LAST_INSTANT - TICK
     for wrong in NOT_INSTANTS:
         with pytest.raises(ArgumentError, match=r"^now: "):
-            check_occurrence(None, wrong)
+            clamp_happened_at(None, wrong)
         with pytest.raises(ArgumentError, match=r"^happened_at: "):
-            check_occurrence(wrong, at(1))
+            clamp_happened_at(wrong, at(1))
 
 
 def test_a_tick_is_a_microsecond_since_1970() -> None:
     assert (SECOND, MINUTE, HOUR) == (1_000_000, 60_000_000, 3_600_000_000)
     assert CLOCK_TOLERANCE == 300_000_000
-    assert microseconds(datetime(1970, 1, 1, 0, 1, tzinfo=UTC)) == MINUTE
+    assert to_epoch_microseconds(datetime(1970, 1, 1, 0, 1, tzinfo=UTC)) == MINUTE
 
 
 any_instant = st.datetimes(timezones=st.just(UTC))
@@ -275,18 +275,18 @@ any_instant = st.datetimes(timezones=st.just(UTC))
 
 @given(any_instant, any_instant)
 def test_time_is_exact_to_the_microsecond(one: datetime, other: datetime) -> None:
-    assert instant_at(microseconds(one)) == one
-    assert elapsed(one, other) == microseconds(other) - microseconds(one)
-    assert later(one, elapsed(one, other)) == other
+    assert from_epoch_microseconds(to_epoch_microseconds(one)) == one
+    assert elapsed(one, other) == to_epoch_microseconds(other) - to_epoch_microseconds(one)
+    assert add_microseconds(one, elapsed(one, other)) == other
     assert (elapsed(one, other) > 0) == (other > one)
 
 
 @given(any_instant, st.integers(min_value=0))
 def test_later_saturates_at_the_last_instant(instant: datetime, by: int) -> None:
     room = elapsed(instant, LAST_INSTANT)
-    assert later(instant, by) == (instant + by * TICK if by <= room else LAST_INSTANT)
-    assert later(instant, room + 1) == later(instant, 10**40) == LAST_INSTANT
-    assert instant_at(10**40) == LAST_INSTANT
+    assert add_microseconds(instant, by) == (instant + by * TICK if by <= room else LAST_INSTANT)
+    assert add_microseconds(instant, room + 1) == add_microseconds(instant, 10**40) == LAST_INSTANT
+    assert from_epoch_microseconds(10**40) == LAST_INSTANT
 
 
 @pytest.mark.parametrize(

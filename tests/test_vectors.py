@@ -18,11 +18,11 @@ from curae_lifecycle.rules.idempotency import Record, record_standing
 from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time, parse_time
-from curae_lifecycle.service.gates import ORDER, Ask
+from curae_lifecycle.service.gates import REQUEST_GATES, Ask
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.rulebook import TABLES, find_rule
 from curae_lifecycle.stores.codec import Storable, load
-from curae_lifecycle.stores.formats import FORMAT, newest_form
+from curae_lifecycle.stores.formats import FORMAT, newest_format
 from curae_lifecycle.web.json import Json
 from docs.generate.vectors import VERSION, Verdict, files
 from docs.generate.vectors.cases import cell_id, stored
@@ -124,7 +124,7 @@ def test_a_cell_is_decided_by_its_own_rule(cell: str) -> None:
 
 
 def test_every_gate_of_a_request_that_asks_another_table_is_known() -> None:
-    asking = [row.rule for row in ORDER.values() if isinstance(row.outcome, Ask)]
+    asking = [row.rule for row in REQUEST_GATES.values() if isinstance(row.outcome, Ask)]
     assert asking == ["request.permission", "request.idempotency", "request.rule"]
 
 
@@ -164,7 +164,7 @@ def as_stored(kind: type[Storable], value: Json) -> Json:
     """A value of a vector as our own store keeps it: in the newest of its forms."""
     members = snake(value)
     assert isinstance(members, dict)
-    return {FORMAT: newest_form(kind.__name__), **members}
+    return {FORMAT: newest_format(kind.__name__), **members}
 
 
 def run_standing(given: Object) -> Object:

@@ -14,7 +14,7 @@ from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.idempotency import Record, RecordState
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, INITIATE_LIMIT, Bucket, LogState
-from curae_lifecycle.rules.session import Handoff
+from curae_lifecycle.rules.session import HandoffState
 from curae_lifecycle.rules.values import AppId, ConnectionId, DataPackage
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -57,23 +57,25 @@ def test_a_whole_story_passes() -> None:
     made.ask(request("create"), at(1), 2)
     fact = Authorized(ID, at(60))
     recorded = record_at(made.world, fact, at(2))
-    made.watch.recorded(recorded, at(2))
-    made.watch.recorded(record_at(made.world, fact, at(3)), at(3))
-    made.watch.recorded(record_at(made.world, Authorized(ConnectionId(uuid(9))), at(3)), at(3))
+    made.watch.observe_fact(recorded, at(2))
+    made.watch.observe_fact(record_at(made.world, fact, at(3)), at(3))
+    made.watch.observe_fact(record_at(made.world, Authorized(ConnectionId(uuid(9))), at(3)), at(3))
     granted = access_at(made.world, ID, "labs", at(4))
     assert granted is not None
-    made.watch.asked(ID, "labs", at(4), granted)
+    made.watch.observe_access_decision(ID, "labs", at(4), granted)
     made.ask(request("get"), at(4))
     made.ask(request("get", id=uuid(7)), at(4))
     made.ask(request("reconnect", key="k-2"), at(61), 3)
     made.ask(request("reconnect", key="k-3"), at(62), 4)
-    made.watch.recorded(record_at(made.world, Authorized(ConnectionId(uuid(3))), at(63)), at(63))
+    made.watch.observe_fact(
+        record_at(made.world, Authorized(ConnectionId(uuid(3))), at(63)), at(63)
+    )
     made.ask(request("revoke", id=uuid(3), key="k-4"), at(64))
     made.ask(request("revoke", id=uuid(3), key="k-5"), at(65))
     made.ask(request("initiate", key="k-6"), at(66), 5)
     made.ask(request("account-state"), at(66))
     made.ask(Request("GET", "/"), at(66))
-    assert made.watch.steps > 9
+    assert made.watch.commit_count > 9
 
 
 def test_a_key_may_execute_again_a_day_later_and_not_a_tick_earlier() -> None:
@@ -85,20 +87,20 @@ def test_a_key_may_execute_again_a_day_later_and_not_a_tick_earlier() -> None:
     record = next(w for w in answer.changes.writes if isinstance(w, RecordWrite))
     too_early = attrs.evolve(record.after, first_used_at=day - timedelta(microseconds=1))
     with broken(12, "COMPLETED after it was answered"):
-        made.watch.stored((RecordWrite(record.key, None, too_early),), day)
-    made.watch.answered(answer, day, caller=CALLER, needs=asking)
+        made.watch.observe_commit((RecordWrite(record.key, None, too_early),), day)
+    made.watch.observe_response(answer, day, caller=CALLER, needs=asking)
     # The first use is forgotten when it is over, the second is not yet.
     made.watch.purge(day)
     with broken(12):
-        made.watch.stored((record,), day)
+        made.watch.observe_commit((record,), day)
     made.watch.purge(day + timedelta(hours=24))
-    made.watch.stored((record,), day)
+    made.watch.observe_commit((record,), day)
 
 
 def test_law_01_a_rank_that_falls() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(1, "ACTIVE became PENDING"):
-        watch.stored((ConnectionWrite(ACTIVE, pending()),), at(2))
+        watch.observe_commit((ConnectionWrite(ACTIVE, pending()),), at(2))
 
 
 def test_law_01_a_connection_that_is_gone() -> None:
@@ -107,22 +109,24 @@ def test_law_01_a_connection_that_is_gone() -> None:
     answer = handle_at(lost, request("get"), START)
     asking = call_of(request("get")).needs
     with broken(1, "PENDING became nothing"):
-        made.watch.answered(answer, START, caller=CALLER, needs=asking)
+        made.watch.observe_response(answer, START, caller=CALLER, needs=asking)
 
 
 def test_law_01_a_landed_session_that_changes() -> None:
     watch = stored(SessionWrite(None, session()))
-    watch.stored((SessionWrite(session(), session()),), at(1))
+    watch.observe_commit((SessionWrite(session(), session()),), at(1))
     with broken(1, "a landed session changed"):
-        watch.stored((SessionWrite(session(), session(handoff=Handoff.AWAITED)),), at(1))
+        watch.observe_commit(
+            (SessionWrite(session(), session(handoff=HandoffState.AWAITED)),), at(1)
+        )
 
 
 def test_a_binding_that_was_only_relied_on_is_the_same() -> None:
     relied_on = attrs.evolve(LIMITED, version=2)
     watch = stored(BindingWrite(None, LIMITED))
-    watch.stored((BindingWrite(LIMITED, relied_on),), at(1))
+    watch.observe_commit((BindingWrite(LIMITED, relied_on),), at(1))
     with broken(1, "bound to u-1"):
-        watch.stored((BindingWrite(relied_on, bound(AccountState.LIMITED, "u-2")),), at(2))
+        watch.observe_commit((BindingWrite(relied_on, bound(AccountState.LIMITED, "u-2")),), at(2))
 
 
 @pytest.mark.parametrize(
@@ -138,16 +142,16 @@ def test_law_01_a_binding_that_falls_or_is_rebound(
 ) -> None:
     active = bound(AccountState.ACTIVE)
     watch = stored(BindingWrite(None, LIMITED))
-    watch.stored((BindingWrite(LIMITED, active),), at(1))
+    watch.observe_commit((BindingWrite(LIMITED, active),), at(1))
     with broken(1, what):
-        watch.stored((BindingWrite(active, after),), at(2))
+        watch.observe_commit((BindingWrite(active, after),), at(2))
 
 
 def test_law_02_a_revocation_that_moves() -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
     moved = attrs.evolve(REVOKED, revoked_at=at(1))
     with broken(2, "revokedAt moved"):
-        watch.stored((ConnectionWrite(REVOKED, moved),), at(1))
+        watch.observe_commit((ConnectionWrite(REVOKED, moved),), at(1))
 
 
 def test_law_02_revoked_now_is_true_once() -> None:
@@ -179,9 +183,11 @@ def test_law_02_a_revoked_at_in_an_answer_that_is_not_the_stored_one() -> None:
 def test_law_05_a_grant_that_may_not_be() -> None:
     watch = stored(ConnectionWrite(None, pending()))
     with broken(5, "granted although the status is PENDING"):
-        watch.asked(ID, DataPackage("labs"), START, Granted(None, "rule"))
+        watch.observe_access_decision(ID, DataPackage("labs"), START, Granted(None, "rule"))
     with broken(5, "unknown id"):
-        watch.asked(ConnectionId(uuid(9)), DataPackage("labs"), START, Granted(None, "rule"))
+        watch.observe_access_decision(
+            ConnectionId(uuid(9)), DataPackage("labs"), START, Granted(None, "rule")
+        )
 
 
 @pytest.mark.parametrize(
@@ -200,25 +206,25 @@ def test_law_05_a_grant_that_may_not_be() -> None:
 def test_law_06_a_connection_that_is_no_kin(connection: Connection, what: str) -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
     with broken(6, what):
-        watch.stored((ConnectionWrite(None, connection),), START)
+        watch.observe_commit((ConnectionWrite(None, connection),), START)
 
 
 def test_law_06_an_identity_that_changes() -> None:
     watch = stored(ConnectionWrite(None, pending()))
     changed = another(pending(), created_at=at(1))
     with broken(6, "its identity changed"):
-        watch.stored((ConnectionWrite(pending(), changed),), at(1))
+        watch.observe_commit((ConnectionWrite(pending(), changed),), at(1))
 
 
 def test_law_06_and_07_a_second_successor() -> None:
     rival = another(successor(), id=ConnectionId(uuid(3)))
     watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, successor()))
     with broken(7, "it was recovered by"):
-        watch.stored((ConnectionWrite(None, rival),), at(1))
+        watch.observe_commit((ConnectionWrite(None, rival),), at(1))
     ended = apply_trigger(successor(), "APP", at(1))
     watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, ended))
     with broken(6, "have one predecessor"):
-        watch.stored((ConnectionWrite(None, rival),), at(1))
+        watch.observe_commit((ConnectionWrite(None, rival),), at(1))
 
 
 def test_law_06_a_second_active_connection() -> None:
@@ -227,29 +233,29 @@ def test_law_06_a_second_active_connection() -> None:
     watch = stored(ConnectionWrite(None, lapsed), now=at(-60))
     late = attrs.evolve(lapsed, status=Status.ACTIVE, expires_at=at(5))
     kin = another(minted, created_at=START)
-    watch.stored((ConnectionWrite(None, kin),), START)
+    watch.observe_commit((ConnectionWrite(None, kin),), START)
     with broken(6, "are ACTIVE"):
-        watch.stored((ConnectionWrite(lapsed, late),), at(4))
+        watch.observe_commit((ConnectionWrite(lapsed, late),), at(4))
     # Where the older one is over already, there is one.
     watch = stored(ConnectionWrite(None, lapsed), ConnectionWrite(None, kin), now=at(-60))
-    watch.stored((ConnectionWrite(lapsed, late),), at(5))
+    watch.observe_commit((ConnectionWrite(lapsed, late),), at(5))
 
 
 def test_law_08_a_path_that_the_account_does_not_have() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     with broken(8, "path NEW_ACTIVE_SIGNUP_HANDOFF for an account LIMITED"):
-        watch.stored((SessionWrite(None, session()),), START)
+        watch.observe_commit((SessionWrite(None, session()),), START)
 
 
 def test_law_08_a_path_that_was_right_when_the_account_was_read() -> None:
     watch = Watch()
-    unlinked = watch.steps
-    watch.stored((BindingWrite(None, LIMITED),), START)
-    limited = watch.steps
+    unlinked = watch.commit_count
+    watch.observe_commit((BindingWrite(None, LIMITED),), START)
+    limited = watch.commit_count
     write = SessionWrite(None, session())
     with broken(8, "for an account LIMITED"):
-        watch.stored((write,), at(1), read_at=limited)
-    watch.stored((write,), at(1), read_at=unlinked)
+        watch.observe_commit((write,), at(1), loaded_at_commit=limited)
+    watch.observe_commit((write,), at(1), loaded_at_commit=unlinked)
 
 
 def test_law_09_a_replay_of_nothing_or_of_something_else() -> None:
@@ -257,17 +263,17 @@ def test_law_09_a_replay_of_nothing_or_of_something_else() -> None:
     first = made.ask(request("create"), START)
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
     asking = call_of(request("create")).needs
-    made.watch.answered(again, at(1), caller=CALLER, needs=asking)
+    made.watch.observe_response(again, at(1), caller=CALLER, needs=asking)
     with broken(9, "bodies differ"):
-        made.watch.answered(body(b"PENDING", b"pending")(again), at(1), needs=asking)
+        made.watch.observe_response(body(b"PENDING", b"pending")(again), at(1), needs=asking)
     charged = attrs.evolve(again, changes=first.changes)
     with broken(9, "something was written"):
-        made.watch.answered(charged, at(1), needs=asking)
+        made.watch.observe_response(charged, at(1), needs=asking)
     with broken(9, "never answered"):
-        made.watch.answered(again, at(1))
+        made.watch.observe_response(again, at(1))
     other = call_of(request("create", key="k-9")).needs
     with broken(9, "never answered"):
-        made.watch.answered(again, at(1), needs=other)
+        made.watch.observe_response(again, at(1), needs=other)
 
 
 def test_a_replay_kept_by_reference_is_not_compared() -> None:
@@ -285,7 +291,7 @@ def test_a_replay_kept_by_reference_is_not_compared() -> None:
 
     first = made.ask(request("create"), START, spoil=by_reference)
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
-    made.watch.answered(again, at(1), needs=call_of(request("create")).needs)
+    made.watch.observe_response(again, at(1), needs=call_of(request("create")).needs)
 
 
 def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateWrite:
@@ -301,7 +307,7 @@ def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateW
 
 def test_law_10_an_eleventh_admission() -> None:
     watch = Watch()
-    watch.stored(
+    watch.observe_commit(
         (
             RateWrite(
                 key=BucketKey(CALLER.key_owner, "b"),
@@ -313,12 +319,12 @@ def test_law_10_an_eleventh_admission() -> None:
         START,
     )
     for number in range(10):
-        watch.stored((rate(),), START + number * SECONDS)
+        watch.observe_commit((rate(),), START + number * SECONDS)
     # A clock that is behind counts in the same windows.
     with broken(10, "11 admitted"):
-        watch.stored((rate(),), START - SECONDS)
+        watch.observe_commit((rate(),), START - SECONDS)
     for minute in range(2, 99):
-        watch.stored((rate(),), at(minute))
+        watch.observe_commit((rate(),), at(minute))
 
 
 def limited(wait: int, policy: str = "initiate") -> Answer:
@@ -337,18 +343,18 @@ def test_law_10_a_wait_that_is_not_exact() -> None:
     asking = call_of(request("initiate")).needs
     now = START + 20 * SECONDS
     with broken(10, "there was room"):
-        watch.answered(limited(40), now, needs=asking)
+        watch.observe_response(limited(40), now, needs=asking)
     for _ in range(10):
-        watch.stored((rate(),), START)
-    watch.answered(limited(40), now, needs=asking)
+        watch.observe_commit((rate(),), START)
+    watch.observe_response(limited(40), now, needs=asking)
     with broken(10, "to wait 41 s instead of 40"):
-        watch.answered(limited(41), now, needs=asking)
+        watch.observe_response(limited(41), now, needs=asking)
     with broken(10, "there was room"):
-        watch.answered(limited(40), at(1), needs=asking)
+        watch.observe_response(limited(40), at(1), needs=asking)
     # What was read before the last admission, and what another policy says, are not judged.
-    watch.answered(limited(41), now, needs=asking, read_at=watch.steps - 1)
-    watch.answered(limited(41, "platform"), now, needs=asking)
-    watch.answered(limited(41), now)
+    watch.observe_response(limited(41), now, needs=asking, loaded_at_commit=watch.commit_count - 1)
+    watch.observe_response(limited(41, "platform"), now, needs=asking)
+    watch.observe_response(limited(41), now)
 
 
 def test_law_11_a_refusal_or_an_ignored_fact_that_changes_something() -> None:
@@ -361,7 +367,7 @@ def test_law_11_a_refusal_or_an_ignored_fact_that_changes_something() -> None:
             spoil=lambda answer: attrs.evolve(answer, changes=Changes((write,))),
         )
     with broken(11, "something was written"):
-        made.watch.recorded(Ignored(Changes((write,)), ("rule",)), at(1))
+        made.watch.observe_fact(Ignored(Changes((write,)), ("rule",)), at(1))
 
 
 def test_law_12_a_second_execution() -> None:
@@ -369,7 +375,7 @@ def test_law_12_a_second_execution() -> None:
     first = made.ask(request("create"), START)
     asking = call_of(request("create")).needs
     with broken(12, "COMPLETED after it was answered"):
-        made.watch.answered(first, at(1), caller=CALLER, needs=asking)
+        made.watch.observe_response(first, at(1), caller=CALLER, needs=asking)
 
 
 def test_law_12_an_answer_that_was_not_kept_or_kept_otherwise() -> None:
@@ -387,18 +393,20 @@ def test_law_12_an_erased_answer_is_never_executed_again() -> None:
     write = next(w for w in first.changes.writes if isinstance(w, RecordWrite))
     erased = forget(write.after, at(1))
     assert isinstance(erased, Done)
-    made.watch.stored((RecordWrite(write.key, write.after, erased.value),), at(1))
+    made.watch.observe_commit((RecordWrite(write.key, write.after, erased.value),), at(1))
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
     asking = call_of(request("create")).needs
-    for read_at in (None, made.watch.steps):
+    for read_at in (None, made.watch.commit_count):
         with broken(9, "a replay of what was erased"):
-            made.watch.answered(again, at(2), needs=asking, read_at=read_at)
-    made.watch.answered(again, at(2), needs=asking, read_at=made.watch.steps - 1)
+            made.watch.observe_response(again, at(2), needs=asking, loaded_at_commit=read_at)
+    made.watch.observe_response(
+        again, at(2), needs=asking, loaded_at_commit=made.watch.commit_count - 1
+    )
     with broken(12):
-        made.watch.stored((write,), at(2))
+        made.watch.observe_commit((write,), at(2))
     flying: Record = attrs.evolve(write.after, state=RecordState.IN_FLIGHT, response=None)
     other = stored(RecordWrite(write.key, None, flying))
-    other.stored((write,), at(1))
+    other.observe_commit((write,), at(1))
 
 
 def test_law_12_half_of_a_patient_s_revocation() -> None:
@@ -409,9 +417,11 @@ def test_law_12_half_of_a_patient_s_revocation() -> None:
         apply_trigger(successor(at(3)), "PATIENT", at(4)),
     )
     with broken(12, "half of a revocation by the PATIENT"):
-        watch.stored((ConnectionWrite(needy, gone),), at(4))
+        watch.observe_commit((ConnectionWrite(needy, gone),), at(4))
     watch = stored(ConnectionWrite(None, needy), ConnectionWrite(None, successor(at(3))))
-    watch.stored((ConnectionWrite(needy, gone), ConnectionWrite(successor(at(3)), heir)), at(4))
+    watch.observe_commit(
+        (ConnectionWrite(needy, gone), ConnectionWrite(successor(at(3)), heir)), at(4)
+    )
 
 
 def test_law_13_a_member_that_is_not_listed() -> None:
@@ -433,7 +443,7 @@ def test_law_15_another_tenant_s_value_that_is_touched(operation: str) -> None:
     answer, asking = made.decide(request(operation), START, new_ids(1))
     for stranger in STRANGERS:
         with broken(15, "another tenant's value"):
-            made.watch.answered(answer, START, caller=stranger, needs=asking)
+            made.watch.observe_response(answer, START, caller=stranger, needs=asking)
 
 
 def test_law_16_an_answer_that_is_not_documented() -> None:
@@ -454,10 +464,10 @@ def test_law_13_an_answer_of_an_operation_that_is_served_and_of_one_that_is_not(
     answer = handle_at(here, asked, START, new_ids())
     assert answer.response.status == 202
     eight = Watch(EIGHT)
-    eight.stored((ConnectionWrite(None, pending()),), START)
-    eight.answered(answer, START, caller=CALLER)
+    eight.observe_commit((ConnectionWrite(None, pending()),), START)
+    eight.observe_response(answer, START, caller=CALLER)
     with broken(13, "no response has these members"):
-        Watch().answered(answer, START, caller=CALLER)
+        Watch().observe_response(answer, START, caller=CALLER)
 
 
 GONE = bound(AccountState.TOMBSTONED)
@@ -467,40 +477,40 @@ TOMBSTONE = BindingWrite(LIMITED, GONE)
 def test_law_17_a_tombstone_that_leaves_access_behind() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
     with broken(17, "although its user is gone"):
-        watch.stored((TOMBSTONE,), at(2))
+        watch.observe_commit((TOMBSTONE,), at(2))
 
 
 def test_law_17_a_tombstone_after_which_a_hand_off_still_lands() -> None:
     watch = stored(ConnectionWrite(None, pending()), BindingWrite(None, LIMITED))
-    watch.stored((TOMBSTONE,), at(1))
+    watch.observe_commit((TOMBSTONE,), at(1))
     with broken(17, "although its user is gone"):
-        watch.stored((ConnectionWrite(pending(), ACTIVE),), at(2))
+        watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(2))
 
 
 def test_law_17_a_grant_of_what_is_gone() -> None:
     revoked = apply_trigger(ACTIVE, "PLATFORM", at(2))
     watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
-    watch.stored((TOMBSTONE, ConnectionWrite(ACTIVE, revoked)), at(2))
+    watch.observe_commit((TOMBSTONE, ConnectionWrite(ACTIVE, revoked)), at(2))
     with broken(17, "although its user is gone"):
-        watch.asked(ID, "labs", at(3), Granted(None, "mine"))
+        watch.observe_access_decision(ID, "labs", at(3), Granted(None, "mine"))
 
 
 def test_a_connection_that_was_made_after_a_tombstone_is_another_matter() -> None:
     watch = stored(BindingWrite(None, LIMITED))
-    watch.stored((TOMBSTONE,), at(1))
+    watch.observe_commit((TOMBSTONE,), at(1))
     relied_on = attrs.evolve(GONE, version=2)
     made = ConnectionWrite(None, pending(at(2)))
-    watch.stored((BindingWrite(GONE, relied_on), made), at(2))
+    watch.observe_commit((BindingWrite(GONE, relied_on), made), at(2))
     active = apply_trigger(pending(at(2)), "authorize for ever", at(3))
-    watch.stored((ConnectionWrite(pending(at(2)), active),), at(3))
-    watch.stored((BindingWrite(relied_on, attrs.evolve(GONE, version=3)),), at(4))
-    watch.asked(ID, "labs", at(5), Granted(None, "mine"))
+    watch.observe_commit((ConnectionWrite(pending(at(2)), active),), at(3))
+    watch.observe_commit((BindingWrite(relied_on, attrs.evolve(GONE, version=3)),), at(4))
+    watch.observe_access_decision(ID, "labs", at(5), Granted(None, "mine"))
 
 
 def test_law_17_a_connection_made_of_what_was_read_before_a_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
-    read_at = watch.steps
-    watch.stored((TOMBSTONE,), at(1))
-    watch.stored((ConnectionWrite(None, pending()),), at(2), read_at=read_at)
+    read_at = watch.commit_count
+    watch.observe_commit((TOMBSTONE,), at(1))
+    watch.observe_commit((ConnectionWrite(None, pending()),), at(2), loaded_at_commit=read_at)
     with broken(17, "although its user is gone"):
-        watch.stored((ConnectionWrite(pending(), ACTIVE),), at(3))
+        watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(3))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from curae_lifecycle.rules.connection import Revocation, Status, standing
-from curae_lifecycle.rules.wire_status import STORED_STATUS, Trace, WireStatus
+from curae_lifecycle.rules.connection import RevocationState, Status, standing
+from curae_lifecycle.rules.wire_status import STORED_STATUS, AuthorizationEvidence, WireStatus
 from curae_lifecycle.web.json import Json, MalformedError
-from curae_lifecycle.web.shapes import format_connection, parse_connection
+from curae_lifecycle.web.wire_format import format_connection, parse_connection
 from tests.specimens import NOW, STANDS, stored, transcribed
 from tests.strategies import COORDINATE, TICK, at, pending
 
@@ -73,7 +73,9 @@ def test_each_spelling_is_read_as_the_table_says(
     # The wire has no deadline; one that is over by then is the latest that it can have been.
     assert made.handoff_deadline == (made.updated_at if lapsed else None)
     assert made.revoked_at == revoked_at
-    row = STORED_STATUS[WireStatus(status), Revocation(revocation), Trace(trace)]
+    row = STORED_STATUS[
+        WireStatus(status), RevocationState(revocation), AuthorizationEvidence(trace)
+    ]
     assert str(row.outcome) == expected
 
 

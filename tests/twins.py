@@ -23,7 +23,7 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
-    APP_USER_ID_MAX,
+    APP_USER_ID_MAX_LENGTH,
     ApiKeyId,
     AppId,
     AppUserId,
@@ -136,7 +136,7 @@ def unusual() -> list[str]:
 
 
 # Drawn once, so no compression makes it shorter.
-_DRAWN: Final = Random(1).sample(range(0x10000, 0x110000), APP_USER_ID_MAX)  # noqa: S311 - a text
+_DRAWN: Final = Random(1).sample(range(0x10000, 0x110000), APP_USER_ID_MAX_LENGTH)  # noqa: S311 - a text
 LONGEST: Final = "".join(map(chr, _DRAWN))
 """An app user id of as many bytes as there may be."""
 
@@ -155,7 +155,7 @@ class Place(Protocol):
         """Answer a request."""
         ...
 
-    def recorded(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact) -> FactAnswer:
         """Record a fact."""
         ...
 
@@ -301,7 +301,7 @@ def check_users(place: Place, twins: tuple[str, ...]) -> None:
     reused = {_refused(one.create(user, "create-0")) for user in twins[1:]}
     assert reused == {(422, "IDEMPOTENCY_KEY_REUSED")}
 
-    assert isinstance(place.recorded(Tombstoned(one.coordinate(twins[0]))), Done)
+    assert isinstance(place.record_fact(Tombstoned(one.coordinate(twins[0]))), Done)
     assert [one.state(user) for user in twins] == ["TOMBSTONED"] + ["LIMITED"] * (len(twins) - 1)
     stored = [place.connection(ConnectionId(str(each["id"]))) for each in made]
     ended = [each and each.status.value for each in stored]
@@ -369,7 +369,7 @@ def check_user_ids(place: Place, twins: tuple[str, ...]) -> None:
             SessionId(str(_made(one.initiate(f"user-{number}", signup=True), "session")["id"]))
             for _ in range(2)
         ]
-        assert isinstance(place.recorded(HandoffCompleted(sessions[0], user)), Done)
+        assert isinstance(place.record_fact(HandoffCompleted(sessions[0], user)), Done)
         bound = place.binding(coordinate)
         assert bound is not None
         assert bound.user_id == text
@@ -379,12 +379,12 @@ def check_user_ids(place: Place, twins: tuple[str, ...]) -> None:
             HandoffCompleted(sessions[1], twin),
             Graduated(coordinate, twin),
         ):
-            answer = place.recorded(fact)
+            answer = place.record_fact(fact)
             assert isinstance(answer, Refused)
             assert answer.problem.code == CONFLICT
-        assert isinstance(place.recorded(HandoffCompleted(sessions[0], user)), Ignored)
-        assert isinstance(place.recorded(HandoffCompleted(sessions[1], user)), Done)
-        assert isinstance(place.recorded(Graduated(coordinate, user)), Ignored)
+        assert isinstance(place.record_fact(HandoffCompleted(sessions[0], user)), Ignored)
+        assert isinstance(place.record_fact(HandoffCompleted(sessions[1], user)), Done)
+        assert isinstance(place.record_fact(Graduated(coordinate, user)), Ignored)
 
 
 def check_packages(place: Place) -> None:
@@ -394,7 +394,7 @@ def check_packages(place: Place) -> None:
         made = _made(one.create("user", package=package))
         assert made["dataPackages"] == [package]
         connection_id = ConnectionId(str(made["id"]))
-        answer = place.recorded(Authorized(connection_id))
+        answer = place.record_fact(Authorized(connection_id))
         assert isinstance(answer, Done)
         stored = place.connection(connection_id)
         assert stored is not None

@@ -21,7 +21,7 @@ from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.pages import HostedPage, form_token
+from curae_lifecycle.stores.hosted_pages import HostedPage, csrf_token
 from tests.server import API_KEY, CALLER, ID, request
 from tests.serving import Awaited, Clock
 
@@ -39,9 +39,9 @@ class Meddled(MemoryStore):
     loaded: Callable[[], object] | None = None
     looked: int = 0
 
-    def page(self, url: str) -> HostedPage | None:
+    def hosted_page(self, url: str) -> HostedPage | None:
         self.looked += 1
-        page, meanwhile, self.found = super().page(url), self.found, None
+        page, meanwhile, self.found = super().hosted_page(url), self.found, None
         happen(meanwhile)
         return page
 
@@ -65,9 +65,9 @@ class AwaitedPages(Awaited):
         super().__init__(store)
         self.pages = store
 
-    async def page(self, url: str) -> HostedPage | None:
+    async def hosted_page(self, url: str) -> HostedPage | None:
         await asyncio.sleep(0)
-        return self.pages.page(url)
+        return self.pages.hosted_page(url)
 
 
 @attrs.define
@@ -134,7 +134,7 @@ class App:
 
     def press(self, url: str, button: str, token: str | None = None) -> tuple[int, str, str]:
         """What a page says after one of its buttons was pressed."""
-        body = f"token={form_token(url) if token is None else token}".encode()
+        body = f"token={csrf_token(url) if token is None else token}".encode()
         asked = Request(method="POST", target=f"{path_of(url)}/{button}", headers=(), body=body)
         return seen(self.shown(asked))
 

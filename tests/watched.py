@@ -12,7 +12,7 @@ import pytest
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, DataPackage, SessionId, UserId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
@@ -47,7 +47,7 @@ class Watched:
             *connections,
         )
         self.watch = Watch()
-        self.watch.stored(tuple(ConnectionWrite(None, each) for each in connections), START)
+        self.watch.observe_commit(tuple(ConnectionWrite(None, each) for each in connections), START)
 
     def decide(self, asked: Request, now: datetime, ids: NewIds) -> tuple[Answer, Needs | None]:
         settings = self.world.settings
@@ -72,7 +72,7 @@ class Watched:
         answer, asking = self.decide(asked, now, new_ids(number, now))
         assert commit_writes(self.world, answer.changes.writes)
         spoilt = spoil(answer)
-        self.watch.answered(spoilt, now, caller=CALLER, needs=asking)
+        self.watch.observe_response(spoilt, now, caller=CALLER, needs=asking)
         return spoilt
 
 
@@ -82,7 +82,7 @@ def broken(law: int, what: str = "") -> AbstractContextManager[object]:
 
 def stored(*writes: Write, now: datetime = START) -> Watch:
     watch = Watch()
-    watch.stored(writes, now)
+    watch.observe_commit(writes, now)
     return watch
 
 
@@ -129,7 +129,7 @@ def call_of(asked: Request) -> Call:
 
 
 def session(
-    *, handoff: Handoff = Handoff.LANDED, user_id: UserId = LIMITED.user_id
+    *, handoff: HandoffState = HandoffState.LANDED, user_id: UserId = LIMITED.user_id
 ) -> CuraeConnectSession:
     return CuraeConnectSession(
         id=SessionId(uuid(5)),

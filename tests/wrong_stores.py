@@ -8,8 +8,8 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, RecordWrite, Write
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.pages import HostedPage
 from tests.instants import commit_writes
 from tests.memory import LooksForNobody, compares_all_but
 

@@ -23,11 +23,11 @@ from curae_lifecycle.rules.idempotency import (
     KnownResponse,
     Record,
     RecordKey,
-    begin,
+    begin_attempt,
     completed_record,
 )
 from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.values import HOUR, microseconds
+from curae_lifecycle.rules.values import HOUR, to_epoch_microseconds
 from curae_lifecycle.service.response import Response
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _Records = dict[RecordKey, Record]
 
 def _first(records: _Records, key: str) -> Record | None:
     asked = RecordKey(CALLER.key_owner, IdempotencyKey(key))
-    begun = begin(
+    begun = begin_attempt(
         records.get(asked),
         key=asked,
         fingerprint=Fingerprint.of("initiate", ["user-1", "false"]),
@@ -82,7 +82,7 @@ def _ours_replay(calls: int) -> Work:
     def work() -> Attempt | KnownResponse | Refused:
         asked = RecordKey(CALLER.key_owner, IdempotencyKey(next(asking)))
         fingerprint = Fingerprint.of("initiate", ["user-1", "false"])
-        return begin(records.get(asked), key=asked, fingerprint=fingerprint, now=SOON)
+        return begin_attempt(records.get(asked), key=asked, fingerprint=fingerprint, now=SOON)
 
     return work
 
@@ -136,15 +136,15 @@ def _kept(records: dict[tuple[str, str], _Stored], key: str, now: int) -> Respon
 
 def _floor_fresh(calls: int) -> Work:
     records, asking = dict[tuple[str, str], _Stored](), iter(keys(calls))
-    now = microseconds(NOW)
+    now = to_epoch_microseconds(NOW)
     return lambda: _kept(records, next(asking), now)
 
 
 def _floor_replay(calls: int) -> Work:
     records, asking = dict[tuple[str, str], _Stored](), iter(keys(calls))
     for key in keys(calls):
-        _kept(records, key, microseconds(NOW))
-    now = microseconds(SOON)
+        _kept(records, key, to_epoch_microseconds(NOW))
+    now = to_epoch_microseconds(SOON)
 
     def work() -> Response | None:
         record = records["key-1", next(asking)]

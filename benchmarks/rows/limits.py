@@ -18,14 +18,14 @@ from curae_lifecycle.rules.ratelimit import (
     Admitted,
     Bucket,
     Charge,
-    Limited,
     Policy,
+    RateLimited,
     RateState,
     admit,
     admit_one,
     fresh_state,
 )
-from curae_lifecycle.rules.values import SECOND, microseconds
+from curae_lifecycle.rules.values import SECOND, to_epoch_microseconds
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -86,7 +86,7 @@ def _three_rules(calls: int, *, refused: bool) -> Work:
     after = dict[str, RateState]()
     log, small, wide = RULES
 
-    def work() -> Admitted | Limited:
+    def work() -> Admitted | RateLimited:
         charges = (
             Charge(log, states["initiate"]),
             Charge(small, states["small"]),
@@ -110,13 +110,13 @@ _WINDOW: Final = 60 * SECOND
 
 
 def _instants() -> tuple[int, ...]:
-    return tuple(microseconds(NOW) + number * SECOND for number in range(10))
+    return tuple(to_epoch_microseconds(NOW) + number * SECOND for number in range(10))
 
 
 def _floor(calls: int, *, refused: bool) -> Work:
     del calls
     logs, after = {"user-1": _instants()}, dict[str, tuple[int, ...]]()
-    now = microseconds(LAST if refused else OVER)
+    now = to_epoch_microseconds(LAST if refused else OVER)
 
     def work() -> int:
         log = logs["user-1"]
@@ -133,7 +133,7 @@ def _floor_of_three(calls: int, *, refused: bool) -> Work:
     del calls
     logs, log_after = {"user-1": _instants()}, dict[str, tuple[int, ...]]()
     full_at, full_after = {"small": 0, "wide": 0}, dict[str, int]()
-    now = microseconds(LAST if refused else OVER)
+    now = to_epoch_microseconds(LAST if refused else OVER)
     small_token, small_most = SECOND // 50, 2 * SECOND
     wide_token, wide_most = 3 * SECOND // 7, 3000 * SECOND // 7
 

@@ -27,7 +27,7 @@ from curae_lifecycle.rules.idempotency import (
     completed_record,
 )
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, RateState, admit_one, fresh_state
-from curae_lifecycle.rules.values import AppUserId, Coordinate, microseconds
+from curae_lifecycle.rules.values import AppUserId, Coordinate, to_epoch_microseconds
 from curae_lifecycle.service.response import Response
 
 _RULES: Final = ("idempotency.absent",)
@@ -66,7 +66,7 @@ def full_log(number: int) -> RateState:
 
 def packed_log(number: int) -> bytes:
     """The same instants, packed to eight bytes each."""
-    return pack(">10q", *[microseconds(at(number, each)) for each in range(10)])
+    return pack(">10q", *[to_epoch_microseconds(at(number, each)) for each in range(10)])
 
 
 def record(number: int) -> Record:
@@ -76,7 +76,14 @@ def record(number: int) -> Record:
     now = at(number)
     response = Response(201, HEADERS, ANSWER + b" ")
     return completed_record(
-        Attempt(key=key, fingerprint=fingerprint, token=1, first_used_at=now, at=now, rules=_RULES),
+        Attempt(
+            key=key,
+            fingerprint=fingerprint,
+            token=1,
+            first_used_at=now,
+            started_at=now,
+            rules=_RULES,
+        ),
         response,
     )
 

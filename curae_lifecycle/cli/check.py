@@ -12,14 +12,14 @@ from importlib import import_module
 from typing import Final, cast
 
 from curae_lifecycle.cli.options import positive
-from curae_lifecycle.cli.simulate import live, say_violation
-from curae_lifecycle.cli.terminal import say, steps
-from curae_lifecycle.testing.conformance import CHECKS, LIMIT, Failure
+from curae_lifecycle.cli.simulate import run_world, say_violation
+from curae_lifecycle.cli.terminal import say, track_progress
+from curae_lifecycle.testing.blocking import AsyncStoreWithApiKeys, BlockingStoreAdapter
+from curae_lifecycle.testing.conformance import CHECKS, DEFAULT_TIMEOUT, Failure
 from curae_lifecycle.testing.conformance import run as run_kit
-from curae_lifecycle.testing.conformance.of_store import server_of
-from curae_lifecycle.testing.in_loop import AsyncKeyedStore, InLoop
-from curae_lifecycle.testing.races import SCENES, Raced, StageArena, race_all
-from curae_lifecycle.testing.timed import KeyedStore
+from curae_lifecycle.testing.conformance.store_server import server_for_store
+from curae_lifecycle.testing.races import SCENARIOS, RaceResult, StoreArena, race_all
+from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
 
 _NEEDED: Final = ("register", "caller_of", "load", "commit")
 _CLIENTS: Final = 2
@@ -27,7 +27,7 @@ _HOURS: Final = 12
 _SHOWN: Final = 5
 """How many findings of a part are told in full, and how much of each."""
 
-Make = Callable[[], KeyedStore]
+Make = Callable[[], StoreWithApiKeys]
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--limit",
         type=positive,
         metavar="SECONDS",
-        default=LIMIT // timedelta(seconds=1),
+        default=DEFAULT_TIMEOUT // timedelta(seconds=1),
         help="how long one check of the kit may take",
     )
     command.add_argument("--only", choices=tuple(_PARTS), help="one of the three parts")
@@ -81,45 +81,47 @@ def _callable(parser: argparse.ArgumentParser, text: str) -> Callable[[], object
     return cast("Callable[[], object]", found)
 
 
-def _store(parser: argparse.ArgumentParser, made: object, runner: asyncio.Runner) -> KeyedStore:
+def _store(
+    parser: argparse.ArgumentParser, made: object, runner: asyncio.Runner
+) -> StoreWithApiKeys:
     missing = [name for name in _NEEDED if not callable(getattr(made, name, None))]
     if missing:
         parser.error(f"{type(made).__name__} is no store: it has no {', '.join(missing)}")
     if inspect.iscoroutinefunction(getattr(made, "load", None)):
-        return InLoop(cast("AsyncKeyedStore", made), runner)
-    return cast("KeyedStore", made)
+        return BlockingStoreAdapter(cast("AsyncStoreWithApiKeys", made), runner)
+    return cast("StoreWithApiKeys", made)
 
 
 # --- The parts ------------------------------------------------------------------------------
 
 
 def _kit(make: Make, options: argparse.Namespace) -> int:
-    server, limit = server_of(make()), timedelta(seconds=options.limit)
+    server, limit = server_for_store(make()), timedelta(seconds=options.limit)
     passed, failed = 0, list[Failure]()
-    for each in steps("kit", items=CHECKS, total=len(CHECKS), size=lambda _: 1):
-        report = run_kit(server, only=[each.name], limit=limit)
+    for each in track_progress("kit", items=CHECKS, total=len(CHECKS), size=lambda _: 1):
+        report = run_kit(server, only=[each.name], timeout=limit)
         passed += len(report.passed)
         failed += report.failed
     say(f"kit: {passed} checks passed, {len(failed)} failed", "title")
     for failure in failed[:_SHOWN]:
-        say(f"{failure.check}: {failure.account}", "rule")
+        say(f"{failure.check}: {failure.message}", "rule")
     _say_rest(len(failed))
     return len(failed)
 
 
 def _races(make: Make, options: argparse.Namespace) -> int:
     del options
-    arena = StageArena(make())
-    met, wrong = 0, list[tuple[str, Raced]]()
-    for name in steps("races", items=SCENES, total=len(SCENES), size=lambda _: 1):
-        for raced in race_all(arena, SCENES[name]):
+    arena = StoreArena(make())
+    met, wrong = 0, list[tuple[str, RaceResult]]()
+    for name in track_progress("races", items=SCENARIOS, total=len(SCENARIOS), size=lambda _: 1):
+        for raced in race_all(arena, SCENARIOS[name]):
             met += 1
-            if raced.differs:
+            if raced.differences:
                 wrong.append((name, raced))
     say(f"races: {met:,} pairs met, {len(wrong):,} ended as neither order does", "title")
     for name, raced in wrong[:_SHOWN]:
         say(f"{name}: {raced.first}, then {raced.second}, which had loaded before that", "rule")
-        for part in raced.differs[:_SHOWN]:
+        for part in raced.differences[:_SHOWN]:
             say(f"  {part}", "asked")
     _say_rest(len(wrong))
     return len(wrong)
@@ -127,7 +129,7 @@ def _races(make: Make, options: argparse.Namespace) -> int:
 
 def _simulation(make: Make, options: argparse.Namespace) -> int:
     for seed in range(options.seeds):
-        summary = live(seed, clients=_CLIENTS, hours=_HOURS, store=lambda _: make())
+        summary = run_world(seed, clients=_CLIENTS, hours=_HOURS, store=lambda _: make())
         say(f"simulation: {summary.headline()}", "title")
         if summary.violation is not None:
             return say_violation(seed, summary.violation, None)

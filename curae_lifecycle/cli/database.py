@@ -23,7 +23,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.members import parse_account_id
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.sql.erasing import erase
-from curae_lifecycle.stores.sql.schema import TABLES
+from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.store import SqlStore
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def add_app(command: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def opened(
+def open_database(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> Generator[SqlDatabase, None, None]:
     """The database of a command; what it cannot do ends the command with a message."""
@@ -138,14 +138,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _create(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    with opened(parser, options) as database:
+    with open_database(parser, options) as database:
         SqlStore(database).create_tables()
-    print(f"the tables are there: {', '.join(TABLES)}")
+    print(f"the tables are there: {', '.join(TABLE_NAMES)}")
     return 0
 
 
 def _purge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    with opened(parser, options) as database:
+    with open_database(parser, options) as database:
         SqlStore(database).purge()
     print("what has been over for five minutes is gone")
     return 0
@@ -161,7 +161,7 @@ def _erase(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         )
     except ArgumentError as error:
         parser.error(str(error))
-    with opened(parser, options) as database:
+    with open_database(parser, options) as database:
         erased = erase(database, coordinate)
     print(json.dumps(attrs.asdict(erased)))
     return 1 if erased.waiting else 0

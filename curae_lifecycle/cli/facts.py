@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 
-from curae_lifecycle.cli.database import add_database, opened
-from curae_lifecycle.cli.options import opened_lines
+from curae_lifecycle.cli.database import add_database, open_database
+from curae_lifecycle.cli.options import open_input
 from curae_lifecycle.replay.log import BrokenLineError, format_fact_answer, read_fact
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
@@ -47,7 +47,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     except ArgumentError as error:
         parser.error(f"--ends-since: {error}")
     broken = False
-    with opened_lines(parser, options.file) as file, opened(parser, options) as database:
+    with open_input(parser, options.file) as file, open_database(parser, options) as database:
         store = SqlStore(database)
         for number, line in enumerate(file, 1):
             try:

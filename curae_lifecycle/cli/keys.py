@@ -14,7 +14,7 @@ from secrets import token_urlsafe
 from typing import Final, TypeVar
 from uuid import uuid4
 
-from curae_lifecycle.cli.database import add_app, add_database, opened
+from curae_lifecycle.cli.database import add_app, add_database, open_database
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import ApiKeyId, AppId, Environment, parse_opaque
@@ -97,7 +97,7 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
         _parsed(parser, lambda value: parse_opaque("api key id", value), named)
     minted = None if options.stdin else f"cae_{environment}_{token_urlsafe(32)}"
     api_key = _read(parser) if minted is None else ApiKey(minted)
-    with opened(parser, options) as database:
+    with open_database(parser, options) as database:
         digest = api_key.digest()
         known = [each.caller for each in _stored(database) if each.digest == digest]
         kept = known[0].api_key_id if known else str(uuid4())
@@ -115,32 +115,32 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 
 def _narrow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     scopes = _scopes(parser, options)
-    with opened(parser, options) as database:
+    with open_database(parser, options) as database:
         while found := _of_id(database, options.api_key_id):
             lacking = [scope for each in found for scope in scopes - each.caller.scopes]
             if lacking:
                 parser.error(f"a key of this id has no scope {min(lacking)}")
             # Again where somebody registered or withdrew one of them meanwhile.
-            if database.change([narrowing_statement(each, scopes) for each in found]):
+            if database.run_transaction([narrowing_statement(each, scopes) for each in found]):
                 break
         return _report(parser, _of_id(database, options.api_key_id))
 
 
 def _withdraw(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     digest = _read(parser).digest() if options.stdin else None
-    with opened(parser, options) as database:
+    with open_database(parser, options) as database:
         while True:
             if digest is None:
                 found = _of_id(database, options.api_key_id)
             else:
                 found = [each for each in _stored(database) if each.digest == digest]
             # Again where somebody registered or withdrew one of them meanwhile.
-            if not found or database.change([removal_statement(each) for each in found]):
+            if not found or database.run_transaction([removal_statement(each) for each in found]):
                 return _report(parser, found)
 
 
 def _list(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    with opened(parser, options) as database:
+    with open_database(parser, options) as database:
         for each in _stored(database):
             _print(each.caller)
     return 0

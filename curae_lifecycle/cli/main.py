@@ -41,7 +41,7 @@ from curae_lifecycle.cli import (
     tables,
     tour,
 )
-from curae_lifecycle.cli.called import called_as
+from curae_lifecycle.cli.program_name import program_name
 
 
 @attrs.frozen
@@ -127,7 +127,7 @@ COMMANDS: Final = {
         "print effects and events as they are shipped",
         "Prints a JSON line for each effect and event, at least once, those of one subject in their "
         "order, and drops what was printed. A server ships its own way with "
-        "curae_lifecycle.stores.sql.shipping.",
+        "curae_lifecycle.stores.sql.outbox_worker.",
     ),
 }
 
@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
         there; 2 for a mistake on the command line.
     """
     parser = argparse.ArgumentParser(
-        prog=called_as(),
+        prog=program_name(),
         description="The lifecycle of patient-data connections, as pure rules.",
     )
     parser.add_argument("--version", action="version", version=f"curae_lifecycle {__version__}")

@@ -16,7 +16,7 @@ def positive(text: str) -> int:
     return number
 
 
-def opened_lines(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
+def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
     """Open the named file, or standard input for `-`; end the command if it cannot be read."""
     try:
         return sys.stdin.buffer if name == "-" else Path(name).open("rb")

@@ -9,9 +9,9 @@ import sys
 import threading
 from collections.abc import Iterable
 
-from curae_lifecycle.cli.database import add_database, opened
+from curae_lifecycle.cli.database import add_database, open_database
 from curae_lifecycle.stores.outbox import Delivery
-from curae_lifecycle.stores.sql.shipping import Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Ship, list or revive."""
-    with opened(parser, options) as database:
+    with open_database(parser, options) as database:
         outbox = Outbox(database)
         if options.revive is not None:
             if not outbox.revive(options.revive):
@@ -38,7 +38,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         elif options.dead:
             _list(outbox)
         elif options.once:
-            while outbox.ship(_print):
+            while outbox.deliver_batch(_print):
                 pass
         else:
             outbox.run(_print, _until_told())
@@ -59,7 +59,7 @@ def _until_told() -> threading.Event:
 
 def _list(outbox: Outbox) -> None:
     after = 0
-    while dead := outbox.dead(after):
+    while dead := outbox.list_dead(after):
         _write(dead)
         after = dead[-1].number
 

@@ -23,7 +23,7 @@ from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.status import PROBLEM_STATUS
 from curae_lifecycle.web.openapi.document import problem_codes
 from curae_lifecycle.web.openapi.schemas import example_reply
-from curae_lifecycle.web.shapes import format_problem
+from curae_lifecycle.web.wire_format import format_problem
 
 C = ProblemCode
 

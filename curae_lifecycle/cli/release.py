@@ -28,7 +28,7 @@ class Rule:
 
 
 @attrs.frozen
-class Frame:
+class TableShape:
     """What a table is, apart from its cells: its law, and the values of each axis, in order.
 
     Its `state` is the axis that its outcomes move, where they move one.
@@ -40,10 +40,10 @@ class Frame:
 
 
 @attrs.frozen
-class Sheet:
+class ReleasedTable:
     """A table as it stood in a release."""
 
-    frame: Frame
+    shape: TableShape
     cells: dict[Cell, Rule]
 
 
@@ -52,7 +52,7 @@ class Release:
     """All tables of a release by their names, and the package's version."""
 
     version: str
-    sheets: dict[str, Sheet]
+    tables: dict[str, ReleasedTable]
 
 
 class UnreadableError(LifecycleError, ValueError):
@@ -86,7 +86,7 @@ def parse_release(text: bytes | str) -> Release:
             raise UnreadableError("it is no document of tables: no format, version and tables")
 
 
-def _sheet(table: Json) -> tuple[str, Sheet]:
+def _sheet(table: Json) -> tuple[str, ReleasedTable]:
     match table:
         case {
             "name": str(name),
@@ -95,8 +95,8 @@ def _sheet(table: Json) -> tuple[str, Sheet]:
             "axes": dict(axes),
             "cells": list(cells),
         } if axes:
-            frame = Frame(law, state, {axis: _values(name, axes[axis]) for axis in axes})
-            return name, Sheet(frame, _cells(name, frame.axes, cells))
+            frame = TableShape(law, state, {axis: _values(name, axes[axis]) for axis in axes})
+            return name, ReleasedTable(frame, _cells(name, frame.axes, cells))
         case _:
             raise UnreadableError("a table in it has no name, law, state, axes and cells")
 

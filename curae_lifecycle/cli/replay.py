@@ -9,8 +9,8 @@ import sys
 
 import attrs
 
-from curae_lifecycle.cli.options import opened_lines
-from curae_lifecycle.cli.terminal import steps
+from curae_lifecycle.cli.options import open_input
+from curae_lifecycle.cli.terminal import track_progress
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.values import Environment
 
@@ -37,10 +37,10 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Answer every line of a log; the exit status says whether all went well."""
     environment = None if options.environment is None else Environment(options.environment)
     name: str = options.file
-    with opened_lines(parser, name) as log:
+    with open_input(parser, name) as log:
         total = 0 if name == "-" else os.fstat(log.fileno()).st_size
         failed = False
-        read = steps("replay", items=log, total=total, size=len)
+        read = track_progress("replay", items=log, total=total, size=len)
         for line in replay(read, environment=environment, check=options.check):
             answer = line.answer
             for each in line.divergences:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from curae_lifecycle.cli.called import called_as
 from curae_lifecycle.cli.options import positive
-from curae_lifecycle.cli.terminal import say, steps
+from curae_lifecycle.cli.program_name import program_name
+from curae_lifecycle.cli.terminal import say, track_progress
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
-from curae_lifecycle.testing.simulation import KeyedStore, Simulation, Summary, Violation
+from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
+from curae_lifecycle.testing.simulation import Simulation, StoreWithApiKeys, Summary, Violation
 
 
 def add_options(world: argparse.ArgumentParser) -> None:
@@ -49,9 +49,9 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     hours: int = options.hours
     total = Summary(options.seed, clients)
     with ExitStack() as stack:
-        counts = stack.enter_context(count_cells()) if options.cells else None
+        counts = stack.enter_context(count_cell_lookups()) if options.cells else None
         for seed in range(options.seed, options.seed + options.seeds):
-            summary = live(seed, clients=clients, hours=hours, store=MemoryStore)
+            summary = run_world(seed, clients=clients, hours=hours, store=MemoryStore)
             say(summary.headline(), "title")
             if summary.violation is not None:
                 return say_violation(seed, summary.violation, log)
@@ -66,20 +66,22 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return 0
 
 
-def live(seed: int, clients: int, hours: int, store: Callable[[Settings], KeyedStore]) -> Summary:
+def run_world(
+    seed: int, clients: int, hours: int, store: Callable[[Settings], StoreWithApiKeys]
+) -> Summary:
     """Let one world live, and show how far it is."""
-    world = Simulation(seed, clients=clients, hours=hours, store=store)
-    for _ in steps(f"seed {seed}", items=world.run(), total=hours, size=lambda _: 1):
+    world = Simulation(seed, clients=clients, hours=hours, make_store=store)
+    for _ in track_progress(f"seed {seed}", items=world.run(), total=hours, size=lambda _: 1):
         pass
     return world.summary
 
 
 def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
     """Say which law did not hold, and write the log that led there."""
-    say(f"seed {seed} at {format_time(violation.at)}: {violation.account}", "rule")
+    say(f"seed {seed} at {format_time(violation.at)}: {violation.message}", "rule")
     served = violation.environment
     option = "" if served is None else f" --environment {served}"
-    say(f"read the log with: {called_as()} replay {log or '-'}{option}", "title")
+    say(f"read the log with: {program_name()} replay {log or '-'}{option}", "title")
     text = "".join(f"{line}\n" for line in violation.log)
     if log is None:
         sys.stdout.write(text)

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from curae_lifecycle.cli.difference import compare, findings, format_changes, summary
 from curae_lifecycle.cli.release import UnreadableError, parse_release
+from curae_lifecycle.cli.table_diff import compare, findings, format_changes, summary
 from curae_lifecycle.cli.table_formats import to_document, to_json, to_markdown, to_mermaid
 from curae_lifecycle.cli.terminal import say, show_columns, show_table
 from curae_lifecycle.rules.tables import AnyTable, Row

@@ -113,7 +113,7 @@ def _width(names: list[str], lines: list[list[str]]) -> int:
     return sum(_widths(names, lines)) + 3 * len(names) + 1
 
 
-def steps(
+def track_progress(
     name: str, items: Iterable[Item], total: int, size: Callable[[Item], int]
 ) -> Iterator[Item]:
     """Hand items on; show how far they are on standard error where that is a terminal.

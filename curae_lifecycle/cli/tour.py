@@ -16,7 +16,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.cli.called import called_as
+from curae_lifecycle.cli.program_name import program_name
 from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
@@ -136,7 +136,7 @@ def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
     for number, step in enumerate(steps(), 1):
         for text, role in lines(number, step):
             say(text, role)
-    say(f"Each rule is a row of a table: {called_as()} tables RULE", "title")
+    say(f"Each rule is a row of a table: {program_name()} tables RULE", "title")
     return 0
 
 

@@ -29,16 +29,22 @@ from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.registry import FACTS
-from curae_lifecycle.service.members import APP_ID, ENVIRONMENT, Given
+from curae_lifecycle.service.members import APP_ID, ENVIRONMENT, ParsedMembers
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.patience import Effort, Patience
+from curae_lifecycle.stores.retry import RetryPolicy, RetryStats
 from curae_lifecycle.stores.serve import record, serve
-from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject, has_repeats, parse_json
+from curae_lifecycle.web.json import (
+    DuplicateKeyObject,
+    Json,
+    MalformedError,
+    has_duplicate_keys,
+    parse_json,
+)
 from curae_lifecycle.web.request import ParsedBody, Request
 
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
@@ -170,7 +176,9 @@ class _Log:
             case "request":
                 done = self._request(number, line, now)
             case "fact":
-                answer = record(self._world, read_fact(body, self._facts), patience=_ONE_ATTEMPT)
+                answer = record(
+                    self._world, read_fact(body, self._facts), retry_policy=_ONE_ATTEMPT
+                )
                 done = LineAnswer(format_fact_answer(number, answer))
             case "ask":
                 done = LineAnswer(self._ask(number, body, now))
@@ -191,16 +199,16 @@ class _Log:
         request = _request(line["request"])
         recorded = _recorded(line.get("response"))
         new_ids = None if request.method == "GET" else self._fresh(recorded, now)
-        stats = Effort()
+        stats = RetryStats()
         answer = serve(
             self._world,
             request,
             lambda _: new_ids or self._fresh(recorded, now),
             self._world.settings,
-            patience=_ONE_ATTEMPT,
-            effort=stats,
+            retry_policy=_ONE_ATTEMPT,
+            stats=stats,
         )
-        if stats.overtaken:
+        if stats.conflicts:
             # Nothing runs beside a line, so the only conflict is an id that is in use.
             raise ArgumentError("new_ids", "ids that are not in use")
         response = answer.response
@@ -229,7 +237,7 @@ class _Log:
             url, ends = recorded.url(), recorded.next_action_end()
             connection_id, session_id = recorded.id("connection"), recorded.id("session")
         if ends is None or ends <= now:
-            ends = values.later(now, NEXT_ACTION_LIFETIME)
+            ends = values.add_microseconds(now, NEXT_ACTION_LIFETIME)
         if url is None:
             url = f"https://connect.example/{number}"
         return NewIds(
@@ -282,9 +290,9 @@ class _Log:
             return text
         if isinstance(value, list):
             return list(map(self._with_names, value))
-        if isinstance(value, RepeatedObject):
+        if isinstance(value, DuplicateKeyObject):
             names, held = zip(*value.pairs, strict=True)
-            return RepeatedObject(list(zip(names, map(self._with_names, held), strict=True)))
+            return DuplicateKeyObject(list(zip(names, map(self._with_names, held), strict=True)))
         if isinstance(value, dict):
             # Nobody else has what was read from a line, and most of it is plain text.
             for name, each in value.items():
@@ -307,7 +315,7 @@ _NAMED_MAX: Final = 65_536
 """How long names may make a text [O]: one that holds itself twice would double with each line."""
 
 _UNBOUNDED: Final = 2**62
-_ONE_ATTEMPT: Final = Patience(attempts=1)
+_ONE_ATTEMPT: Final = RetryPolicy(attempts=1)
 _NAME: Final = re.compile(r"\{([^{}.]*)((?:\.[^{}]*)?)\}")
 _PLAIN_NAME: Final = re.compile(r"[^\s\"{}]")
 _MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]")
@@ -320,7 +328,7 @@ def _object(
 ) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise BrokenLineError(f"{what}: must be an object")
-    if isinstance(value, RepeatedObject):
+    if isinstance(value, DuplicateKeyObject):
         raise BrokenLineError(f"{what}: has a member twice")
     allowed = required if allowed is None else allowed
     if required <= value.keys() <= allowed:
@@ -359,7 +367,7 @@ def _headers(value: Json) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise BrokenLineError("request.headers: must be an object")
     headers: list[tuple[str, str]] = []
-    for name, held in value.pairs if isinstance(value, RepeatedObject) else value.items():
+    for name, held in value.pairs if isinstance(value, DuplicateKeyObject) else value.items():
         if isinstance(held, list):
             headers += [(name, _text("request.headers", each)) for each in held]
         else:
@@ -372,7 +380,7 @@ def _recorded(value: Json) -> Recorded | None:
         return None
     if not isinstance(value, dict):
         raise BrokenLineError("response: must be an object")
-    if has_repeats(value):
+    if has_duplicate_keys(value):
         raise BrokenLineError("response: has a member twice")
     return Recorded.of(value)
 
@@ -451,7 +459,7 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
     given = {
         each.name: each.parse(members[each.name]) for each in kind.members if each.name in members
     }
-    return kind.read(Given(given))
+    return kind.from_members(ParsedMembers(given))
 
 
 def format_fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:

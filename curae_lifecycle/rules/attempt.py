@@ -22,8 +22,8 @@ from curae_lifecycle.rules.idempotency import (
     RecordStanding,
     RecordState,
     StoredResponse,
-    lease_until_of,
-    record_of,
+    build_record,
+    compute_lease_end,
     record_standing,
 )
 from curae_lifecycle.rules.outcomes import (
@@ -37,7 +37,7 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant
 
 
-class Act(StrEnum):
+class AttemptAction(StrEnum):
     """What an attempt may want to do with its record."""
 
     RENEW = "renew"
@@ -52,7 +52,7 @@ class Holder(StrEnum):
     OTHER = "another attempt"
 
 
-class ServerAct(StrEnum):
+class UpkeepAction(StrEnum):
     """What the server may do with a record without an attempt."""
 
     RESOLVE_ANSWERED = "resolve with a response"
@@ -68,8 +68,8 @@ class Lose:
         return "lease lost"
 
 
-RENEW, COMPLETE, RELEASE = Act
-ANSWERED, NOTHING, FORGET = ServerAct
+RENEW, COMPLETE, RELEASE = AttemptAction
+ANSWERED, NOTHING, FORGET = UpkeepAction
 MINE, OTHERS = Holder
 ABSENT, RELEASED, IN_FLIGHT, LEASE_OVER, UNKNOWN, COMPLETED, FORGOTTEN = RecordStanding
 
@@ -80,10 +80,10 @@ TO_FORGOTTEN: Final = MoveTo(RecordState.FORGOTTEN)
 LOST: Final = Lose()
 
 # fmt: off
-ATTEMPT: Final = Table[tuple[Act, RecordStanding, Holder], MoveTo[RecordState] | Lose](
+ATTEMPT: Final = Table[tuple[AttemptAction, RecordStanding, Holder], MoveTo[RecordState] | Lose](
     "attempt",
     "What a running attempt may still do: everything while it holds the lease, nothing after.",
-    (Axis.of("act", Act), Axis.of("record", RecordStanding), Axis.of("holder", Holder)),
+    (Axis.of("act", AttemptAction), Axis.of("record", RecordStanding), Axis.of("holder", Holder)),
     Row((RENEW,    IN_FLIGHT,  MINE),   TO_IN_FLIGHT, "[O] It is at work and says so.", name="renew"),
     Row((COMPLETE, IN_FLIGHT,  MINE),   TO_COMPLETED, "[S] Its answer is the one that retries get.", name="complete"),
     Row((RELEASE,  IN_FLIGHT,  MINE),   TO_RELEASED,  "[O] It left no effect, so a retry may run.", name="release"),
@@ -97,10 +97,10 @@ ATTEMPT: Final = Table[tuple[Act, RecordStanding, Holder], MoveTo[RecordState] |
 )
 """The table `attempt`: what a running attempt may still do."""
 
-UPKEEP: Final = Table[tuple[ServerAct, RecordStanding], MoveTo[RecordState] | Ignore](
+UPKEEP: Final = Table[tuple[UpkeepAction, RecordStanding], MoveTo[RecordState] | Ignore](
     "record-upkeep",
     "What the server may do with a record without holding it.",
-    (Axis.of("act", ServerAct), Axis.of("record", RecordStanding)),
+    (Axis.of("act", UpkeepAction), Axis.of("record", RecordStanding)),
     Row((ANSWERED, ABSENT),     IGNORE,       "[O] There is no record.", name="resolve-answered.absent"),
     Row((ANSWERED, RELEASED),   IGNORE,       "[O] Nothing took effect.", name="resolve-answered.released"),
     Row((ANSWERED, IN_FLIGHT),  IGNORE,       "[O] Its attempt will say.", name="resolve-answered.in-flight"),
@@ -172,7 +172,12 @@ def complete(
         Done: COMPLETED now. LeaseLost: the attempt may no longer touch the record.
     """
     return _act(
-        COMPLETE, record=record, attempt=attempt, now=now, lease=None, response=response.to_keep()
+        COMPLETE,
+        record=record,
+        attempt=attempt,
+        now=now,
+        lease=None,
+        response=response.to_storable(),
     )
 
 
@@ -207,7 +212,7 @@ def resolve(
     """
     if response is None:
         return _upkeep(NOTHING, record=record, now=now, response=None)
-    return _upkeep(ANSWERED, record=record, now=now, response=response.to_keep())
+    return _upkeep(ANSWERED, record=record, now=now, response=response.to_storable())
 
 
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
@@ -224,7 +229,7 @@ def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Recor
 
 
 def _act(
-    act: Act,
+    act: AttemptAction,
     record: Record | None,
     attempt: Attempt,
     now: datetime,
@@ -237,9 +242,14 @@ def _act(
     if record is None or isinstance(row.outcome, Lose):
         return LeaseLost(record, row.rules)
     now = max(now, record.seen_at)
-    until = None if lease is None else lease_until_of(now, lease)
-    moved = record_of(
-        record, state=row.outcome.to, at=now, until=until, lost=record.lost_lease, response=response
+    until = None if lease is None else compute_lease_end(now, lease)
+    moved = build_record(
+        record,
+        state=row.outcome.to,
+        seen_at=now,
+        lease_until=until,
+        lost_lease=record.lost_lease,
+        response=response,
     )
     return Done(moved, row.rules)
 
@@ -254,7 +264,7 @@ def _holds(attempt: Attempt, record: Record) -> bool:
 
 
 def _upkeep(
-    act: ServerAct, record: Record | None, now: datetime, response: StoredResponse | None
+    act: UpkeepAction, record: Record | None, now: datetime, response: StoredResponse | None
 ) -> Done[Record] | Ignored[Record | None]:
     check_instant("now", now)
     row = UPKEEP[act, record_standing(record, now)]
@@ -262,6 +272,13 @@ def _upkeep(
         return Ignored(record, row.rules)
     now, lost = max(now, record.seen_at), record.lost_lease
     return Done(
-        record_of(record, state=row.outcome.to, at=now, until=None, lost=lost, response=response),
+        build_record(
+            record,
+            state=row.outcome.to,
+            seen_at=now,
+            lease_until=None,
+            lost_lease=lost,
+            response=response,
+        ),
         row.rules,
     )

@@ -47,14 +47,14 @@ class BindingTrigger(StrEnum):
     TOMBSTONE = "tombstone"
 
 
-class User(StrEnum):
+class UserMatch(StrEnum):
     """The trigger's user beside the bound one."""
 
     SAME = "same user"
     OTHER = "other user, or none bound"
 
 
-SAME, OTHER = User
+SAME, OTHER = UserMatch
 PROVISION, COMPLETE_SIGN_UP, GRADUATE, TOMBSTONE = BindingTrigger
 UNLINKED, LIMITED, ACTIVE, TOMBSTONED = AccountState
 
@@ -67,30 +67,30 @@ NOT_LIMITED: Final = RefuseWith(ProblemCode.BINDING_NOT_LIMITED)
 
 # fmt: off
 BINDING: Final = Table[
-    tuple[BindingTrigger, AccountState, User], MoveTo[AccountState] | Ignore | RefuseWith
+    tuple[BindingTrigger, AccountState, UserMatch], MoveTo[AccountState] | Ignore | RefuseWith
 ](
     "binding",
     "What each trigger does to a binding, by the account's state and the user it names.",
-    (Axis.of("trigger", BindingTrigger), Axis.of("account", AccountState), Axis.of("user", User)),
-    Row((PROVISION,        UNLINKED,   ANY),        TO_LIMITED,    "[S] Path C provisions a LIMITED user."),
-    Row((PROVISION,        LIMITED,    ANY),        IGNORE,        "[S] Path C reuses the LIMITED user."),
-    Row((PROVISION,        ACTIVE,     ANY),        IGNORE,        "[O] There is a better user already."),
-    Row((PROVISION,        TOMBSTONED, ANY),        TO_LIMITED,    "[O] A new user, a new generation."),
-    Row((COMPLETE_SIGN_UP, UNLINKED,   ANY),        TO_ACTIVE,     "[S] Path B ends with a new ACTIVE user."),
-    Row((COMPLETE_SIGN_UP, LIMITED,    ANY),        CHANGED,       "[O] A LIMITED user came in between."),
-    Row((COMPLETE_SIGN_UP, ACTIVE,     User.SAME),  IGNORE,        "[O] The user is bound already."),
-    Row((COMPLETE_SIGN_UP, ACTIVE,     User.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
-    Row((COMPLETE_SIGN_UP, TOMBSTONED, ANY),        CHANGED,       "[O] The account was tombstoned in between."),
-    Row((GRADUATE,         UNLINKED,   ANY),        CHANGED,       "[O] There is nobody to graduate."),
-    Row((GRADUATE,         LIMITED,    User.SAME),  TO_ACTIVE,     "[P] The LIMITED user becomes ACTIVE."),
-    Row((GRADUATE,         LIMITED,    User.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
-    Row((GRADUATE,         ACTIVE,     User.SAME),  IGNORE,        "[O] The user graduated before."),
-    Row((GRADUATE,         ACTIVE,     User.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
-    Row((GRADUATE,         TOMBSTONED, ANY),        CHANGED,       "[O] The account was tombstoned in between."),
-    Row((TOMBSTONE,        UNLINKED,   ANY),        IGNORE,        "[O] Nobody is bound."),
-    Row((TOMBSTONE,        LIMITED,    ANY),        TO_TOMBSTONED, "[O] The user is gone."),
-    Row((TOMBSTONE,        ACTIVE,     ANY),        TO_TOMBSTONED, "[O] The user is gone."),
-    Row((TOMBSTONE,        TOMBSTONED, ANY),        IGNORE,        "[O] It was tombstoned before."),
+    (Axis.of("trigger", BindingTrigger), Axis.of("account", AccountState), Axis.of("user", UserMatch)),
+    Row((PROVISION,        UNLINKED,   ANY),             TO_LIMITED,    "[S] Path C provisions a LIMITED user."),
+    Row((PROVISION,        LIMITED,    ANY),             IGNORE,        "[S] Path C reuses the LIMITED user."),
+    Row((PROVISION,        ACTIVE,     ANY),             IGNORE,        "[O] There is a better user already."),
+    Row((PROVISION,        TOMBSTONED, ANY),             TO_LIMITED,    "[O] A new user, a new generation."),
+    Row((COMPLETE_SIGN_UP, UNLINKED,   ANY),             TO_ACTIVE,     "[S] Path B ends with a new ACTIVE user."),
+    Row((COMPLETE_SIGN_UP, LIMITED,    ANY),             CHANGED,       "[O] A LIMITED user came in between."),
+    Row((COMPLETE_SIGN_UP, ACTIVE,     UserMatch.SAME),  IGNORE,        "[O] The user is bound already."),
+    Row((COMPLETE_SIGN_UP, ACTIVE,     UserMatch.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
+    Row((COMPLETE_SIGN_UP, TOMBSTONED, ANY),             CHANGED,       "[O] The account was tombstoned in between."),
+    Row((GRADUATE,         UNLINKED,   ANY),             CHANGED,       "[O] There is nobody to graduate."),
+    Row((GRADUATE,         LIMITED,    UserMatch.SAME),  TO_ACTIVE,     "[P] The LIMITED user becomes ACTIVE."),
+    Row((GRADUATE,         LIMITED,    UserMatch.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
+    Row((GRADUATE,         ACTIVE,     UserMatch.SAME),  IGNORE,        "[O] The user graduated before."),
+    Row((GRADUATE,         ACTIVE,     UserMatch.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
+    Row((GRADUATE,         TOMBSTONED, ANY),             CHANGED,       "[O] The account was tombstoned in between."),
+    Row((TOMBSTONE,        UNLINKED,   ANY),             IGNORE,        "[O] Nobody is bound."),
+    Row((TOMBSTONE,        LIMITED,    ANY),             TO_TOMBSTONED, "[O] The user is gone."),
+    Row((TOMBSTONE,        ACTIVE,     ANY),             TO_TOMBSTONED, "[O] The user is gone."),
+    Row((TOMBSTONE,        TOMBSTONED, ANY),             IGNORE,        "[O] It was tombstoned before."),
     state="account",
 )
 """The table `binding`: what each trigger does to a binding."""

@@ -14,33 +14,33 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.connection import (
-    NEW,
+    INITIAL_STATUS,
     Actor,
     Connection,
     ConnectionIdentity,
     Standing,
     check_next_action,
-    recorded_at,
+    clamp_to_updated_at,
     standing,
 )
 from curae_lifecycle.rules.outcomes import (
     Done,
     Ignored,
-    Is,
     Refused,
     RefuseWith,
+    Value,
 )
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.triggers import (
     SUPERSEDED,
     TRIGGERS,
     Recover,
-    Successor,
+    SuccessorState,
     Trigger,
-    moved,
-    problem_of,
+    build_problem,
+    evolve_connection,
     revoke,
-    successor_kind,
+    successor_state,
 )
 from curae_lifecycle.rules.values import ConnectionId, NextAction
 
@@ -52,7 +52,7 @@ class Reach(StrEnum):
     CHAIN = "that connection and every later one"
 
 
-class Life(StrEnum):
+class Liveness(StrEnum):
     """Whether a connection of a chain can give access, now or once its patient acts."""
 
     LIVE = "live"
@@ -79,50 +79,50 @@ PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 
 MINT: Final = Mint()
 REISSUE: Final = Reissue()
-RECOVERED: Final = (LAPSED, ACTION_REQUIRED, EXPIRED, REVOKED)
+RECOVERABLE: Final = (LAPSED, ACTION_REQUIRED, EXPIRED, REVOKED)
 """The standings that a reconnect recovers; the connection's table refuses the others."""
 
 # fmt: off
-RECOVERY: Final = Table[tuple[Standing, Successor], Mint | Reissue | RefuseWith](
+RECOVERY: Final = Table[tuple[Standing, SuccessorState], Mint | Reissue | RefuseWith](
     "recovery",
     "What a reconnect makes: chains are linear, and a retry never makes a second successor.",
-    (Axis.of("standing", RECOVERED), Axis.of("successor", Successor)),
-    Row((LAPSED,          Successor.NONE),    MINT,       "[O] The first recovery of a hand-off that lapsed."),
-    Row((LAPSED,          Successor.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
-    Row((LAPSED,          Successor.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
-    Row((ACTION_REQUIRED, Successor.NONE),    MINT,       "[S] The first recovery."),
-    Row((ACTION_REQUIRED, Successor.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
-    Row((ACTION_REQUIRED, Successor.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
-    Row((EXPIRED,         Successor.NONE),    MINT,       "[S] The first recovery."),
-    Row((EXPIRED,         Successor.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
-    Row((EXPIRED,         Successor.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
-    Row((REVOKED,         Successor.NONE),    MINT,       "[S] The first recovery."),
-    Row((REVOKED,         Successor.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
-    Row((REVOKED,         Successor.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
+    (Axis.of("standing", RECOVERABLE), Axis.of("successor", SuccessorState)),
+    Row((LAPSED,          SuccessorState.NONE),    MINT,       "[O] The first recovery of a hand-off that lapsed."),
+    Row((LAPSED,          SuccessorState.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
+    Row((LAPSED,          SuccessorState.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
+    Row((ACTION_REQUIRED, SuccessorState.NONE),    MINT,       "[S] The first recovery."),
+    Row((ACTION_REQUIRED, SuccessorState.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
+    Row((ACTION_REQUIRED, SuccessorState.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
+    Row((EXPIRED,         SuccessorState.NONE),    MINT,       "[S] The first recovery."),
+    Row((EXPIRED,         SuccessorState.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
+    Row((EXPIRED,         SuccessorState.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
+    Row((REVOKED,         SuccessorState.NONE),    MINT,       "[S] The first recovery."),
+    Row((REVOKED,         SuccessorState.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
+    Row((REVOKED,         SuccessorState.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
 )
 """The table `recovery`: what a reconnect makes."""
 
-REVOCATION_REACH: Final = Table[Actor, Is[Reach]](
+REVOCATION_REACH: Final = Table[Actor, Value[Reach]](
     "revocation-reach",
     "How far a revocation goes, by who revoked.",
     Axis.of("actor", Actor),
-    Row(Actor.APP,      Is(Reach.ONE),   "[O] An app tidies up old ids; a live successor is reported as an effect."),
-    Row(Actor.PATIENT,  Is(Reach.CHAIN), "[O] A patient means the access, not an id."),
-    Row(Actor.PLATFORM, Is(Reach.CHAIN), "[O] The platform ends the access, not an id."),
-    Row(Actor.UPSTREAM, Is(Reach.ONE),   "[O] An upstream knows one grant; a live successor is reported as an effect."),
+    Row(Actor.APP,      Value(Reach.ONE),   "[O] An app tidies up old ids; an effect reports a live successor."),
+    Row(Actor.PATIENT,  Value(Reach.CHAIN), "[O] A patient means the access, not an id."),
+    Row(Actor.PLATFORM, Value(Reach.CHAIN), "[O] The platform ends the access, not an id."),
+    Row(Actor.UPSTREAM, Value(Reach.ONE),   "[O] An upstream knows one grant; an effect reports a live successor."),
 )
 """The table `revocation-reach`: how far a revocation goes, by who revoked."""
 
-LIFE: Final = Table[Standing, Is[Life]](
+LIFE: Final = Table[Standing, Value[Liveness]](
     "life",
     "Whether a later connection of a chain still lives when an earlier one is revoked alone.",
     Axis.of("standing", Standing),
-    Row(PENDING,         Is(Life.LIVE), "[O] Its hosted page can still be finished."),
-    Row(LAPSED,          Is(Life.OVER), "[O] Nobody finished it; only a new recovery gives access."),
-    Row(ACTIVE,          Is(Life.LIVE), "[S] It gives access."),
-    Row(ACTION_REQUIRED, Is(Life.LIVE), "[O] Its authorization is not over."),
-    Row(EXPIRED,         Is(Life.OVER), "[S] Over."),
-    Row(REVOKED,         Is(Life.OVER), "[S] For ever."),
+    Row(PENDING,         Value(Liveness.LIVE), "[O] Its hosted page can still be finished."),
+    Row(LAPSED,          Value(Liveness.OVER), "[O] Nobody finished it; only a new recovery gives access."),
+    Row(ACTIVE,          Value(Liveness.LIVE), "[S] It gives access."),
+    Row(ACTION_REQUIRED, Value(Liveness.LIVE), "[O] Its authorization is not over."),
+    Row(EXPIRED,         Value(Liveness.OVER), "[S] Over."),
+    Row(REVOKED,         Value(Liveness.OVER), "[S] For ever."),
 )
 """The table `life`: whether a later connection still lives when an earlier one is revoked alone."""
 # fmt: on
@@ -179,7 +179,7 @@ def revoke_chain(
         For each of them, in order. Done: REVOKED now. Ignored: it was revoked before.
     """
     reached = (connection, *following)
-    if REVOCATION_REACH[actor].outcome.what is Reach.ONE:
+    if REVOCATION_REACH[actor].outcome.value is Reach.ONE:
         reached = (connection,)
     return tuple([revoke(each, now, actor=actor, happened_at=happened_at) for each in reached])
 
@@ -210,14 +210,14 @@ def reconnect(
     check_next_action(next_action, now)
     # Of the connection a reissue asks only what nothing takes back once it has a successor, so that
     # whoever moves the connection meanwhile need not meet it on a row: not when that moved, either.
-    asked_at = now if successor is None else recorded_at(successor, now)
-    at = recorded_at(connection, asked_at)
+    asked_at = now if successor is None else clamp_to_updated_at(successor, now)
+    at = clamp_to_updated_at(connection, asked_at)
     stands = standing(connection, at)
     asked = TRIGGERS[Trigger.RECONNECT, stands]
     if isinstance(asked.outcome, RefuseWith):
-        return Refused(problem_of(asked.outcome, connection, at), asked.rules)
+        return Refused(build_problem(asked.outcome, connection, at), asked.rules)
     assert isinstance(asked.outcome, Recover)  # noqa: S101 - the trigger's cells hold no other verdict
-    row = RECOVERY[stands, successor_kind(successor, asked_at)]
+    row = RECOVERY[stands, successor_state(successor, asked_at)]
     rules = (asked.rule, row.rule)
     match row.outcome:
         case Mint():
@@ -228,11 +228,11 @@ def reconnect(
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
             ends = next_action.expires_at
-            again = moved(successor, successor.status, asked_at, handoff_deadline=ends)
+            again = evolve_connection(successor, successor.status, asked_at, handoff_deadline=ends)
             return Done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
             return Refused(
-                problem_of(refuse, connection=connection, at=at, successor=successor, head=head),
+                build_problem(refuse, connection=connection, at=at, successor=successor, head=head),
                 rules,
             )
 
@@ -252,10 +252,13 @@ def _successor(
         position=position,
     )
     return Connection(
-        identity=identity, status=NEW, updated_at=at, handoff_deadline=next_action.expires_at
+        identity=identity,
+        status=INITIAL_STATUS,
+        updated_at=at,
+        handoff_deadline=next_action.expires_at,
     )
 
 
 def is_live(connection: Connection, now: datetime) -> bool:
     """Whether the connection can give access at `now`, or once its patient acts."""
-    return LIFE[standing(connection, now)].outcome.what is Life.LIVE
+    return LIFE[standing(connection, now)].outcome.value is Liveness.LIVE

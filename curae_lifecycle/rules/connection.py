@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Is
+from curae_lifecycle.rules.outcomes import Value
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
     ConnectionId,
@@ -47,7 +47,7 @@ class Standing(StrEnum):
     REVOKED = "REVOKED"
 
 
-class Deadline(StrEnum):
+class DeadlineKind(StrEnum):
     """The instant at which a standing changes by itself."""
 
     HANDOFF = "the hand-off's deadline"
@@ -55,14 +55,14 @@ class Deadline(StrEnum):
     NONE = "none"
 
 
-class Revocation(StrEnum):
+class RevocationState(StrEnum):
     """Whether a connection carries a `revokedAt`."""
 
     NEVER = "no revokedAt"
     ONCE = "a revokedAt"
 
 
-class Clock(StrEnum):
+class DeadlineState(StrEnum):
     """Where an instant lies to the deadline."""
 
     BEFORE = "before the deadline, or none set"
@@ -79,40 +79,40 @@ class Actor(StrEnum):
 
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
-NEVER, ONCE = Revocation
-BEFORE, REACHED = Clock
-HANDOFF, EXPIRY, NONE = Deadline
-NEW: Final = Status.PENDING
+NEVER, ONCE = RevocationState
+BEFORE, REACHED = DeadlineState
+HANDOFF, EXPIRY, NONE = DeadlineKind
+INITIAL_STATUS: Final = Status.PENDING
 """What is stored of a connection that was just made."""
 
 # fmt: off
-DEADLINE: Final = Table[tuple[Status, Revocation], Is[Deadline]](
+DEADLINE: Final = Table[tuple[Status, RevocationState], Value[DeadlineKind]](
     "deadline",
     "Which instant a stored connection waits for: there its standing changes by itself.",
-    (Axis.of("stored status", Status), Axis.of("revocation", Revocation)),
-    Row((ANY,                    ONCE),  Is(NONE),    "[O] For ever, whatever stands with it.", name="revoked-at"),
-    Row((Status.PENDING,         NEVER), Is(HANDOFF), "[O] The page lives no longer.", name="pending"),
-    Row((Status.ACTIVE,          NEVER), Is(EXPIRY),  "[S] It runs out at `expiresAt`.", name="active"),
-    Row((Status.ACTION_REQUIRED, NEVER), Is(EXPIRY),  "[O] It runs out while it waits.", name="action-required"),
-    Row((Status.EXPIRED,         NEVER), Is(NONE),    "[S] Over already.", name="expired"),
-    Row((Status.REVOKED,         NEVER), Is(NONE),    "[S] For ever.", name="revoked"),
+    (Axis.of("stored status", Status), Axis.of("revocation", RevocationState)),
+    Row((ANY,                    ONCE),  Value(NONE),    "[O] For ever, whatever stands with it.", name="revoked-at"),
+    Row((Status.PENDING,         NEVER), Value(HANDOFF), "[O] The page lives no longer.", name="pending"),
+    Row((Status.ACTIVE,          NEVER), Value(EXPIRY),  "[S] It runs out at `expiresAt`.", name="active"),
+    Row((Status.ACTION_REQUIRED, NEVER), Value(EXPIRY),  "[O] It runs out while it waits.", name="action-required"),
+    Row((Status.EXPIRED,         NEVER), Value(NONE),    "[S] Over already.", name="expired"),
+    Row((Status.REVOKED,         NEVER), Value(NONE),    "[S] For ever.", name="revoked"),
 )
 """The table `deadline`: which instant a stored connection waits for."""
 
-STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
+STANDING: Final = Table[tuple[Status, RevocationState, DeadlineState], Value[Standing]](
     "standing",
     "What a connection is at an instant. The deadline is the hand-off's while PENDING, and `expiresAt` while "
     "ACTIVE or ACTION_REQUIRED; intervals are half-open.",
-    (Axis.of("stored status", Status), Axis.of("revocation", Revocation), Axis.of("clock", Clock)),
-    Row((ANY,                    ONCE,  ANY),     Is(REVOKED),         "[O] Fails closed.", name="revoked-at"),
-    Row((Status.PENDING,         NEVER, BEFORE),  Is(PENDING),         "[O] The page is still open.", name="pending"),
-    Row((Status.PENDING,         NEVER, REACHED), Is(LAPSED),          "[O] Derived, never stored.", name="lapsed"),
-    Row((Status.ACTIVE,          NEVER, BEFORE),  Is(ACTIVE),          "[S] Authorized and not over.", name="active"),
-    Row((Status.ACTIVE,          NEVER, REACHED), Is(EXPIRED),         "[O] Over: no leeway.", name="active-over"),
-    Row((Status.ACTION_REQUIRED, NEVER, BEFORE),  Is(ACTION_REQUIRED), "[S] Needs action.", name="action-required"),
-    Row((Status.ACTION_REQUIRED, NEVER, REACHED), Is(EXPIRED),         "[O] It ran out.", name="action-required-over"),
-    Row((Status.EXPIRED,         NEVER, ANY),     Is(EXPIRED),         "[S] A recorded expiry stands.", name="expired"),
-    Row((Status.REVOKED,         NEVER, ANY),     Is(REVOKED),         "[S] Revocation is monotone.", name="revoked"),
+    (Axis.of("stored status", Status), Axis.of("revocation", RevocationState), Axis.of("clock", DeadlineState)),
+    Row((ANY,                    ONCE,  ANY),     Value(REVOKED), "[O] Fails closed.", name="revoked-at"),
+    Row((Status.PENDING,         NEVER, BEFORE),  Value(PENDING), "[O] The page is still open.", name="pending"),
+    Row((Status.PENDING,         NEVER, REACHED), Value(LAPSED), "[O] Derived, never stored.", name="lapsed"),
+    Row((Status.ACTIVE,          NEVER, BEFORE),  Value(ACTIVE), "[S] Authorized and not over.", name="active"),
+    Row((Status.ACTIVE,          NEVER, REACHED), Value(EXPIRED), "[O] Over: no leeway.", name="active-over"),
+    Row((Status.ACTION_REQUIRED, NEVER, BEFORE),  Value(ACTION_REQUIRED), "[S] Needs action.", name="action-required"),
+    Row((Status.ACTION_REQUIRED, NEVER, REACHED), Value(EXPIRED), "[O] It ran out.", name="action-required-over"),
+    Row((Status.EXPIRED,         NEVER, ANY),     Value(EXPIRED), "[S] A recorded expiry stands.", name="expired"),
+    Row((Status.REVOKED,         NEVER, ANY),     Value(REVOKED), "[S] Revocation is monotone.", name="revoked"),
 )
 """The table `standing`: what a connection is at an instant."""
 # fmt: on
@@ -177,18 +177,18 @@ class Connection:
 
 def next_deadline(connection: Connection) -> datetime | None:
     """When the standing next changes by itself; `None` when only an event can change it."""
-    deadline = waits_for(connection)
+    deadline = deadline_kind(connection)
     if deadline is HANDOFF:
         return connection.handoff_deadline
     return connection.expires_at if deadline is EXPIRY else None
 
 
-def waits_for(connection: Connection) -> Deadline:
+def deadline_kind(connection: Connection) -> DeadlineKind:
     """Which instant changes the standing, where it is set."""
-    return DEADLINE[connection.status, _revocation(connection)].outcome.what
+    return DEADLINE[connection.status, _revocation(connection)].outcome.value
 
 
-def _revocation(connection: Connection) -> Revocation:
+def _revocation(connection: Connection) -> RevocationState:
     return NEVER if connection.revoked_at is None else ONCE
 
 
@@ -205,10 +205,10 @@ def standing(connection: Connection, now: datetime) -> Standing:
     check_instant("now", now)
     deadline = next_deadline(connection)
     clock = BEFORE if deadline is None or now < deadline else REACHED
-    return STANDING[connection.status, _revocation(connection), clock].outcome.what
+    return STANDING[connection.status, _revocation(connection), clock].outcome.value
 
 
-def recorded_at(connection: Connection, now: datetime) -> datetime:
+def clamp_to_updated_at(connection: Connection, now: datetime) -> datetime:
     """Return the instant to record a change at: `now`, but never before `updated_at` [O].
 
     Raises:
@@ -247,7 +247,10 @@ def create(
         root_id=id,
     )
     return Connection(
-        identity=identity, status=NEW, updated_at=now, handoff_deadline=next_action.expires_at
+        identity=identity,
+        status=INITIAL_STATUS,
+        updated_at=now,
+        handoff_deadline=next_action.expires_at,
     )
 
 

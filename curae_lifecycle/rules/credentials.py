@@ -111,7 +111,7 @@ class Caller:
         )
 
 
-class Served(StrEnum):
+class EnvironmentMatch(StrEnum):
     """The caller's environment beside the ones that the server serves."""
 
     SERVED = "environment served"
@@ -125,20 +125,20 @@ class ScopeHeld(StrEnum):
     MISSING = "scope missing"
 
 
-SERVED, OTHER = Served
+SERVED, OTHER = EnvironmentMatch
 HELD, MISSING = ScopeHeld
 
 NO_SCOPE: Final = RefuseWith(ProblemCode.SCOPE_INSUFFICIENT)
-ELSEWHERE: Final = RefuseWith(ProblemCode.WRONG_ENVIRONMENT)
+WRONG_ENVIRONMENT: Final = RefuseWith(ProblemCode.WRONG_ENVIRONMENT)
 
 # fmt: off
-PERMISSION: Final = Table[tuple[Served, ScopeHeld], Proceed | RefuseWith](
+PERMISSION: Final = Table[tuple[EnvironmentMatch, ScopeHeld], Proceed | RefuseWith](
     "permission",
     "Whether a known caller may run an operation here; the environment is asked first.",
-    (Axis.of("environment", Served), Axis.of("scope", ScopeHeld)),
-    Row((SERVED, HELD),    PROCEED,   "[S] The key has the scope that the operation needs.", name="granted"),
-    Row((SERVED, MISSING), NO_SCOPE,  "[S] A mutation needs connection:write.", name="scope-missing"),
-    Row((OTHER,  ANY),     ELSEWHERE, "[P] Test and live never mix; before the scope [O].", name="wrong-environment"),
+    (Axis.of("environment", EnvironmentMatch), Axis.of("scope", ScopeHeld)),
+    Row((SERVED, HELD), PROCEED, "[S] The key has the scope that the operation needs.", name="granted"),
+    Row((SERVED, MISSING), NO_SCOPE, "[S] A mutation needs connection:write.", name="scope-missing"),
+    Row((OTHER, ANY), WRONG_ENVIRONMENT, "[P] Test and live never mix; it comes first [O].", name="wrong-environment"),
 )
 """The table `permission`: whether a known caller may run an operation here."""
 # fmt: on

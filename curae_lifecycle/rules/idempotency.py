@@ -26,26 +26,26 @@ import attrs
 
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Is, Refused, RefuseWith
+from curae_lifecycle.rules.outcomes import Refused, RefuseWith, Value
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
     HOUR,
     MINUTE,
     TICK,
+    add_microseconds,
     ceil_seconds,
     check_instant,
     elapsed,
-    later,
 )
 
 IdempotencyKey = NewType("IdempotencyKey", str)
 """An idempotency key, parsed: what was quoted and what was bare are one."""
 
-KEY_MAX: Final = 255
+IDEMPOTENCY_KEY_MAX_LENGTH: Final = 255
 """The longest idempotency key, in characters [O]."""
 
-_KEY: Final = re.compile(f"[!-~]{{1,{KEY_MAX}}}")
+_KEY: Final = re.compile(f"[!-~]{{1,{IDEMPOTENCY_KEY_MAX_LENGTH}}}")
 
 RETENTION: Final = 24 * HOUR
 """How long a record is kept, in microseconds from the first use of its key [P]."""
@@ -65,14 +65,14 @@ class RecordState(StrEnum):
     FORGOTTEN = "FORGOTTEN"
 
 
-class Lease(StrEnum):
+class LeaseState(StrEnum):
     """Where an instant lies to the end of the attempt's lease."""
 
     RUNNING = "lease running"
     OVER = "lease over"
 
 
-class LostLease(StrEnum):
+class LostLeaseAction(StrEnum):
     """What a lease that ran out means, chosen by the server when the attempt starts.
 
     EXECUTE is right where effects commit together with the record: the attempt had none.
@@ -95,7 +95,7 @@ class RecordStanding(StrEnum):
     FORGOTTEN = "forgotten"
 
 
-class Match(StrEnum):
+class FingerprintMatch(StrEnum):
     """The request's fingerprint beside the record's."""
 
     SAME = "same fingerprint"
@@ -119,8 +119,9 @@ class Repeat:
 
 
 ABSENT, RELEASED, IN_FLIGHT, LEASE_OVER, UNKNOWN, COMPLETED, FORGOTTEN = RecordStanding
-RUNNING, OVER = Lease
-SAME, DIFFERENT = Match
+RUNNING, OVER = LeaseState
+EXECUTE_AGAIN, OUTCOME_UNKNOWN = LostLeaseAction
+SAME, DIFFERENT = FingerprintMatch
 EXECUTE: Final = Execute()
 REPEAT: Final = Repeat()
 REUSED: Final = RefuseWith(ProblemCode.IDEMPOTENCY_KEY_REUSED)
@@ -129,36 +130,40 @@ NOT_KNOWN: Final = RefuseWith(ProblemCode.IDEMPOTENCY_OUTCOME_UNKNOWN)
 ERASED: Final = RefuseWith(ProblemCode.IDEMPOTENCY_KEY_FORGOTTEN)
 
 # fmt: off
-RECORD_STANDING: Final = Table[tuple[RecordState, Lease, LostLease], Is[RecordStanding]](
+RECORD_STANDING: Final = Table[tuple[RecordState, LeaseState, LostLeaseAction], Value[RecordStanding]](
     "record-standing",
     "What an idempotency record is at an instant within its retention.",
-    (Axis.of("stored state", RecordState), Axis.of("lease", Lease), Axis.of("a lost lease means", LostLease)),
-    Row((RecordState.IN_FLIGHT, RUNNING, ANY),               Is(IN_FLIGHT),  "[O] Its attempt runs.", name="in-flight"),
-    Row((RecordState.IN_FLIGHT, OVER,    LostLease.EXECUTE), Is(LEASE_OVER), "[O] No commit.", name="lease-over"),
-    Row((RecordState.IN_FLIGHT, OVER,    LostLease.UNKNOWN), Is(UNKNOWN),    "[O] Effects possible.", name="unknown"),
-    Row((RecordState.RELEASED,  ANY,     ANY),               Is(RELEASED),   "[O] An attempt left no effect."),
-    Row((RecordState.COMPLETED, ANY,     ANY),               Is(COMPLETED),  "[S] There is an answer to replay."),
-    Row((RecordState.FORGOTTEN, ANY,     ANY),               Is(FORGOTTEN),  "[O] The answer was erased on purpose."),
+    (
+        Axis.of("stored state", RecordState),
+        Axis.of("lease", LeaseState),
+        Axis.of("a lost lease means", LostLeaseAction),
+    ),
+    Row((RecordState.IN_FLIGHT, RUNNING, ANY), Value(IN_FLIGHT), "[O] Its attempt runs.", name="in-flight"),
+    Row((RecordState.IN_FLIGHT, OVER, EXECUTE_AGAIN), Value(LEASE_OVER), "[O] Nothing committed.", name="lease-over"),
+    Row((RecordState.IN_FLIGHT, OVER, OUTCOME_UNKNOWN), Value(UNKNOWN), "[O] It may have had effects.", name="unknown"),
+    Row((RecordState.RELEASED, ANY, ANY), Value(RELEASED), "[O] An attempt left no effect."),
+    Row((RecordState.COMPLETED, ANY, ANY), Value(COMPLETED), "[S] There is an answer to replay."),
+    Row((RecordState.FORGOTTEN, ANY, ANY), Value(FORGOTTEN), "[O] The answer was erased on purpose."),
 )
 """The table `record-standing`: what a record is at an instant within its retention."""
 
-BEGIN: Final = Table[tuple[RecordStanding, Match], Execute | Repeat | RefuseWith](
+IDEMPOTENCY: Final = Table[tuple[RecordStanding, FingerprintMatch], Execute | Repeat | RefuseWith](
     "idempotency",
     "What a request with an idempotency key gets, by the key's record.",
-    (Axis.of("record", RecordStanding), Axis.of("request", Match)),
+    (Axis.of("record", RecordStanding), Axis.of("request", FingerprintMatch)),
     Row((ABSENT,     ANY),       EXECUTE,   "[P] The first use, or the record's 24 hours are over."),
     Row((RELEASED,   SAME),      EXECUTE,   "[O] Nothing took effect, so the retry runs."),
-    Row((RELEASED,   DIFFERENT), REUSED,    "[O] A key belongs to one request.", name="released.other"),
+    Row((RELEASED,   DIFFERENT), REUSED,    "[O] A key belongs to one request.",              name="released.other"),
     Row((IN_FLIGHT,  SAME),      BUSY,      "[O] The caller may wait; what is left of the lease is named."),
     Row((IN_FLIGHT,  DIFFERENT), REUSED,    "[O] The fingerprint is asked before the lease.", name="in-flight.other"),
     Row((LEASE_OVER, SAME),      EXECUTE,   "[O] Effects commit with the record, so the dead worker left none."),
-    Row((LEASE_OVER, DIFFERENT), REUSED,    "[O] Only the same request may take over.", name="lease-over.other"),
+    Row((LEASE_OVER, DIFFERENT), REUSED,    "[O] Only the same request may take over.",       name="lease-over.other"),
     Row((UNKNOWN,    SAME),      NOT_KNOWN, "[O] Until the server resolves it, running again could run it twice."),
-    Row((UNKNOWN,    DIFFERENT), REUSED,    "[O] A key belongs to one request.", name="unknown.other"),
+    Row((UNKNOWN,    DIFFERENT), REUSED,    "[O] A key belongs to one request.",              name="unknown.other"),
     Row((COMPLETED,  SAME),      REPEAT,    "[S] Retries replay the original response verbatim."),
-    Row((COMPLETED,  DIFFERENT), REUSED,    "[O] Other requests must not get this answer.", name="completed.other"),
+    Row((COMPLETED,  DIFFERENT), REUSED,    "[O] Other requests must not get this answer.",   name="completed.other"),
     Row((FORGOTTEN,  SAME),      ERASED,    "[O] Erasing an answer must not run the request again."),
-    Row((FORGOTTEN,  DIFFERENT), REUSED,    "[O] A key belongs to one request.", name="forgotten.other"),
+    Row((FORGOTTEN,  DIFFERENT), REUSED,    "[O] A key belongs to one request.",              name="forgotten.other"),
 )
 """The table `idempotency`: what a request with a key gets."""
 # fmt: on
@@ -208,7 +213,7 @@ class StoredResponse(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def to_keep(self) -> StoredResponse:
+    def to_storable(self) -> StoredResponse:
         """The response as a record may keep it; raises `ArgumentError` where none may."""
 
 
@@ -235,7 +240,7 @@ class Record:
     first_used_at: datetime
     seen_at: datetime
     lease_until: datetime | None
-    lost_lease: LostLease
+    lost_lease: LostLeaseAction
     response: StoredResponse | None
 
 
@@ -246,7 +251,7 @@ class Attempt:
     Attributes:
         token: Larger than every earlier attempt's.
         first_used_at: When the record's retention began.
-        at: When the attempt began, clamped to what the record has seen.
+        started_at: When the attempt began, clamped to what the record has seen.
         key: Whose it is.
         fingerprint: Of the request that it executes.
         rules: The names of the rules that decided.
@@ -256,7 +261,7 @@ class Attempt:
     fingerprint: Fingerprint
     token: int
     first_used_at: datetime
-    at: datetime
+    started_at: datetime
     rules: tuple[str, ...]
 
 
@@ -273,7 +278,7 @@ class KnownResponse:
     rules: tuple[str, ...]
 
 
-def parse_key(value: object) -> IdempotencyKey:
+def parse_idempotency_key(value: object) -> IdempotencyKey:
     """An idempotency key, without the quotes it may come in [O].
 
     Raises:
@@ -293,15 +298,15 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
         return ABSENT
     until = record.lease_until
     lease = OVER if until is None or now >= until else RUNNING
-    return RECORD_STANDING[record.state, lease, record.lost_lease].outcome.what
+    return RECORD_STANDING[record.state, lease, record.lost_lease].outcome.value
 
 
 def record_expires_at(record: Record) -> datetime:
     """When retention is over; a store drops the record then, and never before [P]."""
-    return later(record.first_used_at, RETENTION)
+    return add_microseconds(record.first_used_at, RETENTION)
 
 
-def begin(
+def begin_attempt(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> Attempt | KnownResponse | Refused:
     """What a request with an idempotency key gets [S, P; details O].
@@ -327,14 +332,14 @@ def begin(
             fingerprint=fingerprint,
             token=1,
             first_used_at=now,
-            at=now,
-            rules=BEGIN[ABSENT, SAME].rules,
+            started_at=now,
+            rules=IDEMPOTENCY[ABSENT, SAME].rules,
         )
     if record.key != key:
         raise ArgumentError("record", "the record of the key")
     now = max(now, record.seen_at)
     at = record_standing(record, now)
-    row = BEGIN[at, SAME if record.fingerprint == fingerprint else DIFFERENT]
+    row = IDEMPOTENCY[at, SAME if record.fingerprint == fingerprint else DIFFERENT]
     match row.outcome:
         case Repeat():
             assert record.response is not None  # noqa: S101 - a completed record holds one
@@ -346,7 +351,7 @@ def begin(
                 fingerprint=fingerprint,
                 token=record.token + 1,
                 first_used_at=first,
-                at=now,
+                started_at=now,
                 rules=row.rules,
             )
         case RefuseWith(code):
@@ -356,15 +361,22 @@ def begin(
 
 
 def in_flight_record(
-    attempt: Attempt, *, lease: int = DEFAULT_LEASE, lost_lease: LostLease = LostLease.EXECUTE
+    attempt: Attempt,
+    *,
+    lease: int = DEFAULT_LEASE,
+    lost_lease: LostLeaseAction = LostLeaseAction.EXECUTE,
 ) -> Record:
     """The record of an attempt that calls out before it can commit.
 
     In `lease` microseconds it must renew or end; `lost_lease` is what it means if it does neither.
     """
-    until = lease_until_of(attempt.at, lease)
-    return record_of(
-        attempt, state=RecordState.IN_FLIGHT, at=attempt.at, until=until, lost=lost_lease
+    until = compute_lease_end(attempt.started_at, lease)
+    return build_record(
+        attempt,
+        state=RecordState.IN_FLIGHT,
+        seen_at=attempt.started_at,
+        lease_until=until,
+        lost_lease=lost_lease,
     )
 
 
@@ -375,50 +387,55 @@ def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
         attempt: What `begin` gave.
         response: Its answer, or where the server keeps it.
     """
-    kept = response.to_keep()
-    return record_of(
+    kept = response.to_storable()
+    return build_record(
         attempt,
         state=RecordState.COMPLETED,
-        at=attempt.at,
-        until=None,
-        lost=LostLease.EXECUTE,
+        seen_at=attempt.started_at,
+        lease_until=None,
+        lost_lease=LostLeaseAction.EXECUTE,
         response=kept,
     )
 
 
-def record_of(
-    whose: Attempt | Record,
+def build_record(
+    source: Attempt | Record,
     state: RecordState,
-    at: datetime,
-    until: datetime | None,
-    lost: LostLease,
+    seen_at: datetime,
+    lease_until: datetime | None,
+    lost_lease: LostLeaseAction,
     response: StoredResponse | None = None,
 ) -> Record:
-    """The record of an attempt, or of an earlier record, as it is from `at` on.
+    """The record of an attempt, or of an earlier record, as it is from `seen_at` on.
 
     Args:
-        whose: The attempt, or the earlier record.
+        source: The attempt, or the earlier record.
         state: What the record is now.
-        at: When that is.
-        until: When its lease is over, where it runs.
-        lost: What a lost lease means.
+        seen_at: When that is.
+        lease_until: When its lease is over, where it runs.
+        lost_lease: What a lost lease means.
         response: Its answer, where it is completed.
     """
-    key, fingerprint, token, first = whose.key, whose.fingerprint, whose.token, whose.first_used_at
+    key, fingerprint, token, first = (
+        source.key,
+        source.fingerprint,
+        source.token,
+        source.first_used_at,
+    )
     return Record(
         key=key,
         fingerprint=fingerprint,
         state=state,
         token=token,
         first_used_at=first,
-        seen_at=at,
-        lease_until=until,
-        lost_lease=lost,
+        seen_at=seen_at,
+        lease_until=lease_until,
+        lost_lease=lost_lease,
         response=response,
     )
 
 
-def lease_until_of(now: datetime, lease: int) -> datetime:
+def compute_lease_end(now: datetime, lease: int) -> datetime:
     """When a lease that is granted at `now` ends.
 
     Raises:
@@ -426,7 +443,7 @@ def lease_until_of(now: datetime, lease: int) -> datetime:
     """
     if lease < 1:
         raise ArgumentError("lease", "at least 1 microsecond")
-    return later(now, lease)
+    return add_microseconds(now, lease)
 
 
 def _problem(code: ProblemCode, record: Record, fingerprint: Fingerprint, now: datetime) -> Problem:

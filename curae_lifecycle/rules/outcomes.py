@@ -15,23 +15,23 @@ import attrs
 
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 
-Value = TypeVar("Value", covariant=True)
+ValueT = TypeVar("ValueT", covariant=True)
 To = TypeVar("To", bound=StrEnum, covariant=True)
 
 
 @attrs.frozen
-class Done(Generic[Value]):
+class Done(Generic[ValueT]):
     """The rule applied: its value is new."""
 
-    value: Value
+    value: ValueT
     rules: tuple[str, ...]
 
 
 @attrs.frozen
-class Ignored(Generic[Value]):
+class Ignored(Generic[ValueT]):
     """The rule applied and there was nothing to change: its value is the one passed in."""
 
-    value: Value
+    value: ValueT
     rules: tuple[str, ...]
 
 
@@ -44,13 +44,13 @@ class Refused:
 
 
 @attrs.frozen
-class Is(Generic[To]):
+class Value(Generic[To]):
     """A cell's verdict: that is what it is."""
 
-    what: To
+    value: To
 
     def __str__(self) -> str:
-        return str(self.what)
+        return str(self.value)
 
 
 @attrs.frozen

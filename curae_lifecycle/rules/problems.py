@@ -117,7 +117,7 @@ def retryable(kind: ProblemKind, *details: str) -> ProblemType:
 C = ProblemCode
 INVALID, UNKNOWN_CALLER, FORBIDDEN, ABSENT, CONFLICT, MISMATCH, LIMITED, FAILED = ProblemKind
 
-ONE_HOP: Final = ("connectionId", "nextConnectionId", "headConnectionId")
+SUPERSEDED_DETAILS: Final = ("connectionId", "nextConnectionId", "headConnectionId")
 """The details that lead from any old connection to where its chain goes on."""
 
 # fmt: off
@@ -125,30 +125,30 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     "problems",
     "What each problem code means: what sort of trouble it is, whether a retry may help, and the keys of its details.",
     Axis.of("code", ProblemCode),
-    Row(C.BAD_REQUEST,                   final(INVALID, "member", "fault"), "[P] A mistyped member is never ignored."),
-    Row(C.IDEMPOTENCY_KEY_REQUIRED,      final(INVALID), "[O] A retry must be known as one.", name="key-required"),
-    Row(C.IDEMPOTENCY_KEY_INVALID,       final(INVALID), "[O] A key has one reading.", name="key-invalid"),
-    Row(C.IDEMPOTENCY_KEY_NOT_ALLOWED,   final(INVALID), "[O] The platform rejects a key [P].", name="key-not-allowed"),
-    Row(C.UNAUTHENTICATED,               final(UNKNOWN_CALLER), "[O] The platform names no code here."),
-    Row(C.SCOPE_INSUFFICIENT,            final(FORBIDDEN, "scope"), "[P] A mutation needs connection:write [S]."),
-    Row(C.WRONG_ENVIRONMENT,             final(FORBIDDEN, "environment"), "[P] Test and live never meet."),
-    Row(C.CONNECTION_ACCESS_DENIED,      final(FORBIDDEN, "connectionId", "dataPackage", "reason"), "[O] No access."),
-    Row(C.NOT_FOUND,                     final(ABSENT), "[P] Another tenant's id answers alike [O]."),
-    Row(C.CONNECTION_NOT_RECONNECTABLE,  final(CONFLICT, "connectionId", "reason"), "[O] Refused [S]; our code."),
-    Row(C.CONNECTION_SUPERSEDED,         final(CONFLICT, *ONE_HOP), "[O] Recovered once; the head is one hop away."),
-    Row(C.CONNECTION_NOT_PENDING,        final(CONFLICT, "connectionId", "standing"), "[O] No end comes undone."),
-    Row(C.HANDOFF_LAPSED,                final(CONFLICT, "connectionId", "deadline"), "[O] The page was over."),
-    Row(C.SESSION_EXPIRED,               final(CONFLICT, "sessionId", "expiresAt"), "[O] The session was over."),
-    Row(C.HANDOFF_NOT_REQUIRED,          final(CONFLICT, "sessionId", "path"), "[O] Only Path B needs one [S]."),
-    Row(C.BINDING_CHANGED,               final(CONFLICT, "lifecycleState"), "[O] A binding is never silently rebound."),
-    Row(C.BINDING_CONFLICT,              final(CONFLICT, "lifecycleState"), "[O] One coordinate, one user."),
-    Row(C.BINDING_NOT_LIMITED,           final(CONFLICT, "lifecycleState"), "[O] The platform's rule [P], our code."),
-    Row(C.IDEMPOTENCY_KEY_IN_FLIGHT,     retryable(CONFLICT, "retryAfter"), "[O] Retry later.", name="key-in-flight"),
-    Row(C.IDEMPOTENCY_OUTCOME_UNKNOWN,   final(CONFLICT), "[O] A guess may run it twice.", name="outcome-unknown"),
-    Row(C.IDEMPOTENCY_KEY_FORGOTTEN,     final(CONFLICT), "[O] Erasure runs nothing again.", name="key-forgotten"),
-    Row(C.IDEMPOTENCY_KEY_REUSED,        final(MISMATCH, "differs"), "[O] What differs is named.", name="key-reused"),
-    Row(C.RATE_LIMITED,                  retryable(LIMITED, "policy", "retryAfter"), "[P] The wait is exact [O]."),
-    Row(C.INTERNAL,                      retryable(FAILED), "[O] Nothing was recorded under the key."),
+    Row(C.BAD_REQUEST, final(INVALID, "member", "fault"), "[P] A mistyped member is never ignored."),
+    Row(C.IDEMPOTENCY_KEY_REQUIRED, final(INVALID), "[O] A retry must be known as one.", name="key-required"),
+    Row(C.IDEMPOTENCY_KEY_INVALID, final(INVALID), "[O] A key has one reading.", name="key-invalid"),
+    Row(C.IDEMPOTENCY_KEY_NOT_ALLOWED, final(INVALID), "[O] The platform rejects a key [P].", name="key-not-allowed"),
+    Row(C.UNAUTHENTICATED, final(UNKNOWN_CALLER), "[O] The platform names no code here."),
+    Row(C.SCOPE_INSUFFICIENT, final(FORBIDDEN, "scope"), "[P] A mutation needs connection:write [S]."),
+    Row(C.WRONG_ENVIRONMENT, final(FORBIDDEN, "environment"), "[P] Test and live never meet."),
+    Row(C.CONNECTION_ACCESS_DENIED, final(FORBIDDEN, "connectionId", "dataPackage", "reason"), "[O] No access."),
+    Row(C.NOT_FOUND, final(ABSENT), "[P] Another tenant's id answers alike [O]."),
+    Row(C.CONNECTION_NOT_RECONNECTABLE, final(CONFLICT, "connectionId", "reason"), "[O] Refused [S]; our code."),
+    Row(C.CONNECTION_SUPERSEDED, final(CONFLICT, *SUPERSEDED_DETAILS), "[O] Recovered once; the head is one hop away."),
+    Row(C.CONNECTION_NOT_PENDING, final(CONFLICT, "connectionId", "standing"), "[O] No end comes undone."),
+    Row(C.HANDOFF_LAPSED, final(CONFLICT, "connectionId", "deadline"), "[O] The page was over."),
+    Row(C.SESSION_EXPIRED, final(CONFLICT, "sessionId", "expiresAt"), "[O] The session was over."),
+    Row(C.HANDOFF_NOT_REQUIRED, final(CONFLICT, "sessionId", "path"), "[O] Only Path B needs one [S]."),
+    Row(C.BINDING_CHANGED, final(CONFLICT, "lifecycleState"), "[O] A binding is never silently rebound."),
+    Row(C.BINDING_CONFLICT, final(CONFLICT, "lifecycleState"), "[O] One coordinate, one user."),
+    Row(C.BINDING_NOT_LIMITED, final(CONFLICT, "lifecycleState"), "[O] The platform's rule [P], our code."),
+    Row(C.IDEMPOTENCY_KEY_IN_FLIGHT, retryable(CONFLICT, "retryAfter"), "[O] Retry later.", name="key-in-flight"),
+    Row(C.IDEMPOTENCY_OUTCOME_UNKNOWN, final(CONFLICT), "[O] A guess may run it twice.", name="outcome-unknown"),
+    Row(C.IDEMPOTENCY_KEY_FORGOTTEN, final(CONFLICT), "[O] Erasure runs nothing again.", name="key-forgotten"),
+    Row(C.IDEMPOTENCY_KEY_REUSED, final(MISMATCH, "differs"), "[O] What differs is named.", name="key-reused"),
+    Row(C.RATE_LIMITED, retryable(LIMITED, "policy", "retryAfter"), "[P] The wait is exact [O]."),
+    Row(C.INTERNAL, retryable(FAILED), "[O] Nothing was recorded under the key."),
     prefix="problem",
 )
 """The table `problems`: what each code means."""
@@ -203,14 +203,14 @@ class Problem:
 
     Attributes:
         code: The contract [P].
-        values: One for each key of the code's `details`, in that order.
+        detail_values: One for each key of the code's `details`, in that order.
     """
 
     code: ProblemCode
-    values: tuple[DetailValue, ...] = ()
+    detail_values: tuple[DetailValue, ...] = ()
 
     @property
-    def type(self) -> ProblemType:
+    def problem_type(self) -> ProblemType:
         """The code's row of the catalogue."""
         return CATALOGUE[self.code].outcome
 
@@ -222,7 +222,7 @@ class Problem:
     @property
     def details(self) -> dict[str, DetailValue]:
         """The values by name: exactly the keys that the catalogue fixes for the code."""
-        return dict(zip(self.type.details, self.values, strict=True))
+        return dict(zip(self.problem_type.details, self.detail_values, strict=True))
 
     @property
     def detail(self) -> str:

@@ -37,28 +37,30 @@ from curae_lifecycle.rules.values import (
     SECOND,
     check_instant,
     elapsed,
-    instant_at,
-    microseconds,
+    from_epoch_microseconds,
+    to_epoch_microseconds,
 )
 
-MOST: Final = 999_999_999_999_999
+MAX_INTEGER: Final = 999_999_999_999_999
 """The largest integer that a size may be, and that the wire can carry."""
 
 
 class CostError(LifecycleError, ValueError):
     """A cost that a rule could never admit, however long the caller waited.
 
-    It names the `policy`, what was asked, and the `most` that it admits at once.
+    It names the `policy`, what was asked, and the `limit` that it admits at once.
     """
 
-    def __init__(self, policy: str, cost: int, most: int) -> None:
-        super().__init__(policy, cost, most)
+    def __init__(self, policy: str, cost: int, limit: int) -> None:
+        super().__init__(policy, cost, limit)
         self.policy = policy
         self.cost = cost
-        self.most = most
+        self.limit = limit
 
     def __str__(self) -> str:
-        return f"cost {self.cost} can never be admitted by {self.policy!r}, at most {self.most} can"
+        return (
+            f"cost {self.cost} can never be admitted by {self.policy!r}, at most {self.limit} can"
+        )
 
 
 @final
@@ -99,7 +101,7 @@ class Bucket:
     def __attrs_post_init__(self) -> None:
         """Check the name and the sizes once, where the rule is made."""
         _check_policy(self.name, capacity=self.capacity, refill=self.refill, seconds=self.seconds)
-        if self.window > MOST:
+        if self.window > MAX_INTEGER:
             raise ArgumentError("capacity", "small enough to fill in 10^15 seconds")
 
     @property
@@ -129,7 +131,7 @@ class LogState(bytes):
     @classmethod
     def of(cls, instants: Iterable[datetime]) -> LogState:
         """The state of a log after admissions at these instants, in any order."""
-        return cls.of_microseconds(sorted(map(microseconds, instants)))
+        return cls.of_microseconds(sorted(map(to_epoch_microseconds, instants)))
 
     @classmethod
     def of_microseconds(cls, instants: Iterable[int]) -> LogState:
@@ -139,7 +141,7 @@ class LogState(bytes):
     @property
     def instants(self) -> tuple[datetime, ...]:
         """When the admissions were, oldest first."""
-        return tuple(map(instant_at, _unpacked(self)))
+        return tuple(map(from_epoch_microseconds, _unpacked(self)))
 
     @property
     def microseconds(self) -> list[int]:
@@ -170,7 +172,7 @@ RateState = LogState | BucketState
 FRESH_LOG: Final = LogState()
 """The state of an exact log that was never charged."""
 
-FULL_BUCKET: Final = BucketState(microseconds(datetime.min.replace(tzinfo=UTC)))
+FULL_BUCKET: Final = BucketState(to_epoch_microseconds(datetime.min.replace(tzinfo=UTC)))
 """Full for as long as there are instants."""
 
 DAY: Final = 86_400
@@ -202,7 +204,7 @@ class Admitted:
 
 
 @attrs.frozen
-class Limited:
+class RateLimited:
     """At least one rule refuses; none is charged.
 
     Attributes:
@@ -236,7 +238,7 @@ def fresh_state(policy: Policy) -> RateState:
     return FRESH_LOG if isinstance(policy, ExactLog) else FULL_BUCKET
 
 
-def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admitted | Limited:
+def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admitted | RateLimited:
     """Charge each rule so much, or none of them [S: limits exist; exactness O].
 
     No rules admit everything.
@@ -263,7 +265,7 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
             refusing, longest = policy, charged
     if refusing is None:
         return Admitted(tuple(states))
-    return Limited(tuple([charge.state for charge in charges]), refusing, longest)
+    return RateLimited(tuple([charge.state for charge in charges]), refusing, longest)
 
 
 def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:
@@ -297,14 +299,18 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
         The instant; `None` for a state that was never charged.
     """
     if isinstance(state, BucketState):
-        return None if state == FULL_BUCKET else instant_at(state.full_at + (state.part > 0))
+        return (
+            None
+            if state == FULL_BUCKET
+            else from_epoch_microseconds(state.full_at + (state.part > 0))
+        )
     if not state:
         return None
     last: int = _unpack_from(state, _NEWEST)[0]
-    return instant_at(last + policy.seconds * SECOND)
+    return from_epoch_microseconds(last + policy.seconds * SECOND)
 
 
-def available(policy: Policy, state: RateState, now: datetime) -> int:
+def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
     """How much the rule would admit at once, at `now`, without charging it.
 
     Args:
@@ -312,7 +318,7 @@ def available(policy: Policy, state: RateState, now: datetime) -> int:
         state: Its state as it is stored.
         now: The instant at which it is asked, in UTC.
     """
-    at, period = microseconds(now), policy.seconds * SECOND
+    at, period = to_epoch_microseconds(now), policy.seconds * SECOND
     if isinstance(policy, ExactLog):
         instants = _unpacked(state) if isinstance(state, LogState) else []
         return max(0, policy.limit - sum(at - instant < period for instant in instants))
@@ -330,12 +336,12 @@ def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """
     over = state_expires_at(policy, state)
     reset = 0 if over is None else max(0, -(-elapsed(now, over) // SECOND))
-    return LimitLeft(policy, available(policy, state, now), reset)
+    return LimitLeft(policy, count_remaining(policy, state, now), reset)
 
 
 def _microseconds_at(now: datetime) -> int:
     check_instant("now", now)
-    return microseconds(now)
+    return to_epoch_microseconds(now)
 
 
 def _check_cost(charges: tuple[Charge, ...], cost: int) -> None:
@@ -404,8 +410,8 @@ def _check_policy(name: str, **sizes: int) -> None:
         raise ArgumentError("name", "printable ASCII, since callers see it")
     for size, value in sizes.items():
         # The exact type: a bool is an int to Python and no size to anyone.
-        if type(value) is not int or not 1 <= value <= MOST:
-            raise ArgumentError(size, f"an integer from 1 to {MOST}")
+        if type(value) is not int or not 1 <= value <= MAX_INTEGER:
+            raise ArgumentError(size, f"an integer from 1 to {MAX_INTEGER}")
 
 
 INITIATE_LIMIT: Final = ExactLog("initiate", 10, MINUTE // SECOND)

@@ -46,14 +46,14 @@ class EntryPath(StrEnum):
     SILENT_LIMITED = "SILENT_LIMITED"
 
 
-class Preference(StrEnum):
+class SignUpPreference(StrEnum):
     """What the app said of `preferSignup`; false and absent are the same."""
 
     SIGN_UP = "preferSignup true"
     NONE = "preferSignup false or absent"
 
 
-class Handoff(StrEnum):
+class HandoffState(StrEnum):
     """Where the session's hand-off stands [O]."""
 
     LANDED = "LANDED"
@@ -70,7 +70,7 @@ class SessionUser(StrEnum):
     PROVISIONED = "a new LIMITED user"
 
 
-class Completion(StrEnum):
+class SessionStanding(StrEnum):
     """What a session is, at an instant, to a user who completes its hand-off."""
 
     WAITING = "waiting"
@@ -90,7 +90,7 @@ class Enter:
     """
 
     path: EntryPath
-    handoff: Handoff
+    handoff: HandoffState
     user: SessionUser
 
     def __str__(self) -> str:
@@ -98,46 +98,46 @@ class Enter:
 
 
 UNLINKED, LIMITED, ACTIVE, TOMBSTONED = AccountState
-PREFERRED, NOT_PREFERRED = Preference
-WAITING, OVER, LANDED_SAME, LANDED_OTHER = Completion
+PREFERRED, NOT_PREFERRED = SignUpPreference
+WAITING, OVER, LANDED_SAME, LANDED_OTHER = SessionStanding
 A, B, C = EntryPath
-LANDED: Final = Handoff.LANDED
+LANDED: Final = HandoffState.LANDED
 """What a hand-off is once the user was given over."""
 PROVISIONED: Final = SessionUser.PROVISIONED
 """Whose session it is where a LIMITED user comes."""
 
-PATH_A: Final = Enter(A, Handoff.LANDED, SessionUser.BOUND)
-PATH_B: Final = Enter(B, Handoff.AWAITED, SessionUser.NONE_YET)
-PATH_C_NEW: Final = Enter(C, Handoff.NOT_REQUIRED, SessionUser.PROVISIONED)
-PATH_C_REUSED: Final = Enter(C, Handoff.NOT_REQUIRED, SessionUser.REUSED)
+PATH_A: Final = Enter(A, HandoffState.LANDED, SessionUser.BOUND)
+PATH_B: Final = Enter(B, HandoffState.AWAITED, SessionUser.NONE_YET)
+PATH_C_NEW: Final = Enter(C, HandoffState.NOT_REQUIRED, SessionUser.PROVISIONED)
+PATH_C_REUSED: Final = Enter(C, HandoffState.NOT_REQUIRED, SessionUser.REUSED)
 NOT_REQUIRED: Final = RefuseWith(ProblemCode.HANDOFF_NOT_REQUIRED)
 TOO_LATE: Final = RefuseWith(ProblemCode.SESSION_EXPIRED)
 OTHER_USER: Final = RefuseWith(ProblemCode.BINDING_CONFLICT)
 
 # fmt: off
-PATHS: Final = Table[tuple[AccountState, Preference], Enter](
+ENTRY_PATHS: Final = Table[tuple[AccountState, SignUpPreference], Enter](
     "entry-path",
     "Which path a connect session takes.",
-    (Axis.of("account", AccountState), Axis.of("preference", Preference)),
+    (Axis.of("account", AccountState), Axis.of("preference", SignUpPreference)),
     Row((ACTIVE,     ANY),           PATH_A,        "[S] There is an active user, so the hand-off lands at once."),
-    Row((UNLINKED,   PREFERRED),     PATH_B,        "[S] No user; a sign-up is preferred.", name="unlinked.sign-up"),
+    Row((UNLINKED,   PREFERRED),     PATH_B,        "[S] No user; a sign-up is preferred.",  name="unlinked.sign-up"),
     Row((UNLINKED,   NOT_PREFERRED), PATH_C_NEW,    "[S] No user: provision a LIMITED one.", name="unlinked.silent"),
-    Row((LIMITED,    PREFERRED),     PATH_C_REUSED, "[S] Else: the preference is ignored.", name="limited.sign-up"),
-    Row((LIMITED,    NOT_PREFERRED), PATH_C_REUSED, "[S] The LIMITED user is reused.", name="limited.silent"),
+    Row((LIMITED,    PREFERRED),     PATH_C_REUSED, "[S] Else: the preference is ignored.",  name="limited.sign-up"),
+    Row((LIMITED,    NOT_PREFERRED), PATH_C_REUSED, "[S] The LIMITED user is reused.",       name="limited.silent"),
     Row((TOMBSTONED, ANY),           PATH_C_NEW,    "[O] The literal else: a new LIMITED user, never the old one."),
 )
 """The table `entry-path`: which path a session takes."""
 
-COMPLETION: Final = Table[tuple[EntryPath, Completion], Proceed | Ignore | RefuseWith](
+COMPLETION: Final = Table[tuple[EntryPath, SessionStanding], Proceed | Ignore | RefuseWith](
     "completion",
     "Whether a session's hand-off can be completed; where it proceeds, the binding's table decides.",
-    (Axis.of("path", EntryPath), Axis.of("session", Completion)),
-    Row((A, ANY),          NOT_REQUIRED, "[O] Path A landed when it was minted.", name="existing-active"),
-    Row((C, ANY),          NOT_REQUIRED, "[O] Path C has no hand-off.", name="silent-limited"),
-    Row((B, WAITING),      PROCEED,      "[S] Path B requires completeHandoff.", name="waiting"),
+    (Axis.of("path", EntryPath), Axis.of("session", SessionStanding)),
+    Row((A, ANY),          NOT_REQUIRED, "[O] Path A landed when it was minted.",            name="existing-active"),
+    Row((C, ANY),          NOT_REQUIRED, "[O] Path C has no hand-off.",                      name="silent-limited"),
+    Row((B, WAITING),      PROCEED,      "[S] Path B requires completeHandoff.",             name="waiting"),
     Row((B, OVER),         TOO_LATE,     "[O] The hosted page was over before it happened.", name="over"),
-    Row((B, LANDED_SAME),  IGNORE,       "[O] A repeated completion changes nothing.", name="landed.same"),
-    Row((B, LANDED_OTHER), OTHER_USER,   "[O] One session hands over one user.", name="landed.other"),
+    Row((B, LANDED_SAME),  IGNORE,       "[O] A repeated completion changes nothing.",       name="landed.same"),
+    Row((B, LANDED_OTHER), OTHER_USER,   "[O] One session hands over one user.",             name="landed.other"),
 )
 """The table `completion`: whether a hand-off can be completed."""
 # fmt: on
@@ -160,7 +160,7 @@ class CuraeConnectSession:
     id: values.SessionId
     coordinate: values.Coordinate
     path: EntryPath
-    handoff: Handoff
+    handoff: HandoffState
     created_at: datetime
     expires_at: datetime
     landed_at: datetime | None
@@ -216,7 +216,7 @@ def initiate(
     """
     check_next_action(next_action, now)
     check_coordinate(binding, coordinate)
-    row = PATHS[account_state(binding), PREFERRED if prefer_signup else NOT_PREFERRED]
+    row = ENTRY_PATHS[account_state(binding), PREFERRED if prefer_signup else NOT_PREFERRED]
     enter = row.outcome
     rules = row.rules
     if enter.user is PROVISIONED:
@@ -265,7 +265,7 @@ def complete_handoff(
     values.check_instant("now", now)
     # What is said to have happened before the session was made happened at its making [O].
     made = session.created_at
-    happened = max(values.check_occurrence(happened_at, max(now, made)), made)
+    happened = max(values.clamp_happened_at(happened_at, max(now, made)), made)
     row = COMPLETION[session.path, _completion(session, user_id, happened)]
     match row.outcome:
         case Ignore():
@@ -283,7 +283,7 @@ def complete_handoff(
 
 def _completion(
     session: CuraeConnectSession, user_id: values.UserId, happened: datetime
-) -> Completion:
+) -> SessionStanding:
     if session.handoff is LANDED:
         return LANDED_SAME if session.user_id == user_id else LANDED_OTHER
     return WAITING if happened < session.expires_at else OVER

@@ -23,7 +23,7 @@ from curae_lifecycle.rules.connection import (
     Connection,
     Standing,
     Status,
-    recorded_at,
+    clamp_to_updated_at,
     standing,
 )
 from curae_lifecycle.rules.errors import ArgumentError
@@ -33,15 +33,15 @@ from curae_lifecycle.rules.outcomes import (
     Done,
     Ignore,
     Ignored,
-    Is,
     MoveTo,
     Proceed,
     Refused,
     RefuseWith,
+    Value,
 )
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import Axis, Row, Table
-from curae_lifecycle.rules.values import check_instant, check_occurrence
+from curae_lifecycle.rules.values import check_instant, clamp_happened_at
 
 
 class Trigger(StrEnum):
@@ -54,7 +54,7 @@ class Trigger(StrEnum):
     RECONNECT = "reconnect"
 
 
-class Successor(StrEnum):
+class SuccessorState(StrEnum):
     """What a connection's successor is at an instant."""
 
     NONE = "no successor"
@@ -92,7 +92,7 @@ TriggerVerdict = MoveTo[Status] | Ignore | RefuseWith | RecordExpiry | Recover
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 AUTHORIZE, REQUIRE_ACTION, EXPIRE, REVOKE, RECONNECT = Trigger
-NO_SUCCESSOR, SUCCESSOR_PENDING, SUCCESSOR_OTHER = Successor
+NO_SUCCESSOR, SUCCESSOR_PENDING, SUCCESSOR_OTHER = SuccessorState
 
 TO_ACTIVE: Final = MoveTo(Status.ACTIVE)
 TO_ACTION_REQUIRED: Final = MoveTo(Status.ACTION_REQUIRED)
@@ -107,13 +107,13 @@ STILL_PENDING: Final = RefuseWith(ProblemCode.CONNECTION_NOT_RECONNECTABLE, "STI
 ALREADY_ACTIVE: Final = RefuseWith(ProblemCode.CONNECTION_NOT_RECONNECTABLE, "ALREADY_ACTIVE")
 
 # fmt: off
-AUTHORIZATION: Final = Table[Successor, Proceed | RefuseWith](
+AUTHORIZATION: Final = Table[SuccessorState, Proceed | RefuseWith](
     "authorization",
     "Whether a connection may be authorized at all, asked before its standing.",
-    Axis.of("successor", Successor),
-    Row(Successor.NONE,    PROCEED,    "[O] It is the head of its chain.", name="no-successor"),
-    Row(Successor.PENDING, SUPERSEDED, "[O] Two live connections in a chain double access.", name="successor-pending"),
-    Row(Successor.OTHER,   SUPERSEDED, "[O] Two live connections in a chain double access.", name="successor-other"),
+    Axis.of("successor", SuccessorState),
+    Row(SuccessorState.NONE,    PROCEED,    "[O] It is the head of its chain.",            name="no-successor"),
+    Row(SuccessorState.PENDING, SUPERSEDED, "[O] Two live ones in a chain double access.", name="successor-pending"),
+    Row(SuccessorState.OTHER,   SUPERSEDED, "[O] Two live ones in a chain double access.", name="successor-other"),
 )
 """The table `authorization`: whether a connection may be authorized at all."""
 
@@ -166,14 +166,14 @@ EXPIRY_RECORD: Final = Table[Status, MoveTo[Status] | Ignore](
 )
 """The table `expiry-record`: whether an expiry is still to be written down."""
 
-ENDING: Final = Table[Status, Is[Ending]](
+ENDING: Final = Table[Status, Value[Ending]](
     "ending",
     "What the server must end when a connection needs action, expires or is revoked, by the status that it leaves.",
     Axis.of("stored status", (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED, Status.EXPIRED)),
-    Row(Status.PENDING,         Is(Ending.HANDOFF), "[O] The hosted page must not be finished any more."),
-    Row(Status.ACTIVE,          Is(Ending.ACCESS),  "[S] Connection-authorized access ends."),
-    Row(Status.ACTION_REQUIRED, Is(Ending.ACCESS),  "[O] A cached grant may still be about."),
-    Row(Status.EXPIRED,         Is(Ending.ACCESS),  "[O] A cached grant may still be about."),
+    Row(Status.PENDING,         Value(Ending.HANDOFF), "[O] The hosted page must not be finished any more."),
+    Row(Status.ACTIVE,          Value(Ending.ACCESS),  "[S] Connection-authorized access ends."),
+    Row(Status.ACTION_REQUIRED, Value(Ending.ACCESS),  "[O] A cached grant may still be about."),
+    Row(Status.EXPIRED,         Value(Ending.ACCESS),  "[O] A cached grant may still be about."),
 )
 """The table `ending`: what the server must end, by the status that a connection leaves."""
 # fmt: on
@@ -183,7 +183,7 @@ Transition = Done[Connection] | Ignored[Connection] | Refused
 """What a fact or a revocation answers."""
 
 
-def successor_kind(successor: Connection | None, now: datetime) -> Successor:
+def successor_state(successor: Connection | None, now: datetime) -> SuccessorState:
     """What the successor is at `now`, as the rules ask for it."""
     if successor is None:
         return NO_SUCCESSOR
@@ -213,24 +213,28 @@ def authorize(
         Done: ACTIVE now. Ignored: it was ACTIVE before. Refused: `CONNECTION_SUPERSEDED`,
         `HANDOFF_LAPSED` or `CONNECTION_NOT_PENDING`.
     """
-    at = recorded_at(connection, now)
+    at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
-    check_end(expires_at, happened)
-    chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_kind(successor, at)]
+    check_expires_at(expires_at, happened)
+    chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_state(successor, at)]
     if not isinstance(chain.outcome, Proceed):
         return Refused(
-            problem_of(chain.outcome, connection=connection, at=at, successor=successor, head=head),
+            build_problem(
+                chain.outcome, connection=connection, at=at, successor=successor, head=head
+            ),
             chain.rules,
         )
     row = TRIGGERS[AUTHORIZE, standing(connection, happened)]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
-        after = moved(connection, outcome.to, at, authorized_at=happened, expires_at=expires_at)
+        after = evolve_connection(
+            connection, outcome.to, at, authorized_at=happened, expires_at=expires_at
+        )
         return Done(after, row.rules)
     return _unmoved(outcome, rules=row.rules, connection=connection, happened=happened)
 
 
-def check_end(expires_at: datetime | None, authorized_at: datetime) -> None:
+def check_expires_at(expires_at: datetime | None, authorized_at: datetime) -> None:
     """Raise where an authorization ends before it begins, or at once.
 
     Args:
@@ -257,11 +261,11 @@ def require_action(
     Returns:
         Done: ACTION_REQUIRED now. Ignored: the first reason stands, or it is over already.
     """
-    at = recorded_at(connection, now)
+    at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
     row = TRIGGERS[REQUIRE_ACTION, standing(connection, happened)]
     if isinstance(row.outcome, MoveTo):
-        return Done(moved(connection, row.outcome.to, at, reason=reason), row.rules)
+        return Done(evolve_connection(connection, row.outcome.to, at, reason=reason), row.rules)
     return _unmoved(row.outcome, rules=row.rules, connection=connection, happened=happened)
 
 
@@ -279,7 +283,7 @@ def expire(
         Done: EXPIRED is stored now; `expiresAt` stays as it was. Ignored: it was never
         authorized, or a status of the same or a higher rank is stored.
     """
-    at = recorded_at(connection, now)
+    at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
     row = TRIGGERS[EXPIRE, standing(connection, happened)]
     rules = row.rules
@@ -289,7 +293,7 @@ def expire(
         outcome = record.outcome
         rules = (row.rule, record.rule)
     if isinstance(outcome, MoveTo):
-        return Done(moved(connection, outcome.to, at), rules)
+        return Done(evolve_connection(connection, outcome.to, at), rules)
     return _unmoved(outcome, rules=rules, connection=connection, happened=happened)
 
 
@@ -308,20 +312,22 @@ def revoke(
         Done: REVOKED now, `revokedNow` is true. Ignored: it was revoked before; the first
         `revokedAt` stands and `revokedNow` is false [P].
     """
-    at = recorded_at(connection, now)
+    at = clamp_to_updated_at(connection, now)
     revoked_at = at if happened_at is None else _happened(connection, happened_at, at)
     row = TRIGGERS[REVOKE, standing(connection, at)]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
-        after = moved(connection, outcome.to, at, revoked_at=revoked_at, revoked_by=actor)
+        after = evolve_connection(
+            connection, outcome.to, at, revoked_at=revoked_at, revoked_by=actor
+        )
         return Done(after, row.rules)
     assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
     return Ignored(connection, row.rules)
 
 
-def moved(
+def evolve_connection(
     connection: Connection,
-    to: Status,
+    status: Status,
     now: datetime,
     *,
     handoff_deadline: datetime | None = None,
@@ -337,7 +343,7 @@ def moved(
 
     Args:
         connection: As it was.
-        to: Its status from now on.
+        status: Its status from now on.
         now: When it is recorded.
         handoff_deadline: When its hosted page is over.
         authorized_at: When the patient authorized.
@@ -348,7 +354,7 @@ def moved(
     """
     return Connection(
         identity=connection.identity,
-        status=to,
+        status=status,
         updated_at=now,
         handoff_deadline=handoff_deadline or connection.handoff_deadline,
         authorized_at=authorized_at or connection.authorized_at,
@@ -362,7 +368,7 @@ def moved(
 
 def _happened(connection: Connection, happened_at: datetime, at: datetime) -> datetime:
     # At the earliest when the connection was made [O].
-    return max(check_occurrence(happened_at, at), connection.identity.created_at)
+    return max(clamp_happened_at(happened_at, at), connection.identity.created_at)
 
 
 def _unmoved(
@@ -371,11 +377,11 @@ def _unmoved(
     if isinstance(outcome, Ignore):
         return Ignored(connection, rules)
     assert isinstance(outcome, RefuseWith)  # noqa: S101 - the trigger's cells hold no other verdict
-    return Refused(problem_of(outcome, connection, happened), rules)
+    return Refused(build_problem(outcome, connection, happened), rules)
 
 
-def problem_of(
-    refuse: RefuseWith,
+def build_problem(
+    verdict: RefuseWith,
     connection: Connection,
     at: datetime,
     successor: Connection | None = None,
@@ -384,13 +390,13 @@ def problem_of(
     """The problem that a refusal of the connection's or the chain's tables answers.
 
     Args:
-        refuse: The cell's verdict.
+        verdict: The cell's verdict.
         connection: What was asked for.
         at: The instant at which it was judged.
         successor: What recovers it, where anything does.
         head: The last of its chain, where it is another.
     """
-    code, named = refuse.code, connection.identity.id
+    code, named = verdict.code, connection.identity.id
     if code is SUPERSEDED.code:
         assert successor is not None  # noqa: S101 - only a successor supersedes
         return Problem(code, (named, successor.id, (head or successor).id))
@@ -398,4 +404,4 @@ def problem_of(
         return Problem(code, (named, standing(connection, at)))
     if code is HANDOFF_LAPSED.code:
         return Problem(code, (named, connection.handoff_deadline))
-    return Problem(code, (named, refuse.reason))
+    return Problem(code, (named, verdict.reason))

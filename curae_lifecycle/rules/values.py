@@ -65,13 +65,13 @@ TICK: Final = timedelta(microseconds=1)
 """One microsecond."""
 
 
-APP_USER_ID_MAX: Final = 256
+APP_USER_ID_MAX_LENGTH: Final = 256
 """The longest that an app's id of its user may be, in code points."""
 
-DATA_PACKAGES_MAX: Final = 64
+DATA_PACKAGES_MAX_COUNT: Final = 64
 """The most data packages of a connection [O]."""
 
-DATA_PACKAGE_MAX: Final = 64
+DATA_PACKAGE_MAX_LENGTH: Final = 64
 """The longest name of a data package, in characters [O]."""
 
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -83,7 +83,7 @@ _TWO: Final = tuple([f"{number:02}" for number in range(100)])
 """The numbers of two digits as text, of which an instant is put together: formatting them anew, or
 asking the time zone as `isoformat` does, takes half as long again."""
 
-_PACKAGE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{DATA_PACKAGE_MAX - 1}}}")
+_PACKAGE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{DATA_PACKAGE_MAX_LENGTH - 1}}}")
 
 
 class Environment(StrEnum):
@@ -156,7 +156,7 @@ def check_instant(argument: str, value: object) -> None:
         )
 
 
-def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
+def clamp_happened_at(happened_at: datetime | None, now: datetime) -> datetime:
     """The instant a fact happened: `now` unless said otherwise, and never later than that [O].
 
     Clocks disagree: what is said to have happened a little after `now` is taken as of `now`.
@@ -171,7 +171,7 @@ def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
     check_instant("happened_at", happened_at)
     if happened_at <= now:
         return happened_at
-    if happened_at > later(now, CLOCK_TOLERANCE):
+    if happened_at > add_microseconds(now, CLOCK_TOLERANCE):
         raise ArgumentError("happened_at", "no more than five minutes after now")
     return now
 
@@ -210,17 +210,17 @@ def parse_time(argument: str, value: object) -> datetime:
     raise ArgumentError(argument, "an RFC 3339 time ending in Z, at most six fraction digits")
 
 
-def microseconds(instant: datetime) -> int:
+def to_epoch_microseconds(instant: datetime) -> int:
     """Whole microseconds since 1970, exact (a float would not be)."""
     return (instant - EPOCH) // TICK
 
 
-def instant_at(since_epoch: int) -> datetime:
+def from_epoch_microseconds(since_epoch: int) -> datetime:
     """The instant so many microseconds after 1970, or the last one a datetime can hold."""
-    return later(EPOCH, since_epoch)
+    return add_microseconds(EPOCH, since_epoch)
 
 
-def later(instant: datetime, by: int) -> datetime:
+def add_microseconds(instant: datetime, by: int) -> datetime:
     """The instant `by` microseconds later, or the last one that a datetime can hold."""
     try:
         return instant + timedelta(microseconds=by)
@@ -245,11 +245,15 @@ def parse_app_user_id(value: object) -> AppUserId:
         ArgumentError: It is none.
     """
     text = value if isinstance(value, str) else ""
-    if 0 < len(text) <= APP_USER_ID_MAX and text == text.strip() and not _UNSAFE.search(text):
+    if (
+        0 < len(text) <= APP_USER_ID_MAX_LENGTH
+        and text == text.strip()
+        and not _UNSAFE.search(text)
+    ):
         return AppUserId(text)
     raise ArgumentError(
         "appUserId",
-        f"1 to {APP_USER_ID_MAX} code points with no white space at either end, no control "
+        f"1 to {APP_USER_ID_MAX_LENGTH} code points with no white space at either end, no control "
         "characters and no surrogates",
     )
 
@@ -305,7 +309,7 @@ def parse_data_packages(value: object) -> tuple[DataPackage, ...]:
         tokens = cast("Collection[object]", value)
         if all(map(_is_package, tokens)):
             packages = cast("set[DataPackage]", set(tokens))
-            if 0 < len(packages) <= DATA_PACKAGES_MAX:
+            if 0 < len(packages) <= DATA_PACKAGES_MAX_COUNT:
                 return tuple(sorted(packages))
     raise ArgumentError(
         "dataPackages", "1 to 64 different tokens [a-z][a-z0-9_]* of at most 64 characters"

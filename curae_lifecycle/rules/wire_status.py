@@ -11,8 +11,8 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import Revocation, Standing, Status
-from curae_lifecycle.rules.outcomes import Is
+from curae_lifecycle.rules.connection import RevocationState, Standing, Status
+from curae_lifecycle.rules.outcomes import Value
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 
@@ -27,7 +27,7 @@ class WireStatus(StrEnum):
     REVOKED = "REVOKED"
 
 
-class Trace(StrEnum):
+class AuthorizationEvidence(StrEnum):
     """Whether a snapshot shows that the connection was ever more than pending."""
 
     SHOWN = "authorizedAt or a reason"
@@ -50,8 +50,8 @@ class ReadAs:
         return f"{self.status}, its hand-off over" if self.lapsed else str(self.status)
 
 
-SHOWN, NONE = Trace
-NEVER, ONCE = Revocation
+SHOWN, NONE = AuthorizationEvidence
+NEVER, ONCE = RevocationState
 TO_PENDING: Final = ReadAs(Status.PENDING)
 TO_LAPSED: Final = ReadAs(Status.PENDING, lapsed=True)
 TO_ACTIVE: Final = ReadAs(Status.ACTIVE)
@@ -62,23 +62,27 @@ TO_REVOKED: Final = ReadAs(Status.REVOKED)
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 
 # fmt: off
-WIRE_STATUS: Final = Table[Standing, Is[WireStatus]](
+WIRE_STATUS: Final = Table[Standing, Value[WireStatus]](
     "wire-status",
     "How each standing is spelled on the wire.",
     Axis.of("standing", Standing),
-    Row(PENDING,         Is(WireStatus.PENDING),         "[S] Waits for the patient."),
-    Row(LAPSED,          Is(WireStatus.EXPIRED),         "[O] Recovered like an expiry, so shown as one."),
-    Row(ACTIVE,          Is(WireStatus.ACTIVE),          "[S] Spelled AUTHORIZED where the server asks for it [P]."),
-    Row(ACTION_REQUIRED, Is(WireStatus.ACTION_REQUIRED), "[S] Waits for the patient to act."),
-    Row(EXPIRED,         Is(WireStatus.EXPIRED),         "[S] Over, recorded or not."),
-    Row(REVOKED,         Is(WireStatus.REVOKED),         "[S] For ever."),
+    Row(PENDING,         Value(WireStatus.PENDING),         "[S] Waits for the patient."),
+    Row(LAPSED,          Value(WireStatus.EXPIRED),         "[O] Recovered like an expiry, so shown as one."),
+    Row(ACTIVE,          Value(WireStatus.ACTIVE),          "[S] Spelled AUTHORIZED where the server asks for it [P]."),
+    Row(ACTION_REQUIRED, Value(WireStatus.ACTION_REQUIRED), "[S] Waits for the patient to act."),
+    Row(EXPIRED,         Value(WireStatus.EXPIRED),         "[S] Over, recorded or not."),
+    Row(REVOKED,         Value(WireStatus.REVOKED),         "[S] For ever."),
 )
 """The table `wire-status`: how each standing is spelled on the wire."""
 
-STORED_STATUS: Final = Table[tuple[WireStatus, Revocation, Trace], ReadAs](
+STORED_STATUS: Final = Table[tuple[WireStatus, RevocationState, AuthorizationEvidence], ReadAs](
     "stored-status",
     "What each status of the wire is read as.",
-    (Axis.of("wire status", WireStatus), Axis.of("revocation", Revocation), Axis.of("snapshot", Trace)),
+    (
+        Axis.of("wire status", WireStatus),
+        Axis.of("revocation", RevocationState),
+        Axis.of("snapshot", AuthorizationEvidence),
+    ),
     Row((ANY,                        ONCE,  ANY),   TO_REVOKED, "[O] Contradictions fail closed.", name="revoked-at"),
     Row((WireStatus.PENDING,         NEVER, ANY),   TO_PENDING, "[S] As it is spelled.", name="pending"),
     Row((WireStatus.ACTIVE,          NEVER, ANY),   TO_ACTIVE,  "[S] As it is spelled.", name="active"),

@@ -21,18 +21,29 @@ from typing import Final, Protocol, cast
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, READY_WITHIN, health, is_ready
+from curae_lifecycle.servers.health import (
+    LIVE_PATH,
+    READY_PATH,
+    READY_TIMEOUT_SECONDS,
+    health,
+    is_ready,
+)
 from curae_lifecycle.servers.log import REQUEST_ID, RequestLine, request_id
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores.contract import AsyncStore, Store
-from curae_lifecycle.stores.deadline import within
-from curae_lifecycle.stores.minting import Mint
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, OVERTIME, Effort, Patience
-from curae_lifecycle.stores.serve import awaited, serve, serve_async
-from curae_lifecycle.stores.serving import given_up, log_error
-from curae_lifecycle.stores.sql.claiming import Backlog
-from curae_lifecycle.stores.waiting import at_once
+from curae_lifecycle.stores.deadline import deadline_scope
+from curae_lifecycle.stores.new_ids import IdFactory
+from curae_lifecycle.stores.request_loop import internal_error_answer, log_error
+from curae_lifecycle.stores.retry import (
+    ATTEMPT_GRACE_SECONDS,
+    DEFAULT_RETRY_POLICY,
+    RetryPolicy,
+    RetryStats,
+)
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.serve import as_async_store, serve, serve_async
+from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from curae_lifecycle.web.read import operation_name
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -49,16 +60,16 @@ REQUEST_ID_HEADER: Final = "x-request-id"
 class Counters(Protocol):
     """What counts requests, such as `servers.metrics.Metrics`."""
 
-    def count(self, line: RequestLine, effort: Effort) -> None:
+    def count(self, line: RequestLine, stats: RetryStats) -> None:
         """Count a request that was answered.
 
         Args:
             line: The request's line of the log.
-            effort: What it took.
+            stats: What it took.
         """
         ...
 
-    def page(self, backlog: Backlog | None) -> tuple[str, bytes]:
+    def render(self, backlog: Backlog | None) -> tuple[str, bytes]:
         """What has been counted, as a media type and its text, and what the outbox holds."""
         ...
 
@@ -70,47 +81,47 @@ class Endpoint:
 
     Args:
         store: Where everything is kept.
-        mint: Makes the ids and the next action of a mutation.
+        id_factory: Makes the ids and the next action of a mutation.
         settings: What the server chose.
-        pages: Answers a request for a hosted page; `None` for any other.
+        hosted_pages: Answers a request for a hosted page; `None` for any other.
         counters: Counts requests, and is read at `METRICS_PATH`.
         backlog: What the outbox holds, for the counters.
-        patience: How often and how long a request is tried.
+        retry_policy: How often and how long a request is tried.
     """
 
     def __init__(
         self,
         store: Store,
-        mint: Mint,
+        id_factory: IdFactory,
         settings: Settings = DEFAULT_SETTINGS,
         *,
-        pages: Callable[[Request], Response | None] | None = None,
+        hosted_pages: Callable[[Request], Response | None] | None = None,
         counters: Counters | None = None,
         backlog: Callable[[], Backlog] | None = None,
-        patience: Patience = DEFAULT_PATIENCE,
+        retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     ) -> None:
-        async def served(request: Request, effort: Effort) -> Answer:
+        async def served(request: Request, effort: RetryStats) -> Answer:
             return serve(
                 store,
                 request=request,
-                mint=mint,
+                id_factory=id_factory,
                 settings=settings,
-                patience=patience,
-                effort=effort,
+                retry_policy=retry_policy,
+                stats=effort,
             )
 
         async def page(request: Request) -> Response | None:
-            return None if pages is None else pages(request)
+            return None if hosted_pages is None else hosted_pages(request)
 
         async def held() -> Backlog | None:
             return None if backlog is None else backlog()
 
         async def ready() -> bool:
-            return await is_ready(awaited(store))
+            return await is_ready(as_async_store(store))
 
         self._front = _Front(
             settings=settings,
-            patience=patience,
+            patience=retry_policy,
             counters=counters,
             served=served,
             page=page,
@@ -121,7 +132,7 @@ class Endpoint:
 
     def __call__(self, request: Request) -> Response:
         """The answer to a request, always."""
-        return at_once(self._front.answer(request))
+        return run_sync(self._front.answer(request))
 
     def drain(self) -> None:
         """From now on it says that it is not ready; what comes all the same is answered."""
@@ -134,26 +145,26 @@ class AsyncEndpoint:
     def __init__(
         self,
         store: AsyncStore,
-        mint: Mint,
+        id_factory: IdFactory,
         settings: Settings = DEFAULT_SETTINGS,
         *,
-        pages: Callable[[Request], Awaitable[Response | None]] | None = None,
+        hosted_pages: Callable[[Request], Awaitable[Response | None]] | None = None,
         counters: Counters | None = None,
         backlog: Callable[[], Awaitable[Backlog]] | None = None,
-        patience: Patience = DEFAULT_PATIENCE,
+        retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     ) -> None:
-        async def served(request: Request, effort: Effort) -> Answer:
+        async def served(request: Request, effort: RetryStats) -> Answer:
             return await serve_async(
                 store,
                 request=request,
-                mint=mint,
+                id_factory=id_factory,
                 settings=settings,
-                patience=patience,
-                effort=effort,
+                retry_policy=retry_policy,
+                stats=effort,
             )
 
         async def page(request: Request) -> Response | None:
-            return None if pages is None else await pages(request)
+            return None if hosted_pages is None else await hosted_pages(request)
 
         async def held() -> Backlog | None:
             return None if backlog is None else await backlog()
@@ -163,7 +174,7 @@ class AsyncEndpoint:
 
         self._front = _Front(
             settings=settings,
-            patience=patience,
+            patience=retry_policy,
             counters=counters,
             served=served,
             page=page,
@@ -183,7 +194,7 @@ class AsyncEndpoint:
 
 @asynccontextmanager
 async def _until_deadline(seconds: float) -> AsyncGenerator[None, None]:
-    with within(seconds):
+    with deadline_scope(seconds):
         yield
 
 
@@ -202,9 +213,9 @@ class _Front:
     """What both kinds of endpoint are, what waits being awaited."""
 
     settings: Settings
-    patience: Patience
+    patience: RetryPolicy
     counters: Counters | None
-    served: Callable[[Request, Effort], Awaitable[Answer]]
+    served: Callable[[Request, RetryStats], Awaitable[Answer]]
     page: Callable[[Request], Awaitable[Response | None]]
     held: Callable[[], Awaitable[Backlog | None]]
     ready: Callable[[], Awaitable[bool]]
@@ -213,7 +224,7 @@ class _Front:
 
     async def answer(self, request: Request) -> Response:
         """The answer, and its line."""
-        began, effort = perf_counter(), Effort()
+        began, effort = perf_counter(), RetryStats()
         named = request_id(request)
         token = REQUEST_ID.set(named)
         answered: _Answered | None = None
@@ -228,7 +239,7 @@ class _Front:
         headers = (*response.headers, (REQUEST_ID_HEADER, named))
         return Response(response.status, headers, response.body)
 
-    async def _answered(self, request: Request, effort: Effort) -> _Answered:
+    async def _answered(self, request: Request, effort: RetryStats) -> _Answered:
         path = request.target.partition("?")[0]
         if request.method in {"GET", "HEAD"}:
             if path == LIVE_PATH:
@@ -244,22 +255,22 @@ class _Front:
         if self.is_draining:
             return health(503, "draining")
         try:
-            async with self.limit(READY_WITHIN):
+            async with self.limit(READY_TIMEOUT_SECONDS):
                 if await self.ready():
                     return health(200, "ok")
         except TimeoutError:
-            _LOG.warning("not ready: no answer within %.3f seconds", READY_WITHIN)
+            _LOG.warning("not ready: no answer within %.3f seconds", READY_TIMEOUT_SECONDS)
         return health(503, "unavailable")
 
     async def _counted(self, counters: Counters) -> Response:
         backlog = None
         try:
-            async with self.limit(READY_WITHIN):
+            async with self.limit(READY_TIMEOUT_SECONDS):
                 backlog = await self.held()
         except Exception as error:  # noqa: BLE001 - the rest is wanted most where this fails
             log_error("the outbox cannot be counted", error)
         try:
-            media, text = counters.page(backlog)
+            media, text = counters.render(backlog)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered
             log_error("the counters cannot be read", error)
             return health(503, "unavailable")
@@ -267,24 +278,24 @@ class _Front:
 
     async def _page(self, request: Request) -> _Answered | None:
         try:
-            async with self.limit(self.patience.seconds + OVERTIME):
+            async with self.limit(self.patience.seconds + ATTEMPT_GRACE_SECONDS):
                 page = await self.page(request)
         except Exception as error:  # noqa: BLE001 - whatever it was, the person gets an answer
             log_error("a page failed", error)
             return _Answered("page", _LATER)
         return None if page is None else _Answered("page", page)
 
-    async def _served(self, request: Request, effort: Effort) -> _Answered:
+    async def _served(self, request: Request, effort: RetryStats) -> _Answered:
         operation = operation_name(request, self.settings)
         try:
             answer = await self.served(request, effort)
         except Exception as error:  # noqa: BLE001 - the program is wrong; the client gets an answer
             # A mistake of the program's comes out of `serve`, so that a test sees it; a server
             # answers it like all that nobody foresaw, and goes on.
-            effort.unforeseen += 1
+            effort.unexpected_errors += 1
             wrong = isinstance(error, ArgumentError | AssertionError)
             log_error("the program is wrong" if wrong else "a request failed", error)
-            answer = given_up(self.settings)
+            answer = internal_error_answer(self.settings)
         return _Answered(
             operation=operation,
             response=answer.response,
@@ -293,7 +304,7 @@ class _Front:
         )
 
     def _tell(
-        self, request: Request, answered: _Answered | None, effort: Effort, seconds: float
+        self, request: Request, answered: _Answered | None, effort: RetryStats, seconds: float
     ) -> None:
         try:
             line = _line(request, answered=answered, effort=effort, seconds=seconds)
@@ -320,10 +331,10 @@ _METHODS: Final = frozenset(
 
 
 def _line(
-    request: Request, answered: _Answered | None, effort: Effort, seconds: float
+    request: Request, answered: _Answered | None, effort: RetryStats, seconds: float
 ) -> RequestLine:
     method = request.method if request.method in _METHODS else "OTHER"
-    attempts, waited = effort.attempts, effort.waited
+    attempts, waited = effort.attempts, effort.seconds_waited
     if answered is None:
         return RequestLine(
             operation=None,

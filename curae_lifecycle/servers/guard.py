@@ -16,16 +16,16 @@ from typing import Final, cast
 
 from curae_lifecycle.web.request import BODY_MAX
 
-Message = MutableMapping[str, object]
+AsgiMessage = MutableMapping[str, object]
 """What the two sides of ASGI tell each other."""
 
-Receive = Callable[[], Awaitable[Message]]
+Receive = Callable[[], Awaitable[AsgiMessage]]
 """What hands an ASGI app the next message of its client."""
 
-Send = Callable[[Message], Awaitable[None]]
+Send = Callable[[AsgiMessage], Awaitable[None]]
 """What takes a message for the client."""
 
-AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
+AsgiApp = Callable[[AsgiMessage, Receive, Send], Awaitable[None]]
 """An app as ASGI 3 calls it."""
 
 Headers = list[tuple[bytes, bytes]]
@@ -34,7 +34,7 @@ Headers = list[tuple[bytes, bytes]]
 BODY_SECONDS: Final = 10.0
 """How long a whole body may take, in seconds, however many parts it comes in."""
 
-TURN_SECONDS: Final = 2.0
+QUEUE_SECONDS: Final = 2.0
 """How long a request waits for its turn, in seconds."""
 
 LINGER_BYTES: Final = 1_048_576
@@ -61,29 +61,29 @@ class Guard:
 
     Args:
         app: The app.
-        at_once: How many requests may be in the app at a time; those of more wait for a turn. For
+        max_concurrent: How many requests may be in the app at a time; those of more wait for a turn. For
             an app in threads, as many as there are threads.
         drain: Called where the worker is about to end, such as `Endpoint.drain`.
         body_seconds: How long a whole body may take.
-        turn_seconds: How long a request waits for its turn.
+        queue_seconds: How long a request waits for its turn.
     """
 
     def __init__(
         self,
         app: AsgiApp,
         *,
-        at_once: int,
+        max_concurrent: int,
         drain: Callable[[], None] | None = None,
         body_seconds: float = BODY_SECONDS,
-        turn_seconds: float = TURN_SECONDS,
+        queue_seconds: float = QUEUE_SECONDS,
     ) -> None:
         self._app = app
         self._drain = drain
-        self._turns = asyncio.Semaphore(at_once)
+        self._turns = asyncio.Semaphore(max_concurrent)
         self._body_seconds = body_seconds
-        self._turn_seconds = turn_seconds
+        self._turn_seconds = queue_seconds
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
         """Hand a request over when it is whole, or answer it."""
         match scope["type"]:
             case "http":
@@ -100,7 +100,7 @@ class Guard:
         if self._drain is not None:
             self._drain()
 
-    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(self._body_seconds):
                 body, ended = await _read(receive)
@@ -154,7 +154,7 @@ class _Whole:
         self._body: bytes | None = body
         self._receive = receive
 
-    async def __call__(self) -> Message:
+    async def __call__(self) -> AsgiMessage:
         body, self._body = self._body, None
         if body is not None:
             return {"type": "http.request", "body": body, "more_body": False}
@@ -171,7 +171,7 @@ class _Lingering:
         self._receive = receive
         self._send = send
 
-    async def __call__(self, message: Message) -> None:
+    async def __call__(self, message: AsgiMessage) -> None:
         if message["type"] == "http.response.start":
             headers = cast("Headers", message.get("headers", []))
             message = {**message, "headers": [*headers, (b"connection", b"close")]}
@@ -199,10 +199,10 @@ async def _refuse(send: Send, status: int, title: bytes, header: tuple[bytes, by
     await send({"type": "http.response.body", "body": body})
 
 
-async def _lifespan(app: AsgiApp, scope: Message, receive: Receive, send: Send) -> None:
+async def _lifespan(app: AsgiApp, scope: AsgiMessage, receive: Receive, send: Send) -> None:
     knows = False
 
-    async def receiving() -> Message:
+    async def receiving() -> AsgiMessage:
         nonlocal knows
         knows = True
         return await receive()

@@ -16,7 +16,7 @@ from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError
-from curae_lifecycle.stores.serving import log_error
+from curae_lifecycle.stores.request_loop import log_error
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ LIVE_PATH: Final = "/livez"
 READY_PATH: Final = "/readyz"
 """Asked whether requests should be sent here."""
 
-READY_WITHIN: Final = 3.0
+READY_TIMEOUT_SECONDS: Final = 3.0
 """Seconds that the store is given to show that it can serve."""
 
 _NOBODY: Final = "readiness"

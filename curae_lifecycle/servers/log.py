@@ -19,9 +19,9 @@ from typing import Final, TextIO
 
 import attrs
 
-from curae_lifecycle.stores.serving import way_of
-from curae_lifecycle.web.request import Request, header
-from curae_lifecycle.web.shapes import camel
+from curae_lifecycle.stores.request_loop import format_frames
+from curae_lifecycle.web.request import Request, header_values
+from curae_lifecycle.web.wire_format import to_camel_case
 
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """The id of the request that is being answered; every line of its context bears it."""
@@ -37,7 +37,7 @@ def request_id(request: Request) -> str:
     else the trace of `traceparent`. Anything else could be a key or a name.
     """
     for name, form, part in (("x-request-id", _ID, 0), ("traceparent", _TRACE, 1)):
-        values = header(request, name)
+        values = header_values(request, name)
         found = form.fullmatch(values[0]) if len(values) == 1 else None
         if found is not None:
             return found[part]
@@ -79,7 +79,7 @@ class RequestLine:
         """The members of the line, as its JSON has them."""
         held = attrs.asdict(self, recurse=False)
         rounded = {"seconds": round(self.seconds, 6), "waited": round(self.waited, 6)}
-        named = {camel(name): value for name, value in {**held, **rounded}.items()}
+        named = {to_camel_case(name): value for name, value in {**held, **rounded}.items()}
         return {**named, "rules": [*self.rules]}
 
     def __str__(self) -> str:
@@ -109,7 +109,7 @@ class JsonFormatter(logging.Formatter):
             line |= record.msg.members()
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            line |= {"error": type(error).__name__, "raisedAt": way_of(error)}
+            line |= {"error": type(error).__name__, "raisedAt": format_frames(error)}
         return json.dumps(line)
 
 

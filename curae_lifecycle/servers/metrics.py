@@ -21,8 +21,8 @@ from prometheus_client.registry import Collector
 
 from curae_lifecycle import __version__
 from curae_lifecycle.servers.log import RequestLine
-from curae_lifecycle.stores.patience import Effort
-from curae_lifecycle.stores.sql.claiming import Backlog
+from curae_lifecycle.stores.retry import RetryStats
+from curae_lifecycle.stores.sql.outbox_statements import Backlog
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """What Prometheus calls the text that it reads."""
@@ -61,35 +61,35 @@ class Metrics:
         self._limits = counter("limits_reached", "Requests that a limit refused.", "limit")
         self._failures = counter("store_failures", "What failed at the store.", "kind")
 
-    def count(self, line: RequestLine, effort: Effort) -> None:
+    def count(self, line: RequestLine, stats: RetryStats) -> None:
         """Count a request that was answered, or that nobody waited for any more.
 
         Args:
             line: The request's line of the log.
-            effort: What it took.
+            stats: What it took.
         """
         operation, code = line.operation or _NONE, line.code or _NONE
         status = _NONE if line.status is None else str(line.status)
         replayed = "true" if line.replayed else "false"
         self._requests.labels(operation, status, code, replayed).inc()
         self._seconds.labels(operation).observe(line.seconds)
-        self._waited.inc(effort.waited)
+        self._waited.inc(stats.seconds_waited)
         failed = {
-            "overtaken": effort.overtaken,
-            "unavailable": effort.unavailable,
-            "late": effort.late,
-            "unforeseen": effort.unforeseen,
+            "overtaken": stats.conflicts,
+            "unavailable": stats.unavailable,
+            "late": stats.timeouts,
+            "unforeseen": stats.unexpected_errors,
         }
         # What nobody foresaw can happen before there is an attempt.
-        done = max(0, effort.attempts - sum(failed.values()))
+        done = max(0, stats.attempts - sum(failed.values()))
         _add(self._attempts, {"done": done, **failed})
-        _add(self._failures, {**failed, "overtaken": 0, "full": effort.full})
+        _add(self._failures, {**failed, "overtaken": 0, "full": stats.store_full})
         if line.code is not None and line.rules:
             self._refusals.labels(line.rules[-1].partition(".")[0]).inc()
         if line.limit is not None:
             self._limits.labels(line.limit).inc()
 
-    def page(self, backlog: Backlog | None = None) -> tuple[str, bytes]:
+    def render(self, backlog: Backlog | None = None) -> tuple[str, bytes]:
         """What all workers have counted, and what the outbox holds, as Prometheus reads it."""
         registry = CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
@@ -115,7 +115,7 @@ def _gauges(backlog: Backlog | None) -> Iterator[Metric]:
     for name, said, value in (
         ("messages", "Messages that are to be shipped.", backlog.messages),
         ("dead", "Messages that are dead.", backlog.dead),
-        ("seconds", "For how long the first message has been due.", backlog.seconds),
+        ("seconds", "For how long the first message has been due.", backlog.oldest_due_seconds),
     ):
         yield GaugeMetricFamily(f"curae_outbox_{name}", said, value)
 

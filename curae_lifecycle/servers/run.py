@@ -17,7 +17,7 @@ from granian.log import LogLevels
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.servers.guard import Guard
-from curae_lifecycle.servers.leaving import Leaving
+from curae_lifecycle.servers.shutdown import GracefulShutdown
 
 HEADERS: Final = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=65_536)
 """How long the headers of a request may take, in milliseconds, and what is buffered of them, in
@@ -63,7 +63,7 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
     ).serve(target_loader=load)
 
 
-def load(target: str) -> Leaving:
+def load(target: str) -> GracefulShutdown:
     """What a worker serves: the guard that is named as `module:name`, and its way to end.
 
     Raises:
@@ -73,4 +73,4 @@ def load(target: str) -> Leaving:
     guard = getattr(import_module(module), name)
     if not isinstance(guard, Guard):
         raise ArgumentError("target", "the module and the name of a Guard")
-    return Leaving(guard, guard.drain)
+    return GracefulShutdown(guard, guard.drain)

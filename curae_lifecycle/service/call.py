@@ -71,7 +71,7 @@ class Decision:
     Attributes:
         reply: The answer, as a value.
         status: Its HTTP status; of a replay, that of the stored response, which `web` reads.
-        at: The instant it was decided for.
+        decided_at: The instant it was decided for.
         changes: Writes, effects and events, without the idempotency record.
         rules: The names of the rules that decided, in order; the last one had the last word.
         attempt: Where the answer is to be kept under the request's key.
@@ -81,7 +81,7 @@ class Decision:
 
     reply: Reply
     status: int
-    at: datetime
+    decided_at: datetime
     changes: Changes
     rules: tuple[str, ...]
     attempt: idempotency.Attempt | None = None
@@ -94,13 +94,13 @@ class Decision:
         return isinstance(self.reply, Replayed)
 
 
-def refused(
+def decision_from_refusal(
     answer: outcomes.Refused,
     now: datetime,
     settings: Settings,
     *,
     changes: Changes = NO_CHANGES,
-    limited: ratelimit.Limited | None = None,
+    limited: ratelimit.RateLimited | None = None,
 ) -> Decision:
     """The decision on a request that a gate refused, with what is charged all the same.
 
@@ -113,5 +113,10 @@ def refused(
     """
     reply, status = ProblemReply(answer.problem, limited), status_of(answer.problem)
     return Decision(
-        reply=reply, status=status, at=now, changes=changes, rules=answer.rules, settings=settings
+        reply=reply,
+        status=status,
+        decided_at=now,
+        changes=changes,
+        rules=answer.rules,
+        settings=settings,
     )

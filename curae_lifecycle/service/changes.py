@@ -49,7 +49,7 @@ NO_CHANGES: Final = Changes()
 _Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding)
 
 
-def relied_on(value: _Versioned) -> _Versioned:
+def bump_version(value: _Versioned) -> _Versioned:
     """The value one write later, where a decision changes nothing of it and only relied on it.
 
     Whoever read it before finds another version, and decides again.
@@ -57,7 +57,7 @@ def relied_on(value: _Versioned) -> _Versioned:
     return attrs.evolve(value, version=value.version + 1)
 
 
-def written(
+def connection_write_changes(
     kind: EventKind, before: Connection | None, after: Connection, *effects: Effect
 ) -> Changes:
     """The changes of a connection that was written, and its event.
@@ -80,13 +80,13 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
         binding: Its coordinate's binding, which it relies on; `None` where nobody is bound. A store
             then stores it only where nobody is bound by then.
     """
-    created = written(EventKind.CONNECTION_CREATED, None, made)
+    created = connection_write_changes(EventKind.CONNECTION_CREATED, None, made)
     if binding is None:
         return created
-    return Changes((BindingWrite(binding, relied_on(binding)),)) + created
+    return Changes((BindingWrite(binding, bump_version(binding)),)) + created
 
 
-def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
+def ending_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
     """The changes of a connection that needs action, expired or was revoked.
 
     Args:
@@ -94,7 +94,7 @@ def connection_changes(kind: EventKind, before: Connection, after: Connection) -
         before: The connection as it is stored.
         after: What takes its place.
     """
-    return written(kind, before, after, _ending(before, after))
+    return connection_write_changes(kind, before, after, _ending(before, after))
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
@@ -104,7 +104,7 @@ def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
         recovered: The head of the chain, which is relied on.
         successor: What recovers it.
     """
-    held = ConnectionWrite(recovered, relied_on(recovered))
+    held = ConnectionWrite(recovered, bump_version(recovered))
     made = Event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
     return Changes((held, ConnectionWrite(None, successor)), (), (made,))
 
@@ -123,16 +123,16 @@ def revocation_changes(
             revocation that ends everything.
     """
     moved = [
-        connection_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
+        ending_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
         for before, answer in zip(reached, answers, strict=True)
         if isinstance(answer, outcomes.Done)
     ]
     unmoved = {answer.value.id for answer in answers if isinstance(answer, outcomes.Ignored)}
-    held = [ConnectionWrite(head, relied_on(head)) for head in heads if head.id in unmoved]
+    held = [ConnectionWrite(head, bump_version(head)) for head in heads if head.id in unmoved]
     return sum(moved, NO_CHANGES) + Changes(tuple(held))
 
 
-def left_alive(connection: Connection, head: Connection | None, now: datetime) -> Changes:
+def live_head_changes(connection: Connection, head: Connection | None, now: datetime) -> Changes:
     """What the server learns where a connection was revoked alone and its chain goes on [O].
 
     The head is held: it may not end meanwhile and be named as alive all the same.
@@ -144,7 +144,7 @@ def left_alive(connection: Connection, head: Connection | None, now: datetime) -
     """
     if head is None or head.id == connection.id or not chain.is_live(head, now):
         return NO_CHANGES
-    held = ConnectionWrite(head, relied_on(head))
+    held = ConnectionWrite(head, bump_version(head))
     return Changes((held,), (SuccessorsLive(connection.id, head.id),))
 
 
@@ -209,6 +209,6 @@ def binding_changes(
 
 
 def _ending(before: Connection, after: Connection) -> Effect:
-    if triggers.ENDING[before.status].outcome.what is triggers.Ending.HANDOFF:
+    if triggers.ENDING[before.status].outcome.value is triggers.Ending.HANDOFF:
         return HandoffCancelled(after.id)
     return AccessEnded(after.id, after.revoked_at or after.updated_at)

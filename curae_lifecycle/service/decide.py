@@ -19,19 +19,19 @@ import attrs
 
 from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, begin
+from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, begin_attempt
 from curae_lifecycle.rules.values import ceil_seconds, check_instant
-from curae_lifecycle.service.call import Call, Decision, refused
+from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
-from curae_lifecycle.service.gates import Gate, in_order, refuse_at
+from curae_lifecycle.service.gates import Gate, refuse_at, sort_gates
 from curae_lifecycle.service.operations.operation import (
-    Asked,
     NotModified,
     Operation,
+    OperationContext,
     ProblemReply,
     Replayed,
     Ruling,
-    refusal,
+    ruling_from_refusal,
 )
 from curae_lifecycle.service.response import status_of_stored
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, check_snapshot
@@ -41,7 +41,7 @@ from curae_lifecycle.service.writes import RateWrite, Write
 
 def fingerprint(operation: Operation) -> Fingerprint:
     """What makes two requests the same: the parsed values, never their text [O]."""
-    return Fingerprint.of(operation.rule.name, operation.values())
+    return Fingerprint.of(operation.rule.name, operation.fingerprint_values())
 
 
 def decide(
@@ -70,10 +70,10 @@ def decide(
         snapshot=snapshot,
         now=now,
         needs=call.needs,
-        given_ids=new_ids,
+        new_ids_or_none=new_ids,
         call=call,
     )
-    for passes in DECIDED.values():
+    for passes in DECIDE_GATES.values():
         decision = passes(request)
         if decision is not None:
             return decision
@@ -81,23 +81,23 @@ def decide(
 
 
 @attrs.define
-class _Request(Asked):
+class _Request(OperationContext):
     """A request on its way through the gates, and what they found out."""
 
     caller: Caller
     snapshot: Snapshot
     now: datetime
     needs: Needs
-    given_ids: NewIds | None
+    new_ids_or_none: NewIds | None
     call: Call
     charges: tuple[Write, ...] = ()
     attempt: Attempt | None = None
     rules: tuple[str, ...] = ()
 
-    def limited(self, gate: Gate, limited: ratelimit.Limited) -> Decision:
+    def limited(self, gate: Gate, limited: ratelimit.RateLimited) -> Decision:
         """Refused by a limit, which charges nothing at all."""
         answer = refuse_at(gate, (limited.policy.name, ceil_seconds(limited.retry_after)))
-        return refused(answer, self.now, self.call.settings, limited=limited)
+        return decision_from_refusal(answer, self.now, self.call.settings, limited=limited)
 
     def ruled(self, ruling: Ruling) -> Decision:
         """Decided, by the rule itself or by whose the connection is."""
@@ -113,7 +113,7 @@ class _Request(Asked):
         return Decision(
             reply=reply,
             status=status,
-            at=self.now,
+            decided_at=self.now,
             changes=changes,
             rules=rules,
             attempt=self.attempt,
@@ -132,7 +132,7 @@ def _buckets(request: _Request) -> Decision | None:
         for bucket, state in zip(buckets, stored, strict=True)
     ]
     answer = ratelimit.admit(tuple(charges), request.now)
-    if isinstance(answer, ratelimit.Limited):
+    if isinstance(answer, ratelimit.RateLimited):
         return request.limited(Gate.BUCKETS, answer)
     charged = zip(request.needs.buckets, buckets, stored, answer.states, strict=True)
     request.charges += tuple(
@@ -147,7 +147,7 @@ def _idempotency(request: _Request) -> Decision | None:
     key = call.needs.record
     if key is None:
         return None
-    begun = begin(record, key=key, fingerprint=fingerprint(call.operation), now=now)
+    begun = begin_attempt(record, key=key, fingerprint=fingerprint(call.operation), now=now)
     if isinstance(begun, Attempt):
         request.attempt, request.rules = begun, begun.rules
         return None
@@ -157,12 +157,12 @@ def _idempotency(request: _Request) -> Decision | None:
         return Decision(
             reply=reply,
             status=status,
-            at=now,
+            decided_at=now,
             changes=changes,
             rules=begun.rules,
             settings=call.settings,
         )
-    return refused(begun, now, call.settings, changes=changes)
+    return decision_from_refusal(begun, now, call.settings, changes=changes)
 
 
 def _limit(request: _Request) -> Decision | None:
@@ -174,7 +174,7 @@ def _limit(request: _Request) -> Decision | None:
     log = ratelimit.FRESH_LOG if before is None else before
     after = ratelimit.admit_one(limit, log, request.now)
     if isinstance(after, int):
-        return request.limited(Gate.LIMIT, ratelimit.Limited((log,), limit, after))
+        return request.limited(Gate.LIMIT, ratelimit.RateLimited((log,), limit, after))
     request.charges += (RateWrite(key=key, policy=limit, before=before, after=after),)
     return None
 
@@ -184,7 +184,7 @@ def _ownership(request: _Request) -> Decision | None:
     if asked is None:
         return None
     if connection is None or not request.caller.owns(connection):
-        return request.ruled(refusal(refuse_at(Gate.OWNERSHIP)))
+        return request.ruled(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))
     return None
 
 
@@ -200,5 +200,5 @@ _PASS: Final[dict[Gate, Callable[[_Request], Decision | None]]] = {
     Gate.RULE: _rule,
 }
 
-DECIDED: Final = {gate: _PASS[gate] for gate in in_order(*_PASS)}
+DECIDE_GATES: Final = {gate: _PASS[gate] for gate in sort_gates(*_PASS)}
 """The gates that are passed here, in order."""

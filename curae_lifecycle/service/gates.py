@@ -47,47 +47,47 @@ class Ask:
 UNAUTHENTICATED: Final = RefuseWith(ProblemCode.UNAUTHENTICATED)
 NOT_FOUND: Final = RefuseWith(ProblemCode.NOT_FOUND)
 BAD_REQUEST: Final = RefuseWith(ProblemCode.BAD_REQUEST)
-NO_KEY: Final = RefuseWith(ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED)
+KEY_NOT_ALLOWED: Final = RefuseWith(ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED)
 KEY_MISSING: Final = RefuseWith(ProblemCode.IDEMPOTENCY_KEY_REQUIRED)
 KEY_INVALID: Final = RefuseWith(ProblemCode.IDEMPOTENCY_KEY_INVALID)
 LIMITED: Final = RefuseWith(ProblemCode.RATE_LIMITED)
 FAILED: Final = RefuseWith(ProblemCode.INTERNAL)
 
 # fmt: off
-ORDER: Final = Table[Gate, RefuseWith | Ask](
+REQUEST_GATES: Final = Table[Gate, RefuseWith | Ask](
     "request",
     "What a request passes, in this order, and what it is answered where it does not.",
     Axis.of("gate", Gate),
-    Row(Gate.CREDENTIALS,  UNAUTHENTICATED,       "[O] Nothing is said to a stranger, not even of paths."),
-    Row(Gate.ROUTE,        NOT_FOUND,             "[O] An unknown path or method; it charges no bucket."),
-    Row(Gate.PERMISSION,   Ask("permission"),     "[S] A mutation needs its scope; test and live are apart [P]."),
-    Row(Gate.BODY,         BAD_REQUEST,           "[O] Strict: a mistyped member must not be ignored."),
-    Row(Gate.KEY_ALLOWED,  NO_KEY,                "[P] A replayed graduation URL is stale.", name="key-not-allowed"),
-    Row(Gate.KEY_GIVEN,    KEY_MISSING,           "[S] Every other mutation needs one.", name="key-required"),
-    Row(Gate.KEY_READABLE, KEY_INVALID,           "[O] An ambiguous key protects neither party.", name="key-invalid"),
-    Row(Gate.BUCKETS,      LIMITED,               "[S] The platform's buckets; a refusal charges nothing [O]."),
-    Row(Gate.IDEMPOTENCY,  Ask("idempotency"),    "[S] Before the limit: a lost answer can be learned there [O]."),
-    Row(Gate.LIMIT,        LIMITED,               "[S] Ten a minute for one app user; a refusal charges nothing [O]."),
-    Row(Gate.OWNERSHIP,    NOT_FOUND,             "[O] Another tenant's id and an unknown id answer alike."),
-    Row(Gate.RULE,         Ask(),                 "[S] What the operation itself decides."),
-    Row(Gate.ROOM,         FAILED,                "[O] A full store refuses what is new and evicts nothing live."),
+    Row(Gate.CREDENTIALS,  UNAUTHENTICATED,    "[O] Nothing is said to a stranger, not even of paths."),
+    Row(Gate.ROUTE,        NOT_FOUND,          "[O] An unknown path or method; it charges no bucket."),
+    Row(Gate.PERMISSION,   Ask("permission"),  "[S] A mutation needs its scope; test and live are apart [P]."),
+    Row(Gate.BODY,         BAD_REQUEST,        "[O] Strict: a mistyped member must not be ignored."),
+    Row(Gate.KEY_ALLOWED,  KEY_NOT_ALLOWED,    "[P] A replayed graduation URL is stale.",      name="key-not-allowed"),
+    Row(Gate.KEY_GIVEN,    KEY_MISSING,        "[S] Every other mutation needs one.",          name="key-required"),
+    Row(Gate.KEY_READABLE, KEY_INVALID,        "[O] An ambiguous key protects neither party.", name="key-invalid"),
+    Row(Gate.BUCKETS,      LIMITED,            "[S] The platform's buckets; a refusal charges nothing [O]."),
+    Row(Gate.IDEMPOTENCY,  Ask("idempotency"), "[S] Before the limit: a lost answer can be learned there [O]."),
+    Row(Gate.LIMIT,        LIMITED,            "[S] Ten a minute for one app user; a refusal charges nothing [O]."),
+    Row(Gate.OWNERSHIP,    NOT_FOUND,          "[O] Another tenant's id and an unknown id answer alike."),
+    Row(Gate.RULE,         Ask(),              "[S] What the operation itself decides."),
+    Row(Gate.ROOM,         FAILED,             "[O] A full store refuses what is new and evicts nothing live."),
 )
 """The table `request`: the gates, in the order in which they are passed."""
 # fmt: on
 
 
-def in_order(*gates: Gate) -> tuple[Gate, ...]:
+def sort_gates(*gates: Gate) -> tuple[Gate, ...]:
     """Some of the gates, in the order of the table."""
-    return tuple(gate for gate in ORDER if gate in gates)
+    return tuple(gate for gate in REQUEST_GATES if gate in gates)
 
 
-def refuse_at(gate: Gate, values: tuple[DetailValue, ...] = ()) -> Refused:
+def refuse_at(gate: Gate, detail_values: tuple[DetailValue, ...] = ()) -> Refused:
     """The refusal of a gate, as the table has it, with the values of its problem's details.
 
     Returns:
         Refused: with the code of the table.
     """
-    row = ORDER[gate]
+    row = REQUEST_GATES[gate]
     verdict = row.outcome
     assert isinstance(verdict, RefuseWith)  # noqa: S101 - the other gates' own tables refuse
-    return Refused(Problem(verdict.code, values), row.rules)
+    return Refused(Problem(verdict.code, detail_values), row.rules)

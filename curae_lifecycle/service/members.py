@@ -27,13 +27,13 @@ Word = TypeVar("Word", bound=StrEnum)
 class Member(Generic[Value]):
     """One member of a request or a fact: its name on the wire, and what parses it.
 
-    An optional one is `absent` where it was not sent.
+    An optional one is `default` where it was not sent.
     """
 
     name: str
     parse: Callable[[object], Value] = attrs.field(repr=False)
     optional: bool = False
-    absent: Value | None = None
+    default: Value | None = None
 
 
 @attrs.frozen
@@ -42,14 +42,14 @@ class EntityTags:
 
     Attributes:
         tags: Each with its quotes, without `W/`.
-        every: Whether it was `*`: whatever there is.
+        matches_any: Whether it was `*`: whatever there is.
     """
 
     tags: frozenset[str] = frozenset()
-    every: bool = False
+    matches_any: bool = False
 
     def __contains__(self, tag: object) -> bool:
-        return self.every or tag in self.tags
+        return self.matches_any or tag in self.tags
 
 
 NO_TAGS: Final = EntityTags()
@@ -57,7 +57,7 @@ NO_TAGS: Final = EntityTags()
 
 
 @attrs.frozen
-class Given:
+class ParsedMembers:
     """What was sent, parsed: one value for each member that an operation or a fact has.
 
     The values go by the members' names; a user's id can be among them, so no repr shows them.
@@ -73,7 +73,7 @@ class Given:
     def __getitem__(self, member: Member[Wanted]) -> Wanted:
         """The value of a member, or what it is where it is absent."""
         # The member's own parser made the value.
-        return cast("Wanted", self.values.get(member.name, member.absent))
+        return cast("Wanted", self.values.get(member.name, member.default))
 
     def coordinate(self) -> Coordinate:
         """The coordinate that the members of `COORDINATE` make."""
@@ -85,7 +85,7 @@ class Given:
         )
 
 
-def parse_word(name: str, kind: type[Word], value: object) -> Word:
+def parse_enum(name: str, kind: type[Word], value: object) -> Word:
     """One of an enumeration's words.
 
     Args:
@@ -104,7 +104,7 @@ def parse_word(name: str, kind: type[Word], value: object) -> Word:
     raise ArgumentError(name, f"one of {', '.join(kind)}")
 
 
-def parse_known(name: str, value: object) -> str:
+def parse_lenient_id(name: str, value: object) -> str:
     """An id in lower case; one that is no UUID is unknown [O], so it goes on to be refused.
 
     Args:
@@ -146,39 +146,39 @@ APP_USER_ID: Final = Member("appUserId", values.parse_app_user_id)
 DATA_PACKAGES: Final = Member("dataPackages", values.parse_data_packages)
 """`dataPackages` of a body."""
 
-PREFER_SIGNUP: Final = Member("preferSignup", parse_flag, optional=True, absent=False)
+PREFER_SIGNUP: Final = Member("preferSignup", parse_flag, optional=True, default=False)
 """`preferSignup` of a body; absent is false."""
 
 CONNECTION_ID: Final = Member("connectionId", parse_connection_id)
 """A connection's id in a request; anything but a UUID is malformed."""
 
-KNOWN_CONNECTION: Final = Member(
-    "connectionId", lambda value: values.ConnectionId(parse_known("connectionId", value))
+FACT_CONNECTION_ID: Final = Member(
+    "connectionId", lambda value: values.ConnectionId(parse_lenient_id("connectionId", value))
 )
 """A connection's id in a fact; anything but a UUID is unknown."""
 
-KNOWN_SESSION: Final = Member(
-    "sessionId", lambda value: values.SessionId(parse_known("sessionId", value))
+FACT_SESSION_ID: Final = Member(
+    "sessionId", lambda value: values.SessionId(parse_lenient_id("sessionId", value))
 )
 """`sessionId` of a fact."""
 
 REASON: Final = Member("reason", lambda value: values.parse_opaque("reason", value))
 """Why a patient must act: a token or text of the server's, shown on the wire."""
 
-ACTOR: Final = Member("actor", lambda value: parse_word("actor", Actor, value))
+ACTOR: Final = Member("actor", lambda value: parse_enum("actor", Actor, value))
 """`actor` of a fact."""
 
 USER_ID: Final = Member("userId", lambda value: UserId(values.parse_opaque("userId", value)))
 """`userId` of a fact."""
 
-NAMED_USER: Final[Member[UserId | None]] = Member("userId", USER_ID.parse, optional=True)
+OPTIONAL_USER_ID: Final[Member[UserId | None]] = Member("userId", USER_ID.parse, optional=True)
 """`userId` of a fact that may leave it out."""
 
 ENVIRONMENT: Final = Member(
     "environment",
-    lambda value: parse_word("environment", Environment, value),
+    lambda value: parse_enum("environment", Environment, value),
     optional=True,
-    absent=Environment.LIVE,
+    default=Environment.LIVE,
 )
 """`environment` of a fact; absent is live."""
 
@@ -188,7 +188,7 @@ APP_ID: Final = Member("appId", lambda value: values.AppId(values.parse_opaque("
 CUSTOMER_ACCOUNT_ID: Final = Member("customerAccountId", parse_account_id)
 """`customerAccountId` of a fact or a snapshot."""
 
-COORDINATE: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
+COORDINATE_MEMBERS: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
 """The members by which a fact names a coordinate."""
 
 EXPIRES_AT: Final[Member[datetime | None]] = Member(

@@ -34,7 +34,7 @@ class Response(StoredResponse):
     headers: Headers
     body: bytes = attrs.field(repr=False)
 
-    def to_keep(self) -> Response:
+    def to_storable(self) -> Response:
         """The response without the headers that are never kept."""
         _check_kept(self.status)
         headers = kept_headers(self.headers)
@@ -55,7 +55,7 @@ class ResponseReference(StoredResponse):
     status: int
     reference: str
 
-    def to_keep(self) -> ResponseReference:
+    def to_storable(self) -> ResponseReference:
         """The very same reference."""
         _check_kept(self.status)
         return self

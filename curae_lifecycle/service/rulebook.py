@@ -16,13 +16,13 @@ from curae_lifecycle.rules.binding import BINDING, GRADUATION_HANDOFF
 from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH
 from curae_lifecycle.rules.connection import DEADLINE, STANDING
 from curae_lifecycle.rules.credentials import PERMISSION
-from curae_lifecycle.rules.idempotency import BEGIN, RECORD_STANDING
+from curae_lifecycle.rules.idempotency import IDEMPOTENCY, RECORD_STANDING
 from curae_lifecycle.rules.problems import CATALOGUE
-from curae_lifecycle.rules.session import COMPLETION, PATHS
+from curae_lifecycle.rules.session import COMPLETION, ENTRY_PATHS
 from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.rules.triggers import AUTHORIZATION, ENDING, EXPIRY_RECORD, TRIGGERS
 from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS
-from curae_lifecycle.service.gates import ORDER
+from curae_lifecycle.service.gates import REQUEST_GATES
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.status import PROBLEM_STATUS
 
@@ -31,9 +31,9 @@ TABLES: Final[dict[str, AnyTable]] = {
     for table in (
         *(DEADLINE, STANDING, TRIGGERS, EXPIRY_RECORD, AUTHORIZATION),
         *(RECOVERY, REVOCATION_REACH, LIFE, ENDING, ACCESS),
-        *(PATHS, BINDING, COMPLETION, GRADUATION_HANDOFF),
-        *(RECORD_STANDING, BEGIN, ATTEMPT, UPKEEP, PERMISSION),
-        *(ORDER, OPERATION_TABLE, CATALOGUE, PROBLEM_STATUS, WIRE_STATUS, STORED_STATUS),
+        *(ENTRY_PATHS, BINDING, COMPLETION, GRADUATION_HANDOFF),
+        *(RECORD_STANDING, IDEMPOTENCY, ATTEMPT, UPKEEP, PERMISSION),
+        *(REQUEST_GATES, OPERATION_TABLE, CATALOGUE, PROBLEM_STATUS, WIRE_STATUS, STORED_STATUS),
     )
 }
 """Every table, in the order of the printed pages."""

@@ -94,7 +94,7 @@ class Snapshot:
         session: The session.
         binding: The binding of the coordinate, or of the session's coordinate.
         connections: The connections of the coordinate; one page of them in the order of the ids.
-        landed: Set if the connection's hand-off has landed and that is not recorded yet.
+        landed_handoff: Set if the connection's hand-off has landed and that is not recorded yet.
     """
 
     record: idempotency.Record | None = None
@@ -107,7 +107,7 @@ class Snapshot:
     session: CuraeConnectSession | None = None
     binding: LimitedAccountAppBinding | None = None
     connections: tuple[Connection, ...] = ()
-    landed: LandedHandoff | None = None
+    landed_handoff: LandedHandoff | None = None
 
 
 @attrs.frozen

@@ -54,7 +54,7 @@ NOT_MODIFIED: Final = 304
 
 def status_of(problem: Problem) -> int:
     """The HTTP status that a problem is answered with."""
-    return PROBLEM_STATUS[problem.type.kind].outcome.status
+    return PROBLEM_STATUS[problem.problem_type.kind].outcome.status
 
 
 def is_kept(status: int) -> bool:

@@ -22,26 +22,32 @@ from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import (
     Fingerprint,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordKey,
     RecordState,
 )
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import (
     LAST_INSTANT,
     Coordinate,
     Environment,
     format_time,
-    microseconds,
     parse_time,
+    to_epoch_microseconds,
 )
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
-from curae_lifecycle.stores.formats import FORMAT, newest_form, upgraded
-from curae_lifecycle.stores.members import Document, Members, Part, or_null, part
-from curae_lifecycle.web.json import Json, MalformedError, has_repeats
+from curae_lifecycle.stores.formats import FORMAT, newest_format, upgrade_document
+from curae_lifecycle.stores.object_codec import (
+    Document,
+    FieldCodec,
+    ObjectCodec,
+    field_codec,
+    nullable,
+)
+from curae_lifecycle.web.json import Json, MalformedError, has_duplicate_keys
 
 Storable = (
     Connection | CuraeConnectSession | LimitedAccountAppBinding | Record | LogState | BucketState
@@ -55,7 +61,7 @@ def dump(value: Storable) -> dict[str, Json]:
     """A value as JSON for a server's own store: everything, internals too, never the wire."""
     kind = type(value)
     members = cast("dict[str, Json]", _WRITERS[kind](value))
-    return {FORMAT: newest_form(kind.__name__), **members}
+    return {FORMAT: newest_format(kind.__name__), **members}
 
 
 def load(kind: type[_Stored], document: Json) -> _Stored:
@@ -71,35 +77,35 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
         NewerFormatError: A newer release stored it.
     """
     name = kind.__name__
-    newest = newest_form(name)
+    newest = newest_format(name)
     if type(document) is not dict:
         raise MalformedError(None, Fault.INVALID)
     form = document.get(FORMAT)
     if type(form) is not int or form != newest:
-        if has_repeats(document):
+        if has_duplicate_keys(document):
             raise MalformedError(None, Fault.INVALID)
-        document = {FORMAT: newest, **upgraded(name, document)}
+        document = {FORMAT: newest, **upgrade_document(name, document)}
     try:
         return cast("_Stored", _READERS[kind](cast("Document", document)))
     except MalformedError:
         # Of what says something twice nothing is read: in the newest form it is no plain object.
-        if has_repeats(document):
+        if has_duplicate_keys(document):
             raise MalformedError(None, Fault.INVALID) from None
         raise
 
 
-def _word(kind: type[StrEnum]) -> Part:
+def _word(kind: type[StrEnum]) -> FieldCodec:
     words = {word.value: word for word in kind}
-    return part(str, words.__getitem__, str.__str__)
+    return field_codec(str, words.__getitem__, str.__str__)
 
 
-def _object(kind: type, **parts: Part) -> Part:
-    members = Members(kind, parts)
-    return part(dict, members.read, members.write)
+def _object(kind: type, **parts: FieldCodec) -> FieldCodec:
+    members = ObjectCodec(kind, parts)
+    return field_codec(dict, members.read, members.write)
 
 
-def _stored(kind: type, **parts: Part) -> Members:
-    return Members(kind, parts, FORMAT)
+def _stored(kind: type, **parts: FieldCodec) -> ObjectCodec:
+    return ObjectCodec(kind, parts, FORMAT)
 
 
 def _list(items: Iterable[object]) -> list[object]:
@@ -129,11 +135,11 @@ def _lists(headers: Headers) -> list[list[str]]:
     return [list(header) for header in headers]
 
 
-_TEXT: Final = Part(str)
-_NUMBER: Final = Part(int)
-_TEXTS: Final = part(list, _texts, _list)
-_TIME: Final = part(str, partial(parse_time, "time"), format_time)
-_BYTES: Final = part(
+_TEXT: Final = FieldCodec(str)
+_NUMBER: Final = FieldCodec(int)
+_TEXTS: Final = field_codec(list, _texts, _list)
+_TIME: Final = field_codec(str, partial(parse_time, "time"), format_time)
+_BYTES: Final = field_codec(
     str,
     partial(a2b_base64, strict_mode=True),
     lambda value: b2a_base64(value, newline=False).decode(),
@@ -154,18 +160,18 @@ _CONNECTION: Final = _stored(
         coordinate=_COORDINATE,
         data_packages=_TEXTS,
         created_at=_TIME,
-        predecessor_id=or_null(_TEXT),
+        predecessor_id=nullable(_TEXT),
         root_id=_TEXT,
         position=_NUMBER,
     ),
     status=_word(Status),
     updated_at=_TIME,
-    handoff_deadline=or_null(_TIME),
-    authorized_at=or_null(_TIME),
-    expires_at=or_null(_TIME),
-    action_required_reason=or_null(_TEXT),
-    revoked_at=or_null(_TIME),
-    revoked_by=or_null(_word(Actor)),
+    handoff_deadline=nullable(_TIME),
+    authorized_at=nullable(_TIME),
+    expires_at=nullable(_TIME),
+    action_required_reason=nullable(_TEXT),
+    revoked_at=nullable(_TIME),
+    revoked_by=nullable(_word(Actor)),
     version=_NUMBER,
 )
 _SESSION: Final = _stored(
@@ -173,11 +179,11 @@ _SESSION: Final = _stored(
     id=_TEXT,
     coordinate=_COORDINATE,
     path=_word(EntryPath),
-    handoff=_word(Handoff),
+    handoff=_word(HandoffState),
     created_at=_TIME,
     expires_at=_TIME,
-    landed_at=or_null(_TIME),
-    user_id=or_null(_TEXT),
+    landed_at=nullable(_TIME),
+    user_id=nullable(_TEXT),
 )
 _BINDING: Final = _stored(
     LimitedAccountAppBinding,
@@ -188,10 +194,10 @@ _BINDING: Final = _stored(
     version=_NUMBER,
 )
 
-_RESPONSE: Final = Members(
-    Response, {"status": _NUMBER, "headers": part(list, _headers, _lists), "body": _BYTES}
+_RESPONSE: Final = ObjectCodec(
+    Response, {"status": _NUMBER, "headers": field_codec(list, _headers, _lists), "body": _BYTES}
 )
-_REFERENCE: Final = Members(ResponseReference, {"status": _NUMBER, "reference": _TEXT})
+_REFERENCE: Final = ObjectCodec(ResponseReference, {"status": _NUMBER, "reference": _TEXT})
 
 
 def _read_response(document: Document) -> object:
@@ -220,9 +226,9 @@ _RECORD: Final = _stored(
     token=_NUMBER,
     first_used_at=_TIME,
     seen_at=_TIME,
-    lease_until=or_null(_TIME),
-    lost_lease=_word(LostLease),
-    response=or_null(part(dict, _read_response, _write_response)),
+    lease_until=nullable(_TIME),
+    lost_lease=_word(LostLeaseAction),
+    response=nullable(field_codec(dict, _read_response, _write_response)),
 )
 
 
@@ -239,9 +245,9 @@ def _numbers(items: list[object]) -> tuple[int, ...]:
     raise ArgumentError("value", "a list of integers")
 
 
-_LOG: Final = _stored(_Log, instants=part(list, _numbers, _list))
-_FIRST: Final = microseconds(datetime.min.replace(tzinfo=UTC))
-_LAST: Final = microseconds(LAST_INSTANT)
+_LOG: Final = _stored(_Log, instants=field_codec(list, _numbers, _list))
+_FIRST: Final = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
+_LAST: Final = to_epoch_microseconds(LAST_INSTANT)
 
 
 def _read_log(document: Document) -> LogState:

@@ -19,7 +19,7 @@ from curae_lifecycle.rules.values import Coordinate, CustomerAccountId, Environm
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Write
-from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.hosted_pages import HostedPage
 
 
 class StoreUnavailableError(LifecycleError, RuntimeError):

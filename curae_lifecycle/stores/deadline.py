@@ -13,7 +13,7 @@ from typing import Final
 _UNTIL: Final[ContextVar[float]] = ContextVar("until", default=float("inf"))
 
 
-def deadline() -> float:
+def current_deadline() -> float:
     """The end, by `time.monotonic`, of the time that there is; infinity where nobody set one."""
     return _UNTIL.get()
 
@@ -23,7 +23,7 @@ def seconds_left(most: float) -> float:
     return max(0.0, min(most, _UNTIL.get() - monotonic()))
 
 
-class within:  # noqa: N801 - it is used as a function is
+class deadline_scope:  # noqa: N801 - it is used as a function is
     """Let what is done in this context end in so many seconds, or earlier."""
 
     # No generator: every request enters one, and that would take three times as long.

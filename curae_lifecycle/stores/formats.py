@@ -66,7 +66,7 @@ class NewerFormatError(LifecycleError, ValueError):
         )
 
 
-def newest_form(kind: str, upgrades: Upgrades = UPGRADES) -> int:
+def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
     """The form that this release stores.
 
     Args:
@@ -76,7 +76,7 @@ def newest_form(kind: str, upgrades: Upgrades = UPGRADES) -> int:
     return 1 + len(upgrades.get(kind, ()))
 
 
-def upgraded(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Document:
+def upgrade_document(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Document:
     """A stored document in the newest form, without the number of its own.
 
     Args:
@@ -89,7 +89,7 @@ def upgraded(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Do
         NewerFormatError: A newer release stored it.
     """
     members = dict(document)
-    form, known = members.pop(FORMAT, None), newest_form(kind, upgrades)
+    form, known = members.pop(FORMAT, None), newest_format(kind, upgrades)
     if type(form) is not int or form < 1:
         raise MalformedError(FORMAT, Fault.INVALID)
     if form > known:

@@ -13,7 +13,7 @@ from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.rate_keys import LimitKey, RateKey
 
-Name = tuple[str, ...]
+KeyParts = tuple[str, ...]
 """What names a value among all of its kind: a few texts, in a fixed order."""
 
 
@@ -24,7 +24,7 @@ def key_of(*parts: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def coordinate_name(coordinate: Coordinate) -> Name:
+def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
     """What names a binding, and a user."""
     return (
         coordinate.environment,
@@ -34,13 +34,13 @@ def coordinate_name(coordinate: Coordinate) -> Name:
     )
 
 
-def record_name(key: RecordKey) -> Name:
+def record_key_parts(key: RecordKey) -> KeyParts:
     """What names an idempotency record."""
     owner = key.owner
     return owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.key
 
 
-def rate_name(key: RateKey) -> Name:
+def rate_key_parts(key: RateKey) -> KeyParts:
     """What names an app user's log, in four texts, or a bucket, in five."""
     if isinstance(key, LimitKey):
         user = key.app_user
@@ -51,14 +51,14 @@ def rate_name(key: RateKey) -> Name:
 
 def coordinate_key(coordinate: Coordinate) -> str:
     """The key of a binding, and of what belongs to its user."""
-    return key_of(*coordinate_name(coordinate))
+    return key_of(*coordinate_key_parts(coordinate))
 
 
 def record_key(key: RecordKey) -> str:
     """The key of an idempotency record."""
-    return key_of(*record_name(key))
+    return key_of(*record_key_parts(key))
 
 
 def rate_key(key: RateKey) -> str:
     """The key of a bucket, or of an app user's log."""
-    return key_of(*rate_name(key))
+    return key_of(*rate_key_parts(key))

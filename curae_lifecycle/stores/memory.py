@@ -30,13 +30,14 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import Write
-from curae_lifecycle.stores.accounts import Accounts, AnyKept
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import (
     Loaded,
     unbound,
 )
-from curae_lifecycle.stores.kept import (
+from curae_lifecycle.stores.hosted_pages import HostedPage, HostedPageTable
+from curae_lifecycle.stores.memory_accounts import Accounts, AnyCollection
+from curae_lifecycle.stores.memory_tables import (
     Bindings,
     Connections,
     Kind,
@@ -45,7 +46,6 @@ from curae_lifecycle.stores.kept import (
     Records,
     Sessions,
 )
-from curae_lifecycle.stores.pages import HostedPage, Pages
 
 DEFAULT_CAPACITY: Final = 100_000
 """How many values of one kind a customer account may hold, where nothing else is said [O]."""
@@ -67,7 +67,7 @@ class MemoryStore:
     Args:
         settings: What the server chose.
         capacity: How many values of each kind a customer account may hold, test and live apart.
-        keep_over: How long sessions are kept that are over, and chains of which every connection
+        ended_retention: How long sessions are kept that are over, and chains of which every connection
             is over (REVOKED, EXPIRED or LAPSED); at least a day, so that a replay names nothing
             that is gone. `None` keeps them all.
         clock: Returns the instant that `load` tells.
@@ -83,7 +83,7 @@ class MemoryStore:
         settings: Settings = DEFAULT_SETTINGS,
         *,
         capacity: int = DEFAULT_CAPACITY,
-        keep_over: timedelta | None = None,
+        ended_retention: timedelta | None = None,
         clock: Callable[[], datetime] = utc_now,
         deliver: Callable[[Changes], None] | None = None,
     ) -> None:
@@ -93,13 +93,15 @@ class MemoryStore:
         self._lock = RLock()
         self._pause = Event()
         self._callers: dict[str, Caller] = {}
-        span = None if keep_over is None else _checked(keep_over)
+        span = None if ended_retention is None else _checked(ended_retention)
         self._connections, self._sessions = Connections(span), Sessions(span)
         self._bindings, self._records, self._rates = Bindings(), Records(), Rates()
         kinds = self._rates, self._records, self._sessions, self._bindings, self._connections
         # What is found by the type of a write is asked about such writes alone.
-        self._by_kind: dict[Kind, AnyKept] = {each.kind: cast("AnyKept", each) for each in kinds}
-        self._pages = Pages()
+        self._by_kind: dict[Kind, AnyCollection] = {
+            each.kind: cast("AnyCollection", each) for each in kinds
+        }
+        self._pages = HostedPageTable()
         self._accounts = Accounts(capacity)
         self._instants: deque[datetime] = deque(maxlen=_CLOCKS)
 
@@ -156,17 +158,17 @@ class MemoryStore:
             if not self._store(changes.writes):
                 return False
             if page is not None:
-                self._pages.open(page)
+                self._pages.add(page)
             if self._deliver is not None and (changes.effects or changes.events):
                 self._deliver(changes)
         return True
 
-    def page(self, url: str) -> HostedPage | None:
+    def hosted_page(self, url: str) -> HostedPage | None:
         """Return the hosted page of a URL, or None if it is unknown or expired."""
         with self._lock:
             return self._pages.find(url, self.clock())
 
-    def purge(self, now: datetime | None = None, most: int | None = None) -> int:
+    def purge(self, now: datetime | None = None, limit: int | None = None) -> int:
         """Drop what is well over, account by account, and return how many values that were.
 
         A record, a rate limit or a hosted page is dropped five minutes after its deadline, a chain
@@ -175,7 +177,7 @@ class MemoryStore:
         Args:
             now: An instant that no clock in use is more than five minutes behind; that of the
                 store's own clock by default.
-            most: How many values and accounts are looked at, so that nobody waits long; a chain
+            limit: How many values and accounts are looked at, so that nobody waits long; a chain
                 counts as one. The next call goes on with the next account. `None` for all, a
                 thousand at a time: others have their turn in between.
         """
@@ -183,8 +185,8 @@ class MemoryStore:
         check_instant("now", now)
         with self._lock:
             self._pages.drop_over(now)
-            if most is not None:
-                return self._accounts.purge(now, most)
+            if limit is not None:
+                return self._accounts.purge(now, limit)
             if not self._accounts.may_be_over(now):
                 return 0
         batches, dropped = self._accounts.purge_all(now), 0
@@ -205,13 +207,15 @@ class MemoryStore:
             trusted = min(self._instants)
             self._pages.drop_over(trusted)
             own = (caller.environment, caller.customer_account_id) if caller else None
-            self._accounts.tidy(trusted, own)
+            self._accounts.drop_some_expired(trusted, own)
 
     def _snapshot(self, needs: Needs) -> Snapshot:
         connection = successor = head = session = None
         following: tuple[Connection, ...] = ()
         if needs.connection is not None:
-            connection, successor, head = self._connections.line(needs.connection)
+            connection, successor, head = self._connections.with_successor_and_head(
+                needs.connection
+            )
         if needs.chain is not None:
             connection = self._connections.get(needs.chain)
             following = () if connection is None else self._connections.following(connection)
@@ -234,11 +238,11 @@ class MemoryStore:
         )
 
     def _store(self, writes: tuple[Write, ...]) -> bool:
-        placed: list[tuple[AnyKept, object, Owner, Write]] = []
+        placed: list[tuple[AnyCollection, object, Owner, Write]] = []
         new: list[tuple[Owner, Kind]] = []
         for write in writes:
             kept = self._by_kind[type(write)]
-            key, held, owner = kept.place(write)
+            key, held, owner = kept.locate(write)
             if held != write.before:
                 return False
             if write.before is None:
@@ -246,11 +250,11 @@ class MemoryStore:
             placed.append((kept, key, owner, write))
         if self._is_bound_since(writes):
             return False
-        self._accounts.take_room(new)
+        self._accounts.reserve(new)
         for kept, key, owner, write in placed:
             due = kept.set(key, write)
             if due is not None:
-                self._accounts.note(owner, kept, *due)
+                self._accounts.schedule_expiry_check(owner, kept, *due)
         return True
 
     def _is_bound_since(self, writes: tuple[Write, ...]) -> bool:

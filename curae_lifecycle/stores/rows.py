@@ -19,7 +19,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import microseconds
+from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.writes import (
     BindingWrite,
@@ -67,7 +67,7 @@ class Row:
 
 
 @attrs.frozen(kw_only=True)
-class Wanted:
+class RowQuery:
     """The rows to fetch, all of one moment; `None` where none are needed.
 
     Attributes:
@@ -113,18 +113,18 @@ def row_of(write: Write) -> Row:
                 kind=kind,
                 key=record_key(key),
                 document=document,
-                expires_at=microseconds(record_expires_at(record)),
+                expires_at=to_epoch_microseconds(record_expires_at(record)),
             )
         case RateWrite(key):
             return Row(
                 kind=kind,
                 key=rate_key(key),
                 document=document,
-                expires_at=microseconds(write.expires_at),
+                expires_at=to_epoch_microseconds(write.expires_at),
             )
 
 
-def wanted(needs: Needs) -> Wanted:
+def build_row_query(needs: Needs) -> RowQuery:
     """Return the rows that a request or a fact needs."""
     keys = [
         *_names(Record, record_key, needs.record),
@@ -135,7 +135,7 @@ def wanted(needs: Needs) -> Wanted:
         *_names(Connection, str, needs.connection or needs.chain),
     ]
     page = needs.connections
-    return Wanted(
+    return RowQuery(
         keys=tuple(keys),
         line=needs.connection,
         chain=needs.chain,

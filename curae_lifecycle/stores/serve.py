@@ -14,19 +14,30 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.idempotency import LostLease
+from curae_lifecycle.rules.idempotency import LostLeaseAction
 from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
-from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, Renew, answer_calling_out
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
-from curae_lifecycle.stores.minting import Mint
-from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Effort, Patience, awaiting, waiting
-from curae_lifecycle.stores.serving import answer_fact, answer_request
-from curae_lifecycle.stores.waiting import at_once
+from curae_lifecycle.stores.external_call import (
+    AsyncRenew,
+    ExternalCall,
+    Renew,
+    answer_with_external_call,
+)
+from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.stores.new_ids import IdFactory
+from curae_lifecycle.stores.request_loop import answer_fact, answer_request
+from curae_lifecycle.stores.retry import (
+    DEFAULT_RETRY_POLICY,
+    RetryPolicy,
+    RetryStats,
+    async_retrier,
+    blocking_retrier,
+)
+from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
@@ -36,21 +47,21 @@ _Answered = TypeVar("_Answered")
 def serve(
     store: Store,
     request: Request,
-    mint: Mint,
+    id_factory: IdFactory,
     settings: Settings = DEFAULT_SETTINGS,
     *,
-    patience: Patience = DEFAULT_PATIENCE,
-    effort: Effort | None = None,
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+    stats: RetryStats | None = None,
 ) -> Answer:
     """Answer a request whole: load, decide, commit.
 
     Args:
         store: Where everything is kept.
         request: The request as it came.
-        mint: Makes the ids and the next action of a mutation, anew for each attempt.
+        id_factory: Makes the ids and the next action of a mutation, anew for each attempt.
         settings: What the server chose.
-        patience: How often and how long it is tried.
-        effort: Where it is noted what it took, also where this raises.
+        retry_policy: How often and how long it is tried.
+        stats: Where it is noted what it took, also where this raises.
 
     Returns:
         The answer; what it changes is committed. Where the store could not, in all attempts, it
@@ -61,10 +72,14 @@ def serve(
         ArgumentError: The program is wrong: it gave what no correct one gives.
         AssertionError: It is wrong, too, and says so itself.
     """
-    trying = waiting(patience, effort)
-    return at_once(
+    trying = blocking_retrier(retry_policy, stats)
+    return run_sync(
         answer_request(
-            _Waiting(store), request=request, mint=mint, settings=settings, trying=trying
+            _Waiting(store),
+            request=request,
+            id_factory=id_factory,
+            settings=settings,
+            retrier=trying,
         )
     )
 
@@ -72,29 +87,33 @@ def serve(
 async def serve_async(
     store: AsyncStore,
     request: Request,
-    mint: Mint,
+    id_factory: IdFactory,
     settings: Settings = DEFAULT_SETTINGS,
     *,
-    patience: Patience = DEFAULT_PATIENCE,
-    effort: Effort | None = None,
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+    stats: RetryStats | None = None,
 ) -> Answer:
     """Answer a request whole, as `serve` does, at a store that is awaited."""
     return await answer_request(
-        store, request=request, mint=mint, settings=settings, trying=awaiting(patience, effort)
+        store,
+        request=request,
+        id_factory=id_factory,
+        settings=settings,
+        retrier=async_retrier(retry_policy, stats),
     )
 
 
-def serve_calling_out(
+def serve_with_external_call(
     store: Store,
     request: Request,
-    mint: Mint,
-    call_out: Callable[[NewIds, Renew], NextAction],
+    id_factory: IdFactory,
+    make_next_action: Callable[[NewIds, Renew], NextAction],
     settings: Settings = DEFAULT_SETTINGS,
     *,
     lease: float = 60.0,
-    lost_lease: LostLease = LostLease.EXECUTE,
-    patience: Patience = DEFAULT_PATIENCE,
-    effort: Effort | None = None,
+    lost_lease: LostLeaseAction = LostLeaseAction.EXECUTE,
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+    stats: RetryStats | None = None,
 ) -> Answer:
     """Answer a request whose next action another service makes.
 
@@ -105,8 +124,8 @@ def serve_calling_out(
     Args:
         store: Where everything is kept.
         request: The request as it came.
-        mint: Makes the ids; its next action is not used.
-        call_out: Asks the other service for the next action, given the ids and a function that
+        id_factory: Makes the ids; its next action is not used.
+        make_next_action: Asks the other service for the next action, given the ids and a function that
             prolongs the lease: call that before the lease is over, and end where it answers
             false. It is called once at most. Where it raises, the key is free again, and the
             answer is one that may be retried.
@@ -116,8 +135,8 @@ def serve_calling_out(
             UNKNOWN: no second call may be made, so a retry is refused until the server has asked
             the other side and said with `resolve` what happened; and once it was called out, the
             key is not freed without an answer.
-        patience: How often and how long each of the two transactions is tried.
-        effort: Where it is noted what both took.
+        retry_policy: How often and how long each of the two transactions is tried.
+        stats: Where it is noted what both took.
 
     Returns:
         The answer, as from `serve`.
@@ -128,45 +147,60 @@ def serve_calling_out(
     """
 
     async def called(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
-        return call_out(new_ids, lambda: at_once(_awaited(renew())))
+        return make_next_action(new_ids, lambda: run_sync(_awaited(renew())))
 
-    out, trying = CallOut(called, lease, lost_lease), waiting(patience, effort)
-    return at_once(
-        answer_calling_out(
-            _Waiting(store), request=request, mint=mint, out=out, settings=settings, trying=trying
+    out, trying = ExternalCall(called, lease, lost_lease), blocking_retrier(retry_policy, stats)
+    return run_sync(
+        answer_with_external_call(
+            _Waiting(store),
+            request=request,
+            id_factory=id_factory,
+            external_call=out,
+            settings=settings,
+            retrier=trying,
         )
     )
 
 
-async def serve_calling_out_async(
+async def serve_with_external_call_async(
     store: AsyncStore,
     request: Request,
-    mint: Mint,
-    call_out: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]],
+    id_factory: IdFactory,
+    make_next_action: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]],
     settings: Settings = DEFAULT_SETTINGS,
     *,
     lease: float = 60.0,
-    lost_lease: LostLease = LostLease.EXECUTE,
-    patience: Patience = DEFAULT_PATIENCE,
-    effort: Effort | None = None,
+    lost_lease: LostLeaseAction = LostLeaseAction.EXECUTE,
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+    stats: RetryStats | None = None,
 ) -> Answer:
-    """Answer a request whose next action another service makes, as `serve_calling_out` does.
+    """Answer a request whose next action another service makes, as `serve_with_external_call` does.
 
     Where it is cancelled, the key is free again before the cancellation goes on.
     """
-    out, trying = CallOut(call_out, lease, lost_lease), awaiting(patience, effort)
-    return await answer_calling_out(
-        store, request=request, mint=mint, out=out, settings=settings, trying=trying
+    out, trying = (
+        ExternalCall(make_next_action, lease, lost_lease),
+        async_retrier(retry_policy, stats),
+    )
+    return await answer_with_external_call(
+        store,
+        request=request,
+        id_factory=id_factory,
+        external_call=out,
+        settings=settings,
+        retrier=trying,
     )
 
 
-def record(store: Store, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE) -> FactAnswer:
+def record(
+    store: Store, fact: Fact, *, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
+) -> FactAnswer:
     """Record a fact whole: load, judge, commit.
 
     Args:
         store: Where everything is kept.
         fact: What happened.
-        patience: How often and how long it is tried.
+        retry_policy: How often and how long it is tried.
 
     Returns:
         Done, ignored or refused; what was done is committed. Where an attempt took effect and the
@@ -178,17 +212,17 @@ def record(store: Store, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE) -
             to come late or twice is no error.
         StoreFullError: A new binding found no room.
     """
-    return at_once(answer_fact(_Waiting(store), fact, waiting(patience)))
+    return run_sync(answer_fact(_Waiting(store), fact, blocking_retrier(retry_policy)))
 
 
 async def record_async(
-    store: AsyncStore, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE
+    store: AsyncStore, fact: Fact, *, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
 ) -> FactAnswer:
     """Record a fact whole, as `record` does, at a store that is awaited."""
-    return await answer_fact(store, fact, awaiting(patience))
+    return await answer_fact(store, fact, async_retrier(retry_policy))
 
 
-def awaited(store: Store) -> AsyncStore:
+def as_async_store(store: Store) -> AsyncStore:
     """A store that waits, as one that is awaited."""
     return _Waiting(store)
 

@@ -25,7 +25,9 @@ def cells_of(tables: Iterable[AnyTable]) -> list[Cell]:
 
 
 @contextmanager
-def count_cells(tables: Iterable[AnyTable] = tuple(TABLES.values())) -> Generator[Counter[Cell]]:
+def count_cell_lookups(
+    tables: Iterable[AnyTable] = tuple(TABLES.values()),
+) -> Generator[Counter[Cell]]:
     """Count how often the rules look at each cell, for as long as the context lasts.
 
     The tables belong to the whole process: what other threads ask meanwhile is counted too.
@@ -42,16 +44,16 @@ def count_cells(tables: Iterable[AnyTable] = tuple(TABLES.values())) -> Generato
         for key, row in rows.items():
             cell = (table.name, *((key,) if isinstance(key, str) else key))
             watched = _Watched(row, tuple(map(str, cell)), counts)
-            put(table, key, cast("Row[object]", watched))
+            replace_row(table, key, cast("Row[object]", watched))
     try:
         yield counts
     finally:
         for table, rows in kept:
             for key, row in rows.items():
-                put(table, key, row)
+                replace_row(table, key, row)
 
 
-def put(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
+def replace_row(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
     """Put another row into a cell of a table.
 
     Args:

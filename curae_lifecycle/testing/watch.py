@@ -6,7 +6,7 @@ constant time by the laws of `curae_lifecycle.testing.laws`, and forgets a key's
 retention is over, so that it holds no more than the store itself.
 
 Feed it in the order of commits: `answered` for a request, `recorded` for a fact, `asked` for a
-question, `stored` where only the writes are at hand. `curae_lifecycle.testing.at_rest` judges a
+question, `stored` where only the writes are at hand. `curae_lifecycle.testing.store_invariants` judges a
 whole store at rest.
 """
 
@@ -88,12 +88,12 @@ class Watch:
         operations: The operations that are served.
 
     Attributes:
-        steps: How many commits it has seen.
+        commit_count: How many commits it has seen.
     """
 
     def __init__(self, operations: tuple[type[Operation], ...] = OPERATIONS) -> None:
         """Start with an empty store."""
-        self.steps = 0
+        self.commit_count = 0
         self._operations = operations
         self._latest: datetime | None = None
         self._connections: dict[ConnectionId, Connection] = {}
@@ -112,25 +112,25 @@ class Watch:
         self._admitted: dict[LimitKey, _Admissions] = {}
         self._not_found: Response | None = None
 
-    def stored(
-        self, writes: tuple[Write, ...], now: datetime, *, read_at: int | None = None
+    def observe_commit(
+        self, writes: tuple[Write, ...], now: datetime, *, loaded_at_commit: int | None = None
     ) -> None:
         """A commit (laws 1, 2, 4, 6, 7, 8, 10, 12 and 17).
 
         Args:
             writes: What was stored, all of it.
             now: The instant it was decided for.
-            read_at: `steps` when the values were loaded, `None` for now. An entry path was right
+            loaded_at_commit: `steps` when the values were loaded, `None` for now. An entry path was right
                 if the account had its state at any time since, and a connection that is made of
                 what was read before a tombstone is one of those that the tombstone ends.
         """
         if not writes:
             return
-        self.steps += 1
+        self.commit_count += 1
         self._latest = now if self._latest is None else max(now, self._latest)
         # A session is judged by the account as it was before this commit.
         for write in writes:
-            read = self.steps - 1 if read_at is None else read_at
+            read = self.commit_count - 1 if loaded_at_commit is None else loaded_at_commit
             if isinstance(write, SessionWrite):
                 self._see_session(write, read)
             elif isinstance(write, ConnectionWrite) and write.before is None:
@@ -143,14 +143,14 @@ class Watch:
             if isinstance(write, BindingWrite) and write.after.state == "TOMBSTONED":
                 self._see_tombstone(write, self._latest)
 
-    def answered(
+    def observe_response(
         self,
         answer: Answer,
         now: datetime,
         *,
         caller: Caller | None = None,
         needs: Needs | None = None,
-        read_at: int | None = None,
+        loaded_at_commit: int | None = None,
     ) -> None:
         """A request that was decided, with what was committed for it (also laws 2, 9, 11 to 16).
 
@@ -159,13 +159,13 @@ class Watch:
             now: The instant it was decided for.
             caller: Who asked; `None` for a stranger.
             needs: What was loaded for it; `None` where it was refused before that.
-            read_at: As `stored` has it; an exact wait is judged only where nothing moved
+            loaded_at_commit: As `stored` has it; an exact wait is judged only where nothing moved
                 since, and an answer may be replayed that was erased since.
         """
         response, changes = answer.response, answer.changes
         if answer.replayed:
-            self._see_replay(response, changes=changes, needs=needs, read_at=read_at)
-            self.stored(changes.writes, now, read_at=read_at)
+            self._see_replay(response, changes=changes, needs=needs, read_at=loaded_at_commit)
+            self.observe_commit(changes.writes, now, loaded_at_commit=loaded_at_commit)
             return
         laws.check_documented(response, operations=self._operations)
         if response.status >= _REFUSED:
@@ -176,27 +176,30 @@ class Watch:
             self._see_not_found(response, caller, needs)
         if response.status == _TOO_MANY:
             self._see_limited(
-                response, now=now, needs=needs, read_at=self.steps if read_at is None else read_at
+                response,
+                now=now,
+                needs=needs,
+                read_at=self.commit_count if loaded_at_commit is None else loaded_at_commit,
             )
         if needs is not None and needs.record is not None:
             _check_kept(response, changes, needs.record)
         if caller is not None:
             _check_owner(changes, caller)
-        self.stored(changes.writes, now, read_at=read_at)
+        self.observe_commit(changes.writes, now, loaded_at_commit=loaded_at_commit)
         if seen is not None:
             self._check_revoked_at(seen)
 
-    def recorded(self, answer: FactAnswer, now: datetime) -> None:
+    def observe_fact(self, answer: FactAnswer, now: datetime) -> None:
         """A fact that was recorded `now`, with its `answer` and what was committed for it (law 11)."""
         match answer:
             case Done(changes):
-                self.stored(changes.writes, now)
+                self.observe_commit(changes.writes, now)
             case Ignored(changes):
                 laws.check_nothing_changed(None, None, changes)
             case _:
                 pass
 
-    def asked(
+    def observe_access_decision(
         self, connection_id: ConnectionId, package: str, now: datetime, decision: AccessDecision
     ) -> None:
         """A question for access (laws 5 and 17).
@@ -302,7 +305,7 @@ class Watch:
             return
         left = self._of_user.pop(write.after.coordinate, [])
         self._gone.update(left)
-        self._tombstoned[write.after.coordinate] = self.steps
+        self._tombstoned[write.after.coordinate] = self.commit_count
         laws.check_tombstone([self._connections[each] for each in left], latest)
 
     def _see_active(self, after: Connection, latest: datetime) -> None:
@@ -347,7 +350,7 @@ class Watch:
                 raise LawBrokenError(1, f"{held.state} became {after.state}", where)
             if (held.generation == after.generation) != (held.user_id == after.user_id):
                 raise LawBrokenError(1, f"bound to {held.user_id} in one generation", where)
-        self._left[after.coordinate][self._account(after.coordinate)] = self.steps
+        self._left[after.coordinate][self._account(after.coordinate)] = self.commit_count
         self._bindings[after.coordinate] = after
 
     def _see_record(self, write: RecordWrite) -> None:
@@ -355,18 +358,18 @@ class Watch:
         used = self._used.get(key)
         if used is not None and after.first_used_at - used.first_used_at < _RETENTION:
             if after.state == "FORGOTTEN":
-                used.erased_at = self.steps
+                used.erased_at = self.commit_count
                 return
             raise LawBrokenError(12, f"{after.state} after it was answered", f"key {key.key}")
         if after.state in {"COMPLETED", "FORGOTTEN"}:
-            erased_at = self.steps if after.response is None else None
+            erased_at = self.commit_count if after.response is None else None
             self._used[key] = _Used(after.first_used_at, after.response, erased_at)
             self._retained.append((after.first_used_at, key))
 
     def _see_admission(self, key: LimitKey, now: datetime) -> None:
         admitted = self._admitted.setdefault(key, _Admissions([], 0))
         instants = admitted.instants
-        admitted.step = self.steps
+        admitted.step = self.commit_count
         # Mostly nothing else is in the window.
         crowded = bool(instants) and now < instants[-1] + _WINDOW
         instants.append(now)
@@ -389,14 +392,14 @@ class Watch:
         if isinstance(used.response, Response):
             laws.check_replay(used.response, response, changes)
 
-    def _see_revocation(self, response: Response) -> laws.RevocationSeen:
-        seen = laws.RevocationSeen.read(response)
+    def _see_revocation(self, response: Response) -> laws.RevocationAnswer:
+        seen = laws.RevocationAnswer.read(response)
         held = self._connections.get(ConnectionId(seen.connection_id))
         before = [seen.connection_id] if held is not None and held.status == "REVOKED" else []
         laws.check_revocation((seen,), revoked=before)
         return seen
 
-    def _check_revoked_at(self, seen: laws.RevocationSeen) -> None:
+    def _check_revoked_at(self, seen: laws.RevocationAnswer) -> None:
         held = self._connections[ConnectionId(seen.connection_id)]
         stored = None if held.revoked_at is None else format_time(held.revoked_at)
         if seen.revoked_at != stored:

@@ -19,7 +19,7 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import schemas
 from curae_lifecycle.web.openapi.schemas import Schema, reference
-from curae_lifecycle.web.shapes import format_connection, format_session
+from curae_lifecycle.web.wire_format import format_connection, format_session
 
 
 def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:

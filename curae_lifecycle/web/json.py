@@ -27,7 +27,7 @@ _WHITE: Final = " \t\n\r"
 _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
-class RepeatedObject(dict[str, Json]):
+class DuplicateKeyObject(dict[str, Json]):
     """A JSON object in which a name stood more than once; the last value counts.
 
     Its `pairs` are all members as they stood.
@@ -37,7 +37,7 @@ class RepeatedObject(dict[str, Json]):
         super().__init__(pairs)
         self.pairs = pairs
 
-    def repeated(self) -> str:
+    def first_duplicate(self) -> str:
         """The first name that stands again.
 
         Raises:
@@ -51,11 +51,11 @@ class RepeatedObject(dict[str, Json]):
         raise AssertionError("an object without a repeated name")  # pragma: no cover - see class
 
 
-def has_repeats(value: Json) -> bool:
+def has_duplicate_keys(value: Json) -> bool:
     """Whether a name stands twice in an object, anywhere in the value."""
     if isinstance(value, dict):
-        return isinstance(value, RepeatedObject) or any(map(has_repeats, value.values()))
-    return isinstance(value, list) and any(map(has_repeats, value))
+        return isinstance(value, DuplicateKeyObject) or any(map(has_duplicate_keys, value.values()))
+    return isinstance(value, list) and any(map(has_duplicate_keys, value))
 
 
 class MalformedError(LifecycleError, ValueError):
@@ -76,7 +76,7 @@ class MalformedError(LifecycleError, ValueError):
 def parse_json(text: bytes | str) -> Json:
     """Read one JSON document as RFC 8259 has it: UTF-8, no NaN, no infinities.
 
-    Objects with a repeated name come back as `RepeatedObject`.
+    Objects with a repeated name come back as `DuplicateKeyObject`.
 
     Raises:
         MalformedError: It is none, nested more than `DEPTH_MAX` deep, or has a number of more
@@ -114,7 +114,7 @@ def _is_too_deep(text: str) -> bool:
 
 def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     members = dict(pairs)
-    return members if len(members) == len(pairs) else RepeatedObject(pairs)
+    return members if len(members) == len(pairs) else DuplicateKeyObject(pairs)
 
 
 def _finite(text: str) -> float:

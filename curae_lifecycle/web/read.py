@@ -20,9 +20,9 @@ from curae_lifecycle.rules.credentials import Caller, check_permission
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.service.call import Call, Decision, refused
-from curae_lifecycle.service.gates import Gate, in_order, refuse_at
-from curae_lifecycle.service.members import NO_TAGS, Given, Member
+from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
+from curae_lifecycle.service.gates import Gate, refuse_at, sort_gates
+from curae_lifecycle.service.members import NO_TAGS, Member, ParsedMembers
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
@@ -30,11 +30,11 @@ from curae_lifecycle.web.request import (
     BODY_MAX,
     ParsedBody,
     Request,
-    entity_tags,
-    header,
-    idempotency_key,
+    header_values,
+    parse_idempotency_key_header,
+    parse_if_none_match,
 )
-from curae_lifecycle.web.shapes import parse_member, parse_members
+from curae_lifecycle.web.wire_format import parse_member, parse_members
 
 
 def read(
@@ -59,7 +59,7 @@ def read(
     for passes in _GATES[KeyUse.UNUSED if kind is None else kind.rule.key]:
         answer = passes(reading)
         if answer is not None:
-            return refused(answer, now, settings)
+            return decision_from_refusal(answer, now, settings)
     return Call(
         caller=reading.caller, operation=reading.operation, key=reading.key, settings=settings
     )
@@ -153,8 +153,8 @@ def _body(reading: _Reading) -> Refused | None:
             values[member.name] = parse_member(member, reading.segments[member.name])
     except MalformedError as malformed:
         return refuse_at(Gate.BODY, (malformed.member, malformed.fault))
-    tags = entity_tags(request) if rule.tags else NO_TAGS
-    reading.operation = reading.kind.read(Given(values, tags))
+    tags = parse_if_none_match(request) if rule.tags else NO_TAGS
+    reading.operation = reading.kind.from_members(ParsedMembers(values, tags))
     return None
 
 
@@ -181,16 +181,16 @@ def _query_member(request: Request, member: Member[str]) -> str:
 
 
 def _key_allowed(reading: _Reading) -> Refused | None:
-    return refuse_at(Gate.KEY_ALLOWED) if header(reading.request, _KEY) else None
+    return refuse_at(Gate.KEY_ALLOWED) if header_values(reading.request, _KEY) else None
 
 
 def _key_given(reading: _Reading) -> Refused | None:
-    reading.keys = header(reading.request, _KEY)
+    reading.keys = header_values(reading.request, _KEY)
     return None if reading.keys else refuse_at(Gate.KEY_GIVEN)
 
 
 def _key_readable(reading: _Reading) -> Refused | None:
-    reading.key = idempotency_key(reading.keys)
+    reading.key = parse_idempotency_key_header(reading.keys)
     return refuse_at(Gate.KEY_READABLE) if reading.key is None else None
 
 
@@ -205,19 +205,22 @@ _PASS: Final[dict[Gate, _Pass]] = {
     Gate.KEY_GIVEN: _key_given,
     Gate.KEY_READABLE: _key_readable,
 }
-BY_KEY: Final = {
+KEY_USE_BY_GATE: Final = {
     Gate.KEY_ALLOWED: KeyUse.NOT_ALLOWED,
     Gate.KEY_GIVEN: KeyUse.NEEDED,
     Gate.KEY_READABLE: KeyUse.NEEDED,
 }
 """The gates that only operations with one use of a key pass."""
 
-READ: Final = in_order(*_PASS)
+READ_GATES: Final = sort_gates(*_PASS)
 """The gates that are passed here, in order."""
 
 
 def _prepared(gates: tuple[Gate, ...]) -> dict[KeyUse, list[_Pass]]:
-    return {use: [_PASS[gate] for gate in gates if BY_KEY.get(gate, use) is use] for use in KeyUse}
+    return {
+        use: [_PASS[gate] for gate in gates if KEY_USE_BY_GATE.get(gate, use) is use]
+        for use in KeyUse
+    }
 
 
-_GATES: Final = _prepared(READ)
+_GATES: Final = _prepared(READ_GATES)

@@ -12,7 +12,7 @@ import attrs
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import IdempotencyKey, parse_key
+from curae_lifecycle.rules.idempotency import IdempotencyKey, parse_idempotency_key
 from curae_lifecycle.service.members import NO_TAGS, EntityTags
 from curae_lifecycle.web.json import Json
 
@@ -45,7 +45,7 @@ class Request:
     body: bytes | ParsedBody = attrs.field(default=b"", repr=False)
 
 
-def header(request: Request, name: str) -> list[str]:
+def header_values(request: Request, name: str) -> list[str]:
     """Every value of a header, in order; `name` in lower case.
 
     Args:
@@ -63,7 +63,7 @@ def header(request: Request, name: str) -> list[str]:
 
 def bearer(request: Request) -> ApiKey | None:
     """The API key of a request's `Authorization: Bearer <key>` [S]; `None` but for exactly one."""
-    values = header(request, "authorization")
+    values = header_values(request, "authorization")
     scheme, _, secret = values[0].strip(" \t").partition(" ") if len(values) == 1 else ("", "", "")
     if scheme.lower() != _SCHEME:
         return None
@@ -73,7 +73,7 @@ def bearer(request: Request) -> ApiKey | None:
         return None
 
 
-def idempotency_key(values: list[str]) -> IdempotencyKey | None:
+def parse_idempotency_key_header(values: list[str]) -> IdempotencyKey | None:
     """The key of exactly one `Idempotency-Key` header, bare or quoted; `None` for any other."""
     if len(values) != 1:
         return None
@@ -84,18 +84,18 @@ def idempotency_key(values: list[str]) -> IdempotencyKey | None:
             return None
         text = _ESCAPE.sub(r"\1", quoted[1])
     try:
-        return parse_key(text)
+        return parse_idempotency_key(text)
     except ArgumentError:
         return None
 
 
-def entity_tags(request: Request) -> EntityTags:
+def parse_if_none_match(request: Request) -> EntityTags:
     """The entity tags of `If-None-Match`: compared weakly, lists and `*` understood."""
-    text = ",".join(header(request, "if-none-match"))
+    text = ",".join(header_values(request, "if-none-match"))
     if text == "":
         return NO_TAGS
     if text.strip(" \t") == "*":
-        return EntityTags(every=True)
+        return EntityTags(matches_any=True)
     tags: set[str] = set()
     at = 0
     while at < len(text):

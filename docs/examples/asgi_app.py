@@ -17,13 +17,13 @@ import hosted_pages
 from settings import COUNTERS, DATABASE_URL, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
 
 from curae_lifecycle.servers.endpoint import Endpoint
-from curae_lifecycle.servers.guard import Guard, Message, Receive, Send
+from curae_lifecycle.servers.guard import AsgiMessage, Guard, Receive, Send
 from curae_lifecycle.servers.log import configure_logging
 from curae_lifecycle.servers.run import run
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.shipping import Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.web.gateways import asgi_body, asgi_headers, asgi_request
+from curae_lifecycle.web.asgi_wsgi import asgi_body, asgi_headers, asgi_request
 
 configure_logging()
 threads = ThreadPoolExecutor(POOL)
@@ -33,13 +33,13 @@ endpoint = Endpoint(
     with_limits(store),
     MINT,
     SETTINGS,
-    pages=partial(hosted_pages.serve, store),
+    hosted_pages=partial(hosted_pages.serve, store),
     counters=COUNTERS,
     backlog=Outbox(database).backlog,
 )
 
 
-async def app(scope: Message, receive: Receive, send: Send) -> None:
+async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
     """Answer one request, in a thread that may wait for the database."""
     if scope["type"] != "http":
         # A server asks whether we want to hear of its start and end: no.
@@ -51,7 +51,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-served = Guard(app, at_once=POOL, drain=endpoint.drain)
+served = Guard(app, max_concurrent=POOL, drain=endpoint.drain)
 
 if __name__ == "__main__":
     demo.prepare()

@@ -24,19 +24,19 @@ from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.guard import Guard
 from curae_lifecycle.servers.log import configure_logging
 from curae_lifecycle.servers.run import run
-from curae_lifecycle.servers.threads import in_threads
+from curae_lifecycle.servers.wsgi import wsgi_to_asgi
 from curae_lifecycle.stores.django.database import DjangoDatabase
-from curae_lifecycle.stores.sql.shipping import Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.web.gateways import wsgi_request
+from curae_lifecycle.web.asgi_wsgi import wsgi_request
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "django_settings")
 wsgi = get_wsgi_application()
 configure_logging()
 store, backlog = SqlStore(DjangoDatabase(), SETTINGS), Outbox(DjangoDatabase()).backlog
 api, pages = with_limits(store), partial(hosted_pages.serve, store)
-endpoint = Endpoint(api, MINT, SETTINGS, pages=pages, counters=COUNTERS, backlog=backlog)
-served = Guard(in_threads(wsgi, POOL), at_once=POOL, drain=endpoint.drain)
+endpoint = Endpoint(api, MINT, SETTINGS, hosted_pages=pages, counters=COUNTERS, backlog=backlog)
+served = Guard(wsgi_to_asgi(wsgi, POOL), max_concurrent=POOL, drain=endpoint.drain)
 
 
 @csrf_exempt  # no cookie tells who calls: the API goes by its key, a hosted page by its URL

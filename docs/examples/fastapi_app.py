@@ -21,9 +21,9 @@ from curae_lifecycle.servers.endpoint import AsyncEndpoint
 from curae_lifecycle.servers.guard import Guard
 from curae_lifecycle.servers.log import configure_logging
 from curae_lifecycle.servers.run import run
-from curae_lifecycle.stores.sql.shipping import AsyncOutbox
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox
 from curae_lifecycle.stores.sql.store import AsyncSqlStore
-from curae_lifecycle.web.gateways import asgi_request
+from curae_lifecycle.web.asgi_wsgi import asgi_request
 
 configure_logging()
 database = open_awaited()
@@ -32,7 +32,7 @@ endpoint = AsyncEndpoint(
     with_limits(store),
     MINT,
     SETTINGS,
-    pages=partial(hosted_pages.serve_async, store),
+    hosted_pages=partial(hosted_pages.serve_async, store),
     counters=COUNTERS,
     backlog=AsyncOutbox(database).backlog,
 )
@@ -47,7 +47,7 @@ async def route(http: Request) -> Response:
 app = FastAPI(openapi_url=None)
 # Everything goes there: the rules know paths and methods, and what to answer else.
 app.router.default = request_response(route)
-served = Guard(app, at_once=10 * POOL, drain=endpoint.drain)
+served = Guard(app, max_concurrent=10 * POOL, drain=endpoint.drain)
 
 if __name__ == "__main__":
     demo.prepare()

@@ -19,11 +19,11 @@ from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.guard import Guard
 from curae_lifecycle.servers.log import configure_logging
 from curae_lifecycle.servers.run import run
-from curae_lifecycle.servers.threads import in_threads
+from curae_lifecycle.servers.wsgi import wsgi_to_asgi
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.shipping import Outbox
+from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.web.gateways import wsgi_request
+from curae_lifecycle.web.asgi_wsgi import wsgi_request
 
 configure_logging()
 app = Flask(__name__, static_folder=None)
@@ -33,7 +33,7 @@ endpoint = Endpoint(
     with_limits(store),
     MINT,
     SETTINGS,
-    pages=partial(hosted_pages.serve, store),
+    hosted_pages=partial(hosted_pages.serve, store),
     counters=COUNTERS,
     backlog=Outbox(database).backlog,
 )
@@ -46,7 +46,7 @@ def route() -> Response:
     return Response(answer.body, answer.status, list(answer.headers))
 
 
-served = Guard(in_threads(app, POOL), at_once=POOL, drain=endpoint.drain)
+served = Guard(wsgi_to_asgi(app, POOL), max_concurrent=POOL, drain=endpoint.drain)
 
 if __name__ == "__main__":
     demo.prepare()

@@ -35,12 +35,12 @@ from curae_lifecycle import (
 )
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.service.changes import NO_CHANGES
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, the_connection
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, require_connection
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
-from curae_lifecycle.stores.pages import HostedPage, PageKind, form_token
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, csrf_token
+from curae_lifecycle.stores.request_loop import log_error
 from curae_lifecycle.stores.serve import record, record_async
-from curae_lifecycle.stores.serving import log_error
-from curae_lifecycle.web.request import header
+from curae_lifecycle.web.request import header_values
 
 AUTHORIZED_FOR: Final = timedelta(days=90)
 
@@ -53,7 +53,7 @@ class Declined(Revoked):
 
     def judge(self, snapshot: Snapshot, now: datetime) -> FactAnswer:
         """Judged in the loop, so that nobody finishes between the look and the commit."""
-        reached = (the_connection(snapshot), *snapshot.following)
+        reached = (require_connection(snapshot), *snapshot.following)
         if any(each.authorized_at is not None for each in reached):
             return Ignored(NO_CHANGES, ("a finished page cancels nothing",))
         return super().judge(snapshot, now)
@@ -62,7 +62,7 @@ class Declined(Revoked):
 class PageStore(Store, Protocol):
     """A store that finds hosted pages, and waits for its answers."""
 
-    def page(self, url: str) -> HostedPage | None:
+    def hosted_page(self, url: str) -> HostedPage | None:
         """What a URL leads to; `None` for one that is unknown or over."""
         ...
 
@@ -70,7 +70,7 @@ class PageStore(Store, Protocol):
 class AsyncPageStore(AsyncStore, Protocol):
     """The same, awaited."""
 
-    async def page(self, url: str) -> HostedPage | None:
+    async def hosted_page(self, url: str) -> HostedPage | None:
         """As `PageStore.page`."""
         ...
 
@@ -86,7 +86,7 @@ def serve(store: PageStore, request: Request) -> Response | None:
     if not isinstance(asked, _Asked):
         return asked
     try:
-        page = store.page(asked.url)
+        page = store.hosted_page(asked.url)
         if page is None:
             return show(*NOWHERE)
         fact = _pressed(asked, page)
@@ -104,7 +104,7 @@ async def serve_async(store: AsyncPageStore, request: Request) -> Response | Non
     if not isinstance(asked, _Asked):
         return asked
     try:
-        page = await store.page(asked.url)
+        page = await store.hosted_page(asked.url)
         if page is None:
             return show(*NOWHERE)
         fact = _pressed(asked, page)
@@ -133,8 +133,8 @@ def _read(request: Request) -> _Asked | Response | None:
         allow = "GET, HEAD" if action is None else "GET, HEAD, POST"
         return show(405, "Nothing done", "A page is only shown.", ("allow", allow))
     # A form of one field, whose value needs no escapes, is one text.
-    form = f"token={form_token(url)}".encode()
-    own = header(request, "sec-fetch-site") in ([], ["same-origin"], ["none"])
+    form = f"token={csrf_token(url)}".encode()
+    own = header_values(request, "sec-fetch-site") in ([], ["same-origin"], ["none"])
     if not (own and isinstance(request.body, bytes) and hmac.compare_digest(request.body, form)):
         return show(403, "Nothing done", "Please open the page again, and press the button there.")
     return _Asked(url, action)

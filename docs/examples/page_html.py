@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from curae_lifecycle import ProblemCode, Response
-from curae_lifecycle.stores.pages import PageKind, form_token
+from curae_lifecycle.stores.hosted_pages import PageKind, csrf_token
 
 _STYLE: Final = """
 :root { color-scheme: light dark; font: 1.1rem/1.5 system-ui, sans-serif; }
@@ -93,5 +93,5 @@ def show_question(
     text = text.format(", ".join(packages).replace("_", " "))
     if cancelled:
         text = f"Nothing was cancelled, and nothing is done before you finish. {BACK}"
-    form = _FORM.format(path=html.escape(urlsplit(url).path), token=form_token(url))
+    form = _FORM.format(path=html.escape(urlsplit(url).path), token=csrf_token(url))
     return show(200, title, text, form=form)

@@ -8,10 +8,10 @@ from typing import Final
 from curae_lifecycle import Settings
 from curae_lifecycle.servers.endpoint import Counters
 from curae_lifecycle.stores.contract import AsyncStore, Store
-from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.stores.sql.store import AsyncDatabase
-from curae_lifecycle.stores.sql.threads import InThreads
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 
 HOST: Final = os.environ.get("HOST", "127.0.0.1")
 PORT: Final = int(os.environ.get("PORT", "8000"))
@@ -48,8 +48,10 @@ def open_awaited() -> AsyncDatabase:
     """The database of an asynchronous server."""
     if DATABASE_URL.startswith("sqlite:"):
         # It is a file, and nobody awaits one any faster.
-        return InThreads(engine.SqlDatabase(engine.create_engine(DATABASE_URL, pool_size=POOL)))
-    return engine.AsyncSqlDatabase(engine.create_awaited_engine(DATABASE_URL, pool_size=POOL))
+        return ThreadedDatabase(
+            engine.SqlDatabase(engine.create_engine(DATABASE_URL, pool_size=POOL))
+        )
+    return engine.AsyncSqlDatabase(engine.create_engine_async(DATABASE_URL, pool_size=POOL))
 
 
 def with_limits(store: Store) -> Store:
@@ -59,8 +61,8 @@ def with_limits(store: Store) -> Store:
     from curae_lifecycle.stores.redis import clients, limits  # noqa: PLC0415 - only where wanted
 
     if len(REDIS_URLS) == 1:
-        return limits.RedisLimits(store, clients.create_client(REDIS_URLS[0]))
-    return limits.RedisLimits(store, clients.ClusterClient(REDIS_URLS))
+        return limits.RedisLimitsStore(store, clients.create_client(REDIS_URLS[0]))
+    return limits.RedisLimitsStore(store, clients.ClusterClient(REDIS_URLS))
 
 
 def with_limits_async(store: AsyncStore) -> AsyncStore:
@@ -70,5 +72,5 @@ def with_limits_async(store: AsyncStore) -> AsyncStore:
     from curae_lifecycle.stores.redis import clients, limits  # noqa: PLC0415 - only where wanted
 
     if len(REDIS_URLS) == 1:
-        return limits.AsyncRedisLimits(store, clients.create_awaited_client(REDIS_URLS[0]))
-    return limits.AsyncRedisLimits(store, clients.create_awaited_cluster_client(REDIS_URLS))
+        return limits.AsyncRedisLimitsStore(store, clients.create_client_async(REDIS_URLS[0]))
+    return limits.AsyncRedisLimitsStore(store, clients.create_cluster_client_async(REDIS_URLS))

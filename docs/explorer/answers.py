@@ -51,9 +51,9 @@ from curae_lifecycle.service.writes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.testing.cells import count_cells
+from curae_lifecycle.testing.cells import count_cell_lookups
 from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.shapes import format_reply
+from curae_lifecycle.web.wire_format import format_reply
 from docs.explorer import states
 from docs.explorer.states import BOUND, CONNECTION, COORDINATE, MADE, NEW, NOW, USER, State
 
@@ -124,7 +124,7 @@ def _operation(
             successor=successor,
             head=successor,
             binding=states.binding(state) if needs.binding is not None else None,
-            landed=LandedHandoff(MADE, None) if landed else None,
+            landed_handoff=LandedHandoff(MADE, None) if landed else None,
         )
         decision = decide(call, snapshot=snapshot, now=NOW, new_ids=states.NEW_IDS)
         reply, changes, rules = decision.reply, _changes(decision.changes), decision.rules
@@ -232,7 +232,7 @@ def _access(package: str, variant: str) -> Asked:
 
 
 def _standing(state: State) -> Answer:
-    with count_cells([STANDING]) as looked_at:
+    with count_cell_lookups([STANDING]) as looked_at:
         standing = standing_of(states.connection(state), NOW)
     ((_, *cell),) = looked_at
     (rule,) = {row.rule for key, row in STANDING.cells() if list(key) == cell}

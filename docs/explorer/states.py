@@ -18,19 +18,19 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
+    FingerprintMatch,
     IdempotencyKey,
-    LostLease,
-    Match,
+    LostLeaseAction,
     Record,
     RecordKey,
     RecordStanding,
     RecordState,
-    begin,
+    begin_attempt,
+    build_record,
     completed_record,
     in_flight_record,
-    record_of,
 )
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
@@ -65,11 +65,11 @@ CLOCKS: Final[dict[str, timedelta | None]] = {
 """How far away the deadline is."""
 
 SESSIONS: Final = {
-    PATH_A: (PATH_A, Handoff.LANDED, HOUR),
-    f"{PATH_B}, waiting": (PATH_B, Handoff.AWAITED, HOUR),
-    f"{PATH_B}, over without landing": (PATH_B, Handoff.AWAITED, timedelta()),
-    f"{PATH_B}, landed for the bound user": (PATH_B, Handoff.LANDED, HOUR),
-    PATH_C: (PATH_C, Handoff.NOT_REQUIRED, HOUR),
+    PATH_A: (PATH_A, HandoffState.LANDED, HOUR),
+    f"{PATH_B}, waiting": (PATH_B, HandoffState.AWAITED, HOUR),
+    f"{PATH_B}, over without landing": (PATH_B, HandoffState.AWAITED, timedelta()),
+    f"{PATH_B}, landed for the bound user": (PATH_B, HandoffState.LANDED, HOUR),
+    PATH_C: (PATH_C, HandoffState.NOT_REQUIRED, HOUR),
 }
 """The path of a session, its hand-off, and how far away its end is."""
 
@@ -80,7 +80,7 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "account": tuple(AccountState),
     "session": tuple(SESSIONS),
     "record": tuple(RecordStanding),
-    "request": tuple(Match),
+    "request": tuple(FingerprintMatch),
 }
 """What can be chosen, in the words of the rules."""
 
@@ -169,8 +169,8 @@ def binding(state: State) -> LimitedAccountAppBinding | None:
 def session(state: State) -> CuraeConnectSession:
     """The session that was chosen."""
     path, handoff, left = SESSIONS[state["session"]]
-    landed_at = MADE if handoff is Handoff.LANDED else None
-    user = None if handoff is Handoff.AWAITED else BOUND
+    landed_at = MADE if handoff is HandoffState.LANDED else None
+    user = None if handoff is HandoffState.AWAITED else BOUND
     return CuraeConnectSession(
         id=SESSION,
         coordinate=COORDINATE,
@@ -186,28 +186,32 @@ def session(state: State) -> CuraeConnectSession:
 def record(state: State, operation: Operation, key: RecordKey) -> Record | None:
     """The record of the request's key that was chosen."""
     of, rule = fingerprint(operation), operation.rule
-    if state["request"] == Match.OTHER:
+    if state["request"] == FingerprintMatch.OTHER:
         of = Fingerprint.of(rule.name, ["another request"])
-    at, lost = NOW - HOUR / 2, LostLease.EXECUTE
+    at, lost = NOW - HOUR / 2, LostLeaseAction.EXECUTE
     used = _begun(key, of, at)
     match RecordStanding(state["record"]):
         case RecordStanding.ABSENT:
             return None
         case RecordStanding.RELEASED:
-            return record_of(used, state=RecordState.RELEASED, at=at, until=None, lost=lost)
+            return build_record(
+                used, state=RecordState.RELEASED, seen_at=at, lease_until=None, lost_lease=lost
+            )
         case RecordStanding.IN_FLIGHT:
             return in_flight_record(_begun(key, of, NOW))
         case RecordStanding.LEASE_OVER:
             return in_flight_record(used)
         case RecordStanding.UNKNOWN:
-            return in_flight_record(used, lost_lease=LostLease.UNKNOWN)
+            return in_flight_record(used, lost_lease=LostLeaseAction.UNKNOWN)
         case RecordStanding.COMPLETED:
             return completed_record(used, Response(rule.status, (), b""))
         case RecordStanding.FORGOTTEN:
-            return record_of(used, state=RecordState.FORGOTTEN, at=at, until=None, lost=lost)
+            return build_record(
+                used, state=RecordState.FORGOTTEN, seen_at=at, lease_until=None, lost_lease=lost
+            )
 
 
 def _begun(key: RecordKey, of: Fingerprint, at: datetime) -> Attempt:
-    attempt = begin(None, key=key, fingerprint=of, now=at)
+    attempt = begin_attempt(None, key=key, fingerprint=of, now=at)
     assert isinstance(attempt, Attempt)  # noqa: S101 - a key that nobody used executes
     return attempt

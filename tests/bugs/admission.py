@@ -15,8 +15,8 @@ from curae_lifecycle.rules.ratelimit import (
     Charge,
     CostError,
     ExactLog,
-    Limited,
     LogState,
+    RateLimited,
     RateState,
     admit,
     fresh_state,
@@ -32,13 +32,13 @@ from tests.bugs.bug import HiddenBug
 from tests.bugs.service import START
 
 Charges = tuple[Charge, ...]
-Admit = Callable[[Charges, datetime, int], Admitted | Limited]
+Admit = Callable[[Charges, datetime, int], Admitted | RateLimited]
 
 LOG: Final = ExactLog("initiate", 10, 60)
 BUCKET: Final = Bucket(name="platform", capacity=10, refill=10, seconds=60)
 
 
-def _right(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+def _right(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
     return admit(charges, now, cost=cost)
 
 
@@ -98,7 +98,7 @@ def probe_wait(ask: Admit) -> None:
         now += timedelta(seconds=7)
     now -= timedelta(seconds=6)
     refused = ask(tuple(map(Charge, rules, states)), now, 1)
-    assert isinstance(refused, Limited)
+    assert isinstance(refused, RateLimited)
     check_retry_after(
         lambda then: isinstance(ask(tuple(map(Charge, rules, states)), then, 1), Admitted),
         now,
@@ -117,7 +117,7 @@ def probe_all_or_nothing(ask: Admit) -> None:
 # --- The mistakes -----------------------------------------------------------------------------
 
 
-def _any_cost(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+def _any_cost(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
     # A cost below 1 gives back what was charged before.
     if cost >= 1:
         return admit(charges, now, cost=cost)
@@ -131,7 +131,7 @@ def _any_cost(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
     return Admitted(tuple(states))
 
 
-def _impossible_cost_locks(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+def _impossible_cost_locks(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
     try:
         return admit(charges, now, cost=cost)
     except CostError:
@@ -141,10 +141,10 @@ def _impossible_cost_locks(charges: Charges, now: datetime, cost: int) -> Admitt
             else admit((charge,), now, cost=5).states[0]
             for charge in charges
         )
-        return Limited(full, charges[0].policy, 60 * SECOND)
+        return RateLimited(full, charges[0].policy, 60 * SECOND)
 
 
-def _impossible_cost_passes(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+def _impossible_cost_passes(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
     try:
         return admit(charges, now, cost=cost)
     except CostError:
@@ -152,7 +152,7 @@ def _impossible_cost_passes(charges: Charges, now: datetime, cost: int) -> Admit
         return Admitted(full)
 
 
-def _refill_runs_backwards(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+def _refill_runs_backwards(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
     # The last reading and what it left: a reading in the past moves the last one back with it.
     charge = charges[0]
     state = charge.state
@@ -163,11 +163,11 @@ def _refill_runs_backwards(charges: Charges, now: datetime, cost: int) -> Admitt
     at = int(now.timestamp()) * SECOND
     tokens = 10 if state == FULL_BUCKET else min(10, tokens + max(0, at - last) // per_token)
     if tokens < cost:
-        return Limited((BucketState(at, tokens),), charge.policy, per_token)
+        return RateLimited((BucketState(at, tokens),), charge.policy, per_token)
     return Admitted((BucketState(at, tokens - cost),))
 
 
-def _jump_prunes(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+def _jump_prunes(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
     pruned: list[Charge] = []
     for charge in charges:
         state = charge.state
@@ -178,25 +178,25 @@ def _jump_prunes(charges: Charges, now: datetime, cost: int) -> Admitted | Limit
     return admit(tuple(pruned), now, cost=cost)
 
 
-def _first_refusal_decides(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+def _first_refusal_decides(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
     for charge in charges:
         answer = admit((charge,), now, cost=cost)
-        if isinstance(answer, Limited):
+        if isinstance(answer, RateLimited):
             states = tuple(each.state for each in charges)
-            return Limited(states, answer.policy, answer.retry_after)
+            return RateLimited(states, answer.policy, answer.retry_after)
     return admit(charges, now, cost=cost)
 
 
-def _charged_one_by_one(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+def _charged_one_by_one(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
     states: list[RateState] = []
-    refused: Limited | None = None
+    refused: RateLimited | None = None
     for charge in charges:
         answer = admit((charge,), now, cost=cost)
         states.append(answer.states[0])
-        refused = answer if isinstance(answer, Limited) else refused
+        refused = answer if isinstance(answer, RateLimited) else refused
     if refused is None:
         return Admitted(tuple(states))
-    return Limited(tuple(states), refused.policy, refused.retry_after)
+    return RateLimited(tuple(states), refused.policy, refused.retry_after)
 
 
 BUGS: Final = (

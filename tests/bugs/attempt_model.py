@@ -19,10 +19,10 @@ from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     IdempotencyKey,
     KnownResponse,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordKey,
-    begin,
+    begin_attempt,
     in_flight_record,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
@@ -39,7 +39,7 @@ LEASE: Final = timedelta(minutes=1)
 Ended = Done[Record] | LeaseLost
 
 
-def _start(attempt: Attempt, lost_lease: LostLease) -> Record:
+def _start(attempt: Attempt, lost_lease: LostLeaseAction) -> Record:
     return in_flight_record(attempt, lease=MINUTE, lost_lease=lost_lease)
 
 
@@ -57,8 +57,8 @@ class KeyStore:
 
     begin: Callable[
         [Record | None, RecordKey, Fingerprint, datetime], Attempt | KnownResponse | Refused
-    ] = begin
-    start: Callable[[Attempt, LostLease], Record] = _start
+    ] = begin_attempt
+    start: Callable[[Attempt, LostLeaseAction], Record] = _start
     renew: Callable[[Record | None, Attempt, datetime], Ended] = _renew
     complete: Callable[[Record | None, Attempt, Response, datetime], Ended] = complete
     release: Callable[[Record | None, Attempt, datetime], Ended] = release
@@ -117,7 +117,7 @@ def _clock(situation: Situation) -> tuple[datetime, bool]:
     return now, now - model.since < DAY
 
 
-def _expected(model: Predicted, payload: str, now: datetime, lost: LostLease) -> str:
+def _expected(model: Predicted, payload: str, now: datetime, lost: LostLeaseAction) -> str:
     # The refusal of a request whose key is known; empty where it executes or is answered.
     if payload != model.payload:
         return "IDEMPOTENCY_KEY_REUSED"
@@ -125,12 +125,12 @@ def _expected(model: Predicted, payload: str, now: datetime, lost: LostLease) ->
         return "IDEMPOTENCY_KEY_FORGOTTEN"
     if model.state == "working" and now < model.until:
         return "IDEMPOTENCY_KEY_IN_FLIGHT"
-    if model.state == "working" and lost is LostLease.UNKNOWN:
+    if model.state == "working" and lost is LostLeaseAction.UNKNOWN:
         return "IDEMPOTENCY_OUTCOME_UNKNOWN"
     return ""
 
 
-def _ask(store: KeyStore, lost: LostLease, payload: str, before: Situation) -> Situation:
+def _ask(store: KeyStore, lost: LostLeaseAction, payload: str, before: Situation) -> Situation:
     model = before.predicted
     now, alive = _clock(before)
     step = f"a request with payload {payload}"
@@ -211,7 +211,7 @@ def _forget(store: KeyStore, before: Situation) -> Situation:
     return attrs.evolve(before, record=answer.value, predicted=model)
 
 
-def _steps(store: KeyStore, lost: LostLease, before: Situation) -> list[Situation]:
+def _steps(store: KeyStore, lost: LostLeaseAction, before: Situation) -> list[Situation]:
     after = [_ask(store, lost=lost, payload=payload, before=before) for payload in ("a", "b")]
     for number in range(len(before.attempts)):
         after += [
@@ -234,7 +234,7 @@ ATTEMPTS: Final = 2
 
 def probe(store: KeyStore) -> None:
     """Every order of six steps, under both meanings of a lost lease."""
-    for lost in LostLease:
+    for lost in LostLeaseAction:
         frontier = [Situation(None, Predicted(), START)]
         seen = set(frontier)
         for _ in range(DEPTH):

@@ -12,11 +12,11 @@ from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     KnownResponse,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordKey,
     RecordState,
-    begin,
+    begin_attempt,
     in_flight_record,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
@@ -31,12 +31,15 @@ def _late_completes(
     record: Record | None, attempt: Attempt, response: Response, now: datetime
 ) -> Ended:
     return complete(
-        _as_held_by(record, attempt), attempt=attempt, response=response, now=min(now, attempt.at)
+        _as_held_by(record, attempt),
+        attempt=attempt,
+        response=response,
+        now=min(now, attempt.started_at),
     )
 
 
 def _late_releases(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
-    return release(_as_held_by(record, attempt), attempt, min(now, attempt.at))
+    return release(_as_held_by(record, attempt), attempt, min(now, attempt.started_at))
 
 
 def _late_renews(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
@@ -47,7 +50,7 @@ def _late_renews(record: Record | None, attempt: Attempt, now: datetime) -> Ende
 
 def _as_held_by(record: Record | None, attempt: Attempt) -> Record:
     held = in_flight_record(attempt, lease=MINUTE)
-    return held if record is None else attrs.evolve(held, seen_at=attempt.at)
+    return held if record is None else attrs.evolve(held, seen_at=attempt.started_at)
 
 
 def _lease_alone(record: Record | None, attempt: Attempt) -> Record | None:
@@ -76,13 +79,13 @@ def _anyone_takes_over(
         and max(now, record.seen_at) >= record.lease_until
     ):
         record = attrs.evolve(record, fingerprint=fingerprint)
-    return begin(record, key=key, fingerprint=fingerprint, now=now)
+    return begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
 
 
 def _token_starts_again(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> Attempt | KnownResponse | Refused:
-    answer = begin(record, key=key, fingerprint=fingerprint, now=now)
+    answer = begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
     released = record is not None and record.state is RecordState.RELEASED
     if released and isinstance(answer, Attempt):
         return attrs.evolve(answer, token=1)
@@ -101,18 +104,18 @@ def _completed_evicted(record: Record | None) -> Record | None:
     return record
 
 
-def _locked_for_ever(attempt: Attempt, lost_lease: LostLease) -> Record:
+def _locked_for_ever(attempt: Attempt, lost_lease: LostLeaseAction) -> Record:
     return in_flight_record(attempt, lease=60 * 24 * 7 * MINUTE, lost_lease=lost_lease)
 
 
-def _no_deadline(attempt: Attempt, lost_lease: LostLease) -> Record:
+def _no_deadline(attempt: Attempt, lost_lease: LostLeaseAction) -> Record:
     # Without a deadline a live attempt looks like an orphan.
     return attrs.evolve(in_flight_record(attempt, lost_lease=lost_lease), lease_until=None)
 
 
-def _always_executes(attempt: Attempt, lost_lease: LostLease) -> Record:
+def _always_executes(attempt: Attempt, lost_lease: LostLeaseAction) -> Record:
     del lost_lease
-    return in_flight_record(attempt, lease=MINUTE, lost_lease=LostLease.EXECUTE)
+    return in_flight_record(attempt, lease=MINUTE, lost_lease=LostLeaseAction.EXECUTE)
 
 
 def _fingerprint_lost(
@@ -135,15 +138,15 @@ def _believes_the_clock(
 ) -> Attempt | KnownResponse | Refused:
     if record is not None:
         record = attrs.evolve(record, seen_at=min(now, record.seen_at))
-    return begin(record, key=key, fingerprint=fingerprint, now=now)
+    return begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
 
 
 def _lease_checked_first(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> Attempt | KnownResponse | Refused:
-    answer = begin(record, key=key, fingerprint=fingerprint, now=now)
+    answer = begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
     if record is not None and isinstance(answer, Refused):
-        running = begin(record, key=key, fingerprint=record.fingerprint, now=now)
+        running = begin_attempt(record, key=key, fingerprint=record.fingerprint, now=now)
         if isinstance(running, Refused):
             return running
     return answer
@@ -159,14 +162,14 @@ def _release_keeps_the_lock(record: Record | None, attempt: Attempt, now: dateti
 def _mismatch_executes(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> Attempt | KnownResponse | Refused:
-    answer = begin(record, key=key, fingerprint=fingerprint, now=now)
+    answer = begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
     if (
         record is not None
         and record.state is RecordState.RELEASED
         and isinstance(answer, Refused)
         and answer.problem.code is ProblemCode.IDEMPOTENCY_KEY_REUSED
     ):
-        return begin(
+        return begin_attempt(
             attrs.evolve(record, fingerprint=fingerprint), key=key, fingerprint=fingerprint, now=now
         )
     return answer

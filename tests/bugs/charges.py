@@ -10,7 +10,7 @@ import attrs
 from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
     Charge,
-    Limited,
+    RateLimited,
     admit,
     admit_one,
     fresh_state,
@@ -66,13 +66,13 @@ class RuledOutNotCharged(Service):
 class _Charging(Refusing):
     """Charges initiates where the rules do not."""
 
-    def charge(self, coordinate: Coordinate, now: datetime) -> RateWrite | Limited:
+    def charge(self, coordinate: Coordinate, now: datetime) -> RateWrite | RateLimited:
         key = LimitKey(coordinate.app_user, INITIATE_LIMIT.name)
         stored = self.memory._rates.of(key)
         before = fresh_state(INITIATE_LIMIT) if stored is None else stored
         after = admit_one(INITIATE_LIMIT, before, now)
         if isinstance(after, int):
-            return Limited((before,), INITIATE_LIMIT, after)
+            return RateLimited((before,), INITIATE_LIMIT, after)
         return RateWrite(key=key, policy=INITIATE_LIMIT, before=stored, after=after)
 
 
@@ -83,7 +83,7 @@ class AccountStateCharged(_Charging):
             return decision
         coordinate = call.caller.coordinate(call.operation.app_user_id)
         charge = self.charge(coordinate, now)
-        if isinstance(charge, Limited):
+        if isinstance(charge, RateLimited):
             return decision
         writes = (*decision.changes.writes, charge)
         return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=writes))
@@ -103,7 +103,7 @@ class MalformedCharged(_Charging):
             return result
         coordinate = caller.coordinate(user)
         charge = self.charge(coordinate, now)
-        if isinstance(charge, Limited):
+        if isinstance(charge, RateLimited):
             return self.limited(charge, Gate.LIMIT, now)
         commit_writes(self.memory, (charge,))
         return result
@@ -118,7 +118,7 @@ class RefusalDrainsTheBucket(Service):
             for bucket, state in zip(buckets, snapshot.buckets, strict=True)
         ]
         answer = admit(tuple(map(Charge, buckets, states)), now)
-        if decision.status != 429 or isinstance(answer, Limited):
+        if decision.status != 429 or isinstance(answer, RateLimited):
             return decision
         keys = call.needs.buckets
         charges = zip(keys, buckets, snapshot.buckets, answer.states, strict=True)
@@ -148,7 +148,7 @@ class BucketStartsEmpty(Refusing):
         first = snapshot.buckets and all(state is None for state in snapshot.buckets)
         if first:
             bucket = self.settings.buckets[0]
-            return self.limited(Limited((), bucket, 1_000_000), Gate.BUCKETS, now)
+            return self.limited(RateLimited((), bucket, 1_000_000), Gate.BUCKETS, now)
         return super().decide(call, snapshot, now, new_ids)
 
 

@@ -9,7 +9,7 @@ import attrs
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.session import EntryPath, Handoff
+from curae_lifecycle.rules.session import EntryPath, HandoffState
 from curae_lifecycle.rules.values import LAST_INSTANT, Coordinate, UserId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
@@ -22,7 +22,7 @@ from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiat
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from curae_lifecycle.service.writes import BindingWrite, SessionWrite, Write
-from curae_lifecycle.stores.keys import coordinate_name
+from curae_lifecycle.stores.keys import coordinate_key_parts
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, with_members
 
@@ -123,7 +123,7 @@ class PathAWaits(Service):
             or reply.session.path is not EntryPath.EXISTING_ACTIVE_HANDOFF
         ):
             return decision
-        waits = attrs.evolve(reply.session, handoff=Handoff.AWAITED, landed_at=None)
+        waits = attrs.evolve(reply.session, handoff=HandoffState.AWAITED, landed_at=None)
         writes = tuple(
             SessionWrite(None, waits) if isinstance(write, SessionWrite) else write
             for write in decision.changes.writes
@@ -200,7 +200,7 @@ class SilentPathCompletes(_MisreadHandoff):
             and session.path is EntryPath.SILENT_LIMITED
         ):
             waits = attrs.evolve(
-                session, path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, handoff=Handoff.AWAITED
+                session, path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, handoff=HandoffState.AWAITED
             )
             return attrs.evolve(snapshot, session=waits, binding=None)
         return snapshot
@@ -234,7 +234,7 @@ class TombstoneUnlinks(Service):
     def record(self, fact: Fact) -> FactAnswer:
         answer = super().record(fact)
         if isinstance(fact, Tombstoned) and isinstance(answer, Done):
-            del self.memory._bindings[coordinate_name(fact.coordinate)]
+            del self.memory._bindings[coordinate_key_parts(fact.coordinate)]
         return answer
 
 

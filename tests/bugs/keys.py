@@ -18,7 +18,7 @@ from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import RecordWrite, Write
-from curae_lifecycle.web.request import Request, header
+from curae_lifecycle.web.request import Request, header_values
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import ANYBODY, Service, code_of, collated, with_members
 
@@ -215,7 +215,7 @@ class _RereadKey(Service):
 
     def read(self, request: Request, now: datetime) -> Call | Decision:
         others = tuple(pair for pair in request.headers if pair[0].lower() != "idempotency-key")
-        values = self.key_values(header(request, "idempotency-key"))
+        values = self.key_values(header_values(request, "idempotency-key"))
         keys = tuple(("idempotency-key", value) for value in values)
         if request.target.endswith("graduation-handoff"):
             return super().read(request, now)

@@ -11,8 +11,8 @@ import attrs
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
-from curae_lifecycle.testing.conformance import AsyncServer, KeyWanted, Server
-from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, in_a_word
+from curae_lifecycle.testing.conformance import ApiKeyRequest, AsyncServer, Server
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, outcome_name
 from tests.bugs.service import Service
 from tests.kit import Given, asynchronous
 
@@ -23,10 +23,10 @@ class Hooks(FactHooks):
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    def make_key(self, wanted: KeyWanted) -> str:
+    def make_key(self, wanted: ApiKeyRequest) -> str:
         return self.service.make_key(wanted)
 
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         self.service.register_again(api_key, wanted)
 
     def pass_time(self, span: timedelta) -> None:
@@ -35,7 +35,7 @@ class Hooks(FactHooks):
     def clock(self) -> datetime:
         return self.service.clock
 
-    def recorded(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact) -> FactAnswer:
         return self.service.record(fact)
 
     def may_read(self, connection_id: str, package: str) -> bool:
@@ -55,8 +55,8 @@ def server(service: Service) -> Server:
     return attrs.evolve(
         plain,
         withdraw=service.withdraw,
-        finish=service.finish,
-        cancel=service.cancel,
+        finish_hosted_page=service.finish,
+        cancel_hosted_page=service.cancel,
         purge=service.purge,
         outbox=service.outbox,
     )
@@ -99,6 +99,6 @@ class _Noting(Hooks):
             hook(*args, **kwargs)
             # Nobody else has a turn in between.
             assert self.noted is not None
-            return in_a_word(await self.service.record_slowly(self.noted))
+            return outcome_name(await self.service.record_slowly(self.noted))
 
         return recording

@@ -12,7 +12,7 @@ import attrs
 
 from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
-    Limited,
+    RateLimited,
 )
 from curae_lifecycle.rules.values import (
     AppUser,
@@ -21,7 +21,7 @@ from curae_lifecycle.rules.values import (
     Environment,
     ceil_seconds,
 )
-from curae_lifecycle.service.call import Call, Decision, refused
+from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.rate_keys import LimitKey
@@ -37,9 +37,9 @@ MINUTE: Final = timedelta(seconds=60)
 class Refusing(Service):
     """Refuses by a limit of its own."""
 
-    def limited(self, limited: Limited, gate: Gate, now: datetime) -> Decision:
+    def limited(self, limited: RateLimited, gate: Gate, now: datetime) -> Decision:
         details = (limited.policy.name, ceil_seconds(limited.retry_after))
-        return refused(refuse_at(gate, details), now, self.settings, limited=limited)
+        return decision_from_refusal(refuse_at(gate, details), now, self.settings, limited=limited)
 
 
 class _OwnLimiter(Refusing, ABC):
@@ -66,7 +66,7 @@ class _OwnLimiter(Refusing, ABC):
         if wait is None:
             return decision
         ticks = wait // timedelta(microseconds=1)
-        return self.limited(Limited((), INITIATE_LIMIT, ticks), Gate.LIMIT, now)
+        return self.limited(RateLimited((), INITIATE_LIMIT, ticks), Gate.LIMIT, now)
 
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         if call is not None and _initiates(call):

@@ -11,7 +11,7 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
-from curae_lifecycle.service.call import Call, Decision, refused
+from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.operations.reconnect import Reconnect
@@ -19,7 +19,7 @@ from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.web.read import read
-from curae_lifecycle.web.request import Request, header
+from curae_lifecycle.web.request import Request, header_values
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, with_members
 
@@ -66,11 +66,11 @@ class BodyBeforeScope(Service):
 class KeyBeforeBody(Service):
     def read(self, request: Request, now: datetime) -> Call | Decision:
         result = super().read(request, now)
-        keyed = header(request, "idempotency-key") or request.method == "GET"
+        keyed = header_values(request, "idempotency-key") or request.method == "GET"
         if _code(result) is ProblemCode.BAD_REQUEST and not keyed:
             if request.target.endswith("graduation-handoff"):
                 return result
-            return refused(refuse_at(Gate.KEY_GIVEN), now, self.settings)
+            return decision_from_refusal(refuse_at(Gate.KEY_GIVEN), now, self.settings)
         return result
 
 
@@ -83,7 +83,7 @@ class OwnershipBeforeKey(Service):
             if isinstance(call, Call) and isinstance(call.operation, Reconnect | Revoke):
                 found = self.memory.connection(call.operation.connection_id)
                 if found is None or not call.caller.owns(found):
-                    return refused(refuse_at(Gate.OWNERSHIP), now, self.settings)
+                    return decision_from_refusal(refuse_at(Gate.OWNERSHIP), now, self.settings)
         return result
 
 
@@ -99,7 +99,7 @@ class ScopeForReads(Service):
         if isinstance(result, Call) and CONNECTION_WRITE not in result.caller.scopes:
             problem = Problem(ProblemCode.SCOPE_INSUFFICIENT, (CONNECTION_WRITE,))
             answer = Refused(problem, ("permission.scope-missing",))
-            return refused(answer, now, self.settings)
+            return decision_from_refusal(answer, now, self.settings)
         return result
 
 
@@ -131,7 +131,7 @@ class ScopeBeforeEnvironment(Service):
 class SchemeNotAsked(Service):
     def caller(self, request: Request) -> Caller | None:
         others = tuple(pair for pair in request.headers if pair[0].lower() != "authorization")
-        values = header(request, "authorization")
+        values = header_values(request, "authorization")
         secret = values[0].split()[-1:] if values else []
         if not secret:
             return None
@@ -141,7 +141,7 @@ class SchemeNotAsked(Service):
 
 class SchemeInOneCase(Service):
     def caller(self, request: Request) -> Caller | None:
-        values = header(request, "authorization")
+        values = header_values(request, "authorization")
         exact = len(values) == 1 and values[0].startswith("Bearer ")
         return super().caller(request) if exact else None
 

@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.request import Request, header
+from curae_lifecycle.web.request import Request, header_values
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import (
     Service,
@@ -85,7 +85,7 @@ class KeyInTheProblem(Service):
     def sent(self, request: Request, response: Response) -> Response:
         if response.status != 401:
             return response
-        said = " ".join(header(request, "authorization"))
+        said = " ".join(header_values(request, "authorization"))
         return with_members(response, "", detail=f"{said} is no API key.")
 
 

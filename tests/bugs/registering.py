@@ -10,7 +10,7 @@ import attrs
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.writes import ConnectionWrite
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.request import Request
 from tests.bugs.bug import VisibleBug
@@ -20,14 +20,14 @@ from tests.memory import overwrite
 
 
 class ScopesOnlyGrow(Service):
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         before = caller_at(self.memory, ApiKey(api_key))
         scopes = wanted.scopes if before is None else wanted.scopes | before.scopes
         super().register_again(api_key, attrs.evolve(wanted, scopes=scopes))
 
 
 class AppOfTheFirst(Service):
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         before = caller_at(self.memory, ApiKey(api_key))
         app_id = wanted.app_id if before is None else before.app_id
         super().register_again(api_key, attrs.evolve(wanted, app_id=app_id))
@@ -36,9 +36,9 @@ class AppOfTheFirst(Service):
 class WithdrawnButCached(Service):
     def __init__(self) -> None:
         super().__init__()
-        self.cached: dict[str, KeyWanted] = {}
+        self.cached: dict[str, ApiKeyRequest] = {}
 
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         self.cached[api_key] = wanted
         super().register_again(api_key, wanted)
 

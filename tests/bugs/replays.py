@@ -18,10 +18,10 @@ from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from curae_lifecycle.service.writes import RecordWrite, Write
-from curae_lifecycle.stores.keys import record_name
-from curae_lifecycle.web.request import Request, header
+from curae_lifecycle.stores.keys import record_key_parts
+from curae_lifecycle.web.request import Request, header_values
 from curae_lifecycle.web.respond import Answer
-from curae_lifecycle.web.shapes import format_connection
+from curae_lifecycle.web.wire_format import format_connection
 from tests.bugs.bug import VisibleBug
 from tests.bugs.keys import Compared
 from tests.bugs.service import (
@@ -45,7 +45,7 @@ class RetentionSlides(Service):
         record = None if asked is None else self.memory._records.of(asked)
         if record is not None:
             moved = attrs.evolve(record, first_used_at=self.now())
-            self.memory._records[record_name(record.key)] = moved
+            self.memory._records[record_key_parts(record.key)] = moved
         return super().load(call)
 
 
@@ -98,7 +98,7 @@ class _Frozen(Service):
 
     def send(self, request: Request) -> Response:
         names = ("authorization", "idempotency-key")
-        key = tuple(value for name in names for value in header(request, name))
+        key = tuple(value for name in names for value in header_values(request, name))
         response = self.frozen.get(key)
         if response is None:
             response = super().send(request)

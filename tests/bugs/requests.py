@@ -10,7 +10,7 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.rules.values import AppUserId
-from curae_lifecycle.service.call import Call, Decision, refused
+from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -226,8 +226,8 @@ class MalformedIdIs404(Service):
     def read(self, request: Request, now: datetime) -> Call | Decision:
         result = super().read(request, now)
         reply = result.reply if isinstance(result, Decision) else None
-        if isinstance(reply, ProblemReply) and reply.problem.values[:1] == ("connectionId",):
-            return refused(refuse_at(Gate.OWNERSHIP), now, self.settings)
+        if isinstance(reply, ProblemReply) and reply.problem.detail_values[:1] == ("connectionId",):
+            return decision_from_refusal(refuse_at(Gate.OWNERSHIP), now, self.settings)
         return result
 
 

@@ -40,8 +40,8 @@ from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.service.writes import RateWrite, RecordWrite, Write
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.testing.conformance import KeyWanted
-from curae_lifecycle.testing.conformance.fact_hooks import caller_of, in_a_word
+from curae_lifecycle.testing.conformance import ApiKeyRequest
+from curae_lifecycle.testing.conformance.fact_hooks import caller_of, outcome_name
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
@@ -115,13 +115,13 @@ class Service:
         self.hosted.note(request, answer.response)
         return response
 
-    def make_key(self, wanted: KeyWanted) -> str:
+    def make_key(self, wanted: ApiKeyRequest) -> str:
         with self._lock:
             text = f"cae_{wanted.environment}_{next(self.keys)}"
             self.register_again(text, wanted)
             return text
 
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         self.memory.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def withdraw(self, api_key: str) -> None:
@@ -179,7 +179,7 @@ class Service:
         fact = what(page)
         if fact is None:
             return "ignored"
-        outcome = in_a_word(self.record(fact))
+        outcome = outcome_name(self.record(fact))
         if outcome == "done":
             self.hosted.close(url)
         return outcome

@@ -198,8 +198,8 @@ class _EvictsTheOldest(MemoryStore):
 
 
 class _DropsLimitsEarly(MemoryStore):
-    def purge(self, now: datetime | None = None, most: int | None = None) -> int:
-        del now, most
+    def purge(self, now: datetime | None = None, limit: int | None = None) -> int:
+        del now, limit
         dropped = len(self._rates)
         self._rates.clear()
         self._accounts._by_owner.clear()
@@ -207,8 +207,8 @@ class _DropsLimitsEarly(MemoryStore):
 
 
 class _NeverDrops(MemoryStore):
-    def purge(self, now: datetime | None = None, most: int | None = None) -> int:
-        del now, most
+    def purge(self, now: datetime | None = None, limit: int | None = None) -> int:
+        del now, limit
         return 0
 
 

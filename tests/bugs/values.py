@@ -37,7 +37,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.testing.laws import (
-    RevocationSeen,
+    RevocationAnswer,
     check_access,
     check_merge,
     check_revocation,
@@ -103,8 +103,8 @@ def probe_merged_revocation(merge: Merge) -> None:
     joined = merge(early, late)
     check_revocation(
         [
-            RevocationSeen(early.id, revoked_now=True, revoked_at=early.revoked_at),
-            RevocationSeen(joined.id, revoked_now=False, revoked_at=joined.revoked_at),
+            RevocationAnswer(early.id, revoked_now=True, revoked_at=early.revoked_at),
+            RevocationAnswer(joined.id, revoked_now=False, revoked_at=joined.revoked_at),
         ]
     )
 

@@ -11,7 +11,7 @@ import attrs
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.request import Request, header
+from curae_lifecycle.web.request import Request, header_values
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import (
     Service,
@@ -148,7 +148,7 @@ class TagConstant(Service):
     def sent(self, request: Request, response: Response) -> Response:
         if not _is_account_state(request) or response.status not in {200, 304}:
             return response
-        if '"account"' in header(request, "if-none-match"):
+        if '"account"' in header_values(request, "if-none-match"):
             return attrs.evolve(with_header(response, "etag", '"account"'), status=304, body=b"")
         return with_header(response, "etag", '"account"')
 
@@ -168,7 +168,7 @@ class _TagsRead(Service):
     def read(self, request: Request, now: datetime) -> Call | Decision:
         others = tuple(pair for pair in request.headers if pair[0].lower() != "if-none-match")
         tags = tuple(
-            ("if-none-match", value) for value in self.tags(header(request, "if-none-match"))
+            ("if-none-match", value) for value in self.tags(header_values(request, "if-none-match"))
         )
         return super().read(attrs.evolve(request, headers=(*others, *tags)), now)
 

@@ -90,7 +90,7 @@ def accesses(size: int) -> int:
                 assert isinstance(answer, Denied)
                 assert answer.reason == expected
                 assert answer.problem.code == "CONNECTION_ACCESS_DENIED"
-                assert answer.problem.values == (IDENTITY.id, package, expected)
+                assert answer.problem.detail_values == (IDENTITY.id, package, expected)
             cases += 1
     return cases
 
@@ -168,7 +168,7 @@ def check_trigger(connection: Connection, verdict: str, trigger: str, now: int, 
         }
         code = verdict.removeprefix("refuse ")
         assert answer.problem.code == code
-        assert answer.problem.values == (connection.id, details[code])
+        assert answer.problem.detail_values == (connection.id, details[code])
 
 
 def happenings(size: int) -> int:
@@ -214,7 +214,7 @@ def reconnects(size: int) -> int:
             if verdict != "recover":
                 assert isinstance(answer, Refused)
                 assert refusal(answer) == verdict
-                assert answer.problem.values == (old.id, answer.problem.details["reason"])
+                assert answer.problem.detail_values == (old.id, answer.problem.details["reason"])
                 continue
             kind = "no successor"
             if other is not None:
@@ -251,7 +251,7 @@ def reconnects(size: int) -> int:
                 assert made_of == "superseded"
                 assert later is not None
                 assert answer.problem.code == "CONNECTION_SUPERSEDED"
-                assert answer.problem.values == (old.id, later.id, later.id)
+                assert answer.problem.detail_values == (old.id, later.id, later.id)
     return cases
 
 

@@ -11,8 +11,8 @@ from curae_lifecycle.rules.ratelimit import (
     Bucket,
     BucketState,
     ExactLog,
-    Limited,
     LogState,
+    RateLimited,
     RateState,
 )
 from tests.strategies import START, TICK
@@ -48,7 +48,7 @@ def check_wait(
     then = now + timedelta(microseconds=wait)
     assert isinstance(ratelimit.admit(charges, then, cost=cost), ratelimit.Admitted)
     early = ratelimit.admit(charges, then - TICK, cost=cost)
-    assert early == Limited((state,), policy, 1)
+    assert early == RateLimited((state,), policy, 1)
 
 
 def _log_histories(
@@ -67,7 +67,7 @@ def _log_histories(
         answer = ratelimit.admit((ratelimit.Charge(policy, state),), now, cost=cost)
         cases += 1
         if wait:
-            assert isinstance(answer, Limited)
+            assert isinstance(answer, RateLimited)
             assert answer.retry_after == wait * HALF
             assert answer.states[0] is state
             assert answer.policy is policy
@@ -79,7 +79,7 @@ def _log_histories(
         joined = [*admitted, *[slot] * cost]
         kept = sorted(joined)[-policy.limit :]
         left = sum(slot - at < window for at in kept)
-        assert ratelimit.available(policy, after, now) == policy.limit - left
+        assert ratelimit.count_remaining(policy, after, now) == policy.limit - left
         ends = SLOTS[max(kept)] + timedelta(seconds=policy.seconds)
         assert ratelimit.state_expires_at(policy, after) == ends
         cases += _log_histories(
@@ -126,7 +126,7 @@ def _bucket_histories(
         cases += 1
         missing = cost * unit - there
         if missing > 0:
-            assert isinstance(answer, Limited)
+            assert isinstance(answer, RateLimited)
             assert (answer.retry_after - 1) * policy.refill < missing
             assert missing <= answer.retry_after * policy.refill
             check_wait(policy, state=state, now=now, cost=cost, wait=answer.retry_after)
@@ -135,7 +135,7 @@ def _bucket_histories(
         (after,) = answer.states
         assert isinstance(after, BucketState)
         left = there - cost * unit
-        assert ratelimit.available(policy, after, now) == left // unit
+        assert ratelimit.count_remaining(policy, after, now) == left // unit
         ends = ratelimit.state_expires_at(policy, after)
         assert ends is not None
         filled = (ends - now) // TICK

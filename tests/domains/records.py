@@ -16,7 +16,7 @@ from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     IdempotencyKey,
     KnownResponse,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordState,
 )
@@ -50,7 +50,9 @@ def record_acts(size: int) -> int:
     """Every record at every instant, also those where retention ends, under every act."""
     instants = (*range(size), DAY - 1, DAY, DAY + 1)
     cases = 0
-    for state, means, lease, seen in product(RecordState, LostLease, (None, *instants), instants):
+    for state, means, lease, seen in product(
+        RecordState, LostLeaseAction, (None, *instants), instants
+    ):
         record = Record(
             key=KEY,
             fingerprint=SAME,
@@ -73,14 +75,19 @@ def record_acts(size: int) -> int:
 
 def check_begin(record: Record, standing: str, now: int, clamped: int, lease: Mark) -> int:
     for asked, match in ((SAME, "same fingerprint"), (ELSE, "other fingerprint")):
-        answer = idempotency.begin(record, key=KEY, fingerprint=asked, now=since(now))
+        answer = idempotency.begin_attempt(record, key=KEY, fingerprint=asked, now=since(now))
         cell = test_idempotency.CELLS[standing, match]
         if cell == "execute":
             assert isinstance(answer, Attempt)
             at = since(clamped)
             first = at if standing.startswith("absent") else START
             assert answer == Attempt(
-                key=KEY, fingerprint=asked, token=4, first_used_at=first, at=at, rules=answer.rules
+                key=KEY,
+                fingerprint=asked,
+                token=4,
+                first_used_at=first,
+                started_at=at,
+                rules=answer.rules,
             )
             (rule,) = answer.rules
             assert rule.removesuffix(".same") == f"idempotency.{rule_word(standing)}"
@@ -92,11 +99,13 @@ def check_begin(record: Record, standing: str, now: int, clamped: int, lease: Ma
             assert answer.problem.code == cell
             left = () if lease is None else (max(1, -((clamped - lease) // 1_000_000)),)
             details = {"IDEMPOTENCY_KEY_REUSED": ("values",), "IDEMPOTENCY_KEY_IN_FLIGHT": left}
-            assert answer.problem.values == details.get(cell, ())
+            assert answer.problem.detail_values == details.get(cell, ())
     return 2
 
 
-HOLDER: Final = Attempt(key=KEY, fingerprint=SAME, token=3, first_used_at=START, at=START, rules=())
+HOLDER: Final = Attempt(
+    key=KEY, fingerprint=SAME, token=3, first_used_at=START, started_at=START, rules=()
+)
 OTHERS: Final = (
     attrs.evolve(HOLDER, token=2),
     attrs.evolve(HOLDER, token=4),

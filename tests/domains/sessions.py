@@ -7,7 +7,7 @@ from itertools import product
 import attrs
 
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.session import Handoff, complete_handoff
+from curae_lifecycle.rules.session import HandoffState, complete_handoff
 from curae_lifecycle.rules.values import UserId
 from tests import test_session
 from tests.domains.marks import TICKS, instant
@@ -25,7 +25,7 @@ def handoffs(size: int) -> int:
             waiting(),
             created_at=START,
             expires_at=TICKS[end],
-            handoff=Handoff.AWAITED if landed_for is None else Handoff.LANDED,
+            handoff=HandoffState.AWAITED if landed_for is None else HandoffState.LANDED,
             landed_at=None if landed_for is None else START,
             user_id=None if landed_for is None else UserId(landed_for),
         )
@@ -55,12 +55,12 @@ def handoffs(size: int) -> int:
                     "BINDING_CONFLICT": ("UNLINKED",),
                     "SESSION_EXPIRED": (session.id, TICKS[end]),
                 }
-                assert answer.problem.values == details[cell]
+                assert answer.problem.detail_values == details[cell]
             else:
                 assert isinstance(answer, Done)
                 assert answer.value.session == attrs.evolve(
                     session,
-                    handoff=Handoff.LANDED,
+                    handoff=HandoffState.LANDED,
                     landed_at=TICKS[happened],
                     user_id=UserId(user),
                 )

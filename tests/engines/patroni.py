@@ -249,7 +249,9 @@ def _writes(url: str, database: str = "postgres") -> bool:
     # Whether a commit comes through.
     plain = url.replace("+psycopg", "").rsplit("/", 1)[0] + f"/{database}"
     try:
-        with BoundedConnection.within(2.0, {"conninfo": plain, "connect_timeout": "2"}) as made:
+        with BoundedConnection.connect_with_timeout(
+            2.0, {"conninfo": plain, "connect_timeout": "2"}
+        ) as made:
             made.execute("SELECT pg_logical_emit_message(true, 'tests', '')")
     except psycopg.Error:
         return False
@@ -270,7 +272,7 @@ class _Copy:
         asked = "SELECT pg_is_in_recovery(), (SELECT document FROM curae_connection WHERE id = %s)"
         try:
             if self._made is None or self._made.closed:
-                self._made = BoundedConnection.within(0.5, self._named)
+                self._made = BoundedConnection.connect_with_timeout(0.5, self._named)
             found = self._made.execute(asked, (connection,)).fetchone()
         except psycopg.Error:
             if self._made is not None:

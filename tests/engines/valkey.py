@@ -38,12 +38,12 @@ from curae_lifecycle.rules.values import (
     SECOND,
     AppUser,
     AppUserId,
-    microseconds,
     parse_time,
+    to_epoch_microseconds,
 )
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.request import Request
 from tests.engines.hosts import Host, enter, need, network
@@ -219,7 +219,7 @@ class Load:
             )
             if answer.status == 201:
                 at = parse_time("createdAt", json.loads(answer.body)["session"]["createdAt"])
-                self.admitted[user].append(microseconds(at))
+                self.admitted[user].append(to_epoch_microseconds(at))
 
 
 def exceeded(admitted: Mapping[AppUser, Sequence[int]]) -> list[str]:
@@ -252,7 +252,7 @@ def servers(hosts: Sequence[Host], directory: Path) -> Generator[Load, None, Non
     callers, started = dict[str, Caller](), list[RunningServer]()
     for number, account in enumerate(ACCOUNTS):
         api_key = f"cae_live_{number}"
-        callers[api_key] = caller_of(api_key, KeyWanted("app-1", account))
+        callers[api_key] = caller_of(api_key, ApiKeyRequest("app-1", account))
     buckets = ((BUCKET.name, BUCKET.capacity, BUCKET.refill, BUCKET.seconds),)
     skews = [round(SKEW * (2 * number / (len(hosts) - 1) - 1)) for number in range(len(hosts))]
     try:

@@ -19,7 +19,7 @@ import attrs
 
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 from tests.wire.crash.history import Operation
 from tests.wire.crash.load import ACCOUNT, CUT, PATIENCE, Load, seeded
@@ -68,7 +68,7 @@ class Watch:
         for app in ("app-1", "app-2"):
             # Keys of its own: nobody's bucket is charged for it.
             if app not in self._keys:
-                self._keys[app] = load.behind.make_key(KeyWanted(app, ACCOUNT))
+                self._keys[app] = load.behind.make_key(ApiKeyRequest(app, ACCOUNT))
         ended = threading.Event()
         failures = list[BaseException]()
 

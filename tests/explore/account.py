@@ -20,7 +20,7 @@ import attrs
 from curae_lifecycle.rules import binding as bindings
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done, Refused
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import SessionId, UserId, format_time
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.decide import decide
@@ -210,7 +210,7 @@ class Account:
         ends = [
             each.expires_at
             for each in store.sessions
-            if each.handoff is Handoff.AWAITED and each.expires_at > store.now
+            if each.handoff is HandoffState.AWAITED and each.expires_at > store.now
         ]
         if ends:
             first = min(ends)

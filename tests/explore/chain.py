@@ -36,7 +36,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.writes import RecordWrite, Write
 from curae_lifecycle.testing.laws import (
-    RevocationSeen,
+    RevocationAnswer,
     check_access,
     check_chain,
     check_nothing_changed,
@@ -411,7 +411,7 @@ def _check_connections(before: tuple[Connection, ...], after: ChainStore) -> Non
     check_chain(after.chain, after.now)
     for old, new in zip(before, after.chain, strict=False):
         if old.revoked_at is not None:
-            seen = RevocationSeen(new.id, revoked_now=False, revoked_at=new.revoked_at)
+            seen = RevocationAnswer(new.id, revoked_now=False, revoked_at=new.revoked_at)
             check_revocation(
                 [attrs.evolve(seen, revoked_at=old.revoked_at), seen], revoked=[new.id]
             )

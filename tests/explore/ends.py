@@ -18,7 +18,7 @@ from curae_lifecycle.rules import idempotency, ratelimit, session, triggers
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.connection import Connection, Standing
-from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, LostLease
+from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, LostLeaseAction
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import ExactLog, LogState
 from curae_lifecycle.rules.values import ConnectionId, format_time
@@ -144,17 +144,19 @@ def _session_end() -> End:
 
 
 def _record_ends() -> Iterator[End]:
-    attempt = idempotency.begin(None, key=KEY, fingerprint=SAME, now=START)
+    attempt = idempotency.begin_attempt(None, key=KEY, fingerprint=SAME, now=START)
     assert isinstance(attempt, Attempt)
     answer = Response(201, (), b"answer")
     kept = idempotency.completed_record(attempt, answer)
     running = idempotency.in_flight_record(attempt, lease=MINUTE // TICK)
     calls_out = idempotency.in_flight_record(
-        attempt, lease=MINUTE // TICK, lost_lease=LostLease.UNKNOWN
+        attempt, lease=MINUTE // TICK, lost_lease=LostLeaseAction.UNKNOWN
     )
 
     def taken_over(now: datetime) -> bool:
-        return isinstance(idempotency.begin(running, key=KEY, fingerprint=SAME, now=now), Attempt)
+        return isinstance(
+            idempotency.begin_attempt(running, key=KEY, fingerprint=SAME, now=now), Attempt
+        )
 
     def lost(now: datetime) -> bool:
         return isinstance(
@@ -166,7 +168,7 @@ def _record_ends() -> Iterator[End]:
 
     def executed_again(now: datetime) -> bool:
         return not isinstance(
-            idempotency.begin(kept, key=KEY, fingerprint=SAME, now=now), KnownResponse
+            idempotency.begin_attempt(kept, key=KEY, fingerprint=SAME, now=now), KnownResponse
         )
 
     def dropped(now: datetime) -> bool:

@@ -19,7 +19,13 @@ import attrs
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.attempt import LeaseLost
-from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, LostLease, Record, RecordState
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    KnownResponse,
+    LostLeaseAction,
+    Record,
+    RecordState,
+)
 from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import format_time
@@ -99,7 +105,7 @@ class Held:
     clients: int = 2
     faults: int = 2
     attempts: int = 2
-    lost_leases: tuple[LostLease, ...] = (LostLease.EXECUTE,)
+    lost_leases: tuple[LostLeaseAction, ...] = (LostLeaseAction.EXECUTE,)
     forgets: bool = False
     days: int = 0
     at_once: bool = False
@@ -152,7 +158,7 @@ class Held:
     def _loads(
         self, store: HeldStore, client: HeldClient, what: str, *, fault: bool = False
     ) -> Iterator[Step[HeldStore, HeldClient]]:
-        got = idempotency.begin(store.record, key=KEY, fingerprint=SAME, now=store.now)
+        got = idempotency.begin_attempt(store.record, key=KEY, fingerprint=SAME, now=store.now)
         if isinstance(got, KnownResponse):
             assert isinstance(got.response, Response)
             answered = _with(client, Worker(answer=got.response))
@@ -210,7 +216,7 @@ class Held:
 
     def server_steps(self, store: HeldStore) -> Iterator[Change[HeldStore]]:
         """The server resolves what its workers left, and erases where it was asked to."""
-        if LostLease.UNKNOWN in self.lost_leases:
+        if LostLeaseAction.UNKNOWN in self.lost_leases:
             for response in (None, Response(201, (), b"resolved")):
                 resolved = attempts.resolve(store.record, store.now, response=response)
                 if isinstance(resolved, Done):
@@ -265,7 +271,9 @@ class Held:
         """Law 12, and what keeps it: fencing, and nothing that starts over an unknown outcome."""
         if after.record is not None and after.record is not before.record:
             _check_stored(before, before.record, after.record)
-            other = idempotency.begin(after.record, key=KEY, fingerprint=OTHER, now=after.now)
+            other = idempotency.begin_attempt(
+                after.record, key=KEY, fingerprint=OTHER, now=after.now
+            )
             seen = max(after.now, after.record.seen_at)
             absent = seen - after.record.first_used_at >= DAY
             if not absent and not isinstance(other, Refused):
@@ -343,7 +351,7 @@ def _stored(world: HeldStore, after: Record) -> HeldStore:
         case RecordState.RELEASED:
             outside = False
         case RecordState.IN_FLIGHT:
-            outside = after.lost_lease is LostLease.UNKNOWN
+            outside = after.lost_lease is LostLeaseAction.UNKNOWN
         case RecordState.FORGOTTEN:
             erased = True
     return HeldStore(
@@ -448,4 +456,6 @@ def _earlier_record(record: Record | None, by: timedelta) -> Record | None:
 def _earlier_attempt(attempt: Attempt | None, by: timedelta) -> Attempt | None:
     if attempt is None:
         return None
-    return attrs.evolve(attempt, first_used_at=attempt.first_used_at - by, at=attempt.at - by)
+    return attrs.evolve(
+        attempt, first_used_at=attempt.first_used_at - by, started_at=attempt.started_at - by
+    )

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.idempotency import LostLease
+from curae_lifecycle.rules.idempotency import LostLeaseAction
 from tests.explore.account import Account
 from tests.explore.chain import Chain
 from tests.explore.clients import Clients
@@ -21,7 +21,7 @@ from tests.explore.limit import SmallLimit
 from tests.explore.races import Races
 from tests.explore.single import Single
 
-EITHER: Final = tuple(LostLease)
+EITHER: Final = tuple(LostLeaseAction)
 
 
 @attrs.frozen

@@ -29,7 +29,7 @@ from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, UserId, format_time
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import relied_on
+from curae_lifecycle.service.changes import bump_version
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, record_fact
@@ -41,7 +41,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Write
 from curae_lifecycle.testing.laws import (
-    RevocationSeen,
+    RevocationAnswer,
     check_access,
     check_chain,
     check_one_pending_successor,
@@ -324,7 +324,7 @@ def _old_chain(pasts: tuple[str, ...]) -> Connections:
     made = chains.reconnect(first, None, START, id=new.connection_id, next_action=new.next_action)
     assert isinstance(made, Done)
     second = made.value.connection
-    first = relied_on(first)
+    first = bump_version(first)
     if pasts[1] == "PENDING":
         return first, second
     return first, triggers.revoke(second, START, actor=Actor.APP).value
@@ -395,7 +395,7 @@ def _check_move(old: Connection, new: Connection) -> None:
     if new.updated_at < old.updated_at:
         raise RuleBrokenError("clock", f"{old.updated_at} became {new.updated_at}", where)
     if old.revoked_at is not None:
-        seen = RevocationSeen(new.id, revoked_now=False, revoked_at=new.revoked_at)
+        seen = RevocationAnswer(new.id, revoked_now=False, revoked_at=new.revoked_at)
         check_revocation([attrs.evolve(seen, revoked_at=old.revoked_at), seen], revoked=[new.id])
 
 

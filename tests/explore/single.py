@@ -24,7 +24,7 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ConnectionId, format_time
 from curae_lifecycle.testing.laws import (
     LawBrokenError,
-    RevocationSeen,
+    RevocationAnswer,
     check_access,
     check_nothing_changed,
     check_rank_never_falls,
@@ -225,7 +225,7 @@ def _held(before: Connection, answer: Answer, now: datetime) -> Connection:
         check_nothing_changed(before, after)
     check_rank_never_falls([before, after])
     if before.revoked_at is not None:
-        first = RevocationSeen(before.id, revoked_now=False, revoked_at=before.revoked_at)
+        first = RevocationAnswer(before.id, revoked_now=False, revoked_at=before.revoked_at)
         check_revocation(
             [first, attrs.evolve(first, revoked_at=after.revoked_at)], revoked=[before.id]
         )

@@ -18,8 +18,8 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import Record, parse_key
-from curae_lifecycle.rules.ratelimit import Bucket, BucketState, ExactLog, Limited, LogState
+from curae_lifecycle.rules.idempotency import Record, parse_idempotency_key
+from curae_lifecycle.rules.ratelimit import Bucket, BucketState, ExactLog, LogState, RateLimited
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
     AppId,
@@ -39,16 +39,16 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import check_documented
 from curae_lifecycle.web.json import (
     DEPTH_MAX,
+    DuplicateKeyObject,
     Json,
     MalformedError,
-    RepeatedObject,
     format_json,
     parse_json,
 )
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
-from curae_lifecycle.web.respond import limit_header, policy_header
-from curae_lifecycle.web.shapes import format_connection, parse_connection
+from curae_lifecycle.web.respond import format_rate_limit, format_rate_limit_policy
+from curae_lifecycle.web.wire_format import format_connection, parse_connection
 from tests.fuzz.mutate import text_of
 from tests.instants import handle_at
 from tests.malformed import BODIES
@@ -85,7 +85,7 @@ def fuzz_json(data: bytes) -> str:
     value = parse_json(data)
     text = data.decode()
     assert _plain(parse_json(text)) == _plain(value) == _plain_model(values.parse_json(text))
-    if isinstance(value, dict) and not isinstance(value, RepeatedObject) and _is_utf8(value):
+    if isinstance(value, dict) and not isinstance(value, DuplicateKeyObject) and _is_utf8(value):
         assert parse_json(format_json(value)) == value, "JSON: printed and read again it differs"
     return "value"
 
@@ -142,7 +142,7 @@ def _plain(value: Json) -> object:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
-        pairs = value.pairs if isinstance(value, RepeatedObject) else list(value.items())
+        pairs = value.pairs if isinstance(value, DuplicateKeyObject) else list(value.items())
         return ("object", [(name, _plain(item)) for name, item in pairs])
     return (type(value), value)
 
@@ -251,9 +251,9 @@ def fuzz_opaque(data: bytes) -> str:
 def fuzz_key(data: bytes) -> str:
     """An idempotency key is kept as it is, or refused as the second reading does."""
     text = text_of(data)
-    mine = refused(lambda: parse_key(text))
+    mine = refused(lambda: parse_idempotency_key(text))
     assert (mine is None) == bool(requests.VISIBLE.fullmatch(text)), "a key: two readings disagree"
-    assert mine is not None or parse_key(text) == text
+    assert mine is not None or parse_idempotency_key(text) == text
     return mine or "value"
 
 
@@ -352,7 +352,7 @@ def fuzz_entity_tags(data: bytes) -> str:
     assert isinstance(call.operation, GetAccountState)
     tags = _entity_tags(",".join(fields))
     expected = {state for state in AccountState if tags is None or etag(state) in tags}
-    assert call.operation.known == expected, "If-None-Match: two readings disagree"
+    assert call.operation.cached_states == expected, "If-None-Match: two readings disagree"
     return "any" if tags is None else "known" if expected else "unknown"
 
 
@@ -411,10 +411,10 @@ def fuzz_rate_headers(data: bytes) -> str:
     if fault is not None:
         return fault
     policy = made[0]
-    assert _read_item(policy_header(policy)) == (name, {"q": limit, "w": policy.window})
+    assert _read_item(format_rate_limit_policy(policy)) == (name, {"q": limit, "w": policy.window})
     wait = 1 + abs(wait)
     seconds_left = min(-(-wait // 1_000_000), 999_999_999_999_999)
-    assert _read_item(limit_header(Limited((), policy, wait))) == (
+    assert _read_item(format_rate_limit(RateLimited((), policy, wait))) == (
         name,
         {"r": 0, "t": seconds_left},
     )

@@ -11,7 +11,7 @@ import attrs
 from curae_lifecycle.rules import binding as bindings
 from curae_lifecycle.rules.binding import AccountState, BindingTrigger
 from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.session import EntryPath, Handoff, complete_handoff
+from curae_lifecycle.rules.session import EntryPath, HandoffState, complete_handoff
 from curae_lifecycle.rules.values import UserId
 from tests.oracles.oracle import UNREACHABLE, Answer, answered, said
 from tests.specimens import BOUND, NEW_USER, Key, bind, binding_in, mint, waiting
@@ -81,7 +81,7 @@ def completions() -> list[Answer]:
         session = attrs.evolve(waiting(), path=path)
         if landed_for is not None:
             session = attrs.evolve(
-                session, handoff=Handoff.LANDED, landed_at=START, user_id=UserId(landed_for)
+                session, handoff=HandoffState.LANDED, landed_at=START, user_id=UserId(landed_for)
             )
         answer = complete_handoff(
             session, binding=None, user_id=UserId("u-1"), now=session.expires_at + at_end

@@ -18,7 +18,7 @@ from curae_lifecycle.service import changes
 from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled, SuccessorsLive
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.shapes import format_connection, parse_connection
+from curae_lifecycle.web.wire_format import format_connection, parse_connection
 from tests import specimens
 from tests.oracles.oracle import UNREACHABLE, Answer, answered, said
 from tests.specimens import NEXT_ID, NOW, OLD_ID, STANDS, Key, stored, successor_of
@@ -113,7 +113,7 @@ def recoveries() -> list[Answer]:
 
     return [
         answered((at_now, kind), recovered, connection, successor)
-        for at_now in chain.RECOVERED
+        for at_now in chain.RECOVERABLE
         for connection in STANDS[at_now]
         for kind, successors in specimens.successors(connection).items()
         for successor in successors
@@ -132,7 +132,7 @@ def reaches() -> list[Answer]:
 def lives() -> list[Answer]:
     def lived(later: Connection) -> tuple[str, Key]:
         head = successor_of(pending(), later)
-        made = changes.left_alive(pending(), head, NOW)
+        made = changes.live_head_changes(pending(), head, NOW)
         assert made.effects in {(), (SuccessorsLive(OLD_ID, NEXT_ID),)}
         return "live" if made.effects else "over", ()
 
@@ -147,9 +147,7 @@ def endings() -> list[Answer]:
     def ended(status: Status) -> tuple[str, Key]:
         revoked = specimens.happen("revoke", stored(status))
         assert isinstance(revoked, Done)
-        made = changes.connection_changes(
-            EventKind.CONNECTION_REVOKED, stored(status), revoked.value
-        )
+        made = changes.ending_changes(EventKind.CONNECTION_REVOKED, stored(status), revoked.value)
         words = {
             HandoffCancelled: "its live hand-off",
             AccessEnded: "the access that it gave",

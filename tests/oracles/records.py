@@ -11,10 +11,10 @@ from curae_lifecycle.rules.attempt import LeaseLost, forget, resolve
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     KnownResponse,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordState,
-    begin,
+    begin_attempt,
     record_standing,
 )
 from curae_lifecycle.rules.outcomes import Done, Refused
@@ -25,21 +25,21 @@ from tests.strategies import START, TICK
 
 
 def record_standings() -> list[Answer]:
-    def stood(state: RecordState, ends: datetime, means: LostLease) -> tuple[str, Key]:
+    def stood(state: RecordState, ends: datetime, means: LostLeaseAction) -> tuple[str, Key]:
         record = attrs.evolve(running(), state=state, lease_until=ends, lost_lease=means)
         return record_standing(record, START), ()
 
     leases = (("lease running", START + TICK), ("lease over", START))
     return [
         answered((state, lease, means), stood, state, ends, means)
-        for state, (lease, ends), means in product(RecordState, leases, LostLease)
+        for state, (lease, ends), means in product(RecordState, leases, LostLeaseAction)
     ]
 
 
 def begins() -> list[Answer]:
     def begun(record: Record | None, now: datetime, *, same: bool) -> tuple[str, Key]:
         asked = specimens.SAME if same else specimens.OTHERS["values"]
-        answer = begin(record, key=KEY, fingerprint=asked, now=now)
+        answer = begin_attempt(record, key=KEY, fingerprint=asked, now=now)
         match answer:
             case Attempt():
                 return "execute", answer.rules

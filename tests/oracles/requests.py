@@ -26,7 +26,7 @@ from curae_lifecycle.web.openapi import openapi, problem_codes
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import respond
-from curae_lifecycle.web.shapes import format_problem
+from curae_lifecycle.web.wire_format import format_problem
 from tests import server, test_problems
 from tests.instants import handle_at
 from tests.oracles.oracle import Answer, answered, said

@@ -21,8 +21,8 @@ from curae_lifecycle.rules.access import Denied
 from curae_lifecycle.rules.attempt import LeaseLost, complete
 from curae_lifecycle.rules.chain import Minted, Reissued, reconnect
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, RecordKey, begin
-from curae_lifecycle.rules.ratelimit import Admitted, Charge, Limited, admit
+from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, RecordKey, begin_attempt
+from curae_lifecycle.rules.ratelimit import Admitted, Charge, RateLimited, admit
 from curae_lifecycle.rules.triggers import authorize, revoke
 from curae_lifecycle.service.response import ResponseReference
 
@@ -76,7 +76,7 @@ def may_read(connection: Connection, now: datetime) -> str:
 
 
 def execute(key: RecordKey, fingerprint: Fingerprint, now: datetime) -> Response | str:
-    begun = begin(None, key=key, fingerprint=fingerprint, now=now)
+    begun = begin_attempt(None, key=key, fingerprint=fingerprint, now=now)
     match begun:
         case Attempt():
             response = Response(200, (), b"{}")
@@ -104,7 +104,7 @@ def admitted(charges: tuple[Charge, ...], now: datetime) -> int:
     match admit(charges, now):
         case Admitted():
             return 0
-        case Limited() as limited:
+        case RateLimited() as limited:
             return limited.retry_after
 
 

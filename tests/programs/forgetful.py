@@ -29,7 +29,7 @@ from curae_lifecycle.rules.idempotency import (
     KnownResponse,
     Record,
     RecordKey,
-    begin,
+    begin_attempt,
 )
 from curae_lifecycle.rules.ratelimit import Admitted, Charge, admit
 from curae_lifecycle.rules.session import CuraeConnectSession, complete_handoff
@@ -113,7 +113,7 @@ def reconnect_without_reissued(
 def begin_without_replay(
     record: Record, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> int:
-    begun = begin(record, key=key, fingerprint=fingerprint, now=now)
+    begun = begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
     match begun:
         case Attempt():
             return begun.token
@@ -126,7 +126,7 @@ def begin_without_replay(
 def begin_without_refused(
     record: Record, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> int:
-    begun = begin(record, key=key, fingerprint=fingerprint, now=now)
+    begun = begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
     match begun:
         case Attempt():
             return begun.token

@@ -18,7 +18,7 @@ from curae_lifecycle import (
 )
 from curae_lifecycle.rules.chain import reconnect
 from curae_lifecycle.rules.connection import Connection, Status
-from curae_lifecycle.rules.idempotency import RecordKey, parse_key
+from curae_lifecycle.rules.idempotency import RecordKey, parse_idempotency_key
 from curae_lifecycle.rules.triggers import authorize, revoke
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -32,7 +32,7 @@ def one_id_for_another(session_id: SessionId) -> None:
 
 
 def a_key_without_its_scope() -> RecordKey:
-    return RecordKey(parse_key("k-1"))  # error: [call-arg] [arg-type]
+    return RecordKey(parse_idempotency_key("k-1"))  # error: [call-arg] [arg-type]
 
 
 def a_change_in_place(connection: Connection) -> None:

@@ -37,11 +37,11 @@ from curae_lifecycle.rules.idempotency import (
     KnownResponse,
     Record,
     RecordKey,
-    begin,
+    begin_attempt,
 )
 from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.problems import Problem
-from curae_lifecycle.rules.ratelimit import Admitted, Charge, Limited, admit
+from curae_lifecycle.rules.ratelimit import Admitted, Charge, RateLimited, admit
 from curae_lifecycle.rules.session import CuraeConnectSession, Landing, complete_handoff
 from curae_lifecycle.rules.triggers import authorize, expire, require_action, revoke
 from curae_lifecycle.rules.values import Coordinate
@@ -98,7 +98,7 @@ def handoffs(
 def idempotency(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> None:
-    attempt = begin(record, key=key, fingerprint=fingerprint, now=now)
+    attempt = begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
     assert_type(attempt, Attempt | KnownResponse | Refused)
     if isinstance(attempt, Attempt):
         response = Response(200, (), b"")
@@ -117,7 +117,7 @@ def access(connection: Connection, now: datetime) -> None:
 
 
 def limits(charges: tuple[Charge, ...], now: datetime) -> None:
-    assert_type(admit(charges, now), Admitted | Limited)
+    assert_type(admit(charges, now), Admitted | RateLimited)
 
 
 def one_fact(snapshot: Snapshot, now: datetime) -> None:

@@ -9,7 +9,7 @@ from curae_lifecycle import (
     MemoryStore,
     NewIds,
     NextAction,
-    Patience,
+    RetryPolicy,
     RandomIds,
     Request,
     Response,
@@ -20,18 +20,18 @@ from curae_lifecycle import (
     record_async,
     serve,
     serve_async,
-    serve_calling_out,
-    serve_calling_out_async,
+    serve_with_external_call,
+    serve_with_external_call_async,
 )
 from curae_lifecycle.stores.contract import AsyncStore
 
 SETTINGS = Settings()
 MINT = RandomIds("https://connect.example/")
-PATIENCE = Patience(attempts=5, seconds=2.0)
+PATIENCE = RetryPolicy(attempts=5, seconds=2.0)
 
 
 def answer(store: Store, request: Request) -> Response:
-    return serve(store, request=request, mint=MINT, settings=SETTINGS, patience=PATIENCE).response
+    return serve(store, request=request, id_factory=MINT, settings=SETTINGS, retry_policy=PATIENCE).response
 
 
 def authorized(store: Store, connection_id: str) -> bool:
@@ -49,11 +49,11 @@ def answer_elsewhere(
         renew()
         return make_page(new_ids.session_id)
 
-    return serve_calling_out(store, request=request, mint=MINT, call_out=call_out, settings=SETTINGS, lease=30.0).response
+    return serve_with_external_call(store, request=request, id_factory=MINT, make_next_action=call_out, settings=SETTINGS, lease=30.0).response
 
 
 async def answer_async(store: AsyncStore, request: Request) -> Response:
-    return (await serve_async(store, request=request, mint=MINT, settings=SETTINGS)).response
+    return (await serve_async(store, request=request, id_factory=MINT, settings=SETTINGS)).response
 
 
 async def authorized_async(store: AsyncStore, connection_id: str) -> bool:
@@ -67,7 +67,7 @@ async def answer_elsewhere_async(
         await renew()
         return await make_page(new_ids.session_id)
 
-    made = await serve_calling_out_async(store, request=request, mint=MINT, call_out=call_out, settings=SETTINGS)
+    made = await serve_with_external_call_async(store, request=request, id_factory=MINT, make_next_action=call_out, settings=SETTINGS)
     return made.response
 
 

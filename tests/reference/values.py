@@ -35,7 +35,7 @@ class Broken(Exception):  # noqa: N818
 
 
 def parse_json(text: str) -> object:
-    """Strict JSON; objects become `Members`. ValueError or RecursionError otherwise."""
+    """Strict JSON; objects become `ObjectCodec`. ValueError or RecursionError otherwise."""
 
     def constant(name: str) -> NoReturn:
         raise ValueError(name)

@@ -11,13 +11,13 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle import Patience, Request, Response, Settings, Store
+from curae_lifecycle import Request, Response, RetryPolicy, Settings, Store
 from curae_lifecycle.servers.endpoint import AsyncEndpoint, Counters, Endpoint
 from curae_lifecycle.servers.log import configure_logging
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS
-from curae_lifecycle.stores.minting import RandomIds
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE
-from curae_lifecycle.stores.sql.claiming import Backlog
+from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
+from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from tests.serving import Awaited, run_async
 
 MINT: Final = RandomIds("https://connect.example/")
@@ -34,7 +34,7 @@ class Asking:
     pages: Callable[[Request], Response | None] | None = None
     counters: Counters | None = None
     backlog: Callable[[], Backlog] | None = None
-    patience: Patience = DEFAULT_PATIENCE
+    patience: RetryPolicy = DEFAULT_RETRY_POLICY
     drains: bool = False
 
     def __call__(self, request: Request) -> Response:
@@ -43,10 +43,10 @@ class Asking:
                 self.store,
                 MINT,
                 self.settings,
-                pages=self.pages,
+                hosted_pages=self.pages,
                 counters=self.counters,
                 backlog=self.backlog,
-                patience=self.patience,
+                retry_policy=self.patience,
             )
             if self.drains:
                 endpoint.drain()
@@ -68,10 +68,10 @@ class Asking:
             Awaited(self.store),
             MINT,
             self.settings,
-            pages=None if pages is None else page,
+            hosted_pages=None if pages is None else page,
             counters=self.counters,
             backlog=None if backlog is None else held,
-            patience=self.patience,
+            retry_policy=self.patience,
         )
         if self.drains:
             endpoint.drain()

@@ -9,7 +9,7 @@ from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 from curae_lifecycle import ApiKey, Request, Response
-from curae_lifecycle.web.request import header
+from curae_lifecycle.web.request import header_values
 from tests.servers.asking import Log
 
 SECRET_MEMBERS = frozenset({"appUserId", "id", "userId", "url", "fromAppUserId"})
@@ -28,11 +28,11 @@ class Secrets:
     def saw(self, request: Request, response: Response) -> None:
         """Note what a request and its answer hold."""
         for name in ("authorization", "idempotency-key"):
-            for value in header(request, name):
+            for value in header_values(request, name):
                 self.found |= {value, value.removeprefix("Bearer ")}
         self.found |= {
             ApiKey(each.removeprefix("Bearer ")).digest()
-            for each in header(request, "authorization")
+            for each in header_values(request, "authorization")
             if re.fullmatch("Bearer [!-~]+", each)
         }
         split = urlsplit(request.target)

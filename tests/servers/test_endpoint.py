@@ -15,8 +15,8 @@ from curae_lifecycle.servers import endpoint
 from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
 from curae_lifecycle.servers.log import RequestLine
 from curae_lifecycle.stores.deadline import seconds_left
-from curae_lifecycle.stores.patience import Effort, Patience
-from curae_lifecycle.stores.sql.claiming import Backlog
+from curae_lifecycle.stores.retry import RetryPolicy, RetryStats
+from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from tests.server import API_KEY, CALLER, request
 from tests.servers.asking import KINDS, MINT, Asking, header, logged
 from tests.serving import (
@@ -164,7 +164,7 @@ def test_a_store_that_gives_nothing_is_answered_with_a_problem_that_may_be_retri
 def test_a_request_is_tried_as_often_as_it_was_said(kind: str) -> None:
     store = faulty(callers=[BEFORE] * 100)
     with logged() as log:
-        patience = Patience(attempts=2, seconds=60)
+        patience = RetryPolicy(attempts=2, seconds=60)
         answer = Asking(kind=kind, store=store, patience=patience)(CREATE)
     assert answer.status == 500
     assert log.requests[0]["attempts"] == 2
@@ -209,7 +209,7 @@ def test_whatever_is_raised_is_logged_and_answered(kind: str, error: Exception, 
 
 def test_what_is_wrong_before_the_loop_is_answered_too(kind: str) -> None:
     with logged() as log:
-        asking = Asking(kind=kind, store=faulty(), patience=Patience())
+        asking = Asking(kind=kind, store=faulty(), patience=RetryPolicy())
         answer = asking(attrs.evolve(CREATE, headers=(("Authorization", b"no text"),)))  # type: ignore[arg-type]  # what no server hands over
     assert answer.status == 500
     assert log.lines[0]["message"] != "request"
@@ -220,7 +220,7 @@ def test_an_interruption_goes_on_and_is_a_line_without_a_status() -> None:
         raise KeyboardInterrupt
 
     with logged() as log, pytest.raises(KeyboardInterrupt):
-        Endpoint(faulty(), MINT, pages=interrupted)(CREATE)
+        Endpoint(faulty(), MINT, hosted_pages=interrupted)(CREATE)
     (line,) = log.requests
     assert (line["status"], line["operation"], line["rules"]) == (None, None, [])
 
@@ -288,7 +288,7 @@ def test_a_page_has_no_more_time_than_a_request() -> None:
         left.append(seconds_left(99))
         return SHOWN
 
-    Endpoint(faulty(), MINT, pages=page)(PAGE)
+    Endpoint(faulty(), MINT, hosted_pages=page)(PAGE)
     assert left == [4.5]
     assert seconds_left(99) == 99
 
@@ -300,7 +300,7 @@ def test_a_page_that_hangs_is_ended_where_it_is_awaited() -> None:
 
     time = FakeTime()
     with logged() as log:
-        answer = run_async(AsyncEndpoint(Awaited(faulty()), MINT, pages=hangs)(PAGE), time)
+        answer = run_async(AsyncEndpoint(Awaited(faulty()), MINT, hosted_pages=hangs)(PAGE), time)
     assert answer.status == 503
     assert time.passed == pytest.approx(4.5)
     assert "a page failed: TimeoutError" in str(log.lines[0]["message"])
@@ -385,15 +385,15 @@ class Counted:
 
     fails: bool = False
     lines: list[RequestLine] = attrs.field(factory=list[RequestLine])
-    efforts: list[Effort] = attrs.field(factory=list[Effort])
+    efforts: list[RetryStats] = attrs.field(factory=list[RetryStats])
 
-    def count(self, line: RequestLine, effort: Effort) -> None:
+    def count(self, line: RequestLine, stats: RetryStats) -> None:
         if self.fails:
             raise OSError("a-secret")
         self.lines.append(line)
-        self.efforts.append(effort)
+        self.efforts.append(stats)
 
-    def page(self, backlog: Backlog | None) -> tuple[str, bytes]:
+    def render(self, backlog: Backlog | None) -> tuple[str, bytes]:
         if self.fails:
             raise OSError("a-secret")
         return "text/plain", str(backlog).encode()
@@ -410,7 +410,7 @@ def test_counters_hear_of_every_request(kind: str) -> None:
     counters = Counted()
     Asking(kind=kind, store=faulty(), counters=counters)(CREATE)
     assert [line.status for line in counters.lines] == [201]
-    assert counters.efforts == [Effort(attempts=1)]
+    assert counters.efforts == [RetryStats(attempts=1)]
 
 
 def held() -> Backlog:

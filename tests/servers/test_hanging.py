@@ -17,20 +17,20 @@ from typing import Final
 
 import pytest
 
-from curae_lifecycle import ApiKey, Bucket, Patience, Request, Response, Settings
+from curae_lifecycle import ApiKey, Bucket, Request, Response, RetryPolicy, Settings
 from curae_lifecycle.servers import endpoint
 from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE
-from curae_lifecycle.stores.sql.connecting import bounds_of
+from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
-    create_awaited_engine,
     create_engine,
+    create_engine_async,
 )
+from curae_lifecycle.stores.sql.engine_factory import bounds_of
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
-from curae_lifecycle.stores.sql.threads import InThreads
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.patiently import PATIENCE, PATIENT
 from tests.server import API_KEY, CALLER, request
 from tests.servers.asking import MINT, header, logged
@@ -44,26 +44,26 @@ KINDS: Final = ("psycopg", "psycopg awaited", "psycopg in threads", "Django")
 WHILE: Final = 20.0
 """Seconds for which a database hangs at most."""
 
-SHORT: Final = Patience(seconds=0.5, attempt_seconds=0.2)
+SHORT: Final = RetryPolicy(seconds=0.5, attempt_seconds=0.2)
 GET: Final = request("get")
 READY: Final = Request("GET", "/readyz")
 
 
 @contextmanager
 def endpoint_on(
-    kind: str, url: str, patience: Patience, wait: float, pool_size: int = 10
+    kind: str, url: str, patience: RetryPolicy, wait: float, pool_size: int = 10
 ) -> Iterator[Callable[[Request], Response]]:
     """What answers, on a store of each kind; its tables are made and `API_KEY` is known."""
-    engine = create_engine(url, wait=PATIENCE)
+    engine = create_engine(url, timeout=PATIENCE)
     plain = SqlStore(SqlDatabase(engine))
     plain.create_tables()
     plain.register(ApiKey(API_KEY), CALLER)
     engine.dispose()
     match kind:
         case "psycopg":
-            engine = create_engine(url, wait=wait, pool_size=pool_size)
+            engine = create_engine(url, timeout=wait, pool_size=pool_size)
             store = SqlStore(SqlDatabase(engine))
-            yield Endpoint(store, MINT, patience=patience, pages=paged(store))
+            yield Endpoint(store, MINT, retry_policy=patience, hosted_pages=paged(store))
             engine.dispose()
         case "Django":
             from curae_lifecycle.stores.django.database import DjangoDatabase  # noqa: PLC0415
@@ -72,24 +72,24 @@ def endpoint_on(
             options = {"connect_timeout": 2, "options": limits}
             with django_database(url, migrated=False, options=options) as alias:
                 store = SqlStore(DjangoDatabase(alias))
-                yield Endpoint(store, MINT, patience=patience, pages=paged(store))
+                yield Endpoint(store, MINT, retry_policy=patience, hosted_pages=paged(store))
         case _:
             with asyncio.Runner() as runner:
-                made = create_awaited_engine(url, wait=wait, pool_size=pool_size)
-                engine = create_engine(url, wait=wait, pool_size=pool_size)
+                made = create_engine_async(url, timeout=wait, pool_size=pool_size)
+                engine = create_engine(url, timeout=wait, pool_size=pool_size)
                 awaited = AsyncSqlStore(
                     AsyncSqlDatabase(made)
                     if kind == "psycopg awaited"
-                    else InThreads(SqlDatabase(engine))
+                    else ThreadedDatabase(SqlDatabase(engine))
                 )
 
                 async def pages(asked: Request) -> Response | None:
                     if not asked.target.startswith("/pages/"):
                         return None
-                    await awaited.page(asked.target)
+                    await awaited.hosted_page(asked.target)
                     return Response(404, (), b"")
 
-                answer = AsyncEndpoint(awaited, MINT, patience=patience, pages=pages)
+                answer = AsyncEndpoint(awaited, MINT, retry_policy=patience, hosted_pages=pages)
                 yield lambda asked: runner.run(answer(asked))
                 runner.run(made.dispose())
                 engine.dispose()
@@ -101,7 +101,7 @@ def paged(store: SqlStore) -> Callable[[Request], Response | None]:
     def pages(asked: Request) -> Response | None:
         if not asked.target.startswith("/pages/"):
             return None
-        store.page(asked.target)
+        store.hosted_page(asked.target)
         return Response(404, (), b"")
 
     return pages
@@ -144,7 +144,7 @@ def test_while_a_database_hangs_there_is_an_answer_and_then_it_goes_on(
     # On Django there must be time to connect, which is two seconds at least.
     on_django = kind == "Django"
     monkeypatch.setattr(endpoint, "READY_WITHIN", 2.5 if on_django else 0.4)
-    patience = Patience(seconds=2.1) if on_django else SHORT
+    patience = RetryPolicy(seconds=2.1) if on_django else SHORT
     with endpoint_on(kind, url=stoppable_url, patience=patience, wait=0.2) as ask, logged() as log:
         check_goes_on(ask)
         with hanging(stoppable_url, WHILE):
@@ -160,7 +160,7 @@ def test_while_a_database_hangs_there_is_an_answer_and_then_it_goes_on(
 def test_with_the_shipped_limits_nobody_waits_for_a_database_that_hangs(
     kind: str, stoppable_url: str
 ) -> None:
-    with endpoint_on(kind, url=stoppable_url, patience=DEFAULT_PATIENCE, wait=2.0) as ask:
+    with endpoint_on(kind, url=stoppable_url, patience=DEFAULT_RETRY_POLICY, wait=2.0) as ask:
         check_goes_on(ask)
         # One that waited for the database would be answered otherwise.
         with hanging(stoppable_url, 10.0):
@@ -170,11 +170,11 @@ def test_with_the_shipped_limits_nobody_waits_for_a_database_that_hangs(
 
 def test_whoever_finds_no_connection_is_answered_when_its_time_is_over(postgres_url: str) -> None:
     # A pool of its own would let it wait for a minute.
-    engine = create_engine(postgres_url, wait=60, pool_size=1)
+    engine = create_engine(postgres_url, timeout=60, pool_size=1)
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
-    answer, patient = (Endpoint(store, MINT, patience=each) for each in (SHORT, PATIENT))
+    answer, patient = (Endpoint(store, MINT, retry_policy=each) for each in (SHORT, PATIENT))
     free = bounds_of(engine).free
     assert patient(GET).status == 404
     free.acquire()
@@ -191,11 +191,13 @@ def test_whoever_finds_no_connection_is_answered_when_its_time_is_over(postgres_
 
 def test_whoever_finds_no_connection_and_awaits_one_is_answered_too(postgres_url: str) -> None:
     async def asked() -> list[int]:
-        engine = create_awaited_engine(postgres_url, wait=60, pool_size=1)
+        engine = create_engine_async(postgres_url, timeout=60, pool_size=1)
         store = AsyncSqlStore(AsyncSqlDatabase(engine))
         await store.create_tables()
         await store.register(ApiKey(API_KEY), CALLER)
-        answer, patient = (AsyncEndpoint(store, MINT, patience=each) for each in (SHORT, PATIENT))
+        answer, patient = (
+            AsyncEndpoint(store, MINT, retry_policy=each) for each in (SHORT, PATIENT)
+        )
         async with engine.connect():
             statuses = [(await answer(GET)).status]
         statuses.append((await patient(GET)).status)
@@ -223,16 +225,16 @@ def locked(url: str) -> Iterator[None]:
 
 def test_a_lock_of_sqlite_is_waited_for_until_the_time_is_over(sqlite_url: str) -> None:
     # Its own limit is a minute.
-    engine = create_engine(sqlite_url, wait=60)
+    engine = create_engine(sqlite_url, timeout=60)
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
-    answer, patient = (Endpoint(store, MINT, patience=each) for each in (SHORT, PATIENT))
+    answer, patient = (Endpoint(store, MINT, retry_policy=each) for each in (SHORT, PATIENT))
     with locked(sqlite_url):
         assert answer(request("create")).status == 500
         # Who needs no lock waits for none: that time would be over before the lock is free.
-        enough = Patience(seconds=WHILE / 2)
-        assert Endpoint(store, MINT, patience=enough)(GET).status == 404
+        enough = RetryPolicy(seconds=WHILE / 2)
+        assert Endpoint(store, MINT, retry_policy=enough)(GET).status == 404
     assert patient(request("create")).status == 201
     ((busy,),) = SqlDatabase(engine).rows(Statement("PRAGMA busy_timeout"))
     assert busy == 60_000
@@ -246,7 +248,7 @@ def test_a_lock_of_sqlite_on_django_is_waited_for_until_the_time_is_over(sqlite_
         made = DjangoDatabase(alias)
         store = SqlStore(made)
         store.register(ApiKey(API_KEY), CALLER)
-        answer, patient = (Endpoint(store, MINT, patience=each) for each in (SHORT, PATIENT))
+        answer, patient = (Endpoint(store, MINT, retry_policy=each) for each in (SHORT, PATIENT))
         with locked(sqlite_url):
             assert answer(request("create")).status == 500
         assert patient(request("create")).status == 201
@@ -261,7 +263,7 @@ def test_while_the_limits_hang_there_is_an_answer_and_it_is_not_ready(
     monkeypatch.setattr(endpoint, "READY_WITHIN", 0.4)
     settings = Settings(buckets=(Bucket(name="wide", capacity=100, refill=100, seconds=60),))
     with valkey() as server, limited(kind, faulty().store, server.url, wait=0.1) as store:
-        ask = Endpoint(store, MINT, settings, patience=SHORT)
+        ask = Endpoint(store, MINT, settings, retry_policy=SHORT)
         check_goes_on(ask, ASKED[:2])
         assert server.process is not None
         with stopped(server.process.pid):

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from curae_lifecycle import Bucket, Request, Settings, __version__
 from curae_lifecycle.servers.metrics import MEDIA_TYPE, SECONDS, Metrics
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, OVERTIME
-from curae_lifecycle.stores.sql.claiming import Backlog
+from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY
+from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from tests.server import request
 from tests.servers.asking import KINDS, Asking, header
 from tests.serving import BEFORE, LOST, fake_time, faulty
@@ -82,7 +82,7 @@ def test_what_fails_at_the_store_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
     Asking(kind="waits", store=faulty([], capacity=0), counters=metrics)(CREATE)
     broken = attrs.evolve(CREATE, headers=(("Authorization", b"y"),))  # type: ignore[arg-type]  # as no server has it
     Asking(kind="waits", store=faulty(), counters=metrics)(broken)
-    found = samples(metrics.page()[1].decode())
+    found = samples(metrics.render()[1].decode())
     assert found["curae_attempts_total ended=overtaken"] == 1
     assert found["curae_attempts_total ended=unavailable"] == 1
     assert found["curae_attempts_total ended=done"] == 2
@@ -99,7 +99,7 @@ def test_no_stranger_makes_a_label() -> None:
     asking(CREATE)
 
     def labels() -> set[str]:
-        return set(samples(metrics.page()[1].decode()))
+        return set(samples(metrics.render()[1].decode()))
 
     for asked in (Request("BREW", "/"), Request("GET", "/x")):
         asking(asked)
@@ -119,7 +119,7 @@ def test_no_stranger_makes_a_label() -> None:
 
 
 def test_the_histogram_reaches_to_the_end_of_patience() -> None:
-    assert SECONDS[-1] >= DEFAULT_PATIENCE.seconds + OVERTIME
+    assert SECONDS[-1] >= DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS
 
 
 def test_workers_that_count_in_files_answer_for_each_other(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ import pytest
 
 import curae_lifecycle
 from curae_lifecycle.servers.endpoint import METRICS_PATH, REQUEST_ID_HEADER
-from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, READY_WITHIN
+from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, READY_TIMEOUT_SECONDS
 from curae_lifecycle.servers.log import _NAME_PATHS, RequestLine
 from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.stores.django import database as of_django
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, OVERTIME, Effort
 from curae_lifecycle.stores.redis.clients import create_client
-from curae_lifecycle.stores.sql import connecting
-from curae_lifecycle.stores.sql.claiming import Backlog
+from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY, RetryStats
+from curae_lifecycle.stores.sql import engine_factory
+from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from tests.servers.asking import logged
 
 ROOT = Path(__file__).parents[2]
@@ -115,9 +115,17 @@ def test_every_metric_is_on_the_page_with_its_labels() -> None:
     )
     metrics.count(
         line,
-        Effort(attempts=1, overtaken=1, unavailable=1, late=1, full=1, unforeseen=1, waited=1.0),
+        RetryStats(
+            attempts=1,
+            conflicts=1,
+            unavailable=1,
+            timeouts=1,
+            store_full=1,
+            unexpected_errors=1,
+            seconds_waited=1.0,
+        ),
     )
-    text = metrics.page(Backlog(1, 1, 1.0))[1].decode()
+    text = metrics.render(Backlog(1, 1, 1.0))[1].decode()
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(curae_\w+)(?:\{(.*?)\})? ", text, re.MULTILINE):
         if name.endswith("_created"):
@@ -140,15 +148,15 @@ def test_the_paths_and_loggers_are_those_of_the_package() -> None:
 @pytest.mark.parametrize(
     ("what", "seconds"),
     [
-        ("all attempts", DEFAULT_PATIENCE.seconds),
-        ("one attempt", DEFAULT_PATIENCE.attempt_seconds),
-        ("the attempt that began last", OVERTIME),
-        ("all it does", DEFAULT_PATIENCE.seconds + OVERTIME),
-        ("the store", READY_WITHIN),
-        ("its lock, its end", connecting.WAIT),
-        ("its answer, by this side's", connecting.WAIT + connecting.GRACE),
-        ("being made, all hosts", connecting.WAIT + connecting.GRACE),
-        ("one that is free", connecting.WAIT),
+        ("all attempts", DEFAULT_RETRY_POLICY.seconds),
+        ("one attempt", DEFAULT_RETRY_POLICY.attempt_seconds),
+        ("the attempt that began last", ATTEMPT_GRACE_SECONDS),
+        ("all it does", DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS),
+        ("the store", READY_TIMEOUT_SECONDS),
+        ("its lock, its end", engine_factory.DEFAULT_TIMEOUT),
+        ("its answer, by this side's", engine_factory.DEFAULT_TIMEOUT + engine_factory.GRACE),
+        ("being made, all hosts", engine_factory.DEFAULT_TIMEOUT + engine_factory.GRACE),
+        ("one that is free", engine_factory.DEFAULT_TIMEOUT),
         (
             "a connection of the pool",
             float(str(signature(create_client).parameters["wait"].default)),
@@ -163,11 +171,11 @@ def test_how_long_is_waited_is_what_the_page_says(what: str, seconds: float) -> 
 def test_django_waits_as_the_page_says() -> None:
     (row,) = [row for row in table("who waits") if "statement on Django" in row[0]]
     assert f"{of_django.GRACE:g} s" in row[2]
-    assert of_django.GRACE == connecting.GRACE
-    assert of_django.WAIT == connecting.WAIT
+    assert of_django.GRACE == engine_factory.GRACE
+    assert of_django.DEFAULT_TIMEOUT == engine_factory.DEFAULT_TIMEOUT
 
 
 def test_every_field_of_an_effort_is_counted() -> None:
-    fields = {field.name for field in attrs.fields(Effort)} - {"attempts", "waited"}
+    fields = {field.name for field in attrs.fields(RetryStats)} - {"attempts", "waited"}
     named = set(re.findall(r"`(\w+)`", "".join(row[2] for row in table("metric"))))
     assert fields <= named

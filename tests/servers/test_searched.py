@@ -13,13 +13,13 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from curae_lifecycle import ApiKey, ArgumentError, NewIds, Patience, Request, Response
+from curae_lifecycle import ApiKey, ArgumentError, NewIds, Request, Response, RetryPolicy
 from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.minting import Mint
-from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import run
@@ -31,10 +31,10 @@ from tests.servers.asking import KINDS, MINT, Asking, Log, header, logged
 from tests.servers.searching import Secrets
 from tests.serving import BEFORE, faulty
 
-SHORT: Final = Patience(seconds=0.2, attempts=3)
+SHORT: Final = RetryPolicy(seconds=0.2, attempts=3)
 """For whoever is to be refused."""
 
-THRICE: Final = Patience(seconds=60, attempts=3)
+THRICE: Final = RetryPolicy(seconds=60, attempts=3)
 SECRET: Final = "a-secret-of-somebody"
 
 
@@ -59,21 +59,21 @@ class Watched:
 
     store: SqlStore
     log: Log
-    mint: Mint = MINT
+    mint: IdFactory = MINT
     pages: Callable[[Request], Response | None] = lambda _: None
     secrets: Secrets = attrs.field(factory=Secrets)
     injected: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
     asked: int = 0
-    patience: Patience = PATIENT
+    patience: RetryPolicy = PATIENT
     metrics: Metrics = attrs.field(factory=Metrics)
 
     def __call__(self, asked: Request, failure: str | None = None) -> Response:
         endpoint = Endpoint(
             self.store,
             self.mint,
-            pages=self.pages,
+            hosted_pages=self.pages,
             counters=self.metrics,
-            patience=self.patience,
+            retry_policy=self.patience,
         )
         answer = endpoint(asked)
         self.asked += 1
@@ -101,7 +101,7 @@ class Watched:
 
 @pytest.fixture
 def watched(url: str) -> Iterator[tuple[Watched, sa.Engine]]:
-    engine = create_engine(url, wait=PATIENCE)
+    engine = create_engine(url, timeout=PATIENCE)
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
@@ -207,7 +207,7 @@ def broken_page(_: Request) -> Response | None:
 @contextmanager
 def hasty(ask: Watched, url: str) -> Iterator[None]:
     """Let nothing be waited for longer than a moment."""
-    patient, engine = ask.store, create_engine(url, wait=0.1)
+    patient, engine = ask.store, create_engine(url, timeout=0.1)
     ask.store, ask.patience = SqlStore(SqlDatabase(engine)), SHORT
     # It is connected already: what fails is a statement.
     patiently.run(lambda: ask.store.caller_of(""), 0.1)

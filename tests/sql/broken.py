@@ -9,7 +9,7 @@ import pytest
 
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.sql import storing
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
@@ -29,11 +29,11 @@ class Trusting:
     def rows(self, statement: Statement) -> Rows:
         return self.database.rows(statement)
 
-    def create(self, statements: Sequence[Statement]) -> None:
-        self.database.create(statements)
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
 
-    def change(self, statements: Sequence[Statement]) -> bool:
-        return self.database.change([_trusting(statement) for statement in statements])
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return self.database.run_transaction([_trusting(statement) for statement in statements])
 
 
 def _trusting(statement: Statement) -> Statement:
@@ -47,8 +47,8 @@ def _trusting(statement: Statement) -> Statement:
 class Stepping(Trusting):
     """Compares, and commits each write by itself: what follows may never happen."""
 
-    def change(self, statements: Sequence[Statement]) -> bool:
-        every = [self.database.change([statement]) for statement in statements]
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        every = [self.database.run_transaction([statement]) for statement in statements]
         return all(every)
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.schema import create_tables
+from curae_lifecycle.stores.sql.schema import create_table_statements
 from tests.patiently import PATIENCE
 from tests.sql.mariadb import mariadb, mariadb_database
 from tests.wire.conftest import postgres_url, sqlite_url
@@ -56,7 +56,7 @@ def shared(
             made = {"postgres": postgres_database, "mariadb": mariadb_database}[kind]
             url = stack.enter_context(made(server))
         made_on = stack.enter_context(opened(url))
-        made_on.create(create_tables(made_on.dialect))
+        made_on.run_ddl(create_table_statements(made_on.dialect))
         yield made_on
 
 
@@ -76,7 +76,7 @@ def sqlite_database(sqlite_url: str) -> Iterator[SqlDatabase]:
 
 @contextmanager
 def opened(url: str) -> Iterator[SqlDatabase]:
-    engine = create_engine(url, wait=PATIENCE)
+    engine = create_engine(url, timeout=PATIENCE)
     if engine.dialect.name == "sqlite":
         # What only a crash of the machine would need is left out.
         event.listen(engine, "connect", _without_waiting_for_the_disk)

@@ -9,7 +9,7 @@ from datetime import datetime
 import attrs
 import sqlalchemy as sa
 
-from curae_lifecycle.rules.values import microseconds
+from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
 from tests.strategies import START
@@ -31,14 +31,14 @@ class Clocked:
 
     def shown(self, rows: Rows) -> Rows:
         """The rows, with the instant that the clock shows."""
-        at = microseconds(self.now)
+        at = to_epoch_microseconds(self.now)
         return [(*row[:2], at, *row[3:]) if row[0] == "now" else row for row in rows]
 
-    def create(self, statements: Sequence[Statement]) -> None:
-        self.database.create(statements)
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
 
-    def change(self, statements: Sequence[Statement]) -> bool:
-        return self.database.change(statements)
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return self.database.run_transaction(statements)
 
 
 @attrs.frozen
@@ -55,11 +55,11 @@ class AsyncClocked:
     async def rows(self, statement: Statement) -> Rows:
         return self.clock.shown(await self.database.rows(statement))
 
-    async def create(self, statements: Sequence[Statement]) -> None:
-        await self.database.create(statements)
+    async def run_ddl(self, statements: Sequence[Statement]) -> None:
+        await self.database.run_ddl(statements)
 
-    async def change(self, statements: Sequence[Statement]) -> bool:
-        return await self.database.change(statements)
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return await self.database.run_transaction(statements)
 
 
 @contextmanager
@@ -89,9 +89,9 @@ class Counted:
         self.read.append(statement)
         return self.database.rows(statement)
 
-    def create(self, statements: Sequence[Statement]) -> None:
-        self.database.create(statements)
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
 
-    def change(self, statements: Sequence[Statement]) -> bool:
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
         self.changed.append(statements)
-        return self.database.change(statements)
+        return self.database.run_transaction(statements)

@@ -12,23 +12,23 @@ import sqlalchemy as sa
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.service.writes import Write
-from curae_lifecycle.stores.sql.connecting import dialect_of
 from curae_lifecycle.stores.sql.drivers import connection_of
 from curae_lifecycle.stores.sql.engine import SqlDatabase, _run, _transaction
-from curae_lifecycle.stores.sql.failures import is_overtaken
-from curae_lifecycle.stores.sql.schema import TABLES
+from curae_lifecycle.stores.sql.engine_factory import dialect_of
+from curae_lifecycle.stores.sql.failures import is_conflict
+from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.testing.races import (
     Content,
-    Decided,
-    Meeting,
-    Scene,
-    Stage,
+    Interleaving,
+    PendingCommit,
+    RaceTenant,
+    Scenario,
     commit,
-    one_by_one,
+    commit_in_sequence,
+    commit_with_retries,
     race_all,
-    settle,
 )
 from tests.server import API_KEY, CALLER
 from tests.sql.databases import Clocked
@@ -54,7 +54,7 @@ _COLUMNS: Final = {
 def content(database: Database) -> Tables:
     """All that is stored."""
     found: Tables = {}
-    for table in TABLES:
+    for table in TABLE_NAMES:
         rows = database.rows(Statement(f"SELECT {_COLUMNS[table]} FROM {table}"))
         found[table] = sorted([tuple(row) for row in rows], key=repr)
     return found
@@ -63,14 +63,14 @@ def content(database: Database) -> Tables:
 def put_back(database: Database, kept: Tables) -> None:
     """Store that and nothing else."""
     # Apart: statements that PostgreSQL runs as one do not see what each other changed.
-    assert database.change([Statement(f"DELETE FROM {table}") for table in TABLES])
+    assert database.run_transaction([Statement(f"DELETE FROM {table}") for table in TABLE_NAMES])
     statements: list[Statement] = []
     for table, rows in kept.items():
         names = _COLUMNS[table]
         marks = ", ".join("?" * (names.count(",") + 1))
         text = f"INSERT INTO {table} ({names}) VALUES ({marks})"
         statements += [Statement(text, cast("tuple[Value, ...]", row)) for row in rows]
-    assert database.change(statements)
+    assert database.run_transaction(statements)
 
 
 @attrs.define
@@ -79,13 +79,13 @@ class SqlArena:
 
     database: Clocked
     kind: type[SqlStore] = SqlStore
-    kept: dict[Scene, Tables] = attrs.field(factory=dict[Scene, Tables])
+    kept: dict[Scenario, Tables] = attrs.field(factory=dict[Scenario, Tables])
 
     def store(self) -> SqlStore:
         """A worker's own store."""
         return self.kind(self.database, SETTINGS)
 
-    def stage(self, scene: Scene) -> Stage:
+    def set_up(self, scene: Scenario) -> RaceTenant:
         """A scene's past has happened, by a store that is right."""
         put_back(self.database, self.kept.get(scene, {}))
         if scene not in self.kept:
@@ -93,20 +93,20 @@ class SqlArena:
             store.register(ApiKey(API_KEY), CALLER)
             for minutes, work in scene.before(STAGE):
                 self.database.now = at(minutes)
-                settle(store, work)
+                commit_with_retries(store, work)
             self.kept[scene] = content(self.database)
-        self.database.now = at(scene.now)
+        self.database.now = at(scene.race_minute)
         return STAGE
 
     def stores(self) -> tuple[SqlStore, SqlStore]:
         """Two workers' stores."""
         return self.store(), self.store()
 
-    def right(self) -> SqlArena:
+    def reference(self) -> SqlArena:
         """The same database, by a store that is right."""
         return SqlArena(self.database, SqlStore, self.kept)
 
-    def content(self, stage: Stage, touched: Iterable[Write]) -> Content:
+    def content(self, stage: RaceTenant, touched: Iterable[Write]) -> Content:
         """All that is stored, touched or not."""
         del stage, touched
         tables = content(self.database)
@@ -117,10 +117,12 @@ class SqlArena:
         }
 
 
-def overlapping(engine: sa.Engine) -> Meeting[SqlStore]:
+def overlapping(engine: sa.Engine) -> Interleaving[SqlStore]:
     """The first has stored all and not ended when the second begins, and ends once that waits."""
 
-    def meet(first: SqlStore, one: Decided, second: SqlStore, two: Decided) -> tuple[bool, bool]:
+    def meet(
+        first: SqlStore, one: PendingCommit, second: SqlStore, two: PendingCommit
+    ) -> tuple[bool, bool]:
         statements = first._statements.commit(one.loaded, one.changes, one.page)
         with ThreadPoolExecutor(1) as pool, held(engine, statements) as end:
             later = pool.submit(commit, second, two)
@@ -144,7 +146,7 @@ def held(engine: sa.Engine, statements: Sequence[Statement]) -> Iterator[Callabl
             connection.run(Statement("COMMIT"))
         except engine.dialect.loaded_dbapi.Error as error:
             # At SERIALIZABLE the end itself may be refused.
-            if not is_overtaken(dialect, error):
+            if not is_conflict(dialect, error):
                 raise
             return False
         return True
@@ -170,8 +172,8 @@ def wait_for(engine: sa.Engine, later: Future[bool]) -> None:
 
 
 def unlike_any_order(
-    arena: SqlArena, scene: Scene, meet: Meeting[SqlStore] = one_by_one
+    arena: SqlArena, scene: Scenario, meet: Interleaving[SqlStore] = commit_in_sequence
 ) -> list[str]:
     """The pairs that end as neither order of them does."""
     every = race_all(arena, scene, meet)
-    return [f"{each.first}; {each.second}" for each in every if each.differs]
+    return [f"{each.first}; {each.second}" for each in every if each.differences]

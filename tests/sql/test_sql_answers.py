@@ -15,12 +15,12 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
-    create_awaited_engine,
     create_engine,
+    create_engine_async,
 )
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore
-from curae_lifecycle.stores.sql.threads import InThreads
-from curae_lifecycle.testing.in_loop import InLoop
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from curae_lifecycle.testing.blocking import BlockingStoreAdapter
 from curae_lifecycle.web.json import format_json
 from tests.patiently import PATIENCE
 from tests.reference.traffic import traffic
@@ -60,18 +60,18 @@ def test_generated_traffic_is_answered_as_in_memory(
 def test_generated_traffic_is_answered_as_in_memory_where_the_store_is_awaited(
     postgres_url: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = create_engine(postgres_url, wait=PATIENCE)
-    awaited = create_awaited_engine(postgres_url, wait=PATIENCE)
+    engine = create_engine(postgres_url, timeout=PATIENCE)
+    awaited = create_engine_async(postgres_url, timeout=PATIENCE)
 
     with asyncio.Runner() as runner:
 
         class AwaitedWorld(SqlWorld):
             def store(self) -> Store:
-                return InLoop(AsyncSqlStore(self.awaited(), self._settings), runner)
+                return BlockingStoreAdapter(AsyncSqlStore(self.awaited(), self._settings), runner)
 
             def awaited(self) -> AsyncDatabase:
                 if kind == "threads":
-                    return InThreads(self._database)
+                    return ThreadedDatabase(self._database)
                 return AsyncClocked(AsyncSqlDatabase(awaited), self._database)
 
         replayed_on_both(partial(AwaitedWorld, SqlDatabase(engine)), 6, monkeypatch)

@@ -18,16 +18,16 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.serve import record_async, serve, serve_async
-from curae_lifecycle.stores.sql.drivers import AwaitedConnection
+from curae_lifecycle.stores.sql.drivers import AsyncDriverConnection
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
-    create_awaited_engine,
     create_engine,
+    create_engine_async,
 )
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, Rows, SqlStore
-from curae_lifecycle.stores.sql.threads import InThreads
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.patiently import PATIENCE, PATIENT
 from tests.server import API_KEY, CALLER, KEYED, OPERATIONS, request
 from tests.sql.databases import short_of_time
@@ -55,11 +55,11 @@ def awaits(request: pytest.FixtureRequest) -> Callable[[Act], None]:
 
     async def do(act: Act) -> None:
         if how == "threads":
-            waiting = create_engine(url, wait=PATIENCE)
-            await act(InThreads(SqlDatabase(waiting)))
+            waiting = create_engine(url, timeout=PATIENCE)
+            await act(ThreadedDatabase(SqlDatabase(waiting)))
             waiting.dispose()
         else:
-            engine = create_awaited_engine(url, wait=PATIENCE)
+            engine = create_engine_async(url, timeout=PATIENCE)
             await act(AsyncSqlDatabase(engine))
             await engine.dispose()
 
@@ -84,23 +84,29 @@ def test_a_whole_story_is_answered_alike(
             def mint(now: datetime, number: int = number) -> NewIds:
                 return minted(number, now)
 
-            expected = serve(waiting, request=asked, mint=mint, settings=SETTINGS, patience=PATIENT)
+            expected = serve(
+                waiting, request=asked, id_factory=mint, settings=SETTINGS, retry_policy=PATIENT
+            )
             answered = await serve_async(
-                store, request=asked, mint=mint, settings=SETTINGS, patience=PATIENT
+                store, request=asked, id_factory=mint, settings=SETTINGS, retry_policy=PATIENT
             )
             assert answered.response.status == expected.response.status
             again = await serve_async(
-                store, request=asked, mint=mint, settings=SETTINGS, patience=PATIENT
+                store, request=asked, id_factory=mint, settings=SETTINGS, retry_policy=PATIENT
             )
             assert again.replayed == (operation in KEYED)
         fact = Tombstoned(COORDINATE)
-        assert isinstance(await record_async(store, fact, patience=PATIENT), Done)
-        page = await store.page("https://connect.example/5")
+        assert isinstance(await record_async(store, fact, retry_policy=PATIENT), Done)
+        page = await store.hosted_page("https://connect.example/5")
         assert page is not None
         await store.purge()
         await store.withdraw(ApiKey(API_KEY))
         gone = await serve_async(
-            store, request=request("get"), mint=no_ids, settings=SETTINGS, patience=PATIENT
+            store,
+            request=request("get"),
+            id_factory=no_ids,
+            settings=SETTINGS,
+            retry_policy=PATIENT,
         )
         assert gone.response.status == 401
 
@@ -110,20 +116,24 @@ def test_a_whole_story_is_answered_alike(
 def test_what_fails_is_told_alike(awaits: Callable[[Act], None]) -> None:
     async def fail(database: AsyncDatabase) -> None:
         missing = Statement("DELETE FROM missing WHERE id = ?", (7,))
-        for act in (database.rows(missing), database.change([missing]), database.create([missing])):
+        for act in (
+            database.rows(missing),
+            database.run_transaction([missing]),
+            database.run_ddl([missing]),
+        ):
             with pytest.raises(Exception, match="missing"):
                 await act
-        await database.create([Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY)")])
+        await database.run_ddl([Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY)")])
         put = Statement("INSERT INTO kept (id) VALUES (?)", (1,), 1)
-        assert await database.change([put])
-        assert not await database.change([put])
+        assert await database.run_transaction([put])
+        assert not await database.run_transaction([put])
         # More than are joined into one.
         more = [
             Statement("INSERT INTO kept (id) VALUES (?)", (number,), 1) for number in range(2, 99)
         ]
-        assert not await database.change([*more, put])
+        assert not await database.run_transaction([*more, put])
         assert len(await database.rows(Statement("SELECT id FROM kept"))) == 1
-        assert await database.change(more)
+        assert await database.run_transaction(more)
         assert len(await database.rows(Statement("SELECT id FROM kept"))) == 98
 
     awaits(fail)
@@ -131,11 +141,11 @@ def test_what_fails_is_told_alike(awaits: Callable[[Act], None]) -> None:
 
 def test_no_connection_is_told_alike(postgres_url: str, tmp_path: Path) -> None:
     async def fail() -> None:
-        engine = create_awaited_engine(f"postgresql://curae@/curae?host={tmp_path}")
+        engine = create_engine_async(f"postgresql://curae@/curae?host={tmp_path}")
         with pytest.raises(StoreUnavailableError, match="no connection"):
             await AsyncSqlDatabase(engine).rows(ONE)
         await engine.dispose()
-        engine = create_awaited_engine(postgres_url, wait=PATIENCE, pool_size=1)
+        engine = create_engine_async(postgres_url, timeout=PATIENCE, pool_size=1)
         held = await engine.connect()
         with (
             short_of_time(engine.sync_engine, PATIENCE),
@@ -153,19 +163,19 @@ def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def give_up() -> None:
-        engine = create_awaited_engine(postgres_url, wait=PATIENCE)
+        engine = create_engine_async(postgres_url, timeout=PATIENCE)
         database = AsyncSqlDatabase(engine)
         closed: list[object] = []
         event.listen(engine.sync_engine, "close", lambda *given: closed.append(given[0]))
-        run = AwaitedConnection.run
+        run = AsyncDriverConnection.run
 
-        async def meanwhile(used: AwaitedConnection, statements: Sequence[Statement]) -> Rows:
+        async def meanwhile(used: AsyncDriverConnection, statements: Sequence[Statement]) -> Rows:
             rows = await run(used, statements)
             await engine.dispose()
             return rows
 
         with monkeypatch.context() as patched:
-            patched.setattr(AwaitedConnection, "run", meanwhile)
+            patched.setattr(AsyncDriverConnection, "run", meanwhile)
             assert await database.rows(ONE)
         assert len(closed) == 1
         assert await database.rows(ONE)
@@ -176,11 +186,11 @@ def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(
 
 def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_url: str) -> None:
     async def lose() -> None:
-        engine = create_awaited_engine(postgres_url, wait=PATIENCE)
+        engine = create_engine_async(postgres_url, timeout=PATIENCE)
         database = AsyncSqlDatabase(engine)
         for each in [await engine.connect() for _ in range(4)]:
             await each.close()
-        waiting = create_engine(postgres_url, wait=PATIENCE)
+        waiting = create_engine(postgres_url, timeout=PATIENCE)
         ended = SqlDatabase(waiting).rows(
             Statement(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -221,7 +231,7 @@ def test_a_url_that_no_engine_can_be_made_of_is_refused_unseen(url: str) -> None
 
 def test_an_awaited_engine_is_one_for_postgresql() -> None:
     with pytest.raises(ArgumentError, match="url: must be one for PostgreSQL"):
-        create_awaited_engine("sqlite:///file")
+        create_engine_async("sqlite:///file")
 
 
 def test_an_engine_that_does_not_commit_by_itself_is_refused(sqlite_url: str) -> None:
@@ -230,7 +240,7 @@ def test_an_engine_that_does_not_commit_by_itself_is_refused(sqlite_url: str) ->
 
 
 def test_the_options_of_a_url_are_kept(postgres_url: str) -> None:
-    engine = create_engine(f"{postgres_url}&options=-c%20application_name%3Dcurae", wait=60)
+    engine = create_engine(f"{postgres_url}&options=-c%20application_name%3Dcurae", timeout=60)
     database = SqlDatabase(engine)
     shown = [
         database.rows(Statement(f"SHOW {name}"))[0][0]
@@ -242,7 +252,7 @@ def test_the_options_of_a_url_are_kept(postgres_url: str) -> None:
 
 @pytest.mark.mariadb
 def test_mariadb_waits_no_longer_either(mariadb_url: str) -> None:
-    engine = create_engine(mariadb_url, wait=60)
+    engine = create_engine(mariadb_url, timeout=60)
     names = ("transaction_isolation", "innodb_lock_wait_timeout", "max_statement_time")
     asked = Statement(f"SELECT {', '.join(f'@@{name}' for name in names)}")
     assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 60, 60.125]

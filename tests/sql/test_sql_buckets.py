@@ -10,17 +10,22 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.ratelimit import FULL_BUCKET, MOST, Bucket, BucketState, admit_one
-from curae_lifecycle.rules.values import LAST_INSTANT, SECOND, instant_at, microseconds
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, MAX_INTEGER, Bucket, BucketState, admit_one
+from curae_lifecycle.rules.values import (
+    LAST_INSTANT,
+    SECOND,
+    from_epoch_microseconds,
+    to_epoch_microseconds,
+)
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.sql.buckets import charge_statements, check_sizes
 from curae_lifecycle.stores.sql.engine import SqlDatabase
-from curae_lifecycle.stores.sql.schema import create_tables
+from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
-from curae_lifecycle.stores.sql.threads import InThreads
-from curae_lifecycle.testing.races import SCENES, commit
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from curae_lifecycle.testing.races import SCENARIOS, commit
 from tests.sql.conftest import opened
 from tests.sql.databases import Clocked
 from tests.sql.races import SqlArena
@@ -29,7 +34,7 @@ from tests.strategies import START
 from tests.wire.running import PATIENCE
 
 KEY = "a" * 64
-NOW = microseconds(START)
+NOW = to_epoch_microseconds(START)
 HUGE = 2**63
 
 
@@ -50,7 +55,7 @@ def sizes(most: int) -> st.SearchStrategy[int]:
 def buckets(draw: st.DrawFn, capacities: int, refills: int, periods: int) -> Bucket:
     """Buckets of sizes up to those."""
     capacity, refill, seconds = draw(sizes(capacities)), draw(sizes(refills)), draw(sizes(periods))
-    assume(capacity * seconds <= MOST * refill)
+    assume(capacity * seconds <= MAX_INTEGER * refill)
     return Bucket(name="platform", capacity=capacity, refill=refill, seconds=seconds)
 
 
@@ -82,12 +87,12 @@ def charge(
     database: SqlDatabase, policy: Bucket, state: BucketState | None, at: int
 ) -> BucketState | None:
     """What the bucket holds after a charge; `None` where it was refused, and then nothing moved."""
-    assert database.change([Statement("DELETE FROM curae_bucket")])
+    assert database.run_transaction([Statement("DELETE FROM curae_bucket")])
     if state is not None:
         put = "INSERT INTO curae_bucket (id, full_at, part, parts) VALUES (?, ?, ?, ?)"
-        assert database.change([Statement(put, (KEY, *state), 1)])
+        assert database.run_transaction([Statement(put, (KEY, *state), 1)])
     known = state is not None
-    if database.change(
+    if database.run_transaction(
         charge_statements(database.dialect, policy=policy, key=KEY, at=at, known=known)
     ):
         return held(database)
@@ -111,7 +116,9 @@ def test_a_charge_is_that_of_the_rules(
     shared: SqlDatabase, policy: Bucket, state: BucketState | None, offset: int
 ) -> None:
     at = NOW + offset
-    expected = admit_one(policy, FULL_BUCKET if state is None else state, instant_at(at))
+    expected = admit_one(
+        policy, FULL_BUCKET if state is None else state, from_epoch_microseconds(at)
+    )
     assert charge(shared, policy=policy, state=state, at=at) == (
         expected if isinstance(expected, BucketState) else None
     )
@@ -131,8 +138,10 @@ def test_a_charge_is_exact_at_the_first_and_at_the_last_instant(
 ) -> None:
     expected = admit_one(policy, FULL_BUCKET, now)
     assert isinstance(expected, BucketState)
-    assert charge(shared, policy=policy, state=None, at=microseconds(now)) == expected
-    assert charge(shared, policy=policy, state=FULL_BUCKET, at=microseconds(now)) == expected
+    assert charge(shared, policy=policy, state=None, at=to_epoch_microseconds(now)) == expected
+    assert (
+        charge(shared, policy=policy, state=FULL_BUCKET, at=to_epoch_microseconds(now)) == expected
+    )
 
 
 # --- Sizes ----------------------------------------------------------------------------------
@@ -142,7 +151,7 @@ TOO_LARGE = [
     # It fits until it is charged late.
     Bucket(name="platform", capacity=9_200_000_000_000, refill=1, seconds=1),
     Bucket(name="platform", capacity=1, refill=3_037_000_500, seconds=1),
-    Bucket(name="platform", capacity=MOST, refill=MOST, seconds=MOST),
+    Bucket(name="platform", capacity=MAX_INTEGER, refill=MAX_INTEGER, seconds=MAX_INTEGER),
 ]
 
 
@@ -153,7 +162,7 @@ def test_a_store_is_not_made_with_a_bucket_that_64_bits_cannot_count(
     settings = Settings(buckets=(SETTINGS.buckets[1], bucket))
     for make in (
         lambda: SqlStore(sqlite_database, settings),
-        lambda: AsyncSqlStore(InThreads(sqlite_database), settings),
+        lambda: AsyncSqlStore(ThreadedDatabase(sqlite_database), settings),
         lambda: charge_statements(
             sqlite_database.dialect, policy=bucket, key=KEY, at=NOW, known=False
         ),
@@ -162,11 +171,11 @@ def test_a_store_is_not_made_with_a_bucket_that_64_bits_cannot_count(
             make()
 
 
-@given(buckets(MOST, MOST, MOST))
+@given(buckets(MAX_INTEGER, MAX_INTEGER, MAX_INTEGER))
 def test_no_number_of_a_charge_that_is_allowed_is_too_large(bucket: Bucket) -> None:
     assume(fits(bucket))
     token, most = bucket.seconds * SECOND, bucket.capacity * bucket.seconds * SECOND
-    full_at = microseconds(LAST_INSTANT) + most // bucket.refill
+    full_at = to_epoch_microseconds(LAST_INSTANT) + most // bucket.refill
     # The most that stands at any place of the statement.
     for number in (
         most + token,
@@ -183,7 +192,7 @@ def test_no_number_of_a_charge_that_is_allowed_is_too_large(bucket: Bucket) -> N
 def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
     SqlStore(database).create_tables()
     arena = SqlArena(Clocked(database))
-    arena.stage(SCENES["one is active"])
+    arena.set_up(SCENARIOS["one is active"])
     stores = [arena.store() for _ in range(4)]
     decided = [asks(GetConnection(FIRST), 40 + each)(store) for each, store in enumerate(stores)]
     # All four were decided from the same state, and all are taken.
@@ -193,7 +202,7 @@ def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
         state = FULL_BUCKET
         # Two requests came before.
         for at in [0, 0, 20, 20, 20, 20]:
-            charged = admit_one(policy, state, instant_at(NOW + at * 60 * SECOND))
+            charged = admit_one(policy, state, from_epoch_microseconds(NOW + at * 60 * SECOND))
             assert isinstance(charged, BucketState)
             state = charged
         assert again.changes.writes[number].before == state
@@ -202,7 +211,7 @@ def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
 def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatabase) -> None:
     SqlStore(database).create_tables()
     arena = SqlArena(Clocked(database))
-    arena.stage(SCENES["one request is left to the key"])
+    arena.set_up(SCENARIOS["one request is left to the key"])
     stores = arena.store(), arena.store()
     one, two = asks(GetConnection(FIRST), 40)(stores[0]), asks(CREATE, 41)(stores[1])
     assert two.page is not None
@@ -219,10 +228,10 @@ def test_postgresql_writes_a_charge_in_place(postgres_url: str) -> None:
     # them.
     policy, charges = Bucket(name="platform", capacity=100, refill=50, seconds=1), 20
     with opened(postgres_url) as found:
-        found.create(create_tables(found.dialect))
+        found.run_ddl(create_table_statements(found.dialect))
         for number in range(charges):
             known = number > 0
-            assert found.change(
+            assert found.run_transaction(
                 charge_statements(found.dialect, policy=policy, key=KEY, at=NOW, known=known)
             )
     # What a connection counts is told when it has ended.

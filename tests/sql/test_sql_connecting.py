@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
-from curae_lifecycle.stores.deadline import within
+from curae_lifecycle.stores.deadline import deadline_scope
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 from curae_lifecycle.stores.sql.statement import Statement
@@ -26,8 +26,8 @@ def test_a_server_that_takes_a_call_and_says_nothing_is_not_waited_for(tmp_path:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(door)
         silent.listen()
-        engine = create_engine(f"postgresql://curae@/curae?host={tmp_path}", wait=60)
-        with within(0.05), pytest.raises(StoreUnchangedError) as raised:
+        engine = create_engine(f"postgresql://curae@/curae?host={tmp_path}", timeout=60)
+        with deadline_scope(0.05), pytest.raises(StoreUnchangedError) as raised:
             SqlDatabase(engine).rows(ONE)
         # It is this side that waits no longer; psycopg would have a name of its own for it.
         assert "no connection (OperationalError of postgresql)" in str(raised.value)
@@ -64,7 +64,7 @@ def test_a_connection_that_comes_too_late_is_closed(monkeypatch: pytest.MonkeyPa
     made = Late()
     begins, _ = late(monkeypatch, lambda: made)
     with pytest.raises(psycopg.OperationalError, match="no connection in time"):
-        BoundedConnection.within(0.01, {})
+        BoundedConnection.connect_with_timeout(0.01, {})
     begins.set()
     assert made.closed.wait(60)
 
@@ -75,19 +75,19 @@ def test_what_fails_too_late_is_heard_of_by_nobody(monkeypatch: pytest.MonkeyPat
 
     begins, ended = late(monkeypatch, fails)
     with pytest.raises(psycopg.OperationalError, match="no connection in time"):
-        BoundedConnection.within(0.01, {})
+        BoundedConnection.connect_with_timeout(0.01, {})
     begins.set()
     assert ended.wait(60)
     # What fails in time is.
     with pytest.raises(psycopg.OperationalError, match="a-secret"):
-        BoundedConnection.within(60, {})
+        BoundedConnection.connect_with_timeout(60, {})
 
 
 def test_a_deadline_ends_the_wait_for_an_answer(postgres_url: str) -> None:
-    engine = create_engine(postgres_url, wait=60)
+    engine = create_engine(postgres_url, timeout=60)
     database = SqlDatabase(engine)
     assert database.rows(ONE)
-    with within(0.05), pytest.raises(StoreUnavailableError, match="OperationalError"):
+    with deadline_scope(0.05), pytest.raises(StoreUnavailableError, match="OperationalError"):
         database.rows(Statement("SELECT pg_sleep(60)"))
     assert database.rows(ONE)
     engine.dispose()

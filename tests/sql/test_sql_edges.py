@@ -35,11 +35,11 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import BindingWrite
-from curae_lifecycle.stores.pages import PageKind
+from curae_lifecycle.stores.hosted_pages import PageKind
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.testing.races import happens, settle
+from curae_lifecycle.testing.races import commit_with_retries, fact_action
 from curae_lifecycle.web.request import Request
 from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER
@@ -64,7 +64,7 @@ class Place:
         self._number += 1
         return self._world.handle(request, START, minted(self._number, START)).response
 
-    def recorded(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact) -> FactAnswer:
         return self._world.record(fact, START)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
@@ -128,8 +128,8 @@ def test_a_fact_about_no_id_finds_nothing(database: SqlDatabase, odd: str) -> No
 def settle_all(store: SqlStore) -> None:
     """A connection and a session."""
     store.register(ApiKey(API_KEY), CALLER)
-    settle(store, asks(CREATE, 1))
-    settle(store, asks(Initiate(USER), 2))
+    commit_with_retries(store, asks(CREATE, 1))
+    commit_with_retries(store, asks(Initiate(USER), 2))
 
 
 @pytest.mark.parametrize(
@@ -208,13 +208,13 @@ def test_a_chain_of_two_hundred_links(database: SqlDatabase) -> None:
     store = SqlStore(clocked)
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
-    settle(store, asks(CREATE, 1))
-    settle(store, asks(Initiate(USER), 1001))
+    commit_with_retries(store, asks(CREATE, 1))
+    commit_with_retries(store, asks(Initiate(USER), 1001))
     for number in range(1, 200):
         # The buckets that every request charges fill up again.
         clocked.now += timedelta(minutes=1)
-        settle(store, happens(Revoked(ConnectionId(uuid(number)), Actor.UPSTREAM)))
-        settle(store, asks(Reconnect(ConnectionId(uuid(number))), number + 1))
+        commit_with_retries(store, fact_action(Revoked(ConnectionId(uuid(number)), Actor.UPSTREAM)))
+        commit_with_retries(store, asks(Reconnect(ConnectionId(uuid(number))), number + 1))
     loaded = store.load(Needs(connection=FIRST)).snapshot
     assert loaded.successor is not None
     assert loaded.head is not None
@@ -226,10 +226,10 @@ def test_a_chain_of_two_hundred_links(database: SqlDatabase) -> None:
     # All of them in one commit, though of more statements than are joined into one.
     for number in range(300, 420):
         clocked.now += timedelta(minutes=1)
-        settle(store, asks(CREATE, number))
+        commit_with_retries(store, asks(CREATE, number))
     posted = Statement("SELECT COUNT(*) FROM curae_outbox")
     before = int(str(database.rows(posted)[0][0]))
-    gone = happens(Tombstoned(COORDINATE))(store)
+    gone = fact_action(Tombstoned(COORDINATE))(store)
     assert store.commit(gone.loaded, gone.changes)
     emitted = len(gone.changes.effects) + len(gone.changes.events)
     assert emitted > 200
@@ -252,15 +252,15 @@ def test_the_last_microsecond_is_a_deadline_as_any_other(database: SqlDatabase) 
     store = SqlStore(clocked)
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
-    settle(store, asks(CREATE, 1))
-    settle(store, asks(Initiate(USER), 2))
-    settle(store, happens(Authorized(FIRST, LAST_INSTANT)))
+    commit_with_retries(store, asks(CREATE, 1))
+    commit_with_retries(store, asks(Initiate(USER), 2))
+    commit_with_retries(store, fact_action(Authorized(FIRST, LAST_INSTANT)))
     stored = store.load(Needs(connection=FIRST)).snapshot.connection
     assert stored is not None
     assert stored.expires_at == LAST_INSTANT
     assert format_time(LAST_INSTANT) == "9999-12-31T23:59:59.999999Z"
     clocked.now = LAST_INSTANT - timedelta(microseconds=1)
-    assert happens(Expired(FIRST))(store).changes.writes
+    assert fact_action(Expired(FIRST))(store).changes.writes
     for now in (LAST_INSTANT - timedelta(microseconds=1), LAST_INSTANT):
         clocked.now = now
         loaded = store.load(Needs(connection=FIRST))
@@ -274,9 +274,9 @@ def test_the_first_instants_too(database: SqlDatabase) -> None:
     store = SqlStore(clocked)
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
-    settle(store, asks(CREATE, 1))
+    commit_with_retries(store, asks(CREATE, 1))
     clocked.now += timedelta(microseconds=1)
-    settle(store, asks(Initiate(USER), 2))
+    commit_with_retries(store, asks(Initiate(USER), 2))
     assert store.load(Needs(connection=FIRST)).snapshot.connection is not None
     store.purge()
 
@@ -290,8 +290,8 @@ def test_what_is_over_is_purged_five_minutes_later_and_no_sooner(database: SqlDa
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
     for number in range(3):
-        settle(store, asks(Initiate(USER), number))
-    settle(store, asks(GetConnection(FIRST), 9))
+        commit_with_retries(store, asks(Initiate(USER), number))
+    commit_with_retries(store, asks(GetConnection(FIRST), 9))
 
     def kept(minutes: float) -> list[object]:
         clocked.now = at(minutes)
@@ -318,7 +318,7 @@ def test_a_purge_takes_a_thousand_at_a_time(database: SqlDatabase) -> None:
     store.create_tables()
     put = "INSERT INTO curae_log (id, version, expires_at, document) VALUES (?, 1, ?, '')"
     rows = [Statement(put, (f"{number:064}", number // 3), 1) for number in range(2500)]
-    assert database.change(rows)
+    assert database.run_transaction(rows)
     store.purge()
     assert not database.rows(Statement("SELECT id FROM curae_log"))
 
@@ -328,27 +328,27 @@ def test_a_page_is_found_until_it_is_over_or_another_takes_its_place(database: S
     store = SqlStore(clocked)
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
-    settle(store, asks(CREATE, 1))
-    found = store.page("https://connect.example/1")
+    commit_with_retries(store, asks(CREATE, 1))
+    found = store.hosted_page("https://connect.example/1")
     assert found is not None
     assert (found.kind, found.subject, found.expires_at) == (PageKind.CONNECTION, FIRST, at(30))
-    assert store.page("https://connect.example/2") is None
+    assert store.hosted_page("https://connect.example/2") is None
     clocked.now = at(30) - timedelta(microseconds=1)
-    assert store.page("https://connect.example/1") == found
+    assert store.hosted_page("https://connect.example/1") == found
     clocked.now = at(30)
-    assert store.page("https://connect.example/1") is None
-    settle(store, asks(Reconnect(FIRST), 2))
-    settle(store, asks(Reconnect(FIRST), 3))
+    assert store.hosted_page("https://connect.example/1") is None
+    commit_with_retries(store, asks(Reconnect(FIRST), 2))
+    commit_with_retries(store, asks(Reconnect(FIRST), 3))
     # The second reconnect gave the same successor another page.
-    assert store.page("https://connect.example/2") is None
-    later = store.page("https://connect.example/3")
+    assert store.hosted_page("https://connect.example/2") is None
+    later = store.hosted_page("https://connect.example/3")
     assert later is not None
     assert later.subject == uuid(2)
     # One about a user names who is bound.
-    settle(store, asks(Initiate(USER), 4))
-    settle(store, asks(StartGraduation(USER), 5))
+    commit_with_retries(store, asks(Initiate(USER), 4))
+    commit_with_retries(store, asks(StartGraduation(USER), 5))
     bound = store.load(Needs(binding=COORDINATE)).snapshot.binding
-    about = store.page("https://connect.example/5")
+    about = store.hosted_page("https://connect.example/5")
     assert bound is not None
     assert about is not None
     assert about.user_id == bound.user_id

@@ -17,12 +17,12 @@ from sqlalchemy import event
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
-from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import serve
-from curae_lifecycle.stores.sql import connecting
-from curae_lifecycle.stores.sql.drivers import Connection
+from curae_lifecycle.stores.sql import engine_factory
+from curae_lifecycle.stores.sql.drivers import DriverConnection
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason, unavailable
+from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, reason, to_store_error
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests import patiently
@@ -45,10 +45,10 @@ ONE = Statement("SELECT 1")
 @contextmanager
 def on(url: str, *, wait: float = PATIENCE, pool_size: int = 10) -> Iterator[SqlDatabase]:
     """A database in which a row is kept, and no longer."""
-    engine = create_engine(url, wait=wait, pool_size=pool_size)
+    engine = create_engine(url, timeout=wait, pool_size=pool_size)
     database = SqlDatabase(engine)
-    database.create([MAKE])
-    assert database.change([PUT])
+    database.run_ddl([MAKE])
+    assert database.run_transaction([PUT])
     try:
         yield database
     finally:
@@ -60,8 +60,8 @@ def hasty(url: str) -> Iterator[SqlDatabase]:
     """The same database, whose server waits for nothing any longer than a moment."""
     with pytest.MonkeyPatch.context() as patched:
         # It is the server that says so, and never this side, though the server stood still.
-        patched.setattr(connecting, "GRACE", 10.0)
-        engine = create_engine(url, wait=SHORT)
+        patched.setattr(engine_factory, "GRACE", 10.0)
+        engine = create_engine(url, timeout=SHORT)
     try:
         yield SqlDatabase(engine)
     finally:
@@ -80,15 +80,15 @@ def somebody(url: str) -> Iterator[Callable[[str], object]]:
 def test_whoever_finds_the_key_taken_was_not_the_first(url: str) -> None:
     with on(url) as database:
         other = Statement("INSERT INTO kept (id, held) VALUES (?, 1)", (2,), 1)
-        assert not database.change([other, PUT])
+        assert not database.run_transaction([other, PUT])
         assert database.rows(Statement("SELECT id FROM kept")) in ([(1,)], ((1,),))
 
 
 def test_whoever_changes_fewer_rows_than_it_must_changes_none(url: str) -> None:
     with on(url) as database:
-        assert not database.change([MOVE, MOVE_OTHER])
+        assert not database.run_transaction([MOVE, MOVE_OTHER])
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 1
-        assert database.change([MOVE])
+        assert database.run_transaction([MOVE])
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 2
 
 
@@ -98,10 +98,10 @@ def test_a_lock_that_is_not_free_in_time_may_be_later(url: str) -> None:
         runs("UPDATE kept SET held = 5 WHERE id = 1")
         # It is sure that nothing was stored.
         with pytest.raises(StoreUnchangedError) as raised:
-            waits.change([MOVE])
+            waits.run_transaction([MOVE])
         assert "UPDATE" not in str(raised.value)
         runs("COMMIT")
-        assert database.change([MOVE])
+        assert database.run_transaction([MOVE])
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 6
 
 
@@ -140,7 +140,7 @@ def test_a_statement_that_takes_too_long_is_ended(server_url: str) -> None:
 
 def test_a_deadlock_may_pass(server_url: str) -> None:
     with on(server_url, wait=20) as database, somebody(server_url) as runs:
-        assert database.change([Statement("INSERT INTO kept (id, held) VALUES (2, 1)")])
+        assert database.run_transaction([Statement("INSERT INTO kept (id, held) VALUES (2, 1)")])
         if database.dialect is Dialect.POSTGRESQL:
             # Whoever looks for a deadlock first gives way, and the other one does not.
             runs("SET deadlock_timeout = '60s'")
@@ -149,13 +149,13 @@ def test_a_deadlock_may_pass(server_url: str) -> None:
         runs("INSERT INTO kept (id, held) VALUES (3, 1), (4, 1), (5, 1), (6, 1)")
         runs("UPDATE kept SET held = 5 WHERE id = 2")
         with ThreadPoolExecutor(1) as pool:
-            waits = pool.submit(database.change, [MOVE, MOVE_OTHER])
+            waits = pool.submit(database.run_transaction, [MOVE, MOVE_OTHER])
             until_waiting(database)
             runs("UPDATE kept SET held = 5 WHERE id = 1")
             with pytest.raises(StoreUnavailableError, match=r"code (40P01|1213)"):
                 waits.result()
         runs("ROLLBACK")
-        assert database.change([MOVE])
+        assert database.run_transaction([MOVE])
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
@@ -170,7 +170,7 @@ def test_a_serialization_failure_says_that_somebody_was_faster(
         runs("BEGIN")
         runs("UPDATE kept SET held = 5 WHERE id = 1")
         with ThreadPoolExecutor(1) as pool:
-            waits = pool.submit(database.change, [MOVE])
+            waits = pool.submit(database.run_transaction, [MOVE])
             until_waiting(database)
             runs("COMMIT")
             assert waits.result() is False
@@ -188,7 +188,7 @@ def test_a_connection_that_is_lost_in_the_middle_is_replaced(postgres_url: str) 
                 sleep(0.01)
             with pytest.raises(StoreUnavailableError, match="57P01"):
                 waits.result()
-        assert database.change([MOVE])
+        assert database.run_transaction([MOVE])
 
 
 def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_url: str) -> None:
@@ -240,17 +240,17 @@ def test_where_there_is_no_server_it_may_come(tmp_path: Path) -> None:
             SqlDatabase(engine).rows(ONE)
         assert SECRET not in f"{raised.value} {raised.value.__cause__}"
         with pytest.raises(StoreUnavailableError, match="no connection"):
-            SqlDatabase(engine).change([MOVE])
+            SqlDatabase(engine).run_transaction([MOVE])
 
 
 def test_what_would_come_again_comes_out_as_it_is(url: str) -> None:
-    engine = create_engine(url, wait=PATIENCE)
+    engine = create_engine(url, timeout=PATIENCE)
     database = SqlDatabase(engine)
     error = engine.dialect.loaded_dbapi.Error
     for act in (
         lambda: database.rows(Statement("SELECT id FROM missing WHERE id = ?", (7,))),
-        lambda: database.change([Statement("DELETE FROM missing WHERE id = ?", (7,))]),
-        lambda: database.create([Statement("CREATE INDEX missing_id ON missing (id)")]),
+        lambda: database.run_transaction([Statement("DELETE FROM missing WHERE id = ?", (7,))]),
+        lambda: database.run_ddl([Statement("CREATE INDEX missing_id ON missing (id)")]),
     ):
         with pytest.raises(error, match="missing"):
             act()
@@ -270,7 +270,7 @@ def test_an_interruption_leaves_nothing_begun(url: str) -> None:
     with on(url, pool_size=1) as database:
         begin = "BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN"
 
-        def interrupted(connection: Connection) -> None:
+        def interrupted(connection: DriverConnection) -> None:
             connection.run(Statement(begin))
             connection.run(MOVE)
             raise KeyboardInterrupt
@@ -278,7 +278,7 @@ def test_an_interruption_leaves_nothing_begun(url: str) -> None:
         with pytest.raises(KeyboardInterrupt):
             database._connected(interrupted)
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 1
-        assert database.change([MOVE])
+        assert database.run_transaction([MOVE])
 
 
 # --- What is said -----------------------------------------------------------------------------
@@ -293,14 +293,14 @@ def test_neither_a_log_nor_an_answer_tells_a_value_or_a_password(
         somebody(url) as runs,
         caplog.at_level(logging.DEBUG),
     ):
-        store, once = SqlStore(database), Patience(attempts=1, seconds=PATIENCE)
+        store, once = SqlStore(database), RetryPolicy(attempts=1, seconds=PATIENCE)
         store.create_tables()
         store.register(ApiKey(API_KEY), CALLER)
 
         def ask(operation: str, key: str, number: int, store: SqlStore = store) -> int:
             asked = request(operation, key=key, user="ada-of-the-hill")
             return serve(
-                store, asked, lambda now: minted(number, now), patience=once
+                store, asked, lambda now: minted(number, now), retry_policy=once
             ).response.status
 
         assert ask("create", "k-1", 1) == 201
@@ -379,7 +379,7 @@ def of_sqlite(code: int) -> OperationalError:
 def test_an_error_is_told_by_its_code(
     dialect: Dialect, error: Exception, *, overtaken: bool, passing: bool
 ) -> None:
-    assert (is_overtaken(dialect, error), is_passing(dialect, error)) == (overtaken, passing)
+    assert (is_conflict(dialect, error), is_transient(dialect, error)) == (overtaken, passing)
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_an_error_is_told_by_its_code(
 def test_what_was_stored_for_sure_is_told_by_its_code(
     dialect: Dialect, error: Exception, *, unchanged: bool
 ) -> None:
-    assert isinstance(unavailable(dialect, error), StoreUnchangedError) is unchanged
+    assert isinstance(to_store_error(dialect, error), StoreUnchangedError) is unchanged
     assert not {*map(str, error.args)} & {*reason(dialect, error).split(": ")}
 
 
@@ -429,7 +429,7 @@ def test_a_file_whose_readers_are_in_the_way_is_used_as_it_is(tmp_path: Path) ->
 
 def journal_of(file: Path) -> object:
     """How a file is written, for whoever opens it now."""
-    engine = create_engine(f"sqlite:///{file}", wait=0.05)
+    engine = create_engine(f"sqlite:///{file}", timeout=0.05)
     ((mode,),) = SqlDatabase(engine).rows(Statement("PRAGMA journal_mode"))
     engine.dispose()
     return mode

@@ -15,13 +15,13 @@ from sqlalchemy import event
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
-from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import serve, serve_async
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
-    create_awaited_engine,
     create_engine,
+    create_engine_async,
 )
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
@@ -34,7 +34,7 @@ ONE = Statement("SELECT 1")
 SHORT = 0.3
 """Seconds that a server which hangs is waited for."""
 
-MANY = Patience(seconds=PATIENCE, attempts=1000)
+MANY = RetryPolicy(seconds=PATIENCE, attempts=1000)
 """For whoever is to be answered in the end, though single attempts are short."""
 
 
@@ -118,7 +118,7 @@ def hanging(request: pytest.FixtureRequest) -> tuple[str, Wire]:
 
 def test_a_statement_ends_though_its_server_hangs(hanging: tuple[str, Wire]) -> None:
     url, wire = hanging
-    engine = create_engine(url, wait=SHORT)
+    engine = create_engine(url, timeout=SHORT)
     database = SqlDatabase(engine)
     assert patiently.run(lambda: database.rows(ONE), SHORT)
     wire.hang()
@@ -126,7 +126,7 @@ def test_a_statement_ends_though_its_server_hangs(hanging: tuple[str, Wire]) -> 
         database.rows(ONE)
     # A new connection is not made either, and that is told as well.
     with pytest.raises(StoreUnavailableError, match="no connection"):
-        database.change([ONE])
+        database.run_transaction([ONE])
     wire.go_on()
     assert patiently.run(lambda: database.rows(ONE), SHORT)
     engine.dispose()
@@ -136,7 +136,7 @@ def test_a_server_that_hangs_before_its_first_connection_is_known_may_be_asked_l
     hanging: tuple[str, Wire],
 ) -> None:
     url, wire = hanging
-    engine = create_engine(url, wait=SHORT)
+    engine = create_engine(url, timeout=SHORT)
     database = SqlDatabase(engine)
     # Before SQLAlchemy asks it what its server is.
     event.listen(engine, "connect", lambda *_: wire.hang(), insert=True)
@@ -147,16 +147,16 @@ def test_a_server_that_hangs_before_its_first_connection_is_known_may_be_asked_l
 
 def test_a_request_is_answered_though_the_server_hangs(hanging: tuple[str, Wire]) -> None:
     url, wire = hanging
-    engine = create_engine(url, wait=SHORT)
+    engine = create_engine(url, timeout=SHORT)
     store = SqlStore(SqlDatabase(engine))
     patiently.run(store.create_tables, SHORT)
     patiently.run(lambda: store.register(ApiKey(API_KEY), CALLER), SHORT)
-    patience = Patience(seconds=0.5)
+    patience = RetryPolicy(seconds=0.5)
     wire.hang()
-    answer = serve(store, request("create"), lambda now: minted(1, now), patience=patience)
+    answer = serve(store, request("create"), lambda now: minted(1, now), retry_policy=patience)
     assert (answer.response.status, dict(answer.response.headers)["retry-after"]) == (500, "1")
     wire.go_on()
-    answer = serve(store, request("create"), lambda now: minted(1, now), patience=MANY)
+    answer = serve(store, request("create"), lambda now: minted(1, now), retry_policy=MANY)
     assert answer.response.status == 201
     engine.dispose()
 
@@ -170,14 +170,14 @@ def test_an_awaited_statement_ends_though_its_server_hangs(
     url, wire = hanging_postgres
 
     async def ask() -> None:
-        engine = create_awaited_engine(url, wait=SHORT)
+        engine = create_engine_async(url, timeout=SHORT)
         database = AsyncSqlDatabase(engine)
         assert await patiently.run_async(lambda: database.rows(ONE), SHORT)
         wire.hang()
         with pytest.raises(StoreUnavailableError):
             await database.rows(ONE)
         with pytest.raises(StoreUnavailableError, match="no connection"):
-            await database.change([ONE])
+            await database.run_transaction([ONE])
         wire.go_on()
         assert await patiently.run_async(lambda: database.rows(ONE), SHORT)
         await engine.dispose()
@@ -192,18 +192,18 @@ def test_who_no_longer_waits_for_an_awaited_statement_is_not_held_up(
 
     async def ask() -> None:
         # Longer than anybody has patience here.
-        engine = create_awaited_engine(url, wait=600)
+        engine = create_engine_async(url, timeout=600)
         store = AsyncSqlStore(AsyncSqlDatabase(engine))
         await store.create_tables()
         await store.register(ApiKey(API_KEY), CALLER)
         wire.hang()
-        patience = Patience(attempt_seconds=0.2, attempts=1)
+        patience = RetryPolicy(attempt_seconds=0.2, attempts=1)
         asked = request("create")
-        answer = await serve_async(store, asked, lambda now: minted(1, now), patience=patience)
+        answer = await serve_async(store, asked, lambda now: minted(1, now), retry_policy=patience)
         assert answer.response.status == 500
         wire.go_on()
         # The connection that was given up is not used again.
-        answer = await serve_async(store, asked, lambda now: minted(1, now), patience=PATIENT)
+        answer = await serve_async(store, asked, lambda now: minted(1, now), retry_policy=PATIENT)
         assert answer.response.status == 201
         await engine.dispose()
 

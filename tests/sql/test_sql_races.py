@@ -8,7 +8,7 @@ import pytest
 
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import Database, SqlStore
-from curae_lifecycle.testing.races import SCENES
+from curae_lifecycle.testing.races import SCENARIOS
 from tests.patiently import PATIENCE
 from tests.sql.broken import LazyStore, Stepping, Trusting
 from tests.sql.databases import Clocked
@@ -26,7 +26,8 @@ SMALL = ("nobody is bound, one is pending", "one request is left to the key")
 def each_scene(*small: str) -> list[object]:
     """Every scene; all but the small ones are heavy."""
     return [
-        pytest.param(scene, marks=() if scene in small else pytest.mark.heavy) for scene in SCENES
+        pytest.param(scene, marks=() if scene in small else pytest.mark.heavy)
+        for scene in SCENARIOS
     ]
 
 
@@ -34,7 +35,7 @@ def each_scene(*small: str) -> list[object]:
 def test_one_that_commits_after_another_ends_as_if_it_had_come_later(
     sqlite_database: SqlDatabase, scene: str
 ) -> None:
-    assert unlike_any_order(arena(sqlite_database), SCENES[scene]) == []
+    assert unlike_any_order(arena(sqlite_database), SCENARIOS[scene]) == []
 
 
 LEVELS = [
@@ -50,18 +51,18 @@ def test_two_that_overlap_on_postgresql_end_as_if_one_came_later(
     postgres_url: str, scene: str, level: str
 ) -> None:
     option = quote("-c default_transaction_isolation=" + level.replace(" ", "\\ "))
-    engine = create_engine(f"{postgres_url}&options={option}", wait=PATIENCE)
+    engine = create_engine(f"{postgres_url}&options={option}", timeout=PATIENCE)
     database = SqlDatabase(engine)
-    assert unlike_any_order(arena(database), SCENES[scene], overlapping(engine)) == []
+    assert unlike_any_order(arena(database), SCENARIOS[scene], overlapping(engine)) == []
     engine.dispose()
 
 
 @pytest.mark.mariadb
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("scene", SCENARIOS)
 def test_two_that_overlap_on_mariadb_end_as_if_one_came_later(mariadb_url: str, scene: str) -> None:
-    engine = create_engine(mariadb_url, wait=PATIENCE)
+    engine = create_engine(mariadb_url, timeout=PATIENCE)
     database = SqlDatabase(engine)
-    assert unlike_any_order(arena(database), SCENES[scene], overlapping(engine)) == []
+    assert unlike_any_order(arena(database), SCENARIOS[scene], overlapping(engine)) == []
     engine.dispose()
 
 
@@ -70,7 +71,7 @@ def test_two_that_overlap_on_mariadb_end_as_if_one_came_later(mariadb_url: str, 
 
 def found(database: Database, scene: str, kind: type[SqlStore] = SqlStore) -> set[str]:
     """The pairs that end wrongly in a scene."""
-    return {*unlike_any_order(arena(database, kind), SCENES[scene])}
+    return {*unlike_any_order(arena(database, kind), SCENARIOS[scene])}
 
 
 def test_a_store_that_compares_nothing_is_found(sqlite_database: SqlDatabase) -> None:

@@ -21,7 +21,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import Changes, relied_on
+from curae_lifecycle.service.changes import Changes, bump_version
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
@@ -32,8 +32,12 @@ from curae_lifecycle.stores.sql import loading, postgresql, store, storing
 from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.drivers import connection_of
 from curae_lifecycle.stores.sql.engine import SqlDatabase, _making, _transaction, create_engine
-from curae_lifecycle.stores.sql.schema import TABLES, create_tables, drop_tables
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_one
+from curae_lifecycle.stores.sql.schema import (
+    TABLE_NAMES,
+    create_table_statements,
+    drop_table_statements,
+)
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine
 from curae_lifecycle.stores.sql.store import Rows, SqlStore
 from tests.patiently import PATIENCE, PATIENT
 from tests.server import API_KEY, CALLER, OPERATIONS, request
@@ -68,7 +72,7 @@ def test_a_request_and_a_fact_are_one_statement_to_load_and_one_commit(
     serve(
         made,
         request=request("create", key="first"),
-        mint=lambda now: minted(1, now),
+        id_factory=lambda now: minted(1, now),
         settings=SETTINGS,
     )
     for number, operation in enumerate(OPERATIONS, 2):
@@ -76,7 +80,11 @@ def test_a_request_and_a_fact_are_one_statement_to_load_and_one_commit(
         counted.changed.clear()
         asked = request(operation, key=f"k-{number}")
         serve(
-            made, request=asked, mint=partial(minted, number), settings=SETTINGS, patience=PATIENT
+            made,
+            request=asked,
+            id_factory=partial(minted, number),
+            settings=SETTINGS,
+            retry_policy=PATIENT,
         )
         assert (len(counted.read), len(counted.changed)) == (1, COMMITS[operation]), operation
     counted.read.clear()
@@ -89,7 +97,7 @@ def test_the_page_says_how_many_statements_a_commit_takes(sqlite_database: SqlDa
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w-]+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
     plain = list(zip(STEPS, taken(sqlite_database, Settings()), strict=True))
-    sqlite_database.change([Statement(f"DELETE FROM {table}") for table in TABLES])
+    sqlite_database.run_transaction([Statement(f"DELETE FROM {table}") for table in TABLE_NAMES])
     charged = taken(
         sqlite_database,
         Settings(buckets=(Bucket(name="platform", capacity=50, refill=1, seconds=60),)),
@@ -122,9 +130,9 @@ def taken(database: SqlDatabase, settings: Settings) -> list[int]:
             answer = serve(
                 made,
                 request=asked,
-                mint=partial(minted, number),
+                id_factory=partial(minted, number),
                 settings=settings,
-                patience=PATIENT,
+                retry_policy=PATIENT,
             )
             assert answer.response.status in {200, 201}, step
         assert len(counted.changed) <= 1, step
@@ -160,21 +168,21 @@ def test_an_api_key_that_nobody_asked_for_of_late_is_one_statement_more(
     SqlStore(database).register(ApiKey(API_KEY), CALLER)
     counted = Counted(database)
     made = SqlStore(counted, SETTINGS)
-    serve(made, request=request("create"), mint=lambda now: minted(1, now), settings=SETTINGS)
+    serve(made, request=request("create"), id_factory=lambda now: minted(1, now), settings=SETTINGS)
     assert (len(counted.read), len(counted.changed)) == (2, 1)
 
 
 def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = create_engine(postgres_url, wait=PATIENCE)
+    engine = create_engine(postgres_url, timeout=PATIENCE)
     made = SqlStore(SqlDatabase(engine), SETTINGS)
     made.create_tables()
     made.register(ApiKey(API_KEY), CALLER)
     serve(
         made,
         request=request("create", key="first"),
-        mint=lambda now: minted(1, now),
+        id_factory=lambda now: minted(1, now),
         settings=SETTINGS,
     )
     sent: list[str] = []
@@ -189,7 +197,11 @@ def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
         sent.clear()
         asked = request(operation, key=f"k-{number}")
         serve(
-            made, request=asked, mint=partial(minted, number), settings=SETTINGS, patience=PATIENT
+            made,
+            request=asked,
+            id_factory=partial(minted, number),
+            settings=SETTINGS,
+            retry_policy=PATIENT,
         )
         # No BEGIN, no COMMIT, no ROLLBACK, no question whether the connection is alive.
         assert len(sent) == 2, operation
@@ -206,8 +218,8 @@ def test_many_statements_are_joined_by_the_fifty() -> None:
 
 
 def test_mariadb_makes_each_table_by_itself_and_locks_nothing_for_it() -> None:
-    assert _making(Dialect.MARIADB, create_tables(Dialect.MARIADB)) == [
-        *create_tables(Dialect.MARIADB)
+    assert _making(Dialect.MARIADB, create_table_statements(Dialect.MARIADB)) == [
+        *create_table_statements(Dialect.MARIADB)
     ]
 
 
@@ -277,7 +289,7 @@ def test_a_statement_is_spelled_for_every_driver() -> None:
 
 
 def test_statements_that_are_joined_check_what_each_must_change() -> None:
-    joined = as_one([Statement("A ?", (1,), 1), Statement("B"), Statement("C ?", (2,), 2)])
+    joined = combine([Statement("A ?", (1,), 1), Statement("B"), Statement("C ?", (2,), 2)])
     assert joined == Statement(
         "WITH changed_0 AS (A ? RETURNING 1), changed_1 AS (B RETURNING 1), "
         "changed_2 AS (C ? RETURNING 1) SELECT 1 / (CASE WHEN "
@@ -285,12 +297,12 @@ def test_statements_that_are_joined_check_what_each_must_change() -> None:
         "THEN 0 ELSE 1 END)",
         (1, 2),
     )
-    assert "1 = 0" in as_one([Statement("B")]).text
+    assert "1 = 0" in combine([Statement("B")]).text
 
 
 def test_mariadb_is_told_what_it_does_otherwise() -> None:
-    tables = create_tables(Dialect.MARIADB)
-    for table in tables[: len(TABLES)]:
+    tables = create_table_statements(Dialect.MARIADB)
+    for table in tables[: len(TABLE_NAMES)]:
         assert table.text.endswith("ENGINE=InnoDB")
         # Every text column has a collation that compares bytes.
         texts = re.findall(
@@ -307,7 +319,7 @@ def test_mariadb_is_told_what_it_does_otherwise() -> None:
     assert " / " not in charge.text
     for statement in (new, charge):
         assert statement.text.count("?") == len(statement.values)
-    registered = storing.caller_statement(Dialect.MARIADB, "d", CALLER)
+    registered = storing.save_caller_statement(Dialect.MARIADB, "d", CALLER)
     assert registered.text.endswith(
         "ON DUPLICATE KEY UPDATE version = VALUES(version), document = VALUES(document)"
     )
@@ -317,22 +329,26 @@ def test_mariadb_is_told_what_it_does_otherwise() -> None:
 
 @pytest.mark.parametrize("dialect", Dialect)
 def test_the_tables_are_dropped_as_they_are_made(dialect: Dialect) -> None:
-    made = [each.text.split()[5] for each in create_tables(dialect) if "TABLE" in each.text]
-    dropped = [each.text.split()[-1] for each in drop_tables(dialect) if "DROP" in each.text]
-    assert made == dropped == [*TABLES]
+    made = [
+        each.text.split()[5] for each in create_table_statements(dialect) if "TABLE" in each.text
+    ]
+    dropped = [
+        each.text.split()[-1] for each in drop_table_statements(dialect) if "DROP" in each.text
+    ]
+    assert made == dropped == [*TABLE_NAMES]
 
 
 # --- Tables -------------------------------------------------------------------------------------
 
 
 def test_many_workers_that_start_at_once_make_the_tables_once(url: str) -> None:
-    engines = [create_engine(url, wait=20) for _ in range(8)]
+    engines = [create_engine(url, timeout=20) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         made = pool.map(lambda engine: SqlStore(SqlDatabase(engine)).create_tables(), engines)
         assert [*made] == [None] * 8
-    assert content(SqlDatabase(engines[0])).keys() == {*TABLES}
+    assert content(SqlDatabase(engines[0])).keys() == {*TABLE_NAMES}
     dropping = SqlDatabase(engines[0])
-    dropping.create(drop_tables(dropping.dialect))
+    dropping.run_ddl(drop_table_statements(dropping.dialect))
     assert not sa.inspect(sa.create_engine(engines[0].url, poolclass=sa.NullPool)).get_table_names()
     for engine in engines:
         engine.dispose()
@@ -343,12 +359,12 @@ def test_a_worker_that_starts_waits_for_nobody_who_writes(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     # Longer than a machine stands still, and no longer than whoever waits for a lock is to be seen.
-    engine = create_engine(request.getfixturevalue(f"{kind}_url"), wait=20)
+    engine = create_engine(request.getfixturevalue(f"{kind}_url"), timeout=20)
     made = SqlStore(SqlDatabase(engine))
     made.create_tables()
     writing = sa.create_engine(engine.url)
     with writing.connect() as writer:
-        for table in TABLES:
+        for table in TABLE_NAMES:
             writer.exec_driver_sql(f"DELETE FROM {table}")
         made.create_tables()
     for each in (engine, writing):
@@ -361,7 +377,7 @@ def test_a_write_that_replaces_what_was_not_loaded_is_a_mistake(
     made = SqlStore(sqlite_database)
     made.create_tables()
     loaded = made.load(Needs(connection=FIRST))
-    relied = Changes((ConnectionWrite(pending(), relied_on(pending())),))
+    relied = Changes((ConnectionWrite(pending(), bump_version(pending())),))
     for other in (loaded, Loaded(loaded.snapshot, loaded.now)):
         with pytest.raises(ArgumentError, match="decided from what was loaded"):
             made.commit(other, relied)

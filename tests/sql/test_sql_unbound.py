@@ -21,15 +21,15 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import Erasure, erase
-from curae_lifecycle.stores.sql.loading import NOBODY
+from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.testing.races import Stage, commit, settle
+from curae_lifecycle.testing.races import RaceTenant, commit, commit_with_retries
 from tests.memory import LooksForNobody
 from tests.sql.broken import LazyStore
 from tests.test_store_page import make_store
 
-STAGE: Final = Stage.of(1, Settings())
+STAGE: Final = RaceTenant.of(1, Settings())
 EMPTIED: Final = Statement("DELETE FROM curae_outbox")
 BINDINGS: Final = Statement("SELECT document FROM curae_binding")
 
@@ -61,13 +61,13 @@ def left(store: Store) -> Snapshot:
 
 def outlives(store: Store) -> bool:
     """Whether a connection that is there when a tombstone commits is there after it."""
-    works = STAGE.works()
+    works = STAGE.actions()
     created = works["create"](store)
-    settle(store, works["initiate"])
+    commit_with_retries(store, works["initiate"])
     ended = works["tombstone"](store)
     was_created, was_ended = commit(store, created), commit(store, ended)
     if not was_ended:
-        settle(store, works["tombstone"])
+        commit_with_retries(store, works["tombstone"])
     return was_created and any(each.status is Status.PENDING for each in left(store).connections)
 
 
@@ -90,14 +90,14 @@ def test_a_tombstone_misses_no_connection_though_there_was_one_before(
     database: SqlDatabase,
 ) -> None:
     store = made_on(database)
-    settle(store, STAGE.create(31))
+    commit_with_retries(store, STAGE.create_action(31))
     assert not outlives(store)
 
 
 def test_who_is_bound_may_have_one_more(database: SqlDatabase) -> None:
     for store in (made_on(database), registered(MemoryStore())):
-        settle(store, STAGE.works()["initiate"])
-        settle(store, STAGE.create(31))
+        commit_with_retries(store, STAGE.actions()["initiate"])
+        commit_with_retries(store, STAGE.create_action(31))
         assert len(left(store).connections) == 1
 
 
@@ -107,20 +107,20 @@ def test_a_database_that_is_not_asked_misses_one(database: SqlDatabase) -> None:
 
 def test_two_who_begin_at_once_both_come_to_be(database: SqlDatabase) -> None:
     store = made_on(database)
-    first, second = (STAGE.create(number) for number in (11, 12))
+    first, second = (STAGE.create_action(number) for number in (11, 12))
     decided = first(store), second(store)
     assert commit(store, decided[0])
     assert not commit(store, decided[1])
-    settle(store, second)
+    commit_with_retries(store, second)
     assert len(left(store).connections) == 2
     assert left(store).binding is None
 
 
 def test_a_row_for_nobody_becomes_that_of_whoever_is_bound(database: SqlDatabase) -> None:
     store = made_on(database)
-    settle(store, STAGE.create(11))
-    assert [*database.rows(BINDINGS)] == [(NOBODY,)]
-    settle(store, STAGE.works()["initiate"])
+    commit_with_retries(store, STAGE.create_action(11))
+    assert [*database.rows(BINDINGS)] == [(PLACEHOLDER_DOCUMENT,)]
+    commit_with_retries(store, STAGE.actions()["initiate"])
     bound = left(store).binding
     assert bound is not None
     assert bound.state is AccountState.LIMITED
@@ -131,13 +131,13 @@ def test_whoever_is_bound_while_another_is_erased_stays(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = made_on(database)
-    settle(store, STAGE.asks(Initiate(STAGE.user), 21))
-    real = database.change
+    commit_with_retries(store, STAGE.request_action(Initiate(STAGE.user), 21))
+    real = database.run_transaction
 
     def change(statements: Sequence[Statement]) -> bool:
         monkeypatch.undo()
         was_ended = real(statements)
-        settle(store, STAGE.works()["initiate"])
+        commit_with_retries(store, STAGE.actions()["initiate"])
         real([EMPTIED])
         return was_ended
 
@@ -151,9 +151,9 @@ def test_whoever_is_bound_while_another_is_erased_stays(
 
 def test_a_row_for_nobody_is_erased_with_its_user(database: SqlDatabase) -> None:
     store = made_on(database)
-    settle(store, STAGE.create(11))
+    commit_with_retries(store, STAGE.create_action(11))
     erase(database, STAGE.coordinate)
-    database.change([EMPTIED])
-    assert [*database.rows(BINDINGS)] == [(NOBODY,)]
+    database.run_transaction([EMPTIED])
+    assert [*database.rows(BINDINGS)] == [(PLACEHOLDER_DOCUMENT,)]
     assert erase(database, STAGE.coordinate) == Erasure(connections=1)
     assert [*database.rows(BINDINGS)] == []

@@ -8,7 +8,7 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import DataPackage
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.testing.races import Stage
+from curae_lifecycle.testing.races import RaceTenant
 from tests.server import API_KEY, CALLER
 from tests.strategies import COORDINATE
 
@@ -19,16 +19,16 @@ SETTINGS: Final = Settings(
     )
 )
 USER: Final = COORDINATE.app_user_id
-STAGE: Final = Stage(
+STAGE: Final = RaceTenant(
     caller=CALLER,
     api_key=API_KEY,
     user=USER,
-    mark="00000000",
-    pages="https://connect.example/",
+    id_prefix="00000000",
+    page_url_prefix="https://connect.example/",
     settings=SETTINGS,
 )
 DIGEST: Final = STAGE.digest
 FIRST, SECOND = STAGE.first, STAGE.second
 CREATE: Final = CreateConnection(USER, (DataPackage("labs"),))
 
-asks, minted, works = STAGE.asks, STAGE.minted, STAGE.works
+asks, minted, works = STAGE.request_action, STAGE.minted, STAGE.actions

@@ -59,18 +59,22 @@ class SqlWorld:
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
         self._settings = attrs.evolve(self._settings, buckets=buckets)
         self._store = SqlStore(self._database, self._settings)
-        self._database.change([Statement("DELETE FROM curae_bucket")])
+        self._database.run_transaction([Statement("DELETE FROM curae_bucket")])
 
     def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
         self._database.now = now
         mint = no_ids if new_ids is None else (lambda _: new_ids)
         return serve(
-            self.store(), request=request, mint=mint, settings=self._settings, patience=PATIENT
+            self.store(),
+            request=request,
+            id_factory=mint,
+            settings=self._settings,
+            retry_policy=PATIENT,
         )
 
     def record(self, fact: Fact, now: datetime) -> FactAnswer:
         self._database.now = now
-        return record(self.store(), fact, patience=PATIENT)
+        return record(self.store(), fact, retry_policy=PATIENT)
 
     def ask(
         self, connection_id: ConnectionId, package: str, now: datetime

@@ -23,10 +23,10 @@ from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction
 from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service.changes import (
     Changes,
-    left_alive,
+    connection_write_changes,
+    live_head_changes,
     recovery_changes,
     revocation_changes,
-    written,
 )
 from curae_lifecycle.service.effects import (
     AccessEnded,
@@ -38,7 +38,7 @@ from curae_lifecycle.service.effects import (
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.laws import (
-    RevocationSeen,
+    RevocationAnswer,
     check_access,
     check_chain,
     check_merge,
@@ -49,7 +49,7 @@ from curae_lifecycle.testing.laws import (
     check_standing_is_monotone,
 )
 from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.shapes import format_connection, parse_connection
+from curae_lifecycle.web.wire_format import format_connection, parse_connection
 from tests.stateful.chain_model import (
     LIVE,
     PACKAGES,
@@ -103,7 +103,7 @@ class ChainMachine(CountedMachine):
         self.model = ChainModel()
         self.snapshots: dict[str, list[tuple[Connection, Stored]]] = {}
         self.history: list[Connection] = []
-        self.revocations: list[RevocationSeen] = []
+        self.revocations: list[RevocationAnswer] = []
         self.recoveries: list[tuple[str, str]] = []
 
     def teardown(self) -> None:
@@ -234,11 +234,11 @@ class ChainMachine(CountedMachine):
         whole = actor in {Actor.PATIENT, Actor.PLATFORM}
         changes = revocation_changes(reached, answers, heads=reached[-1:] if whole else ())
         if not whole and isinstance(answers[0], Done):
-            changes += left_alive(before, head, now)
+            changes += live_head_changes(before, head, now)
         outcomes = [heard(answer)[0] for answer in answers]
         agree(f"revoked by {actor}", said, (outcomes, list(map(in_words, changes.effects))))
         for position, answer in enumerate(answers, n):
-            self.revocations.append(RevocationSeen.of(answer))
+            self.revocations.append(RevocationAnswer.of(answer))
             if isinstance(answer, Ignored):
                 assert answer.value is self.line[position]
         if whole and outcomes[-1] == "ignored":
@@ -275,7 +275,9 @@ class ChainMachine(CountedMachine):
         else:
             kind, old = "reissued", answer.value.before
             killed = NextActionReplaced(recovered.id)
-            changes = written(EventKind.CONNECTION_REISSUED, old, recovered, killed)
+            changes = connection_write_changes(
+                EventKind.CONNECTION_REISSUED, old, recovered, killed
+            )
         agree("reconnect", said, ("done", None, {kind: recovered.id}))
         self.recoveries.append((before.id, recovered.id))
         self._write(changes)

@@ -13,7 +13,7 @@ from curae_lifecycle.rules import binding as bindings
 from curae_lifecycle.rules import session as rules
 from curae_lifecycle.rules.binding import AccountState, BindingTransition, LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done, Refused
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import AppUserId, NextAction, SessionId, UserId
 from curae_lifecycle.testing.laws import check_nothing_changed
 from tests.stateful.coordinate_model import MISTAKE, TOLERANCE, CoordinateModel, Said, Session
@@ -28,8 +28,8 @@ which = st.sampled_from([0, 0, 1, 2, 3])
 """A session; the latest is 0."""
 moments = st.sampled_from(["now", "now", "created", "end", "end", "soon"])
 STRANGE: Final = [
-    (EntryPath.EXISTING_ACTIVE_HANDOFF, Handoff.AWAITED),
-    (EntryPath.SILENT_LIMITED, Handoff.LANDED),
+    (EntryPath.EXISTING_ACTIVE_HANDOFF, HandoffState.AWAITED),
+    (EntryPath.SILENT_LIMITED, HandoffState.LANDED),
 ]
 
 
@@ -51,7 +51,7 @@ class CoordinateMachine(CountedMachine):
         landed_for=users,
     )
     def found_in_the_store(
-        self, waiting: int, strange: tuple[EntryPath, Handoff] | None, landed_for: str
+        self, waiting: int, strange: tuple[EntryPath, HandoffState] | None, landed_for: str
     ) -> None:
         """Sessions that wait; at times one that no rule makes, which is answered all the same."""
         for _ in range(waiting):
@@ -60,7 +60,7 @@ class CoordinateMachine(CountedMachine):
             return
         path, handoff = strange
         user = UserId(self._user(landed_for))
-        landed = START if handoff is Handoff.LANDED else None
+        landed = START if handoff is HandoffState.LANDED else None
         end = START + 60 * TICK
         self.sessions.append(
             CuraeConnectSession(

@@ -16,7 +16,7 @@ from curae_lifecycle.rules.ratelimit import (
     Charge,
     CostError,
     ExactLog,
-    Limited,
+    RateLimited,
     RateState,
 )
 from curae_lifecycle.testing.laws import check_rate_limit, check_retry_after
@@ -140,12 +140,12 @@ class LimitsMachine(CountedMachine):
         if len(self.policies) == 1 and cost == 1:
             one = rules.admit_one(self.policies[0], self.states[0], now)
             same = (
-                Limited((self.states[0],), self.policies[0], one)
+                RateLimited((self.states[0],), self.policies[0], one)
                 if isinstance(one, int)
                 else Admitted((one,))
             )
             agree("one rule asked by itself", answer, same)
-        if isinstance(answer, Limited):
+        if isinstance(answer, RateLimited):
             handed_back = zip(answer.states, self.states, strict=True)
             assert all(after is before for after, before in handed_back)
             return "limited", answer.policy.name, answer.retry_after
@@ -176,7 +176,7 @@ class LimitsMachine(CountedMachine):
             self.floor = self.now
             self.seen["state dropped at its own instant"] += self.now == ends
         else:
-            full = rules.available(policy, state, self.now) == policy.limit
+            full = rules.count_remaining(policy, state, self.now) == policy.limit
             agree("one tick earlier it was not as good as new", False, full)
             self.seen["state still there one tick earlier"] += self.now + TICK == ends
 
@@ -186,7 +186,11 @@ class LimitsMachine(CountedMachine):
     def what_is_available_is_the_model_s(self) -> None:
         for policy, state in zip(self.policies, self.states, strict=True):
             expected = self.model.rules[policy.name].available(self.now)
-            agree(f"available by {policy.name}", expected, rules.available(policy, state, self.now))
+            agree(
+                f"available by {policy.name}",
+                expected,
+                rules.count_remaining(policy, state, self.now),
+            )
 
     @invariant()
     def law_10_no_window_holds_more_than_the_limit(self) -> None:

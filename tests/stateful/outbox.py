@@ -20,21 +20,21 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from curae_lifecycle.rules.values import SECOND, instant_at
+from curae_lifecycle.rules.values import SECOND, from_epoch_microseconds
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.snapshot import Snapshot
-from curae_lifecycle.stores import patience
+from curae_lifecycle.stores import retry
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery, Message
-from curae_lifecycle.stores.sql import claiming, shipping
+from curae_lifecycle.stores.sql import outbox_statements, outbox_worker
 from curae_lifecycle.stores.sql.keys import key_of
-from curae_lifecycle.stores.sql.schema import create_tables
-from curae_lifecycle.stores.sql.shipping import Shipping
+from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings
+from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows
 from curae_lifecycle.stores.sql.storing import commit_statements
 
-SHIPPING: Final = Shipping(batch=3, lease=60.0, attempts=2, pause=5.0, longest_pause=8.0)
+SHIPPING: Final = DeliverySettings(batch=3, lease=60.0, attempts=2, pause=5.0, longest_pause=8.0)
 WORKERS: Final = 3
 SUBJECTS: Final = ("one", "two", "three")
 
@@ -92,7 +92,7 @@ class SteppedDatabase:
         await self._let_go("after")
         return found
 
-    async def change(self, statements: Sequence[Statement]) -> bool:
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         await self._let_go("before")
         changed = change(self.connection, statements)
         self.process.noted = True
@@ -115,7 +115,7 @@ def change(connection: sqlite3.Connection, statements: Sequence[Statement]) -> b
     with suppress(ArithmeticError), connection:
         for statement in statements:
             count = connection.execute(statement.text, statement.values).rowcount
-            if statement.rows not in {None, count}:
+            if statement.expected_rows not in {None, count}:
                 raise ArithmeticError
         return True
     return False
@@ -130,7 +130,7 @@ class Shipped(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.connection = sqlite3.connect(":memory:", isolation_level="IMMEDIATE")
-        change(self.connection, create_tables(Dialect.SQLITE))
+        change(self.connection, create_table_statements(Dialect.SQLITE))
         self.now = 1_000_000.0
         self.processes = [Process() for _ in range(WORKERS)]
         self.posted: dict[int, str] = {}
@@ -142,17 +142,17 @@ class Shipped(RuleBasedStateMachine):
         self.begun_by: list[Process] = []
         self.broken: list[str] = []
         self.patched = pytest.MonkeyPatch()
-        self.patched.setattr(claiming, "clock", lambda _: int(self.now * SECOND))
+        self.patched.setattr(outbox_statements, "clock", lambda _: int(self.now * SECOND))
         clocks = SimpleNamespace(monotonic=lambda: self.now)
-        self.patched.setattr(shipping, "time", clocks)
-        self.patched.setattr(patience, "time", clocks)
+        self.patched.setattr(outbox_worker, "time", clocks)
+        self.patched.setattr(retry, "time", clocks)
 
     # --- What happens -------------------------------------------------------------------------
 
     @rule(subjects=st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=4))
     def post(self, subjects: list[str]) -> None:
         messages = [Message("k", subject, {"subject": subject}) for subject in subjects]
-        loaded = Loaded(Snapshot(), instant_at(int(self.now * SECOND)))
+        loaded = Loaded(Snapshot(), from_epoch_microseconds(int(self.now * SECOND)))
         posted = commit_statements(
             Dialect.SQLITE, loaded=loaded, changes=NO_CHANGES, messages=messages, page=None
         )
@@ -220,15 +220,15 @@ class Shipped(RuleBasedStateMachine):
     @rule(data=st.data())
     def revive(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(self.dead()))
-        statement = claiming.revival_statement(Dialect.SQLITE, number)
+        statement = outbox_statements.revival_statement(Dialect.SQLITE, number)
         assert change(self.connection, [statement])
         self.revived.add(number)
 
     def dead(self) -> list[int]:
-        return [each.number for each in claiming.deliveries(self._all(dead=True))]
+        return [each.number for each in outbox_statements.deliveries(self._all(dead=True))]
 
     def _all(self, *, dead: bool) -> Rows:
-        statement = claiming.dead_statement(0, 1000)
+        statement = outbox_statements.dead_statement(0, 1000)
         text = statement.text if dead else statement.text.replace("IS NULL", "IS NOT NULL")
         return self.connection.execute(text, statement.values).fetchall()
 
@@ -276,13 +276,13 @@ class Shipped(RuleBasedStateMachine):
             await _LetGo()
 
         database = SteppedDatabase(self.connection, process, self.excuse)
-        trying = patience.Trying(
-            patience=patience.DEFAULT_PATIENCE,
+        trying = retry.Retrier(
+            policy=retry.DEFAULT_RETRY_POLICY,
             sleep=sleep,
-            limit=nullcontext,
-            effort=patience.Effort(),
+            timeout=nullcontext,
+            stats=retry.RetryStats(),
         )
-        return shipping._Worker(
+        return outbox_worker._Worker(
             database=database,
             shipping=SHIPPING,
             handle=handle,

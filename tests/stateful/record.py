@@ -17,7 +17,7 @@ from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     IdempotencyKey,
     KnownResponse,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordKey,
     RecordState,
@@ -47,7 +47,7 @@ payloads = st.sampled_from(
     [("create", "a"), ("create", "a"), ("create", "a"), ("create", "b"), ("revoke", "a")]
 )
 leases = st.sampled_from([1, 2, 1_000_000, 1_000_001, 60_000_000, 25 * 3600 * 1_000_000])
-policies = st.sampled_from(LostLease)
+policies = st.sampled_from(LostLeaseAction)
 statuses = st.sampled_from([200, 201, 404, 409, 201, 500])
 moments = st.sampled_from([None, 0, -1, None, 1, 0])
 """Now, or so many ticks from the end of the lease."""
@@ -84,7 +84,7 @@ class RecordMachine(CountedMachine):
         policy=policies,
         lease=st.sampled_from([60_000_000, 25 * 3600 * 1_000_000]),
     )
-    def found_in_the_store(self, state: str | None, policy: LostLease, lease: int) -> None:
+    def found_in_the_store(self, state: str | None, policy: LostLeaseAction, lease: int) -> None:
         """A key in use, with an attempt that holds it or held it last, and an older one that is late.
 
         A store may keep the lease's column filled after its attempt ended.
@@ -112,7 +112,7 @@ class RecordMachine(CountedMachine):
             "first": START,
             "seen": START,
             "lease": until,
-            "unknown": policy is LostLease.UNKNOWN,
+            "unknown": policy is LostLeaseAction.UNKNOWN,
             "answer": answer,
         }
         for token in (6, 7):
@@ -121,7 +121,7 @@ class RecordMachine(CountedMachine):
                 fingerprint=Fingerprint(*payload),
                 token=token,
                 first_used_at=START,
-                at=START,
+                started_at=START,
                 rules=(),
             )
             claim: Claim = {"payload": payload, "token": token, "first": START, "at": START}
@@ -164,11 +164,11 @@ class RecordMachine(CountedMachine):
         moment=moments,
     )
     def request(
-        self, payload: Payload, then: str, lease: int, policy: LostLease, moment: int | None
+        self, payload: Payload, then: str, lease: int, policy: LostLeaseAction, moment: int | None
     ) -> None:
         self._move_to(moment)
         before, now = self.record, self.now
-        answer = rules.begin(before, key=KEY, fingerprint=Fingerprint(*payload), now=now)
+        answer = rules.begin_attempt(before, key=KEY, fingerprint=Fingerprint(*payload), now=now)
         expected = self.model.begin(payload, now)
         match answer:
             case KnownResponse(response):
@@ -184,7 +184,7 @@ class RecordMachine(CountedMachine):
                     "payload": (answer.fingerprint.operation, answer.fingerprint.values),
                     "token": answer.token,
                     "first": answer.first_used_at,
-                    "at": answer.at,
+                    "at": answer.started_at,
                 }
                 agree("a request with the key", expected, claim)
                 running = Running(answer, before, claim)
@@ -196,7 +196,7 @@ class RecordMachine(CountedMachine):
 
     @precondition(lambda self: self.running)
     @rule(n=which, commits=st.booleans(), lease=leases, policy=policies)
-    def start_late(self, n: int, commits: bool, lease: int, policy: LostLease) -> None:  # noqa: FBT001 - drawn
+    def start_late(self, n: int, commits: bool, lease: int, policy: LostLeaseAction) -> None:  # noqa: FBT001 - drawn
         """The store compares and sets: whoever read an older record comes too late."""
         running = self._pick(n)
         if self.record is running.read and not running.started:
@@ -205,10 +205,10 @@ class RecordMachine(CountedMachine):
             else:
                 self._call_out(running, lease, policy)
 
-    def _call_out(self, running: Running, lease: int, policy: LostLease) -> None:
+    def _call_out(self, running: Running, lease: int, policy: LostLeaseAction) -> None:
         running.started = True
         self.record = rules.in_flight_record(running.attempt, lease=lease, lost_lease=policy)
-        unknown = policy is LostLease.UNKNOWN
+        unknown = policy is LostLeaseAction.UNKNOWN
         self.model.start(running.claim, lease * MICROSECOND, unknown=unknown)
 
     def _commit(self, running: Running) -> None:
@@ -221,7 +221,9 @@ class RecordMachine(CountedMachine):
     @precondition(lambda self: self.record is not None and self.numbered == 2)
     @rule(payload=payloads)
     def the_record_of_another_key_is_a_mistake(self, payload: Payload) -> None:
-        wrong = is_mistake(rules.begin, self.record, OTHER_KEY, Fingerprint(*payload), self.now)
+        wrong = is_mistake(
+            rules.begin_attempt, self.record, OTHER_KEY, Fingerprint(*payload), self.now
+        )
         agree("another key's record is a mistake", True, wrong)
 
     # Attempts -------------------------------------------------------------------------------
@@ -343,6 +345,6 @@ def shown(record: Record | None) -> Stored | None:
         "first": record.first_used_at,
         "seen": record.seen_at,
         "lease": record.lease_until,
-        "unknown": record.lost_lease is LostLease.UNKNOWN,
+        "unknown": record.lost_lease is LostLeaseAction.UNKNOWN,
         "answer": record.response,
     }

@@ -17,9 +17,9 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import Problem
 from curae_lifecycle.service.rulebook import TABLES
-from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
+from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
 from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.shapes import format_problem
+from curae_lifecycle.web.wire_format import format_problem
 
 START: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK: Final = timedelta(microseconds=1)
@@ -120,7 +120,7 @@ def run(machine: type[CountedMachine], size: Size, *, shrinks: bool = True) -> R
         print_blob=False,
         verbosity=Verbosity.normal if shrinks else Verbosity.quiet,
     )
-    with count_cells() as counts:
+    with count_cell_lookups() as counts:
         machine.counts, machine.seen = counts, Counter()
         for batch in range(size.batches):
             run_state_machine_as_test(seed(batch)(machine), settings=chosen)

@@ -18,11 +18,11 @@ from typing import Final, TypeVar
 import attrs
 
 import curae_lifecycle as curae
-from curae_lifecycle import ApiKey, MemoryStore, NewIds, NextAction, Patience
+from curae_lifecycle import ApiKey, MemoryStore, NewIds, NextAction, RetryPolicy
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import (
     IdempotencyKey,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordKey,
     RecordState,
@@ -34,25 +34,25 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.status import is_kept
 from curae_lifecycle.service.writes import ConnectionWrite, RecordWrite
-from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, answer_calling_out
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
-from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.stores.patience import Effort, Trying
-from curae_lifecycle.stores.serving import answer_fact, answer_request
-from curae_lifecycle.testing.at_rest import check_store
+from curae_lifecycle.stores.external_call import AsyncRenew, ExternalCall, answer_with_external_call
+from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.stores.request_loop import answer_fact, answer_request
+from curae_lifecycle.stores.retry import Retrier, RetryStats
 from curae_lifecycle.testing.laws import check_documented, check_one_execution
+from curae_lifecycle.testing.store_invariants import check_store
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.respond import Answer
 from tests.instants import commit_writes
 from tests.server import API_KEY, CALLER, ID, code, request
 from tests.serving import AFTER, BEFORE, LATE, LOST, Clock, Fault, Numbered
-from tests.strategies import COORDINATE, LIFETIME, START, pending
+from tests.strategies import COORDINATE, NEXT_ACTION_LIFETIME, START, pending
 
 Result = TypeVar("Result")
 
 LEASE: Final = 60
 PASSING: Final = (LOST, BEFORE, AFTER, LATE)
-PATIENCE: Final = Patience(attempts=4, seconds=1e6)
+PATIENCE: Final = RetryPolicy(attempts=4, seconds=1e6)
 """Attempts alone are counted: no time passes but the store's."""
 
 KEYS: Final = ("create", "reconnect", "revoke", "initiate")
@@ -120,7 +120,7 @@ class Out:
     fails: bool
     renews: bool
     seconds: int
-    lost_lease: LostLease
+    lost_lease: LostLeaseAction
 
 
 @attrs.frozen
@@ -155,7 +155,7 @@ class Serving:
         self.watch = Watch()
         made = ConnectionWrite(None, pending())
         assert commit_writes(self.store, (made,))
-        self.watch.stored((made,), START)
+        self.watch.observe_commit((made,), START)
         self.mint = Numbered(2)
         self.pages = 0
         self.step = 0
@@ -174,10 +174,10 @@ class Serving:
         asked = request(run.key, key=run.key)
         store, trying = (
             Turns(self, run),
-            Trying(patience=PATIENCE, sleep=self._sleep, limit=nullcontext, effort=Effort()),
+            Retrier(policy=PATIENCE, sleep=self._sleep, timeout=nullcontext, stats=RetryStats()),
         )
         run.coroutine = answer_request(
-            store, request=asked, mint=self.mint, settings=DEFAULT_SETTINGS, trying=trying
+            store, request=asked, id_factory=self.mint, settings=DEFAULT_SETTINGS, retrier=trying
         )
         self.runs.append(run)
 
@@ -196,20 +196,22 @@ class Serving:
                 raise UnreachableError
             await turn()
             self.pages += 1
-            return NextAction(f"https://pages.example/{self.pages}", self.clock.now + LIFETIME)
+            return NextAction(
+                f"https://pages.example/{self.pages}", self.clock.now + NEXT_ACTION_LIFETIME
+            )
 
-        asked, calling = request(run.key, key=run.key), CallOut(called, LEASE, out.lost_lease)
+        asked, calling = request(run.key, key=run.key), ExternalCall(called, LEASE, out.lost_lease)
         store, trying = (
             Turns(self, run),
-            Trying(patience=PATIENCE, sleep=self._sleep, limit=nullcontext, effort=Effort()),
+            Retrier(policy=PATIENCE, sleep=self._sleep, timeout=nullcontext, stats=RetryStats()),
         )
-        run.coroutine = answer_calling_out(
+        run.coroutine = answer_with_external_call(
             store,
             request=asked,
-            mint=self.mint,
-            out=calling,
+            id_factory=self.mint,
+            external_call=calling,
             settings=DEFAULT_SETTINGS,
-            trying=trying,
+            retrier=trying,
         )
         self.runs.append(run)
 
@@ -217,7 +219,7 @@ class Serving:
         """A fact."""
         run, trying = (
             Run(""),
-            Trying(patience=PATIENCE, sleep=self._sleep, limit=nullcontext, effort=Effort()),
+            Retrier(policy=PATIENCE, sleep=self._sleep, timeout=nullcontext, stats=RetryStats()),
         )
         run.coroutine = answer_fact(Turns(self, run), fact, trying)
         self.runs.append(run)
@@ -302,7 +304,7 @@ class Serving:
 
     def committed(self, run: Run, loaded: Loaded, changes: Changes) -> None:
         """A commit took effect, whether or not its worker ever learns it."""
-        self.watch.stored(changes.writes, loaded.now, read_at=run.read_at)
+        self.watch.observe_commit(changes.writes, loaded.now, loaded_at_commit=run.read_at)
         for write in changes.writes:
             if not isinstance(write, RecordWrite):
                 continue
@@ -315,7 +317,7 @@ class Serving:
             elif write.before is None or write.before.token != write.after.token:
                 run.taken.append((self.step, write.after))
 
-    def _called(self, run: Run, lost_lease: LostLease) -> None:
+    def _called(self, run: Run, lost_lease: LostLeaseAction) -> None:
         self.seen["called out"] += 1
         run.called += 1
         assert run.called == 1, "law 12: one request called out twice"
@@ -325,7 +327,7 @@ class Serving:
         assert self.calls[run.key, taken.token] == 1, "law 12: two call out for one attempt"
         harmful = self.harmful.get(run.key)
         assert harmful is None or step < harmful, "a second call, where it does harm"
-        if lost_lease is LostLease.UNKNOWN:
+        if lost_lease is LostLeaseAction.UNKNOWN:
             self.harmful[run.key] = self.step
 
     def _answered(self, run: Run, answer: Answer) -> None:
@@ -343,7 +345,7 @@ class Serving:
         check_one_execution(answers, self.executions[run.key])
         record = self.record_of(run.key)
         assert record is not None, "law 12: an answer that is not kept"
-        assert record.response == response.to_keep()
+        assert record.response == response.to_storable()
 
     def record_of(self, key: str) -> Record | None:
         found = RecordKey(CALLER.key_owner, IdempotencyKey(key))
@@ -362,7 +364,7 @@ class Turns:
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         def load() -> Loaded:
-            self._run.read_at = self._world.watch.steps
+            self._run.read_at = self._world.watch.commit_count
             loaded = self._world.store.load(needs, key_digest)
             held = loaded.snapshot.record
             known = held is not None and held in [record for _, record in self._run.taken]

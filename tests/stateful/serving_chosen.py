@@ -10,7 +10,7 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from curae_lifecycle.rules.idempotency import LostLease
+from curae_lifecycle.rules.idempotency import LostLeaseAction
 from curae_lifecycle.service.facts.fact import Fact
 from tests.server import CALLER
 from tests.serving import LOST
@@ -26,7 +26,9 @@ outs = st.builds(
     fails=st.sampled_from([False, False, True]),
     renews=st.booleans(),
     seconds=st.sampled_from([0, 1, LEASE + 2]),
-    lost_lease=st.sampled_from([LostLease.EXECUTE, LostLease.EXECUTE, LostLease.UNKNOWN]),
+    lost_lease=st.sampled_from(
+        [LostLeaseAction.EXECUTE, LostLeaseAction.EXECUTE, LostLeaseAction.UNKNOWN]
+    ),
 )
 lucks = st.builds(
     Luck,
@@ -120,7 +122,9 @@ def _begin(world: Serving, chance: Random) -> None:
     else:
         fails, renews = chance.random() < 0.3, chance.random() < 0.5
         seconds = chance.choice([0, 0, 1, LEASE + 2])
-        lost_lease = chance.choice([LostLease.EXECUTE, LostLease.EXECUTE, LostLease.UNKNOWN])
+        lost_lease = chance.choice(
+            [LostLeaseAction.EXECUTE, LostLeaseAction.EXECUTE, LostLeaseAction.UNKNOWN]
+        )
         world.call_out(key, Out(fails=fails, renews=renews, seconds=seconds, lost_lease=lost_lease))
 
 

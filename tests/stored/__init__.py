@@ -14,7 +14,7 @@ from typing import Final
 from curae_lifecycle.rules import attempt, binding, connection, credentials, idempotency, values
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, LogState, admit_one, fresh_state
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.stores.codec import Storable
 from tests.strategies import COORDINATE, START, at, uuid
@@ -69,11 +69,11 @@ def _sessions() -> list[Storable]:
             handoff=handoff,
             created_at=START,
             expires_at=at(30),
-            landed_at=START if handoff is Handoff.LANDED else None,
+            landed_at=START if handoff is HandoffState.LANDED else None,
             user_id=values.UserId("u-1") if path is EntryPath.EXISTING_ACTIVE_HANDOFF else None,
         )
         for number, (path, handoff) in enumerate(
-            (path, handoff) for path in EntryPath for handoff in Handoff
+            (path, handoff) for path in EntryPath for handoff in HandoffState
         )
     ]
 
@@ -99,8 +99,8 @@ def _records() -> list[Storable]:
         app_id=values.AppId("app-1"),
         customer_account_id=COORDINATE.customer_account_id,
     )
-    key = idempotency.RecordKey(owner, idempotency.parse_key("k-1"))
-    begun = idempotency.begin(
+    key = idempotency.RecordKey(owner, idempotency.parse_idempotency_key("k-1"))
+    begun = idempotency.begin_attempt(
         None, key=key, fingerprint=idempotency.Fingerprint.of("revoke", [uuid(1)]), now=START
     )
     assert isinstance(begun, idempotency.Attempt)
@@ -108,7 +108,7 @@ def _records() -> list[Storable]:
         Response(200, (("content-type", "application/json"),), '{"é": 1}'.encode()),
         ResponseReference(201, "vault/1"),
     )
-    running = idempotency.in_flight_record(begun, lost_lease=idempotency.LostLease.UNKNOWN)
+    running = idempotency.in_flight_record(begun, lost_lease=idempotency.LostLeaseAction.UNKNOWN)
     released = attempt.release(running, begun, at(0.5))
     kept = [idempotency.completed_record(begun, answer) for answer in answers]
     forgotten = attempt.forget(kept[0], at(2))

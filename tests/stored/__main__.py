@@ -6,12 +6,12 @@ import json
 import sys
 
 from curae_lifecycle.stores.codec import dump
-from curae_lifecycle.stores.formats import newest_form
+from curae_lifecycle.stores.formats import newest_format
 from tests.stored import FOLDER, VALUES
 
 stale = []
 for kind, held in VALUES.items():
-    file = FOLDER / f"{kind}.{newest_form(kind)}.json"
+    file = FOLDER / f"{kind}.{newest_format(kind)}.json"
     text = json.dumps([dump(value) for value in held], indent=1, ensure_ascii=False) + "\n"
     if not file.exists():
         file.write_text(text, encoding="utf-8")

@@ -16,15 +16,15 @@ import curae_lifecycle as curae
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
-from curae_lifecycle.rules.values import AppId, CustomerAccountId, microseconds
+from curae_lifecycle.rules.values import AppId, CustomerAccountId, to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, Store
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis.clients import create_client
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import serve
 from tests.stores.limits import limited
 from tests.stores.served import MINT, PATIENCE, Clock
@@ -80,10 +80,10 @@ class Who:
         bucket, log = self.held()
         assert bucket is None or isinstance(bucket, BucketState)
         assert log is None or isinstance(log, LogState)
-        missing = 0 if bucket is None else bucket.full_at - microseconds(self.inner.now)
+        missing = 0 if bucket is None else bucket.full_at - to_epoch_microseconds(self.inner.now)
         return round(missing * 50 / 1_000_000), 0 if log is None else len(log.instants)
 
-    def initiate(self, number: object, patience: Patience = PATIENCE) -> curae.Response:
+    def initiate(self, number: object, patience: RetryPolicy = PATIENCE) -> curae.Response:
         request = curae.Request(
             method="POST",
             target="/api/sdk/v1/curae-connect/initiate",
@@ -94,7 +94,7 @@ class Who:
             body=b'{"appUserId": "ada"}',
         )
         return serve(
-            self.store, request=request, mint=MINT, settings=SETTINGS, patience=patience
+            self.store, request=request, id_factory=MINT, settings=SETTINGS, retry_policy=patience
         ).response
 
 
@@ -114,7 +114,7 @@ class Wavering(MemoryStore):
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
-    with create_client(redis_url, wait=PATIENCE.seconds) as made:
+    with create_client(redis_url, timeout=PATIENCE.seconds) as made:
         yield made
 
 

@@ -17,14 +17,14 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
-from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.redis.clients import (
     ClusterClient,
-    create_awaited_client,
-    create_awaited_cluster_client,
     create_client,
+    create_client_async,
+    create_cluster_client_async,
 )
-from curae_lifecycle.stores.redis.limits import AsyncRedisLimits, RedisLimits
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimitsStore
 from tests.server import CALLER
 from tests.wire.valkey import valkey
 
@@ -47,22 +47,22 @@ def redis_url() -> Iterator[str]:
 def limited(kind: str, store: Store, url: str, wait: float = 30) -> Iterator[Store]:
     """A store whose limits are in Redis, of either kind, as one that waits."""
     if kind == "waiting":
-        with create_client(url, wait=wait) as client:
-            yield RedisLimits(store, client)
+        with create_client(url, timeout=wait) as client:
+            yield RedisLimitsStore(store, client)
         return
     if kind == "waiting for a cluster":
-        with closing(ClusterClient([url], wait=wait)) as cluster:
-            yield RedisLimits(store, cluster)
+        with closing(ClusterClient([url], timeout=wait)) as cluster:
+            yield RedisLimitsStore(store, cluster)
         return
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     awaited_client = (
-        create_awaited_client(url, wait=wait)
+        create_client_async(url, timeout=wait)
         if kind == "awaited"
-        else create_awaited_cluster_client([url], wait=wait)
+        else create_cluster_client_async([url], timeout=wait)
     )
-    made = Waiting(AsyncRedisLimits(AtOnce(store), awaited_client), loop)
+    made = Waiting(AsyncRedisLimitsStore(AtOnce(store), awaited_client), loop)
     try:
         yield made
     finally:

@@ -116,9 +116,9 @@ class DjangoServed(Served):
         finally:
             self.leave()
 
-    def recorded(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact) -> FactAnswer:
         try:
-            return super().recorded(fact)
+            return super().record_fact(fact)
         finally:
             self.leave()
 

@@ -19,18 +19,18 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Store
-from curae_lifecycle.stores.minting import RandomIds
-from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows
-from curae_lifecycle.testing.conformance import KeyWanted, Server
+from curae_lifecycle.testing.conformance import ApiKeyRequest, Server
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from curae_lifecycle.web.request import Request
 
 MINT = RandomIds("https://connect.example/")
 
-PATIENCE = Patience(attempts=1000, seconds=60, attempt_seconds=60)
+PATIENCE = RetryPolicy(attempts=1000, seconds=60, attempt_seconds=60)
 """What a slow machine is given."""
 
 
@@ -75,11 +75,11 @@ class MovedDatabase:
         text = statement.text.replace("clock_timestamp()", moved)
         return self.database.rows(statement._replace(text=text))
 
-    def create(self, statements: Sequence[Statement]) -> None:
-        self.database.create(statements)
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
 
-    def change(self, statements: Sequence[Statement]) -> bool:
-        return self.database.change(statements)
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return self.database.run_transaction(statements)
 
 
 class Registry(Protocol):
@@ -110,15 +110,19 @@ class Served(FactHooks):
 
     def send(self, request: Request) -> Response:
         return serve(
-            self.store, request=request, mint=MINT, settings=self.settings, patience=PATIENCE
+            self.store,
+            request=request,
+            id_factory=MINT,
+            settings=self.settings,
+            retry_policy=PATIENCE,
         ).response
 
-    def make_key(self, wanted: KeyWanted) -> str:
+    def make_key(self, wanted: ApiKeyRequest) -> str:
         text = f"cae_{wanted.environment}_{next(self.numbers)}"
         self.register_again(text, wanted)
         return text
 
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         self.registry.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def pass_time(self, span: timedelta) -> None:
@@ -131,8 +135,8 @@ class Served(FactHooks):
     def clock(self) -> datetime:
         return self.moved()
 
-    def recorded(self, fact: Fact) -> FactAnswer:
-        return record(self.store, fact, patience=PATIENCE)
+    def record_fact(self, fact: Fact) -> FactAnswer:
+        return record(self.store, fact, retry_policy=PATIENCE)
 
     def may_read(self, connection_id: str, package: str) -> bool:
         loaded = self.store.load(Needs(connection=ConnectionId(connection_id)))

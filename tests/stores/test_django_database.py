@@ -25,7 +25,7 @@ from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.django.checks import TAG
 from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.serve import serve
-from curae_lifecycle.stores.sql.schema import TABLES
+from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.races import commit
@@ -49,7 +49,7 @@ def registered(alias: str) -> SqlStore:
 
 
 def creates(store: SqlStore, key: str = "k-1") -> int:
-    return serve(store, request("create", key=key), MINT, patience=PATIENCE).response.status
+    return serve(store, request("create", key=key), MINT, retry_policy=PATIENCE).response.status
 
 
 def counted(alias: str) -> int:
@@ -102,7 +102,9 @@ def test_a_test_case_of_djangos_undoes_all_that_was_committed(url: str) -> None:
                 twice = [asks(CREATE, 2)(store) for _ in range(2)]
                 assert [commit(store, each) for each in twice] == [True, False]
                 with pytest.raises(DatabaseError):
-                    DjangoDatabase(alias).change([Statement("UPDATE curae_nothing SET id = 1")])
+                    DjangoDatabase(alias).run_transaction(
+                        [Statement("UPDATE curae_nothing SET id = 1")]
+                    )
                 assert counted(alias) == 2
 
         result = unittest.TestResult()
@@ -122,12 +124,12 @@ def test_half_a_transaction_is_undone(url: str) -> None:
             Statement(insert, ("a",), 1),
             Statement("UPDATE curae_caller SET version = 2 WHERE id = ?", ("b",), 1),
         ):
-            assert not made.change([first, second])
+            assert not made.run_transaction([first, second])
             assert made.rows(Statement("SELECT id FROM curae_caller")) == []
         with pytest.raises(DatabaseError):
-            made.change([first, Statement("UPDATE curae_nothing SET version = 2")])
+            made.run_transaction([first, Statement("UPDATE curae_nothing SET version = 2")])
         assert made.rows(Statement("SELECT id FROM curae_caller")) == []
-        assert made.change([first])
+        assert made.run_transaction([first])
         assert [*map(tuple, made.rows(Statement("SELECT id FROM curae_caller")))] == [("a",)]
 
 
@@ -148,10 +150,10 @@ def test_what_is_too_much_for_one_statement_is_still_one_transaction(url: str) -
             return execute(text, given, many, context)
 
         # The last one finds the first one's row.
-        assert not made.change([*many, many[0]])
+        assert not made.run_transaction([*many, many[0]])
         assert made.rows(Statement("SELECT id FROM curae_caller")) == []
         with connections[alias].execute_wrapper(note):
-            assert made.change(many)
+            assert made.run_transaction(many)
         assert len(made.rows(Statement("SELECT id FROM curae_caller"))) == 120
         assert max(values) <= 50
         assert sum(values) == 120
@@ -234,10 +236,10 @@ def test_a_migration_makes_the_tables_and_takes_them_back(
 ) -> None:
     with database(url) as alias:
         made = connections[alias].introspection.table_names
-        assert set(TABLES) <= set(made())
+        assert set(TABLE_NAMES) <= set(made())
         assert creates(registered(alias)) == 201
         call_command("migrate", "curae_lifecycle", "zero", database=alias, verbosity=0)
-        assert not set(TABLES) & set(made())
+        assert not set(TABLE_NAMES) & set(made())
         # Where the tables are there already, made by the store itself, they stay.
         SqlStore(DjangoDatabase(alias)).create_tables()
         assert creates(registered(alias)) == 201

@@ -20,7 +20,7 @@ def test_the_kit_on_a_store_on_djangos_connections(
     with database(str(request.getfixturevalue(f"{kind}_url"))) as alias:
         served = DjangoServed(alias)
         # A connection of Django's belongs to the thread that opened it.
-        seen = run(served.server(), seed="1", limit=None)
+        seen = run(served.server(), seed="1", timeout=None)
         assert not seen.failed, str(seen)
         left = {ONE_ENVIRONMENT, OF_THE_FRONT, *needing(*NOT_THERE)}
         assert {each.check for each in seen.not_run} == left

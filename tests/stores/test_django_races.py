@@ -24,9 +24,9 @@ from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import check_rate_limit
-from curae_lifecycle.testing.races import SCENES, StageArena, race_all
+from curae_lifecycle.testing.races import SCENARIOS, StoreArena, race_all
+from curae_lifecycle.testing.store_invariants import check_store
 from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.request import Request
 from tests.server import API_KEY, CALLER
@@ -56,17 +56,17 @@ def registered(alias: str) -> SqlStore:
         pytest.param(
             each, marks=() if each == "nine initiates were admitted" else pytest.mark.heavy
         )
-        for each in SCENES
+        for each in SCENARIOS
     ],
 )
 def test_two_that_meet_on_djangos_connection_end_as_if_one_had_come_later(
     url: str, scene: str
 ) -> None:
     with database(url) as alias:
-        arena = StageArena(SqlStore(DjangoDatabase(alias)))
-        every = [*race_all(arena, SCENES[scene])]
+        arena = StoreArena(SqlStore(DjangoDatabase(alias)))
+        every = [*race_all(arena, SCENARIOS[scene])]
         assert len(every) >= 100
-        assert [each for each in every if each.differs] == []
+        assert [each for each in every if each.differences] == []
 
 
 def judge(alias: str) -> None:
@@ -121,7 +121,7 @@ def test_many_at_once_are_answered_one_after_the_other(
 
         # Twenty keys reconnect: one successor, whose URL each of them renews.
         id_ = json.loads(made[0].body)["connection"]["id"]
-        record(store, Revoked(ConnectionId(id_), Actor.APP), patience=PATIENCE)
+        record(store, Revoked(ConnectionId(id_), Actor.APP), retry_policy=PATIENCE)
         before = counted(alias, "outbox")
         again = [ask("reconnect", id=id_, key=f"again-{number}") for number in range(20)]
         recovered = send(alias, store, again)
@@ -135,7 +135,9 @@ def test_many_at_once_are_answered_one_after_the_other(
 
 def send(alias: str, store: SqlStore, requests: list[Request]) -> list[Response]:
     """Send them all at once."""
-    works = [partial(serve, store, each, MINT, SETTINGS, patience=PATIENCE) for each in requests]
+    works = [
+        partial(serve, store, each, MINT, SETTINGS, retry_policy=PATIENCE) for each in requests
+    ]
     return [each.response for each in at_once(alias, works)]
 
 

@@ -12,9 +12,9 @@ import pytest
 from django.db import connections
 
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
-from curae_lifecycle.stores.deadline import within
-from curae_lifecycle.stores.django.database import DjangoDatabase, wait_of
-from curae_lifecycle.stores.django.watch import Watch
+from curae_lifecycle.stores.deadline import deadline_scope
+from curae_lifecycle.stores.django.database import DjangoDatabase, configured_timeout
+from curae_lifecycle.stores.django.socket_watchdog import SocketWatchdog
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from tests.stores.project import CONNECT, database
 
@@ -33,8 +33,8 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def test_whoever_waits_for_too_long_is_ended(pair: tuple[socket.socket, socket.socket]) -> None:
-    watch = Watch()
-    with watch.over(pair[0].fileno(), monotonic() + SOON):
+    watch = SocketWatchdog()
+    with watch.watch(pair[0].fileno(), monotonic() + SOON):
         assert pair[0].recv(1) == b""
     # Its time is over once: the watch does not spin.
     assert watch._wakes == float("inf")
@@ -43,12 +43,12 @@ def test_whoever_waits_for_too_long_is_ended(pair: tuple[socket.socket, socket.s
 def test_one_that_is_over_sooner_is_not_late_because_of_another(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    watch, long = Watch(), socket.socketpair()
-    with watch.over(long[0].fileno(), monotonic() + 2 * LONG):
+    watch, long = SocketWatchdog(), socket.socketpair()
+    with watch.watch(long[0].fileno(), monotonic() + 2 * LONG):
         # It sleeps until that one is over.
         while watch._wakes == float("inf"):
             sleep(0.001)
-        with watch.over(pair[0].fileno(), monotonic() + SOON):
+        with watch.watch(pair[0].fileno(), monotonic() + SOON):
             assert pair[0].recv(1) == b""
         long[1].send(b"x")
         assert long[0].recv(1) == b"x"
@@ -60,14 +60,14 @@ def test_what_is_over_in_time_is_left_alone(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("curae_lifecycle.stores.django.watch.monotonic", lambda: now)
-    watch, other = Watch(), socket.socketpair()
-    with watch.over(pair[0].fileno(), SOON):
+    monkeypatch.setattr("curae_lifecycle.stores.django.socket_watchdog.monotonic", lambda: now)
+    watch, other = SocketWatchdog(), socket.socketpair()
+    with watch.watch(pair[0].fileno(), SOON):
         pass
     # When this one is ended, that one's time is over, too.
     now = 2 * SOON
     other[0].settimeout(LONG)
-    with watch.over(other[0].fileno(), 2 * SOON):
+    with watch.watch(other[0].fileno(), 2 * SOON):
         assert other[0].recv(1) == b""
     pair[1].send(b"x")
     assert pair[0].recv(1) == b"x"
@@ -78,10 +78,10 @@ def test_what_is_over_in_time_is_left_alone(
 def test_who_takes_the_number_of_a_file_that_was_closed_is_left_alone(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    watch, first = Watch(), socket.socketpair()
+    watch, first = SocketWatchdog(), socket.socketpair()
     first[1].settimeout(LONG)
     number = first[0].fileno()
-    with watch.over(number, monotonic() + SOON):
+    with watch.watch(number, monotonic() + SOON):
         os.dup2(pair[0].fileno(), number)
         # The one that is watched is ended: its other end hears of it.
         assert first[1].recv(1) == b""
@@ -94,10 +94,10 @@ def test_who_takes_the_number_of_a_file_that_was_closed_is_left_alone(
 def test_what_is_no_longer_connected_is_no_trouble(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    watch, plain = Watch(), socket.socket()
+    watch, plain = SocketWatchdog(), socket.socket()
     with (
-        watch.over(plain.fileno(), monotonic() + SOON),
-        watch.over(pair[0].fileno(), monotonic() + SOON),
+        watch.watch(plain.fileno(), monotonic() + SOON),
+        watch.watch(pair[0].fileno(), monotonic() + SOON),
     ):
         assert pair[0].recv(1) == b""
     plain.close()
@@ -106,14 +106,14 @@ def test_what_is_no_longer_connected_is_no_trouble(
 def test_a_process_that_was_forked_watches_over_its_own(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    watch, parents = Watch(), socket.socketpair()
+    watch, parents = SocketWatchdog(), socket.socketpair()
     ended = Thread(target=lambda: None)
     ended.start()
     ended.join()
     # As a fork finds it: the parent waits, and its thread is not here.
-    with watch.over(parents[0].fileno(), monotonic() + LONG):
+    with watch.watch(parents[0].fileno(), monotonic() + LONG):
         watch._thread = ended
-        with watch.over(pair[0].fileno(), monotonic() + SOON):
+        with watch.watch(pair[0].fileno(), monotonic() + SOON):
             assert len(watch._watched) == 1
             assert pair[0].recv(1) == b""
     for each in parents:
@@ -139,7 +139,7 @@ def test_a_server_that_does_not_count_its_seconds_is_not_waited_for(
     with database(postgres_url, options=limits(50_000)) as alias:
         made = DjangoDatabase(alias)
         assert made._wait == 50.0
-        for act in (lambda: made.rows(SLEEP), lambda: made.change([SLOW])):
+        for act in (lambda: made.rows(SLEEP), lambda: made.run_transaction([SLOW])):
             made.rows(Statement("SELECT set_config('statement_timeout', '0', false)"))
             lost = connections[alias].connection
             with monkeypatch.context() as hasty:
@@ -155,7 +155,7 @@ def test_a_deadline_is_the_end_for_a_statement_too(postgres_url: str) -> None:
     with database(postgres_url, options=limits(60_000)) as alias:
         made = DjangoDatabase(alias)
         assert made.rows(ONE)
-        with within(SOON), pytest.raises(StoreUnavailableError):
+        with deadline_scope(SOON), pytest.raises(StoreUnavailableError):
             made.rows(SLEEP)
         assert made.rows(ONE)
 
@@ -165,12 +165,15 @@ def test_a_connection_is_begun_only_where_there_is_time_for_it(postgres_url: str
         made = DjangoDatabase(alias)
         connections[alias].close()
         less = CONNECT - 0.1
-        with within(less), pytest.raises(StoreUnchangedError, match="no time was left to connect"):
+        with (
+            deadline_scope(less),
+            pytest.raises(StoreUnchangedError, match="no time was left to connect"),
+        ):
             made.rows(ONE)
-        with within(3 * CONNECT):
+        with deadline_scope(3 * CONNECT):
             assert made.rows(ONE)
         # One that is open is used for as long as there is time.
-        with within(less):
+        with deadline_scope(less):
             assert made.rows(ONE)
 
 
@@ -203,4 +206,4 @@ def test_a_connection_that_was_closed_underneath_is_replaced(postgres_url: str) 
 def test_how_long_is_waited_is_what_the_settings_say(
     dialect: Dialect, options: dict[str, object], seconds: float
 ) -> None:
-    assert wait_of(dialect, options) == seconds
+    assert configured_timeout(dialect, options) == seconds

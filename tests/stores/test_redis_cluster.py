@@ -16,8 +16,8 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.patience import Patience
-from curae_lifecycle.stores.redis.clients import ClusterClient, create_awaited_cluster_client
+from curae_lifecycle.stores.redis.clients import ClusterClient, create_cluster_client_async
+from curae_lifecycle.stores.retry import RetryPolicy
 from tests import patiently
 from tests.patiently import PATIENCE
 from tests.ports import free_port
@@ -91,7 +91,7 @@ def test_a_cluster_that_is_gone_admits_nobody(kind: str) -> None:
     with redis.Redis(port=port) as nobody, known(kind, f"redis://127.0.0.1:{port}", nobody) as who:
         with pytest.raises(StoreUnavailableError, match="the limits"):
             who.held()
-        answer = who.initiate(1, Patience(attempts=2))
+        answer = who.initiate(1, RetryPolicy(attempts=2))
         assert answer.status == 500
         assert json.loads(answer.body)["retryable"] is True
 
@@ -99,7 +99,7 @@ def test_a_cluster_that_is_gone_admits_nobody(kind: str) -> None:
 def test_who_asks_is_as_the_first_url_says() -> None:
     urls = ["rediss://ada:a%3Ab@one:7000", "redis://two"]
     waiting = ClusterClient(urls)
-    awaited = create_awaited_cluster_client(urls)
+    awaited = create_cluster_client_async(urls)
     nodes = awaited.nodes_manager.startup_nodes.values()
     assert [(each.host, each.port) for each in nodes] == [("one", 7000), ("two", 6379)]
     assert waiting._nodes.places == (("one", 7000), ("two", 6379))
@@ -110,7 +110,7 @@ def test_who_asks_is_as_the_first_url_says() -> None:
 
 
 def test_nobody_waits_longer_for_who_looks_for_the_cluster(cluster: Valkey) -> None:
-    with closing(ClusterClient([cluster.url], wait=PATIENCE)) as made:
+    with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
         made._wait = 0.05
         with made._lock, pytest.raises(redis.TimeoutError):
             made.execute_command("PING")
@@ -124,9 +124,9 @@ def test_a_client_that_was_never_asked_is_closed() -> None:
 
 
 def test_nothing_is_sent_again_by_itself(cluster: Valkey) -> None:
-    with closing(ClusterClient([cluster.url], wait=PATIENCE)) as made:
+    with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
         assert made._client().retry.get_retries() == 0
-    awaited = create_awaited_cluster_client([cluster.url])
+    awaited = create_cluster_client_async([cluster.url])
     assert awaited.retry.get_retries() == 0
 
 
@@ -137,4 +137,4 @@ def test_a_cluster_is_a_list_of_urls(urls: list[str]) -> None:
     with pytest.raises(ArgumentError, match="urls"):
         ClusterClient(urls)
     with pytest.raises(ArgumentError, match="urls"):
-        _ = create_awaited_cluster_client(urls)
+        _ = create_cluster_client_async(urls)

@@ -13,9 +13,9 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis import limits
-from curae_lifecycle.stores.redis.clients import create_awaited_client, create_client
+from curae_lifecycle.stores.redis.clients import create_client, create_client_async
+from curae_lifecycle.stores.retry import RetryPolicy
 from tests import patiently
 from tests.patiently import PATIENCE
 from tests.servers.hanging import stopped
@@ -30,14 +30,14 @@ __all__ = ["client", "redis_url", "who"]
 def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
     with (
         valkey() as server,
-        create_client(server.url, wait=PATIENCE) as client,
+        create_client(server.url, timeout=PATIENCE) as client,
         known(kind, server.url, client) as who,
     ):
         assert who.initiate(0).status == 201
         server.kill()
         with pytest.raises(StoreUnavailableError, match="ConnectionError"):
             who.held()
-        answer = who.initiate(1, Patience(attempts=3, seconds=PATIENCE))
+        answer = who.initiate(1, RetryPolicy(attempts=3, seconds=PATIENCE))
         assert answer.status == 500
         assert json.loads(answer.body)["retryable"] is True
         assert dict(answer.headers)["retry-after"] == "1"
@@ -50,7 +50,7 @@ def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
 def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(kind: str) -> None:
     with (
         valkey() as server,
-        create_client(server.url, wait=PATIENCE) as client,
+        create_client(server.url, timeout=PATIENCE) as client,
         known(kind, server.url, client) as patient,
         limited(kind, patient.inner, server.url, wait=0.1) as store,
     ):
@@ -68,13 +68,13 @@ def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(ki
                 store.commit(loaded, charged)
             with pytest.raises(StoreUnavailableError):
                 who.held()
-            assert who.initiate(1, Patience(attempts=2)).status == 500
+            assert who.initiate(1, RetryPolicy(attempts=2)).status == 500
         # The answer was lost; whether it was charged is not known.
         assert patient.charged() in {(1, 1), (2, 1)}
 
 
 def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
-    for made in (create_client(redis_url), create_awaited_client(redis_url)):
+    for made in (create_client(redis_url), create_client_async(redis_url)):
         assert made.connection_pool.connection_kwargs["retry"].get_retries() == 0
 
 

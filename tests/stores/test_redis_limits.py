@@ -23,7 +23,7 @@ from curae_lifecycle.rules.ratelimit import (
     admit_one,
     fresh_state,
 )
-from curae_lifecycle.rules.values import microseconds
+from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
@@ -35,10 +35,10 @@ from curae_lifecycle.stores.contract import (
 )
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis import limits
 from curae_lifecycle.stores.redis.clients import create_client
-from curae_lifecycle.stores.redis.limits import AsyncRedisLimits, RedisLimits
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimitsStore
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.testing.conformance import run
 from tests.kit import needing
@@ -165,7 +165,7 @@ def test_what_a_full_log_dropped_comes_back_with_what_is_given_back(who: Who) ->
     who.inner.now += timedelta(seconds=60)
     _, log = who.held()
     who.inner.before = [lambda: False]
-    assert who.initiate(10, Patience(attempts=1)).status == 500
+    assert who.initiate(10, RetryPolicy(attempts=1)).status == 500
     assert who.held()[1] == log
 
 
@@ -224,7 +224,7 @@ def test_law_10_holds_where_every_fourth_commit_is_lost(who: Who) -> None:
     def lose() -> bool:
         raise StoreUnavailableError("it is gone")
 
-    once = Patience(attempts=1)
+    once = RetryPolicy(attempts=1)
     statuses: list[int] = []
     for number in range(20):
         who.inner.before = [lose] if number % 4 == 0 else []
@@ -240,7 +240,7 @@ def test_law_10_holds_where_every_fourth_commit_is_lost(who: Who) -> None:
 
 
 def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
-    store = RedisLimits(Wavering(), Never())
+    store = RedisLimitsStore(Wavering(), Never())
     loaded = store.load(Needs(), "")
     assert loaded.snapshot.buckets == ()
     assert store.commit(loaded, NO_CHANGES)
@@ -250,7 +250,7 @@ def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
 
 
 def test_so_it_does_where_it_is_awaited() -> None:
-    store = AsyncRedisLimits(AtOnce(Wavering()), AwaitedNever())
+    store = AsyncRedisLimitsStore(AtOnce(Wavering()), AwaitedNever())
 
     async def ask() -> None:
         loaded = await store.load(Needs(), "")
@@ -287,13 +287,13 @@ def test_a_state_is_dropped_five_minutes_after_it_is_over(who: Who) -> None:
     bucket, log = who.held()
     assert isinstance(bucket, BucketState)
     assert isinstance(log, LogState)
-    overs = {bucket.full_at, microseconds(log.instants[0] + timedelta(seconds=60))}
+    overs = {bucket.full_at, to_epoch_microseconds(log.instants[0] + timedelta(seconds=60))}
     dropped = sorted(dropped_at(who, key) for key in keys_of(who))
     for over, at in zip(sorted(overs), dropped, strict=True):
         assert 0 <= at * 1000 - over - 300_000_000 < 1000
     # A charge that is given back leaves it as long.
     who.inner.before = [lambda: False]
-    assert who.initiate(2, Patience(attempts=1)).status == 500
+    assert who.initiate(2, RetryPolicy(attempts=1)).status == 500
     assert all(dropped_at(who, key) > 0 for key in keys_of(who))
 
 
@@ -369,7 +369,7 @@ def test_texts_may_come_as_texts(redis_url: str) -> None:
         redis.Redis.from_url(redis_url, decode_responses=True) as client,
         known("waiting", redis_url, client) as made,
     ):
-        who = attrs.evolve(made, store=RedisLimits(made.inner, client))
+        who = attrs.evolve(made, store=RedisLimitsStore(made.inner, client))
         assert who.initiate(1).status == 201
         who.inner.before = [lambda: False]
         assert who.initiate(2).status == 201
@@ -382,7 +382,7 @@ def test_texts_may_come_as_texts(redis_url: str) -> None:
 @pytest.mark.parametrize("kind", ["waiting", pytest.param("awaited", marks=pytest.mark.heavy)])
 def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
     clock = Clock()
-    with valkey() as server, create_client(server.url, wait=PATIENCE) as client:
+    with valkey() as server, create_client(server.url, timeout=PATIENCE) as client:
         inner = MemoryStore(clock=clock)
         with limited(kind, inner, server.url) as store:
             served = Served(store=store, registry=inner, clock=clock, fill=client.flushall)

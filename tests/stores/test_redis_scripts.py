@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.ratelimit import (
     FULL_BUCKET,
-    MOST,
+    MAX_INTEGER,
     Bucket,
     BucketState,
     RateState,
     admit_one,
 )
-from curae_lifecycle.rules.values import SECOND, instant_at, microseconds
+from curae_lifecycle.rules.values import SECOND, from_epoch_microseconds, to_epoch_microseconds
 from curae_lifecycle.stores.redis import limits
 from curae_lifecycle.stores.redis.clients import Redis, create_client
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK
@@ -31,27 +31,29 @@ from tests.stores.limits import BUCKET_KEY, redis_url
 FOREVER: Final = 10**15
 """A margin that no clock of a Redis is past, so that states of any time can be seen."""
 
-FIRST: Final = microseconds(datetime.min.replace(tzinfo=UTC))
-LAST: Final = microseconds(datetime.max.replace(tzinfo=UTC))
+FIRST: Final = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
+LAST: Final = to_epoch_microseconds(datetime.max.replace(tzinfo=UTC))
 
 __all__ = ["redis_url"]
 
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
-    with create_client(redis_url, wait=PATIENCE) as made:
+    with create_client(redis_url, timeout=PATIENCE) as made:
         yield made
 
 
-sizes = st.one_of(st.integers(1, 12), st.integers(1, MOST), st.integers(MOST - 3, MOST))
+sizes = st.one_of(
+    st.integers(1, 12), st.integers(1, MAX_INTEGER), st.integers(MAX_INTEGER - 3, MAX_INTEGER)
+)
 
 
 @st.composite
 def rules(draw: st.DrawFn) -> Bucket:
     capacity, refill, seconds = draw(sizes), draw(sizes), draw(sizes)
-    if capacity * seconds > refill * MOST:
-        capacity = max(1, refill * MOST // seconds)
-        seconds = min(seconds, refill * MOST)
+    if capacity * seconds > refill * MAX_INTEGER:
+        capacity = max(1, refill * MAX_INTEGER // seconds)
+        seconds = min(seconds, refill * MAX_INTEGER)
     return Bucket(name="platform", capacity=capacity, refill=refill, seconds=seconds)
 
 
@@ -73,7 +75,7 @@ instants = st.one_of(
 def test_redis_charges_a_bucket_as_the_rules_do(client: redis.Redis, data: st.DataObject) -> None:
     at = data.draw(instants)
     rule, state = data.draw(rules()), data.draw(st.none() | states(at))
-    now = instant_at(at)
+    now = from_epoch_microseconds(at)
     held = Held(client)
     held.put(state)
     charged = held.charge(rule, now)
@@ -98,8 +100,8 @@ def test_whole_lives_of_a_bucket_whose_rule_changes_are_the_same(
     at = 0
     for rule in data.draw(st.lists(st.sampled_from(some), max_size=12)):
         at += data.draw(st.integers(-SECOND, 3 * SECOND))
-        expected = admit_one(rule, state, instant_at(at))
-        assert held.charge(rule, instant_at(at)) is not isinstance(expected, int)
+        expected = admit_one(rule, state, from_epoch_microseconds(at))
+        assert held.charge(rule, from_epoch_microseconds(at)) is not isinstance(expected, int)
         state = state if isinstance(expected, int) else expected
         assert held.state() == (None if state == FULL_BUCKET else state)
 
@@ -131,7 +133,9 @@ class Held:
         return limits._state(BUCKET_KEY, *limits._texts([held]))
 
     def charge(self, rule: Bucket, now: datetime, margin: int = FOREVER) -> bool:
-        charge = limits._Charge(at=microseconds(now), names=(self.name,), buckets=(rule,), log=None)
+        charge = limits._Charge(
+            at=to_epoch_microseconds(now), names=(self.name,), buckets=(rule,), log=None
+        )
         given = charge.arguments()
         given[3] = margin
         answer = self.asked.execute_command("EVAL", CHARGE.text, 1, self.name, *given)
@@ -154,7 +158,7 @@ class Held:
 def test_a_charge_that_nobody_came_after_is_given_back_whole(
     client: redis.Redis, rule: Bucket, state: BucketState | None, at: int
 ) -> None:
-    held, other, now = Held(client), Held(client), instant_at(at)
+    held, other, now = Held(client), Held(client), from_epoch_microseconds(at)
     held.put(state)
     other.put(state)
     if held.charge(rule, now):
@@ -205,7 +209,7 @@ def test_what_is_given_back_never_leaves_more_than_if_it_had_not_been_charged(
         # It was admitted where more had been charged.
         assert not isinstance(charged, int)
         without = charged
-    latest = max(held.instants, default=instant_at(0))
+    latest = max(held.instants, default=from_epoch_microseconds(0))
     assert wait(rule, held.state(), latest) >= wait(rule, without, latest)
 
 
@@ -238,7 +242,7 @@ def play(client: redis.Redis, rule: Bucket, steps: list[Step]) -> tuple[Held, li
     for what, number in steps:
         if what == "charge":
             at += number
-            if held.charge(rule, instant_at(at)):
+            if held.charge(rule, from_epoch_microseconds(at)):
                 kept.append(len(held.answers) - 1)
         elif number < len(kept):
             held.give_back(kept.pop(number))
@@ -251,7 +255,7 @@ def wait(rule: Bucket, state: RateState | None, now: datetime) -> int:
         return 0
     assert isinstance(state, BucketState)
     assert state.parts == rule.refill
-    return max(0, (state.full_at - microseconds(now)) * rule.refill + state.part)
+    return max(0, (state.full_at - to_epoch_microseconds(now)) * rule.refill + state.part)
 
 
 def test_a_bucket_that_another_refill_or_nobody_holds_by_now_is_left_alone(
@@ -261,7 +265,7 @@ def test_a_bucket_that_another_refill_or_nobody_holds_by_now_is_left_alone(
         Bucket(name="b", capacity=10, refill=3, seconds=1),
         Bucket(name="b", capacity=10, refill=2, seconds=1),
     )
-    held, now = Held(client), instant_at(0)
+    held, now = Held(client), from_epoch_microseconds(0)
     assert held.charge(rule, now)
     assert held.charge(other, now)
     assert held.charge(other, now)
@@ -292,9 +296,13 @@ def test_a_bucket_that_another_refill_or_nobody_holds_by_now_is_left_alone(
 def test_when_a_state_is_dropped_can_always_be_told(client: redis.Redis) -> None:
     # In more years than Redis can count, and before those that it counts.
     slow, early = Held(client), Held(client)
-    assert slow.charge(Bucket(name="b", capacity=1, refill=1, seconds=MOST), instant_at(0))
+    assert slow.charge(
+        Bucket(name="b", capacity=1, refill=1, seconds=MAX_INTEGER), from_epoch_microseconds(0)
+    )
     assert client.pexpiretime(slow.name) == 4 * 10**15
     assert early.charge(
-        Bucket(name="b", capacity=1, refill=1, seconds=1), instant_at(FIRST), margin=300_000
+        Bucket(name="b", capacity=1, refill=1, seconds=1),
+        from_epoch_microseconds(FIRST),
+        margin=300_000,
     )
     assert early.state() is None

@@ -17,15 +17,15 @@ from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.django import database as django_database
 from curae_lifecycle.stores.django.database import DjangoDatabase
-from curae_lifecycle.stores.minting import RandomIds
-from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql import drivers, replication
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
-    create_awaited_engine,
     create_engine,
+    create_engine_async,
 )
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
@@ -66,11 +66,11 @@ class Awaited:
         assert isinstance(found, Sequence)
         return found
 
-    def create(self, statements: Sequence[Statement]) -> None:
-        self.run(self.database.create(statements))
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.run(self.database.run_ddl(statements))
 
-    def change(self, statements: Sequence[Statement]) -> bool:
-        return bool(self.run(self.database.change(statements)))
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return bool(self.run(self.database.run_transaction(statements)))
 
 
 @contextmanager
@@ -81,14 +81,14 @@ def opened(kind: str, url: str, wait: float) -> Iterator[Database]:
         with django(url, migrated=False, options={"options": limits}) as alias:
             yield DjangoDatabase(alias)
     elif kind == "awaited":
-        engine = create_awaited_engine(url, wait=wait)
+        engine = create_engine_async(url, timeout=wait)
         with asyncio.Runner() as runner:
             try:
                 yield Awaited(AsyncSqlDatabase(engine), runner.run)
             finally:
                 runner.run(engine.dispose())
     else:
-        waiting = create_engine(url, wait=wait)
+        waiting = create_engine(url, timeout=wait)
         try:
             yield SqlDatabase(waiting)
         finally:
@@ -103,11 +103,11 @@ def test_what_may_be_lost_is_neither_called_done_nor_read(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
-        made.create(MAKE)
+        made.run_ddl(MAKE)
         with monkeypatch.context() as cancelled:
             cancelled.setattr(replication, "WAITS", WARNS)
             with pytest.raises(StoreUnavailableError, match=CLOSED) as raised:
-                made.change([PUT])
+                made.run_transaction([PUT])
             assert not isinstance(raised.value, StoreUnchangedError)
             # What is to vouch for it does not come to a standby either.
             for module in (drivers, django_database):
@@ -116,16 +116,16 @@ def test_what_may_be_lost_is_neither_called_done_nor_read(
                 with pytest.raises(StoreUnavailableError, match=CLOSED):
                     made.rows(KEPT)
                 with pytest.raises(StoreUnavailableError, match=CLOSED):
-                    made.change([DROP])
+                    made.run_transaction([DROP])
         assert list(map(tuple, made.rows(KEPT))) == [(1,)]
-        assert made.change([Statement("DELETE FROM kept", (), 1)])
+        assert made.run_transaction([Statement("DELETE FROM kept", (), 1)])
 
 
 @KINDS
 def test_what_else_a_server_warns_of_is_no_doubt(kind: str, postgres_url: str) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
-        made.create(MAKE)
-        assert made.change([PUT])
+        made.run_ddl(MAKE)
+        assert made.run_transaction([PUT])
         assert list(map(tuple, made.rows(KEPT))) == [(1,)]
 
 
@@ -137,12 +137,12 @@ def test_a_doubt_in_the_middle_of_a_transaction_waits_for_its_end(
     monkeypatch.setattr(replication, "WAITS", WARNS)
     for kind in ("waits", "awaited", "django"):
         with opened(kind, postgres_url, PATIENCE) as made:
-            made.create([Statement("DROP TABLE IF EXISTS kept"), MAKE[0]])
+            made.run_ddl([Statement("DROP TABLE IF EXISTS kept"), MAKE[0]])
             if kind == "waits":
-                made.create(MAKE[1:])
+                made.run_ddl(MAKE[1:])
             first = Statement("INSERT INTO kept (id) SELECT 1000 + warned()", (), 1)
             with pytest.raises(StoreUnavailableError, match=CLOSED):
-                made.change([first, *puts])
+                made.run_transaction([first, *puts])
             # It is undone, or it is whole; nothing of it is doubted any more.
             assert len(made.rows(KEPT)) in {0, 61}
 
@@ -210,12 +210,12 @@ def _cancelled_and_replayed(made: Database, server: sa.URL, url: str) -> None:
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
     with cancelled(server):
-        thrice = Patience(attempts=3, seconds=PATIENCE)
-        lost = serve(store, created, mint, patience=thrice).response
+        thrice = RetryPolicy(attempts=3, seconds=PATIENCE)
+        lost = serve(store, created, mint, retry_policy=thrice).response
     assert lost.status == 500, lost.body
     # Everybody else reads it: whoever asked again at another process would have found it.
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         count = "SELECT count(*) FROM curae_connection"
         assert connection.execute(count).fetchone() == (1,)
-        assert serve(store, created, mint, patience=PATIENT).response.status == 201
+        assert serve(store, created, mint, retry_policy=PATIENT).response.status == 201
         assert connection.execute(count).fetchone() == (1,)

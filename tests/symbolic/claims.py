@@ -86,7 +86,7 @@ def span(since: Instant, now: Instant) -> Number:
 
 def since_epoch(now: Instant) -> Number:
     """What `microseconds` makes of an instant."""
-    return as_number(values.microseconds(as_datetime(now)))
+    return as_number(values.to_epoch_microseconds(as_datetime(now)))
 
 
 def as_int(value: Number) -> int:

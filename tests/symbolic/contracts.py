@@ -22,11 +22,11 @@ from curae_lifecycle.rules.ratelimit import (
 from curae_lifecycle.rules.values import (
     LAST_INSTANT,
     SECOND,
+    add_microseconds,
     ceil_seconds,
     elapsed,
-    instant_at,
-    later,
-    microseconds,
+    from_epoch_microseconds,
+    to_epoch_microseconds,
 )
 from tests.strategies import START, pending
 
@@ -45,19 +45,19 @@ def whole_seconds(span: int) -> None:
 def later_is_elapsed(by: int) -> None:
     """What `later` adds, `elapsed` finds."""
     assert 0 <= by < DAY
-    assert elapsed(START, later(START, by)) == by
+    assert elapsed(START, add_microseconds(START, by)) == by
 
 
 def an_instant_survives_its_number(since_epoch: int) -> None:
     """An instant becomes a number and comes back."""
     assert 0 <= since_epoch < DAY
-    assert microseconds(instant_at(since_epoch)) == since_epoch
+    assert to_epoch_microseconds(from_epoch_microseconds(since_epoch)) == since_epoch
 
 
 def later_never_runs_out(by: int) -> None:
     """Past the last instant it is the last instant."""
     assert by >= 0
-    assert START <= later(START, by) <= LAST_INSTANT
+    assert START <= add_microseconds(START, by) <= LAST_INSTANT
 
 
 def a_pending_connection_ends_at_its_deadline(after: int) -> None:
@@ -66,7 +66,7 @@ def a_pending_connection_ends_at_its_deadline(after: int) -> None:
     connection = pending()
     deadline = connection.handoff_deadline
     assert deadline is not None
-    now = later(START, after)
+    now = add_microseconds(START, after)
     over = standing(connection, now) is Standing.LAPSED
     assert over == (now >= deadline)
 
@@ -75,11 +75,11 @@ def a_log_s_wait_is_exact(held: int, after: int) -> None:
     """At the wait's end it is admitted, one tick earlier it is not."""
     assert 0 <= held <= after < 60 * SECOND
     policy = ExactLog("initiate", 1, 60)
-    state, now = LogState.of((later(START, held),)), later(START, after)
+    state, now = LogState.of((add_microseconds(START, held),)), add_microseconds(START, after)
     wait = admit_one(policy, state, now)
     assert isinstance(wait, int)
-    assert isinstance(admit_one(policy, state, later(now, wait)), LogState)
-    assert isinstance(admit_one(policy, state, later(now, wait - 1)), int)
+    assert isinstance(admit_one(policy, state, add_microseconds(now, wait)), LogState)
+    assert isinstance(admit_one(policy, state, add_microseconds(now, wait - 1)), int)
 
 
 def a_bucket_s_wait_is_exact(owed: int, after: int) -> None:
@@ -87,18 +87,21 @@ def a_bucket_s_wait_is_exact(owed: int, after: int) -> None:
     assert 0 <= owed <= 3 * SECOND
     assert 0 <= after < SECOND
     policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
-    state, now = BucketState(microseconds(START) + owed // 2, owed % 2, 2), later(START, after)
+    state, now = (
+        BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2, 2),
+        add_microseconds(START, after),
+    )
     wait = admit_one(policy, state, now)
     if isinstance(wait, int):
-        assert isinstance(admit_one(policy, state, later(now, wait)), BucketState)
-        assert isinstance(admit_one(policy, state, later(now, wait - 1)), int)
+        assert isinstance(admit_one(policy, state, add_microseconds(now, wait)), BucketState)
+        assert isinstance(admit_one(policy, state, add_microseconds(now, wait - 1)), int)
 
 
 def a_full_bucket_may_be_dropped(owed: int) -> None:
     """When its state expires, a bucket answers as one that was never charged."""
     assert 1 <= owed <= 3 * SECOND
     policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
-    state = BucketState(microseconds(START) + owed // 2, owed % 2, 2)
+    state = BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2, 2)
     end = state_expires_at(policy, state)
     assert end is not None
     assert admit_one(policy, state, end) == admit_one(policy, FULL_BUCKET, end)

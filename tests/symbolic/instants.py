@@ -7,7 +7,7 @@ from typing import cast
 
 from curae_lifecycle.rules import connection, idempotency, values
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, Standing, Status
-from curae_lifecycle.rules.idempotency import LostLease, Record, RecordStanding, RecordState
+from curae_lifecycle.rules.idempotency import LostLeaseAction, Record, RecordStanding, RecordState
 from tests.symbolic.claims import Claim, Mistake, as_datetime, as_int, as_number, span
 from tests.symbolic.integers import Instant, assume, instant, number, require
 
@@ -68,7 +68,7 @@ def standing_ends(status: Status, before: Standing, over: Standing) -> Callable[
 def record_ends() -> None:
     now, first, seen, lease = (instant(name) for name in ("now", "first", "seen", "lease"))
     assume(span(first, seen) >= 0)
-    for lost in LostLease:
+    for lost in LostLeaseAction:
         record = Record(
             key=cast("idempotency.RecordKey", None),
             fingerprint=idempotency.Fingerprint("create", ""),
@@ -82,7 +82,9 @@ def record_ends() -> None:
         )
         at = idempotency.record_standing(record, as_datetime(now))
         latest = _latest(now, seen)
-        over = RecordStanding.LEASE_OVER if lost is LostLease.EXECUTE else RecordStanding.UNKNOWN
+        over = (
+            RecordStanding.LEASE_OVER if lost is LostLeaseAction.EXECUTE else RecordStanding.UNKNOWN
+        )
         if span(first, latest) >= idempotency.RETENTION:
             require(at is RecordStanding.ABSENT, "retention is over at its end")
         else:

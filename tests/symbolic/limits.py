@@ -10,7 +10,7 @@ from unittest.mock import patch
 import attrs
 
 from curae_lifecycle.rules import ratelimit, values
-from curae_lifecycle.rules.ratelimit import MOST, Bucket, BucketState, ExactLog, LogState
+from curae_lifecycle.rules.ratelimit import MAX_INTEGER, Bucket, BucketState, ExactLog, LogState
 from tests.symbolic.claims import Claim, Mistake, as_int, as_number, since_epoch, span
 from tests.symbolic.integers import Instant, Number, assume, instant, number, require
 
@@ -80,7 +80,7 @@ def _sorted_log(length: int) -> list[Instant]:
 
 def log_step(limit: int) -> Callable[[], None]:
     def check() -> None:
-        seconds = number("seconds", 1, MOST)
+        seconds = number("seconds", 1, MAX_INTEGER)
         for length in (0, limit - 1, limit, limit + 2):
             _log_step(limit, seconds, length)
 
@@ -111,7 +111,7 @@ def _log_step(limit: int, seconds: Number, length: int) -> None:
 
 def log_window(limit: int, calls: int) -> Callable[[], None]:
     def check() -> None:
-        seconds = number("seconds", 1, MOST)
+        seconds = number("seconds", 1, MAX_INTEGER)
         window = seconds * values.SECOND
         policy = _log(limit, seconds)
         held: list[Instant] = []
@@ -134,7 +134,7 @@ def log_window(limit: int, calls: int) -> Callable[[], None]:
 
 def log_wait(limit: int) -> Callable[[], None]:
     def check() -> None:
-        seconds = number("seconds", 1, MOST)
+        seconds = number("seconds", 1, MAX_INTEGER)
         policy = _log(limit, seconds)
         held, now, then = _sorted_log(limit), instant("now"), instant("then")
         wait = _charge_log(policy, held, now)
@@ -205,7 +205,7 @@ def _full(parts: Number) -> _Full:
 
 def _bucket() -> _AnyBucket:
     capacity, refill, seconds = (
-        number(name, 1, MOST) for name in ("capacity", "refill", "seconds")
+        number(name, 1, MAX_INTEGER) for name in ("capacity", "refill", "seconds")
     )
     cost = number("cost", 1)
     assume(cost <= capacity)
@@ -256,7 +256,7 @@ def bucket_bound() -> None:
 def bucket_of_others() -> None:
     # Another refill wrote the fraction. Everything is counted in parts of parts, exactly.
     bucket, now = _bucket(), instant("now")
-    before = _full(number("parts", 1, MOST))
+    before = _full(number("parts", 1, MAX_INTEGER))
     parts, scaled = before.parts, since_epoch(now)
     held = ((before.at - scaled) * parts + before.part) * bucket.refill
     missing = held if held > 0 else held - held

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from curae_lifecycle.rules.connection import Standing, standing
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, ExactLog, LogState, admit_one
-from curae_lifecycle.rules.values import SECOND, ceil_seconds, later, microseconds
+from curae_lifecycle.rules.values import (
+    SECOND,
+    add_microseconds,
+    ceil_seconds,
+    to_epoch_microseconds,
+)
 from tests.strategies import START, pending
 from tests.symbolic.contracts import DAY
 
@@ -21,22 +26,24 @@ def a_deadline_is_the_last_instant(after: int) -> None:
     connection = pending()
     deadline = connection.handoff_deadline
     assert deadline is not None
-    now = later(START, after)
+    now = add_microseconds(START, after)
     assert (standing(connection, now) is Standing.LAPSED) == (now > deadline)
 
 
 def a_log_admits_a_tick_early(held: int) -> None:
     """Wrong: a tick before the wait's end it is refused."""
     assert 0 <= held < 60 * SECOND
-    policy, now = ExactLog("initiate", 1, 60), later(START, 60 * SECOND - 1)
-    assert isinstance(admit_one(policy, LogState.of((later(START, held),)), now), LogState)
+    policy, now = ExactLog("initiate", 1, 60), add_microseconds(START, 60 * SECOND - 1)
+    assert isinstance(
+        admit_one(policy, LogState.of((add_microseconds(START, held),)), now), LogState
+    )
 
 
 def a_bucket_s_wait_is_rounded_down(owed: int) -> None:
     """Wrong: half a microsecond must be waited for too."""
     assert 0 <= owed <= 3 * SECOND
     policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
-    state = BucketState(microseconds(START) + owed // 2, owed % 2, 2)
+    state = BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2, 2)
     wait = admit_one(policy, state, START)
     if isinstance(wait, int):
         assert wait == (owed - 2 * SECOND) // 2

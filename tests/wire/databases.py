@@ -12,8 +12,8 @@ import attrs
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.outbox import Message
-from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql import loading, replication, storing
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
@@ -47,7 +47,7 @@ def trusting(statements: Sequence[Statement]) -> Running:
     compared = " AND version = ?"
     return (
         yield [
-            Statement(each.text.removesuffix(compared), each.values[:-1], each.rows)
+            Statement(each.text.removesuffix(compared), each.values[:-1], each.expected_rows)
             if each.text.endswith(compared)
             else each
             for each in statements
@@ -153,17 +153,17 @@ class MovedDatabase:
         check_thread()
         return moved(self._database.rows(statement), self._ahead())
 
-    def create(self, statements: Sequence[Statement]) -> None:
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
         check_thread()
-        self._database.create(statements)
+        self._database.run_ddl(statements)
 
-    def change(self, statements: Sequence[Statement]) -> bool:
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
         check_thread()
         running = self._run(statements)
         try:
             transaction = next(running)
             while True:
-                transaction = running.send(self._database.change(transaction))
+                transaction = running.send(self._database.run_transaction(transaction))
         except StopIteration as ended:
             return bool(ended.value)
 
@@ -190,14 +190,14 @@ class AsyncMovedDatabase:
     async def rows(self, statement: Statement) -> Rows:
         return moved(await self._database.rows(statement), self._ahead())
 
-    async def create(self, statements: Sequence[Statement]) -> None:
-        await self._database.create(statements)
+    async def run_ddl(self, statements: Sequence[Statement]) -> None:
+        await self._database.run_ddl(statements)
 
-    async def change(self, statements: Sequence[Statement]) -> bool:
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         running = self._run(statements)
         try:
             transaction = next(running)
             while True:
-                transaction = running.send(await self._database.change(transaction))
+                transaction = running.send(await self._database.run_transaction(transaction))
         except StopIteration as ended:
             return bool(ended.value)

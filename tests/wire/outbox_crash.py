@@ -52,12 +52,12 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores import outbox
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import Delivery, Message
 from curae_lifecycle.stores.serve import record, serve
-from curae_lifecycle.stores.sql import claiming, shipping, store
+from curae_lifecycle.stores.sql import outbox_statements, outbox_worker, store
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.shipping import Outbox, Shipping
+from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request
@@ -74,7 +74,9 @@ CALLER: Final = Caller(
     scopes=frozenset({CONNECTION_WRITE}),
 )
 MINT: Final = RandomIds("https://pages.example/")
-SHIPPING: Final = Shipping(batch=5, lease=5.0, idle=0.02, pause=0.05, longest_pause=0.2)
+SHIPPING: Final = DeliverySettings(
+    batch=5, lease=5.0, poll_seconds=0.02, pause=0.05, longest_pause=0.2
+)
 
 FAILS: Final = 0.1
 """How often a message cannot be shipped."""
@@ -123,10 +125,10 @@ class DoomedDatabase(SqlDatabase):
     """A database whose process dies in the middle of a commit, or right after one."""
 
     def __init__(self, url: str, doomed: Doomed) -> None:
-        super().__init__(create_engine(url, wait=30, pool_size=2))
+        super().__init__(create_engine(url, timeout=30, pool_size=2))
         self._doomed = doomed
 
-    def change(self, statements: Sequence[Statement]) -> bool:
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
         text = statements[0].text
         during, after = "committing", "committed"
         if text.startswith("DELETE FROM curae_outbox"):
@@ -136,7 +138,7 @@ class DoomedDatabase(SqlDatabase):
         if self._doomed.comes_to(during):
             # Wherever the commit is by then.
             threading.Timer(random.uniform(0, 0.004), die).start()  # noqa: S311 - no secret
-        changed = super().change(statements)
+        changed = super().run_transaction(statements)
         self._doomed.at(after)
         return changed
 
@@ -155,21 +157,23 @@ def serving(url: str, doomed: Doomed, chance: Random) -> None:
                     serve(
                         kept,
                         request=request("curae-connect/initiate", key, user),
-                        mint=MINT,
+                        id_factory=MINT,
                         settings=settings,
                     )
                 case "create":
                     answer = serve(
                         kept,
                         request=request("connections", key, user),
-                        mint=MINT,
+                        id_factory=MINT,
                         settings=settings,
                     )
                     if answer.response.status == 201:
                         made.append(json.loads(answer.response.body)["connection"]["id"])
                 case "revoke" if made:
                     target = f"connections/{chance.choice(made)}:revoke"
-                    serve(kept, request=request(target, key, None), mint=MINT, settings=settings)
+                    serve(
+                        kept, request=request(target, key, None), id_factory=MINT, settings=settings
+                    )
                 case _:
                     record(kept, fact(chance, made, user))
         except StoreUnavailableError:
@@ -210,7 +214,7 @@ def shipping_to(url: str, journal: Path, doomed: Doomed) -> None:
             if "when it was done" in said or "could not be noted" in said:
                 os.write(file, b'{"late": true}\n')
 
-    logging.getLogger(shipping.__name__).addHandler(Late())
+    logging.getLogger(outbox_worker.__name__).addHandler(Late())
 
     def handle(delivery: Delivery) -> None:
         doomed.at("before")
@@ -335,7 +339,7 @@ def drain(url: str, journal: Path) -> None:
 
 def prepared(url: str) -> None:
     """Make the tables, the caller, and the note of every message that is committed."""
-    database = SqlDatabase(create_engine(url, wait=30))
+    database = SqlDatabase(create_engine(url, timeout=30))
     kept = SqlStore(database)
     kept.create_tables()
     kept.register(ApiKey(API_KEY), CALLER)
@@ -352,7 +356,7 @@ def prepared(url: str) -> None:
         made.append(
             "CREATE TRIGGER note AFTER INSERT ON curae_outbox FOR EACH ROW EXECUTE FUNCTION note()"
         )
-    database.create([Statement(text) for text in made])
+    database.run_ddl([Statement(text) for text in made])
     database._engine.dispose()
 
 
@@ -375,23 +379,23 @@ def _forgetting() -> None:
 def _dropping_first() -> None:
     """A worker that drops a message before it ships it."""
 
-    async def wrong(worker: shipping._Worker, delivery: Delivery, claim: str) -> None:
-        await worker._change(claiming.shipped_statement(delivery.number, claim))
+    async def wrong(worker: outbox_worker._Worker, delivery: Delivery, claim: str) -> None:
+        await worker._change(outbox_statements.delete_delivered_statement(delivery.number, claim))
         with suppress(ConnectionError):
             await worker.handle(delivery)
 
-    PATCHED.setattr(shipping._Worker, "_try", wrong)
+    PATCHED.setattr(outbox_worker._Worker, "_try", wrong)
 
 
 def _without_order() -> None:
     """A worker that takes any message of a subject."""
-    due = claiming.due_statement
+    due = outbox_statements.due_statement
 
     def wrong(dialect: Dialect, limit: int) -> Statement:
         statement = due(dialect, limit)
         return statement._replace(text=statement.text.replace("NOT EXISTS", "1 = 1 OR NOT EXISTS"))
 
-    PATCHED.setattr(claiming, "due_statement", wrong)
+    PATCHED.setattr(outbox_statements, "due_statement", wrong)
 
 
 WRONG: Final = {

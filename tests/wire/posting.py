@@ -22,7 +22,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def database(url: str) -> Iterator[SqlDatabase]:
-    engine = create_engine(url, wait=30)
+    engine = create_engine(url, timeout=30)
     made = SqlDatabase(engine)
     SqlStore(made).create_tables()
     yield made
@@ -34,12 +34,14 @@ def post(database: Database, *subjects: str) -> None:
     for number, subject in enumerate(subjects):
         text = "INSERT INTO curae_outbox (subject, kind, document, attempts, due_at) VALUES "
         values = (key_of(subject), "kind", json.dumps({"number": number}))
-        assert database.change([Statement(text + "(?, ?, ?, 0, 1)", values, 1)])
+        assert database.run_transaction([Statement(text + "(?, ?, ?, 0, 1)", values, 1)])
 
 
 def pass_time(database: Database) -> None:
     """Let whatever waits for a time have waited."""
-    database.change([Statement("UPDATE curae_outbox SET due_at = 1 WHERE due_at IS NOT NULL")])
+    database.run_transaction(
+        [Statement("UPDATE curae_outbox SET due_at = 1 WHERE due_at IS NOT NULL")]
+    )
 
 
 def raising(_: Delivery) -> None:

@@ -25,11 +25,11 @@ from curae_lifecycle.servers.endpoint import REQUEST_ID_HEADER
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.testing.conformance import KeyWanted, Server
+from curae_lifecycle.testing.conformance import ApiKeyRequest, Server
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
@@ -192,7 +192,7 @@ def sqlite(directory: Path) -> str:
 @contextmanager
 def engine_of(url: str) -> Iterator[sa.Engine]:
     """A database as the examples see it, its tables made."""
-    engine = create_engine(url, wait=PATIENCE)
+    engine = create_engine(url, timeout=PATIENCE)
     SqlStore(SqlDatabase(engine)).create_tables()
     try:
         yield engine
@@ -221,12 +221,12 @@ class Behind(FactHooks):
     def now(self) -> datetime:
         return read_control(self.control).now()
 
-    def make_key(self, wanted: KeyWanted) -> str:
+    def make_key(self, wanted: ApiKeyRequest) -> str:
         text = f"cae_{wanted.environment}_{next(self._numbers)}"
         self.register_again(text, wanted)
         return text
 
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         self.store.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def withdraw(self, api_key: str) -> None:
@@ -258,9 +258,9 @@ class Behind(FactHooks):
     def clock(self) -> datetime:
         return self.now()
 
-    def recorded(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact) -> FactAnswer:
         # Longer than a server would: nothing tries again here.
-        return record(self.store, fact, patience=Patience(attempts=1000, seconds=PATIENCE))
+        return record(self.store, fact, retry_policy=RetryPolicy(attempts=1000, seconds=PATIENCE))
 
     def may_read(self, connection_id: str, package: str) -> bool:
         asked = Needs(connection=ConnectionId(connection_id))
@@ -277,8 +277,8 @@ def conformance_server(
     return attrs.evolve(
         behind.as_server(server.send, environment),
         withdraw=behind.withdraw,
-        finish=visitor.finish,
-        cancel=visitor.cancel,
+        finish_hosted_page=visitor.finish,
+        cancel_hosted_page=visitor.cancel,
         purge=behind.store.purge,
         outbox=behind.outbox,
         race_rounds=RACES,

@@ -41,9 +41,9 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores import serve as serving
 from curae_lifecycle.stores.contract import AsyncStore, Store
 from curae_lifecycle.stores.django import settings as django
-from curae_lifecycle.stores.minting import Mint
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Effort, Patience
+from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.redis import clients
+from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY, RetryPolicy, RetryStats
 from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -131,26 +131,26 @@ def follow(app: str, file: Path) -> None:
     def serve(
         store: Store,
         request: Request,
-        mint: Mint,
+        mint: IdFactory,
         settings: Settings = DEFAULT_SETTINGS,
         *,
-        patience: Patience = DEFAULT_PATIENCE,
-        effort: Effort | None = None,
+        retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        stats: RetryStats | None = None,
     ) -> Answer:
         given = settings_of(settings)
-        return plain(store, request, mint, given, patience=patience, effort=effort)
+        return plain(store, request, mint, given, retry_policy=retry_policy, stats=stats)
 
     async def serve_async(
         store: AsyncStore,
         request: Request,
-        mint: Mint,
+        mint: IdFactory,
         settings: Settings = DEFAULT_SETTINGS,
         *,
-        patience: Patience = DEFAULT_PATIENCE,
-        effort: Effort | None = None,
+        retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        stats: RetryStats | None = None,
     ) -> Answer:
         given = settings_of(settings)
-        return await awaited(store, request, mint, given, patience=patience, effort=effort)
+        return await awaited(store, request, mint, given, retry_policy=retry_policy, stats=stats)
 
     put(endpoint, serve=serve, serve_async=serve_async)
 
@@ -167,7 +167,7 @@ def be_patient(patience: float | None, wait: float | None) -> None:
         preset(django, "database_settings", wait=wait)
         preset(clients, "create_client", "create_awaited_client", wait=wait)
     if patience is not None:
-        most = Patience(attempts=10_000, seconds=patience, attempt_seconds=patience)
+        most = RetryPolicy(attempts=10_000, seconds=patience, attempt_seconds=patience)
         preset(endpoint, "Endpoint", "AsyncEndpoint", patience=most)
         preset(serving, "record", "record_async", patience=most)
         preset(guard, "Guard", turn_seconds=patience)

@@ -8,7 +8,7 @@ from time import sleep
 
 import pytest
 
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from tests.wire.bad_input import ANSWERED, CONNECTIONS, REFUSED_BEFORE, UPPER
 from tests.wire.raw import BASE, BODY, IDEMPOTENCY_KEY, USER, Wire, key
 from tests.wire.running import PATIENCE, Behind, engine_of, running_server, sqlite
@@ -109,7 +109,7 @@ def wire(
     url = sqlite(directory)
     with running_server(str(request.param), url, directory) as server, engine_of(url) as engine:
         behind = Behind(server.control, engine)
-        wire = Wire(server, behind.make_key(KeyWanted("app-1", ACCOUNT)))
+        wire = Wire(server, behind.make_key(ApiKeyRequest("app-1", ACCOUNT)))
         yield wire
         # Whatever was sent before, it goes on, and its log has nothing that must stay secret.
         assert wire.answer_to(wire.request(b"POST", BASE + b"/connections", key(0))) == "201"

@@ -17,8 +17,8 @@ from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.stores.pages import form_token
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.stores.hosted_pages import csrf_token
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 from tests.browser import chromium
 from tests.wire.running import PATIENCE, Behind, RunningServer, engine_of, running_server, sqlite
@@ -104,7 +104,7 @@ def test_another_site_can_neither_frame_a_page_nor_send_its_form(
         f"""<!doctype html><title>Win</title>
         <iframe src="{url}"></iframe>
         <form id="form" method="post" action="{url}/cancel">
-        <input name="token" value="{form_token(url)}"><button id="win">Win</button></form>"""
+        <input name="token" value="{csrf_token(url)}"><button id="win">Win</button></form>"""
     )
     phone.browser.get(other.as_uri())
     phone.browser.switch_to.frame(phone.browser.find_element(By.TAG_NAME, "iframe"))
@@ -199,6 +199,6 @@ def phone(tmp_path: Path) -> Iterator[Phone]:
             yield Phone(
                 server=server,
                 behind=behind,
-                api_key=behind.make_key(KeyWanted("app-1", ACCOUNT)),
+                api_key=behind.make_key(ApiKeyRequest("app-1", ACCOUNT)),
                 browser=browser,
             )

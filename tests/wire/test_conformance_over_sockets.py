@@ -30,14 +30,14 @@ NAMES = [check.name for check in CHECKS]
 def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
     with running_server(app, url, directory) as server, engine_of(url) as engine:
         behind = Behind(server.control, engine)
-        seen = run(conformance_server(server, behind), only=names, seed="1", limit=PER_CHECK)
+        seen = run(conformance_server(server, behind), only=names, seed="1", timeout=PER_CHECK)
         assert not seen.failed, str(seen)
         left = {each.check for each in seen.not_run}
         assert left == {ONE_ENVIRONMENT, OF_THE_FRONT}.intersection(names), str(seen)
         if ONE_ENVIRONMENT in names:
             attrs.evolve(read_control(server.control), environment="test").write(server.control)
             served = conformance_server(server, behind, Environment.TEST)
-            seen = run(served, only=[ONE_ENVIRONMENT], limit=PER_CHECK)
+            seen = run(served, only=[ONE_ENVIRONMENT], timeout=PER_CHECK)
             assert seen.passed == (ONE_ENVIRONMENT,)
     assert said(server.log) == []
 
@@ -65,5 +65,5 @@ def test_the_kit_finds_a_store_that_does_not_compare(postgres_url: str, tmp_path
         engine_of(postgres_url) as engine,
     ):
         wrong = conformance_server(server, Behind(server.control, engine))
-        seen = run(wrong, only=["limit.at-once"], seed="1", limit=PER_CHECK)
+        seen = run(wrong, only=["limit.at-once"], seed="1", timeout=PER_CHECK)
     assert [each.check for each in seen.failed] == ["limit.at-once"], str(seen)

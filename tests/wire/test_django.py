@@ -15,7 +15,7 @@ from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 from tests.wire.running import Behind, RunningServer, engine_of, running_server
 
@@ -93,7 +93,7 @@ def pair(postgres_url: str, tmp_path: Path) -> Iterator[Pair]:
         engine_of(postgres_url) as engine,
     ):
         behind = Behind(one.control, engine)
-        wanted = KeyWanted(
+        wanted = ApiKeyRequest(
             app_id="app-1",
             customer_account_id=ACCOUNT,
             environment=Environment.TEST,

@@ -11,9 +11,9 @@ from time import monotonic, sleep
 
 import pytest
 
-from curae_lifecycle.servers.leaving import LEAVE_SECONDS
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.servers.shutdown import SHUTDOWN_DELAY_SECONDS
+from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from tests.wire.launched import launched
 from tests.wire.running import PATIENCE, Behind, engine_of, sqlite
 from tests.wire.serve import Control
@@ -38,7 +38,7 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
         ThreadPoolExecutor() as pool,
         ExitStack() as stack,
     ):
-        key = Behind(control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        key = Behind(control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
         clients = [
             stack.enter_context(closing(Client(server.port, key, f"user-{number}")))
             for number in range(4)
@@ -71,14 +71,14 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
                     except (http.client.RemoteDisconnected, ConnectionResetError):
                         # On a machine that has no time for all this, that is no promise: a worker
                         # goes on for so long, whether or not anybody gets to ask it.
-                        assert monotonic() - ends > LEAVE_SECONDS - 0.1
+                        assert monotonic() - ends > SHUTDOWN_DELAY_SECONDS - 0.1
                         break
                     assert status == 200
             connection.exec_driver_sql("ROLLBACK")
         answers = {each.result() for each in begun}
         # Nor that the lock does not outlast what a request is tried for: it is answered that, then.
         took = monotonic() - since
-        late = {(500, True), (500, False)} if took > DEFAULT_PATIENCE.seconds - 0.5 else set()
+        late = {(500, True), (500, False)} if took > DEFAULT_RETRY_POLICY.seconds - 0.5 else set()
         assert answers <= {(201, True), *late}
         assert server.ended() == 0
         with pytest.raises(ConnectionRefusedError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 from tests.wire.running import (
     PATIENCE,
@@ -37,7 +37,7 @@ def test_a_table_that_is_gone_is_answered_and_told_without_a_secret(
 ) -> None:
     url = sqlite(tmp_path)
     with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
-        api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
         headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "a-secret-key"))
         body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
         create = Request(
@@ -83,7 +83,7 @@ def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
         engine_of(url) as engine,
         ThreadPoolExecutor() as pool,
     ):
-        api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
         headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
         body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
         create = Request(
@@ -112,7 +112,7 @@ def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
     # It gives up as it would anywhere.
     Control(patience=None, wait=None).write(tmp_path / "control.json")
     with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
-        api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
         headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
         body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
         created = server.send(

@@ -24,7 +24,7 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from tests.wire.crash.history import at
 from tests.wire.crash.lived import START, STEP, USER, Lived
 from tests.wire.crash.world import Rest, Visited

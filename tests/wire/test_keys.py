@@ -23,16 +23,16 @@ from curae_lifecycle.cli.main import main
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.serve import serve, serve_async
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
-    create_awaited_engine,
     create_engine,
+    create_engine_async,
 )
-from curae_lifecycle.stores.sql.shipping import Outbox, Shipping
+from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.web.request import Request
@@ -61,7 +61,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def database_of(url: str) -> Iterator[SqlDatabase]:
-    engine = create_engine(url, wait=30)
+    engine = create_engine(url, timeout=30)
     try:
         yield SqlDatabase(engine)
     finally:
@@ -118,18 +118,19 @@ def test_each_change_of_a_key_takes_effect_on_the_next_request_on_every_worker(
             administrator.register(KEY, caller)
         for which, worker in enumerate(workers):
             answer = serve(
-                worker, request=create(f"{number}-{which}"), mint=MINT, settings=LIVE
+                worker, request=create(f"{number}-{which}"), id_factory=MINT, settings=LIVE
             ).response
             assert answer.status == created, f"change {number}, worker {which}"
             made = made or json.loads(answer.body)["connection"]["id"]
             assert (
-                serve(worker, request=read(made), mint=MINT, settings=LIVE).response.status == seen
+                serve(worker, request=read(made), id_factory=MINT, settings=LIVE).response.status
+                == seen
             )
 
 
 def test_so_it_does_where_workers_are_awaited(postgres_url: str) -> None:
     async def run() -> None:
-        engine = create_awaited_engine(postgres_url, wait=30)
+        engine = create_engine_async(postgres_url, timeout=30)
         try:
             await check(AsyncSqlDatabase(engine))
         finally:
@@ -147,11 +148,13 @@ def test_so_it_does_where_workers_are_awaited(postgres_url: str) -> None:
                 await administrator.register(KEY, caller)
             for which, worker in enumerate(workers):
                 answer = await serve_async(
-                    worker, request=create(f"{number}-{which}"), mint=MINT, settings=LIVE
+                    worker, request=create(f"{number}-{which}"), id_factory=MINT, settings=LIVE
                 )
                 assert answer.response.status == created, f"change {number}, worker {which}"
                 made = made or json.loads(answer.response.body)["connection"]["id"]
-                answer = await serve_async(worker, request=read(made), mint=MINT, settings=LIVE)
+                answer = await serve_async(
+                    worker, request=read(made), id_factory=MINT, settings=LIVE
+                )
                 assert answer.response.status == seen
 
     asyncio.run(run())
@@ -389,7 +392,7 @@ def test_dead_messages_are_listed_and_revived(ask: Command, database: SqlDatabas
     def fail(_: Delivery) -> None:
         raise ValueError
 
-    while Outbox(database, Shipping(attempts=1)).ship(fail):
+    while Outbox(database, DeliverySettings(attempts=1)).deliver_batch(fail):
         pass
     _, dead, _ = ask("outbox", "--dead")
     assert [each["attempt"] for each in dead] == [1, 1, 1]
@@ -410,7 +413,7 @@ def test_who_reads_no_more_loses_nothing(url: str, database: SqlDatabase) -> Non
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert len(database.rows(Statement("SELECT id FROM curae_outbox"))) == 3
-    assert Outbox(database, Shipping(attempts=1)).dead() == ()
+    assert Outbox(database, DeliverySettings(attempts=1)).list_dead() == ()
 
 
 def test_the_outbox_is_printed_until_somebody_ends_it(url: str, database: SqlDatabase) -> None:

@@ -37,13 +37,13 @@ from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
-from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.erasing import Erasure, erase
-from curae_lifecycle.stores.sql.schema import TABLES
-from curae_lifecycle.stores.sql.shipping import Outbox, Shipping
+from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows, SqlStore
 from curae_lifecycle.web.request import Request
@@ -126,7 +126,7 @@ class Platform:
         """Ship all that is in the outbox."""
         shipped: list[Delivery] = []
         outbox = Outbox(self.database)
-        while outbox.ship(shipped.append):
+        while outbox.deliver_batch(shipped.append):
             pass
         return shipped
 
@@ -134,7 +134,7 @@ class Platform:
         """All that is stored, but the callers."""
         return "\n".join(
             str(row)
-            for table in TABLES
+            for table in TABLE_NAMES
             if table != "curae_caller"
             for row in self.database.rows(Statement(f"SELECT * FROM {table}"))  # noqa: S608
         )
@@ -142,7 +142,7 @@ class Platform:
 
 @pytest.fixture
 def platform(url: str) -> Iterator[Platform]:
-    engine = create_engine(url, wait=30)
+    engine = create_engine(url, timeout=30)
     database = SqlDatabase(engine)
     store = SqlStore(database)
     store.create_tables()
@@ -183,7 +183,7 @@ def test_nothing_of_an_app_user_is_left_but_answers_that_are_kept_for_a_day(
         "NOT_FOUND",
         "ACTIVE",
     ]
-    platform.database.change([Statement("DELETE FROM curae_record")])
+    platform.database.run_transaction([Statement("DELETE FROM curae_record")])
     assert "mary" not in platform.everything()
     assert "bob" in platform.everything()
     # Whoever comes next is a stranger.
@@ -206,7 +206,7 @@ def test_where_nobody_is_bound_connections_are_ended_all_the_same(platform: Plat
 def test_an_app_user_with_hundreds_of_connections_is_erased(platform: Platform) -> None:
     made = [platform.connect(authorized=False) for _ in range(101)]
     erase(platform.database, MARY)
-    platform.database.change([Statement("DELETE FROM curae_outbox")])
+    platform.database.run_transaction([Statement("DELETE FROM curae_outbox")])
     assert erase(platform.database, MARY).connections == 101
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
@@ -225,9 +225,9 @@ def test_what_is_dead_in_the_outbox_is_waited_for(platform: Platform) -> None:
     def fail(_: Delivery) -> None:
         raise ValueError
 
-    while Outbox(platform.database, Shipping(attempts=1)).ship(fail):
+    while Outbox(platform.database, DeliverySettings(attempts=1)).deliver_batch(fail):
         pass
-    assert erase(platform.database, MARY).waiting == len(Outbox(platform.database).dead())
+    assert erase(platform.database, MARY).waiting == len(Outbox(platform.database).list_dead())
 
 
 def test_a_page_of_an_erased_user_leads_nowhere(platform: Platform) -> None:
@@ -239,11 +239,11 @@ def test_a_page_of_an_erased_user_leads_nowhere(platform: Platform) -> None:
     actions = [each["nextAction"] for each in (begun, graduation, again)]
     urls = [str(each["url"]) for each in actions if isinstance(each, dict)]
     assert len(urls) == 3
-    assert None not in [platform.store.page(each) for each in urls]
+    assert None not in [platform.store.hosted_page(each) for each in urls]
     erase(platform.database, MARY)
     platform.ship()
     assert not erase(platform.database, MARY).waiting
-    assert [platform.store.page(each) for each in urls] == [None] * 3
+    assert [platform.store.hosted_page(each) for each in urls] == [None] * 3
 
 
 @attrs.frozen
@@ -262,11 +262,11 @@ class Meanwhile:
             self.happen()
         return self.database.rows(statement)
 
-    def create(self, statements: Sequence[Statement]) -> None:
-        self.database.create(statements)
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
 
-    def change(self, statements: Sequence[Statement]) -> bool:
-        return self.database.change(statements)
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return self.database.run_transaction(statements)
 
 
 def test_what_begins_while_a_user_is_erased_is_of_the_next_one(platform: Platform) -> None:
@@ -315,7 +315,7 @@ def test_what_is_over_is_purged_by_a_command(platform: Platform, command: Comman
     count = Statement("SELECT COUNT(*) FROM curae_record")
     assert command("database", "purge")[0] == 0
     assert platform.database.rows(count) == [(1,)]
-    platform.database.change([Statement("UPDATE curae_record SET expires_at = 1")])
+    platform.database.run_transaction([Statement("UPDATE curae_record SET expires_at = 1")])
     assert command("database", "purge")[0] == 0
     assert platform.database.rows(count) == [(0,)]
 
@@ -478,7 +478,7 @@ def test_workers_with_old_and_new_buckets_lock_nobody_out_and_hand_out_no_full_o
     def admitted(settings: Settings) -> int:
         store = SqlStore(platform.database, settings)
         statuses = [
-            serve(store, request=asked, mint=MINT, settings=settings).response.status
+            serve(store, request=asked, id_factory=MINT, settings=settings).response.status
             for _ in range(25)
         ]
         return statuses.count(200)

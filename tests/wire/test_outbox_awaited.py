@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from curae_lifecycle.stores.outbox import Delivery
-from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_awaited_engine
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
 from curae_lifecycle.stores.sql.keys import key_of
-from curae_lifecycle.stores.sql.shipping import AsyncOutbox, Shipping
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows
-from curae_lifecycle.stores.sql.threads import InThreads
-from curae_lifecycle.stores.waiting import at_once
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.wire.posting import database, left, post, url
 
 __all__ = ["database", "url"]
@@ -24,7 +24,9 @@ def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
     seen: list[int] = []
 
     async def run() -> None:
-        outbox = AsyncOutbox(InThreads(database), Shipping(attempts=1, idle=0.01))
+        outbox = AsyncOutbox(
+            ThreadedDatabase(database), DeliverySettings(attempts=1, poll_seconds=0.01)
+        )
         stop = asyncio.Event()
 
         async def handle(delivery: Delivery) -> None:
@@ -32,8 +34,8 @@ def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
                 raise ValueError
             seen.append(delivery.number)
 
-        assert await outbox.ship(handle) == 3
-        assert [each.number for each in await outbox.dead()] == [4]
+        assert await outbox.deliver_batch(handle) == 3
+        assert [each.number for each in await outbox.list_dead()] == [4]
         assert await outbox.revive(4)
 
         async def last(delivery: Delivery) -> None:
@@ -53,14 +55,14 @@ def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
 def test_an_awaited_worker_looks_again_until_it_is_told(database: SqlDatabase) -> None:
     stop, looked = asyncio.Event(), list[str]()
 
-    class Idle(InThreads):
+    class Idle(ThreadedDatabase):
         async def rows(self, statement: Statement) -> Rows:
             looked.append(statement.text)
             if len(looked) == 2:
                 stop.set()
             return await super().rows(statement)
 
-    outbox = AsyncOutbox(Idle(database), Shipping(idle=0.01))
+    outbox = AsyncOutbox(Idle(database), DeliverySettings(poll_seconds=0.01))
     asyncio.run(outbox.run(lambda _: asyncio.sleep(0), stop))
     assert len(looked) == 2
 
@@ -83,7 +85,9 @@ def test_an_awaited_handler_ends_with_its_time(
                 await asyncio.sleep(0.01)
                 lived.append(ahead)
 
-        return await AsyncOutbox(InThreads(database), Shipping(lease=7200.0)).ship(handle)
+        return await AsyncOutbox(
+            ThreadedDatabase(database), DeliverySettings(lease=7200.0)
+        ).deliver_batch(handle)
 
     assert asyncio.run(run()) == 1
     # Half of its lease is a handler's.
@@ -95,19 +99,19 @@ def test_a_worker_on_an_awaited_engine(postgres_url: str) -> None:
     seen: list[int] = []
 
     async def run() -> None:
-        engine = create_awaited_engine(postgres_url, wait=30)
+        engine = create_engine_async(postgres_url, timeout=30)
         database = AsyncSqlDatabase(engine)
         await AsyncSqlStore(database).create_tables()
         columns = "curae_outbox (subject, kind, document, attempts, due_at)"
         values = "VALUES ('s', 'k', '{}', 0, 1)"
         text = f"INSERT INTO {columns} {values}"
-        assert await database.change([Statement(text, (), 1)])
+        assert await database.run_transaction([Statement(text, (), 1)])
 
         async def handle(delivery: Delivery) -> None:
             seen.append(delivery.number)
 
         outbox = AsyncOutbox(database)
-        assert [await outbox.ship(handle), await outbox.ship(handle)] == [1, 0]
+        assert [await outbox.deliver_batch(handle), await outbox.deliver_batch(handle)] == [1, 0]
         await engine.dispose()
 
     asyncio.run(run())
@@ -116,4 +120,4 @@ def test_a_worker_on_an_awaited_engine(postgres_url: str) -> None:
 
 def test_what_waits_never_suspends() -> None:
     with pytest.raises(AssertionError, match="never suspends"):
-        at_once(asyncio.sleep(0))
+        run_sync(asyncio.sleep(0))

@@ -21,10 +21,10 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -104,7 +104,7 @@ def test_the_program_of_the_page_ships(url: str, database: SqlDatabase) -> None:
     engines: list[sa.Engine] = []
 
     def engine(url: str) -> sa.Engine:
-        engines.append(create_engine(url, wait=30))
+        engines.append(create_engine(url, timeout=30))
         return engines[-1]
 
     given = {

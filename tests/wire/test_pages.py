@@ -16,8 +16,8 @@ import pytest
 from curae_lifecycle.rules.values import AppId, AppUserId, Coordinate, CustomerAccountId
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.stores.pages import form_token
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.stores.hosted_pages import csrf_token
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 from tests.wire.postgres import database as fresh
 from tests.wire.raw import Wire
@@ -115,7 +115,7 @@ def test_who_graduates_is_the_user_that_was_bound_when_the_page_was_given_out(ap
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
     assert b"Complete your account?" in app.visit(started, "", "GET").body
-    app.behind.recorded(Tombstoned(app.coordinate))
+    app.behind.record_fact(Tombstoned(app.coordinate))
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     assert app.visit(started, "", "GET").status == 410
     assert app.outcome(started, "finish")[0] == 409
@@ -141,7 +141,7 @@ def test_a_page_that_was_replaced_or_is_over_leads_nowhere(app: App) -> None:
     for answer in (created, second, again):
         url = json.loads(answer.body)["nextAction"]["url"]
         assert url.rpartition("/")[2] not in stored
-        assert form_token(url) not in stored
+        assert csrf_token(url) not in stored
 
 
 def test_what_happens_on_a_page_is_told_as_the_server_spells_it(app: App) -> None:
@@ -219,7 +219,7 @@ def place(
 def app(place: tuple[RunningServer, Behind]) -> App:
     server, behind = place
     # An account of its own, so that no test meets another's user.
-    wanted = KeyWanted("app-1", str(uuid4()))
+    wanted = ApiKeyRequest("app-1", str(uuid4()))
     account = CustomerAccountId(wanted.customer_account_id)
     ada = Coordinate(
         environment=wanted.environment,

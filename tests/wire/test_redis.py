@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from curae_lifecycle import Bucket, Request
-from curae_lifecycle.testing.conformance import KeyWanted, run
+from curae_lifecycle.testing.conformance import ApiKeyRequest, run
 from tests.wire.running import Behind, conformance_server, engine_of, running_server, sqlite
 from tests.wire.test_conformance_over_sockets import NAMES, PER_CHECK
 from tests.wire.valkey import valkey
@@ -38,7 +38,7 @@ def test_ten_of_twenty_initiates_at_once_are_admitted_by_two_servers_together(
     urls = [sqlite(tmp_path / place) for place in ("here", "there")]
     for place in ("here", "there"):
         (tmp_path / place).mkdir()
-    wanted = KeyWanted("app-1", str(uuid4()))
+    wanted = ApiKeyRequest("app-1", str(uuid4()))
     with (
         running_server(app, urls[0], tmp_path / "here") as here,
         running_server(app, urls[1], tmp_path / "there") as there,
@@ -95,7 +95,7 @@ def test_the_whole_kit_on_an_example_with_its_limits_in_redis(
         behind = Behind(server.control, engine)
         whole = conformance_server(server, behind)
         hooked = attrs.evolve(whole, replace_buckets=BehindRedis(behind, client).replace_buckets)
-        seen = run(hooked, only=NAMES, seed="1", limit=PER_CHECK)
+        seen = run(hooked, only=NAMES, seed="1", timeout=PER_CHECK)
         assert not seen.failed, str(seen)
         # One needs a server of one environment; the other a clock that no test moves.
         assert len(seen.not_run) == 2, str(seen)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from tests.wire.running import ROOT, Behind, engine_of, running_server, sqlite
 
 DOCUMENT = ROOT / "docs" / "openapi.json"
@@ -60,7 +60,7 @@ def run(directory: Path, document: Path, *, examples: int, phases: str) -> tuple
     """The exit status and the report."""
     url = sqlite(directory)
     with running_server("fastapi", url, directory) as server, engine_of(url) as engine:
-        api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
         asked = [
             *(str(document), f"--url=http://127.0.0.1:{server.port}"),
             f"--header=Authorization: Bearer {api_key}",

@@ -15,7 +15,7 @@ from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 from tests.wire.judge import take_stock
 from tests.wire.running import Behind, RunningServer, engine_of, running_server, sqlite
@@ -57,7 +57,7 @@ def release(tmp_path: Path) -> Iterator[Release]:
     url = sqlite(tmp_path)
     with running_server("flask", url, tmp_path) as server, engine_of(url) as engine:
         behind = Behind(server.control, engine)
-        headers = (("Authorization", f"Bearer {behind.make_key(KeyWanted('app-1', ACCOUNT))}"),)
+        headers = (("Authorization", f"Bearer {behind.make_key(ApiKeyRequest('app-1', ACCOUNT))}"),)
         body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
         sent = Request(
             method="POST", target=BASE, headers=(*headers, ("Idempotency-Key", "one")), body=body

@@ -12,7 +12,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.wire.running import Behind, RunningServer
@@ -31,9 +31,9 @@ class Stored:
         self.store.register(api_key, caller)
 
     def send(self, request: Request) -> Response:
-        return serve(self.store, request=request, mint=MINT, settings=self.settings).response
+        return serve(self.store, request=request, id_factory=MINT, settings=self.settings).response
 
-    def recorded(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact) -> FactAnswer:
         return record(self.store, fact)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
@@ -63,8 +63,8 @@ class Served:
         kept = tuple([each for each in answer.headers if each[0] in {"etag", "retry-after"}])
         return Response(answer.status, kept, answer.body)
 
-    def recorded(self, fact: Fact) -> FactAnswer:
-        return self.behind.recorded(fact)
+    def record_fact(self, fact: Fact) -> FactAnswer:
+        return self.behind.record_fact(fact)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
         self.behind.replace_buckets(buckets)

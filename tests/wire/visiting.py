@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from attrs import Factory, define, frozen
 
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.stores.pages import form_token
+from curae_lifecycle.stores.hosted_pages import csrf_token
 from curae_lifecycle.web.request import Request
 
 GONE: Final = "gone"
@@ -41,7 +41,7 @@ class Form(HTMLParser):
 
 def pressed(url: str, button: str) -> Request:
     """What a browser sends where a button of a page is pressed that was opened before."""
-    return _posted(url, f"{url}/{button}", [("token", form_token(url))])
+    return _posted(url, f"{url}/{button}", [("token", csrf_token(url))])
 
 
 def pressed_on(shown: Response, url: str, button: str) -> Request | None:

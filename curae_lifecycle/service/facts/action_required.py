@@ -10,7 +10,7 @@ from curae_lifecycle.rules.triggers import require_action
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION, REASON
+from curae_lifecycle.service.members import FACT_CONNECTION_ID, HAPPENED_AT, REASON
 from curae_lifecycle.service.snapshot import Snapshot
 
 
@@ -29,10 +29,12 @@ class ActionRequired(fact.ConnectionFact):
     happened_at: datetime | None = None
 
     kind = "connection.require_action"
-    members = (KNOWN_CONNECTION, REASON, HAPPENED_AT)
+    members = (FACT_CONNECTION_ID, REASON, HAPPENED_AT)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """ACTION_REQUIRED, where the authorization is not over."""
-        connection = fact.the_connection(snapshot)
+        connection = fact.require_connection(snapshot)
         answer = require_action(connection, now, reason=self.reason, happened_at=self.happened_at)
-        return fact.moved_connection(EventKind.CONNECTION_ACTION_REQUIRED, connection, answer)
+        return fact.to_connection_fact_answer(
+            EventKind.CONNECTION_ACTION_REQUIRED, connection, answer
+        )

@@ -6,12 +6,12 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.triggers import authorize, check_end
-from curae_lifecycle.rules.values import ConnectionId, check_occurrence
-from curae_lifecycle.service.changes import written
+from curae_lifecycle.rules.triggers import authorize, check_expires_at
+from curae_lifecycle.rules.values import ConnectionId, clamp_happened_at
+from curae_lifecycle.service.changes import connection_write_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import EXPIRES_AT, HAPPENED_AT, KNOWN_CONNECTION
+from curae_lifecycle.service.members import EXPIRES_AT, FACT_CONNECTION_ID, HAPPENED_AT
 from curae_lifecycle.service.snapshot import Snapshot
 
 
@@ -30,15 +30,15 @@ class Authorized(fact.ConnectionFact):
     happened_at: datetime | None = None
 
     kind = "connection.authorize"
-    members = (KNOWN_CONNECTION, EXPIRES_AT, HAPPENED_AT)
+    members = (FACT_CONNECTION_ID, EXPIRES_AT, HAPPENED_AT)
 
     def check(self, now: datetime) -> None:
         """Also its end must be after it."""
-        check_end(self.expires_at, check_occurrence(self.happened_at, now))
+        check_expires_at(self.expires_at, clamp_happened_at(self.happened_at, now))
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """ACTIVE, where it is the head of its chain and happened in time."""
-        connection = fact.the_connection(snapshot)
+        connection = fact.require_connection(snapshot)
         answer = authorize(
             connection,
             now,
@@ -48,4 +48,6 @@ class Authorized(fact.ConnectionFact):
             head=snapshot.head,
         )
         kind = EventKind.CONNECTION_AUTHORIZED
-        return fact.recorded(answer, lambda after: written(kind, connection, after))
+        return fact.to_fact_answer(
+            answer, lambda after: connection_write_changes(kind, connection, after)
+        )

@@ -10,7 +10,7 @@ from curae_lifecycle.rules.triggers import expire
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION
+from curae_lifecycle.service.members import FACT_CONNECTION_ID, HAPPENED_AT
 from curae_lifecycle.service.snapshot import Snapshot
 
 
@@ -27,10 +27,10 @@ class Expired(fact.ConnectionFact):
     happened_at: datetime | None = None
 
     kind = "connection.expire"
-    members = (KNOWN_CONNECTION, HAPPENED_AT)
+    members = (FACT_CONNECTION_ID, HAPPENED_AT)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """EXPIRED, where it was authorized and that is not written down yet."""
-        connection = fact.the_connection(snapshot)
+        connection = fact.require_connection(snapshot)
         answer = expire(connection, now, happened_at=self.happened_at)
-        return fact.moved_connection(EventKind.CONNECTION_EXPIRED, connection, answer)
+        return fact.to_connection_fact_answer(EventKind.CONNECTION_EXPIRED, connection, answer)

@@ -18,11 +18,11 @@ from typing import ClassVar, Self, TypeVar
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
-from curae_lifecycle.rules.values import ConnectionId, check_occurrence
+from curae_lifecycle.rules.values import ConnectionId, clamp_happened_at
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.gates import Gate, refuse_at
-from curae_lifecycle.service.members import Given, Member
+from curae_lifecycle.service.members import Member, ParsedMembers
 from curae_lifecycle.service.snapshot import Needs, Snapshot, check_snapshot
 
 Moved = TypeVar("Moved")
@@ -45,10 +45,10 @@ class Fact(ABC):
     """When it happened; when it is recorded, where absent."""
 
     @classmethod
-    def read(cls, given: Given) -> Self:
+    def from_members(cls, parsed: ParsedMembers) -> Self:
         """The fact of what was sent: its fields are its members, in their order."""
         # A test reads every fact: its members fit its constructor.
-        return cls(*[given[member] for member in cls.members])
+        return cls(*[parsed[member] for member in cls.members])
 
     @abstractmethod
     def needs(self) -> Needs:
@@ -56,7 +56,7 @@ class Fact(ABC):
 
     def check(self, now: datetime) -> None:
         """Raise where no correct program reports such a fact, whatever is stored."""
-        check_occurrence(self.happened_at, now)
+        clamp_happened_at(self.happened_at, now)
 
     @abstractmethod
     def judge(self, snapshot: Snapshot, now: datetime) -> FactAnswer:
@@ -104,26 +104,29 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     return fact.judge(snapshot, now)
 
 
-def the_connection(snapshot: Snapshot) -> Connection:
+def require_connection(snapshot: Snapshot) -> Connection:
     """The connection that a fact is of; an unknown one was refused before."""
     assert snapshot.connection is not None  # noqa: S101 - `record_fact` looked
     return snapshot.connection
 
 
-def recorded(
-    answer: Done[Moved] | Ignored[object] | Refused, made: Callable[[Moved], changes.Changes]
+def to_fact_answer(
+    answer: Done[Moved] | Ignored[object] | Refused,
+    build_changes: Callable[[Moved], changes.Changes],
 ) -> FactAnswer:
     """The answer of a fact, with the changes made of what it moved, where it moved anything."""
     match answer:
         case Done(moved, rules):
-            return Done(made(moved), rules)
+            return Done(build_changes(moved), rules)
         case Ignored(_, rules):
             return Ignored(changes.NO_CHANGES, rules)
         case Refused():
             return answer
 
 
-def moved_connection(kind: EventKind, before: Connection, answer: Transition) -> FactAnswer:
+def to_connection_fact_answer(
+    kind: EventKind, before: Connection, answer: Transition
+) -> FactAnswer:
     """The answer of a fact that moved its connection, or did not.
 
     Args:
@@ -131,4 +134,4 @@ def moved_connection(kind: EventKind, before: Connection, answer: Transition) ->
         before: The connection as it is stored.
         answer: What its rule said.
     """
-    return recorded(answer, lambda after: changes.connection_changes(kind, before, after))
+    return to_fact_answer(answer, lambda after: changes.ending_changes(kind, before, after))

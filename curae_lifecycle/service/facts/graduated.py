@@ -11,7 +11,12 @@ from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.changes import binding_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
+from curae_lifecycle.service.members import (
+    COORDINATE_MEMBERS,
+    HAPPENED_AT,
+    OPTIONAL_USER_ID,
+    ParsedMembers,
+)
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
@@ -30,12 +35,12 @@ class Graduated(fact.Fact):
     happened_at: datetime | None = None
 
     kind = "binding.graduate"
-    members = (*COORDINATE, NAMED_USER, HAPPENED_AT)
+    members = (*COORDINATE_MEMBERS, OPTIONAL_USER_ID, HAPPENED_AT)
 
     @classmethod
-    def read(cls, given: Given) -> Graduated:
+    def from_members(cls, parsed: ParsedMembers) -> Graduated:
         """The fact of what was sent."""
-        return cls(given.coordinate(), given[NAMED_USER], given[HAPPENED_AT])
+        return cls(parsed.coordinate(), parsed[OPTIONAL_USER_ID], parsed[HAPPENED_AT])
 
     def needs(self) -> Needs:
         """The binding of the coordinate."""
@@ -48,7 +53,7 @@ class Graduated(fact.Fact):
         bound = UserId("") if binding is None else binding.user_id
         user_id = bound if self.user_id is None else self.user_id
         answer = graduate(binding, self.coordinate, user_id)
-        return fact.recorded(
+        return fact.to_fact_answer(
             answer,
             lambda after: binding_changes(
                 EventKind.BINDING_GRADUATED, before=binding, after=after, now=now

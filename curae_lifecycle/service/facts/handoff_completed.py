@@ -10,7 +10,7 @@ from curae_lifecycle.rules.session import complete_handoff
 from curae_lifecycle.rules.values import SessionId, UserId
 from curae_lifecycle.service.changes import landing_changes
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_SESSION, USER_ID
+from curae_lifecycle.service.members import FACT_SESSION_ID, HAPPENED_AT, USER_ID
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
@@ -29,7 +29,7 @@ class HandoffCompleted(fact.Fact):
     happened_at: datetime | None = None
 
     kind = "handoff.complete"
-    members = (KNOWN_SESSION, USER_ID, HAPPENED_AT)
+    members = (FACT_SESSION_ID, USER_ID, HAPPENED_AT)
 
     def needs(self) -> Needs:
         """The session, and the binding of its coordinate."""
@@ -42,7 +42,7 @@ class HandoffCompleted(fact.Fact):
         answer = complete_handoff(
             session, binding=binding, user_id=self.user_id, now=now, happened_at=self.happened_at
         )
-        return fact.recorded(
+        return fact.to_fact_answer(
             answer,
             lambda landing: landing_changes(session, binding=binding, landing=landing, now=now),
         )

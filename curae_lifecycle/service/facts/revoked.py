@@ -9,9 +9,9 @@ import attrs
 from curae_lifecycle.rules import chain, outcomes, values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
+from curae_lifecycle.service.changes import NO_CHANGES, live_head_changes, revocation_changes
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION
+from curae_lifecycle.service.members import ACTOR, FACT_CONNECTION_ID, HAPPENED_AT
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
@@ -35,17 +35,17 @@ class Revoked(fact.ConnectionFact):
     happened_at: datetime | None = None
 
     kind = "connection.revoke"
-    members = (KNOWN_CONNECTION, ACTOR, HAPPENED_AT)
+    members = (FACT_CONNECTION_ID, ACTOR, HAPPENED_AT)
 
     def needs(self) -> Needs:
         """The connection, and as much of its chain as the actor's revocation reaches."""
-        if chain.REVOCATION_REACH[self.actor].outcome.what is chain.Reach.CHAIN:
+        if chain.REVOCATION_REACH[self.actor].outcome.value is chain.Reach.CHAIN:
             return Needs(chain=self.connection_id)
         return Needs(connection=self.connection_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """REVOKED, as far as the actor's revocation reaches."""
-        connection = fact.the_connection(snapshot)
+        connection = fact.require_connection(snapshot)
         answers = chain.revoke_chain(
             connection, snapshot.following, now, actor=self.actor, happened_at=self.happened_at
         )
@@ -54,6 +54,6 @@ class Revoked(fact.ConnectionFact):
             return outcomes.Ignored(NO_CHANGES, rules)
         if self.needs().chain is None:
             changes = revocation_changes((connection,), answers)
-            return outcomes.Done(changes + left_alive(connection, snapshot.head, now), rules)
+            return outcomes.Done(changes + live_head_changes(connection, snapshot.head, now), rules)
         reached = (connection, *snapshot.following)
         return outcomes.Done(revocation_changes(reached, answers, heads=reached[-1:]), rules)

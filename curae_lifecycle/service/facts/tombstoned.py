@@ -14,7 +14,12 @@ from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.changes import binding_changes, revocation_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
+from curae_lifecycle.service.members import (
+    COORDINATE_MEMBERS,
+    HAPPENED_AT,
+    OPTIONAL_USER_ID,
+    ParsedMembers,
+)
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 
 
@@ -32,12 +37,12 @@ class Tombstoned(fact.Fact):
 
     kind = "binding.tombstone"
     # Whoever is bound is gone; a user that is named is read, and decides nothing.
-    members = (*COORDINATE, NAMED_USER, HAPPENED_AT)
+    members = (*COORDINATE_MEMBERS, OPTIONAL_USER_ID, HAPPENED_AT)
 
     @classmethod
-    def read(cls, given: Given) -> Tombstoned:
+    def from_members(cls, parsed: ParsedMembers) -> Tombstoned:
         """The fact of what was sent."""
-        return cls(given.coordinate(), given[HAPPENED_AT])
+        return cls(parsed.coordinate(), parsed[HAPPENED_AT])
 
     def needs(self) -> Needs:
         """The binding of the coordinate, and every connection of it."""
@@ -48,7 +53,7 @@ class Tombstoned(fact.Fact):
         binding, connections = snapshot.binding, snapshot.connections
         kind = EventKind.BINDING_TOMBSTONED
         gone = tombstone(binding, self.coordinate)
-        answer = fact.recorded(
+        answer = fact.to_fact_answer(
             gone, lambda after: binding_changes(kind, before=binding, after=after, now=now)
         )
         if not isinstance(answer, Done):

@@ -8,7 +8,7 @@ import attrs
 
 from curae_lifecycle.rules.binding import AccountState, account_state
 from curae_lifecycle.rules.values import AppUserId
-from curae_lifecycle.service.members import APP_USER_ID, Given
+from curae_lifecycle.service.members import APP_USER_ID, ParsedMembers
 from curae_lifecycle.service.operations import operation
 
 
@@ -25,22 +25,22 @@ class AccountStateShown(operation.Reply):
     lifecycle_state: AccountState
 
     @property
-    def tag(self) -> str:
+    def etag(self) -> str:
         """The entity tag of the state."""
         return etag(self.lifecycle_state)
 
 
 @attrs.frozen
 class GetAccountState(operation.UserOperation):
-    """The coordinate's account state; `known` are those whose entity tag the client holds [P].
+    """The coordinate's account state; `cached_states` are those whose entity tag the client holds [P].
 
     Attributes:
         app_user_id: The app's own id of its user.
-        known: The states whose entity tags the client holds.
+        cached_states: The states whose entity tags the client holds.
     """
 
     app_user_id: AppUserId
-    known: frozenset[AccountState] = frozenset()
+    cached_states: frozenset[AccountState] = frozenset()
 
     reply = AccountStateShown
     rule = operation.OperationRule(
@@ -57,14 +57,14 @@ class GetAccountState(operation.UserOperation):
     )
 
     @classmethod
-    def read(cls, given: Given) -> GetAccountState:
+    def from_members(cls, given: ParsedMembers) -> GetAccountState:
         """The operation of a query and the entity tags that came with it."""
         known = frozenset([state for state in AccountState if etag(state) in given.tags])
         return cls(given[APP_USER_ID], known)
 
-    def decide(self, asked: operation.Asked) -> operation.Ruling:
+    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
         """The state, or nothing where the client holds it."""
         state = account_state(asked.snapshot.binding)
-        if state in self.known:
+        if state in self.cached_states:
             return operation.Ruling(operation.NotModified(etag(state)))
         return operation.Ruling(AccountStateShown(state))

@@ -40,7 +40,7 @@ class CreateConnection(operation.UserOperation):
         body=(APP_USER_ID, DATA_PACKAGES),
     )
 
-    def decide(self, asked: operation.Asked) -> operation.Ruling:
+    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
         """A new connection; earlier ones of the coordinate are not looked at [P]."""
         new_ids = asked.new_ids
         made = create(

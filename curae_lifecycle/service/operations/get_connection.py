@@ -6,7 +6,7 @@ import attrs
 
 from curae_lifecycle.rules import outcomes, triggers, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.service.changes import written
+from curae_lifecycle.service.changes import connection_write_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
@@ -38,9 +38,9 @@ class GetConnection(operation.ConnectionOperation):
         ids=(CONNECTION_ID,),
     )
 
-    def decide(self, asked: operation.Asked) -> operation.Ruling:
+    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
         """The connection, healed where its hand-off is known to have landed."""
-        connection, landed = asked.connection, asked.snapshot.landed
+        connection, landed = asked.connection, asked.snapshot.landed_handoff
         if landed is None:
             return operation.Ruling(ConnectionShown(connection))
         healed = triggers.authorize(
@@ -52,5 +52,7 @@ class GetConnection(operation.ConnectionOperation):
         )
         if not isinstance(healed, outcomes.Done):
             return operation.Ruling(ConnectionShown(connection), healed.rules)
-        changes = written(EventKind.CONNECTION_AUTHORIZED, connection, healed.value)
+        changes = connection_write_changes(
+            EventKind.CONNECTION_AUTHORIZED, connection, healed.value
+        )
         return operation.Ruling(ConnectionShown(healed.value), healed.rules, changes)

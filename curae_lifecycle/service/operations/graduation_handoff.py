@@ -37,9 +37,9 @@ class StartGraduation(operation.UserOperation):
         asks=("graduation-handoff",),
     )
 
-    def decide(self, asked: operation.Asked) -> operation.Ruling:
+    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
         """A next action for a LIMITED user; the binding moves when it is over."""
         answer = binding.start_graduation(asked.snapshot.binding)
         if isinstance(answer, outcomes.Refused):
-            return operation.refusal(answer)
+            return operation.ruling_from_refusal(answer)
         return operation.Ruling(GraduationStarted(asked.new_ids.next_action), answer.rules)

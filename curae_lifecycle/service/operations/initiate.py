@@ -45,7 +45,7 @@ class Initiate(operation.UserOperation):
         body=(APP_USER_ID, PREFER_SIGNUP),
     )
 
-    def decide(self, asked: operation.Asked) -> operation.Ruling:
+    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
         """A session, and a LIMITED user where the path provisions one."""
         binding, new_ids = asked.snapshot.binding, asked.new_ids
         answer = initiate(

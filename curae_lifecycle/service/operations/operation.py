@@ -18,7 +18,7 @@ from curae_lifecycle.rules import credentials, errors, idempotency, outcomes, pr
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
-from curae_lifecycle.service.members import Given, Member
+from curae_lifecycle.service.members import Member, ParsedMembers
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 
 BASE_PATH: Final = "/api/sdk/v1"
@@ -100,7 +100,7 @@ class Reply:
     __match_args__: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def tag(self) -> str | None:
+    def etag(self) -> str | None:
         """The entity tag of the answer, where it has one."""
         return None
 
@@ -116,7 +116,7 @@ class ProblemReply(Reply):
     """
 
     problem: problems.Problem
-    limited: ratelimit.Limited | None = None
+    limited: ratelimit.RateLimited | None = None
 
 
 @final
@@ -124,12 +124,12 @@ class ProblemReply(Reply):
 class NotModified(Reply):
     """Answers that the client holds the answer already."""
 
-    held: str
+    held_etag: str
 
     @property
-    def tag(self) -> str:
+    def etag(self) -> str:
         """The entity tag that the client holds."""
-        return self.held
+        return self.held_etag
 
 
 @attrs.frozen
@@ -154,12 +154,12 @@ class Ruling:
     changes: Changes = NO_CHANGES
 
 
-def refusal(refused: outcomes.Refused) -> Ruling:
+def ruling_from_refusal(refused: outcomes.Refused) -> Ruling:
     """A refusal as a ruling."""
     return Ruling(ProblemReply(refused.problem), refused.rules)
 
 
-class Asked:
+class OperationContext:
     """All that an operation decides from; it only reads them.
 
     Attributes:
@@ -167,7 +167,7 @@ class Asked:
         snapshot: What was loaded.
         now: The instant at which it is asked, in UTC.
         needs: What was loaded, and for whom.
-        given_ids: New ids and a next action, where it is a mutation.
+        new_ids_or_none: New ids and a next action, where it is a mutation.
     """
 
     __slots__ = ()
@@ -175,7 +175,7 @@ class Asked:
     snapshot: Snapshot
     now: datetime
     needs: Needs
-    given_ids: NewIds | None
+    new_ids_or_none: NewIds | None
 
     @property
     def connection(self) -> Connection:
@@ -193,9 +193,9 @@ class Asked:
     @property
     def new_ids(self) -> NewIds:
         """Ids and a next action; raises `ArgumentError` where none were given."""
-        if self.given_ids is None:
+        if self.new_ids_or_none is None:
             raise errors.ArgumentError("new_ids", "given for a mutation")
-        return self.given_ids
+        return self.new_ids_or_none
 
 
 class Operation(ABC):
@@ -209,10 +209,10 @@ class Operation(ABC):
     reply: ClassVar[type[Reply]]
 
     @classmethod
-    def read(cls, given: Given) -> Self:
+    def from_members(cls, parsed: ParsedMembers) -> Self:
         """The operation of what was sent: its fields are the rule's members, in their order."""
-        values = given.values
-        members = [values.get(member.name, member.absent) for member in cls.rule.members]
+        values = parsed.values
+        members = [values.get(member.name, member.default) for member in cls.rule.members]
         # A test reads every operation: its members fit its constructor.
         return cls(*members)
 
@@ -224,10 +224,10 @@ class Operation(ABC):
         """
 
     @abstractmethod
-    def decide(self, asked: Asked) -> Ruling:
+    def decide(self, context: OperationContext) -> Ruling:
         """What it is answered, once every gate before its rule is passed."""
 
-    def values(self) -> list[str]:
+    def fingerprint_values(self) -> list[str]:
         """What makes two requests the same: every value that was read, in a fixed order [O]."""
         values: list[str] = []
         for name in self.__match_args__:

@@ -6,7 +6,7 @@ import attrs
 
 from curae_lifecycle.rules import chain, credentials, outcomes, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.service.changes import recovery_changes, written
+from curae_lifecycle.service.changes import connection_write_changes, recovery_changes
 from curae_lifecycle.service.effects import NextActionReplaced
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.members import CONNECTION_ID
@@ -43,7 +43,7 @@ class Reconnect(operation.ConnectionOperation):
         asks=("connection.reconnect", "recovery"),
     )
 
-    def decide(self, asked: operation.Asked) -> operation.Ruling:
+    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
         """A successor: minted, or the pending one again with a fresh next action."""
         connection, new_ids = asked.connection, asked.new_ids
         answer = chain.reconnect(
@@ -55,13 +55,15 @@ class Reconnect(operation.ConnectionOperation):
             head=asked.snapshot.head,
         )
         if isinstance(answer, outcomes.Refused):
-            return operation.refusal(answer)
+            return operation.ruling_from_refusal(answer)
         recovery = answer.value
         successor = recovery.connection
         if isinstance(recovery, chain.Minted):
             changes = recovery_changes(connection, successor)
         else:
             killed = NextActionReplaced(successor.id)
-            changes = written(EventKind.CONNECTION_REISSUED, recovery.before, successor, killed)
+            changes = connection_write_changes(
+                EventKind.CONNECTION_REISSUED, recovery.before, successor, killed
+            )
         reply = ConnectionReconnected(successor, connection.id, new_ids.next_action)
         return operation.Ruling(reply, answer.rules, changes)

@@ -6,7 +6,7 @@ import attrs
 
 from curae_lifecycle.rules import credentials, outcomes, triggers, values
 from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
+from curae_lifecycle.service.changes import NO_CHANGES, live_head_changes, revocation_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
@@ -39,13 +39,13 @@ class Revoke(operation.ConnectionOperation):
         body=(),
     )
 
-    def decide(self, asked: operation.Asked) -> operation.Ruling:
+    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
         """REVOKED, or the same as before where it was revoked already."""
         connection = asked.connection
         answer = triggers.revoke(connection, asked.now, actor=Actor.APP)
         changes = NO_CHANGES
         if isinstance(answer, outcomes.Done):
             changes = revocation_changes((connection,), (answer,))
-            changes += left_alive(connection, asked.snapshot.head, asked.now)
+            changes += live_head_changes(connection, asked.snapshot.head, asked.now)
         reply = ConnectionRevoked(answer.value, isinstance(answer, outcomes.Done))
         return operation.Ruling(reply, answer.rules, changes)

@@ -21,11 +21,11 @@ from django.db.backends.utils import CursorWrapper
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.contract import StoreUnchangedError
-from curae_lifecycle.stores.deadline import deadline, seconds_left
-from curae_lifecycle.stores.django.watch import WATCH
-from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, unavailable
+from curae_lifecycle.stores.deadline import current_deadline, seconds_left
+from curae_lifecycle.stores.django.socket_watchdog import WATCHDOG
+from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, to_store_error
 from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_few
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine_in_batches
 from curae_lifecycle.stores.sql.store import Rows
 
 SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
@@ -34,7 +34,7 @@ SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
 DIALECTS: Final = {"sqlite": Dialect.SQLITE, "postgresql": Dialect.POSTGRESQL}
 """What is spoken with each vendor of a database, by Django's word for it."""
 
-WAIT: Final = 2.0
+DEFAULT_TIMEOUT: Final = 2.0
 """Seconds that PostgreSQL is waited for where the settings name no `statement_timeout`."""
 
 GRACE: Final = 0.25
@@ -66,7 +66,7 @@ class DjangoDatabase:
             raise ArgumentError(f"DATABASES[{self._alias!r}]", "SQLite or PostgreSQL")
         self._dialect = DIALECTS[vendor]
         options: Mapping[str, object] = self._connection.settings_dict["OPTIONS"]
-        self._wait = wait_of(self._dialect, options)
+        self._wait = configured_timeout(self._dialect, options)
         self._connect_wait = float(str(options.get("connect_timeout", 0)))
         self._replication = Replication()
 
@@ -86,13 +86,13 @@ class DjangoDatabase:
             self._failed(connection, error)
         return found
 
-    def create(self, statements: Sequence[Statement]) -> None:
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
         """Run statements that make tables, in one transaction; in a migration, with it."""
         with transaction.atomic(self._alias), self._connection.cursor() as cursor:
             for statement in statements:
                 _run(cursor, statement)
 
-    def change(self, statements: Sequence[Statement]) -> bool:
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction; false where one did not change what it must.
 
         Raises:
@@ -101,7 +101,9 @@ class DjangoDatabase:
                 connection does not commit by itself.
         """
         connection = self._connection
-        steps = as_few(statements) if self._dialect is Dialect.POSTGRESQL else statements
+        steps = (
+            combine_in_batches(statements) if self._dialect is Dialect.POSTGRESQL else statements
+        )
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._bounded(connection))
@@ -113,7 +115,7 @@ class DjangoDatabase:
                     raise ArgumentError(f"DATABASES[{self._alias!r}]", wanted) from None
                 return self._change(stack.enter_context(connection.cursor()), steps)
         except Error as error:
-            if is_overtaken(self._dialect, error.__cause__ or error):
+            if is_conflict(self._dialect, error.__cause__ or error):
                 return False
             self._failed(connection, error)
 
@@ -143,8 +145,8 @@ class DjangoDatabase:
             return nullcontext()
         if connection.connection.closed:
             return nullcontext()
-        until = min(monotonic() + self._wait + GRACE, deadline())
-        return WATCH.over(connection.connection.fileno(), until)
+        until = min(monotonic() + self._wait + GRACE, current_deadline())
+        return WATCHDOG.watch(connection.connection.fileno(), until)
 
     @contextmanager
     def _heard(self, connection: BaseDatabaseWrapper) -> Generator[None, None, None]:
@@ -153,7 +155,7 @@ class DjangoDatabase:
         heard.add_notice_handler(replication.hear)
         try:
             if replication.is_in_doubt and connection.get_autocommit():
-                doubts = replication.doubts
+                doubts = replication.cancelled_waits
                 with connection.cursor() as cursor:
                     cursor.execute(CONFIRM)
                 replication.settle(doubts)
@@ -176,7 +178,7 @@ class DjangoDatabase:
     def _change(self, cursor: CursorWrapper, statements: Sequence[Statement]) -> bool:
         for statement in statements:
             _run(cursor, statement)
-            if statement.rows not in {None, cursor.rowcount}:
+            if statement.expected_rows not in {None, cursor.rowcount}:
                 transaction.set_rollback(True, self._alias)
                 return False
         return True
@@ -188,12 +190,12 @@ class DjangoDatabase:
                 connection.close_if_unusable_or_obsolete()
         # Django's error has the driver's own as its cause.
         original = error.__cause__ or error
-        if is_passing(self._dialect, original):
-            raise unavailable(self._dialect, original) from None
+        if is_transient(self._dialect, original):
+            raise to_store_error(self._dialect, original) from None
         raise error
 
 
-def wait_of(dialect: Dialect, options: Mapping[str, object]) -> float:
+def configured_timeout(dialect: Dialect, options: Mapping[str, object]) -> float:
     """How many seconds a lock of SQLite or a statement of PostgreSQL is waited for, by OPTIONS.
 
     Args:
@@ -205,7 +207,7 @@ def wait_of(dialect: Dialect, options: Mapping[str, object]) -> float:
         return float(str(options.get("timeout", 5.0)))
     found = _STATEMENT_TIMEOUT.search(str(options.get("options", "")))
     if found is None:
-        return WAIT
+        return DEFAULT_TIMEOUT
     return int(found[1]) / (1 if found[2] == "s" else 1000)
 
 

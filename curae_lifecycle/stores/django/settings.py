@@ -11,20 +11,20 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from curae_lifecycle.rules.errors import ArgumentError
 
-WAIT: Final = 2.0
+DEFAULT_TIMEOUT: Final = 2.0
 """Seconds that a connection, a lock or a statement is waited for, where nothing else is said."""
 
 KEPT_SECONDS: Final = 600
 """For how long a connection is used again."""
 
 
-def database_settings(url: str, *, wait: float = WAIT) -> dict[str, object]:
+def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str, object]:
     """One of DATABASES for the URL of a database, as SQLAlchemy would have it.
 
     Args:
         url: `sqlite:///file` or `postgresql://user:password@host/name`; what stands after a `?` is
             psycopg's.
-        wait: Seconds that a connection, a lock or a statement is waited for; PostgreSQL's
+        timeout: Seconds that a connection, a lock or a statement is waited for; PostgreSQL's
             connection at least two.
 
     Raises:
@@ -38,14 +38,14 @@ def database_settings(url: str, *, wait: float = WAIT) -> dict[str, object]:
                 "ENGINE": "django.db.backends.sqlite3",
                 "NAME": name,
                 "OPTIONS": {
-                    "timeout": wait,
+                    "timeout": timeout,
                     "transaction_mode": "IMMEDIATE",
                     "init_command": "PRAGMA journal_mode = WAL",
                 },
                 "CONN_MAX_AGE": KEPT_SECONDS,
             }
         case "postgresql":
-            return _postgresql(url, name, wait)
+            return _postgresql(url, name, timeout)
         case _:
             raise ArgumentError("url", "one for a SQLite file or PostgreSQL")
 

@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from curae_lifecycle.rules.errors import ArgumentError
 
-WAIT: Final = 1.0
+DEFAULT_TIMEOUT: Final = 1.0
 """Seconds that Redis is waited for, where nothing else is said: it answers in far less, and the loop
 begins no attempt after four."""
 
@@ -47,7 +47,7 @@ class Redis(Protocol):
         ...
 
 
-class AwaitedRedis(Protocol):
+class AsyncRedis(Protocol):
     """A client of Redis whose answers are awaited, such as `redis.asyncio.Redis`."""
 
     def execute_command(self, *command: Value) -> Awaitable[object]:
@@ -55,56 +55,62 @@ class AwaitedRedis(Protocol):
         ...
 
 
-def create_client(url: str, *, wait: float = WAIT, pool_size: int = 10) -> redis.Redis:
-    """A client that `RedisLimits` can run on, its limits of time set.
+def create_client(
+    url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
+) -> redis.Redis:
+    """A client that `RedisLimitsStore` can run on, its limits of time set.
 
     Args:
         url: Such as `redis://host:6379` or `unix:///path`.
-        wait: Seconds that a connection or an answer is waited for.
+        timeout: Seconds that a connection or an answer is waited for.
         pool_size: How many connections there are at most.
     """
     pool = redis.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
         url,
         max_connections=pool_size,
-        timeout=wait,
-        socket_timeout=wait,
-        socket_connect_timeout=wait,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
     )
     return redis.Redis.from_pool(pool)
 
 
-def create_awaited_client(
-    url: str, *, wait: float = WAIT, pool_size: int = 10
+def create_client_async(
+    url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> redis.asyncio.Redis:
-    """A client as `create_client` makes one, awaited, for `AsyncRedisLimits`."""
+    """A client as `create_client` makes one, awaited, for `AsyncRedisLimitsStore`."""
     pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
         url,
         max_connections=pool_size,
-        timeout=wait,
-        socket_timeout=wait,
-        socket_connect_timeout=wait,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
         retry=AwaitedRetry(NoBackoff(), 0),
     )
     return redis.asyncio.Redis.from_pool(pool)
 
 
 class ClusterClient:
-    """A client of a cluster for `RedisLimits`, which looks for it when it is first asked.
+    """A client of a cluster for `RedisLimitsStore`, which looks for it when it is first asked.
 
     So a worker starts also while the cluster is not there.
 
     Args:
         urls: Of some of its nodes, such as `redis://host:6379`; the first says who asks, and how.
-        wait: Seconds that a connection or an answer of a node is waited for.
+        timeout: Seconds that a connection or an answer of a node is waited for.
         pool_size: How many connections to each node there are at most.
     """
 
     def __init__(
-        self, urls: Sequence[str], *, wait: float = WAIT, pool_size: int = NODE_CONNECTIONS
+        self,
+        urls: Sequence[str],
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        pool_size: int = NODE_CONNECTIONS,
     ) -> None:
         self._nodes = _Nodes.of(urls)
-        self._wait = wait
+        self._wait = timeout
         self._pool_size = pool_size
         self._made: redis.RedisCluster | None = None
         self._lock = threading.Lock()
@@ -145,17 +151,17 @@ class ClusterClient:
             self._lock.release()
 
 
-def create_awaited_cluster_client(
-    urls: Sequence[str], *, wait: float = WAIT, pool_size: int = NODE_CONNECTIONS
+def create_cluster_client_async(
+    urls: Sequence[str], *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = NODE_CONNECTIONS
 ) -> redis.asyncio.RedisCluster:
-    """A client of a cluster, as `ClusterClient` is one, awaited, for `AsyncRedisLimits`."""
+    """A client of a cluster, as `ClusterClient` is one, awaited, for `AsyncRedisLimitsStore`."""
     nodes = _Nodes.of(urls)
     return redis.asyncio.RedisCluster(
         startup_nodes=[AwaitedNode(host, port) for host, port in nodes.places],
         require_full_coverage=False,
         max_connections=pool_size,
-        socket_timeout=wait,
-        socket_connect_timeout=wait,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
         retry=AwaitedRetry(NoBackoff(), 0),
         username=nodes.username,
         password=nodes.password,

@@ -34,7 +34,12 @@ from redis.exceptions import (
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, instant_at, microseconds
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    SECOND,
+    from_epoch_microseconds,
+    to_epoch_microseconds,
+)
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey, RateKey
 from curae_lifecycle.service.snapshot import Needs
@@ -48,8 +53,8 @@ from curae_lifecycle.stores.contract import (
     StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.stores.redis.clients import AwaitedRedis, Redis, Value
+from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.stores.redis.clients import AsyncRedis, Redis, Value
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK, Script
 from curae_lifecycle.stores.sql.keys import key_of, rate_key
 
@@ -68,7 +73,7 @@ _PASSING: Final = (
 )
 
 
-class RedisLimits:
+class RedisLimitsStore:
     """A store whose rate limits are in Redis.
 
     Args:
@@ -122,7 +127,7 @@ class RedisLimits:
                 return self._client.execute_command("EVAL", script.text, *given)
 
 
-class AsyncRedisLimits:
+class AsyncRedisLimitsStore:
     """A store whose rate limits are in Redis, awaited.
 
     Args:
@@ -130,7 +135,7 @@ class AsyncRedisLimits:
         client: How Redis is asked; see `clients`.
     """
 
-    def __init__(self, store: AsyncStore, client: AwaitedRedis) -> None:
+    def __init__(self, store: AsyncStore, client: AsyncRedis) -> None:
         self._store = store
         self._client = client
 
@@ -238,7 +243,7 @@ def _parted(loaded: Loaded, changes: Changes) -> tuple[Loaded, Changes, _Charge 
     others = tuple([write for write in changes.writes if not isinstance(write, RateWrite)])
     if not isinstance(loaded.seen, Loaded):
         raise ArgumentError("loaded", "what this store loaded")
-    charge = _Charge.of(rates, microseconds(loaded.now)) if rates else None
+    charge = _Charge.of(rates, to_epoch_microseconds(loaded.now)) if rates else None
     return loaded.seen, attrs.evolve(changes, writes=others), charge
 
 
@@ -285,7 +290,7 @@ class _Charge:
             most = _time(bucket.capacity * token, bucket.refill)
             given += [bucket.refill, *_time(token, bucket.refill), *most]
         if self.log is not None:
-            until = -(-microseconds(self.log.expires_at) // _MILLISECOND) + margin
+            until = -(-to_epoch_microseconds(self.log.expires_at) // _MILLISECOND) + margin
             given += [*self._log(self.log), max(1, until)]
         return given
 
@@ -295,7 +300,10 @@ class _Charge:
         for bucket, became in zip(self.buckets, _texts(answer), strict=True):
             given += [bucket.refill, *_time(bucket.seconds * SECOND, bucket.refill), became]
         if self.log is not None:
-            given += [*self._log(self.log), _hex(LogState.of([instant_at(self.at)]))[0]]
+            given += [
+                *self._log(self.log),
+                _hex(LogState.of([from_epoch_microseconds(self.at)]))[0],
+            ]
         return given
 
     def _log(self, log: RateWrite) -> tuple[str, str]:

@@ -15,11 +15,11 @@ from typing import Final
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
-from curae_lifecycle.rules.values import LAST_INSTANT, SECOND, microseconds
+from curae_lifecycle.rules.values import LAST_INSTANT, SECOND, to_epoch_microseconds
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 
 _LARGEST: Final = 2**63 - 1
-_LAST: Final = microseconds(LAST_INSTANT)
+_LAST: Final = to_epoch_microseconds(LAST_INSTANT)
 
 
 def check_sizes(buckets: Iterable[Bucket]) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from curae_lifecycle.stores.sql.statement import Dialect
 
-MOMENT: Final = {
+NOW_SQL: Final = {
     # SQLite runs on this machine and is given its clock as a value.
     Dialect.SQLITE: "CAST(? AS INTEGER)",
     Dialect.POSTGRESQL: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
@@ -16,6 +16,6 @@ MOMENT: Final = {
 """What the instant is in SQL."""
 
 
-def clock(dialect: Dialect) -> int | None:
+def now_parameter(dialect: Dialect) -> int | None:
     """The value that `MOMENT` takes; `None` for a database that has a clock."""
     return time.time_ns() // 1000 if dialect is Dialect.SQLITE else None

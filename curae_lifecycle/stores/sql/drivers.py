@@ -11,7 +11,7 @@ from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows
 
 if TYPE_CHECKING:
-    from curae_lifecycle.stores.sql.postgresql import AwaitedBoundedConnection, BoundedConnection
+    from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection, BoundedConnection
 
 _MARIADB_BEGUN: Final = 1
 """What is set in MariaDB's status while a transaction is open."""
@@ -30,7 +30,7 @@ class Cursor(Protocol):
         ...
 
 
-class Connection(Protocol):
+class DriverConnection(Protocol):
     """A connection that statements run on."""
 
     @property
@@ -38,7 +38,7 @@ class Connection(Protocol):
         """Whether it is open, and nothing was begun on it."""
         ...
 
-    def wait_for_locks(self, seconds: float) -> None:
+    def set_lock_timeout(self, seconds: float) -> None:
         """Let no lock be waited for any longer, where the database does not count it itself."""
         ...
 
@@ -59,7 +59,7 @@ class _Sqlite:
     def is_idle(self) -> bool:
         return not self._connection.in_transaction
 
-    def wait_for_locks(self, seconds: float) -> None:
+    def set_lock_timeout(self, seconds: float) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}").close()
 
     def run(self, statement: Statement) -> Cursor:
@@ -77,7 +77,7 @@ class _Postgresql:
     def is_idle(self) -> bool:
         return _is_idle(self._connection)
 
-    def wait_for_locks(self, seconds: float) -> None:
+    def set_lock_timeout(self, seconds: float) -> None:
         """Its server counts, and the connection counts the seconds of an answer."""
 
     def run(self, statement: Statement) -> Cursor:
@@ -85,7 +85,7 @@ class _Postgresql:
 
         replication = self._connection.replication
         if replication.is_in_doubt and self.is_idle:
-            doubts = replication.doubts
+            doubts = replication.cancelled_waits
             self._connection.execute(CONFIRM)
             replication.settle(doubts)
         cursor = RawCursor(self._connection)
@@ -119,7 +119,7 @@ class _Mariadb:
     def is_idle(self) -> bool:
         return self._connection.open and not self._connection.server_status & _MARIADB_BEGUN
 
-    def wait_for_locks(self, seconds: float) -> None:
+    def set_lock_timeout(self, seconds: float) -> None:
         """Its server counts."""
 
     def run(self, statement: Statement) -> Cursor:
@@ -131,7 +131,7 @@ class _Mariadb:
         self._connection.rollback()
 
 
-def connection_of(dialect: Dialect, connection: object) -> Connection:
+def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
     """A driver's own connection, as one that statements run on."""
     match dialect:
         case Dialect.SQLITE:
@@ -142,11 +142,11 @@ def connection_of(dialect: Dialect, connection: object) -> Connection:
             return _Mariadb(cast("_Pymysql", connection))
 
 
-class AwaitedConnection:
+class AsyncDriverConnection:
     """A connection of psycopg that is awaited."""
 
     def __init__(self, connection: object) -> None:
-        self._connection = cast("AwaitedBoundedConnection", connection)
+        self._connection = cast("AsyncBoundedConnection", connection)
 
     @property
     def is_idle(self) -> bool:
@@ -159,7 +159,7 @@ class AwaitedConnection:
 
         replication = self._connection.replication
         if replication.is_in_doubt:
-            doubts = replication.doubts
+            doubts = replication.cancelled_waits
             await self._connection.execute(CONFIRM)
             replication.settle(doubts)
         cursor = AsyncRawCursor(self._connection)
@@ -173,5 +173,5 @@ class AwaitedConnection:
         await self._connection.rollback()
 
 
-def _is_idle(connection: BoundedConnection | AwaitedBoundedConnection) -> bool:
+def _is_idle(connection: BoundedConnection | AsyncBoundedConnection) -> bool:
     return not connection.closed and connection.pgconn.transaction_status == 0

@@ -19,18 +19,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.deadline import seconds_left
-from curae_lifecycle.stores.sql.connecting import (
+from curae_lifecycle.stores.sql.drivers import (
+    AsyncDriverConnection,
+    DriverConnection,
+    connection_of,
+)
+from curae_lifecycle.stores.sql.engine_factory import (
     bounds_of,
-    create_awaited_engine,
     create_engine,
+    create_engine_async,
     dialect_of,
 )
-from curae_lifecycle.stores.sql.drivers import AwaitedConnection, Connection, connection_of
-from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason, unavailable
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_few
+from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, reason, to_store_error
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine_in_batches
 from curae_lifecycle.stores.sql.store import Rows
 
-__all__ = ["AsyncSqlDatabase", "SqlDatabase", "create_awaited_engine", "create_engine"]
+__all__ = ["AsyncSqlDatabase", "SqlDatabase", "create_engine", "create_engine_async"]
 
 _Answered = TypeVar("_Answered")
 
@@ -56,7 +60,7 @@ class SqlDatabase:
         except self._error as error:
             _failed(self._dialect, error)
 
-    def create(self, statements: Sequence[Statement]) -> None:
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
         """Run statements that make tables, in one transaction where the database can."""
         steps = _making(self._dialect, statements)
         try:
@@ -64,17 +68,17 @@ class SqlDatabase:
         except self._error as error:
             _failed(self._dialect, error)
 
-    def change(self, statements: Sequence[Statement]) -> bool:
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction; false where one did not change what it must."""
         steps = _transaction(self._dialect, statements)
         try:
             return self._connected(lambda connection: _run(connection, steps))
         except self._error as error:
-            if is_overtaken(self._dialect, error):
+            if is_conflict(self._dialect, error):
                 return False
             _failed(self._dialect, error)
 
-    def _connected(self, act: Callable[[Connection], _Answered]) -> _Answered:
+    def _connected(self, act: Callable[[DriverConnection], _Answered]) -> _Answered:
         bounds = self._bounds
         if not bounds.free.acquire(timeout=seconds_left(bounds.wait)):
             raise StoreUnchangedError("no connection was free in time")
@@ -83,7 +87,7 @@ class SqlDatabase:
         finally:
             bounds.free.release()
 
-    def _on_one(self, act: Callable[[Connection], _Answered]) -> _Answered:
+    def _on_one(self, act: Callable[[DriverConnection], _Answered]) -> _Answered:
         pool = self._engine.pool
         try:
             pooled = self._engine.raw_connection()
@@ -94,7 +98,7 @@ class SqlDatabase:
             _unconnected(self._dialect, cast("Exception", error.orig))
         connection = connection_of(self._dialect, pooled.driver_connection)
         try:
-            connection.wait_for_locks(seconds_left(self._bounds.wait))
+            connection.set_lock_timeout(seconds_left(self._bounds.wait))
             return act(connection)
         except BaseException:
             with suppress(self._error):
@@ -112,7 +116,7 @@ class SqlDatabase:
 
 
 class AsyncSqlDatabase:
-    """Runs statements on an awaited engine, of PostgreSQL; see `create_awaited_engine`."""
+    """Runs statements on an awaited engine, of PostgreSQL; see `create_engine_async`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -131,19 +135,19 @@ class AsyncSqlDatabase:
         except self._error as error:
             _failed(self._dialect, error)
 
-    async def create(self, statements: Sequence[Statement]) -> None:
+    async def run_ddl(self, statements: Sequence[Statement]) -> None:
         """Run statements that make tables, in one transaction where the database can."""
         try:
             await self._run(_making(self._dialect, statements))
         except self._error as error:
             _failed(self._dialect, error)
 
-    async def change(self, statements: Sequence[Statement]) -> bool:
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction; false where one did not change what it must."""
         try:
             await self._run(_transaction(self._dialect, statements))
         except self._error as error:
-            if is_overtaken(self._dialect, error):
+            if is_conflict(self._dialect, error):
                 return False
             _failed(self._dialect, error)
         return True
@@ -158,7 +162,9 @@ class AsyncSqlDatabase:
         except DBAPIError as error:
             _unconnected(self._dialect, cast("Exception", error.orig))
         try:
-            connection = AwaitedConnection((await pooled.get_raw_connection()).driver_connection)
+            connection = AsyncDriverConnection(
+                (await pooled.get_raw_connection()).driver_connection
+            )
             try:
                 return await connection.run(statements)
             except BaseException:
@@ -186,7 +192,7 @@ def _transaction(dialect: Dialect, statements: Sequence[Statement]) -> list[Stat
         case Dialect.MARIADB:
             return [_BEGIN, *statements, _COMMIT]
         case Dialect.POSTGRESQL:
-            joined = as_few(statements)
+            joined = combine_in_batches(statements)
             return joined if len(joined) == 1 else [_BEGIN, *joined, _COMMIT]
 
 
@@ -201,10 +207,10 @@ def _making(dialect: Dialect, statements: Sequence[Statement]) -> list[Statement
             return [_BEGIN, *statements, _COMMIT]
 
 
-def _run(connection: Connection, statements: Sequence[Statement]) -> bool:
+def _run(connection: DriverConnection, statements: Sequence[Statement]) -> bool:
     for statement in statements:
         changed = connection.run(statement).rowcount
-        if statement.rows not in {None, changed}:
+        if statement.expected_rows not in {None, changed}:
             connection.rollback()
             return False
     return True
@@ -217,8 +223,8 @@ def _error_of(engine: sa.Engine) -> type[Exception]:
 
 def _failed(dialect: Dialect, error: Exception) -> NoReturn:
     # What may pass has a name of its own, and the rest comes out as it is.
-    if is_passing(dialect, error):
-        raise unavailable(dialect, error) from None
+    if is_transient(dialect, error):
+        raise to_store_error(dialect, error) from None
     raise error
 
 
@@ -226,6 +232,6 @@ def _unconnected(dialect: Dialect, error: Exception) -> NoReturn:
     # No statement was run, so no error repeats a value; whoever starts a server must see why.
     if isinstance(error, PoolTimeoutError):
         raise StoreUnchangedError("no connection was free in time") from None
-    if is_passing(dialect, error):
+    if is_transient(dialect, error):
         raise StoreUnchangedError(f"no connection ({reason(dialect, error)})") from error
     raise error

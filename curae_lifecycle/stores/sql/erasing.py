@@ -17,8 +17,8 @@ from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
+from curae_lifecycle.stores.hosted_pages import PageKind, user_subject
 from curae_lifecycle.stores.outbox import coordinate_subject
-from curae_lifecycle.stores.pages import PageKind, user_subject
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of
 from curae_lifecycle.stores.sql.loading import Versions
@@ -74,7 +74,7 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     pages = [key_of(PageKind.CONNECTION, each) for each in ended.connections]
     pages += [key_of(PageKind.SESSION, each) for each in sessions]
     pages += [key_of(PageKind.USER, user_subject(coordinate, user)) for user in ended.users]
-    database.change(
+    database.run_transaction(
         [
             *_deletions("curae_connection", "id", ended.connections),
             *_deletions("curae_session", "id", sessions),

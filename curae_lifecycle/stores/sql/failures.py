@@ -52,12 +52,12 @@ _UNDONE: Final[dict[Dialect, frozenset[object]]] = {
 }
 
 
-def is_overtaken(dialect: Dialect, error: BaseException) -> bool:
+def is_conflict(dialect: Dialect, error: BaseException) -> bool:
     """Whether a commit was undone because of one that came before it."""
     return _code(dialect, error) in _OVERTAKEN[dialect]
 
 
-def is_passing(dialect: Dialect, error: BaseException) -> bool:
+def is_transient(dialect: Dialect, error: BaseException) -> bool:
     """Whether the same statement may succeed later."""
     code = _code(dialect, error)
     match dialect, code:
@@ -74,16 +74,16 @@ def is_passing(dialect: Dialect, error: BaseException) -> bool:
             return code in _PASSING_OF_MARIADB
 
 
-def is_undone(dialect: Dialect, error: BaseException) -> bool:
+def is_rolled_back(dialect: Dialect, error: BaseException) -> bool:
     """Whether nothing of its transaction was stored, for sure."""
     code = _code(dialect, error)
     plain = code & 0xFF if dialect is Dialect.SQLITE and isinstance(code, int) else code
     return plain in _UNDONE[dialect]
 
 
-def unavailable(dialect: Dialect, error: BaseException) -> StoreUnavailableError:
+def to_store_error(dialect: Dialect, error: BaseException) -> StoreUnavailableError:
     """What a store says of an error that may pass."""
-    kind = StoreUnchangedError if is_undone(dialect, error) else StoreUnavailableError
+    kind = StoreUnchangedError if is_rolled_back(dialect, error) else StoreUnavailableError
     return kind(reason(dialect, error))
 
 

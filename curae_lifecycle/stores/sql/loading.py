@@ -19,14 +19,14 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import instant_at
+from curae_lifecycle.rules.values import from_epoch_microseconds
 from curae_lifecycle.service.rate_keys import RateKey
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.callers import parse_caller
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.pages import HostedPage, PageKind
-from curae_lifecycle.stores.sql.clock import MOMENT
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
+from curae_lifecycle.stores.sql.clock import NOW_SQL
 from curae_lifecycle.stores.sql.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
@@ -34,7 +34,7 @@ from curae_lifecycle.web.json import parse_json
 _Stored = TypeVar("_Stored", bound=Storable)
 
 
-class Row(NamedTuple):
+class LoadedRow(NamedTuple):
     """A row of what was loaded.
 
     Attributes:
@@ -54,7 +54,7 @@ class Row(NamedTuple):
     document: str
 
 
-NOBODY: Final = "null"
+PLACEHOLDER_DOCUMENT: Final = "null"
 """The document of a binding's row where nobody is bound and that was relied on."""
 
 
@@ -136,7 +136,7 @@ class _Union:
 def _beginning(dialect: Dialect, clock: int | None) -> _Union:
     # Names for all columns come from the first SELECT, and its value is the first.
     names = "AS part, '' AS id"
-    first = f"SELECT 'now' {names}, {MOMENT[dialect]} AS version, 0 AS second, 0 AS third, '' AS document"
+    first = f"SELECT 'now' {names}, {NOW_SQL[dialect]} AS version, 0 AS second, 0 AS third, '' AS document"
     return _Union([first], [] if clock is None else [clock])
 
 
@@ -192,25 +192,25 @@ def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statemen
 class _Answer:
     """The rows of one statement, by the part of the answer that they are."""
 
-    parts: dict[str, list[Row]]
+    parts: dict[str, list[LoadedRow]]
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[object]]) -> _Answer:
         """Sort the rows by what they are."""
-        parts: dict[str, list[Row]] = {}
+        parts: dict[str, list[LoadedRow]] = {}
         for given in rows:
-            row = Row._make(given)
+            row = LoadedRow._make(given)
             parts.setdefault(row.part, []).append(row)
         return cls(parts)
 
     def instant(self) -> datetime:
         """The database's instant."""
-        return instant_at(self.parts["now"][0].version)
+        return from_epoch_microseconds(self.parts["now"][0].version)
 
     def one(self, part: str, kind: type[_Stored]) -> _Stored | None:
         """The value of the one row that a part has, or none."""
         rows = self.parts.get(part)
-        if rows is None or rows[0].document == NOBODY:
+        if rows is None or rows[0].document == PLACEHOLDER_DOCUMENT:
             return None
         return load(kind, parse_json(rows[0].document))
 
@@ -294,8 +294,8 @@ def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
     """What the rows of a `page_statement` say; `None` for a page that is unknown or over."""
     answer = _Answer.of(rows)
     found, now = answer.parts.get("page"), answer.instant()
-    if found is None or instant_at(found[0].version) <= now:
+    if found is None or from_epoch_microseconds(found[0].version) <= now:
         return None
     members = json.loads(found[0].document)
-    kind, until = PageKind(members["kind"]), instant_at(found[0].version)
+    kind, until = PageKind(members["kind"]), from_epoch_microseconds(found[0].version)
     return HostedPage(digest=found[0].id, kind=kind, subject=members["subject"], expires_at=until)

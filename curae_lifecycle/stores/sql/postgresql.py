@@ -17,7 +17,7 @@ from psycopg import waiting
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 
-from curae_lifecycle.stores.deadline import deadline, seconds_left
+from curae_lifecycle.stores.deadline import current_deadline, seconds_left
 from curae_lifecycle.stores.sql.replication import Replication
 
 _Answered = TypeVar("_Answered")
@@ -38,7 +38,7 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     replication: Replication
 
     @classmethod
-    def within(
+    def connect_with_timeout(
         cls, seconds: float, named: dict[str, str], replication: Replication | None = None
     ) -> BoundedConnection:
         """A new connection, with a limit of its own; every statement commits by itself.
@@ -78,11 +78,11 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     ) -> _Answered:
         """Wait for an answer, no longer than the limit."""
         del timeout  # For notifications alone, which nobody waits for here.
-        until = min(monotonic() + self.seconds, deadline())
+        until = min(monotonic() + self.seconds, current_deadline())
         return super().wait(_limited(gen, self.pgconn, until), interval)
 
 
-class AwaitedBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
+class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
     """The same, awaited; where its task is cancelled, it is at work still, and to be closed.
 
     Attributes:
@@ -94,9 +94,9 @@ class AwaitedBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
     replication: Replication
 
     @classmethod
-    async def within(
+    async def connect_with_timeout(
         cls, seconds: float, named: dict[str, str], replication: Replication
-    ) -> AwaitedBoundedConnection:
+    ) -> AsyncBoundedConnection:
         """A new connection, with a limit of its own; every statement commits by itself."""
         made = await cls.connect(make_conninfo(**named), autocommit=True)
         made.seconds = seconds

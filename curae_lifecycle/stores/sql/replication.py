@@ -48,7 +48,7 @@ class Replication:
                 self._doubts += 1
 
     @property
-    def doubts(self) -> int:
+    def cancelled_waits(self) -> int:
         """How many waits were cancelled."""
         return self._doubts
 

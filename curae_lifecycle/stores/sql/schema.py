@@ -120,14 +120,14 @@ _INDEXES: Final = {
 }
 # fmt: on
 
-TABLES: Final = tuple(_TABLES)
+TABLE_NAMES: Final = tuple(_TABLES)
 """The names of the tables."""
 
 _SETUP_LOCK: Final = 0x63757261
 """Any number that no other application on the same PostgreSQL locks."""
 
 
-def create_tables(dialect: Dialect) -> tuple[Statement, ...]:
+def create_table_statements(dialect: Dialect) -> tuple[Statement, ...]:
     """The statements that make the tables where they are missing, for one transaction.
 
     Run them one after another. Many may do so at once: each waits for whoever came before. Where
@@ -152,7 +152,7 @@ def _indexed(dialect: Dialect, name: str, columns: str) -> Statement:
     return Statement(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
 
-def drop_tables(dialect: Dialect) -> tuple[Statement, ...]:
+def drop_table_statements(dialect: Dialect) -> tuple[Statement, ...]:
     """The statements that drop the tables with all that they hold, for one transaction."""
     return (*_wait(dialect), *[Statement(f"DROP TABLE IF EXISTS {name}") for name in _TABLES])
 

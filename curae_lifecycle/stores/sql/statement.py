@@ -36,12 +36,12 @@ class Statement(NamedTuple):
     Attributes:
         text: SQL with a `?` for each value, and no other `?`.
         values: The values, in order.
-        rows: How many rows it must change; `None` where any number is right.
+        expected_rows: How many rows it must change; `None` where any number is right.
     """
 
     text: str
     values: tuple[Value, ...] = ()
-    rows: int | None = None
+    expected_rows: int | None = None
 
     @property
     def as_format(self) -> str:
@@ -54,21 +54,21 @@ class Statement(NamedTuple):
         return _numbered(self.text)
 
 
-def as_one(statements: Sequence[Statement]) -> Statement:
+def combine(statements: Sequence[Statement]) -> Statement:
     """Several statements as one of PostgreSQL: it changes all that it must, or fails as a whole.
 
     Where a row is not as it was read it divides by nothing, which is the one thing that undoes a
     statement of its own accord.
     """
-    shape = tuple([(statement.text, statement.rows) for statement in statements])
+    shape = tuple([(statement.text, statement.expected_rows) for statement in statements])
     values = [value for statement in statements for value in statement.values]
     return Statement(_joined(shape), tuple(values))
 
 
-def as_few(statements: Sequence[Statement]) -> list[Statement]:
+def combine_in_batches(statements: Sequence[Statement]) -> list[Statement]:
     """Statements as few of PostgreSQL; one is a transaction by itself, several need one."""
     firsts = range(0, len(statements), _AT_ONCE)
-    return [as_one(statements[first : first + _AT_ONCE]) for first in firsts]
+    return [combine(statements[first : first + _AT_ONCE]) for first in firsts]
 
 
 @lru_cache(TEXTS_REMEMBERED)

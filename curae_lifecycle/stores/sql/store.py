@@ -12,17 +12,17 @@ from threading import Lock
 from typing import Final, Protocol
 
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.values import microseconds
+from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage, url_digest
 from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.stores.pages import HostedPage, url_digest
 from curae_lifecycle.stores.sql import loading, storing
 from curae_lifecycle.stores.sql.buckets import check_sizes
-from curae_lifecycle.stores.sql.clock import clock
-from curae_lifecycle.stores.sql.schema import create_tables
+from curae_lifecycle.stores.sql.clock import now_parameter
+from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 
 CALLERS_REMEMBERED: Final = 10_000
@@ -47,11 +47,11 @@ class Database(Protocol):
         """Run one statement by itself, and give its rows."""
         ...
 
-    def create(self, statements: Sequence[Statement]) -> None:
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
         """Run statements that make tables, in one transaction where the database can."""
         ...
 
-    def change(self, statements: Sequence[Statement]) -> bool:
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction.
 
         Returns:
@@ -73,11 +73,11 @@ class AsyncDatabase(Protocol):
         """As `Database.rows`."""
         ...
 
-    async def create(self, statements: Sequence[Statement]) -> None:
+    async def run_ddl(self, statements: Sequence[Statement]) -> None:
         """As `Database.create`."""
         ...
 
-    async def change(self, statements: Sequence[Statement]) -> bool:
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """As `Database.change`."""
         ...
 
@@ -108,7 +108,7 @@ class _Statements:
 
     def load(self, needs: Needs, key_digest: str | None) -> Statement:
         """Build the statement that loads everything of one moment."""
-        moment = clock(self._dialect)
+        moment = now_parameter(self._dialect)
         return loading.load_statement(self._dialect, needs, key_digest=key_digest, clock=moment)
 
     def loaded(self, needs: Needs, rows: Rows, key_digest: str | None) -> Loaded:
@@ -127,15 +127,15 @@ class _Statements:
 
     def page(self, url: str) -> Statement:
         """What finds a page."""
-        return loading.page_statement(self._dialect, url_digest(url), clock(self._dialect))
+        return loading.page_statement(self._dialect, url_digest(url), now_parameter(self._dialect))
 
     def instant(self) -> Statement:
         """What asks for the instant."""
-        return loading.now_statement(self._dialect, clock(self._dialect))
+        return loading.now_statement(self._dialect, now_parameter(self._dialect))
 
     def register(self, digest: str, caller: Caller) -> list[Statement]:
         """What lets an API key in."""
-        return [storing.caller_statement(self._dialect, digest, caller)]
+        return [storing.save_caller_statement(self._dialect, digest, caller)]
 
 
 class SqlStore:
@@ -152,15 +152,15 @@ class SqlStore:
 
     def create_tables(self) -> None:
         """Make the tables where they are missing; many may do so at once."""
-        self._database.create(create_tables(self._database.dialect))
+        self._database.run_ddl(create_table_statements(self._database.dialect))
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
         """Let an API key stand for a caller, from the next request on; again replaces."""
-        self._database.change(self._statements.register(api_key.digest(), caller))
+        self._database.run_transaction(self._statements.register(api_key.digest(), caller))
 
     def withdraw(self, api_key: ApiKey) -> None:
         """Make an API key unknown, from the next request on."""
-        self._database.change([storing.withdrawal_statement(api_key.digest())])
+        self._database.run_transaction([storing.withdrawal_statement(api_key.digest())])
 
     def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key from the cache, else from the database."""
@@ -174,20 +174,20 @@ class SqlStore:
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Compare and set, all or nothing, with effects, events and the page."""
-        return self._database.change(self._statements.commit(loaded, changes, page))
+        return self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
-    def page(self, url: str) -> HostedPage | None:
+    def hosted_page(self, url: str) -> HostedPage | None:
         """What a URL leads to; `None` for one that is unknown or over."""
         return loading.loaded_page(self._database.rows(self._statements.page(url)))
 
     def purge(self) -> None:
         """Drop records, limits and pages that have been over for five minutes."""
         now = loading.loaded_now(self._database.rows(self._statements.instant()))
-        for purge in storing.purges(microseconds(now)):
+        for purge in storing.purges(to_epoch_microseconds(now)):
             nearest: Rows | None = None
             while nearest is None or nearest:
                 nearest = self._database.rows(purge.nearest())
-                self._database.change([purge.drop(nearest)])
+                self._database.run_transaction([purge.drop(nearest)])
 
 
 class AsyncSqlStore:
@@ -204,15 +204,15 @@ class AsyncSqlStore:
 
     async def create_tables(self) -> None:
         """Make the tables where they are missing; many may do so at once."""
-        await self._database.create(create_tables(self._database.dialect))
+        await self._database.run_ddl(create_table_statements(self._database.dialect))
 
     async def register(self, api_key: ApiKey, caller: Caller) -> None:
         """Let an API key stand for a caller, from the next request on; again replaces."""
-        await self._database.change(self._statements.register(api_key.digest(), caller))
+        await self._database.run_transaction(self._statements.register(api_key.digest(), caller))
 
     async def withdraw(self, api_key: ApiKey) -> None:
         """Make an API key unknown, from the next request on."""
-        await self._database.change([storing.withdrawal_statement(api_key.digest())])
+        await self._database.run_transaction([storing.withdrawal_statement(api_key.digest())])
 
     async def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key from the cache, else from the database."""
@@ -228,17 +228,17 @@ class AsyncSqlStore:
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
         """Compare and set, all or nothing, with effects, events and the page."""
-        return await self._database.change(self._statements.commit(loaded, changes, page))
+        return await self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
-    async def page(self, url: str) -> HostedPage | None:
+    async def hosted_page(self, url: str) -> HostedPage | None:
         """What a URL leads to; `None` for one that is unknown or over."""
         return loading.loaded_page(await self._database.rows(self._statements.page(url)))
 
     async def purge(self) -> None:
         """Drop records, limits and pages that have been over for five minutes."""
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
-        for purge in storing.purges(microseconds(now)):
+        for purge in storing.purges(to_epoch_microseconds(now)):
             nearest: Rows | None = None
             while nearest is None or nearest:
                 nearest = await self._database.rows(purge.nearest())
-                await self._database.change([purge.drop(nearest)])
+                await self._database.run_transaction([purge.drop(nearest)])

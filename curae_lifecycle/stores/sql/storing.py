@@ -23,7 +23,7 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import record_expires_at
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, microseconds
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.writes import (
     BindingWrite,
@@ -36,11 +36,11 @@ from curae_lifecycle.service.writes import (
 from curae_lifecycle.stores.callers import format_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.contract import Loaded, unbound
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.outbox import Message
-from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
-from curae_lifecycle.stores.sql.loading import NOBODY, Versions
+from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT, Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import Json
 
@@ -69,7 +69,7 @@ def commit_statements(
         ArgumentError: A write replaces what was not loaded, or the sizes of a bucket are too large.
     """
     versions = loaded.seen if isinstance(loaded.seen, Versions) else Versions()
-    at = microseconds(loaded.now)
+    at = to_epoch_microseconds(loaded.now)
     statements = [
         _posted(messages[first : first + _ROWS_POSTED], at)
         for first in range(0, len(messages), _ROWS_POSTED)
@@ -164,7 +164,9 @@ def _held_unbound(versions: Versions, coordinate: Coordinate) -> tuple[_Place, l
     version = versions.get((table, key))
     order = _ORDER.index(table), version is None, key
     if version is None:
-        return order, [_inserted(table, {"id": key, "version": 1, "document": NOBODY})]
+        return order, [
+            _inserted(table, {"id": key, "version": 1, "document": PLACEHOLDER_DOCUMENT})
+        ]
     return order, [_updated(table, columns={}, key=key, version=version)]
 
 
@@ -200,10 +202,10 @@ def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
         case BindingWrite(_, after):
             return "curae_binding", coordinate_key(after.coordinate), {}, {}
         case RecordWrite(name, _, after):
-            until = microseconds(record_expires_at(after))
+            until = to_epoch_microseconds(record_expires_at(after))
             return "curae_record", record_key(name), {}, {"expires_at": until}
         case RateWrite(name):
-            until = microseconds(write.expires_at)
+            until = to_epoch_microseconds(write.expires_at)
             return "curae_log", rate_key(name), {}, {"expires_at": until}
 
 
@@ -226,7 +228,7 @@ def _update(table: str, names: tuple[str, ...]) -> str:
     return f"UPDATE {table} SET {sets} WHERE id = ? AND version = ?"
 
 
-def caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Statement:
+def save_caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Statement:
     """What lets an API key stand for a caller; registering again replaces."""
     columns: _Columns = {"id": digest, "version": 1, "document": format_caller(caller)}
     return _replaced(dialect, table="curae_caller", unique="id", columns=columns)
@@ -241,7 +243,7 @@ def _opened(dialect: Dialect, page: HostedPage) -> Statement:
     columns: _Columns = {
         "id": page.digest,
         "subject": key_of(page.kind, page.subject),
-        "expires_at": microseconds(page.expires_at),
+        "expires_at": to_epoch_microseconds(page.expires_at),
         "document": format_document({"kind": page.kind, "subject": page.subject}),
     }
     return _replaced(dialect, table="curae_page", unique="subject", columns=columns)

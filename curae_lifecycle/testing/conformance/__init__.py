@@ -3,7 +3,7 @@
 The law of this package: **a server is judged by what it answers and by nothing else**, and what
 could not be judged is said by name.
 
-Give `Server` a function that sends a request and one that makes an API key, and as many of the
+Give `SimulatedServer` a function that sends a request and one that makes an API key, and as many of the
 hooks as your server has; `run` runs every check that they allow and reports the rest as not run.
 `conformance_tests` makes one test of pytest of each check. `AsyncServer`, `run_async` and
 `async_conformance_tests` are the same for coroutine functions.
@@ -12,25 +12,25 @@ hooks as your server has; `run` runs every check that they allow and reports the
 from __future__ import annotations
 
 from curae_lifecycle.service.response import Response as Response
-from curae_lifecycle.testing.conformance.catalogue import CHECKS as CHECKS
-from curae_lifecycle.testing.conformance.catalogue import UNSEEN as UNSEEN
-from curae_lifecycle.testing.conformance.catalogue import UNSEEN_LAWS as UNSEEN_LAWS
-from curae_lifecycle.testing.conformance.catalogue import checks as checks
+from curae_lifecycle.testing.conformance.all_checks import CHECKS as CHECKS
+from curae_lifecycle.testing.conformance.all_checks import UNSEEN as UNSEEN
+from curae_lifecycle.testing.conformance.all_checks import UNSEEN_LAWS as UNSEEN_LAWS
+from curae_lifecycle.testing.conformance.all_checks import checks as checks
 from curae_lifecycle.testing.conformance.check import Check as Check
-from curae_lifecycle.testing.conformance.driving import run as run
-from curae_lifecycle.testing.conformance.driving import run_async as run_async
-from curae_lifecycle.testing.conformance.limit import LIMIT as LIMIT
+from curae_lifecycle.testing.conformance.results import CheckOutcome as CheckOutcome
 from curae_lifecycle.testing.conformance.results import Failure as Failure
 from curae_lifecycle.testing.conformance.results import NotRun as NotRun
-from curae_lifecycle.testing.conformance.results import Outcome as Outcome
 from curae_lifecycle.testing.conformance.results import Progress as Progress
 from curae_lifecycle.testing.conformance.results import Report as Report
+from curae_lifecycle.testing.conformance.runner import run as run
+from curae_lifecycle.testing.conformance.runner import run_async as run_async
 from curae_lifecycle.testing.conformance.server import HOOKS as HOOKS
+from curae_lifecycle.testing.conformance.server import ApiKeyRequest as ApiKeyRequest
 from curae_lifecycle.testing.conformance.server import AsyncServer as AsyncServer
-from curae_lifecycle.testing.conformance.server import KeyWanted as KeyWanted
 from curae_lifecycle.testing.conformance.server import Server as Server
 from curae_lifecycle.testing.conformance.suite import (
     async_conformance_tests as async_conformance_tests,
 )
 from curae_lifecycle.testing.conformance.suite import conformance_tests as conformance_tests
+from curae_lifecycle.testing.conformance.timeout import DEFAULT_TIMEOUT as DEFAULT_TIMEOUT
 from curae_lifecycle.web.request import Request as Request

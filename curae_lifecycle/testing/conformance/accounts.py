@@ -59,7 +59,7 @@ def _moved(app: App) -> Steps[None]:
 @CHECKS.add("account-state.tag-of-the-state", rules=("operation.account-state",))
 def _tag_of_a_state(app: App) -> Steps[None]:
     """An entity tag depends on the state alone, not on the user or the app."""
-    other = yield from client.new_app(app.kit)
+    other = yield from client.new_app(app.context)
     yield from app.initiated("one")
     yield from app.initiated("two")
     yield from other.initiated("three")
@@ -73,9 +73,9 @@ def _states(app: App) -> Steps[None]:
     """Each account state has an entity tag of its own."""
     tags: dict[str, str] = {}
     for state, needed in sessions.BRINGS.items():
-        if set(needed) <= app.kit.hooks:
+        if set(needed) <= app.context.hooks:
             user = app.names.word("user")
-            yield from sessions.bring(app, user, state)
+            yield from sessions.bring_account_to(app, user, state)
             tags[state] = yield from _tag(app, user)
     require(
         len(set(tags.values())) >= len(tags), f"two of the states {', '.join(tags)} share a tag"

@@ -16,19 +16,19 @@ from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.testing.conformance import client
-from curae_lifecycle.testing.conformance.asking import (
-    Kind,
-    about,
-    ask,
-    body_of,
-    granted,
-    takes,
-    those,
-    value_of,
-)
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same, success
-from curae_lifecycle.testing.conformance.gates import refused
+from curae_lifecycle.testing.conformance.gates import expect_documented_refusal
+from curae_lifecycle.testing.conformance.operation_requests import (
+    Kind,
+    about,
+    body_of,
+    build_request,
+    build_successful_request,
+    operations_where,
+    takes,
+    value_of,
+)
 from curae_lifecycle.testing.conformance.steps import Steps, send
 from curae_lifecycle.web.request import BODY_MAX, Request
 
@@ -154,13 +154,13 @@ BAD_IDS: Final = (
 
 
 def _bad(request: Request) -> Steps[None]:
-    fault = (yield from refused(request, 400, "BAD_REQUEST")).get("fault")
+    fault = (yield from expect_documented_refusal(request, 400, "BAD_REQUEST")).get("fault")
     require(fault in list(Fault), f"the fault {fault!r} is not listed")
 
 
 def _bad_bodies(what: str, app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
-    for kind in those(app, lambda rule: rule.body is not None):
+    for kind in operations_where(app, lambda rule: rule.body is not None):
         yield from _all_bad(app, kind, connection_id, what)
 
 
@@ -169,7 +169,7 @@ def _all_bad(app: App, kind: Kind, connection_id: str, *whats: str) -> Steps[Non
     for what in whats:
         for body in BAD_BODIES[what][1](kind, values):
             raw = body if isinstance(body, bytes) else body.encode()
-            yield from _bad(ask(app, kind, values, body=raw))
+            yield from _bad(build_request(app, kind, values, body=raw))
 
 
 def _bad_for(kind: Kind, app: App) -> Steps[None]:
@@ -181,7 +181,7 @@ def _bad_for(kind: Kind, app: App) -> Steps[None]:
 def _bad_empty_bodies(app: App) -> Steps[None]:
     """A reconnect or a revoke takes no members."""
     connection_id = client.id_of((yield from app.created()))
-    for kind in those(app, lambda rule: rule.body == ()):
+    for kind in operations_where(app, lambda rule: rule.body == ()):
         yield from _all_bad(app, kind, connection_id, *BAD_BODIES)
     yield from app.shows(connection_id, "PENDING")
 
@@ -192,8 +192,8 @@ _EMPTY: Final = (b"", b"{}", b" { } ", b"{}".ljust(BODY_MAX))
 @CHECKS.add("request.body.empty", rules=("request.body",))
 def _empty_bodies(app: App) -> Steps[None]:
     """For a reconnect and a revoke an absent body and an empty object are one."""
-    for body, kind in product(_EMPTY, those(app, lambda rule: rule.body == ())):
-        request = yield from granted(app, kind, body)
+    for body, kind in product(_EMPTY, operations_where(app, lambda rule: rule.body == ())):
+        request = yield from build_successful_request(app, kind, body)
         yield from success(request, kind.rule.status)
 
 
@@ -218,8 +218,8 @@ def _good_creates(app: App) -> Steps[None]:
 @CHECKS.add("request.body.malformed-id", laws=(16,), rules=_BODY)
 def _bad_ids(app: App) -> Steps[None]:
     """An id that is no UUID is a bad request."""
-    for bad, kind in product(BAD_IDS, those(app, lambda rule: rule.ids)):
-        yield from _bad(ask(app, kind, about(bad)))
+    for bad, kind in product(BAD_IDS, operations_where(app, lambda rule: rule.ids)):
+        yield from _bad(build_request(app, kind, about(bad)))
 
 
 @CHECKS.add("request.body.id-in-any-case", rules=("request.body",))
@@ -249,10 +249,10 @@ GOOD_QUERIES: Final = (
 @CHECKS.add("request.body.query", laws=(16,), rules=_BODY)
 def _bad_queries(app: App) -> Steps[None]:
     """A query names exactly one app user, percent-encoded, with + for a space."""
-    for kind, query in product(those(app, lambda rule: rule.query), BAD_QUERIES):
+    for kind, query in product(operations_where(app, lambda rule: rule.query), BAD_QUERIES):
         name = kind.rule.query[0].name
         target = kind.rule.path + query.format(name=name, lower=name.lower())
-        request = attrs.evolve(ask(app, kind, about(app.names.uuid())), target=target)
+        request = attrs.evolve(build_request(app, kind, about(app.names.uuid())), target=target)
         yield from _bad(request)
     yield from send(app.initiate("a b"))
     for query in GOOD_QUERIES:

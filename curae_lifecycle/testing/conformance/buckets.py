@@ -12,7 +12,7 @@ from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, refusal, require, success
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
-from curae_lifecycle.testing.conformance.limits import FEW, limited, refused
+from curae_lifecycle.testing.conformance.limits import FEW, expect_initiate_limited, limited
 from curae_lifecycle.testing.conformance.steps import Steps, send, use, wait
 from curae_lifecycle.web.request import Request
 
@@ -50,7 +50,7 @@ def _bucket(app: App) -> Steps[None]:
 
 
 @CHECKS.add(
-    "bucket.refills", rules=_BUCKETS, hooks=("replace_buckets", "pass_time"), passes=9 * MINUTE
+    "bucket.refills", rules=_BUCKETS, hooks=("replace_buckets", "pass_time"), time_needed=9 * MINUTE
 )
 def _bucket_refills(app: App) -> Steps[None]:
     """A bucket refills with time alone, and never beyond what it holds."""
@@ -109,15 +109,15 @@ def _charges(app: App, request: Request, *, costs: bool) -> Steps[None]:
 @CHECKS.add("bucket.all-or-nothing", rules=_BUCKETS, hooks=("replace_buckets",))
 def _all_or_nothing(app: App) -> Steps[None]:
     """Where one limit refuses none is charged, and the one that refuses is named."""
-    wide = Bucket(name="wide", capacity=2 * client.LIMIT, refill=1, seconds=3600)
+    wide = Bucket(name="wide", capacity=2 * client.INITIATES_PER_MINUTE, refill=1, seconds=3600)
     yield from use("replace_buckets", (wide,))
     yield from app.filled("user")
-    for _ in range(client.LIMIT):
-        yield from refused(app, "user")
-    yield from emptied(app, client.LIMIT)
+    for _ in range(client.INITIATES_PER_MINUTE):
+        yield from expect_initiate_limited(app, "user")
+    yield from emptied(app, client.INITIATES_PER_MINUTE)
     yield from use("replace_buckets", (SMALL, wide))
     yield from emptied(app)
-    for _ in range(2 * client.LIMIT):
+    for _ in range(2 * client.INITIATES_PER_MINUTE):
         yield from _empty(app)
     yield from use("replace_buckets", (wide, SMALL))
     yield from emptied(app)
@@ -128,7 +128,7 @@ def _all_or_nothing(app: App) -> Steps[None]:
     "bucket.refusals-drain-no-other",
     rules=_BUCKETS,
     hooks=("replace_buckets", "pass_time"),
-    passes=4 * FEW,
+    time_needed=4 * FEW,
 )
 def _second_bucket_kept(app: App) -> Steps[None]:
     """Refusals of one bucket drain no other."""
@@ -154,7 +154,7 @@ def _bucket_order(app: App) -> Steps[None]:
     """Buckets are asked after the body and before the key's record and the app user's limit."""
     request = app.initiate("user", key=app.new_key())
     yield from send(request)
-    yield from app.filled("user", client.LIMIT - 1)
+    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
     yield from use("replace_buckets", (SMALL,))
     yield from emptied(app)
     stranger = attrs.evolve(app, api_key="cae_live_nobody")

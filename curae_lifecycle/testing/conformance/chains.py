@@ -85,7 +85,7 @@ def _from_the_middle(app: App) -> Steps[None]:
         earlier = yield from app.all_seen(ids[:middle])
         seen = yield from app.all_seen(ids[middle:])
         alive = [client.id_of(each) for each in seen if client.status_of(each) != "REVOKED"]
-        yield from later(app.kit, connections.MINUTE)
+        yield from later(app.context, connections.MINUTE)
         yield from happens("revoke", ids[middle], Actor.PATIENT)
         same((yield from app.all_seen(ids[:middle])), earlier, "what came before it")
         yield from revoked_together(app, alive)
@@ -104,7 +104,7 @@ def _tombstoned(app: App) -> Steps[None]:
     before = yield from app.all_seen(ids)
     alive = [client.id_of(each) for each in before if client.status_of(each) != "REVOKED"]
     left = [each for each in before if client.id_of(each) not in alive]
-    yield from later(app.kit, connections.MINUTE)
+    yield from later(app.context, connections.MINUTE)
     yield from happens("tombstone", app.coordinate("user"))
     yield from revoked_together(app, alive)
     same((yield from app.all_seen([client.id_of(each) for each in left])), left, "the others")

@@ -9,7 +9,7 @@ import attrs
 
 from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.testing.conformance.client import App, new_app
-from curae_lifecycle.testing.conformance.steps import Kit, Steps
+from curae_lifecycle.testing.conformance.steps import CheckContext, Steps
 
 Shows = Callable[[App], Steps[None]]
 """A generator function that shows something of a server, with a fresh app, or raises."""
@@ -26,7 +26,7 @@ class Check:
         laws: The laws of which it shows a part.
         rules: The rows of the tables that it shows.
         hooks: The optional parts of a server that it needs.
-        passes: How much time it lets pass.
+        time_needed: How much time it lets pass.
     """
 
     name: str
@@ -35,9 +35,9 @@ class Check:
     laws: tuple[int, ...] = ()
     rules: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
-    passes: timedelta = timedelta(0)
+    time_needed: timedelta = timedelta(0)
 
-    def begin(self, kit: Kit) -> Steps[None]:
+    def begin(self, kit: CheckContext) -> Steps[None]:
         """All that is done for it, with an app of its own."""
         yield from self.steps((yield from new_app(kit)))
 
@@ -52,7 +52,7 @@ class Checks(list[Check]):
         laws: tuple[int, ...] = (),
         rules: tuple[str, ...] = (),
         hooks: tuple[str, ...] = (),
-        passes: timedelta = timedelta(0),
+        time_needed: timedelta = timedelta(0),
     ) -> Callable[[Shows], Shows]:
         """Add the generator function below as a check; its docstring is what it shows."""
 
@@ -65,7 +65,7 @@ class Checks(list[Check]):
                     laws=laws,
                     rules=rules,
                     hooks=hooks,
-                    passes=passes,
+                    time_needed=time_needed,
                 )
             )
             return steps
@@ -80,7 +80,7 @@ def row_check(
     *,
     laws: tuple[int, ...] = (),
     hooks: Iterable[str] = (),
-    passes: timedelta = timedelta(0),
+    time_needed: timedelta = timedelta(0),
 ) -> Check:
     """A check that shows one row of a table alone and is named after it."""
     needed = tuple(dict.fromkeys(hooks))
@@ -91,5 +91,5 @@ def row_check(
         laws=laws,
         rules=(row.rule,),
         hooks=needed,
-        passes=passes,
+        time_needed=time_needed,
     )

@@ -18,10 +18,10 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.operations.operation import BASE_PATH
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance.server import WRITING, KeyWanted
+from curae_lifecycle.testing.conformance.server import WRITING, ApiKeyRequest
 from curae_lifecycle.testing.conformance.steps import (
     NEVER_COMPARED,
-    Kit,
+    CheckContext,
     Names,
     NotConformingError,
     NotSeenError,
@@ -35,7 +35,7 @@ from curae_lifecycle.web.request import Request
 PACKAGES: Final = ("clinical_summary", "labs")
 Document = Mapping[str, object]
 
-LIMIT: Final = 10
+INITIATES_PER_MINUTE: Final = 10
 """How many initiates of one user are admitted in a minute."""
 
 OK: Final = 200
@@ -53,13 +53,13 @@ class App:
     """
 
     api_key: str = attrs.field(repr=False)
-    wanted: KeyWanted
-    kit: Kit = attrs.field(repr=False)
+    key_request: ApiKeyRequest
+    context: CheckContext = attrs.field(repr=False)
 
     @property
     def names(self) -> Names:
         """Fresh names."""
-        return self.kit.names
+        return self.context.names
 
     def request(
         self,
@@ -125,7 +125,7 @@ class App:
 
     def coordinate(self, user: str) -> values.Coordinate:
         """The coordinate of a user of this app."""
-        wanted = self.wanted
+        wanted = self.key_request
         return values.Coordinate(
             environment=wanted.environment,
             app_id=values.AppId(wanted.app_id),
@@ -135,15 +135,15 @@ class App:
 
     def in_test(self) -> Steps[App]:
         """The same app in the test environment, which a server of one environment does not have."""
-        if "environment" in self.kit.hooks:
+        if "environment" in self.context.hooks:
             raise NotSeenError("the server serves one environment")
-        wanted = attrs.evolve(self.wanted, environment=values.Environment.TEST)
-        return App((yield from make_key(wanted)), wanted, self.kit)
+        wanted = attrs.evolve(self.key_request, environment=values.Environment.TEST)
+        return App((yield from make_key(wanted)), wanted, self.context)
 
     def second_key(self, scopes: frozenset[str] = WRITING) -> Steps[App]:
         """The same app with another API key."""
-        wanted = attrs.evolve(self.wanted, scopes=scopes)
-        return App((yield from make_key(wanted)), wanted, self.kit)
+        wanted = attrs.evolve(self.key_request, scopes=scopes)
+        return App((yield from make_key(wanted)), wanted, self.context)
 
     def created(self, user: str | None = None) -> Steps[Document]:
         """Create a connection; its wire form comes back."""
@@ -179,7 +179,7 @@ class App:
         request = self.initiate(user, prefer_signup=prefer_signup)
         return (yield from success(request, CREATED))
 
-    def filled(self, user: str, count: int = LIMIT) -> Steps[None]:
+    def filled(self, user: str, count: int = INITIATES_PER_MINUTE) -> Steps[None]:
         """Use up so many of the initiates that a minute admits."""
         for _ in range(count):
             yield from self.initiated(user)
@@ -191,7 +191,7 @@ class App:
 
 
 def new_app(
-    kit: Kit,
+    kit: CheckContext,
     *,
     account: str | None = None,
     app_id: str | None = None,
@@ -199,7 +199,7 @@ def new_app(
     environment: values.Environment | None = None,
 ) -> Steps[App]:
     """An app with a key of its own; what is not given is fresh."""
-    wanted = KeyWanted(
+    wanted = ApiKeyRequest(
         app_id=app_id or kit.names.word("app"),
         customer_account_id=account or kit.names.uuid(),
         environment=environment or kit.environment,

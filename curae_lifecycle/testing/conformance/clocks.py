@@ -27,7 +27,7 @@ _FACTS: Final = {
 def _taken_as(hook: str, ago: timedelta, instant: str, app: App) -> Steps[None]:
     member, _, more = _FACTS[hook]
     connection_id = client.id_of((yield from app.created()))
-    yield from later(app.kit, MINUTE)
+    yield from later(app.context, MINUTE)
     yield from happens(hook, connection_id, *more, ago)
     seen = yield from app.seen(connection_id)
     same(client.instant(seen, member), client.instant(seen, instant), member)
@@ -63,6 +63,6 @@ CHECKS.append(
         _recorded_late,
         rules=("connection.revoke.pending",),
         hooks=("revoke_late", "pass_time"),
-        passes=10 * MINUTE,
+        time_needed=10 * MINUTE,
     )
 )

@@ -47,7 +47,9 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
 """The hooks that bring a connection into a standing."""
 
 
-def bring(app: App, standing: Standing = Standing.PENDING, user: str | None = None) -> Steps[str]:
+def create_in_standing(
+    app: App, standing: Standing = Standing.PENDING, user: str | None = None
+) -> Steps[str]:
     """A new connection in a standing; its id comes back."""
     made = yield from success(app.create(user or app.names.word("user")), client.CREATED)
     connection_id = str(client.member(made, "connection.id"))
@@ -77,12 +79,12 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
     yield from app.shows(connection_id, WIRE[standing])
 
 
-def passes(*standings: Standing) -> timedelta:
+def time_needed(*standings: Standing) -> timedelta:
     """How much time it takes to bring connections into these standings."""
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
 
 
-def word_for(outcome: object) -> str:
+def outcome_name(outcome: object) -> str:
     """What a hook says where a fact came out so."""
     if isinstance(outcome, RefuseWith):
         return outcome.code
@@ -111,7 +113,7 @@ def stays(app: App, before: Document) -> Steps[None]:
 
 
 def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
-    connection_id = yield from bring(app, standing)
+    connection_id = yield from create_in_standing(app, standing)
     before = yield from app.seen(connection_id)
     outcome = TRIGGERS[trigger, standing].outcome
     if trigger is Trigger.REVOKE:
@@ -121,7 +123,7 @@ def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
         yield from _reconnects(app, connection_id, outcome)
     else:
         hook, more = _FACTS[trigger]
-        yield from client.happens(hook, connection_id, *more, said=word_for(outcome))
+        yield from client.happens(hook, connection_id, *more, said=outcome_name(outcome))
     after = yield from app.seen(connection_id)
     if isinstance(outcome, MoveTo):
         same(client.status_of(after), outcome.to, "the status")
@@ -170,7 +172,7 @@ CHECKS: Final = [
         partial(_trigger, trigger, standing),
         laws=(2,) if trigger is Trigger.REVOKE else _TRIGGER_LAWS[type(row.outcome)],
         hooks=(*BRINGS[standing], *([_FACTS[trigger][0]] if trigger in _FACTS else [])),
-        passes=passes(standing),
+        time_needed=time_needed(standing),
     )
     for (trigger, standing), row in TRIGGERS.items()
 ]

@@ -29,11 +29,11 @@ from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance.server import KeyWanted, Server
+from curae_lifecycle.testing.conformance.server import ApiKeyRequest, Server
 from curae_lifecycle.web.request import Request
 
 
-def caller_of(api_key: str, wanted: KeyWanted) -> Caller:
+def caller_of(api_key: str, wanted: ApiKeyRequest) -> Caller:
     """Whom an API key stands for; its id follows from its text."""
     return Caller(
         api_key_id=ApiKeyId(f"key-{api_key.rpartition('_')[2]}"),
@@ -44,7 +44,7 @@ def caller_of(api_key: str, wanted: KeyWanted) -> Caller:
     )
 
 
-def in_a_word(answer: FactAnswer) -> str:
+def outcome_name(answer: FactAnswer) -> str:
     """What became of a fact, as a hook says it."""
     if isinstance(answer, Refused):
         return answer.problem.code
@@ -55,11 +55,11 @@ class FactHooks(ABC):
     """Every hook of a server that records facts, of those few that are its own."""
 
     @abstractmethod
-    def make_key(self, wanted: KeyWanted) -> str:
+    def make_key(self, wanted: ApiKeyRequest) -> str:
         """As `Server.make_key`."""
 
     @abstractmethod
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         """As `Server.register_again`."""
 
     @abstractmethod
@@ -79,7 +79,7 @@ class FactHooks(ABC):
         """The server's own time."""
 
     @abstractmethod
-    def recorded(self, fact: Fact) -> FactAnswer:
+    def record_fact(self, fact: Fact) -> FactAnswer:
         """Record a fact now, as the server does."""
 
     def as_server(
@@ -107,7 +107,7 @@ class FactHooks(ABC):
 
     def record(self, fact: Fact) -> str:
         """Record a fact; what became of it, in a word."""
-        return in_a_word(self.recorded(fact))
+        return outcome_name(self.record_fact(fact))
 
     def authorize(self, connection_id: str, lifetime: timedelta | None) -> str:
         """As `Server.authorize`."""

@@ -12,10 +12,14 @@ from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.operation import BASE_PATH
 from curae_lifecycle.testing.conformance import client
-from curae_lifecycle.testing.conformance.asking import about, ask, those
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, Document, same, success
-from curae_lifecycle.testing.conformance.connections import bring
+from curae_lifecycle.testing.conformance.connections import create_in_standing
+from curae_lifecycle.testing.conformance.operation_requests import (
+    about,
+    build_request,
+    operations_where,
+)
 from curae_lifecycle.testing.conformance.steps import Steps, send
 from curae_lifecycle.testing.laws import check_documented, check_indistinguishable
 from curae_lifecycle.web.request import Request
@@ -34,7 +38,7 @@ def having(request: Request, *extra: tuple[str, str]) -> Request:
     return attrs.evolve(request, headers=(*request.headers, *extra))
 
 
-def refused(request: Request, status: int, code: str) -> Steps[Document]:
+def expect_documented_refusal(request: Request, status: int, code: str) -> Steps[Document]:
     """Send a request that must be refused with a problem, whole and documented; its details."""
     answer = yield from send(request)
     details = client.expect_problem(answer, status, code)
@@ -48,10 +52,10 @@ def refused(request: Request, status: int, code: str) -> Steps[Document]:
 )
 def _stranger(app: App) -> Steps[None]:
     """Nobody without exactly one known key gets further, and learns nothing."""
-    unknown = f"Bearer cae_{app.kit.environment}_{app.names.word('unknown')}"
+    unknown = f"Bearer cae_{app.context.environment}_{app.names.word('unknown')}"
     real = f"Bearer {app.api_key}"
-    for kind in app.kit.operations:
-        request = without(ask(app, kind, about(app.names.uuid())), "authorization")
+    for kind in app.context.operations:
+        request = without(build_request(app, kind, about(app.names.uuid())), "authorization")
         other = f"Basic {app.api_key}"
         for given in ((), (unknown,), (app.api_key,), (other,), (f"{real}-more",), (real, real)):
             answer = yield from send(having(request, *[("Authorization", each) for each in given]))
@@ -72,14 +76,16 @@ def _scheme_in_any_case(app: App) -> Steps[None]:
 def _unknown_routes(app: App) -> Steps[None]:
     """An unknown path or method is not found."""
     connection_id = client.id_of((yield from app.created()))
-    served = {(kind.rule.method, kind.rule.path) for kind in app.kit.operations}
+    served = {(kind.rule.method, kind.rule.path) for kind in app.context.operations}
     paths = {path: None for _, path in sorted(served)}
     unknown = [("GET", f"{BASE_PATH}/nothing"), ("POST", f"{BASE_PATH}/connections/{{id}}:delete")]
     unknown += [each for each in product(_METHODS, paths) if each not in served]
     unknown += [(method, _capitals(path)) for method, path in sorted(served)]
     for method, path in unknown:
         target = re.sub(r"{\w+}", connection_id, path.removeprefix(BASE_PATH))
-        yield from refused(app.request(method, target, key=app.new_key()), 404, "NOT_FOUND")
+        yield from expect_documented_refusal(
+            app.request(method, target, key=app.new_key()), 404, "NOT_FOUND"
+        )
     yield from app.shows(connection_id, "PENDING")
 
 
@@ -105,9 +111,9 @@ def _scope_missing(app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     reader = yield from app.second_key(frozenset())
     other = yield from app.second_key(frozenset({"connection:read", "connection"}))
-    for kind, who in product(those(app, lambda rule: rule.scope), (reader, other)):
-        request = ask(who, kind, about(connection_id))
-        details = yield from refused(request, 403, "SCOPE_INSUFFICIENT")
+    for kind, who in product(operations_where(app, lambda rule: rule.scope), (reader, other)):
+        request = build_request(who, kind, about(connection_id))
+        details = yield from expect_documented_refusal(request, 403, "SCOPE_INSUFFICIENT")
         same(dict(details), {"scope": kind.rule.scope}, "details")
     yield from app.shows(connection_id, "PENDING")
 
@@ -117,8 +123,8 @@ def _reads_need_no_scope(app: App) -> Steps[None]:
     """A read needs a valid key and no scope."""
     connection_id = client.id_of((yield from app.created()))
     reader = yield from app.second_key(frozenset())
-    for kind in those(app, lambda rule: rule.scope is None):
-        yield from success(ask(reader, kind, about(connection_id)), kind.rule.status)
+    for kind in operations_where(app, lambda rule: rule.scope is None):
+        yield from success(build_request(reader, kind, about(connection_id)), kind.rule.status)
 
 
 @CHECKS.add(
@@ -128,12 +134,12 @@ def _reads_need_no_scope(app: App) -> Steps[None]:
 )
 def _wrong_environment(app: App) -> Steps[None]:
     """A key of the environment that is not served is refused, whatever its scopes."""
-    other = Environment.TEST if app.kit.environment is Environment.LIVE else Environment.LIVE
-    foreign = yield from client.new_app(app.kit, environment=other)
+    other = Environment.TEST if app.context.environment is Environment.LIVE else Environment.LIVE
+    foreign = yield from client.new_app(app.context, environment=other)
     reader = yield from foreign.second_key(frozenset())
-    for who, kind in product((foreign, reader), app.kit.operations):
-        request = ask(who, kind, about(app.names.uuid()))
-        details = yield from refused(request, 403, "WRONG_ENVIRONMENT")
+    for who, kind in product((foreign, reader), app.context.operations):
+        request = build_request(who, kind, about(app.names.uuid()))
+        details = yield from expect_documented_refusal(request, 403, "WRONG_ENVIRONMENT")
         same(dict(details), {"environment": str(other)}, "details")
 
 
@@ -141,9 +147,9 @@ def _wrong_environment(app: App) -> Steps[None]:
 def _others_ids(app: App) -> Steps[None]:
     """Another tenant's id is answered byte for byte like an unknown one, and nothing happens."""
     pending = client.id_of((yield from app.created()))
-    revoked = yield from bring(app, Standing.REVOKED)
-    sibling = yield from client.new_app(app.kit, account=app.wanted.customer_account_id)
-    cousin = yield from client.new_app(app.kit, app_id=app.wanted.app_id)
+    revoked = yield from create_in_standing(app, Standing.REVOKED)
+    sibling = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
+    cousin = yield from client.new_app(app.context, app_id=app.key_request.app_id)
     yield from _strange(app, sibling, pending, revoked)
     yield from _strange(app, cousin, pending, revoked)
     made = yield from success(app.reconnect(revoked), client.CREATED)
@@ -162,10 +168,10 @@ def _other_environments_ids(app: App) -> Steps[None]:
 
 
 def _strange(app: App, stranger: App, pending: str, *others: str) -> Steps[None]:
-    for kind, foreign in product(those(app, lambda rule: rule.ids), (pending, *others)):
-        theirs = yield from send(ask(stranger, kind, about(foreign)))
-        nobodys = yield from send(ask(stranger, kind, about(app.names.uuid())))
+    for kind, foreign in product(operations_where(app, lambda rule: rule.ids), (pending, *others)):
+        theirs = yield from send(build_request(stranger, kind, about(foreign)))
+        nobodys = yield from send(build_request(stranger, kind, about(app.names.uuid())))
         client.expect_problem(theirs, 404, "NOT_FOUND")
-        varying = app.kit.varying
+        varying = app.context.varying
         check_indistinguishable(client.lasting(theirs, varying), client.lasting(nobodys, varying))
     yield from app.shows(pending, "PENDING")

@@ -7,17 +7,22 @@ from typing import Final
 
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import client
-from curae_lifecycle.testing.conformance.asking import Kind, granted, keyed, short_name
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same, success
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
-from curae_lifecycle.testing.conformance.steps import Kit, Operations, Steps, later, send
+from curae_lifecycle.testing.conformance.operation_requests import (
+    Kind,
+    build_successful_request,
+    keyed,
+    short_name,
+)
+from curae_lifecycle.testing.conformance.steps import CheckContext, Operations, Steps, later, send
 from curae_lifecycle.testing.laws import check_replay
 
 REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-def replays(kit: Kit, first: Response, again: Response) -> None:
+def replays(kit: CheckContext, first: Response, again: Response) -> None:
     """Raise unless an answer is the first one again."""
     what = f"answered {client.in_short(again)}, and not the first answer ({client.in_short(first)}) again"
     require(first.status == again.status, what)
@@ -31,11 +36,11 @@ def reused(answer: Response, differs: str) -> None:
 
 
 def _replayed(kind: Kind, app: App) -> Steps[None]:
-    request = yield from granted(app, kind)
+    request = yield from build_successful_request(app, kind)
     first = yield from client.answered(request, kind.rule.status)
     for _ in range(2):
-        yield from later(app.kit, MOMENT)
-        replays(app.kit, first, (yield from send(request)))
+        yield from later(app.context, MOMENT)
+        replays(app.context, first, (yield from send(request)))
 
 
 CHECKS: Final = Checks()
@@ -58,9 +63,9 @@ def _replayed_after_all_moved(app: App) -> Steps[None]:
     recovered = yield from send(recovering)
     successor = str(client.member(client.expect(recovered, client.CREATED), "connection.id"))
     yield from app.revoked(successor)
-    yield from later(app.kit, MINUTE)
+    yield from later(app.context, MINUTE)
     for request, first in ((made, created), (revoking, revoked), (recovering, recovered)):
-        replays(app.kit, first, (yield from send(request)))
+        replays(app.context, first, (yield from send(request)))
 
 
 @CHECKS.add("idempotency.absent", rules=("idempotency.absent",))
@@ -74,7 +79,7 @@ def _executed(app: App) -> Steps[None]:
 def _replayed_by_value(first: bytes, again: bytes, path: str, app: App) -> Steps[None]:
     key = app.new_key()
     original = yield from client.answered(app.request("POST", path, first, key=key), client.CREATED)
-    replays(app.kit, original, (yield from send(app.request("POST", path, again, key=key))))
+    replays(app.context, original, (yield from send(app.request("POST", path, again, key=key))))
 
 
 @CHECKS.add("idempotency.same-request.id-in-upper-case", rules=SAME)
@@ -83,7 +88,7 @@ def _id_in_upper_case(app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     key = app.new_key()
     first = yield from client.answered(app.revoke(connection_id, key=key), client.OK)
-    replays(app.kit, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
+    replays(app.context, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
 
 
 @CHECKS.add("idempotency.same-key.quoted", rules=SAME)
@@ -92,10 +97,10 @@ def _quoted_key(app: App) -> Steps[None]:
     key = app.new_key()
     bare = app.create("user", key=key)
     first = yield from client.answered(bare, client.CREATED)
-    replays(app.kit, first, (yield from send(app.create("user", key=f'"{key}"'))))
+    replays(app.context, first, (yield from send(app.create("user", key=f'"{key}"'))))
     escaped = app.new_key()
     odd = yield from client.answered(app.create("user", key=f'"{escaped}\\"\\\\"'), client.CREATED)
-    replays(app.kit, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
+    replays(app.context, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
 
 
 @CHECKS.add("idempotency.other-key.case", rules=("idempotency.absent",))
@@ -127,7 +132,7 @@ def _another_body(app: App) -> Steps[None]:
         app.create("user", (*client.PACKAGES, "more"), key=key),
     ):
         reused((yield from send(other)), "values")
-    replays(app.kit, first, (yield from send(request)))
+    replays(app.context, first, (yield from send(request)))
 
 
 @CHECKS.add("idempotency.other-request.preference", rules=OTHER)
@@ -171,7 +176,7 @@ def _other_api_key(app: App) -> Steps[None]:
     key = app.new_key()
     first = yield from client.made(app.create("user", key=key))
     sibling = yield from app.second_key()
-    stranger = yield from client.new_app(app.kit)
+    stranger = yield from client.new_app(app.context)
     for other in (sibling, stranger):
         made = yield from client.made(other.create("user", key=key))
         require(made != first, "it got the first one's answer")

@@ -22,7 +22,7 @@ from curae_lifecycle.testing.conformance.steps import (
     NotConformingError,
     Steps,
     send,
-    together,
+    send_concurrently,
     wait,
 )
 from curae_lifecycle.testing.laws import check_rate_limit
@@ -52,10 +52,13 @@ def _only(answer: Response, name: str) -> str:
     return values[0]
 
 
-def refused(app: App, user: str) -> Steps[int]:
+def expect_initiate_limited(app: App, user: str) -> Steps[int]:
     """The seconds that an initiate beyond the limit is to wait."""
     return limited(
-        (yield from send(app.initiate(user))), policy="initiate", window=60, quota=client.LIMIT
+        (yield from send(app.initiate(user))),
+        policy="initiate",
+        window=60,
+        quota=client.INITIATES_PER_MINUTE,
     )
 
 
@@ -72,56 +75,60 @@ _LIMIT: Final = ("request.limit", "problem.rate-limited")
 def _eleventh(app: App) -> Steps[None]:
     """At most ten initiates of one user are admitted in a minute; the refusal says how long."""
     instants: list[datetime] = []
-    for _ in range(client.LIMIT + 1):
+    for _ in range(client.INITIATES_PER_MINUTE + 1):
         answer = yield from send(app.initiate("user"))
         if answer.status != client.CREATED:
             break
         instants.append(_made_at(client.expect(answer, client.CREATED)))
     check_rate_limit(instants)
-    require(len(instants) >= client.LIMIT, f"refused after {len(instants)}")
-    if len(instants) == client.LIMIT:
-        yield from refused(app, "user")
+    require(len(instants) >= client.INITIATES_PER_MINUTE, f"refused after {len(instants)}")
+    if len(instants) == client.INITIATES_PER_MINUTE:
+        yield from expect_initiate_limited(app, "user")
 
 
 @CHECKS.add("limit.across-apps", laws=(10,), rules=_LIMIT)
 def _across_apps(app: App) -> Steps[None]:
     """The limit counts a user across the apps and keys of one customer account, and no other."""
-    other = yield from client.new_app(app.kit, account=app.wanted.customer_account_id)
+    other = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
     sibling = yield from app.second_key()
     for each, count in ((app, 4), (other, 3), (sibling, 3)):
         yield from each.filled("user", count)
     for each in (app, other, sibling):
-        yield from refused(each, "user")
-    stranger = yield from client.new_app(app.kit, app_id=app.wanted.app_id)
+        yield from expect_initiate_limited(each, "user")
+    stranger = yield from client.new_app(app.context, app_id=app.key_request.app_id)
     yield from stranger.initiated("user")
     yield from app.initiated("another")
 
 
 @CHECKS.add(
-    "limit.refusals-are-free", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE + FEW
+    "limit.refusals-are-free",
+    laws=(10,),
+    rules=_LIMIT,
+    hooks=("pass_time",),
+    time_needed=MINUTE + FEW,
 )
 def _refusals_are_free(app: App) -> Steps[None]:
     """A refused initiate is not charged and makes no wait longer."""
-    yield from app.filled("user", client.LIMIT - 1)
+    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
     yield from wait(2 * FEW)
     yield from app.filled("user", 1)
     seconds = 0
-    for _ in range(2 * client.LIMIT):
-        seconds = yield from refused(app, "user")
+    for _ in range(2 * client.INITIATES_PER_MINUTE):
+        seconds = yield from expect_initiate_limited(app, "user")
     # What is told is of the first of nine, which a server that stood still admitted not all at
     # once; what was refused is in no minute before some seconds more.
     yield from wait(timedelta(seconds=seconds) + FEW)
-    yield from app.filled("user", client.LIMIT - 1)
+    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
 
 
-@CHECKS.add("limit.retry-after", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
+@CHECKS.add("limit.retry-after", laws=(10,), rules=_LIMIT, hooks=("pass_time",), time_needed=MINUTE)
 def _retry_after(app: App) -> Steps[None]:
     """After the wait that a refusal tells one more is admitted, and not before."""
     first = _made_at((yield from app.initiated("user")))
     yield from wait(2 * FEW)
-    yield from app.filled("user", client.LIMIT - 1)
+    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
     yield from wait(2 * FEW)
-    seconds = yield from refused(app, "user")
+    seconds = yield from expect_initiate_limited(app, "user")
     left = timedelta(seconds=seconds) - 2 * MOMENT
     if left > timedelta(0):
         yield from wait(left)
@@ -130,21 +137,21 @@ def _retry_after(app: App) -> Steps[None]:
             # A server that stood still meanwhile may: by its own clock the wait was over.
             gap = _made_at(client.document(early)) - first
             require(gap >= MINUTE, f"one more was admitted {gap} after the first")
-            yield from refused(app, "user")
+            yield from expect_initiate_limited(app, "user")
             return
-        limited(early, policy="initiate", window=60, quota=client.LIMIT)
+        limited(early, policy="initiate", window=60, quota=client.INITIATES_PER_MINUTE)
         yield from wait(2 * MOMENT)
     yield from success(app.initiate("user"), client.CREATED)
-    yield from refused(app, "user")
+    yield from expect_initiate_limited(app, "user")
 
 
-@CHECKS.add("limit.half-open", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
+@CHECKS.add("limit.half-open", laws=(10,), rules=_LIMIT, hooks=("pass_time",), time_needed=MINUTE)
 def _half_open(app: App) -> Steps[None]:
     """A minute after ten initiates ten more are admitted."""
     yield from app.filled("user")
     yield from wait(MINUTE)
     yield from app.filled("user")
-    yield from refused(app, "user")
+    yield from expect_initiate_limited(app, "user")
 
 
 @CHECKS.add(
@@ -152,7 +159,7 @@ def _half_open(app: App) -> Steps[None]:
     laws=(10,),
     rules=_LIMIT,
     hooks=("pass_time",),
-    passes=3 * (MINUTE + 4 * FEW),
+    time_needed=3 * (MINUTE + 4 * FEW),
 )
 def _any_window(app: App) -> Steps[None]:
     # A window that starts with the clock's minute admits twenty around its start: of three
@@ -162,20 +169,20 @@ def _any_window(app: App) -> Steps[None]:
         user = f"user-{number}"
         yield from app.filled(user)
         yield from wait(MINUTE - 2 * FEW)
-        yield from refused(app, user)
+        yield from expect_initiate_limited(app, user)
         yield from wait(6 * FEW)
 
 
-@CHECKS.add("limit.sliding", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
+@CHECKS.add("limit.sliding", laws=(10,), rules=_LIMIT, hooks=("pass_time",), time_needed=MINUTE)
 def _sliding(app: App) -> Steps[None]:
     """What was admitted a minute ago makes room, and nothing else does."""
-    yield from app.filled("user", client.LIMIT // 2)
+    yield from app.filled("user", client.INITIATES_PER_MINUTE // 2)
     yield from wait(MINUTE / 2)
-    yield from app.filled("user", client.LIMIT // 2)
-    yield from refused(app, "user")
+    yield from app.filled("user", client.INITIATES_PER_MINUTE // 2)
+    yield from expect_initiate_limited(app, "user")
     yield from wait(MINUTE / 2)
-    yield from app.filled("user", client.LIMIT // 2)
-    yield from refused(app, "user")
+    yield from app.filled("user", client.INITIATES_PER_MINUTE // 2)
+    yield from expect_initiate_limited(app, "user")
 
 
 @CHECKS.add("limit.costs-nothing", laws=(10,), rules=("request.limit", "operation.account-state"))
@@ -185,7 +192,7 @@ def _what_costs_nothing(app: App) -> Steps[None]:
     key = app.new_key()
     yield from send(app.create("user", key=key))
     bad = {"appUserId": "user", "extra": 1}
-    for _ in range(client.LIMIT):
+    for _ in range(client.INITIATES_PER_MINUTE):
         for request in (
             app.request("POST", "/curae-connect/initiate", bad, key=app.new_key()),
             app.initiate("user", key="k k"),
@@ -200,32 +207,32 @@ def _what_costs_nothing(app: App) -> Steps[None]:
 @CHECKS.add("limit.at-once", laws=(10,), rules=_LIMIT)
 def _at_once(app: App) -> Steps[None]:
     """Of twenty initiates at once exactly ten are admitted."""
-    requests = tuple([app.initiate("user") for _ in range(2 * client.LIMIT)])
-    answers = yield from together(requests)
+    requests = tuple([app.initiate("user") for _ in range(2 * client.INITIATES_PER_MINUTE)])
+    answers = yield from send_concurrently(requests)
     for each in answers:
         if each.status != client.CREATED:
             client.expect_problem(each, 429, "RATE_LIMITED")
     admitted = sum(each.status == client.CREATED for each in answers)
-    same(admitted, client.LIMIT, "how many were admitted")
+    same(admitted, client.INITIATES_PER_MINUTE, "how many were admitted")
 
 
 @CHECKS.add("limit.graduation", laws=(10,), rules=("request.limit", "operation.graduation-handoff"))
 def _graduations(app: App) -> Steps[None]:
     """Graduation hand-offs have a limit of their own, counted like the initiates'."""
-    other = yield from client.new_app(app.kit, account=app.wanted.customer_account_id)
+    other = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
     yield from app.filled("user")
-    for _ in range(client.LIMIT):
+    for _ in range(client.INITIATES_PER_MINUTE):
         yield from success(app.graduate("user"), client.CREATED)
     for each in (app, other):
         answer = yield from send(each.graduate("user"))
-        limited(answer, policy="graduation", window=60, quota=client.LIMIT)
+        limited(answer, policy="graduation", window=60, quota=client.INITIATES_PER_MINUTE)
     yield from refusal(app.graduate("another"), 409, "BINDING_NOT_LIMITED")
 
 
 @CHECKS.add("limit.graduation-leaves-initiates", rules=("request.limit",))
 def _graduations_leave_initiates(app: App) -> Steps[None]:
     """Graduation hand-offs use up no initiate."""
-    for _ in range(client.LIMIT + 1):
+    for _ in range(client.INITIATES_PER_MINUTE + 1):
         yield from send(app.graduate("user"))
     yield from success(app.initiate("user"), client.CREATED)
 
@@ -234,5 +241,5 @@ def _graduations_leave_initiates(app: App) -> Steps[None]:
 def _reads_are_free(app: App) -> Steps[None]:
     """An account state is answered also at the limit."""
     yield from app.filled("user")
-    for _ in range(3 * client.LIMIT):
+    for _ in range(3 * client.INITIATES_PER_MINUTE):
         yield from success(app.account_state("user"), client.OK)

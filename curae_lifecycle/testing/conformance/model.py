@@ -32,11 +32,17 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import LIMIT, App, in_short, lasting, new_app
+from curae_lifecycle.testing.conformance.client import (
+    INITIATES_PER_MINUTE,
+    App,
+    in_short,
+    lasting,
+    new_app,
+)
 from curae_lifecycle.testing.conformance.connections import REASON
-from curae_lifecycle.testing.conformance.fact_hooks import caller_of, in_a_word
+from curae_lifecycle.testing.conformance.fact_hooks import caller_of, outcome_name
 from curae_lifecycle.testing.conformance.steps import (
-    Kit,
+    CheckContext,
     Names,
     NotConformingError,
     Steps,
@@ -44,7 +50,7 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
     wait,
 )
-from curae_lifecycle.testing.lines import format_caller, format_fact
+from curae_lifecycle.testing.log_format import format_caller, format_fact
 from curae_lifecycle.web.request import Request
 
 ROUNDS: Final = 3
@@ -96,7 +102,7 @@ class Op:
     pick: int
 
 
-def operations(seed: str, hooks: frozenset[str]) -> list[Op]:
+def draw_steps(seed: str, hooks: frozenset[str]) -> list[Op]:
     """The steps of a run."""
     draw = Random(seed)  # noqa: S311 - a test's choices, not secrets
     weights = REQUESTS | {name: weight for name, weight in FACTS.items() if name in hooks}
@@ -119,18 +125,18 @@ CHECKS: Final = Checks()
 @CHECKS.add("model.side-by-side", laws=(1, 2, 6, 7, 8, 9, 11, 12, 15))
 def _against_the_store(app: App) -> Steps[None]:
     """Hundreds of requests and facts in any order are answered as the library's own store does."""
-    enough = app.kit.patience >= sum(SPANS, LIFETIME)
-    hooks = app.kit.hooks if enough else app.kit.hooks - {"pass_time"}
+    enough = app.context.max_time_per_check >= sum(SPANS, LIFETIME)
+    hooks = app.context.hooks if enough else app.context.hooks - {"pass_time"}
     for number in range(ROUNDS):
-        ops = operations(f"{app.kit.seed} {number}", hooks)
-        found = yield from _trial(app.kit, ops)
+        ops = draw_steps(f"{app.context.seed} {number}", hooks)
+        found = yield from _trial(app.context, ops)
         if found is not None:
-            shortest = yield from _shortest(app.kit, ops[: found.at + 1], found)
+            shortest = yield from _shortest(app.context, ops[: found.at + 1], found)
             log = "\n    ".join(shortest.log)
             raise NotConformingError(f"{shortest.what}, in the last line of this log:\n    {log}")
 
 
-def _shortest(kit: Kit, ops: list[Op], found: Difference) -> Steps[Difference]:
+def _shortest(kit: CheckContext, ops: list[Op], found: Difference) -> Steps[Difference]:
     # Drops ever smaller runs of steps, as long as what is left still fails.
     size, trials = max(1, len(ops) // 2), 0
     while trials < TRIALS:
@@ -149,7 +155,7 @@ def _shortest(kit: Kit, ops: list[Op], found: Difference) -> Steps[Difference]:
     return found
 
 
-def _trial(kit: Kit, ops: list[Op]) -> Steps[Difference | None]:
+def _trial(kit: CheckContext, ops: list[Op]) -> Steps[Difference | None]:
     side = _SideBySide(kit)
     what = yield from side.begin()
     for number, op in enumerate(ops):
@@ -162,7 +168,7 @@ def _trial(kit: Kit, ops: list[Op]) -> Steps[Difference | None]:
 class _SideBySide:
     """A server and a store that are asked the same."""
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: CheckContext) -> None:
         self.kit = kit
         self.names: Names = kit.names
         self.store = MemoryStore(clock=lambda: self.now)
@@ -190,7 +196,7 @@ class _SideBySide:
     def _register(self, number: int, app: App) -> None:
         # What a real key is called stays out of the store, too.
         alias = self._alias(number)
-        caller = caller_of(alias, app.wanted)
+        caller = caller_of(alias, app.key_request)
         self.store.register(ApiKey(app.api_key), caller)
         self._note(register=format_caller(alias, caller))
 
@@ -216,7 +222,7 @@ class _SideBySide:
     def _burst(self, op: Op) -> Steps[str | None]:
         # One more than a minute admits.
         user = self.users[op.pick // 2 % len(self.users)]
-        for _ in range(LIMIT + 1):
+        for _ in range(INITIATES_PER_MINUTE + 1):
             what = yield from self._request(op.pick % 2, self.apps[op.pick % 2].initiate(user))
             if what is not None:
                 return what
@@ -318,7 +324,7 @@ class _SideBySide:
         said = yield from use(op.kind, *arguments)
         answer = record(self.store, fact)
         self._note(fact=format_fact(fact))
-        ours = in_a_word(answer)
+        ours = outcome_name(answer)
         if said is None or said == ours:
             return None
         return f"the fact was answered {said} instead of {ours} (rule {answer.rules[-1]})"

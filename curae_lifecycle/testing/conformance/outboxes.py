@@ -21,7 +21,7 @@ from curae_lifecycle.testing.conformance.steps import (
     Steps,
     Use,
     send,
-    together,
+    send_concurrently,
 )
 
 CHECKS: Final = Checks()
@@ -35,7 +35,7 @@ def _left() -> Steps[list[_Message]]:
 
 def _events(app: App, user: str) -> Steps[list[_Message]]:
     # Those of a user, in their order.
-    wanted = app.wanted
+    wanted = app.key_request
     coordinate = {
         "environment": str(wanted.environment),
         "appId": wanted.app_id,
@@ -149,9 +149,9 @@ def _nothing_leaves(app: App) -> Steps[None]:
 @CHECKS.add("outbox.ids", hooks=("outbox",))
 def _ids(app: App) -> Steps[None]:
     """No two events have one id, and what has left stays as it left."""
-    revoked = yield from connections.bring(app, Standing.REVOKED, "user")
+    revoked = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
     for _ in range(2):
-        yield from connections.bring(app, Standing.REVOKED, "user")
+        yield from connections.create_in_standing(app, Standing.REVOKED, "user")
         yield from app.initiated("user")
     before = yield from _events(app, "user")
     ids = Counter([client.text(each, "id") for each in before])
@@ -166,9 +166,9 @@ def _ids(app: App) -> Steps[None]:
 def _at_once(app: App) -> Steps[None]:
     """Of what many requests at once did, each thing leaves once."""
     create = app.create("user")
-    yield from together((create,) * MANY)
+    yield from send_concurrently((create,) * MANY)
     connection_id = yield from client.made(create)
-    yield from together(tuple([app.revoke(connection_id) for _ in range(MANY)]))
+    yield from send_concurrently(tuple([app.revoke(connection_id) for _ in range(MANY)]))
     events = yield from _events(app, "user")
     once = ["connection.created", "connection.revoked"]
     same(_kinds(events, about=""), once, "the events of a create and a revocation")
@@ -178,7 +178,7 @@ def _at_once(app: App) -> Steps[None]:
 def _of_a_tombstone(app: App) -> Steps[None]:
     """A tombstone leaves an event for each connection that it ends, and asks to end its access."""
     yield from app.initiated("user")
-    active = yield from connections.bring(app, Standing.ACTIVE, "user")
+    active = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     pending = client.id_of((yield from app.created("user")))
     yield from happens("tombstone", app.coordinate("user"))
     events = yield from _events(app, "user")
@@ -210,7 +210,7 @@ def _of_an_old_id(app: App) -> Steps[None]:
     """Where an app revokes an old id, what leaves names the live head; where a patient does, not."""
     told = {Actor.APP: ["AccessEnded", "SuccessorsLive"], Actor.PATIENT: ["AccessEnded"]}
     for actor, kinds in told.items():
-        old = yield from connections.bring(app, Standing.ACTION_REQUIRED)
+        old = yield from connections.create_in_standing(app, Standing.ACTION_REQUIRED)
         head = yield from client.made(app.reconnect(old))
         before = yield from _effects(old)
         if actor is Actor.APP:

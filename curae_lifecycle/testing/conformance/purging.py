@@ -37,8 +37,8 @@ def _live(app: App) -> Steps[None]:
     before = yield from app.all_seen(ids)
     yield from use("purge")
     same((yield from app.all_seen(ids)), before, "what is alive")
-    replays(app.kit, first, (yield from send(request)))
-    yield from limits.refused(app, "full")
+    replays(app.context, first, (yield from send(request)))
+    yield from limits.expect_initiate_limited(app, "full")
     same((yield from app.state("full")), "LIMITED", "the account state")
     again = yield from client.made(app.reconnect(old))
     same(again, ids[1], "the recovery")
@@ -49,7 +49,7 @@ def _live(app: App) -> Steps[None]:
     laws=(9,),
     rules=("idempotency.completed.same",),
     hooks=("purge", "pass_time"),
-    passes=_HOURS,
+    time_needed=_HOURS,
 )
 def _within_a_day(app: App) -> Steps[None]:
     """A purge drops no answer before its 24 hours are over, whatever has become of its subject."""
@@ -58,20 +58,20 @@ def _within_a_day(app: App) -> Steps[None]:
     yield from app.revoked(client.text(client.document(first), "connection.id"))
     yield from wait(_HOURS)
     yield from use("purge")
-    replays(app.kit, first, (yield from send(request)))
+    replays(app.context, first, (yield from send(request)))
 
 
 @CHECKS.add(
     "purge.over",
     laws=(1, 2),
     hooks=("purge", "pass_time", "authorize"),
-    passes=_DAY + _WHILE,
+    time_needed=_DAY + _WHILE,
 )
 def _over(app: App) -> Steps[None]:
     """What is over may be gone after a purge, but never comes back as something else."""
     lapsed = client.id_of((yield from app.created("user")))
-    revoked = yield from connections.bring(app, Standing.REVOKED, "user")
-    active = yield from connections.bring(app, Standing.ACTIVE, "user")
+    revoked = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
+    active = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     before = yield from app.all_seen([active, revoked])
     request = app.create("user")
     made = yield from client.made(request)

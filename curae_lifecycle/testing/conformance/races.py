@@ -23,7 +23,7 @@ from curae_lifecycle.testing.conformance.steps import (
     Single,
     Steps,
     Use,
-    meet,
+    run_concurrently,
     wait,
 )
 
@@ -55,16 +55,16 @@ def _race(
 
 
 def _rounds(one: _Round, app: App) -> Steps[None]:
-    for number in range(app.kit.rounds):
+    for number in range(app.context.rounds):
         yield from one(app, number)
 
 
 def _meets(number: int, one: Single, other: Single) -> Steps[tuple[object, object]]:
     # They take turns in being asked first; what came of each comes back as they were given.
     if number % 2:
-        second, first = yield from meet(other, one)
+        second, first = yield from run_concurrently(other, one)
     else:
-        first, second = yield from meet(one, other)
+        first, second = yield from run_concurrently(one, other)
     return first, second
 
 
@@ -88,12 +88,12 @@ def _fact(hook: str, *arguments: object) -> Use:
     laws=(6,),
     rules=("connection.authorize.pending", "recovery.lapsed.none"),
     hooks=("race_rounds", "authorize_late", "pass_time"),
-    passes=connections.HALF_AN_HOUR + connections.MOMENT,
+    time_needed=connections.HALF_AN_HOUR + connections.MOMENT,
 )
 def _lapsed_or_recovered(app: App) -> Steps[None]:
     """A late authorization and a reconnect of one connection: never are both done."""
     made: list[client.Document] = []
-    for _ in range(app.kit.rounds):
+    for _ in range(app.context.rounds):
         made += [(yield from client.success(app.create("user"), client.CREATED))]
     yield from wait(client.lifetime(made[-1]) + connections.MOMENT)
     for number, each in enumerate(made):
@@ -135,7 +135,7 @@ def _reissued_or_revoked(app: App, number: int) -> Steps[None]:
 )
 def _recovered_or_revoked(app: App, number: int) -> Steps[None]:
     """A reconnect and an app's revocation of one connection: it is REVOKED and recovered once."""
-    old = yield from connections.bring(app, Standing.ACTION_REQUIRED, "user")
+    old = yield from connections.create_in_standing(app, Standing.ACTION_REQUIRED, "user")
     answers = yield from _meets(number, app.reconnect(old), app.revoke(old))
     successor = client.text(client.expect(cast("Response", answers[0]), 201), "connection.id")
     _status(answers[1], 200)
@@ -189,7 +189,7 @@ def _authorized_or_revoked(app: App, number: int) -> Steps[None]:
 )
 def _needed_or_revoked(app: App, number: int) -> Steps[None]:
     """A failed refresh and an app's revocation of one connection: it is REVOKED in the end."""
-    connection_id = yield from connections.bring(app, Standing.ACTIVE, "user")
+    connection_id = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     needed = _fact("require_action", connection_id, connections.REASON)
     _, answer = yield from _meets(number, needed, app.revoke(connection_id))
     _status(answer, 200)
@@ -285,8 +285,8 @@ def _one_key(app: App, number: int) -> Steps[None]:
 def _the_tenth(app: App, number: int) -> Steps[None]:
     """Two initiates at once through two apps of an account, where one is left: one is admitted."""
     user = f"user-{number}"
-    other = yield from client.new_app(app.kit, account=app.wanted.customer_account_id)
-    yield from app.filled(user, client.LIMIT - 1)
+    other = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
+    yield from app.filled(user, client.INITIATES_PER_MINUTE - 1)
     answers = yield from _meets(number, app.initiate(user), other.initiate(user))
     statuses = sorted([_status(each, 201, 429) for each in answers])
     same(statuses, [201, 429], "the two answers")

@@ -7,11 +7,18 @@ from typing import Final
 
 from curae_lifecycle.rules.chain import RECOVERY
 from curae_lifecycle.rules.connection import Standing
-from curae_lifecycle.rules.triggers import Successor
+from curae_lifecycle.rules.triggers import SuccessorState
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Checks, row_check
 from curae_lifecycle.testing.conformance.client import App, Document, refusal, require, same
-from curae_lifecycle.testing.conformance.steps import MANY, Steps, later, together, use, wait
+from curae_lifecycle.testing.conformance.steps import (
+    MANY,
+    Steps,
+    later,
+    send_concurrently,
+    use,
+    wait,
+)
 from curae_lifecycle.testing.laws import check_one_pending_successor
 
 LONG: Final = 60
@@ -27,12 +34,12 @@ def successor_of(answer: Document) -> str:
 
 def recovered(app: App, user: str | None = None) -> Steps[tuple[str, str]]:
     """The ids of a revoked connection, of a user or of anybody, and of what recovers it."""
-    old = yield from connections.bring(app, Standing.REVOKED, user)
+    old = yield from connections.create_in_standing(app, Standing.REVOKED, user)
     return old, (yield from client.made(app.reconnect(old)))
 
 
 def _minted(standing: Standing, app: App) -> Steps[None]:
-    connection_id = yield from connections.bring(app, standing, "user")
+    connection_id = yield from connections.create_in_standing(app, standing, "user")
     before = yield from app.seen(connection_id)
     answer = yield from app.reconnected(connection_id)
     made = client.as_document(client.member(answer, "connection"))
@@ -47,9 +54,9 @@ def _minted(standing: Standing, app: App) -> Steps[None]:
 
 
 def _reissued(standing: Standing, app: App) -> Steps[None]:
-    connection_id = yield from connections.bring(app, standing)
+    connection_id = yield from connections.create_in_standing(app, standing)
     first = yield from app.reconnected(connection_id)
-    yield from later(app.kit, connections.MINUTE)
+    yield from later(app.context, connections.MINUTE)
     again = yield from app.reconnected(connection_id)
     check_one_pending_successor(
         [(connection_id, successor_of(first)), (connection_id, successor_of(again))]
@@ -61,7 +68,7 @@ def _reissued(standing: Standing, app: App) -> Steps[None]:
     )
     for name in ("connection.updatedAt", "nextAction.expiresAt"):
         moved = client.instant(again, name) - client.instant(first, name)
-        least = connections.MINUTE if "pass_time" in app.kit.hooks else connections.NO_TIME
+        least = connections.MINUTE if "pass_time" in app.context.hooks else connections.NO_TIME
         require(moved >= least, f"{name} moved by {moved}")
     shown = [client.as_document(answer["connection"]) for answer in (first, again)]
     changed = connections.changed(*shown) - {"updatedAt"}
@@ -69,7 +76,7 @@ def _reissued(standing: Standing, app: App) -> Steps[None]:
 
 
 def _superseded(standing: Standing, app: App) -> Steps[None]:
-    connection_id = yield from connections.bring(app, standing)
+    connection_id = yield from connections.create_in_standing(app, standing)
     successor = yield from client.made(app.reconnect(connection_id))
     yield from app.revoked(successor)
     yield from superseded_by(app, connection_id=connection_id, successor=successor, head=successor)
@@ -92,13 +99,13 @@ CHECKS.extend(
         partial(steps, standing),
         laws=laws,
         hooks=connections.BRINGS[standing],
-        passes=connections.passes(standing) + connections.MINUTE,
+        time_needed=connections.time_needed(standing) + connections.MINUTE,
     )
     for standing in (Standing.LAPSED, Standing.ACTION_REQUIRED, Standing.EXPIRED, Standing.REVOKED)
     for successor, steps, laws in (
-        (Successor.NONE, _minted, (6,)),
-        (Successor.PENDING, _reissued, (7,)),
-        (Successor.OTHER, _superseded, (6,)),
+        (SuccessorState.NONE, _minted, (6,)),
+        (SuccessorState.PENDING, _reissued, (7,)),
+        (SuccessorState.OTHER, _superseded, (6,)),
     )
 )
 
@@ -119,11 +126,11 @@ def _successor_active(app: App) -> Steps[None]:
     laws=(6,),
     rules=("recovery.revoked.other",),
     hooks=("pass_time",),
-    passes=connections.HALF_AN_HOUR + connections.MOMENT,
+    time_needed=connections.HALF_AN_HOUR + connections.MOMENT,
 )
 def _successor_lapsed(app: App) -> Steps[None]:
     """A connection whose successor has lapsed is recovered no more: the chain's end is."""
-    connection_id = yield from connections.bring(app, Standing.REVOKED)
+    connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
     answer = yield from app.reconnected(connection_id)
     successor = successor_of(answer)
     yield from wait(client.lifetime(answer))
@@ -134,11 +141,11 @@ def _successor_lapsed(app: App) -> Steps[None]:
     "recovery.reissue-moves-the-deadline",
     rules=("recovery.revoked.pending",),
     hooks=("pass_time",),
-    passes=connections.HOUR,
+    time_needed=connections.HOUR,
 )
 def _reissue_moves_the_deadline(app: App) -> Steps[None]:
     """A reissued connection lives as long as its newest next action."""
-    connection_id = yield from connections.bring(app, Standing.REVOKED)
+    connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
     first = yield from app.reconnected(connection_id)
     made = client.instant(first, "connection.createdAt")
     lapse = client.instant(first, "nextAction.expiresAt") - made
@@ -196,9 +203,9 @@ def _long_chain(app: App) -> Steps[None]:
 @CHECKS.add("law-07.at-once", laws=(7,))
 def _successor_at_once(app: App) -> Steps[None]:
     """Many reconnects at once, each with a key of its own, make one successor."""
-    connection_id = yield from connections.bring(app, Standing.REVOKED)
+    connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
     requests = tuple([app.reconnect(connection_id) for _ in range(MANY)])
-    answers = yield from together(requests)
+    answers = yield from send_concurrently(requests)
     seen = [successor_of(client.expect(answer, client.CREATED)) for answer in answers]
     seen.append((yield from client.made(app.reconnect(connection_id))))
     check_one_pending_successor([(connection_id, each) for each in seen])
@@ -208,7 +215,7 @@ def _successor_at_once(app: App) -> Steps[None]:
 def _reissue_leaves_others(app: App) -> Steps[None]:
     """A recovery changes no other connection of the same user."""
     other = yield from app.created("user")
-    connection_id = yield from connections.bring(app, Standing.REVOKED, "user")
+    connection_id = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
     yield from app.reconnected(connection_id)
     yield from app.reconnected(connection_id)
     yield from connections.stays(app, other)

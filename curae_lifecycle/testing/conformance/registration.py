@@ -10,9 +10,13 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.testing.conformance import client
-from curae_lifecycle.testing.conformance.asking import about, ask, those
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, refusal, same
+from curae_lifecycle.testing.conformance.operation_requests import (
+    about,
+    build_request,
+    operations_where,
+)
 from curae_lifecycle.testing.conformance.steps import Steps, send, use
 
 CHECKS: Final = Checks()
@@ -22,12 +26,12 @@ CHECKS: Final = Checks()
 def _narrowed(app: App) -> Steps[None]:
     """Scopes that are taken from an API key are gone with the next request, and come back so."""
     connection_id = client.id_of((yield from app.created("user")))
-    yield from use("register_again", app.api_key, attrs.evolve(app.wanted, scopes=frozenset()))
-    for kind in those(app, lambda rule: rule.scope):
-        request = ask(app, kind, about(connection_id))
+    yield from use("register_again", app.api_key, attrs.evolve(app.key_request, scopes=frozenset()))
+    for kind in operations_where(app, lambda rule: rule.scope):
+        request = build_request(app, kind, about(connection_id))
         yield from refusal(request, 403, "SCOPE_INSUFFICIENT")
     yield from app.shows(connection_id, "PENDING")
-    yield from use("register_again", app.api_key, app.wanted)
+    yield from use("register_again", app.api_key, app.key_request)
     yield from app.revoked(connection_id)
 
 
@@ -38,12 +42,12 @@ def _of_another(app: App) -> Steps[None]:
     """An API key that stands for another app sees nothing of the one before, and later all again."""
     connection_id = client.id_of((yield from app.created("user")))
     yield from app.initiated("user")
-    other = attrs.evolve(app.wanted, app_id=app.names.word("app"))
+    other = attrs.evolve(app.key_request, app_id=app.names.word("app"))
     yield from use("register_again", app.api_key, other)
     for build in (app.get, app.revoke, app.reconnect):
         yield from refusal(build(connection_id), 404, "NOT_FOUND")
     same((yield from app.state("user")), "UNLINKED", "the account state")
-    yield from use("register_again", app.api_key, app.wanted)
+    yield from use("register_again", app.api_key, app.key_request)
     yield from app.shows(connection_id, "PENDING")
     same((yield from app.state("user")), "LIMITED", "the account state")
 

@@ -23,12 +23,12 @@ from curae_lifecycle.rules.values import ConnectionId, CustomerAccountId, NextAc
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import client
-from curae_lifecycle.testing.conformance.asking import granted
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
+from curae_lifecycle.testing.conformance.operation_requests import build_successful_request
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Operations, Steps, send
 from curae_lifecycle.testing.laws import check_wire_members
-from curae_lifecycle.web.shapes import camel
+from curae_lifecycle.web.wire_format import to_camel_case
 
 _JSON: Final = re.compile(r"application/json(; *charset=utf-8)?", re.IGNORECASE)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -67,7 +67,7 @@ def check_reply(kind: type[Operation], answer: Response) -> None:
     rule, reply = kind.rule, kind.reply
     body = client.expect(answer, rule.status)
     hints = get_type_hints(reply)
-    shapes: dict[str, object] = {camel(name): hints[name] for name in reply.__match_args__}
+    shapes: dict[str, object] = {to_camel_case(name): hints[name] for name in reply.__match_args__}
     same(set(body), set(shapes), "the members")
     check_wire_members(body, operations=(kind,))
     for name, shape in shapes.items():
@@ -133,18 +133,18 @@ CHECKS: Final = Checks()
 
 
 def _success(kind: type[Operation], app: App) -> Steps[None]:
-    answer = yield from send((yield from granted(app, kind)))
+    answer = yield from send((yield from build_successful_request(app, kind)))
     check_reply(kind, answer)
 
 
 @CHECKS.add("law-13.nothing-internal", laws=(13,))
 def _nothing_internal(app: App) -> Steps[None]:
     """Neither the API key nor the app's own id is in an answer."""
-    for kind in app.kit.operations:
-        answer = yield from send((yield from granted(app, kind)))
+    for kind in app.context.operations:
+        answer = yield from send((yield from build_successful_request(app, kind)))
         shown = "\n".join(value for _, value in answer.headers).encode() + answer.body
         require(app.api_key.encode() not in shown, "the API key is in it")
-        require(app.wanted.app_id.encode() not in answer.body, "the app's id is in it")
+        require(app.key_request.app_id.encode() not in answer.body, "the app's id is in it")
     nobody = attrs.evolve(app, api_key=app.api_key + "-more")
     answer = yield from send(nobody.get(app.names.uuid()))
     require(app.api_key.encode() not in answer.body, "the unknown API key is in it")

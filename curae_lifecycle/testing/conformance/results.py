@@ -13,7 +13,7 @@ class Failure:
     """A check that failed: its name; what was seen, where, and which laws and rules say otherwise."""
 
     check: str
-    account: str
+    message: str
 
 
 @attrs.frozen
@@ -28,7 +28,7 @@ Result = Failure | NotRun | None
 """What came of one check; `None` where it passed."""
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """What came of a check, in a word."""
 
     PASSED = "passed"
@@ -49,7 +49,7 @@ class Progress:
     """
 
     check: str
-    outcome: Outcome
+    outcome: CheckOutcome
     seconds: float
     number: int
     total: int
@@ -73,17 +73,17 @@ class Report:
     def __str__(self) -> str:
         counts = (len(self.passed), len(self.failed), len(self.not_run))
         lines = ["{} passed, {} failed, {} not run (seed {})".format(*counts, self.seed)]
-        lines += [f"failed: {failure.check}\n  {failure.account}" for failure in self.failed]
+        lines += [f"failed: {failure.check}\n  {failure.message}" for failure in self.failed]
         lines += [f"not run: {left.check}: {left.reason}" for left in self.not_run]
         return "\n".join(lines)
 
 
-def outcome_of(result: Result) -> Outcome:
+def outcome_of(result: Result) -> CheckOutcome:
     """What came of a check, in a word."""
     match result:
         case None:
-            return Outcome.PASSED
+            return CheckOutcome.PASSED
         case Failure():
-            return Outcome.FAILED
+            return CheckOutcome.FAILED
         case NotRun():
-            return Outcome.NOT_RUN
+            return CheckOutcome.NOT_RUN

@@ -12,8 +12,15 @@ from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
 from curae_lifecycle.testing.conformance.recovery import long_chain, recovered, successor_of
-from curae_lifecycle.testing.conformance.steps import MANY, Steps, later, together, use, wait
-from curae_lifecycle.testing.laws import RevocationSeen, check_revocation
+from curae_lifecycle.testing.conformance.steps import (
+    MANY,
+    Steps,
+    later,
+    send_concurrently,
+    use,
+    wait,
+)
+from curae_lifecycle.testing.laws import RevocationAnswer, check_revocation
 
 CHECKS: Final = Checks()
 
@@ -26,11 +33,11 @@ CHECKS: Final = Checks()
 def _revoked_once(app: App) -> Steps[None]:
     """Of several revocations the first alone says so, and its time stands."""
     connection_id = client.id_of((yield from app.created()))
-    seen: list[RevocationSeen] = []
+    seen: list[RevocationAnswer] = []
     for _ in range(3):
         response = yield from client.answered(app.revoke(connection_id), client.OK)
-        seen.append(RevocationSeen.read(response))
-        yield from later(app.kit, connections.MINUTE)
+        seen.append(RevocationAnswer.read(response))
+        yield from later(app.context, connections.MINUTE)
     check_revocation(seen)
 
 
@@ -39,10 +46,10 @@ def _revoked_at_once(app: App) -> Steps[None]:
     """Of many revocations at once exactly one says that it revoked."""
     connection_id = client.id_of((yield from app.created()))
     requests = tuple([app.revoke(connection_id) for _ in range(MANY)])
-    answers = yield from together(requests)
+    answers = yield from send_concurrently(requests)
     for answer in answers:
         client.expect(answer, client.OK)
-    seen = [RevocationSeen.read(answer) for answer in answers]
+    seen = [RevocationAnswer.read(answer) for answer in answers]
     # At once there is no order: whichever says that it revoked was the first.
     seen.sort(key=lambda each: not each.revoked_now)
     check_revocation(seen)
@@ -58,7 +65,7 @@ def _revocation_survives(app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     yield from app.revoked(connection_id)
     before = yield from app.seen(connection_id)
-    yield from later(app.kit, connections.MINUTE)
+    yield from later(app.context, connections.MINUTE)
     for hook, more in _SAID.items():
         yield from use(hook, connection_id, *more)
     yield from app.reconnected(connection_id)
@@ -92,7 +99,7 @@ def _rank_never_falls(app: App) -> Steps[None]:
 
 
 def _reach(actor: Actor, app: App) -> Steps[None]:
-    connection_id = yield from connections.bring(app, Standing.ACTION_REQUIRED)
+    connection_id = yield from connections.create_in_standing(app, Standing.ACTION_REQUIRED)
     successor = yield from client.made(app.reconnect(connection_id))
     if actor is Actor.APP:
         answer = yield from app.revoked(connection_id)
@@ -101,7 +108,7 @@ def _reach(actor: Actor, app: App) -> Steps[None]:
         yield from client.happens("revoke", connection_id, actor)
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "REVOKED", "its status")
-    whole = REVOCATION_REACH[actor].outcome.what is Reach.CHAIN
+    whole = REVOCATION_REACH[actor].outcome.value is Reach.CHAIN
     after = yield from app.seen(successor)
     expected = connections.WIRE[Standing.REVOKED if whole else Standing.PENDING]
     same(client.status_of(after), expected, "the successor's status")
@@ -123,10 +130,10 @@ def revoked_together(app: App, ids: Collection[str]) -> Steps[None]:
 )
 def _patient_after_app(app: App) -> Steps[None]:
     """A patient who revokes what the app had revoked ends every later connection."""
-    connection_id = yield from connections.bring(app, Standing.REVOKED)
+    connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
     before = yield from app.seen(connection_id)
     successor = yield from client.made(app.reconnect(connection_id))
-    yield from later(app.kit, connections.MINUTE)
+    yield from later(app.context, connections.MINUTE)
     yield from client.happens("revoke", connection_id, Actor.PATIENT)
     yield from app.shows(successor, "REVOKED")
     same((yield from app.seen(connection_id)), before, "the first one")
@@ -137,11 +144,11 @@ def _patient_after_app(app: App) -> Steps[None]:
     laws=(2,),
     rules=("revocation-reach.patient", "connection.revoke.lapsed"),
     hooks=("revoke", "pass_time"),
-    passes=connections.passes(Standing.LAPSED, Standing.LAPSED),
+    time_needed=connections.time_needed(Standing.LAPSED, Standing.LAPSED),
 )
 def _over_lapsed_links(app: App) -> Steps[None]:
     """A patient's revocation reaches the chain's end over connections that lapsed."""
-    ids = [(yield from connections.bring(app, Standing.LAPSED))]
+    ids = [(yield from connections.create_in_standing(app, Standing.LAPSED))]
     for _ in range(2):
         answer = yield from app.reconnected(ids[-1])
         ids.append(successor_of(answer))
@@ -161,7 +168,7 @@ def _over_a_long_chain(app: App) -> Steps[None]:
     """A patient's revocation reaches the end of a chain, however long, and moves no revokedAt."""
     *ids, head = yield from long_chain(app)
     before = yield from app.all_seen(ids)
-    yield from later(app.kit, connections.MINUTE)
+    yield from later(app.context, connections.MINUTE)
     yield from client.happens("revoke", ids[0], Actor.PATIENT)
     yield from app.shows(head, "REVOKED")
     same((yield from app.all_seen(ids)), before, "what was revoked before")
@@ -184,7 +191,7 @@ def _revoking_an_old_id(app: App) -> Steps[None]:
 )
 def _refresh_is_no_revocation(app: App) -> Steps[None]:
     """A failed refresh asks for an action and revokes nothing."""
-    connection_id = yield from connections.bring(app, Standing.ACTIVE)
+    connection_id = yield from connections.create_in_standing(app, Standing.ACTIVE)
     yield from use("require_action", connection_id, connections.REASON)
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTION_REQUIRED", "the status")

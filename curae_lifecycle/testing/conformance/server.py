@@ -19,7 +19,7 @@ from curae_lifecycle.rules.values import Coordinate, Environment
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.request import Request
 
-FOREVER: Final = timedelta.max
+UNLIMITED_TIME: Final = timedelta.max
 """The patience of a kit whose `pass_time` moves a clock instead of waiting."""
 
 WRITING: Final = frozenset({CONNECTION_WRITE})
@@ -27,7 +27,7 @@ WRITING: Final = frozenset({CONNECTION_WRITE})
 
 
 @attrs.frozen
-class KeyWanted:
+class ApiKeyRequest:
     """What the kit wants an API key for; two equal wants are two keys all the same.
 
     Attributes:
@@ -77,9 +77,9 @@ class Server:
         register_again: An API key (its text) stands for another app from now on, under the id
             that it had.
         withdraw: An API key (its text) stands for nobody from now on.
-        finish: A person follows the URL of a next action and does what the page asks for. Beside
+        finish_hosted_page: A person follows the URL of a next action and does what the page asks for. Beside
             the words of a fact it may say `gone` where the URL leads nowhere.
-        cancel: The same, but the person says no.
+        cancel_hosted_page: The same, but the person says no.
         purge: Drops what is over and may be dropped.
         outbox: Every event, and every effect, that has left since the server began or waits to
             leave: an event as the AsyncAPI document has it; an effect as `{kind, ...}`, its kind
@@ -87,14 +87,14 @@ class Server:
         race_rounds: How often each race is run, for a server that may be called from several
             threads at once, hooks that record facts among them.
         environment: The one environment that the server serves; `None` for both.
-        patience: The longest time that one check may let pass. Leave it where `pass_time` moves
+        max_time_per_check: The longest time that one check may let pass. Leave it where `pass_time` moves
             a clock; make it small where it really waits.
         varying_headers: Names, in lower case, of response headers that the server's front sets
             anew each time, such as a request id. `Date` and its like need no mention.
     """
 
     send: Callable[[Request], Response]
-    make_key: Callable[[KeyWanted], str]
+    make_key: Callable[[ApiKeyRequest], str]
     pass_time: Callable[[timedelta], object] | None = None
     authorize: Callable[[str, timedelta | None], str | None] | None = None
     authorize_late: Callable[[str, timedelta], str | None] | None = None
@@ -107,24 +107,24 @@ class Server:
     tombstone: Callable[[Coordinate], str | None] | None = None
     may_read: Callable[[str, str], bool] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], object] | None = None
-    register_again: Callable[[str, KeyWanted], object] | None = None
+    register_again: Callable[[str, ApiKeyRequest], object] | None = None
     withdraw: Callable[[str], object] | None = None
-    finish: Callable[[str], str | None] | None = None
-    cancel: Callable[[str], str | None] | None = None
+    finish_hosted_page: Callable[[str], str | None] | None = None
+    cancel_hosted_page: Callable[[str], str | None] | None = None
     purge: Callable[[], object] | None = None
     outbox: Callable[[], Outbox] | None = None
     race_rounds: int | None = None
     environment: Environment | None = None
-    patience: timedelta = FOREVER
+    max_time_per_check: timedelta = UNLIMITED_TIME
     varying_headers: frozenset[str] = frozenset()
 
 
 @attrs.frozen
 class AsyncServer:
-    """A server whose functions are coroutine functions; everything else is as in `Server`."""
+    """A server whose functions are coroutine functions; everything else is as in `SimulatedServer`."""
 
     send: Callable[[Request], Awaitable[Response]]
-    make_key: Callable[[KeyWanted], Awaitable[str]]
+    make_key: Callable[[ApiKeyRequest], Awaitable[str]]
     pass_time: Callable[[timedelta], Awaitable[object]] | None = None
     authorize: Callable[[str, timedelta | None], Awaitable[str | None]] | None = None
     authorize_late: Callable[[str, timedelta], Awaitable[str | None]] | None = None
@@ -137,15 +137,15 @@ class AsyncServer:
     tombstone: Callable[[Coordinate], Awaitable[str | None]] | None = None
     may_read: Callable[[str, str], Awaitable[bool]] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], Awaitable[object]] | None = None
-    register_again: Callable[[str, KeyWanted], Awaitable[object]] | None = None
+    register_again: Callable[[str, ApiKeyRequest], Awaitable[object]] | None = None
     withdraw: Callable[[str], Awaitable[object]] | None = None
-    finish: Callable[[str], Awaitable[str | None]] | None = None
-    cancel: Callable[[str], Awaitable[str | None]] | None = None
+    finish_hosted_page: Callable[[str], Awaitable[str | None]] | None = None
+    cancel_hosted_page: Callable[[str], Awaitable[str | None]] | None = None
     purge: Callable[[], Awaitable[object]] | None = None
     outbox: Callable[[], Awaitable[Outbox]] | None = None
     race_rounds: int | None = None
     environment: Environment | None = None
-    patience: timedelta = FOREVER
+    max_time_per_check: timedelta = UNLIMITED_TIME
     varying_headers: frozenset[str] = frozenset()
 
 

@@ -10,14 +10,20 @@ from curae_lifecycle.rules.binding import (
     GRADUATION_HANDOFF,
     AccountState,
     BindingTrigger,
-    User,
+    UserMatch,
 )
 from curae_lifecycle.rules.outcomes import Ignore, MoveTo, RefuseWith
-from curae_lifecycle.rules.session import COMPLETION, PATHS, Completion, EntryPath, Preference
+from curae_lifecycle.rules.session import (
+    COMPLETION,
+    ENTRY_PATHS,
+    EntryPath,
+    SessionStanding,
+    SignUpPreference,
+)
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check, Checks, row_check
 from curae_lifecycle.testing.conformance.client import App, Document, require, same, success
-from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIME, word_for
+from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIME, outcome_name
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send, use, wait
 
 USER: Final = "platform-user-1"
@@ -32,7 +38,7 @@ BRINGS: Final[dict[AccountState, tuple[str, ...]]] = {
 """The hooks that bring an account into a state."""
 
 
-def bring(app: App, user: str, state: AccountState) -> Steps[None]:
+def bring_account_to(app: App, user: str, state: AccountState) -> Steps[None]:
     """Bring a new account of a user into a state."""
     match state:
         case AccountState.UNLINKED:
@@ -68,17 +74,17 @@ _AFTER: Final = {
 """What the account is once a session of this path was minted."""
 
 
-def _path(state: AccountState, preference: Preference, app: App) -> Steps[None]:
-    enter = PATHS[state, preference].outcome
-    for prefers in (True,) if preference is Preference.SIGN_UP else (None, False):
+def _path(state: AccountState, preference: SignUpPreference, app: App) -> Steps[None]:
+    enter = ENTRY_PATHS[state, preference].outcome
+    for prefers in (True,) if preference is SignUpPreference.SIGN_UP else (None, False):
         user = app.names.word("user")
-        yield from bring(app, user, state)
+        yield from bring_account_to(app, user, state)
         answer = yield from app.initiated(user, prefer_signup=prefers)
         session = client.as_document(client.member(answer, "session"))
         same(session.get("path"), enter.path, "the path")
         same(session.get("handoff"), enter.handoff, "the hand-off")
         same(session.get("appUserId"), user, "appUserId")
-        account = app.wanted.customer_account_id
+        account = app.key_request.customer_account_id
         same(session.get("customerAccountId"), account, "customerAccountId")
         landed = session.get("createdAt") if enter.handoff == "LANDED" else None
         same(session.get("landedAt"), landed, "landedAt")
@@ -97,23 +103,23 @@ CHECKS: Final = Checks()
 
 CHECKS.extend(
     row_check(
-        PATHS[state, preference],
+        ENTRY_PATHS[state, preference],
         f"Initiate where the account is {state}, {preference}",
         partial(_path, state, preference),
         laws=(8,),
         hooks=BRINGS[state],
     )
     # One check for each row; where a row covers both preferences, the other one follows.
-    for state, preference in {row.rule: key for key, row in PATHS.items()}.values()
+    for state, preference in {row.rule: key for key, row in ENTRY_PATHS.items()}.values()
 )
 CHECKS.extend(
     Check(
-        f"{PATHS[state, Preference.SIGN_UP].rule}.sign-up",
+        f"{ENTRY_PATHS[state, SignUpPreference.SIGN_UP].rule}.sign-up",
         f"Initiate where the account is {state}, with a preference for a sign-up: "
-        f"{PATHS[state, Preference.SIGN_UP].outcome}.",
-        partial(_path, state, Preference.SIGN_UP),
+        f"{ENTRY_PATHS[state, SignUpPreference.SIGN_UP].outcome}.",
+        partial(_path, state, SignUpPreference.SIGN_UP),
         laws=(8,),
-        rules=(PATHS[state, Preference.SIGN_UP].rule,),
+        rules=(ENTRY_PATHS[state, SignUpPreference.SIGN_UP].rule,),
         hooks=BRINGS[state],
     )
     for state in (AccountState.ACTIVE, AccountState.TOMBSTONED)
@@ -138,8 +144,11 @@ def _own_accounts(app: App) -> Steps[None]:
     yield from app.initiated("user")
     sibling = yield from app.second_key()
     yield from expect_state(sibling, "user", "LIMITED")
-    for account, app_id in ((app.wanted.customer_account_id, None), (None, app.wanted.app_id)):
-        other = yield from client.new_app(app.kit, account=account, app_id=app_id)
+    for account, app_id in (
+        (app.key_request.customer_account_id, None),
+        (None, app.key_request.app_id),
+    ):
+        other = yield from client.new_app(app.context, account=account, app_id=app_id)
         yield from expect_state(other, "user", "UNLINKED")
 
 
@@ -170,21 +179,21 @@ _HOOKS: Final[dict[BindingTrigger, tuple[str, ...]]] = {
 """The hook that lets each thing happen to a binding."""
 
 
-def _binds(trigger: BindingTrigger, state: AccountState, user: User, app: App) -> Steps[None]:
+def _binds(trigger: BindingTrigger, state: AccountState, user: UserMatch, app: App) -> Steps[None]:
     name = app.names.word("user")
     waiting = ""
     if trigger is BindingTrigger.COMPLETE_SIGN_UP:
         waiting = session_id((yield from app.initiated(name, prefer_signup=True)))
-    yield from bring(app, name, state)
+    yield from bring_account_to(app, name, state)
     outcome = BINDING[trigger, state, user].outcome
-    expected = word_for(outcome)
+    expected = outcome_name(outcome)
     match trigger:
         case BindingTrigger.PROVISION:
             yield from app.initiated(name)
         case BindingTrigger.COMPLETE_SIGN_UP:
             # A second session that lands for the user already bound is done: it has landed.
             expected = "done" if isinstance(outcome, Ignore) else expected
-            who = USER if user is User.SAME else OTHER
+            who = USER if user is UserMatch.SAME else OTHER
             said = yield from use("complete_handoff", waiting, who)
             _judge(
                 said,
@@ -193,7 +202,7 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: User, app: App) -
                 silent=state == "ACTIVE" and who == OTHER,
             )
         case BindingTrigger.GRADUATE:
-            claims = None if user is User.SAME else OTHER
+            claims = None if user is UserMatch.SAME else OTHER
             said = yield from use("graduate", app.coordinate(name), claims)
             _judge(
                 said,
@@ -233,7 +242,7 @@ CHECKS.extend(
 def _new_generation(app: App) -> Steps[None]:
     """Where the user is gone a new LIMITED one is provisioned, who can graduate."""
     coordinate = app.coordinate("user")
-    yield from bring(app, "user", AccountState.TOMBSTONED)
+    yield from bring_account_to(app, "user", AccountState.TOMBSTONED)
     yield from app.initiated("user", prefer_signup=True)
     yield from expect_state(app, "user", "LIMITED")
     yield from client.happens("graduate", coordinate, None)
@@ -243,25 +252,25 @@ def _new_generation(app: App) -> Steps[None]:
 # --- Completing a hand-off ------------------------------------------------------------------
 
 
-def _completes(path: EntryPath, completion: Completion, app: App) -> Steps[None]:
+def _completes(path: EntryPath, completion: SessionStanding, app: App) -> Steps[None]:
     name = app.names.word("user")
     waits = path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
     if path is EntryPath.EXISTING_ACTIVE_HANDOFF:
-        yield from bring(app, name, AccountState.ACTIVE)
+        yield from bring_account_to(app, name, AccountState.ACTIVE)
     answer = yield from app.initiated(name, prefer_signup=waits)
     session = session_id(answer)
     same(client.member(answer, "session.path"), path, "the path")
-    landed = completion in {Completion.LANDED_SAME, Completion.LANDED_OTHER}
+    landed = completion in {SessionStanding.LANDED_SAME, SessionStanding.LANDED_OTHER}
     if waits and landed:
         yield from client.happens("complete_handoff", session, USER)
-    if completion is Completion.OVER:
+    if completion is SessionStanding.OVER:
         yield from wait(client.lifetime(answer))
     before = yield from app.state(name)
-    who = OTHER if completion is Completion.LANDED_OTHER else USER
+    who = OTHER if completion is SessionStanding.LANDED_OTHER else USER
     said = yield from use("complete_handoff", session, who)
     outcome = COMPLETION[path, completion].outcome
     silent = isinstance(outcome, RefuseWith) and before == "ACTIVE"
-    _judge(said, expected=word_for(outcome), hook="complete_handoff", silent=silent)
+    _judge(said, expected=outcome_name(outcome), hook="complete_handoff", silent=silent)
     after = before if isinstance(outcome, Ignore | RefuseWith) else "ACTIVE"
     yield from expect_state(app, name, after)
 
@@ -271,8 +280,8 @@ CHECKS.extend(
         COMPLETION[path, completion],
         f"Completing a session on {path} that is {completion}",
         partial(_completes, path, completion),
-        hooks=("complete_handoff", *(("pass_time",) if completion is Completion.OVER else ())),
-        passes=HALF_AN_HOUR if completion is Completion.OVER else NO_TIME,
+        hooks=("complete_handoff", *(("pass_time",) if completion is SessionStanding.OVER else ())),
+        time_needed=HALF_AN_HOUR if completion is SessionStanding.OVER else NO_TIME,
     )
     # One check for each row, by the first of its keys.
     for path, completion in {row.rule: key for key, row in reversed(COMPLETION.items())}.values()
@@ -301,7 +310,7 @@ def _second_session_lands(app: App) -> Steps[None]:
 
 def _starts_graduation(state: AccountState, app: App) -> Steps[None]:
     name = app.names.word("user")
-    yield from bring(app, name, state)
+    yield from bring_account_to(app, name, state)
     response = yield from send(app.graduate(name))
     outcome = GRADUATION_HANDOFF[state].outcome
     if isinstance(outcome, RefuseWith):
@@ -316,7 +325,7 @@ def _starts_graduation(state: AccountState, app: App) -> Steps[None]:
 @CHECKS.add("graduation-handoff.fresh", rules=("operation.graduation-handoff",))
 def _fresh_graduations(app: App) -> Steps[None]:
     """Every graduation hand-off has a URL of its own."""
-    yield from bring(app, "user", AccountState.LIMITED)
+    yield from bring_account_to(app, "user", AccountState.LIMITED)
     urls: list[str] = []
     for _ in range(2):
         answer = yield from success(app.graduate("user"), client.CREATED)

@@ -11,7 +11,7 @@ from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks, row_check
 from curae_lifecycle.testing.conformance.client import App, require, same, success
-from curae_lifecycle.testing.conformance.steps import Steps, ask, use, wait
+from curae_lifecycle.testing.conformance.steps import Steps, call_bool_hook, use, wait
 
 ALMOST: Final = timedelta(seconds=5)
 """How far a check keeps from a boundary that it must not cross."""
@@ -38,7 +38,7 @@ def _pending(app: App) -> Steps[None]:
     laws=(4,),
     rules=("deadline.pending", "standing.pending", "standing.lapsed", "wire-status.lapsed"),
     hooks=("pass_time",),
-    passes=connections.HALF_AN_HOUR,
+    time_needed=connections.HALF_AN_HOUR,
 )
 def _pending_until_it_lapses(app: App) -> Steps[None]:
     """A pending connection is over at its deadline, shows as EXPIRED, and not before."""
@@ -100,14 +100,14 @@ def _over(live: Standing, app: App) -> Steps[None]:
 )
 def _acting(app: App) -> Steps[None]:
     """A connection that needs an action says so, with the reason."""
-    connection_id = yield from connections.bring(app, Standing.ACTION_REQUIRED)
+    connection_id = yield from connections.create_in_standing(app, Standing.ACTION_REQUIRED)
     seen = yield from app.seen(connection_id)
     same(client.member(seen, "actionRequiredReason"), connections.REASON, "the reason")
     client.instant(seen, "authorizedAt")
 
 
 def _stays(standing: Standing, app: App) -> Steps[None]:
-    connection_id = yield from connections.bring(app, standing)
+    connection_id = yield from connections.create_in_standing(app, standing)
     before = yield from app.seen(connection_id)
     yield from wait(connections.HOUR)
     yield from connections.stays(app, before)
@@ -140,11 +140,11 @@ def _expiry_recorded(live: Standing, app: App) -> Steps[None]:
     "authorization.no-successor",
     rules=("authorization.no-successor", "connection.authorize.pending"),
     hooks=("authorize_late", "pass_time"),
-    passes=connections.HALF_AN_HOUR + connections.MOMENT,
+    time_needed=connections.HALF_AN_HOUR + connections.MOMENT,
 )
 def _heals_late(app: App) -> Steps[None]:
     """A hand-off that landed in time heals a lapsed connection, however late it is recorded."""
-    connection_id = yield from connections.bring(app, Standing.LAPSED)
+    connection_id = yield from connections.create_in_standing(app, Standing.LAPSED)
     yield from client.happens("authorize_late", connection_id, 5 * connections.MINUTE)
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTIVE", "the status")
@@ -167,7 +167,7 @@ def _late_after(standing: Standing, app: App) -> Steps[None]:
 
 
 def _superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which of two rows
-    connection_id = yield from connections.bring(app, Standing.LAPSED)
+    connection_id = yield from connections.create_in_standing(app, Standing.LAPSED)
     successor = yield from client.made(app.reconnect(connection_id))
     if revoked:
         yield from app.revoked(successor)
@@ -195,7 +195,7 @@ CHECKS.extend(
                 "wire-status.expired",
             ),
             hooks=("authorize", "pass_time"),
-            passes=connections.HOUR,
+            time_needed=connections.HOUR,
         ),
         Check(
             name="standing.action-required-over",
@@ -208,7 +208,7 @@ CHECKS.extend(
                 "standing.action-required-over",
             ),
             hooks=("authorize", "require_action", "pass_time"),
-            passes=connections.HOUR,
+            time_needed=connections.HOUR,
         ),
         Check(
             name="standing.expired",
@@ -217,7 +217,7 @@ CHECKS.extend(
             laws=(4,),
             rules=("deadline.expired", "standing.expired", "wire-status.expired"),
             hooks=("authorize", "expire", "pass_time"),
-            passes=connections.HOUR,
+            time_needed=connections.HOUR,
         ),
         Check(
             name="standing.revoked-at",
@@ -226,7 +226,7 @@ CHECKS.extend(
             laws=(4,),
             rules=("deadline.revoked-at", "standing.revoked-at"),
             hooks=("pass_time",),
-            passes=connections.HOUR,
+            time_needed=connections.HOUR,
         ),
         Check(
             name="expiry-record.active",
@@ -235,7 +235,7 @@ CHECKS.extend(
             laws=(),
             rules=("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
             hooks=("authorize", "expire", "pass_time"),
-            passes=connections.HOUR + 2 * connections.MOMENT,
+            time_needed=connections.HOUR + 2 * connections.MOMENT,
         ),
         Check(
             name="expiry-record.action-required",
@@ -244,7 +244,7 @@ CHECKS.extend(
             laws=(),
             rules=("expiry-record.action-required", "expiry-record.expired"),
             hooks=("authorize", "require_action", "expire", "pass_time"),
-            passes=connections.HOUR + 2 * connections.MOMENT,
+            time_needed=connections.HOUR + 2 * connections.MOMENT,
         ),
         Check(
             name="authorization.late-after-revoke",
@@ -253,7 +253,7 @@ CHECKS.extend(
             laws=(1,),
             rules=("connection.authorize.revoked",),
             hooks=_IN_TIME,
-            passes=10 * connections.MINUTE,
+            time_needed=10 * connections.MINUTE,
         ),
         Check(
             name="authorization.late-after-action-required",
@@ -262,7 +262,7 @@ CHECKS.extend(
             laws=(1,),
             rules=("connection.authorize.action-required",),
             hooks=("authorize", "authorize_late", "require_action", "pass_time"),
-            passes=10 * connections.MINUTE,
+            time_needed=10 * connections.MINUTE,
         ),
         Check(
             name="authorization.successor-pending",
@@ -271,7 +271,7 @@ CHECKS.extend(
             laws=(6,),
             rules=("authorization.successor-pending",),
             hooks=_IN_TIME,
-            passes=_LAPSED,
+            time_needed=_LAPSED,
         ),
         Check(
             name="authorization.successor-other",
@@ -280,7 +280,7 @@ CHECKS.extend(
             laws=(6,),
             rules=("authorization.successor-other",),
             hooks=_IN_TIME,
-            passes=_LAPSED,
+            time_needed=_LAPSED,
         ),
     ]
 )
@@ -292,11 +292,15 @@ def expect_readable(
     package: str = client.PACKAGES[0],
 ) -> Steps[None]:
     """Raise unless the server would let a package be read over a connection now, or would not."""
-    same((yield from ask("may_read", connection_id, package)), allowed, "whether it may be read")
+    same(
+        (yield from call_bool_hook("may_read", connection_id, package)),
+        allowed,
+        "whether it may be read",
+    )
 
 
 def _may_read(standing: Standing, granted: PackageGrant, app: App) -> Steps[None]:
-    connection_id = yield from connections.bring(app, standing)
+    connection_id = yield from connections.create_in_standing(app, standing)
     package = client.PACKAGES[0] if granted is PackageGrant.GRANTED else "genomics"
     allowed = isinstance(ACCESS[standing, granted].outcome, Grant)
     yield from expect_readable(connection_id, allowed, package)
@@ -307,7 +311,7 @@ def _may_read(standing: Standing, granted: PackageGrant, app: App) -> Steps[None
     laws=(5,),
     rules=("access.active", "access.expired"),
     hooks=("may_read", "authorize", "pass_time"),
-    passes=connections.HOUR,
+    time_needed=connections.HOUR,
 )
 def _access_ends(app: App) -> Steps[None]:
     """Reading ends at expiresAt, recorded or not."""
@@ -325,7 +329,7 @@ CHECKS.extend(
         partial(_may_read, standing, granted),
         laws=(5,),
         hooks=("may_read", *connections.BRINGS[standing]),
-        passes=connections.passes(standing),
+        time_needed=connections.time_needed(standing),
     )
     for standing, granted in (
         *[(standing, PackageGrant.GRANTED) for standing in Standing],

@@ -18,7 +18,7 @@ from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance.server import KeyWanted
+from curae_lifecycle.testing.conformance.server import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 
 Result = TypeVar("Result")
@@ -83,12 +83,12 @@ class Names:
 
 
 @attrs.frozen
-class Kit:
+class CheckContext:
     """What a check is given: fresh names, and what of the server it has to know.
 
     Attributes:
         hooks: Which of the server's optional parts are there.
-        patience: The longest time the check may let pass.
+        max_time_per_check: The longest time the check may let pass.
         varying: Names of headers that may differ from answer to answer.
         seed: Where the names come from, for a check that draws more than names.
         rounds: How often a race is run; none where the server may not be called at once.
@@ -97,7 +97,7 @@ class Kit:
     names: Names
     environment: Environment
     hooks: frozenset[str]
-    patience: timedelta
+    max_time_per_check: timedelta
     varying: frozenset[str]
     seed: str
     operations: Operations
@@ -121,12 +121,12 @@ def send(request: Request) -> Steps[Response]:
     return cast("Response", (yield request))
 
 
-def together(requests: tuple[Request, ...]) -> Steps[tuple[Response, ...]]:
+def send_concurrently(requests: tuple[Request, ...]) -> Steps[tuple[Response, ...]]:
     """Send several at once."""
     return cast("tuple[Response, ...]", (yield Together(requests)))
 
 
-def meet(*each: Single) -> Steps[tuple[object, ...]]:
+def run_concurrently(*each: Single) -> Steps[tuple[object, ...]]:
     """Do several things at once, requests and hooks."""
     return cast("tuple[object, ...]", (yield Together(each)))
 
@@ -136,7 +136,7 @@ def use(hook: str, *arguments: object) -> Steps[str | None]:
     return cast("str | None", (yield Use(hook, arguments)))
 
 
-def ask(hook: str, *arguments: object) -> Steps[bool]:
+def call_bool_hook(hook: str, *arguments: object) -> Steps[bool]:
     """Call a hook that answers yes or no."""
     return (yield Use(hook, arguments)) is True
 
@@ -146,12 +146,12 @@ def wait(span: timedelta) -> Steps[None]:
     yield Use("pass_time", (span,))
 
 
-def later(kit: Kit, span: timedelta) -> Steps[None]:
+def later(kit: CheckContext, span: timedelta) -> Steps[None]:
     """Let time pass where that is possible, so that a time that moves is seen to move."""
-    if "pass_time" in kit.hooks and span <= kit.patience:
+    if "pass_time" in kit.hooks and span <= kit.max_time_per_check:
         yield from wait(span)
 
 
-def make_key(wanted: KeyWanted) -> Steps[str]:
+def make_key(wanted: ApiKeyRequest) -> Steps[str]:
     """Have an API key made."""
     return cast("str", (yield Use("make_key", (wanted,))))

@@ -9,28 +9,28 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 from datetime import timedelta
 
 from curae_lifecycle.service.operations.registry import OPERATIONS
-from curae_lifecycle.testing.conformance.catalogue import checks
+from curae_lifecycle.testing.conformance.all_checks import checks
 from curae_lifecycle.testing.conformance.check import Check
-from curae_lifecycle.testing.conformance.driving import run_check, run_check_async
-from curae_lifecycle.testing.conformance.limit import LIMIT
 from curae_lifecycle.testing.conformance.results import Failure, NotRun, Result
+from curae_lifecycle.testing.conformance.runner import run_check, run_check_async
 from curae_lifecycle.testing.conformance.server import AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import Operations
+from curae_lifecycle.testing.conformance.timeout import DEFAULT_TIMEOUT
 
 
 def conformance_tests(
-    make: Callable[[], Server | AbstractContextManager[Server]],
+    make_server: Callable[[], Server | AbstractContextManager[Server]],
     *,
     operations: Operations = OPERATIONS,
-    limit: timedelta | None = LIMIT,
+    timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Callable[[Check], None]:
     """A test function, parametrized with every check of the kit.
 
     Args:
-        make: Gives the server, or a context manager that gives it and cleans up. It is called
+        make_server: Gives the server, or a context manager that gives it and cleans up. It is called
             for each check and may give the same server each time.
         operations: What the server serves.
-        limit: How long a check may take, as in `run`; `None` where what `make` gives belongs to
+        timeout: How long a check may take, as in `run`; `None` where what `make_server` gives belongs to
             the thread that called it, as a connection to a database may.
 
     Returns:
@@ -39,10 +39,14 @@ def conformance_tests(
     """
 
     def test(check: Check) -> None:
-        made = make()
+        made = make_server()
         with nullcontext(made) if isinstance(made, Server) else made as server:
             result = run_check(
-                server, check=check, seed=secrets.token_hex(8), operations=operations, limit=limit
+                server,
+                check=check,
+                seed=secrets.token_hex(8),
+                operations=operations,
+                timeout=timeout,
             )
         _tell(result)
 
@@ -50,21 +54,25 @@ def conformance_tests(
 
 
 def async_conformance_tests(
-    make: Callable[[], AsyncServer | AbstractAsyncContextManager[AsyncServer]],
+    make_server: Callable[[], AsyncServer | AbstractAsyncContextManager[AsyncServer]],
     *,
     operations: Operations = OPERATIONS,
-    limit: timedelta | None = LIMIT,
+    timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Callable[[Check], None]:
     """The same for a server of coroutine functions; it needs no plugin of pytest's.
 
-    Each check runs in an event loop of its own, in which `make` is called too.
+    Each check runs in an event loop of its own, in which `make_server` is called too.
     """
 
     async def run(check: Check) -> Result:
-        made = make()
+        made = make_server()
         async with nullcontext(made) if isinstance(made, AsyncServer) else made as server:
             return await run_check_async(
-                server, check=check, seed=secrets.token_hex(8), operations=operations, limit=limit
+                server,
+                check=check,
+                seed=secrets.token_hex(8),
+                operations=operations,
+                timeout=timeout,
             )
 
     def test(check: Check) -> None:
@@ -88,6 +96,6 @@ def _tell(result: Result) -> None:
         case None:
             return
         case Failure():
-            pytest.fail(result.account, pytrace=False)
+            pytest.fail(result.message, pytrace=False)
         case NotRun():
             pytest.skip(f"not run: {result.reason}")

@@ -24,14 +24,14 @@ def _ends_every_access(app: App) -> Steps[None]:
     """A tombstone revokes every connection of its user, on any chain, at once, and no other."""
     yield from app.initiated("user")
     ended: list[str] = []
-    possible = [each for each in _ENDED if app.kit.hooks.issuperset(connections.BRINGS[each])]
+    possible = [each for each in _ENDED if app.context.hooks.issuperset(connections.BRINGS[each])]
     for standing in possible:
-        ended += [(yield from connections.bring(app, standing, "user"))]
-    old = yield from connections.bring(app, Standing.REVOKED, "user")
+        ended += [(yield from connections.create_in_standing(app, standing, "user"))]
+    old = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
     ended.append((yield from client.made(app.reconnect(old))))
     left = (old, client.id_of((yield from app.created("another"))))
     before = yield from app.all_seen(left)
-    yield from later(app.kit, connections.MINUTE)
+    yield from later(app.context, connections.MINUTE)
     yield from happens("tombstone", app.coordinate("user"))
     yield from revoked_together(app, ended)
     what = "what was revoked before, and what is another user's,"
@@ -47,7 +47,7 @@ def _ends_every_access(app: App) -> Steps[None]:
 def _next_user(app: App) -> Steps[None]:
     """Whoever comes after a tombstone gets no access of before, and may be given one anew."""
     yield from app.initiated("user")
-    old = yield from connections.bring(app, Standing.ACTIVE, "user")
+    old = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     yield from expect_readable(old, True)
     yield from happens("tombstone", app.coordinate("user"))
     for _ in range(2):

@@ -13,7 +13,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import client, sessions
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, Document, require, same
-from curae_lifecycle.testing.conformance.connections import BRINGS, HOUR, REASON, bring
+from curae_lifecycle.testing.conformance.connections import BRINGS, HOUR, REASON, create_in_standing
 from curae_lifecycle.testing.conformance.replies import check_reply
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, use
 from curae_lifecycle.testing.laws import check_documented
@@ -26,8 +26,8 @@ CHECKS: Final = Checks()
 def _every_standing(app: App) -> Steps[None]:
     """Whatever a connection is, what is shown of it has the listed members and no others."""
     for standing, needed in BRINGS.items():
-        if set(needed) <= app.kit.hooks and "pass_time" not in needed:
-            connection_id = yield from bring(app, standing)
+        if set(needed) <= app.context.hooks and "pass_time" not in needed:
+            connection_id = yield from create_in_standing(app, standing)
             for kind, request in (
                 (GetConnection, app.get(connection_id)),
                 (Revoke, app.revoke(connection_id)),
@@ -124,7 +124,7 @@ def _reads_agree(app: App) -> Steps[None]:
     """A read that is sent again with nothing in between gets the same answer."""
     connection_id = client.id_of((yield from app.created()))
     for request in (app.get(connection_id), app.account_state("user")):
-        one = client.lasting((yield from send(request)), app.kit.varying)
+        one = client.lasting((yield from send(request)), app.context.varying)
         for _ in range(2):
-            again = client.lasting((yield from send(request)), app.kit.varying)
+            again = client.lasting((yield from send(request)), app.context.varying)
             require(again == one, "two answers differ, with nothing in between")

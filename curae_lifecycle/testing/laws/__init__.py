@@ -10,7 +10,7 @@ Every function returns `None` where the law holds and raises `LawBrokenError` wh
 
 from __future__ import annotations
 
-from curae_lifecycle.testing.laws.connections import RevocationSeen as RevocationSeen
+from curae_lifecycle.testing.laws.connections import RevocationAnswer as RevocationAnswer
 from curae_lifecycle.testing.laws.connections import check_access as check_access
 from curae_lifecycle.testing.laws.connections import check_chain as check_chain
 from curae_lifecycle.testing.laws.connections import check_merge as check_merge
@@ -29,10 +29,10 @@ from curae_lifecycle.testing.laws.law import LAWS as LAWS
 from curae_lifecycle.testing.laws.law import TICK as TICK
 from curae_lifecycle.testing.laws.law import LawBrokenError as LawBrokenError
 from curae_lifecycle.testing.laws.requests import check_deterministic as check_deterministic
+from curae_lifecycle.testing.laws.requests import check_entry_paths as check_entry_paths
 from curae_lifecycle.testing.laws.requests import check_indistinguishable as check_indistinguishable
 from curae_lifecycle.testing.laws.requests import check_nothing_changed as check_nothing_changed
 from curae_lifecycle.testing.laws.requests import check_one_execution as check_one_execution
-from curae_lifecycle.testing.laws.requests import check_paths as check_paths
 from curae_lifecycle.testing.laws.requests import check_rate_limit as check_rate_limit
 from curae_lifecycle.testing.laws.requests import check_replay as check_replay
 from curae_lifecycle.testing.laws.requests import check_retry_after as check_retry_after

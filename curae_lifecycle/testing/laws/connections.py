@@ -39,7 +39,7 @@ def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
 
 
 @attrs.frozen
-class RevocationSeen:
+class RevocationAnswer:
     """What one revocation that was executed answered; a replay is not one.
 
     `revoked_now` is whether it said that it was this one that revoked.
@@ -50,13 +50,13 @@ class RevocationSeen:
     revoked_at: datetime | str | None
 
     @classmethod
-    def of(cls, answer: Done[Connection] | Ignored[Connection]) -> RevocationSeen:
+    def of(cls, answer: Done[Connection] | Ignored[Connection]) -> RevocationAnswer:
         """What the library's `revoke` answered."""
         connection = answer.value
         return cls(connection.id, isinstance(answer, Done), connection.revoked_at)
 
     @classmethod
-    def read(cls, response: Response) -> RevocationSeen:
+    def read(cls, response: Response) -> RevocationAnswer:
         """What a server answered with 200, as it is on the wire.
 
         Raises:
@@ -73,7 +73,7 @@ class RevocationSeen:
         return cls(str(connection["id"]), document["revokedNow"] is True, at)
 
 
-def check_revocation(answers: Iterable[RevocationSeen], *, revoked: Iterable[str] = ()) -> None:
+def check_revocation(answers: Iterable[RevocationAnswer], *, revoked: Iterable[str] = ()) -> None:
     """Law 2: revoked once, at one instant, for ever.
 
     Args:

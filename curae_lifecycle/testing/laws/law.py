@@ -44,7 +44,7 @@ class LawBrokenError(LifecycleError, AssertionError):
         law: Its number, 1 to 18.
         what: What was seen.
         where: On what: an id, an instant, a position, a member.
-        rule: The law in words.
+        law_text: The law in words.
     """
 
     def __init__(self, law: int, what: str, where: str) -> None:
@@ -53,7 +53,9 @@ class LawBrokenError(LifecycleError, AssertionError):
         self.law = law
         self.what = what
         self.where = where
-        self.rule = LAWS[law]
+        self.law_text = LAWS[law]
 
     def __str__(self) -> str:
-        return f"law {self.law} is broken: {self.what}\n  where: {self.where}\n  law: {self.rule}"
+        return (
+            f"law {self.law} is broken: {self.what}\n  where: {self.where}\n  law: {self.law_text}"
+        )

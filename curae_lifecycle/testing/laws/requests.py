@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, ParamSpec, TypeVar
 
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.session import PATHS, EntryPath, Preference
+from curae_lifecycle.rules.session import ENTRY_PATHS, EntryPath, SignUpPreference
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
@@ -35,11 +35,11 @@ _PATHS: Final = (
 
 
 def _path(state: AccountState, prefer_signup: bool) -> EntryPath:  # noqa: FBT001 - a law's axis
-    preference = Preference.SIGN_UP if prefer_signup else Preference.NONE
-    return PATHS[state, preference].outcome.path
+    preference = SignUpPreference.SIGN_UP if prefer_signup else SignUpPreference.NONE
+    return ENTRY_PATHS[state, preference].outcome.path
 
 
-def check_paths(path: Callable[[AccountState, bool], EntryPath] = _path) -> None:
+def check_entry_paths(path: Callable[[AccountState, bool], EntryPath] = _path) -> None:
     """Law 8: every account state and preference has its one path.
 
     `path` tells the path of a state and of whether a sign-up is preferred; it is asked twice.

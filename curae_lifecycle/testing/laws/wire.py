@@ -11,7 +11,7 @@ from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws.law import LawBrokenError
-from curae_lifecycle.web.shapes import camel
+from curae_lifecycle.web.wire_format import to_camel_case
 
 _SESSION: Final = frozenset(
     {
@@ -93,7 +93,7 @@ def check_wire_members(
 @cache
 def _bodies(operations: Operations) -> frozenset[frozenset[str]]:
     return frozenset(
-        _BODIES.get(each.rule.name, frozenset(map(camel, each.reply.__match_args__)))
+        _BODIES.get(each.rule.name, frozenset(map(to_camel_case, each.reply.__match_args__)))
         for each in operations
     )
 

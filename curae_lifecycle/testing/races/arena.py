@@ -16,8 +16,14 @@ from curae_lifecycle.service.writes import RateWrite, RecordWrite, SessionWrite,
 from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.testing.races.works import START, Scene, Stage, at, settle
-from curae_lifecycle.testing.timed import KeyedStore, TimedStore
+from curae_lifecycle.testing.races.scenarios import (
+    START,
+    RaceTenant,
+    Scenario,
+    at,
+    commit_with_retries,
+)
+from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWithApiKeys
 from curae_lifecycle.web.json import Json
 
 Content = Mapping[str, str]
@@ -29,7 +35,7 @@ AnyStore = TypeVar("AnyStore", bound=Store, covariant=True)
 class Arena(Protocol[AnyStore]):
     """Where races happen, one after the other."""
 
-    def stage(self, scene: Scene) -> Stage:
+    def set_up(self, scene: Scenario) -> RaceTenant:
         """A stage on which a scene's past has happened and nothing else, at the race's instant."""
         ...
 
@@ -37,16 +43,16 @@ class Arena(Protocol[AnyStore]):
         """Two handles of the one store."""
         ...
 
-    def content(self, stage: Stage, touched: Iterable[Write]) -> Content:
+    def content(self, stage: RaceTenant, touched: Iterable[Write]) -> Content:
         """All that is stored there now, as far as these writes may have touched it."""
         ...
 
-    def right(self) -> Arena[Store]:
+    def reference(self) -> Arena[Store]:
         """Where nobody races: in a store that is right."""
         ...
 
 
-class StageArena:
+class StoreArena:
     """Races in any store that keeps the contract, each on a stage of its own in it.
 
     What they leave is held to what the store in memory has after one and then the other.
@@ -55,29 +61,29 @@ class StageArena:
         store: The store; both handles are this one.
     """
 
-    def __init__(self, store: KeyedStore) -> None:
-        self._store = TimedStore(store, START)
+    def __init__(self, store: StoreWithApiKeys) -> None:
+        self._store = SimulatedClockStore(store, START)
         self._numbers = count(1)
 
-    def stage(self, scene: Scene) -> Stage:
+    def set_up(self, scene: Scenario) -> RaceTenant:
         """As `Arena.stage`."""
-        stage = Stage.of(next(self._numbers), Settings(buckets=scene.buckets))
+        stage = RaceTenant.of(next(self._numbers), Settings(buckets=scene.buckets))
         self._store.register(ApiKey(stage.api_key), stage.caller)
         for minutes, work in scene.before(stage):
             self._store.now = at(minutes)
-            settle(self._store, work)
-        self._store.now = at(scene.now)
+            commit_with_retries(self._store, work)
+        self._store.now = at(scene.race_minute)
         return stage
 
     def stores(self) -> tuple[Store, Store]:
         """As `Arena.stores`."""
         return self._store, self._store
 
-    def right(self) -> Arena[Store]:
+    def reference(self) -> Arena[Store]:
         """As `Arena.right`."""
-        return StageArena(MemoryStore())
+        return StoreArena(MemoryStore())
 
-    def content(self, stage: Stage, touched: Iterable[Write]) -> Content:
+    def content(self, stage: RaceTenant, touched: Iterable[Write]) -> Content:
         """What the store itself tells of the user, their connections, and all that was touched."""
         found: dict[str, str] = {}
         for name, value in _seen(self._store, stage, touched):
@@ -89,14 +95,16 @@ class StageArena:
                 bodies = [answer.body.decode()] if isinstance(answer, Response) else []
                 document["response"] = [str(getattr(answer, "status", None)), *bodies]
             found.update(_flat(name, document))
-        blank = "x" * len(stage.mark)
+        blank = "x" * len(stage.id_prefix)
         return {
-            name.replace(stage.mark, blank): text.replace(stage.mark, blank)
+            name.replace(stage.id_prefix, blank): text.replace(stage.id_prefix, blank)
             for name, text in found.items()
         }
 
 
-def _seen(store: Store, stage: Stage, touched: Iterable[Write]) -> Iterator[tuple[str, Storable]]:
+def _seen(
+    store: Store, stage: RaceTenant, touched: Iterable[Write]
+) -> Iterator[tuple[str, Storable]]:
     every = Needs(binding=stage.coordinate, connections=ConnectionsPage(stage.coordinate))
     loaded = store.load(every).snapshot
     if loaded.binding is not None:
@@ -113,7 +121,7 @@ def _seen(store: Store, stage: Stage, touched: Iterable[Write]) -> Iterator[tupl
             yield name, value
 
 
-def _named(store: Store, stage: Stage, write: Write) -> tuple[str, Storable | None]:
+def _named(store: Store, stage: RaceTenant, write: Write) -> tuple[str, Storable | None]:
     match write:
         case SessionWrite(_, after):
             asked = Needs(session=after.id)

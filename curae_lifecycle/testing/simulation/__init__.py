@@ -15,14 +15,14 @@ from collections.abc import Callable
 
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.testing.simulation.chance import Mishap as Mishap
-from curae_lifecycle.testing.simulation.chance import Mix as Mix
-from curae_lifecycle.testing.simulation.life import START as START
-from curae_lifecycle.testing.simulation.life import Simulation as Simulation
+from curae_lifecycle.testing.simulated_clock import Purgeable as Purgeable
+from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys as StoreWithApiKeys
+from curae_lifecycle.testing.simulation.mishaps import Mishap as Mishap
+from curae_lifecycle.testing.simulation.mishaps import WorldProfile as WorldProfile
 from curae_lifecycle.testing.simulation.summary import Summary as Summary
 from curae_lifecycle.testing.simulation.summary import Violation as Violation
-from curae_lifecycle.testing.timed import KeyedStore as KeyedStore
-from curae_lifecycle.testing.timed import Purgeable as Purgeable
+from curae_lifecycle.testing.simulation.world import START as START
+from curae_lifecycle.testing.simulation.world import Simulation as Simulation
 
 
 def simulate(
@@ -30,7 +30,7 @@ def simulate(
     *,
     clients: int = 1,
     hours: int = 24,
-    store: Callable[[Settings], KeyedStore] = MemoryStore,
+    make_store: Callable[[Settings], StoreWithApiKeys] = MemoryStore,
     watched: bool = True,
 ) -> Summary:
     """Let one world live, from its first hour to its last or to a violation.
@@ -39,13 +39,15 @@ def simulate(
         seed: Decides everything that happens.
         clients: How many apps use the platform.
         hours: How many hours.
-        store: Makes an empty store for the server's settings; one in memory by default.
+        make_store: Makes an empty store for the server's settings; one in memory by default.
         watched: Whether the laws are checked at each step.
 
     Returns:
         What happened; `violation` says which law was broken, if one was.
     """
-    simulation = Simulation(seed, clients=clients, hours=hours, store=store, watched=watched)
+    simulation = Simulation(
+        seed, clients=clients, hours=hours, make_store=make_store, watched=watched
+    )
     for _ in simulation.run():
         pass
     return simulation.summary

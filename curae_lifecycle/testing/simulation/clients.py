@@ -12,9 +12,9 @@ import attrs
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.service.operations.operation import BASE_PATH
-from curae_lifecycle.testing.simulation.chance import Dice, Mishap
+from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
 from curae_lifecycle.testing.simulation.journal import Journal
-from curae_lifecycle.testing.timed import KeyedStore
+from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap
 from curae_lifecycle.web.request import Request
 
 _DAY: Final = timedelta(days=1)
@@ -69,7 +69,7 @@ class Population:
         dice: Dice,
         numbers: Iterator[int],
         journal: Journal,
-        store: KeyedStore,
+        store: StoreWithApiKeys,
         now: datetime,
     ) -> None:
         """So many apps, two of an account; the store knows their API keys."""
@@ -83,7 +83,7 @@ class Population:
             if account not in self._users:
                 self._users[account] = [self._user(account, now) for _ in range(dice.mix.users)]
 
-    def _client(self, number: int, store: KeyedStore, now: datetime) -> Client:
+    def _client(self, number: int, store: StoreWithApiKeys, now: datetime) -> Client:
         account = values.CustomerAccountId(uuid_of(0xA, number // 2))
         app = values.AppId(f"app-{number}")
         scopes = frozenset({CONNECTION_WRITE})

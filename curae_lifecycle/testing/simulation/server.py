@@ -19,7 +19,7 @@ from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import (
     Attempt,
-    LostLease,
+    LostLeaseAction,
     Record,
     RecordKey,
     in_flight_record,
@@ -38,7 +38,7 @@ from curae_lifecycle.service.status import is_kept, status_of
 from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.testing.timed import TimedStore
+from curae_lifecycle.testing.simulated_clock import SimulatedClockStore
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
@@ -55,7 +55,7 @@ class Transaction:
     Attributes:
         digest: Of its API key.
         loaded: What was loaded, at the instant of the worker's clock.
-        read_at: How many commits there were by then.
+        loaded_at_commit: How many commits there were by then.
         attempt: The attempt that calls out, where one does.
     """
 
@@ -63,7 +63,7 @@ class Transaction:
     call: Call
     asked: Needs
     loaded: Loaded
-    read_at: int
+    loaded_at_commit: int
     attempt: Attempt | None = None
 
     @property
@@ -85,14 +85,14 @@ class FactTransaction:
         return self.loaded.now
 
 
-class Server:
+class SimulatedServer:
     """The brackets around the rules, watched or not: load, decide, store.
 
     `landed` are hand-offs that are not recorded yet; `conflicts` counts how often a transaction
     had to start again, `facts` how often each kind of fact had which outcome.
     """
 
-    def __init__(self, store: TimedStore, settings: Settings, watch: Watch | None) -> None:
+    def __init__(self, store: SimulatedClockStore, settings: Settings, watch: Watch | None) -> None:
         self._store = store
         self._settings = settings
         self._watch = watch
@@ -110,7 +110,7 @@ class Server:
         if isinstance(call, Decision):
             answer = respond(call)
             if self._watch is not None:
-                self._watch.answered(answer, now, caller=caller)
+                self._watch.observe_response(answer, now, caller=caller)
             return answer
         asked = call.needs
         return Transaction(
@@ -118,15 +118,15 @@ class Server:
             call=call,
             asked=asked,
             loaded=self._load(digest, call=call, asked=asked, now=now),
-            read_at=self._steps(),
+            loaded_at_commit=self._steps(),
         )
 
     def commit(self, work: Transaction, new_ids: NewIds) -> Answer | None:
         """Decide and store; `None` where somebody was faster: load again."""
         return self._commit(work, self._decide(work, work.loaded.snapshot, new_ids))
 
-    def call_out(
-        self, work: Transaction, new_ids: NewIds, lease: int, lost: LostLease
+    def begin_external_call(
+        self, work: Transaction, new_ids: NewIds, lease: int, lost: LostLeaseAction
     ) -> Answer | None:
         """Begin an attempt that calls out: the record says so before anything else is stored.
 
@@ -151,11 +151,11 @@ class Server:
         if isinstance(renewed, Done):
             self._stored(loaded, RecordWrite(attempt.key, record, renewed.value))
 
-    def come_back(
+    def finish_external_call(
         self, work: Transaction, attempt: Attempt, now: datetime, new_ids: NewIds
     ) -> Answer | None:
         """End an attempt that called out; `None` where it lost its lease or its race."""
-        work.read_at = self._steps()
+        work.loaded_at_commit = self._steps()
         work.loaded = self._load(work.digest, call=work.call, asked=work.asked, now=now)
         snapshot = work.loaded.snapshot
         record = snapshot.record
@@ -188,7 +188,7 @@ class Server:
             outcome = f"{status_of(answer.problem)} {answer.problem.code}"
         self.facts[f"{type(work.fact).__name__} {outcome}"] += 1
         if self._watch is not None:
-            self._watch.recorded(answer, work.now)
+            self._watch.observe_fact(answer, work.now)
         return answer
 
     def ask(self, caller: Caller, connection_id: ConnectionId, package: str, now: datetime) -> str:
@@ -199,7 +199,7 @@ class Server:
             return str(_NOT_FOUND)
         decision = decide_access(connection, package, now)
         if self._watch is not None:
-            self._watch.asked(connection_id, package, now, decision)
+            self._watch.observe_access_decision(connection_id, package, now, decision)
         if isinstance(decision, Granted):
             return "200"
         return f"{status_of(decision.problem)} {decision.reason}"
@@ -228,7 +228,7 @@ class Server:
         if not isinstance(operation, GetConnection) or operation.connection_id not in self.landed:
             return loaded
         landed = self.landed[operation.connection_id]
-        return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, landed=landed))
+        return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, landed_handoff=landed))
 
     def _decision(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
         return _documented(
@@ -243,8 +243,10 @@ class Server:
         if answer.changes.writes and not self._is_taken(work.loaded, answer.changes):
             return None
         if self._watch is not None:
-            caller, read_at = work.call.caller, work.read_at
-            self._watch.answered(answer, work.now, caller=caller, needs=work.asked, read_at=read_at)
+            caller, read_at = work.call.caller, work.loaded_at_commit
+            self._watch.observe_response(
+                answer, work.now, caller=caller, needs=work.asked, loaded_at_commit=read_at
+            )
         if answer.response.status == _NOT_FOUND:
             self._not_found = answer.response
         return answer
@@ -263,7 +265,7 @@ class Server:
         if not self._is_taken(loaded, changes):
             return False
         if self._watch is not None:
-            self._watch.stored(changes.writes, loaded.now)
+            self._watch.observe_commit(changes.writes, loaded.now)
         return True
 
     def _is_taken(self, loaded: Loaded, changes: Changes) -> bool:
@@ -272,7 +274,7 @@ class Server:
         return taken
 
     def _steps(self) -> int:
-        return 0 if self._watch is None else self._watch.steps
+        return 0 if self._watch is None else self._watch.commit_count
 
 
 def _documented(rule: Callable[[], _Result]) -> _Result:

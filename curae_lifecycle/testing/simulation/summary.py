@@ -16,12 +16,12 @@ class Violation:
     """A law that did not hold at an instant of the world.
 
     Attributes:
-        account: The law, what was seen and where, in words.
+        message: The law, what was seen and where, in words.
         log: What led there: JSON lines for `replay`, what was committed for the app user.
         environment: The one that the server serves, which `replay` has to know; `None` for both.
     """
 
-    account: str
+    message: str
     law: int
     at: datetime
     log: tuple[str, ...]

@@ -26,7 +26,7 @@ from curae_lifecycle.rules.session import (
 )
 from curae_lifecycle.rules.values import Coordinate, SessionId
 from curae_lifecycle.testing.strategies import values
-from curae_lifecycle.testing.strategies.sure import done
+from curae_lifecycle.testing.strategies.expect import expect_done
 from curae_lifecycle.testing.strategies.values import START
 
 _LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
@@ -62,7 +62,7 @@ def _live(
 
 def _bound(answer: BindingTransition) -> LimitedAccountAppBinding:
     # Every move above is one that the binding's table allows.
-    return done(LimitedAccountAppBinding, answer)
+    return expect_done(LimitedAccountAppBinding, answer)
 
 
 @st.composite
@@ -128,7 +128,7 @@ class CoordinateStep:
 
 
 @attrs.frozen
-class CoordinatePast:
+class CoordinateHistory:
     """A coordinate with everything that happened at it, in order.
 
     `sessions` are all of them as they are stored in the end, in the order of their minting: on
@@ -154,14 +154,14 @@ _Move = tuple[timedelta, CoordinateAct, int, bool]
 """When, what, of which session (so many before the newest), and whether by a stranger."""
 
 
-def coordinate_pasts(*, most: int = 6) -> st.SearchStrategy[CoordinatePast]:
-    """A coordinate with at most `most` acts: sessions minted and landed, users grown and gone."""
+def coordinate_histories(*, max_steps: int = 6) -> st.SearchStrategy[CoordinateHistory]:
+    """A coordinate with at most `max_steps` acts: sessions minted and landed, users grown and gone."""
     acts = st.sampled_from(CoordinateAct)
     move = st.tuples(values.offsets(), acts, st.integers(0, 2), st.booleans())
-    return st.builds(_play, values.coordinates(), st.lists(move, max_size=most))
+    return st.builds(_play, values.coordinates(), st.lists(move, max_size=max_steps))
 
 
-def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
+def _play(whose: Coordinate, moves: list[_Move]) -> CoordinateHistory:
     binding: LimitedAccountAppBinding | None = None
     sessions: list[CuraeConnectSession] = []
     steps: list[CoordinateStep] = []
@@ -200,4 +200,4 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
         if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
             binding = answer.value
         steps.append(CoordinateStep(now=now, act=act, answer=answer, binding=binding))
-    return CoordinatePast(whose, tuple(steps), tuple(sessions))
+    return CoordinateHistory(whose, tuple(steps), tuple(sessions))

@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.idempotency import parse_key
+from curae_lifecycle.rules.idempotency import parse_idempotency_key
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import (
     check_instant,
@@ -34,9 +34,9 @@ from curae_lifecycle.testing.strategies.record import records
 from curae_lifecycle.testing.strategies.request import (
     as_bytes,
     call_of,
+    callers_with_write_scope,
+    format_request,
     operations,
-    print_request,
-    writers,
 )
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
@@ -46,12 +46,12 @@ from curae_lifecycle.web.request import Request
 class BrokenRequest:
     """A request that no server may obey.
 
-    `how` says what was done to a well-formed one, `code` what any caller must be answered.
+    `defect` says what was done to a well-formed one, `expected_code` what any caller must be answered.
     """
 
     request: Request
-    how: str
-    code: ProblemCode
+    defect: str
+    expected_code: ProblemCode
 
 
 _BEARER: Final = "Bearer cae_live_k1"
@@ -69,9 +69,9 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
         operation: st.SearchStrategy[Operation],
         change: Callable[[Request], Request],
     ) -> st.SearchStrategy[BrokenRequest]:
-        return st.builds(call_of, writers(), operation, values.idempotency_keys()).map(
-            lambda call: BrokenRequest(change(print_request(call, _BEARER)), how, code)
-        )
+        return st.builds(
+            call_of, callers_with_write_scope(), operation, values.idempotency_keys()
+        ).map(lambda call: BrokenRequest(change(format_request(call, _BEARER)), how, code))
 
     bad, missing = ProblemCode.BAD_REQUEST, ProblemCode.NOT_FOUND
     invalid, needed = ProblemCode.IDEMPOTENCY_KEY_INVALID, ProblemCode.IDEMPOTENCY_KEY_REQUIRED
@@ -173,7 +173,7 @@ class BrokenArgument:
 
     parse: Callable[[object], object]
     value: object
-    how: str
+    defect: str
 
 
 def broken_arguments() -> st.SearchStrategy[BrokenArgument]:
@@ -208,9 +208,9 @@ _ARGUMENTS: Final = (
     BrokenArgument(parse_data_packages, (), "no packages"),
     BrokenArgument(parse_data_packages, ("Labs",), "a package in upper case"),
     BrokenArgument(parse_data_packages, "labs", "a text for packages"),
-    BrokenArgument(parse_key, "", "an empty key"),
-    BrokenArgument(parse_key, "k 1", "white space in a key"),
-    BrokenArgument(parse_key, "k" * _LONG, "a key that is too long"),
+    BrokenArgument(parse_idempotency_key, "", "an empty key"),
+    BrokenArgument(parse_idempotency_key, "k 1", "white space in a key"),
+    BrokenArgument(parse_idempotency_key, "k" * _LONG, "a key that is too long"),
 )
 
 
@@ -221,12 +221,12 @@ _ARGUMENTS: Final = (
 class BrokenDocument:
     """A stored document that is no value: `load(kind, document)` raises `MalformedError`.
 
-    `how` says what was done to one that `dump` printed.
+    `defect` says what was done to one that `dump` printed.
     """
 
     kind: type[Storable]
     document: Json
-    how: str
+    defect: str
 
 
 def broken_documents() -> st.SearchStrategy[BrokenDocument]:

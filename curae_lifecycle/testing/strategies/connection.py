@@ -25,58 +25,58 @@ from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite
-from curae_lifecycle.testing.making import can_make, made
+from curae_lifecycle.testing.factories import build, can_build
 from curae_lifecycle.testing.strategies import values
-from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
+from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, START, TICK
 
 
 @attrs.frozen
-class Deed:
+class FactTemplate:
     """A fact that is to happen, whenever and to whichever connection, recorded so much later.
 
-    `said` is what else it says, by field; a span of time counts from when it happened.
+    `field_values` is what else it says, by field; a span of time counts from when it happened.
     """
 
     kind: type[Fact]
     delay: timedelta = timedelta(0)
-    said: tuple[tuple[str, object], ...] = ()
+    field_values: tuple[tuple[str, object], ...] = ()
 
     def fact(self, connection: Connection, now: datetime) -> Fact:
         """The deed as a fact of a connection that was created no later than `now`."""
         happened = max(connection.identity.created_at, now - self.delay)
         said = {
             name: happened + value if isinstance(value, timedelta) else value
-            for name, value in self.said
+            for name, value in self.field_values
         }
         at = happened if self.delay else None
-        return made(self.kind, {"connection_id": connection.id, "happened_at": at, **said})
+        return build(self.kind, {"connection_id": connection.id, "happened_at": at, **said})
 
 
-_DELAYS: Final = (timedelta(0), TICK, timedelta(minutes=1), LIFETIME)
+_DELAYS: Final = (timedelta(0), TICK, timedelta(minutes=1), NEXT_ACTION_LIFETIME)
 _SAID: Final[Mapping[str, tuple[object, ...]]] = {
-    "expires_at": (None, 2 * LIFETIME, LIFETIME, TICK),
+    "expires_at": (None, 2 * NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME, TICK),
     "reason": values.REASONS,
     "actor": tuple(Actor),
 }
 
 
-def _deeds(delay: timedelta) -> Iterator[Deed]:
+def _deeds(delay: timedelta) -> Iterator[FactTemplate]:
     for kind in FACTS:
         names = [name for name in kind.__match_args__ if name in _SAID]
-        if "connection_id" in kind.__match_args__ and can_make(kind, {"connection_id", *names}):
+        if "connection_id" in kind.__match_args__ and can_build(kind, {"connection_id", *names}):
             for said in product(*(_SAID[name] for name in names)):
-                yield Deed(kind, delay, tuple(zip(names, said, strict=True)))
+                yield FactTemplate(kind, delay, tuple(zip(names, said, strict=True)))
 
 
 # The simplest first. One choice among all of them, so that a move is few choices and Hypothesis
 # can leave a whole move out.
-FACT_DEEDS: Final = tuple(deed for delay in _DELAYS for deed in _deeds(delay))
+FACT_TEMPLATES: Final = tuple(deed for delay in _DELAYS for deed in _deeds(delay))
 # Often enough that most chains have more than one connection.
-_RECOVERIES: Final = (None,) * (len(FACT_DEEDS) // 3)
+_RECOVERIES: Final = (None,) * (len(FACT_TEMPLATES) // 3)
 
 
 @attrs.frozen
-class Step:
+class ConnectionStep:
     """A fact of a history, when it was recorded, its answer, and the connection after it."""
 
     now: datetime
@@ -86,11 +86,11 @@ class Step:
 
 
 @attrs.frozen
-class History:
+class ConnectionHistory:
     """A connection with its past: as it was created, and each fact in the order of recording."""
 
     created: Connection
-    steps: tuple[Step, ...]
+    steps: tuple[ConnectionStep, ...]
 
     @property
     def connection(self) -> Connection:
@@ -146,45 +146,48 @@ def new_connections() -> st.SearchStrategy[Connection]:
 
 def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
     """Facts that may be recorded at `now`, some late, of a connection created no later."""
-    return st.sampled_from(FACT_DEEDS).map(lambda deed: deed.fact(connection, now))
+    return st.sampled_from(FACT_TEMPLATES).map(lambda deed: deed.fact(connection, now))
 
 
-def histories(created: Connection | None = None, *, most: int = 5) -> st.SearchStrategy[History]:
-    """One connection, created at `START` (any where absent), then at most `most` facts of it."""
+def connection_histories(
+    created: Connection | None = None, *, max_steps: int = 5
+) -> st.SearchStrategy[ConnectionHistory]:
+    """One connection, created at `START` (any where absent), then at most `max_steps` facts of it."""
     first = new_connections() if created is None else st.just(created)
-    move = st.tuples(values.offsets(), st.sampled_from(FACT_DEEDS))
-    return st.builds(_play, first, st.lists(move, max_size=most))
+    move = st.tuples(values.offsets(), st.sampled_from(FACT_TEMPLATES))
+    return st.builds(_play, first, st.lists(move, max_size=max_steps))
 
 
-def chains(*, most: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
-    """A connection with its successors, oldest first, after at most `most` facts and recoveries."""
+def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
+    """A connection with its successors, oldest first, after at most `max_steps` facts and recoveries."""
     # When, what (a reconnect, for `None`), and how many connections before the newest.
-    deeds = st.sampled_from((*_RECOVERIES, *FACT_DEEDS))
+    deeds = st.sampled_from((*_RECOVERIES, *FACT_TEMPLATES))
     move = st.tuples(values.offsets(), deeds, st.integers(0, 3))
-    return st.builds(_play_chain, new_connections(), st.lists(move, max_size=most))
+    return st.builds(_play_chain, new_connections(), st.lists(move, max_size=max_steps))
 
 
 def connections() -> st.SearchStrategy[Connection]:
     """Connections with a plausible past, some of them a chain's newest."""
     return st.one_of(
-        histories().map(lambda history: history.connection), chains().map(lambda chain: chain[-1])
+        connection_histories().map(lambda history: history.connection),
+        chains().map(lambda chain: chain[-1]),
     )
 
 
-def _play(created: Connection, moves: list[tuple[timedelta, Deed]]) -> History:
+def _play(created: Connection, moves: list[tuple[timedelta, FactTemplate]]) -> ConnectionHistory:
     connection = created
-    steps: list[Step] = []
+    steps: list[ConnectionStep] = []
     for offset, deed in sorted(moves, key=lambda move: move[0]):
         now = START + offset
         fact = deed.fact(connection, now)
         answer = apply_fact(connection, fact, now)
         connection = connection if isinstance(answer, Refused) else answer.value
-        steps.append(Step(now=now, fact=fact, answer=answer, connection=connection))
-    return History(created, tuple(steps))
+        steps.append(ConnectionStep(now=now, fact=fact, answer=answer, connection=connection))
+    return ConnectionHistory(created, tuple(steps))
 
 
 def _play_chain(
-    created: Connection, moves: list[tuple[timedelta, Deed | None, int]]
+    created: Connection, moves: list[tuple[timedelta, FactTemplate | None, int]]
 ) -> tuple[Connection, ...]:
     chain = [created]
     for offset, deed, back in sorted(moves, key=lambda move: move[0]):
@@ -209,7 +212,7 @@ def _recover(chain: list[Connection], at: int, now: datetime) -> None:
         chain[at + 1] = answer.value.connection
 
 
-def _happen(chain: list[Connection], at: int, deed: Deed, now: datetime) -> None:
+def _happen(chain: list[Connection], at: int, deed: FactTemplate, now: datetime) -> None:
     following = tuple(chain[at + 1 :])
     successor, head = (following[0], following[-1]) if following else (None, None)
     snapshot = Snapshot(connection=chain[at], successor=successor, head=head, following=following)

@@ -15,7 +15,7 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.registry import FACTS
-from curae_lifecycle.testing.making import Made, fields_of
+from curae_lifecycle.testing.factories import Made, fields_of
 from curae_lifecycle.testing.strategies import values
 
 _FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
@@ -29,12 +29,12 @@ _FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
     "known": st.frozensets(st.sampled_from(AccountState)),
     "actor": st.sampled_from(Actor),
     "reason": values.reasons(),
-    "expires_at": st.just(values.START + values.LIFETIME),
+    "expires_at": st.just(values.START + values.NEXT_ACTION_LIFETIME),
     "happened_at": st.just(values.START),
 }
 
 
-def drawn(kind: type[Made]) -> st.SearchStrategy[Made]:
+def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
     """Operations or facts of one kind."""
     hints = get_type_hints(kind)
     fields: dict[str, st.SearchStrategy[object]] = {}
@@ -51,6 +51,6 @@ def facts() -> st.SearchStrategy[Fact]:
 
 
 FACT_STRATEGIES: Final[dict[type[Fact], st.SearchStrategy[Fact]]] = {
-    kind: drawn(kind) for kind in FACTS
+    kind: build_from_fields(kind) for kind in FACTS
 }
 """One strategy for each kind of fact."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import ratelimit
-from curae_lifecycle.testing.strategies.sure import sure
+from curae_lifecycle.testing.strategies.expect import expect_type
 from curae_lifecycle.testing.strategies.values import START, offsets
 
 
@@ -44,12 +44,16 @@ def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelim
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
     """States of exact logs."""
-    return exact_logs().flatmap(charges).map(lambda each: sure(ratelimit.LogState, each.state))
+    return (
+        exact_logs().flatmap(charges).map(lambda each: expect_type(ratelimit.LogState, each.state))
+    )
 
 
 def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
     """States of token buckets."""
-    return buckets().flatmap(charges).map(lambda each: sure(ratelimit.BucketState, each.state))
+    return (
+        buckets().flatmap(charges).map(lambda each: expect_type(ratelimit.BucketState, each.state))
+    )
 
 
 def admissions() -> st.SearchStrategy[ratelimit.Admitted]:
@@ -57,7 +61,7 @@ def admissions() -> st.SearchStrategy[ratelimit.Admitted]:
     return charges().map(_admitted)
 
 
-def limitations() -> st.SearchStrategy[ratelimit.Limited]:
+def limit_refusals() -> st.SearchStrategy[ratelimit.RateLimited]:
     """What a rule answers that refuses, however often it had to be asked."""
     return charges().map(_limited)
 
@@ -69,10 +73,10 @@ def limits_left() -> st.SearchStrategy[ratelimit.LimitLeft]:
 
 def _admitted(charge: ratelimit.Charge) -> ratelimit.Admitted:
     # Every state has expired by then.
-    return sure(ratelimit.Admitted, ratelimit.admit((charge,), START + timedelta(days=1)))
+    return expect_type(ratelimit.Admitted, ratelimit.admit((charge,), START + timedelta(days=1)))
 
 
-def _limited(charge: ratelimit.Charge) -> ratelimit.Limited:
+def _limited(charge: ratelimit.Charge) -> ratelimit.RateLimited:
     while isinstance(answer := ratelimit.admit((charge,), START), ratelimit.Admitted):
         charge = ratelimit.Charge(charge.policy, answer.states[0])
     return answer

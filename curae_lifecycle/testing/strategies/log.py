@@ -17,25 +17,25 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.writes import ConnectionWrite
-from curae_lifecycle.testing.lines import format_caller, format_fact, format_response
-from curae_lifecycle.testing.strategies import turns, values
+from curae_lifecycle.testing.log_format import format_caller, format_fact, format_response
+from curae_lifecycle.testing.strategies import traffic, values
 from curae_lifecycle.testing.strategies.request import as_bytes
 from curae_lifecycle.testing.strategies.values import START
 from curae_lifecycle.web.json import Json, format_json, parse_json
-from curae_lifecycle.web.shapes import camel
+from curae_lifecycle.web.wire_format import to_camel_case
 
 
 @attrs.frozen
-class Log(turns.Terse):
+class Log(traffic.Terse):
     """A log that `replay` accepts, line by line in order of time, and what happened in it.
 
-    Where `recorded`, each request stands with its response; else ids go by the names of the
+    Where `with_responses`, each request stands with its response; else ids go by the names of the
     answers that gave them.
     """
 
     lines: tuple[bytes, ...]
-    traffic: turns.Traffic = attrs.field(repr=False)
-    recorded: bool
+    traffic: traffic.Traffic = attrs.field(repr=False)
+    with_responses: bool
 
 
 @attrs.frozen
@@ -49,7 +49,7 @@ class BrokenLog:
 
     lines: tuple[bytes, ...]
     number: int
-    how: str
+    defect: str
     error: str
 
     @property
@@ -58,34 +58,38 @@ class BrokenLog:
         return (*self.lines[: self.number - 1], *self.lines[self.number :])
 
 
-def logs(*, most: int = 10) -> st.SearchStrategy[Log]:
-    """Logs of at most `most` requests, facts and questions, after the lines that set them up."""
-    runs = st.tuples(turns.traffic(most=most), st.booleans())
-    return runs.map(lambda drawn: Log(print_log(drawn[0], recorded=drawn[1]), *drawn))
+def logs(*, max_steps: int = 10) -> st.SearchStrategy[Log]:
+    """Logs of at most `max_steps` requests, facts and questions, after the lines that set them up."""
+    runs = st.tuples(traffic.traffic_runs(max_steps=max_steps), st.booleans())
+    return runs.map(lambda drawn: Log(format_log(drawn[0], with_responses=drawn[1]), *drawn))
 
 
-def broken_logs(*, most: int = 6) -> st.SearchStrategy[BrokenLog]:
+def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
     """Logs with one line that is broken in one way; each says which line and how."""
-    return st.builds(_break, logs(most=most), st.integers(0, most), st.sampled_from(_BREAKAGES))
+    return st.builds(
+        _break, logs(max_steps=max_steps), st.integers(0, max_steps), st.sampled_from(_BREAKAGES)
+    )
 
 
-def print_log(run: turns.Traffic, *, recorded: bool) -> tuple[bytes, ...]:
+def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ...]:
     """The lines of some traffic.
 
     Args:
         run: What happened.
-        recorded: Whether each request stands with its response. Else whoever replays the log
+        with_responses: Whether each request stands with its response. Else whoever replays the log
             numbers the ids, and later lines call them by the names of the answers.
     """
-    setup = [_line(START, "register", format_caller(secret, who)) for secret, who in turns.CALLERS]
+    setup = [
+        _line(START, "register", format_caller(secret, who)) for secret, who in traffic.CALLERS
+    ]
     if run.buckets:
         setup.append(_line(START, "buckets", [attrs.asdict(each) for each in run.buckets]))
     lines = [*map(format_json, setup)]
     names: dict[str, str] = {}
-    for number, happening in enumerate(run.happenings):
-        own_lines = _lines(happening, f"a{number}", recorded=recorded)
+    for number, happening in enumerate(run.interactions):
+        own_lines = _lines(happening, f"a{number}", recorded=with_responses)
         lines.extend([_named(format_json(line), names) for line in own_lines])
-        if not recorded and isinstance(happening, turns.Exchange):
+        if not with_responses and isinstance(happening, traffic.Exchange):
             _learn(happening, f"a{number}", names)
     return tuple(lines)
 
@@ -97,31 +101,31 @@ def _line(now: datetime, kind: str, value: Json) -> dict[str, Json]:
     return {"at": format_time(now), kind: value}
 
 
-def _lines(happening: turns.Happening, name: str, *, recorded: bool) -> list[dict[str, Json]]:
+def _lines(happening: traffic.Interaction, name: str, *, recorded: bool) -> list[dict[str, Json]]:
     now = happening.now
     match happening:
-        case turns.Exchange():
+        case traffic.Exchange():
             line = _line(now, "request", _request(happening)) | {"as": name}
             if recorded:
                 line["response"] = format_response(happening.answer.response)
             return [*_healing(happening), line]
-        case turns.Recording(fact=fact):
+        case traffic.RecordedFact(fact=fact):
             return [_line(now, "fact", format_fact(fact))]
-        case turns.Question(connection=connection, package=package):
+        case traffic.AccessQuestion(connection=connection, package=package):
             asked: dict[str, Json] = {"connectionId": connection.id, "dataPackage": package}
             return [_line(now, "ask", {"type": "access", **asked})]
 
 
-def _healing(exchange: turns.Exchange) -> list[dict[str, Json]]:
+def _healing(exchange: traffic.Exchange) -> list[dict[str, Json]]:
     # What the server found landed while it answered stands as the fact that it is.
-    landed, connection = exchange.snapshot.landed, exchange.snapshot.connection
+    landed, connection = exchange.snapshot.landed_handoff, exchange.snapshot.connection
     if landed is None or connection is None or not _heals(exchange, connection):
         return []
     fact = Authorized(connection.id, landed.expires_at, landed.happened_at)
     return [_line(exchange.now, "fact", format_fact(fact))]
 
 
-def _heals(exchange: turns.Exchange, connection: Connection) -> bool:
+def _heals(exchange: traffic.Exchange, connection: Connection) -> bool:
     # For a stranger, say, nothing is looked at, and so nothing happened.
     return any(
         isinstance(write, ConnectionWrite)
@@ -131,7 +135,7 @@ def _heals(exchange: turns.Exchange, connection: Connection) -> bool:
     )
 
 
-def _request(exchange: turns.Exchange) -> dict[str, Json]:
+def _request(exchange: traffic.Exchange) -> dict[str, Json]:
     request, body = exchange.request, as_bytes(exchange.request)
     headers: Json = dict(request.headers)
     start: dict[str, Json] = {"method": request.method, "path": request.target, "headers": headers}
@@ -141,12 +145,12 @@ def _request(exchange: turns.Exchange) -> dict[str, Json]:
 # --- Names of answers -----------------------------------------------------------------------
 
 
-def _learn(exchange: turns.Exchange, name: str, names: dict[str, str]) -> None:
+def _learn(exchange: traffic.Exchange, name: str, names: dict[str, str]) -> None:
     reply = exchange.decision.reply
     for field in reply.__match_args__:
         value: object = getattr(reply, field)
         if isinstance(value, Connection | CuraeConnectSession):
-            names.setdefault(value.id, f"{{{name}.{camel(field)}.id}}")
+            names.setdefault(value.id, f"{{{name}.{to_camel_case(field)}.id}}")
 
 
 def _named(line: bytes, names: dict[str, str]) -> bytes:
@@ -193,4 +197,4 @@ def _break(log: Log, place: int, breakage: tuple[str, str, str]) -> BrokenLog:
     for token, text in (("<at>", f'"at":"{before["at"]}"'), *_TOKENS.items()):
         line = line.replace(token, text)
     lines = (*log.lines[:at], line.encode(), *log.lines[at:])
-    return BrokenLog(lines=lines, number=at + 1, how=how, error=error)
+    return BrokenLog(lines=lines, number=at + 1, defect=how, error=error)

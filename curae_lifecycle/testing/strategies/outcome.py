@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
-from curae_lifecycle.rules.ahead import Notice, Prospect, allowed
-from curae_lifecycle.rules.ahead import notices as due
 from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
@@ -23,6 +21,8 @@ from curae_lifecycle.rules.connection import Actor, Connection, Standing
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, Record, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.preview import ExpiryNotice, TriggerPreview, preview_triggers
+from curae_lifecycle.rules.preview import find_due_notices as due
 from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Fault, Problem, ProblemCode
 from curae_lifecycle.rules.session import EntryPath, Initiated, Landing, complete_handoff, initiate
 from curae_lifecycle.rules.triggers import Transition, Trigger, authorize, revoke
@@ -30,14 +30,14 @@ from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.binding import bindings
 from curae_lifecycle.testing.strategies.connection import (
-    History,
+    ConnectionHistory,
+    connection_histories,
     connections,
-    histories,
     new_connections,
 )
-from curae_lifecycle.testing.strategies.record import attempts, records_with
-from curae_lifecycle.testing.strategies.sure import done, sure
-from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
+from curae_lifecycle.testing.strategies.expect import expect_done, expect_type
+from curae_lifecycle.testing.strategies.record import attempts, records_in_standing
+from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, START, TICK
 
 Answered = TypeVar("Answered", Done[Connection], Ignored[Connection], Refused)
 
@@ -52,26 +52,30 @@ def transitions() -> st.SearchStrategy[Transition]:
 
 def done_transitions() -> st.SearchStrategy[Done[Connection]]:
     """What changed a connection: the last such fact of its past, or its first revocation."""
-    return histories().map(lambda history: _last(Done, history, _revoked(history.created)))
+    return connection_histories().map(
+        lambda history: _last(Done, history, _revoked(history.created))
+    )
 
 
 def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
     """What changed nothing: the last such fact of a connection's past, or a second revocation."""
-    return histories().map(
+    return connection_histories().map(
         lambda history: _last(Ignored, history, _revoked(_revoked(history.created).value))
     )
 
 
 def refused_transitions() -> st.SearchStrategy[Refused]:
     """What was refused: the last such fact of a connection's past, or one after its deadline."""
-    return histories().map(
-        lambda history: _last(Refused, history, authorize(history.created, START + LIFETIME))
+    return connection_histories().map(
+        lambda history: _last(
+            Refused, history, authorize(history.created, START + NEXT_ACTION_LIFETIME)
+        )
     )
 
 
-def _last(kind: type[Answered], history: History, sure_one: Transition) -> Answered:
+def _last(kind: type[Answered], history: ConnectionHistory, sure_one: Transition) -> Answered:
     answers = [step.answer for step in history.steps if isinstance(step.answer, kind)]
-    return answers[-1] if answers else sure(kind, sure_one)
+    return answers[-1] if answers else expect_type(kind, sure_one)
 
 
 def _revoked(
@@ -96,11 +100,11 @@ def reissued() -> st.SearchStrategy[Reissued]:
 
 
 def _minted(connection: Connection) -> Minted:
-    return done(Minted, _recover(connection, None))
+    return expect_done(Minted, _recover(connection, None))
 
 
 def _reissued(connection: Connection) -> Reissued:
-    return done(Reissued, _recover(connection, _minted(connection).connection))
+    return expect_done(Reissued, _recover(connection, _minted(connection).connection))
 
 
 def _recover(connection: Connection, successor: Connection | None) -> Recovery:
@@ -109,7 +113,7 @@ def _recover(connection: Connection, successor: Connection | None) -> Recovery:
     return reconnect(ended, successor, _LATER, id=new_id, next_action=action)
 
 
-def prospects() -> st.SearchStrategy[Prospect]:
+def trigger_previews() -> st.SearchStrategy[TriggerPreview]:
     """What a trigger would answer at an instant, also of a connection that was recovered."""
     return st.builds(
         _prospect, connections(), values.instants(), st.sampled_from(Trigger), st.booleans()
@@ -121,20 +125,20 @@ def _prospect(
     now: datetime,
     trigger: Trigger,
     recovered: bool,  # noqa: FBT001 - drawn
-) -> Prospect:
+) -> TriggerPreview:
     successor = _minted(connection).connection if recovered else None
-    every = allowed(connection, now=now, successor=successor, head=successor)
+    every = preview_triggers(connection, now=now, successor=successor, head=successor)
     return next(each for each in every if each.trigger is trigger)
 
 
-def notices() -> st.SearchStrategy[Notice]:
+def notices() -> st.SearchStrategy[ExpiryNotice]:
     """Warnings that an authorization is about to end."""
     return st.builds(_notice, new_connections(), st.integers(1, 60))
 
 
-def _notice(connection: Connection, days: int) -> Notice:
+def _notice(connection: Connection, days: int) -> ExpiryNotice:
     made, lead = connection.identity.created_at, timedelta(days=days)
-    active = done(Connection, authorize(connection, made, expires_at=made + lead))
+    active = expect_done(Connection, authorize(connection, made, expires_at=made + lead))
     return due(active, made + lead - TICK, (lead,))[0]
 
 
@@ -146,7 +150,7 @@ def initiations() -> st.SearchStrategy[Initiated]:
 
 def landings() -> st.SearchStrategy[Landing]:
     """Hand-offs that landed, with the binding beside them."""
-    waits = st.sampled_from((timedelta(0), LIFETIME - TICK))
+    waits = st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME - TICK))
     return st.builds(_landed, values.coordinates(), values.session_ids(), waits)
 
 
@@ -169,7 +173,7 @@ def _initiated(
 
 def _landed(whose: Coordinate, session_id: SessionId, wait: timedelta) -> Landing:
     waiting = _initiated(whose, binding=None, prefers=True, session_id=session_id)
-    return done(
+    return expect_done(
         Landing,
         complete_handoff(
             waiting.session, binding=None, user_id=values.user_of(1), now=START + wait
@@ -179,19 +183,21 @@ def _landed(whose: Coordinate, session_id: SessionId, wait: timedelta) -> Landin
 
 def grants() -> st.SearchStrategy[Granted]:
     """Access that is granted, some of it without an end."""
-    ends = st.sampled_from((None, START + LIFETIME))
+    ends = st.sampled_from((None, START + NEXT_ACTION_LIFETIME))
     return st.builds(authorize, new_connections(), st.just(START), expires_at=ends).map(_granted)
 
 
 def _granted(answer: Transition) -> Granted:
-    connection = done(Connection, answer)
-    return sure(Granted, decide_access(connection, connection.identity.data_packages[0], START))
+    connection = expect_done(Connection, answer)
+    return expect_type(
+        Granted, decide_access(connection, connection.identity.data_packages[0], START)
+    )
 
 
 def denials() -> st.SearchStrategy[Denied]:
     """Access that is denied, for every reason."""
     denied = access_decisions().filter(lambda decision: isinstance(decision, Denied))
-    return denied.map(lambda decision: sure(Denied, decision))
+    return denied.map(lambda decision: expect_type(Denied, decision))
 
 
 def access_decisions() -> st.SearchStrategy[AccessDecision]:
@@ -201,7 +207,7 @@ def access_decisions() -> st.SearchStrategy[AccessDecision]:
 
 def replays() -> st.SearchStrategy[KnownResponse]:
     """Answers that are given again."""
-    return records_with(RecordStanding.COMPLETED).map(lambda drawn: _replayed(drawn[0]))
+    return records_in_standing(RecordStanding.COMPLETED).map(lambda drawn: _replayed(drawn[0]))
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
@@ -210,15 +216,15 @@ def lost_leases() -> st.SearchStrategy[LeaseLost]:
 
 
 def _replayed(record: Record) -> KnownResponse:
-    again = idempotency.begin(
+    again = idempotency.begin_attempt(
         record, key=record.key, fingerprint=record.fingerprint, now=record.seen_at
     )
-    return sure(KnownResponse, again)
+    return expect_type(KnownResponse, again)
 
 
 def _lost(attempt: Attempt) -> LeaseLost:
-    erased = acts.forget(idempotency.in_flight_record(attempt), attempt.at)
-    return sure(LeaseLost, acts.renew(erased.value, attempt, attempt.at))
+    erased = acts.forget(idempotency.in_flight_record(attempt), attempt.started_at)
+    return expect_type(LeaseLost, acts.renew(erased.value, attempt, attempt.started_at))
 
 
 def problems() -> st.SearchStrategy[Problem]:

@@ -21,8 +21,8 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.service.decide import fingerprint
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.testing.strategies import values
+from curae_lifecycle.testing.strategies.expect import expect_done, expect_type
 from curae_lifecycle.testing.strategies.request import operations
-from curae_lifecycle.testing.strategies.sure import done, sure
 from curae_lifecycle.testing.strategies.values import START, TICK
 
 _DAY: Final = timedelta(hours=24)
@@ -62,38 +62,40 @@ def attempts() -> st.SearchStrategy[Attempt]:
 
 
 @st.composite
-def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
+def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
     """A record, and an instant at which it has the standing; ABSENT is one no longer retained."""
     attempt = draw(attempts())
-    lost = draw(st.sampled_from(idempotency.LostLease))
+    lost = draw(st.sampled_from(idempotency.LostLeaseAction))
     if standing in {RecordStanding.UNKNOWN, RecordStanding.LEASE_OVER}:
         unknown = standing is RecordStanding.UNKNOWN
-        lost = idempotency.LostLease.UNKNOWN if unknown else idempotency.LostLease.EXECUTE
+        lost = (
+            idempotency.LostLeaseAction.UNKNOWN if unknown else idempotency.LostLeaseAction.EXECUTE
+        )
     running = idempotency.in_flight_record(attempt, lost_lease=lost)
     # Within the lease, its last microsecond included.
     within = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
-    now = attempt.at + within
+    now = attempt.started_at + within
     match standing:
         case RecordStanding.IN_FLIGHT:
             return running, now
         case RecordStanding.LEASE_OVER | RecordStanding.UNKNOWN:
-            return running, attempt.at + _LEASE + within
+            return running, attempt.started_at + _LEASE + within
         case RecordStanding.RELEASED:
-            return done(Record, acts.release(running, attempt, now)), now
+            return expect_done(Record, acts.release(running, attempt, now)), now
         case RecordStanding.COMPLETED:
             response = draw(st.one_of(responses(), response_references()))
-            return done(
+            return expect_done(
                 Record, acts.complete(running, attempt=attempt, response=response, now=now)
             ), now
         case RecordStanding.FORGOTTEN:
-            return done(Record, acts.forget(running, now)), now
+            return expect_done(Record, acts.forget(running, now)), now
         case RecordStanding.ABSENT:
             return running, attempt.first_used_at + _DAY + within
 
 
 def records() -> st.SearchStrategy[Record]:
     """Idempotency records in each standing."""
-    return st.sampled_from(RecordStanding).flatmap(records_with).map(lambda drawn: drawn[0])
+    return st.sampled_from(RecordStanding).flatmap(records_in_standing).map(lambda drawn: drawn[0])
 
 
 def _attempt(key: RecordKey, print_: idempotency.Fingerprint, released: int) -> Attempt:
@@ -101,14 +103,18 @@ def _attempt(key: RecordKey, print_: idempotency.Fingerprint, released: int) -> 
     for earlier in range(released):
         now = START + timedelta(seconds=earlier)
         attempt = _begun(record, key=key, print_=print_, now=now)
-        record = done(Record, acts.release(idempotency.in_flight_record(attempt), attempt, now))
+        record = expect_done(
+            Record, acts.release(idempotency.in_flight_record(attempt), attempt, now)
+        )
     return _begun(record, key=key, print_=print_, now=START + timedelta(seconds=released))
 
 
 def _begun(
     record: Record | None, key: RecordKey, print_: idempotency.Fingerprint, now: datetime
 ) -> Attempt:
-    return sure(Attempt, idempotency.begin(record, key=key, fingerprint=print_, now=now))
+    return expect_type(
+        Attempt, idempotency.begin_attempt(record, key=key, fingerprint=print_, now=now)
+    )
 
 
 # --- Whole pasts ----------------------------------------------------------------------------
@@ -154,7 +160,7 @@ class RecordStep:
 
 
 @attrs.frozen
-class RecordPast:
+class RecordHistory:
     """One key with its past: retries, takeovers, renewals, lost workers, what was erased.
 
     `fingerprint` is of the request that the key stands for, `other` of another that came with it.
@@ -176,7 +182,7 @@ class RecordPast:
         return tuple(step.record for step in self.steps if step.record is not None)
 
 
-_Move = tuple[timedelta, RecordAct, idempotency.LostLease, int]
+_Move = tuple[timedelta, RecordAct, idempotency.LostLeaseAction, int]
 """When, what, what a lost lease means, and by which attempt: so many before the newest."""
 
 _OFFSETS: Final = (
@@ -185,15 +191,17 @@ _OFFSETS: Final = (
 )
 
 
-def record_pasts(*, most: int = 6) -> st.SearchStrategy[RecordPast]:
-    """One idempotency key with its past: at most `most` acts, by live workers and lost ones."""
+def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
+    """One idempotency key with its past: at most `max_steps` acts, by live workers and lost ones."""
     offsets, acts = st.sampled_from(_OFFSETS), st.sampled_from(RecordAct)
-    leases = st.sampled_from((idempotency.LostLease.EXECUTE, idempotency.LostLease.UNKNOWN))
+    leases = st.sampled_from(
+        (idempotency.LostLeaseAction.EXECUTE, idempotency.LostLeaseAction.UNKNOWN)
+    )
     move = st.tuples(offsets, acts, leases, st.integers(0, 1))
     first = idempotency.Fingerprint.of("initiate", ["user-1", "false"])
     second = idempotency.Fingerprint.of("initiate", ["user-2", "false"])
     prints = st.permutations((first, second)).map(tuple)
-    return st.builds(_play, record_keys(), prints, responses(), st.lists(move, max_size=most))
+    return st.builds(_play, record_keys(), prints, responses(), st.lists(move, max_size=max_steps))
 
 
 def _play(
@@ -201,7 +209,7 @@ def _play(
     prints: tuple[idempotency.Fingerprint, ...],
     response: Response,
     moves: list[_Move],
-) -> RecordPast:
+) -> RecordHistory:
     record: Record | None = None
     attempts: list[Attempt] = []
     steps: list[RecordStep] = []
@@ -212,7 +220,7 @@ def _play(
         match act:
             case RecordAct.BEGIN | RecordAct.BEGIN_OTHER:
                 print_ = prints[act is RecordAct.BEGIN_OTHER]
-                answer = idempotency.begin(record, key=key, fingerprint=print_, now=now)
+                answer = idempotency.begin_attempt(record, key=key, fingerprint=print_, now=now)
                 if isinstance(answer, Attempt):
                     attempts.append(answer)
                     record = idempotency.in_flight_record(answer, lost_lease=lost_lease)
@@ -233,7 +241,7 @@ def _play(
             case _:
                 pass
         steps.append(RecordStep(now=now, act=act, attempt=attempt, answer=answer, record=record))
-    return RecordPast(key=key, fingerprint=prints[0], other=prints[1], steps=tuple(steps))
+    return RecordHistory(key=key, fingerprint=prints[0], other=prints[1], steps=tuple(steps))
 
 
 def _go_on(

@@ -25,14 +25,14 @@ from curae_lifecycle.testing.strategies import (
     broken,
     connection,
     fields,
+    from_traffic,
     limit,
     log,
     outcome,
     record,
     request,
-    turns,
+    traffic,
     values,
-    within,
 )
 from curae_lifecycle.web.respond import Answer
 
@@ -43,21 +43,27 @@ _SMALL: Final = (
     *(values.key_owners, values.user_ids),
 )
 _PLAIN: Final = (
-    *(request.calls, request.callers, request.entity_tags, request.given, request.members),
+    *(request.calls, request.callers, request.entity_tags, request.parsed_members, request.members),
     *(request.new_ids, request.parsed_bodies, request.requests, request.server_settings),
     *(record.fingerprints, record.record_keys, record.responses, record.response_references),
     *(limit.buckets, limit.exact_logs),
     outcome.problems,
 )
 _WITH_A_PAST: Final = (
-    *(limit.admissions, limit.bucket_states, limit.charges, limit.limitations, limit.limits_left),
+    *(
+        limit.admissions,
+        limit.bucket_states,
+        limit.charges,
+        limit.limit_refusals,
+        limit.limits_left,
+    ),
     limit.log_states,
-    *(connection.connections, connection.histories, binding.coordinate_pasts),
-    *(record.attempts, record.records, record.record_pasts),
+    *(connection.connections, connection.connection_histories, binding.coordinate_histories),
+    *(record.attempts, record.records, record.record_histories),
     *(outcome.denials, outcome.grants, outcome.initiations, outcome.landings),
     *(outcome.lost_leases, outcome.minted, outcome.reissued, outcome.replays),
-    *(outcome.notices, outcome.prospects, outcome.refused_transitions),
-    *(turns.exchanges, turns.traffic, log.logs),
+    *(outcome.notices, outcome.trigger_previews, outcome.refused_transitions),
+    *(traffic.exchanges, traffic.traffic_runs, log.logs),
 )
 _BROKEN: Final = (
     *(broken.broken_arguments, broken.broken_documents, broken.broken_requests),
@@ -86,9 +92,9 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield from request.OPERATION_STRATEGIES.items()
     yield from fields.FACT_STRATEGIES.items()
     yield from _in_tables()
-    yield from _in_exchanges(turns.exchanges())
-    for kind in within.ENDINGS:
-        yield kind, within.in_traffic(kind)
+    yield from _in_exchanges(traffic.exchanges())
+    for kind in from_traffic.FINAL_STEPS:
+        yield kind, from_traffic.values_from_traffic(kind)
     for strategy in (*_SMALL, *_PLAIN, *_WITH_A_PAST, *_BROKEN):
         yield _drawn(strategy), strategy()
     yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
@@ -107,7 +113,7 @@ def _in_tables() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
 
 
 def _in_exchanges(
-    exchanges: st.SearchStrategy[turns.Exchange],
+    exchanges: st.SearchStrategy[traffic.Exchange],
 ) -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     decisions = exchanges.map(lambda each: each.decision)
     yield Needs, exchanges.map(lambda each: each.needs)
@@ -126,9 +132,9 @@ def _drawn(strategy: Callable[[], st.SearchStrategy[object]]) -> type:
 
 def _done(asked: type[Done[object]]) -> st.SearchStrategy[Done[object]]:
     of_changes = Changes in get_args(asked)
-    return within.done_facts() if of_changes else outcome.done_transitions()
+    return from_traffic.done_facts() if of_changes else outcome.done_transitions()
 
 
 def _ignored(asked: type[Ignored[object]]) -> st.SearchStrategy[Ignored[object]]:
     of_changes = Changes in get_args(asked)
-    return within.ignored_facts() if of_changes else outcome.ignored_transitions()
+    return from_traffic.ignored_facts() if of_changes else outcome.ignored_transitions()

@@ -17,7 +17,7 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.facts.registry import FACTS
-from curae_lifecycle.service.members import EntityTags, Given, Member
+from curae_lifecycle.service.members import EntityTags, Member, ParsedMembers
 from curae_lifecycle.service.operations.account_state import GetAccountState, etag
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.operation import KeyUse, Operation
@@ -25,14 +25,14 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.testing.strategies import values
-from curae_lifecycle.testing.strategies.fields import drawn
+from curae_lifecycle.testing.strategies.fields import build_from_fields
 from curae_lifecycle.testing.strategies.limit import buckets
 from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.request import ParsedBody, Request
-from curae_lifecycle.web.shapes import camel
+from curae_lifecycle.web.wire_format import to_camel_case
 
 OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]] = {
-    kind: drawn(kind) for kind in OPERATIONS
+    kind: build_from_fields(kind) for kind in OPERATIONS
 }
 """One strategy for each operation."""
 
@@ -44,7 +44,7 @@ def members() -> st.SearchStrategy[Member[object]]:
     return st.sampled_from([*of_operations, *of_facts])
 
 
-def given() -> st.SearchStrategy[Given]:
+def parsed_members() -> st.SearchStrategy[ParsedMembers]:
     """What was sent for operations of every kind, as it was parsed."""
     return operations().map(_given)
 
@@ -55,13 +55,13 @@ def entity_tags() -> st.SearchStrategy[EntityTags]:
     return st.builds(EntityTags, tags, st.booleans())
 
 
-def _given(operation: Operation) -> Given:
+def _given(operation: Operation) -> ParsedMembers:
     sent = _sent(operation)
-    return Given({each.name: sent[each.name] for each in operation.rule.members})
+    return ParsedMembers({each.name: sent[each.name] for each in operation.rule.members})
 
 
 def _sent(operation: Operation) -> dict[str, Json]:
-    return {camel(name): getattr(operation, name) for name in operation.__match_args__}
+    return {to_camel_case(name): getattr(operation, name) for name in operation.__match_args__}
 
 
 def scopes() -> st.SearchStrategy[frozenset[str]]:
@@ -86,14 +86,14 @@ def operations() -> st.SearchStrategy[Operation]:
     return st.one_of(*OPERATION_STRATEGIES.values())
 
 
-def writers() -> st.SearchStrategy[Caller]:
+def callers_with_write_scope() -> st.SearchStrategy[Caller]:
     """Callers that may run every operation."""
     return callers().map(lambda caller: attrs.evolve(caller, scopes=frozenset({CONNECTION_WRITE})))
 
 
 def calls() -> st.SearchStrategy[Call]:
     """Requests that were read: a caller that may, an operation, a key where one is needed."""
-    return st.builds(call_of, writers(), operations(), values.idempotency_keys())
+    return st.builds(call_of, callers_with_write_scope(), operations(), values.idempotency_keys())
 
 
 def new_ids() -> st.SearchStrategy[NewIds]:
@@ -121,20 +121,20 @@ def server_settings() -> st.SearchStrategy[Settings]:
 def requests() -> st.SearchStrategy[Request]:
     """Well-formed requests of every operation: read for a caller that may, each is a `Call`."""
     return st.builds(
-        print_request, calls(), st.sampled_from(("Bearer cae_live_k1", "Bearer cae_test_k1"))
+        format_request, calls(), st.sampled_from(("Bearer cae_live_k1", "Bearer cae_test_k1"))
     )
 
 
 def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
     """Bodies that a framework has read already."""
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
-    asked = st.builds(call_of, writers(), creates, values.idempotency_keys())
+    asked = st.builds(call_of, callers_with_write_scope(), creates, values.idempotency_keys())
     return asked.map(
-        lambda call: ParsedBody(parse_json(as_bytes(print_request(call, "Bearer cae_live_k1"))))
+        lambda call: ParsedBody(parse_json(as_bytes(format_request(call, "Bearer cae_live_k1"))))
     )
 
 
-def print_request(call: Call, authorization: str) -> Request:
+def format_request(call: Call, authorization: str) -> Request:
     """The request that reads as `call`: what an app sends with that `Authorization` header."""
     operation, rule = call.operation, call.operation.rule
     sent = _sent(operation)
@@ -147,8 +147,8 @@ def print_request(call: Call, authorization: str) -> Request:
         target = target.replace(f"{{{each.name}}}", quote(str(sent[each.name])))
     if rule.query:
         target += "?" + urlencode({each.name: sent[each.name] for each in rule.query})
-    if isinstance(operation, GetAccountState) and operation.known:
-        tags = ", ".join(etag(state) for state in sorted(operation.known))
+    if isinstance(operation, GetAccountState) and operation.cached_states:
+        tags = ", ".join(etag(state) for state in sorted(operation.cached_states))
         headers.append(("If-None-Match", tags))
     return Request(
         method=rule.method, target=target, headers=tuple(headers), body=_body(rule.body or (), sent)
@@ -157,7 +157,7 @@ def print_request(call: Call, authorization: str) -> Request:
 
 def _body(members: tuple[Member[object], ...], sent: dict[str, Json]) -> bytes:
     # What is as if it were absent is left out.
-    body = {each.name: sent[each.name] for each in members if sent[each.name] != each.absent}
+    body = {each.name: sent[each.name] for each in members if sent[each.name] != each.default}
     return format_json(body) if members else b""
 
 
@@ -168,5 +168,5 @@ def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
 
 def as_bytes(request: Request) -> bytes:
     """The body of a request that was printed."""
-    # `print_request` writes bytes; the type allows more.
+    # `format_request` writes bytes; the type allows more.
     return request.body if isinstance(request.body, bytes) else b"{}"

@@ -19,7 +19,7 @@ START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """When every past begins."""
 
 TICK: Final = timedelta(microseconds=1)
-LIFETIME: Final = timedelta(minutes=30)
+NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
 """How long a drawn next action lives, as it does unless a server says otherwise [O]."""
 
 # In the order in which a counterexample should like them.
@@ -141,7 +141,7 @@ def app_users() -> st.SearchStrategy[rules.AppUser]:
 def next_actions(now: datetime = START) -> st.SearchStrategy[rules.NextAction]:
     """What an app must show from `now` on; none ended before it."""
     urls = st.integers(1, 99).map(lambda number: f"https://connect.example/{number}")
-    lives = st.sampled_from((LIFETIME, timedelta(0), TICK, 2 * LIFETIME))
+    lives = st.sampled_from((NEXT_ACTION_LIFETIME, timedelta(0), TICK, 2 * NEXT_ACTION_LIFETIME))
     return st.builds(rules.NextAction, urls, lives.map(lambda life: now + life))
 
 
@@ -162,4 +162,4 @@ def user_of(number: int) -> rules.UserId:
 
 def next_action_at(now: datetime) -> rules.NextAction:
     """What an app must show for half an hour from `now` on."""
-    return rules.NextAction("https://connect.example/1", now + LIFETIME)
+    return rules.NextAction("https://connect.example/1", now + NEXT_ACTION_LIFETIME)

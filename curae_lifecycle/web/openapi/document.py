@@ -13,11 +13,11 @@ from typing import Final, get_type_hints
 from curae_lifecycle import __version__
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.idempotency import KEY_MAX
+from curae_lifecycle.rules.idempotency import IDEMPOTENCY_KEY_MAX_LENGTH
 from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.service.gates import ORDER, Ask, Gate
+from curae_lifecycle.service.gates import REQUEST_GATES, Ask, Gate
 from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.account_state import etag
@@ -29,10 +29,10 @@ from curae_lifecycle.web.json import Json, parse_json
 from curae_lifecycle.web.openapi import schemas
 from curae_lifecycle.web.openapi.examples import successes
 from curae_lifecycle.web.openapi.schemas import Schema, reference
-from curae_lifecycle.web.read import BY_KEY
+from curae_lifecycle.web.read import KEY_USE_BY_GATE
 from curae_lifecycle.web.request import BODY_MAX
 from curae_lifecycle.web.respond import problem_headers
-from curae_lifecycle.web.shapes import camel, format_problem
+from curae_lifecycle.web.wire_format import format_problem, to_camel_case
 
 
 def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
@@ -125,7 +125,7 @@ def _operation(kind: type[Operation], settings: Settings) -> Schema:
 
 
 def _camel_case(name: str) -> str:
-    return camel(name.replace("-", "_"))
+    return to_camel_case(name.replace("-", "_"))
 
 
 def _headers(sent: set[str]) -> Schema:
@@ -176,7 +176,7 @@ _PATH_ID: Final[Schema] = {
 }
 _KEY: Final[Schema] = {
     "required": True,
-    "description": f"1 to {KEY_MAX} visible ASCII characters, bare or as a quoted string; within "
+    "description": f"1 to {IDEMPOTENCY_KEY_MAX_LENGTH} visible ASCII characters, bare or as a quoted string; within "
     "the API key, for 24 hours from its first use.",
 }
 _TAGS_HELD: Final[Schema] = {"description": "Entity tags of answers that the client holds, or `*`."}
@@ -239,7 +239,7 @@ def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
     """
     rule = kind.rule
     codes: set[ProblemCode] = set()
-    for gate, row in ORDER.items():
+    for gate, row in REQUEST_GATES.items():
         if _passes(gate, rule):
             verdict = row.outcome
             codes |= _asked(verdict, rule) if isinstance(verdict, Ask) else {verdict.code}
@@ -257,7 +257,7 @@ def _passes(gate: Gate, rule: OperationRule) -> bool:
     return gate is not Gate.ROUTE
 
 
-_BY_KEY: Final = {**BY_KEY, Gate.IDEMPOTENCY: KeyUse.NEEDED}
+_BY_KEY: Final = {**KEY_USE_BY_GATE, Gate.IDEMPOTENCY: KeyUse.NEEDED}
 
 
 def _asked(ask: Ask, rule: OperationRule) -> set[ProblemCode]:

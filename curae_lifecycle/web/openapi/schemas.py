@@ -14,10 +14,10 @@ from typing import Final, get_type_hints
 from curae_lifecycle.rules import problems, values
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection, Standing
-from curae_lifecycle.rules.idempotency import KEY_MAX
+from curae_lifecycle.rules.idempotency import IDEMPOTENCY_KEY_MAX_LENGTH
 from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode
-from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Limited
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, RateLimited
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service import members
 from curae_lifecycle.service.members import Member
@@ -25,8 +25,8 @@ from curae_lifecycle.service.operations.account_state import etag
 from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Reply
 from curae_lifecycle.service.status import PROBLEM_STATUS
 from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.respond import limit_header, policy_header
-from curae_lifecycle.web.shapes import camel
+from curae_lifecycle.web.respond import format_rate_limit, format_rate_limit_policy
+from curae_lifecycle.web.wire_format import to_camel_case
 
 Schema = dict[str, Json]
 """A JSON schema, or another object of the document."""
@@ -58,13 +58,14 @@ _WHITE: Final = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _APP_USER_ID: Final[Schema] = {
     "type": "string",
     "minLength": 1,
-    "maxLength": values.APP_USER_ID_MAX,
+    "maxLength": values.APP_USER_ID_MAX_LENGTH,
     "pattern": f"^[^{_CONTROL}{_WHITE}](?:[^{_CONTROL}]*[^{_CONTROL}{_WHITE}])?$",
     "description": "The app's own id of its user: opaque, compared exactly; no white space at "
     "either end, no control characters.",
 }
+_LONGEST: Final = IDEMPOTENCY_KEY_MAX_LENGTH
 KEY_PATTERN: Final = (
-    rf'^(?:[!#-~][!-~]{{0,{KEY_MAX - 1}}}|"(?:[!#-\[\]-~]|\\["\\]){{1,{KEY_MAX}}}")$'
+    rf'^(?:[!#-~][!-~]{{0,{_LONGEST - 1}}}|"(?:[!#-\[\]-~]|\\["\\]){{1,{_LONGEST}}}")$'
 )
 """The spellings of an idempotency key, bare or quoted."""
 
@@ -92,8 +93,11 @@ def enum_of(words: Iterable[str]) -> Schema:
 _PACKAGES: Final[Schema] = {
     "type": "array",
     "minItems": 1,
-    "maxItems": values.DATA_PACKAGES_MAX,
-    "items": {"type": "string", "pattern": f"^[a-z][a-z0-9_]{{0,{values.DATA_PACKAGE_MAX - 1}}}$"},
+    "maxItems": values.DATA_PACKAGES_MAX_COUNT,
+    "items": {
+        "type": "string",
+        "pattern": f"^[a-z][a-z0-9_]{{0,{values.DATA_PACKAGE_MAX_LENGTH - 1}}}$",
+    },
     "description": "A set: neither order nor repetition matters; answers have it sorted.",
 }
 _SIGN_UP: Final = "Whether a user without an account is to sign up."
@@ -128,7 +132,7 @@ SHARED: Final[Schema] = {
             "customerAccountId": UUID,
             "appUserId": _APP_USER_ID,
             "path": enum_of(EntryPath),
-            "handoff": enum_of(Handoff),
+            "handoff": enum_of(HandoffState),
             "createdAt": _TIME,
             "expiresAt": _TIME,
             "landedAt": _TIME_OR_NULL,
@@ -164,7 +168,7 @@ def reply_schema(reply: type[Reply]) -> Schema:
     """The schema of an answer: one member for each field of the reply."""
     hints = get_type_hints(reply)
     shapes = {name: _of_type(hints[name]) | _SAID.get(name, {}) for name in reply.__match_args__}
-    return object_of({camel(name): shape for name, shape in shapes.items()})
+    return object_of({to_camel_case(name): shape for name, shape in shapes.items()})
 
 
 _REVOKED_NOW: Final[Schema] = {"description": "Whether it was this request that revoked."}
@@ -249,7 +253,7 @@ def _header(description: str, schema: Schema, example: Json) -> Schema:
 _WAIT: Final = "Whole seconds after which the same request may fare better."
 _LEFT: Final = "The limit that refused: what is left, and for how many seconds."
 _POLICY: Final = "The limit that refused: how many requests in how many seconds."
-_LIMITED: Final = Limited((), INITIATE_LIMIT, 12_000_000)
+_LIMITED: Final = RateLimited((), INITIATE_LIMIT, 12_000_000)
 HEADERS: Final[Schema] = {
     "Cache-Control": {
         "description": "`no-store` where the body holds the URL of a hosted page or a limit "
@@ -258,8 +262,8 @@ HEADERS: Final[Schema] = {
     },
     "ETag": _header("The same for every account in this state.", _TEXT, etag(AccountState.LIMITED)),
     "Retry-After": _header(_WAIT, {"type": "integer", "minimum": 1}, 12),
-    "RateLimit": _header(_LEFT, _TEXT, limit_header(_LIMITED)),
-    "RateLimit-Policy": _header(_POLICY, _TEXT, policy_header(INITIATE_LIMIT)),
+    "RateLimit": _header(_LEFT, _TEXT, format_rate_limit(_LIMITED)),
+    "RateLimit-Policy": _header(_POLICY, _TEXT, format_rate_limit_policy(INITIATE_LIMIT)),
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "example": "Bearer"},
 }
 """The headers of answers, described."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, cast
 
-from curae_lifecycle.rules.chain import Life, Mint
-from curae_lifecycle.rules.connection import Clock, Revocation, Standing, Status
-from curae_lifecycle.rules.outcomes import Is, RefuseWith
-from curae_lifecycle.rules.triggers import Recover, Successor, Trigger
+from curae_lifecycle.rules.chain import Liveness, Mint
+from curae_lifecycle.rules.connection import DeadlineState, RevocationState, Standing, Status
+from curae_lifecycle.rules.outcomes import RefuseWith, Value
+from curae_lifecycle.rules.triggers import Recover, SuccessorState, Trigger
 from curae_lifecycle.service.rulebook import TABLES
 from docs.generate.drawing import Arrow, Box, Picture, Route, RouteKey, merge_arrows
 from docs.generate.pictures.moves import move_arrows
@@ -28,7 +28,7 @@ def draw_connection() -> Picture:
     alive = {at: row.outcome for (at,), row in TABLES["life"].cells()}
     boxes = [Box(name=START, at=(134, 22), size=(14, 14), lines=(), kind="start")]
     for name, (at, size) in _BOXES.items():
-        kind = "live" if alive.get(name) == Is(Life.LIVE) else "state"
+        kind = "live" if alive.get(name) == Value(Liveness.LIVE) else "state"
         lines = (f"{ANOTHER}, which begins {Standing.PENDING}" if name == ANOTHER else name,)
         boxes.append(Box(name=name, at=at, size=size, lines=lines, kind=kind))
     words = "Every move of a connection: what is stored, and what the clock makes of it."
@@ -52,7 +52,7 @@ def _refusals() -> Iterator[str]:
 
 
 def _creation() -> Iterator[Arrow]:
-    stands = TABLES["standing"][Status.PENDING, Revocation.NEVER, Clock.BEFORE]
+    stands = TABLES["standing"][Status.PENDING, RevocationState.NEVER, DeadlineState.BEFORE]
     for (name,), row in TABLES["operation"].cells():
         if name == "create-connection":
             yield Arrow(
@@ -63,9 +63,9 @@ def _creation() -> Iterator[Arrow]:
 def _clock() -> Iterator[Arrow]:
     standing = TABLES["standing"]
     for status in Status:
-        before = standing[status, Revocation.NEVER, Clock.BEFORE].outcome
-        reached = standing[status, Revocation.NEVER, Clock.REACHED]
-        deadline = TABLES["deadline"][status, Revocation.NEVER]
+        before = standing[status, RevocationState.NEVER, DeadlineState.BEFORE].outcome
+        reached = standing[status, RevocationState.NEVER, DeadlineState.REACHED]
+        deadline = TABLES["deadline"][status, RevocationState.NEVER]
         if reached.outcome != before:
             rules = (*reached.rules, *deadline.rules)
             words = f"{deadline.outcome} is reached"
@@ -94,7 +94,7 @@ def _late() -> Iterator[Arrow]:
 def _recoveries() -> Iterator[Arrow]:
     for (trigger, at), row in TABLES["connection"].cells():
         if isinstance(row.outcome, Recover):
-            made = TABLES["recovery"][cast("Standing", at), Successor.NONE]
+            made = TABLES["recovery"][cast("Standing", at), SuccessorState.NONE]
             if isinstance(made.outcome, Mint):
                 yield Arrow(
                     source=str(at),

@@ -9,9 +9,9 @@ import attrs
 from curae_lifecycle.rules.idempotency import (
     RETENTION,
     Execute,
-    Lease,
-    LostLease,
-    Match,
+    FingerprintMatch,
+    LeaseState,
+    LostLeaseAction,
     RecordStanding,
     RecordState,
 )
@@ -35,11 +35,11 @@ def draw_key_record() -> Picture:
 
     def stored(state: str) -> str:
         held = cast("RecordState", state)
-        return str(stands[held, Lease.RUNNING, LostLease.EXECUTE].outcome)
+        return str(stands[held, LeaseState.RUNNING, LostLeaseAction.EXECUTE].outcome)
 
     arrows: list[Arrow] = []
     for (record, match), row in TABLES["idempotency"].cells():
-        if isinstance(row.outcome, Execute) and match == Match.SAME:
+        if isinstance(row.outcome, Execute) and match == FingerprintMatch.SAME:
             words = f"a request: {row.outcome}"
             arrows.append(
                 Arrow(
@@ -65,7 +65,7 @@ def draw_key_record() -> Picture:
                 )
     for (state, lease, lost), row in stands.cells():
         before = stored(state)
-        if lease == Lease.OVER and str(row.outcome) != before:
+        if lease == LeaseState.OVER and str(row.outcome) != before:
             words = f"{lease}, which means {lost}"
             arrows.append(
                 Arrow(
@@ -77,7 +77,7 @@ def draw_key_record() -> Picture:
                 )
             )
     gone = str(RecordStanding.ABSENT)
-    absent = TABLES["idempotency"][RecordStanding.ABSENT, Match.SAME]
+    absent = TABLES["idempotency"][RecordStanding.ABSENT, FingerprintMatch.SAME]
     arrows.append(
         Arrow(
             source=KEPT,

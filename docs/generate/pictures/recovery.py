@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from curae_lifecycle.rules.triggers import Recover, Successor, Trigger
+from curae_lifecycle.rules.triggers import Recover, SuccessorState, Trigger
 from curae_lifecycle.service.rulebook import TABLES
 from docs.generate.drawing import LINE_HEIGHT, Arrow, Box, Picture, Route, RouteKey, wrap_words
 
@@ -83,5 +83,5 @@ def draw_recovery() -> Picture:
     )
 
 
-_RECOVERS: Final = frozenset(map(str, Successor)) - {str(Successor.NONE)}
-_NEXT: Final = {str(Successor.NONE): "frame", str(Successor.PENDING): "live"}
+_RECOVERS: Final = frozenset(map(str, SuccessorState)) - {str(SuccessorState.NONE)}
+_NEXT: Final = {str(SuccessorState.NONE): "frame", str(SuccessorState.PENDING): "live"}

@@ -263,7 +263,7 @@ RESPONSE: Final = Part(
             number="R22",
             says="A connection has eleven members.",
             rules=("#connection-members",),
-            code=("web.shapes:format_connection",),
+            code=("web.wire_format:format_connection",),
             tests=(
                 "test_shapes::test_a_connection_is_printed_member_by_member",
                 "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
@@ -289,7 +289,7 @@ RESPONSE: Final = Part(
             code=(
                 "rules.values:parse_uuid",
                 "rules.values:parse_app_user_id",
-                "web.shapes:parse_connection",
+                "web.wire_format:parse_connection",
             ),
             tests=(
                 "test_values::test_a_uuid_is_read_in_any_case_and_comes_back_in_lower_case",
@@ -353,7 +353,7 @@ RESPONSE: Final = Part(
             number="R29",
             says="The sample shows every member at once: PENDING, and when it was revoked.",
             rules=("#sample-of-all-members", "stored-status.revoked-at"),
-            code=("web.shapes:parse_connection",),
+            code=("web.wire_format:parse_connection",),
             tests=(
                 "test_shapes::test_a_sample_that_shows_every_member_at_once_is_of_a_revoked_connection",
             ),
@@ -363,7 +363,7 @@ RESPONSE: Final = Part(
             number="R30",
             says="A next action is to open a web view at a URL, and ends at an instant.",
             rules=("#next-action",),
-            code=("rules.values:NextAction", "web.shapes:format_next_action"),
+            code=("rules.values:NextAction", "web.wire_format:format_next_action"),
             tests=(
                 "test_shapes::test_a_next_action_is_printed_with_its_type",
                 "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
@@ -392,7 +392,7 @@ RESPONSE: Final = Part(
             says="A problem has eight members, of which `status` is a number, `details` an object "
             "and `retryable` true or false.",
             rules=("#problem-members", "problem.connection-not-reconnectable"),
-            code=("web.shapes:format_problem", "rules.problems:CATALOGUE"),
+            code=("web.wire_format:format_problem", "rules.problems:CATALOGUE"),
             tests=(
                 "test_shapes::test_a_problem_is_printed_as_rfc_9457_has_it",
                 "test_sample::test_a_refusal_has_the_members_and_types_that_the_reference_prints",

@@ -19,7 +19,7 @@ from curae_lifecycle.rules.binding import (
     BindingTransition,
     BindingTrigger,
     LimitedAccountAppBinding,
-    User,
+    UserMatch,
     complete_sign_up,
     graduate,
     provision,
@@ -29,13 +29,13 @@ from curae_lifecycle.rules.binding import (
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.session import (
     COMPLETION,
-    PATHS,
-    Completion,
+    ENTRY_PATHS,
     CuraeConnectSession,
     EntryPath,
-    Handoff,
+    HandoffState,
     Landing,
-    Preference,
+    SessionStanding,
+    SignUpPreference,
     complete_handoff,
     initiate,
 )
@@ -44,8 +44,8 @@ from curae_lifecycle.rules.values import (
     MINUTE,
     SessionId,
     UserId,
+    add_microseconds,
     format_time,
-    later,
 )
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import record_fact
@@ -73,8 +73,8 @@ from docs.generate.vectors.connections import make
 _SESSION: Final = SessionId("22222222-2222-4222-8222-222222222222")
 _USER: Final = UserId("u-1")
 _OTHER: Final = UserId("u-2")
-_NOW: Final = later(START, MINUTE)
-_END: Final = later(START, HANDOFF)
+_NOW: Final = add_microseconds(START, MINUTE)
+_END: Final = add_microseconds(START, HANDOFF)
 
 
 def bound(state: AccountState) -> LimitedAccountAppBinding | None:
@@ -86,8 +86,8 @@ def bound(state: AccountState) -> LimitedAccountAppBinding | None:
 
 def paths() -> Iterator[Case]:
     """Yield the path of a connect session for each account and preference."""
-    for state, preference in PATHS:
-        prefers = preference is Preference.SIGN_UP
+    for state, preference in ENTRY_PATHS:
+        prefers = preference is SignUpPreference.SIGN_UP
         binding = bound(state)
         done = initiate(
             binding,
@@ -98,7 +98,7 @@ def paths() -> Iterator[Case]:
             user_id=_OTHER,
             next_action=next_action(START),
         )
-        name = cell_id(PATHS.name, (state, preference))
+        name = cell_id(ENTRY_PATHS.name, (state, preference))
         given = {
             "binding": stored(binding),
             "preferSignup": prefers,
@@ -120,11 +120,15 @@ def bindings() -> Iterator[Case]:
     """Yield the effect of each trigger on a binding."""
     for trigger, state, user in BINDING:
         gone = trigger is BindingTrigger.PROVISION and state is AccountState.TOMBSTONED
-        if user is User.SAME and (state is AccountState.UNLINKED or gone):
+        if user is UserMatch.SAME and (state is AccountState.UNLINKED or gone):
             continue
-        if trigger is BindingTrigger.TOMBSTONE and user is User.OTHER and bound(state) is not None:
+        if (
+            trigger is BindingTrigger.TOMBSTONE
+            and user is UserMatch.OTHER
+            and bound(state) is not None
+        ):
             continue
-        user_id = _USER if user is User.SAME else _OTHER
+        user_id = _USER if user is UserMatch.SAME else _OTHER
         name = cell_id(BINDING.name, (trigger, state, user))
         yield _binding(name, trigger=trigger, binding=bound(state), user_id=user_id)
     yield _binding(
@@ -165,7 +169,7 @@ _WAITING: Final = CuraeConnectSession(
     id=_SESSION,
     coordinate=COORDINATE,
     path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
-    handoff=Handoff.AWAITED,
+    handoff=HandoffState.AWAITED,
     created_at=START,
     expires_at=_END,
     landed_at=None,
@@ -173,19 +177,19 @@ _WAITING: Final = CuraeConnectSession(
 )
 
 
-def _session(path: EntryPath, completion: Completion) -> CuraeConnectSession:
+def _session(path: EntryPath, completion: SessionStanding) -> CuraeConnectSession:
     session = attrs.evolve(_WAITING, path=path)
-    if completion in {Completion.LANDED_SAME, Completion.LANDED_OTHER}:
-        return attrs.evolve(session, handoff=Handoff.LANDED, landed_at=START, user_id=_USER)
+    if completion in {SessionStanding.LANDED_SAME, SessionStanding.LANDED_OTHER}:
+        return attrs.evolve(session, handoff=HandoffState.LANDED, landed_at=START, user_id=_USER)
     silent = path is EntryPath.SILENT_LIMITED
-    return attrs.evolve(session, handoff=Handoff.NOT_REQUIRED) if silent else session
+    return attrs.evolve(session, handoff=HandoffState.NOT_REQUIRED) if silent else session
 
 
 _NEVER_MINTED: Final = {
-    (EntryPath.EXISTING_ACTIVE_HANDOFF, Completion.WAITING),
-    (EntryPath.EXISTING_ACTIVE_HANDOFF, Completion.OVER),
-    (EntryPath.SILENT_LIMITED, Completion.LANDED_SAME),
-    (EntryPath.SILENT_LIMITED, Completion.LANDED_OTHER),
+    (EntryPath.EXISTING_ACTIVE_HANDOFF, SessionStanding.WAITING),
+    (EntryPath.EXISTING_ACTIVE_HANDOFF, SessionStanding.OVER),
+    (EntryPath.SILENT_LIMITED, SessionStanding.LANDED_SAME),
+    (EntryPath.SILENT_LIMITED, SessionStanding.LANDED_OTHER),
 }
 
 
@@ -193,8 +197,8 @@ def completions() -> Iterator[Case]:
     """Yield completions of a hand-off: in time, late, repeated, and by another user."""
     for path, completion in COMPLETION:
         session = _session(path, completion)
-        user_id = _OTHER if completion is Completion.LANDED_OTHER else _USER
-        now = _END if completion is Completion.OVER else _NOW
+        user_id = _OTHER if completion is SessionStanding.LANDED_OTHER else _USER
+        now = _END if completion is SessionStanding.OVER else _NOW
         binding = bound(AccountState.ACTIVE) if session.user_id is not None else None
         minted = (path, completion) not in _NEVER_MINTED
         comment = None if minted else "No session is minted like this; the table is total."
@@ -212,7 +216,7 @@ def completions() -> Iterator[Case]:
                 now=_NOW,
             )
     for word, ticks in BOUNDARY.items():
-        at = later(_END, ticks)
+        at = add_microseconds(_END, ticks)
         yield _completion(
             f"completion/boundary/{word}", session=_WAITING, binding=None, user_id=_USER, now=at
         )
@@ -221,7 +225,7 @@ def completions() -> Iterator[Case]:
             session=_WAITING,
             binding=None,
             user_id=_USER,
-            now=later(_END, MINUTE),
+            now=add_microseconds(_END, MINUTE),
             happened=at,
             comment="What counts is when it happened, not when it is recorded.",
         )
@@ -231,7 +235,7 @@ def completions() -> Iterator[Case]:
             binding=None,
             user_id=_USER,
             now=_NOW,
-            happened=later(START, ticks),
+            happened=add_microseconds(START, ticks),
             comment="What is said to have happened before it was minted happened at its minting.",
         )
     yield _completion(
@@ -240,7 +244,7 @@ def completions() -> Iterator[Case]:
         binding=None,
         user_id=_USER,
         now=_NOW,
-        happened=later(_NOW, CLOCK_TOLERANCE),
+        happened=add_microseconds(_NOW, CLOCK_TOLERANCE),
         comment="Clocks disagree: it is taken as of `now`.",
     )
     yield _completion(
@@ -249,7 +253,7 @@ def completions() -> Iterator[Case]:
         binding=None,
         user_id=_USER,
         now=_NOW,
-        happened=later(_NOW, CLOCK_TOLERANCE + 1),
+        happened=add_microseconds(_NOW, CLOCK_TOLERANCE + 1),
     )
 
 
@@ -296,7 +300,7 @@ def tombstones() -> Iterator[Case]:
             f"tombstone/connection/{status}", bound(AccountState.ACTIVE), (make(status),)
         )
     yield _tombstone("tombstone/no-connection", bound(AccountState.LIMITED), ())
-    late = later(CONNECTIONS_NOW, -MINUTE)
+    late = add_microseconds(CONNECTIONS_NOW, -MINUTE)
     yield _tombstone(
         "tombstone/late",
         bound(AccountState.ACTIVE),

@@ -27,8 +27,8 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
     Environment,
     NextAction,
+    add_microseconds,
     format_time,
-    later,
     parse_uuid,
 )
 from curae_lifecycle.service.status import status_of
@@ -100,7 +100,7 @@ def connection_id(number: int) -> ConnectionId:
 
 def next_action(now: datetime) -> NextAction:
     """Return the next action that a server mints at `now`."""
-    return NextAction("https://connect.example.com/h/1", later(now, HANDOFF))
+    return NextAction("https://connect.example.com/h/1", add_microseconds(now, HANDOFF))
 
 
 def cell_id(table: str, key: Iterable[str]) -> str:
@@ -138,7 +138,7 @@ def problem_members(problem: Problem) -> Members:
     return {
         "code": problem.code,
         "status": status_of(problem),
-        "retryable": problem.type.retryable,
+        "retryable": problem.problem_type.retryable,
         "details": {
             name: format_time(value) if isinstance(value, datetime) else value
             for name, value in problem.details.items()

@@ -13,8 +13,8 @@ import attrs
 from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH, is_live, revoke_chain
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.merge import MergeError, merge
-from curae_lifecycle.rules.triggers import Successor, Trigger
-from curae_lifecycle.rules.values import HOUR, format_time, later
+from curae_lifecycle.rules.triggers import SuccessorState, Trigger
+from curae_lifecycle.rules.values import HOUR, add_microseconds, format_time
 from docs.generate.vectors.cases import BOUNDARY, START, Case, Verdict, cell_id, stored
 from docs.generate.vectors.connections import (
     AT,
@@ -43,7 +43,7 @@ def recoveries() -> Iterator[Case]:
             head=successor,
         )
     for status in Status:
-        successor = make(status, later(END, HOUR), number=2, after=1)
+        successor = make(status, add_microseconds(END, HOUR), number=2, after=1)
         yield drive(
             f"recovery/successor/{status}",
             trigger=Trigger.RECONNECT,
@@ -57,7 +57,7 @@ def recoveries() -> Iterator[Case]:
         trigger=Trigger.RECONNECT,
         connection=make(Status.EXPIRED),
         now=END,
-        successor=SUCCESSORS[Successor.OTHER],
+        successor=SUCCESSORS[SuccessorState.OTHER],
         head=HEAD,
         comment="One hop from any old id: the refusal names the next connection and the head.",
     )
@@ -66,7 +66,7 @@ def recoveries() -> Iterator[Case]:
             f"recovery/successor-deadline/{word}",
             trigger=Trigger.RECONNECT,
             connection=make(Status.EXPIRED),
-            now=later(END, ticks),
+            now=add_microseconds(END, ticks),
             successor=make(Status.PENDING, END, number=2, after=1),
             comment="A successor that lapsed is recovered itself; its id is named.",
         )
@@ -92,7 +92,7 @@ def revocations() -> Iterator[Case]:
                     "now": format_time(NOW),
                 },
                 answer={
-                    "reach": row.outcome.what,
+                    "reach": row.outcome.value,
                     "answers": [answer_of(each) for each in answers],
                 },
                 rule=row.rule,
@@ -120,7 +120,7 @@ def merges() -> Iterator[Case]:
     asked = make(Status.ACTION_REQUIRED)
     other = attrs.evolve(asked, action_required_reason="consent_renewal")
     open_end = make(Status.ACTIVE, None)
-    new_ids = make(Status.PENDING, later(END, HOUR))
+    new_ids = make(Status.PENDING, add_microseconds(END, HOUR))
     pairs = {
         "earliest-revocation": (revoked, early),
         "revoked-at-once-by-two": (revoked, same),
@@ -131,7 +131,7 @@ def merges() -> Iterator[Case]:
             attrs.evolve(make(Status.ACTIVE), authorized_at=START),
             attrs.evolve(make(Status.ACTIVE), updated_at=NOW),
         ),
-        "earliest-end": (make(Status.ACTIVE), make(Status.ACTIVE, later(END, -1))),
+        "earliest-end": (make(Status.ACTIVE), make(Status.ACTIVE, add_microseconds(END, -1))),
         "latest-deadline": (make(Status.PENDING), new_ids),
         "reissued": (make(Status.PENDING), attrs.evolve(new_ids, updated_at=NOW)),
         "latest-version": (make(Status.ACTIVE), attrs.evolve(make(Status.ACTIVE), version=7)),

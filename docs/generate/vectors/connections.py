@@ -18,10 +18,10 @@ from curae_lifecycle.rules.connection import (
     DEADLINE,
     STANDING,
     Actor,
-    Clock,
     Connection,
     ConnectionIdentity,
-    Revocation,
+    DeadlineState,
+    RevocationState,
     Standing,
     Status,
     next_deadline,
@@ -35,7 +35,7 @@ from curae_lifecycle.rules.triggers import (
     EXPIRY_RECORD,
     TRIGGERS,
     Ending,
-    Successor,
+    SuccessorState,
     Transition,
     Trigger,
     authorize,
@@ -48,8 +48,8 @@ from curae_lifecycle.rules.values import (
     HOUR,
     MINUTE,
     DataPackage,
+    add_microseconds,
     format_time,
-    later,
 )
 from curae_lifecycle.service.effects import AccessEnded, Effect, HandoffCancelled
 from curae_lifecycle.service.facts.action_required import ActionRequired
@@ -74,15 +74,15 @@ from docs.generate.vectors.cases import (
     try_call,
 )
 
-END: Final = later(START, HOUR)
+END: Final = add_microseconds(START, HOUR)
 """The deadline of a connection: of its hand-off while PENDING, later of its authorization."""
 
-AUTHORIZED: Final = later(START, MINUTE)
-NOW: Final = later(START, 40 * MINUTE)
+AUTHORIZED: Final = add_microseconds(START, MINUTE)
+NOW: Final = add_microseconds(START, 40 * MINUTE)
 """An instant before `END` and after every other event."""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
-_LATER: Final = later(END, 24 * HOUR)
+_LATER: Final = add_microseconds(END, 24 * HOUR)
 
 AT: Final = {
     Standing.PENDING: (Status.PENDING, NOW),
@@ -110,7 +110,7 @@ def make(
     )
     if status is Status.PENDING:
         return Connection(identity=identity, status=status, updated_at=START, handoff_deadline=ends)
-    deadline = later(START, HANDOFF)
+    deadline = add_microseconds(START, HANDOFF)
     active = Connection(
         identity=identity,
         status=status,
@@ -122,33 +122,33 @@ def make(
     if status is Status.ACTION_REQUIRED:
         return attrs.evolve(active, action_required_reason="portal_login")
     if status is Status.REVOKED:
-        at = later(START, 2 * MINUTE)
+        at = add_microseconds(START, 2 * MINUTE)
         return attrs.evolve(active, updated_at=at, revoked_at=at, revoked_by=Actor.APP)
     return active
 
 
-def _carrying(status: Status, revocation: Revocation) -> Connection:
+def _carrying(status: Status, revocation: RevocationState) -> Connection:
     """Return a connection of a stored status, with or without a `revokedAt`."""
     made = make(status)
-    if revocation is Revocation.NEVER:
+    if revocation is RevocationState.NEVER:
         return attrs.evolve(made, revoked_at=None, revoked_by=None)
     return attrs.evolve(made, revoked_at=made.revoked_at or AUTHORIZED)
 
 
 _CONTRADICTION: Final = "A contradiction fails closed: what carries a `revokedAt` is REVOKED."
-_ODD: Final[dict[tuple[Status, Revocation], str]] = {
-    (Status.PENDING, Revocation.ONCE): _CONTRADICTION,
-    (Status.ACTIVE, Revocation.ONCE): _CONTRADICTION,
-    (Status.ACTION_REQUIRED, Revocation.ONCE): _CONTRADICTION,
-    (Status.EXPIRED, Revocation.ONCE): _CONTRADICTION,
-    (Status.REVOKED, Revocation.NEVER): "Another system may have stored no `revokedAt`.",
+_ODD: Final[dict[tuple[Status, RevocationState], str]] = {
+    (Status.PENDING, RevocationState.ONCE): _CONTRADICTION,
+    (Status.ACTIVE, RevocationState.ONCE): _CONTRADICTION,
+    (Status.ACTION_REQUIRED, RevocationState.ONCE): _CONTRADICTION,
+    (Status.EXPIRED, RevocationState.ONCE): _CONTRADICTION,
+    (Status.REVOKED, RevocationState.NEVER): "Another system may have stored no `revokedAt`.",
 }
 
 
 def standings() -> Iterator[Case]:
     """Yield the standing of each stored status, also around its deadline."""
     for (status, revocation, clock), row in STANDING.items():
-        now = NOW if clock is Clock.BEFORE else END
+        now = NOW if clock is DeadlineState.BEFORE else END
         name = cell_id(STANDING.name, (status, revocation, clock))
         connection = _carrying(status, revocation)
         yield _standing(
@@ -160,13 +160,13 @@ def standings() -> Iterator[Case]:
         )
     for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
         for word, ticks in BOUNDARY.items():
-            clock = Clock.BEFORE if ticks < 0 else Clock.REACHED
-            rule = STANDING[status, Revocation.NEVER, clock].rule
-            at = later(END, ticks)
+            clock = DeadlineState.BEFORE if ticks < 0 else DeadlineState.REACHED
+            rule = STANDING[status, RevocationState.NEVER, clock].rule
+            at = add_microseconds(END, ticks)
             yield _standing(
                 f"standing/boundary/{status}/{word}", connection=make(status), now=at, rule=rule
             )
-        rule = STANDING[status, Revocation.NEVER, Clock.BEFORE].rule
+        rule = STANDING[status, RevocationState.NEVER, DeadlineState.BEFORE].rule
         yield _standing(
             f"standing/no-deadline/{status}", connection=make(status, None), now=_LATER, rule=rule
         )
@@ -192,7 +192,7 @@ def deadlines() -> Iterator[Case]:
     for (status, revocation), row in DEADLINE.items():
         connection = _carrying(status, revocation)
         answer = {
-            "deadline": row.outcome.what,
+            "deadline": row.outcome.value,
             "nextDeadline": time_or_null(next_deadline(connection)),
         }
         given = {"connection": stored(connection)}
@@ -211,7 +211,9 @@ def triggers() -> Iterator[Case]:
         for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
             for word, ticks in BOUNDARY.items():
                 name = f"connection/boundary/{trigger}/{status}/{word}"
-                yield drive(name, trigger=trigger, connection=make(status), now=later(END, ticks))
+                yield drive(
+                    name, trigger=trigger, connection=make(status), now=add_microseconds(END, ticks)
+                )
     facts = (Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION, Trigger.EXPIRE, Trigger.REVOKE)
     for trigger in facts:
         for status in Status:
@@ -228,14 +230,14 @@ def triggers() -> Iterator[Case]:
             trigger=trigger,
             connection=make(Status.PENDING),
             now=NOW,
-            happened=later(NOW, CLOCK_TOLERANCE + 1),
+            happened=add_microseconds(NOW, CLOCK_TOLERANCE + 1),
         )
         yield drive(
             f"connection/clocks/{trigger}/five-minutes-ahead",
             trigger=trigger,
             connection=make(Status.PENDING),
             now=NOW,
-            happened=later(NOW, CLOCK_TOLERANCE),
+            happened=add_microseconds(NOW, CLOCK_TOLERANCE),
             comment="Clocks disagree: it is taken as of `now`.",
         )
         yield drive(
@@ -243,7 +245,7 @@ def triggers() -> Iterator[Case]:
             trigger=trigger,
             connection=make(Status.PENDING),
             now=NOW,
-            happened=later(START, -1),
+            happened=add_microseconds(START, -1),
             comment="Clocks disagree: it is taken as of the making.",
         )
     for trigger in Trigger:
@@ -252,7 +254,7 @@ def triggers() -> Iterator[Case]:
                 f"connection/clocks/{trigger}/{status}/worker-behind",
                 trigger=trigger,
                 connection=attrs.evolve(make(status), updated_at=NOW),
-                now=later(NOW, -MINUTE),
+                now=add_microseconds(NOW, -MINUTE),
                 comment="What is recorded is at least what the connection has seen.",
             )
     for word, ticks in BOUNDARY.items():
@@ -261,7 +263,7 @@ def triggers() -> Iterator[Case]:
             trigger=Trigger.AUTHORIZE,
             connection=make(Status.PENDING),
             now=_LATER,
-            happened=later(END, ticks),
+            happened=add_microseconds(END, ticks),
             comment="A pending connection heals where the patient finished in time.",
         )
         yield drive(
@@ -269,7 +271,7 @@ def triggers() -> Iterator[Case]:
             trigger=Trigger.AUTHORIZE,
             connection=make(Status.PENDING),
             now=NOW,
-            expires=later(NOW, ticks),
+            expires=add_microseconds(NOW, ticks),
             comment="An authorization ends after it began; all else is a caller's mistake.",
         )
 
@@ -295,7 +297,7 @@ def drive(
     if trigger is not Trigger.RECONNECT:
         given["happenedAt"] = time_or_null(happened)
     if expires is _LATER and happened is None:
-        expires = later(now, HOUR)
+        expires = add_microseconds(now, HOUR)
 
     def run() -> Transition | Recovery:
         match trigger:
@@ -365,13 +367,13 @@ def expiry_records() -> Iterator[Case]:
 
 
 SUCCESSORS: Final = {
-    Successor.NONE: None,
-    Successor.PENDING: make(Status.PENDING, later(END, HOUR), number=2, after=1),
-    Successor.OTHER: make(Status.ACTIVE, later(END, HOUR), number=2, after=1),
+    SuccessorState.NONE: None,
+    SuccessorState.PENDING: make(Status.PENDING, add_microseconds(END, HOUR), number=2, after=1),
+    SuccessorState.OTHER: make(Status.ACTIVE, add_microseconds(END, HOUR), number=2, after=1),
 }
 """A successor of each kind."""
 
-HEAD: Final = make(Status.PENDING, later(END, HOUR), number=3, after=2)
+HEAD: Final = make(Status.PENDING, add_microseconds(END, HOUR), number=3, after=2)
 """The head of a chain of three."""
 
 
@@ -391,7 +393,7 @@ def authorizations() -> Iterator[Case]:
         trigger=Trigger.AUTHORIZE,
         connection=make(Status.PENDING),
         now=NOW,
-        successor=SUCCESSORS[Successor.OTHER],
+        successor=SUCCESSORS[SuccessorState.OTHER],
         head=HEAD,
         comment="The refusal names the next connection and the head.",
     )
@@ -410,14 +412,14 @@ def endings() -> Iterator[Case]:
     for status, row in ENDING.items():
         cell = cell_id(ENDING.name, (status,))
         yield _ending(
-            cell, connection=make(status), fact=revoked, ends=row.outcome.what, rule=row.rule
+            cell, connection=make(status), fact=revoked, ends=row.outcome.value, rule=row.rule
         )
         for word, fact in also.get(status, {}).items():
             yield _ending(
                 f"{cell}/{word}",
                 connection=make(status),
                 fact=fact,
-                ends=row.outcome.what,
+                ends=row.outcome.value,
                 rule=row.rule,
             )
 
@@ -452,7 +454,7 @@ def accesses() -> Iterator[Case]:
             f"access/boundary/{word}",
             connection=make(Status.ACTIVE),
             package=PACKAGES[0],
-            now=later(END, ticks),
+            now=add_microseconds(END, ticks),
         )
     yield _access(
         "access/no-end", connection=make(Status.ACTIVE, None), package=PACKAGES[1], now=_LATER

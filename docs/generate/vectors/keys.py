@@ -16,10 +16,10 @@ import attrs
 from curae_lifecycle.rules.attempt import (
     ATTEMPT,
     UPKEEP,
-    Act,
+    AttemptAction,
     Holder,
     LeaseLost,
-    ServerAct,
+    UpkeepAction,
     complete,
     forget,
     release,
@@ -27,27 +27,27 @@ from curae_lifecycle.rules.attempt import (
     resolve,
 )
 from curae_lifecycle.rules.idempotency import (
-    BEGIN,
     DEFAULT_LEASE,
+    IDEMPOTENCY,
     RECORD_STANDING,
     RETENTION,
     Attempt,
     Fingerprint,
+    FingerprintMatch,
     IdempotencyKey,
     KnownResponse,
-    Lease,
-    LostLease,
-    Match,
+    LeaseState,
+    LostLeaseAction,
     Record,
     RecordKey,
     RecordStanding,
     RecordState,
-    begin,
+    begin_attempt,
     record_expires_at,
     record_standing,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import SECOND, format_time, later
+from curae_lifecycle.rules.values import SECOND, add_microseconds, format_time
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.status import is_kept
 from docs.generate.vectors.cases import (
@@ -68,13 +68,16 @@ _SAME: Final = Fingerprint.of("revoke", ["00000000-0000-4000-8000-000000000001"]
 _VALUES: Final = Fingerprint.of("revoke", ["00000000-0000-4000-8000-000000000002"])
 _OPERATION: Final = Fingerprint.of("reconnect", ["00000000-0000-4000-8000-000000000001"])
 _RESPONSE: Final = Response(200, (("content-type", "application/json"),), b'{"revokedNow":true}')
-_LEASE_END: Final = later(START, DEFAULT_LEASE)
-_NOW: Final = later(START, 30 * SECOND)
-_RETENTION_END: Final = later(START, RETENTION)
+_LEASE_END: Final = add_microseconds(START, DEFAULT_LEASE)
+_NOW: Final = add_microseconds(START, 30 * SECOND)
+_RETENTION_END: Final = add_microseconds(START, RETENTION)
 
 
 def _record(
-    state: RecordState, lost: LostLease = LostLease.EXECUTE, *, leased: bool | None = None
+    state: RecordState,
+    lost: LostLeaseAction = LostLeaseAction.EXECUTE,
+    *,
+    leased: bool | None = None,
 ) -> Record:
     in_flight = state is RecordState.IN_FLIGHT
     return Record(
@@ -95,7 +98,7 @@ AT: Final[dict[RecordStanding, tuple[Record, datetime]]] = {
     RecordStanding.RELEASED: (_record(RecordState.RELEASED), _NOW),
     RecordStanding.IN_FLIGHT: (_record(RecordState.IN_FLIGHT), _NOW),
     RecordStanding.LEASE_OVER: (_record(RecordState.IN_FLIGHT), _LEASE_END),
-    RecordStanding.UNKNOWN: (_record(RecordState.IN_FLIGHT, LostLease.UNKNOWN), _LEASE_END),
+    RecordStanding.UNKNOWN: (_record(RecordState.IN_FLIGHT, LostLeaseAction.UNKNOWN), _LEASE_END),
     RecordStanding.COMPLETED: (_record(RecordState.COMPLETED), _NOW),
     RecordStanding.FORGOTTEN: (_record(RecordState.FORGOTTEN), _NOW),
 }
@@ -105,7 +108,7 @@ AT: Final[dict[RecordStanding, tuple[Record, datetime]]] = {
 def standings() -> Iterator[Case]:
     """Yield the standing of each record, also around its lease and its retention."""
     for (state, lease, lost), row in RECORD_STANDING.items():
-        running = lease is Lease.RUNNING
+        running = lease is LeaseState.RUNNING
         record = _record(state, lost, leased=running or state is RecordState.IN_FLIGHT)
         name = cell_id(RECORD_STANDING.name, (state, lease, lost))
         never = running and state is not RecordState.IN_FLIGHT
@@ -114,20 +117,20 @@ def standings() -> Iterator[Case]:
             name, record=record, now=_NOW if running else _LEASE_END, rule=row.rule, comment=comment
         )
     for word, ticks in BOUNDARY.items():
-        for lost in LostLease:
+        for lost in LostLeaseAction:
             record = _record(RecordState.IN_FLIGHT, lost)
-            lease = Lease.RUNNING if ticks < 0 else Lease.OVER
+            lease = LeaseState.RUNNING if ticks < 0 else LeaseState.OVER
             rule = RECORD_STANDING[RecordState.IN_FLIGHT, lease, lost].rule
             name = f"record-standing/lease/{lost}/{word}"
-            yield _standing(name, record=record, now=later(_LEASE_END, ticks), rule=rule)
+            yield _standing(name, record=record, now=add_microseconds(_LEASE_END, ticks), rule=rule)
         for state in RecordState:
             record = _record(state)
-            rule = RECORD_STANDING[state, Lease.OVER, LostLease.EXECUTE].rule
+            rule = RECORD_STANDING[state, LeaseState.OVER, LostLeaseAction.EXECUTE].rule
             name = f"record-standing/retention/{state}/{word}"
-            at = later(_RETENTION_END, ticks)
+            at = add_microseconds(_RETENTION_END, ticks)
             yield _standing(name, record=record, now=at, rule=rule if ticks < 0 else None)
     seen = attrs.evolve(_record(RecordState.IN_FLIGHT), seen_at=_LEASE_END)
-    rule = RECORD_STANDING[RecordState.IN_FLIGHT, Lease.OVER, LostLease.EXECUTE].rule
+    rule = RECORD_STANDING[RecordState.IN_FLIGHT, LeaseState.OVER, LostLeaseAction.EXECUTE].rule
     yield _standing("record-standing/clock-that-steps-back", record=seen, now=START, rule=rule)
 
 
@@ -148,11 +151,11 @@ def _standing(
 
 def begins() -> Iterator[Case]:
     """Yield the answer to a request with a key, for each record."""
-    for at, match in BEGIN:
+    for at, match in IDEMPOTENCY:
         record, now = AT[at]
-        same = match is Match.SAME
+        same = match is FingerprintMatch.SAME
         yield _begin(
-            cell_id(BEGIN.name, (at, match)),
+            cell_id(IDEMPOTENCY.name, (at, match)),
             record=record,
             fingerprint=_SAME if same else _VALUES,
             now=now,
@@ -166,17 +169,17 @@ def begins() -> Iterator[Case]:
             )
     yield _begin("idempotency/first-use", record=None, fingerprint=_SAME, now=START)
     running = _record(RecordState.IN_FLIGHT)
-    for lost in LostLease:
+    for lost in LostLeaseAction:
         for word, ticks in BOUNDARY.items():
             record = _record(RecordState.IN_FLIGHT, lost)
             yield _begin(
                 f"idempotency/lease/{lost}/{word}",
                 record=record,
                 fingerprint=_SAME,
-                now=later(_LEASE_END, ticks),
+                now=add_microseconds(_LEASE_END, ticks),
             )
     for word, ticks in BOUNDARY.items():
-        whole = later(_LEASE_END, ticks - 10 * SECOND)
+        whole = add_microseconds(_LEASE_END, ticks - 10 * SECOND)
         yield _begin(
             f"idempotency/retry-after/{word}",
             record=running,
@@ -185,7 +188,7 @@ def begins() -> Iterator[Case]:
             comment="What is left of the lease, in whole seconds rounded up.",
         )
         record = _record(RecordState.COMPLETED)
-        at_end = later(_RETENTION_END, ticks)
+        at_end = add_microseconds(_RETENTION_END, ticks)
         yield _begin(f"idempotency/retention/{word}", record=record, fingerprint=_SAME, now=at_end)
         yield _begin(
             f"idempotency/retention/other/{word}", record=record, fingerprint=_VALUES, now=at_end
@@ -205,7 +208,7 @@ def _begin(
         "fingerprint": _fingerprint(fingerprint),
         "now": format_time(now),
     }
-    result = begin(record, key=_KEY, fingerprint=fingerprint, now=now)
+    result = begin_attempt(record, key=_KEY, fingerprint=fingerprint, now=now)
     answer: Members
     if isinstance(result, Refused):
         answer = show_refusal(result)
@@ -229,7 +232,7 @@ def attempts() -> Iterator[Case]:
         name = cell_id(ATTEMPT.name, (act, at, holder))
         yield _act(name, act=act, record=record, token=token, first_used_at=START, now=now)
     running = _record(RecordState.IN_FLIGHT)
-    for act in Act:
+    for act in AttemptAction:
         yield _act(
             f"attempt/no-record/{act}", act=act, record=None, token=1, first_used_at=START, now=_NOW
         )
@@ -238,12 +241,12 @@ def attempts() -> Iterator[Case]:
             act=act,
             record=running,
             token=1,
-            first_used_at=later(START, -1),
+            first_used_at=add_microseconds(START, -1),
             now=_NOW,
             comment="The token is the record's, its first use is not: the key was used anew.",
         )
         for word, ticks in BOUNDARY.items():
-            at_end = later(_LEASE_END, ticks)
+            at_end = add_microseconds(_LEASE_END, ticks)
             yield _act(
                 f"attempt/lease/{act}/{word}",
                 act=act,
@@ -256,7 +259,7 @@ def attempts() -> Iterator[Case]:
 
 def _act(
     id: str,  # noqa: A002 - see `Case`
-    act: Act,
+    act: AttemptAction,
     record: Record | None,
     token: int,
     first_used_at: datetime,
@@ -264,7 +267,12 @@ def _act(
     comment: str | None = None,
 ) -> Case:
     attempt = Attempt(
-        key=_KEY, fingerprint=_SAME, token=token, first_used_at=first_used_at, at=START, rules=()
+        key=_KEY,
+        fingerprint=_SAME,
+        token=token,
+        first_used_at=first_used_at,
+        started_at=START,
+        rules=(),
     )
     given: dict[str, object] = {
         "act": act,
@@ -279,13 +287,13 @@ def _act(
 
     def run() -> Done[Record] | LeaseLost:
         match act:
-            case Act.RENEW:
+            case AttemptAction.RENEW:
                 given["leaseSeconds"] = DEFAULT_LEASE // SECOND
                 return renew(record, attempt, now)
-            case Act.COMPLETE:
+            case AttemptAction.COMPLETE:
                 given["response"] = _response(_RESPONSE)
                 return complete(record, attempt=attempt, response=_RESPONSE, now=now)
-            case Act.RELEASE:
+            case AttemptAction.RELEASE:
                 return release(record, attempt, now)
 
     return make_case(id, given=given, answer=_moved(run()), comment=comment)
@@ -296,23 +304,23 @@ def upkeep() -> Iterator[Case]:
     for act, at in UPKEEP:
         record, now = AT[at]
         yield _upkeep(cell_id(UPKEEP.name, (act, at)), act=act, record=record, now=now)
-    for act in ServerAct:
+    for act in UpkeepAction:
         yield _upkeep(
             f"record-upkeep/no-record/{act.replace(' ', '-')}", act=act, record=None, now=_NOW
         )
 
 
-def _upkeep(id: str, act: ServerAct, record: Record | None, now: datetime) -> Case:  # noqa: A002 - see `Case`
+def _upkeep(id: str, act: UpkeepAction, record: Record | None, now: datetime) -> Case:  # noqa: A002 - see `Case`
     given: dict[str, object] = {"act": act, "record": stored(record), "now": format_time(now)}
 
     def run() -> Done[Record] | Ignored[Record | None]:
         match act:
-            case ServerAct.RESOLVE_ANSWERED:
+            case UpkeepAction.RESOLVE_ANSWERED:
                 given["response"] = _response(_RESPONSE)
                 return resolve(record, now, response=_RESPONSE)
-            case ServerAct.RESOLVE_NOTHING:
+            case UpkeepAction.RESOLVE_NOTHING:
                 return resolve(record, now, response=None)
-            case ServerAct.FORGET:
+            case UpkeepAction.FORGET:
                 return forget(record, now)
 
     return make_case(id, given, _moved(run()))

@@ -20,17 +20,17 @@ from curae_lifecycle.rules.ratelimit import (
     Charge,
     CostError,
     ExactLog,
-    Limited,
     LogState,
     Policy,
+    RateLimited,
     RateState,
     admit,
-    available,
+    count_remaining,
     fresh_state,
     state_expires_at,
 )
-from curae_lifecycle.rules.values import SECOND, ceil_seconds, format_time, later
-from curae_lifecycle.web.respond import limit_header, policy_header
+from curae_lifecycle.rules.values import SECOND, add_microseconds, ceil_seconds, format_time
+from curae_lifecycle.web.respond import format_rate_limit, format_rate_limit_policy
 from docs.generate.vectors.cases import (
     BOUNDARY,
     START,
@@ -43,7 +43,7 @@ from docs.generate.vectors.cases import (
 )
 
 _WINDOW: Final = INITIATE_LIMIT.seconds * SECOND
-_FULL: Final = LogState.of(later(START, second * SECOND) for second in range(10))
+_FULL: Final = LogState.of(add_microseconds(START, second * SECOND) for second in range(10))
 _BURST: Final = LogState.of((START,) * 10)
 _BUCKETS: Final = (
     Bucket(name="platform", capacity=3, refill=1, seconds=1),
@@ -56,27 +56,31 @@ def logs() -> Iterator[Case]:
     """Yield charges of the app user's limit: ten in any half-open minute."""
     for used in range(11):
         state = LogState.of(_FULL.instants[:used])
-        yield _admit(f"exact-log/used/{used}", ((INITIATE_LIMIT, state),), later(START, 9 * SECOND))
+        yield _admit(
+            f"exact-log/used/{used}",
+            ((INITIATE_LIMIT, state),),
+            add_microseconds(START, 9 * SECOND),
+        )
     for name, state in (("spread", _FULL), ("burst", _BURST)):
         for word, ticks in BOUNDARY.items():
-            at = later(START, _WINDOW + ticks)
+            at = add_microseconds(START, _WINDOW + ticks)
             yield _admit(f"exact-log/window/{name}/{word}", ((INITIATE_LIMIT, state),), at)
     for cost in (0, 1, 2, 9, 10, 11):
         for word, ticks in BOUNDARY.items():
-            at = later(START, _WINDOW + SECOND * max(0, cost - 1) + ticks)
+            at = add_microseconds(START, _WINDOW + SECOND * max(0, cost - 1) + ticks)
             name = f"exact-log/cost/{cost}/{word}"
             yield _admit(name, ((INITIATE_LIMIT, _FULL),), at, cost=cost)
     nine = LogState.of(_FULL.instants[1:])
     for back in (1, 5 * SECOND, _WINDOW):
-        at = later(_FULL.instants[5], -back)
+        at = add_microseconds(_FULL.instants[5], -back)
         comment = "The clock stepped back: nothing extra is admitted, and the log stays sorted."
         charges = ((INITIATE_LIMIT, nine),)
         yield _admit(f"exact-log/clock-back/{back}", charges, at, comment=comment)
     full = ((INITIATE_LIMIT, _FULL),)
-    yield _admit("exact-log/clock-back/full", full, later(START, -SECOND))
+    yield _admit("exact-log/clock-back/full", full, add_microseconds(START, -SECOND))
     second = ExactLog("second", 1, 1)
     for word, ticks in BOUNDARY.items():
-        at = later(START, SECOND + ticks)
+        at = add_microseconds(START, SECOND + ticks)
         yield _admit(f"exact-log/one-a-second/{word}", ((second, LogState.of((START,))),), at)
 
 
@@ -93,18 +97,18 @@ def buckets() -> Iterator[Case]:
                 state = answer.states[0]
                 continue
             for word, ticks in BOUNDARY.items():
-                at = later(START, answer.retry_after + ticks)
+                at = add_microseconds(START, answer.retry_after + ticks)
                 name = f"token-bucket/{bucket.name}/wait/{word}"
                 yield _admit(name, ((bucket, state),), at)
         over = state_expires_at(bucket, state) or START
         for word, ticks in BOUNDARY.items():
-            at = later(over, ticks)
+            at = add_microseconds(over, ticks)
             name = f"token-bucket/{bucket.name}/refilled/{word}"
             yield _admit(name, ((bucket, state),), at, cost=bucket.capacity)
         for cost in (0, bucket.capacity, bucket.capacity + 1):
             name = f"token-bucket/{bucket.name}/cost/{cost}"
             yield _admit(name, ((bucket, FULL_BUCKET),), START, cost=cost)
-        back = later(START, -SECOND)
+        back = add_microseconds(START, -SECOND)
         yield _admit(f"token-bucket/{bucket.name}/clock-back", ((bucket, state),), back)
 
 
@@ -157,9 +161,9 @@ def _admit(
     except ArgumentError as error:
         answer = show_mistake(error)
     except CostError as error:
-        answer = {"outcome": "error", "policy": error.policy, "most": error.most}
+        answer = {"outcome": "error", "policy": error.policy, "most": error.limit}
     else:
-        left = [available(policy, state, now) for policy, state in charges]
+        left = [count_remaining(policy, state, now) for policy, state in charges]
         answer = {**_answer(result), "availableBefore": left}
         if isinstance(result, Admitted):
             answer = {
@@ -172,7 +176,7 @@ def _admit(
     return make_case(id, given=given, answer=answer, comment=comment)
 
 
-def _answer(result: Admitted | Limited) -> Members:
+def _answer(result: Admitted | RateLimited) -> Members:
     if isinstance(result, Admitted):
         return {"outcome": "admitted", "states": [_state(state) for state in result.states]}
     return {
@@ -181,8 +185,8 @@ def _answer(result: Admitted | Limited) -> Members:
         "retryAfterMicroseconds": result.retry_after,
         "headers": {
             "retry-after": str(ceil_seconds(result.retry_after)),
-            "ratelimit-policy": policy_header(result.policy),
-            "ratelimit": limit_header(result),
+            "ratelimit-policy": format_rate_limit_policy(result.policy),
+            "ratelimit": format_rate_limit(result),
         },
     }
 

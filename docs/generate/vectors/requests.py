@@ -18,8 +18,8 @@ from curae_lifecycle.rules.credentials import (
     CONNECTION_WRITE,
     PERMISSION,
     Caller,
+    EnvironmentMatch,
     ScopeHeld,
-    Served,
     check_permission,
 )
 from curae_lifecycle.rules.idempotency import Record
@@ -31,13 +31,13 @@ from curae_lifecycle.rules.values import (
     Environment,
     SessionId,
     UserId,
+    add_microseconds,
     format_time,
-    later,
-    microseconds,
+    to_epoch_microseconds,
 )
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.decide import decide
-from curae_lifecycle.service.gates import ORDER, Gate
+from curae_lifecycle.service.gates import REQUEST_GATES, Gate
 from curae_lifecycle.service.operations.account_state import etag
 from curae_lifecycle.service.operations.operation import KeyUse
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE
@@ -48,7 +48,7 @@ from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import ParsedBody, Request
 from curae_lifecycle.web.respond import respond
-from curae_lifecycle.web.shapes import format_problem
+from curae_lifecycle.web.wire_format import format_problem
 from docs.generate.vectors.accounts import bound
 from docs.generate.vectors.cases import (
     BOUNDARY,
@@ -85,7 +85,7 @@ _BODY: Final = ParsedBody({"appUserId": "user-1"})
 def permissions() -> Iterator[Case]:
     """Yield the permission of a known caller, by environment and scope."""
     for (environment, scope), row in PERMISSION.items():
-        served = Environment.LIVE if environment is Served.SERVED else Environment.TEST
+        served = Environment.LIVE if environment is EnvironmentMatch.SERVED else Environment.TEST
         caller = CALLER if scope is ScopeHeld.HELD else attrs.evolve(CALLER, scopes=frozenset())
         result = check_permission(caller, CONNECTION_WRITE, served)
         given = {
@@ -109,7 +109,7 @@ def permissions() -> Iterator[Case]:
 
 def gates() -> Iterator[Case]:
     """Yield a request that stops at each gate."""
-    spent = BucketState(microseconds(NOW) + 60 * SECOND)
+    spent = BucketState(to_epoch_microseconds(NOW) + 60 * SECOND)
     revoke = f"/api/sdk/v1/connections/{_ID}:revoke"
     reconnect = f"/api/sdk/v1/connections/{_ID}:reconnect"
     initiate = Request(method="POST", target=_INITIATE, headers=(_KEY,), body=_BODY)
@@ -123,7 +123,7 @@ def gates() -> Iterator[Case]:
     other = Request(
         method="POST", target=_INITIATE, headers=(_KEY,), body=ParsedBody({"appUserId": "user-2"})
     )
-    name = ORDER.name
+    name = REQUEST_GATES.name
     yield _request(cell_id(name, (Gate.CREDENTIALS,)), initiate, caller=None)
     yield _request(cell_id(name, (Gate.ROUTE,)), Request("PUT", _INITIATE))
     no_scope = attrs.evolve(CALLER, scopes=frozenset())
@@ -192,12 +192,15 @@ def operations() -> Iterator[Case]:
         )
         name = cell_id(OPERATION_TABLE.name, (operation,))
         yield _request(name, request, snapshots.get(operation, Snapshot()))
-    lapsed = make(Status.PENDING, later(NOW, -1))
+    lapsed = make(Status.PENDING, add_microseconds(NOW, -1))
     for word, ticks in BOUNDARY.items():
         yield _request(
             f"{OPERATION_TABLE.name}/get-connection/landed/{word}",
             Request("GET", f"/api/sdk/v1/connections/{_ID}"),
-            Snapshot(connection=lapsed, landed=LandedHandoff(later(NOW, ticks - 1), None)),
+            Snapshot(
+                connection=lapsed,
+                landed_handoff=LandedHandoff(add_microseconds(NOW, ticks - 1), None),
+            ),
             comment="A hand-off that landed in time heals its connection, however late it is read.",
         )
 
@@ -348,10 +351,10 @@ def _request(
             "head": stored(loaded.head),
             "binding": stored(loaded.binding),
             "landed": None
-            if loaded.landed is None
+            if loaded.landed_handoff is None
             else {
-                "happenedAt": format_time(loaded.landed.happened_at),
-                "expiresAt": time_or_null(loaded.landed.expires_at),
+                "happenedAt": format_time(loaded.landed_handoff.happened_at),
+                "expiresAt": time_or_null(loaded.landed_handoff.expires_at),
             },
         },
         "newIds": {

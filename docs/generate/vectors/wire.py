@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from curae_lifecycle.rules.connection import Revocation, Status
+from curae_lifecycle.rules.connection import RevocationState, Status
 from curae_lifecycle.rules.values import format_time
-from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, Trace, WireStatus
+from curae_lifecycle.rules.wire_status import (
+    STORED_STATUS,
+    WIRE_STATUS,
+    AuthorizationEvidence,
+    WireStatus,
+)
 from curae_lifecycle.web.json import MalformedError
-from curae_lifecycle.web.shapes import format_connection, parse_connection
+from curae_lifecycle.web.wire_format import format_connection, parse_connection
 from docs.generate.vectors.cases import (
     COORDINATE,
     Case,
@@ -48,7 +53,7 @@ def spellings() -> Iterator[Case]:
 def readings() -> Iterator[Case]:
     """Yield the reading of each status of the wire, and of documents at fault."""
     for (spelled, revocation, trace), row in STORED_STATUS.items():
-        contradicts = (spelled is WireStatus.REVOKED) != (revocation is Revocation.ONCE)
+        contradicts = (spelled is WireStatus.REVOKED) != (revocation is RevocationState.ONCE)
         yield _reading(
             cell_id(STORED_STATUS.name, (spelled, revocation, trace)),
             document=_printed(spelled, revocation, trace),
@@ -58,7 +63,9 @@ def readings() -> Iterator[Case]:
         )
     lapsed = format_connection(make(Status.PENDING), END)
     reason = {**lapsed, "actionRequiredReason": "portal_login"}
-    rule = STORED_STATUS[WireStatus.EXPIRED, Revocation.NEVER, Trace.SHOWN].rule
+    rule = STORED_STATUS[
+        WireStatus.EXPIRED, RevocationState.NEVER, AuthorizationEvidence.SHOWN
+    ].rule
     yield _reading(
         "stored-status/expired-with-reason", document=reason, rule=rule, verdict=Verdict.VALID
     )
@@ -69,7 +76,7 @@ def readings() -> Iterator[Case]:
         "missing-revoked-at": {name: active[name] for name in active if name != "revokedAt"},
         "time-with-offset": {**active, "createdAt": "2030-01-01T00:00:00+00:00"},
     }
-    rule = STORED_STATUS[WireStatus.ACTIVE, Revocation.NEVER, Trace.SHOWN].rule
+    rule = STORED_STATUS[WireStatus.ACTIVE, RevocationState.NEVER, AuthorizationEvidence.SHOWN].rule
     for name, document in tolerated.items():
         comment = "Snapshots of others are read tolerantly."
         yield _reading(
@@ -96,21 +103,23 @@ def readings() -> Iterator[Case]:
 _ODD: Final = "No connection of the rules is printed like this; it is read as it is spelled."
 _CONTRADICTS: Final = "A contradiction fails closed: what shows a `revokedAt` is REVOKED."
 _UNPRINTED: Final = {
-    (WireStatus.PENDING, Trace.SHOWN): _ODD,
-    (WireStatus.ACTIVE, Trace.NONE): _ODD,
-    (WireStatus.AUTHORIZED, Trace.NONE): _ODD,
-    (WireStatus.ACTION_REQUIRED, Trace.NONE): _ODD,
+    (WireStatus.PENDING, AuthorizationEvidence.SHOWN): _ODD,
+    (WireStatus.ACTIVE, AuthorizationEvidence.NONE): _ODD,
+    (WireStatus.AUTHORIZED, AuthorizationEvidence.NONE): _ODD,
+    (WireStatus.ACTION_REQUIRED, AuthorizationEvidence.NONE): _ODD,
 }
 
 
-def _printed(spelled: WireStatus, revocation: Revocation, trace: Trace) -> Members:
+def _printed(
+    spelled: WireStatus, revocation: RevocationState, trace: AuthorizationEvidence
+) -> Members:
     """Return a printed connection of a status, with or without a trace of an authorization."""
-    status = STORED_STATUS[spelled, Revocation.NEVER, trace].outcome.status
-    lapsed = spelled is WireStatus.EXPIRED and trace is Trace.NONE
-    revoked_at = format_time(NOW) if revocation is Revocation.ONCE else None
+    status = STORED_STATUS[spelled, RevocationState.NEVER, trace].outcome.status
+    lapsed = spelled is WireStatus.EXPIRED and trace is AuthorizationEvidence.NONE
+    revoked_at = format_time(NOW) if revocation is RevocationState.ONCE else None
     shown = {**format_connection(make(status), END if lapsed else NOW), "revokedAt": revoked_at}
     printed: dict[str, object] = {**shown, "status": spelled}
-    if trace is Trace.NONE:
+    if trace is AuthorizationEvidence.NONE:
         return printed | dict.fromkeys(("authorizedAt", "expiresAt", "actionRequiredReason"))
     return printed | {"authorizedAt": printed["authorizedAt"] or printed["createdAt"]}
 

@@ -14,7 +14,7 @@ from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.gates import Ask
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES, find_rule
-from curae_lifecycle.testing.cells import Cell, count_cells
+from curae_lifecycle.testing.cells import Cell, count_cell_lookups
 from docs.generate.worked import laws_and_tests
 from docs.generate.worked.lines import code_of, lines, rules_of, summary
 from docs.generate.worked.scene import CallScene, Scene
@@ -40,7 +40,7 @@ def examples(name: str) -> dict[str, Example]:
     ranked: dict[str, tuple[int, Example]] = {}
     rules: dict[Cell, str] = {(table.name, *map(str, key)): row.rule for key, row in table.cells()}
     for scene in SCENES[name]():
-        with count_cells([table]) as looked:
+        with count_cell_lookups([table]) as looked:
             ran = scene.run()
         asked = {rules[cell] for cell in looked}
         for row in table.rows:

@@ -34,7 +34,7 @@ from curae_lifecycle.service.writes import (
     Write,
 )
 from curae_lifecycle.web.respond import Answer
-from curae_lifecycle.web.shapes import format_problem
+from curae_lifecycle.web.wire_format import format_problem
 from docs.generate.vectors.cases import camel
 from docs.generate.worked.scene import CallScene, FactScene, FullStoreScene, RequestScene, Scene
 

@@ -13,20 +13,20 @@ import attrs
 from curae_lifecycle.rules.access import decide_access
 from curae_lifecycle.rules.attempt import complete, forget, release, renew, resolve
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding, provision
-from curae_lifecycle.rules.chain import RECOVERED
+from curae_lifecycle.rules.chain import RECOVERABLE
 from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, next_deadline
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import Attempt
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.rules.values import (
     SECOND,
     DataPackage,
     Environment,
     UserId,
-    later,
-    microseconds,
+    add_microseconds,
+    to_epoch_microseconds,
 )
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -41,7 +41,7 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
-from curae_lifecycle.web.shapes import parse_connection
+from curae_lifecycle.web.wire_format import parse_connection
 from docs.generate.vectors import connections, keys, wire
 from docs.generate.vectors.accounts import bound
 from docs.generate.vectors.cases import (
@@ -67,8 +67,8 @@ BASE: Final = "/api/sdk/v1"
 ID: Final = connection_id(1)
 USER, OTHER = UserId("u-1"), UserId("u-2")
 KEY: Final = (("Idempotency-Key", "k-1"),)
-FULL: Final = LogState.of((later(NOW, -SECOND),) * 10)
-SPENT: Final = BucketState(microseconds(NOW) + 60 * SECOND)
+FULL: Final = LogState.of((add_microseconds(NOW, -SECOND),) * 10)
+SPENT: Final = BucketState(to_epoch_microseconds(NOW) + 60 * SECOND)
 REPLY: Final = Response(200, (("content-type", "application/json"),), b'{"revokedNow":true}')
 BUCKETED: Final = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1, seconds=60),))
 
@@ -140,7 +140,9 @@ def waits() -> Iterator[Scene]:
 def happenings() -> Iterator[Scene]:
     """Yield every trigger at every standing."""
     facts: dict[Trigger, Callable[[datetime], Fact]] = {
-        Trigger.AUTHORIZE: lambda now: Authorized(ID, expires_at=later(now, 3600 * SECOND)),
+        Trigger.AUTHORIZE: lambda now: Authorized(
+            ID, expires_at=add_microseconds(now, 3600 * SECOND)
+        ),
         Trigger.REQUIRE_ACTION: lambda _: ActionRequired(ID, "token_refresh_failed"),
         Trigger.EXPIRE: lambda _: Expired(ID),
     }
@@ -168,7 +170,7 @@ def authorizations() -> Iterator[Scene]:
 
 def recoveries() -> Iterator[Scene]:
     """Yield a reconnect for each standing and successor."""
-    for stands, successor in product(RECOVERED, SUCCESSORS.values()):
+    for stands, successor in product(RECOVERABLE, SUCCESSORS.values()):
         connection, now = standing_of(stands)
         yield ask("reconnect", line(connection, successor), now)
 
@@ -208,9 +210,9 @@ def entries() -> Iterator[Scene]:
         yield ask("initiate", Snapshot(binding=bound(state)), body=body)
 
 
-def waiting(path: EntryPath, handoff: Handoff) -> CuraeConnectSession:
+def waiting(path: EntryPath, handoff: HandoffState) -> CuraeConnectSession:
     """Return a session of a path with its hand-off in a state."""
-    landed = handoff is Handoff.LANDED
+    landed = handoff is HandoffState.LANDED
     at, user = (START, USER) if landed else (None, None)
     return CuraeConnectSession(
         id=SESSION,
@@ -218,14 +220,14 @@ def waiting(path: EntryPath, handoff: Handoff) -> CuraeConnectSession:
         path=path,
         handoff=handoff,
         created_at=START,
-        expires_at=later(START, HANDOFF),
+        expires_at=add_microseconds(START, HANDOFF),
         landed_at=at,
         user_id=user,
     )
 
 
-AWAITED: Final = waiting(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Handoff.AWAITED)
-SOON: Final = later(START, 60 * SECOND)
+AWAITED: Final = waiting(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, HandoffState.AWAITED)
+SOON: Final = add_microseconds(START, 60 * SECOND)
 
 
 def bindings() -> Iterator[Scene]:
@@ -243,13 +245,13 @@ def bindings() -> Iterator[Scene]:
 def completions() -> Iterator[Scene]:
     """Yield the completion of a hand-off for each path and state of the hand-off."""
     sessions = (
-        waiting(EntryPath.EXISTING_ACTIVE_HANDOFF, Handoff.LANDED),
-        waiting(EntryPath.SILENT_LIMITED, Handoff.NOT_REQUIRED),
+        waiting(EntryPath.EXISTING_ACTIVE_HANDOFF, HandoffState.LANDED),
+        waiting(EntryPath.SILENT_LIMITED, HandoffState.NOT_REQUIRED),
         AWAITED,
-        waiting(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Handoff.LANDED),
+        waiting(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, HandoffState.LANDED),
     )
     for session, user, now in product(sessions, (USER, OTHER), (SOON, END)):
-        landed = session.handoff is Handoff.LANDED
+        landed = session.handoff is HandoffState.LANDED
         binding = bound(AccountState.ACTIVE) if landed else None
         snapshot = Snapshot(session=session, binding=binding)
         yield FactScene(HandoffCompleted(SESSION, user), snapshot, now)
@@ -331,7 +333,7 @@ def attempts() -> Iterator[Scene]:
             fingerprint=record.fingerprint,
             token=token,
             first_used_at=START,
-            at=START,
+            started_at=START,
             rules=(),
         )
         calls: dict[str, Callable[[], object]] = {

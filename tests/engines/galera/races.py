@@ -28,8 +28,8 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.laws import LawBrokenError, check_chain
-from curae_lifecycle.testing.races import SCENES, Decided, commit, settle
-from curae_lifecycle.testing.races.works import Stage, Work, at, happens
+from curae_lifecycle.testing.races import SCENARIOS, PendingCommit, commit, commit_with_retries
+from curae_lifecycle.testing.races.scenarios import Action, RaceTenant, at, fact_action
 from tests.engines.galera import DATABASE, Galera, Node
 from tests.sql.databases import Clocked
 from tests.sql.works import SETTINGS
@@ -72,23 +72,23 @@ def race(cluster: Galera, times: int) -> Races:
     ]
     stores = [SqlStore(each, SETTINGS) for each in databases]
     stores[0].create_tables()
-    races, scene = Races(), SCENES[SCENE]
+    races, scene = Races(), SCENARIOS[SCENE]
     with ThreadPoolExecutor(2) as pool:
         for number in range(times):
-            stage = Stage.of(number, SETTINGS)
+            stage = RaceTenant.of(number, SETTINGS)
             first, second = (stores[(number + each) % len(stores)] for each in (0, 1))
             first.register(ApiKey(stage.api_key), stage.caller)
             for minutes, work in scene.before(stage):
                 _turn(databases, at(minutes))
-                settle(first, work)
-            _turn(databases, at(scene.now))
-            works = stage.works()
+                commit_with_retries(first, work)
+            _turn(databases, at(scene.race_minute))
+            works = stage.actions()
             taken = _meet(pool, (first, works[PAIR[0]]), (second, works[PAIR[1]]))
             races.ended[sum(taken)] += 1
             for store, name, done in zip((first, second), PAIR, taken, strict=True):
                 if not done:
-                    settle(store, works[name])
-            races.broken += _finished(first, stage, at(scene.now))
+                    commit_with_retries(store, works[name])
+            races.broken += _finished(first, stage, at(scene.race_minute))
     return races
 
 
@@ -130,12 +130,12 @@ def read_revoked(cluster: Galera, times: int) -> Reads:
     others.start()
     try:
         for number in range(times):
-            stage = Stage.of(number, SETTINGS)
+            stage = RaceTenant.of(number, SETTINGS)
             first = ConnectionId(stage.first)
             one, *elsewhere = [stores[(number + each) % len(stores)] for each in range(len(stores))]
             one.register(ApiKey(stage.api_key), stage.caller)
-            settle(one, stage.create(1))
-            settle(one, happens(Revoked(first, Actor.PLATFORM)))
+            commit_with_retries(one, stage.create_action(1))
+            commit_with_retries(one, fact_action(Revoked(first, Actor.PLATFORM)))
             reads.revoked += 1
             for store in elsewhere:
                 found = store.load(Needs(connection=first)).snapshot.connection
@@ -164,11 +164,11 @@ def _turn(databases: Sequence[Clocked], now: datetime) -> None:
 
 
 def _meet(
-    pool: ThreadPoolExecutor, one: tuple[SqlStore, Work], two: tuple[SqlStore, Work]
+    pool: ThreadPoolExecutor, one: tuple[SqlStore, Action], two: tuple[SqlStore, Action]
 ) -> list[bool]:
     both = threading.Barrier(2)
 
-    def committing(store: SqlStore, decided: Decided) -> Callable[[], bool]:
+    def committing(store: SqlStore, decided: PendingCommit) -> Callable[[], bool]:
         def act() -> bool:
             both.wait()
             return commit(store, decided)
@@ -179,12 +179,12 @@ def _meet(
     return [each.result() for each in [pool.submit(act) for act in acts]]
 
 
-def _finished(store: SqlStore, stage: Stage, now: datetime) -> list[str]:
+def _finished(store: SqlStore, stage: RaceTenant, now: datetime) -> list[str]:
     # The patient finishes the successor too, where there is one.
     first = ConnectionId(stage.first)
     chain = _chain(store, first)
     for later in chain[1:]:
-        settle(store, happens(Authorized(later.id, now + LATER)))
+        commit_with_retries(store, fact_action(Authorized(later.id, now + LATER)))
     try:
         check_chain(_chain(store, first), now)
     except LawBrokenError as error:

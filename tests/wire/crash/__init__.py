@@ -25,7 +25,7 @@ import attrs
 import sqlalchemy as sa
 
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import SECOND, microseconds
+from curae_lifecycle.rules.values import SECOND, to_epoch_microseconds
 from tests.wire.crash.enemies import Against, AgainstPostgres, AgainstSqlite, Enemy, schedule
 from tests.wire.crash.judging import Judged, judge_round, lost, overdrawn, uncharged
 from tests.wire.crash.load import PAGES, Load, Place, seeded, true_time
@@ -238,7 +238,7 @@ def _skews(skew: float, workers: int) -> Sequence[int]:
 def _pass_time(load: Load, reader: Reader, before: Whole, seconds: int, laws: list[str]) -> Whole:
     load.behind.pass_time(timedelta(seconds=seconds))
     after = reader.read(before.number)
-    laws += lost(before, after, microseconds(load.behind.now()))
+    laws += lost(before, after, to_epoch_microseconds(load.behind.now()))
     return after
 
 

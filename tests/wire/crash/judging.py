@@ -11,7 +11,7 @@ import attrs
 
 from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, AppUser, microseconds
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, AppUser, to_epoch_microseconds
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.keys import rate_key
@@ -196,7 +196,7 @@ def lost(before: Whole, after: Whole, now: int) -> Iterator[str]:
     for place in before.values.keys() - after.values.keys():
         value = before.values[place]
         if isinstance(value, Record):
-            if microseconds(record_expires_at(value)) > now - CLOCK_TOLERANCE:
+            if to_epoch_microseconds(record_expires_at(value)) > now - CLOCK_TOLERANCE:
                 yield f"law 12: purged too early: {place[0]} {place[1]}"
         elif place[0] != "LogState":
             yield f"lost: {place[0]} {place[1]}"

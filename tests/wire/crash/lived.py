@@ -25,10 +25,10 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.serve import record, serve
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 from tests.wire.crash.history import Operation, at
 from tests.wire.crash.load import ACCOUNT
@@ -41,7 +41,7 @@ CALLER: Final = Caller(
     app_id=AppId("app-1"),
     customer_account_id=CustomerAccountId(ACCOUNT),
     environment=Environment.LIVE,
-    scopes=KeyWanted("app-1", ACCOUNT).scopes,
+    scopes=ApiKeyRequest("app-1", ACCOUNT).scopes,
 )
 USER: Final = Coordinate(
     environment=CALLER.environment,

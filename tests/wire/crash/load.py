@@ -29,7 +29,7 @@ from curae_lifecycle.rules.values import AppUser, AppUserId, Coordinate, parse_t
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.request import Request
 from tests.engines.hosts import Host
@@ -161,7 +161,7 @@ class Load:
             users=users,
         )
         for app_id in ("app-1", "app-1", "app-2", "app-2"):
-            wanted = KeyWanted(app_id, ACCOUNT)
+            wanted = ApiKeyRequest(app_id, ACCOUNT)
             api_key = load.behind.make_key(wanted)
             load.api_keys.append(api_key)
             load.callers[api_key] = caller_of(api_key, wanted)
@@ -388,7 +388,7 @@ class Load:
         user = target.coordinate if connection is None else self.connections[connection][0]
         invoked = true_time()
         try:
-            said: str | None = said_of(self.behind.recorded(fact))
+            said: str | None = said_of(self.behind.record_fact(fact))
         except StoreUnavailableError:
             said = None
         self._note(user.app_user, work=Told(fact), invoked=invoked, answer=said, skew=0)

@@ -19,7 +19,7 @@ from curae_lifecycle.rules.values import AppUser, AppUserId, CustomerAccountId, 
 from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.keys import rate_key
-from curae_lifecycle.stores.sql.loading import NOBODY
+from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT
 from curae_lifecycle.web.json import Json, parse_json
 from tests.wire.crash.world import Place, Posted, Rest
 
@@ -88,7 +88,7 @@ class Reader:
         self, connection: sa.Connection, kind: type[Stored], table: str
     ) -> Iterator[tuple[Place, Storable]]:
         for key, text in connection.exec_driver_sql(f"SELECT id, document FROM {table}"):  # noqa: S608 - one of a few
-            if text == NOBODY:
+            if text == PLACEHOLDER_DOCUMENT:
                 continue
             place = (kind.__name__, key)
             known = self.known.get(place)

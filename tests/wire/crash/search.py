@@ -29,7 +29,7 @@ from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.keys import key_of, record_key
-from curae_lifecycle.stores.minting import PAGE_LIFE
+from curae_lifecycle.stores.new_ids import NEXT_ACTION_LIFETIME
 from tests.wire import judge
 from tests.wire.crash.history import TICK, Operation, at
 from tests.wire.crash.world import DONE, Asked, Place, Posted, Rest, Visited, World, forgets_until
@@ -279,7 +279,7 @@ class Search:
             connection_id=ConnectionId(connection),
             session_id=SessionId(session),
             user_id=self._user(session),
-            next_action=NextAction("https://nowhere.example/", now + 10 * PAGE_LIFE)
+            next_action=NextAction("https://nowhere.example/", now + 10 * NEXT_ACTION_LIFETIME)
             if action is None
             else NextAction(action["url"], parse_time("expiresAt", action["expiresAt"])),
         )
@@ -343,7 +343,7 @@ class Search:
         charged = sorted({each for each in log.instants if step.lo <= each <= step.hi})
         since = forgets_until(log)
         is_forgotten = since is not None and step.lo <= since
-        made = step.new_ids.next_action.expires_at - PAGE_LIFE
+        made = step.new_ids.next_action.expires_at - NEXT_ACTION_LIFETIME
         forgotten = [made if step.lo <= made <= step.hi else step.lo] if is_forgotten else []
         return [*charged, *forgotten]
 

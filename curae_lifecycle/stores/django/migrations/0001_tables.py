@@ -7,19 +7,19 @@ from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from curae_lifecycle.stores.django.database import DjangoDatabase
-from curae_lifecycle.stores.sql.schema import create_tables, drop_tables
+from curae_lifecycle.stores.sql.schema import create_table_statements, drop_table_statements
 
 
 def create(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     """Make the tables where they are missing."""
     database = DjangoDatabase(editor.connection.alias)
-    database.create(create_tables(database.dialect))
+    database.run_ddl(create_table_statements(database.dialect))
 
 
 def drop(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     """Drop the tables with all that they hold."""
     database = DjangoDatabase(editor.connection.alias)
-    database.create(drop_tables(database.dialect))
+    database.run_ddl(drop_table_statements(database.dialect))
 
 
 class Migration(migrations.Migration):

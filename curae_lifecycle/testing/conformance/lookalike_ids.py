@@ -1,0 +1,112 @@
+"""Checks of twins: ids that look alike are told apart, whoever asks for whatever.
+
+The law of this module: **an id is compared exactly**, in case, normalization and every character.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from curae_lifecycle.testing.conformance import client
+from curae_lifecycle.testing.conformance.check import Checks
+from curae_lifecycle.testing.conformance.client import App, happens, refusal, same
+from curae_lifecycle.testing.conformance.limits import expect_initiate_limited
+from curae_lifecycle.testing.conformance.operation_requests import (
+    about,
+    build_request,
+    operations_where,
+)
+from curae_lifecycle.testing.conformance.separation import TWINS
+from curae_lifecycle.testing.conformance.sessions import expect_state, session_id
+from curae_lifecycle.testing.conformance.steps import Steps, send
+
+CHECKS: Final = Checks()
+
+
+def _owned(number: int, one: App, other: App) -> Steps[None]:
+    user, key = f"user-{number}", one.new_key()
+    connection_id = yield from client.made(one.create(user, key=key))
+    yield from one.initiated(user)
+    yield from expect_state(other, user, "UNLINKED")
+    made = yield from client.made(other.create(user, key=key))
+    client.require(made != connection_id, "the twin got the first one's connection")
+    for kind in operations_where(
+        one, lambda rule: "connectionId" in {each.name for each in rule.ids}
+    ):
+        yield from refusal(build_request(other, kind, about(connection_id)), 404, "NOT_FOUND")
+    yield from one.shows(connection_id, "PENDING")
+
+
+@CHECKS.add("app.twins", laws=(15,), rules=("request.ownership",))
+def _apps_apart(app: App) -> Steps[None]:
+    """Apps whose ids look alike are two: their users, connections and keys."""
+    account, word = app.key_request.customer_account_id, app.names.word("App")
+    pairs = (
+        (word, word.lower()),
+        (f"{word}-J\u00fcrgen", f"{word}-Ju\u0308rgen"),
+        (word, f"{word}."),
+    )
+    for number, (first, second) in enumerate(pairs):
+        one = yield from client.new_app(app.context, account=account, app_id=first)
+        other = yield from client.new_app(app.context, account=account, app_id=second)
+        yield from _owned(number, one, other)
+        # The limit is one for all apps of an account.
+        yield from one.filled(f"full-{number}")
+        yield from expect_initiate_limited(other, f"full-{number}")
+
+
+@CHECKS.add("customer-account.twins", laws=(10, 15), rules=("request.ownership", "request.limit"))
+def _accounts_apart(app: App) -> Steps[None]:
+    """Customer accounts that differ in a digit are two: their users, connections and limits."""
+    account = app.key_request.customer_account_id
+    last, first = ("0" if digit != "0" else "1" for digit in (account[-1], account[0]))
+    for number, twin in enumerate((account[:-1] + last, first + account[1:])):
+        other = yield from client.new_app(app.context, account=twin, app_id=app.key_request.app_id)
+        yield from _owned(number, app, other)
+        yield from app.filled(f"full-{number}")
+        yield from other.initiated(f"full-{number}")
+
+
+@CHECKS.add(
+    "account.twins.graduation", rules=("binding.graduate.limited.same",), hooks=("graduate",)
+)
+def _graduated(app: App) -> Steps[None]:
+    """A graduation is of one user, and none whose id looks alike: its hand-off, limit and end."""
+    for one, other in TWINS:
+        for user in (one, other):
+            yield from app.initiated(user)
+        for _ in range(client.INITIATES_PER_MINUTE):
+            yield from client.success(app.graduate(one), client.CREATED)
+        yield from client.success(app.graduate(other), client.CREATED)
+        yield from happens("graduate", app.coordinate(one), None)
+        yield from expect_state(app, one, "ACTIVE")
+        yield from expect_state(app, other, "LIMITED")
+
+
+@CHECKS.add(
+    "account.twins.sign-up",
+    rules=("binding.complete-sign-up.active.other", "binding.complete-sign-up.unlinked"),
+    hooks=("complete_handoff",),
+)
+def _signed_up(app: App) -> Steps[None]:
+    """A sign-up is of one app user and one platform user, and none whose id looks alike."""
+    for one, other in TWINS:
+        sessions: list[str] = []
+        for _ in range(2):
+            sessions += [session_id((yield from app.initiated(one, prefer_signup=True)))]
+        yield from happens("complete_handoff", sessions[0], one)
+        yield from happens("complete_handoff", sessions[1], other, said="BINDING_CONFLICT")
+        yield from expect_state(app, one, "ACTIVE")
+        yield from expect_state(app, other, "UNLINKED")
+
+
+@CHECKS.add("account.twins.tag", rules=("operation.account-state",))
+def _asked_for(app: App) -> Steps[None]:
+    """What is asked of one user is never answered of one whose id looks alike."""
+    for one, other in TWINS:
+        answer = yield from app.initiated(one)
+        same(client.member(answer, "session.appUserId"), one, "appUserId")
+        tag = client.headers((yield from send(app.account_state(one))), "etag")
+        given = [("If-None-Match", each) for each in tag]
+        answer = yield from client.success(app.account_state(other, *given), client.OK)
+        same(client.text(answer, "lifecycleState"), "UNLINKED", "the account state")

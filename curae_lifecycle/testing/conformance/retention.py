@@ -1,0 +1,216 @@
+"""Checks of what is kept under a key, for how long, and of one execution among many at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance import client
+from curae_lifecycle.testing.conformance.check import Check, Checks
+from curae_lifecycle.testing.conformance.client import App, refusal, require, success
+from curae_lifecycle.testing.conformance.connections import MINUTE
+from curae_lifecycle.testing.conformance.idempotency import OTHER, REUSED, SAME, replays, reused
+from curae_lifecycle.testing.conformance.operation_requests import (
+    Kind,
+    build_successful_request,
+    keyed,
+    short_name,
+)
+from curae_lifecycle.testing.conformance.steps import (
+    MANY,
+    Operations,
+    Steps,
+    send,
+    send_concurrently,
+    wait,
+)
+from curae_lifecycle.testing.laws import check_one_execution
+
+RETENTION: Final = timedelta(hours=24)
+
+
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("idempotency.kept.409", laws=(9,), rules=(*SAME, "problem-status.conflict"))
+def _refused_reconnect_is_kept(app: App) -> Steps[None]:
+    """A refusal of the rule itself is kept: a new judgement needs a new key."""
+    connection_id = client.id_of((yield from app.created()))
+    request = app.reconnect(connection_id, key=app.new_key())
+    first = yield from send(request)
+    client.expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE")
+    yield from app.revoked(connection_id)
+    replays(app.context, first, (yield from send(request)))
+    yield from success(app.reconnect(connection_id), client.CREATED)
+
+
+@CHECKS.add("idempotency.kept.404", laws=(9,), rules=(*SAME, "problem-status.absent"))
+def _not_found_is_kept(app: App) -> Steps[None]:
+    """An answer 404 is kept."""
+    connection_id = client.id_of((yield from app.created()))
+    key, nobody = app.new_key(), app.names.uuid()
+    first = yield from send(app.revoke(nobody, key=key))
+    client.expect_problem(first, 404, "NOT_FOUND")
+    replays(app.context, first, (yield from send(app.revoke(nobody, key=key))))
+    other = yield from send(app.revoke(connection_id, key=key))
+    reused(other, "values")
+
+
+@CHECKS.add("idempotency.not-kept.400", rules=("problem-status.invalid", "idempotency.absent"))
+def _bad_request_keeps_nothing(app: App) -> Steps[None]:
+    """A body that cannot be read leaves its key free."""
+    for body in (b"{", {"appUserId": "user", "dataPackages": ["labs"], "extra": 1}):
+        key = app.new_key()
+        yield from refusal(app.request("POST", "/connections", body, key=key), 400, "BAD_REQUEST")
+        yield from success(app.create("user", key=key), client.CREATED)
+
+
+@CHECKS.add("idempotency.not-kept.429", rules=("problem-status.limited", "idempotency.absent"))
+def _rate_limit_keeps_nothing(app: App) -> Steps[None]:
+    """A request that the app user's limit refuses leaves its key free."""
+    yield from app.filled("user")
+    key = app.new_key()
+    yield from refusal(app.initiate("user", key=key), 429, "RATE_LIMITED")
+    yield from success(app.initiate("another", key=key), client.CREATED)
+
+
+@CHECKS.add(
+    "idempotency.not-kept.429-later",
+    rules=("idempotency.absent",),
+    hooks=("pass_time",),
+    time_needed=MINUTE,
+)
+def _rate_limit_is_asked_again(app: App) -> Steps[None]:
+    """A request that the app user's limit refused runs with the same key later."""
+    yield from app.filled("user")
+    request = app.initiate("user", key=app.new_key())
+    yield from refusal(request, 429, "RATE_LIMITED")
+    yield from wait(MINUTE)
+    first = yield from client.answered(request, client.CREATED)
+    replays(app.context, first, (yield from send(request)))
+
+
+@CHECKS.add("idempotency.not-kept.422", laws=(11,), rules=(*OTHER, "problem-status.mismatch"))
+def _reuse_keeps_nothing(app: App) -> Steps[None]:
+    """A refused reuse changes nothing about the key."""
+    request = app.create("user", key=app.new_key())
+    first = yield from client.answered(request, client.CREATED)
+    key = client.headers(Response(0, request.headers, b""), "idempotency-key")[0]
+    for _ in range(2):
+        other = yield from send(app.create("another", key=key))
+        reused(other, "values")
+    replays(app.context, first, (yield from send(request)))
+
+
+@CHECKS.add(
+    "idempotency.retention",
+    laws=(9,),
+    rules=("idempotency.absent", *SAME),
+    hooks=("pass_time",),
+    time_needed=RETENTION,
+)
+def _retention(app: App) -> Steps[None]:
+    """An answer is kept for 24 hours from its first use, and no replay makes it longer."""
+    request = app.create("user", key=app.new_key())
+    first = yield from send(request)
+    made = client.text(client.expect(first, client.CREATED), "connection.id")
+    yield from wait(RETENTION / 2)
+    replays(app.context, first, (yield from send(request)))
+    yield from wait(RETENTION / 2 - MINUTE)
+    replays(app.context, first, (yield from send(request)))
+    yield from wait(MINUTE)
+    again = yield from client.made(request)
+    require(again != made, "the answer was kept longer than that")
+
+
+@CHECKS.add(
+    "idempotency.retention.other",
+    rules=("idempotency.absent", "idempotency.completed.other"),
+    hooks=("pass_time",),
+    time_needed=RETENTION,
+)
+def _retention_of_another(app: App) -> Steps[None]:
+    """A key is bound to its request for 24 hours and free afterwards."""
+    key = app.new_key()
+    yield from success(app.create("user", key=key), client.CREATED)
+    yield from wait(RETENTION - MINUTE)
+    other = app.create("another", key=key)
+    reused((yield from send(other)), "values")
+    yield from wait(MINUTE)
+    yield from success(other, client.CREATED)
+
+
+@CHECKS.add("idempotency.cookies", laws=(9,))
+def _no_cookie_again(app: App) -> Steps[None]:
+    """A Set-Cookie header is never replayed."""
+    request = app.create("user", key=app.new_key())
+    first = yield from send(request)
+    again = yield from send(request)
+    connection_id = str(client.member(client.expect(first, client.CREATED), "connection.id"))
+    plain = yield from send(app.get(connection_id))
+    replayed = {*client.headers(first, "set-cookie")} & {*client.headers(again, "set-cookie")}
+    of_the_front = {*client.headers(plain, "set-cookie")}
+    require(replayed <= of_the_front, "a Set-Cookie header was replayed")
+
+
+@CHECKS.add("idempotency.replay-is-free", laws=(9,), rules=("request.idempotency", "request.limit"))
+def _replay_is_free(app: App) -> Steps[None]:
+    """A replay costs the app user nothing, also at the limit."""
+    request = app.initiate("user", key=app.new_key())
+    first = yield from client.answered(request, client.CREATED)
+    for _ in range(client.INITIATES_PER_MINUTE):
+        replays(app.context, first, (yield from send(request)))
+    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
+    yield from refusal(app.initiate("user"), 429, "RATE_LIMITED")
+    replays(app.context, first, (yield from send(request)))
+
+
+def _one_of_many(kind: Kind, app: App) -> Steps[None]:
+    request = yield from build_successful_request(app, kind)
+    answers = yield from send_concurrently((request,) * MANY)
+    status = kind.rule.status
+    done = [client.lasting(each, app.context.varying) for each in answers if each.status == status]
+    for each in answers:
+        if each.status != status:
+            client.expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT")
+    require(len(done) > 0, "none was executed")
+    check_one_execution(done, 1)
+    replays(app.context, done[0], client.lasting((yield from send(request)), app.context.varying))
+
+
+@CHECKS.add("idempotency.at-once.charged-once", laws=(9, 12))
+def _one_initiate_of_many(app: App) -> Steps[None]:
+    """An initiate sent many times at once with one key is charged once."""
+    request = app.initiate("user", key=app.new_key())
+    yield from send_concurrently((request,) * MANY)
+    yield from success(request, client.CREATED)
+    yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
+
+
+@CHECKS.add("idempotency.at-once.other-bodies", laws=(12,), rules=OTHER)
+def _one_body_of_many(app: App) -> Steps[None]:
+    """Of different bodies sent at once with one key one is executed."""
+    key = app.new_key()
+    requests = tuple([app.create(f"user-{number}", key=key) for number in range(MANY)])
+    answers = yield from send_concurrently(requests)
+    done = [each for each in answers if each.status == client.CREATED]
+    for each in answers:
+        if each.status != client.CREATED:
+            client.expect_problem(each, *REUSED)
+    require(len(done) == 1, f"{len(done)} were executed")
+
+
+def checks(operations: Operations) -> list[Check]:
+    """One check for each operation that needs a key."""
+    return [
+        Check(
+            f"idempotency.at-once.{short_name(kind)}",
+            f"A {short_name(kind)} sent many times at once with one key takes effect once.",
+            partial(_one_of_many, kind),
+            laws=(12,),
+        )
+        for kind in operations
+        if keyed(kind.rule)
+    ]
