@@ -437,7 +437,7 @@ def test_an_outbox_without_effects_shows_none_and_its_events_are_judged() -> Non
 
 
 def test_a_page_that_nobody_can_cancel_is_judged_by_its_finish() -> None:
-    server = attrs.evolve(Reference().server(), cancel_hosted_page=None)
+    server = attrs.evolve(Reference().server(), cancel=None)
     report = run(server, only=["page.finish.replaced", "page.cancel"], seed="1")
     assert report.passed == ("page.finish.replaced",)
     assert [each.reason for each in report.not_run] == ["needs cancel"]

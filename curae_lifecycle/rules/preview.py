@@ -116,7 +116,7 @@ def find_due_notices(
     """
     check_instant("now", now)
     if any(lead < _SECOND or lead % _SECOND for lead in lead_times):
-        raise ArgumentError("leads", "whole seconds, at least one")
+        raise ArgumentError("lead_times", "whole seconds, at least one")
     since, ends_at = connection.authorized_at, connection.expires_at
     if since is None or ends_at is None or deadline_kind(connection) is not EXPIRY:
         return ()

@@ -45,7 +45,7 @@ class RandomIds:
     def __attrs_post_init__(self) -> None:
         """Refuse a life that would be over at once."""
         if self.lifetime <= timedelta(0):
-            raise ArgumentError("life", "longer than nothing")
+            raise ArgumentError("lifetime", "longer than nothing")
 
     def __call__(self, now: datetime) -> NewIds:
         """The ids and the next action of one request."""

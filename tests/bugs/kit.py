@@ -55,8 +55,8 @@ def server(service: Service) -> Server:
     return attrs.evolve(
         plain,
         withdraw=service.withdraw,
-        finish_hosted_page=service.finish,
-        cancel_hosted_page=service.cancel,
+        finish=service.finish,
+        cancel=service.cancel,
         purge=service.purge,
         outbox=service.outbox,
     )

@@ -277,8 +277,8 @@ def conformance_server(
     return attrs.evolve(
         behind.as_server(server.send, environment),
         withdraw=behind.withdraw,
-        finish_hosted_page=visitor.finish,
-        cancel_hosted_page=visitor.cancel,
+        finish=visitor.finish,
+        cancel=visitor.cancel,
         purge=behind.store.purge,
         outbox=behind.outbox,
         race_rounds=RACES,

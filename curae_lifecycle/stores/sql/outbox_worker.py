@@ -71,7 +71,7 @@ class DeliverySettings:
         for name in ("batch", "attempts"):
             if not 1 <= getattr(self, name) <= _MOST:
                 raise ArgumentError(name, f"a number from 1 to {_MOST}")
-        for name in ("lease", "pause", "longest_pause", "idle"):
+        for name in ("lease", "pause", "longest_pause", "poll_seconds"):
             if not 0 < getattr(self, name) <= _LONGEST:
                 raise ArgumentError(name, "a number of seconds, more than 0 and at most a year")
 

@@ -77,9 +77,9 @@ class Server:
         register_again: An API key (its text) stands for another app from now on, under the id
             that it had.
         withdraw: An API key (its text) stands for nobody from now on.
-        finish_hosted_page: A person follows the URL of a next action and does what the page asks for. Beside
+        finish: A person follows the URL of a next action and does what the page asks for. Beside
             the words of a fact it may say `gone` where the URL leads nowhere.
-        cancel_hosted_page: The same, but the person says no.
+        cancel: The same, but the person says no.
         purge: Drops what is over and may be dropped.
         outbox: Every event, and every effect, that has left since the server began or waits to
             leave: an event as the AsyncAPI document has it; an effect as `{kind, ...}`, its kind
@@ -109,8 +109,8 @@ class Server:
     replace_buckets: Callable[[tuple[Bucket, ...] | None], object] | None = None
     register_again: Callable[[str, ApiKeyRequest], object] | None = None
     withdraw: Callable[[str], object] | None = None
-    finish_hosted_page: Callable[[str], str | None] | None = None
-    cancel_hosted_page: Callable[[str], str | None] | None = None
+    finish: Callable[[str], str | None] | None = None
+    cancel: Callable[[str], str | None] | None = None
     purge: Callable[[], object] | None = None
     outbox: Callable[[], Outbox] | None = None
     race_rounds: int | None = None
@@ -139,8 +139,8 @@ class AsyncServer:
     replace_buckets: Callable[[tuple[Bucket, ...] | None], Awaitable[object]] | None = None
     register_again: Callable[[str, ApiKeyRequest], Awaitable[object]] | None = None
     withdraw: Callable[[str], Awaitable[object]] | None = None
-    finish_hosted_page: Callable[[str], Awaitable[str | None]] | None = None
-    cancel_hosted_page: Callable[[str], Awaitable[str | None]] | None = None
+    finish: Callable[[str], Awaitable[str | None]] | None = None
+    cancel: Callable[[str], Awaitable[str | None]] | None = None
     purge: Callable[[], Awaitable[object]] | None = None
     outbox: Callable[[], Awaitable[Outbox]] | None = None
     race_rounds: int | None = None
