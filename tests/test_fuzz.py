@@ -93,7 +93,7 @@ MISTAKES: Final[dict[str, tuple[str, object, str, object]]] = {
     "a store that drops something": ("stored-record", targets, "dump", lambda _: {}),
     "ids that keep their case": ("uuid", targets, "parse_uuid", lambda _, value: value),
     "a blank that is cut off": ("app-user-id", targets, "parse_app_user_id", str.strip),
-    "a key of any length": ("key", targets, "parse_key", str),
+    "a key of any length": ("key", targets, "parse_idempotency_key", str),
     "any text": ("opaque", targets, "parse_opaque", lambda _, value: value),
     "packages as they come": ("packages", targets, "parse_data_packages", list),
 }

@@ -68,7 +68,7 @@ def test_two_gates_that_change_places_are_noticed(
     )
     monkeypatch.setattr(read, "_GATES", read._prepared(tuple(in_reading)))
     monkeypatch.setattr(
-        decide, "DECIDED", {gate: decide.DECIDE_GATES[gate] for gate in in_deciding}
+        decide, "DECIDE_GATES", {gate: decide.DECIDE_GATES[gate] for gate in in_deciding}
     )
     if pair in APART:
         assert not any(all(APART[pair](kind)) for kind in OPERATIONS)

@@ -245,7 +245,7 @@ def test_where_nothing_may_be_over_no_account_is_looked_at() -> None:
 def test_a_purge_of_all_lets_others_in_after_each_few(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(memory_accounts, "AT_ONCE", at_once)
+    monkeypatch.setattr(memory_accounts, "PURGE_BATCH_SIZE", at_once)
     made = store()
     fill_records(made, 5)
     handle_at(made, by_neighbour(unknown(0)), START)

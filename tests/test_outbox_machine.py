@@ -207,6 +207,6 @@ def give_back() -> None:
 
 def test_a_worker_gives_back_nothing_that_another_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     give_back()
-    changed(monkeypatch, name="return_statement", part="claim = ?", instead="? <> ''")
+    changed(monkeypatch, name="release_claim_statement", part="claim = ?", instead="? <> ''")
     with pytest.raises(AssertionError, match="two ship one message"):
         give_back()

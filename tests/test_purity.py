@@ -126,18 +126,18 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.stores.new_ids": {
         "<module>": {"secrets", "randbelow", "token_urlsafe", "uuid4"},
         "RandomIds.__call__": {"token_urlsafe", "uuid4"},
-        "part_of_a_second": {"randbelow"},
+        "random_microseconds": {"randbelow"},
     },
     "curae_lifecycle.stores.retry": {
         "<module>": {"random", "time"},
-        "Trying.until_done": {"monotonic", "random", "sleep", "time"},
+        "Retrier.run": {"monotonic", "random", "sleep", "time"},
         "_wait": {"sleep", "time"},
         "awaiting": {"sleep"},
     },
     "curae_lifecycle.stores.sql.clock": {"<module>": {"time"}, "clock": {"time", "time_ns"}},
     "curae_lifecycle.stores.sql.postgresql": {
         "<module>": {"monotonic", "time"},
-        "AwaitedBoundedConnection.wait": {"monotonic", "socket"},
+        "AsyncBoundedConnection.wait": {"monotonic", "socket"},
         "BoundedConnection.wait": {"monotonic"},
         "_limited": {"monotonic"},
     },

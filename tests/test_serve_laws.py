@@ -30,7 +30,7 @@ from tests.stateful.serving_chosen import ServingMachine, play
 @pytest.fixture(autouse=True)
 def same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """What tells attempts apart is no chance here, and moves no lease beyond a whole second."""
-    monkeypatch.setattr(external_call, "part_of_a_second", partial(next, cycle(range(1, 1000))))
+    monkeypatch.setattr(external_call, "random_microseconds", partial(next, cycle(range(1, 1000))))
 
 
 @pytest.fixture(autouse=True)

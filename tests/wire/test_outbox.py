@@ -237,7 +237,7 @@ def test_what_a_worker_that_ends_has_not_tried_is_due_at_once(database: SqlDatab
 def test_what_was_shipped_is_noted_when_the_database_is_there_again(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_worker, "DEFAULT_PATIENCE", RetryPolicy(seconds=60.0))
+    monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(seconds=60.0))
     post(database, "one", "two")
     seen: list[Delivery] = []
     outbox = Outbox(Breaking(database, "DELETE", 3))
@@ -249,7 +249,7 @@ def test_what_was_shipped_is_noted_when_the_database_is_there_again(
 def test_a_worker_that_can_note_nothing_ships_no_more(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_worker, "DEFAULT_PATIENCE", RetryPolicy(attempts=2))
+    monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(attempts=2))
     post(database, "one", "two")
     seen: list[Delivery] = []
     killed = Killed(database)
