@@ -93,7 +93,7 @@ def test_everything_is_kept_where_nothing_is_said() -> None:
 
 @pytest.mark.parametrize("span", [DAY - TICK, timedelta(0), -MONTH])
 def test_nothing_is_dropped_that_a_replay_may_name(span: timedelta) -> None:
-    with pytest.raises(curae.ArgumentError, match="keep_over: must be at least 24 hours"):
+    with pytest.raises(curae.ArgumentError, match="ended_retention: must be at least 24 hours"):
         curae.MemoryStore(ended_retention=span)
     store(keep_over=DAY)
     made = store(FOR_EVER, keep_over=timedelta.max)

@@ -102,15 +102,6 @@ def test_nothing_is_touched_without_the_lock(use: str) -> None:
     USES[use](made)
 
 
-def test_an_id_that_is_in_use_is_looked_up_under_the_lock() -> None:
-    made = Locked()
-    made.register(curae.ApiKey(API_KEY), CALLER)
-    assert commit_writes(made, (ConnectionWrite(None, ACTIVE),))
-    made.watch()
-    with pytest.raises(curae.ArgumentError, match="in use"):
-        handle_at(made, request("create"), START, new_ids(1))
-
-
 class Seen(Store):
     """A store that notes each commit down where it is written, and lets others have their turn."""
 
