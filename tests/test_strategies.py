@@ -284,7 +284,7 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
     run = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
     with pytest.raises(TypeError, match="no run of traffic ends with a ConnectionHistory"):
         from_traffic._last(run, ConnectionHistory)
-    with pytest.raises(TypeError, match=r"cannot be played: Exchange\(.* is no Recording"):
+    with pytest.raises(TypeError, match=r"cannot be played: Exchange\(.* is no RecordedFact"):
         from_traffic._fact_answer(Done, run)
 
 
