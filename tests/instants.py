@@ -62,7 +62,7 @@ def handle_at(
     """Answer a request at an instant, with the given ids."""
     mint = RandomIds("https://connect.example/")
     with clock_at(store, now):
-        return serve(store, request, lambda at: new_ids or mint(at), store.settings)
+        return serve(store, request, lambda at: new_ids or mint(at), settings=store.settings)
 
 
 def record_at(store: MemoryStore, fact: Fact, now: datetime) -> FactAnswer:
