@@ -250,7 +250,7 @@ import threading
 from datetime import timedelta
 from curae_lifecycle.testing.conformance import Server, run
 hangs = Server(lambda request: threading.Event().wait(), lambda wanted: "cae_live_1")
-report = run(hangs, only=["law-02.revoked-once"], limit=timedelta(seconds=0.1))
+report = run(hangs, only=["law-02.revoked-once"], timeout=timedelta(seconds=0.1))
 print(len(report.failed), threading.active_count())
 """
     ran = subprocess.run(

@@ -255,7 +255,7 @@ RESPONSE: Final = Part(
             code=("rules.chain:Minted",),
             tests=(
                 "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
-                "test_chain::test_law_06_a_chain_is_linear_of_one_coordinate_with_one_active_and_a_pending_head",
+                "test_chain_machine::test_law_06_a_chain_is_linear_of_one_coordinate_with_one_active_and_a_pending_head",
             ),
             names=("previousConnectionId",),
         ),
