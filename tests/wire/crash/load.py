@@ -109,7 +109,7 @@ class Load:
     answered: list[tuple[int, tuple[str, int]]] = attrs.field(factory=list)
     committed: list[int] = attrs.field(factory=list)
     gaps: dict[Enemy, list[float]] = attrs.field(factory=lambda: defaultdict(list))
-    heard: Callable[[Operation], None] = lambda operation: None
+    heard: Callable[[Operation], None] = lambda _: None
     shunned: dict[tuple[str, int], float] = attrs.field(factory=dict)
     timed_out: set[tuple[str, int]] = attrs.field(factory=set)
     failures: list[str] = attrs.field(factory=list[str])
