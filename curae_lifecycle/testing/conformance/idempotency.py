@@ -19,19 +19,19 @@ from curae_lifecycle.testing.conformance.operation_requests import (
 from curae_lifecycle.testing.conformance.steps import CheckContext, Operations, Steps, later, send
 from curae_lifecycle.testing.laws import check_replay
 
-REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
+KEY_REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-def replays(kit: CheckContext, first: Response, again: Response) -> None:
+def expect_replay(kit: CheckContext, first: Response, again: Response) -> None:
     """Raise unless an answer is the first one again."""
     what = f"answered {client.in_short(again)}, and not the first answer ({client.in_short(first)}) again"
     require(first.status == again.status, what)
     check_replay(client.lasting(first, kit.varying), client.lasting(again, kit.varying))
 
 
-def reused(answer: Response, differs: str) -> None:
+def expect_key_reused(answer: Response, differs: str) -> None:
     """Raise unless a key is refused that another request used."""
-    details = client.expect_problem(answer, *REUSED)
+    details = client.expect_problem(answer, *KEY_REUSED)
     same(dict(details), {"differs": differs}, "details")
 
 
@@ -40,18 +40,18 @@ def _replayed(kind: Kind, app: App) -> Steps[None]:
     first = yield from client.answered(request, kind.rule.status)
     for _ in range(2):
         yield from later(app.context, MOMENT)
-        replays(app.context, first, (yield from send(request)))
+        expect_replay(app.context, first, (yield from send(request)))
 
 
 CHECKS: Final = Checks()
 
-SAME: Final = ("idempotency.completed.same",)
+REPLAY_RULES: Final = ("idempotency.completed.same",)
 """The rules by which a retry is answered."""
 
-OTHER: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
+REUSE_RULES: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
 
 
-@CHECKS.add("idempotency.replay.after-all-moved", laws=(9,), rules=SAME)
+@CHECKS.add("idempotency.replay.after-all-moved", laws=(9,), rules=REPLAY_RULES)
 def _replayed_after_all_moved(app: App) -> Steps[None]:
     """A replay is the first answer even where everything it speaks of has moved on."""
     made = app.create("user", key=app.new_key())
@@ -65,7 +65,7 @@ def _replayed_after_all_moved(app: App) -> Steps[None]:
     yield from app.revoked(successor)
     yield from later(app.context, MINUTE)
     for request, first in ((made, created), (revoking, revoked), (recovering, recovered)):
-        replays(app.context, first, (yield from send(request)))
+        expect_replay(app.context, first, (yield from send(request)))
 
 
 @CHECKS.add("idempotency.absent", rules=("idempotency.absent",))
@@ -79,28 +79,30 @@ def _executed(app: App) -> Steps[None]:
 def _replayed_by_value(first: bytes, again: bytes, path: str, app: App) -> Steps[None]:
     key = app.new_key()
     original = yield from client.answered(app.request("POST", path, first, key=key), client.CREATED)
-    replays(app.context, original, (yield from send(app.request("POST", path, again, key=key))))
+    expect_replay(
+        app.context, original, (yield from send(app.request("POST", path, again, key=key)))
+    )
 
 
-@CHECKS.add("idempotency.same-request.id-in-upper-case", rules=SAME)
+@CHECKS.add("idempotency.same-request.id-in-upper-case", rules=REPLAY_RULES)
 def _id_in_upper_case(app: App) -> Steps[None]:
     """An id in upper case is the same id, also in a replay."""
     connection_id = client.id_of((yield from app.created()))
     key = app.new_key()
     first = yield from client.answered(app.revoke(connection_id, key=key), client.OK)
-    replays(app.context, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
+    expect_replay(app.context, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
 
 
-@CHECKS.add("idempotency.same-key.quoted", rules=SAME)
+@CHECKS.add("idempotency.same-key.quoted", rules=REPLAY_RULES)
 def _quoted_key(app: App) -> Steps[None]:
     """A key in quotes and the bare one are one key, and so are its escapes."""
     key = app.new_key()
     bare = app.create("user", key=key)
     first = yield from client.answered(bare, client.CREATED)
-    replays(app.context, first, (yield from send(app.create("user", key=f'"{key}"'))))
+    expect_replay(app.context, first, (yield from send(app.create("user", key=f'"{key}"'))))
     escaped = app.new_key()
     odd = yield from client.answered(app.create("user", key=f'"{escaped}\\"\\\\"'), client.CREATED)
-    replays(app.context, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
+    expect_replay(app.context, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
 
 
 @CHECKS.add("idempotency.other-key.case", rules=("idempotency.absent",))
@@ -120,7 +122,7 @@ def _keys_differ_at_the_end(app: App) -> Steps[None]:
         yield from success(app.create(f"user-{number}", key=key), client.CREATED)
 
 
-@CHECKS.add("idempotency.completed.other", laws=(12,), rules=OTHER)
+@CHECKS.add("idempotency.completed.other", laws=(12,), rules=REUSE_RULES)
 def _another_body(app: App) -> Steps[None]:
     """Another body with a used key is refused and not executed, and the first answer stays."""
     key = app.new_key()
@@ -131,31 +133,31 @@ def _another_body(app: App) -> Steps[None]:
         app.create("user", client.PACKAGES[:1], key=key),
         app.create("user", (*client.PACKAGES, "more"), key=key),
     ):
-        reused((yield from send(other)), "values")
-    replays(app.context, first, (yield from send(request)))
+        expect_key_reused((yield from send(other)), "values")
+    expect_replay(app.context, first, (yield from send(request)))
 
 
-@CHECKS.add("idempotency.other-request.preference", rules=OTHER)
+@CHECKS.add("idempotency.other-request.preference", rules=REUSE_RULES)
 def _another_preference(app: App) -> Steps[None]:
     """An initiate with the other preference is another request."""
     key = app.new_key()
     yield from success(app.initiate("user", key=key), client.CREATED)
     other = yield from send(app.initiate("user", prefer_signup=True, key=key))
-    reused(other, "values")
+    expect_key_reused(other, "values")
 
 
-@CHECKS.add("idempotency.other-request.path", laws=(12,), rules=OTHER)
+@CHECKS.add("idempotency.other-request.path", laws=(12,), rules=REUSE_RULES)
 def _another_path(app: App) -> Steps[None]:
     """A used key with another path or another id is refused and not executed."""
     one = client.id_of((yield from app.created()))
     two = client.id_of((yield from app.created()))
     key = app.new_key()
     yield from success(app.revoke(one, key=key), client.OK)
-    reused((yield from send(app.revoke(two, key=key))), "values")
+    expect_key_reused((yield from send(app.revoke(two, key=key))), "values")
     other = yield from send(app.reconnect(one, key=key))
-    reused(other, "operation")
+    expect_key_reused(other, "operation")
     other = yield from send(app.create("user", key=key))
-    reused(other, "operation")
+    expect_key_reused(other, "operation")
     yield from app.shows(two, "PENDING")
 
 
@@ -165,7 +167,7 @@ def _never_tells_values(app: App) -> Steps[None]:
     key, user = app.new_key(), app.names.word("secret")
     yield from success(app.create(user, key=key), client.CREATED)
     other = yield from send(app.create("another", key=key))
-    client.expect_problem(other, *REUSED)
+    client.expect_problem(other, *KEY_REUSED)
     for told in (user, key):
         require(told.encode() not in other.body, "the refusal tells a value")
 
@@ -210,7 +212,7 @@ CHECKS.extend(
         f"Two requests that differ in {what} are the same.",
         partial(_replayed_by_value, first, again, path),
         laws=(9,),
-        rules=SAME,
+        rules=REPLAY_RULES,
     )
     for name, what, first, again, path in BY_VALUE
 )
@@ -224,7 +226,7 @@ def checks(operations: Operations) -> list[Check]:
             f"A {short_name(kind)} sent again with its key gets the first answer, byte for byte.",
             partial(_replayed, kind),
             laws=(9, 12),
-            rules=SAME,
+            rules=REPLAY_RULES,
         )
         for kind in operations
         if keyed(kind.rule)

@@ -95,19 +95,19 @@ SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_
 
 
 @attrs.frozen
-class Op:
+class ModelStep:
     """One step, without ids: what it acts on is picked from what there is by then."""
 
     kind: str
     pick: int
 
 
-def draw_steps(seed: str, hooks: frozenset[str]) -> list[Op]:
+def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
     """The steps of a run."""
     draw = Random(seed)  # noqa: S311 - a test's choices, not secrets
     weights = REQUESTS | {name: weight for name, weight in FACTS.items() if name in hooks}
     kinds = draw.choices(list(weights), list(weights.values()), k=LENGTH)
-    return [Op(kind, draw.getrandbits(32)) for kind in kinds]
+    return [ModelStep(kind, draw.getrandbits(32)) for kind in kinds]
 
 
 @attrs.frozen
@@ -136,7 +136,7 @@ def _against_the_store(app: App) -> Steps[None]:
             raise NotConformingError(f"{shortest.what}, in the last line of this log:\n    {log}")
 
 
-def _shortest(kit: CheckContext, ops: list[Op], found: Difference) -> Steps[Difference]:
+def _shortest(kit: CheckContext, ops: list[ModelStep], found: Difference) -> Steps[Difference]:
     # Drops ever smaller runs of steps, as long as what is left still fails.
     size, trials = max(1, len(ops) // 2), 0
     while trials < TRIALS:
@@ -155,7 +155,7 @@ def _shortest(kit: CheckContext, ops: list[Op], found: Difference) -> Steps[Diff
     return found
 
 
-def _trial(kit: CheckContext, ops: list[Op]) -> Steps[Difference | None]:
+def _trial(kit: CheckContext, ops: list[ModelStep]) -> Steps[Difference | None]:
     side = _SideBySide(kit)
     what = yield from side.begin()
     for number, op in enumerate(ops):
@@ -200,7 +200,7 @@ class _SideBySide:
         self.store.register(ApiKey(app.api_key), caller)
         self._note(register=format_caller(alias, caller))
 
-    def step(self, op: Op) -> Steps[str | None]:
+    def step(self, op: ModelStep) -> Steps[str | None]:
         """Do one step on both sides; what differs comes back."""
         if op.kind == "pass_time":
             span = SPANS[op.pick % len(SPANS)]
@@ -219,7 +219,7 @@ class _SideBySide:
         by = 2 if op.kind == "stranger" else op.pick % 2
         return (yield from self._request(by, self._build(self.apps[by], op)))
 
-    def _burst(self, op: Op) -> Steps[str | None]:
+    def _burst(self, op: ModelStep) -> Steps[str | None]:
         # One more than a minute admits.
         user = self.users[op.pick // 2 % len(self.users)]
         for _ in range(INITIATES_PER_MINUTE + 1):
@@ -230,7 +230,7 @@ class _SideBySide:
 
     # --- Requests ---------------------------------------------------------------------------
 
-    def _build(self, app: App, op: Op) -> Request:
+    def _build(self, app: App, op: ModelStep) -> Request:
         user = self.users[op.pick // 2 % len(self.users)]
         match op.kind:
             case "create":
@@ -248,7 +248,7 @@ class _SideBySide:
             case _:
                 return self._on_connection(app, op)
 
-    def _on_connection(self, app: App, op: Op) -> Request:
+    def _on_connection(self, app: App, op: ModelStep) -> Request:
         # A late one: what happens to a connection happens while it is young.
         connection_id = self.connections[-1 - op.pick // 8 % min(4, len(self.connections))]
         match op.kind:
@@ -316,7 +316,7 @@ class _SideBySide:
 
     # --- Facts ------------------------------------------------------------------------------
 
-    def _fact(self, op: Op) -> Steps[str | None]:
+    def _fact(self, op: ModelStep) -> Steps[str | None]:
         made = self._made(op)
         if made is None:
             return None
@@ -329,7 +329,7 @@ class _SideBySide:
             return None
         return f"the fact was answered {said} instead of {ours} (rule {answer.rules[-1]})"
 
-    def _made(self, op: Op) -> tuple[Fact, tuple[object, ...]] | None:
+    def _made(self, op: ModelStep) -> tuple[Fact, tuple[object, ...]] | None:
         # The fact, and what its hook is called with.
         coordinate = self.apps[op.pick % 2].coordinate(self.users[op.pick // 2 % 3])
         match op.kind:
@@ -349,7 +349,7 @@ class _SideBySide:
                 return self._connection_fact(op, values.ConnectionId(named))
 
     def _connection_fact(
-        self, op: Op, named: values.ConnectionId
+        self, op: ModelStep, named: values.ConnectionId
     ) -> tuple[Fact, tuple[object, ...]]:
         match op.kind:
             case "authorize":

@@ -16,10 +16,10 @@ from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, happens, require, same
 from curae_lifecycle.testing.conformance.recovery import successor_of
 from curae_lifecycle.testing.conformance.steps import (
-    MANY,
+    CONCURRENT_REQUESTS,
+    HookCall,
     NotSeenError,
     Steps,
-    Use,
     send,
     send_concurrently,
 )
@@ -30,7 +30,7 @@ _EFFECTS: Final = ("AccessEnded", "HandoffCancelled", "NextActionReplaced", "Suc
 
 
 def _left() -> Steps[list[_Message]]:
-    return [*cast("list[_Message]", (yield Use("outbox", ())))]
+    return [*cast("list[_Message]", (yield HookCall("outbox", ())))]
 
 
 def _events(app: App, user: str) -> Steps[list[_Message]]:
@@ -166,9 +166,11 @@ def _ids(app: App) -> Steps[None]:
 def _at_once(app: App) -> Steps[None]:
     """Of what many requests at once did, each thing leaves once."""
     create = app.create("user")
-    yield from send_concurrently((create,) * MANY)
+    yield from send_concurrently((create,) * CONCURRENT_REQUESTS)
     connection_id = yield from client.made(create)
-    yield from send_concurrently(tuple([app.revoke(connection_id) for _ in range(MANY)]))
+    yield from send_concurrently(
+        tuple([app.revoke(connection_id) for _ in range(CONCURRENT_REQUESTS)])
+    )
     events = yield from _events(app, "user")
     once = ["connection.created", "connection.revoked"]
     same(_kinds(events, about=""), once, "the events of a create and a revocation")

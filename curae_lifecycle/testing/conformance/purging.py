@@ -12,7 +12,7 @@ from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.testing.conformance import client, connections, limits
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
-from curae_lifecycle.testing.conformance.idempotency import replays
+from curae_lifecycle.testing.conformance.idempotency import expect_replay
 from curae_lifecycle.testing.conformance.steps import Steps, send, use, wait
 
 CHECKS: Final = Checks()
@@ -37,7 +37,7 @@ def _live(app: App) -> Steps[None]:
     before = yield from app.all_seen(ids)
     yield from use("purge")
     same((yield from app.all_seen(ids)), before, "what is alive")
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
     yield from limits.expect_initiate_limited(app, "full")
     same((yield from app.state("full")), "LIMITED", "the account state")
     again = yield from client.made(app.reconnect(old))
@@ -58,7 +58,7 @@ def _within_a_day(app: App) -> Steps[None]:
     yield from app.revoked(client.text(client.document(first), "connection.id"))
     yield from wait(_HOURS)
     yield from use("purge")
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
 
 
 @CHECKS.add(

@@ -16,13 +16,13 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
-from curae_lifecycle.testing.conformance.recovery import recovered
+from curae_lifecycle.testing.conformance.recovery import create_recovered
 from curae_lifecycle.testing.conformance.sessions import expect_state, session_id
 from curae_lifecycle.testing.conformance.steps import (
+    HookCall,
     NotConformingError,
-    Single,
+    SingleStep,
     Steps,
-    Use,
     run_concurrently,
     wait,
 )
@@ -59,7 +59,7 @@ def _rounds(one: _Round, app: App) -> Steps[None]:
         yield from one(app, number)
 
 
-def _meets(number: int, one: Single, other: Single) -> Steps[tuple[object, object]]:
+def _meets(number: int, one: SingleStep, other: SingleStep) -> Steps[tuple[object, object]]:
     # They take turns in being asked first; what came of each comes back as they were given.
     if number % 2:
         second, first = yield from run_concurrently(other, one)
@@ -76,8 +76,8 @@ def _status(answer: object, *allowed: int) -> int:
     return seen.status
 
 
-def _fact(hook: str, *arguments: object) -> Use:
-    return Use(hook, arguments)
+def _fact(hook: str, *arguments: object) -> HookCall:
+    return HookCall(hook, arguments)
 
 
 # --- A chain --------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def _lapsed_or_recovered(app: App) -> Steps[None]:
 @_race("reissue.authorize", "authorize", laws=(1, 7), rules=("recovery.revoked.pending",))
 def _reissued_or_authorized(app: App, number: int) -> Steps[None]:
     """A reissue and the authorization of what it reissues: it is ACTIVE in the end."""
-    old, successor = yield from recovered(app, "user")
+    old, successor = yield from create_recovered(app, "user")
     authorize = _fact("authorize", successor, None)
     answer, _ = yield from _meets(number, app.reconnect(old), authorize)
     _status(answer, 201, 409)
@@ -119,7 +119,7 @@ def _reissued_or_authorized(app: App, number: int) -> Steps[None]:
 @_race("reissue.revoke", laws=(1, 2), rules=("recovery.revoked.pending",))
 def _reissued_or_revoked(app: App, number: int) -> Steps[None]:
     """A reissue and the revocation of what it reissues: it is REVOKED in the end."""
-    old, successor = yield from recovered(app, "user")
+    old, successor = yield from create_recovered(app, "user")
     answers = yield from _meets(number, app.reconnect(old), app.revoke(successor))
     _status(answers[0], 201, 409)
     _status(answers[1], 200)
@@ -152,7 +152,7 @@ def _recovered_or_revoked(app: App, number: int) -> Steps[None]:
 )
 def _chain_revoked_or_authorized(app: App, number: int) -> Steps[None]:
     """A patient's revocation of a chain and the authorization of its head: the head is REVOKED."""
-    old, head = yield from recovered(app, "user")
+    old, head = yield from create_recovered(app, "user")
     revoke = _fact("revoke", old, Actor.PATIENT)
     yield from _meets(number, revoke, _fact("authorize", head, None))
     yield from app.shows(head, "REVOKED")
@@ -161,7 +161,7 @@ def _chain_revoked_or_authorized(app: App, number: int) -> Steps[None]:
 @_race("chain-revocation.reissue", "revoke", laws=(2, 7), rules=("revocation-reach.patient",))
 def _chain_revoked_or_reissued(app: App, number: int) -> Steps[None]:
     """A patient's revocation of a chain and a reissue of its head: the head is REVOKED."""
-    old, head = yield from recovered(app, "user")
+    old, head = yield from create_recovered(app, "user")
     revoke = _fact("revoke", old, Actor.PATIENT)
     _, answer = yield from _meets(number, revoke, app.reconnect(old))
     _status(answer, 201, 409)
@@ -222,7 +222,7 @@ def _gone_or_reissued(app: App, number: int) -> Steps[None]:
     """A tombstone and a reissue: no connection of before is left alive."""
     user = f"user-{number}"
     yield from app.initiated(user)
-    old, head = yield from recovered(app, user)
+    old, head = yield from create_recovered(app, user)
     tombstone = _fact("tombstone", app.coordinate(user))
     _, answer = yield from _meets(number, tombstone, app.reconnect(old))
     _status(answer, 201, 409)
@@ -254,7 +254,7 @@ def _gone_or_graduated(app: App, number: int) -> Steps[None]:
 def _two_sign_up(app: App, number: int) -> Steps[None]:
     """Two sign-ups of one app user by two platform users: one lands, and stays."""
     user = f"user-{number}"
-    facts: list[Use] = []
+    facts: list[HookCall] = []
     for each in ("u-1", "u-2"):
         session = session_id((yield from app.initiated(user, prefer_signup=True)))
         facts.append(_fact("complete_handoff", session, each))

@@ -12,7 +12,7 @@ from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Checks, row_check
 from curae_lifecycle.testing.conformance.client import App, Document, refusal, require, same
 from curae_lifecycle.testing.conformance.steps import (
-    MANY,
+    CONCURRENT_REQUESTS,
     Steps,
     later,
     send_concurrently,
@@ -21,7 +21,7 @@ from curae_lifecycle.testing.conformance.steps import (
 )
 from curae_lifecycle.testing.laws import check_one_pending_successor
 
-LONG: Final = 60
+LONG_CHAIN: Final = 60
 """As many connections as a patient who has to act each month makes in five years."""
 
 CHECKS: Final = Checks()
@@ -32,7 +32,7 @@ def successor_of(answer: Document) -> str:
     return client.text(answer, "connection.id")
 
 
-def recovered(app: App, user: str | None = None) -> Steps[tuple[str, str]]:
+def create_recovered(app: App, user: str | None = None) -> Steps[tuple[str, str]]:
     """The ids of a revoked connection, of a user or of anybody, and of what recovers it."""
     old = yield from connections.create_in_standing(app, Standing.REVOKED, user)
     return old, (yield from client.made(app.reconnect(old)))
@@ -115,7 +115,7 @@ CHECKS.extend(
 )
 def _successor_active(app: App) -> Steps[None]:
     """A connection whose successor is ACTIVE is recovered no more, and the successor lives on."""
-    connection_id, successor = yield from recovered(app)
+    connection_id, successor = yield from create_recovered(app)
     yield from use("authorize", successor, connections.HOUR)
     yield from superseded_by(app, connection_id=connection_id, successor=successor, head=successor)
     yield from app.shows(successor, "ACTIVE")
@@ -178,10 +178,10 @@ def _chain_of_three(app: App) -> Steps[None]:
             same(seen.get(name), first.get(name), name)
 
 
-def long_chain(app: App) -> Steps[list[str]]:
-    """A chain of `LONG` connections, the last of which is pending; the ids come back in order."""
+def create_long_chain(app: App) -> Steps[list[str]]:
+    """A chain of `LONG_CHAIN` connections, the last of which is pending; the ids come back in order."""
     ids = [client.id_of((yield from app.created()))]
-    while len(ids) < LONG:
+    while len(ids) < LONG_CHAIN:
         yield from app.revoked(ids[-1])
         ids.append((yield from client.made(app.reconnect(ids[-1]))))
     return ids
@@ -190,7 +190,7 @@ def long_chain(app: App) -> Steps[list[str]]:
 @CHECKS.add("law-06.long-chain", laws=(6,), rules=("recovery.revoked.other",))
 def _long_chain(app: App) -> Steps[None]:
     """However long a chain is, each of its ids is one hop from the head."""
-    ids = yield from long_chain(app)
+    ids = yield from create_long_chain(app)
     for _ in range(2):
         yield from app.revoked(ids[-1])
         for place in (0, 1, len(ids) // 2, len(ids) - 2):
@@ -204,7 +204,7 @@ def _long_chain(app: App) -> Steps[None]:
 def _successor_at_once(app: App) -> Steps[None]:
     """Many reconnects at once, each with a key of its own, make one successor."""
     connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
-    requests = tuple([app.reconnect(connection_id) for _ in range(MANY)])
+    requests = tuple([app.reconnect(connection_id) for _ in range(CONCURRENT_REQUESTS)])
     answers = yield from send_concurrently(requests)
     seen = [successor_of(client.expect(answer, client.CREATED)) for answer in answers]
     seen.append((yield from client.made(app.reconnect(connection_id))))

@@ -55,7 +55,7 @@ class Progress:
     total: int
 
 
-Told = Callable[[Progress], object]
+ProgressCallback = Callable[[Progress], object]
 
 
 @attrs.frozen

@@ -11,7 +11,13 @@ from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, refusal, require, success
 from curae_lifecycle.testing.conformance.connections import MINUTE
-from curae_lifecycle.testing.conformance.idempotency import OTHER, REUSED, SAME, replays, reused
+from curae_lifecycle.testing.conformance.idempotency import (
+    KEY_REUSED,
+    REPLAY_RULES,
+    REUSE_RULES,
+    expect_key_reused,
+    expect_replay,
+)
 from curae_lifecycle.testing.conformance.operation_requests import (
     Kind,
     build_successful_request,
@@ -19,7 +25,7 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     short_name,
 )
 from curae_lifecycle.testing.conformance.steps import (
-    MANY,
+    CONCURRENT_REQUESTS,
     Operations,
     Steps,
     send,
@@ -34,7 +40,7 @@ RETENTION: Final = timedelta(hours=24)
 CHECKS: Final = Checks()
 
 
-@CHECKS.add("idempotency.kept.409", laws=(9,), rules=(*SAME, "problem-status.conflict"))
+@CHECKS.add("idempotency.kept.409", laws=(9,), rules=(*REPLAY_RULES, "problem-status.conflict"))
 def _refused_reconnect_is_kept(app: App) -> Steps[None]:
     """A refusal of the rule itself is kept: a new judgement needs a new key."""
     connection_id = client.id_of((yield from app.created()))
@@ -42,20 +48,20 @@ def _refused_reconnect_is_kept(app: App) -> Steps[None]:
     first = yield from send(request)
     client.expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE")
     yield from app.revoked(connection_id)
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
     yield from success(app.reconnect(connection_id), client.CREATED)
 
 
-@CHECKS.add("idempotency.kept.404", laws=(9,), rules=(*SAME, "problem-status.absent"))
+@CHECKS.add("idempotency.kept.404", laws=(9,), rules=(*REPLAY_RULES, "problem-status.absent"))
 def _not_found_is_kept(app: App) -> Steps[None]:
     """An answer 404 is kept."""
     connection_id = client.id_of((yield from app.created()))
     key, nobody = app.new_key(), app.names.uuid()
     first = yield from send(app.revoke(nobody, key=key))
     client.expect_problem(first, 404, "NOT_FOUND")
-    replays(app.context, first, (yield from send(app.revoke(nobody, key=key))))
+    expect_replay(app.context, first, (yield from send(app.revoke(nobody, key=key))))
     other = yield from send(app.revoke(connection_id, key=key))
-    reused(other, "values")
+    expect_key_reused(other, "values")
 
 
 @CHECKS.add("idempotency.not-kept.400", rules=("problem-status.invalid", "idempotency.absent"))
@@ -89,10 +95,10 @@ def _rate_limit_is_asked_again(app: App) -> Steps[None]:
     yield from refusal(request, 429, "RATE_LIMITED")
     yield from wait(MINUTE)
     first = yield from client.answered(request, client.CREATED)
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
 
 
-@CHECKS.add("idempotency.not-kept.422", laws=(11,), rules=(*OTHER, "problem-status.mismatch"))
+@CHECKS.add("idempotency.not-kept.422", laws=(11,), rules=(*REUSE_RULES, "problem-status.mismatch"))
 def _reuse_keeps_nothing(app: App) -> Steps[None]:
     """A refused reuse changes nothing about the key."""
     request = app.create("user", key=app.new_key())
@@ -100,14 +106,14 @@ def _reuse_keeps_nothing(app: App) -> Steps[None]:
     key = client.headers(Response(0, request.headers, b""), "idempotency-key")[0]
     for _ in range(2):
         other = yield from send(app.create("another", key=key))
-        reused(other, "values")
-    replays(app.context, first, (yield from send(request)))
+        expect_key_reused(other, "values")
+    expect_replay(app.context, first, (yield from send(request)))
 
 
 @CHECKS.add(
     "idempotency.retention",
     laws=(9,),
-    rules=("idempotency.absent", *SAME),
+    rules=("idempotency.absent", *REPLAY_RULES),
     hooks=("pass_time",),
     time_needed=RETENTION,
 )
@@ -117,9 +123,9 @@ def _retention(app: App) -> Steps[None]:
     first = yield from send(request)
     made = client.text(client.expect(first, client.CREATED), "connection.id")
     yield from wait(RETENTION / 2)
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
     yield from wait(RETENTION / 2 - MINUTE)
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
     yield from wait(MINUTE)
     again = yield from client.made(request)
     require(again != made, "the answer was kept longer than that")
@@ -137,7 +143,7 @@ def _retention_of_another(app: App) -> Steps[None]:
     yield from success(app.create("user", key=key), client.CREATED)
     yield from wait(RETENTION - MINUTE)
     other = app.create("another", key=key)
-    reused((yield from send(other)), "values")
+    expect_key_reused((yield from send(other)), "values")
     yield from wait(MINUTE)
     yield from success(other, client.CREATED)
 
@@ -161,15 +167,15 @@ def _replay_is_free(app: App) -> Steps[None]:
     request = app.initiate("user", key=app.new_key())
     first = yield from client.answered(request, client.CREATED)
     for _ in range(client.INITIATES_PER_MINUTE):
-        replays(app.context, first, (yield from send(request)))
+        expect_replay(app.context, first, (yield from send(request)))
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
     yield from refusal(app.initiate("user"), 429, "RATE_LIMITED")
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
 
 
 def _one_of_many(kind: Kind, app: App) -> Steps[None]:
     request = yield from build_successful_request(app, kind)
-    answers = yield from send_concurrently((request,) * MANY)
+    answers = yield from send_concurrently((request,) * CONCURRENT_REQUESTS)
     status = kind.rule.status
     done = [client.lasting(each, app.context.varying) for each in answers if each.status == status]
     for each in answers:
@@ -177,28 +183,32 @@ def _one_of_many(kind: Kind, app: App) -> Steps[None]:
             client.expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT")
     require(len(done) > 0, "none was executed")
     check_one_execution(done, 1)
-    replays(app.context, done[0], client.lasting((yield from send(request)), app.context.varying))
+    expect_replay(
+        app.context, done[0], client.lasting((yield from send(request)), app.context.varying)
+    )
 
 
 @CHECKS.add("idempotency.at-once.charged-once", laws=(9, 12))
 def _one_initiate_of_many(app: App) -> Steps[None]:
     """An initiate sent many times at once with one key is charged once."""
     request = app.initiate("user", key=app.new_key())
-    yield from send_concurrently((request,) * MANY)
+    yield from send_concurrently((request,) * CONCURRENT_REQUESTS)
     yield from success(request, client.CREATED)
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
 
 
-@CHECKS.add("idempotency.at-once.other-bodies", laws=(12,), rules=OTHER)
+@CHECKS.add("idempotency.at-once.other-bodies", laws=(12,), rules=REUSE_RULES)
 def _one_body_of_many(app: App) -> Steps[None]:
     """Of different bodies sent at once with one key one is executed."""
     key = app.new_key()
-    requests = tuple([app.create(f"user-{number}", key=key) for number in range(MANY)])
+    requests = tuple(
+        [app.create(f"user-{number}", key=key) for number in range(CONCURRENT_REQUESTS)]
+    )
     answers = yield from send_concurrently(requests)
     done = [each for each in answers if each.status == client.CREATED]
     for each in answers:
         if each.status != client.CREATED:
-            client.expect_problem(each, *REUSED)
+            client.expect_problem(each, *KEY_REUSED)
     require(len(done) == 1, f"{len(done)} were executed")
 
 

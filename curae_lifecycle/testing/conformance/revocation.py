@@ -11,9 +11,13 @@ from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
-from curae_lifecycle.testing.conformance.recovery import long_chain, recovered, successor_of
+from curae_lifecycle.testing.conformance.recovery import (
+    create_long_chain,
+    create_recovered,
+    successor_of,
+)
 from curae_lifecycle.testing.conformance.steps import (
-    MANY,
+    CONCURRENT_REQUESTS,
     Steps,
     later,
     send_concurrently,
@@ -45,7 +49,7 @@ def _revoked_once(app: App) -> Steps[None]:
 def _revoked_at_once(app: App) -> Steps[None]:
     """Of many revocations at once exactly one says that it revoked."""
     connection_id = client.id_of((yield from app.created()))
-    requests = tuple([app.revoke(connection_id) for _ in range(MANY)])
+    requests = tuple([app.revoke(connection_id) for _ in range(CONCURRENT_REQUESTS)])
     answers = yield from send_concurrently(requests)
     for answer in answers:
         client.expect(answer, client.OK)
@@ -166,7 +170,7 @@ def _over_lapsed_links(app: App) -> Steps[None]:
 )
 def _over_a_long_chain(app: App) -> Steps[None]:
     """A patient's revocation reaches the end of a chain, however long, and moves no revokedAt."""
-    *ids, head = yield from long_chain(app)
+    *ids, head = yield from create_long_chain(app)
     before = yield from app.all_seen(ids)
     yield from later(app.context, connections.MINUTE)
     yield from client.happens("revoke", ids[0], Actor.PATIENT)
@@ -177,7 +181,7 @@ def _over_a_long_chain(app: App) -> Steps[None]:
 @CHECKS.add("revocation-reach.old-id", rules=("revocation-reach.app", "connection.revoke.revoked"))
 def _revoking_an_old_id(app: App) -> Steps[None]:
     """An app that revokes an old id again leaves its successor alone."""
-    connection_id, successor = yield from recovered(app)
+    connection_id, successor = yield from create_recovered(app)
     before = yield from app.seen(successor)
     answer = yield from app.revoked(connection_id)
     same(client.member(answer, "revokedNow"), False, "revokedNow")

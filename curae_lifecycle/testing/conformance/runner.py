@@ -27,21 +27,21 @@ from curae_lifecycle.testing.conformance.results import (
     Failure,
     NotRun,
     Progress,
+    ProgressCallback,
     Report,
     Result,
-    Told,
     outcome_of,
 )
 from curae_lifecycle.testing.conformance.server import HOOKS, UNLIMITED_TIME, AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import (
     CheckContext,
+    Concurrently,
+    HookCall,
     Names,
     NotSeenError,
     Operations,
-    Single,
+    SingleStep,
     Step,
-    Together,
-    Use,
 )
 from curae_lifecycle.testing.conformance.timeout import (
     DEFAULT_TIMEOUT,
@@ -67,7 +67,7 @@ _UNTOLD: Final = frozenset({"make_key", "register_again", "withdraw", "outbox"})
 _NOT_TOLD: Final = frozenset({"authorization", "content-type"})
 
 _BUCKETS: Final = "replace_buckets"
-_OWN_BUCKETS: Final = Use(_BUCKETS, (None,))
+_OWN_BUCKETS: Final = HookCall(_BUCKETS, (None,))
 """What ends a check that brought buckets of its own, however it went."""
 
 
@@ -82,7 +82,7 @@ def run(
     seed: str | None = None,
     operations: Operations = OPERATIONS,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
-    progress: Told | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Report:
     """Run the checks against a server.
 
@@ -104,7 +104,7 @@ def run(
         KeyError: A name that no check has.
     """
     seed = secrets.token_hex(8) if seed is None else seed
-    going = _Run(chosen(only, operations), progress)
+    going = _Run(select_checks(only, operations), progress)
     for check in going.checks():
         going.ended(
             check, run_check(server, check=check, seed=seed, operations=operations, timeout=timeout)
@@ -119,14 +119,14 @@ async def run_async(
     seed: str | None = None,
     operations: Operations = OPERATIONS,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
-    progress: Told | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Report:
     """Run the checks against a server whose functions are coroutine functions; see `run`.
 
     What exceeds the limit is cancelled. A function that blocks the loop holds up everything.
     """
     seed = secrets.token_hex(8) if seed is None else seed
-    going = _Run(chosen(only, operations), progress)
+    going = _Run(select_checks(only, operations), progress)
     for check in going.checks():
         going.ended(
             check,
@@ -140,7 +140,7 @@ async def run_async(
 class _Run:
     # What has come of the checks so far.
 
-    def __init__(self, asked: list[Check], progress: Told | None) -> None:
+    def __init__(self, asked: list[Check], progress: ProgressCallback | None) -> None:
         self._asked = asked
         self._progress = progress
         self._results: list[tuple[Check, Result]] = []
@@ -173,7 +173,7 @@ class _Run:
         )
 
 
-def chosen(only: Collection[str] | None, operations: Operations = OPERATIONS) -> list[Check]:
+def select_checks(only: Collection[str] | None, operations: Operations = OPERATIONS) -> list[Check]:
     """The checks with these names, in the kit's own order.
 
     Raises:
@@ -325,10 +325,10 @@ def _failure(check: Check, error: Exception, told: deque[str]) -> Failure:
 def _told(step: Step, outcome: object) -> Iterator[str]:
     # A step as a failure tells it; never an API key.
     match step:
-        case Use(hook, arguments):
+        case HookCall(hook, arguments):
             told = "" if hook in _UNTOLD else f"({', '.join(map(str, arguments))}): {outcome}"
             yield hook + told
-        case Together(several):
+        case Concurrently(several):
             for one, came in zip(several, cast("tuple[object, ...]", outcome), strict=True):
                 yield from [f"at once, {line}" for line in _told(one, came)]
         case _:
@@ -360,14 +360,14 @@ def _drive(server: Server, attempt: _Attempt) -> None:
 
 
 def _perform(server: Server, step: Step) -> object:
-    if isinstance(step, Together):
-        return _at_once(server, step.each)
+    if isinstance(step, Concurrently):
+        return _at_once(server, step.steps)
     return _done(server, step)
 
 
-def _done(server: Server, step: Single) -> object:
+def _done(server: Server, step: SingleStep) -> object:
     try:
-        if isinstance(step, Use):
+        if isinstance(step, HookCall):
             hook = cast("_Hook", getattr(server, step.hook))
             return hook(*step.arguments)
         return server.send(step)
@@ -375,7 +375,7 @@ def _done(server: Server, step: Single) -> object:
         raise _raised(step, error) from error
 
 
-def _at_once(server: Server, several: tuple[Single, ...]) -> tuple[object, ...]:
+def _at_once(server: Server, several: tuple[SingleStep, ...]) -> tuple[object, ...]:
     start = Barrier(len(several))
     came: list[object] = [None] * len(several)
 
@@ -409,15 +409,15 @@ async def _drive_async(server: AsyncServer, attempt: _Attempt) -> None:
 
 
 async def _perform_async(server: AsyncServer, step: Step) -> object:
-    if isinstance(step, Together):
-        doing = [_done_async(server, each) for each in step.each]
+    if isinstance(step, Concurrently):
+        doing = [_done_async(server, each) for each in step.steps]
         return _none_raised(await asyncio.gather(*doing, return_exceptions=True))
     return await _done_async(server, step)
 
 
-async def _done_async(server: AsyncServer, step: Single) -> object:
+async def _done_async(server: AsyncServer, step: SingleStep) -> object:
     try:
-        if isinstance(step, Use):
+        if isinstance(step, HookCall):
             hook = cast("_AsyncHook", getattr(server, step.hook))
             return await hook(*step.arguments)
         return await server.send(step)
@@ -432,15 +432,15 @@ def _none_raised(came: Sequence[object]) -> tuple[object, ...]:
     return tuple(came)
 
 
-def _raised(step: Single, error: BaseException) -> ServerRaisedError:
+def _raised(step: SingleStep, error: BaseException) -> ServerRaisedError:
     return ServerRaisedError(f"the server raised {error!r}\n  where: {_place(step)}")
 
 
 def _place(step: Step) -> str:
     match step:
-        case Together(several):
+        case Concurrently(several):
             return f"{len(several)} at once, such as {_place(several[0])}"
-        case Use(hook):
+        case HookCall(hook):
             return hook
         case _:
             return str(step)

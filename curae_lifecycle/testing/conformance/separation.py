@@ -19,12 +19,12 @@ from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.buckets import SMALL, emptied
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, require, same, success
-from curae_lifecycle.testing.conformance.idempotency import OTHER, reused
+from curae_lifecycle.testing.conformance.idempotency import REUSE_RULES, expect_key_reused
 from curae_lifecycle.testing.conformance.server import ApiKeyRequest
 from curae_lifecycle.testing.conformance.standings import expect_readable
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send, use, wait
 
-WHILE: Final = timedelta(minutes=1)
+_GAP: Final = timedelta(minutes=1)
 """Longer than two requests are apart by themselves."""
 
 
@@ -57,13 +57,13 @@ def _twins(app: App) -> Steps[None]:
             yield from app.shows(client.id_of(made), "PENDING")
 
 
-@CHECKS.add("idempotency.other-request.twins", laws=(12,), rules=OTHER)
+@CHECKS.add("idempotency.other-request.twins", laws=(12,), rules=REUSE_RULES)
 def _twins_in_a_body(app: App) -> Steps[None]:
     """A used key for a user whose id looks alike is another request's."""
     for one, other in TWINS:
         key = app.new_key()
         yield from success(app.create(one, key=key), client.CREATED)
-        reused((yield from send(app.create(other, key=key))), "values")
+        expect_key_reused((yield from send(app.create(other, key=key))), "values")
 
 
 def _registered_again(app: App) -> Iterator[ApiKeyRequest]:
@@ -126,17 +126,17 @@ def _granted_before(app: App) -> Steps[None]:
     laws=(9,),
     rules=("idempotency.completed.same",),
     hooks=("pass_time",),
-    time_needed=WHILE,
+    time_needed=_GAP,
 )
 def _date_of_a_replay(app: App) -> Steps[None]:
     """A replay carries no Date of the first answer."""
     request = app.create("user")
     first = yield from client.answered(request, client.CREATED)
     plain = _date((yield from send(app.account_state("user"))))
-    yield from wait(WHILE)
+    yield from wait(_GAP)
     moved = _date((yield from send(app.account_state("user"))))
     # A front that tells the time of its own clock moves too, but not by as much.
-    if moved - plain < WHILE:
+    if moved - plain < _GAP:
         raise NotSeenError("the Date follows another clock than pass_time moves")
     again = yield from send(request)
     dates = client.headers(first, "date")

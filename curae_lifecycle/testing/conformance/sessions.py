@@ -27,7 +27,7 @@ from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIM
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send, use, wait
 
 USER: Final = "platform-user-1"
-OTHER: Final = "platform-user-2"
+OTHER_USER: Final = "platform-user-2"
 
 BRINGS: Final[dict[AccountState, tuple[str, ...]]] = {
     AccountState.UNLINKED: (),
@@ -193,22 +193,22 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: UserMatch, app: A
         case BindingTrigger.COMPLETE_SIGN_UP:
             # A second session that lands for the user already bound is done: it has landed.
             expected = "done" if isinstance(outcome, Ignore) else expected
-            who = USER if user is UserMatch.SAME else OTHER
+            who = USER if user is UserMatch.SAME else OTHER_USER
             said = yield from use("complete_handoff", waiting, who)
             _judge(
                 said,
                 expected=expected,
                 hook="complete_handoff",
-                silent=state == "ACTIVE" and who == OTHER,
+                silent=state == "ACTIVE" and who == OTHER_USER,
             )
         case BindingTrigger.GRADUATE:
-            claims = None if user is UserMatch.SAME else OTHER
+            claims = None if user is UserMatch.SAME else OTHER_USER
             said = yield from use("graduate", app.coordinate(name), claims)
             _judge(
                 said,
                 expected=expected,
                 hook="graduate",
-                silent=state == "ACTIVE" and claims == OTHER,
+                silent=state == "ACTIVE" and claims == OTHER_USER,
             )
         case BindingTrigger.TOMBSTONE:
             yield from client.happens("tombstone", app.coordinate(name), said=expected)
@@ -266,7 +266,7 @@ def _completes(path: EntryPath, completion: SessionStanding, app: App) -> Steps[
     if completion is SessionStanding.OVER:
         yield from wait(client.lifetime(answer))
     before = yield from app.state(name)
-    who = OTHER if completion is SessionStanding.LANDED_OTHER else USER
+    who = OTHER_USER if completion is SessionStanding.LANDED_OTHER else USER
     said = yield from use("complete_handoff", session, who)
     outcome = COMPLETION[path, completion].outcome
     silent = isinstance(outcome, RefuseWith) and before == "ACTIVE"

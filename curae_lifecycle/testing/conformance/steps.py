@@ -25,25 +25,25 @@ Result = TypeVar("Result")
 
 
 @attrs.frozen
-class Use:
+class HookCall:
     """A hook of the server's that is called."""
 
     hook: str
     arguments: tuple[object, ...]
 
 
-Single = Request | Use
+SingleStep = Request | HookCall
 """What is done by itself, or beside others."""
 
 
 @attrs.frozen
-class Together:
+class Concurrently:
     """What is done at once; what came of each comes back in the same order."""
 
-    each: tuple[Single, ...]
+    steps: tuple[SingleStep, ...]
 
 
-Step = Request | Together | Use
+Step = Request | Concurrently | HookCall
 Steps = Generator[Step, object, Result]
 Operations = tuple[type[Operation], ...]
 
@@ -104,7 +104,7 @@ class CheckContext:
     rounds: int = 0
 
 
-MANY: Final = 8
+CONCURRENT_REQUESTS: Final = 8
 """How many requests are sent at once."""
 
 NEVER_COMPARED: Final = frozenset(
@@ -123,27 +123,27 @@ def send(request: Request) -> Steps[Response]:
 
 def send_concurrently(requests: tuple[Request, ...]) -> Steps[tuple[Response, ...]]:
     """Send several at once."""
-    return cast("tuple[Response, ...]", (yield Together(requests)))
+    return cast("tuple[Response, ...]", (yield Concurrently(requests)))
 
 
-def run_concurrently(*each: Single) -> Steps[tuple[object, ...]]:
+def run_concurrently(*each: SingleStep) -> Steps[tuple[object, ...]]:
     """Do several things at once, requests and hooks."""
-    return cast("tuple[object, ...]", (yield Together(each)))
+    return cast("tuple[object, ...]", (yield Concurrently(each)))
 
 
 def use(hook: str, *arguments: object) -> Steps[str | None]:
     """Call a hook; what it says of the outcome comes back."""
-    return cast("str | None", (yield Use(hook, arguments)))
+    return cast("str | None", (yield HookCall(hook, arguments)))
 
 
 def call_bool_hook(hook: str, *arguments: object) -> Steps[bool]:
     """Call a hook that answers yes or no."""
-    return (yield Use(hook, arguments)) is True
+    return (yield HookCall(hook, arguments)) is True
 
 
 def wait(span: timedelta) -> Steps[None]:
     """Let time pass on the server's clock."""
-    yield Use("pass_time", (span,))
+    yield HookCall("pass_time", (span,))
 
 
 def later(kit: CheckContext, span: timedelta) -> Steps[None]:
@@ -154,4 +154,4 @@ def later(kit: CheckContext, span: timedelta) -> Steps[None]:
 
 def make_key(wanted: ApiKeyRequest) -> Steps[str]:
     """Have an API key made."""
-    return cast("str", (yield Use("make_key", (wanted,))))
+    return cast("str", (yield HookCall("make_key", (wanted,))))
