@@ -77,7 +77,7 @@ def test_who_admits_somebody_too_early_did_not_stand_still() -> None:
     (check,) = select_checks(["limit.retry-after"])
     result = run_check(Hasty().server(), check=check, seed="1", operations=OPERATIONS, timeout=None)
     assert isinstance(result, Failure)
-    assert "one more was admitted 0:00:58" in result.message
+    assert "an eleventh initiate was admitted 0:00:58" in result.message
 
 
 @pytest.mark.heavy
