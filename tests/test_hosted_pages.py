@@ -209,7 +209,7 @@ def test_a_connection_and_a_session_of_one_id_have_a_page_each() -> None:
 
 
 def held(pages: HostedPageTable) -> tuple[int, int, int]:
-    return len(pages._found), len(pages._about), len(pages._ends)
+    return len(pages._by_digest), len(pages._by_subject), len(pages._expiries)
 
 
 def test_a_page_is_dropped_when_it_is_well_over_and_never_before() -> None:
