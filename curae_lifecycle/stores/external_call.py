@@ -53,8 +53,10 @@ class ExternalCall:
 
     Attributes:
         call: Makes the call, given the new ids and a function that extends the lease.
-        lease: For how many seconds the request takes its idempotency key.
-        lost_lease: What a lease means that expired without being renewed.
+        lease: For how many seconds the request takes its idempotency key, if the lease is not
+            extended.
+        lost_lease: What an expired lease means: the next retry executes, or the outcome is
+            unknown.
     """
 
     call: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]]
@@ -154,7 +156,7 @@ class _RequestWithExternalCall:
                 log_error("a key was not freed", error)
             raise
         if answer is None:
-            # The time for retries has passed already, so the release is tried once.
+            # The retries are used up already, so the release is tried once.
             await self.retrier.single_attempt().run(self._release)
         return answer or internal_error_answer(self.request.settings)
 

@@ -88,9 +88,9 @@ def url_digest(url: str) -> str:
 
 
 def csrf_token(url: str) -> str:
-    """Return the token, in hex, that a page's form sends back to show that it came from the page.
+    """Return the token, in hex, that a page's form sends back.
 
-    The token is derived from the page's URL, so that nothing is stored and no cookie is set. It is
+    It proves that the sender of the form was shown the page. The token is derived from the page's URL, so that nothing is stored and no cookie is set. It is
     not derived from the URL's digest, so access to the database is not enough to forge it. Compare
     tokens with `hmac.compare_digest`.
     """
@@ -178,11 +178,11 @@ class HostedPageTable:
         page = self._by_digest.get(url_digest(url))
         return page if page is not None and now < page.expires_at else None
 
-    def may_be_over(self, now: datetime) -> bool:
+    def may_have_expired(self, now: datetime) -> bool:
         """Return whether a page may have expired before `now`; if False, none has."""
         return bool(self._expiries) and self._expiries[0][0] < now
 
-    def drop_over(self, now: datetime) -> None:
+    def drop_expired(self, now: datetime) -> None:
         """Drop the pages that expired at least five minutes before `now`."""
         while self._expiries and add_microseconds(self._expiries[0][0], CLOCK_TOLERANCE) <= now:
             self._drop(heapq.heappop(self._expiries)[2])

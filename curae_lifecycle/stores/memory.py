@@ -55,7 +55,7 @@ from curae_lifecycle.stores.memory_tables import (
 DEFAULT_CAPACITY: Final = 100_000
 """How many values of one kind a customer account may hold, unless the server sets another [O]."""
 
-PAUSE: Final = 0.0001
+PURGE_PAUSE_SECONDS: Final = 0.0001
 """How long a purge without a limit lets other threads use the store after each batch."""
 
 _INSTANTS_COMPARED: Final = 16
@@ -111,7 +111,7 @@ class MemoryStore:
             self._bindings,
             self._connections,
         )
-        # The cast is safe: a collection is looked up by the class of a write.
+        # The cast is safe, since each collection only gets writes of its own kind.
         self._by_kind: dict[Kind, AnyCollection] = {
             each.kind: cast("AnyCollection", each) for each in collections
         }
@@ -200,10 +200,10 @@ class MemoryStore:
         now = self.clock() if now is None else now
         check_instant("now", now)
         with self._lock:
-            self._pages.drop_over(now)
+            self._pages.drop_expired(now)
             if limit is not None:
                 return self._accounts.purge(now, limit)
-            if not self._accounts.may_be_over(now):
+            if not self._accounts.may_have_expired(now):
                 return 0
         batches, dropped = self._accounts.purge_all(now), 0
         while True:
@@ -213,15 +213,15 @@ class MemoryStore:
             if not may_be_more:
                 return dropped
             # Without a pause this thread would get the lock again before any waiting thread.
-            self._pause.wait(PAUSE)
+            self._pause.wait(PURGE_PAUSE_SECONDS)
 
     def _drop_expired(self, now: datetime, caller: Caller | None) -> None:
         check_instant("now", now)
         self._instants.append(now)
         # If no value has expired now, none has at the earliest of these instants.
-        if self._accounts.may_be_over(now) or self._pages.may_be_over(now):
+        if self._accounts.may_have_expired(now) or self._pages.may_have_expired(now):
             earliest = min(self._instants)
-            self._pages.drop_over(earliest)
+            self._pages.drop_expired(earliest)
             own = (caller.environment, caller.customer_account_id) if caller else None
             self._accounts.drop_some_expired(earliest, own)
 

@@ -89,17 +89,17 @@ class Accounts:
     def schedule_expiry_check(
         self, owner: Owner, collection: AnyCollection, deadline: datetime, key: object
     ) -> None:
-        """Schedule the check whether a value has expired.
+        """Schedule a check of a value for expiry.
 
         Args:
             owner: The owner of the value.
             collection: The collection of the value.
-            deadline: The earliest instant at which the value can expire.
+            deadline: The instant at which the check is due.
             key: The key by which the collection checks the value.
         """
         self._schedule(self._by_owner[owner], collection=collection, deadline=deadline, key=key)
 
-    def may_be_over(self, now: datetime) -> bool:
+    def may_have_expired(self, now: datetime) -> bool:
         """Return whether a value may have expired; if False, none has."""
         return may_be_dropped(self._earliest, now)
 

@@ -100,7 +100,7 @@ class ExpiringCollection(Collection[_Write, _Key, _Value]):
         """
 
     def drop(self, key: _Key) -> int:
-        """Drop a value, and return how many values that dropped."""
+        """Drop a value, or a whole chain, and return how many values were dropped."""
         del self[key]
         return 1
 
@@ -236,7 +236,10 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
     def with_successor_and_head(
         self, connection_id: ConnectionId
     ) -> tuple[Connection | None, Connection | None, Connection | None]:
-        """Return a connection, its successor, and the head if there is a successor."""
+        """Return a connection, its successor and the head of its chain.
+
+        The successor and the head are None if the connection has no successor.
+        """
         connection = self.get(connection_id)
         if connection is None:
             return None, None, None
