@@ -28,10 +28,10 @@ class FieldCodec:
     Attributes:
         kind: The exact type of the JSON member: a bool is no number, although Python's `bool` is
             a subclass of `int`.
-        read: Returns the field's value for a member; raises `ValueError` or `LookupError` for a
-            member that stands for no value. `None` if the member is the value itself.
+        read: Returns the field's value for a member; raises `ValueError` or `LookupError` for an
+            invalid member. `None` if the member is the value itself.
         write: Returns the member for the field's value. `None` if the value is the member itself.
-        nullable: True if the member may be null, which stands for `None`.
+        nullable: True if the member may be null; the field's value is then `None`.
     """
 
     kind: type
@@ -47,8 +47,8 @@ def field_codec(
 
     Args:
         kind: The exact type of the JSON member.
-        read: Returns the field's value for a member; raises `ValueError` or `LookupError` for a
-            member that stands for no value.
+        read: Returns the field's value for a member; raises `ValueError` or `LookupError` for an
+            invalid member.
         write: Returns the member for the field's value.
     """
     # An `ObjectCodec` calls `read` only with members of that kind, and `write` only with values
@@ -82,8 +82,8 @@ class ObjectCodec:
         """Return the value of a JSON object.
 
         Raises:
-            MalformedError: A member is missing or stands for no value; the error names its path. Or
-                a member is unknown; the error then names `None`.
+            MalformedError: A member is missing or invalid, and the error names its path. Or a
+                member is unknown, and the error names `None`.
         """
         values: dict[str, object] = {}
         for name, codec in self._parts.items():

@@ -212,7 +212,7 @@ def start_request(
             settings=settings,
             stats=stats,
         )
-    # This refusal needs nothing of the store, so not even the store's clock is asked.
+    # This refusal does not need the store, so its instant is from this machine's clock.
     refusal = read(request, caller=None, now=utc_now(), settings=settings)
     assert isinstance(refusal, Decision)  # noqa: S101 - a request without a caller is refused
     return respond(refusal)

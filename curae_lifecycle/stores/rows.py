@@ -70,7 +70,7 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class RowQuery:
-    """The rows to fetch, all at one moment; `None` stands for no rows.
+    """The rows to fetch, all at one moment; `None` means no rows.
 
     Attributes:
         keys: The kinds and keys of rows to fetch.
