@@ -90,9 +90,9 @@ def url_digest(url: str) -> str:
 def csrf_token(url: str) -> str:
     """Return the token, in hex, that a page's form sends back.
 
-    It proves that the sender of the form was shown the page. The token is derived from the page's URL, so that nothing is stored and no cookie is set. It is
-    not derived from the URL's digest, so access to the database is not enough to forge it. Compare
-    tokens with `hmac.compare_digest`.
+    It proves that the sender of the form was shown the page. The token is derived from the page's
+    URL, so nothing is stored and no cookie is set. It is not derived from the URL's digest, so
+    access to the database is not enough to forge it. Compare tokens with `hmac.compare_digest`.
     """
     return hmac.digest(url.encode(), b"form", "sha256").hex()
 
