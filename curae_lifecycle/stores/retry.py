@@ -1,7 +1,7 @@
 """Retries: how many attempts are made, for how long, and with which pauses.
 
-The laws of this module: **retries do not spin**: there is a pause between two attempts, with a limit
-that grows; **retries end**: after a number of attempts or of seconds, whichever is reached first.
+The laws of this module: **retries do not spin**: there is a pause between two attempts, with a
+limit that grows; **retries end**: after a number of attempts or of seconds, whichever comes first.
 """
 
 from __future__ import annotations

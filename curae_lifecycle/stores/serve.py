@@ -200,8 +200,8 @@ def record(
         retry_policy: The limits of the attempts, and the pauses between them.
 
     Returns:
-        Done, ignored or refused; the changes of done are committed. If an attempt took effect and
-        the store failed before it confirmed that, the next attempt finds the fact recorded: ignored.
+        Done, ignored or refused; the changes of done are committed. If an attempt took effect but
+        the store failed before it confirmed the commit, the next attempt returns ignored.
 
     Raises:
         ArgumentError: An instant is out of order or not in UTC.
