@@ -127,8 +127,8 @@ def test_a_full_account_is_named_with_the_kind_that_found_no_room() -> None:
     assert error.environment is Environment.LIVE
     assert error.customer_account_id == COORDINATE.customer_account_id
     assert str(error) == (
-        f"the live customer account {COORDINATE.customer_account_id} holds 1 values of kind "
-        "Connection, and no more are taken"
+        f"the live customer account {COORDINATE.customer_account_id} is full: it may hold at most "
+        "1 values of kind Connection"
     )
     in_test = attrs.evolve(
         pending(number=2).identity,

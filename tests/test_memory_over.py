@@ -14,7 +14,7 @@ from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.writes import BindingWrite, SessionWrite
 from tests import subjects
-from tests.instants import commit_writes, handle_at, record_at
+from tests.instants import clock_at, commit_writes, handle_at, record_at
 from tests.memory import (
     ACTIVE,
     DAY,
@@ -160,9 +160,9 @@ def test_requests_drop_chains_and_sessions_too() -> None:
 def test_what_was_dropped_since_it_was_read_is_not_written() -> None:
     made = store(REVOKED, keep_over=MONTH)
     asked, now = call(Reconnect(ID)), START + MONTH
-    decided = curae.decide(
-        asked, snapshot=made.load(asked.needs).snapshot, now=now, new_ids=new_ids(2, now)
-    )
+    with clock_at(made, now):
+        snapshot = made.load(asked.needs).snapshot
+    decided = curae.decide(asked, snapshot=snapshot, now=now, new_ids=new_ids(2, now))
     assert made.purge(START + 2 * MONTH) == 1
     assert not commit_writes(made, decided.changes.writes)
     assert made.sizes() == EMPTY

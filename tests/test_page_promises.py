@@ -407,10 +407,10 @@ def test_after_a_tombstone_and_a_purge_no_page_holds_the_user(app: App) -> None:
     app.graduate()
     app.happens(Tombstoned(COORDINATE))
     held = app.store._pages
-    assert "user-1" in "".join(each.subject for each in held._found.values())
+    assert "user-1" in "".join(each.subject for each in held._by_digest.values())
     app.clock.now = at(35)
     app.store.purge()
-    assert (held._found, held._about, held._ends) == ({}, {}, [])
+    assert (held._by_digest, held._by_subject, held._expiries) == ({}, {}, [])
 
 
 # --- What may be read of it -----------------------------------------------------------------

@@ -114,7 +114,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.stores.deadline": {
         "<module>": {"monotonic", "time"},
         "seconds_left": {"monotonic"},
-        "deadline_scope.__enter__": {"monotonic"},
+        "deadline_scope": {"monotonic"},
     },
     "curae_lifecycle.stores.django.database": {
         "<module>": {"monotonic", "time"},
