@@ -152,7 +152,7 @@ class DjangoDatabase:
     def _heard(self, connection: BaseDatabaseWrapper) -> Generator[None, None, None]:
         # What is not known to last is not read, and is not called done.
         replication, heard = self._replication, connection.connection
-        heard.add_notice_handler(replication.hear)
+        heard.add_notice_handler(replication.handle_notice)
         try:
             if replication.is_in_doubt and connection.get_autocommit():
                 doubts = replication.cancelled_waits
@@ -162,7 +162,7 @@ class DjangoDatabase:
             yield
             replication.check()
         finally:
-            heard.remove_notice_handler(replication.hear)
+            heard.remove_notice_handler(replication.handle_notice)
 
     def _own_transaction(
         self, connection: BaseDatabaseWrapper, statements: Sequence[Statement]
