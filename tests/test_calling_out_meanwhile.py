@@ -149,7 +149,7 @@ def test_a_page_is_about_who_is_bound_when_the_call_is_back() -> None:
 
     def replaced(_: Renew) -> None:
         record_at(made.store, curae.Tombstoned(COORDINATE), START)
-        handle_at(made.store, request("initiate", key="second"), START, Numbered(60)(START))
+        handle_at(made.store, request("initiate", key="second"), START, new_ids=Numbered(60)(START))
 
     answer = ask(made, request("graduation"), Called(made, replaced))
     page, bound = made.store.hosted_page(str(url(answer))), made.store.binding(COORDINATE)

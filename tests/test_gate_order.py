@@ -19,7 +19,7 @@ from tests.test_gates import APPLIES, ask
 def test_the_order_is_taken_from_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     backwards = Axis.of("gate", tuple(reversed(Gate)))
     monkeypatch.setattr(
-        gates, "ORDER", Table("request", REQUEST_GATES.law, backwards, *REQUEST_GATES.rows)
+        gates, "REQUEST_GATES", Table("request", REQUEST_GATES.law, backwards, *REQUEST_GATES.rows)
     )
     assert gates.sort_gates(*Gate) == tuple(reversed(Gate))
     assert gates.sort_gates(Gate.ROUTE, Gate.RULE, Gate.BODY) == (Gate.RULE, Gate.BODY, Gate.ROUTE)

@@ -81,7 +81,7 @@ def test_who_fills_the_store_stops_nobody_else(kind: str) -> None:
     made = store(of_neighbour(700), of_neighbour(701), capacity=8)
     held = made.sizes()[kind]
     answers = [
-        handle_at(made, fill(number), START, new_ids(10 + number)).response.status
+        handle_at(made, fill(number), START, new_ids=new_ids(10 + number)).response.status
         for number in range(9)
     ]
     assert made.sizes()[kind] - held == 8
@@ -90,12 +90,12 @@ def test_who_fills_the_store_stops_nobody_else(kind: str) -> None:
     counted = made.counted()
     for number, operation in enumerate(("revoke", "create", "initiate", "get", "reconnect")):
         asked = by_neighbour(request(operation, id=uuid(700), key=f"n-{number}"))
-        answer = handle_at(made, asked, START, new_ids(50 + number))
+        answer = handle_at(made, asked, START, new_ids=new_ids(50 + number))
         assert answer.response.status in {200, 201}, operation
     assert made.counted() > counted
     ended = curae.Revoked(curae.ConnectionId(uuid(701)), curae.Actor.PATIENT)
     assert isinstance(record_at(made, ended, START), curae.Done)
-    again = handle_at(made, fill(9), START, new_ids(90))
+    again = handle_at(made, fill(9), START, new_ids=new_ids(90))
     assert (again.response.status, code(again), document(again)["retryable"]) == (
         500,
         "INTERNAL",

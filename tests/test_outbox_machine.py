@@ -51,15 +51,15 @@ def test_no_message_is_lost_or_out_of_order_whoever_is_killed_when() -> None:
 
 
 class Made(Protocol):
-    def __call__(self, *args: object) -> Statement: ...
+    def __call__(self, *args: object, **named: object) -> Statement: ...
 
 
 def changed(patched: pytest.MonkeyPatch, name: str, part: str, instead: str) -> None:
     """Let a statement of the outbox have something in place of a part."""
     made: Made = getattr(outbox_statements, name)
 
-    def wrong(*args: object) -> Statement:
-        statement = made(*args)
+    def wrong(*args: object, **named: object) -> Statement:
+        statement = made(*args, **named)
         assert part in statement.text
         return statement._replace(text=statement.text.replace(part, instead))
 

@@ -265,5 +265,7 @@ class MemoryStore:
 def _checked(keep_over: timedelta) -> int:
     span = keep_over // timedelta(microseconds=1)
     if span < RETENTION:
-        raise ArgumentError("ended_retention", "at least 24 hours, as long as an answer is replayed")
+        raise ArgumentError(
+            "ended_retention", "at least 24 hours, as long as an answer is replayed"
+        )
     return span

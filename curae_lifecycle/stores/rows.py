@@ -95,9 +95,16 @@ def row_of(write: Write) -> Row:
     kind, document = type(after).__name__, json_text(dump(after))
     match write:
         case ConnectionWrite(_, connection):
-            its = connection.identity
-            user, place = coordinate_key(its.coordinate), (its.root_id, its.position)
-            return Row(kind, its.id, document, None, user, its.predecessor_id, *place)
+            identity = connection.identity
+            return Row(
+                kind=kind,
+                key=identity.id,
+                document=document,
+                user=coordinate_key(identity.coordinate),
+                predecessor=identity.predecessor_id,
+                root=identity.root_id,
+                position=identity.position,
+            )
         case SessionWrite(_, session):
             return Row(
                 kind=kind,

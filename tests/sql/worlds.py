@@ -116,7 +116,7 @@ class Both:
 
     def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
         return same(
-            lambda: handle_at(self._memory, request, now, new_ids),
+            lambda: handle_at(self._memory, request, now, new_ids=new_ids),
             lambda: self._sql.handle(request, now, new_ids),
         )
 
@@ -127,7 +127,7 @@ class Both:
         self, connection_id: ConnectionId, package: str, now: datetime
     ) -> AccessDecision | None:
         return same(
-            lambda: access_at(self._memory, connection_id, package, now),
+            lambda: access_at(self._memory, connection_id, package, now=now),
             lambda: self._sql.ask(connection_id, package, now),
         )
 

@@ -142,7 +142,7 @@ class Shipped(RuleBasedStateMachine):
         self.begun_by: list[Process] = []
         self.broken: list[str] = []
         self.patched = pytest.MonkeyPatch()
-        self.patched.setattr(outbox_statements, "clock", lambda _: int(self.now * SECOND))
+        self.patched.setattr(outbox_statements, "now_parameter", lambda _: int(self.now * SECOND))
         clocks = SimpleNamespace(monotonic=lambda: self.now)
         self.patched.setattr(outbox_worker, "time", clocks)
         self.patched.setattr(retry, "time", clocks)

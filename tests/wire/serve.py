@@ -138,7 +138,7 @@ def follow(app: str, file: Path) -> None:
         stats: RetryStats | None = None,
     ) -> Answer:
         given = settings_of(settings)
-        return plain(store, request, mint, given, retry_policy=retry_policy, stats=stats)
+        return plain(store, request, mint, settings=given, retry_policy=retry_policy, stats=stats)
 
     async def serve_async(
         store: AsyncStore,
@@ -150,7 +150,9 @@ def follow(app: str, file: Path) -> None:
         stats: RetryStats | None = None,
     ) -> Answer:
         given = settings_of(settings)
-        return await awaited(store, request, mint, given, retry_policy=retry_policy, stats=stats)
+        return await awaited(
+            store, request, mint, settings=given, retry_policy=retry_policy, stats=stats
+        )
 
     put(endpoint, serve=serve, serve_async=serve_async)
 

@@ -3,7 +3,7 @@
 The law of this package: **a server is judged by what it answers and by nothing else**, and what
 could not be judged is said by name.
 
-Give `SimulatedServer` a function that sends a request and one that makes an API key, and as many of the
+Give `Server` a function that sends a request and one that makes an API key, and as many of the
 hooks as your server has; `run` runs every check that they allow and reports the rest as not run.
 `conformance_tests` makes one test of pytest of each check. `AsyncServer`, `run_async` and
 `async_conformance_tests` are the same for coroutine functions.

@@ -268,7 +268,7 @@ class _SideBySide:
     def _judge(self, by: int, request: Request, theirs: Response) -> str | None:
         body = client.parsed(theirs)
         self._follow(body)
-        ours = serve(self.store, request, lambda _: self._fresh(body), self.store.settings)
+        ours = serve(self.store, request, lambda _: self._fresh(body), settings=self.store.settings)
         response = {"status": theirs.status, "body": body}
         self._note(request=self._told(by, request), response=response)
         earlier = [answer for who, each, answer in self.sent if who == by and each is request]

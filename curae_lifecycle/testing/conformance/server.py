@@ -121,7 +121,7 @@ class Server:
 
 @attrs.frozen
 class AsyncServer:
-    """A server whose functions are coroutine functions; everything else is as in `SimulatedServer`."""
+    """A server whose functions are coroutine functions; everything else is as in `Server`."""
 
     send: Callable[[Request], Awaitable[Response]]
     make_key: Callable[[ApiKeyRequest], Awaitable[str]]

@@ -167,7 +167,11 @@ INITIATE: Final = Part(
             number="I9",
             says="Where nobody is bound and a sign-up is preferred it is Path B.",
             rules=("entry-path.unlinked.sign-up", "#path-b"),
-            code=("rules.session:ENTRY_PATHS", "rules.session:PATH_B", "service.members:PREFER_SIGNUP"),
+            code=(
+                "rules.session:ENTRY_PATHS",
+                "rules.session:PATH_B",
+                "service.members:PREFER_SIGNUP",
+            ),
             tests=(
                 "test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",
                 "test_members::test_a_malformed_body_is_refused_by_its_member_and_fault",
@@ -200,7 +204,11 @@ INITIATE: Final = Part(
                 "#path-c",
                 "#path-else",
             ),
-            code=("rules.session:ENTRY_PATHS", "rules.session:PATH_C_NEW", "rules.session:PATH_C_REUSED"),
+            code=(
+                "rules.session:ENTRY_PATHS",
+                "rules.session:PATH_C_NEW",
+                "rules.session:PATH_C_REUSED",
+            ),
             tests=(
                 "test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",
                 "test_session::test_a_session_takes_the_path_that_the_table_says",
