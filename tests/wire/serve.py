@@ -131,19 +131,21 @@ def follow(app: str, file: Path) -> None:
     def serve(
         store: Store,
         request: Request,
-        mint: IdFactory,
+        id_factory: IdFactory,
         settings: Settings = DEFAULT_SETTINGS,
         *,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
         stats: RetryStats | None = None,
     ) -> Answer:
         given = settings_of(settings)
-        return plain(store, request, mint, settings=given, retry_policy=retry_policy, stats=stats)
+        return plain(
+            store, request, id_factory, settings=given, retry_policy=retry_policy, stats=stats
+        )
 
     async def serve_async(
         store: AsyncStore,
         request: Request,
-        mint: IdFactory,
+        id_factory: IdFactory,
         settings: Settings = DEFAULT_SETTINGS,
         *,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
@@ -151,7 +153,7 @@ def follow(app: str, file: Path) -> None:
     ) -> Answer:
         given = settings_of(settings)
         return await awaited(
-            store, request, mint, settings=given, retry_policy=retry_policy, stats=stats
+            store, request, id_factory, settings=given, retry_policy=retry_policy, stats=stats
         )
 
     put(endpoint, serve=serve, serve_async=serve_async)

@@ -61,7 +61,9 @@ def test_a_number_takes_64_bits(database: SqlDatabase) -> None:
     assert left(database) == 0
 
 
-@pytest.mark.parametrize("name", ["batch", "attempts", "lease", "pause", "longest_pause", "idle"])
+@pytest.mark.parametrize(
+    "name", ["batch", "attempts", "lease", "pause", "longest_pause", "poll_seconds"]
+)
 @pytest.mark.parametrize("wrong", [0, -1, 10**9, float("nan")])
 def test_what_would_ship_nothing_is_refused(name: str, wrong: float) -> None:
     with pytest.raises(ArgumentError, match=name):
