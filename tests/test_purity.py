@@ -144,7 +144,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "<module>": {"monotonic", "time"},
         "AsyncBoundedConnection.wait": {"monotonic", "socket"},
         "BoundedConnection.wait": {"monotonic"},
-        "_limited": {"monotonic"},
+        "_wait_until": {"monotonic"},
     },
     "curae_lifecycle.stores.sql.outbox_worker": {
         "<module>": {"random", "secrets", "time", "token_hex"},

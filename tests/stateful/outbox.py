@@ -276,7 +276,7 @@ class Shipped(RuleBasedStateMachine):
             await _LetGo()
 
         database = SteppedDatabase(self.connection, process, self.excuse)
-        trying = retry.Retrier(
+        retrier = retry.Retrier(
             policy=retry.DEFAULT_RETRY_POLICY,
             sleep=sleep,
             timeout=nullcontext,
@@ -284,10 +284,10 @@ class Shipped(RuleBasedStateMachine):
         )
         return outbox_worker._Worker(
             database=database,
-            shipping=SHIPPING,
+            settings=SHIPPING,
             handle=handle,
             stopped=lambda: False,
-            trying=trying,
+            retrier=retrier,
         ).batch()
 
     def _begin(self, process: Process, delivery: Delivery) -> None:

@@ -304,7 +304,7 @@ def test_a_handler_that_outlasts_its_lease_is_told_of(
         Outbox(database).deliver_batch(lambda _: None)
 
     assert Outbox(database).deliver_batch(handle) == 1
-    assert "message 1 was claimed by nobody or another when it was done" in caplog.text
+    assert "message 1: the claim was lost before the result was stored" in caplog.text
 
 
 def test_no_message_is_begun_in_the_second_half_of_a_lease(database: SqlDatabase) -> None:
