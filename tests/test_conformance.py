@@ -319,12 +319,12 @@ SPOILT: dict[str, tuple[dict[str, object], str]] = {
     "an id in upper case": ({"connection__id": str.upper}, "connection.id is no UUID"),
     "an empty text": ({"label": ""}, "label is no text"),
     "a number for a text": ({"label": 7}, "label is no text"),
-    "no time": ({"relabelledAt": "yesterday"}, "relabelledAt is no RFC 3339 time"),
-    "null where there is a time": ({"relabelledAt": None}, "relabelledAt is no RFC 3339 time"),
-    "no time or null": ({"forgottenAt": "yesterday"}, "forgottenAt is no RFC 3339 time"),
+    "no time": ({"relabelledAt": "yesterday"}, "relabelledAt is not an RFC 3339 time"),
+    "null where there is a time": ({"relabelledAt": None}, "relabelledAt is not an RFC 3339 time"),
+    "no time or null": ({"forgottenAt": "yesterday"}, "forgottenAt is not an RFC 3339 time"),
     "nobody's word": ({"by": "PARENT"}, "by is none of APP, PATIENT, PLATFORM, UPSTREAM"),
     "a flag for a number": ({"times": True}, "times is no integer"),
-    "a part that is none": ({"connection": "c"}, "no object"),
+    "a part that is none": ({"connection": "c"}, "instead of a JSON object"),
 }
 
 
