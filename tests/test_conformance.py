@@ -324,7 +324,7 @@ SPOILT: dict[str, tuple[dict[str, object], str]] = {
     "no time or null": ({"forgottenAt": "yesterday"}, "forgottenAt is not an RFC 3339 time"),
     "nobody's word": ({"by": "PARENT"}, "by is none of APP, PATIENT, PLATFORM, UPSTREAM"),
     "a flag for a number": ({"times": True}, "times is no integer"),
-    "a part that is none": ({"connection": "c"}, "instead of a JSON object"),
+    "a part that is none": ({"connection": "c"}, "no object"),
 }
 
 

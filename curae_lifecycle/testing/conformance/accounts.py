@@ -21,7 +21,7 @@ CHECKS: Final = Checks()
 
 @CHECKS.add("account-state.not-modified", rules=("operation.account-state",))
 def _not_modified(app: App) -> Steps[None]:
-    """Requests whose If-None-Match matches get a 304: strong and weak tags, lists, and *."""
+    """Requests get a 304 if If-None-Match is * or holds the tag: strong, weak, or in a list."""
     tag = yield from _read_tag(app, "user")
     for values in (
         (tag,),

@@ -92,7 +92,9 @@ _RACING: Final = "The rule shows only while an attempt runs, which no client can
 _OUTSIDE_TRANSACTION: Final = (
     "The rule concerns servers that work on a request outside their transaction."
 )
-_BY_OPERATOR: Final = "The rule follows an act of the server's operator, which no client sees."
+_BY_OPERATOR: Final = (
+    "The rule applies after an act of the server's operator, which no client sees."
+)
 _ONLY_BY_HOOK: Final = (
     "Only a fact can have this outcome, not a request. The checks compare the code if a hook "
     "returns it, but no client sees the problem itself."

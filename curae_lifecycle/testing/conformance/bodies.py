@@ -203,7 +203,7 @@ _EMPTY: Final = (b"", b"{}", b" { } ", b"{}".ljust(BODY_MAX))
 
 @CHECKS.add("request.body.empty", rules=("request.body",))
 def _empty_bodies(app: App) -> Steps[None]:
-    """Reconnect and revoke accept an absent body and an empty object, up to the longest body."""
+    """Reconnect and revoke accept an absent body and an empty object of at most 65,536 bytes."""
     for body, kind in product(_EMPTY, operations_where(app, lambda rule: rule.body == ())):
         request = yield from build_successful_request(app, kind, body)
         yield from success(request, kind.rule.status)
@@ -211,7 +211,7 @@ def _empty_bodies(app: App) -> Steps[None]:
 
 @CHECKS.add("request.body.accepted", rules=("request.body",))
 def _creates_up_to_the_bounds(app: App) -> Steps[None]:
-    """Creates accept values up to their bounds and store the packages as a sorted set."""
+    """Creating a connection accepts values up to their bounds and sorts the set of packages."""
     most = [f"p{number:02}_x" for number in range(64)]
     for user, packages, kept in (
         ("x" * 256, ["labs"], ["labs"]),
@@ -248,7 +248,7 @@ BAD_QUERIES: Final = (
     *("", "?", "?{name}=", "?{lower}=u", "?{name}=u&{name}=u"),
     *("?{name}=%20u", "?{name}=%00", "?{name}=%FF"),
 )
-"""Invalid queries, as templates of a member's name and of that name in lower case."""
+"""Invalid queries. `{name}` is the name of the member, and `{lower}` that name in lower case."""
 
 GOOD_QUERIES: Final = (
     "?appUserId=a%20b",

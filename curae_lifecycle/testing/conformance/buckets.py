@@ -39,7 +39,7 @@ _BUCKETS: Final = ("request.buckets", "problem.rate-limited")
 
 @CHECKS.add("request.buckets", rules=_BUCKETS, hooks=("replace_buckets",))
 def _one_bucket_per_key(app: App) -> Steps[None]:
-    """Buckets belong to one API key, admit their capacity, and then refuse with the time to wait."""
+    """Buckets belong to one API key, admit their capacity, and then say how long to wait."""
     yield from use("replace_buckets", (SMALL,))
     other = yield from app.second_key()
     yield from emptied(app)
@@ -71,7 +71,7 @@ def _bucket_refills(app: App) -> Steps[None]:
 
 @CHECKS.add("bucket.charges", rules=_BUCKETS, hooks=("replace_buckets",))
 def _charged_requests(app: App) -> Steps[None]:
-    """Buckets charge all requests but those refused with 400, 401, 403 or an unknown path."""
+    """Buckets charge all requests except 400, 401, 403, and 404 for an unknown path."""
     reader = yield from app.second_key(frozenset())
     pending = client.id_of((yield from app.created()))
     key = app.new_key()
@@ -110,7 +110,7 @@ def _expect_charge(app: App, request: Request, *, charged: bool) -> Steps[None]:
 
 @CHECKS.add("bucket.all-or-nothing", rules=_BUCKETS, hooks=("replace_buckets",))
 def _all_or_nothing(app: App) -> Steps[None]:
-    """Refused requests are charged to no limit, and the 429 names the limit that refused."""
+    """Requests that a limit refuses are charged to no limit, and the 429 names that limit."""
     wide = Bucket(name="wide", capacity=2 * client.INITIATES_PER_MINUTE, refill=1, seconds=3600)
     yield from use("replace_buckets", (wide,))
     yield from app.filled("user")

@@ -1,4 +1,4 @@
-"""Checks of the conformance kit, and the list to which each module adds its own."""
+"""The type of the kit's checks, and the list in which each module collects its checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.testing.conformance.client import App, new_app
 from curae_lifecycle.testing.conformance.steps import CheckContext, Steps
 
-Shows = Callable[[App], Steps[None]]
+CheckFunction = Callable[[App], Steps[None]]
 """A generator function that tests a server through a fresh app, and raises if the test fails."""
 
 
@@ -31,7 +31,7 @@ class Check:
 
     name: str
     shows: str
-    steps: Shows
+    steps: CheckFunction
     laws: tuple[int, ...] = ()
     rules: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Checks(list[Check]):
         rules: tuple[str, ...] = (),
         hooks: tuple[str, ...] = (),
         time_needed: timedelta = timedelta(0),
-    ) -> Callable[[Shows], Shows]:
+    ) -> Callable[[CheckFunction], CheckFunction]:
         """Return a decorator that adds a generator function as a check.
 
         The docstring of the function becomes `Check.shows`.
@@ -66,7 +66,7 @@ class Checks(list[Check]):
             time_needed: How much time it lets pass.
         """
 
-        def add_check(steps: Shows) -> Shows:
+        def add_check(steps: CheckFunction) -> CheckFunction:
             self.append(
                 Check(
                     name=name,
@@ -86,7 +86,7 @@ class Checks(list[Check]):
 def row_check(
     row: Row[object],
     doing: str,
-    steps: Shows,
+    steps: CheckFunction,
     *,
     laws: tuple[int, ...] = (),
     hooks: Iterable[str] = (),
@@ -100,7 +100,7 @@ def row_check(
             connection that is ACTIVE".
         steps: The generator function that runs the check.
         laws: The laws that the check covers in part.
-        hooks: The hooks that it needs, each any number of times.
+        hooks: The hooks that it needs; repeated names count once.
         time_needed: How much time it lets pass.
     """
     return Check(

@@ -1,4 +1,4 @@
-"""Checks of clock skew: no fact is lost to clocks that disagree, and recorded instants are right."""
+"""Checks of clock skew: no fact is lost when clocks disagree, and recorded instants are right."""
 
 from __future__ import annotations
 

@@ -55,10 +55,12 @@ class _RequestParts:
     def request(self, kind: Kind) -> Request:
         values = about(self.connection_id, self.user)
         body = body_of(kind, values) | {"extra": 1} if self.extra else None
-        made = build_request(self.app, kind, values, body=body, key=self.key or None)
-        made = without(made, "idempotency-key") if self.key == "" else made
-        made = attrs.evolve(made, method=self.method or made.method)
-        return attrs.evolve(made, target=self.path or made.target)
+        request = build_request(self.app, kind, values, body=body, key=self.key or None)
+        if self.key == "":
+            request = without(request, "idempotency-key")
+        return attrs.evolve(
+            request, method=self.method or request.method, target=self.path or request.target
+        )
 
 
 class _Change(TypedDict, total=False):
@@ -149,7 +151,7 @@ def _limit_before_rule(app: App) -> Steps[None]:
 CHECKS.extend(
     Check(
         f"order.{gate}",
-        f"A request that fails at the gate {gate} and at a later one is refused by {gate}.",
+        f"The {gate} gate refuses a request before any later gate does.",
         partial(_first_gate_refuses, gate),
         rules=(rule,),
     )

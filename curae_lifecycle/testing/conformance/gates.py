@@ -143,7 +143,7 @@ def _reads_need_no_scope(app: App) -> Steps[None]:
     hooks=("environment",),
 )
 def _wrong_environment(app: App) -> Steps[None]:
-    """Keys of an environment that the server does not serve are refused, with any scopes."""
+    """API keys of an environment that is not served are refused, whatever their scopes."""
     other = Environment.TEST if app.context.environment is Environment.LIVE else Environment.LIVE
     foreign = yield from client.new_app(app.context, environment=other)
     reader = yield from foreign.second_key(frozenset())
@@ -155,7 +155,7 @@ def _wrong_environment(app: App) -> Steps[None]:
 
 @CHECKS.add("request.ownership", laws=(15,), rules=("request.ownership", "problem.not-found"))
 def _foreign_ids(app: App) -> Steps[None]:
-    """Ids of another app get the 404 of an unknown id, byte for byte, and nothing changes."""
+    """Ids of another owner get the 404 of an unknown id, byte for byte, and nothing changes."""
     pending = client.id_of((yield from app.created()))
     revoked = yield from create_in_standing(app, Standing.REVOKED)
     sibling = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
