@@ -86,7 +86,12 @@ def store(
     keep_over: timedelta | None = None,
 ) -> Store:
     """A store that two customer accounts use."""
-    made = Store(settings or curae.Settings(), capacity=capacity, ended_retention=keep_over)
+    made = Store(
+        settings or curae.Settings(),
+        capacity=capacity,
+        ended_retention=keep_over,
+        clock=lambda: START,
+    )
     made.register(curae.ApiKey(API_KEY), CALLER)
     made.register(NEIGHBOURS_KEY, NEIGHBOUR)
     for each in connections:
@@ -189,7 +194,7 @@ class _Unlooked:
         found: object = getattr(self._kept, name)
         return found
 
-    def place(self, write: Write) -> tuple[object, object, Owner]:
+    def locate(self, write: Write) -> tuple[object, object, Owner]:
         key, _, owner = self._kept.locate(write)
         return key, write.before, owner
 

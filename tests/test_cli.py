@@ -238,10 +238,10 @@ def test_simulate_says_what_is_wrong_with_an_argument(
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
 def test_progress_shows_on_a_terminal_and_hands_every_line_on(rich: str) -> None:
     shown = on_a_terminal(
-        f"{rich}from curae_lifecycle.cli.terminal import steps\n"
+        f"{rich}from curae_lifecycle.cli.terminal import track_progress\n"
         "lines = [b'x' * 9 + b'\\n'] * 500\n"
-        "assert list(steps('replay', lines, 5000, len)) == lines\n"
-        "assert list(steps('replay', lines, 0, len)) == lines\n"
+        "assert list(track_progress('replay', lines, 5000, len)) == lines\n"
+        "assert list(track_progress('replay', lines, 0, len)) == lines\n"
     )
     assert "replay" in shown
 

@@ -204,7 +204,7 @@ class _Log:
             self._world,
             request,
             lambda _: new_ids or self._fresh(recorded, now),
-            self._world.settings,
+            settings=self._world.settings,
             retry_policy=_ONE_ATTEMPT,
             stats=stats,
         )

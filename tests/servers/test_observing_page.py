@@ -159,7 +159,7 @@ def test_the_paths_and_loggers_are_those_of_the_package() -> None:
         ("one that is free", engine_factory.DEFAULT_TIMEOUT),
         (
             "a connection of the pool",
-            float(str(signature(create_client).parameters["wait"].default)),
+            float(str(signature(create_client).parameters["timeout"].default)),
         ),
     ],
 )

@@ -295,7 +295,9 @@ class Simulation:
     def _call_out(self, errand: ClientRequest, work: Transaction) -> None:
         self._suspect = errand.user.app_user
         lost = LostLeaseAction.UNKNOWN if self._dice.likely(0.5) else LostLeaseAction.EXECUTE
-        answer = self._server.begin_external_call(work, self._fresh(work.now), values.MINUTE, lost)
+        answer = self._server.begin_external_call(
+            work, self._fresh(work.now), values.MINUTE, lost=lost
+        )
         if answer is not None:
             self._committed(errand, answer, work.now)
         elif work.attempt is None:
@@ -322,7 +324,7 @@ class Simulation:
     def _come_back(self, errand: ClientRequest, work: Transaction, attempt: Attempt) -> None:
         self._suspect = errand.user.app_user
         now = self._clock()
-        answer = self._server.finish_external_call(work, attempt, now, self._fresh(now))
+        answer = self._server.finish_external_call(work, attempt, now, new_ids=self._fresh(now))
         if answer is None:
             self._retry(errand)
         else:
