@@ -12,7 +12,7 @@ import pytest
 import curae_lifecycle
 from curae_lifecycle.servers.endpoint import METRICS_PATH, REQUEST_ID_HEADER
 from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, READY_TIMEOUT_SECONDS
-from curae_lifecycle.servers.log import _NAME_PATHS, RequestLine
+from curae_lifecycle.servers.log import _PATH_LOGGERS, RequestLine
 from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.stores.django import database as of_django
 from curae_lifecycle.stores.redis.clients import create_client
@@ -140,7 +140,7 @@ def test_the_paths_and_loggers_are_those_of_the_package() -> None:
     assert [row[0].strip("`") for row in table("path")] == [LIVE_PATH, READY_PATH]
     assert f"`{METRICS_PATH}`" in PAGE
     assert f"`{REQUEST_ID_HEADER}`" in PAGE
-    for name in _NAME_PATHS:
+    for name in _PATH_LOGGERS:
         software = name.removesuffix(".access")
         assert software in PAGE, name
 
