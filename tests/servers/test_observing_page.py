@@ -175,7 +175,18 @@ def test_django_waits_as_the_page_says() -> None:
     assert of_django.DEFAULT_TIMEOUT == engine_factory.DEFAULT_TIMEOUT
 
 
-def test_every_field_of_an_effort_is_counted() -> None:
-    fields = {field.name for field in attrs.fields(RetryStats)} - {"attempts", "waited"}
+LABELS = {
+    "conflicts": "overtaken",
+    "unavailable": "unavailable",
+    "timeouts": "late",
+    "store_full": "full",
+    "unexpected_errors": "unforeseen",
+}
+"""The label of the counters for each count of `RetryStats`."""
+
+
+def test_every_count_of_retry_stats_has_a_label_on_the_page() -> None:
+    counts = {field.name for field in attrs.fields(RetryStats)} - {"attempts", "seconds_waited"}
     named = set(re.findall(r"`(\w+)`", "".join(row[2] for row in table("metric"))))
-    assert fields <= named
+    assert counts == set(LABELS)
+    assert set(LABELS.values()) <= named
