@@ -64,13 +64,13 @@ COMMANDS: Final = {
         tour.add_options,
         "watch the rules answer, from the first initiate to the last revoke",
         "Tells the story of the platform's operations. Each step shows the request, the response "
-        "and the rule that decided. On a terminal it is in color if the extra cli is installed.",
+        "and the rule that decided. On a terminal it is in colour if the extra cli is installed.",
     ),
     "tables": Command(
         tables.add_options,
         "print the tables of rules",
-        "Prints every table, or the named one. A rule name from an answer, a problem code or a "
-        "refusal reason prints the matching rules and the lines of code that declare them.",
+        "Prints every table, or the named one. Given the name of a rule, a problem code or a "
+        "reason, prints the matching rules and the lines of code that declare them.",
     ),
     "problems": Command(
         problems.add_options,
@@ -82,7 +82,7 @@ COMMANDS: Final = {
         replay.add_options,
         "run a log of traffic through the rules",
         "Reads JSON lines in time order, runs them through the rules on an empty store and writes "
-        "one JSON line for each. For a broken line it writes the error and goes on; the exit "
+        "one JSON line for each. For a broken line it writes the error and continues; the exit "
         "status is then 1.",
     ),
     "simulate": Command(
@@ -121,7 +121,7 @@ COMMANDS: Final = {
         "Records facts, one JSON line each, in the form of `fact` in a log. Writes the outcome of "
         "each. Recording a fact twice changes nothing. With --ends-since it records again the "
         "revocations and tombstones that a restored database has lost. For a line that cannot be "
-        "read it writes the error and goes on; the exit status is then 1.",
+        "read it writes the error and continues; the exit status is then 1.",
     ),
     "keys": Command(
         keys.add_options,
@@ -147,12 +147,13 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         The exit status. 0 is success. 1 is a broken line, a divergence, a stale document, a
-        difference between releases, a law that did not hold or a finding in a store. 1 is also a
-        database error, an unknown API key or message, or an erasure that waits for the outbox.
+        difference between releases, a law that did not hold, a finding in a store or an erasure
+        that waits for the outbox.
 
     Raises:
-        SystemExit: With status 2 for a mistake on the command line, and with status 1 if a database
-            failed or a key or message does not exist.
+        SystemExit: With status 2 for a mistake on the command line. With status 1 if the database
+            failed, or if an API key or a dead message does not exist. With status 0 after `--help`
+            and `--version`.
     """
     parser = argparse.ArgumentParser(
         prog=program_name(),

@@ -101,7 +101,7 @@ def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
         log: The file to write the log to; standard output if None.
 
     Returns:
-        1, the exit status.
+        The exit status, 1.
     """
     say(f"seed {seed} at {format_time(violation.at)}: {violation.message}", "rule")
     environment = violation.environment

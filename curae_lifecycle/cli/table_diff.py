@@ -239,8 +239,8 @@ def _places(change: CellsChange, before: TableShape, after: TableShape) -> list[
     return [" × ".join("any" if part is None else part for part in place) for place in places]
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def format_changes(old: Release, new: Release, changes: tuple[TableChange, ...]) -> str:

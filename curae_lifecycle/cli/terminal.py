@@ -1,4 +1,4 @@
-"""Terminal output, in color if Rich is installed and the output is a terminal, else plain.
+"""Terminal output, in colour if Rich is installed and the output is a terminal, else plain.
 
 The law of this module: **the words are the same with and without Rich**; only the style differs.
 """
@@ -36,7 +36,7 @@ def say(text: str, role: str) -> None:
 
     Args:
         text: The line.
-        role: The kind of line, which selects its color: `title`, `time`, `asked`, `answered`,
+        role: The kind of line, which selects its colour: `title`, `time`, `asked`, `answered`,
             `refused`, `rule` or `blank`.
     """
     console = _console(stderr=False)

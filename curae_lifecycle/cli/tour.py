@@ -145,7 +145,7 @@ def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
 
 
 def steps() -> Iterator[Step]:
-    """Yield the steps of the tour, each of which is run when it is requested."""
+    """Yield the steps of the tour; each one runs when the caller asks for it."""
     platform = _Platform()
     yield platform.post(
         "No user is bound: path C provisions a LIMITED user silently.",
@@ -232,7 +232,7 @@ def steps() -> Iterator[Step]:
 
 
 def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a step, each with its role, which selects its color.
+    """Yield the lines of a step, each with its role, which selects its colour.
 
     Args:
         number: The step's number, from 1.

@@ -2,7 +2,7 @@
 
 The laws of this module:
 
-- **Every line gets exactly one answer**, whatever it holds.
+- **Every line gets exactly one answer**, even one that cannot be read.
 - **A broken line has no effect.** It moves no clock and names no answer, and the next line runs.
 - **Memory is bounded by the stored values and the named answers**, not by the number of lines.
 
@@ -203,6 +203,7 @@ class _LogRunner:
             raise BrokenLineError("as: must be a string")
         request = _request(line["request"])
         recorded = _recorded(line.get("response"))
+        # Every request but a GET takes new ids, even one that is refused.
         new_ids = None if request.method == "GET" else self._new_ids(recorded, now)
         stats = RetryStats()
         answer = serve(
@@ -313,7 +314,7 @@ class _LogRunner:
 _NAMED_MAX: Final = 65_536
 """The longest text that resolved names may make [O].
 
-Without a limit, a text that holds itself twice would double with each line.
+Without a limit, a text that contains itself twice would double with each line.
 """
 
 _UNBOUNDED: Final = 2**62

@@ -4,7 +4,7 @@ The laws of this module:
 
 - **Every request gets a response**, whatever fails. It arrives within the time limit if the store
   keeps its own limits.
-- **Every request writes one log line.** Each failure adds a line of its own.
+- **Every request writes one log line.** Each failure adds another line.
 
 An endpoint tries, in this order: the health checks, the counters if it has any, the hosted pages if
 it has any, and the API. `Endpoint` and `AsyncEndpoint` run the same coroutine. With a blocking
@@ -85,7 +85,7 @@ class Counters(Protocol):
 
 
 class Endpoint:
-    """A callable that answers any request of a server from a blocking store.
+    """A callable that answers all requests of a server, on a blocking store.
 
     Any number of threads may call it at once.
 
@@ -150,7 +150,7 @@ class Endpoint:
 
 
 class AsyncEndpoint:
-    """An async callable that answers any request of a server from an async store.
+    """An async callable that answers all requests of a server, on an async store.
 
     Args:
         store: The store of all values.

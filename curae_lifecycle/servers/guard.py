@@ -54,8 +54,8 @@ class Guard:
     """ASGI middleware that bounds what a client can cost the app behind it.
 
     The app gets each request with its complete body, and with a matching `content-length` if the
-    client declared a body. Of a body longer than `BODY_MAX` the app gets the first `BODY_MAX` + 1
-    bytes and refuses it. The connection closes after that response.
+    client declared a body. A longer body than `BODY_MAX` is cut off after `BODY_MAX` + 1 bytes, so
+    that the app sees that it is too long. The connection closes after the app's response.
 
     The guard itself answers two cases, with an RFC 9457 problem that has no `code`:
 
@@ -69,7 +69,7 @@ class Guard:
         app: The app.
         max_concurrent: How many requests may be in the app at once; more wait for a free slot. For
             an app that runs in threads, use the number of threads.
-        drain: A function that `drain` calls, such as `Endpoint.drain`.
+        drain: A function to call when the worker is about to end, such as `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
         queue_seconds: Seconds that a request waits for a free slot.
     """
@@ -102,7 +102,7 @@ class Guard:
                 await _lifespan(self._app, scope=scope, receive=receive, send=send)
 
     def drain(self) -> None:
-        """Announce the end of the worker by calling `drain`; requests are still served."""
+        """Tell the app that the worker is about to end; requests are still served."""
         if self._drain is not None:
             self._drain()
 

@@ -37,7 +37,7 @@ _PROBE_ID: Final = "readiness"
 
 _PROBE_NEEDS: Final = Needs(
     record=None,
-    # The rate limits can be in a store of their own, which must answer, too.
+    # The rate limits can be in another store than the rest. It must answer, too.
     buckets=(
         BucketKey(
             KeyOwner(

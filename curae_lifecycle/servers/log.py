@@ -169,7 +169,7 @@ def configure_logging(
     after any code that configures logging itself, such as `django.setup()`.
 
     Args:
-        level: The level of all loggers that have no level of their own.
+        level: The level of all loggers whose own level is not set.
         stream: The stream to write to; standard error by default.
         levels: The levels of single loggers, by name.
     """

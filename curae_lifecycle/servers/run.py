@@ -39,10 +39,10 @@ DRAIN_SECONDS: Final = 30
 def run(target: str, *, host: str, port: int, workers: int) -> None:
     """Serve a guarded app until SIGTERM or SIGINT, and finish the started requests.
 
-    At SIGTERM each worker goes on for one second, in which every response closes its connection.
-    Then the worker accepts no more connections, finishes its requests and ends. At SIGHUP each
-    worker is replaced in this way by a new one, which starts first. A worker that dies is replaced,
-    too.
+    At SIGTERM each worker serves for one more second, in which every response closes its
+    connection. Then the worker accepts no more connections, finishes its requests and ends. At
+    SIGHUP each worker is replaced in this way by a new one, which starts first. A worker that dies
+    is replaced, too.
 
     Args:
         target: The `Guard` of an app, as `module:name`; each worker imports it.

@@ -18,7 +18,7 @@ from typing import Final, cast
 from curae_lifecycle.servers.guard import AsgiApp, AsgiMessage, Headers, Receive, Send
 
 SHUTDOWN_DELAY_SECONDS: Final = 1.0
-"""Seconds for which a worker goes on serving after SIGTERM; each response closes its connection."""
+"""Seconds for which a worker still serves after SIGTERM; each response closes its connection."""
 
 
 class GracefulShutdown:
