@@ -189,7 +189,7 @@ class _Unlooked:
         found: object = getattr(self._kept, name)
         return found
 
-    def place(self, write: Write) -> tuple[object, object, Owner]:
+    def locate(self, write: Write) -> tuple[object, object, Owner]:
         key, _, owner = self._kept.locate(write)
         return key, write.before, owner
 

@@ -31,7 +31,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few checks, one scene and short worlds."""
     few = tuple([each for each in CHECKS if each.name in REPLAYS])
     monkeypatch.setattr(check, "CHECKS", few)
-    monkeypatch.setattr(check, "SCENES", {LAPSED: SCENARIOS[LAPSED]})
+    monkeypatch.setattr(check, "SCENARIOS", {LAPSED: SCENARIOS[LAPSED]})
     monkeypatch.setattr(check, "_HOURS", 2)
 
 

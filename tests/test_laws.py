@@ -239,7 +239,7 @@ def test_the_laws_know_every_code_and_themselves() -> None:
 def test_the_laws_need_no_hypothesis() -> None:
     program = (
         "import sys; sys.modules['hypothesis'] = None; "
-        "from curae_lifecycle.testing.laws import check_paths; check_paths()"
+        "from curae_lifecycle.testing.laws import check_entry_paths; check_entry_paths()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -335,21 +335,33 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
         lambda: laws.check_standing_is_monotone(PENDING, [at(1), START], standing=heals),
     ),
     (5, "status is REVOKED", lambda: laws.check_access(REVOKED, "labs", START, decide=until(None))),
-    (5, "was over at", lambda: laws.check_access(ACTIVE, "labs", at(60), decide=until(None))),
-    (5, "not of the connection", lambda: laws.check_access(ACTIVE, "x", START, decide=until(None))),
-    (5, "which is over", lambda: laws.check_access(ACTIVE, "labs", START, decide=until(START))),
-    (5, "until None", lambda: laws.check_access(ACTIVE, "labs", START, decide=until(None))),
-    (5, "beyond the end", lambda: laws.check_access(ACTIVE, "labs", START, decide=until(at(61)))),
-    (6, "have one predecessor", lambda: laws.check_chain([kin(1), kin(2, 1), kin(3, 1)], START)),
+    (5, "expired at", lambda: laws.check_access(ACTIVE, "labs", at(60), decide=until(None))),
+    (
+        5,
+        "does not include the package",
+        lambda: laws.check_access(ACTIVE, "x", START, decide=until(None)),
+    ),
+    (5, "which has passed", lambda: laws.check_access(ACTIVE, "labs", START, decide=until(START))),
+    (5, "without an end", lambda: laws.check_access(ACTIVE, "labs", START, decide=until(None))),
+    (
+        5,
+        "connection ends at",
+        lambda: laws.check_access(ACTIVE, "labs", START, decide=until(at(61))),
+    ),
+    (
+        6,
+        "have the same predecessor",
+        lambda: laws.check_chain([kin(1), kin(2, 1), kin(3, 1)], START),
+    ),
     (6, "a cycle or a gap", lambda: laws.check_chain([kin(1, 2), kin(2, 1)], START)),
     (
         6,
-        "another coordinate",
+        "its coordinate",
         lambda: laws.check_chain([kin(1), kin(2, 1, coordinate=OTHER_USER)], START),
     ),
     (
         6,
-        "other data packages",
+        "its data packages",
         lambda: laws.check_chain([kin(1), kin(2, 1, packages="labs")], START),
     ),
     (6, "its root is", lambda: laws.check_chain([kin(1), kin(2, 1, root=2)], START)),
@@ -382,7 +394,7 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
         "11 admitted within 0:00:59.999999",
         lambda: laws.check_rate_limit([START + 60 * SECOND - TICK, *[START] * 10]),
     ),
-    (10, "no time", lambda: laws.check_retry_after(bool, START, timedelta(0))),
+    (10, "not positive", lambda: laws.check_retry_after(bool, START, timedelta(0))),
     (10, "refused again", lambda: laws.check_retry_after(lambda _: False, START, SECOND)),
     (10, "a microsecond before", lambda: laws.check_retry_after(bool, START, SECOND)),
     (11, "became", lambda: laws.check_nothing_changed(PENDING, ACTIVE)),
@@ -392,10 +404,10 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
     (12, "2 executions", lambda: laws.check_one_execution([OK], 2)),
     (12, "bodies differ", lambda: laws.check_one_execution([OK, OTHER_BODY], 1)),
     (13, "no response has", lambda: laws.check_wire_members({"effects": []})),
-    (13, "no JSON", lambda: laws.check_wire_members(b"{")),
-    (13, "no JSON", lambda: laws.check_wire_members(DEEP)),
-    (13, "no object", lambda: laws.check_wire_members("[]")),
-    (13, "no object", lambda: laws.check_wire_members({"connection": None})),
+    (13, "not JSON", lambda: laws.check_wire_members(b"{")),
+    (13, "not JSON", lambda: laws.check_wire_members(DEEP)),
+    (13, "not an object", lambda: laws.check_wire_members("[]")),
+    (13, "not an object", lambda: laws.check_wire_members({"connection": None})),
     (13, "not listed: token", lambda: laws.check_wire_members(problem(token=1).body)),
     (13, "missing: title", lambda: laws.check_wire_members(problem(title="gone").body)),
     (
@@ -407,14 +419,18 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
     (13, "'NOPE' is not listed", lambda: laws.check_wire_members({"code": "NOPE"})),
     (13, "7 is not listed", lambda: laws.check_wire_members({"code": 7})),
     (13, "of a revocation", lambda: RevocationAnswer.read(OK)),
-    (14, "answered 1, then 2", lambda: laws.check_deterministic(ticking())),
+    (14, "returned 1, then 2", lambda: laws.check_deterministic(ticking())),
     (15, "status 200 instead", lambda: laws.check_indistinguishable(problem(), OK)),
-    (15, "answered 200", lambda: laws.check_indistinguishable(OK, OK)),
+    (15, "both have the status 200", lambda: laws.check_indistinguishable(OK, OK)),
     (16, "304 has a body", lambda: laws.check_documented(attrs.evolve(OK, status=304))),
     (16, "empty", lambda: laws.check_documented(Response(500, (), b""))),
-    (16, "no JSON", lambda: laws.check_documented(Response(500, (), b"<html>"))),
-    (16, "status of success", lambda: laws.check_documented(attrs.evolve(OK, status=202))),
-    (16, "with 404", lambda: laws.check_documented(attrs.evolve(problem(), status=403))),
+    (16, "not JSON", lambda: laws.check_documented(Response(500, (), b"<html>"))),
+    (16, "not one of success", lambda: laws.check_documented(attrs.evolve(OK, status=202))),
+    (
+        16,
+        "must have the status 404",
+        lambda: laws.check_documented(attrs.evolve(problem(), status=403)),
+    ),
     (16, "retryable False", lambda: laws.check_documented(problem(retryable=True))),
     (16, "media type", lambda: laws.check_documented(attrs.evolve(problem(), headers=OK.headers))),
     (17, "its user is gone", lambda: laws.check_tombstone([REVOKED, ACTIVE], at(59))),
@@ -423,9 +439,13 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
         "its user is gone",
         lambda: laws.check_tombstone([REVOKED], at(59), decide=until(at(60))),
     ),
-    (18, "something else", lambda: laws.check_stored(ACTIVE, dump=lambda _: dump(REVOKED))),
-    (18, "does not say", lambda: laws.check_stored(ACTIVE, dump=formless, load=lambda *_: ACTIVE)),
-    (18, "as if it were known", lambda: laws.check_stored(ACTIVE, load=lambda *_: ACTIVE)),
+    (18, "not the stored one", lambda: laws.check_stored(ACTIVE, dump=lambda _: dump(REVOKED))),
+    (
+        18,
+        "no format number",
+        lambda: laws.check_stored(ACTIVE, dump=formless, load=lambda *_: ACTIVE),
+    ),
+    (18, "instead of refused", lambda: laws.check_stored(ACTIVE, load=lambda *_: ACTIVE)),
 ]
 
 
