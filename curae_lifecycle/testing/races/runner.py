@@ -80,7 +80,7 @@ def race_all(
         The result of each race.
     """
     tenant, store = arena.set_up(scenario), arena.stores()[0]
-    names = [name for name, action in tenant.actions().items() if not action(store).is_nothing]
+    names = [name for name, action in tenant.actions().items() if not action(store).is_empty]
     reference = arena.reference()
 
     @cache

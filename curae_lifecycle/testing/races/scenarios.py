@@ -80,7 +80,7 @@ class PendingCommit:
     page: HostedPage | None = None
 
     @property
-    def is_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there is nothing to commit."""
         return self.page is None and self.changes == NO_CHANGES
 
@@ -116,7 +116,7 @@ def commit(store: Store, decided: PendingCommit) -> bool:
         return False
 
 
-class NeverTakenError(LifecycleError, AssertionError):
+class CommitRefusedError(LifecycleError, AssertionError):
     """A store that refused every commit although no other transaction ran."""
 
     def __str__(self) -> str:
@@ -134,15 +134,15 @@ def commit_with_retries(store: Store, action: Action) -> list[PendingCommit]:
         Every pending commit that was tried. The store accepted the last one, or it was empty.
 
     Raises:
-        NeverTakenError: The store refused 20 commits.
+        CommitRefusedError: The store refused 20 commits.
     """
     tried: list[PendingCommit] = []
     for _ in range(_ATTEMPTS):
         decided = action(store)
         tried.append(decided)
-        if decided.is_nothing or commit(store, decided):
+        if decided.is_empty or commit(store, decided):
             return tried
-    raise NeverTakenError
+    raise CommitRefusedError
 
 
 def at(minutes: float) -> datetime:
@@ -216,11 +216,11 @@ class RaceTenant:
         return ConnectionId(self._uuid(_SECOND))
 
     @property
-    def waiting(self) -> SessionId:
+    def open_session(self) -> SessionId:
         """The id of the session that waits for a sign-up."""
         return SessionId(self._uuid(_SESSIONS + _FIRST))
 
-    def minted(self, number: int, now: datetime) -> NewIds:
+    def new_ids(self, number: int, now: datetime) -> NewIds:
         """Return the new ids with a number.
 
         Args:
@@ -251,7 +251,7 @@ class RaceTenant:
 
         def action(store: Store) -> PendingCommit:
             loaded = store.load(call.needs, self.digest)
-            new_ids = self.minted(number, loaded.now)
+            new_ids = self.new_ids(number, loaded.now)
             decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)
             page = hosted_page_for(call, decision.reply, loaded.snapshot.binding)
             return PendingCommit(loaded, respond(decision).changes, page)
@@ -265,7 +265,7 @@ class RaceTenant:
     def actions(self) -> Mapping[str, Action]:
         """Return the actions that race over the user of a scenario, by name."""
         first, second, request = self.first, self.second, self.request_action
-        landed = HandoffCompleted(self.waiting, UserId("user-9"))
+        landed = HandoffCompleted(self.open_session, UserId("user-9"))
         sign_up = Initiate(self.user, prefer_signup=True)
         return {
             "create": self.create_action(11),
@@ -281,7 +281,7 @@ class RaceTenant:
             "the first is authorized": fact_action(Authorized(first, happened_at=at(20))),
             "the second is authorized": fact_action(Authorized(second)),
             "the first needs action": fact_action(ActionRequired(first, "portal_login")),
-            "the first is over": fact_action(Expired(first)),
+            "the first expires": fact_action(Expired(first)),
             "the patient revokes the first": fact_action(Revoked(first, Actor.PATIENT)),
             "upstream revokes the second": fact_action(Revoked(second, Actor.UPSTREAM)),
             "the hand-off is complete": fact_action(landed),
@@ -356,18 +356,18 @@ def _all_but_one(tenant: RaceTenant) -> Past:
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
-    "nobody is bound, one is pending": Scenario(
+    "no user is bound, one connection is pending": Scenario(
         lambda tenant: (*_create(tenant), *_open_session(tenant)), 20
     ),
-    "a user is bound, one is pending": Scenario(_pending, 20),
-    "the pending one has lapsed": Scenario(_pending, 40),
-    "one is active": Scenario(_authorized, 20),
+    "a user is bound, one connection is pending": Scenario(_pending, 20),
+    "the pending connection has lapsed": Scenario(_pending, 40),
+    "one connection is active": Scenario(_authorized, 20),
     "a successor is pending": Scenario(_recovered, 41),
     "a successor is revoked": Scenario(_revoked, 42),
     "nine initiates were admitted": Scenario(
         lambda tenant: _repeated(tenant, Initiate(tenant.user), 9), 20
     ),
-    "one request is left to the key": Scenario(
+    "the key has one request left": Scenario(
         _all_but_one, 20, (Bucket(name="platform", capacity=3, refill=1, seconds=60),)
     ),
 }
