@@ -81,7 +81,7 @@ class PendingCommit:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to commit."""
+        """True if there is nothing to commit."""
         return self.page is None and self.changes == NO_CHANGES
 
 
