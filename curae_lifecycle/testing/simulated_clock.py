@@ -66,8 +66,8 @@ class SimulatedClockStore:
         self._store = store
         self._purged_at = now
         if isinstance(store, Purgeable):
-            # Transactions overlap and workers' clocks differ. If the store's clock showed the latest
-            # `now`, the store could drop values that a slower worker still needs.
+            # Transactions overlap and workers' clocks differ. If the store's clock showed the
+            # latest `now`, the store could drop values that a slower worker still needs.
             store.clock = lambda: self._purged_at
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:

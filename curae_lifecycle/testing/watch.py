@@ -2,8 +2,8 @@
 
 The law of this module: **a `Watch` compares each step with the earlier steps and does not ask the
 rules again**. It remembers the written values and the stored answers. It judges each step in
-amortised constant time by the laws of `curae_lifecycle.testing.laws`. Its `purge` forgets the answers
-to idempotency keys whose retention has ended, so that it holds no more than the store itself.
+amortised constant time by the laws of `curae_lifecycle.testing.laws`. Its `purge` forgets the
+answers to idempotency keys whose retention has ended, so that it holds no more than the store.
 
 Call its methods in the order of the commits:
 
@@ -123,7 +123,7 @@ class Watch:
         # The connections whose user is gone, and the commit of each coordinate's latest tombstone.
         self._orphaned: set[ConnectionId] = set()
         self._tombstoned_at: dict[Coordinate, int] = {}
-        # For each state that an account has left, the commit at which it last did so.
+        # For each earlier state of an account, the commit that last replaced it.
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used_keys: dict[RecordKey, _UsedKey] = {}
         self._keys_by_age: deque[tuple[datetime, RecordKey]] = deque()
@@ -174,7 +174,9 @@ class Watch:
         needs: Needs | None = None,
         loaded_at_commit: int | None = None,
     ) -> None:
-        """Check the answer to a request and its commit (laws 9, 11, 13, 15, 16, and those of a commit).
+        """Check the answer to a request and its commit.
+
+        The laws are 9, 11, 13, 15 and 16, and those of `observe_commit`.
 
         Args:
             answer: The answer with its changes, which the store has committed.
@@ -216,7 +218,7 @@ class Watch:
             self._check_revoked_at(revocation)
 
     def observe_fact(self, answer: FactAnswer, now: datetime) -> None:
-        """Check a recorded fact and its commit (law 11, and those of a commit).
+        """Check a recorded fact and its commit (law 11, and those of `observe_commit`).
 
         Args:
             answer: The answer to the fact. The store has committed its changes.

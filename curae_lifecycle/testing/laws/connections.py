@@ -255,8 +255,8 @@ def check_chain(connections: Sequence[Connection], now: datetime) -> None:
         now: The instant to judge at. It must not be earlier than any stored instant.
 
     Raises:
-        LawBrokenError: The chain has a fork, a cycle, a gap, a second coordinate or set of packages,
-            a second ACTIVE or PENDING, or a PENDING that is not the newest.
+        LawBrokenError: The chain has a fork, a cycle, a gap, a second coordinate or set of
+            packages, a second ACTIVE or PENDING, or a PENDING that is not the newest.
     """
     line = _line(connections)
     alive: set[str] = set()

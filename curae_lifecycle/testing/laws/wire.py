@@ -180,7 +180,7 @@ def parse_object(law: int, body: bytes | str) -> Mapping[str, object]:
     """Parse a body that must be a JSON object; an empty body counts as an empty object.
 
     Args:
-        law: The number of the law that anything else breaks.
+        law: The number of the law to report.
         body: The body.
 
     Raises:
@@ -199,7 +199,7 @@ def require_object(law: int, value: object, where: str) -> Mapping[str, object]:
     """Return a value that must be a JSON object.
 
     Args:
-        law: The number of the law that anything else breaks.
+        law: The number of the law to report.
         value: The value.
         where: Its place in the response, for the error.
 

@@ -38,8 +38,10 @@ class Arena(Protocol[AnyStore]):
     def set_up(self, scenario: Scenario) -> RaceTenant:
         """Prepare a tenant for a race, and set the clock to the instant of the race.
 
+        The actions before the race run for the tenant, and no others.
+
         Args:
-            scenario: The scenario. Its earlier actions have run for the tenant, and no others.
+            scenario: The scenario of the race.
 
         Returns:
             The tenant.
@@ -55,7 +57,7 @@ class Arena(Protocol[AnyStore]):
 
         Args:
             tenant: The tenant.
-            touched: The writes. An arena may also return more than they touched.
+            touched: The writes. Other stored values may be returned too.
         """
         ...
 

@@ -4,8 +4,8 @@ The laws of this package:
 
 - **The seed decides everything that happens**, so a violation can be reproduced from its seed.
 - **Every step is checked against the laws** by a `Watch`, which does not ask the rules.
-- **Any store can be simulated** if it keeps the contract (`stores.contract.Store`) and registers API
-  keys. It is also purged if its clock can be set (`Purgeable`).
+- **Any store can be simulated** if it keeps the contract (`stores.contract.Store`) and registers
+  API keys. It is also purged if its clock can be set (`Purgeable`).
 
 Each seed draws its own mix of mishaps. After a violation, the summary holds the broken law and a
 log that `python -m curae_lifecycle replay` reads.

@@ -1,7 +1,7 @@
 """The behaviour of patients and upstreams: the facts that they cause, and when.
 
-The law of this module: **it records nothing**. It returns facts with delays, and the caller schedules
-and records them.
+The law of this module: **it records nothing**. It returns facts with delays, and the caller
+schedules and records them.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class HostedPages:
         return self._dice.around(60), chance.choice(facts)
 
     def after_authorization(self, connection_id: ConnectionId) -> Iterator[DelayedFact]:
-        """Yield the later facts of an authorization: a required action, an expiry or a revocation."""
+        """Yield later facts of an authorized connection, if any.
+
+        They are a required action, an expiry, both, or a revocation.
+        """
         chance = self._dice.chance
         fate = chance.random()
         days = 86_400 * self._dice.around(0.5)

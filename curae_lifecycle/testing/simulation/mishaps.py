@@ -1,7 +1,8 @@
 """Mishaps of a world, and the profile of how often each happens.
 
-The law of this module: **the seed decides everything**. Each world draws its own mix of mishaps from
-its seed: some never happen, some happen often. So two worlds differ more than two days of one world.
+The law of this module: **the seed decides everything**. Each world draws its own mix of mishaps
+from its seed: some never happen, some happen often. So two worlds differ more than two days of one
+world.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A server whose load and commit are separate steps, so that transactions can overlap.
 
 The law of this module: **only the store's comparison of writes isolates transactions**. Nothing is
-loaded again at the commit. If a commit conflicts, the request is loaded and decided again. The server
+loaded again at the commit. After a conflict, the request is loaded and decided again. The server
 around the rules is as small as an embedding one can be.
 """
 
@@ -286,8 +286,9 @@ class SimulatedServer:
         Args:
             key: The key of the record.
             now: The current instant.
-            took_effect: Whether to resolve the attempt with the server's latest 404 as its response.
-                Otherwise, or if there was no 404 yet, it is resolved as one without effect.
+            took_effect: Whether to resolve the attempt with the server's latest 404 as its
+                response. Otherwise, or if there was no 404 yet, it is resolved as one without
+                effect.
         """
         loaded = self._load_record("", key, now)
         response = self._not_found if took_effect else None
