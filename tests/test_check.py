@@ -23,7 +23,7 @@ from tests.wrong_stores import Lazy
 
 RIGHT = "curae_lifecycle:MemoryStore"
 REPLAYS = [each.name for each in CHECKS if each.name.startswith("idempotency.replay.")]
-LAPSED, LAST = "the pending one has lapsed", "one request is left to the key"
+LAPSED, LAST = "the pending connection has lapsed", "the key has one request left"
 
 
 @pytest.fixture
