@@ -55,7 +55,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
         )
     ),
     **{
-        ("rules.preview.allowed", line, line.replace(said, other)): _NOT_KEPT
+        ("rules.preview.preview_triggers", line, line.replace(said, other)): _NOT_KEPT
         for line, said, others in (
             ('action = NextAction("", LAST_INSTANT)', '""', ("None", '"XXXX"')),
             (
@@ -82,17 +82,17 @@ EQUIVALENT: Final[dict[Key, str]] = {
         )
         for where, line, said in (
             (
-                "rules.connection.recorded_at",
+                "rules.connection.clamp_to_updated_at",
                 "if type(now) is not datetime or now.tzinfo is not UTC:",
                 "type(now)",
             ),
             (
-                "rules.triggers.check_end",
+                "rules.triggers.check_expires_at",
                 "if type(expires_at) is not datetime or expires_at.tzinfo is not UTC:",
                 "type(expires_at)",
             ),
             (
-                "rules.idempotency.begin",
+                "rules.idempotency.begin_attempt",
                 "if type(now) is not datetime or now.tzinfo is not UTC:",
                 "type(now)",
             ),
@@ -105,7 +105,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
         for other in ("type(None)",)
     },
     (
-        "rules.connection.recorded_at",
+        "rules.connection.clamp_to_updated_at",
         "if now < seen:",
         "if now <= seen:",
     ): _SAME_INSTANT,
@@ -114,12 +114,12 @@ EQUIVALENT: Final[dict[Key, str]] = {
         for line in ("if now < record.seen_at:  # noqa: PLR1730 - `max` takes eight times as long",)
         for where in (
             "rules.attempt._act",
-            "rules.idempotency.begin",
+            "rules.idempotency.begin_attempt",
             "rules.idempotency.record_standing",
         )
     },
     (
-        "rules.values.check_occurrence",
+        "rules.values.clamp_happened_at",
         "if happened_at <= now:",
         "if happened_at < now:",
     ): _SAME_INSTANT,
@@ -217,7 +217,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "if cost < 2:",
     ): _NOT_ONE,
     (
-        "rules.ratelimit.available",
+        "rules.ratelimit.count_remaining",
         "return max(0, policy.capacity * period - missing) // period",
         "return max(1, policy.capacity * period - missing) // period",
     ): "One is less than a period, which is at least 10^6, so both give no token.",
@@ -238,7 +238,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
         for other in ("usedforsecurity=None", "usedforsecurity=True", "")
     },
     (
-        "service.changes.relied_on",
+        "service.changes.bump_version",
         "if type(value) is Connection:",
         "if type(None) is Connection:",
     ): "`evolve` makes the same connection, and takes longer.",

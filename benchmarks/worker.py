@@ -103,7 +103,7 @@ def bare() -> FastAPI:
 
 def main(how: str, buckets: str, file: str) -> None:
     """Serve, and say at the end what it took."""
-    watch(request_loop.__dict__, ("bearer", "read", "needs", "decide", "respond"), "rules")
+    watch(request_loop.__dict__, ("bearer", "read", "decide", "respond"), "rules")
     watch(storing.__dict__, ("dump", "format_document"), "values")
     watch(loading.__dict__, ("load", "parse_json"), "values")
     if buckets == "buckets":

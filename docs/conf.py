@@ -65,7 +65,7 @@ SAME_NAMES: Final = frozenset(
     {"stores.sql.drivers", "stores.sql.loading", "stores.rows"}
     | {"stores.redis.clients", "stores.sql.statement"}
 )
-"""Modules with a `DriverConnection` or a `Row` of their own: a type of that name links to the rules' one. And those
+"""Modules with a `Connection` or a `Row` of their own: a type of that name links to the rules' one. And those
 with a `Value` of their own, which no type links to."""
 
 _LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]+)(#[^)\s]*)?\)")

@@ -37,7 +37,7 @@ def prepared(operation: str, *commits: Fault | None) -> Faulty:
     if operation == "reconnect":
         record_at(made.store, curae.Revoked(ID, curae.Actor.APP), START)
     if operation == "graduation":
-        handle_at(made.store, request("initiate", key="first"), START, Numbered(50)(START))
+        handle_at(made.store, request("initiate", key="first"), START, new_ids=Numbered(50)(START))
     return made
 
 
@@ -112,6 +112,6 @@ def initiates(made: Faulty, times: int) -> None:
     for number in range(times):
         asked = request("initiate", key=f"other-{number}")
         answer = handle_at(
-            made.store, asked, made.clock.now, Numbered(100 + number)(made.clock.now)
+            made.store, asked, made.clock.now, new_ids=Numbered(100 + number)(made.clock.now)
         )
         assert answer.response.status == 201

@@ -212,7 +212,7 @@ def _text(node: ast.stmt | None) -> str:
 
 
 _VERDICTS: Final = frozenset(
-    {"Is", "MoveTo", "RefuseWith", "ReadAs", "Enter", "Grant", "Lose", "Mint", "Reissue"}
+    {"Value", "MoveTo", "RefuseWith", "ReadAs", "Enter", "Grant", "Lose", "Mint", "Reissue"}
     | {"Execute", "Repeat", "Recover", "RecordExpiry", "Ignore", "Proceed", "partial"}
 )
 _KINDS: Final = frozenset({"TypeVar", "_rows_on"})

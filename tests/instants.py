@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Final
 
 from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.credentials import ApiKey, Caller
@@ -21,14 +23,37 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
 
+class ThreadClock:
+    """A clock that each thread can set for itself."""
+
+    def __init__(self, usual: Callable[[], datetime]) -> None:
+        self._usual = usual
+        self._own = threading.local()
+
+    def __call__(self) -> datetime:
+        now = getattr(self._own, "now", None)
+        return now if isinstance(now, datetime) else self._usual()
+
+    def set(self, now: datetime | None) -> None:
+        """Show an instant to this thread; None shows the usual clock again."""
+        self._own.now = now
+
+
+_LOCK: Final = threading.Lock()
+
+
 @contextmanager
 def clock_at(store: MemoryStore, now: datetime) -> Generator[None]:
-    """Set the store's clock for as long as the context lasts."""
-    usual, store.clock = store.clock, lambda: now
+    """Set the store's clock, for this thread, for as long as the context lasts."""
+    with _LOCK:
+        clock = store.clock
+        if not isinstance(clock, ThreadClock):
+            clock = store.clock = ThreadClock(clock)
+    clock.set(now)
     try:
         yield
     finally:
-        store.clock = usual
+        clock.set(None)
 
 
 def handle_at(
@@ -37,7 +62,7 @@ def handle_at(
     """Answer a request at an instant, with the given ids."""
     mint = RandomIds("https://connect.example/")
     with clock_at(store, now):
-        return serve(store, request, lambda at: new_ids or mint(at), store.settings)
+        return serve(store, request, lambda at: new_ids or mint(at), settings=store.settings)
 
 
 def record_at(store: MemoryStore, fact: Fact, now: datetime) -> FactAnswer:

@@ -78,7 +78,7 @@ class Reference(FactHooks):
     def send(self, request: Request) -> Response:
         self.tick()
         mint = partial(self.new_ids, next(self.numbers))
-        answer = serve(self.world, request, mint, self.world.settings)
+        answer = serve(self.world, request, mint, settings=self.world.settings)
         self.leave(answer.changes)
         self.hosted.note(request, answer.response)
         date = ("date", format_datetime(self.now, usegmt=True))
@@ -140,7 +140,7 @@ class Reference(FactHooks):
 
     def may_read(self, connection_id: str, package: str) -> bool:
         return isinstance(
-            access_at(self.world, ConnectionId(connection_id), package, self.now), Granted
+            access_at(self.world, ConnectionId(connection_id), package, now=self.now), Granted
         )
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:

@@ -86,7 +86,12 @@ def store(
     keep_over: timedelta | None = None,
 ) -> Store:
     """A store that two customer accounts use."""
-    made = Store(settings or curae.Settings(), capacity=capacity, ended_retention=keep_over)
+    made = Store(
+        settings or curae.Settings(),
+        capacity=capacity,
+        ended_retention=keep_over,
+        clock=lambda: START,
+    )
     made.register(curae.ApiKey(API_KEY), CALLER)
     made.register(NEIGHBOURS_KEY, NEIGHBOUR)
     for each in connections:

@@ -114,15 +114,17 @@ def _of_docstring(name: str, *, line: int, text: str, is_function: bool) -> Iter
     word = re.match(r"\W*(\w+)", _CODE.sub(" Code ", text))
     first = "" if word is None else word[1].lower()
     if first in FIRST_WORDS:
-        yield Offence(name, line, f"starts with {first!r}", _short(text))
+        yield Offence(name, line=line, rule=f"starts with {first!r}", text=_short(text))
     elif is_function and first in NOT_VERBS:
-        yield Offence(name, line, f"starts with {first!r}, which is no verb", _short(text))
+        yield Offence(
+            name, line=line, rule=f"starts with {first!r}, which is no verb", text=_short(text)
+        )
     yield from _of_words(name, line, text)
 
 
 def _of_words(name: str, line: int, text: str) -> Iterator[Offence]:
     for found in BANNED.finditer(_CODE.sub(" ", text)):
-        yield Offence(name, line, f"says {found[0]!r}", _short(text))
+        yield Offence(name, line=line, rule=f"says {found[0]!r}", text=_short(text))
 
 
 def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str, bool]]:

@@ -319,7 +319,7 @@ def test_what_is_due_is_between_the_authorization_and_its_end(
 def test_a_lead_is_whole_seconds_whatever_the_connection_is(
     connection: Connection, lead: timedelta
 ) -> None:
-    with pytest.raises(ArgumentError, match=r"^leads: must be whole seconds, at least one$"):
+    with pytest.raises(ArgumentError, match=r"^lead_times: must be whole seconds, at least one$"):
         find_due_notices(connection, NOW, (7 * DAY, lead))
 
 

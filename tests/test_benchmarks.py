@@ -23,8 +23,7 @@ from xml.etree import ElementTree as ET
 import attrs
 import pytest
 
-from benchmarks import floors, instructions, shares, table
-from benchmarks.hot_paths import CALLS, paths
+from benchmarks import floors, shares, table
 from benchmarks.measure import (
     ONCE,
     How,
@@ -290,49 +289,6 @@ def test_the_page_and_its_picture_show_every_row_and_side() -> None:
             assert f"| {side.name} |" in shown
         if len(row.sides) > 1:
             assert escape(f"{row.family}: {row.name}") in svg
-
-
-# --- The count of instructions ----------------------------------------------------------------
-
-
-def test_every_noted_interpreter_has_every_hot_path() -> None:
-    noted = instructions.noted()
-    assert noted
-    for counts in noted.values():
-        assert sorted(counts) == sorted(paths())
-
-
-def test_a_path_that_takes_more_than_two_in_a_hundred_more_has_grown() -> None:
-    assert instructions.compared({"log": 10_200}, {"log": 10_000})[1] == []
-    assert instructions.compared({"log": 10_201}, {"log": 10_000})[1] == ["log"]
-    assert instructions.compared({"log": 5_000}, {"log": 10_000})[1] == []
-    assert instructions.compared({"log": 5_000}, {})[1] == ["log"]
-
-
-def test_a_call_is_what_twice_as_many_take_more() -> None:
-    names = list(paths())
-    totals = [each for at in range(len(names)) for each in (9, 1000, 1000 + CALLS * (at + 1))]
-    assert instructions.by_path(totals) == {name: at + 1 for at, name in enumerate(names)}
-    with pytest.raises(SystemExit, match="marks were seen"):
-        instructions.by_path(totals[:-1])
-
-
-@pytest.mark.parametrize(("surroundings", "status"), [({"CI": "true"}, 1), ({}, 0)])
-def test_an_interpreter_that_is_not_noted_is_said_and_fails_in_ci(
-    surroundings: dict[str, str],
-    status: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.delenv("CI", raising=False)
-    for name, value in surroundings.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(instructions, "interpreter", lambda: "Another 1.0")
-    monkeypatch.setattr("sys.argv", ["instructions.py"])
-    with pytest.raises(SystemExit) as ended:
-        instructions.main()
-    assert ended.value.code == status
-    assert "NOTHING IS COMPARED" in capsys.readouterr().out
 
 
 # --- Where the time goes ----------------------------------------------------------------------

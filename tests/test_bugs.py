@@ -99,11 +99,11 @@ def test_what_a_server_does_not_show_is_reported_as_not_run() -> None:
     report = _held_against(undated, slowly=False, only=["limit.environments", "idempotency.dates"])
     assert {(left.check, left.reason) for left in report.not_run} == {
         ("limit.environments", "the server serves one environment"),
-        ("idempotency.dates", "the server sends no Date"),
+        ("idempotency.dates", "the server sends no valid Date header"),
     }
     report = _held_against(DatedByAnotherClock(), slowly=False, only=["idempotency.dates"])
     assert [left.reason for left in report.not_run] == [
-        "the Date follows another clock than pass_time moves"
+        "the Date header does not follow the clock that pass_time moves"
     ]
 
 

@@ -183,10 +183,10 @@ def test_a_lease_has_a_part_that_tells_attempts_apart(monkeypatch: pytest.Monkey
 
     called = Called(made, meanwhile)
     key = "k-1"
-    monkeypatch.setattr(external_call, "part_of_a_second", lambda: 7)
+    monkeypatch.setattr(external_call, "random_microseconds", lambda: 7)
     ask(made, request("create"), called)
     key = "k-2"
-    monkeypatch.setattr(external_call, "part_of_a_second", lambda: 8)
+    monkeypatch.setattr(external_call, "random_microseconds", lambda: 8)
     ask(made, request("create", key=key), called, first=3)
     assert leases == [60_000_007, 60_000_008]
 

@@ -57,7 +57,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 @pytest.mark.parametrize("lease", [0.0, -1.0, 1e-7, float("inf"), float("nan")])
 def test_a_lease_is_some_time(lease: float) -> None:
     made = faulty()
-    with pytest.raises(ArgumentError, match="lease: must be a number of seconds, more than 0"):
+    with pytest.raises(ArgumentError, match="lease: must be a finite number of seconds"):
         serve_with_external_call(
             made,
             request=request("get"),
@@ -149,7 +149,7 @@ def test_a_page_is_about_who_is_bound_when_the_call_is_back() -> None:
 
     def replaced(_: Renew) -> None:
         record_at(made.store, curae.Tombstoned(COORDINATE), START)
-        handle_at(made.store, request("initiate", key="second"), START, Numbered(60)(START))
+        handle_at(made.store, request("initiate", key="second"), START, new_ids=Numbered(60)(START))
 
     answer = ask(made, request("graduation"), Called(made, replaced))
     page, bound = made.store.hosted_page(str(url(answer))), made.store.binding(COORDINATE)

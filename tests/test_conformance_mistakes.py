@@ -171,56 +171,72 @@ NO_LIFE = members(
 
 WRONG: tuple[tuple[str, str, Change], ...] = (
     ("connection.reconnect.revoked", "the recovery has the old id", old_id),
-    ("law-06.chain-of-three", "an id stands twice", old_id),
+    ("law-06.chain-of-three", "an id occurs twice in the chain", old_id),
     (
         "standing.active",
-        "before it was created",
+        "authorizedAt is before createdAt",
         members(connection__createdAt="2030-01-01T00:00:00Z"),
     ),
     ("request.body.id-in-any-case", "not in lower case", SHOUTED),
-    ("operation.get-connection", "is no UUID in lower case", SHOUTED),
-    ("idempotency.absent", "two keys got one connection", ONE_ID),
-    ("idempotency.other-key.case", "two keys got one connection", ONE_ID),
-    ("idempotency.scope", "it got the first one's answer", ONE_ID),
-    ("idempotency.retention", "kept longer than that", ONE_ID),
-    ("create.looks-for-no-earlier-one", "the earlier connection came back", ONE_ID),
-    ("idempotency.other-request.tells-no-values", "tells a value", says("detail", idempotency_key)),
-    ("idempotency.at-once.create", "none was executed", never_done),
-    ("request.limit", "no whole seconds", header("retry-after", "1.5")),
-    ("request.limit", "to wait 99 s in a window", waits(99)),
+    ("operation.get-connection", "is not a UUID in lower case", SHOUTED),
+    ("idempotency.absent", "two keys got the same connection", ONE_ID),
+    ("idempotency.other-key.case", "two keys got the same connection", ONE_ID),
+    ("idempotency.scope", "another API key got the first one's response", ONE_ID),
+    ("idempotency.retention", "stored longer than 24 hours", ONE_ID),
+    ("create.looks-for-no-earlier-one", "returned the first connection", ONE_ID),
+    (
+        "idempotency.other-request.tells-no-values",
+        "contains a value of the request",
+        says("detail", idempotency_key),
+    ),
+    ("idempotency.at-once.create", "no request was executed", never_done),
+    ("request.limit", "not whole seconds", header("retry-after", "1.5")),
+    ("request.limit", "Retry-After is 99 s although the window has 60 s", waits(99)),
     ("request.limit", "law 10 is broken", unlimited),
-    ("request.buckets", "to wait 30 s", waits(30)),
+    ("request.buckets", "Retry-After is 30 s instead of", waits(30)),
     ("bucket.charges", "was not charged", refunds),
     ("bucket.charges", "was charged", lambda *it: charged(400, *it)),
-    ("recovery.revoked.pending", "not a fresh one", ONE_URL),
+    ("recovery.revoked.pending", "has the same URL as the first response", ONE_URL),
     ("recovery.revoked.pending", "moved by", members(nextAction__expiresAt="2030-01-01T00:00:00Z")),
-    ("graduation-handoff.fresh", "both have one URL", ONE_URL),
+    ("graduation-handoff.fresh", "have the same URL", ONE_URL),
     ("law-01.rank-never-falls", "became PENDING", flickers),
-    ("entry-path.unlinked.silent", "over when it begins", NO_LIFE),
-    ("initiate.fresh-sessions", "session.id is not fresh", members(session__id="c0ffee00-1")),
-    ("operation.revoke", "neither true nor false", members(revokedNow="yes")),
-    ("operation.create-connection", "nextAction.url is no text", members(nextAction__url="")),
-    ("law-16.problems", "no base URI", members(type="problem")),
-    ("law-16.problems", "title is no text", members(title="")),
-    ("law-13.nothing-internal", "the API key is in it", says("nextAction__url", authorization)),
+    ("entry-path.unlinked.silent", "has expired when it is created", NO_LIFE),
+    (
+        "initiate.fresh-sessions",
+        "session.id occurred in an earlier response",
+        members(session__id="c0ffee00-1"),
+    ),
+    ("operation.revoke", "revokedNow is not a boolean", members(revokedNow="yes")),
+    (
+        "operation.create-connection",
+        "nextAction.url is not a non-empty string",
+        members(nextAction__url=""),
+    ),
+    ("law-16.problems", "not a base URI followed by", members(type="problem")),
+    ("law-16.problems", "title is not a non-empty string", members(title="")),
+    ("law-13.nothing-internal", "contains the API key", says("nextAction__url", authorization)),
     (
         "law-13.nothing-internal",
-        "app's id is in it",
+        "contains the app's id",
         says("nextAction__url", lambda it, _: it.app_id),
     ),
-    ("law-13.nothing-internal", "unknown API key is in it", says("detail", authorization)),
-    ("law-13.no-user-id", "user id is in it", says("nextAction__url", lambda it, _: it.user_id)),
-    ("account-state.not-modified", "not one strong one", header("etag", 'W/"x"')),
+    ("law-13.nothing-internal", "contains the unknown API key", says("detail", authorization)),
+    (
+        "law-13.no-user-id",
+        "contains the platform's user id",
+        says("nextAction__url", lambda it, _: it.user_id),
+    ),
+    ("account-state.not-modified", "instead of one strong entity tag", header("etag", 'W/"x"')),
     ("account-state.not-modified", "instead of 304", always_modified),
-    ("account-state.moved", "has not moved", header("etag", '"x"')),
+    ("account-state.moved", "has not changed", header("etag", '"x"')),
     ("account-state.tags-differ", "share a tag", header("etag", '"x"')),
     ("bucket.charges", "charged more than once", lambda *it: charged(404, *it)),
-    ("idempotency.at-once.other-bodies", "8 were executed", never_refused),
-    ("law-16.problems", "answered 400 NOT_FOUND", members(code="NOT_FOUND")),
-    ("model.side-by-side", "not the first answer again", counted),
+    ("idempotency.at-once.other-bodies", "8 requests were executed instead of 1", never_refused),
+    ("law-16.problems", "answered 400 NOT_FOUND instead of BAD_REQUEST", members(code="NOT_FOUND")),
+    ("model.side-by-side", "differs from the first response", counted),
     ("model.side-by-side", "answered 201 instead of 429", unlimited),
     ("model.side-by-side", "instead of", cut),
-    ("model.side-by-side", "body.connection.grantId is not listed", adds),
+    ("model.side-by-side", "body.connection.grantId is not a listed member", adds),
     ("model.side-by-side", "body.connection.status is", flickers),
 )
 
@@ -262,11 +278,14 @@ def test_a_date_that_is_replayed_is_found_where_dates_follow_the_server_s_clock(
 
     only = ["idempotency.dates"]
     found = run(Wrong(replays).server(), seed="1", only=only)
-    assert "the Date is still" in found.failed[0].message
+    assert "the replay has the Date of the first response" in found.failed[0].message
     wall = run(Wrong(header("date", "Mon, 05 Jan 2026 09:00:00 GMT")).server(), seed="1", only=only)
-    assert "another clock" in wall.not_run[0].reason
+    assert "does not follow the clock" in wall.not_run[0].reason
     none = Wrong(lambda _, __, answer: attrs.evolve(answer, headers=answer.headers[:-1]))
-    assert run(none.server(), seed="1", only=only).not_run[0].reason == "the server sends no Date"
+    assert (
+        run(none.server(), seed="1", only=only).not_run[0].reason
+        == "the server sends no valid Date header"
+    )
 
 
 def test_a_word_for_a_fact_that_the_store_has_otherwise_is_found() -> None:
@@ -278,7 +297,7 @@ def test_a_word_for_a_fact_that_the_store_has_otherwise_is_found() -> None:
 
     server = attrs.evolve(reference.server(), tombstone=tombstone)
     report = run(server, seed="1", only=["model.side-by-side"])
-    assert "the fact was answered refused instead of" in report.failed[0].message
+    assert "the outcome of the fact is refused instead of" in report.failed[0].message
 
 
 def test_a_hook_that_keeps_other_times_is_found() -> None:
@@ -293,8 +312,8 @@ def test_a_hook_that_keeps_other_times_is_found() -> None:
     server = attrs.evolve(reference.server(), authorize=authorize, authorize_late=authorize_late)
     report = run(server, seed="1", only=["standing.active", "authorization.no-successor"])
     accounts = [each.message for each in report.failed]
-    assert "it is authorized for 1:59:59" in accounts[0]
-    assert "before it was recorded" in accounts[1]
+    assert "the authorization lasts 1:59:59" in accounts[0]
+    assert "before updatedAt" in accounts[1]
 
 
 def test_on_a_slow_server_the_limit_is_judged_by_its_own_times() -> None:

@@ -53,7 +53,7 @@ def test_an_attempt_has_until_patience_is_over_and_a_moment(
         left.append(seconds_left(99))
         return True
 
-    assert asyncio.run(how(RetryPolicy(seconds=3)).until_done(attempt))
+    assert asyncio.run(how(RetryPolicy(seconds=3)).run(attempt))
     assert left == [3 + ATTEMPT_GRACE_SECONDS]
     assert seconds_left(99) == 99
 

@@ -172,7 +172,7 @@ def test_an_operation_of_one_s_own_stands_in_place_of_ours() -> None:
     settings = Settings(operations=tuple(mine.get(each, each) for each in OPERATIONS))
     store = world(settings, apply_trigger(pending(), "APP", at(1)))
     statuses = [
-        handle_at(store, each, at(2), new_ids(number, at(2))).response.status
+        handle_at(store, each, at(2), new_ids=new_ids(number, at(2))).response.status
         for number, each in enumerate(
             [request("reconnect"), *(request("initiate", key=f"k{n}") for n in range(3))], 2
         )

@@ -50,5 +50,5 @@ def test_what_a_url_says_beside_the_limits_is_kept() -> None:
 
 @pytest.mark.parametrize("url", ["mariadb://localhost/x", "sqlite://", "curae.db", ""])
 def test_another_database_is_refused_without_its_url(url: str) -> None:
-    with pytest.raises(ArgumentError, match="one for a SQLite file or PostgreSQL"):
+    with pytest.raises(ArgumentError, match="the URL of an SQLite file or of PostgreSQL"):
         database_settings(url)

@@ -132,7 +132,7 @@ def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
 
     def post(target: str, key: str, body: bytes = b"{}") -> ConnectionId:
         sent = request("POST", target=f"/api/sdk/v1/connections{target}", key=key, body=body)
-        answer = handle_at(store, sent, now, RandomIds("https://connect.example/")(now))
+        answer = handle_at(store, sent, now, new_ids=RandomIds("https://connect.example/")(now))
         rules.append(answer.rules[-1])
         return ConnectionId(json.loads(answer.response.body)["connection"]["id"])
 

@@ -62,7 +62,7 @@ def post(
     request = Request(
         method="POST", target=target, headers=tuple(headers), body=json.dumps(body).encode()
     )
-    answer = handle_at(world, request, START, server.new_ids())
+    answer = handle_at(world, request, START, new_ids=server.new_ids())
     return answer.response, answer.rules, answer.replayed
 
 

@@ -145,7 +145,9 @@ def test_an_upgrade_runs_when_a_value_is_loaded(monkeypatch: pytest.MonkeyPatch)
         return {**document, "version": 1}
 
     steps = {"Connection": (Upgrade("a connection counts its writes", older),)}
-    monkeypatch.setattr(codec, "upgraded", lambda kind, held: upgrade_document(kind, held, steps))
+    monkeypatch.setattr(
+        codec, "upgrade_document", lambda kind, held: upgrade_document(kind, held, steps)
+    )
     document = dump(pending())
     del document["version"]
     assert load(Connection, document) == pending()

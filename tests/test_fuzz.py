@@ -89,11 +89,11 @@ MISTAKES: Final[dict[str, tuple[str, object, str, object]]] = {
     "a key that stays quoted": ("http", requests, "_QUOTED_KEY", STILL_QUOTED),
     "entity tags with blanks": ("if-none-match", requests, "_ENTITY_TAG", BLANKS_IN_TAGS),
     "a name that is not escaped": ("rate-headers", responses, "_quoted", '"{}"'.format),
-    "another exception": ("log", ActionRequired, "read", {}.__getitem__),
+    "another exception": ("log", ActionRequired, "from_members", {}.__getitem__),
     "a store that drops something": ("stored-record", targets, "dump", lambda _: {}),
     "ids that keep their case": ("uuid", targets, "parse_uuid", lambda _, value: value),
     "a blank that is cut off": ("app-user-id", targets, "parse_app_user_id", str.strip),
-    "a key of any length": ("key", targets, "parse_key", str),
+    "a key of any length": ("key", targets, "parse_idempotency_key", str),
     "any text": ("opaque", targets, "parse_opaque", lambda _, value: value),
     "packages as they come": ("packages", targets, "parse_data_packages", list),
 }
@@ -108,14 +108,14 @@ def test_a_parser_with_a_mistake_is_found(mistake: str, monkeypatch: pytest.Monk
 
 
 def test_a_broken_line_that_does_something_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = logs._Log.line
+    plain = logs._LogRunner.answer_line
 
-    def line(log: logs._Log, number: int, raw: bytes) -> logs.LineAnswer:
+    def line(log: logs._LogRunner, number: int, raw: bytes) -> logs.LineAnswer:
         answer = plain(log, number, raw)
         if answer.broken:
             log._named.clear()
         return answer
 
-    monkeypatch.setattr(logs._Log, "line", line)
+    monkeypatch.setattr(logs._LogRunner, "answer_line", line)
     with pytest.raises(FuzzError, match=r"from .*a broken line did something"):
         fuzz("log", MUTANTS, seed=0)

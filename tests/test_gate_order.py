@@ -19,7 +19,7 @@ from tests.test_gates import APPLIES, ask
 def test_the_order_is_taken_from_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     backwards = Axis.of("gate", tuple(reversed(Gate)))
     monkeypatch.setattr(
-        gates, "ORDER", Table("request", REQUEST_GATES.law, backwards, *REQUEST_GATES.rows)
+        gates, "REQUEST_GATES", Table("request", REQUEST_GATES.law, backwards, *REQUEST_GATES.rows)
     )
     assert gates.sort_gates(*Gate) == tuple(reversed(Gate))
     assert gates.sort_gates(Gate.ROUTE, Gate.RULE, Gate.BODY) == (Gate.RULE, Gate.BODY, Gate.ROUTE)
@@ -68,7 +68,7 @@ def test_two_gates_that_change_places_are_noticed(
     )
     monkeypatch.setattr(read, "_GATES", read._prepared(tuple(in_reading)))
     monkeypatch.setattr(
-        decide, "DECIDED", {gate: decide.DECIDE_GATES[gate] for gate in in_deciding}
+        decide, "DECIDE_GATES", {gate: decide.DECIDE_GATES[gate] for gate in in_deciding}
     )
     if pair in APART:
         assert not any(all(APART[pair](kind)) for kind in OPERATIONS)

@@ -209,19 +209,19 @@ def test_a_connection_and_a_session_of_one_id_have_a_page_each() -> None:
 
 
 def held(pages: HostedPageTable) -> tuple[int, int, int]:
-    return len(pages._found), len(pages._about), len(pages._ends)
+    return len(pages._by_digest), len(pages._by_subject), len(pages._expiries)
 
 
 def test_a_page_is_dropped_when_it_is_well_over_and_never_before() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(page("of another", "c-2", minutes=31))
-    pages.drop_over(at(35) - TICK)
+    pages.drop_expired(at(35) - TICK)
     assert held(pages) == (2, 2, 2), "another clock may be five minutes behind"
-    pages.drop_over(at(35))
+    pages.drop_expired(at(35))
     assert held(pages) == (1, 1, 1)
     assert pages.find("of another", at(30)) is not None
-    pages.drop_over(at(36))
+    pages.drop_expired(at(36))
     assert held(pages) == (0, 0, 0)
 
 
@@ -229,7 +229,7 @@ def test_a_page_that_took_the_place_of_one_that_is_over_stays() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(page("second", minutes=60))
-    pages.drop_over(at(35))
+    pages.drop_expired(at(35))
     assert pages.find("second", at(35)) is not None
     assert held(pages) == (1, 1, 1)
 
@@ -238,11 +238,11 @@ def test_a_url_that_is_given_out_again_lives_as_long_as_the_last_time() -> None:
     pages = HostedPageTable()
     pages.add(page("same"))
     pages.add(page("same", minutes=60))
-    pages.drop_over(at(35))
+    pages.drop_expired(at(35))
     assert pages.find("same", at(59)) is not None
     # A URL for two things leads to the later one, and the end of the first leaves it alone.
     pages.add(page("same", "c-2", minutes=40))
     pages.add(page("other", "c-1", minutes=40))
     assert pages.find("same", at(39)) == page("same", "c-2", minutes=40)
-    pages.drop_over(at(100))
+    pages.drop_expired(at(100))
     assert held(pages) == (0, 0, 0)

@@ -159,9 +159,9 @@ def test_law_8_holds_of_the_table() -> None:
 
 def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
     here = world(Settings(), PENDING)
-    first = handle_at(here, request("revoke"), START, new_ids())
-    again = handle_at(here, request("revoke"), at(1), new_ids())
-    other = handle_at(here, request("revoke", key="k-2"), at(2), new_ids())
+    first = handle_at(here, request("revoke"), START, new_ids=new_ids())
+    again = handle_at(here, request("revoke"), at(1), new_ids=new_ids())
+    other = handle_at(here, request("revoke", key="k-2"), at(2), new_ids=new_ids())
     laws.check_replay(first.response, again.response, again.changes)
     laws.check_one_execution([first.response, again.response], 1)
     laws.check_nothing_changed(PENDING, PENDING, other.changes)
@@ -171,7 +171,7 @@ def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
         ("k-3", None),
     ):
         laws.check_documented(
-            handle_at(here, request(operation, key=name), at(3), new_ids(7)).response
+            handle_at(here, request(operation, key=name), at(3), new_ids=new_ids(7)).response
         )
 
 
@@ -215,7 +215,7 @@ def test_law_17_holds_of_what_is_over() -> None:
 
 @given(draw.broken_requests())
 def test_laws_13_and_16_hold_of_broken_requests(broken: draw.BrokenRequest) -> None:
-    answer = handle_at(world(), broken.request, START, new_ids())
+    answer = handle_at(world(), broken.request, START, new_ids=new_ids())
     laws.check_documented(answer.response)
     laws.check_nothing_changed(None, None, answer.changes)
 

@@ -28,7 +28,7 @@ def made() -> curae.MemoryStore:
 
 
 def ask(made: curae.MemoryStore, operation: str, now: datetime, number: int = 1) -> Answer:
-    return handle_at(made, request(operation, key=f"k-{number}"), now, new_ids(number, now))
+    return handle_at(made, request(operation, key=f"k-{number}"), now, new_ids=new_ids(number, now))
 
 
 def test_an_admitted_request_carries_what_is_left_of_each_limit(made: curae.MemoryStore) -> None:

@@ -49,31 +49,31 @@ def test_a_server_of_twenty_lines_answers_as_the_store_does(operation: str) -> N
     made, other = world(settings, REVOKED), world(settings, REVOKED)
     for ids in (new_ids(2), new_ids(3)):
         assert serve(made, asked=request(operation), now=START, ids=ids) == handle_at(
-            other, request(operation), START, ids
+            other, request(operation), START, new_ids=ids
         )
 
 
 def test_a_whole_story_runs_through_a_store() -> None:
     made = world()
-    answer = handle_at(made, request("create"), START, new_ids(1))
+    answer = handle_at(made, request("create"), START, new_ids=new_ids(1))
     assert (answer.response.status, code(answer)) == (201, None)
     done = record_at(made, curae.Authorized(ID, at(60)), at(1))
     assert isinstance(done, curae.Done)
-    granted = access_at(made, ID, DataPackage("labs"), at(2))
+    granted = access_at(made, ID, DataPackage("labs"), now=at(2))
     assert granted is not None
     assert type(granted).__name__ == "Granted"
-    assert access_at(made, curae.ConnectionId(uuid(9)), DataPackage("labs"), at(2)) is None
-    assert code(handle_at(made, request("reconnect", key="k-2"), at(3), new_ids(2, at(3)))) == (
-        "CONNECTION_NOT_RECONNECTABLE"
-    )
-    answer = handle_at(made, request("reconnect", key="k-3"), at(60), new_ids(2, at(60)))
+    assert access_at(made, curae.ConnectionId(uuid(9)), DataPackage("labs"), now=at(2)) is None
+    assert code(
+        handle_at(made, request("reconnect", key="k-2"), at(3), new_ids=new_ids(2, at(3)))
+    ) == ("CONNECTION_NOT_RECONNECTABLE")
+    answer = handle_at(made, request("reconnect", key="k-3"), at(60), new_ids=new_ids(2, at(60)))
     assert document(answer)["previousConnectionId"] == ID
     answer = handle_at(made, request("revoke", id=uuid(2), key="k-4"), at(61))
     assert document(answer)["revokedNow"] is True
     answer = handle_at(made, request("revoke", id=uuid(2), key="k-5"), at(62))
     assert document(answer)["revokedNow"] is False
 
-    answer = handle_at(made, request("initiate", key="k-6"), at(63), new_ids(3, at(63)))
+    answer = handle_at(made, request("initiate", key="k-6"), at(63), new_ids=new_ids(3, at(63)))
     stored = made.session(curae.SessionId(minted(answer, "session")))
     assert stored is not None
     assert stored.user_id == "limited-3"
@@ -82,13 +82,16 @@ def test_a_whole_story_runs_through_a_store() -> None:
     assert (bound.user_id, bound.state) == ("limited-3", AccountState.LIMITED)
     answer = handle_at(made, request("account-state"), at(64))
     assert document(answer) == {"lifecycleState": "LIMITED"}
-    assert handle_at(made, request("graduation"), at(64), new_ids(4, at(64))).response.status == 201
+    assert (
+        handle_at(made, request("graduation"), at(64), new_ids=new_ids(4, at(64))).response.status
+        == 201
+    )
 
 
 def test_facts_are_stored_and_what_they_do_not_change_is_not() -> None:
     made = world()
     body = b'{"appUserId":"user-1","preferSignup":true}'
-    answer = handle_at(made, request("initiate", body=body), START, new_ids(1))
+    answer = handle_at(made, request("initiate", body=body), START, new_ids=new_ids(1))
     completed = curae.HandoffCompleted(
         curae.SessionId(minted(answer, "session")), curae.UserId("u-7")
     )

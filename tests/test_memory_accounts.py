@@ -81,7 +81,7 @@ def test_who_fills_the_store_stops_nobody_else(kind: str) -> None:
     made = store(of_neighbour(700), of_neighbour(701), capacity=8)
     held = made.sizes()[kind]
     answers = [
-        handle_at(made, fill(number), START, new_ids(10 + number)).response.status
+        handle_at(made, fill(number), START, new_ids=new_ids(10 + number)).response.status
         for number in range(9)
     ]
     assert made.sizes()[kind] - held == 8
@@ -90,12 +90,12 @@ def test_who_fills_the_store_stops_nobody_else(kind: str) -> None:
     counted = made.counted()
     for number, operation in enumerate(("revoke", "create", "initiate", "get", "reconnect")):
         asked = by_neighbour(request(operation, id=uuid(700), key=f"n-{number}"))
-        answer = handle_at(made, asked, START, new_ids(50 + number))
+        answer = handle_at(made, asked, START, new_ids=new_ids(50 + number))
         assert answer.response.status in {200, 201}, operation
     assert made.counted() > counted
     ended = curae.Revoked(curae.ConnectionId(uuid(701)), curae.Actor.PATIENT)
     assert isinstance(record_at(made, ended, START), curae.Done)
-    again = handle_at(made, fill(9), START, new_ids(90))
+    again = handle_at(made, fill(9), START, new_ids=new_ids(90))
     assert (again.response.status, code(again), document(again)["retryable"]) == (
         500,
         "INTERNAL",
@@ -127,8 +127,8 @@ def test_a_full_account_is_named_with_the_kind_that_found_no_room() -> None:
     assert error.environment is Environment.LIVE
     assert error.customer_account_id == COORDINATE.customer_account_id
     assert str(error) == (
-        f"the live customer account {COORDINATE.customer_account_id} holds 1 values of kind "
-        "Connection, and no more are taken"
+        f"the live customer account {COORDINATE.customer_account_id} is full: it may hold at most "
+        "1 values of kind Connection"
     )
     in_test = attrs.evolve(
         pending(number=2).identity,
@@ -245,7 +245,7 @@ def test_where_nothing_may_be_over_no_account_is_looked_at() -> None:
 def test_a_purge_of_all_lets_others_in_after_each_few(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(memory_accounts, "AT_ONCE", at_once)
+    monkeypatch.setattr(memory_accounts, "PURGE_BATCH_SIZE", at_once)
     made = store()
     fill_records(made, 5)
     handle_at(made, by_neighbour(unknown(0)), START)

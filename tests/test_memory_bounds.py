@@ -21,13 +21,13 @@ from tests.strategies import START, TICK, at, pending, uuid
 
 def test_a_full_store_refuses_what_is_new_and_evicts_nothing_live() -> None:
     made = world(capacity=1)
-    first = handle_at(made, request("create"), START, new_ids(1))
-    answer = handle_at(made, request("create", key="k-2"), START, new_ids(2))
+    first = handle_at(made, request("create"), START, new_ids=new_ids(1))
+    answer = handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(2))
     assert (answer.response.status, code(answer)) == (500, "INTERNAL")
     assert document(answer)["retryable"] is True
     assert (answer.changes.writes, answer.rules) == ((), ("request.room",))
     assert made.connection(curae.ConnectionId(uuid(2))) is None
-    replay = handle_at(made, request("create"), START, new_ids(3))
+    replay = handle_at(made, request("create"), START, new_ids=new_ids(3))
     assert (replay.replayed, replay.response) == (True, first.response)
     assert isinstance(record_at(made, curae.Authorized(ID), at(1)), curae.Done), (
         "what is stored still moves"
@@ -61,9 +61,11 @@ def test_writes_that_find_room_one_by_one_and_not_together_store_nothing() -> No
 def test_a_record_is_purged_at_its_deadline_and_never_before(seconds: int) -> None:
     made = world(capacity=1)
     now = START + timedelta(seconds=seconds)
-    handle_at(made, request("create"), now, new_ids(1, now))
+    handle_at(made, request("create"), now, new_ids=new_ids(1, now))
     deadline = now + timedelta(hours=24)
-    assert handle_at(made, request("create"), deadline - TICK, new_ids(2, deadline)).replayed
+    assert handle_at(
+        made, request("create"), deadline - TICK, new_ids=new_ids(2, deadline)
+    ).replayed
     dropped = deadline + TOLERANCE
     assert made.purge(dropped - TICK) == 0, "another worker's clock may be behind"
     assert made.purge(dropped) == 1
@@ -79,7 +81,7 @@ def test_a_rate_limit_is_purged_when_it_would_admit_everything_again() -> None:
     full = at(2) + TOLERANCE
     assert made.purge(full - TICK) == 0, "the bucket fills in two minutes from the first charge"
     assert made.purge(full) == 1
-    handle_at(made, request("graduation"), at(8), new_ids(1, at(8)))
+    handle_at(made, request("graduation"), at(8), new_ids=new_ids(1, at(8)))
     fresh = at(9) + TOLERANCE
     assert made.purge(fresh - TICK) == 0
     assert made.purge(fresh) == 2, "the app user's log, and the bucket"
@@ -89,7 +91,7 @@ def test_a_record_past_its_retention_is_replaced_and_lives_its_own_day() -> None
     made = world()
     for day in (0, 1):
         now = at(day * 24 * 60)
-        answer = handle_at(made, request("create"), now, new_ids(1 + day, now))
+        answer = handle_at(made, request("create"), now, new_ids=new_ids(1 + day, now))
         assert not answer.replayed
     dropped = at(48 * 60) + TOLERANCE
     assert made.purge(dropped - TICK) == 0
@@ -99,7 +101,7 @@ def test_a_record_past_its_retention_is_replaced_and_lives_its_own_day() -> None
 def test_replaced_buckets_are_full_and_leave_the_app_users_alone() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
     for number in range(2):
-        handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids(number))
+        handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))
     assert code(handle_at(made, request("account-state"), START)) == "RATE_LIMITED"
     other = curae.Bucket(name="other", capacity=100, refill=1, seconds=60)
     made.replace_buckets((BUCKET, other))
@@ -107,7 +109,7 @@ def test_replaced_buckets_are_full_and_leave_the_app_users_alone() -> None:
     assert handle_at(made, request("account-state"), START).response.status == 200
     made.replace_buckets((other,))
     answers = [
-        handle_at(made, request("initiate", key=f"l-{number}"), START, new_ids(10 + number))
+        handle_at(made, request("initiate", key=f"l-{number}"), START, new_ids=new_ids(10 + number))
         for number in range(9)
     ]
     assert [answer.response.status for answer in answers] == [201] * 8 + [429]

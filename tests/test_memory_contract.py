@@ -126,7 +126,7 @@ def test_what_is_over_goes_by_itself(ask: str) -> None:
         else:
             made.store.load(curae.Expired(ID).needs())
     assert made.store.purge(made.clock.now) == 0, "the record and the bucket are gone"
-    assert made.store._pages._ends == []
+    assert made.store._pages._expiries == []
 
 
 # --- Commit ---------------------------------------------------------------------------------
@@ -174,11 +174,11 @@ def test_what_is_kept_of_pages_is_what_is_promised() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
     held = store._pages
-    parts = (held._found, held._about, held._ends)
+    parts = (held._by_digest, held._by_subject, held._expiries)
 
     def rows() -> list[str]:
         assert len({len(each) for each in parts[:2]}) == 1
-        return [str(attrs.astuple(page)) for page in held._found.values()]
+        return [str(attrs.astuple(page)) for page in held._by_digest.values()]
 
     check_pages(store, partial(setattr, clock, "now"), rows)
     assert [len(each) for each in parts] == [0, 0, 0]
@@ -194,11 +194,11 @@ def test_a_page_goes_by_itself_where_nothing_else_is_over() -> None:
     clock.now = at(35) - TICK
     for _ in range(16):
         store.load(Needs(), DIGEST)
-    assert len(store._pages._found) == 1
+    assert len(store._pages._by_digest) == 1
     clock.now = at(35)
     for _ in range(16):
         store.load(Needs(), DIGEST)
-    assert len(store._pages._found) == 0
+    assert len(store._pages._by_digest) == 0
 
 
 def test_what_has_neither_effects_nor_events_is_not_delivered() -> None:

@@ -148,21 +148,24 @@ def test_a_key_that_is_registered_again_for_another_owner_replays_nothing(
     owner: curae.Caller,
 ) -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
-    first = handle_at(made, request("create"), START, new_ids(1))
+    first = handle_at(made, request("create"), START, new_ids=new_ids(1))
     made.register(curae.ApiKey(API_KEY), owner)
-    second = handle_at(made, request("create"), START, new_ids(2))
+    second = handle_at(made, request("create"), START, new_ids=new_ids(2))
     assert (second.response.status, second.replayed) == (201, False)
     assert minted(second, "connection") != minted(first, "connection")
-    third = handle_at(made, request("create", key="k-2"), START, new_ids(3))
+    third = handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(3))
     assert third.response.status == 201, "a bucket of its own, of two tokens"
-    full = handle_at(made, request("create", key="k-3"), START, new_ids(4))
+    full = handle_at(made, request("create", key="k-3"), START, new_ids=new_ids(4))
     assert (full.response.status, code(full)) == (429, "RATE_LIMITED")
     # Neither is lost to the first owner.
     made.register(curae.ApiKey(API_KEY), attrs.evolve(CALLER, scopes=frozenset()))
     made.register(curae.ApiKey(API_KEY), CALLER)
-    again = handle_at(made, request("create"), START, new_ids(5))
+    again = handle_at(made, request("create"), START, new_ids=new_ids(5))
     assert (again.replayed, again.response) == (True, first.response)
-    assert code(handle_at(made, request("create", key="k-4"), START, new_ids(6))) == "RATE_LIMITED"
+    assert (
+        code(handle_at(made, request("create", key="k-4"), START, new_ids=new_ids(6)))
+        == "RATE_LIMITED"
+    )
 
 
 # --- Long chains ----------------------------------------------------------------------------------
@@ -187,9 +190,9 @@ class Counting(Store):
 ON_A_CHAIN: Final[dict[str, Callable[[Store], object]]] = {
     "get": lambda made: handle_at(made, request("get"), at(3)),
     "get a later one": lambda made: handle_at(made, request("get", id=uuid(2)), at(3)),
-    "reconnect": lambda made: handle_at(made, request("reconnect"), at(3), new_ids(900)),
+    "reconnect": lambda made: handle_at(made, request("reconnect"), at(3), new_ids=new_ids(900)),
     "revoke": lambda made: handle_at(made, request("revoke"), at(3)),
-    "access": lambda made: access_at(made, ID, DataPackage("labs"), at(3)),
+    "access": lambda made: access_at(made, ID, DataPackage("labs"), now=at(3)),
     "authorized": lambda made: record_at(made, curae.Authorized(ID), at(3)),
     "upstream": lambda made: record_at(made, curae.Revoked(ID, curae.Actor.UPSTREAM), at(3)),
     "a look whether it is over": lambda made: made.purge(START + 3 * MONTH),

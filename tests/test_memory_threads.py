@@ -69,7 +69,7 @@ USES: Final[dict[str, Callable[[Store], object]]] = {
     "connection": lambda made: made.connection(ID),
     "session": lambda made: made.session(subjects.SESSION),
     "binding": lambda made: made.binding(COORDINATE),
-    "access": lambda made: access_at(made, ID, DataPackage("labs"), at(3)),
+    "access": lambda made: access_at(made, ID, DataPackage("labs"), now=at(3)),
     "load": lambda made: made.load(call(Reconnect(ID)).needs),
     "load for a fact": lambda made: made.load(curae.Tombstoned(COORDINATE).needs()).snapshot,
     "store": lambda made: commit_writes(made, (ConnectionWrite(None, pending(number=8)),)),
@@ -77,9 +77,11 @@ USES: Final[dict[str, Callable[[Store], object]]] = {
     "purge": lambda made: made.purge(START + 3 * MONTH),
     "stranger": lambda made: handle_at(made, curae.Request("GET", "/"), at(3)),
     "get": lambda made: handle_at(made, request("get"), at(3)),
-    "create": lambda made: handle_at(made, request("create"), at(3), new_ids(20)),
-    "initiate": lambda made: handle_at(made, request("initiate"), at(3), new_ids(20)),
-    "reconnect": lambda made: handle_at(made, request("reconnect"), at(61), new_ids(20, at(61))),
+    "create": lambda made: handle_at(made, request("create"), at(3), new_ids=new_ids(20)),
+    "initiate": lambda made: handle_at(made, request("initiate"), at(3), new_ids=new_ids(20)),
+    "reconnect": lambda made: handle_at(
+        made, request("reconnect"), at(61), new_ids=new_ids(20, at(61))
+    ),
     "fact": lambda made: record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(3)),
     "fact of a binding": lambda made: record_at(made, curae.Graduated(COORDINATE), at(3)),
 }
@@ -100,15 +102,6 @@ def test_nothing_is_touched_without_the_lock(use: str) -> None:
     handle_at(made, request("account-state"), START)
     made.watch()
     USES[use](made)
-
-
-def test_an_id_that_is_in_use_is_looked_up_under_the_lock() -> None:
-    made = Locked()
-    made.register(curae.ApiKey(API_KEY), CALLER)
-    assert commit_writes(made, (ConnectionWrite(None, ACTIVE),))
-    made.watch()
-    with pytest.raises(curae.ArgumentError, match="in use"):
-        handle_at(made, request("create"), START, new_ids(1))
 
 
 class Seen(Store):
@@ -179,7 +172,7 @@ def work(made: Seen, barrier: Barrier, worker: int) -> list[Answer]:
             request("get", id=target),
         )
         for place, each in enumerate(asked):
-            answers.append(handle_at(made, each, now, new_ids(number + place, now)))
+            answers.append(handle_at(made, each, now, new_ids=new_ids(number + place, now)))
         record_at(made, curae.Authorized(curae.ConnectionId(target)), now)
         match (worker + turn) % 6:
             case 0:

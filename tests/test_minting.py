@@ -60,7 +60,7 @@ def test_at_the_end_of_time_a_page_lives_to_its_end() -> None:
 
 @pytest.mark.parametrize("life", [timedelta(0), timedelta(microseconds=-1)])
 def test_a_page_that_would_be_over_at_once_is_a_mistake(life: timedelta) -> None:
-    with pytest.raises(ArgumentError, match="life: must be longer than nothing"):
+    with pytest.raises(ArgumentError, match="lifetime: must be longer than 0"):
         RandomIds(PAGES, life)
 
 

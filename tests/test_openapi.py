@@ -199,7 +199,7 @@ def requests_without_a_header() -> Iterator[Answered]:
         asked = server.request(operation)
         unclosed = server.request(operation, key='"k')
         for each in (without(asked, "Authorization"), without(asked, "Idempotency-Key"), unclosed):
-            answer = handle_at(server.world(), each, START, server.new_ids()).response
+            answer = handle_at(server.world(), each, START, new_ids=server.new_ids()).response
             yield (
                 each.method,
                 each.target,

@@ -51,15 +51,15 @@ def test_no_message_is_lost_or_out_of_order_whoever_is_killed_when() -> None:
 
 
 class Made(Protocol):
-    def __call__(self, *args: object) -> Statement: ...
+    def __call__(self, *args: object, **named: object) -> Statement: ...
 
 
 def changed(patched: pytest.MonkeyPatch, name: str, part: str, instead: str) -> None:
     """Let a statement of the outbox have something in place of a part."""
     made: Made = getattr(outbox_statements, name)
 
-    def wrong(*args: object) -> Statement:
-        statement = made(*args)
+    def wrong(*args: object, **named: object) -> Statement:
+        statement = made(*args, **named)
         assert part in statement.text
         return statement._replace(text=statement.text.replace(part, instead))
 
@@ -207,6 +207,6 @@ def give_back() -> None:
 
 def test_a_worker_gives_back_nothing_that_another_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     give_back()
-    changed(monkeypatch, name="return_statement", part="claim = ?", instead="? <> ''")
+    changed(monkeypatch, name="release_claim_statement", part="claim = ?", instead="? <> ''")
     with pytest.raises(AssertionError, match="two ship one message"):
         give_back()

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
 from typing import Final
 
 import hosted_pages
 import pytest
-from page_html import QUESTIONS, REFUSED
+from page_html import REFUSED
 from settings import PUBLIC_URL
 
 from curae_lifecycle import ApiKey, Expired, ProblemCode, Request, StoreUnavailableError, Tombstoned
@@ -24,7 +23,7 @@ from curae_lifecycle.rules.session import COMPLETION
 from curae_lifecycle.rules.triggers import AUTHORIZATION, TRIGGERS, Trigger
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, csrf_token
+from curae_lifecycle.stores.hosted_pages import HostedPage, csrf_token
 from curae_lifecycle.web.request import ParsedBody
 from tests.server import API_KEY, CALLER
 from tests.strategies import COORDINATE, TICK, at
@@ -408,10 +407,10 @@ def test_after_a_tombstone_and_a_purge_no_page_holds_the_user(app: App) -> None:
     app.graduate()
     app.happens(Tombstoned(COORDINATE))
     held = app.store._pages
-    assert "user-1" in "".join(each.subject for each in held._found.values())
+    assert "user-1" in "".join(each.subject for each in held._by_digest.values())
     app.clock.now = at(35)
     app.store.purge()
-    assert (held._found, held._about, held._ends) == ({}, {}, [])
+    assert (held._by_digest, held._by_subject, held._expiries) == ({}, {}, [])
 
 
 # --- What may be read of it -----------------------------------------------------------------
@@ -483,23 +482,3 @@ def test_a_person_is_told_of_every_refusal_that_there_is() -> None:
     # An unknown id is refused before any table is asked.
     assert codes | {ProblemCode.NOT_FOUND} == REFUSED.keys()
     assert {status for status, _, _ in REFUSED.values()} == {200, 404, 410}
-
-
-def test_every_promise_of_the_page_has_a_test() -> None:
-    root = Path(__file__).parent.parent
-    page = (root / "docs/pages.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| [A-Z].* \| (`test_.*`) \|$", page, re.MULTILINE)
-    assert len(rows) == page.count("\n| ") - 2
-    files = ("tests/test_page_promises.py", "tests/wire/test_browser.py")
-    there = "".join((root / file).read_text(encoding="utf-8") for file in files)
-    for name in re.findall(r"`(test_\w+)`", "".join(rows)):
-        assert f"def {name}(" in there
-
-
-def test_the_pages_are_no_longer_than_what_is_read_before_it_is_copied() -> None:
-    text = Path(hosted_pages.__file__).read_text(encoding="utf-8")
-    assert text.count("\n") <= 200
-
-
-def test_there_is_a_question_for_every_kind_of_page() -> None:
-    assert QUESTIONS.keys() == set(PageKind)

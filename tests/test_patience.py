@@ -53,7 +53,9 @@ SECONDS: Final[dict[str, Callable[[float], RetryPolicy]]] = {
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
 def test_seconds_are_some_and_come_to_an_end(name: str, value: float) -> None:
-    with pytest.raises(ArgumentError, match=f"^{name}: must be a number of seconds, more than 0"):
+    with pytest.raises(
+        ArgumentError, match=f"^{name}: must be a finite number of seconds, more than 0"
+    ):
         SECONDS[name](value)
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from curae_lifecycle.cli.main import main
-from curae_lifecycle.cli.problems import ADVICE, DETAILS, to_markdown
+from curae_lifecycle.cli.problems import to_markdown
 from curae_lifecycle.rules.access import ACCESS, DenialReason, Deny
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.outcomes import RefuseWith
-from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode, type_uri
-from curae_lifecycle.rules.triggers import TRIGGERS, Trigger
-from curae_lifecycle.service.rulebook import TABLES, find_rule
+from curae_lifecycle.rules.problems import CATALOGUE, WORDING, ProblemCode, type_uri
+from curae_lifecycle.rules.triggers import TRIGGERS, RefusalReason, Trigger
+from curae_lifecycle.service.problem_details import DETAILS
+from curae_lifecycle.service.rulebook import TABLES, find_rule, reasons_of
 from curae_lifecycle.service.status import PROBLEM_STATUS
 from docs.generate.problems import files
 
@@ -30,14 +31,21 @@ def test_the_type_of_a_problem_ends_in_the_name_of_its_page(code: ProblemCode) -
     assert f"`{type_uri(code)}`" in to_markdown(code)
 
 
-def test_there_is_advice_for_each_code_and_a_sentence_for_each_key_of_details() -> None:
-    assert list(ADVICE) == list(ProblemCode)
+def test_every_code_has_texts_and_every_key_a_meaning() -> None:
+    assert list(WORDING) == list(ProblemCode)
     assert DETAILS.keys() == {key for row in CATALOGUE.rows for key in row.outcome.details}
 
 
 @each_code
+def test_a_page_shows_the_advice_of_its_code_and_reasons(code: ProblemCode) -> None:
+    advice = to_markdown(code).partition("## What a client should do")[2].partition("## ")[0]
+    expected = [WORDING[code].advice, *(f"- `{each}`: {each.advice}" for each in reasons_of(code))]
+    assert [line for line in advice.splitlines() if line] == expected
+
+
+@each_code
 def test_a_page_names_every_rule_that_answers_it_and_no_other(code: ProblemCode) -> None:
-    answers = to_markdown(code).partition("## Who answers it")[2]
+    answers = to_markdown(code).partition("## When it is the answer")[2]
     named = re.findall(
         r"^\| \[`([\w.-]+)`\]\(\.\./tables/([\w-]+)\.md#\1\) \|", answers, re.MULTILINE
     )
@@ -72,7 +80,7 @@ def test_the_answer_that_is_shown_is_one_of_that_code(code: ProblemCode) -> None
     assert shown["status"] == PROBLEM_STATUS[kind.kind].outcome.status
     assert list(shown["details"]) == list(kind.details)
     for key in kind.details:
-        assert f"| `{key}` | {DETAILS[key]} |" in to_markdown(code)
+        assert f"| `{key}` | {DETAILS[key].meaning} |" in to_markdown(code)
 
 
 KEPT = {"NOT_FOUND", "CONNECTION_NOT_RECONNECTABLE", "CONNECTION_SUPERSEDED"}
@@ -91,20 +99,25 @@ WITHOUT_A_KEY = {
 
 @each_code
 def test_a_page_says_what_becomes_of_the_idempotency_key(code: ProblemCode) -> None:
-    expected = "is as it was"
+    expected = "not used up"
     if code in KEPT:
-        expected = "keeps this answer"
+        expected = "used up"
     elif code in LEFT_ALONE:
-        expected = "stays what it is"
+        expected = "unchanged"
     elif code in WITHOUT_A_KEY:
-        expected = "no key goes with it"
-    assert f"| its idempotency key | {expected}" in to_markdown(code)
+        expected = "none"
+    assert f"| idempotency key | {expected}" in to_markdown(code)
 
 
-def test_what_is_said_of_a_denial_is_what_a_reconnect_does() -> None:
-    advice = ADVICE[ProblemCode.CONNECTION_ACCESS_DENIED]
-    told = advice.partition("reconnect")[2].partition(", and ask")[0]
-    reasons = {each for each in DenialReason if each in told}
+def test_the_reason_of_an_example_is_one_of_its_code() -> None:
+    for code in (ProblemCode.CONNECTION_ACCESS_DENIED, ProblemCode.CONNECTION_NOT_RECONNECTABLE):
+        assert f'"reason": "{reasons_of(code)[0]}"' in to_markdown(code)
+    assert set(reasons_of(ProblemCode.CONNECTION_ACCESS_DENIED)) == set(DenialReason)
+    assert set(reasons_of(ProblemCode.CONNECTION_NOT_RECONNECTABLE)) == set(RefusalReason)
+
+
+def test_a_denial_advises_a_reconnect_where_one_succeeds() -> None:
+    reasons = {each for each in DenialReason if each.advice.startswith("Reconnect")}
     recovered = {
         standing.value
         for standing in Standing
@@ -125,4 +138,4 @@ def test_the_command_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str
 def test_an_unknown_code_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["problems", "LOST"])
-    assert "no problem has the code LOST" in capsys.readouterr().err
+    assert "there is no problem code LOST" in capsys.readouterr().err

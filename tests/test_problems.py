@@ -127,7 +127,7 @@ def test_a_problem_with_a_fact_too_many_or_too_few_is_a_mistake(code: ProblemCod
 @each_code
 def test_detail_is_one_sentence_for_people_that_only_uses_the_details(code: ProblemCode) -> None:
     problem = example(code)
-    names = re.findall(r"{(.*?)}", WORDING[code][1])
+    names = re.findall(r"{(.*?)}", WORDING[code].sentence)
     assert set(names) <= set(EXPECTED[code][3])
     assert re.fullmatch(r"[A-Z][^{}]*\.", problem.detail)
     for name in names:

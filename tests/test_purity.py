@@ -51,7 +51,7 @@ def test_the_search_walks_the_pure_rooms_and_finds_functions_methods_and_propert
         "curae_lifecycle.rules.problems.Problem.details",
         "curae_lifecycle.service.operations.revoke.Revoke.decide",
         "curae_lifecycle.service.facts.revoked.Revoked.judge",
-        "curae_lifecycle.web.json.RepeatedObject.repeated",
+        "curae_lifecycle.web.json.DuplicateKeyObject.first_duplicate",
         "curae_lifecycle.web.openapi.document.openapi",
     } <= names
     # A package's own file says what it holds; these hold values and types alone.
@@ -60,7 +60,9 @@ def test_the_search_walks_the_pure_rooms_and_finds_functions_methods_and_propert
         "curae_lifecycle.rules.errors",
         "curae_lifecycle.rules.outcomes",
         "curae_lifecycle.rules.wire_status",
+        "curae_lifecycle.service.effects",
         "curae_lifecycle.service.facts.registry",
+        "curae_lifecycle.service.rate_keys",
         "curae_lifecycle.service.settings",
     }
 
@@ -103,7 +105,7 @@ OF_THE_PROCESS: Final = frozenset(
 WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     # What Python asks of a key for a dict, and what stays within this.
     "curae_lifecycle.rules.idempotency": {"RecordKey.__hash__": {"hash"}},
-    "curae_lifecycle.service.changes": {
+    "curae_lifecycle.service.rate_keys": {
         "BucketKey.__hash__": {"hash"},
         "LimitKey.__hash__": {"hash"},
     },
@@ -112,7 +114,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.stores.deadline": {
         "<module>": {"monotonic", "time"},
         "seconds_left": {"monotonic"},
-        "within.__enter__": {"monotonic"},
+        "deadline_scope": {"monotonic"},
     },
     "curae_lifecycle.stores.django.database": {
         "<module>": {"monotonic", "time"},
@@ -120,26 +122,29 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     },
     "curae_lifecycle.stores.django.socket_watchdog": {
         "<module>": {"monotonic", "os", "socket", "time"},
-        "Watch._run": {"monotonic"},
-        "Watch.over": {"os", "socket"},
+        "SocketWatchdog._run": {"monotonic"},
+        "SocketWatchdog.watch": {"os", "socket"},
     },
     "curae_lifecycle.stores.new_ids": {
         "<module>": {"secrets", "randbelow", "token_urlsafe", "uuid4"},
         "RandomIds.__call__": {"token_urlsafe", "uuid4"},
-        "part_of_a_second": {"randbelow"},
+        "random_microseconds": {"randbelow"},
     },
     "curae_lifecycle.stores.retry": {
         "<module>": {"random", "time"},
-        "Trying.until_done": {"monotonic", "random", "sleep", "time"},
+        "Retrier.run": {"monotonic", "random", "sleep", "time"},
         "_wait": {"sleep", "time"},
-        "awaiting": {"sleep"},
+        "async_retrier": {"sleep"},
     },
-    "curae_lifecycle.stores.sql.clock": {"<module>": {"time"}, "clock": {"time", "time_ns"}},
+    "curae_lifecycle.stores.sql.clock": {
+        "<module>": {"time"},
+        "now_parameter": {"time", "time_ns"},
+    },
     "curae_lifecycle.stores.sql.postgresql": {
         "<module>": {"monotonic", "time"},
-        "AwaitedBoundedConnection.wait": {"monotonic", "socket"},
+        "AsyncBoundedConnection.wait": {"monotonic", "socket"},
         "BoundedConnection.wait": {"monotonic"},
-        "_limited": {"monotonic"},
+        "_wait_until": {"monotonic"},
     },
     "curae_lifecycle.stores.sql.outbox_worker": {
         "<module>": {"random", "secrets", "time", "token_hex"},

@@ -373,4 +373,4 @@ def test_law_16_every_request_gets_a_documented_answer(
     key = (("Authorization", f"Bearer {API_KEY}"),) if known else ()
     asked = Request(method=method, target=target, headers=(*key, *headers), body=body)
     made = world(Settings(), pending())
-    laws.check_documented(handle_at(made, asked, START, new_ids(2)).response)
+    laws.check_documented(handle_at(made, asked, START, new_ids=new_ids(2)).response)

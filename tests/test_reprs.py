@@ -151,7 +151,7 @@ def test_the_search_finds_what_holds_a_secret() -> None:
     assert found >= {
         "ApiKey._secret",
         "CuraeConnectSession.user_id",
-        "Given.values",
+        "ParsedMembers.values",
         "Graduated.user_id",
         "HandoffCompleted.user_id",
         "LimitedAccountAppBinding.user_id",

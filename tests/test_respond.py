@@ -206,7 +206,7 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
 ) -> None:
     made = world(curae.Settings(buckets=(BUCKET,)), connection)
     now, later = at(180), at(180) + timedelta(seconds=seconds)
-    first = handle_at(made, request(operation), now, new_ids(2, now))
+    first = handle_at(made, request(operation), now, new_ids=new_ids(2, now))
     # Time and facts go on in between, and a replay is not decided again.
     record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), later)
     record_at(made, curae.Tombstoned(COORDINATE), later)
@@ -214,7 +214,7 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
     assert isinstance(reading, Call)
     asked = reading.needs
     before = made.load(asked)
-    again = handle_at(made, request(operation), later, new_ids(3, later))
+    again = handle_at(made, request(operation), later, new_ids=new_ids(3, later))
     assert (first.replayed, again.replayed) == (False, True)
     laws.check_replay(first.response, again.response, again.changes)
     # It charges its bucket, and nothing that was loaded has moved.
@@ -225,11 +225,11 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
 def test_a_replay_is_answered_at_the_app_user_s_limit() -> None:
     made = world()
     answers = [
-        handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids(number))
+        handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))
         for number in range(11)
     ]
     assert [answer.response.status for answer in answers] == [201] * 10 + [429]
-    again = handle_at(made, request("initiate", key="k-0"), START, new_ids(99))
+    again = handle_at(made, request("initiate", key="k-0"), START, new_ids=new_ids(99))
     assert again.replayed
     assert again.response == answers[0].response
 
@@ -260,7 +260,7 @@ def test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byt
         answers = []
         for made in (world(), world(curae.Settings(), connection)):
             made.register(curae.ApiKey(server.API_KEY), stranger)
-            answers.append(handle_at(made, request(operation), now, new_ids(9, now)))
+            answers.append(handle_at(made, request(operation), now, new_ids=new_ids(9, now)))
         theirs, nobodys = answers
         laws.check_indistinguishable(theirs.response, nobodys.response)
         # Nor does anything that stays in the server tell them apart.

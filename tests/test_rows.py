@@ -122,7 +122,7 @@ def written() -> list[Write]:
     store.register(ApiKey(API_KEY), CALLER)
     for number, operation in enumerate(("initiate", "create"), 1):
         asked = request(operation, key=f"k-{number}")
-        writes += handle_at(store, asked, START, Numbered(number)(START)).changes.writes
+        writes += handle_at(store, asked, START, new_ids=Numbered(number)(START)).changes.writes
     chain = revoked_chain(2)
     return [*writes, ConnectionWrite(None, chain[1])]
 
@@ -204,7 +204,7 @@ class Rows:
         self._ask(request("initiate", key="k-1"), 51)
 
     def _ask(self, asked: curae.Request, number: int) -> None:
-        answer = handle_at(self.store, asked, START, Numbered(number)(START))
+        answer = handle_at(self.store, asked, START, new_ids=Numbered(number)(START))
         assert answer.response.status == 201
         self._note(answer.changes.writes)
 

@@ -56,7 +56,7 @@ PROBLEM: Final = {
 
 
 def answer(store: MemoryStore, request: Request) -> Response:
-    return handle_at(store, request, at(2), new_ids(2, at(2))).response
+    return handle_at(store, request, at(2), new_ids=new_ids(2, at(2))).response
 
 
 def store_with(*triggers: str) -> MemoryStore:

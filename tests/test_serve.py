@@ -408,7 +408,7 @@ def test_a_fact_whose_commit_took_effect_unknown_to_the_store_is_ignored() -> No
 
 def test_a_fact_that_no_attempt_could_record_is_said_to_be_none(time: FakeTime) -> None:
     made = faulty([LOST] * 100, pending())
-    with pytest.raises(StoreUnavailableError, match="no attempt was done in time"):
+    with pytest.raises(StoreUnavailableError, match="no attempt succeeded in time"):
         record(made, curae.Authorized(ID), retry_policy=RetryPolicy(attempts=4))
     assert len(time.pauses) == 3
     assert isinstance(record(made, curae.Expired(ID)), curae.Ignored)

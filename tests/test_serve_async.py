@@ -191,7 +191,7 @@ def test_the_same_traffic_is_answered_alike(
     commits: list[Fault | None],
     loads: list[Fault | None],
 ) -> None:
-    with patch.object(external_call, "part_of_a_second", lambda: 7):
+    with patch.object(external_call, "random_microseconds", lambda: 7):
         waited = said(Waiting, traffic=traffic, commits=commits, loads=loads)
         awaited = said(Awaiting, traffic=traffic, commits=commits, loads=loads)
     assert awaited == waited

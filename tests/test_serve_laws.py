@@ -19,7 +19,7 @@ from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores import external_call, request_loop
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.external_call import _Begun, _CallingOut
+from curae_lifecycle.stores.external_call import _Claim, _RequestWithExternalCall
 from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.web.respond import Answer
 from tests.stateful.running import Size, run
@@ -30,7 +30,7 @@ from tests.stateful.serving_chosen import ServingMachine, play
 @pytest.fixture(autouse=True)
 def same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """What tells attempts apart is no chance here, and moves no lease beyond a whole second."""
-    monkeypatch.setattr(external_call, "part_of_a_second", partial(next, cycle(range(1, 1000))))
+    monkeypatch.setattr(external_call, "random_microseconds", partial(next, cycle(range(1, 1000))))
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +61,8 @@ def test_whatever_chance_puts_between_the_laws_hold() -> None:
 def takes_anothers_record_for_its_own(patch: pytest.MonkeyPatch) -> None:
     """It goes by the token and the instant, and two workers may begin at one instant."""
 
-    def holder(self: _CallingOut, record: Record | None) -> _Begun | None:
-        for each in self.asked:
+    def stored_claim(self: _RequestWithExternalCall, record: Record | None) -> _Claim | None:
+        for each in self.claims:
             if (
                 record
                 and each.running
@@ -73,7 +73,7 @@ def takes_anothers_record_for_its_own(patch: pytest.MonkeyPatch) -> None:
                 return each
         return None
 
-    patch.setattr(_CallingOut, "_holder", holder)
+    patch.setattr(_RequestWithExternalCall, "_stored_claim", stored_claim)
 
 
 def answers_what_was_not_stored(patch: pytest.MonkeyPatch) -> None:
@@ -106,20 +106,20 @@ def ends_whatever_became_of_its_lease(patch: pytest.MonkeyPatch) -> None:
 def lets_go_of_what_may_have_happened(patch: pytest.MonkeyPatch) -> None:
     """It frees the key after a call that must not be made twice."""
 
-    async def let_go(self: _CallingOut) -> bool | None:
-        return await self._move(attempts.release)
+    async def release(self: _RequestWithExternalCall) -> bool | None:
+        return await self._update_record(attempts.release)
 
-    patch.setattr(_CallingOut, "_let_go", let_go)
+    patch.setattr(_RequestWithExternalCall, "_release", release)
 
 
 def calls_again_where_it_lost_a_race(patch: pytest.MonkeyPatch) -> None:
     """It does everything again, the call too."""
-    answer_once = _CallingOut._answer
+    answer_once = _RequestWithExternalCall._answer
 
-    async def answer(self: _CallingOut) -> Answer | None:
+    async def answer(self: _RequestWithExternalCall) -> Answer | None:
         return await answer_once(self) or await answer_once(self)
 
-    patch.setattr(_CallingOut, "_answer", answer)
+    patch.setattr(_RequestWithExternalCall, "_answer", answer)
 
 
 MISTAKES: Final[list[tuple[Callable[[pytest.MonkeyPatch], None], str]]] = [

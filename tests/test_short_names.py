@@ -35,7 +35,11 @@ OTHER_WORDS = {
         "MINE": "CURRENT",
         "OTHERS": "OTHER",
     },
-    "idempotency": {"DIFFERENT": "OTHER"},
+    "idempotency": {
+        "DIFFERENT": "OTHER",
+        "EXECUTE_AGAIN": "EXECUTE",
+        "OUTCOME_UNKNOWN": "UNKNOWN",
+    },
     "triggers": {
         "NO_SUCCESSOR": "NONE",
         "SUCCESSOR_PENDING": "PENDING",

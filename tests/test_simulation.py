@@ -335,7 +335,7 @@ def test_the_journal_prints_every_kind_of_line_as_replay_reads_it() -> None:
         Graduated(COORDINATE),
         Tombstoned(COORDINATE),
     ]
-    answer = handle_at(world(), request("create"), START, new_ids(1))
+    answer = handle_at(world(), request("create"), START, new_ids=new_ids(1))
     journal.add(user, at(1), request("create"), answer.response)
     journal.add(user, at(0), request("account-state"))
     for fact in facts:

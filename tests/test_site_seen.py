@@ -186,7 +186,7 @@ def test_a_page_that_was_mended_is_not_mended_again() -> None:
     once = mended(page + '<div id="search-results"></div>' + heading)
     assert mended(once) == once
     assert once.endswith(
-        "<h2>HANDOFF_<wbr>LAPSED and testing.<wbr>at_<wbr>rest, twice._"
+        "<h2>HANDOFF_<wbr>LAPSED and testing.<wbr>store_<wbr>invariants, twice._"
         '<a href="#handoff_lapsed">#</a></h2>'
     )
     assert once.count("aria-label=") == 2

@@ -282,9 +282,9 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
         with pytest.raises(TypeError, match=r"cannot be played: .* is no Record"):
             expect.expect_done(Record, answer)
     run = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
-    with pytest.raises(TypeError, match="no run of traffic ends with a History"):
+    with pytest.raises(TypeError, match="no run of traffic ends with a ConnectionHistory"):
         from_traffic._last(run, ConnectionHistory)
-    with pytest.raises(TypeError, match=r"cannot be played: Exchange\(.* is no Recording"):
+    with pytest.raises(TypeError, match=r"cannot be played: Exchange\(.* is no RecordedFact"):
         from_traffic._fact_answer(Done, run)
 
 

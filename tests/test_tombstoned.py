@@ -209,16 +209,16 @@ def test_law_17_after_a_tombstone_nothing_that_was_there_grants_access(
 
 def test_law_17_whoever_is_bound_next_gets_nothing_of_it() -> None:
     made = world()
-    handle_at(made, request("initiate"), START, new_ids(9))
-    handle_at(made, request("create", key="k-2"), START, new_ids(1))
+    handle_at(made, request("initiate"), START, new_ids=new_ids(9))
+    handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(1))
     assert isinstance(record_at(made, curae.Authorized(ID), at(1)), curae.Done)
     assert isinstance(record_at(made, Tombstoned(COORDINATE), at(2)), curae.Done)
     # A new user is bound, and makes a connection of their own.
-    handle_at(made, request("initiate", key="k-3"), at(3), new_ids(10, at(3)))
+    handle_at(made, request("initiate", key="k-3"), at(3), new_ids=new_ids(10, at(3)))
     bound = made.binding(COORDINATE)
     assert bound is not None
     assert (bound.state, bound.generation) == (AccountState.LIMITED, 2)
-    handle_at(made, request("create", key="k-4"), at(3), new_ids(2, at(3)))
+    handle_at(made, request("create", key="k-4"), at(3), new_ids=new_ids(2, at(3)))
     assert isinstance(
         record_at(made, curae.Authorized(curae.ConnectionId(uuid(2))), at(4)), curae.Done
     )
@@ -228,7 +228,7 @@ def test_law_17_whoever_is_bound_next_gets_nothing_of_it() -> None:
     laws.check_tombstone([old], at(5))
     assert curae.standing(new, at(5)) is curae.Standing.ACTIVE
     # The old one is recovered by a connection that somebody has to authorize anew.
-    handle_at(made, request("reconnect", key="k-5"), at(5), new_ids(3, at(5)))
+    handle_at(made, request("reconnect", key="k-5"), at(5), new_ids=new_ids(3, at(5)))
     recovered = made.connection(curae.ConnectionId(uuid(3)))
     assert recovered is not None
     laws.check_tombstone([old, recovered], at(5))
@@ -277,7 +277,7 @@ def test_a_tombstone_that_was_decided_first_is_decided_again_on_what_came_betwee
     fact = Tombstoned(COORDINATE)
     slow = curae.record_fact(fact, made.load(fact.needs()).snapshot, at(1))
     assert isinstance(slow, curae.Done)
-    handle_at(made, request("create"), at(1), new_ids(1, at(1)))
+    handle_at(made, request("create"), at(1), new_ids=new_ids(1, at(1)))
     assert not commit_writes(made, slow.value.writes)
     assert isinstance(record_at(made, fact, at(1)), curae.Done)
     gone = made.connection(ID)

@@ -70,7 +70,7 @@ class InMemory:
         self.store.register(api_key, caller)
 
     def send(self, request: Request) -> Response:
-        return handle_at(self.store, request, START, new_ids(next(self.numbers))).response
+        return handle_at(self.store, request, START, new_ids=new_ids(next(self.numbers))).response
 
     def record_fact(self, fact: Fact) -> FactAnswer:
         return record_at(self.store, fact, START)

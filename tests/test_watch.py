@@ -60,9 +60,9 @@ def test_a_whole_story_passes() -> None:
     made.watch.observe_fact(recorded, at(2))
     made.watch.observe_fact(record_at(made.world, fact, at(3)), at(3))
     made.watch.observe_fact(record_at(made.world, Authorized(ConnectionId(uuid(9))), at(3)), at(3))
-    granted = access_at(made.world, ID, "labs", at(4))
+    granted = access_at(made.world, ID, "labs", now=at(4))
     assert granted is not None
-    made.watch.observe_access_decision(ID, "labs", at(4), granted)
+    made.watch.observe_access_decision(ID, "labs", at(4), decision=granted)
     made.ask(request("get"), at(4))
     made.ask(request("get", id=uuid(7)), at(4))
     made.ask(request("reconnect", key="k-2"), at(61), 3)
@@ -183,10 +183,12 @@ def test_law_02_a_revoked_at_in_an_answer_that_is_not_the_stored_one() -> None:
 def test_law_05_a_grant_that_may_not_be() -> None:
     watch = stored(ConnectionWrite(None, pending()))
     with broken(5, "granted although the status is PENDING"):
-        watch.observe_access_decision(ID, DataPackage("labs"), START, Granted(None, "rule"))
+        watch.observe_access_decision(
+            ID, DataPackage("labs"), START, decision=Granted(None, "rule")
+        )
     with broken(5, "unknown id"):
         watch.observe_access_decision(
-            ConnectionId(uuid(9)), DataPackage("labs"), START, Granted(None, "rule")
+            ConnectionId(uuid(9)), DataPackage("labs"), START, decision=Granted(None, "rule")
         )
 
 
@@ -464,56 +466,10 @@ def test_law_13_an_answer_of_an_operation_that_is_served_and_of_one_that_is_not(
         headers=headers,
         body=b'{"label":"my clinic"}',
     )
-    answer = handle_at(here, asked, START, new_ids())
+    answer = handle_at(here, asked, START, new_ids=new_ids())
     assert answer.response.status == 202
     eight = Watch(EIGHT)
     eight.observe_commit((ConnectionWrite(None, pending()),), START)
     eight.observe_response(answer, START, caller=CALLER)
     with broken(13, "no response has these members"):
         Watch().observe_response(answer, START, caller=CALLER)
-
-
-GONE = bound(AccountState.TOMBSTONED)
-TOMBSTONE = BindingWrite(LIMITED, GONE)
-
-
-def test_law_17_a_tombstone_that_leaves_access_behind() -> None:
-    watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
-    with broken(17, "although its user is gone"):
-        watch.observe_commit((TOMBSTONE,), at(2))
-
-
-def test_law_17_a_tombstone_after_which_a_hand_off_still_lands() -> None:
-    watch = stored(ConnectionWrite(None, pending()), BindingWrite(None, LIMITED))
-    watch.observe_commit((TOMBSTONE,), at(1))
-    with broken(17, "although its user is gone"):
-        watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(2))
-
-
-def test_law_17_a_grant_of_what_is_gone() -> None:
-    revoked = apply_trigger(ACTIVE, "PLATFORM", at(2))
-    watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
-    watch.observe_commit((TOMBSTONE, ConnectionWrite(ACTIVE, revoked)), at(2))
-    with broken(17, "although its user is gone"):
-        watch.observe_access_decision(ID, "labs", at(3), Granted(None, "mine"))
-
-
-def test_a_connection_that_was_made_after_a_tombstone_is_another_matter() -> None:
-    watch = stored(BindingWrite(None, LIMITED))
-    watch.observe_commit((TOMBSTONE,), at(1))
-    relied_on = attrs.evolve(GONE, version=2)
-    made = ConnectionWrite(None, pending(at(2)))
-    watch.observe_commit((BindingWrite(GONE, relied_on), made), at(2))
-    active = apply_trigger(pending(at(2)), "authorize for ever", at(3))
-    watch.observe_commit((ConnectionWrite(pending(at(2)), active),), at(3))
-    watch.observe_commit((BindingWrite(relied_on, attrs.evolve(GONE, version=3)),), at(4))
-    watch.observe_access_decision(ID, "labs", at(5), Granted(None, "mine"))
-
-
-def test_law_17_a_connection_made_of_what_was_read_before_a_tombstone() -> None:
-    watch = stored(BindingWrite(None, LIMITED))
-    read_at = watch.commit_count
-    watch.observe_commit((TOMBSTONE,), at(1))
-    watch.observe_commit((ConnectionWrite(None, pending()),), at(2), loaded_at_commit=read_at)
-    with broken(17, "although its user is gone"):
-        watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(3))

@@ -66,7 +66,7 @@ def test_the_order_of_a_body_s_members_does_not_matter() -> None:
         Request(method="POST", target="/api/sdk/v1/connections", headers=head, body=body)
         for body in bodies
     ]
-    answers = [handle_at(world, each, START, server.new_ids()) for each in asked]
+    answers = [handle_at(world, each, START, new_ids=server.new_ids()) for each in asked]
     assert [answer.replayed for answer in answers] == [False, True]
 
 

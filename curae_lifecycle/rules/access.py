@@ -1,8 +1,8 @@
-"""Who may read what, until when, and why not.
+"""Access to data: grants with their end, and denials with their reason.
 
 The law of this module: **access is granted only in ACTIVE, only for a package that the
-patient granted, and only until the standing changes**. Everything else is a denial with its
-reason; an unknown package is one that was not granted.
+patient granted, and only until the standing changes**. Everything else is denied with a reason. An
+unknown package counts as not granted.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.connection import Connection, Standing, next_deadline, standing
+from curae_lifecycle.rules.outcomes import Reason
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant
 
 
 class PackageGrant(StrEnum):
-    """Whether the connection's packages hold the one asked for."""
+    """The requested package: among the connection's packages, or not."""
 
     GRANTED = "package granted"
     NOT_GRANTED = "package not granted"
 
 
-class DenialReason(StrEnum):
-    """Why access is denied; the standing is asked before the package [O]."""
+class DenialReason(Reason):
+    """Reasons of a denial; the standing decides before the package [O]."""
 
-    PENDING = "PENDING"
-    LAPSED = "LAPSED"
-    ACTION_REQUIRED = "ACTION_REQUIRED"
-    EXPIRED = "EXPIRED"
-    REVOKED = "REVOKED"
-    PACKAGE_NOT_GRANTED = "PACKAGE_NOT_GRANTED"
+    PENDING = "PENDING", "Wait for the patient."
+    LAPSED = "LAPSED", "Reconnect: the patient did not finish in time."
+    ACTION_REQUIRED = "ACTION_REQUIRED", "Reconnect: the patient must act."
+    EXPIRED = "EXPIRED", "Reconnect: the authorization ended."
+    REVOKED = "REVOKED", "Reconnect: the authorization was revoked."
+    PACKAGE_NOT_GRANTED = "PACKAGE_NOT_GRANTED", "Ask for another package."
 
 
 @attrs.frozen
@@ -73,17 +74,18 @@ ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
     Row((EXPIRED,         ANY),         Deny(Why.EXPIRED),             "[O] Over at `expiresAt`, recorded or not."),
     Row((REVOKED,         ANY),         Deny(Why.REVOKED),             "[S] Revocation ends the access."),
 )
-"""The table `access`: who may read."""
+"""The table `access`: grants and denials."""
 # fmt: on
 
 
 @attrs.frozen
 class Granted:
-    """Access, at this instant, by the rule that is named.
+    """Access at an instant.
 
     Attributes:
-        valid_until: When to ask again at the latest (exclusive); `None` where only an event
-            can end it. A revocation ends it at once, so a cached grant needs a way to die.
+        valid_until: The instant at which to ask again at the latest (exclusive); `None` if only an
+            event can end the access. A revocation ends it at once, so drop cached grants then.
+        rule: The name of the rule that decided.
     """
 
     valid_until: datetime | None
@@ -92,13 +94,11 @@ class Granted:
 
 @attrs.frozen
 class Denied:
-    """No access, at this instant, by the rule that is named.
-
-    Its problem, `CONNECTION_ACCESS_DENIED`, is ready to be answered.
+    """No access at an instant.
 
     Attributes:
-        reason: Why, in a word.
-        problem: What a server answers it with.
+        reason: The reason.
+        problem: The problem for the response, `CONNECTION_ACCESS_DENIED`.
         rule: The name of the rule that decided.
     """
 
@@ -108,11 +108,17 @@ class Denied:
 
 
 AccessDecision = Granted | Denied
-"""What a question for access is answered: a grant, or a denial with its reason."""
+"""The answer to a question for access."""
 
 
 def decide_access(connection: Connection, package: str, now: datetime) -> AccessDecision:
-    """Whether `package` may be read over `connection` at `now`, a UTC instant [S]."""
+    """Decide if a package may be read over a connection at an instant [S].
+
+    Args:
+        connection: The connection as it is stored.
+        package: The package to read.
+        now: The instant, in UTC.
+    """
     check_instant("now", now)
     held = package in connection.identity.data_packages
     row = ACCESS[standing(connection, now), GRANTED if held else NOT_GRANTED]

@@ -1,4 +1,4 @@
-"""Chains of connections: what recovers one, and how far a revocation goes.
+"""Chains of connections: recovery, and the reach of a revocation.
 
 The law of this module: **recovery makes a new connection and never touches the old one**, so a
 chain is linear, and a retry never makes a second successor. An instant that is out of order or not
@@ -7,6 +7,7 @@ UTC raises `ArgumentError`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -42,18 +43,18 @@ from curae_lifecycle.rules.triggers import (
     revoke,
     successor_state,
 )
-from curae_lifecycle.rules.values import ConnectionId, NextAction
+from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId, NextAction
 
 
 class Reach(StrEnum):
-    """How far a revocation goes."""
+    """The reach of a revocation."""
 
     ONE = "that connection"
     CHAIN = "that connection and every later one"
 
 
 class Liveness(StrEnum):
-    """Whether a connection of a chain can give access, now or once its patient acts."""
+    """The liveness of a connection in a chain: live if it can give access, now or once its patient acts."""
 
     LIVE = "live"
     OVER = "over"
@@ -80,7 +81,7 @@ PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 MINT: Final = Mint()
 REISSUE: Final = Reissue()
 RECOVERABLE: Final = (LAPSED, ACTION_REQUIRED, EXPIRED, REVOKED)
-"""The standings that a reconnect recovers; the connection's table refuses the others."""
+"""The standings that a reconnect recovers; the table `connection` refuses the others."""
 
 # fmt: off
 RECOVERY: Final = Table[tuple[Standing, SuccessorState], Mint | Reissue | RefuseWith](
@@ -139,11 +140,11 @@ class Minted:
 class Reissued:
     """A recovery that gave the pending successor a fresh next action and deadline.
 
-    The URL that the successor was given `before` is dead.
+    The earlier URL of the successor no longer works.
 
     Attributes:
         before: The successor as it is stored.
-        connection: The same with its new deadline.
+        connection: The successor with its new deadline.
     """
 
     before: Connection
@@ -151,7 +152,7 @@ class Reissued:
 
 
 Recovery = Done[Minted | Reissued] | Refused
-"""What a reconnect answers."""
+"""The answer to a reconnect."""
 
 
 def revoke_chain(
@@ -165,18 +166,16 @@ def revoke_chain(
     """Revoke as far as the actor's revocation reaches, to be stored in one commit [O].
 
     Args:
-        connection: The connection that was named.
+        connection: The connection to revoke.
         following: Every later connection of its chain, nearest first.
         now: When it is recorded.
-        actor: Who revoked; `REVOCATION_REACH` says how far that goes.
-        happened_at: When; it is the `revoked_at` of all that are reached, or the making of one
-            that was made later.
+        actor: The actor that revoked; `REVOCATION_REACH` holds the reach.
+        happened_at: When it happened: the `revoked_at` of every connection that it reaches, but
+            never before that connection was created.
 
     Returns:
-        One answer for the named connection, then one for each later one that is reached.
-
-    Returns:
-        For each of them, in order. Done: REVOKED now. Ignored: it was revoked before.
+        One answer for the connection, then one for each later connection that the revocation
+        reaches. Done: REVOKED now. Ignored: it was revoked before.
     """
     reached = (connection, *following)
     if REVOCATION_REACH[actor].outcome.value is Reach.ONE:
@@ -197,19 +196,19 @@ def reconnect(
 
     Args:
         connection: The connection to recover; it is not touched.
-        successor: The connection that recovers it already, where there is one.
+        successor: The connection that recovered it already, or `None`.
         now: The instant of the request.
-        id: The id of a new connection, used only where one is minted.
-        next_action: The fresh next action of whichever connection is answered.
-        head: The last connection of its chain, where that is another than the successor.
+        id: The id of a new connection, used only if one is minted.
+        next_action: The fresh next action of the new connection or of the successor.
+        head: The last connection of its chain; `None` if that is the successor.
 
     Returns:
         Done: `Minted` or `Reissued`. Refused: `CONNECTION_NOT_RECONNECTABLE` with its reason,
         or `CONNECTION_SUPERSEDED` naming the chain's next id and its head.
     """
     check_next_action(next_action, now)
-    # Of the connection a reissue asks only what nothing takes back once it has a successor, so that
-    # whoever moves the connection meanwhile need not meet it on a row: not when that moved, either.
+    # A reissue depends only on facts about the connection that never change once it has a successor.
+    # So it need not conflict with a concurrent write of the connection, nor read its `updated_at`.
     asked_at = now if successor is None else clamp_to_updated_at(successor, now)
     at = clamp_to_updated_at(connection, asked_at)
     stands = standing(connection, at)
@@ -260,5 +259,20 @@ def _successor(
 
 
 def is_live(connection: Connection, now: datetime) -> bool:
-    """Whether the connection can give access at `now`, or once its patient acts."""
+    """Return True if the connection can give access at `now`, or once its patient acts."""
     return LIFE[standing(connection, now)].outcome.value is Liveness.LIVE
+
+
+def _preview_reconnect(
+    connection: Connection, now: datetime, successor: Connection | None, head: Connection | None
+) -> Recovery:
+    # No rule depends on the new id or the next action.
+    action = NextAction("", LAST_INSTANT)
+    return reconnect(connection, successor, now, id=connection.id, next_action=action, head=head)
+
+
+RecoveryPreview = Callable[[Connection, datetime, Connection | None, Connection | None], Recovery]
+"""A function that asks a reconnect, as `triggers.Preview` asks another trigger."""
+
+PREVIEWS: Final[Mapping[Trigger, RecoveryPreview]] = {Trigger.RECONNECT: _preview_reconnect}
+"""The preview of each trigger of this module."""

@@ -1,15 +1,15 @@
-"""The three answers that a transition can give, and the verdicts that table cells hold.
+"""The three answers of a transition, and the verdicts that table cells hold.
 
-The law of this module: **done, ignored and refused are different types**. Done carries a new
-value, ignored the very same object it was given, refused a problem and no value. A caller who
-forgets one fails type checking; an exception means a programmer's mistake and nothing else.
-Each answer carries the names of the rules that made it, in order.
+The law of this module: **done, ignored and refused are different types**. `Done` holds a new value,
+`Ignored` the value that was passed in, `Refused` a problem and no value. A caller that forgets one
+fails type checking; an exception always means a mistake in the program. Each answer names the rules
+that made it, in order.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 import attrs
 
@@ -21,7 +21,7 @@ To = TypeVar("To", bound=StrEnum, covariant=True)
 
 @attrs.frozen
 class Done(Generic[ValueT]):
-    """The rule applied: its value is new."""
+    """The rule applied and made a new value."""
 
     value: ValueT
     rules: tuple[str, ...]
@@ -29,7 +29,12 @@ class Done(Generic[ValueT]):
 
 @attrs.frozen
 class Ignored(Generic[ValueT]):
-    """The rule applied and there was nothing to change: its value is the one passed in."""
+    """The rule applied and had nothing to change.
+
+    Attributes:
+        value: The value that was passed in; of a fact, no changes.
+        rules: The names of the rules that decided, in order.
+    """
 
     value: ValueT
     rules: tuple[str, ...]
@@ -37,7 +42,7 @@ class Ignored(Generic[ValueT]):
 
 @attrs.frozen
 class Refused:
-    """The rule forbids it: nothing changed, and a problem of the catalogue says why."""
+    """The rule forbids it: nothing changed, and the problem says why."""
 
     problem: Problem
     rules: tuple[str, ...]
@@ -45,7 +50,7 @@ class Refused:
 
 @attrs.frozen
 class Value(Generic[To]):
-    """A cell's verdict: that is what it is."""
+    """A cell's verdict: a value."""
 
     value: To
 
@@ -76,7 +81,7 @@ IGNORE: Final = Ignore()
 
 @attrs.frozen
 class Proceed:
-    """A cell's verdict: nothing stands in the way; the next rule decides."""
+    """A cell's verdict: proceed to the next rule, which decides."""
 
     def __str__(self) -> str:
         return "proceed"
@@ -85,17 +90,34 @@ class Proceed:
 PROCEED: Final = Proceed()
 
 
+class Reason(StrEnum):
+    """The base of enumerations of reasons.
+
+    A reason tells refusals with the same problem code apart. A member is declared with its token and
+    its advice to clients: `STILL_PENDING = "STILL_PENDING", "Show the patient the page."`
+    """
+
+    advice: str
+
+    def __new__(cls, token: str, advice: str) -> Self:
+        """Make a member of a token that carries its advice."""
+        reason = str.__new__(cls, token)
+        reason._value_ = token
+        reason.advice = advice
+        return reason
+
+
 @attrs.frozen
 class RefuseWith:
     """A cell's verdict: refuse with a problem of the catalogue.
 
     Attributes:
         code: The problem's code.
-        reason: A token that tells cells with the same code apart, where there are several.
+        reason: The reason, if several cells refuse with the same code.
     """
 
     code: ProblemCode
-    reason: str | None = None
+    reason: Reason | None = None
 
     def __str__(self) -> str:
         return f"refuse {self.code}" + (f" ({self.reason})" if self.reason else "")

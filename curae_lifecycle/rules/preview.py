@@ -1,28 +1,30 @@
-"""Looking ahead: what may be done to a connection now, and which warnings of its end are due.
+"""Previews: the answer that each trigger would give now, and the due warnings of an expiry.
 
-The law of this module: **it asks the very calls**, and changes nothing. A screen that greys a
-button out shows what the call would be answered at that instant [O].
+The law of this module: **a preview calls the rules themselves** and changes nothing. A user
+interface that disables a button shows the answer that the request would get at that instant [O].
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules import triggers
-from curae_lifecycle.rules.chain import Recovery, reconnect
-from curae_lifecycle.rules.connection import EXPIRY, Actor, Connection, deadline_kind
+from curae_lifecycle.rules import chain, triggers
+from curae_lifecycle.rules.chain import Recovery, RecoveryPreview
+from curae_lifecycle.rules.connection import EXPIRY, Connection, deadline_kind
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.triggers import Transition, Trigger
-from curae_lifecycle.rules.values import LAST_INSTANT, NextAction, check_instant
+from curae_lifecycle.rules.tables import check_keys
+from curae_lifecycle.rules.triggers import Preview, Transition, Trigger
+from curae_lifecycle.rules.values import check_instant
 
 
 class PreviewOutcome(StrEnum):
-    """What a trigger would answer."""
+    """The outcome that a trigger would have."""
 
     DONE = "done"
     IGNORED = "ignored"
@@ -31,14 +33,12 @@ class PreviewOutcome(StrEnum):
 
 @attrs.frozen
 class TriggerPreview:
-    """What a trigger, a fact or an operation of the same name, would answer if it came now.
-
-    `refused` is the very refusal, where it would be one; `rules` name what would decide, in order.
+    """The answer that a trigger would give now.
 
     Attributes:
-        trigger: Which trigger.
+        trigger: The trigger: a fact or an operation of the same name fires it.
         outcome: `done`, `ignored` or `refused`.
-        refused: The refusal, where it is one.
+        refused: The refusal; `None` for another outcome.
         rules: The names of the rules that would decide, in order.
     """
 
@@ -53,8 +53,8 @@ class ExpiryNotice:
     """A warning that an authorization is about to end.
 
     Attributes:
-        id: The same for ever, so that each warning is sent once.
-        due_at: From when on it is due.
+        id: An id that never changes, so that each warning is sent once.
+        due_at: When it is due.
         ends_at: When the authorization ends.
     """
 
@@ -65,7 +65,34 @@ class ExpiryNotice:
 
 _SECOND: Final = timedelta(seconds=1)
 DEFAULT_LEAD_TIMES: Final = (timedelta(days=30), timedelta(days=7))
-"""How long before its end a patient is warned of it, unless the server says otherwise [O]."""
+"""How long before the end a patient is warned, unless the server chooses otherwise [O]."""
+
+
+_PREVIEWS: Final[Mapping[Trigger, Preview | RecoveryPreview]] = {
+    **triggers.PREVIEWS,
+    **chain.PREVIEWS,
+}
+check_keys("previews", _PREVIEWS, Trigger)
+
+
+def preview_trigger(
+    trigger: Trigger,
+    connection: Connection,
+    now: datetime,
+    *,
+    successor: Connection | None = None,
+    head: Connection | None = None,
+) -> Transition | Recovery:
+    """Return the answer that a trigger would give at an instant [O].
+
+    Args:
+        trigger: The trigger.
+        connection: The connection as it is stored.
+        now: The instant, in UTC.
+        successor: The connection that recovered it, or `None`.
+        head: The last connection of the chain; `None` if that is the successor.
+    """
+    return _PREVIEWS[trigger](connection, now, successor, head)
 
 
 def preview_triggers(
@@ -74,45 +101,46 @@ def preview_triggers(
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> tuple[TriggerPreview, ...]:
-    """What each fact and operation on a connection would answer at `now` [O].
+    """Return the preview of each fact and operation on a connection at an instant [O].
 
-    It is asked with its successor and the head of its chain, as `authorize` and `reconnect` are.
+    Args:
+        connection: The connection as it is stored.
+        now: The instant, in UTC.
+        successor: The connection that recovered it, or `None`.
+        head: The last connection of the chain; `None` if that is the successor.
 
     Returns:
-        One for each `Trigger`, in their order. A get is always answered.
+        One preview for each `Trigger`, in their order. A get always succeeds, so it has none.
     """
-    # Of what a call is given besides, nothing decides: no reason, no actor, no next action.
-    action = NextAction("", LAST_INSTANT)
-    answers: dict[Trigger, Transition | Recovery] = {
-        Trigger.AUTHORIZE: triggers.authorize(connection, now, successor=successor, head=head),
-        Trigger.REQUIRE_ACTION: triggers.require_action(connection, now, reason=""),
-        Trigger.EXPIRE: triggers.expire(connection, now),
-        Trigger.REVOKE: triggers.revoke(connection, now, actor=Actor.APP),
-        Trigger.RECONNECT: reconnect(
-            connection, successor, now, id=connection.id, next_action=action, head=head
-        ),
-    }
-    return tuple([_prospect(*each) for each in answers.items()])
+    return tuple(
+        [
+            _to_preview(
+                trigger, preview_trigger(trigger, connection, now, successor=successor, head=head)
+            )
+            for trigger in Trigger
+        ]
+    )
 
 
 def find_due_notices(
     connection: Connection, now: datetime, lead_times: tuple[timedelta, ...] = DEFAULT_LEAD_TIMES
 ) -> tuple[ExpiryNotice, ...]:
-    """Which warnings of the authorization's end are due at `now` [O].
+    """Return the warnings of the authorization's end that are due at an instant [O].
 
-    One that would have been due before the patient authorized is left out: who authorizes for a
-    week is not warned a month ahead. Once the authorization is over nothing is due.
+    A warning that would have been due before the patient authorized is left out: an authorization
+    of a week has no warning a month ahead. After the authorization no warning is due.
 
     Args:
-        connection: The head of a chain; whatever was recovered needs no warning.
-        now: The instant that is asked about.
+        connection: The head of a chain; a connection that was recovered needs no warning.
+        now: The instant, in UTC.
         lead_times: How long before the end each warning is due.
 
     Returns:
         The warnings that are due, the earliest first.
 
     Raises:
-        ArgumentError: `now` is no UTC instant, or a lead is no whole second, or below one.
+        ArgumentError: `now` is no UTC instant, or a lead time is below one second or not in whole
+            seconds.
     """
     check_instant("now", now)
     if any(lead < _SECOND or lead % _SECOND for lead in lead_times):
@@ -120,7 +148,7 @@ def find_due_notices(
     since, ends_at = connection.authorized_at, connection.expires_at
     if since is None or ends_at is None or deadline_kind(connection) is not EXPIRY:
         return ()
-    # Spans are compared, not instants: a lead may be longer than there are years.
+    # Compare spans, not instants: a lead time may reach back before the first instant.
     granted, left = ends_at - since, ends_at - now
     return tuple(
         ExpiryNotice(f"{connection.id}.ends-in.{lead // _SECOND}", ends_at - lead, ends_at)
@@ -129,7 +157,7 @@ def find_due_notices(
     )
 
 
-def _prospect(trigger: Trigger, answer: Transition | Recovery) -> TriggerPreview:
+def _to_preview(trigger: Trigger, answer: Transition | Recovery) -> TriggerPreview:
     refused = answer if isinstance(answer, Refused) else None
     return TriggerPreview(
         trigger=trigger,

@@ -1,9 +1,9 @@
-"""The catalogue of problems: every code that the library can answer, once.
+"""The catalogue of problems: every code of a refusal, once.
 
-The law of this module: **a problem is a code and the values that its code allows**. What sort of
-trouble it is, whether a retry may help, and the keys of `details` are looked up in `CATALOGUE`;
-the code is the contract, its `WORDING` may change [P]. The values hold only what the caller
-already owns: ids, tokens, times and integers.
+The law of this module: **a problem is a code and the values that its code allows**. `CATALOGUE`
+holds the kind of each code, whether a retry may help, and the keys of `details`. The code is the
+contract, its `WORDING` may change [P]. The values hold only ids, tokens, times and integers that
+the caller already owns.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.tables import Axis, Row, Table
+from curae_lifecycle.rules.tables import Axis, Row, Table, check_keys
 from curae_lifecycle.rules.values import format_time
 
 DetailValue = str | int | datetime | None
-"""What a problem may carry beside its code."""
+"""A value of `details`."""
 
 
 class ProblemCode(StrEnum):
-    """Every code of the catalogue [P, O: the column `origin` says which]."""
+    """Codes of the catalogue, in the order of the pages [P, O: the row says which]."""
 
     BAD_REQUEST = "BAD_REQUEST"
     IDEMPOTENCY_KEY_REQUIRED = "IDEMPOTENCY_KEY_REQUIRED"
@@ -51,7 +51,7 @@ class ProblemCode(StrEnum):
 
 
 class Fault(StrEnum):
-    """What is wrong with a request that is answered `BAD_REQUEST`."""
+    """Faults of a request that is refused with `BAD_REQUEST`."""
 
     NOT_JSON = "NOT_JSON"
     NOT_AN_OBJECT = "NOT_AN_OBJECT"
@@ -63,7 +63,7 @@ class Fault(StrEnum):
 
 
 class ProblemKind(StrEnum):
-    """What sort of trouble a problem is, for whoever carries it further."""
+    """Kinds of problems; the HTTP status follows from the kind."""
 
     INVALID = "invalid"
     UNKNOWN_CALLER = "unknown caller"
@@ -77,11 +77,11 @@ class ProblemKind(StrEnum):
 
 @attrs.frozen
 class ProblemType:
-    """One row of the catalogue.
+    """The properties of a problem code.
 
     Attributes:
-        kind: What sort of trouble it is.
-        retryable: Whether the same request with the same key may fare better later.
+        kind: Its kind.
+        retryable: Whether the same request with the same key may succeed later.
         details: The fixed keys of `details`, in the order of a problem's values.
     """
 
@@ -95,20 +95,20 @@ class ProblemType:
 
 
 def final(kind: ProblemKind, *details: str) -> ProblemType:
-    """A problem that the same request with the same key meets again.
+    """Make the type of a problem that a retry with the same key gets again.
 
     Args:
-        kind: What sort of trouble it is.
+        kind: Its kind.
         details: The keys of its details, in order.
     """
     return ProblemType(kind, retryable=False, details=details)
 
 
 def retryable(kind: ProblemKind, *details: str) -> ProblemType:
-    """A problem that may pass.
+    """Make the type of a problem that a retry with the same key may not get again.
 
     Args:
-        kind: What sort of trouble it is.
+        kind: Its kind.
         details: The keys of its details, in order.
     """
     return ProblemType(kind, retryable=True, details=details)
@@ -118,7 +118,23 @@ C = ProblemCode
 INVALID, UNKNOWN_CALLER, FORBIDDEN, ABSENT, CONFLICT, MISMATCH, LIMITED, FAILED = ProblemKind
 
 SUPERSEDED_DETAILS: Final = ("connectionId", "nextConnectionId", "headConnectionId")
-"""The details that lead from any old connection to where its chain goes on."""
+"""The details that lead from an old connection to the rest of its chain."""
+
+
+@attrs.frozen
+class Wording:
+    """The texts of a problem code.
+
+    Attributes:
+        title: A short name, the same for every occurrence.
+        sentence: A sentence in which `{key}` stands for the value of a detail.
+        advice: The steps that a client should take. A program that reports a fact is a client too.
+    """
+
+    title: str
+    sentence: str
+    advice: str
+
 
 # fmt: off
 CATALOGUE: Final = Table[ProblemCode, ProblemType](
@@ -151,59 +167,95 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     Row(C.INTERNAL, retryable(FAILED), "[O] Nothing was recorded under the key."),
     prefix="problem",
 )
-"""The table `problems`: what each code means."""
+"""The table `problems`: the properties of each code."""
 
-WORDING: Final[dict[ProblemCode, tuple[str, str]]] = {
-    C.BAD_REQUEST: ("Bad request", "The request cannot be read: {member} is at fault ({fault})."),
-    C.IDEMPOTENCY_KEY_REQUIRED: ("Idempotency-Key required", "This operation needs an Idempotency-Key header."),
-    C.IDEMPOTENCY_KEY_INVALID: ("Idempotency-Key invalid",
-        "An Idempotency-Key is one header of 1 to 255 visible ASCII characters, bare or as a quoted string."),
-    C.IDEMPOTENCY_KEY_NOT_ALLOWED: ("Idempotency-Key not allowed",
-        "This operation takes no Idempotency-Key: a replayed answer would be stale."),
-    C.UNAUTHENTICATED: ("Unauthenticated", "A valid API key is needed: Bearer <key>."),
-    C.SCOPE_INSUFFICIENT: ("Scope insufficient", "The API key lacks the scope {scope}."),
-    C.WRONG_ENVIRONMENT: ("Wrong environment", "This server does not serve the environment {environment}."),
-    C.CONNECTION_ACCESS_DENIED: ("Connection access denied",
-        "The connection grants no access to {dataPackage} now: {reason}."),
-    C.NOT_FOUND: ("Not found", "There is nothing here for this API key."),
-    C.CONNECTION_NOT_RECONNECTABLE: ("Connection not reconnectable", "The connection needs no recovery: {reason}."),
-    C.CONNECTION_SUPERSEDED: ("Connection superseded",
-        "The connection was recovered before; go on with {headConnectionId}."),
-    C.CONNECTION_NOT_PENDING: ("Connection not pending",
-        "Only a pending connection can be authorized; this one is {standing}."),
-    C.HANDOFF_LAPSED: ("Hand-off lapsed", "The hand-off was over at {deadline}; reconnect starts a new one."),
-    C.SESSION_EXPIRED: ("Session expired",
-        "The connect session was over at {expiresAt}; initiate starts a new one."),
-    C.HANDOFF_NOT_REQUIRED: ("Hand-off not required", "A session on path {path} has no hand-off to complete."),
-    C.BINDING_CHANGED: ("Binding changed", "The account is {lifecycleState} now, so this step no longer applies."),
-    C.BINDING_CONFLICT: ("Binding conflict", "The account is {lifecycleState} and bound to another user."),
-    C.BINDING_NOT_LIMITED: ("Binding not limited",
-        "Only a LIMITED account graduates; this one is {lifecycleState}."),
-    C.IDEMPOTENCY_KEY_IN_FLIGHT: ("Idempotency-Key in flight",
-        "A request with this key is being worked on; try again in {retryAfter} s."),
-    C.IDEMPOTENCY_OUTCOME_UNKNOWN: ("Idempotency outcome unknown",
-        "A request with this key may or may not have taken effect."),
-    C.IDEMPOTENCY_KEY_FORGOTTEN: ("Idempotency-Key forgotten",
-        "The answer to this key was erased on purpose; the request is not run again."),
-    C.IDEMPOTENCY_KEY_REUSED: ("Idempotency-Key reused",
-        "This key was used for a request that differs in its {differs}."),
-    C.RATE_LIMITED: ("Rate limited", "The limit {policy} is reached; try again in {retryAfter} s."),
-    C.INTERNAL: ("Internal error", "The server could not answer."),
+WORDING: Final[dict[ProblemCode, Wording]] = {
+    C.BAD_REQUEST: Wording("Bad request", "The request cannot be read: {member} is at fault ({fault}).",
+        "Correct the member that `details` names, and send it again. The idempotency key is unchanged. The same "
+        "request always fails."),
+    C.IDEMPOTENCY_KEY_REQUIRED: Wording("Idempotency-Key required",
+        "This operation needs an Idempotency-Key header.",
+        "Make a key for each intended change, store both, and send the key with the request and with every retry."),
+    C.IDEMPOTENCY_KEY_INVALID: Wording("Idempotency-Key invalid",
+        "An Idempotency-Key is one header of 1 to 255 visible ASCII characters, bare or as a quoted string.",
+        "Send one `Idempotency-Key` header of 1 to 255 visible ASCII characters."),
+    C.IDEMPOTENCY_KEY_NOT_ALLOWED: Wording("Idempotency-Key not allowed",
+        "This operation takes no Idempotency-Key: a replayed answer would be stale.",
+        "Leave the header out. A retry is safe: it makes a new next action."),
+    C.UNAUTHENTICATED: Wording("Unauthenticated", "A valid API key is needed: Bearer <key>.",
+        "Send `Authorization: Bearer` and a registered key. If the key was withdrawn, ask for another; a retry "
+        "with this one does not help."),
+    C.SCOPE_INSUFFICIENT: Wording("Scope insufficient", "The API key lacks the scope {scope}.",
+        "Use a key that has the scope in `details`, or have it added. The idempotency key is unchanged."),
+    C.WRONG_ENVIRONMENT: Wording("Wrong environment", "This server does not serve the environment {environment}.",
+        "Send a key of the other environment, or use the server of the other environment."),
+    C.CONNECTION_ACCESS_DENIED: Wording("Connection access denied",
+        "The connection grants no access to {dataPackage} now: {reason}.",
+        "Act on the reason in `details`."),
+    C.NOT_FOUND: Wording("Not found", "There is nothing here for this API key.",
+        "Check the id, the path and the API key. The same answer protects the connections of other apps, so it does "
+        "not say if the id exists."),
+    C.CONNECTION_NOT_RECONNECTABLE: Wording("Connection not reconnectable",
+        "The connection needs no recovery: {reason}.",
+        "Go on with the connection as it is, and act on the reason in `details`."),
+    C.CONNECTION_SUPERSEDED: Wording("Connection superseded",
+        "The connection was recovered before; go on with {headConnectionId}.",
+        "Go on with `headConnectionId`, and forget this id."),
+    C.CONNECTION_NOT_PENDING: Wording("Connection not pending",
+        "Only a pending connection can be authorized; this one is {standing}.",
+        "Drop the fact. To connect again, the app reconnects."),
+    C.HANDOFF_LAPSED: Wording("Hand-off lapsed", "The hand-off was over at {deadline}; reconnect starts a new one.",
+        "The patient finished too late. The app reconnects and shows the new page."),
+    C.SESSION_EXPIRED: Wording("Session expired",
+        "The connect session was over at {expiresAt}; initiate starts a new one.",
+        "The user finished too late. The app initiates again with a new key."),
+    C.HANDOFF_NOT_REQUIRED: Wording("Hand-off not required", "A session on path {path} has no hand-off to complete.",
+        "Drop the fact: a session on this path waits for no hand-off."),
+    C.BINDING_CHANGED: Wording("Binding changed",
+        "The account is {lifecycleState} now, so this step no longer applies.",
+        "Read the state of the account and start from there: initiate returns the path that is left."),
+    C.BINDING_CONFLICT: Wording("Binding conflict", "The account is {lifecycleState} and bound to another user.",
+        "Do not retry. Another user is bound to this app user; a person must look at it."),
+    C.BINDING_NOT_LIMITED: Wording("Binding not limited",
+        "Only a LIMITED account graduates; this one is {lifecycleState}.",
+        "If the account is ACTIVE, there is nothing to graduate. Otherwise initiate first."),
+    C.IDEMPOTENCY_KEY_IN_FLIGHT: Wording("Idempotency-Key in flight",
+        "A request with this key is being worked on; try again in {retryAfter} s.",
+        "Wait as long as `Retry-After` says, and send the same request again with the same key."),
+    C.IDEMPOTENCY_OUTCOME_UNKNOWN: Wording("Idempotency outcome unknown",
+        "A request with this key may or may not have taken effect.",
+        "Do not send it under another key: it may have taken effect. Read what it would have changed, or wait until "
+        "the operator has resolved it, and then retry with the same key."),
+    C.IDEMPOTENCY_KEY_FORGOTTEN: Wording("Idempotency-Key forgotten",
+        "The answer to this key was erased on purpose; the request is not run again.",
+        "Read the present state. If you still want the change, send a new request with a new key."),
+    C.IDEMPOTENCY_KEY_REUSED: Wording("Idempotency-Key reused",
+        "This key was used for a request that differs in its {differs}.",
+        "A key belongs to one request. Use a new key for this one, and check that no value changes between "
+        "retries."),
+    C.RATE_LIMITED: Wording("Rate limited", "The limit {policy} is reached; try again in {retryAfter} s.",
+        "Wait as long as `Retry-After` says, and send the same request again with the same key. An earlier "
+        "retry is refused, and does not count."),
+    C.INTERNAL: Wording("Internal error", "The server could not answer.",
+        "Send the same request again with the same key, after a pause that grows. If it took effect, you get its "
+        "answer."),
 }
-"""For people, and free to change [P]: a short title, and a sentence in which `{key}` stands for a detail."""
+"""The texts of each code. They are for people and may change [P]."""
 # fmt: on
 
+check_keys("wording", WORDING, ProblemCode)
+
 DEFAULT_TYPE_BASE: Final = "https://curaeai.com/problems/"
-"""The base URI of `type` where a server names none [P: a base and the code in kebab case]."""
+"""The base URI of `type` of a server that sets none [P: a base and the code in kebab case]."""
 
 
 @attrs.frozen
 class Problem:
-    """Why something was refused: a code of the catalogue and its facts.
+    """The problem of a refusal: a code of the catalogue and the values of its details.
 
     Attributes:
-        code: The contract [P].
-        detail_values: One for each key of the code's `details`, in that order.
+        code: The code; it is the contract [P].
+        detail_values: One value for each key of the code's `details`, in that order.
     """
 
     code: ProblemCode
@@ -211,33 +263,33 @@ class Problem:
 
     @property
     def problem_type(self) -> ProblemType:
-        """The code's row of the catalogue."""
+        """The properties of the code."""
         return CATALOGUE[self.code].outcome
 
     @property
     def title(self) -> str:
         """A short name for people, the same for every occurrence; it may change [P]."""
-        return WORDING[self.code][0]
+        return WORDING[self.code].title
 
     @property
     def details(self) -> dict[str, DetailValue]:
-        """The values by name: exactly the keys that the catalogue fixes for the code."""
+        """The values by the keys that the catalogue fixes for the code."""
         return dict(zip(self.problem_type.details, self.detail_values, strict=True))
 
     @property
     def detail(self) -> str:
-        """A sentence for people, written only when asked for; it may change [P]."""
-        sentence = WORDING[self.code][1]
+        """A sentence for people; it may change [P]."""
+        sentence = WORDING[self.code].sentence
         return sentence.format_map({name: _in_words(it) for name, it in self.details.items()})
 
 
 def _in_words(value: DetailValue) -> str | int:
     if value is None:
-        # The member at fault, where it is the whole or one that we do not know.
+        # The member at fault is None for the whole body, or for an unknown member.
         return "the body"
     return format_time(value) if isinstance(value, datetime) else value
 
 
 def type_uri(code: ProblemCode, base: str = DEFAULT_TYPE_BASE) -> str:
-    """The `type` member: a base URI and the code in kebab case [P]."""
+    """Return the `type` of a problem: a base URI and the code in kebab case [P]."""
     return base + code.lower().replace("_", "-")

@@ -4,15 +4,15 @@ The law of this module: **a table decides every cell of its axes, once**. A `Tab
 missing cell, a doubled cell, a cell outside its axes or a doubled rule name cannot be built,
 and since every table is built when its module is imported, a package that imports is total.
 
-A table is a mapping from cells to rows: `EVENTS[Trigger.REVOKE, Standing.ACTIVE]`, and
-`REACH[Actor.APP]` where it has one axis. A row is one rule: the cells it covers, its verdict,
-and one sentence of why. A name that was released keeps its meaning for ever. Functions look rows
-up, and every decision carries the names of the rows that made it.
+A table is a mapping from cells to rows: `TRIGGERS[Trigger.REVOKE, Standing.ACTIVE]`, or
+`REVOCATION_REACH[Actor.APP]` for a table with one axis. A row is one rule: the cells it covers, its
+verdict, and one sentence of why. A released name never changes its meaning. Functions look rows up,
+and every decision carries the names of the rows that made it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from itertools import product
 from typing import Final, Generic, NoReturn, TypeVar, cast
@@ -38,7 +38,10 @@ ANY: Final = Wildcard.ANY
 class TableError(LifecycleError, ValueError):
     """A table that is not total. Raised when the table is built, so at import.
 
-    It names the `table`, what is wrong with it, and the cells or rule names at fault.
+    Attributes:
+        table: The name of the table.
+        fault: The fault.
+        cells: The cells or rule names at fault.
     """
 
     def __init__(self, table: str, fault: str, cells: tuple[str, ...]) -> None:
@@ -60,10 +63,10 @@ class Axis:
 
     @classmethod
     def of(cls, name: str, values: Iterable[StrEnum]) -> Axis:
-        """The axis of all members of an enumeration, or of some of them.
+        """Return the axis of all members of an enumeration, or of some of them.
 
         Args:
-            name: The axis's name.
+            name: The name of the axis.
             values: The members, in printed order.
         """
         return cls(name, tuple(values))
@@ -79,11 +82,11 @@ class Row(Generic[Outcome]):
 
     Attributes:
         key: One value, or one per axis; `ANY` covers an axis.
-        outcome: What the rule decides.
+        outcome: The verdict.
         why: One sentence, with the source of the rule: [S] the platform's reference, [P] the
             platform's public pages, [O] ours.
-        name: Its name within the table, where two rows share a key's words.
-        rule: Its name, stable across releases, unique in the package; the table gives it.
+        name: Its name within the table, if the words of its key do not make one.
+        rule: Its name, stable across releases, unique in the package; the table sets it.
         rules: The name again, as the trail of a decision that this row alone makes.
     """
 
@@ -114,10 +117,10 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
 
     Attributes:
         name: The table's name, as `python -m curae_lifecycle tables NAME` takes it.
-        law: One sentence: what the table decides.
+        law: One sentence that says what the table decides.
         axes: Its dimensions.
         rows: Its rules, in the order they are printed.
-        state: The axis that is a state, where the outcomes move it; `None` elsewhere.
+        state: The axis of the state that the outcomes move, or `None`.
     """
 
     __slots__ = ("axes", "law", "name", "rows", "state")
@@ -131,7 +134,7 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         prefix: str = "",
         state: str | None = None,
     ) -> None:
-        """Build the table, or refuse to.
+        """Build the table.
 
         A single axis has bare keys. Each rule's name begins with `prefix`, or with the table's
         name.
@@ -160,7 +163,7 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         super().__setattr__(name, value)
 
     def cells(self) -> Iterable[tuple[tuple[str, ...], Row[Outcome]]]:
-        """Every cell with its row, in the order of the axes; each key one part per axis."""
+        """Yield every cell with its row, in the order of the axes; each key has one part per axis."""
         for key, row in self.items():
             yield (key if isinstance(key, tuple) else (key,)), row
 
@@ -169,7 +172,25 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
 
 
 AnyTable = Table[str | tuple[StrEnum, ...], object]
-"""A table of whatever axes and outcomes; what is only read may be any."""
+"""A table of any axes and outcomes, for code that only reads it."""
+
+
+def check_keys(name: str, entries: Collection[str], keys: Iterable[str]) -> None:
+    """Raise unless a mapping has an entry for every key.
+
+    Call it when a module is imported, so that a forgotten entry fails there.
+
+    Args:
+        name: The name of the mapping in the error.
+        entries: The mapping, or its keys.
+        keys: The keys that it must have.
+
+    Raises:
+        TableError: A key has no entry.
+    """
+    missing = tuple(str(key) for key in keys if key not in entries)
+    if missing:
+        raise TableError(name, "no entry", missing)
 
 
 def _cells(
@@ -200,10 +221,10 @@ def _cells(
 
 
 def _covered(axes: tuple[Axis, ...], pattern: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The cells that a rule's key covers, in the order of the axes."""
+    """Return the cells that a rule's key covers, in the order of the axes."""
     if len(pattern) != len(axes):
         return []
-    # The type too: members of two StrEnums with the same text are equal.
+    # Compare the type too: members of two StrEnums with the same text are equal.
     parts = (
         axis.values
         if part is ANY

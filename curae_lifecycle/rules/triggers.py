@@ -1,17 +1,19 @@
-"""What happens to a connection: five triggers, by its standing.
+"""Triggers: the changes of a connection, by its standing.
 
 The law of this module: **a connection's stored rank never falls** (PENDING < ACTIVE <
-ACTION_REQUIRED < EXPIRED < REVOKED), so a revocation never comes undone.
+ACTION_REQUIRED < EXPIRED < REVOKED), so a revocation is never undone.
 
 Facts (authorize, require_action, expire) are judged at the instant they happened; commands
-(revoke, reconnect) at `now`. `AUTHORIZATION` is asked before `TRIGGERS`: a connection with a
-successor is never authorized. `EXPIRY_RECORD` says whether an expiry that the clock brought is
-still to be written down, `ENDING` what ends with a transition. What a reconnect makes is in
-`chain`. An instant that is out of order or not UTC raises `ArgumentError`.
+(revoke, reconnect) at `now`. `AUTHORIZATION` decides before `TRIGGERS`: a connection with a
+successor is never authorized. `EXPIRY_RECORD` decides if an expiry that the clock brought must be
+recorded, `ENDING` what the server ends with a transition. `PREVIEWS` asks each trigger without
+changing anything. `chain` holds what a reconnect makes. An instant that is out of order or not UTC
+raises `ArgumentError`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -35,17 +37,18 @@ from curae_lifecycle.rules.outcomes import (
     Ignored,
     MoveTo,
     Proceed,
+    Reason,
     Refused,
     RefuseWith,
     Value,
 )
-from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant, clamp_happened_at
 
 
 class Trigger(StrEnum):
-    """What can happen to a connection."""
+    """The facts and operations that can change a connection."""
 
     AUTHORIZE = "authorize"
     REQUIRE_ACTION = "require_action"
@@ -55,7 +58,7 @@ class Trigger(StrEnum):
 
 
 class SuccessorState(StrEnum):
-    """What a connection's successor is at an instant."""
+    """The state of a connection's successor at an instant."""
 
     NONE = "no successor"
     PENDING = "successor PENDING"
@@ -63,10 +66,17 @@ class SuccessorState(StrEnum):
 
 
 class Ending(StrEnum):
-    """What ends when a connection leaves a status for a later one than ACTIVE."""
+    """The thing to end when a connection moves to a later status than ACTIVE."""
 
     HANDOFF = "its live hand-off"
     ACCESS = "the access that it gave"
+
+
+class RefusalReason(Reason):
+    """Reasons of the refusals in `connection`."""
+
+    STILL_PENDING = "STILL_PENDING", "Show the patient the next action that you have."
+    ALREADY_ACTIVE = "ALREADY_ACTIVE", "Read over the connection; it needs no recovery."
 
 
 @attrs.frozen
@@ -79,7 +89,7 @@ class Recover:
 
 @attrs.frozen
 class RecordExpiry:
-    """A cell's verdict: write the expiry down, unless it is written down already."""
+    """A cell's verdict: record the expiry, unless it is recorded already."""
 
     to: Status = Status.EXPIRED
 
@@ -88,7 +98,7 @@ class RecordExpiry:
 
 
 TriggerVerdict = MoveTo[Status] | Ignore | RefuseWith | RecordExpiry | Recover
-"""What a cell of `connection` may say."""
+"""The verdicts that a cell of `connection` may hold."""
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 AUTHORIZE, REQUIRE_ACTION, EXPIRE, REVOKE, RECONNECT = Trigger
@@ -103,8 +113,12 @@ RECOVER: Final = Recover()
 HANDOFF_LAPSED: Final = RefuseWith(ProblemCode.HANDOFF_LAPSED)
 NOT_PENDING: Final = RefuseWith(ProblemCode.CONNECTION_NOT_PENDING)
 SUPERSEDED: Final = RefuseWith(ProblemCode.CONNECTION_SUPERSEDED)
-STILL_PENDING: Final = RefuseWith(ProblemCode.CONNECTION_NOT_RECONNECTABLE, "STILL_PENDING")
-ALREADY_ACTIVE: Final = RefuseWith(ProblemCode.CONNECTION_NOT_RECONNECTABLE, "ALREADY_ACTIVE")
+STILL_PENDING: Final = RefuseWith(
+    ProblemCode.CONNECTION_NOT_RECONNECTABLE, RefusalReason.STILL_PENDING
+)
+ALREADY_ACTIVE: Final = RefuseWith(
+    ProblemCode.CONNECTION_NOT_RECONNECTABLE, RefusalReason.ALREADY_ACTIVE
+)
 
 # fmt: off
 AUTHORIZATION: Final = Table[SuccessorState, Proceed | RefuseWith](
@@ -180,11 +194,11 @@ ENDING: Final = Table[Status, Value[Ending]](
 
 
 Transition = Done[Connection] | Ignored[Connection] | Refused
-"""What a fact or a revocation answers."""
+"""The answer to a fact or a revocation."""
 
 
 def successor_state(successor: Connection | None, now: datetime) -> SuccessorState:
-    """What the successor is at `now`, as the rules ask for it."""
+    """Return the state of a successor at `now`."""
     if successor is None:
         return NO_SUCCESSOR
     return SUCCESSOR_PENDING if standing(successor, now) is PENDING else SUCCESSOR_OTHER
@@ -202,12 +216,12 @@ def authorize(
     """Record that the patient authorized [O].
 
     Args:
-        connection: The connection as stored.
+        connection: The connection as it is stored.
         now: When it is recorded.
         expires_at: When the authorization ends; `None` for no end.
-        happened_at: When the patient authorized; `now` where absent.
-        successor: The connection that recovered this one, where there is one.
-        head: The last connection of the chain, where that is another than the successor.
+        happened_at: When the patient authorized; `None` for now.
+        successor: The connection that recovered this one, or `None`.
+        head: The last connection of the chain; `None` if that is the successor.
 
     Returns:
         Done: ACTIVE now. Ignored: it was ACTIVE before. Refused: `CONNECTION_SUPERSEDED`,
@@ -235,11 +249,14 @@ def authorize(
 
 
 def check_expires_at(expires_at: datetime | None, authorized_at: datetime) -> None:
-    """Raise where an authorization ends before it begins, or at once.
+    """Raise if an authorization ends before or when it begins.
 
     Args:
         expires_at: When the authorization ends; `None` for never.
         authorized_at: When it begins.
+
+    Raises:
+        ArgumentError: It does.
     """
     if expires_at is not None:
         check_instant("expires_at", expires_at)
@@ -255,11 +272,11 @@ def require_action(
     Args:
         connection: The connection as it is stored.
         now: When it is recorded, in UTC.
-        reason: Why, in a word of the server's.
+        reason: The reason, in the server's own words; the wire shows it.
         happened_at: When it happened; `None` for now.
 
     Returns:
-        Done: ACTION_REQUIRED now. Ignored: the first reason stands, or it is over already.
+        Done: ACTION_REQUIRED now. Ignored: the first reason stays, or the connection has ended.
     """
     at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
@@ -272,7 +289,7 @@ def require_action(
 def expire(
     connection: Connection, now: datetime, *, happened_at: datetime | None = None
 ) -> Transition:
-    """Record that the authorization is over: the upstream ended it, or time did [O].
+    """Record that the authorization ended, by the upstream or by the clock [O].
 
     Args:
         connection: The connection as it is stored.
@@ -280,7 +297,7 @@ def expire(
         happened_at: When it happened; `None` for now.
 
     Returns:
-        Done: EXPIRED is stored now; `expiresAt` stays as it was. Ignored: it was never
+        Done: EXPIRED is stored now; `expiresAt` is unchanged. Ignored: it was never
         authorized, or a status of the same or a higher rank is stored.
     """
     at = clamp_to_updated_at(connection, now)
@@ -304,13 +321,13 @@ def revoke(
 
     Args:
         connection: The connection as it is stored.
-        now: When it is asked or recorded, in UTC.
-        actor: Who revokes.
+        now: When it is requested or recorded, in UTC.
+        actor: The actor that revokes.
         happened_at: When it happened; `None` for now.
 
     Returns:
         Done: REVOKED now, `revokedNow` is true. Ignored: it was revoked before; the first
-        `revokedAt` stands and `revokedNow` is false [P].
+        `revokedAt` stays and `revokedNow` is false [P].
     """
     at = clamp_to_updated_at(connection, now)
     revoked_at = at if happened_at is None else _happened(connection, happened_at, at)
@@ -337,20 +354,20 @@ def evolve_connection(
     revoked_at: datetime | None = None,
     revoked_by: Actor | None = None,
 ) -> Connection:
-    """The connection one write later; a member that is not named stays as it was.
+    """Return a connection with a new status; `None` leaves a member unchanged.
 
-    An authorization names both of its own members: one without an end has none.
+    With `authorized_at`, `expires_at` is set too: `None` is an authorization without an end.
 
     Args:
-        connection: As it was.
-        status: Its status from now on.
+        connection: The connection as it is stored.
+        status: Its new status.
         now: When it is recorded.
-        handoff_deadline: When its hosted page is over.
+        handoff_deadline: When its hosted page ends.
         authorized_at: When the patient authorized.
         expires_at: When the authorization ends.
         reason: Why the patient must act.
         revoked_at: When it was revoked.
-        revoked_by: Who revoked it.
+        revoked_by: The actor that revoked it.
     """
     return Connection(
         identity=connection.identity,
@@ -387,21 +404,38 @@ def build_problem(
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> Problem:
-    """The problem that a refusal of the connection's or the chain's tables answers.
+    """Return the problem of a refusal by a table of the connection or of the chain.
 
     Args:
         verdict: The cell's verdict.
-        connection: What was asked for.
+        connection: The connection of the request or the fact.
         at: The instant at which it was judged.
-        successor: What recovers it, where anything does.
-        head: The last of its chain, where it is another.
+        successor: The connection that recovered it, or `None`.
+        head: The last connection of the chain; `None` if that is the successor.
     """
-    code, named = verdict.code, connection.identity.id
-    if code is SUPERSEDED.code:
-        assert successor is not None  # noqa: S101 - only a successor supersedes
-        return Problem(code, (named, successor.id, (head or successor).id))
-    if code is NOT_PENDING.code:
-        return Problem(code, (named, standing(connection, at)))
-    if code is HANDOFF_LAPSED.code:
-        return Problem(code, (named, connection.handoff_deadline))
-    return Problem(code, (named, verdict.reason))
+    last = head or successor
+    details: dict[str, DetailValue] = {
+        "connectionId": connection.id,
+        "standing": standing(connection, at),
+        "deadline": connection.handoff_deadline,
+        "reason": verdict.reason,
+        "nextConnectionId": None if successor is None else successor.id,
+        "headConnectionId": None if last is None else last.id,
+    }
+    keys = CATALOGUE[verdict.code].outcome.details
+    return Problem(verdict.code, tuple([details[key] for key in keys]))
+
+
+Preview = Callable[[Connection, datetime, Connection | None, Connection | None], Transition]
+"""A function that asks a trigger: of a connection, at an instant, with its successor and its head."""
+
+PREVIEWS: Final[Mapping[Trigger, Preview]] = {
+    # No rule depends on the reason, the actor or the end of an authorization.
+    AUTHORIZE: lambda connection, now, successor, head: authorize(
+        connection, now, successor=successor, head=head
+    ),
+    REQUIRE_ACTION: lambda connection, now, _, __: require_action(connection, now, reason=""),
+    EXPIRE: lambda connection, now, _, __: expire(connection, now),
+    REVOKE: lambda connection, now, _, __: revoke(connection, now, actor=Actor.APP),
+}
+"""The preview of each trigger of this module; `chain` has that of a reconnect."""

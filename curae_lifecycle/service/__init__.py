@@ -1,1 +1,1 @@
-"""One request or one fact, decided: what it needs, its gates, its changes."""
+"""Decisions on one request or one fact: its needs, its gates, its changes."""

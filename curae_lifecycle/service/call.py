@@ -1,4 +1,4 @@
-"""A request that was read and may be decided, and the decision on one."""
+"""Calls: parsed requests that may be decided; and the decision on a call."""
 
 from __future__ import annotations
 
@@ -43,16 +43,14 @@ def _limit_key(operation: Operation, needs: Needs) -> LimitKey | None:
 
 @attrs.frozen
 class Call:
-    """A request that was read and may be decided; it has a key where its operation needs one.
-
-    What it needs loaded follows from it.
+    """A parsed request that may be decided.
 
     Attributes:
-        caller: Who asks.
-        operation: What is asked for.
-        key: The idempotency key, where the operation needs one.
-        settings: What the server chose.
-        needs: What has to be loaded for it.
+        caller: The caller.
+        operation: The operation.
+        key: The idempotency key, if the operation needs one.
+        settings: The settings of the server.
+        needs: The values to load for it; they follow from the rest.
     """
 
     caller: credentials.Caller
@@ -66,17 +64,17 @@ class Call:
 
 @attrs.frozen
 class Decision:
-    """What a request is answered, and what is to be stored for it in one transaction.
+    """The answer to a request, and the changes to commit for it in one transaction.
 
     Attributes:
         reply: The answer, as a value.
-        status: Its HTTP status; of a replay, that of the stored response, which `web` reads.
-        decided_at: The instant it was decided for.
+        status: Its HTTP status; of a replay, the status of the stored response.
+        decided_at: The instant of the decision.
         changes: Writes, effects and events, without the idempotency record.
-        rules: The names of the rules that decided, in order; the last one had the last word.
-        attempt: Where the answer is to be kept under the request's key.
-        record: The record as loaded, for the write of the kept answer.
-        settings: What the server chose.
+        rules: The names of the rules that decided, in order.
+        attempt: The attempt under the request's key, if the answer must be kept there.
+        record: The loaded record, which the kept answer replaces.
+        settings: The settings of the server.
     """
 
     reply: Reply
@@ -90,7 +88,7 @@ class Decision:
 
     @property
     def replayed(self) -> bool:
-        """Whether the answer was given before: said beside the response, not in it."""
+        """True if the answer was given before; the response itself does not say so."""
         return isinstance(self.reply, Replayed)
 
 
@@ -102,14 +100,14 @@ def decision_from_refusal(
     changes: Changes = NO_CHANGES,
     limited: ratelimit.RateLimited | None = None,
 ) -> Decision:
-    """The decision on a request that a gate refused, with what is charged all the same.
+    """Return the decision on a request that a gate refused.
 
     Args:
         answer: The refusal.
-        now: The instant at which it is asked, in UTC.
-        settings: What the server chose.
-        changes: What is charged all the same.
-        limited: The limit that refused, where one did.
+        now: The instant of the request, in UTC.
+        settings: The settings of the server.
+        changes: The charges of rate limits that remain.
+        limited: The limit that refused, or `None`.
     """
     reply, status = ProblemReply(answer.problem, limited), status_of(answer.problem)
     return Decision(

@@ -24,12 +24,12 @@ from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Sessio
 
 @attrs.frozen
 class Changes:
-    """What is to be stored, done by the server and put into an outbox, in one transaction.
+    """The changes of a decision, for one transaction.
 
     Attributes:
-        writes: What is to be stored.
-        effects: What the server has to do.
-        events: What has happened.
+        writes: The values to store.
+        effects: The tasks of the server.
+        events: The events for the outbox.
     """
 
     writes: tuple[Write, ...] = ()
@@ -43,16 +43,16 @@ class Changes:
 
 
 NO_CHANGES: Final = Changes()
-"""Nothing to store, nothing to do, nothing that happened."""
+"""No writes, no effects and no events."""
 
 
 _Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding)
 
 
 def bump_version(value: _Versioned) -> _Versioned:
-    """The value one write later, where a decision changes nothing of it and only relied on it.
+    """Return a value with its version moved, for a decision that only relied on it.
 
-    Whoever read it before finds another version, and decides again.
+    A concurrent decision from the earlier version then fails its commit and is decided again.
     """
     return attrs.evolve(value, version=value.version + 1)
 
@@ -60,25 +60,25 @@ def bump_version(value: _Versioned) -> _Versioned:
 def connection_write_changes(
     kind: EventKind, before: Connection | None, after: Connection, *effects: Effect
 ) -> Changes:
-    """The changes of a connection that was written, and its event.
+    """Return the changes of a connection that is written, with its event.
 
     Args:
-        kind: Which kind of event it is.
-        before: What is stored now; `None` where nothing is.
-        after: What takes its place.
-        effects: What the server has to do.
+        kind: The kind of the event.
+        before: The connection as it is stored; `None` for a new one.
+        after: The connection to store.
+        effects: The tasks of the server.
     """
     event = Event(kind, after, after.updated_at)
     return Changes((ConnectionWrite(before, after),), effects, (event,))
 
 
 def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
-    """The changes of a new connection, which a tombstone of its coordinate must not miss.
+    """Return the changes of a new connection, so that a tombstone of its coordinate conflicts.
 
     Args:
         made: The new connection.
-        binding: Its coordinate's binding, which it relies on; `None` where nobody is bound. A store
-            then stores it only where nobody is bound by then.
+        binding: The binding of its coordinate, which it relies on. `None` if no user is bound; the
+            store then refuses the commit if a user is bound by that time.
     """
     created = connection_write_changes(EventKind.CONNECTION_CREATED, None, made)
     if binding is None:
@@ -87,22 +87,22 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
 
 
 def ending_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
-    """The changes of a connection that needs action, expired or was revoked.
+    """Return the changes of a connection that needs action, expired or was revoked.
 
     Args:
-        kind: Which kind of event it is.
+        kind: The kind of the event.
         before: The connection as it is stored.
-        after: What takes its place.
+        after: The connection to store.
     """
     return connection_write_changes(kind, before, after, _ending(before, after))
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
-    """The changes of a successor that was minted for the head of a chain.
+    """Return the changes of a successor that was minted for the head of a chain.
 
     Args:
-        recovered: The head of the chain, which is relied on.
-        successor: What recovers it.
+        recovered: The head of the chain, which the successor relies on.
+        successor: The new connection.
     """
     held = ConnectionWrite(recovered, bump_version(recovered))
     made = Event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
@@ -114,13 +114,13 @@ def revocation_changes(
     answers: tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...],
     heads: tuple[Connection, ...] = (),
 ) -> Changes:
-    """The changes of a revocation.
+    """Return the changes of a revocation.
 
     Args:
         reached: The connections that it reached.
-        answers: What the rule answered, one for each of them.
-        heads: Those of them that no connection made meanwhile may follow: it would outlive a
-            revocation that ends everything.
+        answers: The answer of the rule for each of them.
+        heads: The connections among them that a concurrent recovery must not follow: the new
+            connection would outlive a revocation that ends everything.
     """
     moved = [
         ending_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
@@ -133,14 +133,14 @@ def revocation_changes(
 
 
 def live_head_changes(connection: Connection, head: Connection | None, now: datetime) -> Changes:
-    """What the server learns where a connection was revoked alone and its chain goes on [O].
+    """Return the effect of a revocation that left a later connection of the chain alive [O].
 
-    The head is held: it may not end meanwhile and be named as alive all the same.
+    The version of the head moves, so that a concurrent end of the head conflicts.
 
     Args:
-        connection: What was revoked.
-        head: The last of its chain.
-        now: The instant at which it is asked, in UTC.
+        connection: The connection that was revoked.
+        head: The last connection of its chain.
+        now: The instant of the revocation, in UTC.
     """
     if head is None or head.id == connection.id or not chain.is_live(head, now):
         return NO_CHANGES
@@ -149,11 +149,11 @@ def live_head_changes(connection: Connection, head: Connection | None, now: date
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
-    """The changes of a session that was minted, and of the user that it provisioned.
+    """Return the changes of a session that was minted, and of the user that it provisioned.
 
     Args:
-        before: The coordinate's binding as it is stored; `None` where nobody is bound.
-        made: The session, and the binding that goes with it.
+        before: The binding of the coordinate as it is stored; `None` if no user is bound.
+        made: The session and its binding.
     """
     session, after = made.session, made.binding
     at = session.created_at
@@ -173,12 +173,12 @@ def landing_changes(
     landing: Landing,
     now: datetime,
 ) -> Changes:
-    """The changes of a hand-off that landed: the session, and the binding where it moved.
+    """Return the changes of a hand-off that landed: of the session, and of a binding that moved.
 
     Args:
         session: The session as it is stored.
-        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
-        landing: Both as they are from now on.
+        binding: The binding of the coordinate as it is stored; `None` if no user is bound.
+        landing: The session and the binding to store.
         now: When it is recorded.
     """
     at = max(now, session.created_at)
@@ -197,12 +197,12 @@ def binding_changes(
     after: LimitedAccountAppBinding,
     now: datetime,
 ) -> Changes:
-    """The changes of a binding that moved.
+    """Return the changes of a binding that moved.
 
     Args:
-        kind: Which kind of event it is.
-        before: What is stored now; `None` where nothing is.
-        after: What takes its place.
+        kind: The kind of the event.
+        before: The binding as it is stored; `None` for a new one.
+        after: The binding to store.
         now: When it is recorded.
     """
     return Changes((BindingWrite(before, after),), (), (Event(kind, after, now),))

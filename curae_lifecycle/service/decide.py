@@ -1,12 +1,12 @@
-"""One request: what it needs loaded, and what it is decided from that.
+"""The decision on one request.
 
-The laws of this module: **a request is decided purely, gate by gate in one order** (`ORDER`),
-from a snapshot, the instant and new ids; **refused, ignored and replayed requests write nothing
-but their idempotency record and their rate limits, and emit no event**. Every write says what
-was there before, so that a store compares and sets and two workers that race cannot both win.
+The laws of this module: **a decision is pure: it depends only on a snapshot, the instant and new
+ids, and passes the gates in one order** (`DECIDE_GATES`); **refused, ignored and replayed requests
+write only their idempotency record and their rate limits, and emit no event**. Every write holds the
+value that it replaces, so that a store can compare and set, and of two workers that race one wins.
 
-A server does three things: it loads what `call.needs` names, calls `decide`, and stores the writes
-of the decision in one transaction.
+A server loads the values that `call.needs` names, calls `decide`, and commits the changes of the
+decision in one transaction.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from curae_lifecycle.service.writes import RateWrite, Write
 
 
 def fingerprint(operation: Operation) -> Fingerprint:
-    """What makes two requests the same: the parsed values, never their text [O]."""
+    """Return the fingerprint of an operation: of its parsed values, never of their text [O]."""
     return Fingerprint.of(operation.rule.name, operation.fingerprint_values())
 
 
@@ -50,18 +50,18 @@ def decide(
     """Decide one request [S, P; the order O].
 
     Args:
-        call: The request, read.
-        snapshot: What was loaded for `call.needs`.
+        call: The parsed request.
+        snapshot: The values that were loaded for `call.needs`.
         now: The instant of the request.
         new_ids: Ids and a next action; a mutation needs them, a read does not.
 
     Returns:
-        The answer as a value, with everything that is to be stored for it. Compare and set;
-        where that fails, somebody was faster: load again and decide again.
+        The answer as a value, with the changes to commit. If the commit finds another value than a
+        write replaces, load again and decide again.
 
     Raises:
-        ArgumentError: `now` is no UTC instant, `new_ids` is missing or stale, or the snapshot is
-            not the one that was asked for.
+        ArgumentError: `now` is no UTC instant, `new_ids` is missing or stale, or the snapshot holds
+            other values than `call.needs` names.
     """
     check_instant("now", now)
     check_snapshot(call.needs, snapshot)
@@ -77,12 +77,12 @@ def decide(
         decision = passes(request)
         if decision is not None:
             return decision
-    raise AssertionError("the rule itself answers")  # pragma: no cover - it is the last gate
+    raise AssertionError("the rule itself decides")  # pragma: no cover - it is the last gate
 
 
 @attrs.define
 class _Request(OperationContext):
-    """A request on its way through the gates, and what they found out."""
+    """A request on its way through the gates, with the results of the gates it has passed."""
 
     caller: Caller
     snapshot: Snapshot
@@ -95,12 +95,12 @@ class _Request(OperationContext):
     rules: tuple[str, ...] = ()
 
     def limited(self, gate: Gate, limited: ratelimit.RateLimited) -> Decision:
-        """Refused by a limit, which charges nothing at all."""
+        """Return the refusal of a limit, which charges nothing."""
         answer = refuse_at(gate, (limited.policy.name, ceil_seconds(limited.retry_after)))
         return decision_from_refusal(answer, self.now, self.call.settings, limited=limited)
 
     def ruled(self, ruling: Ruling) -> Decision:
-        """Decided, by the rule itself or by whose the connection is."""
+        """Return the decision of the rule itself, or of the gate of ownership."""
         reply, changes, rule = ruling.reply, ruling.changes, self.call.operation.rule
         if isinstance(reply, ProblemReply):
             status = status_of(reply.problem)
@@ -201,4 +201,4 @@ _PASS: Final[dict[Gate, Callable[[_Request], Decision | None]]] = {
 }
 
 DECIDE_GATES: Final = {gate: _PASS[gate] for gate in sort_gates(*_PASS)}
-"""The gates that are passed here, in order."""
+"""The gates that `decide` passes, in order."""

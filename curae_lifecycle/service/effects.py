@@ -1,4 +1,4 @@
-"""Effects of a decision, as data: what the server has to do beside storing.
+"""Effects of a decision, as data: tasks of the server.
 
 The law of this module: **an effect is for the server alone** and never reaches a response [S].
 """
@@ -18,7 +18,7 @@ class AccessEnded:
 
     Attributes:
         connection_id: The connection's id.
-        at: Since when it gives no access.
+        at: The instant from which it gives no access.
     """
 
     connection_id: values.ConnectionId
@@ -27,21 +27,21 @@ class AccessEnded:
 
 @attrs.frozen
 class HandoffCancelled:
-    """Tear down the live hand-off of the connection: its URL is dead."""
+    """End the live hand-off of the connection: its URL no longer works."""
 
     connection_id: values.ConnectionId
 
 
 @attrs.frozen
 class NextActionReplaced:
-    """Kill the connection's earlier URL: a fresh one was issued."""
+    """End the connection's earlier URL: a fresh one was issued."""
 
     connection_id: values.ConnectionId
 
 
 @attrs.frozen
 class SuccessorsLive:
-    """Access goes on: the head of the revoked connection's chain is alive [O].
+    """Know that access continues: the head of the revoked connection's chain is alive [O].
 
     An app that revokes an old id may believe that all access ended.
     """
@@ -56,7 +56,7 @@ class UserProvisioned:
 
     Attributes:
         user_id: The new user.
-        coordinate: Whom it is bound to.
+        coordinate: The coordinate that it is bound to.
     """
 
     user_id: values.UserId = attrs.field(repr=False)
@@ -64,4 +64,4 @@ class UserProvisioned:
 
 
 Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
-"""What the server has to do, of whichever kind."""
+"""An effect of any kind."""

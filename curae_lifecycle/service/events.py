@@ -21,7 +21,7 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 
 
 class EventKind(StrEnum):
-    """What goes into an outbox."""
+    """Kinds of events."""
 
     CONNECTION_CREATED = "connection.created"
     CONNECTION_AUTHORIZED = "connection.authorized"
@@ -38,15 +38,15 @@ class EventKind(StrEnum):
 
 
 Subject = Connection | CuraeConnectSession | LimitedAccountAppBinding
-"""What an event is about."""
+"""The subject of an event."""
 
 
 _EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11")
-"""The name space of the ids of events."""
+"""The namespace of the ids of events."""
 
 
 def coordinate_text(coordinate: values.Coordinate) -> str:
-    """A coordinate as text, the same for ever: a JSON list of its members."""
+    """Return a coordinate as text that never changes: a JSON list of its members."""
     environment, app_id = _json_text(coordinate.environment), _json_text(coordinate.app_id)
     account_id = _json_text(coordinate.customer_account_id)
     return f"[{environment}, {app_id}, {account_id}, {_json_text(coordinate.app_user_id)}]"
@@ -54,11 +54,11 @@ def coordinate_text(coordinate: values.Coordinate) -> str:
 
 @attrs.frozen
 class Event:
-    """Something that happened, for an outbox: to what, as it is now, and when it was recorded.
+    """An event for an outbox.
 
     Attributes:
-        kind: Which kind of event it is.
-        subject: What it happened to, as it is now.
+        kind: Its kind.
+        subject: Its subject after the event.
         at: When it was recorded.
     """
 
@@ -81,6 +81,6 @@ class Event:
 
     @property
     def coordinate(self) -> values.Coordinate:
-        """To whom it belongs."""
+        """The coordinate of its subject."""
         subject = self.subject
         return (subject.identity if isinstance(subject, Connection) else subject).coordinate

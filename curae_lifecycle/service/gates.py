@@ -1,7 +1,7 @@
-"""What a request passes, in order.
+"""The gates of a request.
 
-The law of this module: **a request passes its gates in the order of this table**. `web` runs
-those that nothing stored is needed for, `decide` the others; both take the order from here.
+The law of this module: **a request passes its gates in the order of this table**. `web` runs the
+gates that need no stored value, `decide` the others; both take the order from here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 
 class Gate(StrEnum):
-    """What a request passes."""
+    """The gates of a request, in order."""
 
     CREDENTIALS = "credentials"
     ROUTE = "path and method"
@@ -36,7 +36,7 @@ class Gate(StrEnum):
 
 @attrs.frozen
 class Ask:
-    """A cell's verdict: another table decides; each operation's own where none is named."""
+    """A cell's verdict: another table decides; without a name, the tables of the operation."""
 
     table: str = ""
 
@@ -72,17 +72,21 @@ REQUEST_GATES: Final = Table[Gate, RefuseWith | Ask](
     Row(Gate.RULE,         Ask(),              "[S] What the operation itself decides."),
     Row(Gate.ROOM,         FAILED,             "[O] A full store refuses what is new and evicts nothing live."),
 )
-"""The table `request`: the gates, in the order in which they are passed."""
+"""The table `request`: the gates, in order."""
 # fmt: on
 
 
 def sort_gates(*gates: Gate) -> tuple[Gate, ...]:
-    """Some of the gates, in the order of the table."""
+    """Return some gates in the order of the table."""
     return tuple(gate for gate in REQUEST_GATES if gate in gates)
 
 
 def refuse_at(gate: Gate, detail_values: tuple[DetailValue, ...] = ()) -> Refused:
-    """The refusal of a gate, as the table has it, with the values of its problem's details.
+    """Return the refusal of a gate.
+
+    Args:
+        gate: The gate.
+        detail_values: The values of the details of its problem.
 
     Returns:
         Refused: with the code of the table.

@@ -1,7 +1,7 @@
-"""The members of requests and facts: each one's name on the wire, and what it may be.
+"""Members of requests and facts: their names on the wire, their parsers, schemas and examples.
 
-The law of this module: **a member is parsed once, where it enters**; what it may be is said by
-the `ArgumentError` that refuses it.
+The law of this module: **a member is parsed once, where it enters**. The `ArgumentError` of its
+parser says what is allowed.
 """
 
 from __future__ import annotations
@@ -17,32 +17,44 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import Coordinate, Environment, UserId
+from curae_lifecycle.service import json_schema
+from curae_lifecycle.service.json_schema import Json, Schema
 
 Value = TypeVar("Value", covariant=True)
 Wanted = TypeVar("Wanted")
 Word = TypeVar("Word", bound=StrEnum)
 
+_ID: Final = "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"
+
 
 @attrs.frozen
 class Member(Generic[Value]):
-    """One member of a request or a fact: its name on the wire, and what parses it.
+    """A member of a request or a fact.
 
-    An optional one is `default` where it was not sent.
+    Attributes:
+        name: Its name on the wire.
+        parse: Parses its value, or raises `ArgumentError`. A member of a query gets text.
+        optional: Whether it may be left out.
+        default: Its value if it was left out.
+        schema: Its JSON schema; an empty one allows any value.
+        example: A JSON value that it may have; `None` for a member without an example.
     """
 
     name: str
     parse: Callable[[object], Value] = attrs.field(repr=False)
     optional: bool = False
     default: Value | None = None
+    schema: Schema = attrs.field(factory=dict[str, Json], eq=False, repr=False, kw_only=True)
+    example: Json = attrs.field(default=None, eq=False, repr=False, kw_only=True)
 
 
 @attrs.frozen
 class EntityTags:
-    """The entity tags that a client says it holds.
+    """The entity tags that a client holds.
 
     Attributes:
-        tags: Each with its quotes, without `W/`.
-        matches_any: Whether it was `*`: whatever there is.
+        tags: Each tag with its quotes, without `W/`.
+        matches_any: Whether the client sent `*`, which matches every tag.
     """
 
     tags: frozenset[str] = frozenset()
@@ -53,17 +65,16 @@ class EntityTags:
 
 
 NO_TAGS: Final = EntityTags()
-"""What a client holds that says nothing."""
+"""The tags of a client that sends none."""
 
 
 @attrs.frozen
 class ParsedMembers:
-    """What was sent, parsed: one value for each member that an operation or a fact has.
-
-    The values go by the members' names; a user's id can be among them, so no repr shows them.
+    """The parsed members of a request or a fact.
 
     Attributes:
-        values: By the members' names.
+        values: The values by the names of their members. A user's id can be among them, so no
+            repr shows them.
         tags: The entity tags that the client holds.
     """
 
@@ -71,12 +82,12 @@ class ParsedMembers:
     tags: EntityTags = NO_TAGS
 
     def __getitem__(self, member: Member[Wanted]) -> Wanted:
-        """The value of a member, or what it is where it is absent."""
+        """Return the value of a member, or its default if it was left out."""
         # The member's own parser made the value.
         return cast("Wanted", self.values.get(member.name, member.default))
 
     def coordinate(self) -> Coordinate:
-        """The coordinate that the members of `COORDINATE` make."""
+        """Return the coordinate that `COORDINATE_MEMBERS` name."""
         return Coordinate(
             environment=self[ENVIRONMENT],
             app_id=self[APP_ID],
@@ -86,15 +97,15 @@ class ParsedMembers:
 
 
 def parse_enum(name: str, kind: type[Word], value: object) -> Word:
-    """One of an enumeration's words.
+    """Return the word of an enumeration.
 
     Args:
         name: The member's name.
         kind: The enumeration.
-        value: What came in.
+        value: The value to parse.
 
     Raises:
-        ArgumentError: It is none of them.
+        ArgumentError: The value is no word of the enumeration.
     """
     if isinstance(value, str):
         try:
@@ -105,14 +116,16 @@ def parse_enum(name: str, kind: type[Word], value: object) -> Word:
 
 
 def parse_lenient_id(name: str, value: object) -> str:
-    """An id in lower case; one that is no UUID is unknown [O], so it goes on to be refused.
+    """Return an id in lower case.
+
+    Text that is no UUID passes: it is the id of nothing, so the rules refuse it as unknown [O].
 
     Args:
         name: The member's name.
-        value: What came in.
+        value: The value to parse.
 
     Raises:
-        ArgumentError: It is no text.
+        ArgumentError: The value is no text.
     """
     if isinstance(value, str):
         return value.lower()
@@ -120,15 +133,15 @@ def parse_lenient_id(name: str, value: object) -> str:
 
 
 def parse_account_id(value: object) -> values.CustomerAccountId:
-    """A customer account's id: a UUID, in any case."""
+    """Return the id of a customer account: a UUID, in any case."""
     return values.CustomerAccountId(values.parse_uuid("customerAccountId", value))
 
 
 def parse_flag(value: object) -> bool:
-    """True or false.
+    """Return true or false.
 
     Raises:
-        ArgumentError: It is neither true nor false.
+        ArgumentError: The value is neither.
     """
     if isinstance(value, bool):
         return value
@@ -136,42 +149,82 @@ def parse_flag(value: object) -> bool:
 
 
 def parse_connection_id(value: object) -> values.ConnectionId:
-    """A connection's id: a UUID, in any case."""
+    """Return the id of a connection: a UUID, in any case."""
     return values.ConnectionId(values.parse_uuid("connectionId", value))
 
 
-APP_USER_ID: Final = Member("appUserId", values.parse_app_user_id)
-"""`appUserId` of a query or a body."""
+APP_USER_ID: Final = Member(
+    "appUserId", values.parse_app_user_id, schema=json_schema.APP_USER_ID, example="user-1"
+)
+"""`appUserId` of a query, a body or a fact."""
 
-DATA_PACKAGES: Final = Member("dataPackages", values.parse_data_packages)
+DATA_PACKAGES: Final = Member(
+    "dataPackages",
+    values.parse_data_packages,
+    schema=json_schema.DATA_PACKAGES,
+    example=["clinical_summary", "labs"],
+)
 """`dataPackages` of a body."""
 
-PREFER_SIGNUP: Final = Member("preferSignup", parse_flag, optional=True, default=False)
-"""`preferSignup` of a body; absent is false."""
+_SIGN_UP: Final = "Whether a user without an account is to sign up."
+PREFER_SIGNUP: Final = Member(
+    "preferSignup",
+    parse_flag,
+    optional=True,
+    default=False,
+    schema={"type": "boolean", "default": False, "description": _SIGN_UP},
+    example=True,
+)
+"""`preferSignup` of a body; false if it is left out."""
 
-CONNECTION_ID: Final = Member("connectionId", parse_connection_id)
-"""A connection's id in a request; anything but a UUID is malformed."""
+CONNECTION_ID: Final = Member(
+    "connectionId", parse_connection_id, schema=json_schema.UUID, example=_ID
+)
+"""`connectionId` of a request; only a UUID is allowed."""
 
 FACT_CONNECTION_ID: Final = Member(
-    "connectionId", lambda value: values.ConnectionId(parse_lenient_id("connectionId", value))
+    "connectionId",
+    lambda value: values.ConnectionId(parse_lenient_id("connectionId", value)),
+    schema=json_schema.TEXT,
+    example=_ID,
 )
-"""A connection's id in a fact; anything but a UUID is unknown."""
+"""`connectionId` of a fact; text that is no UUID is an unknown id."""
 
 FACT_SESSION_ID: Final = Member(
-    "sessionId", lambda value: values.SessionId(parse_lenient_id("sessionId", value))
+    "sessionId",
+    lambda value: values.SessionId(parse_lenient_id("sessionId", value)),
+    schema=json_schema.TEXT,
+    example="6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d03",
 )
-"""`sessionId` of a fact."""
+"""`sessionId` of a fact; text that is no UUID is an unknown id."""
 
-REASON: Final = Member("reason", lambda value: values.parse_opaque("reason", value))
-"""Why a patient must act: a token or text of the server's, shown on the wire."""
+REASON: Final = Member(
+    "reason",
+    lambda value: values.parse_opaque("reason", value),
+    schema=json_schema.TEXT,
+    example="portal_login",
+)
+"""`reason` of a fact: why the patient must act. The wire shows it."""
 
-ACTOR: Final = Member("actor", lambda value: parse_enum("actor", Actor, value))
+ACTOR: Final = Member(
+    "actor",
+    lambda value: parse_enum("actor", Actor, value),
+    schema=json_schema.enum_of(Actor),
+    example=Actor.PATIENT,
+)
 """`actor` of a fact."""
 
-USER_ID: Final = Member("userId", lambda value: UserId(values.parse_opaque("userId", value)))
+USER_ID: Final = Member(
+    "userId",
+    lambda value: UserId(values.parse_opaque("userId", value)),
+    schema=json_schema.TEXT,
+    example="user-of-the-platform",
+)
 """`userId` of a fact."""
 
-OPTIONAL_USER_ID: Final[Member[UserId | None]] = Member("userId", USER_ID.parse, optional=True)
+OPTIONAL_USER_ID: Final[Member[UserId | None]] = Member(
+    "userId", USER_ID.parse, optional=True, schema=USER_ID.schema, example=USER_ID.example
+)
 """`userId` of a fact that may leave it out."""
 
 ENVIRONMENT: Final = Member(
@@ -179,24 +232,42 @@ ENVIRONMENT: Final = Member(
     lambda value: parse_enum("environment", Environment, value),
     optional=True,
     default=Environment.LIVE,
+    schema=json_schema.enum_of(Environment),
+    example=Environment.LIVE,
 )
-"""`environment` of a fact; absent is live."""
+"""`environment` of a fact; live if it is left out."""
 
-APP_ID: Final = Member("appId", lambda value: values.AppId(values.parse_opaque("appId", value)))
+APP_ID: Final = Member(
+    "appId",
+    lambda value: values.AppId(values.parse_opaque("appId", value)),
+    schema=json_schema.TEXT,
+    example="app-1",
+)
 """`appId` of a fact."""
 
-CUSTOMER_ACCOUNT_ID: Final = Member("customerAccountId", parse_account_id)
+CUSTOMER_ACCOUNT_ID: Final = Member(
+    "customerAccountId",
+    parse_account_id,
+    schema=json_schema.UUID,
+    example="0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f",
+)
 """`customerAccountId` of a fact or a snapshot."""
 
 COORDINATE_MEMBERS: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
-"""The members by which a fact names a coordinate."""
+"""The members that name a coordinate."""
 
 EXPIRES_AT: Final[Member[datetime | None]] = Member(
-    "expiresAt", lambda value: values.parse_time("expiresAt", value), optional=True
+    "expiresAt",
+    lambda value: values.parse_time("expiresAt", value),
+    optional=True,
+    schema=json_schema.TIME,
 )
-"""`expiresAt` of a fact; absent is never."""
+"""`expiresAt` of a fact; without it the authorization has no end."""
 
 HAPPENED_AT: Final[Member[datetime | None]] = Member(
-    "happenedAt", lambda value: values.parse_time("happenedAt", value), optional=True
+    "happenedAt",
+    lambda value: values.parse_time("happenedAt", value),
+    optional=True,
+    schema=json_schema.TIME,
 )
-"""`happenedAt` of a fact; absent is now."""
+"""`happenedAt` of a fact; now if it is left out."""

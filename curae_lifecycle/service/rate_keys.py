@@ -10,28 +10,28 @@ from curae_lifecycle.rules.credentials import KeyOwner
 
 @attrs.frozen
 class BucketKey:
-    """Whose bucket: one per API key, its owner and policy [S; the owner O]."""
+    """The key of a bucket: an API key with its owner, and a policy [S; the owner O]."""
 
     owner: KeyOwner
     policy: str
 
     def __hash__(self) -> int:
-        # The API key's id tells owners apart, but for one that was registered again.
+        # The id of the API key tells owners apart, unless the key was registered again.
         return hash((self.owner.api_key_id, self.policy))
 
 
 @attrs.frozen
 class LimitKey:
-    """Whose exact log: one per app user and policy, across apps [S]."""
+    """The key of an exact log: an app user across apps, and a policy [S]."""
 
     app_user: values.AppUser
     policy: str
 
     def __hash__(self) -> int:
-        # A user has few limits, and is seldom of both environments.
+        # A user has few limits, and is rarely in both environments.
         user = self.app_user
         return hash((user.customer_account_id, user.app_user_id))
 
 
 RateKey = BucketKey | LimitKey
-"""Whose limit it is: an API key, or an app user."""
+"""The key of a rate limit: of an API key, or of an app user."""

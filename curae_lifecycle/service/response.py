@@ -1,7 +1,7 @@
-"""An answer as it is sent and kept: status, headers, bytes.
+"""Responses as they are sent and kept: status, headers, bytes.
 
-The law of this module: **what is kept is what was sent**, but for the headers that belong to one
-transmission or one client and are never kept [O].
+The law of this module: **a kept response is the one that was sent**, except for headers that belong
+to one transmission or one client, which are never kept [O].
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Headers = tuple[tuple[str, str], ...]
 
 @attrs.frozen
 class Response(StoredResponse):
-    """An HTTP response: what is answered, and what is kept to be answered again.
+    """An HTTP response, sent once and kept for retries.
 
-    Its bytes are exact; they can hold a hand-off URL, so no repr shows them.
+    Its bytes are exact; they can hold the URL of a hosted page, so no repr shows them.
 
     Attributes:
         status: The HTTP status.
@@ -35,7 +35,7 @@ class Response(StoredResponse):
     body: bytes = attrs.field(repr=False)
 
     def to_storable(self) -> Response:
-        """The response without the headers that are never kept."""
+        """Return the response without the headers that are never kept."""
         _check_kept(self.status)
         headers = kept_headers(self.headers)
         if headers is self.headers:
@@ -45,34 +45,34 @@ class Response(StoredResponse):
 
 @attrs.frozen
 class ResponseReference(StoredResponse):
-    """Where the server keeps a response, encrypted, instead of the record: its name of the place.
+    """A reference to a response that the server keeps elsewhere, for instance encrypted.
 
     Attributes:
         status: The HTTP status of the response.
-        reference: The server's name of the place.
+        reference: The server's name for the place.
     """
 
     status: int
     reference: str
 
     def to_storable(self) -> ResponseReference:
-        """The very same reference."""
+        """Return the same reference."""
         _check_kept(self.status)
         return self
 
 
 def status_of_stored(response: StoredResponse) -> int:
-    """The HTTP status of a response that was kept, which must be of this package's kinds.
+    """Return the HTTP status of a kept response.
 
     Raises:
-        ArgumentError: It is a stored response of another kind.
+        ArgumentError: It is no `Response` and no `ResponseReference`.
     """
     if isinstance(response, _OWN_KINDS):
         return response.status
     raise ArgumentError("response", "a Response or a ResponseReference")
 
 
-# A union would be made anew each time that it is asked.
+# A union would be built again for each check.
 _OWN_KINDS: Final = (Response, ResponseReference)
 
 
@@ -88,7 +88,7 @@ _NEVER_KEPT: Final = frozenset(_OF_ONE_ANSWER | _OF_ONE_HOP | _OF_A_PROXY)
 
 
 def kept_headers(headers: Headers) -> Headers:
-    """The headers that a record may keep: not `Date`, `Set-Cookie` or hop-by-hop ones [O]."""
+    """Return the headers that a record may keep: no `Date`, `Set-Cookie` or hop-by-hop header [O]."""
     for name, _ in headers:
         if name.lower() in _NEVER_KEPT:
             return _without(headers)

@@ -1,7 +1,7 @@
-"""Every table of the package by name, and every rule by its own.
+"""Tables and rules of the package by their names.
 
-The law of this module: **a table that is not listed here is a rule that no reviewer sees**; a
-test holds the list against the modules.
+The law of this module: **reviewers see only the tables that are listed here**, so a test compares
+the list with the modules.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.access import ACCESS
+from curae_lifecycle.rules.access import ACCESS, Deny
 from curae_lifecycle.rules.attempt import ATTEMPT, UPKEEP
 from curae_lifecycle.rules.binding import BINDING, GRADUATION_HANDOFF
 from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH
 from curae_lifecycle.rules.connection import DEADLINE, STANDING
 from curae_lifecycle.rules.credentials import PERMISSION
 from curae_lifecycle.rules.idempotency import IDEMPOTENCY, RECORD_STANDING
-from curae_lifecycle.rules.problems import CATALOGUE
+from curae_lifecycle.rules.outcomes import Reason, RefuseWith
+from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode
 from curae_lifecycle.rules.session import COMPLETION, ENTRY_PATHS
 from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.rules.triggers import AUTHORIZATION, ENDING, EXPIRY_RECORD, TRIGGERS
@@ -41,7 +42,7 @@ TABLES: Final[dict[str, AnyTable]] = {
 
 @attrs.frozen
 class FoundRule:
-    """A rule and the table it stands in.
+    """A rule and its table.
 
     Attributes:
         table: The table.
@@ -53,6 +54,32 @@ class FoundRule:
 
 
 def find_rule(name: str) -> FoundRule | None:
-    """The rule of a trail, by its name; `None` for a name that no table has."""
+    """Return the rule of a name, or None."""
     rules = (FoundRule(table, row) for table in TABLES.values() for row in table.rows)
     return next((rule for rule in rules if rule.row.rule == name), None)
+
+
+def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:
+    """Return the rules that refuse or deny with a problem code."""
+    return tuple(
+        FoundRule(table, row)
+        for table in TABLES.values()
+        for row in table.rows
+        if _code_of(row.outcome) is code
+    )
+
+
+def reasons_of(code: ProblemCode) -> tuple[Reason, ...]:
+    """Return the reasons that tell the refusals with a code apart, each once."""
+    found = [_reason_of(each.row.outcome) for each in find_refusals(code)]
+    return tuple(dict.fromkeys(reason for reason in found if reason is not None))
+
+
+def _code_of(outcome: object) -> ProblemCode | None:
+    if isinstance(outcome, Deny):
+        return ProblemCode.CONNECTION_ACCESS_DENIED
+    return outcome.code if isinstance(outcome, RefuseWith) else None
+
+
+def _reason_of(outcome: object) -> Reason | None:
+    return outcome.reason if isinstance(outcome, Deny | RefuseWith) else None

@@ -1,4 +1,4 @@
-"""What a server chooses, once."""
+"""Settings of a server."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 
 SPELLINGS: Final = ("ACTIVE", "AUTHORIZED")
-"""How ACTIVE may be spelled on the wire [P]."""
+"""The spellings of ACTIVE on the wire [P]."""
 
 
 @attrs.frozen
 class Settings:
-    """What a server chooses; a call carries it, so nothing after that asks for it again.
+    """The settings of a server; a call carries them.
 
     Attributes:
-        environment: The one environment it serves; `None` for both.
-        buckets: The platform's standard buckets, one of each per API key; names are unique.
+        environment: The one environment that it serves; `None` for both.
+        buckets: The platform's standard buckets, one of each per API key; their names are unique.
         type_base: The base URI of a problem's `type`.
-        active_spelling: How ACTIVE is spelled on the wire: ACTIVE, or AUTHORIZED [P].
+        active_spelling: The spelling of ACTIVE on the wire: ACTIVE, or AUTHORIZED [P].
         operations: The operations that it serves.
     """
 
@@ -36,7 +36,7 @@ class Settings:
     operations: tuple[type[Operation], ...] = OPERATIONS
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what would mix up states, routes or spellings."""
+        """Refuse an unknown spelling, and two buckets or operations of one name."""
         if self.active_spelling not in SPELLINGS:
             raise ArgumentError("active_spelling", f"one of {', '.join(SPELLINGS)}")
         if len({bucket.name for bucket in self.buckets}) < len(self.buckets):
@@ -46,4 +46,4 @@ class Settings:
 
 
 DEFAULT_SETTINGS: Final = Settings()
-"""Both environments, no buckets, and whatever else a server need not choose."""
+"""The default settings: both environments, no buckets."""

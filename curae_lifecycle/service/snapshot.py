@@ -1,7 +1,7 @@
-"""What a server loads for a request or a fact, and the ids that it mints for a request.
+"""Needs and snapshots: the values to load for a request or a fact, and the loaded values.
 
-The law of this module: **a snapshot is checked against what was asked for**, so that no answer
-is ever made of somebody else's values.
+The law of this module: **a snapshot is checked against its needs**, so that no answer is made of the
+values of another caller.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ConnectionsPage:
 
 @attrs.frozen(kw_only=True)
 class Needs:
-    """What a store loads for a request or a fact, all of it by key and at one moment.
+    """The values that a store loads for a request or a fact, by key and at one moment.
 
     Attributes:
         record: The key of the idempotency record.
@@ -66,12 +66,10 @@ class Needs:
 
 @attrs.frozen
 class LandedHandoff:
-    """A hand-off of a pending connection that the server knows to have landed [P].
-
-    The patient authorized then; the authorization ends at `expires_at`, or never.
+    """A landed hand-off of a pending connection, which is not recorded yet [P].
 
     Attributes:
-        happened_at: When it happened.
+        happened_at: When the patient authorized.
         expires_at: When the authorization ends; `None` for never.
     """
 
@@ -81,20 +79,20 @@ class LandedHandoff:
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
-    """What a store loaded for `Needs`; `None` and `()` for what does not exist.
+    """The values that a store loaded for `Needs`; `None` and `()` for values that do not exist.
 
     Attributes:
         record: The idempotency record.
         buckets: The state of each bucket, in the order of the needs.
         limit: The state of the app user's limit.
-        connection: The connection that was asked for, by `connection` or by `chain`.
-        successor: The connection that recovered it, if `connection` was asked for.
-        head: The last connection of its chain, if it has a successor; it may be that one.
-        following: Every later connection, nearest first, if `chain` was asked for.
+        connection: The connection that `connection` or `chain` names.
+        successor: The connection that recovered it, if `connection` names it.
+        head: The last connection of its chain, if it has a successor; it may be the successor.
+        following: Every later connection, nearest first, if `chain` names it.
         session: The session.
         binding: The binding of the coordinate, or of the session's coordinate.
         connections: The connections of the coordinate; one page of them in the order of the ids.
-        landed_handoff: Set if the connection's hand-off has landed and that is not recorded yet.
+        landed_handoff: The landed hand-off of the connection, if it is not recorded yet.
     """
 
     record: idempotency.Record | None = None
@@ -114,8 +112,11 @@ class Snapshot:
 class NewIds:
     """Ids and the next action that a mutation may use; the server mints them.
 
-    The ids of a new connection and a new session are UUIDs in lower case, that of a LIMITED user is
-    any text. The next action lives 30 minutes unless the server says otherwise [O].
+    Attributes:
+        connection_id: The id of a new connection: a UUID in lower case.
+        session_id: The id of a new session: a UUID in lower case.
+        user_id: The id of a new LIMITED user: any text.
+        next_action: The next action; it lives 30 minutes unless the server chooses otherwise [O].
     """
 
     connection_id: values.ConnectionId
@@ -124,17 +125,17 @@ class NewIds:
     next_action: values.NextAction
 
     def __attrs_post_init__(self) -> None:
-        """Check the ids where they come in: what they name is stored for ever."""
+        """Check the ids: the values that they name are stored for ever."""
         values.check_uuid("connection_id", self.connection_id)
         values.check_uuid("session_id", self.session_id)
         values.parse_opaque("user_id", self.user_id)
 
 
 def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
-    """Raise unless the snapshot holds what was asked for; missing values are fine.
+    """Raise if a snapshot holds other values than the needs name; a value may be missing.
 
     Raises:
-        ArgumentError: A value belongs to another key than the one that was asked for.
+        ArgumentError: A value belongs to another key than the needs name.
     """
     if len(snapshot.buckets) != len(needs.buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")

@@ -1,7 +1,7 @@
-"""What HTTP says to each kind of problem, and whether such an answer is kept under its key.
+"""HTTP statuses of problems, and the answers that are kept under an idempotency key.
 
-The law of this module: **an answer is kept where the rule itself reached it**; what was refused
-before the rule was asked leaves its key unused [O].
+The law of this module: **an answer of the rule itself is kept**; a refusal before the rule leaves
+the key unused [O].
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 @attrs.frozen
 class HttpStatus:
-    """A cell's verdict: the answer's status, and whether a final one is kept under its key."""
+    """A cell's verdict: the status of the answer, and True if a final one is kept under its key."""
 
     status: int
     kept: bool
@@ -26,9 +26,9 @@ class HttpStatus:
         return f"{self.status}, {'kept' if self.kept else 'not kept'}"
 
 
-# The rule was asked: the answer is the one that retries get.
+# The rule itself decided: retries get the same answer.
 kept: Final = partial(HttpStatus, kept=True)
-# The rule was not asked, or could not answer: a retry may fare better.
+# The rule did not decide: a retry may succeed.
 not_kept: Final = partial(HttpStatus, kept=False)
 
 # fmt: off
@@ -45,20 +45,20 @@ PROBLEM_STATUS: Final = Table[ProblemKind, HttpStatus](
     Row(ProblemKind.LIMITED,        not_kept(429), "[O] The same request may pass later."),
     Row(ProblemKind.FAILED,         not_kept(500), "[O] The server could not answer."),
 )
-"""The table `problem-status`: what HTTP says to each kind of problem."""
+"""The table `problem-status`: the HTTP status of each kind of problem."""
 # fmt: on
 
 NOT_MODIFIED: Final = 304
-"""The client holds the answer already."""
+"""The status for a client that holds the current answer already."""
 
 
 def status_of(problem: Problem) -> int:
-    """The HTTP status that a problem is answered with."""
+    """Return the HTTP status of a problem."""
     return PROBLEM_STATUS[problem.problem_type.kind].outcome.status
 
 
 def is_kept(status: int) -> bool:
-    """Whether a response with this status is kept: a success, or a refusal of the rule [O]."""
+    """Return True if a response with a status is kept: a success, or a refusal of the rule [O]."""
     if 200 <= status < 300:  # noqa: PLR2004 - the successes of HTTP
         return True
     answers = [row.outcome for row in PROBLEM_STATUS.values()]

@@ -1,6 +1,7 @@
-"""Writes of a decision, as data: each says what it replaces.
+"""Writes of a decision, as data.
 
-The law of this module: **a write says before and after**, so that a store compares and sets.
+The law of this module: **a write holds the value before and after**, so that a store can compare and
+set.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from curae_lifecycle.service.rate_keys import RateKey
 class ConnectionWrite:
     """Insert (`before` is `None`) or update a connection.
 
-    Two constraints are all a database needs: the id, and the predecessor's id, each unique. Where
-    a decision only relied on a connection, `after` is the same with one write more: a late
-    authorization, the mint of a successor and the revocation of a chain so meet on one row [O].
+    A database needs two constraints: the id and the id of the predecessor, each unique. If a decision
+    only relied on a connection, `after` is the same value with its version moved. So a late
+    authorization, the mint of a successor and the revocation of a chain conflict on one row [O].
+
+    Attributes:
+        before: The connection as it is stored; `None` for a new one.
+        after: The connection to store.
     """
 
     before: Connection | None
@@ -34,8 +39,8 @@ class SessionWrite:
     """Insert or update a connect session, unique by its id.
 
     Attributes:
-        before: What is stored now; `None` where nothing is.
-        after: What takes its place.
+        before: The session as it is stored; `None` for a new one.
+        after: The session to store.
     """
 
     before: CuraeConnectSession | None
@@ -44,11 +49,11 @@ class SessionWrite:
 
 @attrs.frozen
 class BindingWrite:
-    """Insert or update a binding, unique by its coordinate, or count that it was relied on.
+    """Insert or update a binding, unique by its coordinate, or only move its version.
 
     Attributes:
-        before: What is stored now; `None` where nothing is.
-        after: What takes its place.
+        before: The binding as it is stored; `None` for a new one.
+        after: The binding to store.
     """
 
     before: LimitedAccountAppBinding | None
@@ -59,12 +64,10 @@ class BindingWrite:
 class RecordWrite:
     """Insert or update an idempotency record, unique by its key.
 
-    What was loaded may be past its retention.
-
     Attributes:
-        key: Whose record it is.
-        before: What is stored now; `None` where nothing is.
-        after: What takes its place.
+        key: The key of the record.
+        before: The record as it is stored, perhaps past its retention; `None` for a new one.
+        after: The record to store.
     """
 
     key: idempotency.RecordKey
@@ -74,13 +77,13 @@ class RecordWrite:
 
 @attrs.frozen
 class RateWrite:
-    """Insert or update the state of the rate limit that was charged, unique by its key.
+    """Insert or update the state of a rate limit that was charged, unique by its key.
 
     Attributes:
-        key: Whose limit it is.
+        key: The key of the limit.
         policy: The limit.
-        before: What is stored now; `None` where nothing is.
-        after: What takes its place.
+        before: The state as it is stored; `None` for a new one.
+        after: The state to store.
     """
 
     key: RateKey
@@ -90,9 +93,9 @@ class RateWrite:
 
     @property
     def expires_at(self) -> datetime:
-        """When the state may be dropped, never before."""
+        """The instant from which the state may be dropped."""
         return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
-"""What is to be stored, of whichever kind."""
+"""A write of any kind."""

@@ -1,1 +1,1 @@
-"""Where values are kept."""
+"""Stores: their contract, the loop that serves requests over it, and ready-made stores."""

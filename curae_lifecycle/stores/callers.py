@@ -1,4 +1,4 @@
-"""Callers as JSON, as stores keep them by the digest of an API key."""
+"""The JSON text in which stores keep the caller of an API key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def format_caller(caller: Caller) -> str:
 
 
 def parse_caller(text: str) -> Caller:
-    """Return the caller that `format_caller` printed."""
+    """Return the caller whose text `format_caller` returned."""
     members = json.loads(text)
     return Caller(
         api_key_id=ApiKeyId(members["api_key_id"]),

@@ -1,4 +1,4 @@
-"""The instant, by this machine's clock."""
+"""The clock of this machine."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """The instant, by this machine's clock."""
-    return datetime.now(UTC)  # noqa: TID251 - here is where a clock is read
+    """Return the current instant by this machine's clock, in UTC."""
+    return datetime.now(UTC)  # noqa: TID251 - the one place that reads the clock

@@ -1,8 +1,8 @@
-"""The library's own values as JSON, for servers that keep them so.
+"""The library's values as JSON, for servers that store them as JSON.
 
-The law of this module: **what `dump` wrote, `load` reads, and nothing else**; what an earlier
-release wrote goes through the upgrades of `formats` first. Each class stands here once, by its
-members in the order of its fields: how it is written and read follows from them.
+The law of this module: **`load` reads what `dump` wrote, and nothing else**. A document of an
+earlier release goes through the upgrades of `formats` first. Each class is listed here once, with
+its members in the order of its fields; reading and writing both follow from that list.
 """
 
 from __future__ import annotations
@@ -52,92 +52,96 @@ from curae_lifecycle.web.json import Json, MalformedError, has_duplicate_keys
 Storable = (
     Connection | CuraeConnectSession | LimitedAccountAppBinding | Record | LogState | BucketState
 )
-"""What `dump` and `load` know."""
+"""A value that `dump` writes and `load` reads."""
 
 _Stored = TypeVar("_Stored", bound=Storable)
 
 
 def dump(value: Storable) -> dict[str, Json]:
-    """A value as JSON for a server's own store: everything, internals too, never the wire."""
+    """Return a value as JSON for a server's own store.
+
+    The document holds every member of the value, internal ones too. It must never go on the wire.
+    """
     kind = type(value)
     members = cast("dict[str, Json]", _WRITERS[kind](value))
     return {FORMAT: newest_format(kind.__name__), **members}
 
 
 def load(kind: type[_Stored], document: Json) -> _Stored:
-    """A value that `dump` printed, of this release or an earlier one.
+    """Return the value of a document that `dump` of this release or an earlier one returned.
+
+    A missing member is read as its field's default, if the field has one.
 
     Args:
-        kind: The type that is wanted.
-        document: What was stored.
+        kind: The class of the value.
+        document: The stored document.
 
     Raises:
-        MalformedError: Anything else; it names the member at fault by its path, such as
-            `identity.coordinate.app_id`.
-        NewerFormatError: A newer release stored it.
+        MalformedError: `dump` never returned this document. The error names the member at fault by
+            its path, such as `identity.coordinate.app_id`, or `None` for the whole document.
+        NewerFormatError: A newer release stored the document.
     """
     name = kind.__name__
     newest = newest_format(name)
     if type(document) is not dict:
         raise MalformedError(None, Fault.INVALID)
-    form = document.get(FORMAT)
-    if type(form) is not int or form != newest:
+    stored = document.get(FORMAT)
+    if type(stored) is not int or stored != newest:
         if has_duplicate_keys(document):
             raise MalformedError(None, Fault.INVALID)
         document = {FORMAT: newest, **upgrade_document(name, document)}
     try:
         return cast("_Stored", _READERS[kind](cast("Document", document)))
     except MalformedError:
-        # Of what says something twice nothing is read: in the newest form it is no plain object.
+        # A repeated member makes the whole document ambiguous, so no single member is named.
         if has_duplicate_keys(document):
             raise MalformedError(None, Fault.INVALID) from None
         raise
 
 
-def _word(kind: type[StrEnum]) -> FieldCodec:
-    words = {word.value: word for word in kind}
-    return field_codec(str, words.__getitem__, str.__str__)
+def _enum_field(kind: type[StrEnum]) -> FieldCodec:
+    members = {member.value: member for member in kind}
+    return field_codec(str, members.__getitem__, str.__str__)
 
 
-def _object(kind: type, **parts: FieldCodec) -> FieldCodec:
-    members = ObjectCodec(kind, parts)
-    return field_codec(dict, members.read, members.write)
+def _object_field(kind: type, **parts: FieldCodec) -> FieldCodec:
+    codec = ObjectCodec(kind, parts)
+    return field_codec(dict, codec.read, codec.write)
 
 
-def _stored(kind: type, **parts: FieldCodec) -> ObjectCodec:
+def _document_codec(kind: type, **parts: FieldCodec) -> ObjectCodec:
     return ObjectCodec(kind, parts, FORMAT)
 
 
-def _list(items: Iterable[object]) -> list[object]:
+def _to_list(items: Iterable[object]) -> list[object]:
     return [*items]
 
 
-def _texts(items: list[object]) -> tuple[str, ...]:
+def _parse_strings(items: list[object]) -> tuple[str, ...]:
     if all(type(item) is str for item in items):
         return cast("tuple[str, ...]", tuple(items))
-    raise ArgumentError("value", "a list of text")
+    raise ArgumentError("value", "a list of strings")
 
 
-def _headers(items: list[list[object]]) -> Headers:
-    return tuple([_header(item) for item in items])
+def _parse_headers(items: list[object]) -> Headers:
+    return tuple([_parse_header(item) for item in items])
 
 
-def _header(item: list[object]) -> tuple[str, str]:
-    # It may be anything: only of lists is it known that they are some.
+def _parse_header(item: object) -> tuple[str, str]:
     match item:
         case [name, value] if type(name) is str and type(value) is str:
             return name, value
         case _:
-            raise ArgumentError("header", "two texts")
+            raise ArgumentError("header", "a list of two strings")
 
 
-def _lists(headers: Headers) -> list[list[str]]:
+def _format_headers(headers: Headers) -> list[list[str]]:
     return [list(header) for header in headers]
 
 
-_TEXT: Final = FieldCodec(str)
-_NUMBER: Final = FieldCodec(int)
-_TEXTS: Final = field_codec(list, _texts, _list)
+_STRING: Final = FieldCodec(str)
+_INTEGER: Final = FieldCodec(int)
+_STRINGS: Final = field_codec(list, _parse_strings, _to_list)
 _TIME: Final = field_codec(str, partial(parse_time, "time"), format_time)
 _BYTES: Final = field_codec(
     str,
@@ -145,59 +149,64 @@ _BYTES: Final = field_codec(
     lambda value: b2a_base64(value, newline=False).decode(),
 )
 
-_COORDINATE: Final = _object(
+_COORDINATE: Final = _object_field(
     Coordinate,
-    environment=_word(Environment),
-    app_id=_TEXT,
-    customer_account_id=_TEXT,
-    app_user_id=_TEXT,
+    environment=_enum_field(Environment),
+    app_id=_STRING,
+    customer_account_id=_STRING,
+    app_user_id=_STRING,
 )
-_CONNECTION: Final = _stored(
+_CONNECTION: Final = _document_codec(
     Connection,
-    identity=_object(
+    identity=_object_field(
         ConnectionIdentity,
-        id=_TEXT,
+        id=_STRING,
         coordinate=_COORDINATE,
-        data_packages=_TEXTS,
+        data_packages=_STRINGS,
         created_at=_TIME,
-        predecessor_id=nullable(_TEXT),
-        root_id=_TEXT,
-        position=_NUMBER,
+        predecessor_id=nullable(_STRING),
+        root_id=_STRING,
+        position=_INTEGER,
     ),
-    status=_word(Status),
+    status=_enum_field(Status),
     updated_at=_TIME,
     handoff_deadline=nullable(_TIME),
     authorized_at=nullable(_TIME),
     expires_at=nullable(_TIME),
-    action_required_reason=nullable(_TEXT),
+    action_required_reason=nullable(_STRING),
     revoked_at=nullable(_TIME),
-    revoked_by=nullable(_word(Actor)),
-    version=_NUMBER,
+    revoked_by=nullable(_enum_field(Actor)),
+    version=_INTEGER,
 )
-_SESSION: Final = _stored(
+_SESSION: Final = _document_codec(
     CuraeConnectSession,
-    id=_TEXT,
+    id=_STRING,
     coordinate=_COORDINATE,
-    path=_word(EntryPath),
-    handoff=_word(HandoffState),
+    path=_enum_field(EntryPath),
+    handoff=_enum_field(HandoffState),
     created_at=_TIME,
     expires_at=_TIME,
     landed_at=nullable(_TIME),
-    user_id=nullable(_TEXT),
+    user_id=nullable(_STRING),
 )
-_BINDING: Final = _stored(
+_BINDING: Final = _document_codec(
     LimitedAccountAppBinding,
     coordinate=_COORDINATE,
-    user_id=_TEXT,
-    state=_word(AccountState),
-    generation=_NUMBER,
-    version=_NUMBER,
+    user_id=_STRING,
+    state=_enum_field(AccountState),
+    generation=_INTEGER,
+    version=_INTEGER,
 )
 
 _RESPONSE: Final = ObjectCodec(
-    Response, {"status": _NUMBER, "headers": field_codec(list, _headers, _lists), "body": _BYTES}
+    Response,
+    {
+        "status": _INTEGER,
+        "headers": field_codec(list, _parse_headers, _format_headers),
+        "body": _BYTES,
+    },
 )
-_REFERENCE: Final = ObjectCodec(ResponseReference, {"status": _NUMBER, "reference": _TEXT})
+_REFERENCE: Final = ObjectCodec(ResponseReference, {"status": _INTEGER, "reference": _STRING})
 
 
 def _read_response(document: Document) -> object:
@@ -208,53 +217,55 @@ def _write_response(response: object) -> object:
     return (_REFERENCE if isinstance(response, ResponseReference) else _RESPONSE).write(response)
 
 
-_RECORD: Final = _stored(
+_RECORD: Final = _document_codec(
     Record,
-    key=_object(
+    key=_object_field(
         RecordKey,
-        owner=_object(
+        owner=_object_field(
             KeyOwner,
-            api_key_id=_TEXT,
-            environment=_word(Environment),
-            app_id=_TEXT,
-            customer_account_id=_TEXT,
+            api_key_id=_STRING,
+            environment=_enum_field(Environment),
+            app_id=_STRING,
+            customer_account_id=_STRING,
         ),
-        key=_TEXT,
+        key=_STRING,
     ),
-    fingerprint=_object(Fingerprint, operation=_TEXT, values=_TEXT),
-    state=_word(RecordState),
-    token=_NUMBER,
+    fingerprint=_object_field(Fingerprint, operation=_STRING, values=_STRING),
+    state=_enum_field(RecordState),
+    token=_INTEGER,
     first_used_at=_TIME,
     seen_at=_TIME,
     lease_until=nullable(_TIME),
-    lost_lease=_word(LostLeaseAction),
+    lost_lease=_enum_field(LostLeaseAction),
     response=nullable(field_codec(dict, _read_response, _write_response)),
 )
 
 
 @attrs.frozen
 class _Log:
-    """A log as JSON: microseconds since 1970, oldest first."""
+    """An exact log as it is stored: its instants in microseconds since 1970, oldest first."""
 
     instants: tuple[int, ...]
 
 
-def _numbers(items: list[object]) -> tuple[int, ...]:
+def _parse_integers(items: list[object]) -> tuple[int, ...]:
     if set(map(type, items)) <= {int}:
         return cast("tuple[int, ...]", tuple(items))
     raise ArgumentError("value", "a list of integers")
 
 
-_LOG: Final = _stored(_Log, instants=field_codec(list, _numbers, _list))
-_FIRST: Final = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
-_LAST: Final = to_epoch_microseconds(LAST_INSTANT)
+_LOG: Final = _document_codec(_Log, instants=field_codec(list, _parse_integers, _to_list))
+_FIRST_INSTANT: Final = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
+_LAST_INSTANT: Final = to_epoch_microseconds(LAST_INSTANT)
 
 
 def _read_log(document: Document) -> LogState:
     instants = cast("_Log", _LOG.read(document)).instants
-    # In order, so that the first and the last say it of all.
     in_order = instants == tuple(sorted(instants))
-    if in_order and (not instants or _FIRST <= instants[0] <= instants[-1] <= _LAST):
+    # The instants are in order, so the bounds of the first and the last hold for all.
+    if in_order and (
+        not instants or _FIRST_INSTANT <= instants[0] <= instants[-1] <= _LAST_INSTANT
+    ):
         return LogState.of_microseconds(instants)
     raise MalformedError(None, Fault.INVALID)
 
@@ -265,14 +276,14 @@ def _write_log(state: object) -> Document:
 
 @attrs.frozen
 class _Bucket:
-    """A bucket as JSON: the members of its state."""
+    """A bucket as it is stored: the members of its state."""
 
     full_at: int
     part: int
     parts: int
 
 
-_BUCKET: Final = _stored(_Bucket, full_at=_NUMBER, part=_NUMBER, parts=_NUMBER)
+_BUCKET: Final = _document_codec(_Bucket, full_at=_INTEGER, part=_INTEGER, parts=_INTEGER)
 
 
 def _read_bucket(document: Document) -> BucketState:

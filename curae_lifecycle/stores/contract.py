@@ -1,9 +1,13 @@
-"""What a store does, whatever it is made of.
+"""The contract of a store, whatever database is behind it.
 
-The laws of this module: **what is loaded is of one moment**, the instant of the store's own clock
-among it; **a commit stores everything or nothing**, and only where all that it replaces is as it
-was loaded, and nobody is bound where nobody was (`unbound`); **nothing live is ever dropped**. A
-store that keeps them may be anything: the loop in `serve` asks for nothing else.
+The laws of this module:
+
+- **A load shows one moment**, and tells the instant by the store's own clock.
+- **A commit stores everything or nothing.** It stores only if every value that it replaces is still
+  as it was loaded, and if the coordinate that must be unbound (`unbound`) still has no binding.
+- **A live value is never dropped.**
+
+The loop in `serve` needs nothing else of a store.
 """
 
 from __future__ import annotations
@@ -23,17 +27,16 @@ from curae_lifecycle.stores.hosted_pages import HostedPage
 
 
 class StoreUnavailableError(LifecycleError, RuntimeError):
-    """The store could not do now what it was asked: a lock, a deadlock, a lost connection.
+    """A temporary failure of the store, such as a lock timeout, a deadlock or a lost connection.
 
-    Whether a commit took effect is not known, unless it is a `StoreUnchangedError`; to load again
-    shows it.
+    A commit that raises this error may have taken effect; load again to find out. The exception is
+    a `StoreUnchangedError`, after which nothing was stored.
 
     Attributes:
-        reason: What happened, in words that hold no stored value.
+        reason: The cause, in words that hold no stored value.
     """
 
     def __init__(self, reason: str) -> None:
-        """Say what happened."""
         super().__init__(reason)
         self.reason = reason
 
@@ -42,22 +45,25 @@ class StoreUnavailableError(LifecycleError, RuntimeError):
 
 
 class StoreUnchangedError(StoreUnavailableError):
-    """The same, and nothing was stored for sure: a lock that was not free in time, a deadlock.
+    """A temporary failure that certainly stored nothing, such as a lock timeout or a deadlock.
 
-    The loop tries again either way. Who sees the difference is who keeps a part elsewhere, such as
-    rate limits in Redis: what was charged for a commit that is surely undone is given back, so that
-    a request that had to wait for a lock is charged once. Raise it only where it is sure.
+    The loop retries after either error. The difference matters to a store that keeps a part of the
+    values elsewhere, such as rate limits in Redis. After this error the store gives back what it
+    charged there, so that a request that waited for a lock is charged once. Raise it only if it is
+    certain that nothing was stored.
     """
 
 
 class StoreFullError(LifecycleError, RuntimeError):
-    """A new value found no room; nothing was stored and nothing live was dropped.
+    """A full customer account: a new value was refused, and no live value was dropped for it.
+
+    The commit stored nothing. Other accounts are not affected.
 
     Attributes:
-        kind: What was to be inserted.
-        capacity: How many of a kind a customer account may hold.
-        environment: Whether the account's test or live values are as many as that.
-        customer_account_id: Whose values they are; another account goes on.
+        kind: The kind of the new value.
+        capacity: How many values of a kind a customer account may hold.
+        environment: The environment that is full; test and live values are counted apart.
+        customer_account_id: The account that is full.
     """
 
     def __init__(
@@ -74,19 +80,19 @@ class StoreFullError(LifecycleError, RuntimeError):
         self.customer_account_id = customer_account_id
 
     def __str__(self) -> str:
-        whose = f"the {self.environment} customer account {self.customer_account_id}"
-        return f"{whose} holds {self.capacity} values of kind {self.kind}, and no more are taken"
+        account = f"the {self.environment} customer account {self.customer_account_id}"
+        return f"{account} is full: it may hold at most {self.capacity} values of kind {self.kind}"
 
 
 @attrs.frozen
 class Loaded:
-    """What a store loaded, all of one moment.
+    """The result of a load: values of one moment.
 
     Attributes:
-        snapshot: The values that were asked for.
-        now: The moment, by the store's clock.
-        caller: The caller of the API key; `None` for an unknown key, and if none was given.
-        seen: The store's own note of the versions it read; the commit gets it back.
+        snapshot: The values that were needed.
+        now: The instant of that moment, by the store's clock.
+        caller: The caller of the API key; `None` for an unknown key, and if no key was given.
+        seen: The store's own note of the versions that it read; the commit gets it back.
     """
 
     snapshot: Snapshot
@@ -96,7 +102,7 @@ class Loaded:
 
 
 class Store(Protocol):
-    """A store whose calls block; each of them may raise `StoreUnavailableError`."""
+    """A store with blocking calls, each of which may raise `StoreUnavailableError`."""
 
     def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key, or None for an unknown key.
@@ -109,11 +115,11 @@ class Store(Protocol):
         ...
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, all of one moment.
+        """Load everything that a request or a fact needs, all at one moment.
 
         Args:
-            needs: What is loaded.
-            key_digest: The digest of the API key whose caller is loaded too; `None` for a fact.
+            needs: The values to load.
+            key_digest: The digest of the API key whose caller to load, too; `None` for a fact.
         """
         ...
 
@@ -121,19 +127,23 @@ class Store(Protocol):
         """Store the writes, put effects and events into the outbox, and register the page.
 
         Args:
-            loaded: What the changes were decided from.
-            changes: What is stored, all of it or nothing.
-            page: A hosted page whose URL was given out; it replaces an earlier one of its subject.
+            loaded: The result of the load that the changes were decided from.
+            changes: The changes to store, all of them or none.
+            page: The hosted page whose URL is handed out; it replaces the earlier page of its
+                subject. `None` if no URL is handed out.
 
         Returns:
-            True if it was stored. False if a value that a write replaces is not as it was loaded:
-            nothing was stored; load again and decide again.
+            True if everything was stored. False on a conflict: a value that a write replaces is no
+            longer as it was loaded, and nothing was stored. Load again and decide again.
+
+        Raises:
+            StoreFullError: A new value was refused, and nothing was stored.
         """
         ...
 
 
 class AsyncStore(Protocol):
-    """A store with the same calls, async."""
+    """A store with the calls of `Store`, async."""
 
     async def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key, as `Store.caller_of` does."""
@@ -151,19 +161,22 @@ class AsyncStore(Protocol):
 
 
 def unbound(writes: tuple[Write, ...]) -> Coordinate | None:
-    """Whom nobody was bound to when this was decided, and may not be bound to when it is stored.
+    """Return the coordinate that must still have no binding at commit, or None.
 
-    A connection that begins a chain comes with a write of its coordinate's binding, which it relies
-    on: a tombstone meets it there. Where it comes without one there was none to write. Stored all the
-    same after somebody was bound, it would be missed by a tombstone that had looked before [O].
+    The first connection of a chain is stored together with a write of its coordinate's binding, so
+    that a concurrent tombstone conflicts with that write. If the coordinate had no binding, there
+    is no such write, and the store must check that there is still none. Otherwise a user could be
+    bound meanwhile, and a tombstone that loaded before this commit would miss the connection [O].
 
     Args:
-        writes: What is to be stored together.
+        writes: The writes of one commit.
     """
-    begun = None
+    new_identity = None
     for write in writes:
         if isinstance(write, BindingWrite):
             return None
         if isinstance(write, ConnectionWrite) and write.before is None:
-            begun = write.after.identity
-    return begun.coordinate if begun is not None and begun.predecessor_id is None else None
+            new_identity = write.after.identity
+    if new_identity is None or new_identity.predecessor_id is not None:
+        return None
+    return new_identity.coordinate

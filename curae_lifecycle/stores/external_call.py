@@ -1,8 +1,8 @@
-"""A request that is answered in two transactions, with a call to another service in between.
+"""Requests in two transactions, with an external call to another service in between.
 
-The laws of this module: **a call out is made once**: what it brought is committed in as many
-attempts as that takes, and never called for again; **a key is not left behind**: what ends without
-an answer releases it, so that the next retry runs at once, unless a second call must not be made.
+The laws of this module: **an external call is made once**, and its result is committed in as many
+attempts as that takes; **a key is not left taken**: a request that ends without an answer releases
+its key, so that the next retry runs at once, unless a second call must not be made.
 """
 
 from __future__ import annotations
@@ -40,20 +40,23 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer, respond
 
 Renew = Callable[[], bool]
-"""Prolongs the lease of a call out; false where it could not, and the call had better end."""
+"""A function that extends the lease of an external call. It returns False if it could not, and the
+call should then end."""
 
 AsyncRenew = Callable[[], Awaitable[bool]]
-"""The same, awaited."""
+"""An async `Renew`."""
 
 
 @attrs.frozen
 class ExternalCall:
-    """How another service is asked for the next action.
+    """A call to another service, which makes the next action of a request.
 
     Attributes:
-        call: Asks it, given the ids that were minted and a way to prolong the lease.
-        lease: For how many seconds the key is taken.
-        lost_lease: What it means if that is over and nobody renewed.
+        call: Makes the call, given the new ids and a function that extends the lease.
+        lease: For how many seconds the request takes its idempotency key, if the lease is not
+            extended.
+        lost_lease: What an expired lease means: the next retry executes, or the outcome is
+            unknown.
     """
 
     call: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]]
@@ -61,9 +64,9 @@ class ExternalCall:
     lost_lease: LostLeaseAction
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a lease that would be over at once."""
+        """Refuse a lease of less than a microsecond, and one without an end."""
         if not 1 / SECOND <= self.lease < float("inf"):
-            raise ArgumentError("lease", "a number of seconds, more than 0")
+            raise ArgumentError("lease", "a finite number of seconds, at least a microsecond")
 
     @property
     def ticks(self) -> int:
@@ -79,36 +82,39 @@ async def answer_with_external_call(
     settings: Settings,
     retrier: Retrier,
 ) -> Answer:
-    """Answer a request, calling out for its next action where it has one.
+    """Answer a request, with an external call if its answer holds a next action.
 
     Args:
-        store: Where everything is kept.
-        request: The request as it came.
-        id_factory: Makes the ids and the next action of a mutation, anew for each attempt.
-        external_call: How the other service is asked, and for how long.
-        settings: What the server chose.
-        retrier: How often and how long it is tried.
+        store: The store.
+        request: The request as it came in.
+        id_factory: Makes the ids of a mutation, again for each attempt; its next action is not
+            used.
+        external_call: The call that makes the next action.
+        settings: The settings of the server.
+        retrier: Runs the attempts of each transaction.
     """
 
     async def answer() -> Answer:
-        serving = start_request(
+        started = start_request(
             store, request=request, id_factory=id_factory, settings=settings, stats=retrier.stats
         )
-        if isinstance(serving, Answer):
-            return serving
-        return await _CallingOut(serving, external_call, retrier).answer()
+        if isinstance(started, Answer):
+            return started
+        return await _RequestWithExternalCall(started, external_call, retrier).answer()
 
     return await answer_or_internal_error(answer(), settings, retrier.stats)
 
 
 @attrs.frozen
-class _Begun:
-    """An attempt that took its key, or asked to; whoever holds the key may call out.
+class _Claim:
+    """A claim to the idempotency key of a request; the claim that is stored makes the call.
 
     Attributes:
-        attempt: The right to execute; `None` where the operation takes no key.
-        before: The record before that.
-        running: The record while it is at work.
+        call: The call that was read from the request.
+        new_ids: The new ids of the request.
+        attempt: The right to execute; `None` for an operation that takes no key.
+        before: The record that the claim replaces.
+        running: The record in flight that the claim stores.
     """
 
     call: Call
@@ -119,142 +125,147 @@ class _Begun:
 
 
 @attrs.define
-class _CallingOut:
-    """One request on its way through both transactions.
+class _RequestWithExternalCall:
+    """A request with the steps of both transactions.
 
     Attributes:
-        asked: Every attempt that asked for the key, whatever the store said.
-        begun: The one that may call out.
+        request: The request with the steps of an attempt.
+        external_call: The call that makes the next action.
+        retrier: Runs the attempts of each transaction.
+        claims: Every claim that was sent to the store, even if the store never confirmed it.
+        claim: The claim that makes the external call; `None` before the call.
     """
 
-    serving: RequestAttempts
-    out: ExternalCall
-    trying: Retrier
-    asked: list[_Begun] = attrs.field(factory=list[_Begun])
-    begun: _Begun | None = None
+    request: RequestAttempts
+    external_call: ExternalCall
+    retrier: Retrier
+    claims: list[_Claim] = attrs.field(factory=list[_Claim])
+    claim: _Claim | None = None
 
     async def answer(self) -> Answer:
-        """Take the key, call out, and commit what came of it; else let the key go."""
+        """Claim the key, make the call and commit its result; release the key if that fails."""
         try:
             answer = await self._answer()
         except GeneratorExit:
-            # Nothing may be awaited any more: the lease will be over by itself.
+            # A coroutine that is being closed cannot await, so the lease is left to expire.
             raise
         except BaseException:
             try:
-                await self.trying.run(self._let_go)
-            except Exception as error:  # noqa: BLE001 - what came first says more, or cancels
+                await self.retrier.run(self._release)
+            except Exception as error:  # noqa: BLE001 - the first error says more, or cancels
                 log_error("a key was not freed", error)
             raise
         if answer is None:
-            # The store has had its time.
-            await self.trying.single_attempt().run(self._let_go)
-        return answer or internal_error_answer(self.serving.settings)
+            # The retries are used up already, so the release is tried once.
+            await self.retrier.single_attempt().run(self._release)
+        return answer or internal_error_answer(self.request.settings)
 
     async def _answer(self) -> Answer | None:
-        begun: _Begun | Answer | None = await self.trying.run(self._begin)
-        if not isinstance(begun, _Begun):
-            return begun
-        self.begun = begun
-        next_action = await self.out.call(begun.new_ids, self._renew)
-        new_ids = attrs.evolve(begun.new_ids, next_action=next_action)
-        return await self.trying.run(partial(self._end, begun, new_ids))
+        claim: _Claim | Answer | None = await self.retrier.run(self._claim_key)
+        if not isinstance(claim, _Claim):
+            return claim
+        self.claim = claim
+        next_action = await self.external_call.call(claim.new_ids, self._renew)
+        new_ids = attrs.evolve(claim.new_ids, next_action=next_action)
+        return await self.retrier.run(partial(self._complete, claim, new_ids))
 
-    async def _begin(self) -> _Begun | Answer | None:
-        decided = await self.serving.decide()
+    async def _claim_key(self) -> _Claim | Answer | None:
+        decided = await self.request.decide()
         if decided is None:
             return None
         loaded, call, new_ids = decided.loaded, decided.call, decided.new_ids
-        begun = self._holder(loaded.snapshot.record)
-        if begun is not None:
-            return begun
+        stored = self._stored_claim(loaded.snapshot.record)
+        if stored is not None:
+            return stored
         if call is None or new_ids is None or decided.page is None:
-            return await self.serving.commit_decision(decided)
+            return await self.request.commit_decision(decided)
         attempt = decided.decision.attempt
         if attempt is None:
-            return _Begun(call, new_ids)
-        # That part makes the record unlike anybody else's, so that it is known again.
-        lease = self.out.ticks + random_microseconds()
-        running = in_flight_record(attempt, lease=lease, lost_lease=self.out.lost_lease)
-        begun = _Begun(
+            return _Claim(call, new_ids)
+        # The random part makes this record differ from the record of every other attempt, so that
+        # `_stored_claim` recognizes it after a commit whose result was lost.
+        lease = self.external_call.ticks + random_microseconds()
+        running = in_flight_record(attempt, lease=lease, lost_lease=self.external_call.lost_lease)
+        claim = _Claim(
             call=call,
             new_ids=new_ids,
             attempt=attempt,
             before=loaded.snapshot.record,
             running=running,
         )
-        self.asked.append(begun)
-        write = RecordWrite(attempt.key, begun.before, running)
+        self.claims.append(claim)
+        write = RecordWrite(attempt.key, claim.before, running)
         try:
-            return begun if await self._commit(loaded, write) else None
+            return claim if await self._commit_record(loaded, write) else None
         except StoreFullError as error:
-            return self.serving.full(error)
+            return self.request.full_account_answer(error)
 
-    def _holder(self, record: Record | None) -> _Begun | None:
-        # Which attempt a record was given to, though the store could not say that it was.
-        return next((each for each in self.asked if each.running == record), None)
+    def _stored_claim(self, record: Record | None) -> _Claim | None:
+        return next((claim for claim in self.claims if claim.running == record), None)
 
     async def _renew(self) -> bool:
-        renew = partial(attempts.renew, lease=self.out.ticks)
-        return bool(await self.trying.run(partial(self._move, renew)))
+        renew = partial(attempts.renew, lease=self.external_call.ticks)
+        return bool(await self.retrier.run(partial(self._update_record, renew)))
 
-    async def _let_go(self) -> bool | None:
-        if self.begun is not None and self.out.lost_lease is LostLeaseAction.UNKNOWN:
-            # What was called for may have happened, and must not be called for again.
+    async def _release(self) -> bool | None:
+        if self.claim is not None and self.external_call.lost_lease is LostLeaseAction.UNKNOWN:
+            # The call may have taken effect, and no retry may make it again.
             return False
-        return await self._move(attempts.release)
+        return await self._update_record(attempts.release)
 
-    async def _move(
+    async def _update_record(
         self, act: Callable[[Record | None, Attempt, datetime], Done[Record] | LeaseLost]
     ) -> bool | None:
-        # Whether the record moved, or there is none to move; `None` where somebody was faster.
-        if not self.asked:
+        # True if the record was updated or no claim was sent; False if the record is no longer
+        # this request's; None on a conflict.
+        if not self.claims:
             return True
-        loaded = await self.serving.load(self.asked[-1].call.needs)
-        held = loaded.snapshot.record
-        begun = self.begun or self._holder(held)
-        if begun is None or begun.attempt is None:
+        loaded = await self.request.load(self.claims[-1].call.needs)
+        record = loaded.snapshot.record
+        claim = self.claim or self._stored_claim(record)
+        if claim is None or claim.attempt is None:
             return False
-        moved = act(held, begun.attempt, loaded.now)
-        if isinstance(moved, LeaseLost):
+        updated = act(record, claim.attempt, loaded.now)
+        if isinstance(updated, LeaseLost):
             return False
-        write = RecordWrite(begun.attempt.key, held, moved.value)
-        return True if await self._commit(loaded, write) else None
+        write = RecordWrite(claim.attempt.key, record, updated.value)
+        return True if await self._commit_record(loaded, write) else None
 
-    async def _end(self, begun: _Begun, new_ids: NewIds) -> Answer | None:
-        loaded = await self.serving.load(begun.call.needs)
-        if loaded.caller != begun.call.caller:
-            # The API key was registered again meanwhile; a retry is judged by what it is now.
-            return await self._without(internal_error_answer(self.serving.settings))
-        as_begun = attrs.evolve(loaded.snapshot, record=begun.before)
-        decision = decide(begun.call, snapshot=as_begun, now=loaded.now, new_ids=new_ids)
+    async def _complete(self, claim: _Claim, new_ids: NewIds) -> Answer | None:
+        loaded = await self.request.load(claim.call.needs)
+        if loaded.caller != claim.call.caller:
+            # The API key was registered for another caller meanwhile; a retry is decided for that
+            # caller.
+            return await self._release_and_return(internal_error_answer(self.request.settings))
+        as_claimed = attrs.evolve(loaded.snapshot, record=claim.before)
+        decision = decide(claim.call, snapshot=as_claimed, now=loaded.now, new_ids=new_ids)
         answer = respond(decision)
-        if begun.attempt is not None:
+        if claim.attempt is not None:
             if decision.attempt is None:
-                # A limit refused it, and what was not executed is not kept.
-                return await self._without(answer)
-            held = loaded.snapshot.record
-            ended = attempts.complete(
-                held, attempt=begun.attempt, response=answer.response, now=loaded.now
+                # A rate limit refused the request, and a refusal by a limit leaves no record.
+                return await self._release_and_return(answer)
+            record = loaded.snapshot.record
+            completed = attempts.complete(
+                record, attempt=claim.attempt, response=answer.response, now=loaded.now
             )
-            if isinstance(ended, LeaseLost):
-                # It is judged like a retry; one that may execute has been called out for.
+            if isinstance(completed, LeaseLost):
+                # The request is decided like a retry. If that executes, it uses the result of the
+                # call that was made.
                 decision = decide(
-                    begun.call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids
+                    claim.call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids
                 )
                 answer = respond(decision)
             else:
-                write = RecordWrite(begun.attempt.key, held, ended.value)
+                write = RecordWrite(claim.attempt.key, record, completed.value)
                 answer = attrs.evolve(answer, changes=decision.changes + Changes((write,)))
         try:
-            page = hosted_page_for(begun.call, decision.reply, loaded.snapshot.binding)
-            return await self.serving.commit(loaded, answer, page)
+            page = hosted_page_for(claim.call, decision.reply, loaded.snapshot.binding)
+            return await self.request.commit(loaded, answer, page)
         except StoreFullError as error:
-            return await self._without(self.serving.full(error))
+            return await self._release_and_return(self.request.full_account_answer(error))
 
-    async def _without(self, answer: Answer) -> Answer | None:
-        # An answer that leaves the key free; `None` where somebody was faster.
-        return None if await self._let_go() is None else answer
+    async def _release_and_return(self, answer: Answer) -> Answer | None:
+        return None if await self._release() is None else answer
 
-    async def _commit(self, loaded: Loaded, write: RecordWrite) -> bool:
-        return await self.serving.store.commit(loaded, Changes((write,)))
+    async def _commit_record(self, loaded: Loaded, write: RecordWrite) -> bool:
+        return await self.request.store.commit(loaded, Changes((write,)))

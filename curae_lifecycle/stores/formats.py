@@ -1,8 +1,8 @@
-"""The forms that stored values have had, and how an earlier one becomes the next.
+"""Numbered forms of stored values, and the upgrades from each form to the next.
 
-The law of this module: **what this release stored the next one reads, and what a newer one stored
-is refused by name**, never misread. Forms are numbered from 1, each kind of value by itself; an
-upgrade leads from one to the next, and a document goes through all that it needs.
+The law of this module: **the next release reads what this one stored, and a value that a newer
+release stored is refused by name**, never misread. Each kind of value has forms of its own,
+numbered from 1. A stored document goes through every upgrade from its form to the newest.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.web.json import Json, MalformedError
 
 Document = dict[str, Json]
-"""A value as it is stored: JSON."""
+"""A stored value, as JSON."""
 
 FORMAT: Final = "format"
-"""The member that says which form a document has."""
+"""The member of a document that holds the number of its form."""
 
 
 @attrs.frozen
 class Upgrade:
-    """One step from a stored form to the next.
+    """An upgrade from one stored form to the next.
 
     Attributes:
         name: What changed.
-        apply: Makes a document of the next form; it may change the one that it is given.
+        apply: Returns the document in the next form; it may change the document that it gets.
     """
 
     name: str
@@ -37,23 +37,22 @@ class Upgrade:
 
 
 Upgrades = Mapping[str, tuple[Upgrade, ...]]
-"""What brings a stored document to the next form, by the name of its type."""
+"""The upgrades of each kind of value, oldest first, by the name of its class."""
 
 UPGRADES: Final[Upgrades] = {}
-"""The steps of each kind of value, by the name of its class; a kind without any has one form."""
+"""The upgrades of this release; a kind of value without any has one form."""
 
 
 class NewerFormatError(LifecycleError, ValueError):
-    """A value of a form that only a newer release knows.
+    """A stored value in a form that only a newer release can read.
 
     Attributes:
-        kind: What was stored.
+        kind: The name of the value's class.
         stored: The number of its form.
         known: The newest form that this release reads.
     """
 
     def __init__(self, kind: str, stored: int, known: int) -> None:
-        """Say which kind of value, its form and the newest one that is known."""
         super().__init__(kind, stored, known)
         self.kind = kind
         self.stored = stored
@@ -67,26 +66,26 @@ class NewerFormatError(LifecycleError, ValueError):
 
 
 def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
-    """The form that this release stores.
+    """Return the number of the form in which this release stores a kind of value.
 
     Args:
-        kind: The name of a type.
-        upgrades: What brings each form to the next.
+        kind: The name of the value's class.
+        upgrades: The upgrades of each kind of value.
     """
     return 1 + len(upgrades.get(kind, ()))
 
 
 def upgrade_document(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Document:
-    """A stored document in the newest form, without the number of its own.
+    """Return a stored document in the newest form, without the member that holds the form.
 
     Args:
-        kind: The name of a type.
-        document: What was stored.
-        upgrades: What brings each form to the next.
+        kind: The name of the value's class.
+        document: The stored document.
+        upgrades: The upgrades of each kind of value.
 
     Raises:
-        MalformedError: It does not say its form.
-        NewerFormatError: A newer release stored it.
+        MalformedError: The document does not say its form.
+        NewerFormatError: A newer release stored the document.
     """
     members = dict(document)
     form, known = members.pop(FORMAT, None), newest_format(kind, upgrades)

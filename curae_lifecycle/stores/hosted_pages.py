@@ -1,8 +1,8 @@
-"""Hosted pages: what a URL that was given out is about, known by the URL's digest alone.
+"""Hosted pages by the digest of their URL: the connection, session or user that each is about.
 
-The laws of this module: **one page about one thing**: where a fresh next action is issued, its page
-takes the place of the earlier one, whose URL leads nowhere from then on; **a page about a user is
-about that user alone**, and never about who comes after them.
+The laws of this module: **each subject has one page**: the page of a fresh next action replaces the
+earlier page, whose URL then finds nothing; **a page about a user is about that user alone**, never
+about the next user of the same coordinate.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from curae_lifecycle.service.operations.operation import Reply
 
 
 class PageKind(StrEnum):
-    """What kind of thing a hosted page is about."""
+    """The kind of a hosted page's subject."""
 
     CONNECTION = "connection"
     SESSION = "session"
@@ -45,14 +45,15 @@ class PageKind(StrEnum):
 
 @attrs.frozen
 class HostedPage:
-    """A page that a URL leads to.
+    """A hosted page whose URL was handed out.
 
     Attributes:
-        digest: The SHA-256 of its URL, in hex: whoever reads the database cannot open the page.
-        kind: What it is about.
-        subject: The connection's or the session's id; of a user, the coordinate and who was bound
-            there, as JSON.
-        expires_at: When it is no longer good; a store drops it then or later.
+        digest: The SHA-256 of the page's URL, in hex. It does not reveal the URL, so access to the
+            database is not enough to open the page.
+        kind: The kind of the subject.
+        subject: The id of the connection or the session. For a user: the coordinate and the bound
+            user's id, as JSON.
+        expires_at: When the page expires. A store drops it at that instant or later.
     """
 
     digest: str = attrs.field(repr=False)
@@ -62,7 +63,7 @@ class HostedPage:
 
     @property
     def coordinate(self) -> Coordinate:
-        """The user that a page of kind USER is about."""
+        """The coordinate that a page of kind USER is about."""
         environment, app, account, user, _ = json.loads(self.subject)
         return Coordinate(
             environment=Environment(environment),
@@ -73,25 +74,25 @@ class HostedPage:
 
     @property
     def user_id(self) -> UserId:
-        """Who was bound when the URL of a page of kind USER was given out.
+        """The user who was bound when the URL of a page of kind USER was handed out.
 
-        Name them in the fact, so that an old URL graduates nobody who came later. Where nobody was
-        bound it is the empty id, which is nobody's.
+        Name this user in the fact, so that an old URL cannot graduate a later user. If no user was
+        bound, this is the empty id, which no user has.
         """
         return UserId(json.loads(self.subject)[-1])
 
 
 def url_digest(url: str) -> str:
-    """What a page is found by."""
+    """Return the digest by which the page of a URL is found."""
     return hashlib.sha256(url.encode()).hexdigest()
 
 
 def csrf_token(url: str) -> str:
-    """What the form of a page sends back, in hex: who posts it was shown the page.
+    """Return the token, in hex, that a page's form sends back.
 
-    It follows from the page's URL, so that nothing is stored and no cookie is set, and not from
-    the URL's digest: whoever reads the database cannot make it. Compare it with
-    `hmac.compare_digest`.
+    It proves that the sender of the form was shown the page. The token is derived from the page's
+    URL, so nothing is stored and no cookie is set. It is not derived from the URL's digest, so
+    access to the database is not enough to forge it. Compare tokens with `hmac.compare_digest`.
     """
     return hmac.digest(url.encode(), b"form", "sha256").hex()
 
@@ -99,27 +100,30 @@ def csrf_token(url: str) -> str:
 def hosted_page_for(
     call: Call, reply: Reply, binding: LimitedAccountAppBinding | None
 ) -> HostedPage | None:
-    """The page that a reply sends its user to; `None` where it sends them nowhere.
+    """Return the hosted page that a reply sends its user to, or None if there is none.
 
     Args:
         call: The call.
-        reply: What was decided.
-        binding: Of the call's coordinate, as it was loaded for the call.
+        reply: The reply that was decided.
+        binding: The binding of the call's coordinate, as it was loaded for the call.
     """
     members = [getattr(reply, name) for name in reply.__match_args__]
     actions = [member for member in members if isinstance(member, NextAction)]
     if not actions:
         return None
-    digest, until = url_digest(actions[0].url), actions[0].expires_at
+    digest, expires_at = url_digest(actions[0].url), actions[0].expires_at
     for member in members:
         match member:
             case Connection():
                 return HostedPage(
-                    digest=digest, kind=PageKind.CONNECTION, subject=member.id, expires_at=until
+                    digest=digest,
+                    kind=PageKind.CONNECTION,
+                    subject=member.id,
+                    expires_at=expires_at,
                 )
             case CuraeConnectSession():
                 return HostedPage(
-                    digest=digest, kind=PageKind.SESSION, subject=member.id, expires_at=until
+                    digest=digest, kind=PageKind.SESSION, subject=member.id, expires_at=expires_at
                 )
             case _:
                 pass
@@ -128,60 +132,64 @@ def hosted_page_for(
         return None
     bound = UserId("") if binding is None else binding.user_id
     return HostedPage(
-        digest=digest, kind=PageKind.USER, subject=user_subject(coordinate, bound), expires_at=until
+        digest=digest,
+        kind=PageKind.USER,
+        subject=user_subject(coordinate, bound),
+        expires_at=expires_at,
     )
 
 
 def user_subject(coordinate: Coordinate, bound: UserId) -> str:
-    """The subject of a page of kind USER, by whose it is and who was bound then.
+    """Return the subject of a page of kind USER.
 
     Args:
-        coordinate: Whose page it is.
-        bound: Who was bound when its URL was given out.
+        coordinate: The coordinate that the page is about.
+        bound: The user who was bound when the page's URL was handed out; the empty id for none.
     """
-    # Without escapes, which would make the longest id six times as long.
+    # Escapes of non-ASCII characters would make the longest id six times as long.
     return json.dumps((*attrs.astuple(coordinate), bound), ensure_ascii=False)
 
 
 class HostedPageTable:
-    """The pages of a store in memory, by their digests."""
+    """The hosted pages of a store in memory."""
 
     def __init__(self) -> None:
-        self._found: dict[str, HostedPage] = {}
-        self._about: dict[tuple[PageKind, str], HostedPage] = {}
-        self._ends: list[tuple[datetime, int, HostedPage]] = []
-        self._order = count()
+        self._by_digest: dict[str, HostedPage] = {}
+        self._by_subject: dict[tuple[PageKind, str], HostedPage] = {}
+        # A heap by expiry. The number decides between pages that expire at the same instant.
+        self._expiries: list[tuple[datetime, int, HostedPage]] = []
+        self._numbers = count()
 
     def add(self, page: HostedPage) -> None:
-        """Let a page be found; an earlier one about the same is gone."""
-        earlier = self._about.get((page.kind, page.subject))
+        """Add a page; an earlier page of the same subject is dropped."""
+        earlier = self._by_subject.get((page.kind, page.subject))
         if earlier is not None:
             self._drop(earlier)
-        self._found[page.digest] = self._about[page.kind, page.subject] = page
-        heapq.heappush(self._ends, (page.expires_at, next(self._order), page))
+        self._by_digest[page.digest] = self._by_subject[page.kind, page.subject] = page
+        heapq.heappush(self._expiries, (page.expires_at, next(self._numbers), page))
 
     def find(self, url: str, now: datetime) -> HostedPage | None:
-        """What a URL leads to; `None` for one that is unknown or over.
+        """Return the page of a URL, or None if the URL is unknown or the page has expired.
 
         Args:
-            url: The page's whole URL.
-            now: The instant at which it is asked, in UTC.
+            url: The whole URL of the page.
+            now: The current instant, in UTC.
         """
-        page = self._found.get(url_digest(url))
+        page = self._by_digest.get(url_digest(url))
         return page if page is not None and now < page.expires_at else None
 
-    def may_be_over(self, now: datetime) -> bool:
-        """Whether any page is over; five minutes later it is dropped."""
-        return bool(self._ends) and self._ends[0][0] < now
+    def may_have_expired(self, now: datetime) -> bool:
+        """Return whether a page may have expired before `now`; if False, none has."""
+        return bool(self._expiries) and self._expiries[0][0] < now
 
-    def drop_over(self, now: datetime) -> None:
-        """Drop the pages that are well over."""
-        while self._ends and add_microseconds(self._ends[0][0], CLOCK_TOLERANCE) <= now:
-            self._drop(heapq.heappop(self._ends)[2])
+    def drop_expired(self, now: datetime) -> None:
+        """Drop the pages that expired at least five minutes before `now`."""
+        while self._expiries and add_microseconds(self._expiries[0][0], CLOCK_TOLERANCE) <= now:
+            self._drop(heapq.heappop(self._expiries)[2])
 
     def _drop(self, page: HostedPage) -> None:
-        # Unless another one has its URL or its subject by now.
-        if self._found.get(page.digest) is page:
-            del self._found[page.digest]
-        if self._about.get((page.kind, page.subject)) is page:
-            del self._about[page.kind, page.subject]
+        # A later page may have the same URL or the same subject; that page stays.
+        if self._by_digest.get(page.digest) is page:
+            del self._by_digest[page.digest]
+        if self._by_subject.get((page.kind, page.subject)) is page:
+            del self._by_subject[page.kind, page.subject]

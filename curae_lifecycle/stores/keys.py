@@ -1,31 +1,29 @@
-"""The keys of rows: an id as it is, everything else by a digest of what names it.
+"""Keys of rows: an id is its own key, and every other value has a digest of its name.
 
-The law of this module: **two names that differ in anything have two keys**: they are digests of
-JSON, which keeps the parts of a name apart.
+The law of this module: **two names that differ in any part have different keys**. A key is the
+digest of a JSON list, which keeps the parts of a name apart.
 """
 
 from __future__ import annotations
 
 import hashlib
-from json.encoder import encode_basestring_ascii
+import json
 
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.rate_keys import LimitKey, RateKey
 
 KeyParts = tuple[str, ...]
-"""What names a value among all of its kind: a few texts, in a fixed order."""
+"""The name of a value, unique among the values of its kind: a few strings in a fixed order."""
 
 
 def key_of(*parts: str) -> str:
-    """The SHA-256 of a name, in hex."""
-    # As `json.dumps` writes them, which makes an encoder for each name.
-    text = f"[{', '.join(map(encode_basestring_ascii, parts))}]"
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return the SHA-256 of a name, in hex."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
-    """What names a binding, and a user."""
+    """Return the name of a coordinate: of its binding and of its user."""
     return (
         coordinate.environment,
         coordinate.app_id,
@@ -35,13 +33,13 @@ def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
 
 
 def record_key_parts(key: RecordKey) -> KeyParts:
-    """What names an idempotency record."""
+    """Return the name of an idempotency record."""
     owner = key.owner
     return owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.key
 
 
 def rate_key_parts(key: RateKey) -> KeyParts:
-    """What names an app user's log, in four texts, or a bucket, in five."""
+    """Return the name of a rate limit: four strings for an exact log, five for a bucket."""
     if isinstance(key, LimitKey):
         user = key.app_user
         return user.environment, user.customer_account_id, user.app_user_id, key.policy
@@ -50,15 +48,15 @@ def rate_key_parts(key: RateKey) -> KeyParts:
 
 
 def coordinate_key(coordinate: Coordinate) -> str:
-    """The key of a binding, and of what belongs to its user."""
+    """Return the key of a coordinate's binding; rows of its user refer to it."""
     return key_of(*coordinate_key_parts(coordinate))
 
 
 def record_key(key: RecordKey) -> str:
-    """The key of an idempotency record."""
+    """Return the key of an idempotency record."""
     return key_of(*record_key_parts(key))
 
 
 def rate_key(key: RateKey) -> str:
-    """The key of a bucket, or of an app user's log."""
+    """Return the key of an app user's exact log or of a bucket."""
     return key_of(*rate_key_parts(key))

@@ -1,11 +1,13 @@
-"""The embedded default: a whole store in memory, thread-safe and bounded.
+"""The embedded store: everything in memory, thread-safe and bounded.
 
-The laws of this module: **a write is stored only where what it replaces is what was read**,
-all writes of a decision or none; **nothing live is ever evicted**: where a customer account is
-full, what is new is refused to that account alone, and a value is dropped five minutes after its
-own deadline, never before.
+The laws of this module:
 
-It shows what any store has to do: load by key, compare, set.
+- **A write is stored only if the value that it replaces is still as it was loaded**; all writes of
+  a decision are stored, or none.
+- **A live value is never evicted.** A full customer account is refused new values; other accounts
+  are not affected. A value is dropped five minutes after its own deadline, never before.
+
+The store is also an example of what every store has to do: load by key, compare, set.
 """
 
 from __future__ import annotations
@@ -25,16 +27,19 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import RETENTION
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, check_instant
+from curae_lifecycle.rules.values import (
+    TICK,
+    ConnectionId,
+    Coordinate,
+    SessionId,
+    check_instant,
+)
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.clock import utc_now
-from curae_lifecycle.stores.contract import (
-    Loaded,
-    unbound,
-)
+from curae_lifecycle.stores.contract import Loaded, unbound
 from curae_lifecycle.stores.hosted_pages import HostedPage, HostedPageTable
 from curae_lifecycle.stores.memory_accounts import Accounts, AnyCollection
 from curae_lifecycle.stores.memory_tables import (
@@ -48,34 +53,37 @@ from curae_lifecycle.stores.memory_tables import (
 )
 
 DEFAULT_CAPACITY: Final = 100_000
-"""How many values of one kind a customer account may hold, where nothing else is said [O]."""
+"""How many values of one kind a customer account may hold, unless the server sets another [O]."""
 
-PAUSE: Final = 0.0001
-"""For how many seconds a purge of all lets others have the store, a thousand values apart."""
+PURGE_PAUSE_SECONDS: Final = 0.0001
+"""How long a purge without a limit lets other threads use the store after each batch."""
 
-_CLOCKS: Final = 16
-"""How many instants must agree before a request drops anything."""
+_INSTANTS_COMPARED: Final = 16
+"""How many loads must find that a value has expired before a load drops it."""
 
 
 class MemoryStore:
-    """Callers, connections, sessions, bindings, records and rate limits, in one process.
+    """A store in the memory of one process.
 
-    Each `load` drops a few expired values: of the caller's account, and of the account whose turn
-    it is. Expiry is judged at the earliest of the latest sixteen instants, so that one clock far
-    ahead drops nothing that others still need.
+    It holds callers, connections, sessions, bindings, idempotency records, rate limits and hosted
+    pages. Each `load` drops a few expired values: of the caller's account, and of the account whose
+    turn it is. Expiry is judged at the earliest instant of the latest sixteen loads, so that one
+    clock far ahead drops no value that others still need.
 
     Args:
-        settings: What the server chose.
-        capacity: How many values of each kind a customer account may hold, test and live apart.
-        ended_retention: How long sessions are kept that are over, and chains of which every connection
-            is over (REVOKED, EXPIRED or LAPSED); at least a day, so that a replay names nothing
-            that is gone. `None` keeps them all.
-        clock: Returns the instant that `load` tells.
-        deliver: Is given the effects and events of each `commit`, in their order, while the store
-            is locked: it puts them into a queue. No outbox in memory outlives the process.
+        settings: The settings of the server.
+        capacity: How many values of each kind a customer account may hold; test and live values
+            are counted apart.
+        ended_retention: How long to keep sessions that expired, and chains of which every
+            connection is REVOKED, EXPIRED or LAPSED. It is at least 24 hours, so that a replay
+            names no value that was dropped. `None` keeps them for ever.
+        clock: Returns the current instant, which `load` returns with the values.
+        deliver: Gets the changes of each `commit` that have effects or events, in the order of the
+            commits. It is called while the store is locked, so it should only put them into a
+            queue. An outbox in memory does not outlive the process.
 
     Attributes:
-        clock: As above; it may be set.
+        clock: The clock that was passed in; it may be replaced.
     """
 
     def __init__(
@@ -93,45 +101,51 @@ class MemoryStore:
         self._lock = RLock()
         self._pause = Event()
         self._callers: dict[str, Caller] = {}
-        span = None if ended_retention is None else _checked(ended_retention)
-        self._connections, self._sessions = Connections(span), Sessions(span)
+        retention = None if ended_retention is None else _retention_microseconds(ended_retention)
+        self._connections, self._sessions = Connections(retention), Sessions(retention)
         self._bindings, self._records, self._rates = Bindings(), Records(), Rates()
-        kinds = self._rates, self._records, self._sessions, self._bindings, self._connections
-        # What is found by the type of a write is asked about such writes alone.
+        collections = (
+            self._rates,
+            self._records,
+            self._sessions,
+            self._bindings,
+            self._connections,
+        )
+        # The cast is safe, since each collection only gets writes of its own kind.
         self._by_kind: dict[Kind, AnyCollection] = {
-            each.kind: cast("AnyCollection", each) for each in kinds
+            each.kind: cast("AnyCollection", each) for each in collections
         }
         self._pages = HostedPageTable()
         self._accounts = Accounts(capacity)
-        self._instants: deque[datetime] = deque(maxlen=_CLOCKS)
+        self._instants: deque[datetime] = deque(maxlen=_INSTANTS_COMPARED)
 
     @property
     def settings(self) -> Settings:
-        """What the server chose."""
+        """The settings of the server."""
         return self._settings
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Let an API key stand for a caller; registering again replaces."""
+        """Register the caller of an API key; an earlier caller of the key is replaced."""
         self._callers[api_key.digest()] = caller
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
-        """Replace the platform's buckets; the new ones are full."""
+        """Replace the platform's buckets; the new buckets are full."""
         with self._lock:
             self._settings = attrs.evolve(self._settings, buckets=buckets)
             self._accounts.drop_buckets(self._rates)
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        """A connection as stored, all of the commit that stored it being there."""
+        """Return a stored connection, or None; no commit is ever seen in part."""
         with self._lock:
             return self._connections.get(connection_id)
 
     def session(self, session_id: SessionId) -> CuraeConnectSession | None:
-        """A session as stored, all of the commit that stored it being there."""
+        """Return a stored session, or None; no commit is ever seen in part."""
         with self._lock:
             return self._sessions.get(session_id)
 
     def binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        """A binding as stored, all of the commit that stored it being there."""
+        """Return a stored binding, or None; no commit is ever seen in part."""
         with self._lock:
             return self._bindings.of(coordinate)
 
@@ -140,7 +154,7 @@ class MemoryStore:
         return self._callers.get(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, all of one moment."""
+        """Load everything that a request or a fact needs, all at one moment."""
         with self._lock:
             now = self.clock()
             caller = None if key_digest is None else self.caller_of(key_digest)
@@ -148,10 +162,10 @@ class MemoryStore:
             return Loaded(snapshot=self._snapshot(needs), now=now, caller=caller)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Compare and set, all or nothing; then deliver effects and events.
+        """Commit all changes or none, then deliver the effects and events.
 
         Raises:
-            StoreFullError: A new value found no room in its account; nothing was stored.
+            StoreFullError: The account of a new value is full; nothing was stored.
         """
         del loaded
         with self._lock:
@@ -169,45 +183,47 @@ class MemoryStore:
             return self._pages.find(url, self.clock())
 
     def purge(self, now: datetime | None = None, limit: int | None = None) -> int:
-        """Drop what is well over, account by account, and return how many values that were.
+        """Drop expired values, account by account, and return how many were dropped.
 
-        A record, a rate limit or a hosted page is dropped five minutes after its deadline, a chain
-        or a session five minutes after it was over for `keep_over`. Pages are not counted.
+        A record, a rate limit or a hosted page is dropped five minutes after its deadline. A chain
+        or a session is dropped five minutes after `ended_retention` has passed since its end.
+        Hosted pages are not counted.
 
         Args:
-            now: An instant that no clock in use is more than five minutes behind; that of the
-                store's own clock by default.
-            limit: How many values and accounts are looked at, so that nobody waits long; a chain
-                counts as one. The next call goes on with the next account. `None` for all, a
-                thousand at a time: others have their turn in between.
+            now: An instant that is at most five minutes ahead of every clock in use; by default
+                that of the store's own clock.
+            limit: How many values and accounts to check at most, so that other threads do not wait
+                long; a chain counts as one value. The next call continues with the next account.
+                `None` checks all of them in batches of a thousand, and other threads may use the
+                store between two batches.
         """
         now = self.clock() if now is None else now
         check_instant("now", now)
         with self._lock:
-            self._pages.drop_over(now)
+            self._pages.drop_expired(now)
             if limit is not None:
                 return self._accounts.purge(now, limit)
-            if not self._accounts.may_be_over(now):
+            if not self._accounts.may_have_expired(now):
                 return 0
         batches, dropped = self._accounts.purge_all(now), 0
         while True:
             with self._lock:
-                gone, may_go_on = next(batches)
-            dropped += gone
-            if not may_go_on:
+                newly_dropped, may_be_more = next(batches)
+            dropped += newly_dropped
+            if not may_be_more:
                 return dropped
-            # Who lets go of a lock and asks again at once has it again, whoever waits.
-            self._pause.wait(PAUSE)
+            # Without a pause this thread would get the lock again before any waiting thread.
+            self._pause.wait(PURGE_PAUSE_SECONDS)
 
     def _drop_expired(self, now: datetime, caller: Caller | None) -> None:
         check_instant("now", now)
         self._instants.append(now)
-        # What has not expired now has not expired at any earlier instant.
-        if self._accounts.may_be_over(now) or self._pages.may_be_over(now):
-            trusted = min(self._instants)
-            self._pages.drop_over(trusted)
+        # If no value has expired now, none has at the earliest of these instants.
+        if self._accounts.may_have_expired(now) or self._pages.may_have_expired(now):
+            earliest = min(self._instants)
+            self._pages.drop_expired(earliest)
             own = (caller.environment, caller.customer_account_id) if caller else None
-            self._accounts.drop_some_expired(trusted, own)
+            self._accounts.drop_some_expired(earliest, own)
 
     def _snapshot(self, needs: Needs) -> Snapshot:
         connection = successor = head = session = None
@@ -221,7 +237,7 @@ class MemoryStore:
             following = () if connection is None else self._connections.following(connection)
         if needs.session is not None:
             session = self._sessions.get(needs.session)
-        bound = needs.binding if session is None else session.coordinate
+        coordinate = needs.binding if session is None else session.coordinate
         return Snapshot(
             record=None if needs.record is None else self._records.of(needs.record),
             buckets=tuple([self._rates.of(key) for key in needs.buckets]),
@@ -231,30 +247,33 @@ class MemoryStore:
             head=head,
             following=following,
             session=session,
-            binding=None if bound is None else self._bindings.of(bound),
+            binding=None if coordinate is None else self._bindings.of(coordinate),
             connections=(
                 () if needs.connections is None else self._connections.page(needs.connections)
             ),
         )
 
     def _store(self, writes: tuple[Write, ...]) -> bool:
-        placed: list[tuple[AnyCollection, object, Owner, Write]] = []
+        located: list[tuple[AnyCollection, object, Owner, Write]] = []
         new: list[tuple[Owner, Kind]] = []
         for write in writes:
-            kept = self._by_kind[type(write)]
-            key, held, owner = kept.locate(write)
+            collection = self._by_kind[type(write)]
+            key, held, owner = collection.locate(write)
             if held != write.before:
                 return False
             if write.before is None:
-                new.append((owner, kept.kind))
-            placed.append((kept, key, owner, write))
+                new.append((owner, collection.kind))
+            located.append((collection, key, owner, write))
         if self._is_bound_since(writes):
             return False
         self._accounts.reserve(new)
-        for kept, key, owner, write in placed:
-            due = kept.set(key, write)
-            if due is not None:
-                self._accounts.schedule_expiry_check(owner, kept, *due)
+        for collection, key, owner, write in located:
+            check = collection.set(key, write)
+            if check is not None:
+                deadline, checked_key = check
+                self._accounts.schedule_expiry_check(
+                    owner, collection=collection, deadline=deadline, key=checked_key
+                )
         return True
 
     def _is_bound_since(self, writes: tuple[Write, ...]) -> bool:
@@ -262,8 +281,10 @@ class MemoryStore:
         return coordinate is not None and self._bindings.of(coordinate) is not None
 
 
-def _checked(keep_over: timedelta) -> int:
-    span = keep_over // timedelta(microseconds=1)
-    if span < RETENTION:
-        raise ArgumentError("ended_retention", "at least 24 hours, as long as an answer is replayed")
-    return span
+def _retention_microseconds(ended_retention: timedelta) -> int:
+    retention = ended_retention // TICK
+    if retention < RETENTION:
+        raise ArgumentError(
+            "ended_retention", "at least 24 hours, as long as a response is replayed"
+        )
+    return retention

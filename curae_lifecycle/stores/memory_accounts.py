@@ -1,7 +1,8 @@
-"""What each customer account holds of a store, and what of it may be over from when on.
+"""Customer accounts of the store in memory: how much each holds, and when to check it for expiry.
 
-The laws of this module: **an account that is full is refused alone**, and **nothing is dropped
-before its deadline**: what is due is looked at again, and goes five minutes later at the earliest.
+The laws of this module: **a full account is refused without affecting the others**; **no value is
+dropped before its deadline**. A due value is checked again, and dropped five minutes after its
+deadline at the earliest.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ from curae_lifecycle.stores.memory_tables import (
 )
 
 EXPIRY_CHECKS_PER_REQUEST: Final = 8
-"""How many values of an account a request looks at, whether they are over."""
+"""How many values of an account one request checks for expiry."""
 
 PURGE_BATCH_SIZE: Final = 1000
-"""How many values and accounts a purge of all looks at before it lets others in."""
+"""How many values and accounts a purge without a limit checks in one batch."""
 
 AnyCollection = ExpiringCollection[Write, object, object]
-"""The values of whichever kind; of a kind that never ends nothing is noted down."""
+"""The values of any kind; no checks are scheduled for a kind that never expires."""
 
 _Deadline = tuple[datetime, int, AnyCollection, object]
 
 
 @attrs.define
 class Account:
-    """One account.
+    """The values of one account.
 
     Attributes:
-        held: How many values of each kind it holds.
-        deadlines: What of them may be over from when on, as a heap.
+        held: The number of values of each kind.
+        deadlines: The scheduled expiry checks, as a heap by deadline.
     """
 
     held: Counter[Kind] = attrs.field(factory=Counter[Kind])
@@ -53,7 +54,7 @@ class Account:
 
 
 class Accounts:
-    """The customer accounts of a store; they have their turn one after the other.
+    """The customer accounts of a store: they enforce the capacity, and take turns at expiry checks.
 
     Args:
         capacity: How many values of each kind an account may hold.
@@ -61,65 +62,67 @@ class Accounts:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        # In the order in which they have their turn.
+        # The order of the accounts is the order of their turns.
         self._by_owner: OrderedDict[Owner, Account] = OrderedDict()
-        self._order = count()
-        # No deadline is earlier; the one that was may be gone.
+        # The number decides between checks with the same deadline.
+        self._numbers = count()
+        # A lower bound of all deadlines: the check that had this deadline may be done already.
         self._earliest = LAST_INSTANT
 
     def reserve(self, new: list[tuple[Owner, Kind]]) -> None:
-        """Count new values, all of them or none.
+        """Reserve capacity for new values, for all of them or for none.
 
         Raises:
-            StoreFullError: An account has no room for all of them.
+            StoreFullError: An account would hold more values of a kind than its capacity.
         """
-        for at, (owner, kind) in enumerate(new):
+        for index, (owner, kind) in enumerate(new):
             account = self._by_owner.get(owner)
             if account is None:
                 account = self._by_owner[owner] = Account()
             held = account.held[kind]
             if held >= self._capacity:
-                for earlier, counted in new[:at]:
+                for earlier, counted in new[:index]:
                     self._by_owner[earlier].held[counted] -= 1
                 raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
             account.held[kind] = held + 1
 
     def schedule_expiry_check(
-        self, owner: Owner, kept: AnyCollection, deadline: datetime, key: object
+        self, owner: Owner, collection: AnyCollection, deadline: datetime, key: object
     ) -> None:
-        """Note down from when on a value may be over.
+        """Schedule a check of a value for expiry.
 
         Args:
-            owner: Whose it is.
-            kept: The values of its kind, which say then whether it is over.
-            deadline: From when on that is.
-            key: By what it is asked.
+            owner: The owner of the value.
+            collection: The collection of the value.
+            deadline: The instant at which the check is due.
+            key: The key by which the collection checks the value.
         """
-        self._note(self._by_owner[owner], kept=kept, deadline=deadline, key=key)
+        self._schedule(self._by_owner[owner], collection=collection, deadline=deadline, key=key)
 
-    def may_be_over(self, now: datetime) -> bool:
-        """Whether anything may be over: where it says no, nothing is."""
+    def may_have_expired(self, now: datetime) -> bool:
+        """Return whether a value may have expired; if False, none has."""
         return may_be_dropped(self._earliest, now)
 
     def drop_some_expired(self, now: datetime, own: Owner | None) -> None:
-        """Drop a few values that are over: of one account, and of the one whose turn it is.
+        """Drop a few expired values: of one account, and of the account whose turn it is.
 
         Args:
-            now: The instant at which it is asked, in UTC.
-            own: Whose account is looked at first; `None` for nobody's.
+            now: The current instant, in UTC.
+            own: The owner whose account is checked first; `None` to check only the account whose
+                turn it is.
         """
         account = self._by_owner.get(own) if own else None
         if account is not None:
-            self._drop_over(account, now, EXPIRY_CHECKS_PER_REQUEST)
+            self._drop_expired(account, now, EXPIRY_CHECKS_PER_REQUEST)
         if self._by_owner:
-            self._drop_over(self._next(), now, EXPIRY_CHECKS_PER_REQUEST)
+            self._drop_expired(self._next_account(), now, EXPIRY_CHECKS_PER_REQUEST)
 
     def purge(self, now: datetime, limit: int) -> int:
-        """Drop what is over, account by account, looking at no more values and accounts than said.
+        """Drop expired values, account by account, up to a limit of checks.
 
         Args:
-            now: The instant at which it is asked, in UTC.
-            limit: How many values and accounts are looked at, at most.
+            now: The current instant, in UTC.
+            limit: How many values and accounts to check at most.
 
         Returns:
             How many values were dropped.
@@ -128,70 +131,72 @@ class Accounts:
         for _ in range(len(self._by_owner)):
             if limit <= 0:
                 break
-            looked_at, gone = self._drop_over(self._next(), now, limit)
-            dropped += gone
-            limit -= max(1, looked_at)
+            checked, newly_dropped = self._drop_expired(self._next_account(), now, limit)
+            dropped += newly_dropped
+            limit -= max(1, checked)
         return dropped
 
     def purge_all(self, now: datetime) -> Iterator[tuple[int, bool]]:
-        """Drop all that is over, so many values and accounts at a time.
+        """Drop all expired values, `PURGE_BATCH_SIZE` values and accounts at a time.
 
         Yields:
-            How many values were dropped, and whether there may be more.
+            For each batch: how many values were dropped, and whether there may be more.
         """
         left, dropped = PURGE_BATCH_SIZE, 0
         for account in list(self._by_owner.values()):
             left -= 1
             while True:
-                looked_at, gone = self._drop_over(account, now, left)
-                left -= looked_at
-                dropped += gone
+                checked, newly_dropped = self._drop_expired(account, now, left)
+                left -= checked
+                dropped += newly_dropped
                 if left > 0:
                     break
                 yield dropped, True
                 left, dropped = PURGE_BATCH_SIZE, 0
-        held = [account.deadlines[0][0] for account in self._by_owner.values() if account.deadlines]
-        self._earliest = min(held, default=LAST_INSTANT)
+        earliest = [
+            account.deadlines[0][0] for account in self._by_owner.values() if account.deadlines
+        ]
+        self._earliest = min(earliest, default=LAST_INSTANT)
         yield dropped, False
 
     def drop_buckets(self, rates: Rates) -> None:
-        """Drop every bucket, over or not."""
+        """Drop every bucket, expired or not."""
         for account in self._by_owner.values():
-            kept: list[_Deadline] = []
+            others: list[_Deadline] = []
             for deadline in account.deadlines:
-                _, _, values, key = deadline
-                if values.kind is Rates.kind and rates.is_bucket(cast("KeyParts", key)):
-                    self._drop(account, values, key)
+                _, _, collection, key = deadline
+                if collection.kind is Rates.kind and rates.is_bucket(cast("KeyParts", key)):
+                    self._drop(account, collection, key)
                 else:
-                    kept.append(deadline)
-            heapq.heapify(kept)
-            account.deadlines = kept
+                    others.append(deadline)
+            heapq.heapify(others)
+            account.deadlines = others
 
-    def _next(self) -> Account:
+    def _next_account(self) -> Account:
         owner = next(iter(self._by_owner))
         self._by_owner.move_to_end(owner)
         return self._by_owner[owner]
 
-    def _drop_over(self, account: Account, now: datetime, most: int) -> tuple[int, int]:
-        looked_at = dropped = 0
+    def _drop_expired(self, account: Account, now: datetime, most: int) -> tuple[int, int]:
+        checked = dropped = 0
         deadlines = account.deadlines
-        while deadlines and looked_at != most and may_be_dropped(deadlines[0][0], now):
-            _, _, kept, key = heapq.heappop(deadlines)
-            looked_at += 1
-            until = kept.kept_until(key, now)
-            if until is None:
-                dropped += self._drop(account, kept, key)
+        while deadlines and checked != most and may_be_dropped(deadlines[0][0], now):
+            _, _, collection, key = heapq.heappop(deadlines)
+            checked += 1
+            deadline = collection.next_check(key, now)
+            if deadline is None:
+                dropped += self._drop(account, collection, key)
             else:
-                # It moved on since it was noted down.
-                self._note(account, kept=kept, deadline=until, key=key)
-        return looked_at, dropped
+                self._schedule(account, collection=collection, deadline=deadline, key=key)
+        return checked, dropped
 
-    def _drop(self, account: Account, kept: AnyCollection, key: object) -> int:
-        dropped = kept.drop(key)
-        account.held[kept.kind] -= dropped
+    def _drop(self, account: Account, collection: AnyCollection, key: object) -> int:
+        dropped = collection.drop(key)
+        account.held[collection.kind] -= dropped
         return dropped
 
-    def _note(self, account: Account, kept: AnyCollection, deadline: datetime, key: object) -> None:
-        if deadline < self._earliest:  # noqa: PLR1730 - `min` takes eight times as long
-            self._earliest = deadline
-        heapq.heappush(account.deadlines, (deadline, next(self._order), kept, key))
+    def _schedule(
+        self, account: Account, collection: AnyCollection, deadline: datetime, key: object
+    ) -> None:
+        self._earliest = min(self._earliest, deadline)
+        heapq.heappush(account.deadlines, (deadline, next(self._numbers), collection, key))

@@ -1,8 +1,7 @@
-"""What the store in memory keeps, kind by kind: by which key, whose it is, and until when.
+"""Collections of the store in memory, one for each kind of value, with keys, owners and deadlines.
 
-The laws of this module: **a key is an id or a tuple of texts**, which Python hashes and compares
-without asking the parts of a value; **nothing is over before its deadline**, and a chain is over as
-one.
+The laws of this module: **a key is an id or a tuple of strings**, so that a lookup hashes and
+compares strings only; **no value expires before its deadline**, and a chain expires as a whole.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import ClassVar, Final, Generic, TypeVar
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import is_live
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, next_deadline
+from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.idempotency import Record, RecordKey, record_expires_at
 from curae_lifecycle.rules.ratelimit import BucketState, Policy, RateState, state_expires_at
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -22,6 +22,7 @@ from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
     LAST_INSTANT,
     TICK,
+    AppUser,
     ConnectionId,
     Coordinate,
     CustomerAccountId,
@@ -49,10 +50,10 @@ from curae_lifecycle.stores.keys import (
 _TOLERANCE: Final = CLOCK_TOLERANCE * TICK
 
 Owner = tuple[Environment, CustomerAccountId]
-"""A customer account; its test and its live values are counted apart."""
+"""A customer account in one environment; test and live values are counted apart."""
 
 Kind = type[Write]
-"""A kind of value, by what writes it."""
+"""A kind of value, as the class of its writes."""
 
 _Write = TypeVar("_Write", bound=Write)
 _Key = TypeVar("_Key")
@@ -63,83 +64,76 @@ class Collection(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
     """The values of one kind, by their keys.
 
     Attributes:
-        kind: What writes them.
+        kind: The class of their writes.
     """
 
     kind: ClassVar[Kind]
 
     @abstractmethod
     def locate(self, write: _Write) -> tuple[_Key, object, Owner]:
-        """By which key a write stores, what it would replace, and whose that is."""
+        """Return the key of a write, the stored value that it would replace, and its owner."""
 
     @abstractmethod
     def set(self, key: _Key, write: _Write) -> tuple[datetime, _Key] | None:
-        """Store what a write says.
+        """Store the new value of a write.
 
         Args:
-            key: By which key.
+            key: The key of the write.
             write: The write.
 
         Returns:
-            Where it is new, when it is first asked whether it is over, and by which key; `None`
-            where it is never asked, or is going to be anyway.
+            The deadline for the first expiry check, and the key to check by. `None` if the value
+            never expires, or if a check is scheduled already.
         """
 
 
 class ExpiringCollection(Collection[_Write, _Key, _Value]):
-    """The values of a kind that can be over."""
+    """The values of a kind that can expire."""
 
     @abstractmethod
-    def kept_until(self, key: _Key, now: datetime) -> datetime | None:
-        """Until when a value is kept as it stands now; `None` where it is over.
+    def next_check(self, key: _Key, now: datetime) -> datetime | None:
+        """Return the deadline for the next expiry check, or None if the value may be dropped.
 
         Args:
-            key: Its key.
-            now: The instant at which it is asked, in UTC.
+            key: The key of the value.
+            now: The current instant, in UTC.
         """
 
     def drop(self, key: _Key) -> int:
-        """Drop a value, and say how many of its kind that were."""
+        """Drop a value, or a whole chain, and return how many values were dropped."""
         del self[key]
         return 1
 
 
 class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
-    """The states of rate limits, each with its limit."""
+    """The states of rate limits, each with its policy."""
 
     kind = RateWrite
 
     def of(self, key: RateKey) -> RateState | None:
-        """A state as it is kept; `None` where there is none."""
+        """Return the stored state of a rate limit, or None."""
         row = self.get(rate_key_parts(key))
         return None if row is None else row[0]
 
     def is_bucket(self, key: KeyParts) -> bool:
-        """Whether a state is a bucket's."""
+        """Return whether a stored state is the state of a bucket."""
         return isinstance(self[key][0], BucketState)
 
     def locate(self, write: RateWrite) -> tuple[KeyParts, RateState | None, Owner]:
-        """By the name of what is limited."""
+        """Return the name of the limit, its stored state and its owner."""
         key = write.key
-        name = rate_key_parts(key)
-        row = self.get(name)
-        # Asked of each by itself: what is always of one class is found in less time.
-        if isinstance(key, LimitKey):
-            user = key.app_user
-            owner = user.environment, user.customer_account_id
-        else:
-            owner = key.owner.environment, key.owner.customer_account_id
-        return name, None if row is None else row[0], owner
+        whose: AppUser | KeyOwner = key.app_user if isinstance(key, LimitKey) else key.owner
+        return rate_key_parts(key), self.of(key), (whose.environment, whose.customer_account_id)
 
     def set(self, key: KeyParts, write: RateWrite) -> tuple[datetime, KeyParts] | None:
-        """Store a state with its limit, which says when it counts no more."""
+        """Store a state with its policy, which determines when the state expires."""
         self[key] = write.after, write.policy
         return (write.expires_at, key) if write.before is None else None
 
-    def kept_until(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Until it counts no more."""
+    def next_check(self, key: KeyParts, now: datetime) -> datetime | None:
+        """Return when the state equals one that was never charged, unless that is past."""
         state, policy = self[key]
-        return _unless_over(state_expires_at(policy, state) or LAST_INSTANT, now)
+        return _unless_expired(state_expires_at(policy, state) or LAST_INSTANT, now)
 
 
 class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
@@ -148,11 +142,11 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
     kind = RecordWrite
 
     def of(self, key: RecordKey) -> Record | None:
-        """A record as it is kept; `None` where there is none."""
+        """Return the stored record of a key, or None."""
         return self.get(record_key_parts(key))
 
     def locate(self, write: RecordWrite) -> tuple[KeyParts, Record | None, Owner]:
-        """By the key and whose it is."""
+        """Return the name of the record, the stored record and its owner."""
         name = record_key_parts(write.key)
         owner = write.key.owner
         return name, self.get(name), (owner.environment, owner.customer_account_id)
@@ -162,57 +156,58 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         self[key] = write.after
         return (record_expires_at(write.after), key) if write.before is None else None
 
-    def kept_until(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Until its retention is over."""
-        return _unless_over(record_expires_at(self[key]), now)
+    def next_check(self, key: KeyParts, now: datetime) -> datetime | None:
+        """Return the end of the record's retention, unless that is past."""
+        return _unless_expired(record_expires_at(self[key]), now)
 
 
 class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession]):
     """Connect sessions.
 
     Args:
-        ended_retention: For how many microseconds one is kept that is over; `None` for ever.
+        ended_retention: How long a session is kept after it expired, in microseconds; `None` for
+            ever.
     """
 
     kind = SessionWrite
 
     def __init__(self, ended_retention: int | None) -> None:
         super().__init__()
-        self._keep_over = ended_retention
+        self._ended_retention = ended_retention
 
     def locate(self, write: SessionWrite) -> tuple[SessionId, CuraeConnectSession | None, Owner]:
-        """By its id."""
-        key, whose = write.after.id, write.after.coordinate
-        return key, self.get(key), (whose.environment, whose.customer_account_id)
+        """Return the id of the session, the stored session and its owner."""
+        key, coordinate = write.after.id, write.after.coordinate
+        return key, self.get(key), (coordinate.environment, coordinate.customer_account_id)
 
     def set(self, key: SessionId, write: SessionWrite) -> tuple[datetime, SessionId] | None:
         """Store a session."""
         self[key] = write.after
-        if self._keep_over is None or write.before is not None:
+        if self._ended_retention is None or write.before is not None:
             return None
-        return add_microseconds(write.after.expires_at, self._keep_over), key
+        return add_microseconds(write.after.expires_at, self._ended_retention), key
 
-    def kept_until(self, key: SessionId, now: datetime) -> datetime | None:
-        """Until it was over for as long as what is over is kept."""
-        return _unless_over(_kept(self[key].expires_at, self._keep_over), now)
+    def next_check(self, key: SessionId, now: datetime) -> datetime | None:
+        """Return the end of the session's retention, unless that is past."""
+        return _unless_expired(_retention_end(self[key].expires_at, self._ended_retention), now)
 
 
 class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
-    """Bindings; a tombstone is never over."""
+    """Bindings; they never expire, not even tombstones."""
 
     kind = BindingWrite
 
     def of(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        """The binding of a coordinate; `None` where nobody is bound."""
+        """Return the stored binding of a coordinate, or None."""
         return self.get(coordinate_key_parts(coordinate))
 
     def locate(
         self, write: BindingWrite
     ) -> tuple[KeyParts, LimitedAccountAppBinding | None, Owner]:
-        """By its coordinate."""
-        whose = write.after.coordinate
-        name = coordinate_key_parts(whose)
-        return name, self.get(name), (whose.environment, whose.customer_account_id)
+        """Return the name of the coordinate, its stored binding and its owner."""
+        coordinate = write.after.coordinate
+        name = coordinate_key_parts(coordinate)
+        return name, self.get(name), (coordinate.environment, coordinate.customer_account_id)
 
     def set(self, key: KeyParts, write: BindingWrite) -> None:
         """Store a binding."""
@@ -220,19 +215,20 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
 
 
 class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection]):
-    """Connections, and where each stands in its chain.
+    """Connections, with the successor of each and the head of each chain.
 
-    A chain is dropped as one: whether it is over is asked by the id of its first connection.
+    A chain is dropped as a whole, so its expiry is checked by the id of its first connection.
 
     Args:
-        ended_retention: For how many microseconds a chain is kept that is over; `None` for ever.
+        ended_retention: How long a chain is kept after all of its connections ended, in
+            microseconds; `None` for ever.
     """
 
     kind = ConnectionWrite
 
     def __init__(self, ended_retention: int | None) -> None:
         super().__init__()
-        self._keep_over = ended_retention
+        self._ended_retention = ended_retention
         self._successors: dict[ConnectionId, Connection] = {}
         self._heads: dict[ConnectionId, Connection] = {}
         self._of_user: dict[KeyParts, dict[ConnectionId, Connection]] = {}
@@ -240,7 +236,10 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
     def with_successor_and_head(
         self, connection_id: ConnectionId
     ) -> tuple[Connection | None, Connection | None, Connection | None]:
-        """A connection, its successor, and where there is one the last of its chain."""
+        """Return a connection, its successor and the head of its chain.
+
+        The successor and the head are None if the connection has no successor.
+        """
         connection = self.get(connection_id)
         if connection is None:
             return None, None, None
@@ -249,12 +248,12 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return connection, successor, head
 
     def following(self, connection: Connection) -> tuple[Connection, ...]:
-        """Every later connection of its chain."""
+        """Return every later connection of the chain, nearest first."""
         following: list[Connection] = []
-        each = self._successors.get(connection.id)
-        while each is not None:
-            following.append(each)
-            each = self._successors.get(each.id)
+        successor = self._successors.get(connection.id)
+        while successor is not None:
+            following.append(successor)
+            successor = self._successors.get(successor.id)
         return tuple(following)
 
     def page(self, page: ConnectionsPage) -> tuple[Connection, ...]:
@@ -264,19 +263,22 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return tuple([held[each] for each in ids[: page.limit]])
 
     def locate(self, write: ConnectionWrite) -> tuple[ConnectionId, Connection | None, Owner]:
-        """By its id; a second connection that recovers the same one would replace the first."""
+        """Return the id of the connection, the value it would replace, and the owner.
+
+        A second successor of one connection would replace the first, so that its commit conflicts.
+        """
         identity = write.after.identity
         held = self.get(identity.id)
         predecessor = identity.predecessor_id
         if predecessor is not None and write.before is None:
             held = self._successors.get(predecessor, held)
-        whose = identity.coordinate
-        return identity.id, held, (whose.environment, whose.customer_account_id)
+        coordinate = identity.coordinate
+        return identity.id, held, (coordinate.environment, coordinate.customer_account_id)
 
     def set(
         self, key: ConnectionId, write: ConnectionWrite
     ) -> tuple[datetime, ConnectionId] | None:
-        """Store a connection, and where it stands."""
+        """Store a connection, and update the successors, the heads and the user's connections."""
         after = write.after
         identity = after.identity
         self[key] = after
@@ -287,24 +289,26 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         head = self._heads.get(root_id)
         if head is None or head.identity.position <= identity.position:
             self._heads[root_id] = after
-        if head is not None or self._keep_over is None:
+        if head is not None or self._ended_retention is None:
             return None
-        return add_microseconds(after.updated_at, self._keep_over), root_id
+        return add_microseconds(after.updated_at, self._ended_retention), root_id
 
-    def kept_until(self, key: ConnectionId, now: datetime) -> datetime | None:
-        """Until every connection of the chain was over for as long as what is over is kept."""
-        # What ends earlier than it would by itself ends by a write after `now`, so it is soon
-        # enough to look again after as long as what is over is kept.
-        again = _kept(now, self._keep_over)
-        for each in self._backwards(key):
-            ended = ended_at(each)
-            deadline = again if ended is None else _kept(ended, self._keep_over)
+    def next_check(self, key: ConnectionId, now: datetime) -> datetime | None:
+        """Return when to check the chain again, or None if all of it ended long enough ago."""
+        # A connection that lasts past `now` may be ended early by a later write. It is then kept
+        # for the whole retention, so a check one retention from now is early enough.
+        latest_check = _retention_end(now, self._ended_retention)
+        for connection in self._backwards(key):
+            ended = ended_at(connection)
+            deadline = (
+                latest_check if ended is None else _retention_end(ended, self._ended_retention)
+            )
             if not may_be_dropped(deadline, now):
-                return min(deadline, again)
+                return min(deadline, latest_check)
         return None
 
     def drop(self, key: ConnectionId) -> int:
-        """Drop a chain."""
+        """Drop a chain, and return how many connections it had."""
         dropped = list(self._backwards(key))
         for each in dropped:
             self._drop(each.identity)
@@ -312,12 +316,12 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return len(dropped)
 
     def _backwards(self, root_id: ConnectionId) -> Iterator[Connection]:
-        # The head comes first: it is what lives longest.
-        each: Connection | None = self._heads[root_id]
-        while each is not None:
-            yield each
-            predecessor = each.identity.predecessor_id
-            each = self.get(predecessor) if predecessor else None
+        # The head comes first, since it usually lives longest and so ends the search early.
+        connection: Connection | None = self._heads[root_id]
+        while connection is not None:
+            yield connection
+            predecessor = connection.identity.predecessor_id
+            connection = self.get(predecessor) if predecessor else None
 
     def _drop(self, identity: ConnectionIdentity) -> None:
         del self[identity.id]
@@ -330,29 +334,29 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
 
 
 def may_be_dropped(deadline: datetime, now: datetime) -> bool:
-    """Whether a value with this deadline may be dropped.
+    """Return whether a value may be dropped: its deadline was at least five minutes ago.
+
+    Another worker's clock may be up to five minutes behind, so the deadline itself is too early.
 
     Args:
-        deadline: When it means nothing any more.
-        now: The instant at which it is asked, in UTC.
+        deadline: The deadline of the value.
+        now: The current instant, in UTC.
     """
-    # Not at the deadline itself: another worker's clock may be behind. Most deadlines are ahead, and
-    # to compare takes a third of the time that the difference takes.
-    return deadline < now and now - deadline >= _TOLERANCE
+    return now - deadline >= _TOLERANCE
 
 
 def ended_at(connection: Connection) -> datetime | None:
-    """When a connection was over, or is by itself; `None` where only what happens to it ends it."""
-    ends = next_deadline(connection)
-    if ends is None and not is_live(connection, LAST_INSTANT):
+    """Return when a connection ended or will end by itself, or None if only an event can end it."""
+    deadline = next_deadline(connection)
+    if deadline is None and not is_live(connection, LAST_INSTANT):
         return connection.updated_at
-    return ends
+    return deadline
 
 
-def _unless_over(deadline: datetime, now: datetime) -> datetime | None:
+def _unless_expired(deadline: datetime, now: datetime) -> datetime | None:
     return None if may_be_dropped(deadline, now) else deadline
 
 
-def _kept(over: datetime, keep_over: int | None) -> datetime:
-    assert keep_over is not None  # noqa: S101 - nothing is noted down where all is kept
-    return add_microseconds(over, keep_over)
+def _retention_end(ended: datetime, retention: int | None) -> datetime:
+    assert retention is not None  # noqa: S101 - without a retention no check is scheduled
+    return add_microseconds(ended, retention)

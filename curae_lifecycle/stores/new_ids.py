@@ -1,4 +1,4 @@
-"""What a server draws: ids, URLs that nobody can guess, and what tells two attempts apart."""
+"""Random ids, URLs that cannot be guessed, and the random part of a lease."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from secrets import randbelow, token_urlsafe
 from typing import Final
-from uuid import uuid4  # noqa: TID251 - here is where ids come from
+from uuid import uuid4  # noqa: TID251 - the one place that makes ids
 
 import attrs
 
@@ -22,33 +22,35 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.snapshot import NewIds
 
 NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
-"""How long a next action lives, unless the server says otherwise [O]."""
+"""The lifetime of a next action, unless the server sets another one [O]."""
 
 _TICK: Final = timedelta(microseconds=1)
 
 IdFactory = Callable[[datetime], NewIds]
-"""Makes the ids and the next action of one request, at its instant."""
+"""A function that makes the ids and the next action of a request, given the request's instant."""
 
 
 @attrs.frozen
 class RandomIds:
-    """Mints UUIDs, and URLs of a base and 256 random bits.
+    """An `IdFactory` of random UUIDs, and of URLs that end in 256 random bits.
 
     Attributes:
-        hosted_page_base_url: What the URL of every hosted page begins with, such as `https://connect.example/`.
-        lifetime: How long a next action lives; none lives longer than a datetime can say.
+        hosted_page_base_url: The beginning of every hosted page's URL, such as
+            `https://connect.example/`.
+        lifetime: The lifetime of a next action. The expiry is capped at the last instant that a
+            `datetime` can hold.
     """
 
     hosted_page_base_url: str
     lifetime: timedelta = NEXT_ACTION_LIFETIME
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a life that would be over at once."""
+        """Refuse a lifetime of zero or less."""
         if self.lifetime <= timedelta(0):
-            raise ArgumentError("lifetime", "longer than nothing")
+            raise ArgumentError("lifetime", "longer than 0")
 
     def __call__(self, now: datetime) -> NewIds:
-        """The ids and the next action of one request."""
+        """Return new ids and a next action for one request."""
         return NewIds(
             connection_id=ConnectionId(str(uuid4())),
             session_id=SessionId(str(uuid4())),
@@ -61,5 +63,5 @@ class RandomIds:
 
 
 def random_microseconds() -> int:
-    """A random part of a second, in microseconds."""
+    """Return a random number of microseconds, less than one second."""
     return randbelow(SECOND)

@@ -1,7 +1,7 @@
-"""How the values of one class are stored: what reads and what writes them, by what each member is.
+"""Codecs between the values of a class and their JSON objects, built from a codec for each field.
 
-The law of this module: **what was written is read, and nothing else**: every member by its exact
-type, none missing and none too many.
+The law of this module: **a codec reads what it wrote, and refuses anything else**: a member of
+another type, an unknown member, and a missing member, unless its field has a default.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ _Json = TypeVar("_Json")
 _Value = TypeVar("_Value")
 
 Document = dict[str, object]
-"""A stored value as JSON."""
+"""A stored value, as a JSON object."""
 
 
 @attrs.frozen
 class FieldCodec:
-    """What a member is, as JSON and as a value.
+    """The codec of one field.
 
     Attributes:
-        kind: Its type as JSON, exactly: a bool is an int to Python and no number to a store.
-        read: Makes the value of it, and raises `ValueError` or `LookupError` where there is none;
-            `None` where it is the value.
-        write: Makes it of the value; `None` where it is the value.
-        nullable: Whether it may be null, and the value `None`.
+        kind: The exact type of the JSON member: a bool is no number, although Python's `bool` is
+            a subclass of `int`.
+        read: Returns the field's value for a member; raises `ValueError` or `LookupError` for an
+            invalid member. `None` if the member is the value itself.
+        write: Returns the member for the field's value. `None` if the value is the member itself.
+        nullable: True if the member may be null; the field's value is then `None`.
     """
 
     kind: type
@@ -42,75 +43,77 @@ class FieldCodec:
 def field_codec(
     kind: type[_Json], read: Callable[[_Json], _Value], write: Callable[[_Value], object]
 ) -> FieldCodec:
-    """What a member is whose value is not its JSON.
+    """Build the codec of a field whose value differs from its JSON member.
 
     Args:
-        kind: Its type as JSON, exactly.
-        read: Makes the value of it, and raises `ValueError` or `LookupError` where there is none.
-        write: Makes it of the value.
+        kind: The exact type of the JSON member.
+        read: Returns the field's value for a member; raises `ValueError` or `LookupError` for an
+            invalid member.
+        write: Returns the member for the field's value.
     """
-    # What is read is of that type, and what is written is what was read.
-    reads, writes = (cast("Callable[[object], object]", each) for each in (read, write))
-    return FieldCodec(kind, reads, writes)
+    # An `ObjectCodec` calls `read` only with members of that kind, and `write` only with values
+    # of that field.
+    untyped_read = cast("Callable[[object], object]", read)
+    untyped_write = cast("Callable[[object], object]", write)
+    return FieldCodec(kind, untyped_read, untyped_write)
 
 
-def nullable(member: FieldCodec) -> FieldCodec:
-    """The same, or null."""
-    return attrs.evolve(member, nullable=True)
+def nullable(codec: FieldCodec) -> FieldCodec:
+    """Return the codec of the same field that may also be null."""
+    return attrs.evolve(codec, nullable=True)
 
 
 class ObjectCodec:
-    """How the values of a class are stored.
+    """The codec of a class: one JSON object for each value.
 
     Args:
         kind: The class.
-        parts: What each of its fields is, in their order.
-        others: Members that stand beside them, and say nothing of the value.
+        parts: The codec of each field, in the order of the fields.
+        others: Names of further members that the object may have; they are not part of the value.
     """
 
     def __init__(self, kind: type, parts: dict[str, FieldCodec], *others: str) -> None:
         self._kind = kind
-        # A default, where there is one, is null or a number.
-        defaults = {field.name: field.default for field in attrs.fields(kind)}
-        self._reading = [
-            (name, each.kind, each.read, each.nullable, defaults[name])
-            for name, each in parts.items()
-        ]
-        self._writing = [(name, each.write) for name, each in parts.items()]
+        self._parts = parts
+        self._defaults = {field.name: field.default for field in attrs.fields(kind)}
         self._names = {*parts, *others}
 
     def read(self, document: Document) -> object:
-        """The value of a document.
+        """Return the value of a JSON object.
 
         Raises:
-            MalformedError: With the path of the first member that is missing or no such member, or
-                with `None` where there is one too many.
+            MalformedError: A member is missing or invalid, and the error names its path. Or a
+                member is unknown, and the error names `None`.
         """
         values: dict[str, object] = {}
-        for name, kind, read, or_null, default in self._reading:
-            value = document.get(name, default)
-            if type(value) is kind:
-                if read is not None:
-                    try:
-                        value = read(value)
-                    except (ValueError, LookupError) as error:
-                        # Without its cause, whose text can repeat what was stored.
-                        raise MalformedError(_path(name, error), Fault.INVALID) from None
-            elif value is not None or not or_null:
-                raise MalformedError(name, Fault.INVALID)
-            values[name] = value
+        for name, codec in self._parts.items():
+            # A field's default is null, a number, or a marker of attrs that no JSON type matches.
+            member = document.get(name, self._defaults[name])
+            values[name] = _read_member(name, codec, member)
         if not document.keys() <= self._names:
             raise MalformedError(None, Fault.INVALID)
-        made: object = self._kind(**values)
-        return made
+        value: object = self._kind(**values)
+        return value
 
     def write(self, value: object) -> Document:
-        """The document of a value, without the other members."""
+        """Return the JSON object of a value, without the further members."""
         document: Document = {}
-        for name, write in self._writing:
+        for name, codec in self._parts.items():
             held = getattr(value, name)
-            document[name] = held if held is None or write is None else write(held)
+            document[name] = held if held is None or codec.write is None else codec.write(held)
         return document
+
+
+def _read_member(name: str, codec: FieldCodec, member: object) -> object:
+    if type(member) is codec.kind:
+        try:
+            return member if codec.read is None else codec.read(member)
+        except (ValueError, LookupError) as error:
+            # The cause is dropped, since its text can repeat what was stored.
+            raise MalformedError(_path(name, error), Fault.INVALID) from None
+    if member is None and codec.nullable:
+        return None
+    raise MalformedError(name, Fault.INVALID)
 
 
 def _path(name: str, error: Exception) -> str:

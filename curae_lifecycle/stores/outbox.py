@@ -1,8 +1,8 @@
-"""Effects and events as they are kept until somebody has dealt with them.
+"""Effects and events as messages, which an outbox keeps until they are delivered.
 
-The law of this module: **what is committed is delivered at least once**: effects and events are
-stored with the writes they follow from. Whoever gets one twice knows an event by its id, and can do
-an effect twice.
+The law of this module: **what is committed is delivered at least once**. Effects and events are
+stored together with the writes that they follow from. A receiver recognizes a repeated event by
+its id, and may carry out an effect twice without harm.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from curae_lifecycle.web.json import Json
 
 @attrs.frozen
 class Message:
-    """An effect or an event on its way.
+    """An effect or an event, as the outbox stores it.
 
     Attributes:
-        kind: An effect's name, such as `AccessEnded`, or an event's kind, such as
+        kind: The name of an effect, such as `AccessEnded`, or the kind of an event, such as
             `connection.revoked`.
-        subject: What it is about; messages of one subject keep their order.
-        document: All of it, as JSON.
+        subject: The connection, session or user that the message is about. Messages of one subject
+            keep their order.
+        document: The whole effect or event, as JSON.
     """
 
     kind: str
@@ -43,16 +44,16 @@ class Message:
 
 @attrs.frozen
 class Delivery:
-    """A message as it is handed over, perhaps not for the first time.
+    """A message as it is handed to its receiver, perhaps not for the first time.
 
     Attributes:
-        number: Its number, which no other message of the outbox ever has: whoever keeps the
-            numbers that were dealt with knows a repetition. Numbers of one subject rise with what
-            happened; those of two subjects say nothing of each other.
-        attempt: Which attempt it is, counted from 1.
-        kind: As `Message.kind`.
-        subject: A digest of what it is about, of one length: a key to partition by.
-        document: As `Message.document`.
+        number: The number of the message; no other message of the outbox ever has the same. A
+            receiver that keeps the numbers it has handled recognizes a repetition. The numbers of
+            one subject rise in the order of events; numbers of two subjects cannot be compared.
+        attempt: The number of this attempt to deliver the message, from 1.
+        kind: The same as `Message.kind`.
+        subject: A digest of `Message.subject`, always of the same length: a partition key.
+        document: The same as `Message.document`.
     """
 
     number: int
@@ -63,11 +64,11 @@ class Delivery:
 
 
 def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[Message, ...]:
-    """The effects and events of what was decided, in their order.
+    """Return the messages of a decision: its effects in their order, then its events in theirs.
 
     Args:
-        changes: What was decided.
-        settings: What the server chose.
+        changes: The changes of the decision.
+        settings: The settings of the server.
     """
     effects = [_effect_message(effect) for effect in changes.effects]
     events = [_event_message(event, settings) for event in changes.events]
@@ -100,5 +101,5 @@ def _effect_members(effect: Effect) -> tuple[str, dict[str, Json]]:
 
 
 def coordinate_subject(coordinate: Coordinate) -> str:
-    """What a message about the user of a coordinate is about."""
+    """Return the subject of every message about the user of a coordinate."""
     return coordinate_text(coordinate)

@@ -1,8 +1,10 @@
-"""One request or one fact on its way through its attempts, at a store that is awaited.
+"""The loop that answers a request or records a fact: load, decide, commit, and retry.
 
-The laws of this module: **what is committed was decided from what it replaces**; **of an error
-that nobody foresaw its kind and its place are logged**, and never its text, which could repeat
-what a request held.
+The laws of this module: **every commit was decided from the values that it replaces**; **the log
+shows the class and the place of an unexpected error**, never its text, which could repeat a part of
+the request.
+
+The loop runs on an `AsyncStore`; `serve` adapts a blocking `Store` to one.
 """
 
 from __future__ import annotations
@@ -44,60 +46,60 @@ _RETRY_AFTER: Final = ("retry-after", "1")
 
 
 def internal_error_answer(settings: Settings) -> Answer:
-    """The answer where the store could not: a problem that may be retried, and when."""
+    """Return the `INTERNAL` answer, a problem that may be retried, with `Retry-After`."""
     answer = respond(decision_from_refusal(refuse_at(Gate.ROOM), utc_now(), settings))
     headers = (*answer.response.headers, _RETRY_AFTER)
     return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
 
 
 def log_error(what: str, error: Exception) -> None:
-    """Log what an error ended, of which kind it is, and the way to where it was raised."""
+    """Log what an error ended, the class of the error, and the frames that it passed through."""
     _LOG.error("%s: %s at %s", what, type(error).__name__, format_frames(error))
 
 
 def format_frames(error: BaseException) -> str:
-    """The way to where an error was raised: modules and lines, and nothing that it says."""
+    """Return the modules and lines that an error passed through, without the error's text."""
     return " > ".join(
-        # What was never imported may have no name.
+        # Code that was not imported, such as a string given to `exec`, may have no module name.
         f"{frame.f_globals.get('__name__', '?')}:{line}"
         for frame, line in walk_tb(error.__traceback__)
     )
 
 
 async def answer_or_internal_error(
-    answering: Awaitable[Answer], settings: Settings, effort: RetryStats
+    answering: Awaitable[Answer], settings: Settings, stats: RetryStats
 ) -> Answer:
-    """An answer, also where something went wrong that nobody foresaw: one that may be retried.
+    """Await an answer; after an unexpected error, log it and return the `INTERNAL` answer.
 
     Args:
-        answering: What answers, or raises.
-        settings: What the server chose.
-        effort: Where it is noted what it took.
+        answering: The answer to await.
+        settings: The settings of the server.
+        stats: The counts to update.
 
     Raises:
-        ArgumentError: The program is wrong, so a retry would be, too.
-        AssertionError: The same; somebody looked, and found it.
+        ArgumentError: The program is wrong, so a retry would fail, too.
+        AssertionError: The program is wrong, and one of its own checks found it.
     """
     try:
         return await answering
     except (ArgumentError, AssertionError):
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
-        effort.unexpected_errors += 1
+    except Exception as error:  # noqa: BLE001 - the client gets an answer after any error
+        stats.unexpected_errors += 1
         log_error("a request failed", error)
         return internal_error_answer(settings)
 
 
 @attrs.frozen
 class AttemptDecision:
-    """What one attempt decided, and all that it was decided from.
+    """The decision of one attempt, and the values that it was decided from.
 
     Attributes:
-        loaded: What was loaded.
+        loaded: The result of the load.
         decision: The decision.
-        call: The request, read; `None` where it was refused before it could be.
-        new_ids: The ids that it may use; `None` where nothing is minted.
-        page: The hosted page that it sends the user to.
+        call: The call that was read from the request; `None` if the request was refused before.
+        new_ids: The ids that the decision may use; `None` for a read.
+        page: The hosted page that the reply sends the user to; `None` if there is none.
     """
 
     loaded: Loaded
@@ -109,15 +111,16 @@ class AttemptDecision:
 
 @attrs.define
 class RequestAttempts:
-    """One request on its way through its attempts.
+    """A request with the steps of an attempt to answer it.
 
     Attributes:
-        digest: Of its API key.
-        stats: Where it is noted what it took.
-        loaded: What was loaded last; its caller is the newest that is known.
-        store: Where everything is kept.
-        id_factory: Makes the ids and the next action of a mutation, anew for each attempt.
-        settings: What the server chose.
+        store: The store.
+        request: The request as it came in.
+        digest: The digest of the request's API key.
+        id_factory: Makes the ids and the next action of a mutation, again for each attempt.
+        settings: The settings of the server.
+        stats: The counts to update.
+        loaded: The result of the latest load, whose caller is newer than a cached one.
     """
 
     store: AsyncStore
@@ -129,12 +132,12 @@ class RequestAttempts:
     loaded: Loaded | None = None
 
     async def attempt(self) -> Answer | None:
-        """Load, decide, commit; `None` where somebody was faster."""
+        """Load, decide and commit; return None on a conflict."""
         decided = await self.decide()
         return None if decided is None else await self.commit_decision(decided)
 
     async def decide(self) -> AttemptDecision | None:
-        """Load and decide; `None` where the API key was registered again in between."""
+        """Load and decide; return None if the caller that the request was read for is outdated."""
         caller = await self._caller()
         call = read(self.request, caller=caller, now=utc_now(), settings=self.settings)
         loaded = await self.load(call.needs if isinstance(call, Call) else Needs())
@@ -142,7 +145,7 @@ class RequestAttempts:
             return None
         if isinstance(call, Decision):
             return AttemptDecision(loaded, attrs.evolve(call, decided_at=loaded.now))
-        # A read mints nothing.
+        # Only a mutation needs a scope, and a read uses no new ids.
         new_ids = None if call.operation.rule.scope is None else self.id_factory(loaded.now)
         decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)
         page = hosted_page_for(call, decision.reply, loaded.snapshot.binding)
@@ -151,30 +154,30 @@ class RequestAttempts:
         )
 
     async def commit_decision(self, decided: AttemptDecision) -> Answer | None:
-        """Commit what was decided; `None` where somebody was faster."""
+        """Commit a decision and return its answer, or None on a conflict."""
         try:
             return await self.commit(decided.loaded, respond(decided.decision), decided.page)
         except StoreFullError as error:
-            return self.full(error)
+            return self.full_account_answer(error)
 
-    def full(self, error: StoreFullError) -> Answer:
-        """The answer where a new value found no room."""
+    def full_account_answer(self, error: StoreFullError) -> Answer:
+        """Count and log that a customer account is full, and return the `INTERNAL` answer."""
         self.stats.store_full += 1
-        # Whose account it is stays out of the log.
+        # The log must not name the account.
         _LOG.error("no room: %d values of kind %s are kept", error.capacity, error.kind)
         return internal_error_answer(self.settings)
 
     async def commit(
         self, loaded: Loaded, answer: Answer, page: HostedPage | None
     ) -> Answer | None:
-        """Commit what an answer changes; `None` where somebody was faster."""
+        """Commit the changes of an answer and return it, or return None on a conflict."""
         if page is None and answer.changes == NO_CHANGES:
             return answer
         return answer if await self.store.commit(loaded, answer.changes, page) else None
 
-    async def load(self, asked: Needs) -> Loaded:
-        """Load what is needed, and whom the API key stands for by now."""
-        self.loaded = await self.store.load(asked, self.digest)
+    async def load(self, needs: Needs) -> Loaded:
+        """Load the needed values, and the current caller of the API key."""
+        self.loaded = await self.store.load(needs, self.digest)
         return self.loaded
 
     async def _caller(self) -> Caller | None:
@@ -190,14 +193,14 @@ def start_request(
     settings: Settings,
     stats: RetryStats,
 ) -> RequestAttempts | Answer:
-    """A request that may be served, or its answer where it shows no API key.
+    """Return the attempts of a request, or its answer if the request shows no API key.
 
     Args:
-        store: Where everything is kept.
-        request: The request as it came.
-        id_factory: Makes the ids and the next action of a mutation, anew for each attempt.
-        settings: What the server chose.
-        stats: Where it is noted what it took.
+        store: The store.
+        request: The request as it came in.
+        id_factory: Makes the ids and the next action of a mutation, again for each attempt.
+        settings: The settings of the server.
+        stats: The counts to update.
     """
     api_key = bearer(request)
     if api_key is not None:
@@ -209,46 +212,50 @@ def start_request(
             settings=settings,
             stats=stats,
         )
-    # The store has nothing to say to it, not even the time.
+    # This refusal does not need the store, so its instant is from this machine's clock.
     refusal = read(request, caller=None, now=utc_now(), settings=settings)
-    assert isinstance(refusal, Decision)  # noqa: S101 - nobody calls
+    assert isinstance(refusal, Decision)  # noqa: S101 - a request without a caller is refused
     return respond(refusal)
 
 
 async def answer_request(
     store: AsyncStore, request: Request, id_factory: IdFactory, settings: Settings, retrier: Retrier
 ) -> Answer:
-    """Answer a request in as many attempts as patience has.
+    """Answer a request, with the retries of a retrier.
 
     Args:
-        store: Where everything is kept.
-        request: The request as it came.
-        id_factory: Makes the ids and the next action of a mutation, anew for each attempt.
-        settings: What the server chose.
-        retrier: How often and how long it is tried.
+        store: The store.
+        request: The request as it came in.
+        id_factory: Makes the ids and the next action of a mutation, again for each attempt.
+        settings: The settings of the server.
+        retrier: Runs the attempts.
+
+    Returns:
+        The answer, whose changes are committed. It is `INTERNAL` if no attempt succeeded, or after
+        an unexpected error.
     """
 
     async def answer() -> Answer:
-        serving = start_request(
+        started = start_request(
             store, request=request, id_factory=id_factory, settings=settings, stats=retrier.stats
         )
-        if isinstance(serving, Answer):
-            return serving
-        return await retrier.run(serving.attempt) or internal_error_answer(settings)
+        if isinstance(started, Answer):
+            return started
+        return await retrier.run(started.attempt) or internal_error_answer(settings)
 
     return await answer_or_internal_error(answer(), settings, retrier.stats)
 
 
 async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAnswer:
-    """Record a fact in as many attempts as patience has.
+    """Record a fact, with the retries of a retrier.
 
     Args:
-        store: Where everything is kept.
-        fact: What happened.
-        retrier: How often and how long it is tried.
+        store: The store.
+        fact: The fact.
+        retrier: Runs the attempts.
 
     Raises:
-        StoreUnavailableError: The store could not, in all attempts.
+        StoreUnavailableError: No attempt succeeded.
     """
 
     async def attempt() -> FactAnswer | None:
@@ -260,5 +267,5 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
 
     answer: FactAnswer | None = await retrier.run(attempt)
     if answer is None:
-        raise StoreUnavailableError("no attempt was done in time")
+        raise StoreUnavailableError("no attempt succeeded in time")
     return answer

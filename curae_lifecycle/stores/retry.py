@@ -1,7 +1,7 @@
-"""How often and how long something is tried, and how it waits in between.
+"""Retries: how many attempts are made, for how long, and with which pauses.
 
-The laws of this module: **nothing spins**: between two attempts it waits, longer each time;
-**nothing is tried for ever**: attempts and seconds are counted, whichever is over first.
+The laws of this module: **retries do not spin**: there is a pause between two attempts, with a
+limit that grows; **retries end**: after a number of attempts or of seconds, whichever comes first.
 """
 
 from __future__ import annotations
@@ -22,28 +22,30 @@ from curae_lifecycle.stores.deadline import current_deadline, deadline_scope
 
 _LOG: Final = logging.getLogger(__name__)
 
-_Answered = TypeVar("_Answered")
+_Result = TypeVar("_Result")
 
 ATTEMPT_GRACE_SECONDS: Final = 0.5
-"""Seconds that an attempt at a `Store` which began in time may go on when the time is over: what
-waits for a lock or a statement until then is ended by the database, whose own answer says more."""
+"""How long an attempt at a `Store` that started in time may still run after the time for all
+attempts has passed. The database ends a wait for a lock or a statement within that time, and its
+own error says more than a timeout."""
 
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often and how long something is tried, and how it waits in between.
+    """The limits of the attempts, and the pauses between them.
 
-    Before each further attempt it waits a random part of a pause that doubles each time, so that
-    those who met once do not meet again.
+    The pause before each further attempt is a random part of a limit that doubles each time. The
+    randomness keeps two requests that conflicted once from conflicting again.
 
     Attributes:
-        attempts: How often it is tried at most.
-        seconds: For how long it is tried in all. No attempt begins after that, and one at an
-            `AsyncStore` ends then. A thread that waits cannot be called back, so a `Store` looks
-            itself how long it may (`stores.deadline`): until `OVERTIME` later.
-        attempt_seconds: How long one attempt at an `AsyncStore` may take.
-        pause: The first pause, in seconds.
-        longest_pause: The longest one, in seconds.
+        attempts: The largest number of attempts, at least 1.
+        seconds: The time for all attempts. No further attempt starts after it, and an attempt at
+            an `AsyncStore` is cancelled then. A blocking call cannot be cancelled, so a `Store`
+            has to ask `stores.deadline` how long it may take. That deadline is
+            `ATTEMPT_GRACE_SECONDS` later.
+        attempt_seconds: The time for one attempt at an `AsyncStore`.
+        pause: The limit of the first pause, in seconds.
+        longest_pause: The limit of every pause, in seconds.
     """
 
     attempts: int = 20
@@ -53,35 +55,35 @@ class RetryPolicy:
     longest_pause: float = 0.25
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what would try nothing, or without a wait."""
+        """Refuse a policy without an attempt, and seconds that are not positive and finite."""
         if self.attempts < 1:
             raise ArgumentError("attempts", "at least 1")
         for name in ("seconds", "attempt_seconds", "pause", "longest_pause"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ArgumentError(name, "a number of seconds, more than 0")
+                raise ArgumentError(name, "a finite number of seconds, more than 0")
 
     def pause_after(self, attempt: int) -> float:
-        """How long to wait at most after an attempt, counted from 1."""
-        # No more than that is asked for by any number of attempts, and a float can hold it.
+        """Return the limit of the pause after an attempt, in seconds; attempts count from 1."""
+        # The exponent is capped, since a large power would not fit into a float.
         return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
 
 
 DEFAULT_RETRY_POLICY: Final = RetryPolicy()
-"""Twenty attempts within four seconds, and pauses that grow."""
+"""Twenty attempts within four seconds, with growing pauses."""
 
 
 @attrs.define
 class RetryStats:
-    """What a request or a fact took; whoever wants to know hands in an empty one.
+    """Counts of the attempts that a request or a fact took; pass in an empty one to read them.
 
     Attributes:
-        attempts: How many attempts began.
-        conflicts: In how many of them somebody else was faster.
-        unavailable: In how many the store could not.
-        timeouts: How many took too long, at a store that is awaited.
-        store_full: How many found no room for a new value.
-        unexpected_errors: How many ended in an error that nobody foresaw.
-        seconds_waited: How many seconds were waited between attempts.
+        attempts: How many attempts started.
+        conflicts: How many attempts met a conflict.
+        unavailable: In how many attempts the store failed with `StoreUnavailableError`.
+        timeouts: How many attempts ended in a timeout.
+        store_full: How many attempts met a full customer account.
+        unexpected_errors: How many unexpected errors ended the request.
+        seconds_waited: The pauses between the attempts, in seconds.
     """
 
     attempts: int = 0
@@ -95,14 +97,14 @@ class RetryStats:
 
 @attrs.frozen
 class Retrier:
-    """A way to try something as often and as long as patience goes.
+    """A runner of attempts: it repeats an attempt until the attempt succeeds or a limit is reached.
 
     Attributes:
-        policy: How often and how long.
-        sleep: Lets some seconds pass.
-        timeout: Ends an attempt with `TimeoutError` that takes longer than some seconds; `None` where
-            an attempt waits, so that nobody could.
-        stats: Where it is noted what it took.
+        policy: The limits and the pauses.
+        sleep: Waits for a number of seconds.
+        timeout: Limits an attempt to a number of seconds, and raises `TimeoutError` after them.
+            `None` for blocking attempts, which cannot be cancelled.
+        stats: The counts to update.
     """
 
     policy: RetryPolicy
@@ -110,77 +112,77 @@ class Retrier:
     timeout: Callable[[float], AbstractAsyncContextManager[object]] | None
     stats: RetryStats
 
-    async def run(self, attempt: Callable[[], Awaitable[_Answered | None]]) -> _Answered | None:
-        """Try until an attempt was done.
+    async def run(self, attempt: Callable[[], Awaitable[_Result | None]]) -> _Result | None:
+        """Repeat an attempt until it succeeds or a limit of the policy is reached.
 
         Args:
-            attempt: Does it, and answers; `None` where somebody was faster. Where it raises
-                `StoreUnavailableError`, it is tried again too.
+            attempt: Returns its result, or None on a conflict. Conflicts, timeouts and
+                `StoreUnavailableError` are retried.
 
         Returns:
-            What the attempt answered; `None` where patience ran out.
+            The result of the attempt that succeeded; None if a limit was reached first.
         """
-        patience, began = self.policy, time.monotonic()
-        # Where whoever asked waits no longer, nobody hears of a further attempt.
-        ends = min(began + patience.seconds, current_deadline())
+        policy, start = self.policy, time.monotonic()
+        # After the caller's own deadline the result of a further attempt would not be used.
+        end = min(start + policy.seconds, current_deadline())
         number = 0
-        with deadline_scope(patience.seconds + ATTEMPT_GRACE_SECONDS):
+        with deadline_scope(policy.seconds + ATTEMPT_GRACE_SECONDS):
             while True:
                 number += 1
-                left = ends - time.monotonic()
-                answered = await self._once(attempt, number, min(patience.attempt_seconds, left))
-                if answered is not None:
-                    return answered
-                pause = patience.pause_after(number) * random.random()  # noqa: S311 - no secret
-                if time.monotonic() + pause >= ends or number == patience.attempts:
+                left = end - time.monotonic()
+                result = await self._run_once(attempt, number, min(policy.attempt_seconds, left))
+                if result is not None:
+                    return result
+                pause = policy.pause_after(number) * random.random()  # noqa: S311 - no secret
+                if time.monotonic() + pause >= end or number == policy.attempts:
                     _LOG.warning("gave up after attempt %d", number)
                     return None
                 self.stats.seconds_waited += pause
                 await self.sleep(pause)
 
     def single_attempt(self) -> Retrier:
-        """A way to try something a single time."""
+        """Return a retrier with the same limits that makes one attempt only."""
         return attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
 
-    async def _once(
-        self, attempt: Callable[[], Awaitable[_Answered | None]], number: int, seconds: float
-    ) -> _Answered | None:
-        effort = self.stats
-        effort.attempts += 1
+    async def _run_once(
+        self, attempt: Callable[[], Awaitable[_Result | None]], number: int, seconds: float
+    ) -> _Result | None:
+        stats = self.stats
+        stats.attempts += 1
         try:
             if self.timeout is None:
-                answered = await attempt()
+                result = await attempt()
             else:
                 async with self.timeout(seconds):
-                    answered = await attempt()
+                    result = await attempt()
         except StoreUnavailableError as error:
-            effort.unavailable += 1
+            stats.unavailable += 1
             _LOG.warning("attempt %d: %s", number, error)
         except TimeoutError:
-            effort.timeouts += 1
+            stats.timeouts += 1
             _LOG.warning("attempt %d: no answer within %.3f seconds", number, seconds)
         else:
-            effort.conflicts += answered is None
-            return answered
+            stats.conflicts += result is None
+            return result
         return None
 
 
 def blocking_retrier(policy: RetryPolicy, stats: RetryStats | None = None) -> Retrier:
-    """A way to try at a `Store`, whose calls wait.
+    """Return a retrier for attempts at a `Store`, whose calls block.
 
     Args:
-        policy: How often and how long it is tried.
-        stats: Where it is noted what it took.
+        policy: The limits and the pauses.
+        stats: The counts to update, if they are to be read.
     """
     return Retrier(policy=policy, sleep=_wait, timeout=None, stats=stats or RetryStats())
 
 
 def async_retrier(policy: RetryPolicy, stats: RetryStats | None = None) -> Retrier:
-    """A way to try at an `AsyncStore`, whose calls are awaited.
+    """Return a retrier for attempts at an `AsyncStore`.
 
     Args:
-        policy: How often and how long it is tried.
-        stats: Where it is noted what it took.
+        policy: The limits and the pauses.
+        stats: The counts to update, if they are to be read.
     """
     return Retrier(
         policy=policy, sleep=asyncio.sleep, timeout=asyncio.timeout, stats=stats or RetryStats()
@@ -188,4 +190,4 @@ def async_retrier(policy: RetryPolicy, stats: RetryStats | None = None) -> Retri
 
 
 async def _wait(seconds: float) -> None:
-    time.sleep(seconds)  # noqa: ASYNC251 - there is no loop that it could hold up
+    time.sleep(seconds)  # noqa: ASYNC251 - a blocking store runs without an event loop

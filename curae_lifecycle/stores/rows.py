@@ -1,10 +1,11 @@
-"""Values as rows: what a store of your own writes down, what it looks for, and what it found.
+"""Values as rows, for a store of your own: the rows to write, to fetch and to read.
 
-The law of this module: **a store only fetches rows and compares documents**; what a row is found
-by, and what the rows that were found say, is worked out here, in any order of rows.
+The law of this module: **a store only fetches rows and compares documents**. This module computes
+the columns that a row is found by, and the values that the fetched rows hold, in any order.
 
-`row_of` returns the row of a write. `wanted` says which rows a request or a fact needs; a store
-fetches them, in one statement or several, and `snapshot_of` turns them into a snapshot.
+`row_of` returns the row of a write. `build_row_query` returns the rows that a request or a fact
+needs. A store fetches them, in one statement or several, and `snapshot_of` turns them into a
+snapshot.
 """
 
 from __future__ import annotations
@@ -37,23 +38,24 @@ _Stored = TypeVar("_Stored", bound=Storable)
 _Key = TypeVar("_Key")
 
 Found = Mapping[tuple[str, str], str]
-"""The documents of the rows that were found, by their kinds and keys."""
+"""The documents of the fetched rows, by the kind and key of each row."""
 
 
 @attrs.frozen
 class Row:
-    """A value as it is written down; no two rows have the same kind and key.
+    """A value as a row; no two rows have the same kind and key.
 
     Attributes:
         kind: The name of the value's class.
-        key: Its id, or a digest of its key.
-        document: All of it, as JSON.
-        expires_at: When a record or a rate limit is over, in microseconds since 1970; the row may
-            be dropped five minutes later, and never before.
-        user: Whose connection or session it is: the key of the user's binding.
-        predecessor: The id of the connection that a connection recovers; no two have the same.
-        root: The id of the first connection of its chain.
-        position: Its place in the chain, from 1.
+        key: The value's id, or the digest of its key.
+        document: The whole value, as JSON.
+        expires_at: When an idempotency record or a rate limit expires, in microseconds since 1970.
+            The row may be dropped five minutes later, never before.
+        user: The user of a connection or session, as the key of the user's binding.
+        predecessor: The id of the connection that a connection recovers; no two rows have the
+            same.
+        root: The id of the first connection of a connection's chain.
+        position: A connection's place in its chain, from 1.
     """
 
     kind: str
@@ -68,16 +70,16 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class RowQuery:
-    """The rows to fetch, all of one moment; `None` where none are needed.
+    """The rows to fetch, all at one moment; `None` means no rows.
 
     Attributes:
-        keys: Rows by kind and key.
-        line: A connection's id: fetch its successor and the last connection of its chain.
-        chain: A connection's id: fetch every later connection of its chain.
-        session: A session's id: fetch the binding of its user.
+        keys: The kinds and keys of rows to fetch.
+        line: The id of a connection: fetch its successor and the last connection of its chain.
+        chain: The id of a connection: fetch every later connection of its chain.
+        session: The id of a session: fetch the binding of its user.
         user: The key of a user's binding: fetch the user's connections.
-        after: Fetch only connections of the user whose key is greater.
-        limit: Fetch at most this many of them, the smallest keys first.
+        after: Fetch only those of the user's connections whose key is greater than this.
+        limit: Fetch at most this many of the user's connections, the smallest keys first.
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -90,20 +92,26 @@ class RowQuery:
 
 
 def row_of(write: Write) -> Row:
-    """The row that a write leaves."""
+    """Return the row that a write stores."""
     after = write.after
     kind, document = type(after).__name__, json_text(dump(after))
     match write:
         case ConnectionWrite(_, connection):
-            its = connection.identity
-            user, place = coordinate_key(its.coordinate), (its.root_id, its.position)
-            return Row(kind, its.id, document, None, user, its.predecessor_id, *place)
+            identity = connection.identity
+            return Row(
+                kind=kind,
+                key=identity.id,
+                document=document,
+                user=coordinate_key(identity.coordinate),
+                predecessor=identity.predecessor_id,
+                root=identity.root_id,
+                position=identity.position,
+            )
         case SessionWrite(_, session):
             return Row(
                 kind=kind,
                 key=session.id,
                 document=document,
-                expires_at=None,
                 user=coordinate_key(session.coordinate),
             )
         case BindingWrite(_, binding):
@@ -125,14 +133,14 @@ def row_of(write: Write) -> Row:
 
 
 def build_row_query(needs: Needs) -> RowQuery:
-    """Return the rows that a request or a fact needs."""
+    """Return the rows to fetch for a request or a fact."""
     keys = [
-        *_names(Record, record_key, needs.record),
-        *[name for key in needs.buckets for name in _names(BucketState, rate_key, key)],
-        *_names(LogState, rate_key, needs.limit),
-        *_names(LimitedAccountAppBinding, coordinate_key, needs.binding),
-        *_names(CuraeConnectSession, str, needs.session),
-        *_names(Connection, str, needs.connection or needs.chain),
+        *_row_names(Record, record_key, needs.record),
+        *[name for key in needs.buckets for name in _row_names(BucketState, rate_key, key)],
+        *_row_names(LogState, rate_key, needs.limit),
+        *_row_names(LimitedAccountAppBinding, coordinate_key, needs.binding),
+        *_row_names(CuraeConnectSession, str, needs.session),
+        *_row_names(Connection, str, needs.connection or needs.chain),
     ]
     page = needs.connections
     return RowQuery(
@@ -147,54 +155,53 @@ def build_row_query(needs: Needs) -> RowQuery:
 
 
 def snapshot_of(needs: Needs, found: Found) -> Snapshot:
-    """Return the snapshot that the fetched rows make; rows that were not asked for are ignored.
+    """Build the snapshot of the fetched rows; rows that were not needed are ignored.
 
     Args:
-        needs: What was asked for.
+        needs: The needs that the rows were fetched for.
         found: The fetched rows, in any order.
 
     Raises:
-        MalformedError: A document is not one of this library's; the member at fault is named.
-        NewerFormatError: A newer release wrote it.
+        MalformedError: This library wrote no such document; the error names the member at fault.
+        NewerFormatError: A newer release wrote the document.
     """
-    asked = needs.connection or needs.chain
-    connection = _value(found, kind=Connection, text=str, key=asked)
+    connection = _find(found, kind=Connection, row_key=str, key=needs.connection or needs.chain)
     later = [] if connection is None else _later(found, connection)
-    has_line = needs.connection is not None and bool(later)
-    session = _value(found, kind=CuraeConnectSession, text=str, key=needs.session)
+    has_successor = needs.connection is not None and bool(later)
+    session = _find(found, kind=CuraeConnectSession, row_key=str, key=needs.session)
     bound = needs.binding if session is None else session.coordinate
     return Snapshot(
-        record=_value(found, kind=Record, text=record_key, key=needs.record),
+        record=_find(found, kind=Record, row_key=record_key, key=needs.record),
         buckets=tuple(
-            _value(found, kind=BucketState, text=rate_key, key=key) for key in needs.buckets
+            _find(found, kind=BucketState, row_key=rate_key, key=key) for key in needs.buckets
         ),
-        limit=_value(found, kind=LogState, text=rate_key, key=needs.limit),
+        limit=_find(found, kind=LogState, row_key=rate_key, key=needs.limit),
         connection=connection,
-        successor=later[0] if has_line else None,
-        head=later[-1] if has_line else None,
+        successor=later[0] if has_successor else None,
+        head=later[-1] if has_successor else None,
         following=() if needs.chain is None else tuple(later),
         session=session,
-        binding=_value(found, kind=LimitedAccountAppBinding, text=coordinate_key, key=bound),
+        binding=_find(found, kind=LimitedAccountAppBinding, row_key=coordinate_key, key=bound),
         connections=() if needs.connections is None else _page(found, needs.connections),
     )
 
 
 def _page(found: Found, page: ConnectionsPage) -> tuple[Connection, ...]:
-    theirs = [each for each in _connections(found) if each.identity.coordinate == page.coordinate]
-    ahead = [each for each in theirs if page.after is None or each.id > page.after]
-    return tuple(sorted(ahead, key=lambda each: each.id)[: page.limit])
+    owned = [each for each in _connections(found) if each.identity.coordinate == page.coordinate]
+    following = [each for each in owned if page.after is None or each.id > page.after]
+    return tuple(sorted(following, key=lambda each: each.id)[: page.limit])
 
 
-def _names(
-    kind: type[_Stored], text: Callable[[_Key], str], key: _Key | None
+def _row_names(
+    kind: type[_Stored], row_key: Callable[[_Key], str], key: _Key | None
 ) -> list[tuple[str, str]]:
-    return [] if key is None else [(kind.__name__, text(key))]
+    return [] if key is None else [(kind.__name__, row_key(key))]
 
 
-def _value(
-    found: Found, kind: type[_Stored], text: Callable[[_Key], str], key: _Key | None
+def _find(
+    found: Found, kind: type[_Stored], row_key: Callable[[_Key], str], key: _Key | None
 ) -> _Stored | None:
-    for name in _names(kind, text, key):
+    for name in _row_names(kind, row_key, key):
         if name in found:
             return load(kind, parse_json(found[name]))
     return None
@@ -202,7 +209,11 @@ def _value(
 
 def _connections(found: Found) -> list[Connection]:
     kind = Connection.__name__
-    return [load(Connection, parse_json(text)) for (name, _), text in found.items() if name == kind]
+    return [
+        load(Connection, parse_json(document))
+        for (name, _), document in found.items()
+        if name == kind
+    ]
 
 
 def _later(found: Found, connection: Connection) -> list[Connection]:

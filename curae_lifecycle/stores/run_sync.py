@@ -1,23 +1,23 @@
-"""One coroutine for what waits and what is awaited: what waits never suspends it."""
+"""A way to run coroutines that never suspend, so that one coroutine serves both kinds of store."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine
 from typing import TypeVar
 
-_Answered = TypeVar("_Answered")
+_Result = TypeVar("_Result")
 
 
-def run_sync(coroutine: Coroutine[None, None, _Answered]) -> _Answered:
-    """The result of a coroutine that awaits nothing that suspends.
+def run_sync(coroutine: Coroutine[None, None, _Result]) -> _Result:
+    """Run a coroutine that never suspends, and return its result.
 
     Raises:
-        AssertionError: It waited for something, which nothing here does.
+        AssertionError: The coroutine suspended.
     """
     try:
         coroutine.send(None)
     except StopIteration as end:
-        answered: _Answered = end.value
-        return answered
+        result: _Result = end.value
+        return result
     coroutine.close()
-    raise AssertionError("what waits never suspends")
+    raise AssertionError("a coroutine of a blocking store suspended")

@@ -1,11 +1,11 @@
-"""The one loop: load, decide, commit, and again where somebody was faster.
+"""Functions that answer a request or record a fact: load, decide, commit, and retry on a conflict.
 
-The laws of this module: **a request is answered in time**, whatever the store does: what no
-attempt can answer, and what fails in a way that nobody foresaw, is answered with a problem that may
-be retried; **a call out is made once**.
+The laws of this module: **every request gets an answer in time**, whatever the store does: if no
+attempt succeeds, or after an unexpected error, the answer is a problem that may be retried; **an
+external call is made once**.
 
-Each function comes twice, for a store that waits and for one that is awaited. Both run the same
-coroutine: at a store that waits, nothing ever suspends it.
+Each function has an async twin for an `AsyncStore`. Both run the same coroutine, which a blocking
+store never suspends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
-_Answered = TypeVar("_Answered")
+_Result = TypeVar("_Result")
 
 
 def serve(
@@ -53,33 +53,32 @@ def serve(
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     stats: RetryStats | None = None,
 ) -> Answer:
-    """Answer a request whole: load, decide, commit.
+    """Answer a request: load, decide and commit, with retries.
 
     Args:
-        store: Where everything is kept.
-        request: The request as it came.
-        id_factory: Makes the ids and the next action of a mutation, anew for each attempt.
-        settings: What the server chose.
-        retry_policy: How often and how long it is tried.
-        stats: Where it is noted what it took, also where this raises.
+        store: The store.
+        request: The request as it came in.
+        id_factory: Makes the ids and the next action of a mutation, again for each attempt.
+        settings: The settings of the server.
+        retry_policy: The limits of the attempts, and the pauses between them.
+        stats: The counts to update; they are right even if this function raises.
 
     Returns:
-        The answer; what it changes is committed. Where the store could not, in all attempts, it
-        is `INTERNAL`, a problem that may be retried, with `Retry-After`. So it is where anything
-        else raised; of that, the kind and the place are logged, and no text.
+        The answer, whose changes are committed. If no attempt succeeded, it is `INTERNAL`, a
+        problem that may be retried, with `Retry-After`. After an unexpected error it is `INTERNAL`,
+        too. The log then shows the class and the place of the error, never its text.
 
     Raises:
-        ArgumentError: The program is wrong: it gave what no correct one gives.
-        AssertionError: It is wrong, too, and says so itself.
+        ArgumentError: The program is wrong: it passed an argument that no correct program passes.
+        AssertionError: The program is wrong, and one of its own checks found it.
     """
-    trying = blocking_retrier(retry_policy, stats)
     return run_sync(
         answer_request(
-            _Waiting(store),
+            _BlockingStoreAdapter(store),
             request=request,
             id_factory=id_factory,
             settings=settings,
-            retrier=trying,
+            retrier=blocking_retrier(retry_policy, stats),
         )
     )
 
@@ -93,7 +92,7 @@ async def serve_async(
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     stats: RetryStats | None = None,
 ) -> Answer:
-    """Answer a request whole, as `serve` does, at a store that is awaited."""
+    """Answer a request as `serve` does, with an async store."""
     return await answer_request(
         store,
         request=request,
@@ -117,47 +116,48 @@ def serve_with_external_call(
 ) -> Answer:
     """Answer a request whose next action another service makes.
 
-    The key is taken in one transaction and the answer is stored in another; no transaction is
-    open while the call is out. Where the answer is a refusal, a replay or a read, nobody is
-    called.
+    One transaction takes the idempotency key, and another stores the answer. No transaction is open
+    during the external call. A refusal, a replay, a read, and any other request whose answer has no
+    next action make no call.
 
     Args:
-        store: Where everything is kept.
-        request: The request as it came.
-        id_factory: Makes the ids; its next action is not used.
-        make_next_action: Asks the other service for the next action, given the ids and a function that
-            prolongs the lease: call that before the lease is over, and end where it answers
-            false. It is called once at most. Where it raises, the key is free again, and the
-            answer is one that may be retried.
-        settings: What the server chose.
-        lease: For how many seconds a retry is told that this attempt is at work.
-        lost_lease: What a lease that is over means. EXECUTE: the next retry calls out again.
-            UNKNOWN: no second call may be made, so a retry is refused until the server has asked
-            the other side and said with `resolve` what happened; and once it was called out, the
-            key is not freed without an answer.
-        retry_policy: How often and how long each of the two transactions is tried.
-        stats: Where it is noted what both took.
+        store: The store.
+        request: The request as it came in.
+        id_factory: Makes the ids, again for each attempt; its next action is not used.
+        make_next_action: Asks the other service for the next action, given the new ids and a
+            function that extends the lease. Call that function before the lease expires, and end
+            the call if it returns False. `make_next_action` is called at most once. If it raises,
+            the key is released and the answer may be retried, except with UNKNOWN.
+        settings: The settings of the server.
+        lease: For how many seconds the request takes its key; a retry meanwhile is refused with
+            `IDEMPOTENCY_KEY_IN_FLIGHT`.
+        lost_lease: What an expired lease means. EXECUTE: the next retry makes the external call
+            again. UNKNOWN: no second call may be made. A retry is then refused until the server
+            has asked the other service what happened, and has recorded it with `resolve`. Once the
+            call was made, the key is not released without an answer.
+        retry_policy: The limits of the attempts of each transaction, and the pauses between them.
+        stats: The counts to update, over both transactions.
 
     Returns:
         The answer, as from `serve`.
 
     Raises:
-        ArgumentError: As from `serve`; the key is free again.
+        ArgumentError: The program is wrong, as in `serve`; the key is released, except with UNKNOWN
+            after the call was made.
         AssertionError: The same.
     """
 
-    async def called(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
-        return make_next_action(new_ids, lambda: run_sync(_awaited(renew())))
+    async def call(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
+        return make_next_action(new_ids, lambda: run_sync(_await(renew())))
 
-    out, trying = ExternalCall(called, lease, lost_lease), blocking_retrier(retry_policy, stats)
     return run_sync(
         answer_with_external_call(
-            _Waiting(store),
+            _BlockingStoreAdapter(store),
             request=request,
             id_factory=id_factory,
-            external_call=out,
+            external_call=ExternalCall(call, lease, lost_lease),
             settings=settings,
-            retrier=trying,
+            retrier=blocking_retrier(retry_policy, stats),
         )
     )
 
@@ -174,61 +174,58 @@ async def serve_with_external_call_async(
     retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     stats: RetryStats | None = None,
 ) -> Answer:
-    """Answer a request whose next action another service makes, as `serve_with_external_call` does.
+    """Answer a request as `serve_with_external_call` does, with an async store.
 
-    Where it is cancelled, the key is free again before the cancellation goes on.
+    If it is cancelled, it releases the key before it passes the cancellation on, except with
+    UNKNOWN after the call was made.
     """
-    out, trying = (
-        ExternalCall(make_next_action, lease, lost_lease),
-        async_retrier(retry_policy, stats),
-    )
     return await answer_with_external_call(
         store,
         request=request,
         id_factory=id_factory,
-        external_call=out,
+        external_call=ExternalCall(make_next_action, lease, lost_lease),
         settings=settings,
-        retrier=trying,
+        retrier=async_retrier(retry_policy, stats),
     )
 
 
 def record(
     store: Store, fact: Fact, *, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
 ) -> FactAnswer:
-    """Record a fact whole: load, judge, commit.
+    """Record a fact: load, judge and commit, with retries.
 
     Args:
-        store: Where everything is kept.
-        fact: What happened.
-        retry_policy: How often and how long it is tried.
+        store: The store.
+        fact: The fact.
+        retry_policy: The limits of the attempts, and the pauses between them.
 
     Returns:
-        Done, ignored or refused; what was done is committed. Where an attempt took effect and the
-        store could not say so, the next one finds its work done: ignored.
+        Done, ignored or refused; the changes of done are committed. If an attempt took effect but
+        the store failed before it confirmed the commit, the next attempt returns ignored.
 
     Raises:
-        ArgumentError: An instant out of order or not UTC.
-        StoreUnavailableError: The store could not, in all attempts. Record the fact again later:
-            to come late or twice is no error.
-        StoreFullError: A new binding found no room.
+        ArgumentError: An instant is out of order or not in UTC.
+        StoreUnavailableError: No attempt succeeded. Record the fact again later; a fact that comes
+            late or twice is no error.
+        StoreFullError: There is a new binding, and its customer account is full.
     """
-    return run_sync(answer_fact(_Waiting(store), fact, blocking_retrier(retry_policy)))
+    return run_sync(answer_fact(_BlockingStoreAdapter(store), fact, blocking_retrier(retry_policy)))
 
 
 async def record_async(
     store: AsyncStore, fact: Fact, *, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
 ) -> FactAnswer:
-    """Record a fact whole, as `record` does, at a store that is awaited."""
+    """Record a fact as `record` does, with an async store."""
     return await answer_fact(store, fact, async_retrier(retry_policy))
 
 
 def as_async_store(store: Store) -> AsyncStore:
-    """A store that waits, as one that is awaited."""
-    return _Waiting(store)
+    """Return a blocking store as an `AsyncStore` whose calls never suspend."""
+    return _BlockingStoreAdapter(store)
 
 
-class _Waiting:
-    """A store that waits, as one that is awaited: nothing of it ever suspends."""
+class _BlockingStoreAdapter:
+    """A blocking store as an `AsyncStore`; its calls block and never suspend."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -245,5 +242,6 @@ class _Waiting:
         return self._store.commit(loaded, changes, page)
 
 
-async def _awaited(answer: Awaitable[_Answered]) -> _Answered:
-    return await answer
+async def _await(awaitable: Awaitable[_Result]) -> _Result:
+    # `run_sync` needs a coroutine, and an awaitable need not be one.
+    return await awaitable

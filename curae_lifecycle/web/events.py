@@ -1,8 +1,8 @@
-"""Events as JSON, and the document that describes them.
+"""Events as JSON, and the AsyncAPI document of them.
 
-The law of this module: **an event says who, what and when, and shows its subject as the wire
-does**: nothing internal leaves with it. Its id follows from its kind, its subject and its instant,
-so whoever gets it twice knows it; snapshots that come out of order are merged.
+The law of this module: **an event shows its subject as the wire does**, and no internal value. Its
+id follows from its kind, its subject and its instant, so that a receiver knows a repetition.
+Receivers merge snapshots that arrive out of order.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ from curae_lifecycle import __version__
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.tables import check_keys
 from curae_lifecycle.rules.values import Coordinate, Environment, format_time
 from curae_lifecycle.service.events import Event, EventKind
+from curae_lifecycle.service.json_schema import TEXT, TIME, UUID, Json, Schema, enum_of, object_of
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.openapi import schemas
-from curae_lifecycle.web.openapi.schemas import Schema, reference
+from curae_lifecycle.web.openapi.schemas import SHARED, reference
 from curae_lifecycle.web.wire_format import format_connection, format_session
 
 
 def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
-    """An event as JSON, for an outbox, a webhook or a queue [P: ids; the form O].
+    """Return an event as JSON, for an outbox, a webhook or a queue [P: ids; the form O].
 
-    The settings say how ACTIVE is spelled.
+    Args:
+        event: The event.
+        settings: The settings of the server, with the spelling of ACTIVE.
 
     Returns:
         `{id, kind, at, coordinate, subject}`; the subject as the wire shows it at that instant.
@@ -40,7 +42,7 @@ def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[st
 
 
 def format_coordinate(coordinate: Coordinate) -> dict[str, Json]:
-    """A coordinate as JSON."""
+    """Return a coordinate as JSON."""
     return {
         "environment": coordinate.environment,
         "appId": coordinate.app_id,
@@ -60,7 +62,7 @@ def _format_subject(event: Event, settings: Settings) -> dict[str, Json]:
 
 
 def asyncapi() -> dict[str, Json]:
-    """The document that describes the events, as AsyncAPI 3.0.
+    """Return the AsyncAPI 3.0 document of the events.
 
     Returns:
         One channel, and a message for each kind of event, with its schema.
@@ -96,25 +98,25 @@ _DESCRIPTION: Final = (
     "Each event is delivered at least once and in any order. Its `id` is the same for ever, so a "
     "receiver drops what it has seen; a connection's snapshots are merged by rank."
 )
-_COORDINATE: Final[Schema] = schemas.object_of(
+_COORDINATE: Final[Schema] = object_of(
     {
-        "environment": schemas.enum_of(Environment),
-        "appId": {"type": "string"},
-        "customerAccountId": schemas.UUID,
-        "appUserId": {"type": "string"},
+        "environment": enum_of(Environment),
+        "appId": TEXT,
+        "customerAccountId": UUID,
+        "appUserId": TEXT,
     }
 )
 _SUBJECTS: Final[Schema] = {
-    "Connection": schemas.SHARED["Connection"],
-    "CuraeConnectSession": schemas.SHARED["CuraeConnectSession"],
-    "Account": schemas.object_of({"lifecycleState": schemas.enum_of(AccountState)}),
+    "Connection": SHARED["Connection"],
+    "CuraeConnectSession": SHARED["CuraeConnectSession"],
+    "Account": object_of({"lifecycleState": enum_of(AccountState)}),
 }
 _SUBJECT_OF: Final = {
     "connection": "Connection",
     "connect_session": "CuraeConnectSession",
     "binding": "Account",
 }
-"""The schema of an event's subject, by what its kind begins with."""
+"""The schema of an event's subject, by the beginning of its kind."""
 
 _SUMMARIES: Final = {
     EventKind.CONNECTION_CREATED: "A connection was made; its patient has not authorized yet.",
@@ -130,6 +132,7 @@ _SUMMARIES: Final = {
     EventKind.BINDING_GRADUATED: "The LIMITED user became ACTIVE.",
     EventKind.BINDING_TOMBSTONED: "The bound user is gone.",
 }
+check_keys("event-summaries", _SUMMARIES, EventKind)
 
 
 def _message(kind: EventKind) -> Schema:
@@ -137,11 +140,11 @@ def _message(kind: EventKind) -> Schema:
     return {
         "name": kind.value,
         "summary": _SUMMARIES[kind],
-        "payload": schemas.object_of(
+        "payload": object_of(
             {
-                "id": schemas.UUID,
+                "id": UUID,
                 "kind": {"const": kind.value},
-                "at": {"type": "string", "format": "date-time", "pattern": "Z$"},
+                "at": TIME,
                 "coordinate": reference("schemas", "Coordinate"),
                 "subject": reference("schemas", subject),
             }

@@ -1,7 +1,7 @@
 """JSON text to JSON values and back.
 
 The law of this module: **every text gives a value or a documented fault**, never another
-exception. A name that stands twice is kept, so that whoever reads the value can refuse it.
+exception. A repeated name is kept, so that a parser can refuse it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Final
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.service import json_schema
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json = json_schema.Json
 """A JSON value as Python holds it."""
 
 DEPTH_MAX: Final = 256
-"""How deep a document may be nested; no document of the lifecycle comes near [O]."""
+"""The deepest nesting of a document; documents of the lifecycle are far less deep [O]."""
 
 _WHITE: Final = " \t\n\r"
 
@@ -28,9 +29,10 @@ _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
 class DuplicateKeyObject(dict[str, Json]):
-    """A JSON object in which a name stood more than once; the last value counts.
+    """A JSON object with a repeated name; the last value counts.
 
-    Its `pairs` are all members as they stood.
+    Attributes:
+        pairs: All members in their order.
     """
 
     def __init__(self, pairs: list[tuple[str, Json]]) -> None:
@@ -38,10 +40,10 @@ class DuplicateKeyObject(dict[str, Json]):
         self.pairs = pairs
 
     def first_duplicate(self) -> str:
-        """The first name that stands again.
+        """Return the first repeated name.
 
         Raises:
-            AssertionError: None is, so the program is wrong.
+            AssertionError: No name is repeated, so the program is wrong.
         """
         seen: set[str] = set()
         for name, _ in self.pairs:
@@ -52,16 +54,18 @@ class DuplicateKeyObject(dict[str, Json]):
 
 
 def has_duplicate_keys(value: Json) -> bool:
-    """Whether a name stands twice in an object, anywhere in the value."""
+    """Return True if an object anywhere in the value has a repeated name."""
     if isinstance(value, dict):
         return isinstance(value, DuplicateKeyObject) or any(map(has_duplicate_keys, value.values()))
     return isinstance(value, list) and any(map(has_duplicate_keys, value))
 
 
 class MalformedError(LifecycleError, ValueError):
-    """A text or value from outside that cannot be read; what stood there is never repeated.
+    """A text or value from outside that cannot be parsed; the error never repeats it.
 
-    The `member` at fault is `None` where it is the whole, or a name that we do not know.
+    Attributes:
+        member: The member at fault; `None` for the whole document, or for an unknown member.
+        fault: The fault.
     """
 
     def __init__(self, member: str | None, fault: Fault) -> None:
@@ -74,12 +78,12 @@ class MalformedError(LifecycleError, ValueError):
 
 
 def parse_json(text: bytes | str) -> Json:
-    """Read one JSON document as RFC 8259 has it: UTF-8, no NaN, no infinities.
+    """Parse one JSON document of RFC 8259: UTF-8, no NaN, no infinities.
 
-    Objects with a repeated name come back as `DuplicateKeyObject`.
+    An object with a repeated name becomes a `DuplicateKeyObject`.
 
     Raises:
-        MalformedError: It is none, nested more than `DEPTH_MAX` deep, or has a number of more
+        MalformedError: It is no JSON, is nested more than `DEPTH_MAX` deep, or has a number of more
             digits than Python reads.
     """
     try:
@@ -89,7 +93,7 @@ def parse_json(text: bytes | str) -> Json:
             raise MalformedError(None, Fault.NOT_JSON)
         read: tuple[Json, int] = _DECODER.raw_decode(decoded)
     except (ValueError, RecursionError):
-        # Recursion only where the caller's own stack left less room than a document may take.
+        # Recursion fails only if the caller's stack leaves less room than a document may take.
         raise MalformedError(None, Fault.NOT_JSON) from None
     value, end = read
     if end < len(decoded):
@@ -98,7 +102,7 @@ def parse_json(text: bytes | str) -> Json:
 
 
 def _is_too_deep(text: str) -> bool:
-    # Counted here, since where Python itself gives up differs from release to release.
+    # Counted here, since the limit of Python itself differs between releases.
     if text.count("[") + text.count("{") <= DEPTH_MAX:
         return False
     depth = 0
@@ -133,10 +137,10 @@ _ENCODER: Final = json.JSONEncoder(
 
 
 def json_text(value: Mapping[str, Json]) -> str:
-    """The compact text of a document."""
+    """Return the compact text of a document."""
     return _ENCODER.encode(value)
 
 
 def format_json(value: Mapping[str, Json]) -> bytes:
-    """The compact UTF-8 text of a body."""
+    """Return the compact UTF-8 text of a body."""
     return json_text(value).encode()

@@ -1,8 +1,7 @@
-"""Requests to calls: the gates that nothing stored is needed for.
+"""Requests to calls: the gates that need no stored value.
 
-The law of this module: **every request, however malformed, gets a documented answer**, and its
-gates are passed in the order of the table `request`. Nothing of a request but the parsed values
-of its operation comes further in.
+The law of this module: **every request, however malformed, gets a documented answer**, and passes
+its gates in the order of the table `request`. Only the parsed values of its operation go further.
 """
 
 from __future__ import annotations
@@ -40,17 +39,17 @@ from curae_lifecycle.web.wire_format import parse_member, parse_members
 def read(
     request: Request, caller: Caller | None, now: datetime, settings: Settings = DEFAULT_SETTINGS
 ) -> Call | Decision:
-    """Read a request as far as nothing stored is needed [O].
+    """Read a request through the gates that need no stored value [O].
 
     Args:
         request: The request.
-        caller: Whom its API key stands for; `None` for no key or an unknown one.
+        caller: The caller of its API key; `None` for no key or an unknown one.
         now: The instant of the request.
-        settings: What the server chose; the call carries it from here on.
+        settings: The settings of the server, which the call carries.
 
     Returns:
-        Call: load what `needs` names and `decide`. Decision: refused with 400, 401, 403 or
-        404, charging nothing and storing nothing; it goes to `respond` like any other.
+        Call: load the values that `needs` names, and `decide`. Decision: a refusal with 400, 401, 403
+        or 404, which charges and stores nothing; pass it to `respond` like any other.
     """
     kind, segments = _route(request, settings.operations)
     reading = _Reading(
@@ -66,11 +65,11 @@ def read(
 
 
 def operation_name(request: Request, settings: Settings = DEFAULT_SETTINGS) -> str | None:
-    """The name of the operation that a request asks for, for a log; `None` where there is none.
+    """Return the name of the operation of a request, for a log; `None` for an unknown path.
 
     Args:
-        request: The request as it came.
-        settings: What the server chose.
+        request: The request.
+        settings: The settings of the server.
     """
     kind, _ = _route(request, settings.operations)
     return None if kind is None else kind.rule.name
@@ -78,7 +77,7 @@ def operation_name(request: Request, settings: Settings = DEFAULT_SETTINGS) -> s
 
 @attrs.define
 class _Reading:
-    """A request on its way through the gates; each sets what those after it rely on."""
+    """A request on its way through the gates; each sets the values that later gates need."""
 
     request: Request
     settings: Settings
@@ -117,7 +116,7 @@ def _routes(operations: tuple[type[Operation], ...]) -> tuple[_Exact, _Patterns]
     for kind in operations:
         rule = kind.rule
         if rule.ids:
-            # An id is all between two marks, so that a malformed one is a fault of the values.
+            # An id is all text between two delimiters, so that a malformed id is a fault of its member.
             pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(rule.path))
             patterns.setdefault(rule.method, []).append((re.compile(pattern), kind))
         else:
@@ -147,8 +146,7 @@ def _body(reading: _Reading) -> Refused | None:
     rule, request = reading.kind.rule, reading.request
     try:
         values = {} if rule.body is None else parse_members(_document(request, rule), rule.body)
-        for member in rule.query:
-            values[member.name] = _query_member(request, member)
+        values |= _query_members(request, rule.query)
         for member in rule.ids:
             values[member.name] = parse_member(member, reading.segments[member.name])
     except MalformedError as malformed:
@@ -164,18 +162,29 @@ def _document(request: Request, rule: OperationRule) -> Json:
         return body.value
     if len(body) > BODY_MAX:
         raise MalformedError(None, Fault.NOT_JSON)
-    # Where a body has no members it may be left out.
+    # A body without members may be left out.
     return {} if body == b"" and not rule.body else parse_json(body)
 
 
-def _query_member(request: Request, member: Member[str]) -> str:
+def _query_members(request: Request, expected: tuple[Member[object], ...]) -> dict[str, object]:
+    # Other parameters of the query are ignored.
     query = request.target.partition("?")[2]
     pairs = [part.partition("=") for part in query.split("&")]
-    values = [value for name, _, value in pairs if unquote_plus(name) == member.name]
-    if len(values) != 1:
-        raise MalformedError(member.name, Fault.REPEATED if values else Fault.MISSING)
+    parsed: dict[str, object] = {}
+    for member in expected:
+        texts = [text for name, _, text in pairs if unquote_plus(name) == member.name]
+        if texts:
+            parsed[member.name] = _query_member(member, texts)
+        elif not member.optional:
+            raise MalformedError(member.name, Fault.MISSING)
+    return parsed
+
+
+def _query_member(member: Member[object], texts: list[str]) -> object:
+    if len(texts) > 1:
+        raise MalformedError(member.name, Fault.REPEATED)
     try:
-        return member.parse(unquote_plus(values[0], errors="strict"))
+        return member.parse(unquote_plus(texts[0], errors="strict"))
     except ValueError:
         raise MalformedError(member.name, Fault.INVALID) from None
 
@@ -210,10 +219,10 @@ KEY_USE_BY_GATE: Final = {
     Gate.KEY_GIVEN: KeyUse.NEEDED,
     Gate.KEY_READABLE: KeyUse.NEEDED,
 }
-"""The gates that only operations with one use of a key pass."""
+"""The use of a key by the operations that pass a gate; every operation passes the other gates."""
 
 READ_GATES: Final = sort_gates(*_PASS)
-"""The gates that are passed here, in order."""
+"""The gates that `read` passes, in order."""
 
 
 def _prepared(gates: tuple[Gate, ...]) -> dict[KeyUse, list[_Pass]]:

@@ -1,7 +1,7 @@
 """Connections, sessions, next actions and problems as they are on the wire.
 
-The law of this module: **what is written has exactly the listed members**, times in RFC 3339
-ending in `Z`, UUIDs in lower case, nothing internal.
+The law of this module: **a document has exactly the listed members**, with times in RFC 3339
+ending in `Z`, UUIDs in lower case, and no internal value.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import NEVER, ONCE, Connection, ConnectionIdentity, standing
@@ -35,14 +35,12 @@ Wanted = TypeVar("Wanted")
 def format_connection(
     connection: Connection, now: datetime, active_spelling: str = WireStatus.ACTIVE
 ) -> dict[str, Json]:
-    """A connection as it is on the wire at `now`, with the status of its standing then [S].
-
-    ACTIVE is spelled AUTHORIZED where the server asks for it [P].
+    """Return a connection as JSON, with the status of its standing at `now` [S].
 
     Args:
         connection: The connection as it is stored.
         now: The instant whose standing is shown.
-        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
+        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
     """
     identity = connection.identity
     coordinate = identity.coordinate
@@ -62,19 +60,19 @@ def format_connection(
 
 
 def format_status(connection: Connection, now: datetime, active_spelling: str) -> str:
-    """The status that the wire shows.
+    """Return the status of a connection on the wire.
 
     Args:
         connection: The connection.
         now: The instant whose standing is shown.
-        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
+        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED.
     """
     status = WIRE_STATUS[standing(connection, now)].outcome.value
     return active_spelling if status is WireStatus.ACTIVE else status
 
 
 def format_session(session: CuraeConnectSession) -> dict[str, Json]:
-    """A connect session as it is on the wire: no user id of the platform [O]."""
+    """Return a connect session as JSON, without the user id of the platform [O]."""
     coordinate = session.coordinate
     return {
         "id": session.id,
@@ -105,7 +103,7 @@ def format_reply(
     Args:
         reply: Any reply but a problem, a replay or `NotModified`.
         now: The instant whose standing is shown.
-        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
+        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED.
 
     Raises:
         ArgumentError: A field has a type that the wire does not know.
@@ -117,11 +115,20 @@ def format_reply(
 
 
 def has_next_action(reply: Reply) -> bool:
-    """Return whether the reply holds the URL of a hosted page, so that it must not be cached."""
-    return any(isinstance(getattr(reply, name), NextAction) for name in reply.__match_args__)
+    """Return True if the reply holds the URL of a hosted page, so that it must not be cached."""
+    return any(_holds_next_action(getattr(reply, name)) for name in reply.__match_args__)
+
+
+def _holds_next_action(value: object) -> bool:
+    if isinstance(value, tuple):
+        return any(map(_holds_next_action, cast("tuple[object, ...]", value)))
+    return isinstance(value, NextAction)
 
 
 def _format_field(value: object, now: datetime, active_spelling: str) -> Json:
+    if isinstance(value, tuple):
+        items = cast("tuple[object, ...]", value)
+        return [_format_field(each, now, active_spelling) for each in items]
     match value:
         case Connection():
             return format_connection(value, now, active_spelling)
@@ -140,14 +147,12 @@ def _format_field(value: object, now: datetime, active_spelling: str) -> Json:
 def format_problem(
     problem: Problem, type_base: str = DEFAULT_TYPE_BASE, instance: str | None = None
 ) -> dict[str, Json]:
-    """A problem as RFC 9457 has it, with `code`, `details` and `retryable` [S].
-
-    `instance` is the server's own URI of this occurrence; a 404 never has one [O].
+    """Return a problem as JSON of RFC 9457, with `code`, `details` and `retryable` [S].
 
     Args:
         problem: The problem.
         type_base: The base URI of its `type`.
-        instance: The URI of this occurrence, where the server gives one.
+        instance: The server's own URI of this occurrence, or `None`; a 404 never shows one [O].
     """
     kind = problem.problem_type
     document: dict[str, Json] = {
@@ -173,20 +178,20 @@ def _optional_time(instant: datetime | None) -> str | None:
 
 @cache
 def to_camel_case(name: str) -> str:
-    """A field's name as the wire spells it."""
+    """Return the name of a field in the spelling of the wire."""
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
 
 def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[str, object]:
-    """The values of an object's members by their names, read strictly.
+    """Parse the members of an object strictly, and return their values by their names.
 
     Args:
-        document: What was read.
-        expected: The members that there may be, each of a name of its own.
+        document: The JSON value.
+        expected: The members that it may have; their names are unique.
 
     Raises:
-        MalformedError: No object; or a member that is unknown, repeated, missing or malformed.
+        MalformedError: It is no object, or a member is unknown, repeated, missing or malformed.
     """
     if not isinstance(document, dict):
         raise MalformedError(None, Fault.NOT_AN_OBJECT)
@@ -209,10 +214,10 @@ def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[
 
 
 def parse_member(member: Member[object], value: object) -> object:
-    """The value of one member.
+    """Parse the value of one member.
 
     Raises:
-        MalformedError: Null, or anything else that it may not be.
+        MalformedError: The value is null or not allowed.
     """
     try:
         return member.parse(value)
@@ -222,13 +227,13 @@ def parse_member(member: Member[object], value: object) -> object:
 
 
 def _or_null(name: str, parse: Callable[[object], Wanted]) -> Member[Wanted | None]:
-    # An absent time or reason is null.
+    # A time or reason that is not set is null.
     return Member(name, lambda value: None if value is None else parse(value), optional=True)
 
 
 def _time(name: str) -> Member[datetime]:
     def parse(value: object) -> datetime:
-        # A snapshot of somebody else's may spell UTC as an offset.
+        # A snapshot of another server may spell UTC as an offset.
         if isinstance(value, str) and value.endswith("+00:00"):
             value = f"{value[:-6]}Z"
         return parse_time(name, value)
@@ -261,23 +266,23 @@ def parse_connection(
     root_id: values.ConnectionId | None = None,
     position: int = 1,
 ) -> Connection:
-    """A snapshot of a connection that came over the wire, for instance to be merged [O].
+    """Parse a connection from the wire, for instance to merge it [O].
 
-    It is read tolerantly: unknown members are ignored, an absent time or reason is null, and
-    `+00:00` is `Z`. One that shows a `revokedAt` is of a revoked connection, whatever else it says.
-    What the wire does not say is kept beside it; without a `root_id` the connection is its own.
+    Unknown members are ignored, an absent time or reason is null, and `+00:00` is `Z`. A document with
+    a `revokedAt` is a revoked connection, whatever its status. Pass the values that the wire does not
+    show.
 
     Args:
-        document: The snapshot.
-        environment: Where it is of: test or live.
-        app_id: Which app it is of.
-        predecessor_id: What it recovers, where that is known.
-        root_id: The first of its chain; its own where absent.
+        document: The connection as JSON.
+        environment: Its environment: test or live.
+        app_id: The id of its app.
+        predecessor_id: The connection that it recovers, if that is known.
+        root_id: The first connection of its chain; `None` for itself.
         position: Its place in its chain, from 1.
 
     Raises:
-        MalformedError: What is wrong, and with which member. An unknown status is malformed:
-            it never grants anything.
+        MalformedError: A member is malformed; the error names it. An unknown status is malformed, so
+            that it never grants access.
     """
     if isinstance(document, dict) and not isinstance(document, DuplicateKeyObject):
         document = {name: value for name, value in document.items() if name in _CONNECTION}
@@ -298,7 +303,7 @@ def parse_connection(
         app_user_id=given[_USER],
     )
     root = given[_ID] if root_id is None else root_id
-    # The wire does not say the deadline; over it was when the snapshot was taken.
+    # The wire does not show the deadline; it was over when the snapshot was taken.
     deadline = updated_at if read.lapsed else None
     identity = ConnectionIdentity(
         id=given[_ID],

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from curae_lifecycle.cli.problems import find_rules, to_markdown
+from curae_lifecycle.cli.problems import to_markdown
 from curae_lifecycle.cli.table_formats import markdown_table
 from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode, type_uri
+from curae_lifecycle.service.rulebook import find_refusals
 from curae_lifecycle.service.status import PROBLEM_STATUS
 
 _INDEX: Final = (
@@ -31,7 +32,7 @@ def _index() -> str:
     for code in ProblemCode:
         kind = CATALOGUE[code].outcome
         status = str(PROBLEM_STATUS[kind.kind].outcome.status)
-        rules = str(len(list(find_rules(code))))
+        rules = str(len(find_refusals(code)))
         link = f"[`{code}`]({_file_name(code)})"
         lines.append([link, status, "yes" if kind.retryable else "no", rules])
     return markdown_table(("code", "status", "retryable", "rules"), lines)

@@ -56,7 +56,7 @@ class GraduationUnlimited(Service):
 
 class RuledOutNotCharged(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         if decision.status != 409:
             return decision
         kept = tuple(write for write in decision.changes.writes if not is_limit(write))
@@ -78,7 +78,7 @@ class _Charging(Refusing):
 
 class AccountStateCharged(_Charging):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         if not isinstance(call.operation, GetAccountState):
             return decision
         coordinate = call.caller.coordinate(call.operation.app_user_id)
@@ -111,7 +111,7 @@ class MalformedCharged(_Charging):
 
 class RefusalDrainsTheBucket(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         buckets = self.settings.buckets
         states = [
             fresh_state(bucket) if state is None else state
@@ -128,7 +128,7 @@ class RefusalDrainsTheBucket(Service):
 
 class ReplayFreeOfTheBucket(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         if not decision.replayed:
             return decision
         return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=()))
@@ -136,7 +136,7 @@ class ReplayFreeOfTheBucket(Service):
 
 class UnknownFreeOfTheBucket(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         if decision.status != 404:
             return decision
         kept = tuple(write for write in decision.changes.writes if not isinstance(write, RateWrite))
@@ -149,7 +149,7 @@ class BucketStartsEmpty(Refusing):
         if first:
             bucket = self.settings.buckets[0]
             return self.limited(RateLimited((), bucket, 1_000_000), Gate.BUCKETS, now)
-        return super().decide(call, snapshot, now, new_ids)
+        return super().decide(call, snapshot, now, new_ids=new_ids)
 
 
 class BucketOfTheKeyAlone(Service):
@@ -175,7 +175,7 @@ class BucketOfTheKeyAlone(Service):
 class BucketsIgnored(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         full = attrs.evolve(snapshot, buckets=(None,) * len(snapshot.buckets))
-        return super().decide(call, full, now, new_ids)
+        return super().decide(call, full, now, new_ids=new_ids)
 
     compares = False
 

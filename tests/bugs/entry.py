@@ -103,7 +103,7 @@ class SignUpByDefault(Service):
         operation = call.operation
         if isinstance(operation, Initiate):
             call = attrs.evolve(call, operation=attrs.evolve(operation, prefer_signup=True))
-        return super().decide(call, snapshot, now, new_ids)
+        return super().decide(call, snapshot, now, new_ids=new_ids)
 
 
 class PreferenceIgnored(Service):
@@ -111,12 +111,12 @@ class PreferenceIgnored(Service):
         operation = call.operation
         if isinstance(operation, Initiate):
             call = attrs.evolve(call, operation=attrs.evolve(operation, prefer_signup=False))
-        return super().decide(call, snapshot, now, new_ids)
+        return super().decide(call, snapshot, now, new_ids=new_ids)
 
 
 class PathAWaits(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply = decision.reply
         if (
             not isinstance(reply, SessionInitiated)
@@ -140,7 +140,7 @@ class OneSessionPerCoordinate(Service):
         self.sessions: dict[Coordinate, SessionInitiated] = {}
 
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply = decision.reply
         if isinstance(reply, SessionInitiated):
             first = self.sessions.setdefault(reply.session.coordinate, reply)

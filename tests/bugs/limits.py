@@ -58,7 +58,7 @@ class _OwnLimiter(Refusing, ABC):
         return attrs.evolve(snapshot, limit=None) if _initiates(call) else snapshot
 
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         operation = call.operation
         if not isinstance(operation, Initiate) or not _is_charged(decision):
             return decision

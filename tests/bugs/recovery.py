@@ -44,7 +44,7 @@ class ReconnectKeepsTheId(Service):
     compares = False
 
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         before = snapshot.connection
         if not isinstance(decision.reply, ConnectionReconnected) or before is None:
             return decision
@@ -89,7 +89,7 @@ class ReissueKeepsTheUrl(Service):
         self.actions: dict[ConnectionId, NextAction] = {}
 
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionReconnected):
             first = self.actions.setdefault(reply.connection.id, reply.next_action)
@@ -156,7 +156,7 @@ class _OtherIds(Service):
         raise NotImplementedError
 
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply, own = decision.reply, snapshot.connection
         if own is None or not isinstance(reply, ProblemReply):
             return decision
@@ -186,7 +186,7 @@ class HeadWithinReach(_OtherIds):
 
 class RecoveryNarrowsPackages(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply = decision.reply
         if not isinstance(reply, ConnectionReconnected):
             return decision
@@ -207,7 +207,7 @@ class RecoveryNarrowsPackages(Service):
 
 class PreviousIdIsTheRoot(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionReconnected):
             root = reply.connection.identity.root_id
@@ -217,7 +217,7 @@ class PreviousIdIsTheRoot(Service):
 
 class ReconnectTouchesPredecessor(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         before = snapshot.connection
         if isinstance(decision.reply, ConnectionReconnected) and before is not None:
             touched = attrs.evolve(

@@ -210,17 +210,17 @@ class LimitBeforeKey(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         if isinstance(call.operation, Initiate):
             unknown = attrs.evolve(snapshot, record=None)
-            first = super().decide(call, unknown, now, new_ids)
+            first = super().decide(call, unknown, now, new_ids=new_ids)
             if first.status == 429:
                 return first
-        return super().decide(call, snapshot, now, new_ids)
+        return super().decide(call, snapshot, now, new_ids=new_ids)
 
 
 class ReplayChargesTheUser(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         if decision.replayed and isinstance(call.operation, Initiate):
-            anew = super().decide(call, attrs.evolve(snapshot, record=None), now, new_ids)
+            anew = super().decide(call, attrs.evolve(snapshot, record=None), now, new_ids=new_ids)
             charges = tuple(
                 write
                 for write in anew.changes.writes

@@ -63,7 +63,7 @@ class ExpiryBeatsRevocation(MisreadFact):
 
 class RevokedAtMoves(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionRevoked) and not reply.revoked_now:
             moved = attrs.evolve(reply.connection, revoked_at=now)
@@ -74,7 +74,7 @@ class RevokedAtMoves(Service):
 
 class RevokedNowAlways(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionRevoked):
             return attrs.evolve(decision, reply=attrs.evolve(reply, revoked_now=True))
@@ -83,7 +83,7 @@ class RevokedNowAlways(Service):
 
 class SecondRevokeRefused(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionRevoked) and not reply.revoked_now:
             ended = reply.connection.id
@@ -93,7 +93,7 @@ class SecondRevokeRefused(Service):
 
 class PendingNotRevocable(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         connection = snapshot.connection
         if (
             isinstance(decision.reply, ConnectionRevoked)
@@ -108,7 +108,7 @@ class PendingNotRevocable(Service):
 
 class AppRevokesTheChain(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         connection = snapshot.connection
         if not isinstance(decision.reply, ConnectionRevoked) or connection is None:
             return decision
@@ -208,7 +208,7 @@ class ReasonLostOnRevoke(Service):
     compares = False
 
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionRevoked) and reply.revoked_now:
             bare = attrs.evolve(reply.connection, action_required_reason=None)

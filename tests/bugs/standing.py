@@ -68,12 +68,12 @@ class FiveMinutesLeeway(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         if isinstance(call.operation, GetConnection):
             now -= timedelta(minutes=5)
-        return super().decide(call, snapshot, now, new_ids)
+        return super().decide(call, snapshot, now, new_ids=new_ids)
 
 
 class LapseIsStored(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         connection = snapshot.connection
         if (
             isinstance(call.operation, GetConnection)

@@ -101,7 +101,7 @@ class NextUserReads(Service):
 
 class NoReconnectAfter(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = super().decide(call, snapshot, now, new_ids)
+        decision = super().decide(call, snapshot, now, new_ids=new_ids)
         before = snapshot.connection
         if before is None or before.revoked_by is not Actor.PLATFORM:
             return decision

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from tests.engines.watching import Copy, Watch
 from tests.wire.crash import Run, crash
 from tests.wire.crash.enemies import Against, Enemy
-from tests.wire.crash.load import Place
+from tests.wire.crash.place import Place
 
 _NAMES: Final = {each: each.name.lower().replace("_", "-") for each in Enemy}
 

@@ -24,7 +24,8 @@ from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 from curae_lifecycle.web.request import Request
 from tests.engines.hosts import HERE, Host, Network
 from tests.engines.watching import MISSING, Copy
-from tests.wire.crash.load import CUT, Place
+from tests.wire.crash.load import CUT
+from tests.wire.crash.place import Place
 from tests.wire.postgres import processes_of
 from tests.wire.running import send
 

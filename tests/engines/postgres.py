@@ -16,7 +16,7 @@ from tests.engines.hosts import enter, need, network
 from tests.engines.patroni import Cluster, Setting, cluster
 from tests.engines.watching import Copy
 from tests.wire.crash.enemies import Enemy
-from tests.wire.crash.load import Place
+from tests.wire.crash.place import Place
 
 ENEMIES: Final = {
     Enemy.KILL: 10,

@@ -328,7 +328,7 @@ def main() -> int:
                 if number:
                     pass_time(load, random.choice([20, 61, 600]))
                 size, begun = asked.requests // asked.rounds, time.monotonic()
-                fought += load.round(f"{asked.seed} {number}", size, plan[number], valkeys)
+                fought += load.round(f"{asked.seed} {number}", size, plan[number], against=valkeys)
                 loading += time.monotonic() - begun
                 laws += overdrawn(load.operations, [BUCKET], 2 * SKEW)
     over = exceeded(load.admitted)

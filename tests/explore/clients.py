@@ -316,7 +316,7 @@ class Clients(Generic[Store, Client]):
         if not self._judges:
             return
         try:
-            self._rules.check(before, after, had, has)
+            self._rules.check(before, after, had=had, has=has)
         except (LawBrokenError, RuleBrokenError) as broken:
             raise StepBrokenError(label, broken) from broken
 

@@ -291,7 +291,9 @@ def fuzz_http(data: bytes) -> str:
     call = read(request, CALLER if known else None, START)
     store = MemoryStore()
     store.register(ApiKey(API_KEY), CALLER)
-    answer = handle_at(store, request, START, None if request.method == "GET" else new_ids())
+    answer = handle_at(
+        store, request, START, new_ids=None if request.method == "GET" else new_ids()
+    )
     check_documented(answer.response)
     status = answer.response.status
     assert isinstance(call, Call) or call.status == status, "read and handle disagree"
@@ -318,7 +320,9 @@ def _second_answer(request: Request) -> tuple[int, object]:
         body = "no JSON"
     headers = [(name.lower(), value) for name, value in request.headers if name.isascii()]
     try:
-        answer, _ = second._request(START, request.method, request.target, headers, body, None)
+        answer, _ = second._request(
+            START, request.method, request.target, headers=headers, body=body, recorded=None
+        )
     except requests.ProblemReply as refusal:
         answer = requests.problem(refusal)
     return answer[0], json.loads(answer[2]).get("code") if answer[2] else None

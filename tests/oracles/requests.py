@@ -113,7 +113,7 @@ def gates() -> list[Answer]:
         codes = tuple(" ".join(problem_codes(kind)) for kind in OPERATIONS)
         if gate is Gate.ROOM:
             full = server.world(capacity=0)
-            answer = handle_at(full, server.request("create"), START, server.new_ids())
+            answer = handle_at(full, server.request("create"), START, new_ids=server.new_ids())
             return f"refuse {server.code(answer)}", codes
         request, snapshot = stopped()[gate]
         decision = decided(

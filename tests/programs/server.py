@@ -30,7 +30,7 @@ def answer(store: Store, request: Request, mint: Callable[[datetime], NewIds]) -
         return respond(call).response
     while True:
         loaded = store.load(call.needs, digest)
-        decision = decide(call, loaded.snapshot, loaded.now, mint(loaded.now))
+        decision = decide(call, loaded.snapshot, loaded.now, new_ids=mint(loaded.now))
         answer = respond(decision)
         if store.commit(loaded, answer.changes):
             for effect in answer.changes.effects:

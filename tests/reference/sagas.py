@@ -46,8 +46,14 @@ class Sagas(Stories):
             mine.append(self.create(key, user))
         happened = self.when(mine[0])
         if self.chance(0.1):  # of another coordinate
-            self.binding("tombstone", self.one(list(KEYS)), self.one([user, twin]), None, happened)
-        self.binding("tombstone", key, user, None, happened)
+            self.binding(
+                "tombstone",
+                self.one(list(KEYS)),
+                self.one([user, twin]),
+                bound=None,
+                happened=happened,
+            )
+        self.binding("tombstone", key, user, bound=None, happened=happened)
         self.look_at([*mine, *others], 0.8)
         if self.chance(0.4):
             self.jump(self.after(SECOND))
@@ -124,7 +130,9 @@ class Sagas(Stories):
         if self.chance(0.5):
             self.fact("revoke", self.one(chain[:9]), self.when(chain[-1]))
         if self.chance(0.5):
-            self.binding("tombstone", "cae_live_k1", user, None, self.when(chain[-1]))
+            self.binding(
+                "tombstone", "cae_live_k1", user, bound=None, happened=self.when(chain[-1])
+            )
         self.look_at(chain, 9 / len(chain))
 
     def owner_story(self) -> None:

@@ -163,7 +163,7 @@ class Stories(WrongTraffic):
             if roll == 0:
                 self.binding("tombstone", key, user)
             elif roll == 1:
-                self.binding("graduate", key, user, self.one([None, "u-1", "u-2"]))
+                self.binding("graduate", key, user, bound=self.one([None, "u-1", "u-2"]))
             elif roll == 2:
                 self.graduation(key, user)
             elif roll == 3:
@@ -182,7 +182,7 @@ class Stories(WrongTraffic):
             if self.chance(0.5):
                 self.binding("graduate", key, user)
             elif self.chance(0.5):
-                self.binding(None, key, user, "u-3")
+                self.binding(None, key, user, bound="u-3")
             else:
                 self.complete(session)
             self.account_state(key, user)

@@ -143,7 +143,7 @@ def test_while_a_database_hangs_there_is_an_answer_and_then_it_goes_on(
 ) -> None:
     # On Django there must be time to connect, which is two seconds at least.
     on_django = kind == "Django"
-    monkeypatch.setattr(endpoint, "READY_WITHIN", 2.5 if on_django else 0.4)
+    monkeypatch.setattr(endpoint, "READY_TIMEOUT_SECONDS", 2.5 if on_django else 0.4)
     patience = RetryPolicy(seconds=2.1) if on_django else SHORT
     with endpoint_on(kind, url=stoppable_url, patience=patience, wait=0.2) as ask, logged() as log:
         check_goes_on(ask)
@@ -260,7 +260,7 @@ def test_a_lock_of_sqlite_on_django_is_waited_for_until_the_time_is_over(sqlite_
 def test_while_the_limits_hang_there_is_an_answer_and_it_is_not_ready(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(endpoint, "READY_WITHIN", 0.4)
+    monkeypatch.setattr(endpoint, "READY_TIMEOUT_SECONDS", 0.4)
     settings = Settings(buckets=(Bucket(name="wide", capacity=100, refill=100, seconds=60),))
     with valkey() as server, limited(kind, faulty().store, server.url, wait=0.1) as store:
         ask = Endpoint(store, MINT, settings, retry_policy=SHORT)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.sql.drivers import connection_of
-from curae_lifecycle.stores.sql.engine import SqlDatabase, _run, _transaction
+from curae_lifecycle.stores.sql.engine import SqlDatabase, _run_all, _transaction_steps
 from curae_lifecycle.stores.sql.engine_factory import dialect_of
 from curae_lifecycle.stores.sql.failures import is_conflict
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
@@ -138,8 +138,8 @@ def held(engine: sa.Engine, statements: Sequence[Statement]) -> Iterator[Callabl
     dialect = dialect_of(engine)
     pooled = engine.raw_connection()
     connection = connection_of(dialect, pooled.driver_connection)
-    steps = [step for step in _transaction(dialect, statements) if step.text not in _ENDS]
-    assert _run(connection, [Statement("BEGIN"), *steps])
+    steps = [step for step in _transaction_steps(dialect, statements) if step.text not in _ENDS]
+    assert _run_all(connection, [Statement("BEGIN"), *steps])
 
     def end() -> bool:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 import pytest
@@ -33,10 +34,11 @@ LINES = 250
 def replayed_on_both(
     made: Callable[[Settings], SqlWorld], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Replay a log in both worlds, which compare each answer with all that it changes."""
+    """Replay a log on both stores, which must load and commit the same at each line."""
 
-    def both(settings: Settings, *, capacity: int) -> Both:
-        return Both(MemoryStore(settings, capacity=capacity), made(settings))
+    def both(settings: Settings, *, capacity: int, clock: Callable[[], datetime]) -> Both:
+        memory = MemoryStore(settings, capacity=capacity, clock=clock)
+        return Both(memory, made(settings), clock)
 
     lines = traffic(seed, LINES)
     expected = [*log.replay(lines)]

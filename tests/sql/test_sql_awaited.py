@@ -230,12 +230,12 @@ def test_a_url_that_no_engine_can_be_made_of_is_refused_unseen(url: str) -> None
 
 
 def test_an_awaited_engine_is_one_for_postgresql() -> None:
-    with pytest.raises(ArgumentError, match="url: must be one for PostgreSQL"):
+    with pytest.raises(ArgumentError, match="url: must be a PostgreSQL URL"):
         create_engine_async("sqlite:///file")
 
 
 def test_an_engine_that_does_not_commit_by_itself_is_refused(sqlite_url: str) -> None:
-    with pytest.raises(ArgumentError, match="engine: must be one that create_engine"):
+    with pytest.raises(ArgumentError, match="engine: must be an engine from create_engine"):
         SqlDatabase(sa.create_engine(sqlite_url))
 
 

@@ -167,7 +167,7 @@ def test_a_store_is_not_made_with_a_bucket_that_64_bits_cannot_count(
             sqlite_database.dialect, policy=bucket, key=KEY, at=NOW, known=False
         ),
     ):
-        with pytest.raises(ArgumentError, match=r"bucket 'platform'.*64 bits"):
+        with pytest.raises(ArgumentError, match=r"bucket 'platform'.*64-bit"):
             make()
 
 

@@ -213,7 +213,7 @@ def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(url: str) -> N
     with on(url) as database:
         closed: list[object] = []
         event.listen(database._engine, "close", lambda *given: closed.append(given[0]))
-        database._connected(lambda _: database._engine.dispose())
+        database._with_connection(lambda _: database._engine.dispose())
         assert len(closed) == 1
         assert database.rows(ONE)
 
@@ -276,7 +276,7 @@ def test_an_interruption_leaves_nothing_begun(url: str) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            database._connected(interrupted)
+            database._with_connection(interrupted)
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 1
         assert database.run_transaction([MOVE])
 

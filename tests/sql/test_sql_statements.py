@@ -31,7 +31,12 @@ from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql import loading, postgresql, store, storing
 from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.drivers import connection_of
-from curae_lifecycle.stores.sql.engine import SqlDatabase, _making, _transaction, create_engine
+from curae_lifecycle.stores.sql.engine import (
+    SqlDatabase,
+    _ddl_steps,
+    _transaction_steps,
+    create_engine,
+)
 from curae_lifecycle.stores.sql.schema import (
     TABLE_NAMES,
     create_table_statements,
@@ -186,13 +191,13 @@ def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
         settings=SETTINGS,
     )
     sent: list[str] = []
-    limited = postgresql._limited
+    limited = postgresql._wait_until
 
     def counted(waits: PQGen[object], pgconn: PGconn, seconds: float) -> PQGen[object]:
         sent.append("a round trip")
         return limited(waits, pgconn, seconds)
 
-    monkeypatch.setattr(postgresql, "_limited", counted)
+    monkeypatch.setattr(postgresql, "_wait_until", counted)
     for number, operation in enumerate(OPERATIONS, 2):
         sent.clear()
         asked = request(operation, key=f"k-{number}")
@@ -210,15 +215,19 @@ def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
 
 def test_many_statements_are_joined_by_the_fifty() -> None:
     move = Statement("UPDATE t SET a = ? WHERE id = ?", (1, 2), 1)
-    assert [len(_transaction(Dialect.POSTGRESQL, [move] * size)) for size in (1, 50, 51, 101)] == [
-        *(1, 1, 4, 5)
+    assert [
+        len(_transaction_steps(Dialect.POSTGRESQL, [move] * size)) for size in (1, 50, 51, 101)
+    ] == [*(1, 1, 4, 5)]
+    assert _transaction_steps(Dialect.SQLITE, [move])[0].text == "BEGIN IMMEDIATE"
+    assert _transaction_steps(Dialect.MARIADB, [move]) == [
+        Statement("BEGIN"),
+        move,
+        Statement("COMMIT"),
     ]
-    assert _transaction(Dialect.SQLITE, [move])[0].text == "BEGIN IMMEDIATE"
-    assert _transaction(Dialect.MARIADB, [move]) == [Statement("BEGIN"), move, Statement("COMMIT")]
 
 
 def test_mariadb_makes_each_table_by_itself_and_locks_nothing_for_it() -> None:
-    assert _making(Dialect.MARIADB, create_table_statements(Dialect.MARIADB)) == [
+    assert _ddl_steps(Dialect.MARIADB, create_table_statements(Dialect.MARIADB)) == [
         *create_table_statements(Dialect.MARIADB)
     ]
 
@@ -264,7 +273,7 @@ def test_a_connection_of_mariadb_is_idle_where_it_is_open_and_nothing_was_begun(
 def test_a_store_remembers_so_many_callers_and_no_more(
     sqlite_database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "CALLERS_REMEMBERED", 2)
+    monkeypatch.setattr(store, "CALLER_CACHE_SIZE", 2)
     counted = Counted(sqlite_database)
     made = SqlStore(counted)
     made.create_tables()
@@ -379,5 +388,5 @@ def test_a_write_that_replaces_what_was_not_loaded_is_a_mistake(
     loaded = made.load(Needs(connection=FIRST))
     relied = Changes((ConnectionWrite(pending(), bump_version(pending())),))
     for other in (loaded, Loaded(loaded.snapshot, loaded.now)):
-        with pytest.raises(ArgumentError, match="decided from what was loaded"):
+        with pytest.raises(ArgumentError, match="decided from the loaded values"):
             made.commit(other, relied)

@@ -142,7 +142,7 @@ def test_whoever_is_bound_while_another_is_erased_stays(
         return was_ended
 
     # The first that is changed is the tombstone; somebody comes right after it, and all is shipped.
-    monkeypatch.setattr(database, "change", change)
+    monkeypatch.setattr(database, "run_transaction", change)
     assert erase(database, STAGE.coordinate) == Erasure(sessions=1)
     bound = left(store).binding
     assert bound is not None

@@ -1,4 +1,4 @@
-"""Worlds over a store in SQL, and one that holds such a world to the store in memory, call by call."""
+"""A world over a store in SQL, and a store that holds it to the store in memory, call by call."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from typing import TypeVar
 
 import attrs
 
-from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
@@ -22,17 +19,17 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.stores.contract import Loaded, Store
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
-from tests.instants import access_at, handle_at, record_at
 from tests.patiently import PATIENT
 from tests.sql.databases import Clocked
 
-_Answered = TypeVar("_Answered")
+_Value = TypeVar("_Value")
 
 
 def no_ids(_: datetime) -> NewIds:
@@ -61,6 +58,10 @@ class SqlWorld:
         self._store = SqlStore(self._database, self._settings)
         self._database.run_transaction([Statement("DELETE FROM curae_bucket")])
 
+    def set_clock(self, now: datetime) -> None:
+        """Set the clock of the database."""
+        self._database.now = now
+
     def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
         self._database.now = now
         mint = no_ids if new_ids is None else (lambda _: new_ids)
@@ -75,12 +76,6 @@ class SqlWorld:
     def record(self, fact: Fact, now: datetime) -> FactAnswer:
         self._database.now = now
         return record(self.store(), fact, retry_policy=PATIENT)
-
-    def ask(
-        self, connection_id: ConnectionId, package: str, now: datetime
-    ) -> AccessDecision | None:
-        connection = self.connection(connection_id)
-        return None if connection is None else decide_access(connection, package, now)
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
         return self._loaded(Needs(connection=connection_id)).snapshot.connection
@@ -99,12 +94,27 @@ class SqlWorld:
         return self.store().load(asked)
 
 
-class Both:
-    """A world in memory and one in SQL that must answer alike, whatever they are asked."""
+@attrs.frozen
+class _Both:
+    memory: Loaded
+    sql: Loaded
 
-    def __init__(self, memory: MemoryStore, sql: SqlWorld) -> None:
+
+class Both:
+    """A store in memory and one in SQL that must load and commit alike.
+
+    Attributes:
+        settings: The settings of both.
+    """
+
+    def __init__(self, memory: MemoryStore, sql: SqlWorld, clock: Callable[[], datetime]) -> None:
         self._memory = memory
         self._sql = sql
+        self._clock = clock
+
+    @property
+    def settings(self) -> Settings:
+        return self._memory.settings
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
         self._memory.register(api_key, caller)
@@ -114,67 +124,40 @@ class Both:
         self._memory.replace_buckets(buckets)
         self._sql.replace_buckets(buckets)
 
-    def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
-        return same(
-            lambda: handle_at(self._memory, request, now, new_ids),
-            lambda: self._sql.handle(request, now, new_ids),
+    def caller_of(self, key_digest: str) -> Caller | None:
+        return same(self._memory.caller_of(key_digest), self._sql.store().caller_of(key_digest))
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        self._sql.set_clock(self._clock())
+        memory = self._memory.load(needs, key_digest)
+        sql = self._sql.store().load(needs, key_digest)
+        return Loaded(
+            snapshot=same(memory.snapshot, sql.snapshot),
+            now=same(memory.now, sql.now),
+            caller=same(memory.caller, sql.caller),
+            seen=_Both(memory, sql),
         )
 
-    def record(self, fact: Fact, now: datetime) -> FactAnswer:
-        return same(lambda: record_at(self._memory, fact, now), lambda: self._sql.record(fact, now))
-
-    def ask(
-        self, connection_id: ConnectionId, package: str, now: datetime
-    ) -> AccessDecision | None:
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        seen = loaded.seen
+        assert isinstance(seen, _Both)
         return same(
-            lambda: access_at(self._memory, connection_id, package, now),
-            lambda: self._sql.ask(connection_id, package, now),
+            self._memory.commit(seen.memory, changes, page),
+            self._sql.store().commit(seen.sql, changes, page),
         )
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        return same(
-            lambda: self._memory.connection(connection_id),
-            lambda: self._sql.connection(connection_id),
-        )
+        return same(self._memory.connection(connection_id), self._sql.connection(connection_id))
 
     def session(self, session_id: SessionId) -> CuraeConnectSession | None:
-        return same(lambda: self._memory.session(session_id), lambda: self._sql.session(session_id))
+        return same(self._memory.session(session_id), self._sql.session(session_id))
 
     def purge(self, now: datetime) -> None:
         self._memory.purge(now)
         self._sql.purge(now)
 
 
-def same(memory: Callable[[], _Answered], sql: Callable[[], _Answered], /) -> _Answered:
-    """What both answer; what one raises the other must raise."""
-    expected, answered = _outcome(memory), _outcome(sql)
-    assert essence(answered) == essence(expected)
-    if isinstance(expected, Mistake):
-        raise ArgumentError(*expected.words)
-    return expected
-
-
-@attrs.frozen
-class Mistake:
-    """What was a caller's mistake, in the words of the error."""
-
-    words: tuple[str, str]
-
-
-def _outcome(act: Callable[[], _Answered]) -> _Answered | Mistake:
-    try:
-        return act()
-    except ArgumentError as error:
-        return Mistake((error.argument, error.allowed))
-
-
-def essence(answer: object) -> object:
-    """All of an answer but its instant, which says nothing where no store was asked for one."""
-    if isinstance(answer, Answer):
-        return answer.response, answer.changes, answer.rules, answer.replayed
-    if isinstance(answer, Done) and isinstance(answer.value, Changes):
-        # Connections that were made at the same instant have no order.
-        changes = answer.value
-        every = (changes.writes, changes.effects, changes.events, answer.rules)
-        return [sorted(each, key=repr) for each in every]
-    return answer
+def same(memory: _Value, sql: _Value) -> _Value:
+    """Return what both stores gave."""
+    assert sql == memory
+    return memory

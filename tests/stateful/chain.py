@@ -160,7 +160,7 @@ class ChainMachine(CountedMachine):
         end = None if lasts is None else happened + lasts * TICK
         successor, head = self._later(n)
         before, now = self.line[n], self.now
-        said = self.model.authorize(n, now, happened, end)
+        said = self.model.authorize(n, now, happened, end=end)
         self._fact(
             n,
             fact="authorize",
@@ -175,7 +175,7 @@ class ChainMachine(CountedMachine):
         n = self._at(n)
         happened = self._moment(n, moment, tick)
         before, now = self.line[n], self.now
-        said = self.model.require_action(n, now, happened, reason)
+        said = self.model.require_action(n, now, happened, reason=reason)
         self._fact(
             n,
             fact="require_action",
@@ -221,7 +221,7 @@ class ChainMachine(CountedMachine):
         happened = self._moment(n, moment, tick)
         before, following, now = self.line[n], tuple(self.line[n + 1 :]), self.now
         _, head = self._later(n)
-        said = self.model.revoke(n, now, happened, actor)
+        said = self.model.revoke(n, now, happened, actor=actor)
 
         def record() -> tuple[Done[Connection] | Ignored[Connection], ...]:
             return chains.revoke_chain(before, following, now, actor=actor, happened_at=happened)
@@ -265,7 +265,7 @@ class ChainMachine(CountedMachine):
             next_action=NextAction("https://connect.example/1", deadline),
             head=head,
         )
-        said = self.model.reconnect(n, self.now, new_id, deadline)
+        said = self.model.reconnect(n, self.now, new_id, deadline=deadline)
         if isinstance(answer, Refused):
             agree("reconnect", said, heard(answer))
             return

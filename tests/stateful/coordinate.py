@@ -105,7 +105,7 @@ class CoordinateMachine(CountedMachine):
                 next_action=NextAction("https://connect.example/1", end),
             )
 
-        said = self.model.initiate(session_id, self.now, end, user_id, prefers=prefers)
+        said = self.model.initiate(session_id, self.now, end, new_user=user_id, prefers=prefers)
         if said == MISTAKE:
             agree("a tombstoned user is never provisioned again", True, is_mistake(ask))
             return
@@ -143,7 +143,7 @@ class CoordinateMachine(CountedMachine):
         elif moment == "soon":
             # The page's clock is ahead.
             happened = self.now + TOLERANCE + tick * TICK
-        said = self.model.complete(session.id, user_id, self.now, happened or self.now)
+        said = self.model.complete(session.id, user_id, self.now, happened=happened or self.now)
         if said == MISTAKE:
             wrong = is_mistake(
                 rules.complete_handoff,

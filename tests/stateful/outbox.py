@@ -142,7 +142,7 @@ class Shipped(RuleBasedStateMachine):
         self.begun_by: list[Process] = []
         self.broken: list[str] = []
         self.patched = pytest.MonkeyPatch()
-        self.patched.setattr(outbox_statements, "clock", lambda _: int(self.now * SECOND))
+        self.patched.setattr(outbox_statements, "now_parameter", lambda _: int(self.now * SECOND))
         clocks = SimpleNamespace(monotonic=lambda: self.now)
         self.patched.setattr(outbox_worker, "time", clocks)
         self.patched.setattr(retry, "time", clocks)
@@ -276,7 +276,7 @@ class Shipped(RuleBasedStateMachine):
             await _LetGo()
 
         database = SteppedDatabase(self.connection, process, self.excuse)
-        trying = retry.Retrier(
+        retrier = retry.Retrier(
             policy=retry.DEFAULT_RETRY_POLICY,
             sleep=sleep,
             timeout=nullcontext,
@@ -284,10 +284,10 @@ class Shipped(RuleBasedStateMachine):
         )
         return outbox_worker._Worker(
             database=database,
-            shipping=SHIPPING,
+            settings=SHIPPING,
             handle=handle,
             stopped=lambda: False,
-            trying=trying,
+            retrier=retrier,
         ).batch()
 
     def _begin(self, process: Process, delivery: Delivery) -> None:

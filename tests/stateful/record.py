@@ -237,7 +237,9 @@ class RecordMachine(CountedMachine):
             none = is_mistake(attempts.renew, self.record, running.attempt, self.now, lease=0)
             agree("a lease of no time is a mistake", True, none)
         answer = attempts.renew(self.record, running.attempt, self.now, lease=lease)
-        held = self.model.act(running.claim, self.now, "IN_FLIGHT", lease * MICROSECOND, None)
+        held = self.model.act(
+            running.claim, self.now, "IN_FLIGHT", lease=lease * MICROSECOND, answer=None
+        )
         self._acted("renew", answer, held=held)
 
     @precondition(lambda self: self.running)
@@ -253,7 +255,7 @@ class RecordMachine(CountedMachine):
         answer = attempts.complete(
             self.record, attempt=running.attempt, response=given, now=self.now
         )
-        held = self.model.act(running.claim, self.now, "COMPLETED", None, response)
+        held = self.model.act(running.claim, self.now, "COMPLETED", lease=None, answer=response)
         self._acted("complete", answer, held=held)
         if held:
             self._took_effect(response)
@@ -264,7 +266,7 @@ class RecordMachine(CountedMachine):
         self._move_to(moment)
         running = self._pick(n)
         answer = attempts.release(self.record, running.attempt, self.now)
-        held = self.model.act(running.claim, self.now, "RELEASED", None, None)
+        held = self.model.act(running.claim, self.now, "RELEASED", lease=None, answer=None)
         self._acted("release", answer, held=held)
 
     def _acted(self, act: str, answer: Done[Record] | LeaseLost, *, held: bool) -> None:

@@ -335,7 +335,7 @@ class FullWorldMachine(CountedMachine):
         self.seen[f"answered {expected}"] += 1
 
     def _handle(self, asked: Request) -> Answer:
-        answer = handle_at(self.world, asked, self.now, new_ids(self.numbered, self.now))
+        answer = handle_at(self.world, asked, self.now, new_ids=new_ids(self.numbered, self.now))
         check_documented(answer.response)
         return answer
 

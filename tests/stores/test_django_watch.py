@@ -37,7 +37,7 @@ def test_whoever_waits_for_too_long_is_ended(pair: tuple[socket.socket, socket.s
     with watch.watch(pair[0].fileno(), monotonic() + SOON):
         assert pair[0].recv(1) == b""
     # Its time is over once: the watch does not spin.
-    assert watch._wakes == float("inf")
+    assert watch._wakes_at == float("inf")
 
 
 def test_one_that_is_over_sooner_is_not_late_because_of_another(
@@ -46,7 +46,7 @@ def test_one_that_is_over_sooner_is_not_late_because_of_another(
     watch, long = SocketWatchdog(), socket.socketpair()
     with watch.watch(long[0].fileno(), monotonic() + 2 * LONG):
         # It sleeps until that one is over.
-        while watch._wakes == float("inf"):
+        while watch._wakes_at == float("inf"):
             sleep(0.001)
         with watch.watch(pair[0].fileno(), monotonic() + SOON):
             assert pair[0].recv(1) == b""

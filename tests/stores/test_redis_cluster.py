@@ -89,7 +89,7 @@ def test_a_cluster_that_is_gone_admits_nobody(kind: str) -> None:
     # It was not there when the worker started.
     port = free_port()
     with redis.Redis(port=port) as nobody, known(kind, f"redis://127.0.0.1:{port}", nobody) as who:
-        with pytest.raises(StoreUnavailableError, match="the limits"):
+        with pytest.raises(StoreUnavailableError, match="Redis failed"):
             who.held()
         answer = who.initiate(1, RetryPolicy(attempts=2))
         assert answer.status == 500
@@ -102,7 +102,7 @@ def test_who_asks_is_as_the_first_url_says() -> None:
     awaited = create_cluster_client_async(urls)
     nodes = awaited.nodes_manager.startup_nodes.values()
     assert [(each.host, each.port) for each in nodes] == [("one", 7000), ("two", 6379)]
-    assert waiting._nodes.places == (("one", 7000), ("two", 6379))
+    assert waiting._nodes.addresses == (("one", 7000), ("two", 6379))
     given = awaited.connection_kwargs
     assert (given["username"], given["password"]) == ("ada", "a:b")
     assert (waiting._nodes.username, waiting._nodes.password) == ("ada", "a:b")
@@ -111,10 +111,10 @@ def test_who_asks_is_as_the_first_url_says() -> None:
 
 def test_nobody_waits_longer_for_who_looks_for_the_cluster(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
-        made._wait = 0.05
+        made._timeout = 0.05
         with made._lock, pytest.raises(redis.TimeoutError):
             made.execute_command("PING")
-        made._wait = PATIENCE
+        made._timeout = PATIENCE
         assert made.execute_command("GET", "nothing") is None
 
 
@@ -125,7 +125,7 @@ def test_a_client_that_was_never_asked_is_closed() -> None:
 
 def test_nothing_is_sent_again_by_itself(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
-        assert made._client().retry.get_retries() == 0
+        assert made._connected().retry.get_retries() == 0
     awaited = create_cluster_client_async([cluster.url])
     assert awaited.retry.get_retries() == 0
 

@@ -136,7 +136,7 @@ class Held:
         charge = limits._Charge(
             at=to_epoch_microseconds(now), names=(self.name,), buckets=(rule,), log=None
         )
-        given = charge.arguments()
+        given = charge.charge_arguments()
         given[3] = margin
         answer = self.asked.execute_command("EVAL", CHARGE.text, 1, self.name, *given)
         if answer is not None:
@@ -146,7 +146,7 @@ class Held:
 
     def give_back(self, number: int) -> None:
         charge, answer = self.answers[number]
-        given = charge.returned(answer)
+        given = charge.give_back_arguments(answer)
         self.asked.execute_command("EVAL", GIVE_BACK.text, 1, self.name, *given)
 
 

@@ -105,7 +105,7 @@ def test_what_may_be_lost_is_neither_called_done_nor_read(
     with opened(kind, postgres_url, PATIENCE) as made:
         made.run_ddl(MAKE)
         with monkeypatch.context() as cancelled:
-            cancelled.setattr(replication, "WAITS", WARNS)
+            cancelled.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
             with pytest.raises(StoreUnavailableError, match=CLOSED) as raised:
                 made.run_transaction([PUT])
             assert not isinstance(raised.value, StoreUnchangedError)
@@ -134,7 +134,7 @@ def test_a_doubt_in_the_middle_of_a_transaction_waits_for_its_end(
 ) -> None:
     # More statements than PostgreSQL is given as one.
     puts = [Statement("INSERT INTO kept (id) VALUES (?)", (each,), 1) for each in range(60)]
-    monkeypatch.setattr(replication, "WAITS", WARNS)
+    monkeypatch.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
     for kind in ("waits", "awaited", "django"):
         with opened(kind, postgres_url, PATIENCE) as made:
             made.run_ddl([Statement("DROP TABLE IF EXISTS kept"), MAKE[0]])

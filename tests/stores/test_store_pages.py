@@ -63,7 +63,7 @@ def test_the_view_of_the_page_serves_and_is_fifteen_lines(url: str) -> None:
 def test_the_settings_of_the_page_pass_the_checks() -> None:
     settings, _ = blocks("django.md")
     databases = cast("dict[str, dict[str, dict[str, object]]]", run(settings)["DATABASES"])
-    assert [*checks._driver_of("it", databases["default"]["OPTIONS"])] == []
+    assert [*checks._check_postgresql("it", databases["default"]["OPTIONS"])] == []
 
 
 @pytest.mark.parametrize("number", range(len(blocks("redis.md"))))

@@ -109,7 +109,7 @@ def spoil(wrong: str | None) -> None:
             loading.parse_loaded = _headless
         case "deaf":
             # It does not hear that a wait for a standby was cancelled.
-            setattr(replication, "WAITS", "")  # noqa: B010 - a constant, to the type checkers
+            setattr(replication, "SYNC_WAIT_FUNCTION", "")  # noqa: B010 - a constant, to the type checkers
         case _:
             pass
 

@@ -211,7 +211,7 @@ def shipping_to(url: str, journal: Path, doomed: Doomed) -> None:
     class Late(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             said = record.getMessage()
-            if "when it was done" in said or "could not be noted" in said:
+            if "the claim was lost" in said or "could not be stored in time" in said:
                 os.write(file, b'{"late": true}\n')
 
     logging.getLogger(outbox_worker.__name__).addHandler(Late())

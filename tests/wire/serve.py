@@ -131,26 +131,30 @@ def follow(app: str, file: Path) -> None:
     def serve(
         store: Store,
         request: Request,
-        mint: IdFactory,
+        id_factory: IdFactory,
         settings: Settings = DEFAULT_SETTINGS,
         *,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
         stats: RetryStats | None = None,
     ) -> Answer:
         given = settings_of(settings)
-        return plain(store, request, mint, given, retry_policy=retry_policy, stats=stats)
+        return plain(
+            store, request, id_factory, settings=given, retry_policy=retry_policy, stats=stats
+        )
 
     async def serve_async(
         store: AsyncStore,
         request: Request,
-        mint: IdFactory,
+        id_factory: IdFactory,
         settings: Settings = DEFAULT_SETTINGS,
         *,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
         stats: RetryStats | None = None,
     ) -> Answer:
         given = settings_of(settings)
-        return await awaited(store, request, mint, given, retry_policy=retry_policy, stats=stats)
+        return await awaited(
+            store, request, id_factory, settings=given, retry_policy=retry_policy, stats=stats
+        )
 
     put(endpoint, serve=serve, serve_async=serve_async)
 
@@ -163,14 +167,14 @@ def preset(module: ModuleType, *names: str, **arguments: object) -> None:
 def be_patient(patience: float | None, wait: float | None) -> None:
     """Let the example that is imported next try for so long, and wait for so long each time."""
     if wait is not None:
-        preset(engine, "create_engine", "create_awaited_engine", wait=wait)
-        preset(django, "database_settings", wait=wait)
-        preset(clients, "create_client", "create_awaited_client", wait=wait)
+        preset(engine, "create_engine", "create_engine_async", timeout=wait)
+        preset(django, "database_settings", timeout=wait)
+        preset(clients, "create_client", "create_client_async", timeout=wait)
     if patience is not None:
         most = RetryPolicy(attempts=10_000, seconds=patience, attempt_seconds=patience)
-        preset(endpoint, "Endpoint", "AsyncEndpoint", patience=most)
-        preset(serving, "record", "record_async", patience=most)
-        preset(guard, "Guard", turn_seconds=patience)
+        preset(endpoint, "Endpoint", "AsyncEndpoint", retry_policy=most)
+        preset(serving, "record", "record_async", retry_policy=most)
+        preset(guard, "Guard", queue_seconds=patience)
         # Whoever sends a body that is too long reads its answer within that.
         put(guard, LINGER_SECONDS=patience)
 

@@ -33,12 +33,12 @@ ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
     body: dict[str, object] = {"appUserId": "ada", "preferSignup": True}
     assert phone.account() == "UNLINKED"
-    signing_up = phone.asks("POST", "/curae-connect/initiate", body, "sign-up")
+    signing_up = phone.asks("POST", "/curae-connect/initiate", body, key="sign-up")
     assert phone.visits(signing_up, "finish") == "You can go back to the app."
     assert phone.account() == "ACTIVE"
 
     body = {"appUserId": "ada", "dataPackages": ["labs"]}
-    created = phone.asks("POST", "/connections", body, "create")
+    created = phone.asks("POST", "/connections", body, key="create")
     first = json.loads(created.body)["connection"]["id"]
     assert phone.status(first) == "PENDING"
     assert phone.visits(created, "finish") == "You can go back to the app."
@@ -55,7 +55,7 @@ def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
     assert phone.visits(again, "finish") == "You can go back to the app."
     assert (phone.status(first), phone.status(second)) == ("EXPIRED", "ACTIVE")
 
-    refused = phone.asks("POST", "/connections", body, "create-another")
+    refused = phone.asks("POST", "/connections", body, key="create-another")
     third = json.loads(refused.body)["connection"]["id"]
     assert phone.visits(refused, "cancel") == "Nothing is shared. You can go back to the app."
     assert phone.status(third) == "REVOKED"
@@ -71,7 +71,7 @@ def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
 
 def test_a_person_who_finishes_twice_or_cancels_then_is_told_so(phone: Phone) -> None:
     body = {"appUserId": "ada", "dataPackages": ["clinical_summary", "labs"]}
-    created = phone.asks("POST", "/connections", body, "create")
+    created = phone.asks("POST", "/connections", body, key="create")
     first = json.loads(created.body)["connection"]["id"]
     title, text = phone.opens(created)
     assert title == "Share your records?"
@@ -95,7 +95,7 @@ def test_another_site_can_neither_frame_a_page_nor_send_its_form(
     phone: Phone, tmp_path: Path
 ) -> None:
     body = {"appUserId": "ada", "dataPackages": ["labs"]}
-    created = phone.asks("POST", "/connections", body, "create")
+    created = phone.asks("POST", "/connections", body, key="create")
     first = json.loads(created.body)["connection"]["id"]
     url = json.loads(created.body)["nextAction"]["url"]
     other = tmp_path / "other.html"

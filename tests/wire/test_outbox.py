@@ -61,7 +61,9 @@ def test_a_number_takes_64_bits(database: SqlDatabase) -> None:
     assert left(database) == 0
 
 
-@pytest.mark.parametrize("name", ["batch", "attempts", "lease", "pause", "longest_pause", "idle"])
+@pytest.mark.parametrize(
+    "name", ["batch", "attempts", "lease", "pause", "longest_pause", "poll_seconds"]
+)
 @pytest.mark.parametrize("wrong", [0, -1, 10**9, float("nan")])
 def test_what_would_ship_nothing_is_refused(name: str, wrong: float) -> None:
     with pytest.raises(ArgumentError, match=name):
@@ -237,7 +239,7 @@ def test_what_a_worker_that_ends_has_not_tried_is_due_at_once(database: SqlDatab
 def test_what_was_shipped_is_noted_when_the_database_is_there_again(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_worker, "DEFAULT_PATIENCE", RetryPolicy(seconds=60.0))
+    monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(seconds=60.0))
     post(database, "one", "two")
     seen: list[Delivery] = []
     outbox = Outbox(Breaking(database, "DELETE", 3))
@@ -249,7 +251,7 @@ def test_what_was_shipped_is_noted_when_the_database_is_there_again(
 def test_a_worker_that_can_note_nothing_ships_no_more(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_worker, "DEFAULT_PATIENCE", RetryPolicy(attempts=2))
+    monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(attempts=2))
     post(database, "one", "two")
     seen: list[Delivery] = []
     killed = Killed(database)
@@ -302,7 +304,7 @@ def test_a_handler_that_outlasts_its_lease_is_told_of(
         Outbox(database).deliver_batch(lambda _: None)
 
     assert Outbox(database).deliver_batch(handle) == 1
-    assert "message 1 was claimed by nobody or another when it was done" in caplog.text
+    assert "message 1: the claim was lost before the result was stored" in caplog.text
 
 
 def test_no_message_is_begun_in_the_second_half_of_a_lease(database: SqlDatabase) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.triggers import require_action
+from curae_lifecycle.rules.triggers import Trigger, require_action
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
@@ -20,7 +20,7 @@ class ActionRequired(fact.ConnectionFact):
 
     Attributes:
         connection_id: The connection's id.
-        reason: Why, in a word of the server's.
+        reason: The reason, in the server's own words.
         happened_at: When it happened; `None` for now.
     """
 
@@ -29,10 +29,11 @@ class ActionRequired(fact.ConnectionFact):
     happened_at: datetime | None = None
 
     kind = "connection.require_action"
+    trigger = Trigger.REQUIRE_ACTION
     members = (FACT_CONNECTION_ID, REASON, HAPPENED_AT)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """ACTION_REQUIRED, where the authorization is not over."""
+        """Move the connection to ACTION_REQUIRED if its authorization has not ended."""
         connection = fact.require_connection(snapshot)
         answer = require_action(connection, now, reason=self.reason, happened_at=self.happened_at)
         return fact.to_connection_fact_answer(

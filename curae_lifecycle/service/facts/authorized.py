@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.triggers import authorize, check_expires_at
+from curae_lifecycle.rules.triggers import Trigger, authorize, check_expires_at
 from curae_lifecycle.rules.values import ConnectionId, clamp_happened_at
 from curae_lifecycle.service.changes import connection_write_changes
 from curae_lifecycle.service.events import EventKind
@@ -30,14 +30,15 @@ class Authorized(fact.ConnectionFact):
     happened_at: datetime | None = None
 
     kind = "connection.authorize"
+    trigger = Trigger.AUTHORIZE
     members = (FACT_CONNECTION_ID, EXPIRES_AT, HAPPENED_AT)
 
     def check(self, now: datetime) -> None:
-        """Also its end must be after it."""
+        """Raise `ArgumentError` if `expires_at` is not after the authorization."""
         check_expires_at(self.expires_at, clamp_happened_at(self.happened_at, now))
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """ACTIVE, where it is the head of its chain and happened in time."""
+        """Move the connection to ACTIVE if it is the head of its chain and authorized in time."""
         connection = fact.require_connection(snapshot)
         answer = authorize(
             connection,

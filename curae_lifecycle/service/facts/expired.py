@@ -1,4 +1,4 @@
-"""The authorization is over."""
+"""The authorization ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.triggers import expire
+from curae_lifecycle.rules.triggers import Trigger, expire
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
@@ -16,7 +16,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 
 @attrs.frozen
 class Expired(fact.ConnectionFact):
-    """The authorization is over: the upstream ended it, or time did.
+    """The authorization ended, by the upstream or by the clock.
 
     Attributes:
         connection_id: The connection's id.
@@ -27,10 +27,11 @@ class Expired(fact.ConnectionFact):
     happened_at: datetime | None = None
 
     kind = "connection.expire"
+    trigger = Trigger.EXPIRE
     members = (FACT_CONNECTION_ID, HAPPENED_AT)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """EXPIRED, where it was authorized and that is not written down yet."""
+        """Move the connection to EXPIRED if it was authorized and the expiry is not recorded."""
         connection = fact.require_connection(snapshot)
         answer = expire(connection, now, happened_at=self.happened_at)
         return fact.to_connection_fact_answer(EventKind.CONNECTION_EXPIRED, connection, answer)

@@ -1,11 +1,11 @@
-"""What every fact is: something that the platform learned by itself.
+"""The base classes of facts: events outside of requests that the platform learned of.
 
-The law of this module: **a fact is judged at the instant it happened and recorded once**; a late
-or repeated one that changes nothing is ignored. A server's hosted pages, refresh jobs and
-consoles report facts; the answer's changes are stored like those of a request.
+The law of this module: **a fact is judged at the instant it happened and recorded once**. A late or
+repeated fact that changes nothing is ignored. Hosted pages, refresh jobs and consoles report facts;
+a store commits the changes of a fact as those of a request.
 
-A fact is one class in one file: `kind` names it, `members` says what it holds, `needs` names what
-is loaded, `judge` judges it.
+A fact is one class in one file: `kind` names it, `members` are its members, `needs` names the values
+to load, `judge` judges it, and `trigger` names the trigger that it fires.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import ClassVar, Self, TypeVar
 
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.triggers import Transition
+from curae_lifecycle.rules.triggers import Transition, Trigger
 from curae_lifecycle.rules.values import ConnectionId, clamp_happened_at
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.events import EventKind
@@ -29,11 +29,17 @@ Moved = TypeVar("Moved")
 
 
 FactAnswer = Done[changes.Changes] | Ignored[changes.Changes] | Refused
-"""Done: store the changes. Ignored: there are none. Refused: the problem says why."""
+"""The answer to a fact. Done: commit the changes. Ignored: there are none. Refused: see the problem."""
 
 
 class Fact(ABC):
-    """Something that happened outside of requests."""
+    """An event outside of requests.
+
+    Attributes:
+        kind: Its name in a log.
+        members: Its members in a log, in the order of its fields.
+        trigger: The trigger of a connection that it fires, or `None`.
+    """
 
     __slots__ = ()
     # attrs fills it with the names of the fields.
@@ -41,41 +47,42 @@ class Fact(ABC):
 
     kind: ClassVar[str]
     members: ClassVar[tuple[Member[object], ...]]
+    trigger: ClassVar[Trigger | None] = None
     happened_at: datetime | None
-    """When it happened; when it is recorded, where absent."""
+    """When it happened; `None` for the instant at which it is recorded."""
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Self:
-        """The fact of what was sent: its fields are its members, in their order."""
+        """Make the fact of parsed members: its fields are its members, in order."""
         # A test reads every fact: its members fit its constructor.
         return cls(*[parsed[member] for member in cls.members])
 
     @abstractmethod
     def needs(self) -> Needs:
-        """What the server must load before it records the fact."""
+        """Return the values to load before the fact is recorded."""
 
     def check(self, now: datetime) -> None:
-        """Raise where no correct program reports such a fact, whatever is stored."""
+        """Raise `ArgumentError` if no correct program reports such a fact at that instant."""
         clamp_happened_at(self.happened_at, now)
 
     @abstractmethod
     def judge(self, snapshot: Snapshot, now: datetime) -> FactAnswer:
-        """What the fact changes; its snapshot was checked, and what it names is there.
+        """Judge the fact, whose instant and snapshot were checked.
 
         Args:
-            snapshot: What was loaded for it.
+            snapshot: The loaded values; the connection or session that the fact names is among them.
             now: When it is recorded, in UTC.
         """
 
 
 class ConnectionFact(Fact):
-    """Something that happened to one connection."""
+    """A fact about one connection."""
 
     __slots__ = ()
     connection_id: ConnectionId
 
     def needs(self) -> Needs:
-        """The connection, its successor and its head."""
+        """Return the need of the connection, its successor and the head of its chain."""
         return Needs(connection=self.connection_id)
 
 
@@ -83,16 +90,16 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     """Record one fact [O].
 
     Args:
-        fact: What happened.
-        snapshot: What was loaded for `fact.needs()`.
+        fact: The fact.
+        snapshot: The values that were loaded for `fact.needs()`.
         now: When it is recorded.
 
     Returns:
-        Done, ignored or refused, as the tables say; `NOT_FOUND` for an unknown id.
+        Done, ignored or refused, as the tables decide; `NOT_FOUND` for an unknown id.
 
     Raises:
-        ArgumentError: An instant out of order or not UTC, whatever is stored, or a snapshot that
-            is not the one that was asked for.
+        ArgumentError: An instant is out of order or not UTC, or the snapshot holds other values than
+            `fact.needs()` names.
     """
     fact.check(now)
     needs = fact.needs()
@@ -105,8 +112,8 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
 
 
 def require_connection(snapshot: Snapshot) -> Connection:
-    """The connection that a fact is of; an unknown one was refused before."""
-    assert snapshot.connection is not None  # noqa: S101 - `record_fact` looked
+    """Return the connection of a fact; `record_fact` refused an unknown one."""
+    assert snapshot.connection is not None  # noqa: S101 - see the docstring
     return snapshot.connection
 
 
@@ -114,7 +121,12 @@ def to_fact_answer(
     answer: Done[Moved] | Ignored[object] | Refused,
     build_changes: Callable[[Moved], changes.Changes],
 ) -> FactAnswer:
-    """The answer of a fact, with the changes made of what it moved, where it moved anything."""
+    """Return the answer to a fact, with the changes of what its rule moved.
+
+    Args:
+        answer: The answer of the rule.
+        build_changes: Builds the changes of the new value.
+    """
     match answer:
         case Done(moved, rules):
             return Done(build_changes(moved), rules)
@@ -127,11 +139,11 @@ def to_fact_answer(
 def to_connection_fact_answer(
     kind: EventKind, before: Connection, answer: Transition
 ) -> FactAnswer:
-    """The answer of a fact that moved its connection, or did not.
+    """Return the answer to a fact about a connection that needs action, expires or is revoked.
 
     Args:
-        kind: Which kind of event it is where it moved.
+        kind: The kind of the event if the connection moved.
         before: The connection as it is stored.
-        answer: What its rule said.
+        answer: The answer of the rule.
     """
     return to_fact_answer(answer, lambda after: changes.ending_changes(kind, before, after))

@@ -22,11 +22,11 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 @attrs.frozen
 class Graduated(fact.Fact):
-    """The LIMITED user became ACTIVE; `user_id` is the bound one where absent.
+    """The LIMITED user became ACTIVE.
 
     Attributes:
-        coordinate: Who graduated, of which app.
-        user_id: The bound one where absent.
+        coordinate: The coordinate of the user.
+        user_id: The user who graduated; `None` for the bound user.
         happened_at: When it happened; `None` for now.
     """
 
@@ -39,17 +39,17 @@ class Graduated(fact.Fact):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Graduated:
-        """The fact of what was sent."""
+        """Make the fact of parsed members, which spell the coordinate out."""
         return cls(parsed.coordinate(), parsed[OPTIONAL_USER_ID], parsed[HAPPENED_AT])
 
     def needs(self) -> Needs:
-        """The binding of the coordinate."""
+        """Return the need of the binding of the coordinate."""
         return Needs(binding=self.coordinate)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """ACTIVE, where the user is the one that is bound."""
+        """Move the binding to ACTIVE if the user is the bound user."""
         binding = snapshot.binding
-        # Where nobody is bound the table refuses, whoever is named.
+        # Without a binding the table refuses every user.
         bound = UserId("") if binding is None else binding.user_id
         user_id = bound if self.user_id is None else self.user_id
         answer = graduate(binding, self.coordinate, user_id)

@@ -20,7 +20,7 @@ class HandoffCompleted(fact.Fact):
 
     Attributes:
         session_id: The session's id.
-        user_id: The server's id of who signed up.
+        user_id: The server's id of the user who signed up.
         happened_at: When it happened; `None` for now.
     """
 
@@ -32,11 +32,11 @@ class HandoffCompleted(fact.Fact):
     members = (FACT_SESSION_ID, USER_ID, HAPPENED_AT)
 
     def needs(self) -> Needs:
-        """The session, and the binding of its coordinate."""
+        """Return the need of the session and of the binding of its coordinate."""
         return Needs(session=self.session_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Landed, the session together with the binding or not at all."""
+        """Land the session together with its binding, or refuse both."""
         session, binding = snapshot.session, snapshot.binding
         assert session is not None  # noqa: S101 - `record_fact` looked
         answer = complete_handoff(

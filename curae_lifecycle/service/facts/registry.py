@@ -1,9 +1,10 @@
-"""Every fact, in the order of the pages; a new one gets its line here."""
+"""The registry of facts, in the order of the pages; a new fact gets its line here."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -22,4 +23,9 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     Graduated,
     Tombstoned,
 )
-"""Every fact of the package's."""
+"""Every fact of the package."""
+
+FACT_BY_TRIGGER: Final[dict[Trigger, type[Fact]]] = {
+    each.trigger: each for each in FACTS if each.trigger is not None
+}
+"""The fact that fires a trigger, for each trigger that a fact fires."""

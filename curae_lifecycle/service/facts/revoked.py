@@ -1,4 +1,4 @@
-"""Somebody revoked outside the API."""
+"""A connection was revoked outside the API."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import attrs
 from curae_lifecycle.rules import chain, outcomes, values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.service.changes import NO_CHANGES, live_head_changes, revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, FACT_CONNECTION_ID, HAPPENED_AT
@@ -22,11 +23,11 @@ def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
 
 @attrs.frozen
 class Revoked(fact.ConnectionFact):
-    """Somebody revoked outside the API.
+    """A connection was revoked outside the API.
 
     Attributes:
         connection_id: The connection's id.
-        actor: Who revoked.
+        actor: The actor that revoked.
         happened_at: When it happened; `None` for now.
     """
 
@@ -35,16 +36,17 @@ class Revoked(fact.ConnectionFact):
     happened_at: datetime | None = None
 
     kind = "connection.revoke"
+    trigger = Trigger.REVOKE
     members = (FACT_CONNECTION_ID, ACTOR, HAPPENED_AT)
 
     def needs(self) -> Needs:
-        """The connection, and as much of its chain as the actor's revocation reaches."""
+        """Return the need of the connection and of the chain, if the revocation reaches it."""
         if chain.REVOCATION_REACH[self.actor].outcome.value is chain.Reach.CHAIN:
             return Needs(chain=self.connection_id)
         return Needs(connection=self.connection_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """REVOKED, as far as the actor's revocation reaches."""
+        """Revoke the connections that the actor's revocation reaches."""
         connection = fact.require_connection(snapshot)
         answers = chain.revoke_chain(
             connection, snapshot.following, now, actor=self.actor, happened_at=self.happened_at

@@ -25,10 +25,10 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 
 @attrs.frozen
 class Tombstoned(fact.Fact):
-    """The bound user is gone, whoever it is, and leaves no access behind [O].
+    """The bound user is gone, and every connection of the coordinate ends [O].
 
     Attributes:
-        coordinate: Who is gone, of which app.
+        coordinate: The coordinate of the user.
         happened_at: When it happened; `None` for now.
     """
 
@@ -36,20 +36,20 @@ class Tombstoned(fact.Fact):
     happened_at: datetime | None = None
 
     kind = "binding.tombstone"
-    # Whoever is bound is gone; a user that is named is read, and decides nothing.
+    # A user id is read and ignored: the fact is about the bound user.
     members = (*COORDINATE_MEMBERS, OPTIONAL_USER_ID, HAPPENED_AT)
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Tombstoned:
-        """The fact of what was sent."""
+        """Make the fact of parsed members, which spell the coordinate out."""
         return cls(parsed.coordinate(), parsed[HAPPENED_AT])
 
     def needs(self) -> Needs:
-        """The binding of the coordinate, and every connection of it."""
+        """Return the need of the binding and of every connection of the coordinate."""
         return Needs(binding=self.coordinate, connections=ConnectionsPage(self.coordinate))
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """TOMBSTONED, where somebody was bound, and every connection of the coordinate over."""
+        """Move the binding to TOMBSTONED and revoke every connection of the coordinate."""
         binding, connections = snapshot.binding, snapshot.connections
         kind = EventKind.BINDING_TOMBSTONED
         gone = tombstone(binding, self.coordinate)

@@ -1,4 +1,4 @@
-"""Account state: what the account of an app's user is; read-only [P]."""
+"""Account state: the state of an app user's account; read-only [P]."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import attrs
 from curae_lifecycle.rules.binding import AccountState, account_state
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.members import APP_USER_ID, ParsedMembers
-from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations import example_values, operation
 
 
 @cache
 def etag(state: AccountState) -> str:
-    """The entity tag of an account state: the same for every user and app in it [O]."""
+    """Return the entity tag of an account state: the same for every user and app [O]."""
     return f'"account-{state.lower()}"'
 
 
 @attrs.frozen
 class AccountStateShown(operation.Reply):
-    """Answers an account state: `{lifecycleState}`."""
+    """The reply with an account state: `{lifecycleState}`."""
 
     lifecycle_state: AccountState
 
@@ -32,7 +32,7 @@ class AccountStateShown(operation.Reply):
 
 @attrs.frozen
 class GetAccountState(operation.UserOperation):
-    """The coordinate's account state; `cached_states` are those whose entity tag the client holds [P].
+    """Get the account state of a coordinate [P].
 
     Attributes:
         app_user_id: The app's own id of its user.
@@ -58,12 +58,23 @@ class GetAccountState(operation.UserOperation):
 
     @classmethod
     def from_members(cls, given: ParsedMembers) -> GetAccountState:
-        """The operation of a query and the entity tags that came with it."""
+        """Make the operation of a query and of the entity tags that came with it."""
         known = frozenset([state for state in AccountState if etag(state) in given.tags])
         return cls(given[APP_USER_ID], known)
 
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        """Return the state of a LIMITED account."""
+        return (
+            operation.Example(
+                "limited",
+                cls(example_values.USER),
+                example_values.snapshot_in_state(AccountState.LIMITED),
+            ),
+        )
+
     def decide(self, asked: operation.OperationContext) -> operation.Ruling:
-        """The state, or nothing where the client holds it."""
+        """Return the state, or `NotModified` if the client holds it."""
         state = account_state(asked.snapshot.binding)
         if state in self.cached_states:
             return operation.Ruling(operation.NotModified(etag(state)))

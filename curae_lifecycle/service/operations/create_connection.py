@@ -9,12 +9,12 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import AppUserId, DataPackage, NextAction
 from curae_lifecycle.service.changes import created_changes
 from curae_lifecycle.service.members import APP_USER_ID, DATA_PACKAGES
-from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations import example_values, operation
 
 
 @attrs.frozen
 class ConnectionCreated(operation.Reply):
-    """Answers a create: `{connection, nextAction}`."""
+    """The reply to a create: `{connection, nextAction}`."""
 
     connection: Connection
     next_action: NextAction
@@ -22,7 +22,7 @@ class ConnectionCreated(operation.Reply):
 
 @attrs.frozen
 class CreateConnection(operation.UserOperation):
-    """`{appUserId, dataPackages}` to a PENDING connection and a next action [P]."""
+    """Create a PENDING connection of `{appUserId, dataPackages}`, with a next action [P]."""
 
     app_user_id: AppUserId
     data_packages: tuple[DataPackage, ...]
@@ -40,8 +40,13 @@ class CreateConnection(operation.UserOperation):
         body=(APP_USER_ID, DATA_PACKAGES),
     )
 
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        """Return a created connection."""
+        return (operation.Example("created", cls(example_values.USER, example_values.PACKAGES)),)
+
     def decide(self, asked: operation.OperationContext) -> operation.Ruling:
-        """A new connection; earlier ones of the coordinate are not looked at [P]."""
+        """Make a new connection; earlier connections of the coordinate do not matter [P]."""
         new_ids = asked.new_ids
         made = create(
             id=new_ids.connection_id,

@@ -1,4 +1,4 @@
-"""Get: one connection as it is now; a pending one whose hand-off has landed heals [P]."""
+"""Get: one connection as it is now; a pending connection whose hand-off has landed heals [P]."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.service.changes import connection_write_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.members import CONNECTION_ID
-from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations import example_values, operation
+from curae_lifecycle.service.snapshot import Snapshot
 
 
 @attrs.frozen
 class ConnectionShown(operation.Reply):
-    """Answers a get: `{connection}`."""
+    """The reply to a get: `{connection}`."""
 
     connection: Connection
 
 
 @attrs.frozen
 class GetConnection(operation.ConnectionOperation):
-    """One connection, without a next action [P]."""
+    """Get one connection, without a next action [P]."""
 
     connection_id: values.ConnectionId
 
@@ -38,8 +39,19 @@ class GetConnection(operation.ConnectionOperation):
         ids=(CONNECTION_ID,),
     )
 
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        """Return a connection."""
+        return (
+            operation.Example(
+                "shown",
+                cls(example_values.CONNECTION.id),
+                Snapshot(connection=example_values.CONNECTION),
+            ),
+        )
+
     def decide(self, asked: operation.OperationContext) -> operation.Ruling:
-        """The connection, healed where its hand-off is known to have landed."""
+        """Return the connection; authorize it first if its hand-off has landed."""
         connection, landed = asked.connection, asked.snapshot.landed_handoff
         if landed is None:
             return operation.Ruling(ConnectionShown(connection))

@@ -1,4 +1,4 @@
-"""Graduation hand-off: the way of a LIMITED user to an ACTIVE one [P]."""
+"""Graduation hand-off: a LIMITED user becomes ACTIVE [P]."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import attrs
 
 from curae_lifecycle.rules import binding, credentials, outcomes, ratelimit, values
 from curae_lifecycle.service.members import APP_USER_ID
-from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations import example_values, operation
 
 
 @attrs.frozen
 class GraduationStarted(operation.Reply):
-    """Answers a graduation hand-off: `{nextAction}`."""
+    """The reply to a graduation hand-off: `{nextAction}`."""
 
     next_action: values.NextAction
 
 
 @attrs.frozen
 class StartGraduation(operation.UserOperation):
-    """A graduation hand-off [P]."""
+    """Start a graduation hand-off [P]."""
 
     app_user_id: values.AppUserId
 
@@ -37,8 +37,19 @@ class StartGraduation(operation.UserOperation):
         asks=("graduation-handoff",),
     )
 
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        """Return a started graduation."""
+        return (
+            operation.Example(
+                "started",
+                cls(example_values.USER),
+                example_values.snapshot_in_state(binding.AccountState.LIMITED),
+            ),
+        )
+
     def decide(self, asked: operation.OperationContext) -> operation.Ruling:
-        """A next action for a LIMITED user; the binding moves when it is over."""
+        """Return a next action for a LIMITED user; the binding changes when its page ends."""
         answer = binding.start_graduation(asked.snapshot.binding)
         if isinstance(answer, outcomes.Refused):
             return operation.ruling_from_refusal(answer)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import attrs
 
 from curae_lifecycle.rules import credentials, ratelimit, values
+from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.session import CuraeConnectSession, initiate
 from curae_lifecycle.service.changes import initiation_changes
 from curae_lifecycle.service.members import APP_USER_ID, PREFER_SIGNUP
-from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations import example_values, operation
 
 
 @attrs.frozen
 class SessionInitiated(operation.Reply):
-    """Answers an initiate: `{session, nextAction}`."""
+    """The reply to an initiate: `{session, nextAction}`."""
 
     session: CuraeConnectSession
     next_action: values.NextAction
@@ -25,7 +26,7 @@ class Initiate(operation.UserOperation):
 
     Attributes:
         app_user_id: The app's own id of its user.
-        prefer_signup: Whether somebody without an account is to sign up.
+        prefer_signup: Whether a user without an account is to sign up.
     """
 
     app_user_id: values.AppUserId
@@ -45,8 +46,23 @@ class Initiate(operation.UserOperation):
         body=(APP_USER_ID, PREFER_SIGNUP),
     )
 
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        """Return a session on each path."""
+        return (
+            operation.Example(
+                "existingActiveHandoff",
+                cls(example_values.USER),
+                example_values.snapshot_in_state(AccountState.ACTIVE),
+            ),
+            operation.Example(
+                "newActiveSignupHandoff", cls(example_values.USER, prefer_signup=True)
+            ),
+            operation.Example("silentLimited", cls(example_values.USER)),
+        )
+
     def decide(self, asked: operation.OperationContext) -> operation.Ruling:
-        """A session, and a LIMITED user where the path provisions one."""
+        """Mint a session, and a LIMITED user if the path provisions one."""
         binding, new_ids = asked.snapshot.binding, asked.new_ids
         answer = initiate(
             binding,

@@ -1,8 +1,8 @@
-"""What every operation is: a value that was read from a request, and can be decided.
+"""The base classes of operations: values that are read from a request and decided.
 
-An operation is one class in one file: its `rule` says method, path, scope, key, limit, status
-and members; `needs` names what is loaded; `decide` decides it. Reading,
-routing, fingerprint, printing and the API's document follow from these.
+An operation is one class in one file. Its `rule` sets method, path, scope, key, limit, status and
+members, `needs` names the values to load, `decide` decides, and `examples` shows its successes.
+Reading, routing, the fingerprint, the response and the API's document follow from these.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import attrs
 
 from curae_lifecycle.rules import credentials, errors, idempotency, outcomes, problems, ratelimit
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
+from curae_lifecycle.rules.triggers import Trigger
+from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate, format_time
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.members import Member, ParsedMembers
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 
 BASE_PATH: Final = "/api/sdk/v1"
-"""What every path begins with [S]."""
+"""The beginning of every path [S]."""
 
 
 class KeyUse(StrEnum):
-    """What an operation does with an idempotency key."""
+    """The uses that an operation may make of an idempotency key."""
 
     NEEDED = "key needed"
     NOT_ALLOWED = "key not allowed"
@@ -43,23 +44,23 @@ def _all_members(rule: OperationRule) -> tuple[Member[object], ...]:
 
 @attrs.frozen(kw_only=True)
 class OperationRule:
-    """What holds for an operation before its own rule is asked.
+    """The rule of an operation: everything that holds before the operation itself decides.
 
     Attributes:
-        name: The operation's name: part of its fingerprint and of its rule's name.
-        why: What it is for, with the source of the rule.
-        summary: The same in a few words, for the API's document.
+        name: The name of the operation: part of its fingerprint and of its rule's name.
+        why: The purpose, with the source of the rule.
+        summary: The purpose in a few words, for the API's document.
         method: The HTTP method.
         path: The path; `{member}` stands for a member of `ids`.
-        scope: The scope it needs; `None` for a read.
-        key: What it does with an idempotency key.
-        limit: The app user's limit it is counted by, where there is one.
-        status: The HTTP status of success.
+        scope: The scope that the caller needs; `None` for a read.
+        key: The use of an idempotency key.
+        limit: The limit of the app user that it counts against, or `None`.
+        status: The HTTP status of a success.
         ids: The members of its path.
-        query: The members of its query.
-        body: The members of its body; `None` where no body is read.
-        tags: Whether the client may name entity tags that it holds.
-        asks: What the names of the rules that may refuse it begin with.
+        query: The members of its query; their parsers get text.
+        body: The members of its body; `None` if no body is read.
+        tags: Whether the client may send the entity tags that it holds.
+        asks: The beginnings of the names of the rules that may refuse it.
         rules: The name of its rule, as the trail of a decision.
         members: All of its members, in the order of the operation's fields.
     """
@@ -74,7 +75,7 @@ class OperationRule:
     status: int
     limit: ratelimit.ExactLog | None = None
     ids: tuple[Member[ConnectionId], ...] = ()
-    query: tuple[Member[str], ...] = ()
+    query: tuple[Member[object], ...] = ()
     body: tuple[Member[object], ...] | None = None
     tags: bool = False
     asks: tuple[str, ...] = ()
@@ -93,7 +94,7 @@ class OperationRule:
 
 
 class Reply:
-    """What is answered, as a value; its fields are the members of the body, in order."""
+    """The answer as a value; its fields are the members of the body, in order."""
 
     __slots__ = ()
     # attrs fills it with the names of the fields.
@@ -101,18 +102,18 @@ class Reply:
 
     @property
     def etag(self) -> str | None:
-        """The entity tag of the answer, where it has one."""
+        """The entity tag of the answer, or `None`."""
         return None
 
 
 @final
 @attrs.frozen
 class ProblemReply(Reply):
-    """Answers with a problem; where a rate limit refused, its headers are sent.
+    """The reply of a refusal; the refusal of a rate limit sends its headers too.
 
     Attributes:
         problem: The problem.
-        limited: The limit that refused, where one did.
+        limited: The limit that refused, or `None`.
     """
 
     problem: problems.Problem
@@ -122,7 +123,7 @@ class ProblemReply(Reply):
 @final
 @attrs.frozen
 class NotModified(Reply):
-    """Answers that the client holds the answer already."""
+    """The reply to a client that holds the current answer already."""
 
     held_etag: str
 
@@ -134,19 +135,19 @@ class NotModified(Reply):
 
 @attrs.frozen
 class Replayed(Reply):
-    """Answers what was answered before, byte for byte."""
+    """The reply to a retry: the stored response, byte for byte."""
 
     response: idempotency.StoredResponse
 
 
 @attrs.frozen
 class Ruling:
-    """What an operation's own rule decided: the answer, the rules by name, and the changes.
+    """The decision of an operation.
 
     Attributes:
-        reply: The answer.
+        reply: The reply.
         rules: The names of the rules that decided.
-        changes: What is to be stored and done.
+        changes: The writes, effects and events.
     """
 
     reply: Reply
@@ -155,19 +156,19 @@ class Ruling:
 
 
 def ruling_from_refusal(refused: outcomes.Refused) -> Ruling:
-    """A refusal as a ruling."""
+    """Return the ruling of a refusal."""
     return Ruling(ProblemReply(refused.problem), refused.rules)
 
 
 class OperationContext:
-    """All that an operation decides from; it only reads them.
+    """The values that an operation decides from; it only reads them.
 
     Attributes:
-        caller: Who asks.
-        snapshot: What was loaded.
-        now: The instant at which it is asked, in UTC.
-        needs: What was loaded, and for whom.
-        new_ids_or_none: New ids and a next action, where it is a mutation.
+        caller: The caller.
+        snapshot: The loaded values.
+        now: The instant of the request, in UTC.
+        needs: The needs that were loaded.
+        new_ids_or_none: New ids and a next action; `None` for a read.
     """
 
     __slots__ = ()
@@ -179,27 +180,48 @@ class OperationContext:
 
     @property
     def connection(self) -> Connection:
-        """The connection that was asked for; the gate of ownership has seen it."""
+        """The connection of the request."""
         connection = self.snapshot.connection
-        assert connection is not None  # noqa: S101 - an unknown one is refused before the rule
+        assert connection is not None  # noqa: S101 - the gate of ownership refused an unknown one
         return connection
 
     @property
     def coordinate(self) -> Coordinate:
-        """The coordinate that was asked for."""
-        assert self.needs.binding is not None  # noqa: S101 - the operation named one
+        """The coordinate of the request."""
+        assert self.needs.binding is not None  # noqa: S101 - the operation needs its binding
         return self.needs.binding
 
     @property
     def new_ids(self) -> NewIds:
-        """Ids and a next action; raises `ArgumentError` where none were given."""
+        """The new ids and the next action; raises `ArgumentError` if none were given."""
         if self.new_ids_or_none is None:
             raise errors.ArgumentError("new_ids", "given for a mutation")
         return self.new_ids_or_none
 
 
+@attrs.frozen
+class Example:
+    """A success of an operation, for the API's document and for tests.
+
+    Attributes:
+        title: Its title in the document.
+        operation: The operation.
+        snapshot: The values that are loaded for it.
+    """
+
+    title: str
+    operation: Operation
+    snapshot: Snapshot = attrs.field(factory=Snapshot)
+
+
 class Operation(ABC):
-    """A request that was read: what it asks, and how that is decided."""
+    """A parsed request, which `decide` answers.
+
+    Attributes:
+        rule: The rule of the operation.
+        reply: The reply to a success.
+        trigger: The trigger of a connection that it fires, or `None`.
+    """
 
     __slots__ = ()
     # attrs fills it with the names of the fields.
@@ -207,48 +229,62 @@ class Operation(ABC):
 
     rule: ClassVar[OperationRule]
     reply: ClassVar[type[Reply]]
+    trigger: ClassVar[Trigger | None] = None
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Self:
-        """The operation of what was sent: its fields are the rule's members, in their order."""
+        """Make the operation of parsed members: its fields are the rule's members, in order."""
         values = parsed.values
         members = [values.get(member.name, member.default) for member in cls.rule.members]
         # A test reads every operation: its members fit its constructor.
         return cls(*members)
 
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        """Return examples of its successes for the API's document; none by default."""
+        return ()
+
     @abstractmethod
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return what its rule needs loaded, without the idempotency record and rate limits.
+        """Return the values to load, without the idempotency record and the rate limits.
 
-        If the operation is limited, the limit of the binding's app user is charged.
+        An operation with a limit needs the binding of the app user that is charged.
         """
 
     @abstractmethod
     def decide(self, context: OperationContext) -> Ruling:
-        """What it is answered, once every gate before its rule is passed."""
+        """Decide the request, which has passed every gate before the rule."""
 
     def fingerprint_values(self) -> list[str]:
-        """What makes two requests the same: every value that was read, in a fixed order [O]."""
+        """Return the texts that tell requests apart: every parsed value, in a fixed order [O].
+
+        An operation with a key and with fields of other types than text, flag, integer, instant and
+        tuple of texts overrides it.
+        """
         values: list[str] = []
         for name in self.__match_args__:
             value: object = getattr(self, name)
-            if isinstance(value, str):
-                values.append(value)
+            if isinstance(value, tuple):
+                values.extend(map(str, cast("tuple[object, ...]", value)))
             elif isinstance(value, bool):
                 values.append("true" if value else "false")
-            elif isinstance(value, tuple):
-                values.extend(map(str, cast("tuple[object, ...]", value)))
+            elif isinstance(value, datetime):
+                values.append(format_time(value))
+            elif isinstance(value, str | int):
+                values.append(str(value))
+            elif value is None:
+                values.append("")
         return values
 
 
 class ConnectionOperation(Operation):
-    """An operation on one connection of the caller's."""
+    """An operation on one connection of the caller."""
 
     __slots__ = ()
     connection_id: ConnectionId
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return the need for the connection, its successor and the head of its chain."""
+        """Return the need of the connection, its successor and the head of its chain."""
         del caller
         return Needs(connection=self.connection_id)
 
@@ -260,5 +296,5 @@ class UserOperation(Operation):
     app_user_id: AppUserId
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return the need for the binding of the app's user."""
+        """Return the need of the binding of the app user."""
         return Needs(binding=caller.coordinate(self.app_user_id))

@@ -6,16 +6,18 @@ import attrs
 
 from curae_lifecycle.rules import chain, credentials, outcomes, values
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.service.changes import connection_write_changes, recovery_changes
 from curae_lifecycle.service.effects import NextActionReplaced
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.members import CONNECTION_ID
-from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations import example_values, operation
+from curae_lifecycle.service.snapshot import Snapshot
 
 
 @attrs.frozen
 class ConnectionReconnected(operation.Reply):
-    """Answers a reconnect: `{connection, previousConnectionId, nextAction}`."""
+    """The reply to a reconnect: `{connection, previousConnectionId, nextAction}`."""
 
     connection: Connection
     previous_connection_id: values.ConnectionId
@@ -29,6 +31,7 @@ class Reconnect(operation.ConnectionOperation):
     connection_id: values.ConnectionId
 
     reply = ConnectionReconnected
+    trigger = Trigger.RECONNECT
     rule = operation.OperationRule(
         name="reconnect",
         why="[S] Starts a recovery.",
@@ -43,8 +46,19 @@ class Reconnect(operation.ConnectionOperation):
         asks=("connection.reconnect", "recovery"),
     )
 
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        """Return a recovered connection."""
+        return (
+            operation.Example(
+                "recovered",
+                cls(example_values.REVOKED_CONNECTION.id),
+                Snapshot(connection=example_values.REVOKED_CONNECTION),
+            ),
+        )
+
     def decide(self, asked: operation.OperationContext) -> operation.Ruling:
-        """A successor: minted, or the pending one again with a fresh next action."""
+        """Mint a successor, or give the pending successor a fresh next action."""
         connection, new_ids = asked.connection, asked.new_ids
         answer = chain.reconnect(
             connection,

@@ -1,4 +1,4 @@
-"""Every operation, in the order of the pages; a new one gets its line here."""
+"""The registry of operations, in the order of the pages; a new operation gets its line here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from curae_lifecycle.rules.tables import Axis, Row, Table
+from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -24,11 +25,16 @@ OPERATIONS: Final[tuple[type[Operation], ...]] = (
     GetAccountState,
     StartGraduation,
 )
-"""Every operation of the package's, in the order of the table."""
+"""Every operation of the package, in the order of the table."""
+
+OPERATION_BY_TRIGGER: Final[dict[Trigger, type[Operation]]] = {
+    each.trigger: each for each in OPERATIONS if each.trigger is not None
+}
+"""The operation that fires a trigger, for each trigger that an operation fires."""
 
 
 def operation_table(operations: Iterable[type[Operation]]) -> Table[str, OperationRule]:
-    """What each operation needs before its own rule is asked, as a table."""
+    """Return the table of the rules of some operations."""
     rules = [each.rule for each in operations]
     return Table(
         "operation",
@@ -39,4 +45,4 @@ def operation_table(operations: Iterable[type[Operation]]) -> Table[str, Operati
 
 
 OPERATION_TABLE: Final = operation_table(OPERATIONS)
-"""The table `operation`: what each needs before its own rule is asked."""
+"""The table `operation`: the rule of each operation."""

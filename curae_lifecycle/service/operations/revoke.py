@@ -8,12 +8,13 @@ from curae_lifecycle.rules import credentials, outcomes, triggers, values
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.service.changes import NO_CHANGES, live_head_changes, revocation_changes
 from curae_lifecycle.service.members import CONNECTION_ID
-from curae_lifecycle.service.operations import operation
+from curae_lifecycle.service.operations import example_values, operation
+from curae_lifecycle.service.snapshot import Snapshot
 
 
 @attrs.frozen
 class ConnectionRevoked(operation.Reply):
-    """Answers a revoke: `{connection, revokedNow}`."""
+    """The reply to a revoke: `{connection, revokedNow}`."""
 
     connection: Connection
     revoked_now: bool
@@ -26,6 +27,7 @@ class Revoke(operation.ConnectionOperation):
     connection_id: values.ConnectionId
 
     reply = ConnectionRevoked
+    trigger = triggers.Trigger.REVOKE
     rule = operation.OperationRule(
         name="revoke",
         why="[S] Ends the access of one connection, for ever.",
@@ -39,8 +41,24 @@ class Revoke(operation.ConnectionOperation):
         body=(),
     )
 
+    @classmethod
+    def examples(cls) -> tuple[operation.Example, ...]:
+        """Return a first and a second revocation."""
+        return (
+            operation.Example(
+                "revoked",
+                cls(example_values.CONNECTION.id),
+                Snapshot(connection=example_values.CONNECTION),
+            ),
+            operation.Example(
+                "revokedBefore",
+                cls(example_values.REVOKED_CONNECTION.id),
+                Snapshot(connection=example_values.REVOKED_CONNECTION),
+            ),
+        )
+
     def decide(self, asked: operation.OperationContext) -> operation.Ruling:
-        """REVOKED, or the same as before where it was revoked already."""
+        """Revoke the connection, or return it unchanged if it was revoked before."""
         connection = asked.connection
         answer = triggers.revoke(connection, asked.now, actor=Actor.APP)
         changes = NO_CHANGES

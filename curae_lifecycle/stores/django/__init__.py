@@ -1,1 +1,1 @@
-"""The SQL store as an app of Django, on the connection that Django has."""
+"""The SQL store as a Django app, on Django's own database connection."""

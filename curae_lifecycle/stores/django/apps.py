@@ -1,4 +1,4 @@
-"""The app that a project puts into INSTALLED_APPS."""
+"""The Django app for INSTALLED_APPS."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from django.apps import AppConfig
 
 
 class CuraeLifecycleConfig(AppConfig):
-    """The tables and the checks of `curae_lifecycle`."""
+    """The Django app, with the migration of the tables and the system checks."""
 
     name = "curae_lifecycle.stores.django"
     label = "curae_lifecycle"
     verbose_name = "Connections, sessions and consent"
 
     def ready(self) -> None:
-        """Register the checks."""
-        from curae_lifecycle.stores.django import checks  # noqa: PLC0415 - it needs the settings
+        """Register the system checks."""
+        from curae_lifecycle.stores.django import checks  # noqa: PLC0415 - needs the settings
 
         checks.register_checks()

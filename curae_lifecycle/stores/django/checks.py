@@ -1,4 +1,4 @@
-"""What the store asks of a project's settings, as Django's system checks."""
+"""Django system checks of the settings that the store depends on."""
 
 from __future__ import annotations
 
@@ -13,63 +13,69 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from curae_lifecycle.stores.django.database import DIALECTS, SETTING, database_alias
 
 TAG: Final = "curae_lifecycle"
-"""What `manage.py check --tag` runs them by."""
+"""The tag of the checks for `manage.py check --tag`."""
 
 _LIMITS: Final = ("connect_timeout", "statement_timeout", "lock_timeout")
-"""What limits how long PostgreSQL is waited for; the last two are told to the server."""
+"""The timeouts of a PostgreSQL connection. The last two are settings of the server session."""
 
 
 def register_checks() -> None:
-    """Let Django run them."""
+    """Register the checks with Django."""
     checks.register(check_database, TAG)
 
 
 def check_database(
     app_configs: Sequence[AppConfig] | None, **_: object
 ) -> list[checks.CheckMessage]:
-    """Whether the store can run on the database that the settings name."""
+    """Check that the store can run on the database that the settings name.
+
+    Args:
+        app_configs: The apps that Django checks. The result does not depend on them.
+    """
     del app_configs
     alias = database_alias()
     if alias not in connections:
-        message = f"{SETTING} names no database of DATABASES: {alias!r}."
-        hint = "Name one of its keys, or leave the setting out for `default`."
+        message = f"{SETTING} is {alias!r}, which is not a key of DATABASES."
+        hint = "Set it to a key of DATABASES, or remove the setting to use `default`."
         return [checks.Error(message, hint, id="curae_lifecycle.E001")]
     connection = connections[alias]
     if connection.vendor not in DIALECTS:
         message = f"The database {alias!r} is neither SQLite nor PostgreSQL."
-        hint = f"Let {SETTING} name one that is."
+        hint = f"Set {SETTING} to an SQLite or PostgreSQL database."
         return [checks.Error(message, hint, id="curae_lifecycle.E002")]
-    return list(_settings_of(connection))
+    return list(_check_settings(connection))
 
 
-def _settings_of(connection: BaseDatabaseWrapper) -> Iterator[checks.CheckMessage]:
+def _check_settings(connection: BaseDatabaseWrapper) -> Iterator[checks.CheckMessage]:
     where, given = f"DATABASES[{connection.alias!r}]", connection.settings_dict
     if not given["AUTOCOMMIT"]:
-        message = f"{where} does not commit by itself, and a commit needs its own transaction."
-        yield checks.Error(message, "Leave AUTOCOMMIT out.", id="curae_lifecycle.E003")
+        message = f"{where} has AUTOCOMMIT off, but a commit needs its own transaction."
+        yield checks.Error(
+            message, "Remove AUTOCOMMIT from the settings.", id="curae_lifecycle.E003"
+        )
     if given["ATOMIC_REQUESTS"]:
-        message = f"{where} has ATOMIC_REQUESTS, and a commit needs its own transaction."
-        hint = "Mark the views that serve with `transaction.non_atomic_requests`."
+        message = f"{where} has ATOMIC_REQUESTS on, but a commit needs its own transaction."
+        hint = "Mark the API's views with `transaction.non_atomic_requests`."
         yield checks.Warning(message, hint, id="curae_lifecycle.W001")
     if connection.vendor == "postgresql":
-        yield from _driver_of(where, given["OPTIONS"])
+        yield from _check_postgresql(where, given["OPTIONS"])
 
 
-def _driver_of(where: str, options: Mapping[str, object]) -> Iterator[checks.CheckMessage]:
-    from django.db.backends.postgresql.psycopg_any import (  # noqa: PLC0415 - it needs a driver
+def _check_postgresql(where: str, options: Mapping[str, object]) -> Iterator[checks.CheckMessage]:
+    from django.db.backends.postgresql.psycopg_any import (  # noqa: PLC0415 - needs a driver
         is_psycopg3,
     )
 
     if not is_psycopg3:
-        message = f"{where} is used through psycopg2, which says in other ways what failed."
+        message = f"{where} uses psycopg2, whose errors the store cannot interpret."
         yield checks.Error(message, "Install psycopg 3.", id="curae_lifecycle.E004")
-    said = [*options, str(options.get("options", ""))]
-    missing = [limit for limit in _LIMITS if not any(limit in each for each in said)]
+    configured = [*options, str(options.get("options", ""))]
+    missing = [limit for limit in _LIMITS if not any(limit in each for each in configured)]
     if missing:
-        message = f"{where} may be waited for without an end: {', '.join(missing)} not set."
+        message = f"{where} may block for ever: {', '.join(missing)} not set."
         hint = (
             'Set OPTIONS to {"connect_timeout": 2, '
-            '"options": "-c statement_timeout=2000 -c lock_timeout=2000"}, or set them elsewhere '
-            "and silence this."
+            '"options": "-c statement_timeout=2000 -c lock_timeout=2000"}. If they are set '
+            "elsewhere, silence this check."
         )
         yield checks.Warning(message, hint, id="curae_lifecycle.W002")

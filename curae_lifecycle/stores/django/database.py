@@ -1,9 +1,12 @@
-"""Statements on the connection that Django has for this thread.
+"""A database that runs statements on the Django connection of the current thread.
 
-The laws of this module: **a commit is a transaction of its own**, and where it cannot be one it is
-refused, since what is not as it was read must be undone without what surrounds it; **a connection
-that was lost is not used again**; **nothing waits for ever**: on PostgreSQL an answer is waited for
-no longer than its `statement_timeout` and a moment, though the server hang.
+The laws of this module:
+
+- **A commit is its own transaction.** Within another transaction it is refused, because a conflict
+  must undo the commit without the surrounding work.
+- **A lost connection is not used again.**
+- **Nothing waits for ever.** On PostgreSQL, the wait for a response ends shortly after
+  `statement_timeout`, even if the server hangs.
 """
 
 from __future__ import annotations
@@ -29,41 +32,47 @@ from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine_in_
 from curae_lifecycle.stores.sql.store import Rows
 
 SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
-"""The setting that names the database, one of DATABASES; without it, `default`."""
+"""The Django setting that names the database by its key in DATABASES. The default is `default`."""
 
 DIALECTS: Final = {"sqlite": Dialect.SQLITE, "postgresql": Dialect.POSTGRESQL}
-"""What is spoken with each vendor of a database, by Django's word for it."""
+"""The dialect of each supported database, by Django's name of the vendor."""
 
 DEFAULT_TIMEOUT: Final = 2.0
-"""Seconds that PostgreSQL is waited for where the settings name no `statement_timeout`."""
+"""The timeout for PostgreSQL if the settings have no `statement_timeout`, in seconds."""
 
 GRACE: Final = 0.25
-"""How much longer is waited than the server does, whose own answer says more."""
+"""Extra seconds that the client waits beyond the server's timeout.
+
+The server's own error comes first that way, and it says more.
+"""
 
 _STATEMENT_TIMEOUT: Final = re.compile(r"\bstatement_timeout *= *'?([1-9]\d*)(ms|s)?\b")
 
 
 def database_alias() -> str:
-    """The alias of the database that the settings name."""
+    """Return the alias of the database that the settings name."""
     alias: str = getattr(conf.settings, SETTING, DEFAULT_DB_ALIAS)
     return alias
 
 
 class DjangoDatabase:
-    """Runs statements on Django's own connection; each thread has one.
+    """A `Database` on Django's own connections, one per thread.
 
-    Nobody can end a wait for a new connection, so none is begun that might last longer than whoever
-    asks waits: its patience must be longer than the `connect_timeout` of OPTIONS.
+    An attempt to connect cannot be interrupted. So none starts if less time is left than the
+    `connect_timeout` of OPTIONS. The retry policy must allow more time than that.
 
     Args:
-        alias: Which of DATABASES it is; `None` for the one that the settings name.
+        alias: A key of DATABASES, or `None` for the database that the settings name.
+
+    Raises:
+        ArgumentError: The database is neither SQLite nor PostgreSQL.
     """
 
     def __init__(self, alias: str | None = None) -> None:
         self._alias = database_alias() if alias is None else alias
         vendor = self._connection.vendor
         if vendor not in DIALECTS:
-            raise ArgumentError(f"DATABASES[{self._alias!r}]", "SQLite or PostgreSQL")
+            raise ArgumentError(f"DATABASES[{self._alias!r}]", "an SQLite or PostgreSQL database")
         self._dialect = DIALECTS[vendor]
         options: Mapping[str, object] = self._connection.settings_dict["OPTIONS"]
         self._wait = configured_timeout(self._dialect, options)
@@ -72,33 +81,37 @@ class DjangoDatabase:
 
     @property
     def dialect(self) -> Dialect:
-        """Which database it is."""
+        """The database's dialect."""
         return self._dialect
 
     def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself, and give its rows."""
+        """Run one statement by itself and return its rows."""
         connection = self._connection
         try:
-            with self._bounded(connection), connection.cursor() as cursor:
+            with self._with_timeouts(connection), connection.cursor() as cursor:
                 _run(cursor, statement)
                 found: Rows = cursor.fetchall()
         except Error as error:
-            self._failed(connection, error)
+            self._reraise(connection, error)
         return found
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction; in a migration, with it."""
+        """Run statements that make tables, in one transaction or in that of the migration."""
         with transaction.atomic(self._alias), self._connection.cursor() as cursor:
             for statement in statements:
                 _run(cursor, statement)
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction; false where one did not change what it must.
+        """Run statements in one transaction.
+
+        Returns:
+            True if it committed. False if it was undone: a statement did not change the expected
+            number of rows, or a unique index refused one.
 
         Raises:
-            ArgumentError: A transaction is open, as with ATOMIC_REQUESTS: mark the view with
-                `transaction.non_atomic_requests`. One of `django.test.TestCase` may be. Or the
-                connection does not commit by itself.
+            ArgumentError: A transaction is open, as with ATOMIC_REQUESTS. Mark the view with
+                `transaction.non_atomic_requests`. The transaction of a `django.test.TestCase` is
+                allowed. The same error is raised if the connection has autocommit off.
         """
         connection = self._connection
         steps = (
@@ -106,38 +119,38 @@ class DjangoDatabase:
         )
         try:
             with ExitStack() as stack:
-                stack.enter_context(self._bounded(connection))
+                stack.enter_context(self._with_timeouts(connection))
                 try:
-                    stack.enter_context(self._own_transaction(connection, steps))
+                    stack.enter_context(self._transaction(connection, steps))
                 except RuntimeError:
-                    # Django's word for it; of the rules' mistakes it is one like any other.
-                    wanted = "in no transaction, as it is without ATOMIC_REQUESTS"
-                    raise ArgumentError(f"DATABASES[{self._alias!r}]", wanted) from None
-                return self._change(stack.enter_context(connection.cursor()), steps)
+                    # Django raises a RuntimeError for a durable block within a transaction.
+                    allowed = "in no transaction, as it is without ATOMIC_REQUESTS"
+                    raise ArgumentError(f"DATABASES[{self._alias!r}]", allowed) from None
+                return self._run_all(stack.enter_context(connection.cursor()), steps)
         except Error as error:
             if is_conflict(self._dialect, error.__cause__ or error):
                 return False
-            self._failed(connection, error)
+            self._reraise(connection, error)
 
     @property
     def _connection(self) -> BaseDatabaseWrapper:
         return connections[self._alias]
 
     @contextmanager
-    def _bounded(self, connection: BaseDatabaseWrapper) -> Generator[None, None, None]:
-        # Connected, and nothing waits any longer than it may.
+    def _with_timeouts(self, connection: BaseDatabaseWrapper) -> Generator[None, None, None]:
+        # Connects if needed, and limits every wait within the block.
         if self._dialect is Dialect.SQLITE:
             connection.ensure_connection()
-            with _locks_bounded(connection, self._wait):
+            with _with_lock_timeout(connection, self._wait):
                 yield
             return
         with self._watched(connection):
             connection.close_if_health_check_failed()
         if connection.connection is None and seconds_left(self._connect_wait) < self._connect_wait:
-            # Nobody would end that wait in time.
+            # The attempt to connect could outlast the deadline and cannot be interrupted.
             raise StoreUnchangedError("no time was left to connect")
         connection.ensure_connection()
-        with self._watched(connection), self._heard(connection):
+        with self._watched(connection), self._replication_checked(connection):
             yield
 
     def _watched(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
@@ -149,10 +162,10 @@ class DjangoDatabase:
         return WATCHDOG.watch(connection.connection.fileno(), until)
 
     @contextmanager
-    def _heard(self, connection: BaseDatabaseWrapper) -> Generator[None, None, None]:
-        # What is not known to last is not read, and is not called done.
-        replication, heard = self._replication, connection.connection
-        heard.add_notice_handler(replication.hear)
+    def _replication_checked(self, connection: BaseDatabaseWrapper) -> Generator[None, None, None]:
+        # A commit that a failover might lose is neither read nor reported as done.
+        replication, driver = self._replication, connection.connection
+        driver.add_notice_handler(replication.handle_notice)
         try:
             if replication.is_in_doubt and connection.get_autocommit():
                 doubts = replication.cancelled_waits
@@ -162,20 +175,20 @@ class DjangoDatabase:
             yield
             replication.check()
         finally:
-            heard.remove_notice_handler(replication.hear)
+            driver.remove_notice_handler(replication.handle_notice)
 
-    def _own_transaction(
+    def _transaction(
         self, connection: BaseDatabaseWrapper, statements: Sequence[Statement]
     ) -> transaction.Atomic | nullcontext[None]:
         if not connection.in_atomic_block:
             if not connection.get_autocommit():
                 raise ArgumentError(f"DATABASES[{self._alias!r}]", "in autocommit mode")
             if self._dialect is Dialect.POSTGRESQL and len(statements) == 1:
-                # It is a transaction by itself.
+                # A single statement is a transaction by itself.
                 return nullcontext()
         return transaction.atomic(self._alias, durable=True)
 
-    def _change(self, cursor: CursorWrapper, statements: Sequence[Statement]) -> bool:
+    def _run_all(self, cursor: CursorWrapper, statements: Sequence[Statement]) -> bool:
         for statement in statements:
             _run(cursor, statement)
             if statement.expected_rows not in {None, cursor.rowcount}:
@@ -183,12 +196,12 @@ class DjangoDatabase:
                 return False
         return True
 
-    def _failed(self, connection: BaseDatabaseWrapper, error: Error) -> NoReturn:
-        # Django would look at it only when the request is over, and there are more attempts.
+    def _reraise(self, connection: BaseDatabaseWrapper, error: Error) -> NoReturn:
+        # Django checks the connection only when the request ends, which is too late for a retry.
         if not connection.in_atomic_block:
             with self._watched(connection):
                 connection.close_if_unusable_or_obsolete()
-        # Django's error has the driver's own as its cause.
+        # The cause of Django's error is the driver's error.
         original = error.__cause__ or error
         if is_transient(self._dialect, original):
             raise to_store_error(self._dialect, original) from None
@@ -196,14 +209,14 @@ class DjangoDatabase:
 
 
 def configured_timeout(dialect: Dialect, options: Mapping[str, object]) -> float:
-    """How many seconds a lock of SQLite or a statement of PostgreSQL is waited for, by OPTIONS.
+    """Return the timeout that OPTIONS sets for SQLite locks or PostgreSQL statements, in seconds.
 
     Args:
-        dialect: Which database it is.
-        options: OPTIONS of Django's settings.
+        dialect: The database's dialect.
+        options: OPTIONS of the database in Django's settings.
     """
     if dialect is Dialect.SQLITE:
-        # Python's own, where nothing is said.
+        # 5 seconds is the default of Python's sqlite3.
         return float(str(options.get("timeout", 5.0)))
     found = _STATEMENT_TIMEOUT.search(str(options.get("options", "")))
     if found is None:
@@ -212,18 +225,18 @@ def configured_timeout(dialect: Dialect, options: Mapping[str, object]) -> float
 
 
 @contextmanager
-def _locks_bounded(connection: BaseDatabaseWrapper, wait: float) -> Generator[None, None, None]:
+def _with_lock_timeout(connection: BaseDatabaseWrapper, wait: float) -> Generator[None, None, None]:
     left = seconds_left(wait)
     if left == wait:
         yield
         return
-    wait_for = "PRAGMA busy_timeout = {}"
-    connection.connection.execute(wait_for.format(int(left * 1000)))
+    set_timeout = "PRAGMA busy_timeout = {}"
+    connection.connection.execute(set_timeout.format(int(left * 1000)))
     try:
         yield
     finally:
-        # The connection is everybody's.
-        connection.connection.execute(wait_for.format(int(wait * 1000)))
+        # The project's own code uses this connection too.
+        connection.connection.execute(set_timeout.format(int(wait * 1000)))
 
 
 def _run(cursor: CursorWrapper, statement: Statement) -> None:

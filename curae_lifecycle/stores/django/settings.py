@@ -1,7 +1,6 @@
-"""What a project's DATABASES says of a database, its limits of time set.
+"""Django's DATABASES settings for a database, with all timeouts set.
 
-The law of this module: **nothing waits for ever**: not for a connection, not for a lock, not for a
-statement.
+The law of this module: **nothing waits for ever**: not for a connection, a lock or a statement.
 """
 
 from __future__ import annotations
@@ -12,23 +11,23 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from curae_lifecycle.rules.errors import ArgumentError
 
 DEFAULT_TIMEOUT: Final = 2.0
-"""Seconds that a connection, a lock or a statement is waited for, where nothing else is said."""
+"""The default timeout for a connection, a lock or a statement, in seconds."""
 
-KEPT_SECONDS: Final = 600
-"""For how long a connection is used again."""
+MAX_AGE_SECONDS: Final = 600
+"""The value of CONN_MAX_AGE: how long Django reuses a connection, in seconds."""
 
 
 def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str, object]:
-    """One of DATABASES for the URL of a database, as SQLAlchemy would have it.
+    """Return a value of DATABASES for a database URL in SQLAlchemy's format.
 
     Args:
-        url: `sqlite:///file` or `postgresql://user:password@host/name`; what stands after a `?` is
-            psycopg's.
-        timeout: Seconds that a connection, a lock or a statement is waited for; PostgreSQL's
-            connection at least two.
+        url: `sqlite:///file` or `postgresql://user:password@host/name`. The query after a `?` holds
+            connection parameters of psycopg.
+        timeout: Seconds to wait for a connection, a lock or a statement. For a connection to
+            PostgreSQL, the minimum is two seconds.
 
     Raises:
-        ArgumentError: A URL of another database.
+        ArgumentError: The URL is for another database, or for SQLite in memory.
     """
     parts = urlsplit(url)
     name = unquote(parts.path.removeprefix("/"))
@@ -42,31 +41,31 @@ def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str
                     "transaction_mode": "IMMEDIATE",
                     "init_command": "PRAGMA journal_mode = WAL",
                 },
-                "CONN_MAX_AGE": KEPT_SECONDS,
+                "CONN_MAX_AGE": MAX_AGE_SECONDS,
             }
         case "postgresql":
             return _postgresql(url, name, timeout)
         case _:
-            raise ArgumentError("url", "one for a SQLite file or PostgreSQL")
+            raise ArgumentError("url", "the URL of an SQLite file or of PostgreSQL")
 
 
 def _postgresql(url: str, name: str, wait: float) -> dict[str, object]:
     parts, milliseconds = urlsplit(url), int(wait * 1000)
-    others = dict(parse_qsl(parts.query))
+    options = dict(parse_qsl(parts.query))
     limits = f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": others.pop("host", parts.hostname or ""),
-        "PORT": others.pop("port", str(parts.port or "")),
+        "HOST": options.pop("host", parts.hostname or ""),
+        "PORT": options.pop("port", str(parts.port or "")),
         "OPTIONS": {
-            **others,
-            # psycopg takes one second for two.
+            **options,
+            # psycopg treats one second as two.
             "connect_timeout": max(2, round(wait)),
-            "options": f"{others.get('options', '')} {limits}".strip(),
+            "options": f"{options.get('options', '')} {limits}".strip(),
         },
-        "CONN_MAX_AGE": KEPT_SECONDS,
+        "CONN_MAX_AGE": MAX_AGE_SECONDS,
         "CONN_HEALTH_CHECKS": True,
     }

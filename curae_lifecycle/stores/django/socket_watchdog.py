@@ -1,10 +1,10 @@
-"""A watch over connections whose driver counts no seconds: one that has no answer in time is ended.
+"""A watchdog that shuts down sockets whose response takes too long, for drivers without timeouts.
 
-The law of this module: **only what is watched is ended**: the watch holds a socket by a number of
-its own, so that nobody else's can take its place.
+The law of this module: **only a watched socket is shut down**. The watchdog holds a duplicate of
+the file descriptor, which no other socket can take over meanwhile.
 
-A thread that waits for an answer cannot be called back, and the kernel of a server that hangs still
-acknowledges what it is sent. But a wait ends where its socket is shut down.
+A thread that waits for a response cannot be interrupted, and the kernel of a hung server still
+acknowledges packets. But the wait ends when the socket is shut down.
 """
 
 from __future__ import annotations
@@ -23,35 +23,40 @@ import attrs
 
 @attrs.define
 class _Watched:
-    """A socket, and until when it is waited for."""
+    """A watched socket and the deadline of its response, by `time.monotonic`."""
 
     held: socket
     until: float
 
 
 class SocketWatchdog:
-    """Shuts sockets down when their time is over; one thread watches over all of them."""
+    """A watchdog that shuts sockets down at their deadlines. One thread watches all of them."""
 
     def __init__(self) -> None:
         self._changed = Condition()
         self._watched: dict[int, _Watched] = {}
         self._numbers = count()
-        self._wakes = float("inf")
+        self._wakes_at = float("inf")
         self._thread: Thread | None = None
 
     @contextmanager
     def watch(self, file: int, until: float) -> Generator[None, None, None]:
-        """Watch over a socket, by its file's number, until an instant of `time.monotonic`."""
+        """Watch a socket during a `with` block, and shut it down if the deadline passes.
+
+        Args:
+            file: The file descriptor of the socket.
+            until: The deadline, by `time.monotonic`.
+        """
         held = socket(fileno=os.dup(file))
         number = next(self._numbers)
         with self._changed:
-            # A process that was forked has none of its parent's threads, and none of its waits.
+            # A forked process inherits neither the parent's thread nor the waits of its threads.
             if self._thread is None or not self._thread.is_alive():
                 self._watched.clear()
                 self._thread = Thread(target=self._run, daemon=True)
                 self._thread.start()
             self._watched[number] = _Watched(held, until)
-            if until < self._wakes:
+            if until < self._wakes_at:
                 self._changed.notify()
         try:
             yield
@@ -64,16 +69,16 @@ class SocketWatchdog:
         with self._changed:
             while True:
                 now = monotonic()
-                self._wakes = float("inf")
+                self._wakes_at = float("inf")
                 for each in self._watched.values():
                     if each.until <= now:
                         with suppress(OSError):
                             each.held.shutdown(SHUT_RDWR)
                         each.until = float("inf")
-                    self._wakes = min(self._wakes, each.until)
-                forever = self._wakes == float("inf")
-                self._changed.wait(None if forever else self._wakes - now)
+                    self._wakes_at = min(self._wakes_at, each.until)
+                forever = self._wakes_at == float("inf")
+                self._changed.wait(None if forever else self._wakes_at - now)
 
 
 WATCHDOG: Final = SocketWatchdog()
-"""The one watch of this process."""
+"""The watchdog of this process."""

@@ -1,1 +1,1 @@
-"""Rate limits in Redis or Valkey, everything else in another store."""
+"""Stores that keep rate limits in Redis or Valkey and everything else in another store."""

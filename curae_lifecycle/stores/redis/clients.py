@@ -1,8 +1,8 @@
-"""Clients that limits in Redis can run on, of one server and of a cluster.
+"""Redis clients for the rate limits, for one server and for a cluster.
 
-The law of this module: **each command is sent once**: a charge that is sent again is charged again,
-so whoever gets no answer in time decides anew. A cluster that says who has a key instead is asked
-there: it has done nothing itself.
+The law of this module: **each command is sent once**. A charge that is sent twice is charged twice,
+so the client never retries: after a timeout, the request is decided again. A cluster's redirection
+to another node is followed, because the first node executed nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 import attrs
 import redis
 import redis.asyncio
-from redis.asyncio.cluster import ClusterNode as AwaitedNode
-from redis.asyncio.retry import Retry as AwaitedRetry
+from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.retry import Retry
@@ -24,46 +24,48 @@ from redis.retry import Retry
 from curae_lifecycle.rules.errors import ArgumentError
 
 DEFAULT_TIMEOUT: Final = 1.0
-"""Seconds that Redis is waited for, where nothing else is said: it answers in far less, and the loop
-begins no attempt after four."""
+"""The default timeout for a connection or a response, in seconds.
+
+Redis responds in far less. The loop starts no attempt after four seconds.
+"""
 
 NODE_CONNECTIONS: Final = 100
-"""Connections to each node of a cluster, where nothing else is said; what needs one more is refused."""
+"""The default for connections to each node of a cluster. A command that needs one more fails."""
 
 PORT: Final = 6379
-"""Where a server listens, where a URL says nothing else."""
+"""The default port of a Redis server."""
 
 _SCHEMES: Final = ("redis", "rediss")
 
 Value = str | int
-"""What a command is given."""
+"""An argument of a command."""
 
 
 class Redis(Protocol):
-    """A client of Redis that waits for its answers, such as `redis.Redis`."""
+    """A blocking Redis client, such as `redis.Redis`."""
 
     def execute_command(self, *command: Value) -> object:
-        """Send one command; texts may come as bytes."""
+        """Send one command and return its result, whose texts may be bytes."""
         ...
 
 
 class AsyncRedis(Protocol):
-    """A client of Redis whose answers are awaited, such as `redis.asyncio.Redis`."""
+    """An async Redis client, such as `redis.asyncio.Redis`."""
 
     def execute_command(self, *command: Value) -> Awaitable[object]:
-        """Send one command; texts may come as bytes."""
+        """Send one command and return its result, whose texts may be bytes."""
         ...
 
 
 def create_client(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> redis.Redis:
-    """A client that `RedisLimitsStore` can run on, its limits of time set.
+    """Create a client for `RedisLimitsStore`, with all timeouts set and without retries.
 
     Args:
-        url: Such as `redis://host:6379` or `unix:///path`.
-        timeout: Seconds that a connection or an answer is waited for.
-        pool_size: How many connections there are at most.
+        url: The server, such as `redis://host:6379` or `unix:///path`.
+        timeout: Seconds to wait for a connection or a response.
+        pool_size: The largest number of connections.
     """
     pool = redis.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
         url,
@@ -79,27 +81,37 @@ def create_client(
 def create_client_async(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> redis.asyncio.Redis:
-    """A client as `create_client` makes one, awaited, for `AsyncRedisLimitsStore`."""
+    """Create an async client for `AsyncRedisLimitsStore`, as `create_client` does.
+
+    Args:
+        url: The server, such as `redis://host:6379` or `unix:///path`.
+        timeout: Seconds to wait for a connection or a response.
+        pool_size: The largest number of connections.
+    """
     pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
         url,
         max_connections=pool_size,
         timeout=timeout,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        retry=AwaitedRetry(NoBackoff(), 0),
+        retry=AsyncRetry(NoBackoff(), 0),
     )
     return redis.asyncio.Redis.from_pool(pool)
 
 
 class ClusterClient:
-    """A client of a cluster for `RedisLimitsStore`, which looks for it when it is first asked.
+    """A blocking client of a cluster for `RedisLimitsStore`.
 
-    So a worker starts also while the cluster is not there.
+    It connects on the first command, so a worker can start while the cluster is down.
 
     Args:
-        urls: Of some of its nodes, such as `redis://host:6379`; the first says who asks, and how.
-        timeout: Seconds that a connection or an answer of a node is waited for.
-        pool_size: How many connections to each node there are at most.
+        urls: The URLs of some nodes, such as `redis://host:6379`. The user name, the password and
+            the use of TLS are taken from the first.
+        timeout: Seconds to wait for a connection to a node or a response.
+        pool_size: The largest number of connections to each node.
+
+    Raises:
+        ArgumentError: `urls` is empty or holds something other than Redis URLs.
     """
 
     def __init__(
@@ -110,43 +122,43 @@ class ClusterClient:
         pool_size: int = NODE_CONNECTIONS,
     ) -> None:
         self._nodes = _Nodes.of(urls)
-        self._wait = timeout
+        self._timeout = timeout
         self._pool_size = pool_size
-        self._made: redis.RedisCluster | None = None
+        self._cluster: redis.RedisCluster | None = None
         self._lock = threading.Lock()
 
     def execute_command(self, *command: Value) -> object:
-        """Send one command to the node that has its keys; texts may come as bytes."""
-        return cast("Redis", self._client()).execute_command(*command)
+        """Send one command to the node of its keys and return its result."""
+        return cast("Redis", self._connected()).execute_command(*command)
 
     def close(self) -> None:
         """Close every connection."""
         with self._lock:
-            made, self._made = self._made, None
-        if made is not None:
-            made.close()
+            cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            cluster.close()
 
-    def _client(self) -> redis.RedisCluster:
-        if not self._lock.acquire(timeout=self._wait):
-            raise redis.TimeoutError("the cluster is still being looked for")
+    def _connected(self) -> redis.RedisCluster:
+        if not self._lock.acquire(timeout=self._timeout):
+            raise redis.TimeoutError("another thread is still connecting to the cluster")
         try:
-            if self._made is None:
+            if self._cluster is None:
                 nodes = self._nodes
-                self._made = redis.RedisCluster(
+                self._cluster = redis.RedisCluster(
                     startup_nodes=[
                         ClusterNode(host, port)  # type: ignore[no-untyped-call]  # as redis has it
-                        for host, port in nodes.places
+                        for host, port in nodes.addresses
                     ],
                     require_full_coverage=False,
                     max_connections=self._pool_size,
-                    socket_timeout=self._wait,
-                    socket_connect_timeout=self._wait,
+                    socket_timeout=self._timeout,
+                    socket_connect_timeout=self._timeout,
                     retry=Retry(NoBackoff(), 0),
                     username=nodes.username,
                     password=nodes.password,
                     ssl=nodes.encrypted,
                 )
-            return self._made
+            return self._cluster
         finally:
             self._lock.release()
 
@@ -154,15 +166,27 @@ class ClusterClient:
 def create_cluster_client_async(
     urls: Sequence[str], *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = NODE_CONNECTIONS
 ) -> redis.asyncio.RedisCluster:
-    """A client of a cluster, as `ClusterClient` is one, awaited, for `AsyncRedisLimitsStore`."""
+    """Create an async client of a cluster for `AsyncRedisLimitsStore`, as `ClusterClient` is.
+
+    It connects on the first command.
+
+    Args:
+        urls: The URLs of some nodes, such as `redis://host:6379`. The user name, the password and
+            the use of TLS are taken from the first.
+        timeout: Seconds to wait for a connection to a node or a response.
+        pool_size: The largest number of connections to each node.
+
+    Raises:
+        ArgumentError: `urls` is empty or holds something other than Redis URLs.
+    """
     nodes = _Nodes.of(urls)
     return redis.asyncio.RedisCluster(
-        startup_nodes=[AwaitedNode(host, port) for host, port in nodes.places],
+        startup_nodes=[AsyncClusterNode(host, port) for host, port in nodes.addresses],
         require_full_coverage=False,
         max_connections=pool_size,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        retry=AwaitedRetry(NoBackoff(), 0),
+        retry=AsyncRetry(NoBackoff(), 0),
         username=nodes.username,
         password=nodes.password,
         ssl=nodes.encrypted,
@@ -171,23 +195,29 @@ def create_cluster_client_async(
 
 @attrs.frozen
 class _Nodes:
-    """Where some nodes of a cluster are, and who asks them."""
+    """The addresses of some nodes of a cluster, and the credentials for them."""
 
-    places: tuple[tuple[str, int], ...]
+    addresses: tuple[tuple[str, int], ...]
     username: str | None
     password: str | None
     encrypted: bool
 
     @classmethod
     def of(cls, urls: Sequence[str]) -> _Nodes:
-        """What these URLs say; the first one says who asks."""
+        """Parse URLs. The credentials and the use of TLS are those of the first.
+
+        Raises:
+            ArgumentError: There is no URL, or one is malformed or not a Redis URL.
+        """
         if isinstance(urls, str) or not urls:
-            raise ArgumentError("urls", "a list of URLs, one at least")
+            raise ArgumentError("urls", "a list of at least one URL")
         try:
             parsed = [urlsplit(url) for url in urls]
-            places = tuple([(each.hostname or "localhost", each.port or PORT) for each in parsed])
+            addresses = tuple(
+                [(each.hostname or "localhost", each.port or PORT) for each in parsed]
+            )
         except ValueError:
-            raise ArgumentError("urls", "URLs, whose ports are numbers up to 65,535") from None
+            raise ArgumentError("urls", "valid URLs, with ports up to 65,535") from None
         if any(each.scheme not in _SCHEMES for each in parsed):
             raise ArgumentError("urls", "URLs that begin with redis:// or rediss://")
         first = parsed[0]
@@ -195,7 +225,7 @@ class _Nodes:
             None if each is None else unquote(each) for each in (first.username, first.password)
         )
         return cls(
-            places=places,
+            addresses=addresses,
             username=username or None,
             password=password,
             encrypted=first.scheme == "rediss",

@@ -1,17 +1,24 @@
 """Stores that keep the rate limits in Redis or Valkey and everything else in another store.
 
-The laws of this module: **whatever was admitted was charged first**: limits are charged before the
-other store commits, so no failure admits what was not charged; **what the other store refuses to
-store is given back**; **buckets are charged from what they hold by then**, so requests of one API
-key do not turn each other away.
+The laws of this module:
 
-Where it is not known whether the other store committed, or nobody is left to give back, the charge
-stays: this store errs on the side of refusing, for as long as a window lasts.
+- **Every admitted request was charged first.** Limits are charged before the other store commits,
+  so no failure admits an uncharged request.
+- **A charge is given back if the other store refuses the commit.**
+- **A charge reads the bucket's state at commit time**, so concurrent requests of one API key do not
+  conflict.
 
-A key names nobody: it is made of digests. All limits of a customer account are kept on one node of
-a cluster. Redis drops a state by a clock of its own, so each stays for five minutes after it is
-over. What Redis forgets it admits again: give it `maxmemory-policy noeviction` and `appendonly
-yes`, and `appendfsync always` where a crash of its machine may not cost a second of charges.
+If it is unknown whether the other store committed, the charge stays. It also stays if the worker
+crashes before it gives the charge back. So a failure can refuse too many requests for one window,
+and never admits too many.
+
+Keys hold digests only, so they identify no person. All limits of a customer account are on one node
+of a cluster. Redis expires a state by its own clock, so each state is kept for five minutes longer
+than needed.
+
+If Redis loses a state, it admits those requests again. So set `maxmemory-policy noeviction` and
+`appendonly yes`. Also set `appendfsync always` if a crash of the machine may not lose a second of
+charges.
 """
 
 from __future__ import annotations
@@ -59,26 +66,26 @@ from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK, Script
 from curae_lifecycle.stores.sql.keys import key_of, rate_key
 
 _FORM: Final = 1
-"""The form that limits are kept in; see `scripts`."""
+"""The form in which the states of limits are stored. The module `scripts` describes it."""
 
-_PASSING: Final = (
+_TRANSIENT_ERRORS: Final = (
     redis.ConnectionError,
     redis.TimeoutError,
     ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
-    # No node of a cluster answers, or none has the keys.
+    # No node of a cluster responds, or none has the keys.
     RedisClusterException,
     TryAgainError,
 )
 
 
 class RedisLimitsStore:
-    """A store whose rate limits are in Redis.
+    """A `Store` whose rate limits are in Redis.
 
     Args:
-        store: For everything else.
-        client: How Redis is asked; see `clients`.
+        store: The store for everything else.
+        client: A client that never retries, such as one of the module `clients`.
     """
 
     def __init__(self, store: Store, client: Redis) -> None:
@@ -86,53 +93,69 @@ class RedisLimitsStore:
         self._client = client
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, from the other store."""
+        """Return the caller of an API key from the other store, or None if unknown."""
         return self._store.caller_of(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load rate limits from Redis and everything else from the other store."""
+        """Load rate limits from Redis and everything else from the other store.
+
+        Raises:
+            StoreUnavailableError: Redis or the other store failed.
+            NewerFormatError: A newer release stored a limit in a form that this one cannot read.
+        """
         loaded = self._store.load(_without_limits(needs), key_digest)
         keys = _rate_keys(needs)
         if not keys:
             return _with_limits(needs, loaded, ())
-        with _unavailable():
+        with _store_errors():
             held = self._client.execute_command("MGET", *map(_name, keys))
         return _with_limits(needs, loaded, _states(keys, held))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Charge, then commit everything else; where that is refused, give back."""
-        inner, others, charge = _parted(loaded, changes)
+        """Charge the limits, then commit everything else, and give the charge back if that fails.
+
+        Returns:
+            True if everything was stored. False on a conflict: load again and decide again.
+
+        Raises:
+            StoreFullError: The other store is full. The charge was given back.
+            StoreUnchangedError: The other store failed and stored nothing. The charge was given
+                back.
+            StoreUnavailableError: Redis or the other store failed. The charge may stay.
+            ArgumentError: `loaded` is not a result of this store's `load`.
+        """
+        inner, others, charge = _split(loaded, changes)
         if charge is None:
             return self._store.commit(inner, others, page)
-        answer = self._run(CHARGE, charge.names, charge.arguments())
-        if answer is None:
+        result = self._run(CHARGE, charge.names, charge.charge_arguments())
+        if result is None:
             return False
         if _is_nothing(others, page):
             return True
         try:
             stored = self._store.commit(inner, others, page)
         except (StoreFullError, StoreUnchangedError, ArgumentError):
-            self._run(GIVE_BACK, charge.names, charge.returned(answer))
+            self._run(GIVE_BACK, charge.names, charge.give_back_arguments(result))
             raise
         if not stored:
-            self._run(GIVE_BACK, charge.names, charge.returned(answer))
+            self._run(GIVE_BACK, charge.names, charge.give_back_arguments(result))
         return stored
 
     def _run(self, script: Script, names: Sequence[str], arguments: Sequence[Value]) -> object:
-        given = (len(names), *names, *arguments)
-        with _unavailable():
+        parameters = (len(names), *names, *arguments)
+        with _store_errors():
             try:
-                return self._client.execute_command("EVALSHA", script.digest, *given)
+                return self._client.execute_command("EVALSHA", script.digest, *parameters)
             except NoScriptError:
-                return self._client.execute_command("EVAL", script.text, *given)
+                return self._client.execute_command("EVAL", script.text, *parameters)
 
 
 class AsyncRedisLimitsStore:
-    """A store whose rate limits are in Redis, awaited.
+    """An `AsyncStore` whose rate limits are in Redis.
 
     Args:
-        store: For everything else.
-        client: How Redis is asked; see `clients`.
+        store: The store for everything else.
+        client: An async client that never retries, such as one of the module `clients`.
     """
 
     def __init__(self, store: AsyncStore, client: AsyncRedis) -> None:
@@ -140,52 +163,68 @@ class AsyncRedisLimitsStore:
         self._client = client
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, from the other store."""
+        """Return the caller of an API key from the other store, or None if unknown."""
         return await self._store.caller_of(key_digest)
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load rate limits from Redis and everything else from the other store."""
+        """Load rate limits from Redis and everything else from the other store.
+
+        Raises:
+            StoreUnavailableError: Redis or the other store failed.
+            NewerFormatError: A newer release stored a limit in a form that this one cannot read.
+        """
         loaded = await self._store.load(_without_limits(needs), key_digest)
         keys = _rate_keys(needs)
         if not keys:
             return _with_limits(needs, loaded, ())
-        with _unavailable():
+        with _store_errors():
             held = await self._client.execute_command("MGET", *map(_name, keys))
         return _with_limits(needs, loaded, _states(keys, held))
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Charge, then commit everything else; where that is refused, give back."""
-        inner, others, charge = _parted(loaded, changes)
+        """Charge the limits, then commit everything else, and give the charge back if that fails.
+
+        Returns:
+            True if everything was stored. False on a conflict: load again and decide again.
+
+        Raises:
+            StoreFullError: The other store is full. The charge was given back.
+            StoreUnchangedError: The other store failed and stored nothing. The charge was given
+                back.
+            StoreUnavailableError: Redis or the other store failed. The charge may stay.
+            ArgumentError: `loaded` is not a result of this store's `load`.
+        """
+        inner, others, charge = _split(loaded, changes)
         if charge is None:
             return await self._store.commit(inner, others, page)
-        answer = await self._run(CHARGE, charge.names, charge.arguments())
-        if answer is None:
+        result = await self._run(CHARGE, charge.names, charge.charge_arguments())
+        if result is None:
             return False
         if _is_nothing(others, page):
             return True
         try:
             stored = await self._store.commit(inner, others, page)
         except (StoreFullError, StoreUnchangedError, ArgumentError):
-            await self._run(GIVE_BACK, charge.names, charge.returned(answer))
+            await self._run(GIVE_BACK, charge.names, charge.give_back_arguments(result))
             raise
         if not stored:
-            await self._run(GIVE_BACK, charge.names, charge.returned(answer))
+            await self._run(GIVE_BACK, charge.names, charge.give_back_arguments(result))
         return stored
 
     async def _run(
         self, script: Script, names: Sequence[str], arguments: Sequence[Value]
     ) -> object:
-        given = (len(names), *names, *arguments)
-        with _unavailable():
+        parameters = (len(names), *names, *arguments)
+        with _store_errors():
             try:
-                return await self._client.execute_command("EVALSHA", script.digest, *given)
+                return await self._client.execute_command("EVALSHA", script.digest, *parameters)
             except NoScriptError:
-                return await self._client.execute_command("EVAL", script.text, *given)
+                return await self._client.execute_command("EVAL", script.text, *parameters)
 
 
-# --- What is loaded ---------------------------------------------------------------------------
+# --- Loading ----------------------------------------------------------------------------------
 
 
 def _without_limits(needs: Needs) -> Needs:
@@ -197,7 +236,7 @@ def _rate_keys(needs: Needs) -> tuple[RateKey, ...]:
 
 
 def _with_limits(needs: Needs, loaded: Loaded, states: Sequence[RateState | None]) -> Loaded:
-    # The other store is given back its own with the commit.
+    # `seen` keeps what the other store loaded, which `commit` passes back to that store.
     limit = None if needs.limit is None else states[-1]
     buckets = tuple(states[: len(needs.buckets)])
     snapshot = attrs.evolve(loaded.snapshot, buckets=buckets, limit=limit)
@@ -205,7 +244,7 @@ def _with_limits(needs: Needs, loaded: Loaded, states: Sequence[RateState | None
 
 
 def _name(key: RateKey) -> str:
-    # What stands in braces is all that a cluster places a key by: one account, one node.
+    # A cluster places a key by the part in braces: all keys of an account are on one node.
     owner = key.owner if isinstance(key, BucketKey) else key.app_user
     return f"curae:{{{key_of(owner.customer_account_id)}}}:{rate_key(key)}"
 
@@ -214,10 +253,10 @@ def _states(keys: Sequence[RateKey], held: object) -> list[RateState | None]:
     return [_state(key, text) for key, text in zip(keys, _texts(held), strict=True)]
 
 
-def _texts(answer: object) -> list[str]:
-    # What Redis answers may be bytes, and nothing is an empty text.
-    assert isinstance(answer, list)  # noqa: S101 - Redis says so
-    parts = cast("list[bytes | str | None]", answer)
+def _texts(result: object) -> list[str]:
+    # Texts may be bytes. A missing value becomes an empty text.
+    assert isinstance(result, list)  # noqa: S101 - MGET and `CHARGE` return lists
+    parts = cast("list[bytes | str | None]", result)
     return [each.decode() if isinstance(each, bytes) else each or "" for each in parts]
 
 
@@ -234,15 +273,15 @@ def _state(key: RateKey, held: str) -> RateState | None:
     return BucketState(seconds * SECOND + micros, part, of)
 
 
-# --- What is charged --------------------------------------------------------------------------
+# --- Charging ---------------------------------------------------------------------------------
 
 
-def _parted(loaded: Loaded, changes: Changes) -> tuple[Loaded, Changes, _Charge | None]:
-    # What the other store loaded and is to commit, and what is charged.
+def _split(loaded: Loaded, changes: Changes) -> tuple[Loaded, Changes, _Charge | None]:
+    # Returns what the other store loaded, the changes that it commits, and the charge in Redis.
     rates = [write for write in changes.writes if isinstance(write, RateWrite)]
     others = tuple([write for write in changes.writes if not isinstance(write, RateWrite)])
     if not isinstance(loaded.seen, Loaded):
-        raise ArgumentError("loaded", "what this store loaded")
+        raise ArgumentError("loaded", "a result of this store's load")
     charge = _Charge.of(rates, to_epoch_microseconds(loaded.now)) if rates else None
     return loaded.seen, attrs.evolve(changes, writes=others), charge
 
@@ -256,10 +295,10 @@ class _Charge:
     """The limits that one decision charges.
 
     Attributes:
-        at: The instant, in microseconds.
-        names: Their keys, the log's last.
-        buckets: The rules of the buckets, in the order of their keys.
-        log: What becomes of the app user's log, where one is charged.
+        at: The instant of the charge, in microseconds since 1970.
+        names: The keys in Redis: those of the buckets, then that of the exact log, if any.
+        buckets: The policies of the buckets, in the order of their keys.
+        log: The write of the app user's exact log, if one is charged.
     """
 
     at: int
@@ -269,7 +308,7 @@ class _Charge:
 
     @classmethod
     def of(cls, rates: Sequence[RateWrite], at: int) -> _Charge:
-        """The charge that these writes make."""
+        """Build the charge of these writes."""
         buckets = [(write.key, write.policy) for write in rates if isinstance(write.policy, Bucket)]
         logs = [write for write in rates if not isinstance(write.policy, Bucket)]
         keys = (*(key for key, _ in buckets), *(write.key for write in logs))
@@ -281,30 +320,30 @@ class _Charge:
             log=log,
         )
 
-    def arguments(self) -> list[Value]:
-        """The arguments of `CHARGE`."""
+    def charge_arguments(self) -> list[Value]:
+        """Return the arguments of `CHARGE`."""
         margin = CLOCK_TOLERANCE // _MILLISECOND
-        given: list[Value] = [*_time(self.at, 1), margin, len(self.buckets)]
+        arguments: list[Value] = [*_time(self.at, 1), margin, len(self.buckets)]
         for bucket in self.buckets:
             token = bucket.seconds * SECOND
             most = _time(bucket.capacity * token, bucket.refill)
-            given += [bucket.refill, *_time(token, bucket.refill), *most]
+            arguments += [bucket.refill, *_time(token, bucket.refill), *most]
         if self.log is not None:
             until = -(-to_epoch_microseconds(self.log.expires_at) // _MILLISECOND) + margin
-            given += [*self._log(self.log), max(1, until)]
-        return given
+            arguments += [*self._log(self.log), max(1, until)]
+        return arguments
 
-    def returned(self, answer: object) -> list[Value]:
-        """The arguments of `GIVE_BACK`, given what `CHARGE` answered."""
-        given: list[Value] = [*_time(self.at, 1), len(self.buckets)]
-        for bucket, became in zip(self.buckets, _texts(answer), strict=True):
-            given += [bucket.refill, *_time(bucket.seconds * SECOND, bucket.refill), became]
+    def give_back_arguments(self, result: object) -> list[Value]:
+        """Return the arguments of `GIVE_BACK`, given the result of `CHARGE`."""
+        arguments: list[Value] = [*_time(self.at, 1), len(self.buckets)]
+        for bucket, became in zip(self.buckets, _texts(result), strict=True):
+            arguments += [bucket.refill, *_time(bucket.seconds * SECOND, bucket.refill), became]
         if self.log is not None:
-            given += [
+            arguments += [
                 *self._log(self.log),
                 _hex(LogState.of([from_epoch_microseconds(self.at)]))[0],
             ]
-        return given
+        return arguments
 
     def _log(self, log: RateWrite) -> tuple[str, str]:
         return "" if log.before is None else _log_text(log.before), _log_text(log.after)
@@ -314,13 +353,13 @@ _MILLISECOND: Final = 1000
 
 
 def _time(units: int, parts: int) -> tuple[int, int, int]:
-    # A time in seconds, microseconds and parts of one, of which there are so many.
+    # Splits a time, in units of 1/parts of a microsecond, into seconds, microseconds and parts.
     whole, part = divmod(units, parts)
     return *divmod(whole, SECOND), part
 
 
 def _log_text(state: RateState) -> str:
-    assert isinstance(state, LogState)  # noqa: S101 - as its rule is no bucket
+    assert isinstance(state, LogState)  # noqa: S101 - the write's policy is no bucket
     return " ".join([str(_FORM), *_hex(state)])
 
 
@@ -329,12 +368,12 @@ def _hex(state: LogState) -> list[str]:
     return [text[place : place + 16] for place in range(0, len(text), 16)]
 
 
-# --- What fails -------------------------------------------------------------------------------
+# --- Failures ---------------------------------------------------------------------------------
 
 
 @contextmanager
-def _unavailable() -> Generator[None, None, None]:
+def _store_errors() -> Generator[None, None, None]:
     try:
         yield
-    except _PASSING as error:
-        raise StoreUnavailableError(f"the limits ({type(error).__name__})") from None
+    except _TRANSIENT_ERRORS as error:
+        raise StoreUnavailableError(f"Redis failed ({type(error).__name__})") from None

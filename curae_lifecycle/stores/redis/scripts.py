@@ -1,25 +1,31 @@
-"""What Redis runs: limits charged together or not at all, and a charge given back.
+"""Lua scripts for Redis: one charges all limits or none, the other gives a charge back.
 
-The laws of this module: **the arithmetic is that of `rules.ratelimit`, exactly**, for every size
-that a rule may have; **a charge that is given back never leaves more than if it had not been
-made**.
+The laws of this module:
 
-Redis has no numbers but floating-point ones, exact up to 2^53. So a time is three whole numbers,
-seconds, microseconds, and parts of a microsecond, and is never multiplied: what a token costs and
-what a bucket holds come in as times. Only where another refill left the parts is there a product,
-and it is added up bit by bit.
+- **The arithmetic is exactly that of `rules.ratelimit`**, for every size that a policy may have.
+- **A charge that is given back never leaves more than if it had not been made.**
 
-A bucket is kept as ten numbers: the form, when it is full again (seconds, microseconds, part, into
-how many parts a microsecond is divided), the latest instant that was charged (seconds,
-microseconds), and all that was ever given back (seconds, microseconds, part). A log is its form and
-its instants, each in sixteen hexadecimal digits. A value of another form counts as one that is not
-as it was read: whoever reads it says so by name.
+**Numbers.** Lua in Redis has only floating-point numbers, which are exact up to 2^53. So a time is
+three integers: seconds, microseconds, and parts of a microsecond. Times are never multiplied: the
+cost of a token and the size of a bucket are passed in as times. The one exception is a part that
+another refill left. Its product is computed bit by bit.
 
-**Giving back.** Where a bucket was full, what was charged comes back by itself as time goes by,
-whether or not others charge meanwhile. What may have come back of a token by the latest charge is
-not given back once more: that is as much as the latest charge is past the instant at which the
-bucket would have been full without this one, and without any that was given back since. So a token
-is given back whole where nobody came in between, and where the bucket was in use all the time.
+**Stored values.** A bucket is stored as ten numbers:
+
+- the form;
+- when the bucket is full again: seconds, microseconds, part, and the parts in a microsecond;
+- the latest charged instant: seconds, microseconds;
+- the sum of everything ever given back: seconds, microseconds, part.
+
+An exact log is stored as its form and its instants, each in sixteen hexadecimal digits. The scripts
+treat a value of another form as a conflict. Loading it raises an error that names the form.
+
+**Giving back.** A bucket that was full refills by itself after a charge, even if others charge it
+meanwhile. So part of the token may have refilled by the latest charge, and only the rest is given
+back. To find that part, take the instant at which the bucket would have been full without this
+charge and without charges that were given back since. The refilled part is the time from that
+instant to the latest charge. So the whole token is given back if no other charge came in between,
+or if the bucket was in use all the time.
 """
 
 from __future__ import annotations
@@ -32,11 +38,11 @@ import attrs
 
 @attrs.frozen
 class Script:
-    """A script, and the digest that Redis knows it by once it was run.
+    """A Lua script and its digest.
 
     Attributes:
-        text: The script.
-        digest: What Redis knows it by.
+        text: The source of the script.
+        digest: The SHA-1 of the text. Redis runs a script by it after its first run.
     """
 
     text: str
@@ -49,7 +55,7 @@ class Script:
     )
 
 
-_TIMES: Final = """
+_TIME_FUNCTIONS: Final = """
 local MILLION = 1000000
 local FORM = 1
 
@@ -96,9 +102,9 @@ end
 """
 
 CHARGE: Final = Script(
-    _TIMES
+    _TIME_FUNCTIONS
     + """
--- The part of another refill in parts of this one, rounded up.
+-- Converts a part of another refill to this refill, rounded up.
 local function rescaled(part, parts, refill)
   if parts == refill then return part end
   local bits, whole, rest = {}, 0, 0
@@ -118,7 +124,7 @@ local function rescaled(part, parts, refill)
   return whole
 end
 
--- When Redis may drop it, in milliseconds: no less and no more than it takes for an instant.
+-- Returns when Redis may expire the value, in milliseconds within the range that Redis accepts.
 local function dropped_at(full_at, margin)
   if full_at[1] > 4000000000000 then return 4000000000000000 end
   local u = full_at[2]
@@ -127,7 +133,7 @@ local function dropped_at(full_at, margin)
 end
 
 local now, margin, buckets = time_at(1), tonumber(ARGV[4]), tonumber(ARGV[5])
-local charged, answer = {}, {}
+local charged, result = {}, {}
 for number = 1, buckets do
   local place = 7 * number - 1
   local refill, token, most = tonumber(ARGV[place]), time_at(place + 1), time_at(place + 4)
@@ -147,8 +153,8 @@ for number = 1, buckets do
   end
   state.full_at = sum(state.full_at, token, refill)
   if exceeds(difference(state.full_at, now, refill), most) then return false end
-  answer[number] = written(state)
-  charged[number] = {answer[number], dropped_at(state.full_at, margin)}
+  result[number] = written(state)
+  charged[number] = {result[number], dropped_at(state.full_at, margin)}
 end
 local place = 7 * buckets + 6
 if ARGV[place] then
@@ -158,20 +164,25 @@ end
 for number, state in ipairs(charged) do
   redis.call('SET', KEYS[number], state[1], 'PXAT', string.format('%.0f', state[2]))
 end
-return answer
+return result
 """
 )
-"""Charges every limit, or none.
+"""The script that charges all limits or none.
 
-Its keys are the buckets', then the log's where one is charged. Its arguments: the instant; for how
-many milliseconds a value is kept after it is over; how many buckets; for each its refill, what a
-token costs, and how much may be missing; of the log what it was, what it becomes and when it may be
-dropped. It answers nothing where a bucket has too little, or the log is not as it was read; else
-what each bucket became.
+Keys: the buckets, then the exact log if one is charged. Arguments:
+
+- the instant (a time of three numbers);
+- how many milliseconds a value is kept after it expires;
+- the number of buckets;
+- for each bucket: its refill, the cost of a token, and the most that may be missing;
+- for the log: its value as loaded, its new value, and when Redis may expire it.
+
+It returns the new value of each bucket. It returns nil and changes nothing if a bucket has too
+little, or if the log has changed since it was loaded.
 """
 
 GIVE_BACK: Final = Script(
-    _TIMES
+    _TIME_FUNCTIONS
     + """
 local now, buckets = time_at(1), tonumber(ARGV[4])
 for number = 1, buckets do
@@ -180,7 +191,7 @@ for number = 1, buckets do
   local became = parsed(ARGV[place + 4])
   local text = redis.call('GET', KEYS[number])
   local held = text and parsed(text)
-  -- What another refill counts, or a bucket that was made anew since, is left alone.
+  -- Leave a bucket alone if another refill wrote it or if it was created anew since.
   if held and held.parts == refill and not exceeds(became.given, held.given) then
     local since = difference(held.given, became.given, refill)
     local without = difference(difference(became.full_at, token, refill), since, refill)
@@ -216,9 +227,12 @@ if held then
 end
 """
 )
-"""Gives back what a charge took.
+"""The script that gives a charge back.
 
-Its keys are those of the charge. Its arguments: the instant; how many buckets; for each its refill,
-what a token costs, and what the charge answered; of the log what it was, what it became, and the
-instant that was charged.
+Keys: the same as for the charge. Arguments:
+
+- the instant (a time of three numbers);
+- the number of buckets;
+- for each bucket: its refill, the cost of a token, and the value that the charge returned;
+- for the log: its value before the charge, its value after it, and the charged instant.
 """

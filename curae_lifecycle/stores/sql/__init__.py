@@ -1,1 +1,1 @@
-"""A store in SQL: SQLite, PostgreSQL and MariaDB, whatever runs the statements."""
+"""SQL stores for SQLite, PostgreSQL and MariaDB, for any code that can run a statement."""

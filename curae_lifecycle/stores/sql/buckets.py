@@ -1,11 +1,11 @@
-"""What charges a bucket in SQL, by the arithmetic of `rules.ratelimit`.
+"""SQL statements that charge a bucket, by the arithmetic of `rules.ratelimit`.
 
-The law of this module: **a bucket is charged from what it holds by then**, so charges of one key
-commute and requests under it do not turn each other away; where it then refuses, no row changes,
-and the whole commit is undone.
+The law of this module: **a charge reads the bucket's state at commit time**, not the state that was
+loaded. So charges of one API key commute, and concurrent requests do not cause conflicts. If the
+bucket then refuses, the statement changes no row and the whole commit is undone.
 
-All numbers of a charge stay below 2^63, which is what an integer of a database holds; a bucket of
-larger sizes is refused where the store is made.
+All numbers of a charge stay below 2^63, the limit of a database integer. A store refuses larger
+buckets when it is created.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
 from curae_lifecycle.rules.values import LAST_INSTANT, SECOND, to_epoch_microseconds
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 
-_LARGEST: Final = 2**63 - 1
-_LAST: Final = to_epoch_microseconds(LAST_INSTANT)
+_MAX_INTEGER: Final = 2**63 - 1
+_LAST_MICROSECOND: Final = to_epoch_microseconds(LAST_INSTANT)
 
 
 def check_sizes(buckets: Iterable[Bucket]) -> None:
-    """Refuse a bucket whose charges a 64-bit integer could not count.
+    """Raise an error if a charge of a bucket would not fit into a 64-bit integer.
 
     Raises:
-        ArgumentError: It names the bucket.
+        ArgumentError: A bucket is too large. The error names it.
     """
     for bucket in buckets:
         if not _fits(bucket):
             raise ArgumentError(
                 f"bucket {bucket.name!r}",
-                "of sizes that 64 bits count: capacity times seconds below 8.9 * 10^12, "
+                "small enough for 64-bit integers: capacity times seconds below 8.9 * 10^12, "
                 "and a refill below 3 * 10^9",
             )
 
@@ -40,25 +40,28 @@ def check_sizes(buckets: Iterable[Bucket]) -> None:
 def _fits(bucket: Bucket) -> bool:
     token, refill = bucket.seconds * SECOND, bucket.refill
     most = bucket.capacity * token
-    # What is missing with one charge more; what another refill left, in parts of this one's; and
-    # when it is full.
-    return max(most + token + refill, refill * refill, _LAST + most // refill) <= _LARGEST
+    # The largest numbers of a charge: what is missing after one more charge, the part that another
+    # refill left (rescaled to this refill), and the instant at which the bucket is full.
+    largest = max(most + token + refill, refill * refill, _LAST_MICROSECOND + most // refill)
+    return largest <= _MAX_INTEGER
 
 
 def charge_statements(
     dialect: Dialect, policy: Bucket, key: str, at: int, *, known: bool
 ) -> list[Statement]:
-    """What charges a bucket by one, or changes no row where it refuses.
+    """Build the statements that charge a bucket by one token.
+
+    The last statement expects to change one row. It changes none if the bucket has too little.
 
     Args:
-        dialect: Of the database.
+        dialect: The database's dialect.
         policy: The bucket's numbers.
-        key: The key of its row.
-        at: The instant in microseconds.
-        known: Whether its row was there a moment ago.
+        key: The key of the bucket's row.
+        at: The instant of the charge, in microseconds since 1970.
+        known: Whether the row existed when the request was loaded.
 
     Raises:
-        ArgumentError: Its sizes are too large.
+        ArgumentError: The bucket is too large for 64-bit integers.
     """
     check_sizes((policy,))
     token, refill = policy.seconds * SECOND, policy.refill
@@ -67,29 +70,30 @@ def charge_statements(
     sets = (at, *missing, refill, *missing, refill, refill)
     if dialect is Dialect.MARIADB:
         charge = Statement(_MARIADB_CHARGE, (*sets, key, *missing, most), 1)
-        # The new row locks one that is there already, so it is tried only where there was none.
+        # INSERT IGNORE locks an existing row, so it runs only if the row was missing at load.
         return [charge] if known else [Statement(_MARIADB_NEW, (key, *FULL_BUCKET)), charge]
     fresh = (key, at + token // refill, token % refill, refill)
     return [Statement(_CHARGE, (*fresh, *sets, *missing, most), 1)]
 
 
-# The time until it is full, in parts of a microsecond, with one token more: as `rules.ratelimit`
-# counts it, what another refill left rounded up. What is fuller than this bucket can be, because
-# another capacity left it so, is too much, without a product that could be too large.
-_HELD: Final = "curae_bucket."
+_STORED: Final = "curae_bucket."
 
 
-def _missing(divided_by: str) -> str:
-    rescaled = f"({_HELD}part * ? + {_HELD}parts - 1) {divided_by} {_HELD}parts"
+def _missing(divide: str) -> str:
+    # The SQL for what the bucket is missing after one more charge, in units of 1/refill of a
+    # microsecond. A part that another refill left is rounded up, as in `rules.ratelimit`. A larger
+    # capacity may have left a state that is emptier than this bucket can be. That state counts as
+    # `most`, which refuses the charge and avoids a product that could overflow.
+    rescaled = f"({_STORED}part * ? + {_STORED}parts - 1) {divide} {_STORED}parts"
     return (
-        f"(CASE WHEN {_HELD}full_at < ? THEN 0 WHEN {_HELD}full_at > ? THEN ? "
-        f"ELSE ({_HELD}full_at - ?) * ? + {rescaled} END + ?)"
+        f"(CASE WHEN {_STORED}full_at < ? THEN 0 WHEN {_STORED}full_at > ? THEN ? "
+        f"ELSE ({_STORED}full_at - ?) * ? + {rescaled} END + ?)"
     )
 
 
-def _sets(divided_by: str) -> str:
-    missing = _missing(divided_by)
-    return f"full_at = ? + {missing} {divided_by} ?, part = {missing} % ?, parts = ?"
+def _sets(divide: str) -> str:
+    missing = _missing(divide)
+    return f"full_at = ? + {missing} {divide} ?, part = {missing} % ?, parts = ?"
 
 
 _COLUMNS: Final = "curae_bucket (id, full_at, part, parts)"
@@ -99,7 +103,8 @@ _CHARGE: Final = (
 )
 _MARIADB_NEW: Final = f"INSERT IGNORE INTO {_COLUMNS} VALUES (?, ?, ?, ?)"
 _MARIADB_CHARGE: Final = (
-    # Or a column would be set from what another of the same statement was set to.
+    # Without SIMULTANEOUS_ASSIGNMENT, MariaDB computes a column from columns that the same
+    # statement has already set.
     "SET STATEMENT sql_mode = 'SIMULTANEOUS_ASSIGNMENT,STRICT_TRANS_TABLES' FOR "
     f"UPDATE curae_bucket SET {_sets('DIV')} WHERE id = ? AND {_missing('DIV')} <= ?"
 )

@@ -24,24 +24,24 @@ class StoredCaller(NamedTuple):
 
     @property
     def caller(self) -> Caller:
-        """Whom the API key stands for."""
+        """The caller of the API key."""
         return parse_caller(self.document)
 
 
 def callers_statement() -> Statement:
-    """What reads all callers; each row is a `StoredCaller`."""
+    """Build the SELECT of all callers. Each row is a `StoredCaller`."""
     return Statement("SELECT id, document FROM curae_caller ORDER BY id")
 
 
 def narrowing_statement(stored: StoredCaller, scopes: frozenset[str]) -> Statement:
-    """What leaves a key with some scopes, if it still stands for whom it stood for."""
+    """Build the UPDATE that narrows a key's scopes if its caller is unchanged."""
     document = format_caller(attrs.evolve(stored.caller, scopes=scopes))
-    # A second one that changes nothing changes a row all the same.
+    # The version moves even if the scopes stay the same, so the statement always changes a row.
     sets = "version = version + 1, document = ?"
     text = f"UPDATE curae_caller SET {sets} WHERE id = ? AND document = ?"
     return Statement(text, (document, *stored), 1)
 
 
 def removal_statement(stored: StoredCaller) -> Statement:
-    """What makes a key unknown, if it still stands for whom it stood for."""
+    """Build the DELETE that makes a key unknown if its caller is unchanged."""
     return Statement("DELETE FROM curae_caller WHERE id = ? AND document = ?", tuple(stored), 1)

@@ -1,4 +1,4 @@
-"""The database's instant, in microseconds since 1970, as a statement asks for it."""
+"""The database's current instant in SQL, in microseconds since 1970."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 from curae_lifecycle.stores.sql.statement import Dialect
 
 NOW_SQL: Final = {
-    # SQLite runs on this machine and is given its clock as a value.
+    # SQLite runs in this process, so it takes this machine's clock as a value.
     Dialect.SQLITE: "CAST(? AS INTEGER)",
     Dialect.POSTGRESQL: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
     Dialect.MARIADB: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
 }
-"""What the instant is in SQL."""
+"""The SQL expression for the current instant, by dialect."""
 
 
 def now_parameter(dialect: Dialect) -> int | None:
-    """The value that `MOMENT` takes; `None` for a database that has a clock."""
+    """Return the value for the `?` of `NOW_SQL`, or None if the database has its own clock."""
     return time.time_ns() // 1000 if dialect is Dialect.SQLITE else None

@@ -1,4 +1,4 @@
-"""The drivers' own connections: how each runs a statement, and what state it says it is in."""
+"""Driver connections behind one interface: run a statement, roll back, tell if idle."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from curae_lifecycle.stores.sql.store import Rows
 if TYPE_CHECKING:
     from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection, BoundedConnection
 
-_MARIADB_BEGUN: Final = 1
-"""What is set in MariaDB's status while a transaction is open."""
+_MARIADB_IN_TRANSACTION: Final = 1
+"""The bit of MariaDB's server status that is set while a transaction is open."""
 
 
 class Cursor(Protocol):
-    """What a statement was run on."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int:
-        """How many rows it changed."""
+        """The number of rows that the statement changed."""
         ...
 
     def fetchall(self) -> Rows:
-        """The rows that it gave."""
+        """Return the rows of the result."""
         ...
 
 
 class DriverConnection(Protocol):
-    """A connection that statements run on."""
+    """A driver's connection that runs statements."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is open, and nothing was begun on it."""
+        """True if the connection is open and has no open transaction."""
         ...
 
     def set_lock_timeout(self, seconds: float) -> None:
-        """Let no lock be waited for any longer, where the database does not count it itself."""
+        """Limit the wait for a lock, if the database server does not do so itself."""
         ...
 
     def run(self, statement: Statement) -> Cursor:
@@ -47,7 +47,7 @@ class DriverConnection(Protocol):
         ...
 
     def rollback(self) -> None:
-        """Undo what was begun."""
+        """Roll back the open transaction."""
         ...
 
 
@@ -78,7 +78,7 @@ class _Postgresql:
         return _is_idle(self._connection)
 
     def set_lock_timeout(self, seconds: float) -> None:
-        """Its server counts, and the connection counts the seconds of an answer."""
+        """Do nothing: the server limits locks, and `BoundedConnection` limits every response."""
 
     def run(self, statement: Statement) -> Cursor:
         from psycopg import RawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
@@ -101,8 +101,8 @@ class _PymysqlCursor(Cursor, Protocol):
     def execute(self, text: str, values: Sequence[object], /) -> object: ...
 
 
-class _Pymysql(Protocol):
-    # PyMySQL comes without types.
+class _PymysqlConnection(Protocol):
+    # PyMySQL has no type annotations.
     @property
     def open(self) -> bool: ...
     @property
@@ -112,15 +112,16 @@ class _Pymysql(Protocol):
 
 
 class _Mariadb:
-    def __init__(self, connection: _Pymysql) -> None:
+    def __init__(self, connection: _PymysqlConnection) -> None:
         self._connection = connection
 
     @property
     def is_idle(self) -> bool:
-        return self._connection.open and not self._connection.server_status & _MARIADB_BEGUN
+        driver = self._connection
+        return driver.open and not driver.server_status & _MARIADB_IN_TRANSACTION
 
     def set_lock_timeout(self, seconds: float) -> None:
-        """Its server counts."""
+        """Do nothing: the server limits the wait for a lock."""
 
     def run(self, statement: Statement) -> Cursor:
         cursor = self._connection.cursor()
@@ -132,29 +133,29 @@ class _Mariadb:
 
 
 def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
-    """A driver's own connection, as one that statements run on."""
+    """Wrap a driver's connection so that it runs statements."""
     match dialect:
         case Dialect.SQLITE:
             return _Sqlite(cast("sqlite3.Connection", connection))
         case Dialect.POSTGRESQL:
             return _Postgresql(cast("BoundedConnection", connection))
         case Dialect.MARIADB:
-            return _Mariadb(cast("_Pymysql", connection))
+            return _Mariadb(cast("_PymysqlConnection", connection))
 
 
 class AsyncDriverConnection:
-    """A connection of psycopg that is awaited."""
+    """An async connection of psycopg that runs statements."""
 
     def __init__(self, connection: object) -> None:
         self._connection = cast("AsyncBoundedConnection", connection)
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is open, and nothing was begun on it."""
+        """True if the connection is open and has no open transaction."""
         return _is_idle(self._connection)
 
     async def run(self, statements: Sequence[Statement]) -> Rows:
-        """Run statements, one after another, and give the rows of the last."""
+        """Run statements, one after another, and return the rows of the last."""
         from psycopg import AsyncRawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
 
         replication = self._connection.replication
@@ -169,7 +170,7 @@ class AsyncDriverConnection:
         return await cursor.fetchall() if cursor.description else ()
 
     async def rollback(self) -> None:
-        """Undo what was begun."""
+        """Roll back the open transaction."""
         await self._connection.rollback()
 
 

@@ -1,9 +1,9 @@
-"""What runs statements: an engine of SQLAlchemy, or one that is awaited.
+"""Databases that run statements on SQLAlchemy engines, blocking and async.
 
-The laws of this module: **a read is one round trip, and a commit one where the database can do
-that**; **what was not committed is undone**, or its connection is not used again.
+The laws of this module: **a read takes one round trip, and so does a commit if the database allows
+it**; **a transaction that fails is rolled back**, or its connection is not used again.
 
-SQLAlchemy makes the connections and pools them; the statements run on the drivers' own cursors.
+SQLAlchemy makes and pools the connections. The statements run on the drivers' own cursors.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ from curae_lifecycle.stores.sql.store import Rows
 
 __all__ = ["AsyncSqlDatabase", "SqlDatabase", "create_engine", "create_engine_async"]
 
-_Answered = TypeVar("_Answered")
+_Result = TypeVar("_Result")
 
 
 class SqlDatabase:
-    """Runs statements on an engine; see `create_engine`."""
+    """A `Database` on a SQLAlchemy engine.
+
+    Args:
+        engine: An engine from `create_engine`.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -50,52 +54,57 @@ class SqlDatabase:
 
     @property
     def dialect(self) -> Dialect:
-        """Which database it is."""
+        """The database's dialect."""
         return self._dialect
 
     def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself, and give its rows."""
+        """Run one statement by itself and return its rows."""
         try:
-            return self._connected(lambda connection: connection.run(statement).fetchall())
+            return self._with_connection(lambda connection: connection.run(statement).fetchall())
         except self._error as error:
-            _failed(self._dialect, error)
+            _reraise(self._dialect, error)
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction where the database can."""
-        steps = _making(self._dialect, statements)
+        """Run statements that make tables, in one transaction if the database can."""
+        steps = _ddl_steps(self._dialect, statements)
         try:
-            self._connected(lambda connection: _run(connection, steps))
+            self._with_connection(lambda connection: _run_all(connection, steps))
         except self._error as error:
-            _failed(self._dialect, error)
+            _reraise(self._dialect, error)
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction; false where one did not change what it must."""
-        steps = _transaction(self._dialect, statements)
+        """Run statements in one transaction.
+
+        Returns:
+            True if it committed. False if it was undone: a statement did not change the expected
+            number of rows, or a unique index refused one.
+        """
+        steps = _transaction_steps(self._dialect, statements)
         try:
-            return self._connected(lambda connection: _run(connection, steps))
+            return self._with_connection(lambda connection: _run_all(connection, steps))
         except self._error as error:
             if is_conflict(self._dialect, error):
                 return False
-            _failed(self._dialect, error)
+            _reraise(self._dialect, error)
 
-    def _connected(self, act: Callable[[DriverConnection], _Answered]) -> _Answered:
+    def _with_connection(self, act: Callable[[DriverConnection], _Result]) -> _Result:
         bounds = self._bounds
         if not bounds.free.acquire(timeout=seconds_left(bounds.wait)):
             raise StoreUnchangedError("no connection was free in time")
         try:
-            return self._on_one(act)
+            return self._with_pooled_connection(act)
         finally:
             bounds.free.release()
 
-    def _on_one(self, act: Callable[[DriverConnection], _Answered]) -> _Answered:
+    def _with_pooled_connection(self, act: Callable[[DriverConnection], _Result]) -> _Result:
         pool = self._engine.pool
         try:
             pooled = self._engine.raw_connection()
         except (self._error, PoolTimeoutError) as error:
-            _unconnected(self._dialect, error)
+            _reraise_unconnected(self._dialect, error)
         except DBAPIError as error:
-            # SQLAlchemy asks the first connection what its server is.
-            _unconnected(self._dialect, cast("Exception", error.orig))
+            # SQLAlchemy asks the server for its version on the first connection, and wraps errors.
+            _reraise_unconnected(self._dialect, cast("Exception", error.orig))
         connection = connection_of(self._dialect, pooled.driver_connection)
         try:
             connection.set_lock_timeout(seconds_left(self._bounds.wait))
@@ -104,19 +113,24 @@ class SqlDatabase:
             with suppress(self._error):
                 connection.rollback()
             if not connection.is_idle:
-                # It is lost; so may be all that were made at the same time.
+                # The connection is lost, and others of the pool may be too: drop them all.
                 pooled.invalidate()
                 self._engine.dispose()
             raise
         finally:
             if self._engine.pool is not pool and pooled.is_valid:
-                # Nobody would take it from a pool that was disposed of meanwhile.
+                # The pool was replaced meanwhile. The old one would keep this connection open
+                # and never use it again.
                 pooled.invalidate()
             pooled.close()
 
 
 class AsyncSqlDatabase:
-    """Runs statements on an awaited engine, of PostgreSQL; see `create_engine_async`."""
+    """An `AsyncDatabase` on an async SQLAlchemy engine, for PostgreSQL.
+
+    Args:
+        engine: An engine from `create_engine_async`.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -125,42 +139,47 @@ class AsyncSqlDatabase:
 
     @property
     def dialect(self) -> Dialect:
-        """Which database it is."""
+        """The database's dialect."""
         return self._dialect
 
     async def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself, and give its rows."""
+        """Run one statement by itself and return its rows."""
         try:
             return await self._run([statement])
         except self._error as error:
-            _failed(self._dialect, error)
+            _reraise(self._dialect, error)
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction where the database can."""
+        """Run statements that make tables, in one transaction if the database can."""
         try:
-            await self._run(_making(self._dialect, statements))
+            await self._run(_ddl_steps(self._dialect, statements))
         except self._error as error:
-            _failed(self._dialect, error)
+            _reraise(self._dialect, error)
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction; false where one did not change what it must."""
+        """Run statements in one transaction.
+
+        Returns:
+            True if it committed. False if it was undone: a statement did not change the expected
+            number of rows, or a unique index refused one.
+        """
         try:
-            await self._run(_transaction(self._dialect, statements))
+            await self._run(_transaction_steps(self._dialect, statements))
         except self._error as error:
             if is_conflict(self._dialect, error):
                 return False
-            _failed(self._dialect, error)
+            _reraise(self._dialect, error)
         return True
 
     async def _run(self, statements: Sequence[Statement]) -> Rows:
-        # The rows of the last one.
+        # Returns the rows of the last statement.
         pool = self._engine.sync_engine.pool
         try:
             pooled = await self._engine.connect()
         except PoolTimeoutError as error:
-            _unconnected(self._dialect, error)
+            _reraise_unconnected(self._dialect, error)
         except DBAPIError as error:
-            _unconnected(self._dialect, cast("Exception", error.orig))
+            _reraise_unconnected(self._dialect, cast("Exception", error.orig))
         try:
             connection = AsyncDriverConnection(
                 (await pooled.get_raw_connection()).driver_connection
@@ -184,10 +203,10 @@ _BEGIN: Final = Statement("BEGIN")
 _COMMIT: Final = Statement("COMMIT")
 
 
-def _transaction(dialect: Dialect, statements: Sequence[Statement]) -> list[Statement]:
+def _transaction_steps(dialect: Dialect, statements: Sequence[Statement]) -> list[Statement]:
     match dialect:
         case Dialect.SQLITE:
-            # It refuses a transaction in the middle that read first and writes later.
+            # A plain BEGIN would fail if the transaction read first and another one wrote since.
             return [Statement("BEGIN IMMEDIATE"), *statements, _COMMIT]
         case Dialect.MARIADB:
             return [_BEGIN, *statements, _COMMIT]
@@ -196,18 +215,18 @@ def _transaction(dialect: Dialect, statements: Sequence[Statement]) -> list[Stat
             return joined if len(joined) == 1 else [_BEGIN, *joined, _COMMIT]
 
 
-def _making(dialect: Dialect, statements: Sequence[Statement]) -> list[Statement]:
+def _ddl_steps(dialect: Dialect, statements: Sequence[Statement]) -> list[Statement]:
     match dialect:
         case Dialect.SQLITE:
-            return _transaction(dialect, statements)
+            return _transaction_steps(dialect, statements)
         case Dialect.MARIADB:
-            # Each statement that makes a table is a transaction by itself.
+            # MariaDB commits each DDL statement by itself.
             return [*statements]
         case Dialect.POSTGRESQL:
             return [_BEGIN, *statements, _COMMIT]
 
 
-def _run(connection: DriverConnection, statements: Sequence[Statement]) -> bool:
+def _run_all(connection: DriverConnection, statements: Sequence[Statement]) -> bool:
     for statement in statements:
         changed = connection.run(statement).rowcount
         if statement.expected_rows not in {None, changed}:
@@ -221,15 +240,16 @@ def _error_of(engine: sa.Engine) -> type[Exception]:
     return error
 
 
-def _failed(dialect: Dialect, error: Exception) -> NoReturn:
-    # What may pass has a name of its own, and the rest comes out as it is.
+def _reraise(dialect: Dialect, error: Exception) -> NoReturn:
+    # Errors that a retry may cure become a StoreUnavailableError. Others are raised unchanged.
     if is_transient(dialect, error):
         raise to_store_error(dialect, error) from None
     raise error
 
 
-def _unconnected(dialect: Dialect, error: Exception) -> NoReturn:
-    # No statement was run, so no error repeats a value; whoever starts a server must see why.
+def _reraise_unconnected(dialect: Dialect, error: Exception) -> NoReturn:
+    # No statement ran, so the driver's error holds no stored value and may be chained: operators
+    # need its text to see why a server does not start.
     if isinstance(error, PoolTimeoutError):
         raise StoreUnchangedError("no connection was free in time") from None
     if is_transient(dialect, error):

@@ -1,7 +1,7 @@
-"""Engines of SQLAlchemy: the pools of connections that statements run on, their limits of time set.
+"""SQLAlchemy engines whose every wait has a timeout.
 
-The law of this module: **nothing waits for ever**: not for a connection, not for a lock, not for a
-statement, not for an answer that never comes.
+The law of this module: **nothing waits for ever**: not for a connection, a lock or a statement, and
+not for a response that a hung server never sends.
 """
 
 from __future__ import annotations
@@ -22,25 +22,28 @@ from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Dialect
 
 DEFAULT_TIMEOUT: Final = 2.0
-"""Seconds that a connection, a lock or a statement is waited for, where nothing else is said."""
+"""The default timeout for a connection, a lock or a statement, in seconds."""
 
 GRACE: Final = 0.25
-"""How much longer the client waits than the server, whose own answer says more."""
+"""Extra seconds that the client waits beyond the server's timeout.
 
-_MADE: Final = "curae_lifecycle"
-"""The option that an engine of this module has."""
+The server's own error comes first that way, and it says more.
+"""
+
+_BOUNDS_OPTION: Final = "curae_lifecycle"
+"""The execution option in which an engine of this module carries its `Bounds`."""
 
 
 @attrs.frozen
 class Bounds:
-    """What an engine waits for, and how many may use it at once.
+    """The timeout of an engine and the connections that are free.
 
-    A pool of SQLAlchemy has one limit for everybody; who comes with little time left waits here,
-    before the pool is asked.
+    A SQLAlchemy pool has one timeout for all requests. A request that has less time left waits for
+    this semaphore instead, with its own timeout, before it asks the pool.
 
     Attributes:
-        wait: Seconds that a connection or a lock is waited for at most.
-        free: How many connections may be taken.
+        wait: The longest wait for a connection or a lock, in seconds.
+        free: A semaphore that counts the free connections.
     """
 
     wait: float
@@ -48,28 +51,28 @@ class Bounds:
 
 
 def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10) -> sa.Engine:
-    """An engine that a `SqlDatabase` can run on, its limits of time set.
+    """Create the engine of a `SqlDatabase`, with all timeouts set.
 
-    It is for that alone: each of its connections commits every statement by itself.
+    Use it for nothing else: its connections are in autocommit mode.
 
     Args:
         url: `sqlite:///file`, `postgresql://...` (the driver is psycopg 3) or `mariadb://...`
-            (PyMySQL).
-        timeout: Seconds that a connection, a lock, a statement or its answer is waited for.
-        pool_size: How many connections are kept, and how many there are at most.
+            (the driver is PyMySQL).
+        timeout: Seconds to wait for a connection, a lock, a statement or its response.
+        pool_size: The number of connections that the pool keeps, which is also the maximum.
 
     Raises:
-        ArgumentError: A URL of another database or driver, or an SQLite database in memory, of
-            which each connection would have one of its own.
+        ArgumentError: The URL is for another database or driver. Or it is an in-memory SQLite
+            database, of which each connection would have a separate one.
     """
-    parsed, dialect = _checked(url)
+    parsed, dialect = _parse_url(url)
     settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
     engine = sa.create_engine(parsed, **settings)
     match dialect:
         case Dialect.SQLITE:
-            event.listen(engine, "connect", _write_ahead)
+            event.listen(engine, "connect", _enable_wal)
         case Dialect.POSTGRESQL:
-            event.listen(engine, "do_connect", _bounded(timeout + GRACE))
+            event.listen(engine, "do_connect", _connect_with_timeout(timeout + GRACE))
         case Dialect.MARIADB:
             pass
     return engine
@@ -78,43 +81,45 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
 def create_engine_async(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> AsyncEngine:
-    """An engine that an `AsyncSqlDatabase` can run on; for PostgreSQL.
+    """Create the engine of an `AsyncSqlDatabase`, for PostgreSQL only.
+
+    For other databases, wrap a `SqlDatabase` in a `ThreadedDatabase`.
 
     Args:
-        url: `postgresql://...`; the driver is psycopg 3.
-        timeout: As for `create_engine`.
-        pool_size: As for `create_engine`.
+        url: `postgresql://...`. The driver is psycopg 3.
+        timeout: Seconds to wait for a connection, a lock, a statement or its response.
+        pool_size: The number of connections that the pool keeps, which is also the maximum.
 
     Raises:
-        ArgumentError: A URL of another database; `ThreadedDatabase` lets those be awaited.
+        ArgumentError: The URL is for another database.
     """
-    parsed, dialect = _checked(url)
+    parsed, dialect = _parse_url(url)
     if dialect is not Dialect.POSTGRESQL:
-        raise ArgumentError("url", "one for PostgreSQL")
+        raise ArgumentError("url", "a PostgreSQL URL")
     settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
-    settings["connect_args"]["async_creator_fn"] = _awaited_bounded(timeout + GRACE)
+    settings["connect_args"]["async_creator_fn"] = _async_connect_with_timeout(timeout + GRACE)
     return create_async_engine(parsed, **settings)
 
 
 def dialect_of(engine: sa.Engine) -> Dialect:
-    """Which database an engine of this module is for.
+    """Return the dialect of an engine of this module.
 
     Raises:
-        ArgumentError: Another engine, whose connections would not commit what they ran.
+        ArgumentError: Another function made the engine. Its connections would not autocommit.
     """
     bounds_of(engine)
     return Dialect(engine.dialect.name)
 
 
 def bounds_of(engine: sa.Engine) -> Bounds:
-    """What an engine of this module waits for.
+    """Return the timeout and the free connections of an engine of this module.
 
     Raises:
-        ArgumentError: Another engine.
+        ArgumentError: Another function made the engine.
     """
-    found = engine.get_execution_options().get(_MADE)
+    found = engine.get_execution_options().get(_BOUNDS_OPTION)
     if found is None:
-        raise ArgumentError("engine", "one that create_engine or create_awaited_engine made")
+        raise ArgumentError("engine", "an engine from create_engine or create_engine_async")
     return cast("Bounds", found)
 
 
@@ -128,17 +133,17 @@ _DRIVERS: Final = {
 }
 
 
-def _checked(url: str) -> tuple[sa.URL, Dialect]:
+def _parse_url(url: str) -> tuple[sa.URL, Dialect]:
     try:
         parsed = sa.make_url(url)
     except MalformedUrlError:
         # Its message repeats the URL, which can hold a password.
-        raise ArgumentError("url", "the URL of a database") from None
+        raise ArgumentError("url", "a database URL") from None
     if parsed.drivername not in _DRIVERS:
-        raise ArgumentError("url", f"one that begins with {', '.join(_DRIVERS)}")
+        raise ArgumentError("url", f"a URL that begins with one of {', '.join(_DRIVERS)}")
     driver, dialect = _DRIVERS[parsed.drivername]
     if dialect is Dialect.SQLITE and parsed.database in {None, "", ":memory:"}:
-        raise ArgumentError("url", "one with a file: in memory, each connection has its own")
+        raise ArgumentError("url", "an SQLite file: each connection would have its own database")
     return parsed.set(drivername=driver), dialect
 
 
@@ -158,12 +163,12 @@ def _settings(url: sa.URL, dialect: Dialect, wait: float, pool_size: int) -> _Se
         pool_timeout=wait,
         pool_size=pool_size,
         max_overflow=0,
-        # Every transaction ends itself.
+        # `SqlDatabase` ends every transaction itself, so the pool has nothing to reset.
         pool_reset_on_return=None,
-        execution_options={_MADE: Bounds(wait, BoundedSemaphore(pool_size))},
+        execution_options={_BOUNDS_OPTION: Bounds(wait, BoundedSemaphore(pool_size))},
     )
     if dialect is Dialect.POSTGRESQL:
-        # Or each new connection would ask for a type that no table has.
+        # Each new connection would query the type hstore otherwise, which no table uses.
         settings["use_native_hstore"] = False
     return settings
 
@@ -176,14 +181,14 @@ def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, objec
         case Dialect.POSTGRESQL:
             limits = f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
             return {
-                # psycopg takes one second for two.
+                # psycopg treats one second as two.
                 "connect_timeout": max(2, seconds),
                 "options": " ".join([*url.normalized_query.get("options", ()), limits]),
             }
         case Dialect.MARIADB:
-            # The weakest level that a store which compares needs, and the fewest deadlocks.
+            # The store compares versions itself, so this level is enough. It deadlocks least.
             level = "transaction_isolation = 'READ-COMMITTED'"
-            # A lock gives up first: that says for sure that nothing was stored.
+            # The lock timeout is the shortest: its error says for certain that nothing was stored.
             limits = (
                 f"innodb_lock_wait_timeout = {seconds}, max_statement_time = {seconds + GRACE / 2}"
             )
@@ -207,41 +212,41 @@ class _AsyncConnect(Protocol):
     async def __call__(self, **named: object) -> object: ...
 
 
-def _bounded(seconds: float) -> _Connect:
-    # psycopg is needed for PostgreSQL alone.
+def _connect_with_timeout(seconds: float) -> _Connect:
+    # Imported here because psycopg is needed for PostgreSQL alone.
     from curae_lifecycle.stores.sql.postgresql import BoundedConnection  # noqa: PLC0415
 
     replication = Replication()
 
     def connect(_: object, __: object, ___: object, named: dict[str, object], /) -> object:
-        return BoundedConnection.connect_with_timeout(seconds, _texts(named), replication)
+        parameters = _connection_parameters(named)
+        return BoundedConnection.connect_with_timeout(seconds, parameters, replication)
 
     return connect
 
 
-def _awaited_bounded(seconds: float) -> _AsyncConnect:
+def _async_connect_with_timeout(seconds: float) -> _AsyncConnect:
     from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection  # noqa: PLC0415
 
     replication = Replication()
 
     async def connect(**named: object) -> object:
-        return await AsyncBoundedConnection.connect_with_timeout(
-            seconds, _texts(named), replication
-        )
+        parameters = _connection_parameters(named)
+        return await AsyncBoundedConnection.connect_with_timeout(seconds, parameters, replication)
 
     return connect
 
 
-def _texts(named: dict[str, object]) -> dict[str, str]:
-    # The others are for statements that SQLAlchemy makes.
+def _connection_parameters(named: dict[str, object]) -> dict[str, str]:
+    # The other arguments concern statements that SQLAlchemy builds.
     return {name: str(value) for name, value in named.items() if isinstance(value, str | int)}
 
 
-def _write_ahead(connection: sqlite3.Connection, _: object) -> None:
-    # Readers and the one writer do not wait for each other.
+def _enable_wal(connection: sqlite3.Connection, _: object) -> None:
+    # With a write-ahead log, readers and the one writer do not wait for each other.
     try:
         connection.execute("PRAGMA journal_mode = WAL").close()
     except sqlite3.OperationalError as error:
-        # Of two that open a new file at once SQLite refuses one, at once; the other is doing it.
+        # When two connections open a new file at once, SQLite refuses one. The other sets the mode.
         if not is_transient(Dialect.SQLITE, error):
             raise

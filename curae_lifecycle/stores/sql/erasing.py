@@ -1,7 +1,8 @@
-"""Everything that is kept about one app user, gone.
+"""The erasure of everything that is stored about one app user.
 
-The law of this module: **nothing is forgotten before it is over**: first the access ends, by facts;
-then whoever must hear of that has heard; and then the rows go, in one transaction.
+The law of this module: **nothing is deleted before its end was delivered**. Facts end the access
+first. Then the outbox delivers the effects and events of that. Only then the rows are deleted, in
+one transaction.
 """
 
 from __future__ import annotations
@@ -25,20 +26,19 @@ from curae_lifecycle.stores.sql.loading import Versions
 from curae_lifecycle.stores.sql.statement import Statement, Value
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 
-_AT_ONCE: Final = 100
-"""How many keys one statement names."""
+_KEYS_PER_STATEMENT: Final = 100
 
 
 @attrs.frozen
 class Erasure:
-    """What was erased, or what must be shipped before.
+    """The numbers of erased rows, or of messages that must be delivered first.
 
     Attributes:
-        connections: How many connections were erased.
-        sessions: How many connect sessions.
-        bindings: How many bindings: one, or none where nobody was bound.
-        waiting: How many messages about the user are still in the outbox. Where there are any,
-            nothing was erased: ship them, and erase again.
+        connections: The number of erased connections.
+        sessions: The number of erased connect sessions.
+        bindings: The number of erased bindings: 1, or 0 if no user was bound.
+        waiting: The number of messages about the user that are still in the outbox. If it is not 0,
+            nothing was erased: deliver them and erase again.
     """
 
     connections: int = 0
@@ -48,27 +48,31 @@ class Erasure:
 
 
 def erase(database: Database, coordinate: Coordinate) -> Erasure:
-    """End what an app user has, and erase what is kept about them.
+    """End the access of an app user and erase everything that is stored about them.
 
-    Whoever is bound is tombstoned and every connection is revoked, as the platform, which posts
-    effects and events. Only where none of these is left in the outbox, connections, sessions, the
-    binding and hosted pages are deleted. What an app makes for the same user meanwhile stays, and
-    so do kept answers, which hold the app user's id, until `purge` drops them: 24 hours.
+    The function first tombstones the bound user and revokes every connection as the platform, which
+    puts effects and events into the outbox. While the outbox holds messages about the user, it
+    deletes nothing and returns how many are waiting. Otherwise it deletes the connections,
+    sessions, binding and hosted pages.
+
+    Rows that the app creates for the same user meanwhile stay. Stored responses hold the app user's
+    id and stay too, until `purge` drops them after 24 hours.
 
     Args:
         database: The database of a `SqlStore`.
-        coordinate: Whose; another app's user of the same id is another one.
+        coordinate: The app user. The same user id in another app is a different coordinate.
 
     Raises:
-        StoreUnavailableError: The database could not, in all attempts. Erase again.
+        StoreUnavailableError: The database failed in every attempt. Erase again.
     """
     key = coordinate_key(coordinate)
-    # Those that begin after this are of whoever comes next.
+    # Sessions are listed before the access ends: later ones belong to the next user.
     found = database.rows(Statement("SELECT id FROM curae_session WHERE coordinate = ?", (key,)))
     sessions = [str(id_) for (id_,) in found]
-    ended = _end(SqlStore(database), coordinate)
+    ended = _end_access(SqlStore(database), coordinate)
     about = [*ended.connections, *sessions, coordinate_subject(coordinate)]
-    waiting = sum(_count(database, part) for part in _parts(list(map(key_of, about))))
+    subjects = [key_of(each) for each in about]
+    waiting = sum(_count_messages(database, batch) for batch in _batches(subjects))
     if waiting:
         return Erasure(waiting=waiting)
     pages = [key_of(PageKind.CONNECTION, each) for each in ended.connections]
@@ -88,48 +92,55 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
 
 
 @attrs.frozen
-class _Ended:
-    # The connections, each of them revoked by now; who was bound and is gone, if anybody was; and
-    # the version of the row of that binding, which may be there for nobody.
+class _EndedAccess:
+    """The access that `erase` has ended.
+
+    Attributes:
+        connections: The ids of the revoked connections.
+        users: The tombstoned user, if one was bound.
+        version: The version of the binding's row to delete, which may be a placeholder row. It is
+            0 if no row may be deleted.
+    """
+
     connections: tuple[str, ...]
     users: tuple[UserId, ...] = attrs.field(default=(), repr=False)
     version: int = 0
 
 
-def _end(store: SqlStore, coordinate: Coordinate) -> _Ended:
+def _end_access(store: SqlStore, coordinate: Coordinate) -> _EndedAccess:
     record(store, Tombstoned(coordinate))
     loaded = store.load(Needs(binding=coordinate, connections=ConnectionsPage(coordinate)))
     for connection in loaded.snapshot.connections:
-        # Where nobody is bound a tombstone ends nothing; what it ended is revoked already.
+        # A tombstone ends no connection if no user is bound. Otherwise this changes nothing.
         record(store, Revoked(connection.id, Actor.PLATFORM))
     connections = tuple(each.id for each in loaded.snapshot.connections)
     binding, seen = loaded.snapshot.binding, loaded.seen
-    assert isinstance(seen, Versions)  # noqa: S101 - the store's own note
+    assert isinstance(seen, Versions)  # noqa: S101 - `SqlStore.load` sets it
     version = seen.get(("curae_binding", coordinate_key(coordinate)), 0)
     if binding is None:
-        return _Ended(connections, version=version)
+        return _EndedAccess(connections, version=version)
     if binding.state is not AccountState.TOMBSTONED:
-        # Somebody else was bound meanwhile, who stays.
-        return _Ended(connections)
-    return _Ended(connections, (binding.user_id,), version)
+        # Another user was bound after the tombstone. Their binding stays.
+        return _EndedAccess(connections)
+    return _EndedAccess(connections, (binding.user_id,), version)
 
 
-def _parts(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for first in range(0, len(keys), _AT_ONCE):
-        yield tuple(keys[first : first + _AT_ONCE])
+def _batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for first in range(0, len(keys), _KEYS_PER_STATEMENT):
+        yield tuple(keys[first : first + _KEYS_PER_STATEMENT])
 
 
-def _count(database: Database, subjects: tuple[Value, ...]) -> int:
-    text = f"SELECT COUNT(*) FROM curae_outbox WHERE subject IN ({_marks(subjects)})"
+def _count_messages(database: Database, subjects: tuple[Value, ...]) -> int:
+    text = f"SELECT COUNT(*) FROM curae_outbox WHERE subject IN ({_placeholders(subjects)})"
     ((found,),) = database.rows(Statement(text, subjects))
-    assert isinstance(found, int)  # noqa: S101 - it counts
+    assert isinstance(found, int)  # noqa: S101 - COUNT returns an integer
     return found
 
 
 def _deletions(table: str, column: str, keys: Sequence[str]) -> Iterator[Statement]:
-    for part in _parts(keys):
-        yield Statement(f"DELETE FROM {table} WHERE {column} IN ({_marks(part)})", part)
+    for batch in _batches(keys):
+        yield Statement(f"DELETE FROM {table} WHERE {column} IN ({_placeholders(batch)})", batch)
 
 
-def _marks(values: Sequence[Value]) -> str:
+def _placeholders(values: Sequence[Value]) -> str:
     return ", ".join("?" * len(values))

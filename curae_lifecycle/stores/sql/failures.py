@@ -1,7 +1,7 @@
-"""What the error of a database means: somebody was faster, it may pass, or it would come again.
+"""The meaning of a database's error: a conflict, a transient failure, or a permanent one.
 
-The law of this module: **nothing of a value, a URL or a message of the database is repeated**: a
-reason is made of codes alone.
+The law of this module: **no value, URL or message of the database is repeated**. A reason names the
+error's class, the database and the error code, nothing else.
 """
 
 from __future__ import annotations
@@ -12,89 +12,89 @@ from typing import Final
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.sql.statement import Dialect
 
-_OVERTAKEN: Final[dict[Dialect, frozenset[object]]] = {
+_CONFLICT_CODES: Final[dict[Dialect, frozenset[object]]] = {
     Dialect.SQLITE: frozenset(
         {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
     ),
-    # A unique index; a serialization failure; the division by nothing of `statement.as_one`.
+    # A unique index; a serialization failure; the division by zero of `statement.combine`.
     Dialect.POSTGRESQL: frozenset({"23505", "40001", "22012"}),
     # A unique index; a row that was changed since it was read.
     Dialect.MARIADB: frozenset({1062, 1020}),
 }
 
-_PASSING_OF_SQLITE: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_PASSING_OF_POSTGRESQL: Final = {
-    # By class: the connection, a transaction that was rolled back (deadlocks), too little of
-    # something, an operator who steps in (a statement cancelled, a server that stops or starts).
+_TRANSIENT_SQLITE_CODES: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_TRANSIENT_POSTGRESQL_CODES: Final = {
+    # By class: connection exceptions, transaction rollbacks (deadlocks), insufficient resources,
+    # operator intervention (a statement was cancelled, the server stops or starts).
     *("08", "40", "53", "57"),
-    # A lock that was not free in time; a server that was the first and is a copy now.
+    # A lock was not free in time; a former primary is a read-only standby now.
     *("55P03", "25006"),
 }
-_PASSING_OF_MARIADB: Final = {
-    # Deadlock, lock wait, statement cancelled.
+_TRANSIENT_MARIADB_CODES: Final = {
+    # Deadlock, lock wait timeout, statement timeout, statement cancelled.
     *(1213, 1205, 1969, 1317),
-    # Too many connections, of all and of one user; stopping; killed; no part of its cluster, and
-    # no part of it any more when it commits.
+    # Too many connections (in all, of a user, resource limit); shutting down; killed; the node is
+    # not in its cluster, or was not when it committed.
     *(1040, 1203, 1226, 1053, 1927, 1047, 1180),
-    # No server, none any more, lost, no packet in time; it only reads now.
+    # No server, the connection was lost, no packet in time; the server is read-only now.
     *(0, 2002, 2003, 2006, 2013, 1158, 1159, 1160, 1161, 1290),
 }
 
 
-_UNDONE: Final[dict[Dialect, frozenset[object]]] = {
-    # As extended codes have it in their lowest byte.
-    Dialect.SQLITE: frozenset(_PASSING_OF_SQLITE),
-    # Serialization, deadlock, a lock that was not free in time, a statement that was cancelled.
-    # Where the server ended the connection, it may have committed before.
+_ROLLED_BACK_CODES: Final[dict[Dialect, frozenset[object]]] = {
+    # Primary codes, which are the lowest byte of the extended ones.
+    Dialect.SQLITE: frozenset(_TRANSIENT_SQLITE_CODES),
+    # Serialization failure, deadlock, a lock that was not free in time, a cancelled statement.
+    # Not class 57P: a server that ended the connection may have committed before.
     Dialect.POSTGRESQL: frozenset({"40001", "40P01", "55P03", "57014"}),
-    # Deadlock, lock wait.
+    # Deadlock, lock wait timeout.
     Dialect.MARIADB: frozenset({1213, 1205}),
 }
 
 
 def is_conflict(dialect: Dialect, error: BaseException) -> bool:
-    """Whether a commit was undone because of one that came before it."""
-    return _code(dialect, error) in _OVERTAKEN[dialect]
+    """Return whether a commit was undone because another commit came first."""
+    return _code(dialect, error) in _CONFLICT_CODES[dialect]
 
 
 def is_transient(dialect: Dialect, error: BaseException) -> bool:
-    """Whether the same statement may succeed later."""
+    """Return whether the same statement may succeed later."""
     code = _code(dialect, error)
     match dialect, code:
         case Dialect.SQLITE, int():
-            # An extended code has the plain one in its lowest byte.
-            return code & 0xFF in _PASSING_OF_SQLITE
+            # The lowest byte of an extended code is its primary code.
+            return code & 0xFF in _TRANSIENT_SQLITE_CODES
         case Dialect.POSTGRESQL, str():
-            return not _PASSING_OF_POSTGRESQL.isdisjoint({code, code[:2]})
+            return not _TRANSIENT_POSTGRESQL_CODES.isdisjoint({code, code[:2]})
         case Dialect.POSTGRESQL, None:
-            # The server said nothing: there is no connection, or no longer.
+            # An error without a code is psycopg's own: the connection failed or was lost.
             names = {kind.__name__ for kind in type(error).__mro__}
             return not names.isdisjoint({"OperationalError", "InterfaceError"})
         case _:
-            return code in _PASSING_OF_MARIADB
+            return code in _TRANSIENT_MARIADB_CODES
 
 
 def is_rolled_back(dialect: Dialect, error: BaseException) -> bool:
-    """Whether nothing of its transaction was stored, for sure."""
+    """Return whether it is certain that the error's transaction stored nothing."""
     code = _code(dialect, error)
-    plain = code & 0xFF if dialect is Dialect.SQLITE and isinstance(code, int) else code
-    return plain in _UNDONE[dialect]
+    primary = code & 0xFF if dialect is Dialect.SQLITE and isinstance(code, int) else code
+    return primary in _ROLLED_BACK_CODES[dialect]
 
 
 def to_store_error(dialect: Dialect, error: BaseException) -> StoreUnavailableError:
-    """What a store says of an error that may pass."""
+    """Return the store's exception for a transient error."""
     kind = StoreUnchangedError if is_rolled_back(dialect, error) else StoreUnavailableError
     return kind(reason(dialect, error))
 
 
 def reason(dialect: Dialect, error: BaseException) -> str:
-    """What happened, for a log."""
+    """Return the error's class, dialect and code as text for a log."""
     code = _code(dialect, error)
     return f"{type(error).__name__} of {dialect}" + (f", code {code}" if code is not None else "")
 
 
 def _code(dialect: Dialect, error: BaseException) -> str | int | None:
-    # By the names that the drivers have for it, none of which need be installed.
+    # Read by attribute name, because the drivers may not be installed.
     if dialect is Dialect.MARIADB:
         code = error.args[0] if error.args else None
     else:

@@ -1,9 +1,9 @@
-"""The keys of rows: an id as it is, everything else by a digest of what names it.
+"""The keys of rows: the id itself for connections and sessions, a digest for everything else.
 
-The law of this module: **two names that differ in anything have two keys**: they are digests of
-JSON, which keeps the parts of a name apart.
+The law of this module: **two names that differ in anything have different keys**. A key is the
+digest of a JSON array, which keeps the parts of a name apart.
 
-A request asks for each of its keys several times, so the latest are remembered.
+A request asks for each of its keys several times, so the latest keys are cached.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.service.rate_keys import BucketKey, RateKey
 
-KEYS_REMEMBERED: Final = 4096
-"""How many keys of each kind are remembered."""
+KEY_CACHE_SIZE: Final = 4096
+"""The number of keys of each kind that are cached."""
 
 
 def key_of(*parts: str) -> str:
-    """The SHA-256 of a name, in hex."""
+    """Return the SHA-256 of a name, in hex."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -31,17 +31,17 @@ _ID: Final = re.compile(r"[0-9a-f-]{36}")
 
 
 def id_key(id_: ConnectionId | SessionId) -> str:
-    """The key of a connection or a session: its id; of a text that is none, what no row has.
+    """Return the id as the key of its row, or an empty key, which no row has, if it is malformed.
 
-    A fact may name anything, and databases differ in what they do with it: they take a space at
-    the end for nothing, or raise where a text holds a null.
+    A fact may hold any text as an id, and databases disagree about some texts: one ignores a
+    trailing space, another raises an error for a null character.
     """
     return id_ if _ID.fullmatch(id_) else ""
 
 
-@lru_cache(KEYS_REMEMBERED)
+@lru_cache(KEY_CACHE_SIZE)
 def coordinate_key(coordinate: Coordinate) -> str:
-    """The key of a binding, and of what belongs to its user."""
+    """Return the key of a coordinate, which its binding, connections and sessions hold."""
     return key_of(
         coordinate.environment,
         coordinate.app_id,
@@ -50,18 +50,18 @@ def coordinate_key(coordinate: Coordinate) -> str:
     )
 
 
-@lru_cache(KEYS_REMEMBERED)
+@lru_cache(KEY_CACHE_SIZE)
 def record_key(key: RecordKey) -> str:
-    """The key of an idempotency record."""
+    """Return the key of an idempotency record."""
     owner = key.owner
     return key_of(
         owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.key
     )
 
 
-@lru_cache(KEYS_REMEMBERED)
+@lru_cache(KEY_CACHE_SIZE)
 def rate_key(key: RateKey) -> str:
-    """The key of a bucket, or of an app user's log."""
+    """Return the key of a bucket or of an app user's exact log."""
     if isinstance(key, BucketKey):
         owner = key.owner
         return key_of(

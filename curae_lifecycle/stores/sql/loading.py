@@ -1,7 +1,7 @@
-"""One statement that loads everything by key, and what its rows say.
+"""The SELECT that loads everything for a request or a fact, and the parser of its rows.
 
-The law of this module: **what is loaded is of one moment**, the database's own instant with it,
-since it is one statement.
+The law of this module: **all loaded values are of one moment**, and so is the database's own
+instant, because one statement reads them.
 """
 
 from __future__ import annotations
@@ -35,15 +35,17 @@ _Stored = TypeVar("_Stored", bound=Storable)
 
 
 class LoadedRow(NamedTuple):
-    """A row of what was loaded.
+    """A row of the loading statement. Some columns mean something else for some parts.
 
     Attributes:
-        part: What part of the answer it is.
-        id: Its key.
-        version: Its version; of a bucket, when it is full again; of the instant, the instant.
-        second: Of a connection, its position; of a bucket, the part of a microsecond.
-        third: Of a bucket, into how many parts a microsecond is divided.
-        document: Its value as JSON.
+        part: The part of the result, such as `connection`, `bucket` or `now`.
+        id: The key of the stored row.
+        version: The row's version. For a bucket, the microsecond at which it is full again. For a
+            page, the microsecond at which it expires. For `now`, the instant itself.
+        second: For a connection, its position in the chain. For a bucket, the part of a
+            microsecond after `version`.
+        third: For a bucket, the number of parts in a microsecond.
+        document: The value as JSON.
     """
 
     part: str
@@ -55,11 +57,11 @@ class LoadedRow(NamedTuple):
 
 
 PLACEHOLDER_DOCUMENT: Final = "null"
-"""The document of a binding's row where nobody is bound and that was relied on."""
+"""The document of a placeholder row in `curae_binding`, for a coordinate without a bound user."""
 
 
 class Versions(dict[tuple[str, str], int]):
-    """The version of each row that was read, by its table and key."""
+    """The version of each loaded row, by table and key."""
 
 
 _ROOT: Final = "(SELECT root_id FROM curae_connection WHERE id = ?)"
@@ -68,21 +70,21 @@ _CHAIN_END: Final = f"FROM curae_connection WHERE root_id = {_ROOT} ORDER BY pos
 
 
 @attrs.define
-class _Union:
-    """A statement in the making: one SELECT for each part of the answer."""
+class _UnionBuilder:
+    """A builder of the loading statement: one SELECT for each part of the result."""
 
     selects: list[str] = attrs.field(factory=list[str])
     values: list[Value] = attrs.field(factory=list[Value])
 
     def add(self, part: str, table: str, where: str, *values: Value) -> None:
-        """Rows of a table that have a version and a document."""
+        """Add the rows of a table that has a version and a document."""
         self.selects.append(
             f"SELECT '{part}', id, version, 0, 0, document FROM {table} WHERE {where}"
         )
         self.values += values
 
     def add_connections(self, part: str, where: str, *values: Value) -> None:
-        """Rows of connections, with their positions."""
+        """Add connections, with their positions."""
         columns = f"SELECT '{part}', id, version, position, 0, document"
         self.selects.append(f"{columns} FROM curae_connection WHERE {where}")
         self.values += values
@@ -93,7 +95,7 @@ class _Union:
         self.selects.append(f"{columns} FROM curae_bucket WHERE id = ?")
         self.values.append(key)
 
-    def add_line(self, key: str) -> None:
+    def add_connection_in_chain(self, key: str) -> None:
         """Add a connection, its successor and the head of its chain."""
         self.add_connections("connection", "id = ?", key)
         self.add_connections("successor", "predecessor_id = ?", key)
@@ -122,36 +124,36 @@ class _Union:
             self.add_first("connections", rest, *values, page.limit)
 
     def add_first(self, part: str, rest: str, *values: Value) -> None:
-        """Add the first rows of an ordered query; within a union it needs a table of its own."""
+        """Add the first rows of an ordered query, as a subquery because it is part of a union."""
         table = f"(SELECT id, version, position, document {rest}) AS {part}_rows"
         columns = f"SELECT '{part}', id, version, position, 0, document"
         self.selects.append(f"{columns} FROM {table}")
         self.values += values
 
     def statement(self) -> Statement:
-        """All of it."""
+        """Build the whole statement."""
         return Statement(" UNION ALL ".join(self.selects), tuple(self.values))
 
 
-def _beginning(dialect: Dialect, clock: int | None) -> _Union:
-    # Names for all columns come from the first SELECT, and its value is the first.
-    names = "AS part, '' AS id"
-    first = f"SELECT 'now' {names}, {NOW_SQL[dialect]} AS version, 0 AS second, 0 AS third, '' AS document"
-    return _Union([first], [] if clock is None else [clock])
+def _start_union(dialect: Dialect, clock: int | None) -> _UnionBuilder:
+    # The first SELECT names the columns of the whole union.
+    others = "0 AS second, 0 AS third, '' AS document"
+    first = f"SELECT 'now' AS part, '' AS id, {NOW_SQL[dialect]} AS version, {others}"
+    return _UnionBuilder([first], [] if clock is None else [clock])
 
 
 def load_statement(
     dialect: Dialect, needs: Needs, *, key_digest: str | None, clock: int | None
 ) -> Statement:
-    """Build the statement that loads everything of one moment.
+    """Build the SELECT that loads everything in `needs`, and the database's instant.
 
     Args:
         dialect: The database's dialect.
-        needs: What is loaded.
-        key_digest: The digest of the API key whose caller is loaded too; `None` for a fact.
-        clock: The instant in microseconds, for a database without such a clock.
+        needs: The values to load.
+        key_digest: The digest of the API key whose caller is loaded too, or `None` for a fact.
+        clock: The instant in microseconds since 1970, for a database without such a clock.
     """
-    union = _beginning(dialect, clock)
+    union = _start_union(dialect, clock)
     if key_digest is not None:
         union.add("caller", "curae_caller", "id = ?", key_digest)
     if needs.record is not None:
@@ -161,7 +163,7 @@ def load_statement(
     if needs.limit is not None:
         union.add("log", "curae_log", "id = ?", rate_key(needs.limit))
     if needs.connection is not None:
-        union.add_line(id_key(needs.connection))
+        union.add_connection_in_chain(id_key(needs.connection))
     if needs.chain is not None:
         union.add_chain(id_key(needs.chain))
     if needs.session is not None:
@@ -174,13 +176,13 @@ def load_statement(
 
 
 def now_statement(dialect: Dialect, clock: int | None) -> Statement:
-    """What asks the database for its instant."""
-    return _beginning(dialect, clock).statement()
+    """Build the SELECT of the database's instant."""
+    return _start_union(dialect, clock).statement()
 
 
 def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statement:
-    """What finds a hosted page, with the instant."""
-    union = _beginning(dialect, clock)
+    """Build the SELECT of a hosted page and the database's instant."""
+    union = _start_union(dialect, clock)
     union.selects.append(
         "SELECT 'page', id, expires_at, 0, 0, document FROM curae_page WHERE id = ?"
     )
@@ -189,14 +191,14 @@ def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statemen
 
 
 @attrs.frozen
-class _Answer:
-    """The rows of one statement, by the part of the answer that they are."""
+class _Result:
+    """The rows of one loading statement, grouped by part."""
 
     parts: dict[str, list[LoadedRow]]
 
     @classmethod
-    def of(cls, rows: Iterable[Sequence[object]]) -> _Answer:
-        """Sort the rows by what they are."""
+    def of(cls, rows: Iterable[Sequence[object]]) -> _Result:
+        """Group the rows by part."""
         parts: dict[str, list[LoadedRow]] = {}
         for given in rows:
             row = LoadedRow._make(given)
@@ -204,42 +206,44 @@ class _Answer:
         return cls(parts)
 
     def instant(self) -> datetime:
-        """The database's instant."""
+        """Return the database's instant."""
         return from_epoch_microseconds(self.parts["now"][0].version)
 
     def one(self, part: str, kind: type[_Stored]) -> _Stored | None:
-        """The value of the one row that a part has, or none."""
+        """Return the value of a part's first row, or None for no row or a placeholder row."""
         rows = self.parts.get(part)
         if rows is None or rows[0].document == PLACEHOLDER_DOCUMENT:
             return None
         return load(kind, parse_json(rows[0].document))
 
     def connections(self, part: str) -> tuple[Connection, ...]:
-        """Connections of a chain by their position, others by their id."""
+        """Return the connections of a part: a chain by position, other parts by id."""
         by_place = part == "chain"
         rows = sorted(self.parts.get(part, []), key=lambda row: row.second if by_place else row.id)
         return tuple([load(Connection, parse_json(row.document)) for row in rows])
 
-    def line(self) -> tuple[Connection | None, Connection | None, Connection | None]:
-        """A connection, its successor, and the head where there is a successor."""
+    def connection_in_chain(
+        self,
+    ) -> tuple[Connection | None, Connection | None, Connection | None]:
+        """Return a connection, its successor, and its chain's head if there is a successor."""
         successor = self.one("successor", Connection)
         head = None if successor is None else self.one("head", Connection)
         return self.one("connection", Connection), successor, head
 
     def bucket(self, key: RateKey) -> RateState | None:
-        """The state of a bucket."""
+        """Return the state of a bucket, or None if it has no row."""
         for row in self.parts.get("bucket", []):
             if row.id == rate_key(key):
                 return BucketState(row.version, row.second, row.third)
         return None
 
     def caller(self) -> Caller | None:
-        """Whom the API key stands for."""
+        """Return the caller of the API key, or None for an unknown key."""
         rows = self.parts.get("caller")
         return None if rows is None else parse_caller(rows[0].document)
 
     def versions(self) -> Versions:
-        """The version of each row, by the table it is of and its key."""
+        """Return the version of each row, by table and key."""
         return Versions(
             {
                 (_TABLE_OF[part], row.id): row.version
@@ -264,36 +268,36 @@ _TABLE_OF: Final = {
 
 
 def parse_loaded(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
-    """Return what the rows of a `load_statement` hold."""
-    answer = _Answer.of(rows)
-    connection, successor, head = answer.line()
-    chain = answer.connections("chain")
+    """Parse the rows of a `load_statement`."""
+    result = _Result.of(rows)
+    connection, successor, head = result.connection_in_chain()
+    chain = result.connections("chain")
     snapshot = Snapshot(
-        record=answer.one("record", Record),
-        buckets=tuple([answer.bucket(key) for key in needs.buckets]),
-        limit=answer.one("log", LogState),
+        record=result.one("record", Record),
+        buckets=tuple([result.bucket(key) for key in needs.buckets]),
+        limit=result.one("log", LogState),
         connection=chain[0] if chain else connection,
         successor=successor,
         head=head,
         following=chain[1:],
-        session=answer.one("session", CuraeConnectSession),
-        binding=answer.one("binding", LimitedAccountAppBinding),
-        connections=answer.connections("connections"),
+        session=result.one("session", CuraeConnectSession),
+        binding=result.one("binding", LimitedAccountAppBinding),
+        connections=result.connections("connections"),
     )
     return Loaded(
-        snapshot=snapshot, now=answer.instant(), caller=answer.caller(), seen=answer.versions()
+        snapshot=snapshot, now=result.instant(), caller=result.caller(), seen=result.versions()
     )
 
 
 def loaded_now(rows: Iterable[Sequence[object]]) -> datetime:
-    """What the rows of a `now_statement` say."""
-    return _Answer.of(rows).instant()
+    """Return the instant from the rows of a `now_statement`."""
+    return _Result.of(rows).instant()
 
 
 def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
-    """What the rows of a `page_statement` say; `None` for a page that is unknown or over."""
-    answer = _Answer.of(rows)
-    found, now = answer.parts.get("page"), answer.instant()
+    """Return the page from the rows of a `page_statement`, or None if unknown or expired."""
+    result = _Result.of(rows)
+    found, now = result.parts.get("page"), result.instant()
     if found is None or from_epoch_microseconds(found[0].version) <= now:
         return None
     members = json.loads(found[0].document)

@@ -1,10 +1,15 @@
-"""The statements of the outbox: what may be claimed, claims it, and ends the claim.
+"""SQL statements that find, claim, delete, delay and revive messages of the outbox.
 
-The laws of this module: **a claim is a compare-and-set**: it takes what is still due at the moment
-at which it was seen to be due, and moves that; **the first of a subject goes first**: nothing is
-due while an earlier message of its subject is there and not dead; **only who holds the claim ends
-it**. Messages are deleted one by one: numbers are not in the order of commits, so that nobody can
-tell by a number what comes before it.
+The laws of this module:
+
+- **A claim is a compare-and-set.** It takes a message only if no worker has moved `due_at` since it
+  was read, and sets `due_at` to the end of the lease.
+- **Messages of one subject go in order.** A message is not due while an earlier message of its
+  subject exists that is not dead.
+- **Only the worker that holds a claim can end it.**
+
+Messages are deleted one by one, never up to a number: numbers are not in the order of commits, so a
+message with a lower number may still be committed later.
 """
 
 from __future__ import annotations
@@ -24,9 +29,10 @@ class Due(NamedTuple):
 
     Attributes:
         number: The message's number.
-        due_at: Since when it has been due, in microseconds since 1970.
-        attempts: How often it was claimed before.
-        claim_expired: Whether whoever claimed it last did not end the claim: it may have died of it.
+        due_at: The instant since which it has been due, in microseconds since 1970.
+        attempts: The number of earlier claims.
+        claim_expired: Whether the last claim expired unfinished. The message may have crashed that
+            worker.
     """
 
     number: int
@@ -36,7 +42,7 @@ class Due(NamedTuple):
 
 
 def due_statement(dialect: Dialect, limit: int) -> Statement:
-    """What finds messages that may be claimed, those first that have been due for longest."""
+    """Build the SELECT of messages that may be claimed, the longest due first."""
     text = (
         "SELECT later.id, later.due_at, later.attempts, "
         "CASE WHEN later.claim IS NULL THEN 0 ELSE 1 END "
@@ -50,48 +56,52 @@ def due_statement(dialect: Dialect, limit: int) -> Statement:
 
 
 def due_messages(rows: Iterable[Sequence[object]]) -> list[Due]:
-    """What the rows of a `due_statement` say."""
+    """Parse the rows of a `due_statement`."""
     found = [Due._make(cast("Sequence[int]", row)) for row in rows]
     return [due._replace(claim_expired=bool(due.claim_expired)) for due in found]
 
 
 def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: float) -> Statement:
-    """What claims messages for so many seconds, as far as nobody else did."""
+    """Build the UPDATE that claims messages for `lease` seconds unless another worker has."""
     text = (
         "UPDATE curae_outbox SET claim = ?, attempts = attempts + 1, "
-        f"due_at = {NOW_SQL[dialect]} + ? WHERE {_STILL_DUE} AND {_are(due)}"
+        f"due_at = {NOW_SQL[dialect]} + ? WHERE {_STILL_DUE} AND {_id_in(due)}"
     )
     until = (*_clock_values(dialect), int(lease * SECOND))
-    return Statement(text, (claim, *until, _latest(due), *_numbers(due)))
+    return Statement(text, (claim, *until, _latest_due_at(due), *_numbers_of(due)))
 
 
 def mark_expired_dead_statement(due: Sequence[Due]) -> Statement:
-    """What makes messages dead whose last claim ran out."""
-    text = f"UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE {_STILL_DUE} AND {_are(due)}"
-    return Statement(text, (_latest(due), *_numbers(due)))
+    """Build the UPDATE that marks messages dead whose last claim expired."""
+    where = f"{_STILL_DUE} AND {_id_in(due)}"
+    text = f"UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE {where}"
+    return Statement(text, (_latest_due_at(due), *_numbers_of(due)))
 
 
 _STILL_DUE: Final = "due_at <= ?"
-"""Whoever claimed it since moved that past any moment that was seen."""
+"""The condition that no worker has claimed the message since it was read.
+
+A claim moves `due_at` into the future, past every `due_at` that was read as due.
+"""
 
 
-def _latest(due: Sequence[Due]) -> int:
+def _latest_due_at(due: Sequence[Due]) -> int:
     return max(each.due_at for each in due)
 
 
 def claimed_statement(due: Sequence[Due], claim: str) -> Statement:
-    """What reads the messages that were claimed."""
-    text = f"SELECT {_COLUMNS} FROM curae_outbox WHERE claim = ? AND {_are(due)} ORDER BY id"
-    return Statement(text, (claim, *_numbers(due)))
+    """Build the SELECT of the messages that a claim took."""
+    text = f"SELECT {_COLUMNS} FROM curae_outbox WHERE claim = ? AND {_id_in(due)} ORDER BY id"
+    return Statement(text, (claim, *_numbers_of(due)))
 
 
 class Backlog(NamedTuple):
-    """How many messages an outbox holds, and how far behind its workers are.
+    """The number of messages in an outbox, and the delay of its workers.
 
     Attributes:
-        messages: How many are to be shipped, those among them that are being shipped.
-        dead: How many are dead.
-        oldest_due_seconds: For how long the one has been due that has been due for longest; 0 where none is.
+        messages: The number of messages to deliver, including those that workers hold now.
+        dead: The number of dead messages.
+        oldest_due_seconds: The seconds for which the oldest due message has been due; 0 if none is.
     """
 
     messages: int
@@ -100,7 +110,7 @@ class Backlog(NamedTuple):
 
 
 def backlog_statement(dialect: Dialect) -> Statement:
-    """What counts the messages."""
+    """Build the SELECT that counts the messages."""
     text = (
         f"SELECT COUNT(due_at), COUNT(*) - COUNT(due_at), MIN(due_at), (SELECT {NOW_SQL[dialect]}) "
         "FROM curae_outbox"
@@ -109,14 +119,14 @@ def backlog_statement(dialect: Dialect) -> Statement:
 
 
 def backlog(rows: Sequence[Sequence[object]]) -> Backlog:
-    """What the row of a `backlog_statement` says."""
+    """Parse the row of a `backlog_statement`."""
     messages, dead, first, now = cast("tuple[int, int, int | None, int]", tuple(rows[0]))
     behind = 0.0 if first is None else max(0, now - first) / SECOND
     return Backlog(messages, dead, behind)
 
 
 def dead_statement(after: int, limit: int) -> Statement:
-    """What reads messages that are dead, from a number on."""
+    """Build the SELECT of dead messages whose numbers come after `after`."""
     where = "due_at IS NULL AND id > ? ORDER BY id LIMIT ?"
     return Statement(f"SELECT {_COLUMNS} FROM curae_outbox WHERE {where}", (after, limit))
 
@@ -125,7 +135,7 @@ _COLUMNS: Final = "id, attempts, kind, subject, document"
 
 
 def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery, ...]:
-    """What the rows of a `claimed_statement` or a `dead_statement` say."""
+    """Parse the rows of a `claimed_statement` or a `dead_statement`."""
     found = [cast("tuple[int, int, str, str, str]", tuple(row)) for row in rows]
     return tuple(
         [
@@ -142,20 +152,21 @@ def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery, ...]:
 
 
 def delete_delivered_statement(number: int, claim: str) -> Statement:
-    """What drops a message that was shipped."""
+    """Build the DELETE of a delivered message, if the claim is still held."""
     return Statement("DELETE FROM curae_outbox WHERE id = ? AND claim = ?", (number, claim), 1)
 
 
 def failure_statements(
     dialect: Dialect, failed: Delivery, claim: str, pause: float
 ) -> list[Statement]:
-    """What lets a message wait for its next attempt, so many seconds from now.
+    """Build the UPDATEs that delay a failed message and its followers by `pause` seconds.
 
-    Those after it wait as long, so that no look for what is due has to pass them each time.
+    Later messages of its subject are delayed too, so that the search for due messages does not
+    scan them each time.
     """
     until = f"{NOW_SQL[dialect]} + ?"
     values = (*_clock_values(dialect), int(pause * SECOND))
-    held = Statement(
+    delayed = Statement(
         f"UPDATE curae_outbox SET claim = NULL, due_at = {until} WHERE id = ? AND claim = ?",
         (*values, failed.number, claim),
         1,
@@ -165,27 +176,27 @@ def failure_statements(
         f"WHERE subject = ? AND id > ? AND claim IS NULL AND due_at < {until}",
         (*values, failed.subject, failed.number, *values),
     )
-    return [held, followers]
+    return [delayed, followers]
 
 
 def mark_failed_dead_statement(number: int, claim: str) -> Statement:
-    """What makes a message dead whose last attempt failed."""
+    """Build the UPDATE that marks a message dead whose last attempt failed."""
     text = "UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE id = ? AND claim = ?"
     return Statement(text, (number, claim), 1)
 
 
-def release_claim_statement(dialect: Dialect, given: Sequence[Delivery], claim: str) -> Statement:
-    """What gives messages back that were claimed and not tried."""
-    marks = ", ".join("?" * len(given))
+def release_claim_statement(dialect: Dialect, untried: Sequence[Delivery], claim: str) -> Statement:
+    """Build the UPDATE that releases claimed messages that were not tried."""
+    marks = ", ".join("?" * len(untried))
     text = (
         "UPDATE curae_outbox SET claim = NULL, attempts = attempts - 1, "
         f"due_at = {NOW_SQL[dialect]} WHERE claim = ? AND id IN ({marks})"
     )
-    return Statement(text, (*_clock_values(dialect), claim, *[each.number for each in given]))
+    return Statement(text, (*_clock_values(dialect), claim, *[each.number for each in untried]))
 
 
 def revival_statement(dialect: Dialect, number: int) -> Statement:
-    """What lets a dead message be tried again as if it were new."""
+    """Build the UPDATE that revives a dead message as if it were new."""
     text = (
         f"UPDATE curae_outbox SET attempts = 0, due_at = {NOW_SQL[dialect]} "
         "WHERE id = ? AND due_at IS NULL"
@@ -198,9 +209,9 @@ def _clock_values(dialect: Dialect) -> tuple[Value, ...]:
     return () if at is None else (at,)
 
 
-def _are(due: Sequence[Due]) -> str:
+def _id_in(due: Sequence[Due]) -> str:
     return f"id IN ({', '.join('?' * len(due))})"
 
 
-def _numbers(due: Sequence[Due]) -> list[int]:
+def _numbers_of(due: Sequence[Due]) -> list[int]:
     return [each.number for each in due]

@@ -1,11 +1,14 @@
-"""The worker of the outbox: it ships every message at least once, each subject's in order.
+"""The outbox worker, which delivers every message at least once and each subject's in order.
 
-The laws of this module: **a message stays until it was shipped**, whoever dies when; **no two
-workers ship one message within its lease**, and none begins one in the second half of it; **a
-message that cannot be shipped holds up its subject until it is dead, and nothing else ever**.
+The laws of this module:
 
-Any number of workers may run at once, in any number of processes. A worker that dies repeats at
-most the one message that it was at: each is deleted before the next is begun.
+- **A message stays in the table until it was delivered**, no matter which process crashes when.
+- **No two workers deliver one message within its lease.** No worker starts a message in the second
+  half of its lease.
+- **A message that cannot be delivered blocks its own subject until it is dead**, and nothing else.
+
+Any number of workers may run at once, in any number of processes. A worker that crashes repeats one
+message at most, because it deletes each message before it starts the next.
 """
 
 from __future__ import annotations
@@ -40,23 +43,23 @@ from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
 
 _LOG: Final = logging.getLogger(__name__)
 
-LISTED: Final = 100
-"""How many dead messages are listed at most, where nothing else is said."""
+DEFAULT_DEAD_LIMIT: Final = 100
+"""The default for how many dead messages are listed."""
 
 
 @attrs.frozen(kw_only=True)
 class DeliverySettings:
-    """How messages are shipped.
+    """The settings of an outbox worker.
 
     Attributes:
-        batch: How many are claimed at once.
-        lease: For how many seconds they are claimed: whoever dies holds them up for as long. A
-            handler has half of it; one that takes longer may run twice at the same time.
-        attempts: How often a message is tried before it is dead; with the pauses below, for about
-            five hours.
-        pause: The seconds before the second attempt; they double with each further one.
-        longest_pause: The longest pause.
-        poll_seconds: How many seconds pass before it looks again where nothing was due.
+        batch: How many messages a worker claims at once, from 1 to 1,000.
+        lease: How many seconds a claim lasts. The messages of a crashed worker wait that long. A
+            handler has half of it. One that takes longer than the lease may run twice at once.
+        attempts: How many attempts a message has before it is dead, from 1 to 1,000. With the
+            default pauses, the default number takes about five hours.
+        pause: The longest pause before the second attempt, in seconds. Each attempt doubles it.
+        longest_pause: The limit of that doubling, in seconds.
+        poll_seconds: How many seconds a worker waits after it found no due message.
     """
 
     batch: int = 100
@@ -67,171 +70,196 @@ class DeliverySettings:
     poll_seconds: float = 1.0
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what would ship nothing, or spin."""
+        """Check that the worker can deliver, and that it pauses.
+
+        Raises:
+            ArgumentError: A value is out of range. The error names it.
+        """
         for name in ("batch", "attempts"):
-            if not 1 <= getattr(self, name) <= _MOST:
-                raise ArgumentError(name, f"a number from 1 to {_MOST}")
+            if not 1 <= getattr(self, name) <= _MAX_COUNT:
+                raise ArgumentError(name, f"a number from 1 to {_MAX_COUNT}")
         for name in ("lease", "pause", "longest_pause", "poll_seconds"):
-            if not 0 < getattr(self, name) <= _LONGEST:
+            if not 0 < getattr(self, name) <= _MAX_SECONDS:
                 raise ArgumentError(name, "a number of seconds, more than 0 and at most a year")
 
     def pause_after(self, attempt: int) -> float:
-        """How long to wait after an attempt, counted from 1, where chance says the most."""
+        """Return the longest pause after an attempt, counted from 1, in seconds."""
         return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
 
 
-_MOST: Final = 1000
-"""Of values that one statement takes on any database, with some to spare."""
+_MAX_COUNT: Final = 1000
+"""The largest batch, safely below the parameter limit of a statement in every database."""
 
-_LONGEST: Final = 366 * 24 * 3600.0
+_MAX_SECONDS: Final = 366 * 24 * 3600.0
 
 DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
-"""What a worker does where nobody says anything else."""
+"""The settings of a worker that is given none."""
 
 
 class Outbox:
-    """The outbox of a database that waits for its answers.
+    """The outbox of a blocking database.
+
+    One `run` delivers one message at a time. For more, run several at once.
 
     Args:
-        database: What runs statements.
-        settings: How messages are shipped.
+        database: The database of a `SqlStore`.
+        settings: The batch size, lease, attempts and pauses.
     """
 
     def __init__(
         self, database: Database, settings: DeliverySettings = DEFAULT_DELIVERY_SETTINGS
     ) -> None:
-        self._database = _Waiting(database)
-        self._shipping = settings
+        self._database = _BlockingDatabaseAdapter(database)
+        self._settings = settings
 
     def run(self, handle: Callable[[Delivery], None], stop: threading.Event | None = None) -> None:
-        """Ship messages as they come, until `stop` is set; the one at hand is finished.
+        """Deliver messages as they become due, until `stop` is set.
+
+        While the database is unavailable, it logs a warning, waits and tries again.
 
         Args:
-            handle: Ships a message: when it returns, the message is shipped. What it raises counts
-                as a failed attempt, and its kind alone is logged.
-            stop: Ends it.
+            handle: Delivers a message, which counts as delivered when `handle` returns. An
+                exception counts as a failed attempt. Only the exception's class is logged.
+            stop: Stops the worker after the message at hand. It releases the others of its batch.
         """
-        stopping = stop or threading.Event()
+        stopped = stop or threading.Event()
 
         async def wait(seconds: float) -> None:
-            stopping.wait(seconds)
+            stopped.wait(seconds)
 
-        run_sync(_run(self._worker(handle, stopping.is_set), wait))
+        run_sync(_run(self._worker(handle, stopped.is_set), wait))
 
     def deliver_batch(self, handle: Callable[[Delivery], None]) -> int:
-        """Ship one batch of what is due.
+        """Deliver one batch of due messages.
+
+        Args:
+            handle: Delivers a message, as for `run`.
 
         Returns:
-            How many messages were tried; 0 where nothing was due.
+            The number of messages that were tried, or 0 if none was due.
 
         Raises:
-            StoreUnavailableError: The database could not; what was not shipped is there.
+            StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
         """
         return run_sync(self._worker(handle, _never).batch())
 
-    def list_dead(self, after: int = 0, limit: int = LISTED) -> tuple[Delivery, ...]:
-        """Messages that are dead, in the order of their numbers, from a number on.
+    def list_dead(self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT) -> tuple[Delivery, ...]:
+        """Return dead messages in the order of their numbers.
 
         Args:
-            after: The number that they come after.
-            limit: How many, at most.
+            after: Only messages with a higher number are returned.
+            limit: The largest number of messages to return.
         """
-        return run_sync(_dead(self._database, after, limit))
+        return run_sync(_list_dead(self._database, after, limit))
 
     def backlog(self) -> Backlog:
-        """How many messages there are, and how far behind the workers are; it counts all rows."""
+        """Return the number of messages and the workers' delay. It scans the whole table."""
         return run_sync(_backlog(self._database))
 
     def revive(self, number: int) -> bool:
-        """Let a dead message be tried again; false where there is no such one.
+        """Make a dead message due again, with all its attempts.
 
-        Later messages of its subject may have been shipped by then.
+        Later messages of its subject may have been delivered meanwhile.
+
+        Returns:
+            False if no dead message has that number.
         """
         return run_sync(_revive(self._database, number))
 
     def _worker(self, handle: Callable[[Delivery], None], stopped: Callable[[], bool]) -> _Worker:
-        async def handled(delivery: Delivery) -> None:
+        async def handle_blocking(delivery: Delivery) -> None:
             handle(delivery)
 
-        trying = blocking_retrier(DEFAULT_RETRY_POLICY)
         return _Worker(
             database=self._database,
-            shipping=self._shipping,
-            handle=handled,
+            settings=self._settings,
+            handle=handle_blocking,
             stopped=stopped,
-            trying=trying,
+            retrier=blocking_retrier(DEFAULT_RETRY_POLICY),
         )
 
 
 class AsyncOutbox:
-    """The outbox of a database that is awaited.
+    """The outbox of an async database.
 
-    One `run` ships one message at a time; run several for more.
+    One `run` delivers one message at a time. For more, run several at once.
 
     Args:
-        database: What runs statements.
-        settings: How messages are shipped.
+        database: The database of an `AsyncSqlStore`.
+        settings: The batch size, lease, attempts and pauses.
     """
 
     def __init__(
         self, database: AsyncDatabase, settings: DeliverySettings = DEFAULT_DELIVERY_SETTINGS
     ) -> None:
         self._database = database
-        self._shipping = settings
+        self._settings = settings
 
     async def run(
         self, handle: Callable[[Delivery], Awaitable[None]], stop: asyncio.Event | None = None
     ) -> None:
-        """Ship messages as they come, as `Outbox.run` does; a handler ends with its time.
+        """Deliver messages as they become due, until `stop` is set.
+
+        While the database is unavailable, it logs a warning, waits and tries again.
 
         Args:
-            handle: As there, awaited.
-            stop: Set it, and it ends after what it has begun.
+            handle: Delivers a message, which counts as delivered when `handle` returns. It is
+                cancelled after half the lease. That and an exception count as a failed attempt.
+                Only the exception's class is logged.
+            stop: Stops the worker after the message at hand. It releases the others of its batch.
         """
-        stopping = stop or asyncio.Event()
+        stopped = stop or asyncio.Event()
 
         async def wait(seconds: float) -> None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await stopping.wait()
+                    await stopped.wait()
 
-        await _run(self._worker(handle, stopping.is_set), wait)
+        await _run(self._worker(handle, stopped.is_set), wait)
 
     async def deliver_batch(self, handle: Callable[[Delivery], Awaitable[None]]) -> int:
-        """Ship one batch of what is due, as `Outbox.ship` does."""
+        """Deliver one batch of due messages, as `Outbox.deliver_batch` does.
+
+        Args:
+            handle: Delivers a message, as for `run`.
+
+        Returns:
+            The number of messages that were tried, or 0 if none was due.
+        """
         return await self._worker(handle, _never).batch()
 
-    async def list_dead(self, after: int = 0, limit: int = LISTED) -> tuple[Delivery, ...]:
-        """Messages that are dead, as `Outbox.dead` tells them."""
-        return await _dead(self._database, after, limit)
+    async def list_dead(
+        self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
+    ) -> tuple[Delivery, ...]:
+        """Return dead messages, as `Outbox.list_dead` does."""
+        return await _list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
-        """How many messages there are, as `Outbox.backlog` tells it."""
+        """Return the number of messages and the workers' delay, as `Outbox.backlog` does."""
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:
-        """Let a dead message be tried again, as `Outbox.revive` does."""
+        """Make a dead message due again, as `Outbox.revive` does."""
         return await _revive(self._database, number)
 
     def _worker(
         self, handle: Callable[[Delivery], Awaitable[None]], stopped: Callable[[], bool]
     ) -> _Worker:
-        async def handled(delivery: Delivery) -> None:
-            async with asyncio.timeout(self._shipping.lease / 2):
+        async def handle_in_time(delivery: Delivery) -> None:
+            async with asyncio.timeout(self._settings.lease / 2):
                 await handle(delivery)
 
-        trying = async_retrier(DEFAULT_RETRY_POLICY)
         return _Worker(
             database=self._database,
-            shipping=self._shipping,
-            handle=handled,
+            settings=self._settings,
+            handle=handle_in_time,
             stopped=stopped,
-            trying=trying,
+            retrier=async_retrier(DEFAULT_RETRY_POLICY),
         )
 
 
-class _Awaited(Protocol):
-    """What a worker needs of a database that is awaited."""
+class _OutboxDatabase(Protocol):
+    """The part of `AsyncDatabase` that a worker needs."""
 
     @property
     def dialect(self) -> Dialect: ...
@@ -253,22 +281,22 @@ async def _run(worker: _Worker, wait: Callable[[float], Awaitable[None]]) -> Non
             _LOG.warning("%s", error)
             tried = 0
         if not tried and not worker.stopped():
-            await wait(worker.shipping.poll_seconds)
+            await wait(worker.settings.poll_seconds)
 
 
-async def _dead(database: _Awaited, after: int, limit: int) -> tuple[Delivery, ...]:
+async def _list_dead(database: _OutboxDatabase, after: int, limit: int) -> tuple[Delivery, ...]:
     return outbox_statements.deliveries(
         await database.rows(outbox_statements.dead_statement(after, limit))
     )
 
 
-async def _backlog(database: _Awaited) -> Backlog:
+async def _backlog(database: _OutboxDatabase) -> Backlog:
     return outbox_statements.backlog(
         await database.rows(outbox_statements.backlog_statement(database.dialect))
     )
 
 
-async def _revive(database: _Awaited, number: int) -> bool:
+async def _revive(database: _OutboxDatabase, number: int) -> bool:
     return await database.run_transaction(
         [outbox_statements.revival_statement(database.dialect, number)]
     )
@@ -276,26 +304,26 @@ async def _revive(database: _Awaited, number: int) -> bool:
 
 @attrs.frozen
 class _Worker:
-    """One worker, its database being awaited."""
+    """One worker. Its database is async, or a blocking one behind an adapter."""
 
-    database: _Awaited
-    shipping: DeliverySettings
+    database: _OutboxDatabase
+    settings: DeliverySettings
     handle: Callable[[Delivery], Awaitable[None]]
     stopped: Callable[[], bool]
-    trying: Retrier
+    retrier: Retrier
 
     async def batch(self) -> int:
-        """Claim and ship some messages; how many were tried."""
-        began, claim = time.monotonic(), token_hex(16)
-        left = deque(await self._claimed(claim))
+        """Claim and deliver a batch of messages, and return how many were tried."""
+        started_at, claim = time.monotonic(), token_hex(16)
+        left = deque(await self._claim(claim))
         tried = 0
         try:
-            while left and not self.stopped() and self._has_time(began):
+            while left and not self.stopped() and self._has_time(started_at):
                 await self._try(left.popleft(), claim)
                 tried += 1
         finally:
             if left:
-                # What cannot be given back is due again when its lease is over.
+                # If the release fails, the messages are due again when their lease has expired.
                 with suppress(StoreUnavailableError):
                     await self._change(
                         outbox_statements.release_claim_statement(
@@ -304,28 +332,30 @@ class _Worker:
                     )
         return tried
 
-    def _has_time(self, began: float) -> bool:
-        return time.monotonic() - began < self.shipping.lease / 2
+    def _has_time(self, started_at: float) -> bool:
+        return time.monotonic() - started_at < self.settings.lease / 2
 
-    async def _claimed(self, claim: str) -> Sequence[Delivery]:
-        # Again where others claimed all that was due: each time they got on.
+    async def _claim(self, claim: str) -> Sequence[Delivery]:
+        # Tries again if other workers claimed all due messages first. The loop ends, because some
+        # worker claims messages or marks them dead in each round.
         while due := outbox_statements.due_messages(
             await self.database.rows(
-                outbox_statements.due_statement(self.database.dialect, self.shipping.batch)
+                outbox_statements.due_statement(self.database.dialect, self.settings.batch)
             )
         ):
-            spent = [each for each in due if each.attempts >= self.shipping.attempts]
+            spent = [each for each in due if each.attempts >= self.settings.attempts]
             if spent:
                 await self._change(outbox_statements.mark_expired_dead_statement(spent))
                 for each in spent:
                     _LOG.error("message %d is dead: its last attempt did not end", each.number)
                 continue
-            # One that a worker may have died of takes no others with it.
-            left_over = [each for each in due if each.claim_expired]
-            chosen = left_over[:1] or due
+            # A message that may have crashed its worker is claimed alone, so that another crash
+            # costs no other message an attempt.
+            suspects = [each for each in due if each.claim_expired]
+            chosen = suspects[:1] or due
             await self._change(
                 outbox_statements.claim_statement(
-                    self.database.dialect, due=chosen, claim=claim, lease=self.shipping.lease
+                    self.database.dialect, due=chosen, claim=claim, lease=self.settings.lease
                 )
             )
             rows = await self.database.rows(outbox_statements.claimed_statement(chosen, claim))
@@ -340,23 +370,25 @@ class _Worker:
             ended = self._failed(delivery, claim, error)
         else:
             ended = [outbox_statements.delete_delivered_statement(delivery.number, claim)]
-        held = await self.trying.run(lambda: self._change(*ended))
-        if held is None:
-            raise StoreUnavailableError("how a message fared could not be noted in time")
-        if not held:
+        was_claimed = await self.retrier.run(lambda: self._change(*ended))
+        if was_claimed is None:
+            raise StoreUnavailableError("the result of a delivery could not be stored in time")
+        if not was_claimed:
             _LOG.warning(
-                "message %d was claimed by nobody or another when it was done", delivery.number
+                "message %d: the claim was lost before the result was stored; "
+                "the message may be delivered twice",
+                delivery.number,
             )
 
     def _failed(self, delivery: Delivery, claim: str, error: Exception) -> list[Statement]:
         number, attempt = delivery.number, delivery.attempt
-        # Of what went wrong the kind alone: the rest may hold what the message holds.
-        said = number, attempt, self.shipping.attempts, type(error).__name__
-        if attempt >= self.shipping.attempts:
-            _LOG.error("message %d is dead: attempt %d of %d: %s", *said)
+        # Only the exception's class is logged: its text may repeat the content of the message.
+        details = number, attempt, self.settings.attempts, type(error).__name__
+        if attempt >= self.settings.attempts:
+            _LOG.error("message %d is dead: attempt %d of %d: %s", *details)
             return [outbox_statements.mark_failed_dead_statement(number, claim)]
-        _LOG.warning("message %d: attempt %d of %d: %s", *said)
-        pause = self.shipping.pause_after(attempt) * random.uniform(0.5, 1)  # noqa: S311 - no secret
+        _LOG.warning("message %d: attempt %d of %d: %s", *details)
+        pause = self.settings.pause_after(attempt) * random.uniform(0.5, 1)  # noqa: S311 - no secret
         return outbox_statements.failure_statements(
             self.database.dialect, failed=delivery, claim=claim, pause=pause
         )
@@ -365,8 +397,8 @@ class _Worker:
         return await self.database.run_transaction(statements)
 
 
-class _Waiting:
-    """A database that waits, as one that is awaited: nothing of it ever suspends."""
+class _BlockingDatabaseAdapter:
+    """A blocking database with an async interface. Its coroutines never suspend."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL that wait no longer than a limit for an answer.
+"""Connections to PostgreSQL that limit the wait for each response on the client's side.
 
-The kernel of a server that hangs still acknowledges what it is sent, so neither the server's own
-limits nor those of TCP end the wait for it: here the client counts the seconds itself.
+The kernel of a hung server still acknowledges packets. So neither the server's timeouts nor those
+of TCP end the wait, and these connections watch the clock themselves.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from psycopg.conninfo import make_conninfo
 from curae_lifecycle.stores.deadline import current_deadline, seconds_left
 from curae_lifecycle.stores.sql.replication import Replication
 
-_Answered = TypeVar("_Answered")
+_Result = TypeVar("_Result")
 
-_LOOK: Final = 0.1
-"""How often, in seconds, it is looked whether the limit is over."""
+_POLL_SECONDS: Final = 0.1
+"""How often a waiting connection checks whether its time is up, in seconds."""
 
 
 class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
-    """A connection that is closed where an answer does not come in time.
+    """A connection that closes if a response takes too long.
 
     Attributes:
-        seconds: How long an answer may take, where no deadline is earlier.
-        replication: Whether all that was committed there is known to last.
+        seconds: The longest wait for a response. An earlier deadline of `stores.deadline` wins.
+        replication: The record of commits of this database that a failover might lose.
     """
 
     seconds: float = 60.0
@@ -41,27 +41,32 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     def connect_with_timeout(
         cls, seconds: float, named: dict[str, str], replication: Replication | None = None
     ) -> BoundedConnection:
-        """A new connection, with a limit of its own; every statement commits by itself.
+        """Open a connection in autocommit mode within a time limit.
 
-        It is made in a thread, which is left alone where it takes longer than the limit: a name
-        may have many hosts, each is waited for, and looking it up takes as long as it takes.
+        A thread opens it and is abandoned if it takes too long. psycopg limits the wait for each
+        host of a name, not for all of them, and nothing limits the DNS lookup.
+
+        Args:
+            seconds: The longest wait for the connection, and then for each response.
+            named: psycopg's connection parameters.
+            replication: The record of doubtful commits, shared by all connections to the database.
 
         Raises:
-            OperationalError: The time is over.
+            OperationalError: There was no connection in time.
         """
         made: Future[BoundedConnection] = Future()
 
         def connect() -> None:
             try:
                 connected = cls.connect(make_conninfo(**named), autocommit=True)
-            except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+            except BaseException as error:  # noqa: BLE001 - raised in the waiting thread
                 if made.set_running_or_notify_cancel():
                     made.set_exception(error)
                 return
             if made.set_running_or_notify_cancel():
                 connected.seconds = seconds
                 connected.replication = replication or Replication()
-                connected.add_notice_handler(connected.replication.hear)
+                connected.add_notice_handler(connected.replication.handle_notice)
                 made.set_result(connected)
             else:
                 connected.close()
@@ -74,20 +79,22 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
         return made.result()
 
     def wait(
-        self, gen: PQGen[_Answered], interval: float = _LOOK, timeout: float | None = None
-    ) -> _Answered:
-        """Wait for an answer, no longer than the limit."""
-        del timeout  # For notifications alone, which nobody waits for here.
-        until = min(monotonic() + self.seconds, current_deadline())
-        return super().wait(_limited(gen, self.pgconn, until), interval)
+        self, gen: PQGen[_Result], interval: float = _POLL_SECONDS, timeout: float | None = None
+    ) -> _Result:
+        """Wait for a response, no longer than the limit."""
+        del timeout  # psycopg passes it for notifications only, which this package does not use.
+        deadline = min(monotonic() + self.seconds, current_deadline())
+        return super().wait(_wait_until(gen, self.pgconn, deadline), interval)
 
 
 class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
-    """The same, awaited; where its task is cancelled, it is at work still, and to be closed.
+    """An async connection that closes if a response takes too long.
+
+    If its task is cancelled, the server may still run the statement: close the connection then.
 
     Attributes:
-        seconds: How long an answer may take.
-        replication: Whether all that was committed there is known to last.
+        seconds: The longest wait for a response.
+        replication: The record of commits of this database that a failover might lose.
     """
 
     seconds: float = 60.0
@@ -97,38 +104,45 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
     async def connect_with_timeout(
         cls, seconds: float, named: dict[str, str], replication: Replication
     ) -> AsyncBoundedConnection:
-        """A new connection, with a limit of its own; every statement commits by itself."""
+        """Open a connection in autocommit mode.
+
+        Args:
+            seconds: The longest wait for each response.
+            named: psycopg's connection parameters.
+            replication: The record of doubtful commits, shared by all connections to the database.
+        """
         made = await cls.connect(make_conninfo(**named), autocommit=True)
         made.seconds = seconds
         made.replication = replication
-        made.add_notice_handler(replication.hear)
+        made.add_notice_handler(replication.handle_notice)
         return made
 
     async def wait(
         self,
-        gen: PQGen[_Answered],
-        interval: float = _LOOK,
-        timeout: float | None = None,  # noqa: ASYNC109 - of the method that it takes the place of
-    ) -> _Answered:
-        """Wait for an answer, no longer than the limit."""
+        gen: PQGen[_Result],
+        interval: float = _POLL_SECONDS,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature of psycopg
+    ) -> _Result:
+        """Wait for a response, no longer than the limit."""
         del timeout
-        limited = _limited(gen, self.pgconn, monotonic() + self.seconds)
-        # Where it is cancelled, psycopg's own would ask the server to cancel, and wait for it: one
-        # that hangs never does. Whoever ran the statement finds it not idle, and closes it.
+        limited = _wait_until(gen, self.pgconn, monotonic() + self.seconds)
+        # On cancellation, psycopg's own `wait` asks the server to cancel and waits for that. A hung
+        # server never confirms. Here the caller finds the connection not idle and closes it.
         return await waiting.wait_async(limited, self.pgconn.socket, interval)
 
 
-def _limited(
-    waits: PQGen[_Answered], pgconn: psycopg.pq.abc.PGconn, until: float
-) -> PQGen[_Answered]:
+def _wait_until(
+    gen: PQGen[_Result], pgconn: psycopg.pq.abc.PGconn, deadline: float
+) -> PQGen[_Result]:
+    # Passes psycopg's generator through, and closes the connection at the deadline.
     try:
-        wanted = next(waits)
+        wanted = next(gen)
         while True:
             ready = yield wanted
-            if not ready and monotonic() >= until:
+            if not ready and monotonic() >= deadline:
                 pgconn.finish()
-                raise psycopg.OperationalError("no answer in time")
-            wanted = waits.send(ready)
+                raise psycopg.OperationalError("no response in time")
+            wanted = gen.send(ready)
     except StopIteration as end:
-        answered: _Answered = end.value
-        return answered
+        result: _Result = end.value
+        return result

@@ -1,12 +1,14 @@
-"""Commits of PostgreSQL that may be on one server alone, since their wait for a standby was cancelled.
+"""PostgreSQL commits that a failover might lose, because their wait for a standby was cancelled.
 
-The law of this module: **what may be lost again is neither called done nor read**, before a later
-commit has come to where commits wait.
+The law of this module: **a commit that may be lost is neither reported as done nor read**, until a
+later commit has reached the standby.
 
-A commit that waits for a standby and is cancelled (`pg_cancel_backend`) is done all the same: the
-server warns, and from then on everybody reads it, though a standby that takes over may lack it. To
-try again would find it, and call it done. Whatever comes to a standby comes there in order, so a
-later commit that did wait vouches for all before it. Other processes are not told.
+If an operator cancels a commit that waits for a standby (`pg_cancel_backend`), PostgreSQL commits
+it anyway and only warns. All clients read the commit from then on, although a standby that takes
+over may lack it. A retry would find the commit and report it as done.
+
+Commits reach a standby in order. So a later commit that did wait proves that all earlier commits
+have arrived. Each process records only the warnings that it received itself.
 """
 
 from __future__ import annotations
@@ -17,62 +19,66 @@ from typing import Final, Protocol
 from curae_lifecycle.stores.contract import StoreUnavailableError
 
 CONFIRM: Final = "SELECT pg_logical_emit_message(true, 'curae_lifecycle', '')"
-"""Commits something that is nothing but its place in the log."""
+"""The statement that commits an empty message to PostgreSQL's log, to wait for the standby."""
 
-WAITS: Final = "SyncRepWaitForLSN"
-"""Where PostgreSQL waits for a standby: its warning has no code of its own, and many languages."""
+SYNC_WAIT_FUNCTION: Final = "SyncRepWaitForLSN"
+"""The function of PostgreSQL that waits for a standby.
+
+It identifies the warning, which has no code and whose text is translated.
+"""
 
 
 class Notice(Protocol):
-    """What a server says beside its answer."""
+    """A notice of the server, such as a warning."""
 
     @property
     def source_function(self) -> str | None:
-        """Which of its functions says so."""
+        """The function of the server's source code that sent the notice."""
         ...
 
 
 class Replication:
-    """Whether everything that was committed at one database is known to last."""
+    """A record of commits at one database that a failover might lose."""
 
     def __init__(self) -> None:
         self._doubts = 0
         self._settled = 0
         self._lock = threading.Lock()
 
-    def hear(self, notice: Notice) -> None:
-        """Hear what a server says beside its answer."""
-        if notice.source_function == WAITS:
-            # A doubt that another thread overwrote would be settled with one that came before it.
+    def handle_notice(self, notice: Notice) -> None:
+        """Count a notice that says that a wait for a standby was cancelled."""
+        if notice.source_function == SYNC_WAIT_FUNCTION:
+            # Without the lock, two threads could count two doubts as one, and one commit would
+            # settle both.
             with self._lock:
                 self._doubts += 1
 
     @property
     def cancelled_waits(self) -> int:
-        """How many waits were cancelled."""
+        """The number of cancelled waits."""
         return self._doubts
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether a commit may be lost again."""
+        """True if a commit may be lost."""
         return self._doubts > self._settled
 
     def check(self) -> None:
-        """Refuse an answer that may come of such a commit.
+        """Raise an error if a result may depend on a commit that may be lost.
 
         Raises:
-            StoreUnavailableError: It may.
+            StoreUnavailableError: A commit may be lost.
         """
         if self.is_in_doubt:
             raise StoreUnavailableError("a wait for a standby was cancelled")
 
     def settle(self, doubts: int) -> None:
-        """Note that a commit came through which began after so many doubts.
+        """Settle the doubts that came before a successful commit.
 
-        One whose own wait is cancelled is a further doubt, and settles none of these.
+        If that commit's own wait was cancelled, it is a new doubt, and `check` still fails.
 
         Args:
-            doubts: How many there were before it began.
+            doubts: The value of `cancelled_waits` before the commit began.
 
         Raises:
             StoreUnavailableError: There is another doubt by now.

@@ -1,18 +1,20 @@
-"""The tables: what is kept, by which key, and what is unique.
+"""The tables, their keys and their unique indexes.
 
-The laws of this module: **every key is ASCII text of a fixed length**, an id or a digest of what
-it names, so that no collation of any database takes two for one and every key fits an index, and
-**every document is ASCII** too, so that no encoding of any database lacks a character of it;
-**what is compared before it is set has a version**, which each write moves.
+The laws of this module:
 
-| unique | keeps |
+- **Every key is ASCII text of a fixed length**: an id, or a digest of a name. So no collation can
+  confuse two keys, and every key fits into an index.
+- **Every document is ASCII** too, so every database encoding can store it.
+- **Every row that is compared before it is set has a version**, which each write increments.
+
+| unique | guarantees |
 | --- | --- |
 | `curae_connection.id` | one value per id (law 1) |
 | `curae_connection.predecessor_id` | one successor per connection (laws 6 and 7) |
-| `curae_binding.id` | one user per coordinate (law 8), or that nobody was bound and that counted (law 17) |
+| `curae_binding.id` | one user per coordinate (law 8), or one placeholder row (law 17) |
 | `curae_record.id` | one execution per key and owner (laws 9 and 12) |
 | `curae_log.id`, `curae_bucket.id` | one state per limit (law 10) |
-| `curae_page.subject` | one hosted page about one thing |
+| `curae_page.subject` | one hosted page per connection, session or user |
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ _TYPES: Final = {
 
 _TABLES: Final = {
     "curae_caller": (
-        # The digest of the API key, never the key: whoever reads the database cannot call.
+        # The digest of the API key: a reader of the database cannot call the API with it.
         "id DIGEST NOT NULL PRIMARY KEY",
         "version NUMBER NOT NULL",
         "document DOCUMENT NOT NULL",
@@ -48,7 +50,7 @@ _TABLES: Final = {
         "version NUMBER NOT NULL",
         "predecessor_id ID UNIQUE",
         "root_id ID NOT NULL",
-        # Its place in the chain: the head is found by it, however long the chain is.
+        # The place in the chain. It finds the head of a chain of any length by index.
         "position NUMBER NOT NULL",
         "coordinate DIGEST NOT NULL",
         "document DOCUMENT NOT NULL",
@@ -69,7 +71,7 @@ _TABLES: Final = {
         "id DIGEST NOT NULL PRIMARY KEY",
         "version NUMBER NOT NULL",
         "expires_at NUMBER NOT NULL",
-        # An answer can hold the URL of a hosted page: encrypt this column, or keep a reference.
+        # A response can hold the URL of a hosted page: encrypt this column, or store a reference.
         "document DOCUMENT NOT NULL",
     ),
     "curae_log": (
@@ -80,13 +82,13 @@ _TABLES: Final = {
     ),
     "curae_bucket": (
         "id DIGEST NOT NULL PRIMARY KEY",
-        # When it is full again: microseconds since 1970, and parts of one after that.
+        # When the bucket is full again: microseconds since 1970, plus part / parts of one.
         "full_at NUMBER NOT NULL",
         "part NUMBER NOT NULL",
         "parts NUMBER NOT NULL",
     ),
     "curae_page": (
-        # The digest of the page's URL: whoever reads the database cannot open it.
+        # The digest of the page's URL: a reader of the database cannot open the page with it.
         "id DIGEST NOT NULL PRIMARY KEY",
         "subject DIGEST NOT NULL UNIQUE",
         "expires_at NUMBER NOT NULL",
@@ -94,21 +96,21 @@ _TABLES: Final = {
     ),
     "curae_outbox": (
         "id COUNTER",
-        # What must stay in order: a connection, a session, or a coordinate.
+        # The digest of the connection, session or coordinate whose messages stay in order.
         "subject DIGEST NOT NULL",
         "kind WORD NOT NULL",
         "document DOCUMENT NOT NULL",
-        # How often it was claimed; a worker that dies takes no attempt back.
+        # The number of claims. The claim of a crashed worker counts.
         "attempts NUMBER NOT NULL",
-        # When it may be claimed, or claimed again: microseconds since 1970; null where it is dead.
+        # When the message may be claimed (again): microseconds since 1970, or null if it is dead.
         "due_at NUMBER",
-        # Who claimed it; null where nobody did, or gave it back.
+        # The token of the claim, or null if no worker holds the message.
         "claim WORD",
     ),
 }
 
-# None on `curae_bucket.full_at`: PostgreSQL writes a row in place only where no index holds what moves,
-# and a bucket's moves with every request of its key. There are few of them to look through.
+# There is no index on `curae_bucket.full_at`. PostgreSQL updates a row in place only if no indexed
+# column changes, and this one changes with every request. The table is small enough to scan.
 _INDEXES: Final = {
     "curae_connection_coordinate": "curae_connection (coordinate, id)",
     "curae_session_coordinate":    "curae_session (coordinate)",
@@ -124,47 +126,48 @@ TABLE_NAMES: Final = tuple(_TABLES)
 """The names of the tables."""
 
 _SETUP_LOCK: Final = 0x63757261
-"""Any number that no other application on the same PostgreSQL locks."""
+"""The id of an advisory lock, which no other application of the same PostgreSQL may use."""
 
 
 def create_table_statements(dialect: Dialect) -> tuple[Statement, ...]:
-    """The statements that make the tables where they are missing, for one transaction.
+    """Return the statements that create missing tables and indexes, for one transaction.
 
-    Run them one after another. Many may do so at once: each waits for whoever came before. Where
-    nothing is missing, nobody who uses the tables waits.
+    Run them in order. Several processes may do so at once: each waits for the one before. If
+    nothing is missing, they block no other user of the tables.
     """
+    options = _TABLE_OPTIONS[dialect]
     tables = [
-        Statement(
-            f"CREATE TABLE IF NOT EXISTS {name} ({_columns(dialect, columns)}){_END[dialect]}"
-        )
+        Statement(f"CREATE TABLE IF NOT EXISTS {name} ({_columns(dialect, columns)}){options}")
         for name, columns in _TABLES.items()
     ]
-    indexes = [_indexed(dialect, name, columns) for name, columns in _INDEXES.items()]
-    return (*_wait(dialect), *tables, *indexes)
+    indexes = [_create_index(dialect, name, columns) for name, columns in _INDEXES.items()]
+    return (*_setup_lock(dialect), *tables, *indexes)
 
 
-def _indexed(dialect: Dialect, name: str, columns: str) -> Statement:
-    # PostgreSQL locks the table against writers before it sees that the index is there, so that a
-    # worker that starts would stop those that run, and deadlock with them.
+def _create_index(dialect: Dialect, name: str, columns: str) -> Statement:
+    # PostgreSQL's CREATE INDEX IF NOT EXISTS blocks writers even if the index exists. A starting
+    # worker would block the running ones and deadlock with them.
     if dialect is POSTGRESQL:
-        made = f"CREATE INDEX {name} ON {columns}"
-        return Statement(f"DO 'BEGIN IF to_regclass(''{name}'') IS NULL THEN {made}; END IF; END'")
+        create = f"CREATE INDEX {name} ON {columns}"
+        return Statement(
+            f"DO 'BEGIN IF to_regclass(''{name}'') IS NULL THEN {create}; END IF; END'"
+        )
     return Statement(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
 
 def drop_table_statements(dialect: Dialect) -> tuple[Statement, ...]:
-    """The statements that drop the tables with all that they hold, for one transaction."""
-    return (*_wait(dialect), *[Statement(f"DROP TABLE IF EXISTS {name}") for name in _TABLES])
+    """Return the statements that drop all tables and their rows, for one transaction."""
+    return (*_setup_lock(dialect), *[Statement(f"DROP TABLE IF EXISTS {name}") for name in _TABLES])
 
 
-def _wait(dialect: Dialect) -> tuple[Statement, ...]:
-    # Two that start at the same time would both find no table, and PostgreSQL would refuse one.
+def _setup_lock(dialect: Dialect) -> tuple[Statement, ...]:
+    # Two processes that start at once would both find no table, and PostgreSQL would fail one.
     if dialect is not POSTGRESQL:
         return ()
     return (Statement(f"SELECT pg_advisory_xact_lock({_SETUP_LOCK})"),)
 
 
-_END: Final = {SQLITE: "", POSTGRESQL: "", MARIADB: " ENGINE=InnoDB"}
+_TABLE_OPTIONS: Final = {SQLITE: "", POSTGRESQL: "", MARIADB: " ENGINE=InnoDB"}
 
 
 def _columns(dialect: Dialect, columns: tuple[str, ...]) -> str:

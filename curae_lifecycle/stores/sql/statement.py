@@ -1,8 +1,7 @@
-"""Statements as values: text with a `?` for each value, for whatever runs them.
+"""SQL statements as values: a text with a `?` for each parameter, and the parameters.
 
-The law of this module: **no value is ever part of a text**, so no text can hold a secret. There
-are few texts, and they are told apart by what they do alone: a driver that prepares statements
-meets the same ones again.
+The law of this module: **no value is ever part of a text**, so no text can hold a secret. There are
+few different texts, so a driver that prepares statements can reuse them.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 Value = str | int | None
-"""What a statement is given."""
+"""A parameter of a statement."""
 
-TEXTS_REMEMBERED: Final = 1024
-"""How many texts are remembered in another spelling."""
+TEXT_CACHE_SIZE: Final = 1024
+"""The number of converted texts that are cached."""
 
-_AT_ONCE: Final = 50
-"""How many statements are made into one: PostgreSQL takes so many values and no more."""
+_MAX_COMBINED: Final = 50
+"""The largest number of statements in one, since PostgreSQL limits the parameters of each."""
 
 
 class Dialect(StrEnum):
-    """The databases that there are statements for."""
+    """A supported database."""
 
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
@@ -31,12 +30,12 @@ class Dialect(StrEnum):
 
 
 class Statement(NamedTuple):
-    """One statement.
+    """One SQL statement.
 
     Attributes:
         text: SQL with a `?` for each value, and no other `?`.
         values: The values, in order.
-        expected_rows: How many rows it must change; `None` where any number is right.
+        expected_rows: The number of rows that it must change, or `None` if any number is fine.
     """
 
     text: str
@@ -45,45 +44,48 @@ class Statement(NamedTuple):
 
     @property
     def as_format(self) -> str:
-        """The text for drivers that mark a value by `%s`."""
-        return _formatted(self.text)
+        """The text for drivers whose placeholder is `%s`."""
+        return _to_format(self.text)
 
     @property
     def as_numbered(self) -> str:
-        """The text for drivers that mark a value by its number, `$1` being the first."""
-        return _numbered(self.text)
+        """The text for drivers whose placeholders are `$1`, `$2` and so on."""
+        return _to_numbered(self.text)
 
 
 def combine(statements: Sequence[Statement]) -> Statement:
-    """Several statements as one of PostgreSQL: it changes all that it must, or fails as a whole.
+    """Combine statements into one for PostgreSQL, which changes all expected rows or fails.
 
-    Where a row is not as it was read it divides by nothing, which is the one thing that undoes a
-    statement of its own accord.
+    If a statement does not change its expected rows, the combined one divides by zero. Plain SQL
+    has no other way to make a statement fail and undo itself.
     """
     shape = tuple([(statement.text, statement.expected_rows) for statement in statements])
     values = [value for statement in statements for value in statement.values]
-    return Statement(_joined(shape), tuple(values))
+    return Statement(_combined_text(shape), tuple(values))
 
 
 def combine_in_batches(statements: Sequence[Statement]) -> list[Statement]:
-    """Statements as few of PostgreSQL; one is a transaction by itself, several need one."""
-    firsts = range(0, len(statements), _AT_ONCE)
-    return [combine(statements[first : first + _AT_ONCE]) for first in firsts]
+    """Combine statements into as few as possible for PostgreSQL.
+
+    A single result is a transaction by itself. Several need a surrounding transaction.
+    """
+    firsts = range(0, len(statements), _MAX_COMBINED)
+    return [combine(statements[first : first + _MAX_COMBINED]) for first in firsts]
 
 
-@lru_cache(TEXTS_REMEMBERED)
-def _formatted(text: str) -> str:
+@lru_cache(TEXT_CACHE_SIZE)
+def _to_format(text: str) -> str:
     return text.replace("%", "%%").replace("?", "%s")
 
 
-@lru_cache(TEXTS_REMEMBERED)
-def _numbered(text: str) -> str:
+@lru_cache(TEXT_CACHE_SIZE)
+def _to_numbered(text: str) -> str:
     first, *others = text.split("?")
     return first + "".join([f"${number}{rest}" for number, rest in enumerate(others, 1)])
 
 
-@lru_cache(TEXTS_REMEMBERED)
-def _joined(shape: tuple[tuple[str, int | None], ...]) -> str:
+@lru_cache(TEXT_CACHE_SIZE)
+def _combined_text(shape: tuple[tuple[str, int | None], ...]) -> str:
     parts = [f"changed_{number} AS ({text} RETURNING 1)" for number, (text, _) in enumerate(shape)]
     wrong = [
         f"(SELECT COUNT(*) FROM changed_{number}) <> {rows}"

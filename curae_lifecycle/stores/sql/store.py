@@ -1,7 +1,7 @@
-"""The store itself: one statement to load, one transaction to commit, whatever runs them.
+"""The SQL stores: one statement to load, one transaction to commit, on any `Database`.
 
-The law of this module: **it decides nothing and remembers nothing that it does not look up again**:
-the callers that it remembers are a guess, and every load tells the caller anew.
+The law of this module: **a store decides nothing, and never relies on its cache**. It caches
+callers as a guess, and every load reads the caller again.
 """
 
 from __future__ import annotations
@@ -25,65 +25,71 @@ from curae_lifecycle.stores.sql.clock import now_parameter
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 
-CALLERS_REMEMBERED: Final = 10_000
-"""How many callers a store remembers."""
+CALLER_CACHE_SIZE: Final = 10_000
+"""The number of callers that a store caches."""
 
 Rows = Sequence[Sequence[object]]
-"""What a database answers."""
+"""The rows of a query."""
 
 
 class Database(Protocol):
-    """What runs statements.
+    """A blocking runner of statements.
 
-    It raises `StoreUnavailableError` for whatever may pass: a lock, a deadlock, a lost connection.
+    Every method raises `StoreUnavailableError` for a transient failure: a lock that was not free in
+    time, a deadlock, a lost connection.
     """
 
     @property
     def dialect(self) -> Dialect:
-        """Which database it is."""
+        """The database's dialect."""
         ...
 
     def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself, and give its rows."""
+        """Run one statement by itself and return its rows."""
         ...
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction where the database can."""
+        """Run statements that make tables, in one transaction if the database can."""
         ...
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction.
 
         Returns:
-            Whether each changed as many rows as it says. `False`, also where a unique index
-            refused one: all of them are undone.
+            True if it committed. False if it was undone: a statement did not change the expected
+            number of rows, or a unique index refused one.
         """
         ...
 
 
 class AsyncDatabase(Protocol):
-    """The same, awaited."""
+    """An async runner of statements, with the same methods as `Database`."""
 
     @property
     def dialect(self) -> Dialect:
-        """Which database it is."""
+        """The database's dialect."""
         ...
 
     async def rows(self, statement: Statement) -> Rows:
-        """As `Database.rows`."""
+        """Run one statement by itself and return its rows."""
         ...
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """As `Database.create`."""
+        """Run statements that make tables, in one transaction if the database can."""
         ...
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """As `Database.change`."""
+        """Run statements in one transaction.
+
+        Returns:
+            True if it committed. False if it was undone: a statement did not change the expected
+            number of rows, or a unique index refused one.
+        """
         ...
 
 
 class _Statements:
-    """What both kinds of store run, and the callers that they remember."""
+    """The statements of the blocking and the async store, and their cache of callers."""
 
     def __init__(self, dialect: Dialect, settings: Settings) -> None:
         check_sizes(settings.buckets)
@@ -92,58 +98,61 @@ class _Statements:
         self._lock = Lock()
         self._callers: OrderedDict[str, Caller] = OrderedDict()
 
-    def remembered(self, digest: str) -> Caller | None:
-        """Whom an API key stood for a moment ago; `None` where nobody asked of late."""
+    def cached_caller(self, digest: str) -> Caller | None:
+        """Return the cached caller of an API key, or None."""
         with self._lock:
             return self._callers.get(digest)
 
-    def remember(self, digest: str, caller: Caller | None) -> None:
-        """Note whom an API key stands for, and forget who was noted longest ago."""
+    def _cache_caller(self, digest: str, caller: Caller | None) -> None:
+        # Also drops a key that became unknown, and the oldest entry of a full cache.
         with self._lock:
             self._callers.pop(digest, None)
             if caller is not None:
                 self._callers[digest] = caller
-            if len(self._callers) > CALLERS_REMEMBERED:
+            if len(self._callers) > CALLER_CACHE_SIZE:
                 self._callers.popitem(last=False)
 
     def load(self, needs: Needs, key_digest: str | None) -> Statement:
-        """Build the statement that loads everything of one moment."""
-        moment = now_parameter(self._dialect)
-        return loading.load_statement(self._dialect, needs, key_digest=key_digest, clock=moment)
+        """Build the statement that loads everything in `needs`."""
+        clock = now_parameter(self._dialect)
+        return loading.load_statement(self._dialect, needs, key_digest=key_digest, clock=clock)
 
     def loaded(self, needs: Needs, rows: Rows, key_digest: str | None) -> Loaded:
-        """Return what was loaded, and remember its caller."""
+        """Parse the loaded rows and cache the caller."""
         loaded = loading.parse_loaded(needs, rows)
         if key_digest is not None:
-            self.remember(key_digest, loaded.caller)
+            self._cache_caller(key_digest, loaded.caller)
         return loaded
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None) -> list[Statement]:
-        """What commits."""
-        posted = messages(changes, self._settings)
+        """Build the commit statements."""
         return storing.commit_statements(
-            self._dialect, loaded=loaded, changes=changes, messages=posted, page=page
+            self._dialect,
+            loaded=loaded,
+            changes=changes,
+            messages=messages(changes, self._settings),
+            page=page,
         )
 
     def page(self, url: str) -> Statement:
-        """What finds a page."""
+        """Build the statement that finds a hosted page by its URL."""
         return loading.page_statement(self._dialect, url_digest(url), now_parameter(self._dialect))
 
     def instant(self) -> Statement:
-        """What asks for the instant."""
+        """Build the statement that reads the database's instant."""
         return loading.now_statement(self._dialect, now_parameter(self._dialect))
 
-    def register(self, digest: str, caller: Caller) -> list[Statement]:
-        """What lets an API key in."""
-        return [storing.save_caller_statement(self._dialect, digest, caller)]
+    def register(self, digest: str, caller: Caller) -> Statement:
+        """Build the statement that registers an API key."""
+        return storing.save_caller_statement(self._dialect, digest, caller)
 
 
 class SqlStore:
-    """A store in a database that waits for its answers.
+    """A `Store` in a blocking database.
 
     Args:
-        database: What runs statements.
-        settings: What the server chose; events are shown as it says.
+        database: The runner of statements, such as a `SqlDatabase`.
+        settings: The server's settings, by which events are formatted.
     """
 
     def __init__(self, database: Database, settings: Settings = DEFAULT_SETTINGS) -> None:
@@ -151,37 +160,46 @@ class SqlStore:
         self._statements = _Statements(database.dialect, settings)
 
     def create_tables(self) -> None:
-        """Make the tables where they are missing; many may do so at once."""
+        """Create missing tables and indexes. Several processes may do so at once."""
         self._database.run_ddl(create_table_statements(self._database.dialect))
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Let an API key stand for a caller, from the next request on; again replaces."""
-        self._database.run_transaction(self._statements.register(api_key.digest(), caller))
+        """Register an API key for a caller from the next request on, or replace its caller.
+
+        Args:
+            api_key: The key. Only its digest is stored.
+            caller: The caller of the key.
+        """
+        self._database.run_transaction([self._statements.register(api_key.digest(), caller)])
 
     def withdraw(self, api_key: ApiKey) -> None:
-        """Make an API key unknown, from the next request on."""
+        """Make an API key unknown from the next request on."""
         self._database.run_transaction([storing.withdrawal_statement(api_key.digest())])
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the cache, else from the database."""
-        known = self._statements.remembered(key_digest)
+        """Return the caller of an API key from the cache or the database, or None if unknown."""
+        known = self._statements.cached_caller(key_digest)
         return known or self.load(Needs(), key_digest).caller
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, in one statement."""
+        """Load everything that a request or a fact needs in one statement."""
         rows = self._database.rows(self._statements.load(needs, key_digest))
         return self._statements.loaded(needs, rows, key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Compare and set, all or nothing, with effects, events and the page."""
+        """Compare and set all writes or none, with the effects, the events and the page.
+
+        Returns:
+            True if it was stored. False on a conflict: load again and decide again.
+        """
         return self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
     def hosted_page(self, url: str) -> HostedPage | None:
-        """What a URL leads to; `None` for one that is unknown or over."""
+        """Return the hosted page of a URL, or None if the URL is unknown or has expired."""
         return loading.loaded_page(self._database.rows(self._statements.page(url)))
 
     def purge(self) -> None:
-        """Drop records, limits and pages that have been over for five minutes."""
+        """Delete the records, limits and pages that expired at least five minutes ago."""
         now = loading.loaded_now(self._database.rows(self._statements.instant()))
         for purge in storing.purges(to_epoch_microseconds(now)):
             nearest: Rows | None = None
@@ -191,11 +209,11 @@ class SqlStore:
 
 
 class AsyncSqlStore:
-    """A store in a database that is awaited.
+    """An `AsyncStore` in an async database.
 
     Args:
-        database: What runs statements.
-        settings: What the server chose; events are shown as it says.
+        database: The runner of statements, such as an `AsyncSqlDatabase`.
+        settings: The server's settings, by which events are formatted.
     """
 
     def __init__(self, database: AsyncDatabase, settings: Settings = DEFAULT_SETTINGS) -> None:
@@ -203,39 +221,48 @@ class AsyncSqlStore:
         self._statements = _Statements(database.dialect, settings)
 
     async def create_tables(self) -> None:
-        """Make the tables where they are missing; many may do so at once."""
+        """Create missing tables and indexes. Several processes may do so at once."""
         await self._database.run_ddl(create_table_statements(self._database.dialect))
 
     async def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Let an API key stand for a caller, from the next request on; again replaces."""
-        await self._database.run_transaction(self._statements.register(api_key.digest(), caller))
+        """Register an API key for a caller from the next request on, or replace its caller.
+
+        Args:
+            api_key: The key. Only its digest is stored.
+            caller: The caller of the key.
+        """
+        await self._database.run_transaction([self._statements.register(api_key.digest(), caller)])
 
     async def withdraw(self, api_key: ApiKey) -> None:
-        """Make an API key unknown, from the next request on."""
+        """Make an API key unknown from the next request on."""
         await self._database.run_transaction([storing.withdrawal_statement(api_key.digest())])
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the cache, else from the database."""
-        known = self._statements.remembered(key_digest)
+        """Return the caller of an API key from the cache or the database, or None if unknown."""
+        known = self._statements.cached_caller(key_digest)
         return known or (await self.load(Needs(), key_digest)).caller
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, in one statement."""
+        """Load everything that a request or a fact needs in one statement."""
         rows = await self._database.rows(self._statements.load(needs, key_digest))
         return self._statements.loaded(needs, rows, key_digest)
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Compare and set, all or nothing, with effects, events and the page."""
+        """Compare and set all writes or none, with the effects, the events and the page.
+
+        Returns:
+            True if it was stored. False on a conflict: load again and decide again.
+        """
         return await self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
     async def hosted_page(self, url: str) -> HostedPage | None:
-        """What a URL leads to; `None` for one that is unknown or over."""
+        """Return the hosted page of a URL, or None if the URL is unknown or has expired."""
         return loading.loaded_page(await self._database.rows(self._statements.page(url)))
 
     async def purge(self) -> None:
-        """Drop records, limits and pages that have been over for five minutes."""
+        """Delete the records, limits and pages that expired at least five minutes ago."""
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
         for purge in storing.purges(to_epoch_microseconds(now)):
             nearest: Rows | None = None

@@ -1,12 +1,12 @@
-"""The statements that compare and set everything that was decided.
+"""SQL statements that commit changes by compare-and-set, and that delete expired rows.
 
-The law of this module: **every write compares the version of what it replaces**, or leaves it to a
-unique index.
+The law of this module: **every write compares the version of the row that it replaces**, or relies
+on a unique index.
 
-Rows are changed in the order of their tables and keys, those that are there before those that are
-new, buckets last: so two transactions wait for each other in one order, and nobody waits for a
-bucket for long. (Two successors of one connection wait for each other at its row, and not at the
-unique index too, which would be a deadlock.)
+Statements run in the order of their tables and keys, updates before inserts, and buckets last. So
+two transactions wait for each other in one order, and the lock on a bucket is held briefly. Updates
+come first because two successors of one connection then meet at its row. If they also met at the
+unique index, they would deadlock.
 """
 
 from __future__ import annotations
@@ -44,15 +44,14 @@ from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT, Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import Json
 
-_ROWS_POSTED: Final = 100
-"""How many messages one statement posts: a database takes so many values and no more."""
-
+_MESSAGES_PER_STATEMENT: Final = 100
+"""The largest number of messages in one INSERT, since databases limit the parameters of each."""
 
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False)
 
 
 def format_document(document: Mapping[str, Json]) -> str:
-    """The text of a document, in ASCII: whatever it holds comes back from a database of any kind."""
+    """Return a document as JSON in ASCII, which every database returns unchanged."""
     return _ENCODER.encode(document)
 
 
@@ -63,40 +62,52 @@ def commit_statements(
     messages: Sequence[Message],
     page: HostedPage | None,
 ) -> list[Statement]:
-    """What is run in one transaction; each must change as many rows as it says.
+    """Build the statements of a commit, for one transaction.
+
+    Args:
+        dialect: The database's dialect.
+        loaded: The loaded values that the changes were decided from.
+        changes: The writes to store. Effects and events are in `messages`.
+        messages: The messages for the outbox.
+        page: The hosted page to register, if any.
 
     Raises:
-        ArgumentError: A write replaces what was not loaded, or the sizes of a bucket are too large.
+        ArgumentError: A write replaces a value that was not loaded, or a bucket is too large.
     """
     versions = loaded.seen if isinstance(loaded.seen, Versions) else Versions()
     at = to_epoch_microseconds(loaded.now)
     statements = [
-        _posted(messages[first : first + _ROWS_POSTED], at)
-        for first in range(0, len(messages), _ROWS_POSTED)
+        _outbox_insert(messages[first : first + _MESSAGES_PER_STATEMENT], at)
+        for first in range(0, len(messages), _MESSAGES_PER_STATEMENT)
     ]
     if page is not None:
-        statements.append(_opened(dialect, page))
-    written = [_written(dialect, versions=versions, write=write, at=at) for write in changes.writes]
+        statements.append(_page_upsert(dialect, page))
+    ordered = [
+        _write_statements(dialect, versions=versions, write=write, at=at)
+        for write in changes.writes
+    ]
     coordinate = unbound(changes.writes)
     if coordinate is not None:
-        written.append(_held_unbound(versions, coordinate))
-    written.sort(key=itemgetter(0))
-    for _, each in written:
+        ordered.append(_placeholder_statements(versions, coordinate))
+    ordered.sort(key=itemgetter(0))
+    for _, each in ordered:
         statements += each
     return statements
 
 
-_PURGED_AT_ONCE: Final = 1000
+_PURGE_BATCH: Final = 1000
 
 
 @attrs.frozen
 class Purge:
-    """What drops the rows of one table that are over, a thousand at a time: nobody waits long.
+    """The statements that delete the expired rows of one table, a thousand at a time.
+
+    Small batches hold their locks briefly.
 
     Attributes:
         table: The table.
-        column: When its rows are over.
-        until: The microsecond up to which rows are dropped.
+        column: The column that holds the expiry in microseconds since 1970.
+        until: The last expiry that is deleted, in microseconds since 1970.
     """
 
     table: str
@@ -104,70 +115,72 @@ class Purge:
     until: int
 
     def nearest(self) -> Statement:
-        """What finds up to when a thousand rows are over; no row where there are fewer."""
+        """Build the SELECT of the thousandth expiry. It returns no row if fewer rows expired."""
         return Statement(
             f"SELECT {self.column} FROM {self.table} WHERE {self.column} <= ? "
-            f"ORDER BY {self.column} LIMIT 1 OFFSET {_PURGED_AT_ONCE - 1}",
+            f"ORDER BY {self.column} LIMIT 1 OFFSET {_PURGE_BATCH - 1}",
             (self.until,),
         )
 
     def drop(self, nearest: Sequence[Sequence[object]]) -> Statement:
-        """What drops those rows, or all that are over."""
+        """Build the DELETE of the rows up to the result of `nearest`, or of all expired rows."""
         until = nearest[0][0] if nearest else self.until
-        assert isinstance(until, int)  # noqa: S101 - of a column of numbers
+        assert isinstance(until, int)  # noqa: S101 - the column holds integers
         return Statement(f"DELETE FROM {self.table} WHERE {self.column} <= ?", (until,))
 
 
 def purges(now: int) -> list[Purge]:
-    """What drops everything that has been over for as long as clocks may disagree.
+    """Return the purges of all rows that expired at least five minutes ago.
+
+    The five minutes are `CLOCK_TOLERANCE`, by which the clocks of servers may disagree.
 
     Args:
-        now: The instant in microseconds.
+        now: The instant in microseconds since 1970.
     """
-    over = now - CLOCK_TOLERANCE
+    until = now - CLOCK_TOLERANCE
     return [
         *(
-            Purge(table, "expires_at", over)
+            Purge(table, "expires_at", until)
             for table in ("curae_record", "curae_log", "curae_page")
         ),
-        # It is full a part of a microsecond after the one that its row names.
-        Purge("curae_bucket", "full_at", over - 1),
+        # A bucket is full up to one microsecond after `full_at`, because of its part.
+        Purge("curae_bucket", "full_at", until - 1),
     ]
 
 
-def _written(
+def _write_statements(
     dialect: Dialect, versions: Versions, write: Write, at: int
 ) -> tuple[_Place, list[Statement]]:
-    # Where the write comes in the order of all, and what it runs.
+    # Returns the statements of a write, and its place in the order of the transaction.
     if isinstance(write, RateWrite) and isinstance(write.policy, Bucket):
         key = rate_key(write.key)
         charge = charge_statements(
             dialect, policy=write.policy, key=key, at=at, known=write.before is not None
         )
         return (len(_ORDER), False, key), charge
-    table, key, whose, columns = _row(write)
+    table, key, fixed, columns = _row(write)
     columns["document"] = format_document(dump(write.after))
-    # The row of a binding may be there for nobody.
-    is_there = isinstance(write, BindingWrite) and (table, key) in versions
-    is_new = write.before is None and not is_there
-    order = _ORDER.index(table), is_new, key
+    # A new binding may find a placeholder row, which it updates.
+    has_placeholder = isinstance(write, BindingWrite) and (table, key) in versions
+    is_new = write.before is None and not has_placeholder
+    place = _ORDER.index(table), is_new, key
     if is_new:
-        return order, [_inserted(table, {"id": key, "version": 1, **whose, **columns})]
+        return place, [_insert(table, {"id": key, "version": 1, **fixed, **columns})]
     if (table, key) not in versions:
-        raise ArgumentError("changes", "decided from what was loaded")
-    return order, [_updated(table, columns=columns, key=key, version=versions[table, key])]
+        raise ArgumentError("changes", "decided from the loaded values")
+    return place, [_update(table, columns=columns, key=key, version=versions[table, key])]
 
 
-def _held_unbound(versions: Versions, coordinate: Coordinate) -> tuple[_Place, list[Statement]]:
-    # Whoever binds somebody meanwhile meets this at the row, which is there for nobody from now on.
+def _placeholder_statements(
+    versions: Versions, coordinate: Coordinate
+) -> tuple[_Place, list[Statement]]:
+    # Writes a placeholder row, or bumps its version, so that a concurrent bind conflicts.
     table, key = "curae_binding", coordinate_key(coordinate)
     version = versions.get((table, key))
-    order = _ORDER.index(table), version is None, key
+    place = _ORDER.index(table), version is None, key
     if version is None:
-        return order, [
-            _inserted(table, {"id": key, "version": 1, "document": PLACEHOLDER_DOCUMENT})
-        ]
-    return order, [_updated(table, columns={}, key=key, version=version)]
+        return place, [_insert(table, {"id": key, "version": 1, "document": PLACEHOLDER_DOCUMENT})]
+    return place, [_update(table, columns={}, key=key, version=version)]
 
 
 _ORDER: Final = (
@@ -179,24 +192,24 @@ _ORDER: Final = (
 )
 
 _Place = tuple[int, bool, str]
-"""Which table, whether the row is new, and its key."""
+"""The place of a statement in a transaction: the table's index, whether the row is new, its key."""
 
 _Columns = dict[str, Value]
 
 
 def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
-    # The table and key of a write; whose it is, which never changes; what moves beside the
-    # document.
+    # Returns the table, the key, the columns that never change, and the columns that change
+    # beside the document.
     match write:
         case ConnectionWrite(_, after):
             identity = after.identity
-            whose: _Columns = {
+            fixed: _Columns = {
                 "predecessor_id": identity.predecessor_id,
                 "root_id": identity.root_id,
                 "position": identity.position,
                 "coordinate": coordinate_key(identity.coordinate),
             }
-            return "curae_connection", identity.id, whose, {}
+            return "curae_connection", identity.id, fixed, {}
         case SessionWrite(_, after):
             return "curae_session", after.id, {"coordinate": coordinate_key(after.coordinate)}, {}
         case BindingWrite(_, after):
@@ -209,77 +222,77 @@ def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
             return "curae_log", rate_key(name), {}, {"expires_at": until}
 
 
-def _inserted(table: str, columns: _Columns) -> Statement:
-    return Statement(_insertion(table, tuple(columns)), tuple(columns.values()), 1)
+def _insert(table: str, columns: _Columns) -> Statement:
+    return Statement(_insert_text(table, tuple(columns)), tuple(columns.values()), 1)
 
 
-def _updated(table: str, columns: _Columns, key: str, version: int) -> Statement:
-    return Statement(_update(table, tuple(columns)), (*columns.values(), key, version), 1)
+def _update(table: str, columns: _Columns, key: str, version: int) -> Statement:
+    return Statement(_update_text(table, tuple(columns)), (*columns.values(), key, version), 1)
 
 
 @cache
-def _insertion(table: str, names: tuple[str, ...]) -> str:
+def _insert_text(table: str, names: tuple[str, ...]) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 @cache
-def _update(table: str, names: tuple[str, ...]) -> str:
+def _update_text(table: str, names: tuple[str, ...]) -> str:
     sets = ", ".join(["version = version + 1", *(f"{name} = ?" for name in names)])
     return f"UPDATE {table} SET {sets} WHERE id = ? AND version = ?"
 
 
 def save_caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Statement:
-    """What lets an API key stand for a caller; registering again replaces."""
+    """Build the upsert that registers an API key for a caller, or replaces its caller."""
     columns: _Columns = {"id": digest, "version": 1, "document": format_caller(caller)}
-    return _replaced(dialect, table="curae_caller", unique="id", columns=columns)
+    return _upsert(dialect, table="curae_caller", unique="id", columns=columns)
 
 
 def withdrawal_statement(digest: str) -> Statement:
-    """What makes an API key unknown."""
+    """Build the DELETE that makes an API key unknown."""
     return Statement("DELETE FROM curae_caller WHERE id = ?", (digest,))
 
 
-def _opened(dialect: Dialect, page: HostedPage) -> Statement:
+def _page_upsert(dialect: Dialect, page: HostedPage) -> Statement:
     columns: _Columns = {
         "id": page.digest,
         "subject": key_of(page.kind, page.subject),
         "expires_at": to_epoch_microseconds(page.expires_at),
         "document": format_document({"kind": page.kind, "subject": page.subject}),
     }
-    return _replaced(dialect, table="curae_page", unique="subject", columns=columns)
+    return _upsert(dialect, table="curae_page", unique="subject", columns=columns)
 
 
-def _replaced(dialect: Dialect, table: str, unique: str, columns: _Columns) -> Statement:
-    # MariaDB counts a row that it replaces twice.
+def _upsert(dialect: Dialect, table: str, unique: str, columns: _Columns) -> Statement:
+    # MariaDB counts a replaced row twice, so no number is expected of it.
     rows = None if dialect is Dialect.MARIADB else 1
     return Statement(
-        _replacement(dialect, table=table, unique=unique, names=tuple(columns)),
+        _upsert_text(dialect, table=table, unique=unique, names=tuple(columns)),
         tuple(columns.values()),
         rows,
     )
 
 
 @cache
-def _replacement(dialect: Dialect, table: str, unique: str, names: tuple[str, ...]) -> str:
-    # A new row, or new values of the row that has the unique one.
-    given, instead = {
+def _upsert_text(dialect: Dialect, table: str, unique: str, names: tuple[str, ...]) -> str:
+    # Inserts a row, or sets the other columns of the row with the same unique value.
+    new_value, on_conflict = {
         Dialect.MARIADB: ("VALUES({})", "ON DUPLICATE KEY UPDATE"),
         Dialect.POSTGRESQL: ("excluded.{}", f"ON CONFLICT ({unique}) DO UPDATE SET"),
         Dialect.SQLITE: ("excluded.{}", f"ON CONFLICT ({unique}) DO UPDATE SET"),
     }[dialect]
-    sets = ", ".join(f"{name} = {given.format(name)}" for name in names if name != unique)
-    return f"{_insertion(table, names)} {instead} {sets}"
+    sets = ", ".join(f"{name} = {new_value.format(name)}" for name in names if name != unique)
+    return f"{_insert_text(table, names)} {on_conflict} {sets}"
 
 
-def _posted(messages: Sequence[Message], at: int) -> Statement:
+def _outbox_insert(messages: Sequence[Message], at: int) -> Statement:
     values: list[Value] = []
     for message in messages:
         document = format_document(message.document)
         values += (key_of(message.subject), message.kind, document, at)
-    return Statement(_posting(len(messages)), tuple(values), len(messages))
+    return Statement(_outbox_insert_text(len(messages)), tuple(values), len(messages))
 
 
 @cache
-def _posting(rows: int) -> str:
+def _outbox_insert_text(rows: int) -> str:
     columns = "subject, kind, document, due_at, attempts"
     return f"INSERT INTO curae_outbox ({columns}) VALUES {', '.join(['(?, ?, ?, ?, 0)'] * rows)}"

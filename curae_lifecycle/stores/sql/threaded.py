@@ -1,4 +1,4 @@
-"""A database that waits, asked in threads, for a server that may not wait."""
+"""A blocking database run in threads, for async servers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from curae_lifecycle.stores.sql.store import Database, Rows
 
 
 class ThreadedDatabase:
-    """Runs the statements of a `Database` in threads; they are awaited.
+    """An `AsyncDatabase` that runs a blocking `Database` in threads.
 
-    Where it is cancelled, the thread goes on: what it runs may take effect all the same.
+    Cancellation does not stop the thread, so a cancelled statement may still take effect.
+
+    Args:
+        database: The blocking database.
     """
 
     def __init__(self, database: Database) -> None:
@@ -20,17 +23,22 @@ class ThreadedDatabase:
 
     @property
     def dialect(self) -> Dialect:
-        """Which database it is."""
+        """The database's dialect."""
         return self._database.dialect
 
     async def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself, and give its rows."""
+        """Run one statement by itself and return its rows."""
         return await asyncio.to_thread(self._database.rows, statement)
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """As `Database.create`."""
+        """Run statements that make tables, in one transaction if the database can."""
         await asyncio.to_thread(self._database.run_ddl, statements)
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction; false where one did not change what it must."""
+        """Run statements in one transaction.
+
+        Returns:
+            True if it committed. False if it was undone: a statement did not change the expected
+            number of rows, or a unique index refused one.
+        """
         return await asyncio.to_thread(self._database.run_transaction, statements)

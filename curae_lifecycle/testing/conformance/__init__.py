@@ -1,12 +1,12 @@
-"""The conformance kit: hold any server against the rules, from outside.
+"""The conformance kit: checks that hold any server against the rules, from outside.
 
-The law of this package: **a server is judged by what it answers and by nothing else**, and what
-could not be judged is said by name.
+The law of this package: **a server is judged by its responses and by what its hooks return, and by
+nothing else**. A check that cannot run is reported by name.
 
-Give `SimulatedServer` a function that sends a request and one that makes an API key, and as many of the
-hooks as your server has; `run` runs every check that they allow and reports the rest as not run.
-`conformance_tests` makes one test of pytest of each check. `AsyncServer`, `run_async` and
-`async_conformance_tests` are the same for coroutine functions.
+Give `Server` a function that sends a request, a function that makes an API key, and as many hooks
+as your server supports. `run` runs every check that these hooks allow, and reports the others as
+not run. `conformance_tests` makes one pytest test for each check. For coroutine functions, use
+`AsyncServer`, `run_async` and `async_conformance_tests`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of account states: what they are called, and the entity tags that come with them."""
+"""Checks of account states and their entity tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from curae_lifecycle.testing.conformance.replies import entity_tag
 from curae_lifecycle.testing.conformance.steps import Steps, send
 
 
-def _tag(app: App, user: str) -> Steps[str]:
+def _read_tag(app: App, user: str) -> Steps[str]:
     answer = yield from client.answered(app.account_state(user), client.OK)
     return entity_tag(answer)
 
@@ -21,8 +21,8 @@ CHECKS: Final = Checks()
 
 @CHECKS.add("account-state.not-modified", rules=("operation.account-state",))
 def _not_modified(app: App) -> Steps[None]:
-    """An account state that the client knows is not sent again: weak tags, lists and *."""
-    tag = yield from _tag(app, "user")
+    """Requests get a 304 if If-None-Match is * or holds the tag: strong, weak, or in a list."""
+    tag = yield from _read_tag(app, "user")
     for values in (
         (tag,),
         (f"W/{tag}",),
@@ -36,7 +36,7 @@ def _not_modified(app: App) -> Steps[None]:
         answer = yield from send(app.account_state("user", *given))
         require(
             answer.status == client.NOT_MODIFIED,
-            f"answered {client.in_short(answer)} instead of 304",
+            f"the server answered {client.in_short(answer)} instead of 304",
         )
         same(answer.body, b"", "the body")
         same(client.headers(answer, "etag"), [tag], "ETag")
@@ -46,37 +46,38 @@ def _not_modified(app: App) -> Steps[None]:
 
 
 @CHECKS.add("account-state.moved", rules=("operation.account-state",))
-def _moved(app: App) -> Steps[None]:
-    """An account state that has moved is sent, with another entity tag."""
-    before = yield from _tag(app, "user")
+def _changed_state_is_sent(app: App) -> Steps[None]:
+    """Account states that changed are sent in full, with another entity tag."""
+    before = yield from _read_tag(app, "user")
     yield from app.initiated("user")
     answer = yield from send(app.account_state("user", ("If-None-Match", before)))
-    same(client.member(client.expect(answer, client.OK), "lifecycleState"), "LIMITED", "it")
-    after = yield from _tag(app, "user")
-    require(after != before, "the entity tag has not moved")
+    state = client.member(client.expect(answer, client.OK), "lifecycleState")
+    same(state, "LIMITED", "lifecycleState")
+    after = yield from _read_tag(app, "user")
+    require(after != before, "the entity tag has not changed")
 
 
 @CHECKS.add("account-state.tag-of-the-state", rules=("operation.account-state",))
-def _tag_of_a_state(app: App) -> Steps[None]:
-    """An entity tag depends on the state alone, not on the user or the app."""
+def _tag_depends_on_state_alone(app: App) -> Steps[None]:
+    """Entity tags depend on the account state alone, not on the user or the app."""
     other = yield from client.new_app(app.context)
     yield from app.initiated("one")
     yield from app.initiated("two")
     yield from other.initiated("three")
-    first = yield from _tag(app, "one")
-    for who, user in ((app, "two"), (other, "three")):
-        same((yield from _tag(who, user)), first, "the entity tag")
+    first = yield from _read_tag(app, "one")
+    for owner, user in ((app, "two"), (other, "three")):
+        same((yield from _read_tag(owner, user)), first, "the entity tag")
 
 
 @CHECKS.add("account-state.tags-differ", rules=("operation.account-state",))
-def _states(app: App) -> Steps[None]:
-    """Each account state has an entity tag of its own."""
+def _tags_differ(app: App) -> Steps[None]:
+    """Different account states have different entity tags."""
     tags: dict[str, str] = {}
-    for state, needed in sessions.BRINGS.items():
-        if set(needed) <= app.context.hooks:
+    for state, hooks in sessions.BRINGS.items():
+        if set(hooks) <= app.context.hooks:
             user = app.names.word("user")
             yield from sessions.bring_account_to(app, user, state)
-            tags[state] = yield from _tag(app, user)
+            tags[state] = yield from _read_tag(app, user)
     require(
-        len(set(tags.values())) >= len(tags), f"two of the states {', '.join(tags)} share a tag"
+        len(set(tags.values())) == len(tags), f"two of the states {', '.join(tags)} share a tag"
     )

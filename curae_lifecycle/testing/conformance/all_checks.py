@@ -1,7 +1,7 @@
-"""Every check of the kit, in the order in which they are run, and every rule that none can show.
+"""The list of all checks in the order in which they run, and the rules that no check can show.
 
-The laws of this module: **names are unique and stay**, since reports and skips go by them; **every
-rule of every table is shown by a check or listed as unseen**, with the reason.
+The laws of this module: **names are unique and never change**, because reports and skip lists refer
+to them. **Every rule of every table is shown by a check or listed in `UNSEEN`**, with the reason.
 """
 
 from __future__ import annotations
@@ -45,7 +45,12 @@ from curae_lifecycle.testing.conformance.steps import Operations
 
 
 def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
-    """The kit for a server of these operations, each one's answers checked by its own class."""
+    """Return all checks for a server of these operations.
+
+    Args:
+        operations: The operations that the server serves. The checks judge the replies of each
+            operation by its class.
+    """
     return (
         *connections.CHECKS,
         *standings.CHECKS,
@@ -81,45 +86,55 @@ def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
 
 
 CHECKS: Final = checks()
-"""The kit for a server of the seven operations."""
+"""All checks for a server of the seven operations."""
 
-_RACING: Final = "It shows only while an attempt runs, which no client can arrange."
-_WITHIN: Final = "It concerns a server that works on a request outside its transaction."
-_ON_PURPOSE: Final = "It follows an act of the server's operator, which no client sees."
-_ONLY_BY_HOOK: Final = (
-    "No request is answered so: a fact is. The code is compared where a hook says it; the problem "
-    "itself is not seen."
+_RACING: Final = "The rule shows only while an attempt runs, which no client can arrange."
+_OUTSIDE_TRANSACTION: Final = (
+    "The rule concerns servers that work on a request outside their transaction."
 )
-_EFFECT: Final = "It decides what the server is to do beside its answer, which no client sees."
-_READING: Final = "It is how a client reads a status, and a server reads none."
+_BY_OPERATOR: Final = (
+    "The rule applies after an act of the server's operator, which no client sees."
+)
+_ONLY_BY_HOOK: Final = (
+    "Only a fact can have this outcome, not a request. The checks compare the code if a hook "
+    "returns it, but no client sees the problem itself."
+)
+_EFFECT: Final = "The rule decides what the server does beside its response, which no client sees."
+_READING: Final = "The rule says how a client reads a status, and a server reads none."
 
-_NO_INSTANT: Final = "Whatever is revoked says when: only a value stored by others says it not."
+_NO_INSTANT: Final = (
+    "The library records an instant with every revocation. Only a value that other software "
+    "stored has none."
+)
 
-_NO_FAILURE: Final = "A server that is right has no failure to show."
+_NO_FAILURE: Final = "A correct server has no failure to show."
 
 _BY_TABLE: Final = {
-    "attempt": _WITHIN,
+    "attempt": _OUTSIDE_TRANSACTION,
     "ending": _EFFECT,
     "life": _EFFECT,
-    "record-standing": _WITHIN,
-    "record-upkeep": _ON_PURPOSE,
+    "record-standing": _OUTSIDE_TRANSACTION,
+    "record-upkeep": _BY_OPERATOR,
     "stored-status": _READING,
 }
 _BY_RULE: Final = {
     "idempotency.in-flight.same": _RACING,
     "idempotency.in-flight.other": _RACING,
     "problem.key-in-flight": _RACING,
-    "idempotency.released.same": _WITHIN,
-    "idempotency.released.other": _WITHIN,
-    "idempotency.lease-over.same": _WITHIN,
-    "idempotency.lease-over.other": _WITHIN,
-    "idempotency.unknown.same": _WITHIN,
-    "idempotency.unknown.other": _WITHIN,
-    "problem.outcome-unknown": _WITHIN,
-    "idempotency.forgotten.same": _ON_PURPOSE,
-    "idempotency.forgotten.other": _ON_PURPOSE,
-    "problem.key-forgotten": _ON_PURPOSE,
-    "problem.connection-access-denied": "It belongs to the server's own reading of data.",
+    "idempotency.released.same": _OUTSIDE_TRANSACTION,
+    "idempotency.released.other": _OUTSIDE_TRANSACTION,
+    "idempotency.lease-over.same": _OUTSIDE_TRANSACTION,
+    "idempotency.lease-over.other": _OUTSIDE_TRANSACTION,
+    "idempotency.unknown.same": _OUTSIDE_TRANSACTION,
+    "idempotency.unknown.other": _OUTSIDE_TRANSACTION,
+    "problem.outcome-unknown": _OUTSIDE_TRANSACTION,
+    "idempotency.forgotten.same": _BY_OPERATOR,
+    "idempotency.forgotten.other": _BY_OPERATOR,
+    "problem.key-forgotten": _BY_OPERATOR,
+    "problem.connection-access-denied": (
+        "Only the server's own endpoints that read data return this problem, and the kit calls "
+        "none of them."
+    ),
     "problem.connection-not-pending": _ONLY_BY_HOOK,
     "problem.handoff-lapsed": _ONLY_BY_HOOK,
     "problem.session-expired": _ONLY_BY_HOOK,
@@ -130,16 +145,19 @@ _BY_RULE: Final = {
     "standing.revoked": _NO_INSTANT,
     "problem.internal": _NO_FAILURE,
     "problem-status.failed": _NO_FAILURE,
-    "request.room": "A kit that fills a store is no friend of a server that others use.",
+    "request.room": (
+        "The rule shows only when the store is full, and the kit does not fill a store that others "
+        "may use."
+    ),
 }
 
 UNSEEN: Final[Mapping[str, str]] = {
     row.rule: _BY_TABLE[name] for name in _BY_TABLE for row in TABLES[name].rows
 } | _BY_RULE
-"""The rules that cannot be seen from outside, each with the reason."""
+"""The rules that no check can show from outside, by rule name, with the reason."""
 
 UNSEEN_LAWS: Final[Mapping[int, str]] = {
-    3: "No request joins two snapshots; hold your own merge against `laws.check_merge`.",
-    18: "How a server keeps its values is its own; hold them against `laws.check_stored`.",
+    3: "No request merges two snapshots. Test your own merge with `laws.check_merge`.",
+    18: "Clients do not see how a server stores its values. Test those with `laws.check_stored`.",
 }
-"""The laws of which nothing can be seen from outside, each with the reason."""
+"""The laws that no check can show from outside, by number, with the reason."""

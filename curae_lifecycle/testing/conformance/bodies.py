@@ -1,4 +1,4 @@
-"""Checks of what a request may say: bodies, path ids and queries."""
+"""Checks of the values in a request: bodies, ids in paths, and queries."""
 
 from __future__ import annotations
 
@@ -42,38 +42,49 @@ BAD_USERS: Final[tuple[object, ...]] = (
     *("", " u", "u ", "\u00a0u", "u\n", "a\x00b", "a\x7fb", "\ud800", "x" * 257),
     *(7, ["u"]),
 )
+"""Invalid values of `appUserId`."""
 
 BAD_PACKAGES: Final[tuple[object, ...]] = (
     *([], "labs", {"labs": 1}, [7], [""], ["Labs"], ["1abs"], ["lab-s"], ["labs "]),
     [_LONGEST_TOKEN + "a"],
     [f"p{number}" for number in range(65)],
 )
+"""Invalid values of `dataPackages`."""
 
 BAD_VALUES: Final[Mapping[str, tuple[object, ...]]] = {
     "appUserId": BAD_USERS,
     "dataPackages": BAD_PACKAGES,
     "preferSignup": ("true", 1, "", [], {}),
 }
-"""What a member may not be; another one may not be what its own parser refuses of all these."""
+"""Invalid values of each member.
+
+For a member that is not listed here, the invalid values are those of all these that its own parser
+refuses.
+"""
 
 Values = Mapping[str, object]
+"""The valid values of a request, by member name."""
+
 Bodies = Iterator[str | bytes]
+"""Request bodies, as text or as bytes."""
 
 
-def _no_json(kind: Kind, values: Values) -> Bodies:
+def _not_json(kind: Kind, values: Values) -> Bodies:
     good = body_of(kind, values)
     text = json.dumps(good)
     yield from ("{", "nonsense", "{'a': 'b'}", text[:-1] + ",}", text + " {}", "[" * 5000)
-    # White space counts.
+    # White space counts toward the longest body.
     yield text.ljust(BODY_MAX + 1)
-    yield from ("", " ")[: 2 * len(good)]
+    if good:
+        # An absent body is valid if no member is required.
+        yield from ("", " ")
     for name in good:
         yield json.dumps(good | {name: "?"}).replace('"?"', "NaN")
         yield json.dumps(good | {name: ["?"]}).replace('"?"', "NaN")
         yield json.dumps(good | {name: "?"}).encode().replace(b"?", b"\xff")
 
 
-def _no_object(_kind: Kind, _values: Values) -> Bodies:
+def _not_object(_kind: Kind, _values: Values) -> Bodies:
     yield from ("[]", '"text"', "7", "null", "true")
 
 
@@ -85,7 +96,7 @@ def _missing(kind: Kind, values: Values) -> Bodies:
 
 
 def _unknown(kind: Kind, values: Values) -> Bodies:
-    # Members that it does not have, and its own ones in other spellings.
+    # Members of other operations, and the operation's own members in other spellings.
     own = [each.name for each in kind.rule.body or ()]
     spelled = [re.sub("([A-Z])", r"_\1", name).lower() for name in own]
     spelled += [name.lower() for name in own] + [name.replace("up", "Up") for name in own]
@@ -98,8 +109,8 @@ def _unknown(kind: Kind, values: Values) -> Bodies:
 def _repeated(kind: Kind, values: Values) -> Bodies:
     good = body_of(kind, values)
     for each in kind.rule.body or ():
-        whole = json.dumps(good | {each.name: _good(each, values)})
-        yield json.dumps({each.name: _good(each, values)})[:-1] + ", " + whole[1:]
+        whole = json.dumps(good | {each.name: _valid_value(each, values)})
+        yield json.dumps({each.name: _valid_value(each, values)})[:-1] + ", " + whole[1:]
 
 
 def _null(kind: Kind, values: Values) -> Bodies:
@@ -108,39 +119,39 @@ def _null(kind: Kind, values: Values) -> Bodies:
         yield json.dumps(body_of(kind, values) | {each.name: [None]})
 
 
-def _user(kind: Kind, values: Values) -> Bodies:
+def _bad_user(kind: Kind, values: Values) -> Bodies:
     return _bad_members(kind, values, lambda each: each.name == "appUserId")
 
 
-def _other_members(kind: Kind, values: Values) -> Bodies:
+def _bad_other_members(kind: Kind, values: Values) -> Bodies:
     return _bad_members(kind, values, lambda each: each.name != "appUserId")
 
 
-def _bad_members(kind: Kind, values: Values, which: Callable[[Member[object]], bool]) -> Bodies:
-    for each in filter(which, kind.rule.body or ()):
-        anything = [value for bad in BAD_VALUES.values() for value in bad]
-        unfit = [value for value in anything if not takes(each, value)]
-        for value in BAD_VALUES.get(each.name, unfit):
+def _bad_members(kind: Kind, values: Values, selects: Callable[[Member[object]], bool]) -> Bodies:
+    for each in filter(selects, kind.rule.body or ()):
+        candidates = [value for bad in BAD_VALUES.values() for value in bad]
+        refused = [value for value in candidates if not takes(each, value)]
+        for value in BAD_VALUES.get(each.name, refused):
             yield json.dumps(body_of(kind, values) | {each.name: value})
 
 
-def _good(each: Member[object], values: Values) -> object:
+def _valid_value(each: Member[object], values: Values) -> object:
     return value_of(each, values) if each.name != "preferSignup" else True
 
 
 # fmt: off
 BAD_BODIES: Final[Mapping[str, tuple[str, Callable[[Kind, Values], Bodies]]]] = {
-    "no JSON":                    ("no-json",         _no_json),
-    "no object":                  ("no-object",       _no_object),
-    "a member missing":           ("member-missing",  _missing),
-    "a member unknown":           ("member-unknown",  _unknown),
-    "a member repeated":          ("member-repeated", _repeated),
-    "a member null":              ("member-null",     _null),
-    "an app user that may not be": ("app-user",       _user),
-    "packages that may not be":   ("packages",        _other_members),
+    "no-json":         ("Bodies that are not JSON are refused.",                     _not_json),
+    "no-object":       ("Bodies that are JSON but not an object are refused.",       _not_object),
+    "member-missing":  ("Bodies without a required member are refused.",             _missing),
+    "member-unknown":  ("Bodies with an unknown member are refused.",                _unknown),
+    "member-repeated": ("Bodies that repeat a member are refused.",                  _repeated),
+    "member-null":     ("Bodies with a null member, or null in a list, are refused.", _null),
+    "app-user":        ("Bodies with an invalid appUserId are refused.",             _bad_user),
+    "packages":        ("Bodies with invalid packages or another invalid value are refused.", _bad_other_members),
 }
 # fmt: on
-"""Bodies that an operation may not take, by what is wrong, with the name of the check."""
+"""Invalid bodies by the last part of the check's name, with the sentence of the check."""
 
 BAD_IDS: Final = (
     "nonsense",
@@ -151,38 +162,39 @@ BAD_IDS: Final = (
     "8d3c6f0a-5b0e-4f3c-9a9e-2f1b7c6d5e4g",
     "8d3c6f0a-5b0e-4f3c-9a9e-2f1b7c6d5e4f0",
 )
+"""Path ids that are not UUIDs."""
 
 
-def _bad(request: Request) -> Steps[None]:
+def _expect_bad_request(request: Request) -> Steps[None]:
     fault = (yield from expect_documented_refusal(request, 400, "BAD_REQUEST")).get("fault")
-    require(fault in list(Fault), f"the fault {fault!r} is not listed")
+    require(fault in list(Fault), f"the fault is {fault!r} instead of one of {', '.join(Fault)}")
 
 
-def _bad_bodies(what: str, app: App) -> Steps[None]:
+def _all_operations_refuse(slug: str, app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     for kind in operations_where(app, lambda rule: rule.body is not None):
-        yield from _all_bad(app, kind, connection_id, what)
+        yield from _expect_bodies_refused(app, kind, connection_id, slug)
 
 
-def _all_bad(app: App, kind: Kind, connection_id: str, *whats: str) -> Steps[None]:
+def _expect_bodies_refused(app: App, kind: Kind, connection_id: str, *slugs: str) -> Steps[None]:
     values = about(connection_id, "u")
-    for what in whats:
-        for body in BAD_BODIES[what][1](kind, values):
+    for slug in slugs:
+        for body in BAD_BODIES[slug][1](kind, values):
             raw = body if isinstance(body, bytes) else body.encode()
-            yield from _bad(build_request(app, kind, values, body=raw))
+            yield from _expect_bad_request(build_request(app, kind, values, body=raw))
 
 
-def _bad_for(kind: Kind, app: App) -> Steps[None]:
-    yield from _all_bad(app, kind, app.names.uuid(), *BAD_BODIES)
-    same((yield from app.state("u")), "UNLINKED", "the state")
+def _refuses_all_bodies(kind: Kind, app: App) -> Steps[None]:
+    yield from _expect_bodies_refused(app, kind, app.names.uuid(), *BAD_BODIES)
+    same((yield from app.state("u")), "UNLINKED", "the account state")
 
 
 @CHECKS.add("request.body.not-empty", laws=(16,), rules=_BODY)
 def _bad_empty_bodies(app: App) -> Steps[None]:
-    """A reconnect or a revoke takes no members."""
+    """Reconnect and revoke refuse bodies that have members or are not JSON objects."""
     connection_id = client.id_of((yield from app.created()))
     for kind in operations_where(app, lambda rule: rule.body == ()):
-        yield from _all_bad(app, kind, connection_id, *BAD_BODIES)
+        yield from _expect_bodies_refused(app, kind, connection_id, *BAD_BODIES)
     yield from app.shows(connection_id, "PENDING")
 
 
@@ -191,15 +203,15 @@ _EMPTY: Final = (b"", b"{}", b" { } ", b"{}".ljust(BODY_MAX))
 
 @CHECKS.add("request.body.empty", rules=("request.body",))
 def _empty_bodies(app: App) -> Steps[None]:
-    """For a reconnect and a revoke an absent body and an empty object are one."""
+    """Reconnect and revoke accept an absent body and an empty object of at most 65,536 bytes."""
     for body, kind in product(_EMPTY, operations_where(app, lambda rule: rule.body == ())):
         request = yield from build_successful_request(app, kind, body)
         yield from success(request, kind.rule.status)
 
 
 @CHECKS.add("request.body.accepted", rules=("request.body",))
-def _good_creates(app: App) -> Steps[None]:
-    """What a create may hold it may hold up to its bounds; packages are kept as a sorted set."""
+def _creates_up_to_the_bounds(app: App) -> Steps[None]:
+    """Creating a connection accepts values up to their bounds and sorts the set of packages."""
     most = [f"p{number:02}_x" for number in range(64)]
     for user, packages, kept in (
         ("x" * 256, ["labs"], ["labs"]),
@@ -217,14 +229,14 @@ def _good_creates(app: App) -> Steps[None]:
 
 @CHECKS.add("request.body.malformed-id", laws=(16,), rules=_BODY)
 def _bad_ids(app: App) -> Steps[None]:
-    """An id that is no UUID is a bad request."""
+    """Requests with an id that is not a UUID are refused."""
     for bad, kind in product(BAD_IDS, operations_where(app, lambda rule: rule.ids)):
-        yield from _bad(build_request(app, kind, about(bad)))
+        yield from _expect_bad_request(build_request(app, kind, about(bad)))
 
 
 @CHECKS.add("request.body.id-in-any-case", rules=("request.body",))
 def _ids_in_any_case(app: App) -> Steps[None]:
-    """An id is read in any case and answered in lower case."""
+    """Ids are read in any case and returned in lower case."""
     made = yield from app.created()
     connection_id = client.id_of(made)
     answer = yield from success(app.get(connection_id.upper()), client.OK)
@@ -236,6 +248,7 @@ BAD_QUERIES: Final = (
     *("", "?", "?{name}=", "?{lower}=u", "?{name}=u&{name}=u"),
     *("?{name}=%20u", "?{name}=%00", "?{name}=%FF"),
 )
+"""Invalid queries. `{name}` is the name of the member, and `{lower}` that name in lower case."""
 
 GOOD_QUERIES: Final = (
     "?appUserId=a%20b",
@@ -243,17 +256,17 @@ GOOD_QUERIES: Final = (
     "?other=1&appUserId=a+b&more",
     "?appUserI%64=a+b",
 )
-"""Queries for the user `a b`."""
+"""Valid queries for the app user `a b`."""
 
 
 @CHECKS.add("request.body.query", laws=(16,), rules=_BODY)
 def _bad_queries(app: App) -> Steps[None]:
-    """A query names exactly one app user, percent-encoded, with + for a space."""
+    """Queries are percent-encoded, with + for a space, and must name one valid app user."""
     for kind, query in product(operations_where(app, lambda rule: rule.query), BAD_QUERIES):
         name = kind.rule.query[0].name
         target = kind.rule.path + query.format(name=name, lower=name.lower())
         request = attrs.evolve(build_request(app, kind, about(app.names.uuid())), target=target)
-        yield from _bad(request)
+        yield from _expect_bad_request(request)
     yield from send(app.initiate("a b"))
     for query in GOOD_QUERIES:
         path = f"/curae-connect/account-state{query}"
@@ -264,17 +277,31 @@ def _bad_queries(app: App) -> Steps[None]:
 CHECKS.extend(
     Check(
         f"request.body.{slug}",
-        f"A request whose body is or has {what} is refused.",
-        partial(_bad_bodies, what),
+        shows,
+        partial(_all_operations_refuse, slug),
         laws=(16,),
         rules=_BODY,
     )
-    for what, (slug, _) in BAD_BODIES.items()
+    for slug, (shows, _) in BAD_BODIES.items()
 )
 CHECKS.extend(
-    Check(f"request.body.{name}", shows, partial(_bad_for, kind), laws=(16,), rules=_BODY)
+    Check(
+        f"request.body.{name}",
+        shows,
+        partial(_refuses_all_bodies, kind),
+        laws=(16,),
+        rules=_BODY,
+    )
     for name, kind, shows in (
-        ("initiate", Initiate, "An initiate that cannot be read is refused and provisions nobody."),
-        ("graduation", StartGraduation, "A graduation that cannot be read is refused."),
+        (
+            "initiate",
+            Initiate,
+            "Initiates with an invalid body are refused and provision no user.",
+        ),
+        (
+            "graduation",
+            StartGraduation,
+            "Graduation hand-offs with an invalid body are refused.",
+        ),
     )
 )

@@ -1,4 +1,4 @@
-"""Checks of the standard buckets of an API key."""
+"""Checks of the standard buckets, the rate limits of an API key."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from curae_lifecycle.testing.conformance.steps import Steps, send, use, wait
 from curae_lifecycle.web.request import Request
 
 SMALL: Final = Bucket(name="kit", capacity=4, refill=1, seconds=60)
-"""Four at once, one back every minute."""
+"""A bucket that admits four requests at once and one more every minute."""
 
 
 def emptied(app: App, count: int = SMALL.capacity) -> Steps[None]:
-    """Use up so much of what a full bucket holds."""
+    """Send `count` requests, which empty a full bucket of that capacity."""
     for _ in range(count):
         yield from success(app.account_state("user"), client.OK)
 
 
-def _empty(app: App) -> Steps[int]:
+def _expect_empty(app: App) -> Steps[int]:
+    # The seconds of the Retry-After.
     answer = yield from send(app.account_state("user"))
     return limited(answer, policy=SMALL.name, window=SMALL.window, quota=SMALL.capacity)
 
@@ -37,15 +38,16 @@ _BUCKETS: Final = ("request.buckets", "problem.rate-limited")
 
 
 @CHECKS.add("request.buckets", rules=_BUCKETS, hooks=("replace_buckets",))
-def _bucket(app: App) -> Steps[None]:
-    """A standard bucket belongs to one API key, admits what it holds, and then says how long."""
+def _one_bucket_per_key(app: App) -> Steps[None]:
+    """Buckets belong to one API key, admit their capacity, and then say how long to wait."""
     yield from use("replace_buckets", (SMALL,))
     other = yield from app.second_key()
     yield from emptied(app)
     seconds = SMALL.window
     for _ in range(3):
-        seconds = yield from _empty(app)
-    require(SMALL.seconds - FEW.seconds <= seconds <= SMALL.seconds, f"it is to wait {seconds} s")
+        seconds = yield from _expect_empty(app)
+    least, most = SMALL.seconds - FEW.seconds, SMALL.seconds
+    require(least <= seconds <= most, f"Retry-After is {seconds} s instead of {least} to {most} s")
     yield from success(other.account_state("user"), client.OK)
 
 
@@ -53,23 +55,23 @@ def _bucket(app: App) -> Steps[None]:
     "bucket.refills", rules=_BUCKETS, hooks=("replace_buckets", "pass_time"), time_needed=9 * MINUTE
 )
 def _bucket_refills(app: App) -> Steps[None]:
-    """A bucket refills with time alone, and never beyond what it holds."""
+    """Buckets refill with time alone, and never beyond their capacity."""
     yield from use("replace_buckets", (SMALL,))
     yield from emptied(app)
     seconds = 0
     for _ in range(3):
-        seconds = yield from _empty(app)
+        seconds = yield from _expect_empty(app)
     yield from wait(timedelta(seconds=seconds))
     yield from success(app.account_state("user"), client.OK)
-    yield from _empty(app)
+    yield from _expect_empty(app)
     yield from wait(2 * SMALL.window * MOMENT)
     yield from emptied(app)
-    yield from _empty(app)
+    yield from _expect_empty(app)
 
 
 @CHECKS.add("bucket.charges", rules=_BUCKETS, hooks=("replace_buckets",))
-def _what_buckets_charge(app: App) -> Steps[None]:
-    """Every request is charged that is not refused with 400, 401 or 403 or an unknown path."""
+def _charged_requests(app: App) -> Steps[None]:
+    """Buckets charge all requests except 400, 401, 403, and 404 for an unknown path."""
     reader = yield from app.second_key(frozenset())
     pending = client.id_of((yield from app.created()))
     key = app.new_key()
@@ -82,33 +84,33 @@ def _what_buckets_charge(app: App) -> Steps[None]:
         app.create("user", key=key),
         app.account_state("user", ("If-None-Match", "*")),
     ):
-        yield from _charges(app, request, costs=True)
+        yield from _expect_charge(app, request, charged=True)
     for request in (
         app.get("nonsense"),
         app.request("POST", f"/connections/{pending}:revoke"),
         app.request("GET", "/nothing"),
     ):
-        yield from _charges(app, request, costs=False)
+        yield from _expect_charge(app, request, charged=False)
     yield from use("replace_buckets", (SMALL,))
     for _ in range(2 * SMALL.capacity):
         yield from refusal(reader.create("user"), 403, "SCOPE_INSUFFICIENT")
     yield from success(reader.account_state("user"), client.OK)
 
 
-def _charges(app: App, request: Request, *, costs: bool) -> Steps[None]:
+def _expect_charge(app: App, request: Request, *, charged: bool) -> Steps[None]:
     name = f"{request.method} {request.target}"
     yield from use("replace_buckets", (SMALL,))
     for _ in range(SMALL.capacity):
         answer = yield from send(request)
         require(client.in_short(answer) != "429 RATE_LIMITED", f"{name} was charged more than once")
     answer = yield from send(app.account_state("user"))
-    require(costs or answer.status == client.OK, f"{name} was charged")
-    require(not costs or answer.status != client.OK, f"{name} was not charged")
+    require(charged or answer.status == client.OK, f"{name} was charged")
+    require(not charged or answer.status != client.OK, f"{name} was not charged")
 
 
 @CHECKS.add("bucket.all-or-nothing", rules=_BUCKETS, hooks=("replace_buckets",))
 def _all_or_nothing(app: App) -> Steps[None]:
-    """Where one limit refuses none is charged, and the one that refuses is named."""
+    """Requests that a limit refuses are charged to no limit, and the 429 names that limit."""
     wide = Bucket(name="wide", capacity=2 * client.INITIATES_PER_MINUTE, refill=1, seconds=3600)
     yield from use("replace_buckets", (wide,))
     yield from app.filled("user")
@@ -118,10 +120,10 @@ def _all_or_nothing(app: App) -> Steps[None]:
     yield from use("replace_buckets", (SMALL, wide))
     yield from emptied(app)
     for _ in range(2 * client.INITIATES_PER_MINUTE):
-        yield from _empty(app)
+        yield from _expect_empty(app)
     yield from use("replace_buckets", (wide, SMALL))
     yield from emptied(app)
-    yield from _empty(app)
+    yield from _expect_empty(app)
 
 
 @CHECKS.add(
@@ -130,8 +132,8 @@ def _all_or_nothing(app: App) -> Steps[None]:
     hooks=("replace_buckets", "pass_time"),
     time_needed=4 * FEW,
 )
-def _second_bucket_kept(app: App) -> Steps[None]:
-    """Refusals of one bucket drain no other."""
+def _other_bucket_is_not_drained(app: App) -> Steps[None]:
+    """Refusals by one bucket drain no other bucket."""
     tight, wide = (
         Bucket(name="tight", capacity=1, refill=1, seconds=5),
         Bucket(name="wide", capacity=4, refill=1, seconds=3600),
@@ -143,7 +145,7 @@ def _second_bucket_kept(app: App) -> Steps[None]:
         left -= 1
         for _ in range(2 * wide.capacity):
             answer = yield from send(app.account_state("user"))
-            # A server that stood still meanwhile has one more by then.
+            # If the server paused meanwhile, the tight bucket may have refilled.
             left -= answer.status == client.OK
         yield from wait(FEW)
     yield from refusal(app.account_state("user"), 429, "RATE_LIMITED")
@@ -151,7 +153,7 @@ def _second_bucket_kept(app: App) -> Steps[None]:
 
 @CHECKS.add("order.buckets", rules=("request.buckets",), hooks=("replace_buckets",))
 def _bucket_order(app: App) -> Steps[None]:
-    """Buckets are asked after the body and before the key's record and the app user's limit."""
+    """Buckets come after the body, and before the idempotency key and the app user's limit."""
     request = app.initiate("user", key=app.new_key())
     yield from send(request)
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)

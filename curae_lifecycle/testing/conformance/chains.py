@@ -1,7 +1,7 @@
-"""Checks of long chains: of many links, and of links that ended in every way.
+"""Checks of long chains, whose connections need action, are expired or are revoked.
 
-The law of this module: **a chain may be as long as a life with the platform**, and each of its ids
-means what it meant when it was short.
+The law of this module: **a chain may grow for as long as a patient uses the platform**, and its
+ids keep their meaning at every length.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from curae_lifecycle.testing.conformance.steps import Steps, later, use
 CHECKS: Final = Checks()
 
 LONG: Final = 20
-"""As many connections as a patient makes in some years."""
+"""The length of a long chain: about the connections that a patient makes in some years."""
 
-_MIXED: Final = (Standing.ACTION_REQUIRED, Standing.EXPIRED, Standing.REVOKED)
-_NEEDED: Final = ("authorize", "require_action", "expire")
+_STANDINGS: Final = (Standing.ACTION_REQUIRED, Standing.EXPIRED, Standing.REVOKED)
+_HOOKS: Final = ("authorize", "require_action", "expire")
 
 
-def _chain(app: App, user: str, count: int) -> Steps[list[str]]:
-    # A chain whose links ended in every way, the head pending; the ids in order.
+def _build_chain(app: App, user: str, count: int) -> Steps[list[str]]:
+    # The ids of the chain in order. The head is PENDING.
     ids = [client.id_of((yield from app.created(user)))]
     while len(ids) < count:
-        standing = _MIXED[len(ids) % len(_MIXED)]
+        standing = _STANDINGS[len(ids) % len(_STANDINGS)]
         yield from connections.move(
             app, connection_id=ids[-1], standing=standing, lapse=connections.HALF_AN_HOUR
         )
@@ -38,18 +38,18 @@ def _chain(app: App, user: str, count: int) -> Steps[list[str]]:
     return ids
 
 
-@CHECKS.add("law-06.chain-of-every-end", laws=(6, 7), hooks=_NEEDED)
-def _of_every_end(app: App) -> Steps[None]:
-    """A chain whose links ended in every way has one head, which alone is recovered and reissued."""
+@CHECKS.add("law-06.chain-of-every-end", laws=(6, 7), hooks=_HOOKS)
+def _one_head(app: App) -> Steps[None]:
+    """In a chain of connections in several standings, reconnect reissues the head alone."""
     for count in (5, LONG):
-        ids = yield from _chain(app, "user", count)
-        require(len(set(ids)) == count, "an id stands twice")
+        ids = yield from _build_chain(app, "user", count)
+        require(len(set(ids)) == count, "an id occurs twice in the chain")
         for place in (0, count // 2, count - 3):
             yield from superseded_by(
                 app, connection_id=ids[place], successor=ids[place + 1], head=ids[-1]
             )
         again = yield from app.reconnected(ids[-2])
-        same(successor_of(again), ids[-1], "the head, reissued,")
+        same(successor_of(again), ids[-1], "the id of the reissued head")
         yield from happens("authorize", ids[-1], None)
         statuses = [client.status_of(each) for each in (yield from app.all_seen(ids))]
         same(statuses.count("ACTIVE"), 1, "the number of ACTIVE connections")
@@ -59,15 +59,15 @@ def _of_every_end(app: App) -> Steps[None]:
     "law-06.late-authorization-in-a-chain",
     laws=(1, 6),
     rules=("connection.authorize.action-required",),
-    hooks=_NEEDED,
+    hooks=_HOOKS,
 )
-def _authorized_in_the_middle(app: App) -> Steps[None]:
-    """No link of a chain but its head can be authorized."""
-    ids = yield from _chain(app, "user", LONG)
+def _only_head_is_authorized(app: App) -> Steps[None]:
+    """In a long chain, only the head can be authorized."""
+    ids = yield from _build_chain(app, "user", LONG)
     before = yield from app.all_seen(ids)
     for each in ids[:-1]:
         yield from happens("authorize", each, None, said="CONNECTION_SUPERSEDED")
-    same((yield from app.all_seen(ids)), before, "what the chain shows")
+    same((yield from app.all_seen(ids)), before, "the chain after the refused authorizations")
     yield from happens("authorize", ids[-1], None)
 
 
@@ -75,19 +75,19 @@ def _authorized_in_the_middle(app: App) -> Steps[None]:
     "revocation-reach.from-the-middle",
     laws=(2,),
     rules=("revocation-reach.patient",),
-    hooks=(*_NEEDED, "revoke"),
+    hooks=(*_HOOKS, "revoke"),
 )
-def _from_the_middle(app: App) -> Steps[None]:
-    """A patient's revocation in the middle of a chain ends all after it and nothing before it."""
+def _patient_revokes_the_middle(app: App) -> Steps[None]:
+    """Revocations by a patient end that connection and every later one, and no earlier one."""
     for count in (5, LONG):
-        ids = yield from _chain(app, "user", count)
+        ids = yield from _build_chain(app, "user", count)
         middle = count // 2
         earlier = yield from app.all_seen(ids[:middle])
         seen = yield from app.all_seen(ids[middle:])
         alive = [client.id_of(each) for each in seen if client.status_of(each) != "REVOKED"]
         yield from later(app.context, connections.MINUTE)
         yield from happens("revoke", ids[middle], Actor.PATIENT)
-        same((yield from app.all_seen(ids[:middle])), earlier, "what came before it")
+        same((yield from app.all_seen(ids[:middle])), earlier, "the earlier part of the chain")
         yield from revoked_together(app, alive)
 
 
@@ -95,30 +95,31 @@ def _from_the_middle(app: App) -> Steps[None]:
     "law-17.long-chain",
     laws=(2, 17),
     rules=("binding.tombstone.limited",),
-    hooks=(*_NEEDED, "tombstone"),
+    hooks=(*_HOOKS, "tombstone"),
 )
-def _tombstoned(app: App) -> Steps[None]:
-    """A tombstone ends every link of a long chain, and moves no revokedAt."""
+def _tombstone_ends_the_chain(app: App) -> Steps[None]:
+    """Tombstones revoke every connection of a long chain and change no earlier revokedAt."""
     yield from app.initiated("user")
-    ids = yield from _chain(app, "user", LONG)
+    ids = yield from _build_chain(app, "user", LONG)
     before = yield from app.all_seen(ids)
     alive = [client.id_of(each) for each in before if client.status_of(each) != "REVOKED"]
-    left = [each for each in before if client.id_of(each) not in alive]
+    revoked = [each for each in before if client.id_of(each) not in alive]
     yield from later(app.context, connections.MINUTE)
     yield from happens("tombstone", app.coordinate("user"))
     yield from revoked_together(app, alive)
-    same((yield from app.all_seen([client.id_of(each) for each in left])), left, "the others")
+    after = yield from app.all_seen([client.id_of(each) for each in revoked])
+    same(after, revoked, "the connections that were revoked before")
 
 
 @CHECKS.add(
     "access.long-chain",
     laws=(5, 6),
     rules=("access.active",),
-    hooks=(*_NEEDED, "may_read"),
+    hooks=(*_HOOKS, "may_read"),
 )
-def _read_over_the_head(app: App) -> Steps[None]:
-    """Over a long chain the head alone is read, and nobody once an app revokes it."""
-    ids = yield from _chain(app, "user", LONG)
+def _head_grants_access(app: App) -> Steps[None]:
+    """Access is granted over the head of a long chain alone, until an app revokes the head."""
+    ids = yield from _build_chain(app, "user", LONG)
     yield from use("authorize", ids[-1], None)
     for each in ids:
         yield from expect_readable(each, each == ids[-1])

@@ -1,4 +1,4 @@
-"""What a check of the kit is, and how a module's checks are written down."""
+"""The type of the kit's checks, and the list in which each module collects its checks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.testing.conformance.client import App, new_app
 from curae_lifecycle.testing.conformance.steps import CheckContext, Steps
 
-Shows = Callable[[App], Steps[None]]
-"""A generator function that shows something of a server, with a fresh app, or raises."""
+CheckFunction = Callable[[App], Steps[None]]
+"""A generator function that tests a server through a fresh app, and raises if the test fails."""
 
 
 @attrs.frozen
@@ -20,30 +20,30 @@ class Check:
     """One named check.
 
     Attributes:
-        name: Its name; the name of the table's row where it shows one row alone.
-        shows: What holds on a server that passes, in one sentence.
-        steps: The generator function.
-        laws: The laws of which it shows a part.
-        rules: The rows of the tables that it shows.
-        hooks: The optional parts of a server that it needs.
-        time_needed: How much time it lets pass.
+        name: The unique name. A check of a single table row has the rule name of that row.
+        shows: A sentence that is true of every server that passes.
+        steps: The generator function that runs the check.
+        laws: The numbers of the laws that the check covers in part.
+        rules: The rule names of the table rows that the check covers.
+        hooks: The hooks of a server that the check needs.
+        time_needed: How much time the check lets pass on the server's clock.
     """
 
     name: str
     shows: str
-    steps: Shows
+    steps: CheckFunction
     laws: tuple[int, ...] = ()
     rules: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
     time_needed: timedelta = timedelta(0)
 
-    def begin(self, kit: CheckContext) -> Steps[None]:
-        """All that is done for it, with an app of its own."""
-        yield from self.steps((yield from new_app(kit)))
+    def begin(self, context: CheckContext) -> Steps[None]:
+        """Run the check with a new app."""
+        yield from self.steps((yield from new_app(context)))
 
 
 class Checks(list[Check]):
-    """The checks of a module, in the order in which they are written."""
+    """The checks of a module, in the order in which the module adds them."""
 
     def add(
         self,
@@ -53,10 +53,20 @@ class Checks(list[Check]):
         rules: tuple[str, ...] = (),
         hooks: tuple[str, ...] = (),
         time_needed: timedelta = timedelta(0),
-    ) -> Callable[[Shows], Shows]:
-        """Add the generator function below as a check; its docstring is what it shows."""
+    ) -> Callable[[CheckFunction], CheckFunction]:
+        """Return a decorator that adds a generator function as a check.
 
-        def added(steps: Shows) -> Shows:
+        The docstring of the function becomes `Check.shows`.
+
+        Args:
+            name: See `Check`, as for all arguments.
+            laws: The laws that the check covers in part.
+            rules: The rule names that it covers.
+            hooks: The hooks that it needs.
+            time_needed: How much time it lets pass.
+        """
+
+        def add_check(steps: CheckFunction) -> CheckFunction:
             self.append(
                 Check(
                     name=name,
@@ -70,26 +80,35 @@ class Checks(list[Check]):
             )
             return steps
 
-        return added
+        return add_check
 
 
 def row_check(
     row: Row[object],
     doing: str,
-    steps: Shows,
+    steps: CheckFunction,
     *,
     laws: tuple[int, ...] = (),
     hooks: Iterable[str] = (),
     time_needed: timedelta = timedelta(0),
 ) -> Check:
-    """A check that shows one row of a table alone and is named after it."""
-    needed = tuple(dict.fromkeys(hooks))
+    """Return a check of a single table row, named after the row.
+
+    Args:
+        row: The row. Its outcome completes the sentence of the check.
+        doing: The first half of that sentence: what the check does, such as "revoke on a
+            connection that is ACTIVE".
+        steps: The generator function that runs the check.
+        laws: The laws that the check covers in part.
+        hooks: The hooks that it needs; repeated names count once.
+        time_needed: How much time it lets pass.
+    """
     return Check(
         name=row.rule,
         shows=f"{doing}: {row.outcome}.",
         steps=steps,
         laws=laws,
         rules=(row.rule,),
-        hooks=needed,
+        hooks=tuple(dict.fromkeys(hooks)),
         time_needed=time_needed,
     )

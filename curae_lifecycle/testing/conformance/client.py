@@ -1,7 +1,7 @@
-"""An app that calls the server, and how its answers are read.
+"""An SDK app that calls the server, and functions that read the responses.
 
-The law of this module: **an answer is read with suspicion**. Whatever stands in it, reading gives
-a value or says what was expected there, and never fails in another way.
+The law of this module: **no response is trusted**. Whatever a response holds, reading it returns a
+value or raises `NotConformingError`, which says what was expected. It never fails in another way.
 """
 
 from __future__ import annotations
@@ -33,10 +33,13 @@ from curae_lifecycle.testing.conformance.steps import (
 from curae_lifecycle.web.request import Request
 
 PACKAGES: Final = ("clinical_summary", "labs")
+"""The data packages that the checks ask for."""
+
 Document = Mapping[str, object]
+"""A JSON object."""
 
 INITIATES_PER_MINUTE: Final = 10
-"""How many initiates of one user are admitted in a minute."""
+"""The number of initiates of one app user that a server admits in any 60 seconds."""
 
 OK: Final = 200
 CREATED: Final = 201
@@ -46,10 +49,15 @@ BAD_REQUEST: Final = 400
 
 @attrs.frozen
 class App:
-    """An SDK app with its API key.
+    """An SDK app with an API key.
 
-    A method named after an operation builds a request; one that says what was done sends it too,
-    and expects that it succeeds.
+    A method named after an operation, such as `create`, builds a request. A method in the past
+    tense, such as `created`, also sends the request and raises unless it succeeds.
+
+    Attributes:
+        api_key: The text of the API key.
+        key_request: The app, account, environment and scopes that the key stands for.
+        context: The context of the check.
     """
 
     api_key: str = attrs.field(repr=False)
@@ -58,7 +66,7 @@ class App:
 
     @property
     def names(self) -> Names:
-        """Fresh names."""
+        """The source of fresh names."""
         return self.context.names
 
     def request(
@@ -69,150 +77,179 @@ class App:
         *headers: tuple[str, str],
         key: str | None = None,
     ) -> Request:
-        """A request of this app; a body that is bytes goes as it is."""
-        sent = [("Authorization", f"Bearer {self.api_key}")]
+        """Build a request of this app.
+
+        Args:
+            method: The HTTP method.
+            path: The path and query, without `BASE_PATH`.
+            body: Bytes, which are sent as they are, or a value to send as JSON. With None the
+                request has no body.
+            *headers: More headers.
+            key: The idempotency key, or None to send none.
+        """
+        own_headers = [("Authorization", f"Bearer {self.api_key}")]
         if key is not None:
-            sent.append(("Idempotency-Key", key))
+            own_headers.append(("Idempotency-Key", key))
         raw = b""
         if body is not None:
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-            sent.append(("Content-Type", "application/json"))
-        return Request(method=method, target=BASE_PATH + path, headers=(*sent, *headers), body=raw)
+            own_headers.append(("Content-Type", "application/json"))
+        return Request(
+            method=method,
+            target=BASE_PATH + path,
+            headers=(*own_headers, *headers),
+            body=raw,
+        )
 
     def new_key(self) -> str:
-        """A fresh idempotency key."""
+        """Return a fresh idempotency key."""
         return self.names.word("key")
 
     def create(
         self, user: str, packages: Iterable[str] = PACKAGES, *, key: str | None = None
     ) -> Request:
-        """Create a connection."""
+        """Build a request that creates a connection, with a fresh `key` by default."""
         body = {"appUserId": user, "dataPackages": list(packages)}
         return self.request("POST", "/connections", body, key=key or self.new_key())
 
     def get(self, connection_id: str) -> Request:
-        """Get a connection."""
+        """Build a request that reads a connection."""
         return self.request("GET", f"/connections/{connection_id}")
 
     def reconnect(self, connection_id: str, *, key: str | None = None) -> Request:
-        """Recover a connection."""
+        """Build a request that reconnects a connection, with a fresh `key` by default."""
         path = f"/connections/{connection_id}:reconnect"
         return self.request("POST", path, key=key or self.new_key())
 
     def revoke(self, connection_id: str, *, key: str | None = None) -> Request:
-        """Revoke a connection."""
+        """Build a request that revokes a connection, with a fresh `key` by default."""
         path = f"/connections/{connection_id}:revoke"
         return self.request("POST", path, key=key or self.new_key())
 
     def initiate(
         self, user: str, *, prefer_signup: bool | None = None, key: str | None = None
     ) -> Request:
-        """Initiate a session; `None` leaves the preference out."""
+        """Build a request that initiates a session, with a fresh `key` by default.
+
+        With None for `prefer_signup` the body has no `preferSignup`.
+        """
         body: dict[str, object] = {"appUserId": user}
         if prefer_signup is not None:
             body["preferSignup"] = prefer_signup
         return self.request("POST", "/curae-connect/initiate", body, key=key or self.new_key())
 
     def account_state(self, user: str, *headers: tuple[str, str]) -> Request:
-        """Ask for the account state of a user."""
+        """Build a request for the account state of a user, with more `headers`."""
         query = f"appUserId={quote(user, safe='')}"
         return self.request("GET", f"/curae-connect/account-state?{query}", None, *headers)
 
     def graduate(self, user: str, *headers: tuple[str, str]) -> Request:
-        """Start a graduation hand-off."""
+        """Build a request that starts a graduation hand-off, with more `headers`."""
         body = {"appUserId": user}
         return self.request("POST", "/curae-connect/graduation-handoff", body, *headers)
 
     def coordinate(self, user: str) -> values.Coordinate:
-        """The coordinate of a user of this app."""
-        wanted = self.key_request
+        """Return the coordinate of a user of this app."""
+        owner = self.key_request
         return values.Coordinate(
-            environment=wanted.environment,
-            app_id=values.AppId(wanted.app_id),
-            customer_account_id=values.CustomerAccountId(wanted.customer_account_id),
+            environment=owner.environment,
+            app_id=values.AppId(owner.app_id),
+            customer_account_id=values.CustomerAccountId(owner.customer_account_id),
             app_user_id=values.AppUserId(user),
         )
 
     def in_test(self) -> Steps[App]:
-        """The same app in the test environment, which a server of one environment does not have."""
+        """Make a key of this app for the test environment, and return the app with that key.
+
+        Raises:
+            NotSeenError: The server serves one environment only.
+        """
         if "environment" in self.context.hooks:
             raise NotSeenError("the server serves one environment")
-        wanted = attrs.evolve(self.key_request, environment=values.Environment.TEST)
-        return App((yield from make_key(wanted)), wanted, self.context)
+        key_request = attrs.evolve(self.key_request, environment=values.Environment.TEST)
+        return App((yield from make_key(key_request)), key_request, self.context)
 
     def second_key(self, scopes: frozenset[str] = WRITING) -> Steps[App]:
-        """The same app with another API key."""
-        wanted = attrs.evolve(self.key_request, scopes=scopes)
-        return App((yield from make_key(wanted)), wanted, self.context)
+        """Make another API key of this app with these scopes, and return the app with that key."""
+        key_request = attrs.evolve(self.key_request, scopes=scopes)
+        return App((yield from make_key(key_request)), key_request, self.context)
 
     def created(self, user: str | None = None) -> Steps[Document]:
-        """Create a connection; its wire form comes back."""
+        """Create a connection and return its JSON object; the user is fresh by default."""
         request = self.create(user or self.names.word("user"))
         return (yield from _connection(request, CREATED))
 
     def seen(self, connection_id: str) -> Steps[Document]:
-        """Read a connection; its wire form comes back."""
+        """Read a connection and return its JSON object."""
         return (yield from _connection(self.get(connection_id), OK))
 
     def all_seen(self, ids: Iterable[str]) -> Steps[list[Document]]:
-        """Read several connections; their wire forms come back, in their order."""
+        """Read several connections and return their JSON objects, in the order of the ids."""
         seen: list[Document] = []
         for each in ids:
             seen += [(yield from self.seen(each))]
         return seen
 
     def shows(self, connection_id: str, status: str) -> Steps[None]:
-        """Read a connection and raise unless it has a status."""
+        """Read a connection and raise unless its status is `status`."""
         seen = yield from self.seen(connection_id)
         same(status_of(seen), status, f"the status of {connection_id}")
 
     def revoked(self, connection_id: str) -> Steps[Document]:
-        """Revoke a connection; the whole answer comes back."""
+        """Revoke a connection and return the body of the response."""
         return (yield from success(self.revoke(connection_id), OK))
 
     def reconnected(self, connection_id: str) -> Steps[Document]:
-        """Recover a connection; the whole answer comes back."""
+        """Reconnect a connection and return the body of the response."""
         return (yield from success(self.reconnect(connection_id), CREATED))
 
     def initiated(self, user: str, *, prefer_signup: bool | None = None) -> Steps[Document]:
-        """Initiate a session; the whole answer comes back."""
+        """Initiate a session and return the body of the response."""
         request = self.initiate(user, prefer_signup=prefer_signup)
         return (yield from success(request, CREATED))
 
     def filled(self, user: str, count: int = INITIATES_PER_MINUTE) -> Steps[None]:
-        """Use up so many of the initiates that a minute admits."""
+        """Initiate `count` sessions of a user, by default as many as a minute admits."""
         for _ in range(count):
             yield from self.initiated(user)
 
     def state(self, user: str) -> Steps[str]:
-        """The account state of a user."""
+        """Read and return the account state of a user."""
         answer = yield from success(self.account_state(user), OK)
         return text(answer, "lifecycleState")
 
 
 def new_app(
-    kit: CheckContext,
+    context: CheckContext,
     *,
     account: str | None = None,
     app_id: str | None = None,
     scopes: frozenset[str] = WRITING,
     environment: values.Environment | None = None,
 ) -> Steps[App]:
-    """An app with a key of its own; what is not given is fresh."""
-    wanted = ApiKeyRequest(
-        app_id=app_id or kit.names.word("app"),
-        customer_account_id=account or kit.names.uuid(),
-        environment=environment or kit.environment,
+    """Make an API key and return the app that it stands for.
+
+    Args:
+        context: The context of the check.
+        account: The customer account's id; a fresh one by default.
+        app_id: The app's id; a fresh one by default.
+        scopes: The scopes of the key.
+        environment: The environment; by default that of the context.
+    """
+    key_request = ApiKeyRequest(
+        app_id=app_id or context.names.word("app"),
+        customer_account_id=account or context.names.uuid(),
+        environment=environment or context.environment,
         scopes=scopes,
     )
-    return App((yield from make_key(wanted)), wanted, kit)
+    return App((yield from make_key(key_request)), key_request, context)
 
 
-# --- Reading answers ------------------------------------------------------------------------
+# --- Reading responses ----------------------------------------------------------------------
 
 
 def parsed(response: Response) -> object:
-    """The body of an answer; `None` where it is no JSON."""
+    """Return the parsed body of a response, or None if the body is not JSON."""
     try:
         return cast("object", json.loads(response.body))
     except (ValueError, RecursionError):
@@ -220,56 +257,73 @@ def parsed(response: Response) -> object:
 
 
 def document(response: Response) -> Document:
-    """The body of an answer."""
+    """Return the JSON object in the body of a response.
+
+    Raises:
+        NotConformingError: The body is not a JSON object.
+    """
     value = parsed(response)
     if not isinstance(value, dict):
-        raise NotConformingError(f"answered {response.status} with no JSON object")
+        raise NotConformingError(
+            f"the server answered {response.status} with a body that is not a JSON object"
+        )
     return cast("dict[str, object]", value)
 
 
 def in_short(response: Response) -> str:
-    """An answer in short: its status and, of a problem, its code."""
+    """Return the status of a response and, if it is a problem, its code."""
     value = parsed(response)
     code = cast("dict[str, object]", value).get("code") if isinstance(value, dict) else None
     return f"{response.status} {code}" if isinstance(code, str) else str(response.status)
 
 
 def expect(response: Response, status: int) -> Document:
-    """The body of a success."""
+    """Return the JSON object in the body of a successful response.
+
+    Raises:
+        NotConformingError: The response has another status, or its body is not a JSON object.
+    """
     if response.status != status:
-        raise NotConformingError(f"answered {in_short(response)} instead of {status}")
+        raise NotConformingError(f"the server answered {in_short(response)} instead of {status}")
     return document(response)
 
 
 def expect_problem(response: Response, status: int, code: str) -> Document:
-    """The details of a problem."""
+    """Return the details of a problem.
+
+    Raises:
+        NotConformingError: The response has another status or code, or its `details` are not a
+            JSON object.
+    """
     if in_short(response) != f"{status} {code}":
-        raise NotConformingError(f"answered {in_short(response)} instead of {status} {code}")
+        raise NotConformingError(
+            f"the server answered {in_short(response)} instead of {status} {code}"
+        )
     details = document(response).get("details")
     if not isinstance(details, dict):
-        raise NotConformingError(f"{code} has no object of details")
+        raise NotConformingError(f"the details of {code} are not a JSON object")
     return cast("dict[str, object]", details)
 
 
 def answered(request: Request, status: int) -> Steps[Response]:
-    """Send a request that must succeed; the whole answer comes back."""
+    """Send a request, raise unless it succeeds with `status`, and return the response."""
     answer = yield from send(request)
     expect(answer, status)
     return answer
 
 
 def success(request: Request, status: int) -> Steps[Document]:
-    """Send a request that must succeed; the body of its answer comes back."""
+    """Send a request, raise unless it succeeds with `status`, and return the response's body."""
     return expect((yield from send(request)), status)
 
 
 def made(request: Request) -> Steps[str]:
-    """Send a request that must make a connection; its id comes back."""
+    """Send a request, raise unless it makes a connection, and return the connection's id."""
     return text((yield from success(request, CREATED)), "connection.id")
 
 
 def refusal(request: Request, status: int, code: str) -> Steps[Document]:
-    """Send a request that must be refused; the details of the problem come back."""
+    """Send a request, raise unless this problem refuses it, and return the problem's details."""
     return expect_problem((yield from send(request)), status, code)
 
 
@@ -279,7 +333,15 @@ def _connection(request: Request, status: int) -> Steps[Document]:
 
 
 def member(holder: Document, path: str) -> object:
-    """A member by its path, such as `connection.id`."""
+    """Return the member at a path, such as `connection.id`.
+
+    Args:
+        holder: The JSON object to look in.
+        path: The names of the members, outermost first, with dots between them.
+
+    Raises:
+        NotConformingError: There is no such member.
+    """
     *outer, last = path.split(".")
     for name in outer:
         inner = holder.get(name)
@@ -290,84 +352,123 @@ def member(holder: Document, path: str) -> object:
 
 
 def text(holder: Document, path: str) -> str:
-    """A member that is a string."""
+    """Return the member at a path, which must be a string; see `member`.
+
+    Raises:
+        NotConformingError: There is no such member, or it is not a string.
+    """
     value = member(holder, path)
     if not isinstance(value, str):
-        raise NotConformingError(f"{path} is no string")
+        raise NotConformingError(f"{path} is not a string")
     return value
 
 
 def instant(holder: Document, path: str) -> datetime:
-    """A member that is a time."""
+    """Return the member at a path, which must be a time; see `member`.
+
+    Raises:
+        NotConformingError: There is no such member, or it is not a time.
+    """
     return as_instant(member(holder, path), path)
 
 
 def as_instant(value: object, name: str) -> datetime:
-    """A value that must be a time."""
+    """Return the instant of a value that must be a time.
+
+    Raises:
+        NotConformingError: The value is not a time; the message names it `name`.
+    """
     try:
         return values.parse_time(name, value)
     except ArgumentError:
         raise NotConformingError(
-            f"{name} is no RFC 3339 time ending in Z with at most six fraction digits"
+            f"{name} is not an RFC 3339 time that ends in Z and has at most six fraction digits"
         ) from None
 
 
 def same(seen: object, expected: object, what: str) -> None:
-    """Raise unless a value is the expected one."""
+    """Raise `NotConformingError` unless a value is the expected one.
+
+    Args:
+        seen: The value.
+        expected: The expected value.
+        what: The name of the value in the message.
+    """
     if seen != expected:
         raise NotConformingError(f"{what} is {seen!r} instead of {expected!r}")
 
 
 def require(holds: bool, what: str) -> None:  # noqa: FBT001 - what is required
-    """Raise unless something holds; `what` says what was seen instead."""
+    """Raise `NotConformingError` unless a condition holds.
+
+    Args:
+        holds: The condition.
+        what: What was seen instead, as the message.
+    """
     if not holds:
         raise NotConformingError(what)
 
 
 def headers(response: Response, name: str) -> list[str]:
-    """Every value of a header, in order; `name` in lower case."""
+    """Return every value of a header, in order; `name` is in lower case."""
     return [value for key, value in response.headers if key.lower() == name]
 
 
 def lasting(response: Response, varying: frozenset[str]) -> Response:
-    """An answer without what a server's front may set anew each time."""
+    """Return a response without the headers that may differ each time it is sent.
+
+    Args:
+        response: The response.
+        varying: More headers to leave out, in lower case, beside `NEVER_COMPARED`.
+    """
     left_out = NEVER_COMPARED | varying
-    kept = [(name.lower(), value) for name, value in response.headers]
-    return Response(
-        response.status, tuple([pair for pair in kept if pair[0] not in left_out]), response.body
-    )
+    pairs = [(name.lower(), value) for name, value in response.headers]
+    kept = tuple([pair for pair in pairs if pair[0] not in left_out])
+    return Response(response.status, kept, response.body)
 
 
 def status_of(connection: Document) -> str:
-    """The status of a connection; ACTIVE in either of its spellings."""
+    """Return the status of a connection's JSON object, with AUTHORIZED read as ACTIVE."""
     status = text(connection, "status")
     return "ACTIVE" if status == "AUTHORIZED" else status
 
 
 def as_document(value: object) -> Document:
-    """A value that must be an object."""
+    """Return a value that must be a JSON object.
+
+    Raises:
+        NotConformingError: The value is something else.
+    """
     if not isinstance(value, dict):
-        raise NotConformingError("it is no object")
+        raise NotConformingError(f"the response holds {value!r} instead of a JSON object")
     return cast("dict[str, object]", value)
 
 
 def id_of(connection: Document) -> str:
-    """The id of a connection's wire form."""
+    """Return the id of a connection's JSON object."""
     return text(connection, "id")
 
 
 def expect_said(said: str | None, expected: str) -> None:
-    """Raise where a hook says that the server made something else of a fact."""
+    """Raise if a hook reports another outcome of a fact than the expected one.
+
+    Args:
+        said: The outcome that the hook reported, or None if it reported none.
+        expected: The expected outcome.
+
+    Raises:
+        NotConformingError: The hook reported another outcome.
+    """
     if said is not None and said != expected:
-        raise NotConformingError(f"the server answered {said} instead of {expected}")
+        raise NotConformingError(f"the hook returned {said} instead of {expected}")
 
 
 def happens(hook: str, *arguments: object, said: str = "done") -> Steps[None]:
-    """Call a hook and raise where it says that the server made something else of the fact."""
+    """Call a hook that records a fact, and raise if it reports another outcome than `said`."""
     expect_said((yield from use(hook, *arguments)), said)
 
 
 def lifetime(answer: Document) -> timedelta:
-    """How long the next action of an answer lives, by the server's own times."""
-    made = "session.createdAt" if "session" in answer else "connection.updatedAt"
-    return instant(answer, "nextAction.expiresAt") - instant(answer, made)
+    """Return how long the next action of a response is valid, by the times in that response."""
+    start = "session.createdAt" if "session" in answer else "connection.updatedAt"
+    return instant(answer, "nextAction.expiresAt") - instant(answer, start)

@@ -1,4 +1,4 @@
-"""Checks of clocks that disagree: no fact is lost to them, and no instant is recorded wrong."""
+"""Checks of clock skew: no fact is lost when clocks disagree, and recorded instants are right."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from curae_lifecycle.testing.conformance.standings import ALMOST
 from curae_lifecycle.testing.conformance.steps import Steps, later, wait
 
 AHEAD: Final = 5 * MINUTE - ALMOST
-"""Nearly as far ahead as a clock may be."""
+"""How far the checks report a fact ahead of time: nearly the 5 minutes that the rules allow."""
 
 _FACTS: Final = {
     "authorize_late": ("authorizedAt", "connection.authorize.pending", ()),
     "revoke_late": ("revokedAt", "connection.revoke.pending", (Actor.PATIENT,)),
 }
-"""The hooks that say when a fact happened: the member that tells, the rule, what else they take."""
+"""The hooks that take the time of a fact.
+
+Each has the member that shows this time, the rule, and the hook's other arguments.
+"""
 
 
-def _taken_as(hook: str, ago: timedelta, instant: str, app: App) -> Steps[None]:
+def _is_clamped(hook: str, ago: timedelta, instant: str, app: App) -> Steps[None]:
     member, _, more = _FACTS[hook]
     connection_id = client.id_of((yield from app.created()))
     yield from later(app.context, MINUTE)
@@ -39,27 +42,35 @@ def _recorded_late(app: App) -> Steps[None]:
     yield from happens("revoke_late", connection_id, Actor.PATIENT, 5 * MINUTE)
     seen = yield from app.seen(connection_id)
     gap = client.instant(seen, "updatedAt") - client.instant(seen, "revokedAt")
-    require(abs(gap - 5 * MINUTE) <= ALMOST, f"it was revoked {gap} before that")
+    require(
+        abs(gap - 5 * MINUTE) <= ALMOST,
+        f"revokedAt is {gap} before updatedAt instead of {5 * MINUTE}",
+    )
 
 
 CHECKS: Final = [
     Check(
         f"clock.{name}.{hook.removesuffix('_late')}",
-        f"A fact, {hook}, {shows}.",
-        partial(_taken_as, hook, ago, instant),
+        f"`{hook}` with a time {shows}.",
+        partial(_is_clamped, hook, ago, instant),
         rules=(rule,),
         hooks=(hook,),
     )
     for hook, (_, rule, _) in _FACTS.items()
     for name, shows, ago, instant in (
-        ("ahead", "that a clock ahead reports is taken as of now", -AHEAD, "updatedAt"),
-        ("before-the-making", "from before the making is taken as of it", HOUR, "createdAt"),
+        ("ahead", "up to 5 minutes ahead is recorded as now", -AHEAD, "updatedAt"),
+        (
+            "before-the-making",
+            "before the connection was made is recorded as the time it was made",
+            HOUR,
+            "createdAt",
+        ),
     )
 ]
 CHECKS.append(
     Check(
         "clock.late.revoke",
-        "A revocation that is recorded late says when it happened, and when it was recorded.",
+        "Revocations that are recorded late show when they happened and when they were recorded.",
         _recorded_late,
         rules=("connection.revoke.pending",),
         hooks=("revoke_late", "pass_time"),

@@ -1,7 +1,7 @@
-"""Checks of connections: how one gets into a standing, and what each trigger does to it.
+"""Checks of what each trigger does to a connection in each standing.
 
-The law of this module: **one check shows one row**, and expects what the published table says;
-what a row's outcome means on the wire is written here.
+The law of this module: **each check shows one table row**. The check expects the outcome that the
+table states, and this module says what that outcome means on the wire.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WIRE: Final = {
     Standing.EXPIRED: "EXPIRED",
     Standing.REVOKED: "REVOKED",
 }
-"""How each standing is spelled; ACTIVE in either spelling is read as ACTIVE."""
+"""The status of each standing on the wire. The checks read AUTHORIZED as ACTIVE."""
 
 BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
     Standing.PENDING: (),
@@ -44,13 +44,19 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
     Standing.EXPIRED: ("authorize", "expire"),
     Standing.REVOKED: (),
 }
-"""The hooks that bring a connection into a standing."""
+"""The hooks that the kit needs to bring a connection into each standing."""
 
 
 def create_in_standing(
     app: App, standing: Standing = Standing.PENDING, user: str | None = None
 ) -> Steps[str]:
-    """A new connection in a standing; its id comes back."""
+    """Create a connection, bring it into a standing and return its id.
+
+    Args:
+        app: The app that creates the connection.
+        standing: The standing to reach.
+        user: The app user of the connection; a fresh one by default.
+    """
     made = yield from success(app.create(user or app.names.word("user")), client.CREATED)
     connection_id = str(client.member(made, "connection.id"))
     yield from move(
@@ -60,7 +66,14 @@ def create_in_standing(
 
 
 def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> Steps[None]:
-    """Bring a pending connection into a standing; its hand-off lives for `lapse`."""
+    """Bring a pending connection into a standing.
+
+    Args:
+        app: The app of the connection.
+        connection_id: The id of the connection.
+        standing: The standing to reach.
+        lapse: How long the hand-off of the connection is valid.
+    """
     match standing:
         case Standing.PENDING:
             return
@@ -80,12 +93,12 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
 
 
 def time_needed(*standings: Standing) -> timedelta:
-    """How much time it takes to bring connections into these standings."""
+    """Return how much time `move` lets pass to bring connections into these standings."""
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
 
 
 def outcome_name(outcome: object) -> str:
-    """What a hook says where a fact came out so."""
+    """Return the word of a hook for the outcome of a fact: done, ignored or a problem code."""
     if isinstance(outcome, RefuseWith):
         return outcome.code
     return "ignored" if isinstance(outcome, Ignore | RecordExpiry) else "done"
@@ -97,18 +110,18 @@ NAMED: Final = {
     Trigger.EXPIRE: frozenset[str](),
     Trigger.REVOKE: frozenset({"revokedAt"}),
 }
-"""The members that an trigger may set, beside the status and `updatedAt`."""
+"""The members that each trigger may set, beside the status and `updatedAt`."""
 
 
 def changed(before: Document, after: Document) -> frozenset[str]:
-    """The members that differ."""
+    """Return the names of the members that differ between two JSON objects of a connection."""
     names = before.keys() | after.keys()
     return frozenset([name for name in names if before.get(name) != after.get(name)])
 
 
 def stays(app: App, before: Document) -> Steps[None]:
-    """Read a connection again and raise unless it is as it was."""
-    what = f"what changed of {client.id_of(before)}"
+    """Read a connection again and raise unless it equals `before`."""
+    what = f"the set of changed members of connection {client.id_of(before)}"
     same(changed(before, (yield from app.seen(client.id_of(before)))), NOTHING, what)
 
 
@@ -130,10 +143,10 @@ def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
         beyond = changed(before, after) - NAMED[trigger] - {"status", "updatedAt"}
         if beyond:
             names = ", ".join(sorted(beyond))
-            raise NotConformingError(f"it changed members that it does not name: {names}")
+            raise NotConformingError(f"{trigger} changed members that it may not change: {names}")
     elif changed(before, after):
         names = ", ".join(sorted(changed(before, after)))
-        raise NotConformingError(f"it changed {names} although nothing was to change")
+        raise NotConformingError(f"{trigger} changed {names} although it must change nothing")
 
 
 def _reconnects(app: App, connection_id: str, outcome: object) -> Steps[None]:
@@ -144,8 +157,8 @@ def _reconnects(app: App, connection_id: str, outcome: object) -> Steps[None]:
         same(dict(details), expected, "details")
         return
     answer = client.expect(response, client.CREATED)
-    same(client.member(answer, "connection.status"), "PENDING", "the new status")
-    same(client.member(answer, "previousConnectionId"), connection_id, "previous")
+    same(client.member(answer, "connection.status"), "PENDING", "the status of the recovery")
+    same(client.member(answer, "previousConnectionId"), connection_id, "previousConnectionId")
     require(client.member(answer, "connection.id") != connection_id, "the recovery has the old id")
 
 
@@ -154,7 +167,7 @@ _FACTS: Final[dict[Trigger, tuple[str, tuple[object, ...]]]] = {
     Trigger.REQUIRE_ACTION: ("require_action", ("another_reason",)),
     Trigger.EXPIRE: ("expire", ()),
 }
-"""The hook of each trigger that is a fact, and what it is called with beside the id."""
+"""The hook of each trigger that is a fact, and the hook's arguments beside the id."""
 
 _TRIGGER_LAWS: Final = {
     MoveTo: (1,),

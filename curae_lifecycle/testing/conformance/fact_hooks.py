@@ -1,4 +1,4 @@
-"""The kit's hooks, for every server that records the library's own facts."""
+"""The kit's hooks for any server that records the library's own facts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,12 @@ from curae_lifecycle.web.request import Request
 
 
 def caller_of(api_key: str, wanted: ApiKeyRequest) -> Caller:
-    """Whom an API key stands for; its id follows from its text."""
+    """Return the caller of an API key.
+
+    Args:
+        api_key: The text of the key. The caller's API key id is derived from it.
+        wanted: The request that the key was made for.
+    """
     return Caller(
         api_key_id=ApiKeyId(f"key-{api_key.rpartition('_')[2]}"),
         app_id=AppId(wanted.app_id),
@@ -45,47 +50,55 @@ def caller_of(api_key: str, wanted: ApiKeyRequest) -> Caller:
 
 
 def outcome_name(answer: FactAnswer) -> str:
-    """What became of a fact, as a hook says it."""
+    """Return the word of a hook for the outcome of a fact: done, ignored or a problem code."""
     if isinstance(answer, Refused):
         return answer.problem.code
     return "done" if isinstance(answer, Done) else "ignored"
 
 
 class FactHooks(ABC):
-    """Every hook of a server that records facts, of those few that are its own."""
+    """The hooks of a server that records the library's own facts.
+
+    A subclass implements the abstract methods. The other hooks record a fact with `record_fact`.
+    """
 
     @abstractmethod
     def make_key(self, wanted: ApiKeyRequest) -> str:
-        """As `Server.make_key`."""
+        """Make a new API key and return its text."""
 
     @abstractmethod
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """As `Server.register_again`."""
+        """Let an API key stand for another app from now on, under the id that it had."""
 
     @abstractmethod
     def pass_time(self, span: timedelta) -> None:
-        """As `Server.pass_time`."""
+        """Move the server's clock on, or wait."""
 
     @abstractmethod
     def may_read(self, connection_id: str, package: str) -> bool:
-        """As `Server.may_read`."""
+        """Return whether the server lets a data package be read over a connection now."""
 
     @abstractmethod
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        """As `Server.replace_buckets`."""
+        """Give every key these standard buckets alone, full; None restores the server's own."""
 
     @abstractmethod
     def clock(self) -> datetime:
-        """The server's own time."""
+        """Return the server's current time."""
 
     @abstractmethod
     def record_fact(self, fact: Fact) -> FactAnswer:
-        """Record a fact now, as the server does."""
+        """Record a fact now and return the server's answer."""
 
     def as_server(
         self, send: Callable[[Request], Response], environment: Environment | None
     ) -> Server:
-        """What the kit is given: every hook."""
+        """Return a server for the kit with every hook of this class.
+
+        Args:
+            send: Answers a request.
+            environment: The one environment that the server serves, or None if it serves both.
+        """
         return Server(
             send,
             self.make_key,
@@ -106,43 +119,43 @@ class FactHooks(ABC):
         )
 
     def record(self, fact: Fact) -> str:
-        """Record a fact; what became of it, in a word."""
+        """Record a fact and return the outcome in a word; see `outcome_name`."""
         return outcome_name(self.record_fact(fact))
 
     def authorize(self, connection_id: str, lifetime: timedelta | None) -> str:
-        """As `Server.authorize`."""
+        """Record that the patient authorized a connection, for `lifetime` or without an end."""
         end = None if lifetime is None else self.clock() + lifetime
         return self.record(Authorized(ConnectionId(connection_id), end))
 
     def authorize_late(self, connection_id: str, ago: timedelta) -> str:
-        """As `Server.authorize_late`."""
+        """Record that the patient authorized a connection without an end, `ago` before now."""
         happened = self.clock() - ago
         return self.record(Authorized(ConnectionId(connection_id), happened_at=happened))
 
     def require_action(self, connection_id: str, reason: str) -> str:
-        """As `Server.require_action`."""
+        """Record that the patient must act on a connection."""
         return self.record(ActionRequired(ConnectionId(connection_id), reason))
 
     def expire(self, connection_id: str) -> str:
-        """As `Server.expire`."""
+        """Record that the upstream ended the authorization of a connection."""
         return self.record(Expired(ConnectionId(connection_id)))
 
     def revoke(self, connection_id: str, actor: Actor) -> str:
-        """As `Server.revoke`."""
+        """Record that an actor other than the app revoked a connection."""
         return self.record(Revoked(ConnectionId(connection_id), actor))
 
     def revoke_late(self, connection_id: str, actor: Actor, ago: timedelta) -> str:
-        """As `Server.revoke_late`."""
+        """Record that an actor revoked a connection `ago` before now."""
         return self.record(Revoked(ConnectionId(connection_id), actor, self.clock() - ago))
 
     def complete_handoff(self, session_id: str, user_id: str) -> str:
-        """As `Server.complete_handoff`."""
+        """Record that the sign-up page of a session landed for a platform user."""
         return self.record(HandoffCompleted(SessionId(session_id), UserId(user_id)))
 
     def graduate(self, coordinate: Coordinate, user_id: str | None) -> str:
-        """As `Server.graduate`."""
+        """Record that the LIMITED user of a coordinate became ACTIVE; None means the bound user."""
         return self.record(Graduated(coordinate, None if user_id is None else UserId(user_id)))
 
     def tombstone(self, coordinate: Coordinate) -> str:
-        """As `Server.tombstone`."""
+        """Record that the platform user of a coordinate is gone."""
         return self.record(Tombstoned(coordinate))

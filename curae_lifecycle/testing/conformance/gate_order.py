@@ -1,4 +1,4 @@
-"""Checks of the order in which a request is refused."""
+"""Checks of the order of the gates: the first gate that a request fails at refuses it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ GATES: Final = {
     "ownership":       (404, "NOT_FOUND",                   "request.ownership"),
 }
 # fmt: on
-"""What a request is answered that fails at a gate, and the gate's rule."""
+"""The status and code of the refusal at each gate, and the rule of the gate."""
 
 
 @attrs.frozen
-class _Asked:
-    # All that a request can fail by; a missing key is the empty text.
+class _RequestParts:
+    # With None for `key` the request has a fresh key; with an empty `key` it has none.
     app: App
     connection_id: str
     user: str = "user"
@@ -55,10 +55,12 @@ class _Asked:
     def request(self, kind: Kind) -> Request:
         values = about(self.connection_id, self.user)
         body = body_of(kind, values) | {"extra": 1} if self.extra else None
-        made = build_request(self.app, kind, values, body=body, key=self.key or None)
-        made = without(made, "idempotency-key") if self.key == "" else made
-        made = attrs.evolve(made, method=self.method or made.method)
-        return attrs.evolve(made, target=self.path or made.target)
+        request = build_request(self.app, kind, values, body=body, key=self.key or None)
+        if self.key == "":
+            request = without(request, "idempotency-key")
+        return attrs.evolve(
+            request, method=self.method or request.method, target=self.path or request.target
+        )
 
 
 class _Change(TypedDict, total=False):
@@ -72,21 +74,22 @@ class _Change(TypedDict, total=False):
 
 
 GateFailure = tuple[str, _Change]
-"""Where a request fails, and what of it makes it fail there."""
+"""A gate, and the change to a valid request that makes it fail there."""
 
 
 @attrs.frozen
 class _Scene:
-    # Everything that a request may fail on.
-    right: _Asked
+    # A valid request, and the values that make it fail: an app without scopes, an idempotency key
+    # that another request used, and the id of a connection of another app.
+    valid: _RequestParts
     reader: App
     used_key: str
-    of_another: str
+    foreign_id: str
 
-    def faults(self, kind: Kind) -> Iterator[GateFailure]:
-        """Every way in which a request for an operation can fail, in the order of the gates."""
+    def failures(self, kind: Kind) -> Iterator[GateFailure]:
+        """Yield every way to fail a request for an operation, in the order of the gates."""
         rule = kind.rule
-        yield "credentials", {"app": attrs.evolve(self.right.app, api_key="cae_live_nobody")}
+        yield "credentials", {"app": attrs.evolve(self.valid.app, api_key="cae_live_nobody")}
         yield "route", {"path": f"{BASE_PATH}/nothing"}
         yield "route", {"method": "PUT"}
         if rule.scope is not None:
@@ -107,39 +110,39 @@ class _Scene:
         if rule.limit is not None:
             yield "limit", {"user": "busy"}
         if rule.ids:
-            yield "ownership", {"connection_id": self.of_another}
-        # A reconnect is refused anyway, as the connection is pending.
+            yield "ownership", {"connection_id": self.foreign_id}
+        # The rule refuses a reconnect of the valid request, because its connection is pending.
         yield "rule", {}
 
 
-def _scene(app: App) -> Steps[_Scene]:
+def _build_scene(app: App) -> Steps[_Scene]:
     reader = yield from app.second_key(frozenset())
     stranger = yield from new_app(app.context)
     key = app.new_key()
     yield from send(app.create("somebody", key=key))
     pending = id_of((yield from app.created()))
-    of_another = id_of((yield from stranger.created()))
+    foreign_id = id_of((yield from stranger.created()))
     for kind in app.context.operations:
         limit = kind.rule.limit
         for _ in range(0 if limit is None else limit.limit):
             yield from send(build_request(app, kind, about(pending, "busy")))
-    right = _Asked(app, pending)
-    return _Scene(right=right, reader=reader, used_key=key, of_another=of_another)
+    valid = _RequestParts(app, pending)
+    return _Scene(valid=valid, reader=reader, used_key=key, foreign_id=foreign_id)
 
 
-def _order(gate: str, app: App) -> Steps[None]:
-    scene = yield from _scene(app)
+def _first_gate_refuses(gate: str, app: App) -> Steps[None]:
+    scene = yield from _build_scene(app)
     status, code, _ = GATES[gate]
     for kind in app.context.operations:
-        for (first, what), (_, more) in combinations(scene.faults(kind), 2):
-            if first == gate and not what.keys() & more.keys():
-                asked = attrs.evolve(attrs.evolve(scene.right, **what), **more)
-                yield from refusal(asked.request(kind), status, code)
+        for (first, change), (_, later_change) in combinations(scene.failures(kind), 2):
+            if first == gate and not change.keys() & later_change.keys():
+                parts = attrs.evolve(attrs.evolve(scene.valid, **change), **later_change)
+                yield from refusal(parts.request(kind), status, code)
 
 
 @CHECKS.add("order.limit", rules=("request.limit", "request.rule"))
 def _limit_before_rule(app: App) -> Steps[None]:
-    """The app user's limit is asked before the rule itself, which refuses at a cost."""
+    """Requests that the rule refuses count against the app user's limit, which comes first."""
     for _ in range(10):
         yield from refusal(app.graduate("user"), 409, "BINDING_NOT_LIMITED")
     yield from refusal(app.graduate("user"), 429, "RATE_LIMITED")
@@ -148,8 +151,8 @@ def _limit_before_rule(app: App) -> Steps[None]:
 CHECKS.extend(
     Check(
         f"order.{gate}",
-        f"A request that fails at {gate} and at a later gate is answered by the first.",
-        partial(_order, gate),
+        f"The {gate} gate refuses a request before any later gate does.",
+        partial(_first_gate_refuses, gate),
         rules=(rule,),
     )
     for gate, (_, _, rule) in GATES.items()

@@ -1,4 +1,4 @@
-"""Checks of who gets in: credentials, routes, scopes, environments, and whose an id is."""
+"""Checks of access to operations: credentials, routes, scopes, environments and ownership."""
 
 from __future__ import annotations
 
@@ -28,18 +28,28 @@ CHECKS: Final = Checks()
 
 
 def without(request: Request, *names: str) -> Request:
-    """A request without some of its headers; names in lower case."""
+    """Return a request without the headers of these names, which are in lower case."""
     kept = tuple([pair for pair in request.headers if pair[0].lower() not in names])
     return attrs.evolve(request, headers=kept)
 
 
 def having(request: Request, *extra: tuple[str, str]) -> Request:
-    """A request with more headers."""
+    """Return a request with more headers."""
     return attrs.evolve(request, headers=(*request.headers, *extra))
 
 
 def expect_documented_refusal(request: Request, status: int, code: str) -> Steps[Document]:
-    """Send a request that must be refused with a problem, whole and documented; its details."""
+    """Send a request, raise unless a documented problem refuses it, and return its details.
+
+    Args:
+        request: The request.
+        status: The expected status.
+        code: The expected problem code.
+
+    Raises:
+        NotConformingError: The response has another status or code.
+        LawBrokenError: The problem is not as its code is documented.
+    """
     answer = yield from send(request)
     details = client.expect_problem(answer, status, code)
     check_documented(answer)
@@ -50,8 +60,8 @@ def expect_documented_refusal(request: Request, status: int, code: str) -> Steps
     "request.credentials",
     rules=("problem-status.unknown-caller", "request.credentials", "problem.unauthenticated"),
 )
-def _stranger(app: App) -> Steps[None]:
-    """Nobody without exactly one known key gets further, and learns nothing."""
+def _one_known_key(app: App) -> Steps[None]:
+    """Requests without exactly one known API key get a 401 and nothing else."""
     unknown = f"Bearer cae_{app.context.environment}_{app.names.word('unknown')}"
     real = f"Bearer {app.api_key}"
     for kind in app.context.operations:
@@ -66,7 +76,7 @@ def _stranger(app: App) -> Steps[None]:
 
 @CHECKS.add("request.credentials.scheme", rules=("request.credentials",))
 def _scheme_in_any_case(app: App) -> Steps[None]:
-    """The scheme of the Authorization header is read in any case."""
+    """Authorization headers may spell the scheme Bearer in any case."""
     request = without(app.account_state("user"), "authorization")
     for scheme in ("bearer", "BEARER"):
         yield from success(having(request, ("authorization", f"{scheme} {app.api_key}")), client.OK)
@@ -74,13 +84,13 @@ def _scheme_in_any_case(app: App) -> Steps[None]:
 
 @CHECKS.add("request.route", rules=("request.route", "problem.not-found"))
 def _unknown_routes(app: App) -> Steps[None]:
-    """An unknown path or method is not found."""
+    """Requests with an unknown path or method get a 404."""
     connection_id = client.id_of((yield from app.created()))
     served = {(kind.rule.method, kind.rule.path) for kind in app.context.operations}
     paths = {path: None for _, path in sorted(served)}
     unknown = [("GET", f"{BASE_PATH}/nothing"), ("POST", f"{BASE_PATH}/connections/{{id}}:delete")]
     unknown += [each for each in product(_METHODS, paths) if each not in served]
-    unknown += [(method, _capitals(path)) for method, path in sorted(served)]
+    unknown += [(method, _capitalize(path)) for method, path in sorted(served)]
     for method, path in unknown:
         target = re.sub(r"{\w+}", connection_id, path.removeprefix(BASE_PATH))
         yield from expect_documented_refusal(
@@ -92,8 +102,8 @@ def _unknown_routes(app: App) -> Steps[None]:
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def _capitals(path: str) -> str:
-    # The last word of a path, after its last id, with a capital letter.
+def _capitalize(path: str) -> str:
+    """Return a path whose last word, not counting ids, starts with a capital letter."""
     return re.sub(r"[a-z]+(?=[^a-z]*$|/{\w+}$)", lambda word: word[0].capitalize(), path, count=1)
 
 
@@ -107,12 +117,12 @@ def _capitals(path: str) -> str:
     ),
 )
 def _scope_missing(app: App) -> Steps[None]:
-    """A mutation needs connection:write."""
+    """Mutations need the scope connection:write."""
     connection_id = client.id_of((yield from app.created()))
     reader = yield from app.second_key(frozenset())
     other = yield from app.second_key(frozenset({"connection:read", "connection"}))
-    for kind, who in product(operations_where(app, lambda rule: rule.scope), (reader, other)):
-        request = build_request(who, kind, about(connection_id))
+    for kind, caller in product(operations_where(app, lambda rule: rule.scope), (reader, other)):
+        request = build_request(caller, kind, about(connection_id))
         details = yield from expect_documented_refusal(request, 403, "SCOPE_INSUFFICIENT")
         same(dict(details), {"scope": kind.rule.scope}, "details")
     yield from app.shows(connection_id, "PENDING")
@@ -120,7 +130,7 @@ def _scope_missing(app: App) -> Steps[None]:
 
 @CHECKS.add("permission.granted", rules=("permission.granted",))
 def _reads_need_no_scope(app: App) -> Steps[None]:
-    """A read needs a valid key and no scope."""
+    """Reads need a valid API key and no scope."""
     connection_id = client.id_of((yield from app.created()))
     reader = yield from app.second_key(frozenset())
     for kind in operations_where(app, lambda rule: rule.scope is None):
@@ -133,45 +143,46 @@ def _reads_need_no_scope(app: App) -> Steps[None]:
     hooks=("environment",),
 )
 def _wrong_environment(app: App) -> Steps[None]:
-    """A key of the environment that is not served is refused, whatever its scopes."""
+    """API keys of an environment that is not served are refused, whatever their scopes."""
     other = Environment.TEST if app.context.environment is Environment.LIVE else Environment.LIVE
     foreign = yield from client.new_app(app.context, environment=other)
     reader = yield from foreign.second_key(frozenset())
-    for who, kind in product((foreign, reader), app.context.operations):
-        request = build_request(who, kind, about(app.names.uuid()))
+    for caller, kind in product((foreign, reader), app.context.operations):
+        request = build_request(caller, kind, about(app.names.uuid()))
         details = yield from expect_documented_refusal(request, 403, "WRONG_ENVIRONMENT")
         same(dict(details), {"environment": str(other)}, "details")
 
 
 @CHECKS.add("request.ownership", laws=(15,), rules=("request.ownership", "problem.not-found"))
-def _others_ids(app: App) -> Steps[None]:
-    """Another tenant's id is answered byte for byte like an unknown one, and nothing happens."""
+def _foreign_ids(app: App) -> Steps[None]:
+    """Ids of another owner get the 404 of an unknown id, byte for byte, and nothing changes."""
     pending = client.id_of((yield from app.created()))
     revoked = yield from create_in_standing(app, Standing.REVOKED)
     sibling = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
     cousin = yield from client.new_app(app.context, app_id=app.key_request.app_id)
-    yield from _strange(app, sibling, pending, revoked)
-    yield from _strange(app, cousin, pending, revoked)
+    yield from _expect_hidden(app, sibling, pending, revoked)
+    yield from _expect_hidden(app, cousin, pending, revoked)
+    # Equal times show a new successor, so no reconnect by a stranger has made one before.
     made = yield from success(app.reconnect(revoked), client.CREATED)
     created = client.member(made, "connection.createdAt")
     same(client.member(made, "connection.updatedAt"), created, "updatedAt")
 
 
 @CHECKS.add("request.ownership.environment", laws=(15,), rules=("request.ownership",))
-def _other_environments_ids(app: App) -> Steps[None]:
-    """Test and live never meet."""
+def _ids_of_another_environment(app: App) -> Steps[None]:
+    """In the test environment, live connections and accounts do not exist."""
     test = yield from app.in_test()
     pending = client.id_of((yield from app.created()))
-    yield from _strange(app, test, pending)
+    yield from _expect_hidden(app, test, pending)
     yield from send(app.initiate("user"))
-    same((yield from test.state("user")), "UNLINKED", "it")
+    same((yield from test.state("user")), "UNLINKED", "lifecycleState")
 
 
-def _strange(app: App, stranger: App, pending: str, *others: str) -> Steps[None]:
-    for kind, foreign in product(operations_where(app, lambda rule: rule.ids), (pending, *others)):
-        theirs = yield from send(build_request(stranger, kind, about(foreign)))
-        nobodys = yield from send(build_request(stranger, kind, about(app.names.uuid())))
-        client.expect_problem(theirs, 404, "NOT_FOUND")
-        varying = app.context.varying
-        check_indistinguishable(client.lasting(theirs, varying), client.lasting(nobodys, varying))
+def _expect_hidden(app: App, stranger: App, pending: str, *others: str) -> Steps[None]:
+    varying = app.context.varying
+    for kind, id_ in product(operations_where(app, lambda rule: rule.ids), (pending, *others)):
+        foreign = yield from send(build_request(stranger, kind, about(id_)))
+        unknown = yield from send(build_request(stranger, kind, about(app.names.uuid())))
+        client.expect_problem(foreign, 404, "NOT_FOUND")
+        check_indistinguishable(client.lasting(foreign, varying), client.lasting(unknown, varying))
     yield from app.shows(pending, "PENDING")

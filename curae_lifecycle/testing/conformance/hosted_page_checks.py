@@ -1,7 +1,7 @@
-"""Checks of hosted pages: what becomes of a hand-off where a person follows its URL.
+"""Checks of hosted pages: what happens when a person opens a hand-off URL and finishes or cancels.
 
-The law of this module: **a page does what its hand-off allows, once, and nothing for anybody
-else**: not when it is over, not when another one took its place, not for the next user.
+The law of this module: **a page completes its own hand-off, once, and does nothing else**. It does
+nothing once the hand-off has expired, once a reissue has replaced the page, and for the next user.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHECKS: Final = Checks()
 
 
 def url_of(answer: Document) -> str:
-    """Where an answer sends its user."""
+    """Return the hand-off URL of a response."""
     return client.text(answer, "nextAction.url")
 
 
@@ -29,39 +29,39 @@ def _created(app: App) -> Steps[tuple[str, Document]]:
     return client.text(made, "connection.id"), made
 
 
-def _in_vain(hook: str, answer: Document) -> Steps[None]:
-    said = yield from use(hook, url_of(answer))
-    require(said != "done", f"{hook} did something")
+def _expect_no_effect(hook: str, answer: Document) -> Steps[None]:
+    outcome = yield from use(hook, url_of(answer))
+    require(outcome != "done", f"{hook} returned done although the page must have no effect")
 
 
-def _changes_nothing(app: App, hook: str, answer: Document, connection_id: str) -> Steps[None]:
+def _expect_unchanged(app: App, hook: str, answer: Document, connection_id: str) -> Steps[None]:
     before = yield from app.seen(connection_id)
     yield from later(app.context, connections.MOMENT)
-    yield from _in_vain(hook, answer)
+    yield from _expect_no_effect(hook, answer)
     yield from connections.stays(app, before)
 
 
 @CHECKS.add("page.finish", rules=("connection.authorize.pending",), hooks=("finish",))
-def _finished(app: App) -> Steps[None]:
-    """Whoever finishes a connection's page authorizes it, once: the page is over then."""
+def _finish_authorizes(app: App) -> Steps[None]:
+    """Finishing the page of a connection authorizes the connection, once."""
     connection_id, answer = yield from _created(app)
     yield from happens("finish", url_of(answer))
     yield from app.shows(connection_id, "ACTIVE")
-    yield from _changes_nothing(app, hook="finish", answer=answer, connection_id=connection_id)
+    yield from _expect_unchanged(app, hook="finish", answer=answer, connection_id=connection_id)
 
 
-def _late(hook: str, app: App) -> Steps[None]:
+def _expired_page(hook: str, app: App) -> Steps[None]:
     connection_id, answer = yield from _created(app)
     yield from wait(client.lifetime(answer))
-    yield from _in_vain(hook, answer)
+    yield from _expect_no_effect(hook, answer)
     yield from app.shows(connection_id, "EXPIRED")
 
 
 CHECKS.extend(
     Check(
         f"page.{hook}.over",
-        f"A page that is over {does} nothing.",
-        partial(_late, hook),
+        f"An expired page {does} nothing.",
+        partial(_expired_page, hook),
         rules=rules,
         hooks=(hook, "pass_time"),
         time_needed=connections.HALF_AN_HOUR,
@@ -76,56 +76,53 @@ CHECKS.extend(
 @CHECKS.add(
     "page.finish.replaced", laws=(7,), rules=("recovery.revoked.pending",), hooks=("finish",)
 )
-def _finished_the_earlier(app: App) -> Steps[None]:
-    """A page in whose place a reissue put another one does nothing, and that other one does."""
+def _replaced_page(app: App) -> Steps[None]:
+    """Pages that a reissue replaced do nothing; the page of the reissue works."""
     old = client.id_of((yield from app.created()))
     yield from app.revoked(old)
     earlier = yield from app.reconnected(old)
     newest = yield from app.reconnected(old)
-    yield from _changes_nothing(
-        app, hook="finish", answer=earlier, connection_id=successor_of(newest)
-    )
+    successor = successor_of(newest)
+    yield from _expect_unchanged(app, hook="finish", answer=earlier, connection_id=successor)
     if "cancel" in app.context.hooks:
-        yield from _changes_nothing(
-            app, hook="cancel", answer=earlier, connection_id=successor_of(newest)
-        )
+        yield from _expect_unchanged(app, hook="cancel", answer=earlier, connection_id=successor)
     yield from happens("finish", url_of(newest))
-    yield from app.shows(successor_of(newest), "ACTIVE")
+    yield from app.shows(successor, "ACTIVE")
 
 
 @CHECKS.add(
     "page.finish.revoked", laws=(1, 2), rules=("connection.authorize.revoked",), hooks=("finish",)
 )
-def _finished_what_was_revoked(app: App) -> Steps[None]:
-    """The page of a connection that was revoked meanwhile brings nothing back."""
+def _finish_of_revoked(app: App) -> Steps[None]:
+    """Finishing the page of a connection that was revoked meanwhile changes nothing."""
     connection_id, answer = yield from _created(app)
     yield from app.revoked(connection_id)
-    yield from _changes_nothing(app, hook="finish", answer=answer, connection_id=connection_id)
+    yield from _expect_unchanged(app, hook="finish", answer=answer, connection_id=connection_id)
 
 
 @CHECKS.add("page.finish.session", rules=("binding.complete-sign-up.unlinked",), hooks=("finish",))
-def _signed_up(app: App) -> Steps[None]:
-    """Whoever finishes a sign-up is ACTIVE, and the next session lands at once."""
+def _finish_signs_up(app: App) -> Steps[None]:
+    """Finishing a sign-up makes the account ACTIVE, and the next session lands at once."""
     answer = yield from app.initiated("user", prefer_signup=True)
     yield from happens("finish", url_of(answer))
     yield from expect_state(app, "user", "ACTIVE")
-    yield from _in_vain("finish", answer)
+    yield from _expect_no_effect("finish", answer)
     again = yield from app.initiated("user", prefer_signup=True)
     client.same(client.member(again, "session.handoff"), "LANDED", "the next session's hand-off")
 
 
-def _graduation(app: App) -> Steps[Document]:
+def _start_graduation(app: App) -> Steps[Document]:
     yield from app.initiated("user")
     return (yield from client.success(app.graduate("user"), client.CREATED))
 
 
 @CHECKS.add("page.finish.graduation", rules=("binding.graduate.limited.same",), hooks=("finish",))
-def _graduated(app: App) -> Steps[None]:
-    """Whoever finishes a graduation is ACTIVE, once."""
-    answer = yield from _graduation(app)
+def _finish_graduates(app: App) -> Steps[None]:
+    """Finishing a graduation makes the account ACTIVE, once."""
+    answer = yield from _start_graduation(app)
     yield from happens("finish", url_of(answer))
     yield from expect_state(app, "user", "ACTIVE")
-    yield from _in_vain("finish", answer)
+    yield from _expect_no_effect("finish", answer)
 
 
 @CHECKS.add(
@@ -133,12 +130,12 @@ def _graduated(app: App) -> Steps[None]:
     rules=("binding.provision.tombstoned",),
     hooks=("finish", "tombstone"),
 )
-def _graduation_of_before(app: App) -> Steps[None]:
-    """A graduation's page that was made for the user before does not graduate the next one."""
-    old = yield from _graduation(app)
+def _graduation_of_previous_user(app: App) -> Steps[None]:
+    """Graduation pages of the previous user do not graduate the next user."""
+    old = yield from _start_graduation(app)
     yield from happens("tombstone", app.coordinate("user"))
     yield from app.initiated("user")
-    yield from _in_vain("finish", old)
+    yield from _expect_no_effect("finish", old)
     yield from expect_state(app, "user", "LIMITED")
     own = yield from client.success(app.graduate("user"), client.CREATED)
     yield from happens("finish", url_of(own))
@@ -150,40 +147,40 @@ def _graduation_of_before(app: App) -> Steps[None]:
     rules=("binding.complete-sign-up.limited",),
     hooks=("finish", "tombstone"),
 )
-def _sign_up_of_before(app: App) -> Steps[None]:
-    """A sign-up's page that was made before somebody else was bound signs nobody up."""
+def _sign_up_after_binding(app: App) -> Steps[None]:
+    """Sign-up pages have no effect once another user was bound, even after a tombstone."""
     old = yield from app.initiated("user", prefer_signup=True)
     yield from app.initiated("user")
-    yield from _in_vain("finish", old)
+    yield from _expect_no_effect("finish", old)
     yield from expect_state(app, "user", "LIMITED")
     yield from happens("tombstone", app.coordinate("user"))
-    yield from _in_vain("finish", old)
+    yield from _expect_no_effect("finish", old)
     yield from expect_state(app, "user", "TOMBSTONED")
 
 
 @CHECKS.add("page.cancel", laws=(2,), rules=("connection.revoke.pending",), hooks=("cancel",))
-def _cancelled(app: App) -> Steps[None]:
-    """Whoever says no on a connection's page revokes it, once and for ever."""
+def _cancel_revokes(app: App) -> Steps[None]:
+    """Cancelling the page of a connection revokes the connection, once and for ever."""
     connection_id, answer = yield from _created(app)
     yield from happens("cancel", url_of(answer))
     yield from app.shows(connection_id, "REVOKED")
     for hook in sorted(app.context.hooks & {"cancel", "finish"}):
-        yield from _changes_nothing(app, hook=hook, answer=answer, connection_id=connection_id)
+        yield from _expect_unchanged(app, hook=hook, answer=answer, connection_id=connection_id)
 
 
 @CHECKS.add("page.cancel.finished", hooks=("finish", "cancel"))
-def _cancelled_what_was_finished(app: App) -> Steps[None]:
-    """Nobody cancels on a page what was finished on it."""
+def _cancel_after_finish(app: App) -> Steps[None]:
+    """Cancelling a page that was finished changes nothing."""
     connection_id, answer = yield from _created(app)
     yield from happens("finish", url_of(answer))
-    yield from _changes_nothing(app, hook="cancel", answer=answer, connection_id=connection_id)
+    yield from _expect_unchanged(app, hook="cancel", answer=answer, connection_id=connection_id)
 
 
 @CHECKS.add("page.cancel.account", hooks=("cancel",))
-def _account_cancelled(app: App) -> Steps[None]:
-    """Whoever says no to a sign-up or a graduation is what they were."""
+def _cancel_keeps_account(app: App) -> Steps[None]:
+    """Cancelling a sign-up or a graduation leaves the account as it was."""
     answer = yield from app.initiated("user", prefer_signup=True)
-    yield from _in_vain("cancel", answer)
+    yield from _expect_no_effect("cancel", answer)
     yield from expect_state(app, "user", "UNLINKED")
-    yield from _in_vain("cancel", (yield from _graduation(app)))
+    yield from _expect_no_effect("cancel", (yield from _start_graduation(app)))
     yield from expect_state(app, "user", "LIMITED")

@@ -1,4 +1,4 @@
-"""Checks of idempotency keys: one request's answer again, byte for byte, and no other request's."""
+"""Checks of idempotency keys: retries get the first response, and no other request gets it."""
 
 from __future__ import annotations
 
@@ -19,41 +19,57 @@ from curae_lifecycle.testing.conformance.operation_requests import (
 from curae_lifecycle.testing.conformance.steps import CheckContext, Operations, Steps, later, send
 from curae_lifecycle.testing.laws import check_replay
 
-REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
+KEY_REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
+"""The status and code of the refusal of a reused key."""
 
 
-def replays(kit: CheckContext, first: Response, again: Response) -> None:
-    """Raise unless an answer is the first one again."""
-    what = f"answered {client.in_short(again)}, and not the first answer ({client.in_short(first)}) again"
-    require(first.status == again.status, what)
+def expect_replay(kit: CheckContext, first: Response, again: Response) -> None:
+    """Raise unless a response repeats the first one.
+
+    Args:
+        kit: The context of the check, which says which headers may differ.
+        first: The first response.
+        again: The response to the retry.
+    """
+    require(
+        first.status == again.status,
+        f"the retry got {client.in_short(again)} instead of the first response, "
+        f"{client.in_short(first)}",
+    )
     check_replay(client.lasting(first, kit.varying), client.lasting(again, kit.varying))
 
 
-def reused(answer: Response, differs: str) -> None:
-    """Raise unless a key is refused that another request used."""
-    details = client.expect_problem(answer, *REUSED)
+def expect_key_reused(answer: Response, differs: str) -> None:
+    """Raise unless a request is refused because another request used its key.
+
+    Args:
+        answer: The response.
+        differs: What differs between the two requests: `operation` or `values`.
+    """
+    details = client.expect_problem(answer, *KEY_REUSED)
     same(dict(details), {"differs": differs}, "details")
 
 
-def _replayed(kind: Kind, app: App) -> Steps[None]:
+def _retry_is_replayed(kind: Kind, app: App) -> Steps[None]:
     request = yield from build_successful_request(app, kind)
     first = yield from client.answered(request, kind.rule.status)
     for _ in range(2):
         yield from later(app.context, MOMENT)
-        replays(app.context, first, (yield from send(request)))
+        expect_replay(app.context, first, (yield from send(request)))
 
 
 CHECKS: Final = Checks()
 
-SAME: Final = ("idempotency.completed.same",)
-"""The rules by which a retry is answered."""
+REPLAY_RULES: Final = ("idempotency.completed.same",)
+"""The rules that replay a response to a retry."""
 
-OTHER: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
+REUSE_RULES: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
+"""The rules that refuse a reused key."""
 
 
-@CHECKS.add("idempotency.replay.after-all-moved", laws=(9,), rules=SAME)
-def _replayed_after_all_moved(app: App) -> Steps[None]:
-    """A replay is the first answer even where everything it speaks of has moved on."""
+@CHECKS.add("idempotency.replay.after-all-moved", laws=(9,), rules=REPLAY_RULES)
+def _replayed_after_changes(app: App) -> Steps[None]:
+    """Replays repeat the first response even after everything in it has changed."""
     made = app.create("user", key=app.new_key())
     created = yield from send(made)
     connection_id = str(client.member(client.expect(created, client.CREATED), "connection.id"))
@@ -65,64 +81,66 @@ def _replayed_after_all_moved(app: App) -> Steps[None]:
     yield from app.revoked(successor)
     yield from later(app.context, MINUTE)
     for request, first in ((made, created), (revoking, revoked), (recovering, recovered)):
-        replays(app.context, first, (yield from send(request)))
+        expect_replay(app.context, first, (yield from send(request)))
 
 
 @CHECKS.add("idempotency.absent", rules=("idempotency.absent",))
-def _executed(app: App) -> Steps[None]:
-    """The same body with two keys is two requests."""
+def _two_keys_execute(app: App) -> Steps[None]:
+    """Requests with the same body and different keys both execute."""
     one = yield from client.made(app.create("user"))
     two = yield from client.made(app.create("user"))
-    require(one != two, "two keys got one connection")
+    require(one != two, "two keys got the same connection")
 
 
-def _replayed_by_value(first: bytes, again: bytes, path: str, app: App) -> Steps[None]:
+def _equal_bodies_are_replayed(first: bytes, again: bytes, path: str, app: App) -> Steps[None]:
     key = app.new_key()
     original = yield from client.answered(app.request("POST", path, first, key=key), client.CREATED)
-    replays(app.context, original, (yield from send(app.request("POST", path, again, key=key))))
+    expect_replay(
+        app.context, original, (yield from send(app.request("POST", path, again, key=key)))
+    )
 
 
-@CHECKS.add("idempotency.same-request.id-in-upper-case", rules=SAME)
+@CHECKS.add("idempotency.same-request.id-in-upper-case", rules=REPLAY_RULES)
 def _id_in_upper_case(app: App) -> Steps[None]:
-    """An id in upper case is the same id, also in a replay."""
+    """Retries that spell the connection's id in upper case get the first response."""
     connection_id = client.id_of((yield from app.created()))
     key = app.new_key()
     first = yield from client.answered(app.revoke(connection_id, key=key), client.OK)
-    replays(app.context, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
+    expect_replay(app.context, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
 
 
-@CHECKS.add("idempotency.same-key.quoted", rules=SAME)
+@CHECKS.add("idempotency.same-key.quoted", rules=REPLAY_RULES)
 def _quoted_key(app: App) -> Steps[None]:
-    """A key in quotes and the bare one are one key, and so are its escapes."""
+    """Keys are the same with and without quotes, and with escapes in quotes and without."""
     key = app.new_key()
     bare = app.create("user", key=key)
     first = yield from client.answered(bare, client.CREATED)
-    replays(app.context, first, (yield from send(app.create("user", key=f'"{key}"'))))
+    expect_replay(app.context, first, (yield from send(app.create("user", key=f'"{key}"'))))
     escaped = app.new_key()
     odd = yield from client.answered(app.create("user", key=f'"{escaped}\\"\\\\"'), client.CREATED)
-    replays(app.context, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
+    expect_replay(app.context, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
 
 
 @CHECKS.add("idempotency.other-key.case", rules=("idempotency.absent",))
 def _keys_differ_by_case(app: App) -> Steps[None]:
-    """Keys that differ in case are two keys."""
+    """Keys that differ only in case are different keys."""
     key = app.new_key()
     one = yield from client.made(app.create("one", key=key))
     two = yield from client.made(app.create("two", key=key.upper()))
-    require(one != two, "two keys got one connection")
+    require(one != two, "two keys got the same connection")
 
 
 @CHECKS.add("idempotency.other-key.last-character", rules=("idempotency.absent",))
 def _keys_differ_at_the_end(app: App) -> Steps[None]:
-    """Keys of any length that differ in a last character, or in having one, are two keys."""
+    """Keys that differ only in the last character, or have one more, are different keys."""
     short, long = app.new_key(), (app.new_key() + "k" * 254)[:254]
     for number, key in enumerate((short, f"{short}.", long, f"{long}a", f"{long}b")):
         yield from success(app.create(f"user-{number}", key=key), client.CREATED)
 
 
-@CHECKS.add("idempotency.completed.other", laws=(12,), rules=OTHER)
+@CHECKS.add("idempotency.completed.other", laws=(12,), rules=REUSE_RULES)
 def _another_body(app: App) -> Steps[None]:
-    """Another body with a used key is refused and not executed, and the first answer stays."""
+    """Reusing a key with another body is refused, and the first response can still be replayed."""
     key = app.new_key()
     request = app.create("user", key=key)
     first = yield from client.answered(request, client.CREATED)
@@ -131,55 +149,55 @@ def _another_body(app: App) -> Steps[None]:
         app.create("user", client.PACKAGES[:1], key=key),
         app.create("user", (*client.PACKAGES, "more"), key=key),
     ):
-        reused((yield from send(other)), "values")
-    replays(app.context, first, (yield from send(request)))
+        expect_key_reused((yield from send(other)), "values")
+    expect_replay(app.context, first, (yield from send(request)))
 
 
-@CHECKS.add("idempotency.other-request.preference", rules=OTHER)
+@CHECKS.add("idempotency.other-request.preference", rules=REUSE_RULES)
 def _another_preference(app: App) -> Steps[None]:
-    """An initiate with the other preference is another request."""
+    """Reusing a key for an initiate with the other `preferSignup` is refused."""
     key = app.new_key()
     yield from success(app.initiate("user", key=key), client.CREATED)
     other = yield from send(app.initiate("user", prefer_signup=True, key=key))
-    reused(other, "values")
+    expect_key_reused(other, "values")
 
 
-@CHECKS.add("idempotency.other-request.path", laws=(12,), rules=OTHER)
+@CHECKS.add("idempotency.other-request.path", laws=(12,), rules=REUSE_RULES)
 def _another_path(app: App) -> Steps[None]:
-    """A used key with another path or another id is refused and not executed."""
+    """Reusing a key for another operation or another connection is refused and not executed."""
     one = client.id_of((yield from app.created()))
     two = client.id_of((yield from app.created()))
     key = app.new_key()
     yield from success(app.revoke(one, key=key), client.OK)
-    reused((yield from send(app.revoke(two, key=key))), "values")
+    expect_key_reused((yield from send(app.revoke(two, key=key))), "values")
     other = yield from send(app.reconnect(one, key=key))
-    reused(other, "operation")
+    expect_key_reused(other, "operation")
     other = yield from send(app.create("user", key=key))
-    reused(other, "operation")
+    expect_key_reused(other, "operation")
     yield from app.shows(two, "PENDING")
 
 
 @CHECKS.add("idempotency.other-request.tells-no-values", rules=("problem.key-reused",))
-def _never_tells_values(app: App) -> Steps[None]:
-    """The refusal of a reused key names which part differed and never a value."""
+def _refusal_reveals_no_values(app: App) -> Steps[None]:
+    """Refusals of a reused key name the part that differs and never a value."""
     key, user = app.new_key(), app.names.word("secret")
     yield from success(app.create(user, key=key), client.CREATED)
     other = yield from send(app.create("another", key=key))
-    client.expect_problem(other, *REUSED)
-    for told in (user, key):
-        require(told.encode() not in other.body, "the refusal tells a value")
+    client.expect_problem(other, *KEY_REUSED)
+    for value in (user, key):
+        require(value.encode() not in other.body, "the refusal contains a value of the request")
 
 
 @CHECKS.add("idempotency.scope", rules=("idempotency.absent",))
 def _other_api_key(app: App) -> Steps[None]:
-    """An idempotency key belongs to one API key: no other one meets it."""
+    """Idempotency keys of different API keys do not affect each other."""
     key = app.new_key()
     first = yield from client.made(app.create("user", key=key))
     sibling = yield from app.second_key()
     stranger = yield from client.new_app(app.context)
     for other in (sibling, stranger):
         made = yield from client.made(other.create("user", key=key))
-        require(made != first, "it got the first one's answer")
+        require(made != first, "another API key got the first one's response")
         yield from success(other.create("another", key=app.new_key()), client.CREATED)
 
 
@@ -189,42 +207,43 @@ _INITIATE: Final = b'{"appUserId": "ada"}'
 
 # fmt: off
 BY_VALUE: Final = (
-    ("order-of-members",  "the order of its members", _CREATE,
+    ("order-of-members",  "the order of members", _CREATE,
      b'{"dataPackages":["clinical_summary","labs"],"appUserId":"ada"}', "/connections"),
     ("white-space",       "white space", _CREATE,
      b' {\n"appUserId" : "ada",\t"dataPackages":[ "clinical_summary","labs" ] }\r\n', "/connections"),
     ("order-of-packages", "the order and repetition of packages", _CREATE,
      b'{"appUserId": "ada", "dataPackages": ["labs", "clinical_summary", "labs"]}', "/connections"),
-    ("escapes",           "how its characters are written", _CREATE,
+    ("escapes",           "escaped characters", _CREATE,
      rb'{"appUserId": "\u0061da", "dataPackages": ["clinical_summary", "l\u0061bs"]}', "/connections"),
-    ("false-preference",  "whether a false preference is written out", _INITIATE,
+    ("false-preference",  "whether a false preferSignup is written out", _INITIATE,
      b'{"appUserId": "ada", "preferSignup": false}', "/curae-connect/initiate"),
 )
 # fmt: on
-"""Two texts of one request, by what tells them apart."""
+"""Pairs of bodies that are the same request: name, difference, both bodies, and the path."""
 
 
 CHECKS.extend(
     Check(
         f"idempotency.same-request.{name}",
-        f"Two requests that differ in {what} are the same.",
-        partial(_replayed_by_value, first, again, path),
+        f"Requests that differ only in {what} are the same request.",
+        partial(_equal_bodies_are_replayed, first, again, path),
         laws=(9,),
-        rules=SAME,
+        rules=REPLAY_RULES,
     )
     for name, what, first, again, path in BY_VALUE
 )
 
 
 def checks(operations: Operations) -> list[Check]:
-    """One check for each operation that needs a key."""
+    """Return one check for each operation that needs a key."""
     return [
         Check(
             f"idempotency.replay.{short_name(kind)}",
-            f"A {short_name(kind)} sent again with its key gets the first answer, byte for byte.",
-            partial(_replayed, kind),
+            f"A retry of {short_name(kind)} with the same key gets the first response, "
+            "byte for byte.",
+            partial(_retry_is_replayed, kind),
             laws=(9, 12),
-            rules=SAME,
+            rules=REPLAY_RULES,
         )
         for kind in operations
         if keyed(kind.rule)

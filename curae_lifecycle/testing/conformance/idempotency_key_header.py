@@ -21,7 +21,7 @@ CHECKS: Final = Checks()
 
 @CHECKS.add("request.key-required", rules=("request.key-required", "problem.key-required"))
 def _key_missing(app: App) -> Steps[None]:
-    """Every mutation but graduation needs a key."""
+    """Mutations other than graduation need an idempotency key."""
     connection_id = id_of((yield from app.created()))
     for kind in operations_where(app, keyed):
         request = without(build_request(app, kind, about(connection_id)), "idempotency-key")
@@ -30,23 +30,23 @@ def _key_missing(app: App) -> Steps[None]:
 
 
 BAD_KEYS: Final = {
-    "an empty one": ("",),
+    "an empty key": ("",),
     "empty quotes": ('""',),
     "an unclosed quote": ('"k',),
     "a quote that ends early": ('"k"x',),
-    "parameters after it": ('"k";a=1',),
-    "an escape that is none": ('"k\\n"',),
+    "parameters after the key": ('"k";a=1',),
+    "an unknown escape": ('"k\\n"',),
     "white space inside": ("k k",),
     "256 characters": ("k" * 256,),
     "two headers": ("k-1", "k-2"),
-    "the same one twice": ("k-1", "k-1"),
+    "the same header twice": ("k-1", "k-1"),
 }
-"""Values of the header that are no key."""
+"""Invalid values of the header, by what is wrong with them."""
 
 
 @CHECKS.add("request.key-invalid", rules=("request.key-invalid", "problem.key-invalid"))
 def _key_invalid(app: App) -> Steps[None]:
-    """A key that two parties could read differently is refused."""
+    """Invalid keys, and keys in more than one header, are refused."""
     connection_id = id_of((yield from app.created()))
     headers = [[("Idempotency-Key", value) for value in values] for values in BAD_KEYS.values()]
     headers.append([("Idempotency-Key", "k-1"), ("idempotency-key", "k-1")])
@@ -61,7 +61,7 @@ def _key_invalid(app: App) -> Steps[None]:
 
 @CHECKS.add("request.key-readable", rules=("request.key-invalid",))
 def _key_valid(app: App) -> Steps[None]:
-    """A key of 1 to 255 visible ASCII characters is taken."""
+    """Keys of 1 to 255 visible ASCII characters are accepted."""
     longest = (app.new_key() + "x" * 255)[:255]
     for key in (longest, "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "0", f'"{app.new_key()}"'):
         yield from success(app.create("user", key=key), CREATED)
@@ -69,7 +69,7 @@ def _key_valid(app: App) -> Steps[None]:
 
 @CHECKS.add("request.key-not-allowed", rules=("request.key-not-allowed", "problem.key-not-allowed"))
 def _key_not_allowed(app: App) -> Steps[None]:
-    """A graduation hand-off rejects a key."""
+    """Graduation hand-offs reject an idempotency key."""
     connection_id = id_of((yield from app.created()))
     yield from send(app.initiate("user"))
     for kind in operations_where(app, lambda rule: rule.key is KeyUse.NOT_ALLOWED):
@@ -82,7 +82,7 @@ def _key_not_allowed(app: App) -> Steps[None]:
 
 @CHECKS.add("request.key-unused", rules=("operation.get-connection", "operation.account-state"))
 def _key_unused(app: App) -> Steps[None]:
-    """A read does not look at a key."""
+    """Reads ignore an idempotency key, even an invalid one."""
     connection_id = id_of((yield from app.created()))
     for kind in operations_where(app, lambda rule: rule.key is KeyUse.UNUSED):
         for value in ("", "k-1", '"k'):

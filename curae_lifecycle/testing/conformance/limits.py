@@ -1,4 +1,4 @@
-"""Checks of the app user's limit and of graduation's."""
+"""Checks of the limit on an app user's initiates, and of the limit on graduation hand-offs."""
 
 from __future__ import annotations
 
@@ -28,32 +28,43 @@ from curae_lifecycle.testing.conformance.steps import (
 from curae_lifecycle.testing.laws import check_rate_limit
 
 FEW: Final = timedelta(seconds=5)
+"""The unit of the waits in these checks. A correct server may pause for less than this."""
 
 
 def limited(answer: Response, policy: str, window: int, quota: int) -> int:
-    """The seconds that a 429 tells to wait, once its parts agree with each other."""
+    """Return the seconds of the `Retry-After` of a 429.
+
+    Args:
+        answer: The response.
+        policy: The name of the limit that must have refused.
+        window: The length of the limit's window in seconds.
+        quota: How many requests the limit admits in a window.
+
+    Raises:
+        NotConformingError: The response is no such 429, or its headers and details disagree.
+    """
     details = client.expect_problem(answer, 429, "RATE_LIMITED")
-    told_wait = _only(answer, "retry-after")
-    if re.fullmatch(r"[1-9][0-9]*", told_wait) is None:
-        raise NotConformingError(f"Retry-After is {told_wait!r}, no whole seconds")
-    seconds = int(told_wait)
+    retry_after = _only_header(answer, "retry-after")
+    if re.fullmatch(r"[1-9][0-9]*", retry_after) is None:
+        raise NotConformingError(f"Retry-After is {retry_after!r}, not whole seconds of at least 1")
+    seconds = int(retry_after)
     same(dict(details), {"policy": policy, "retryAfter": seconds}, "details")
     expected = f'"{policy}";q={quota};w={window}'
-    same(_only(answer, "ratelimit-policy"), expected, "RateLimit-Policy")
-    same(_only(answer, "ratelimit"), f'"{policy}";r=0;t={seconds}', "RateLimit")
-    same(_only(answer, "cache-control"), "no-store", "Cache-Control")
-    require(seconds <= window, f"it is to wait {seconds} s in a window of {window} s")
+    same(_only_header(answer, "ratelimit-policy"), expected, "RateLimit-Policy")
+    same(_only_header(answer, "ratelimit"), f'"{policy}";r=0;t={seconds}', "RateLimit")
+    same(_only_header(answer, "cache-control"), "no-store", "Cache-Control")
+    require(seconds <= window, f"Retry-After is {seconds} s although the window has {window} s")
     return seconds
 
 
-def _only(answer: Response, name: str) -> str:
+def _only_header(answer: Response, name: str) -> str:
     values = client.headers(answer, name)
-    require(len(values) == 1, f"{len(values)} headers {name}")
+    require(len(values) == 1, f"the response has {len(values)} headers {name} instead of 1")
     return values[0]
 
 
 def expect_initiate_limited(app: App, user: str) -> Steps[int]:
-    """The seconds that an initiate beyond the limit is to wait."""
+    """Send an initiate that must be refused by the limit; return the seconds to wait."""
     return limited(
         (yield from send(app.initiate(user))),
         policy="initiate",
@@ -62,7 +73,7 @@ def expect_initiate_limited(app: App, user: str) -> Steps[int]:
     )
 
 
-def _made_at(answer: Document) -> datetime:
+def _created_at(answer: Document) -> datetime:
     return client.instant(answer, "session.createdAt")
 
 
@@ -73,22 +84,25 @@ _LIMIT: Final = ("request.limit", "problem.rate-limited")
 
 @CHECKS.add("request.limit", laws=(10,), rules=_LIMIT)
 def _eleventh(app: App) -> Steps[None]:
-    """At most ten initiates of one user are admitted in a minute; the refusal says how long."""
+    """After ten initiates of a user in a minute the next is refused, with the time to wait."""
     instants: list[datetime] = []
     for _ in range(client.INITIATES_PER_MINUTE + 1):
         answer = yield from send(app.initiate("user"))
         if answer.status != client.CREATED:
             break
-        instants.append(_made_at(client.expect(answer, client.CREATED)))
+        instants.append(_created_at(client.expect(answer, client.CREATED)))
     check_rate_limit(instants)
-    require(len(instants) >= client.INITIATES_PER_MINUTE, f"refused after {len(instants)}")
+    require(
+        len(instants) >= client.INITIATES_PER_MINUTE,
+        f"refused after {len(instants)} initiates instead of 10",
+    )
     if len(instants) == client.INITIATES_PER_MINUTE:
         yield from expect_initiate_limited(app, "user")
 
 
 @CHECKS.add("limit.across-apps", laws=(10,), rules=_LIMIT)
 def _across_apps(app: App) -> Steps[None]:
-    """The limit counts a user across the apps and keys of one customer account, and no other."""
+    """Initiates of a user count across all apps and keys of a customer account."""
     other = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
     sibling = yield from app.second_key()
     for each, count in ((app, 4), (other, 3), (sibling, 3)):
@@ -108,23 +122,23 @@ def _across_apps(app: App) -> Steps[None]:
     time_needed=MINUTE + FEW,
 )
 def _refusals_are_free(app: App) -> Steps[None]:
-    """A refused initiate is not charged and makes no wait longer."""
+    """Refused initiates are not charged and do not lengthen the wait."""
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
     yield from wait(2 * FEW)
     yield from app.filled("user", 1)
     seconds = 0
     for _ in range(2 * client.INITIATES_PER_MINUTE):
         seconds = yield from expect_initiate_limited(app, "user")
-    # What is told is of the first of nine, which a server that stood still admitted not all at
-    # once; what was refused is in no minute before some seconds more.
+    # The wait ends a minute after the first of the nine. A server that paused admitted the others
+    # up to a few seconds later.
     yield from wait(timedelta(seconds=seconds) + FEW)
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
 
 
 @CHECKS.add("limit.retry-after", laws=(10,), rules=_LIMIT, hooks=("pass_time",), time_needed=MINUTE)
 def _retry_after(app: App) -> Steps[None]:
-    """After the wait that a refusal tells one more is admitted, and not before."""
-    first = _made_at((yield from app.initiated("user")))
+    """After the wait of `Retry-After` exactly one more initiate is admitted, and none before."""
+    first = _created_at((yield from app.initiated("user")))
     yield from wait(2 * FEW)
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
     yield from wait(2 * FEW)
@@ -134,9 +148,9 @@ def _retry_after(app: App) -> Steps[None]:
         yield from wait(left)
         early = yield from send(app.initiate("user"))
         if early.status == client.CREATED:
-            # A server that stood still meanwhile may: by its own clock the wait was over.
-            gap = _made_at(client.document(early)) - first
-            require(gap >= MINUTE, f"one more was admitted {gap} after the first")
+            # This is right if the server paused and its own clock had reached the end of the wait.
+            gap = _created_at(client.document(early)) - first
+            require(gap >= MINUTE, f"an eleventh initiate was admitted {gap} after the first")
             yield from expect_initiate_limited(app, "user")
             return
         limited(early, policy="initiate", window=60, quota=client.INITIATES_PER_MINUTE)
@@ -147,7 +161,7 @@ def _retry_after(app: App) -> Steps[None]:
 
 @CHECKS.add("limit.half-open", laws=(10,), rules=_LIMIT, hooks=("pass_time",), time_needed=MINUTE)
 def _half_open(app: App) -> Steps[None]:
-    """A minute after ten initiates ten more are admitted."""
+    """After exactly a minute, ten initiates make room for ten more."""
     yield from app.filled("user")
     yield from wait(MINUTE)
     yield from app.filled("user")
@@ -162,9 +176,9 @@ def _half_open(app: App) -> Steps[None]:
     time_needed=3 * (MINUTE + 4 * FEW),
 )
 def _any_window(app: App) -> Steps[None]:
-    # A window that starts with the clock's minute admits twenty around its start: of three
-    # users who begin at different moments at least two meet one.
-    """No minute holds more than ten, wherever it begins."""
+    """At most ten initiates are admitted in any window of 60 seconds, not only in clock minutes."""
+    # A limit per clock minute admits twenty around the start of a minute. The three users begin at
+    # different moments, so at least two of them cross one.
     for number in range(3):
         user = f"user-{number}"
         yield from app.filled(user)
@@ -175,7 +189,7 @@ def _any_window(app: App) -> Steps[None]:
 
 @CHECKS.add("limit.sliding", laws=(10,), rules=_LIMIT, hooks=("pass_time",), time_needed=MINUTE)
 def _sliding(app: App) -> Steps[None]:
-    """What was admitted a minute ago makes room, and nothing else does."""
+    """Initiates make room again exactly a minute after they were admitted."""
     yield from app.filled("user", client.INITIATES_PER_MINUTE // 2)
     yield from wait(MINUTE / 2)
     yield from app.filled("user", client.INITIATES_PER_MINUTE // 2)
@@ -186,8 +200,8 @@ def _sliding(app: App) -> Steps[None]:
 
 
 @CHECKS.add("limit.costs-nothing", laws=(10,), rules=("request.limit", "operation.account-state"))
-def _what_costs_nothing(app: App) -> Steps[None]:
-    """Answers 400, 403 and 422 and account states cost the app user nothing."""
+def _uncharged_requests(app: App) -> Steps[None]:
+    """Reads, and requests refused with 400, 403 or 422, are not charged to the app user."""
     reader = yield from app.second_key(frozenset())
     key = app.new_key()
     yield from send(app.create("user", key=key))
@@ -205,20 +219,20 @@ def _what_costs_nothing(app: App) -> Steps[None]:
 
 
 @CHECKS.add("limit.at-once", laws=(10,), rules=_LIMIT)
-def _at_once(app: App) -> Steps[None]:
-    """Of twenty initiates at once exactly ten are admitted."""
+def _concurrent_initiates(app: App) -> Steps[None]:
+    """Exactly ten of twenty concurrent initiates are admitted."""
     requests = tuple([app.initiate("user") for _ in range(2 * client.INITIATES_PER_MINUTE)])
     answers = yield from send_concurrently(requests)
     for each in answers:
         if each.status != client.CREATED:
             client.expect_problem(each, 429, "RATE_LIMITED")
     admitted = sum(each.status == client.CREATED for each in answers)
-    same(admitted, client.INITIATES_PER_MINUTE, "how many were admitted")
+    same(admitted, client.INITIATES_PER_MINUTE, "the number of admitted initiates")
 
 
 @CHECKS.add("limit.graduation", laws=(10,), rules=("request.limit", "operation.graduation-handoff"))
-def _graduations(app: App) -> Steps[None]:
-    """Graduation hand-offs have a limit of their own, counted like the initiates'."""
+def _graduation_limit(app: App) -> Steps[None]:
+    """Graduation hand-offs have a separate limit of ten a minute, counted like the initiates."""
     other = yield from client.new_app(app.context, account=app.key_request.customer_account_id)
     yield from app.filled("user")
     for _ in range(client.INITIATES_PER_MINUTE):
@@ -231,7 +245,7 @@ def _graduations(app: App) -> Steps[None]:
 
 @CHECKS.add("limit.graduation-leaves-initiates", rules=("request.limit",))
 def _graduations_leave_initiates(app: App) -> Steps[None]:
-    """Graduation hand-offs use up no initiate."""
+    """Graduation hand-offs are not charged to the limit of initiates."""
     for _ in range(client.INITIATES_PER_MINUTE + 1):
         yield from send(app.graduate("user"))
     yield from success(app.initiate("user"), client.CREATED)
@@ -239,7 +253,7 @@ def _graduations_leave_initiates(app: App) -> Steps[None]:
 
 @CHECKS.add("limit.reads-are-free", rules=("operation.account-state",))
 def _reads_are_free(app: App) -> Steps[None]:
-    """An account state is answered also at the limit."""
+    """Account states can be read by an app user who is at the limit."""
     yield from app.filled("user")
     for _ in range(3 * client.INITIATES_PER_MINUTE):
         yield from success(app.account_state("user"), client.OK)

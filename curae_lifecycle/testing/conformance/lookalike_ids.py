@@ -1,4 +1,4 @@
-"""Checks of twins: ids that look alike are told apart, whoever asks for whatever.
+"""Checks of look-alike ids: apps, accounts and users whose ids look alike stay separate.
 
 The law of this module: **an id is compared exactly**, in case, normalization and every character.
 """
@@ -23,13 +23,16 @@ from curae_lifecycle.testing.conformance.steps import Steps, send
 CHECKS: Final = Checks()
 
 
-def _owned(number: int, one: App, other: App) -> Steps[None]:
+def _expect_separate(number: int, one: App, other: App) -> Steps[None]:
+    # Users, connections, accounts and idempotency keys of two apps are separate.
     user, key = f"user-{number}", one.new_key()
     connection_id = yield from client.made(one.create(user, key=key))
     yield from one.initiated(user)
     yield from expect_state(other, user, "UNLINKED")
     made = yield from client.made(other.create(user, key=key))
-    client.require(made != connection_id, "the twin got the first one's connection")
+    client.require(
+        made != connection_id, "the app with the look-alike id got the other app's connection"
+    )
     for kind in operations_where(
         one, lambda rule: "connectionId" in {each.name for each in rule.ids}
     ):
@@ -39,7 +42,7 @@ def _owned(number: int, one: App, other: App) -> Steps[None]:
 
 @CHECKS.add("app.twins", laws=(15,), rules=("request.ownership",))
 def _apps_apart(app: App) -> Steps[None]:
-    """Apps whose ids look alike are two: their users, connections and keys."""
+    """Apps whose ids look alike have separate users, connections and idempotency keys."""
     account, word = app.key_request.customer_account_id, app.names.word("App")
     pairs = (
         (word, word.lower()),
@@ -49,20 +52,20 @@ def _apps_apart(app: App) -> Steps[None]:
     for number, (first, second) in enumerate(pairs):
         one = yield from client.new_app(app.context, account=account, app_id=first)
         other = yield from client.new_app(app.context, account=account, app_id=second)
-        yield from _owned(number, one, other)
-        # The limit is one for all apps of an account.
+        yield from _expect_separate(number, one, other)
+        # All apps of an account share the limit of an app user.
         yield from one.filled(f"full-{number}")
         yield from expect_initiate_limited(other, f"full-{number}")
 
 
 @CHECKS.add("customer-account.twins", laws=(10, 15), rules=("request.ownership", "request.limit"))
 def _accounts_apart(app: App) -> Steps[None]:
-    """Customer accounts that differ in a digit are two: their users, connections and limits."""
+    """Customer accounts that differ in one digit have separate users, connections and limits."""
     account = app.key_request.customer_account_id
     last, first = ("0" if digit != "0" else "1" for digit in (account[-1], account[0]))
     for number, twin in enumerate((account[:-1] + last, first + account[1:])):
         other = yield from client.new_app(app.context, account=twin, app_id=app.key_request.app_id)
-        yield from _owned(number, app, other)
+        yield from _expect_separate(number, app, other)
         yield from app.filled(f"full-{number}")
         yield from other.initiated(f"full-{number}")
 
@@ -70,8 +73,8 @@ def _accounts_apart(app: App) -> Steps[None]:
 @CHECKS.add(
     "account.twins.graduation", rules=("binding.graduate.limited.same",), hooks=("graduate",)
 )
-def _graduated(app: App) -> Steps[None]:
-    """A graduation is of one user, and none whose id looks alike: its hand-off, limit and end."""
+def _graduations_apart(app: App) -> Steps[None]:
+    """Graduating a user affects no user whose id looks alike, and has a separate limit."""
     for one, other in TWINS:
         for user in (one, other):
             yield from app.initiated(user)
@@ -88,8 +91,8 @@ def _graduated(app: App) -> Steps[None]:
     rules=("binding.complete-sign-up.active.other", "binding.complete-sign-up.unlinked"),
     hooks=("complete_handoff",),
 )
-def _signed_up(app: App) -> Steps[None]:
-    """A sign-up is of one app user and one platform user, and none whose id looks alike."""
+def _sign_ups_apart(app: App) -> Steps[None]:
+    """Signing up binds one app user to one platform user, and none whose id looks alike."""
     for one, other in TWINS:
         sessions: list[str] = []
         for _ in range(2):
@@ -101,8 +104,8 @@ def _signed_up(app: App) -> Steps[None]:
 
 
 @CHECKS.add("account.twins.tag", rules=("operation.account-state",))
-def _asked_for(app: App) -> Steps[None]:
-    """What is asked of one user is never answered of one whose id looks alike."""
+def _reads_apart(app: App) -> Steps[None]:
+    """Requests about a user never return the data of a user whose id looks alike."""
     for one, other in TWINS:
         answer = yield from app.initiated(one)
         same(client.member(answer, "session.appUserId"), one, "appUserId")

@@ -1,8 +1,11 @@
-"""A seeded run beside the library's own store: every answer compared, the shortest failure shown.
+"""A check that sends random steps to the server and to `MemoryStore`, and compares the responses.
 
-The laws of this module: **the store in memory is the oracle**, it adopts what a server may choose (ids,
-URLs, how long a next action lives) and follows the server's clock; **a failure is shown as a
-log**, made as short as dropping steps can make it, so that it can be replayed.
+The laws of this module:
+
+- **`MemoryStore` is the oracle.** It adopts what the server may choose (ids, URLs, the lifetime of
+  a next action) and follows the server's clock.
+- **A failure is shown as a short log** that `replay` can read. In at most `TRIALS` further runs the
+  check drops steps, as long as the server and the store still differ.
 """
 
 from __future__ import annotations
@@ -54,14 +57,19 @@ from curae_lifecycle.testing.log_format import format_caller, format_fact
 from curae_lifecycle.web.request import Request
 
 ROUNDS: Final = 3
+"""How many runs the check makes."""
+
 LENGTH: Final = 120
+"""How many steps a run has."""
+
 TRIALS: Final = 60
-"""How many shorter runs are tried at most, once one has failed."""
+"""How many shorter runs are tried at most after a run has failed."""
 
 SLACK: Final = timedelta(seconds=15)
-"""How far the server's clock may run ahead of what its answers have shown."""
+"""How far the server's clock may be ahead of the latest timestamp in its responses."""
 
 LIFETIME: Final = timedelta(minutes=30)
+"""The lifetime of a next action if no response shows another one."""
 
 REQUESTS: Final = {
     "create": 10,
@@ -76,7 +84,7 @@ REQUESTS: Final = {
     "stranger": 5,
     "burst": 2,
 }
-"""The requests of a run and how often each comes."""
+"""The kinds of request in a run, with their weights."""
 
 FACTS: Final = {
     "authorize": 12,
@@ -88,33 +96,49 @@ FACTS: Final = {
     "tombstone": 3,
     "pass_time": 9,
 }
-"""The hooks of a run and how often each comes, where the server has it."""
+"""The hooks in a run, with their weights; a run uses those that the server has."""
 
-# Sums of these keep clear of every deadline that the rules know by more than the slack.
+# All are multiples of 10 s. Short sums of them miss the deadlines of the rules by 10 s or more.
 SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_600, 90_000))
 
 
 @attrs.frozen
-class Op:
-    """One step, without ids: what it acts on is picked from what there is by then."""
+class ModelStep:
+    """One step of a run, without ids.
+
+    Attributes:
+        kind: The kind of request, or the hook.
+        pick: A random number that selects what the step acts on, among the values that exist then.
+    """
 
     kind: str
     pick: int
 
 
-def draw_steps(seed: str, hooks: frozenset[str]) -> list[Op]:
-    """The steps of a run."""
+def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
+    """Draw the steps of a run.
+
+    Args:
+        seed: The seed; the same seed gives the same steps.
+        hooks: The hooks that the server has.
+    """
     draw = Random(seed)  # noqa: S311 - a test's choices, not secrets
     weights = REQUESTS | {name: weight for name, weight in FACTS.items() if name in hooks}
     kinds = draw.choices(list(weights), list(weights.values()), k=LENGTH)
-    return [Op(kind, draw.getrandbits(32)) for kind in kinds]
+    return [ModelStep(kind, draw.getrandbits(32)) for kind in kinds]
 
 
 @attrs.frozen
 class Difference:
-    """Where the server and the store part: at which step, what differs, and the log up to there."""
+    """The first difference between the server and the store.
 
-    at: int
+    Attributes:
+        position: The position of the step.
+        what: What differs.
+        log: The log up to that step.
+    """
+
+    position: int
     what: str
     log: tuple[str, ...]
 
@@ -123,50 +147,53 @@ CHECKS: Final = Checks()
 
 
 @CHECKS.add("model.side-by-side", laws=(1, 2, 6, 7, 8, 9, 11, 12, 15))
-def _against_the_store(app: App) -> Steps[None]:
-    """Hundreds of requests and facts in any order are answered as the library's own store does."""
-    enough = app.context.max_time_per_check >= sum(SPANS, LIFETIME)
-    hooks = app.context.hooks if enough else app.context.hooks - {"pass_time"}
+def _side_by_side(app: App) -> Steps[None]:
+    """Responses to hundreds of random requests and facts equal those of the library's own store."""
+    has_time = app.context.max_time_per_check >= sum(SPANS, LIFETIME)
+    hooks = app.context.hooks if has_time else app.context.hooks - {"pass_time"}
     for number in range(ROUNDS):
-        ops = draw_steps(f"{app.context.seed} {number}", hooks)
-        found = yield from _trial(app.context, ops)
+        steps = draw_steps(f"{app.context.seed} {number}", hooks)
+        found = yield from _compare(app.context, steps)
         if found is not None:
-            shortest = yield from _shortest(app.context, ops[: found.at + 1], found)
+            shortest = yield from _shorten(app.context, steps[: found.position + 1], found)
             log = "\n    ".join(shortest.log)
             raise NotConformingError(f"{shortest.what}, in the last line of this log:\n    {log}")
 
 
-def _shortest(kit: CheckContext, ops: list[Op], found: Difference) -> Steps[Difference]:
-    # Drops ever smaller runs of steps, as long as what is left still fails.
-    size, trials = max(1, len(ops) // 2), 0
+def _shorten(kit: CheckContext, steps: list[ModelStep], found: Difference) -> Steps[Difference]:
+    # Drops ever smaller groups of steps, as long as the rest still shows a difference.
+    size, trials = max(1, len(steps) // 2), 0
     while trials < TRIALS:
         start, dropped = 0, False
-        while start < len(ops) - 1 and trials < TRIALS:
-            fewer = ops[:start] + ops[min(start + size, len(ops) - 1) :]
+        while start < len(steps) - 1 and trials < TRIALS:
+            fewer = steps[:start] + steps[min(start + size, len(steps) - 1) :]
             trials += 1
-            still = yield from _trial(kit, fewer)
-            if still is None:
+            difference = yield from _compare(kit, fewer)
+            if difference is None:
                 start += size
             else:
-                ops, found, dropped = fewer[: still.at + 1], still, True
+                steps, found, dropped = fewer[: difference.position + 1], difference, True
         if size == 1 and not dropped:
             break
         size = max(1, size // 2)
     return found
 
 
-def _trial(kit: CheckContext, ops: list[Op]) -> Steps[Difference | None]:
-    side = _SideBySide(kit)
-    what = yield from side.begin()
-    for number, op in enumerate(ops):
+def _compare(kit: CheckContext, steps: list[ModelStep]) -> Steps[Difference | None]:
+    comparison = _Comparison(kit)
+    what = yield from comparison.begin()
+    for number, step in enumerate(steps):
         if what is not None:
-            return Difference(max(0, number - 1), what, tuple(side.log))
-        what = yield from side.step(op)
-    return None if what is None else Difference(len(ops) - 1, what, tuple(side.log))
+            return Difference(max(0, number - 1), what, tuple(comparison.log))
+        what = yield from comparison.run(step)
+    return None if what is None else Difference(len(steps) - 1, what, tuple(comparison.log))
 
 
-class _SideBySide:
-    """A server and a store that are asked the same."""
+class _Comparison:
+    """A run that sends each step to the server and to a `MemoryStore`.
+
+    Methods that compare return what differs, or None.
+    """
 
     def __init__(self, kit: CheckContext) -> None:
         self.kit = kit
@@ -181,7 +208,10 @@ class _SideBySide:
         self.log: list[str] = []
 
     def begin(self) -> Steps[str | None]:
-        """Two apps of one account and one of another; a first answer, which tells the time."""
+        """Make two apps of one account and one of another, and send a first request.
+
+        The timestamps of the response set the clock of the store.
+        """
         account = self.names.uuid()
         for owner in (account, account, self.names.uuid()):
             self.apps.append((yield from new_app(self.kit, account=owner)))
@@ -194,49 +224,49 @@ class _SideBySide:
         return self._judge(0, first, answer)
 
     def _register(self, number: int, app: App) -> None:
-        # What a real key is called stays out of the store, too.
+        # The caller's id follows from an alias, so that the log does not show the real API key.
         alias = self._alias(number)
         caller = caller_of(alias, app.key_request)
         self.store.register(ApiKey(app.api_key), caller)
-        self._note(register=format_caller(alias, caller))
+        self._log(register=format_caller(alias, caller))
 
-    def step(self, op: Op) -> Steps[str | None]:
-        """Do one step on both sides; what differs comes back."""
-        if op.kind == "pass_time":
-            span = SPANS[op.pick % len(SPANS)]
+    def run(self, step: ModelStep) -> Steps[str | None]:
+        """Run one step on both sides and return what differs, or None."""
+        if step.kind == "pass_time":
+            span = SPANS[step.pick % len(SPANS)]
             yield from wait(span)
             self.now += span
             self.store.purge(self.now)
             return None
-        if op.kind in FACTS:
-            return (yield from self._fact(op))
-        if op.kind == "burst":
-            return (yield from self._burst(op))
-        if op.kind == "again":
-            # Counted from the end, so that dropping earlier steps leaves the pick alone.
-            by, request, _ = self.sent[-1 - op.pick % min(12, len(self.sent))]
-            return (yield from self._request(by, request))
-        by = 2 if op.kind == "stranger" else op.pick % 2
-        return (yield from self._request(by, self._build(self.apps[by], op)))
+        if step.kind in FACTS:
+            return (yield from self._fact(step))
+        if step.kind == "burst":
+            return (yield from self._burst(step))
+        if step.kind == "again":
+            # Counted from the end, so that dropping earlier steps does not change the pick.
+            sender, request, _ = self.sent[-1 - step.pick % min(12, len(self.sent))]
+            return (yield from self._request(sender, request))
+        sender = 2 if step.kind == "stranger" else step.pick % 2
+        return (yield from self._request(sender, self._build(self.apps[sender], step)))
 
-    def _burst(self, op: Op) -> Steps[str | None]:
-        # One more than a minute admits.
-        user = self.users[op.pick // 2 % len(self.users)]
+    def _burst(self, step: ModelStep) -> Steps[str | None]:
+        # One initiate more than a minute admits.
+        user = self.users[step.pick // 2 % len(self.users)]
         for _ in range(INITIATES_PER_MINUTE + 1):
-            what = yield from self._request(op.pick % 2, self.apps[op.pick % 2].initiate(user))
+            what = yield from self._request(step.pick % 2, self.apps[step.pick % 2].initiate(user))
             if what is not None:
                 return what
         return None
 
     # --- Requests ---------------------------------------------------------------------------
 
-    def _build(self, app: App, op: Op) -> Request:
-        user = self.users[op.pick // 2 % len(self.users)]
-        match op.kind:
+    def _build(self, app: App, step: ModelStep) -> Request:
+        user = self.users[step.pick // 2 % len(self.users)]
+        match step.kind:
             case "create":
-                return app.create(user, ("clinical_summary", "labs")[: 1 + op.pick // 8 % 2])
+                return app.create(user, ("clinical_summary", "labs")[: 1 + step.pick // 8 % 2])
             case "initiate":
-                return app.initiate(user, prefer_signup=(None, False, True)[op.pick // 8 % 3])
+                return app.initiate(user, prefer_signup=(None, False, True)[step.pick // 8 % 3])
             case "account-state":
                 return app.account_state(user)
             case "graduation":
@@ -244,14 +274,16 @@ class _SideBySide:
             case "reuse":
                 headers = [header for _, request, _ in self.sent for header in request.headers]
                 used = [key for name, key in headers if name == "Idempotency-Key"]
-                return app.create(user, ("other",), key=used[-1 - op.pick // 8 % min(4, len(used))])
+                return app.create(
+                    user, ("other",), key=used[-1 - step.pick // 8 % min(4, len(used))]
+                )
             case _:
-                return self._on_connection(app, op)
+                return self._on_connection(app, step)
 
-    def _on_connection(self, app: App, op: Op) -> Request:
-        # A late one: what happens to a connection happens while it is young.
-        connection_id = self.connections[-1 - op.pick // 8 % min(4, len(self.connections))]
-        match op.kind:
+    def _on_connection(self, app: App, step: ModelStep) -> Request:
+        # One of the four newest connections, so that most steps meet a connection that can change.
+        connection_id = self.connections[-1 - step.pick // 8 % min(4, len(self.connections))]
+        match step.kind:
             case "reconnect":
                 return app.reconnect(connection_id)
             case "app-revoke":
@@ -260,46 +292,46 @@ class _SideBySide:
                 return app.get(connection_id)
             case _:
                 builds = (app.get, app.revoke, app.reconnect)
-                return builds[op.pick // 64 % len(builds)](connection_id)
+                return builds[step.pick // 64 % len(builds)](connection_id)
 
-    def _request(self, by: int, request: Request) -> Steps[str | None]:
-        return self._judge(by, request, (yield from send(request)))
+    def _request(self, sender: int, request: Request) -> Steps[str | None]:
+        return self._judge(sender, request, (yield from send(request)))
 
-    def _judge(self, by: int, request: Request, theirs: Response) -> str | None:
+    def _judge(self, sender: int, request: Request, theirs: Response) -> str | None:
         body = client.parsed(theirs)
-        self._follow(body)
-        ours = serve(self.store, request, lambda _: self._fresh(body), self.store.settings)
+        self._follow_clock(body)
+        ours = serve(
+            self.store, request, lambda _: self._new_ids(body), settings=self.store.settings
+        )
         response = {"status": theirs.status, "body": body}
-        self._note(request=self._told(by, request), response=response)
-        earlier = [answer for who, each, answer in self.sent if who == by and each is request]
+        self._log(request=self._describe(sender, request), response=response)
+        earlier = [answer for app, each, answer in self.sent if app == sender and each is request]
         if ours.replayed and earlier:
             varying = self.kit.varying
             if lasting(theirs, varying) != lasting(earlier[-1], varying):
-                return f"answered {in_short(theirs)}, and not the first answer again"
-        self.sent.append((by, request, theirs))
+                return f"the retry got {in_short(theirs)}, which differs from the first response"
+        self.sent.append((sender, request, theirs))
         for member, ids in (("connection", self.connections), ("session", self.sessions)):
             made = _text(body, member, "id")
             if made is not None and made not in ids:
                 ids.append(made)
         return _differs(theirs, ours.response, ours.rules[-1])
 
-    def _follow(self, body: object) -> None:
-        # A fresh answer tells the server's clock; a replayed one only what it was.
+    def _follow_clock(self, body: object) -> None:
+        # A new response shows the server's clock; a replayed one shows an earlier instant.
         for member, name in (("connection", "updatedAt"), ("session", "createdAt")):
             instant = _instant(_text(body, member, name))
             if instant is not None and self.now < instant <= self.now + SLACK:
                 self.now = instant
 
-    def _fresh(self, body: object) -> NewIds:
+    def _new_ids(self, body: object) -> NewIds:
         end = _instant(_text(body, "nextAction", "expiresAt"))
         url = _text(body, "nextAction", "url")
         return NewIds(
             connection_id=values.ConnectionId(
-                self._fresh_id(_text(body, "connection", "id"), self.connections)
+                self._new_id(_text(body, "connection", "id"), self.connections)
             ),
-            session_id=values.SessionId(
-                self._fresh_id(_text(body, "session", "id"), self.sessions)
-            ),
+            session_id=values.SessionId(self._new_id(_text(body, "session", "id"), self.sessions)),
             user_id=values.UserId(self.names.word("limited")),
             next_action=values.NextAction(
                 url or "https://connect.example/none",
@@ -307,32 +339,33 @@ class _SideBySide:
             ),
         )
 
-    def _fresh_id(self, adopted: str | None, taken: list[str]) -> str:
+    def _new_id(self, shown: str | None, taken: list[str]) -> str:
+        # The store adopts a new id that the server's response shows.
         try:
-            given = values.parse_uuid("id", adopted)
+            adopted = values.parse_uuid("id", shown)
         except ArgumentError:
             return self.names.uuid()
-        return self.names.uuid() if given in taken else given
+        return self.names.uuid() if adopted in taken else adopted
 
     # --- Facts ------------------------------------------------------------------------------
 
-    def _fact(self, op: Op) -> Steps[str | None]:
-        made = self._made(op)
-        if made is None:
+    def _fact(self, step: ModelStep) -> Steps[str | None]:
+        built = self._build_fact(step)
+        if built is None:
             return None
-        fact, arguments = made
-        said = yield from use(op.kind, *arguments)
+        fact, arguments = built
+        theirs = yield from use(step.kind, *arguments)
         answer = record(self.store, fact)
-        self._note(fact=format_fact(fact))
+        self._log(fact=format_fact(fact))
         ours = outcome_name(answer)
-        if said is None or said == ours:
+        if theirs is None or theirs == ours:
             return None
-        return f"the fact was answered {said} instead of {ours} (rule {answer.rules[-1]})"
+        return f"the outcome of the fact is {theirs} instead of {ours} (rule {answer.rules[-1]})"
 
-    def _made(self, op: Op) -> tuple[Fact, tuple[object, ...]] | None:
-        # The fact, and what its hook is called with.
-        coordinate = self.apps[op.pick % 2].coordinate(self.users[op.pick // 2 % 3])
-        match op.kind:
+    def _build_fact(self, step: ModelStep) -> tuple[Fact, tuple[object, ...]] | None:
+        # The fact, and the arguments of its hook.
+        coordinate = self.apps[step.pick % 2].coordinate(self.users[step.pick // 2 % 3])
+        match step.kind:
             case "tombstone":
                 return Tombstoned(coordinate), (coordinate,)
             case "graduate":
@@ -340,33 +373,33 @@ class _SideBySide:
             case "complete_handoff":
                 if not self.sessions:
                     return None
-                session_id = self.sessions[-1 - op.pick % min(3, len(self.sessions))]
-                user_id = f"platform-user-{op.pick // 8 % 2}"
+                session_id = self.sessions[-1 - step.pick % min(3, len(self.sessions))]
+                user_id = f"platform-user-{step.pick // 8 % 2}"
                 fact = HandoffCompleted(values.SessionId(session_id), values.UserId(user_id))
                 return fact, (session_id, user_id)
             case _:
-                named = self.connections[-1 - op.pick % min(4, len(self.connections))]
-                return self._connection_fact(op, values.ConnectionId(named))
+                connection_id = self.connections[-1 - step.pick % min(4, len(self.connections))]
+                return self._connection_fact(step, values.ConnectionId(connection_id))
 
     def _connection_fact(
-        self, op: Op, named: values.ConnectionId
+        self, step: ModelStep, connection_id: values.ConnectionId
     ) -> tuple[Fact, tuple[object, ...]]:
-        match op.kind:
+        match step.kind:
             case "authorize":
-                lifetime = (None, timedelta(hours=1), timedelta(hours=5))[op.pick // 8 % 3]
+                lifetime = (None, timedelta(hours=1), timedelta(hours=5))[step.pick // 8 % 3]
                 end = None if lifetime is None else self.now + lifetime
-                return Authorized(named, end), (named, lifetime)
+                return Authorized(connection_id, end), (connection_id, lifetime)
             case "require_action":
-                return ActionRequired(named, REASON), (named, REASON)
+                return ActionRequired(connection_id, REASON), (connection_id, REASON)
             case "expire":
-                return Expired(named), (named,)
+                return Expired(connection_id), (connection_id,)
             case _:
-                actor = (Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM)[op.pick // 8 % 3]
-                return Revoked(named, actor), (named, actor)
+                actor = (Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM)[step.pick // 8 % 3]
+                return Revoked(connection_id, actor), (connection_id, actor)
 
     # --- The log ----------------------------------------------------------------------------
 
-    def _note(self, **members: object) -> None:
+    def _log(self, **members: object) -> None:
         self.log.append(
             json.dumps({"at": values.format_time(self.now), **members}, ensure_ascii=False)
         )
@@ -374,17 +407,17 @@ class _SideBySide:
     def _alias(self, number: int) -> str:
         return f"cae_{self.kit.environment}_app_{number + 1}"
 
-    def _told(self, by: int, request: Request) -> dict[str, object]:
-        # The keys of a real server stay out of the log.
-        given = {name: value for name, value in request.headers if name != "Authorization"}
-        told_request: dict[str, object] = {
+    def _describe(self, sender: int, request: Request) -> dict[str, object]:
+        # The real API key must not be in the log.
+        headers = {name: value for name, value in request.headers if name != "Authorization"}
+        described: dict[str, object] = {
             "method": request.method,
             "path": request.target,
-            "headers": {"Authorization": f"Bearer {self._alias(by)}", **given},
+            "headers": {"Authorization": f"Bearer {self._alias(sender)}", **headers},
         }
         if request.body:
-            told_request["body"] = json.loads(cast("bytes", request.body))
-        return told_request
+            described["body"] = json.loads(cast("bytes", request.body))
+        return described
 
 
 def _text(body: object, member: str, name: str) -> str | None:
@@ -402,10 +435,11 @@ def _instant(text: str | None) -> datetime | None:
 
 # --- Comparing ------------------------------------------------------------------------------
 
-_OWN_WORDS: Final = frozenset({"type", "title", "detail", "instance", "url"})
-"""What every server says in its own words."""
+_SERVER_CHOSEN: Final = frozenset({"type", "title", "detail", "instance", "url"})
+"""Members whose text the server chooses; they are not compared."""
 
-_ROUGH: Final = frozenset({"retryAfter"})
+_APPROXIMATE: Final = frozenset({"retryAfter"})
+"""Members that may differ by `SLACK`."""
 
 
 def _differs(theirs: Response, ours: Response, rule: str) -> str | None:
@@ -419,14 +453,14 @@ def _difference(path: str, theirs: object, ours: object) -> str | None:
     name = path.rpartition(".")[2]
     if isinstance(theirs, dict) and isinstance(ours, dict):
         left, right = cast("dict[str, object]", theirs), cast("dict[str, object]", ours)
-        for each in sorted((left.keys() | right.keys()) - _OWN_WORDS):
+        for each in sorted((left.keys() | right.keys()) - _SERVER_CHOSEN):
             if each not in left or each not in right:
-                return f"{path}.{each} is {'missing' if each in right else 'not listed'}"
+                return f"{path}.{each} is {'missing' if each in right else 'not a listed member'}"
             found = _difference(f"{path}.{each}", left[each], right[each])
             if found is not None:
                 return found
         return None
-    if name in _ROUGH and isinstance(theirs, int) and isinstance(ours, int):
+    if name in _APPROXIMATE and isinstance(theirs, int) and isinstance(ours, int):
         is_same = abs(theirs - ours) <= SLACK.seconds
     elif isinstance(theirs, str) and isinstance(ours, str):
         is_same = _same_text(name, theirs, ours)

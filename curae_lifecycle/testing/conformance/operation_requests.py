@@ -1,7 +1,7 @@
-"""Requests for any operation, built from what its class says.
+"""Requests for any operation, built from the class of the operation.
 
-The law of this module: **no operation is named here**. A check that asks for every operation with
-some property finds them by their rules, so one of a server's own is asked for like the others.
+The law of this module: **no operation is named here**. Checks select operations by their rules, so
+that a server's additional operations are checked like the others.
 """
 
 from __future__ import annotations
@@ -21,27 +21,32 @@ Kind = type[Operation]
 
 _RETRYABLE: Final = "409 IDEMPOTENCY_KEY_IN_FLIGHT"
 
-# What a member of an operation of the server's own may take.
-_PLAIN: Final[tuple[object, ...]] = ("word", True, 1, ["word"], "2026-01-05T09:00:00Z")
+# Values to try for a member that the kit does not know.
+_SAMPLE_VALUES: Final[tuple[object, ...]] = ("word", True, 1, ["word"], "2026-01-05T09:00:00Z")
 
 
 def operations_where(app: App, has: Callable[[OperationRule], object]) -> list[Kind]:
-    """The operations that the server serves and whose rule has something."""
+    """Return the served operations whose rule meets a condition.
+
+    Args:
+        app: The app of the check.
+        has: Returns a true value for the rules to select.
+    """
     return [kind for kind in app.context.operations if has(kind.rule)]
 
 
 def keyed(rule: OperationRule) -> bool:
-    """Whether an operation needs an idempotency key."""
+    """Return whether an operation needs an idempotency key."""
     return rule.key is KeyUse.NEEDED
 
 
 def short_name(kind: Kind) -> str:
-    """The name of an operation in the names of checks: `create` for `create-connection`."""
+    """Return the name of an operation in check names: `create` for `create-connection`."""
     return kind.rule.name.removesuffix("-connection")
 
 
 def about(connection_id: str, user: str = "user") -> dict[str, object]:
-    """The values of a request about a connection and a user, by the members' names."""
+    """Return the values of a request about a connection and an app user, by member name."""
     return {"connectionId": connection_id, "appUserId": user, "dataPackages": [*PACKAGES]}
 
 
@@ -53,10 +58,15 @@ def build_request(
     body: object = None,
     key: str | None = None,
 ) -> Request:
-    """A request for an operation; `values` are its members, by their names.
+    """Return a request for an operation.
 
-    A `body` goes instead of the one that the values make, bytes as they are; a `key` instead of a
-    fresh one where the operation needs one.
+    Args:
+        app: The app that sends it.
+        kind: The class of the operation.
+        values: The values of the operation's members, by name.
+        headers: Additional headers.
+        body: The body to send instead of the one that `values` gives; bytes are sent unchanged.
+        key: The idempotency key. By default it is fresh if the operation needs one.
     """
     rule = kind.rule
     path = rule.path.removeprefix(BASE_PATH)
@@ -72,27 +82,31 @@ def build_request(
 
 
 def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
-    """The members that the body of an operation must have."""
+    """Return the required members of the body of an operation, with their values."""
     needed = [each for each in kind.rule.body or () if not each.optional]
     return {each.name: value_of(each, values) for each in needed}
 
 
 def value_of(wanted: Member[object], values: Mapping[str, object]) -> object:
-    """What a member is; one that nobody named is whatever its parser takes.
+    """Return the value of a member, or else the first sample value that its parser accepts.
+
+    Args:
+        wanted: The member.
+        values: The known values, by member name.
 
     Raises:
-        NotSeenError: The kit knows nothing that it takes.
+        NotSeenError: The parser accepts no value that the kit knows.
     """
     if wanted.name in values:
         return values[wanted.name]
-    for value in (*_PLAIN, values["connectionId"]):
+    for value in (*_SAMPLE_VALUES, values["connectionId"]):
         if takes(wanted, value):
             return value
     raise NotSeenError(f"the kit knows no value of the member {wanted.name}")
 
 
 def takes(wanted: Member[object], value: object) -> bool:
-    """Whether a member may be a value."""
+    """Return whether the parser of a member accepts a value."""
     try:
         wanted.parse(value)
     except ArgumentError:
@@ -101,18 +115,24 @@ def takes(wanted: Member[object], value: object) -> bool:
 
 
 def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps[Request]:
-    """A request that an operation will grant, about what no request was about before.
+    """Return a request that must succeed, about a new connection and a new app user.
 
-    It is about a pending connection and an UNLINKED user, or a revoked one and a LIMITED one where
-    a first request shows that the operation refuses those.
+    A first request finds out what the operation needs. It is about a pending connection and an
+    UNLINKED user. If it gets a 409, the returned request is about a revoked connection and a
+    LIMITED user instead. If the operation takes a session id, the user is LIMITED in both requests.
+
+    Args:
+        app: The app that sends it.
+        kind: The class of the operation.
+        body: The body to send instead of the usual one.
     """
-    first = yield from send(build_request(app, kind, (yield from _subject(app, kind))))
+    first = yield from send(build_request(app, kind, (yield from _new_subject(app, kind))))
     refused = in_short(first).startswith("409") and in_short(first) != _RETRYABLE
-    values = yield from _subject(app, kind, refused=refused)
+    values = yield from _new_subject(app, kind, refused=refused)
     return build_request(app, kind, values, body=body)
 
 
-def _subject(app: App, kind: Kind, *, refused: bool = False) -> Steps[dict[str, object]]:
+def _new_subject(app: App, kind: Kind, *, refused: bool = False) -> Steps[dict[str, object]]:
     rule, user = kind.rule, app.names.word("user")
     values = about(app.names.uuid(), user)
     needed = {each.name for each in rule.members}

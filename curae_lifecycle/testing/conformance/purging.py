@@ -1,6 +1,6 @@
-"""Checks of a purge: what may be dropped is what is over, and what is gone stays gone.
+"""Checks of purges: a purge drops only expired values, and dropped ids are not reused.
 
-The law of this module: **nobody who asks for what is alive can tell that a purge ran**.
+The law of this module: **no request about a live value shows that a purge ran**.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.testing.conformance import client, connections, limits
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
-from curae_lifecycle.testing.conformance.idempotency import replays
+from curae_lifecycle.testing.conformance.idempotency import expect_replay
 from curae_lifecycle.testing.conformance.steps import Steps, send, use, wait
 
 CHECKS: Final = Checks()
 
 _DAY: Final = timedelta(days=1)
-_WHILE: Final = 10 * connections.MINUTE
-"""Longer than a store waits before it drops what is over."""
+_GRACE: Final = 10 * connections.MINUTE
+"""Longer than the 5 minutes for which a store still keeps an expired value."""
 
-_HOURS: Final = timedelta(hours=23)
+_ALMOST_A_DAY: Final = timedelta(hours=23)
 
 
 @CHECKS.add("purge.live", laws=(9, 10), hooks=("purge",))
-def _live(app: App) -> Steps[None]:
-    """After a purge everything answers as before: values, kept answers, limits and chains."""
+def _live_values(app: App) -> Steps[None]:
+    """Connections, stored responses, limits and chains are the same after a purge."""
     old = client.id_of((yield from app.created("user")))
     yield from app.revoked(old)
     ids = [old, (yield from client.made(app.reconnect(old)))]
@@ -36,12 +36,12 @@ def _live(app: App) -> Steps[None]:
     yield from app.filled("full")
     before = yield from app.all_seen(ids)
     yield from use("purge")
-    same((yield from app.all_seen(ids)), before, "what is alive")
-    replays(app.context, first, (yield from send(request)))
+    same((yield from app.all_seen(ids)), before, "the list of connections after the purge")
+    expect_replay(app.context, first, (yield from send(request)))
     yield from limits.expect_initiate_limited(app, "full")
     same((yield from app.state("full")), "LIMITED", "the account state")
     again = yield from client.made(app.reconnect(old))
-    same(again, ids[1], "the recovery")
+    same(again, ids[1], "the id of the successor")
 
 
 @CHECKS.add(
@@ -49,40 +49,40 @@ def _live(app: App) -> Steps[None]:
     laws=(9,),
     rules=("idempotency.completed.same",),
     hooks=("purge", "pass_time"),
-    time_needed=_HOURS,
+    time_needed=_ALMOST_A_DAY,
 )
 def _within_a_day(app: App) -> Steps[None]:
-    """A purge drops no answer before its 24 hours are over, whatever has become of its subject."""
+    """Purges keep a stored response for 24 hours, even if its connection was revoked."""
     request = app.create("user")
     first = yield from client.answered(request, client.CREATED)
     yield from app.revoked(client.text(client.document(first), "connection.id"))
-    yield from wait(_HOURS)
+    yield from wait(_ALMOST_A_DAY)
     yield from use("purge")
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
 
 
 @CHECKS.add(
     "purge.over",
     laws=(1, 2),
     hooks=("purge", "pass_time", "authorize"),
-    time_needed=_DAY + _WHILE,
+    time_needed=_DAY + _GRACE,
 )
-def _over(app: App) -> Steps[None]:
-    """What is over may be gone after a purge, but never comes back as something else."""
+def _expired_values(app: App) -> Steps[None]:
+    """Purges may drop expired values, but the ids of dropped values are never used again."""
     lapsed = client.id_of((yield from app.created("user")))
     revoked = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
     active = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     before = yield from app.all_seen([active, revoked])
     request = app.create("user")
     made = yield from client.made(request)
-    yield from wait(_DAY + _WHILE)
+    yield from wait(_DAY + _GRACE)
     yield from use("purge")
-    same((yield from app.all_seen([active])), before[:1], "what is alive")
+    same((yield from app.all_seen([active])), before[:1], "the ACTIVE connection after the purge")
     for each, status in ((revoked, "REVOKED"), (lapsed, "EXPIRED"), (made, "EXPIRED")):
         answer = yield from send(app.get(each))
         if answer.status == client.OK:
             yield from app.shows(each, status)
         else:
             client.expect_problem(answer, 404, "NOT_FOUND")
-    anew = yield from client.made(request)
-    require(anew not in {made, lapsed, revoked, active}, "an id was given again")
+    new = yield from client.made(request)
+    require(new not in {made, lapsed, revoked, active}, "a new connection got an earlier id")

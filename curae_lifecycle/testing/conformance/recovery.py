@@ -1,4 +1,4 @@
-"""Checks of recoveries: what a reconnect makes, reissues, and chains."""
+"""Checks of recoveries: new successors, reissued successors, and chains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Checks, row_check
 from curae_lifecycle.testing.conformance.client import App, Document, refusal, require, same
 from curae_lifecycle.testing.conformance.steps import (
-    MANY,
+    CONCURRENT_REQUESTS,
     Steps,
     later,
     send_concurrently,
@@ -21,39 +21,44 @@ from curae_lifecycle.testing.conformance.steps import (
 )
 from curae_lifecycle.testing.laws import check_one_pending_successor
 
-LONG: Final = 60
-"""As many connections as a patient who has to act each month makes in five years."""
+LONG_CHAIN: Final = 60
+"""The connections of a patient who must act every month for five years."""
 
 CHECKS: Final = Checks()
 
 
 def successor_of(answer: Document) -> str:
-    """The id of the recovery that a reconnect answered."""
+    """Return the id of the successor from the response of a reconnect."""
     return client.text(answer, "connection.id")
 
 
-def recovered(app: App, user: str | None = None) -> Steps[tuple[str, str]]:
-    """The ids of a revoked connection, of a user or of anybody, and of what recovers it."""
+def create_recovered(app: App, user: str | None = None) -> Steps[tuple[str, str]]:
+    """Create a revoked connection and its pending successor, and return both ids.
+
+    Args:
+        app: The app.
+        user: The app user; a fresh one by default.
+    """
     old = yield from connections.create_in_standing(app, Standing.REVOKED, user)
     return old, (yield from client.made(app.reconnect(old)))
 
 
-def _minted(standing: Standing, app: App) -> Steps[None]:
+def _mints(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.create_in_standing(app, standing, "user")
     before = yield from app.seen(connection_id)
     answer = yield from app.reconnected(connection_id)
-    made = client.as_document(client.member(answer, "connection"))
+    successor = client.as_document(client.member(answer, "connection"))
     for name in ("customerAccountId", "appUserId", "dataPackages"):
-        same(made.get(name), before.get(name), name)
+        same(successor.get(name), before.get(name), name)
     for name in ("authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"):
-        same(made.get(name), None, name)
-    same(client.status_of(made), "PENDING", "the new status")
-    same(client.member(answer, "previousConnectionId"), connection_id, "previous")
-    same((yield from app.seen(client.id_of(made))), made, "the recovery, read again")
+        same(successor.get(name), None, name)
+    same(client.status_of(successor), "PENDING", "the status of the successor")
+    same(client.member(answer, "previousConnectionId"), connection_id, "previousConnectionId")
+    same((yield from app.seen(client.id_of(successor))), successor, "the successor, read again,")
     yield from connections.stays(app, before)
 
 
-def _reissued(standing: Standing, app: App) -> Steps[None]:
+def _reissues(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.create_in_standing(app, standing)
     first = yield from app.reconnected(connection_id)
     yield from later(app.context, connections.MINUTE)
@@ -61,21 +66,21 @@ def _reissued(standing: Standing, app: App) -> Steps[None]:
     check_one_pending_successor(
         [(connection_id, successor_of(first)), (connection_id, successor_of(again))]
     )
-    same(client.member(again, "previousConnectionId"), connection_id, "previous")
+    same(client.member(again, "previousConnectionId"), connection_id, "previousConnectionId")
     require(
         client.text(again, "nextAction.url") != client.text(first, "nextAction.url"),
-        "the next action is not a fresh one",
+        "the reissue has the same URL as the first response",
     )
     for name in ("connection.updatedAt", "nextAction.expiresAt"):
         moved = client.instant(again, name) - client.instant(first, name)
         least = connections.MINUTE if "pass_time" in app.context.hooks else connections.NO_TIME
-        require(moved >= least, f"{name} moved by {moved}")
+        require(moved >= least, f"{name} moved by {moved} instead of at least {least}")
     shown = [client.as_document(answer["connection"]) for answer in (first, again)]
     changed = connections.changed(*shown) - {"updatedAt"}
-    same(changed, connections.NOTHING, "what else changed")
+    same(changed, connections.NOTHING, "the set of other changed members")
 
 
-def _superseded(standing: Standing, app: App) -> Steps[None]:
+def _is_superseded(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.create_in_standing(app, standing)
     successor = yield from client.made(app.reconnect(connection_id))
     yield from app.revoked(successor)
@@ -86,7 +91,14 @@ def _superseded(standing: Standing, app: App) -> Steps[None]:
 
 
 def superseded_by(app: App, connection_id: str, successor: str, head: str) -> Steps[None]:
-    """Raise unless a reconnect of `connection_id` is refused for its `successor`, and names the `head`."""
+    """Raise unless a reconnect is refused with `CONNECTION_SUPERSEDED`.
+
+    Args:
+        app: The app.
+        connection_id: The connection to reconnect.
+        successor: The id that the refusal must name as the next connection.
+        head: The id that the refusal must name as the head of the chain.
+    """
     details = yield from refusal(app.reconnect(connection_id), 409, "CONNECTION_SUPERSEDED")
     ids = ("connectionId", "nextConnectionId", "headConnectionId")
     same(details, dict(zip(ids, (connection_id, successor, head), strict=True)), "details")
@@ -103,9 +115,9 @@ CHECKS.extend(
     )
     for standing in (Standing.LAPSED, Standing.ACTION_REQUIRED, Standing.EXPIRED, Standing.REVOKED)
     for successor, steps, laws in (
-        (SuccessorState.NONE, _minted, (6,)),
-        (SuccessorState.PENDING, _reissued, (7,)),
-        (SuccessorState.OTHER, _superseded, (6,)),
+        (SuccessorState.NONE, _mints, (6,)),
+        (SuccessorState.PENDING, _reissues, (7,)),
+        (SuccessorState.OTHER, _is_superseded, (6,)),
     )
 )
 
@@ -114,8 +126,8 @@ CHECKS.extend(
     "recovery.successor-active", laws=(6,), rules=("recovery.revoked.other",), hooks=("authorize",)
 )
 def _successor_active(app: App) -> Steps[None]:
-    """A connection whose successor is ACTIVE is recovered no more, and the successor lives on."""
-    connection_id, successor = yield from recovered(app)
+    """Reconnects are refused if the successor is ACTIVE, and the successor stays ACTIVE."""
+    connection_id, successor = yield from create_recovered(app)
     yield from use("authorize", successor, connections.HOUR)
     yield from superseded_by(app, connection_id=connection_id, successor=successor, head=successor)
     yield from app.shows(successor, "ACTIVE")
@@ -129,7 +141,7 @@ def _successor_active(app: App) -> Steps[None]:
     time_needed=connections.HALF_AN_HOUR + connections.MOMENT,
 )
 def _successor_lapsed(app: App) -> Steps[None]:
-    """A connection whose successor has lapsed is recovered no more: the chain's end is."""
+    """Reconnects are refused if the successor has lapsed; the refusal names it as the head."""
     connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
     answer = yield from app.reconnected(connection_id)
     successor = successor_of(answer)
@@ -144,11 +156,11 @@ def _successor_lapsed(app: App) -> Steps[None]:
     time_needed=connections.HOUR,
 )
 def _reissue_moves_the_deadline(app: App) -> Steps[None]:
-    """A reissued connection lives as long as its newest next action."""
+    """Reissued connections lapse when their newest next action expires, not earlier."""
     connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
     first = yield from app.reconnected(connection_id)
-    made = client.instant(first, "connection.createdAt")
-    lapse = client.instant(first, "nextAction.expiresAt") - made
+    created = client.instant(first, "connection.createdAt")
+    lapse = client.instant(first, "nextAction.expiresAt") - created
     yield from wait(lapse - connections.MINUTE)
     again = yield from app.reconnected(connection_id)
     successor = successor_of(again)
@@ -161,27 +173,27 @@ def _reissue_moves_the_deadline(app: App) -> Steps[None]:
 
 @CHECKS.add("law-06.chain-of-three", laws=(6,))
 def _chain_of_three(app: App) -> Steps[None]:
-    """Recoveries of recoveries form one line of one user and one set of packages."""
+    """Recovering repeatedly forms one linear chain of one user and one set of packages."""
     first = yield from app.created("user")
     ids = [client.id_of(first)]
     for _ in range(2):
         yield from app.revoked(ids[-1])
         answer = yield from app.reconnected(ids[-1])
-        same(client.member(answer, "previousConnectionId"), ids[-1], "previous")
+        same(client.member(answer, "previousConnectionId"), ids[-1], "previousConnectionId")
         ids.append(successor_of(answer))
-    require(len(set(ids)) >= len(ids), f"an id stands twice: {', '.join(ids)}")
+    require(len(set(ids)) >= len(ids), f"an id occurs twice in the chain: {', '.join(ids)}")
     expected = ("REVOKED", "REVOKED", "PENDING")
     for each, status in zip(ids, expected, strict=True):
         seen = yield from app.seen(each)
-        same(client.status_of(seen), status, "the status")
+        same(client.status_of(seen), status, f"the status of {each}")
         for name in ("customerAccountId", "appUserId", "dataPackages"):
             same(seen.get(name), first.get(name), name)
 
 
-def long_chain(app: App) -> Steps[list[str]]:
-    """A chain of `LONG` connections, the last of which is pending; the ids come back in order."""
+def create_long_chain(app: App) -> Steps[list[str]]:
+    """Create a chain of `LONG_CHAIN` connections with a pending head; return the ids in order."""
     ids = [client.id_of((yield from app.created()))]
-    while len(ids) < LONG:
+    while len(ids) < LONG_CHAIN:
         yield from app.revoked(ids[-1])
         ids.append((yield from client.made(app.reconnect(ids[-1]))))
     return ids
@@ -189,8 +201,8 @@ def long_chain(app: App) -> Steps[list[str]]:
 
 @CHECKS.add("law-06.long-chain", laws=(6,), rules=("recovery.revoked.other",))
 def _long_chain(app: App) -> Steps[None]:
-    """However long a chain is, each of its ids is one hop from the head."""
-    ids = yield from long_chain(app)
+    """Refused reconnects in a chain of 60 connections name the next connection and the head."""
+    ids = yield from create_long_chain(app)
     for _ in range(2):
         yield from app.revoked(ids[-1])
         for place in (0, 1, len(ids) // 2, len(ids) - 2):
@@ -201,10 +213,10 @@ def _long_chain(app: App) -> Steps[None]:
 
 
 @CHECKS.add("law-07.at-once", laws=(7,))
-def _successor_at_once(app: App) -> Steps[None]:
-    """Many reconnects at once, each with a key of its own, make one successor."""
+def _concurrent_reconnects(app: App) -> Steps[None]:
+    """Concurrent reconnects with different keys create one successor."""
     connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
-    requests = tuple([app.reconnect(connection_id) for _ in range(MANY)])
+    requests = tuple([app.reconnect(connection_id) for _ in range(CONCURRENT_REQUESTS)])
     answers = yield from send_concurrently(requests)
     seen = [successor_of(client.expect(answer, client.CREATED)) for answer in answers]
     seen.append((yield from client.made(app.reconnect(connection_id))))
@@ -212,8 +224,8 @@ def _successor_at_once(app: App) -> Steps[None]:
 
 
 @CHECKS.add("recovery.leaves-others-alone")
-def _reissue_leaves_others(app: App) -> Steps[None]:
-    """A recovery changes no other connection of the same user."""
+def _recovery_leaves_others(app: App) -> Steps[None]:
+    """Recovering a connection changes no other connection of the user."""
     other = yield from app.created("user")
     connection_id = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
     yield from app.reconnected(connection_id)
@@ -222,10 +234,12 @@ def _reissue_leaves_others(app: App) -> Steps[None]:
 
 
 @CHECKS.add("create.looks-for-no-earlier-one", rules=("operation.create-connection",))
-def _two_of_one_user(app: App) -> Steps[None]:
-    """A second create for the same user makes a second connection."""
+def _second_create(app: App) -> Steps[None]:
+    """Creating twice for the same user makes two connections."""
     one = yield from app.created("user")
     two = yield from app.created("user")
-    require(client.id_of(one) != client.id_of(two), "the earlier connection came back")
+    require(
+        client.id_of(one) != client.id_of(two), "the second create returned the first connection"
+    )
     yield from app.revoked(client.id_of(one))
     yield from app.shows(client.id_of(two), "PENDING")

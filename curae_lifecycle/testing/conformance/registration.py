@@ -1,4 +1,4 @@
-"""Checks of API keys: what one may do follows whom it stands for now, at once.
+"""Checks of API keys that are registered again or withdrawn.
 
 The law of this module: **the next request is judged by the latest registration**.
 """
@@ -23,8 +23,8 @@ CHECKS: Final = Checks()
 
 
 @CHECKS.add("registration.scopes", rules=("permission.scope-missing",), hooks=("register_again",))
-def _narrowed(app: App) -> Steps[None]:
-    """Scopes that are taken from an API key are gone with the next request, and come back so."""
+def _scopes_change(app: App) -> Steps[None]:
+    """Changes of an API key's scopes take effect with the next request."""
     connection_id = client.id_of((yield from app.created("user")))
     yield from use("register_again", app.api_key, attrs.evolve(app.key_request, scopes=frozenset()))
     for kind in operations_where(app, lambda rule: rule.scope):
@@ -38,8 +38,8 @@ def _narrowed(app: App) -> Steps[None]:
 @CHECKS.add(
     "registration.other-app", laws=(15,), rules=("request.ownership",), hooks=("register_again",)
 )
-def _of_another(app: App) -> Steps[None]:
-    """An API key that stands for another app sees nothing of the one before, and later all again."""
+def _app_changes(app: App) -> Steps[None]:
+    """Registering an API key for another app hides the first app's data until it is undone."""
     connection_id = client.id_of((yield from app.created("user")))
     yield from app.initiated("user")
     other = attrs.evolve(app.key_request, app_id=app.names.word("app"))
@@ -54,7 +54,7 @@ def _of_another(app: App) -> Steps[None]:
 
 @CHECKS.add("registration.withdrawn", rules=("request.credentials",), hooks=("withdraw",))
 def _withdrawn(app: App) -> Steps[None]:
-    """An API key that was withdrawn is unknown with the next request; the app's others are not."""
+    """Withdrawn API keys are refused from the next request on; other keys of the app still work."""
     request = app.create("user")
     connection_id = yield from client.made(request)
     sibling = yield from app.second_key()

@@ -1,8 +1,8 @@
-"""Checks of what each operation answers, as its class has it: status, members, shapes, headers.
+"""Checks of successful responses: their status, members, types and headers.
 
-The law of this module: **nothing is said here of one operation or another**. What is sent follows
-from the rule of its class, what must come back from the fields of its reply, so an operation of a
-server's own is checked like the others.
+The law of this module: **no operation is named here**. The request follows from the rule of the
+operation's class, and the expected response from the fields of its reply. So a server's additional
+operations are checked like the others.
 """
 
 from __future__ import annotations
@@ -56,25 +56,30 @@ _PARTS: Final[Mapping[object, Mapping[str, object]]] = {
     },
     NextAction: {"type": _OPEN_WEBVIEW, "url": str, "expiresAt": datetime},
 }
-"""What the members of a part are, where more can be said than that they are there."""
+"""The types of the members of a part; other members must only be present."""
 
 
-# --- What comes back ------------------------------------------------------------------------
+# --- Judging a response ---------------------------------------------------------------------
 
 
 def check_reply(kind: type[Operation], answer: Response) -> None:
-    """Raise unless an answer is the success that the class of an operation promises."""
+    """Raise unless a response is a success as the class of the operation defines it.
+
+    Args:
+        kind: The class of the operation.
+        answer: The response.
+    """
     rule, reply = kind.rule, kind.reply
     body = client.expect(answer, rule.status)
     hints = get_type_hints(reply)
     shapes: dict[str, object] = {to_camel_case(name): hints[name] for name in reply.__match_args__}
-    same(set(body), set(shapes), "the members")
+    same(set(body), set(shapes), "the set of members")
     check_wire_members(body, operations=(kind,))
     for name, shape in shapes.items():
         _check(body[name], shape, name)
     media = client.headers(answer, "content-type")
     if len(media) != 1 or _JSON.fullmatch(media[0]) is None:
-        raise NotConformingError(f"the media type is {media}")
+        raise NotConformingError(f"Content-Type is {media} instead of one application/json")
     if NextAction in shapes.values():
         same(client.headers(answer, "cache-control"), ["no-store"], "Cache-Control")
     if rule.tags:
@@ -83,18 +88,22 @@ def check_reply(kind: type[Operation], answer: Response) -> None:
 
 
 def entity_tag(answer: Response) -> str:
-    """The one strong entity tag of an answer."""
+    """Return the entity tag of a response.
+
+    Raises:
+        NotConformingError: The response does not have exactly one strong entity tag.
+    """
     tags = client.headers(answer, "etag")
     if len(tags) != 1 or _STRONG_TAG.fullmatch(tags[0]) is None:
-        raise NotConformingError(f"the entity tags are {tags}, not one strong one")
+        raise NotConformingError(f"ETag is {tags} instead of one strong entity tag")
     return tags[0]
 
 
 def _check(value: object, shape: object, name: str) -> None:
     if shape in _PARTS:
         part = client.as_document(value)
-        for each, its in _PARTS[shape].items():
-            _check(part.get(each), its, f"{name}.{each}")
+        for each, its_shape in _PARTS[shape].items():
+            _check(part.get(each), its_shape, f"{name}.{each}")
     elif get_origin(shape) is UnionType:
         kinds = cast("tuple[object, ...]", get_args(shape))
         if value is not None:
@@ -102,17 +111,17 @@ def _check(value: object, shape: object, name: str) -> None:
     elif shape is datetime:
         client.as_instant(value, name)
     else:
-        is_right, wrong = _plain(shape)
-        require(is_right(value), f"{name} is {wrong}")
+        is_valid, what = _plain(shape)
+        require(is_valid(value), f"{name} is not {what}")
 
 
 def _plain(shape: object) -> tuple[Callable[[object], bool], str]:
     if shape in _UUIDS:
-        return _is_uuid, "no UUID in lower case"
+        return _is_uuid, "a UUID in lower case"
     if isinstance(shape, EnumType):
         values: list[object] = list(shape)
-        return values.__contains__, f"none of {', '.join(map(str, values))}"
-    # Of another name for a type we know the type.
+        return values.__contains__, f"one of {', '.join(map(str, values))}"
+    # A `NewType` is checked as its supertype.
     return _PLAIN.get(getattr(shape, "__supertype__", shape), _ANYTHING)
 
 
@@ -121,10 +130,10 @@ def _is_uuid(value: object) -> bool:
 
 
 _PLAIN: Final[Mapping[object, tuple[Callable[[object], bool], str]]] = {
-    bool: (lambda value: isinstance(value, bool), "neither true nor false"),
-    int: (lambda value: type(value) is int, "no integer"),
-    str: (lambda value: isinstance(value, str) and value != "", "no text"),
-    _OPEN_WEBVIEW: (lambda value: value == _OPEN_WEBVIEW, f"not {_OPEN_WEBVIEW}"),
+    bool: (lambda value: isinstance(value, bool), "a boolean"),
+    int: (lambda value: type(value) is int, "an integer"),
+    str: (lambda value: isinstance(value, str) and value != "", "a non-empty string"),
+    _OPEN_WEBVIEW: (lambda value: value == _OPEN_WEBVIEW, _OPEN_WEBVIEW),
 }
 _ANYTHING: Final[tuple[Callable[[object], bool], str]] = (lambda _: True, "")
 
@@ -139,24 +148,26 @@ def _success(kind: type[Operation], app: App) -> Steps[None]:
 
 @CHECKS.add("law-13.nothing-internal", laws=(13,))
 def _nothing_internal(app: App) -> Steps[None]:
-    """Neither the API key nor the app's own id is in an answer."""
+    """Responses contain neither the API key nor the app's own id."""
     for kind in app.context.operations:
         answer = yield from send((yield from build_successful_request(app, kind)))
         shown = "\n".join(value for _, value in answer.headers).encode() + answer.body
-        require(app.api_key.encode() not in shown, "the API key is in it")
-        require(app.key_request.app_id.encode() not in answer.body, "the app's id is in it")
-    nobody = attrs.evolve(app, api_key=app.api_key + "-more")
-    answer = yield from send(nobody.get(app.names.uuid()))
-    require(app.api_key.encode() not in answer.body, "the unknown API key is in it")
+        require(app.api_key.encode() not in shown, "the response contains the API key")
+        require(
+            app.key_request.app_id.encode() not in answer.body, "the response contains the app's id"
+        )
+    unknown = attrs.evolve(app, api_key=app.api_key + "-more")
+    answer = yield from send(unknown.get(app.names.uuid()))
+    require(app.api_key.encode() not in answer.body, "the response contains the unknown API key")
 
 
 def checks(operations: Operations) -> list[Check]:
-    """One check for each operation."""
+    """Return one check for each operation."""
     return [
         Check(
             f"operation.{kind.rule.name}",
-            f"A success of {kind.rule.name} answers {kind.rule.status} with the members of its "
-            "reply, shaped as they are to be, and with its headers.",
+            f"A successful {kind.rule.name} returns {kind.rule.status} with the members, types and "
+            "headers of its reply.",
             partial(_success, kind),
             laws=(13,),
             rules=(f"operation.{kind.rule.name}",),

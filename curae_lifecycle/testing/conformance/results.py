@@ -1,4 +1,4 @@
-"""What comes of checks: one by one, of a whole run, and while it goes on."""
+"""Results of single checks, of a whole run, and of a run in progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import attrs
 
 @attrs.frozen
 class Failure:
-    """A check that failed: its name; what was seen, where, and which laws and rules say otherwise."""
+    """A check that failed.
+
+    Attributes:
+        check: The name of the check.
+        message: What the server did, after which steps, and which laws and rules it breaks.
+    """
 
     check: str
     message: str
@@ -18,18 +23,23 @@ class Failure:
 
 @attrs.frozen
 class NotRun:
-    """A check that could not be run: its name, and the name of what is missing."""
+    """A check that could not be run.
+
+    Attributes:
+        check: The name of the check.
+        reason: What is missing: a hook, time, or something that this server does not show.
+    """
 
     check: str
     reason: str
 
 
 Result = Failure | NotRun | None
-"""What came of one check; `None` where it passed."""
+"""The result of one check; `None` if it passed."""
 
 
 class CheckOutcome(StrEnum):
-    """What came of a check, in a word."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -41,11 +51,11 @@ class Progress:
     """A check that has ended.
 
     Attributes:
-        check: Its name.
-        outcome: What came of it.
+        check: The name of the check.
+        outcome: Its outcome.
         seconds: How long it took.
-        number: Which it was, counted from 1.
-        total: Of how many.
+        number: Its position in the run, counted from 1.
+        total: The number of checks in the run.
     """
 
     check: str
@@ -55,14 +65,19 @@ class Progress:
     total: int
 
 
-Told = Callable[[Progress], object]
+ProgressCallback = Callable[[Progress], object]
+"""A function that `run` calls after each check."""
 
 
 @attrs.frozen
 class Report:
-    """What came of a run: the names of the checks that passed, and the others, each with why.
+    """The results of a run.
 
-    The same `seed` sends the same requests.
+    Attributes:
+        passed: The names of the checks that passed.
+        failed: The checks that failed.
+        not_run: The checks that could not be run.
+        seed: The seed of the run. A run with the same seed sends the same requests.
     """
 
     passed: tuple[str, ...]
@@ -74,12 +89,12 @@ class Report:
         counts = (len(self.passed), len(self.failed), len(self.not_run))
         lines = ["{} passed, {} failed, {} not run (seed {})".format(*counts, self.seed)]
         lines += [f"failed: {failure.check}\n  {failure.message}" for failure in self.failed]
-        lines += [f"not run: {left.check}: {left.reason}" for left in self.not_run]
+        lines += [f"not run: {check.check}: {check.reason}" for check in self.not_run]
         return "\n".join(lines)
 
 
 def outcome_of(result: Result) -> CheckOutcome:
-    """What came of a check, in a word."""
+    """Return the outcome of a result."""
     match result:
         case None:
             return CheckOutcome.PASSED

@@ -1,4 +1,4 @@
-"""Checks of what is kept under a key, for how long, and of one execution among many at once."""
+"""Checks of stored responses, their retention, and concurrent requests with one key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, refusal, require, success
 from curae_lifecycle.testing.conformance.connections import MINUTE
-from curae_lifecycle.testing.conformance.idempotency import OTHER, REUSED, SAME, replays, reused
+from curae_lifecycle.testing.conformance.idempotency import (
+    KEY_REUSED,
+    REPLAY_RULES,
+    REUSE_RULES,
+    expect_key_reused,
+    expect_replay,
+)
 from curae_lifecycle.testing.conformance.operation_requests import (
     Kind,
     build_successful_request,
@@ -19,7 +25,7 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     short_name,
 )
 from curae_lifecycle.testing.conformance.steps import (
-    MANY,
+    CONCURRENT_REQUESTS,
     Operations,
     Steps,
     send,
@@ -29,38 +35,38 @@ from curae_lifecycle.testing.conformance.steps import (
 from curae_lifecycle.testing.laws import check_one_execution
 
 RETENTION: Final = timedelta(hours=24)
-
+"""How long a response is stored, from the first use of its key."""
 
 CHECKS: Final = Checks()
 
 
-@CHECKS.add("idempotency.kept.409", laws=(9,), rules=(*SAME, "problem-status.conflict"))
-def _refused_reconnect_is_kept(app: App) -> Steps[None]:
-    """A refusal of the rule itself is kept: a new judgement needs a new key."""
+@CHECKS.add("idempotency.kept.409", laws=(9,), rules=(*REPLAY_RULES, "problem-status.conflict"))
+def _conflict_is_stored(app: App) -> Steps[None]:
+    """Conflicts (409) that a rule decided are stored; a new decision needs a new key."""
     connection_id = client.id_of((yield from app.created()))
     request = app.reconnect(connection_id, key=app.new_key())
     first = yield from send(request)
     client.expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE")
     yield from app.revoked(connection_id)
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
     yield from success(app.reconnect(connection_id), client.CREATED)
 
 
-@CHECKS.add("idempotency.kept.404", laws=(9,), rules=(*SAME, "problem-status.absent"))
-def _not_found_is_kept(app: App) -> Steps[None]:
-    """An answer 404 is kept."""
+@CHECKS.add("idempotency.kept.404", laws=(9,), rules=(*REPLAY_RULES, "problem-status.absent"))
+def _not_found_is_stored(app: App) -> Steps[None]:
+    """Responses with status 404 are stored."""
     connection_id = client.id_of((yield from app.created()))
-    key, nobody = app.new_key(), app.names.uuid()
-    first = yield from send(app.revoke(nobody, key=key))
+    key, unknown = app.new_key(), app.names.uuid()
+    first = yield from send(app.revoke(unknown, key=key))
     client.expect_problem(first, 404, "NOT_FOUND")
-    replays(app.context, first, (yield from send(app.revoke(nobody, key=key))))
+    expect_replay(app.context, first, (yield from send(app.revoke(unknown, key=key))))
     other = yield from send(app.revoke(connection_id, key=key))
-    reused(other, "values")
+    expect_key_reused(other, "values")
 
 
 @CHECKS.add("idempotency.not-kept.400", rules=("problem-status.invalid", "idempotency.absent"))
-def _bad_request_keeps_nothing(app: App) -> Steps[None]:
-    """A body that cannot be read leaves its key free."""
+def _bad_request_frees_key(app: App) -> Steps[None]:
+    """Requests refused with 400 leave their key free for another request."""
     for body in (b"{", {"appUserId": "user", "dataPackages": ["labs"], "extra": 1}):
         key = app.new_key()
         yield from refusal(app.request("POST", "/connections", body, key=key), 400, "BAD_REQUEST")
@@ -68,8 +74,8 @@ def _bad_request_keeps_nothing(app: App) -> Steps[None]:
 
 
 @CHECKS.add("idempotency.not-kept.429", rules=("problem-status.limited", "idempotency.absent"))
-def _rate_limit_keeps_nothing(app: App) -> Steps[None]:
-    """A request that the app user's limit refuses leaves its key free."""
+def _rate_limit_frees_key(app: App) -> Steps[None]:
+    """Requests refused by the app user's limit leave their key free for another request."""
     yield from app.filled("user")
     key = app.new_key()
     yield from refusal(app.initiate("user", key=key), 429, "RATE_LIMITED")
@@ -82,47 +88,47 @@ def _rate_limit_keeps_nothing(app: App) -> Steps[None]:
     hooks=("pass_time",),
     time_needed=MINUTE,
 )
-def _rate_limit_is_asked_again(app: App) -> Steps[None]:
-    """A request that the app user's limit refused runs with the same key later."""
+def _limited_request_is_retried(app: App) -> Steps[None]:
+    """Requests refused by the app user's limit execute on a later retry with the same key."""
     yield from app.filled("user")
     request = app.initiate("user", key=app.new_key())
     yield from refusal(request, 429, "RATE_LIMITED")
     yield from wait(MINUTE)
     first = yield from client.answered(request, client.CREATED)
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
 
 
-@CHECKS.add("idempotency.not-kept.422", laws=(11,), rules=(*OTHER, "problem-status.mismatch"))
-def _reuse_keeps_nothing(app: App) -> Steps[None]:
-    """A refused reuse changes nothing about the key."""
+@CHECKS.add("idempotency.not-kept.422", laws=(11,), rules=(*REUSE_RULES, "problem-status.mismatch"))
+def _reuse_changes_nothing(app: App) -> Steps[None]:
+    """Refused reuses of a key do not change the stored response."""
     request = app.create("user", key=app.new_key())
     first = yield from client.answered(request, client.CREATED)
     key = client.headers(Response(0, request.headers, b""), "idempotency-key")[0]
     for _ in range(2):
         other = yield from send(app.create("another", key=key))
-        reused(other, "values")
-    replays(app.context, first, (yield from send(request)))
+        expect_key_reused(other, "values")
+    expect_replay(app.context, first, (yield from send(request)))
 
 
 @CHECKS.add(
     "idempotency.retention",
     laws=(9,),
-    rules=("idempotency.absent", *SAME),
+    rules=("idempotency.absent", *REPLAY_RULES),
     hooks=("pass_time",),
     time_needed=RETENTION,
 )
 def _retention(app: App) -> Steps[None]:
-    """An answer is kept for 24 hours from its first use, and no replay makes it longer."""
+    """Responses are stored for 24 hours from the first use of their key, however often replayed."""
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
     made = client.text(client.expect(first, client.CREATED), "connection.id")
     yield from wait(RETENTION / 2)
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
     yield from wait(RETENTION / 2 - MINUTE)
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
     yield from wait(MINUTE)
     again = yield from client.made(request)
-    require(again != made, "the answer was kept longer than that")
+    require(again != made, "the response was stored longer than 24 hours")
 
 
 @CHECKS.add(
@@ -131,84 +137,89 @@ def _retention(app: App) -> Steps[None]:
     hooks=("pass_time",),
     time_needed=RETENTION,
 )
-def _retention_of_another(app: App) -> Steps[None]:
-    """A key is bound to its request for 24 hours and free afterwards."""
+def _key_is_free_after_retention(app: App) -> Steps[None]:
+    """Keys are bound to their request for 24 hours and free for another one afterwards."""
     key = app.new_key()
     yield from success(app.create("user", key=key), client.CREATED)
     yield from wait(RETENTION - MINUTE)
     other = app.create("another", key=key)
-    reused((yield from send(other)), "values")
+    expect_key_reused((yield from send(other)), "values")
     yield from wait(MINUTE)
     yield from success(other, client.CREATED)
 
 
 @CHECKS.add("idempotency.cookies", laws=(9,))
-def _no_cookie_again(app: App) -> Steps[None]:
-    """A Set-Cookie header is never replayed."""
+def _cookies_are_not_replayed(app: App) -> Steps[None]:
+    """Replays never contain the Set-Cookie header of the first response."""
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
     again = yield from send(request)
     connection_id = str(client.member(client.expect(first, client.CREATED), "connection.id"))
     plain = yield from send(app.get(connection_id))
     replayed = {*client.headers(first, "set-cookie")} & {*client.headers(again, "set-cookie")}
-    of_the_front = {*client.headers(plain, "set-cookie")}
-    require(replayed <= of_the_front, "a Set-Cookie header was replayed")
+    # A web server or proxy in front may set the same cookie on every response.
+    always_set = {*client.headers(plain, "set-cookie")}
+    require(replayed <= always_set, "a Set-Cookie header was replayed")
 
 
 @CHECKS.add("idempotency.replay-is-free", laws=(9,), rules=("request.idempotency", "request.limit"))
 def _replay_is_free(app: App) -> Steps[None]:
-    """A replay costs the app user nothing, also at the limit."""
+    """Replays are not charged to the app user, not even at the limit."""
     request = app.initiate("user", key=app.new_key())
     first = yield from client.answered(request, client.CREATED)
     for _ in range(client.INITIATES_PER_MINUTE):
-        replays(app.context, first, (yield from send(request)))
+        expect_replay(app.context, first, (yield from send(request)))
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
     yield from refusal(app.initiate("user"), 429, "RATE_LIMITED")
-    replays(app.context, first, (yield from send(request)))
+    expect_replay(app.context, first, (yield from send(request)))
 
 
-def _one_of_many(kind: Kind, app: App) -> Steps[None]:
+def _concurrent_retries(kind: Kind, app: App) -> Steps[None]:
     request = yield from build_successful_request(app, kind)
-    answers = yield from send_concurrently((request,) * MANY)
+    answers = yield from send_concurrently((request,) * CONCURRENT_REQUESTS)
     status = kind.rule.status
     done = [client.lasting(each, app.context.varying) for each in answers if each.status == status]
     for each in answers:
         if each.status != status:
             client.expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT")
-    require(len(done) > 0, "none was executed")
+    require(len(done) > 0, "no request was executed")
     check_one_execution(done, 1)
-    replays(app.context, done[0], client.lasting((yield from send(request)), app.context.varying))
+    expect_replay(
+        app.context, done[0], client.lasting((yield from send(request)), app.context.varying)
+    )
 
 
 @CHECKS.add("idempotency.at-once.charged-once", laws=(9, 12))
-def _one_initiate_of_many(app: App) -> Steps[None]:
-    """An initiate sent many times at once with one key is charged once."""
+def _concurrent_initiates(app: App) -> Steps[None]:
+    """Concurrent retries of an initiate with one key are charged once."""
     request = app.initiate("user", key=app.new_key())
-    yield from send_concurrently((request,) * MANY)
+    yield from send_concurrently((request,) * CONCURRENT_REQUESTS)
     yield from success(request, client.CREATED)
     yield from app.filled("user", client.INITIATES_PER_MINUTE - 1)
 
 
-@CHECKS.add("idempotency.at-once.other-bodies", laws=(12,), rules=OTHER)
-def _one_body_of_many(app: App) -> Steps[None]:
-    """Of different bodies sent at once with one key one is executed."""
+@CHECKS.add("idempotency.at-once.other-bodies", laws=(12,), rules=REUSE_RULES)
+def _concurrent_bodies(app: App) -> Steps[None]:
+    """Concurrent requests with one key and different bodies: exactly one executes."""
     key = app.new_key()
-    requests = tuple([app.create(f"user-{number}", key=key) for number in range(MANY)])
+    requests = tuple(
+        [app.create(f"user-{number}", key=key) for number in range(CONCURRENT_REQUESTS)]
+    )
     answers = yield from send_concurrently(requests)
     done = [each for each in answers if each.status == client.CREATED]
     for each in answers:
         if each.status != client.CREATED:
-            client.expect_problem(each, *REUSED)
-    require(len(done) == 1, f"{len(done)} were executed")
+            client.expect_problem(each, *KEY_REUSED)
+    require(len(done) == 1, f"{len(done)} requests were executed instead of 1")
 
 
 def checks(operations: Operations) -> list[Check]:
-    """One check for each operation that needs a key."""
+    """Return one check for each operation that needs a key."""
     return [
         Check(
             f"idempotency.at-once.{short_name(kind)}",
-            f"A {short_name(kind)} sent many times at once with one key takes effect once.",
-            partial(_one_of_many, kind),
+            f"Concurrent requests for {short_name(kind)} with one key execute once.",
+            partial(_concurrent_retries, kind),
             laws=(12,),
         )
         for kind in operations

@@ -1,4 +1,4 @@
-"""Checks of revocations: once and for ever, and how far one goes."""
+"""Checks of revocations: that they are final, and which connections of a chain they reach."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
-from curae_lifecycle.testing.conformance.recovery import long_chain, recovered, successor_of
+from curae_lifecycle.testing.conformance.recovery import (
+    create_long_chain,
+    create_recovered,
+    successor_of,
+)
 from curae_lifecycle.testing.conformance.steps import (
-    MANY,
+    CONCURRENT_REQUESTS,
     Steps,
     later,
     send_concurrently,
@@ -31,7 +35,7 @@ CHECKS: Final = Checks()
     rules=("connection.revoke.pending", "connection.revoke.revoked"),
 )
 def _revoked_once(app: App) -> Steps[None]:
-    """Of several revocations the first alone says so, and its time stands."""
+    """Revoking repeatedly reports `revokedNow` once, and `revokedAt` never changes."""
     connection_id = client.id_of((yield from app.created()))
     seen: list[RevocationAnswer] = []
     for _ in range(3):
@@ -42,15 +46,15 @@ def _revoked_once(app: App) -> Steps[None]:
 
 
 @CHECKS.add("law-02.at-once", laws=(2,))
-def _revoked_at_once(app: App) -> Steps[None]:
-    """Of many revocations at once exactly one says that it revoked."""
+def _concurrent_revocations(app: App) -> Steps[None]:
+    """Exactly one of many concurrent revocations reports `revokedNow`."""
     connection_id = client.id_of((yield from app.created()))
-    requests = tuple([app.revoke(connection_id) for _ in range(MANY)])
+    requests = tuple([app.revoke(connection_id) for _ in range(CONCURRENT_REQUESTS)])
     answers = yield from send_concurrently(requests)
     for answer in answers:
         client.expect(answer, client.OK)
     seen = [RevocationAnswer.read(answer) for answer in answers]
-    # At once there is no order: whichever says that it revoked was the first.
+    # Concurrent responses have no order: the one that reports `revokedNow` counts as the first.
     seen.sort(key=lambda each: not each.revoked_now)
     check_revocation(seen)
 
@@ -61,41 +65,43 @@ def _revoked_at_once(app: App) -> Steps[None]:
     hooks=("authorize", "require_action", "expire", "revoke"),
 )
 def _revocation_survives(app: App) -> Steps[None]:
-    """Nothing that arrives after a revocation changes it."""
+    """Facts that arrive after a revocation change nothing."""
     connection_id = client.id_of((yield from app.created()))
     yield from app.revoked(connection_id)
     before = yield from app.seen(connection_id)
     yield from later(app.context, connections.MINUTE)
-    for hook, more in _SAID.items():
-        yield from use(hook, connection_id, *more)
+    for hook, arguments in _FACT_ARGUMENTS.items():
+        yield from use(hook, connection_id, *arguments)
     yield from app.reconnected(connection_id)
     yield from connections.stays(app, before)
 
 
-_SAID: Final[dict[str, tuple[object, ...]]] = {
+_FACT_ARGUMENTS: Final[dict[str, tuple[object, ...]]] = {
     "authorize": (connections.HOUR,),
     "require_action": (connections.REASON,),
     "expire": (),
     "revoke": (Actor.PLATFORM,),
 }
-"""What each hook is called with beside the id."""
+"""The arguments of each hook after the connection's id."""
 
 
 @CHECKS.add(
     "law-01.rank-never-falls", laws=(1,), hooks=("authorize", "require_action", "expire", "revoke")
 )
 def _rank_never_falls(app: App) -> Steps[None]:
-    """Whatever happens in whatever order, the status of one id only rises."""
+    """Statuses of one id never fall in rank, in whatever order facts arrive."""
     connection_id = client.id_of((yield from app.created()))
     ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     highest = 0
-    for hook in [each for first in _SAID for each in (first, "authorize", "require_action")]:
-        yield from use(hook, connection_id, *_SAID[hook])
+    for hook in [
+        each for first in _FACT_ARGUMENTS for each in (first, "authorize", "require_action")
+    ]:
+        yield from use(hook, connection_id, *_FACT_ARGUMENTS[hook])
         status = client.status_of((yield from app.seen(connection_id)))
         rank = ranks.index(status) if status in ranks else -1
-        require(rank >= highest, f"{ranks[highest]} became {status}")
+        require(rank >= highest, f"the status {ranks[highest]} became {status}")
         highest = rank
-    same(ranks[highest], "REVOKED", "the last status")
+    same(ranks[highest], "REVOKED", "the status after all facts")
 
 
 def _reach(actor: Actor, app: App) -> Steps[None]:
@@ -106,37 +112,39 @@ def _reach(actor: Actor, app: App) -> Steps[None]:
         same(client.member(answer, "revokedNow"), True, "revokedNow")
     else:
         yield from client.happens("revoke", connection_id, actor)
-    seen = yield from app.seen(connection_id)
-    same(client.status_of(seen), "REVOKED", "its status")
-    whole = REVOCATION_REACH[actor].outcome.value is Reach.CHAIN
-    after = yield from app.seen(successor)
-    expected = connections.WIRE[Standing.REVOKED if whole else Standing.PENDING]
-    same(client.status_of(after), expected, "the successor's status")
-    if whole:
+    yield from app.shows(connection_id, "REVOKED")
+    whole_chain = REVOCATION_REACH[actor].outcome.value is Reach.CHAIN
+    yield from app.shows(successor, "REVOKED" if whole_chain else "PENDING")
+    if whole_chain:
         yield from revoked_together(app, [connection_id, successor])
 
 
 def revoked_together(app: App, ids: Collection[str]) -> Steps[None]:
-    """Raise unless all of these connections were revoked at one instant."""
+    """Raise unless all connections were revoked at the same instant.
+
+    Args:
+        app: The app.
+        ids: The ids of the connections.
+    """
     seen = yield from app.all_seen(ids)
     for each in seen:
         same(client.status_of(each), "REVOKED", f"the status of {client.id_of(each)}")
     instants = {client.instant(each, "revokedAt") for each in seen}
-    same(len(instants), 1, "the number of instants at which they were revoked")
+    same(len(instants), 1, "the number of different revokedAt")
 
 
 @CHECKS.add(
     "revocation-reach.patient-after-app", rules=("revocation-reach.patient",), hooks=("revoke",)
 )
 def _patient_after_app(app: App) -> Steps[None]:
-    """A patient who revokes what the app had revoked ends every later connection."""
+    """Revocations by a patient reach later connections even if the app revoked the first one."""
     connection_id = yield from connections.create_in_standing(app, Standing.REVOKED)
     before = yield from app.seen(connection_id)
     successor = yield from client.made(app.reconnect(connection_id))
     yield from later(app.context, connections.MINUTE)
     yield from client.happens("revoke", connection_id, Actor.PATIENT)
     yield from app.shows(successor, "REVOKED")
-    same((yield from app.seen(connection_id)), before, "the first one")
+    same((yield from app.seen(connection_id)), before, "the connection that the app revoked")
 
 
 @CHECKS.add(
@@ -147,7 +155,7 @@ def _patient_after_app(app: App) -> Steps[None]:
     time_needed=connections.time_needed(Standing.LAPSED, Standing.LAPSED),
 )
 def _over_lapsed_links(app: App) -> Steps[None]:
-    """A patient's revocation reaches the chain's end over connections that lapsed."""
+    """Revocations by a patient reach the head of a chain across lapsed connections."""
     ids = [(yield from connections.create_in_standing(app, Standing.LAPSED))]
     for _ in range(2):
         answer = yield from app.reconnected(ids[-1])
@@ -165,19 +173,19 @@ def _over_lapsed_links(app: App) -> Steps[None]:
     hooks=("revoke",),
 )
 def _over_a_long_chain(app: App) -> Steps[None]:
-    """A patient's revocation reaches the end of a chain, however long, and moves no revokedAt."""
-    *ids, head = yield from long_chain(app)
+    """Revocations by a patient reach the head of a chain of 60 and change no earlier revokedAt."""
+    *ids, head = yield from create_long_chain(app)
     before = yield from app.all_seen(ids)
     yield from later(app.context, connections.MINUTE)
     yield from client.happens("revoke", ids[0], Actor.PATIENT)
     yield from app.shows(head, "REVOKED")
-    same((yield from app.all_seen(ids)), before, "what was revoked before")
+    same((yield from app.all_seen(ids)), before, "the list of earlier revoked connections")
 
 
 @CHECKS.add("revocation-reach.old-id", rules=("revocation-reach.app", "connection.revoke.revoked"))
-def _revoking_an_old_id(app: App) -> Steps[None]:
-    """An app that revokes an old id again leaves its successor alone."""
-    connection_id, successor = yield from recovered(app)
+def _old_id_is_revoked_again(app: App) -> Steps[None]:
+    """Revoking an old id again as an app does not affect its successor."""
+    connection_id, successor = yield from create_recovered(app)
     before = yield from app.seen(successor)
     answer = yield from app.revoked(connection_id)
     same(client.member(answer, "revokedNow"), False, "revokedNow")
@@ -190,13 +198,13 @@ def _revoking_an_old_id(app: App) -> Steps[None]:
     hooks=("authorize", "require_action"),
 )
 def _refresh_is_no_revocation(app: App) -> Steps[None]:
-    """A failed refresh asks for an action and revokes nothing."""
+    """Failed refreshes lead to ACTION_REQUIRED and never to REVOKED."""
     connection_id = yield from connections.create_in_standing(app, Standing.ACTIVE)
     yield from use("require_action", connection_id, connections.REASON)
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTION_REQUIRED", "the status")
     same(client.member(seen, "revokedAt"), None, "revokedAt")
-    same(client.member(seen, "actionRequiredReason"), connections.REASON, "the reason")
+    same(client.member(seen, "actionRequiredReason"), connections.REASON, "actionRequiredReason")
 
 
 CHECKS.extend(

@@ -1,7 +1,7 @@
-"""Runs checks against a server, in threads or in a loop, and tells what came of them.
+"""The runner of the kit: it runs checks against a server, in threads or in an event loop.
 
-The law of this module: **every check ends in exactly one of passed, failed and not run**, whatever
-a server does, and in time; a check that failed stops no other.
+The law of this module: **every check ends in time as exactly one of passed, failed and not run**,
+whatever the server does. A failed check does not stop the others.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from curae_lifecycle.testing.conformance.results import (
     Failure,
     NotRun,
     Progress,
+    ProgressCallback,
     Report,
     Result,
-    Told,
     outcome_of,
 )
 from curae_lifecycle.testing.conformance.server import HOOKS, UNLIMITED_TIME, AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import (
     CheckContext,
+    Concurrently,
+    HookCall,
     Names,
     NotSeenError,
     Operations,
-    Single,
+    SingleStep,
     Step,
-    Together,
-    Use,
 )
 from curae_lifecycle.testing.conformance.timeout import (
     DEFAULT_TIMEOUT,
@@ -52,27 +52,30 @@ from curae_lifecycle.testing.conformance.timeout import (
 from curae_lifecycle.testing.laws import LAWS
 from curae_lifecycle.web.request import Request
 
-_SWITCH: Final = 1e-5
-"""How often threads take turns while requests are sent at once: often, so that races show."""
+_SWITCH_INTERVAL: Final = 1e-5
+"""The interpreter's thread switch interval, in seconds, while steps run concurrently.
 
-_LAST: Final = 4
-"""How many steps a failure tells."""
+A short interval lets threads interleave often, so that races show.
+"""
 
-_SHORT: Final = 80
-"""How much of a body it tells."""
+_STEPS_IN_MESSAGE: Final = 4
+"""How many of the last steps a failure message shows."""
 
-_UNTOLD: Final = frozenset({"make_key", "register_again", "withdraw", "outbox"})
-"""The hooks of which a failure tells no more than that they were called."""
+_BODY_IN_MESSAGE: Final = 80
+"""How many bytes of a request body a failure message shows."""
 
-_NOT_TOLD: Final = frozenset({"authorization", "content-type"})
+_SHORT_HOOKS: Final = frozenset({"make_key", "register_again", "withdraw", "outbox"})
+"""Hooks of which a failure message shows only the name: their values are secret or long."""
+
+_HIDDEN_HEADERS: Final = frozenset({"authorization", "content-type"})
 
 _BUCKETS: Final = "replace_buckets"
-_OWN_BUCKETS: Final = Use(_BUCKETS, (None,))
-"""What ends a check that brought buckets of its own, however it went."""
+_RESTORE_BUCKETS: Final = HookCall(_BUCKETS, (None,))
+"""The step that restores the server's buckets after a check that replaced them."""
 
 
 class ServerRaisedError(LifecycleError, AssertionError):
-    """A function of the server's raised instead of answering."""
+    """A function of the server raised an exception."""
 
 
 def run(
@@ -82,34 +85,34 @@ def run(
     seed: str | None = None,
     operations: Operations = OPERATIONS,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
-    progress: Told | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Report:
     """Run the checks against a server.
 
     Args:
         server: The server.
-        only: Names of checks; all by default.
-        seed: Of the names that are sent; a fresh one by default, as a server that lives on
-            knows the names of earlier runs.
-        operations: What the server serves.
-        timeout: How long a check may take, beside the server's patience; then it has failed, and
-            the thread that runs it is left behind. With `None` every check takes what it takes,
-            in the caller's own thread.
-        progress: Is told of each check that has ended.
+        only: The names of the checks to run; all by default.
+        seed: The seed of the names that are sent. It is random by default, since a server that
+            keeps running still holds the names of earlier runs.
+        operations: The operations that the server serves.
+        timeout: How long a check may take, in addition to the server's `max_time_per_check` if that
+            is limited. A check that takes longer fails, and its thread is left behind. With `None`
+            there is no timeout, and every check runs in the caller's own thread.
+        progress: Called after each check.
 
     Returns:
-        Every check that was asked for, as passed, failed or not run.
+        The result of every selected check: passed, failed or not run.
 
     Raises:
-        KeyError: A name that no check has.
+        KeyError: No check has one of the names.
     """
     seed = secrets.token_hex(8) if seed is None else seed
-    going = _Run(chosen(only, operations), progress)
-    for check in going.checks():
-        going.ended(
+    results = _Results(select_checks(only, operations), progress)
+    for check in results.checks():
+        results.add(
             check, run_check(server, check=check, seed=seed, operations=operations, timeout=timeout)
         )
-    return going.report(seed)
+    return results.report(seed)
 
 
 async def run_async(
@@ -119,51 +122,68 @@ async def run_async(
     seed: str | None = None,
     operations: Operations = OPERATIONS,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
-    progress: Told | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Report:
-    """Run the checks against a server whose functions are coroutine functions; see `run`.
+    """Run the checks against an async server, as `run` does.
 
-    What exceeds the limit is cancelled. A function that blocks the loop holds up everything.
+    A check that exceeds the timeout is cancelled. The timeout cannot interrupt a coroutine that
+    blocks the event loop.
+
+    Args:
+        server: The server.
+        only: The names of the checks to run; all by default.
+        seed: The seed of the names that are sent; random by default.
+        operations: The operations that the server serves.
+        timeout: How long a check may take; `None` for no timeout.
+        progress: Called after each check.
+
+    Raises:
+        KeyError: No check has one of the names.
     """
     seed = secrets.token_hex(8) if seed is None else seed
-    going = _Run(chosen(only, operations), progress)
-    for check in going.checks():
-        going.ended(
+    results = _Results(select_checks(only, operations), progress)
+    for check in results.checks():
+        results.add(
             check,
             await run_check_async(
                 server, check=check, seed=seed, operations=operations, timeout=timeout
             ),
         )
-    return going.report(seed)
+    return results.report(seed)
 
 
-class _Run:
-    # What has come of the checks so far.
+class _Results:
+    """The results of a run in progress."""
 
-    def __init__(self, asked: list[Check], progress: Told | None) -> None:
-        self._asked = asked
+    def __init__(self, selected: list[Check], progress: ProgressCallback | None) -> None:
+        self._selected = selected
         self._progress = progress
         self._results: list[tuple[Check, Result]] = []
         self._began = 0.0
 
     def checks(self) -> Iterator[Check]:
-        for check in self._asked:
+        """Yield each check and note when it begins."""
+        for check in self._selected:
             self._began = time.monotonic()
             yield check
 
-    def ended(self, check: Check, result: Result) -> None:
+    def add(self, check: Check, result: Result) -> None:
+        """Add the result of a check and report the progress."""
         self._results.append((check, result))
         if self._progress is None:
             return
-        took = time.monotonic() - self._began
-        done, total = len(self._results), len(self._asked)
         self._progress(
             Progress(
-                check=check.name, outcome=outcome_of(result), seconds=took, number=done, total=total
+                check=check.name,
+                outcome=outcome_of(result),
+                seconds=time.monotonic() - self._began,
+                number=len(self._results),
+                total=len(self._selected),
             )
         )
 
     def report(self, seed: str) -> Report:
+        """Return the report of the run."""
         results = [result for _, result in self._results]
         return Report(
             passed=tuple([check.name for check, result in self._results if result is None]),
@@ -173,56 +193,66 @@ class _Run:
         )
 
 
-def chosen(only: Collection[str] | None, operations: Operations = OPERATIONS) -> list[Check]:
-    """The checks with these names, in the kit's own order.
+def select_checks(only: Collection[str] | None, operations: Operations = OPERATIONS) -> list[Check]:
+    """Return the checks with the given names, in the kit's own order.
+
+    Args:
+        only: The names; `None` selects all checks.
+        operations: The operations that the server serves.
 
     Raises:
-        KeyError: A name that no check has.
+        KeyError: No check has one of the names.
     """
     kit = checks(operations)
     names = {check.name for check in kit}
-    asked = names if only is None else set(only)
-    if asked - names:
-        raise KeyError(f"no such check: {', '.join(sorted(asked - names))}")
-    return [check for check in kit if check.name in asked]
+    selected = names if only is None else set(only)
+    if selected - names:
+        raise KeyError(f"no such check: {', '.join(sorted(selected - names))}")
+    return [check for check in kit if check.name in selected]
 
 
-class _Attempt:
-    # One run of a check, as it is seen from outside while it goes on.
+class _CheckRun:
+    """One run of a check. With a timeout, another thread than the caller's performs its steps."""
 
-    def __init__(self, check: Check, kit: CheckContext, limit: timedelta | None) -> None:
+    def __init__(self, check: Check, kit: CheckContext, timeout: timedelta | None) -> None:
         self.check = check
-        self.limit = limit
+        self.timeout = timeout
         self.steps = check.begin(kit)
-        self.told: deque[str] = deque(maxlen=_LAST)
-        self.at: Step | None = None
-        self.given_up = False
-        self.restores = _BUCKETS in check.hooks
+        self.history: deque[str] = deque(maxlen=_STEPS_IN_MESSAGE)
+        self.current: Step | None = None
+        self.abandoned = False
+        self.replaces_buckets = _BUCKETS in check.hooks
 
     def next(self, outcome: object) -> Step | None:
-        # The next step; none where the check has ended, or nobody waits for it any more.
-        if self.given_up:
+        """Send the outcome of the last step and return the next one.
+
+        Returns None if the check has ended or was abandoned after its timeout.
+        """
+        if self.abandoned:
             return None
         try:
-            self.at = self.steps.send(outcome)
+            self.current = self.steps.send(outcome)
         except StopIteration:
             return None
-        return self.at
+        return self.current
 
-    def done(self, step: Step, outcome: object) -> object:
-        self.told.extend(_told(step, outcome))
-        return outcome
+    def note(self, step: Step, outcome: object) -> None:
+        """Add a step and its outcome to the history."""
+        self.history.extend(_describe_outcome(step, outcome))
 
-    def result(self, error: Exception) -> Result:
+    def result_of(self, error: Exception) -> Result:
+        """Return the result of a check that raised an error."""
         if isinstance(error, NotSeenError):
             return NotRun(self.check.name, str(error))
-        return _failure(self.check, error, self.told)
+        return _failure(self.check, error, self.history)
 
-    def over(self) -> Result:
-        self.given_up = True
-        at = "" if self.at is None else f"\n  where: {_place(self.at)}"
-        hung = CheckTimeoutError(f"it took longer than {self.limit}{at}")
-        return _failure(self.check, hung, self.told.copy())
+    def time_out(self) -> Result:
+        """Abandon the check and return its failure."""
+        self.abandoned = True
+        where = "" if self.current is None else f"\n  where: {_describe_step(self.current)}"
+        error = CheckTimeoutError(f"the check took longer than {self.timeout}{where}")
+        # The abandoned thread may still add to the history.
+        return _failure(self.check, error, self.history.copy())
 
 
 def run_check(
@@ -232,25 +262,33 @@ def run_check(
     operations: Operations,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Result:
-    """Run one check; `timeout` as in `run`."""
-    attempt = _begun(server, check=check, seed=seed, operations=operations, limit=timeout)
-    if isinstance(attempt, NotRun):
-        return attempt
-    result = _bounded(attempt, lambda: _drive(server, attempt))
-    if not attempt.restores:
+    """Run one check; afterwards restore the server's buckets if the check replaced them.
+
+    Args:
+        server: The server.
+        check: The check.
+        seed: The seed of the names that are sent.
+        operations: The operations that the server serves.
+        timeout: How long the check may take, as in `run`.
+    """
+    begun = _begin(server, check=check, seed=seed, operations=operations, timeout=timeout)
+    if isinstance(begun, NotRun):
+        return begun
+    result = _result(begun, lambda: _drive(server, begun))
+    if not begun.replaces_buckets:
         return result
-    attempt.at = _OWN_BUCKETS
-    restored = _bounded(attempt, lambda: _perform(server, _OWN_BUCKETS))
+    begun.current = _RESTORE_BUCKETS
+    restored = _result(begun, lambda: _perform(server, _RESTORE_BUCKETS))
     return result or restored
 
 
-def _bounded(attempt: _Attempt, work: Callable[[], object]) -> Result:
+def _result(check_run: _CheckRun, work: Callable[[], object]) -> Result:
     try:
-        run_with_timeout(attempt.limit, work)
+        run_with_timeout(check_run.timeout, work)
     except CheckTimeoutError:
-        return attempt.over()
-    except Exception as error:  # noqa: BLE001 - whatever a server's answer led to is its account
-        return attempt.result(error)
+        return check_run.time_out()
+    except Exception as error:  # noqa: BLE001 - any error is the result of the check
+        return check_run.result_of(error)
     return None
 
 
@@ -261,43 +299,51 @@ async def run_check_async(
     operations: Operations,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Result:
-    """Run one check; `timeout` as in `run_async`."""
-    attempt = _begun(server, check=check, seed=seed, operations=operations, limit=timeout)
-    if isinstance(attempt, NotRun):
-        return attempt
-    result = await _bounded_async(attempt, _drive_async(server, attempt))
-    if not attempt.restores:
+    """Run one check against an async server, as `run_check` does.
+
+    Args:
+        server: The server.
+        check: The check.
+        seed: The seed of the names that are sent.
+        operations: The operations that the server serves.
+        timeout: How long the check may take, as in `run_async`.
+    """
+    begun = _begin(server, check=check, seed=seed, operations=operations, timeout=timeout)
+    if isinstance(begun, NotRun):
+        return begun
+    result = await _result_async(begun, _drive_async(server, begun))
+    if not begun.replaces_buckets:
         return result
-    attempt.at = _OWN_BUCKETS
-    restored = await _bounded_async(attempt, _perform_async(server, _OWN_BUCKETS))
+    begun.current = _RESTORE_BUCKETS
+    restored = await _result_async(begun, _perform_async(server, _RESTORE_BUCKETS))
     return result or restored
 
 
-async def _bounded_async(attempt: _Attempt, work: Coroutine[object, object, object]) -> Result:
+async def _result_async(check_run: _CheckRun, work: Coroutine[object, object, object]) -> Result:
     try:
-        await run_with_timeout_async(attempt.limit, work)
+        await run_with_timeout_async(check_run.timeout, work)
     except CheckTimeoutError:
-        return attempt.over()
-    except Exception as error:  # noqa: BLE001 - as above
-        return attempt.result(error)
+        return check_run.time_out()
+    except Exception as error:  # noqa: BLE001 - any error is the result of the check
+        return check_run.result_of(error)
     return None
 
 
-def _begun(
+def _begin(
     server: Server | AsyncServer,
     check: Check,
     seed: str,
     operations: Operations,
-    limit: timedelta | None,
-) -> _Attempt | NotRun:
-    lacking = [hook for hook in check.hooks if getattr(server, hook) is None]
-    if lacking:
-        return NotRun(check.name, f"needs {', '.join(lacking)}")
+    timeout: timedelta | None,
+) -> _CheckRun | NotRun:
+    missing = [hook for hook in check.hooks if getattr(server, hook) is None]
+    if missing:
+        return NotRun(check.name, f"needs {', '.join(missing)}")
     if check.time_needed > server.max_time_per_check:
-        return NotRun(check.name, f"needs the patience for {check.time_needed}")
-    if limit is not None and server.max_time_per_check < UNLIMITED_TIME:
-        # A server that really waits may do so for as long as it said.
-        limit += server.max_time_per_check
+        return NotRun(check.name, f"needs a max_time_per_check of {check.time_needed}")
+    if timeout is not None and server.max_time_per_check < UNLIMITED_TIME:
+        # The server's `pass_time` may really wait that long.
+        timeout += server.max_time_per_check
     kit = CheckContext(
         names=Names(f"{seed} {check.name}"),
         environment=Environment.LIVE if server.environment is None else server.environment,
@@ -308,13 +354,13 @@ def _begun(
         operations=operations,
         rounds=server.race_rounds or 0,
     )
-    return _Attempt(check, kit, limit)
+    return _CheckRun(check, kit, timeout)
 
 
-def _failure(check: Check, error: Exception, told: deque[str]) -> Failure:
-    known = isinstance(error, AssertionError)
-    lines = [str(error) if known else f"the answer could not be judged: {error!r}"]
-    lines += [f"  after: {each}" for each in told]
+def _failure(check: Check, error: Exception, history: deque[str]) -> Failure:
+    expected = isinstance(error, AssertionError)
+    lines = [str(error) if expected else f"the response could not be judged: {error!r}"]
+    lines += [f"  after: {step}" for step in history]
     lines += [f"  law {law}: {LAWS[law]}" for law in check.laws]
     if check.rules:
         lines.append(f"  rules: {', '.join(check.rules)}")
@@ -322,24 +368,39 @@ def _failure(check: Check, error: Exception, told: deque[str]) -> Failure:
     return Failure(check.name, "\n".join(lines))
 
 
-def _told(step: Step, outcome: object) -> Iterator[str]:
-    # A step as a failure tells it; never an API key.
+def _describe_outcome(step: Step, outcome: object) -> Iterator[str]:
+    # No line may hold an API key.
     match step:
-        case Use(hook, arguments):
-            told = "" if hook in _UNTOLD else f"({', '.join(map(str, arguments))}): {outcome}"
-            yield hook + told
-        case Together(several):
-            for one, came in zip(several, cast("tuple[object, ...]", outcome), strict=True):
-                yield from [f"at once, {line}" for line in _told(one, came)]
+        case HookCall(hook, arguments):
+            call = "" if hook in _SHORT_HOOKS else f"({', '.join(map(str, arguments))}): {outcome}"
+            yield hook + call
+        case Concurrently(steps):
+            outcomes = cast("tuple[object, ...]", outcome)
+            for each, its_outcome in zip(steps, outcomes, strict=True):
+                lines = _describe_outcome(each, its_outcome)
+                yield from [f"concurrently, {line}" for line in lines]
         case _:
-            yield _in_a_line(step, cast("Response", outcome))
+            yield _describe_response(step, cast("Response", outcome))
 
 
-def _in_a_line(request: Request, answer: Response) -> str:
-    told = [f"{name}: {value}" for name, value in request.headers if name.lower() not in _NOT_TOLD]
+def _describe_response(request: Request, response: Response) -> str:
+    parts = [request.method, request.target]
+    parts += [
+        f"{name}: {value}" for name, value in request.headers if name.lower() not in _HIDDEN_HEADERS
+    ]
     if isinstance(request.body, bytes) and request.body:
-        told.append(f"{request.body[:_SHORT]!r}")
-    return " ".join([request.method, request.target, *told]) + f": {in_short(answer)}"
+        parts.append(f"{request.body[:_BODY_IN_MESSAGE]!r}")
+    return f"{' '.join(parts)}: {in_short(response)}"
+
+
+def _describe_step(step: Step) -> str:
+    match step:
+        case Concurrently(steps):
+            return f"{len(steps)} concurrent steps, such as {_describe_step(steps[0])}"
+        case HookCall(hook):
+            return hook
+        case _:
+            return str(step)
 
 
 class _Hook(Protocol):
@@ -353,42 +414,43 @@ class _AsyncHook(Protocol):
 # --- In threads -----------------------------------------------------------------------------
 
 
-def _drive(server: Server, attempt: _Attempt) -> None:
+def _drive(server: Server, check_run: _CheckRun) -> None:
     outcome: object = None
-    while (step := attempt.next(outcome)) is not None:
-        outcome = attempt.done(step, _perform(server, step))
+    while (step := check_run.next(outcome)) is not None:
+        outcome = _perform(server, step)
+        check_run.note(step, outcome)
 
 
 def _perform(server: Server, step: Step) -> object:
-    if isinstance(step, Together):
-        return _at_once(server, step.each)
-    return _done(server, step)
+    if isinstance(step, Concurrently):
+        return _perform_concurrently(server, step.steps)
+    return _perform_one(server, step)
 
 
-def _done(server: Server, step: Single) -> object:
+def _perform_one(server: Server, step: SingleStep) -> object:
     try:
-        if isinstance(step, Use):
+        if isinstance(step, HookCall):
             hook = cast("_Hook", getattr(server, step.hook))
             return hook(*step.arguments)
         return server.send(step)
     except Exception as error:
-        raise _raised(step, error) from error
+        raise _server_raised(step, error) from error
 
 
-def _at_once(server: Server, several: tuple[Single, ...]) -> tuple[object, ...]:
-    start = Barrier(len(several))
-    came: list[object] = [None] * len(several)
+def _perform_concurrently(server: Server, steps: tuple[SingleStep, ...]) -> tuple[object, ...]:
+    start = Barrier(len(steps))
+    outcomes: list[object] = [None] * len(steps)
 
-    def do(position: int) -> None:
+    def perform(position: int) -> None:
         start.wait()
         try:
-            came[position] = _done(server, several[position])
+            outcomes[position] = _perform_one(server, steps[position])
         except ServerRaisedError as error:
-            came[position] = error
+            outcomes[position] = error
 
-    threads = [Thread(target=do, args=(each,), daemon=True) for each in range(len(several))]
+    threads = [Thread(target=perform, args=(each,), daemon=True) for each in range(len(steps))]
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     try:
         for thread in threads:
             thread.start()
@@ -396,51 +458,42 @@ def _at_once(server: Server, several: tuple[Single, ...]) -> tuple[object, ...]:
             thread.join()
     finally:
         sys.setswitchinterval(interval)
-    return _none_raised(came)
+    return _raise_first_error(outcomes)
 
 
-# --- In a loop ------------------------------------------------------------------------------
+# --- In an event loop -----------------------------------------------------------------------
 
 
-async def _drive_async(server: AsyncServer, attempt: _Attempt) -> None:
+async def _drive_async(server: AsyncServer, check_run: _CheckRun) -> None:
     outcome: object = None
-    while (step := attempt.next(outcome)) is not None:
-        outcome = attempt.done(step, await _perform_async(server, step))
+    while (step := check_run.next(outcome)) is not None:
+        outcome = await _perform_async(server, step)
+        check_run.note(step, outcome)
 
 
 async def _perform_async(server: AsyncServer, step: Step) -> object:
-    if isinstance(step, Together):
-        doing = [_done_async(server, each) for each in step.each]
-        return _none_raised(await asyncio.gather(*doing, return_exceptions=True))
-    return await _done_async(server, step)
+    if isinstance(step, Concurrently):
+        calls = [_perform_one_async(server, each) for each in step.steps]
+        return _raise_first_error(await asyncio.gather(*calls, return_exceptions=True))
+    return await _perform_one_async(server, step)
 
 
-async def _done_async(server: AsyncServer, step: Single) -> object:
+async def _perform_one_async(server: AsyncServer, step: SingleStep) -> object:
     try:
-        if isinstance(step, Use):
+        if isinstance(step, HookCall):
             hook = cast("_AsyncHook", getattr(server, step.hook))
             return await hook(*step.arguments)
         return await server.send(step)
     except Exception as error:
-        raise _raised(step, error) from error
+        raise _server_raised(step, error) from error
 
 
-def _none_raised(came: Sequence[object]) -> tuple[object, ...]:
-    for each in came:
-        if isinstance(each, BaseException):
-            raise each
-    return tuple(came)
+def _raise_first_error(outcomes: Sequence[object]) -> tuple[object, ...]:
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return tuple(outcomes)
 
 
-def _raised(step: Single, error: BaseException) -> ServerRaisedError:
-    return ServerRaisedError(f"the server raised {error!r}\n  where: {_place(step)}")
-
-
-def _place(step: Step) -> str:
-    match step:
-        case Together(several):
-            return f"{len(several)} at once, such as {_place(several[0])}"
-        case Use(hook):
-            return hook
-        case _:
-            return str(step)
+def _server_raised(step: SingleStep, error: BaseException) -> ServerRaisedError:
+    return ServerRaisedError(f"the server raised {error!r}\n  where: {_describe_step(step)}")

@@ -1,12 +1,11 @@
-"""Checks of what must stay apart: environments, a grant and its end, an answer and its date.
+"""Checks of values that a server could confuse, such as look-alike users or two environments.
 
-The law of this module: **what looks alike is told apart**. Each check shows two things that a
-server could easily take for one.
+The law of this module: **similar values stay separate**. Each check uses two values that a server
+could easily treat as one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -19,13 +18,13 @@ from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.buckets import SMALL, emptied
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, require, same, success
-from curae_lifecycle.testing.conformance.idempotency import OTHER, reused
+from curae_lifecycle.testing.conformance.idempotency import REUSE_RULES, expect_key_reused
 from curae_lifecycle.testing.conformance.server import ApiKeyRequest
 from curae_lifecycle.testing.conformance.standings import expect_readable
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send, use, wait
 
-WHILE: Final = timedelta(minutes=1)
-"""Longer than two requests are apart by themselves."""
+_GAP: Final = timedelta(minutes=1)
+"""A span that `pass_time` adds between two requests, longer than they take by themselves."""
 
 
 CHECKS: Final = Checks()
@@ -39,13 +38,16 @@ TWINS: Final = (
     ("4 ada", "4 ada."),
     ("5 ada", "5 ada\u200b"),
 )
-"""App users that differ in case, in Unicode normalization, by a look-alike, by a last character; no
-user is in two pairs."""
+"""Pairs of app users whose ids look alike.
+
+They differ in case, in Unicode normalization, by a look-alike letter or by a last character.
+No user is in two pairs.
+"""
 
 
 @CHECKS.add("account.twins", rules=("request.limit",))
-def _twins(app: App) -> Steps[None]:
-    """Users whose ids look alike are two: their accounts, limits, connections and tombstones."""
+def _users_apart(app: App) -> Steps[None]:
+    """Users whose ids look alike have separate accounts, limits, connections and tombstones."""
     for one, other in TWINS:
         yield from app.filled(one)
         same((yield from app.state(other)), "UNLINKED", "the account state")
@@ -57,19 +59,20 @@ def _twins(app: App) -> Steps[None]:
             yield from app.shows(client.id_of(made), "PENDING")
 
 
-@CHECKS.add("idempotency.other-request.twins", laws=(12,), rules=OTHER)
-def _twins_in_a_body(app: App) -> Steps[None]:
-    """A used key for a user whose id looks alike is another request's."""
+@CHECKS.add("idempotency.other-request.twins", laws=(12,), rules=REUSE_RULES)
+def _bodies_apart(app: App) -> Steps[None]:
+    """Reusing a key for a user whose id looks alike is refused."""
     for one, other in TWINS:
         key = app.new_key()
         yield from success(app.create(one, key=key), client.CREATED)
-        reused((yield from send(app.create(other, key=key))), "values")
+        expect_key_reused((yield from send(app.create(other, key=key))), "values")
 
 
-def _registered_again(app: App) -> Iterator[ApiKeyRequest]:
-    # Each differs from the one before in one part of the owner.
-    other = attrs.evolve(app.key_request, app_id=app.names.word("app"))
-    return iter((other, attrs.evolve(other, customer_account_id=app.names.uuid())))
+def _owners(app: App) -> tuple[ApiKeyRequest, ...]:
+    # Registrations of one API key: each changes one part of the owner.
+    other_app = attrs.evolve(app.key_request, app_id=app.names.word("app"))
+    other_account = attrs.evolve(other_app, customer_account_id=app.names.uuid())
+    return app.key_request, other_app, other_account
 
 
 @CHECKS.add(
@@ -78,29 +81,29 @@ def _registered_again(app: App) -> Iterator[ApiKeyRequest]:
     rules=("idempotency.absent",),
     hooks=("register_again",),
 )
-def _keys_of_an_owner(app: App) -> Steps[None]:
-    """An API key that is registered again for another app or account replays nothing."""
+def _owners_share_no_keys(app: App) -> Steps[None]:
+    """Registering an API key for another app or account replays no response of the first owner."""
     request, seen = app.create("user", key=app.new_key()), set[str]()
-    for wanted in (app.key_request, *_registered_again(app)):
+    for wanted in _owners(app):
         yield from use("register_again", app.api_key, wanted)
         answer = yield from success(request, client.CREATED)
         made = client.text(answer, "connection.id")
-        require(made not in seen, "it got the answer of the owner before")
+        require(made not in seen, "the API key got the response of its previous owner")
         seen.add(made)
 
 
 @CHECKS.add("bucket.owner", rules=("request.buckets",), hooks=("replace_buckets", "register_again"))
-def _buckets_of_an_owner(app: App) -> Steps[None]:
-    """An API key that is registered again for another app or account has full buckets."""
+def _owners_share_no_buckets(app: App) -> Steps[None]:
+    """Registering an API key for another app or account gives it full buckets."""
     yield from use("replace_buckets", (SMALL,))
-    for wanted in (app.key_request, *_registered_again(app)):
+    for wanted in _owners(app):
         yield from use("register_again", app.api_key, wanted)
         yield from emptied(app)
 
 
 @CHECKS.add("limit.environments", laws=(10,), rules=("request.limit",))
-def _limits_of_environments(app: App) -> Steps[None]:
-    """A user's test traffic does not count against the live limit."""
+def _environments_share_no_limit(app: App) -> Steps[None]:
+    """Initiates in the test environment do not count against the live limit."""
     test = yield from app.in_test()
     yield from test.filled("user")
     yield from app.initiated("user")
@@ -112,8 +115,8 @@ def _limits_of_environments(app: App) -> Steps[None]:
     rules=("access.active", "access.revoked"),
     hooks=("may_read", "authorize"),
 )
-def _granted_before(app: App) -> Steps[None]:
-    """A connection that was read before it was revoked is not read again."""
+def _revocation_ends_access(app: App) -> Steps[None]:
+    """Revoking a connection ends access, even if the server granted access before."""
     connection_id = client.id_of((yield from app.created()))
     yield from use("authorize", connection_id, None)
     yield from expect_readable(connection_id, True)
@@ -126,25 +129,28 @@ def _granted_before(app: App) -> Steps[None]:
     laws=(9,),
     rules=("idempotency.completed.same",),
     hooks=("pass_time",),
-    time_needed=WHILE,
+    time_needed=_GAP,
 )
-def _date_of_a_replay(app: App) -> Steps[None]:
-    """A replay carries no Date of the first answer."""
+def _replay_has_new_date(app: App) -> Steps[None]:
+    """Replays do not contain the Date header of the first response."""
     request = app.create("user")
     first = yield from client.answered(request, client.CREATED)
     plain = _date((yield from send(app.account_state("user"))))
-    yield from wait(WHILE)
+    yield from wait(_GAP)
     moved = _date((yield from send(app.account_state("user"))))
-    # A front that tells the time of its own clock moves too, but not by as much.
-    if moved - plain < WHILE:
-        raise NotSeenError("the Date follows another clock than pass_time moves")
+    # A proxy with another clock sends a later Date too, but it moves by less than `pass_time`.
+    if moved - plain < _GAP:
+        raise NotSeenError("the Date header does not follow the clock that pass_time moves")
     again = yield from send(request)
     dates = client.headers(first, "date")
-    require(client.headers(again, "date") != dates, f"the Date is still {dates}")
+    require(
+        client.headers(again, "date") != dates,
+        f"the replay has the Date of the first response, {dates}",
+    )
 
 
 def _date(answer: Response) -> datetime:
-    for told in client.headers(answer, "date"):
+    for value in client.headers(answer, "date"):
         with suppress(ValueError):
-            return parsedate_to_datetime(told).replace(tzinfo=UTC)
-    raise NotSeenError("the server sends no Date")
+            return parsedate_to_datetime(value).replace(tzinfo=UTC)
+    raise NotSeenError("the server sends no valid Date header")

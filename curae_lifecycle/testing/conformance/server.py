@@ -1,7 +1,7 @@
-"""What an implementer gives the kit: a way to send, a way to get a key, and a few hooks.
+"""The server under test, as functions: one sends a request, one makes an API key, others are hooks.
 
-The law of this module: **the kit knows a server only through these functions**. A hook that is
-`None` is not there; the checks that need it are reported as not run, by name.
+The law of this module: **the kit knows a server only through these functions**. A server lacks a
+hook that is `None`. Checks that need the hook are reported as not run, by name.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.request import Request
 
 UNLIMITED_TIME: Final = timedelta.max
-"""The patience of a kit whose `pass_time` moves a clock instead of waiting."""
+"""The `max_time_per_check` of a server whose `pass_time` moves a clock instead of waiting."""
 
 WRITING: Final = frozenset({CONNECTION_WRITE})
-"""The scopes of a key that may do everything."""
+"""The scopes of a key that may call every operation."""
 
 
 @attrs.frozen
 class ApiKeyRequest:
-    """What the kit wants an API key for; two equal wants are two keys all the same.
+    """A request for a new API key. Two equal requests must give two different keys.
 
     Attributes:
-        app_id: The SDK app; make it where it is unknown.
-        customer_account_id: The customer account, a UUID; make it where it is unknown.
+        app_id: The SDK app. Create it if it does not exist.
+        customer_account_id: The customer account, a UUID. Create it if it does not exist.
         environment: Live or test.
-        scopes: What the key may do; empty for a key that may only read.
+        scopes: The scopes of the key. Without scopes the key may only read.
     """
 
     app_id: str
@@ -44,53 +44,61 @@ class ApiKeyRequest:
 
 
 Outbox = Sequence[Mapping[str, object]]
-"""Events and effects as JSON, in the order in which they left or will leave."""
+"""Events and effects as JSON, in the order of their delivery."""
 
 
 @attrs.frozen
 class Server:
-    """A server, as the kit sees it.
+    """A server of blocking functions, as the kit sees it.
 
-    A hook that records a fact may return what the server made of it, in the words of a log's
-    answer: `done`, `ignored`, or the code of the problem that it refused with. `None` says
-    nothing; the kit then goes by what can be read afterwards. A refusal is no exception.
+    Only `send` and `make_key` are required. Each other field lets more checks run.
+
+    A hook that records a fact may return its outcome: `done`, `ignored`, or the code of the problem
+    that refused it. If the hook returns `None`, the kit judges only what later requests show. The
+    hook must not raise when the server refuses the fact.
 
     Attributes:
-        send: Answers a request.
-        make_key: Makes a new API key and returns its text, as it stands after `Bearer`.
-        pass_time: Moves the server's clock on by so much, or waits for so long.
-        authorize: The patient authorizes a connection (its id) on the hosted page, for so long;
-            `None`: without an end.
-        authorize_late: The same without an end, recorded now though it happened so long ago; a
-            span below zero is a clock that is ahead.
-        require_action: The patient must act on a connection (id, reason).
-        expire: The upstream ends the authorization of a connection (id).
-        revoke: Somebody else than the app revokes a connection (id, who).
-        revoke_late: The same, recorded now though it happened so long ago, as above.
-        complete_handoff: The sign-up page of a session lands (session id, platform user id).
-        graduate: The LIMITED user of a coordinate becomes ACTIVE; the user id is the one that
-            claims it, `None` for the user who is bound.
-        tombstone: The platform's user of a coordinate is gone.
-        may_read: Whether the server would let a data package be read over a connection now.
-        replace_buckets: Every key gets these standard buckets alone, full; `None` brings the
-            server's own back.
-        register_again: An API key (its text) stands for another app from now on, under the id
-            that it had.
-        withdraw: An API key (its text) stands for nobody from now on.
-        finish: A person follows the URL of a next action and does what the page asks for. Beside
-            the words of a fact it may say `gone` where the URL leads nowhere.
-        cancel: The same, but the person says no.
-        purge: Drops what is over and may be dropped.
-        outbox: Every event, and every effect, that has left since the server began or waits to
-            leave: an event as the AsyncAPI document has it; an effect as `{kind, ...}`, its kind
+        send: Sends a request and returns the response.
+        make_key: Makes a new API key and returns its text: what follows `Bearer` in the header.
+        pass_time: Moves the server's clock forward by a span, or waits for that long.
+        authorize: Lets the patient authorize a connection on the hosted page. Takes the
+            connection's id and how long the authorization lasts; `None` means without an end.
+        authorize_late: Records now that the patient authorized a connection, without an end, some
+            time ago. Takes the connection's id and how long ago. A negative span comes from a clock
+            that is ahead.
+        require_action: Records that the patient must act. Takes the connection's id and the reason.
+        expire: Records that the upstream ended the authorization. Takes the connection's id.
+        revoke: Revokes a connection for the patient, the platform or the upstream. Takes the
+            connection's id and the actor.
+        revoke_late: Records now that a connection was revoked some time ago. Takes the connection's
+            id, the actor and how long ago, as in `authorize_late`.
+        complete_handoff: Records that the sign-up page of a session landed. Takes the session's id
+            and the platform's user id.
+        graduate: Records that the LIMITED user of a coordinate became ACTIVE. Takes the coordinate
+            and the id of the user who graduated; `None` means the bound user.
+        tombstone: Records that the user who is bound to a coordinate is gone.
+        may_read: Returns whether the server would now let a data package be read. Takes the
+            connection's id and the package.
+        replace_buckets: Replaces the standard buckets of every key with these, all full. `None`
+            restores the server's own buckets.
+        register_again: Registers an existing API key for another app, account or scopes. The key
+            keeps its id. Takes the key's text and the new registration.
+        withdraw: Withdraws an API key, which is unknown from then on. Takes the key's text.
+        finish: Opens the URL of a next action and completes its page. Besides the outcome of a
+            fact, it may return `gone` if the URL leads nowhere.
+        cancel: Opens the URL of a next action and declines on its page. It returns the same values
+            as `finish`.
+        purge: Drops the expired values that the server may drop.
+        outbox: Returns every event and every effect since the server started, delivered or not.
+            An event has the form of the AsyncAPI document. An effect is `{kind, ...}`; its kind is
             the name of the library's class.
-        race_rounds: How often each race is run, for a server that may be called from several
-            threads at once, hooks that record facts among them.
-        environment: The one environment that the server serves; `None` for both.
-        max_time_per_check: The longest time that one check may let pass. Leave it where `pass_time` moves
-            a clock; make it small where it really waits.
-        varying_headers: Names, in lower case, of response headers that the server's front sets
-            anew each time, such as a request id. `Date` and its like need no mention.
+        race_rounds: How often each race is run. Set it only if `send` and the hooks that record
+            facts may be called concurrently.
+        environment: The only environment that the server serves; `None` if it serves both.
+        max_time_per_check: The longest time that one check may let pass. Keep the default if
+            `pass_time` moves a clock; choose a short time if it really waits.
+        varying_headers: Names, in lower case, of response headers that differ on each response,
+            such as a request id. Headers like `Date` need not be listed.
     """
 
     send: Callable[[Request], Response]
@@ -121,7 +129,7 @@ class Server:
 
 @attrs.frozen
 class AsyncServer:
-    """A server whose functions are coroutine functions; everything else is as in `SimulatedServer`."""
+    """A server of coroutine functions. Its fields mean the same as those of `Server`."""
 
     send: Callable[[Request], Awaitable[Response]]
     make_key: Callable[[ApiKeyRequest], Awaitable[str]]
@@ -150,4 +158,4 @@ class AsyncServer:
 
 
 HOOKS: Final = tuple(field.name for field in attrs.fields(Server) if field.default is None)
-"""What a server may leave out; a check names what it needs of it."""
+"""The names of the hooks: the optional fields of `Server` that are `None` by default."""

@@ -27,7 +27,7 @@ from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIM
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send, use, wait
 
 USER: Final = "platform-user-1"
-OTHER: Final = "platform-user-2"
+OTHER_USER: Final = "platform-user-2"
 
 BRINGS: Final[dict[AccountState, tuple[str, ...]]] = {
     AccountState.UNLINKED: (),
@@ -35,11 +35,17 @@ BRINGS: Final[dict[AccountState, tuple[str, ...]]] = {
     AccountState.ACTIVE: ("complete_handoff",),
     AccountState.TOMBSTONED: ("tombstone",),
 }
-"""The hooks that bring an account into a state."""
+"""The hooks that a check needs to bring an account into a state."""
 
 
 def bring_account_to(app: App, user: str, state: AccountState) -> Steps[None]:
-    """Bring a new account of a user into a state."""
+    """Bring an UNLINKED account into a state, and raise unless the server shows that state.
+
+    Args:
+        app: The app.
+        user: The app user, whose account is UNLINKED.
+        state: The state.
+    """
     match state:
         case AccountState.UNLINKED:
             pass
@@ -55,12 +61,18 @@ def bring_account_to(app: App, user: str, state: AccountState) -> Steps[None]:
 
 
 def expect_state(app: App, user: str, state: str) -> Steps[None]:
-    """Raise unless the account is in a state."""
+    """Raise unless the account of an app user is in a state.
+
+    Args:
+        app: The app.
+        user: The app user.
+        state: The state.
+    """
     same((yield from app.state(user)), str(state), "the account state")
 
 
 def session_id(answer: Document) -> str:
-    """The id of the session that an initiate answered."""
+    """Return the id of the session from the response of an initiate."""
     return client.text(answer, "session.id")
 
 
@@ -71,29 +83,29 @@ _AFTER: Final = {
     EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF: "UNLINKED",
     EntryPath.SILENT_LIMITED: "LIMITED",
 }
-"""What the account is once a session of this path was minted."""
+"""The account state after an initiate on each path."""
 
 
-def _path(state: AccountState, preference: SignUpPreference, app: App) -> Steps[None]:
+def _enters(state: AccountState, preference: SignUpPreference, app: App) -> Steps[None]:
     enter = ENTRY_PATHS[state, preference].outcome
     for prefers in (True,) if preference is SignUpPreference.SIGN_UP else (None, False):
         user = app.names.word("user")
         yield from bring_account_to(app, user, state)
         answer = yield from app.initiated(user, prefer_signup=prefers)
         session = client.as_document(client.member(answer, "session"))
-        same(session.get("path"), enter.path, "the path")
-        same(session.get("handoff"), enter.handoff, "the hand-off")
-        same(session.get("appUserId"), user, "appUserId")
+        same(session.get("path"), enter.path, "session.path")
+        same(session.get("handoff"), enter.handoff, "session.handoff")
+        same(session.get("appUserId"), user, "session.appUserId")
         account = app.key_request.customer_account_id
-        same(session.get("customerAccountId"), account, "customerAccountId")
+        same(session.get("customerAccountId"), account, "session.customerAccountId")
         landed = session.get("createdAt") if enter.handoff == "LANDED" else None
-        same(session.get("landedAt"), landed, "landedAt")
+        same(session.get("landedAt"), landed, "session.landedAt")
         end = client.member(answer, "nextAction.expiresAt")
-        same(session.get("expiresAt"), end, "the session's end beside its next action's")
-        same(client.member(answer, "nextAction.type"), "open_webview", "the type")
+        same(session.get("expiresAt"), end, "session.expiresAt")
+        same(client.member(answer, "nextAction.type"), "open_webview", "nextAction.type")
         require(
             client.instant(session, "expiresAt") > client.instant(session, "createdAt"),
-            "it is over when it begins",
+            "the session has expired when it is created",
         )
         yield from expect_state(app, user, _AFTER[enter.path])
 
@@ -104,20 +116,20 @@ CHECKS: Final = Checks()
 CHECKS.extend(
     row_check(
         ENTRY_PATHS[state, preference],
-        f"Initiate where the account is {state}, {preference}",
-        partial(_path, state, preference),
+        f"Initiate while the account is {state}, {preference}",
+        partial(_enters, state, preference),
         laws=(8,),
         hooks=BRINGS[state],
     )
-    # One check for each row; where a row covers both preferences, the other one follows.
+    # One check for each row. A row that covers both preferences has a second check below.
     for state, preference in {row.rule: key for key, row in ENTRY_PATHS.items()}.values()
 )
 CHECKS.extend(
     Check(
         f"{ENTRY_PATHS[state, SignUpPreference.SIGN_UP].rule}.sign-up",
-        f"Initiate where the account is {state}, with a preference for a sign-up: "
+        f"Initiate while the account is {state}, with a preference for a sign-up: "
         f"{ENTRY_PATHS[state, SignUpPreference.SIGN_UP].outcome}.",
-        partial(_path, state, SignUpPreference.SIGN_UP),
+        partial(_enters, state, SignUpPreference.SIGN_UP),
         laws=(8,),
         rules=(ENTRY_PATHS[state, SignUpPreference.SIGN_UP].rule,),
         hooks=BRINGS[state],
@@ -128,19 +140,19 @@ CHECKS.extend(
 
 @CHECKS.add("initiate.fresh-sessions", rules=("operation.initiate",))
 def _fresh_sessions(app: App) -> Steps[None]:
-    """Every initiate with a new key mints a fresh session and a fresh URL."""
+    """Initiates with different keys get different sessions and URLs."""
     seen: set[str] = set()
     for prefers in (True, True, None, None):
         answer = yield from app.initiated("user", prefer_signup=prefers)
         for path in ("session.id", "nextAction.url"):
             value = client.text(answer, path)
-            require(value not in seen, f"{path} is not fresh")
+            require(value not in seen, f"{path} occurred in an earlier response")
             seen.add(value)
 
 
 @CHECKS.add("account.own")
-def _own_accounts(app: App) -> Steps[None]:
-    """An account belongs to one user of one app of one customer account."""
+def _separate_accounts(app: App) -> Steps[None]:
+    """Account states are separate for each app user, app and customer account."""
     yield from app.initiated("user")
     sibling = yield from app.second_key()
     yield from expect_state(sibling, "user", "LIMITED")
@@ -156,12 +168,12 @@ ODD_USERS: Final = (
     *("J\u00fcrgen", "\u738b\u5c0f\u660e", "\U0001f600"),
     *("a b", "a+b", "100%", "a&b=c", "x" * 256),
 )
-"""Ids that an app may give its users."""
+"""Unusual but valid app user ids."""
 
 
 @CHECKS.add("account.exact-user")
 def _exact_user(app: App) -> Steps[None]:
-    """An app user's id is opaque and compared exactly."""
+    """Unusual app user ids are accepted and returned unchanged."""
     for user in ODD_USERS:
         answer = yield from app.initiated(user)
         same(client.member(answer, "session.appUserId"), user, "appUserId")
@@ -176,14 +188,14 @@ _HOOKS: Final[dict[BindingTrigger, tuple[str, ...]]] = {
     BindingTrigger.GRADUATE: ("graduate",),
     BindingTrigger.TOMBSTONE: ("tombstone",),
 }
-"""The hook that lets each thing happen to a binding."""
+"""The hooks that a check needs for each trigger of a binding."""
 
 
 def _binds(trigger: BindingTrigger, state: AccountState, user: UserMatch, app: App) -> Steps[None]:
     name = app.names.word("user")
-    waiting = ""
+    pending_session = ""
     if trigger is BindingTrigger.COMPLETE_SIGN_UP:
-        waiting = session_id((yield from app.initiated(name, prefer_signup=True)))
+        pending_session = session_id((yield from app.initiated(name, prefer_signup=True)))
     yield from bring_account_to(app, name, state)
     outcome = BINDING[trigger, state, user].outcome
     expected = outcome_name(outcome)
@@ -191,24 +203,24 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: UserMatch, app: A
         case BindingTrigger.PROVISION:
             yield from app.initiated(name)
         case BindingTrigger.COMPLETE_SIGN_UP:
-            # A second session that lands for the user already bound is done: it has landed.
+            # A second session of the bound user lands although the binding ignores it.
             expected = "done" if isinstance(outcome, Ignore) else expected
-            who = USER if user is UserMatch.SAME else OTHER
-            said = yield from use("complete_handoff", waiting, who)
+            user_id = USER if user is UserMatch.SAME else OTHER_USER
+            reported = yield from use("complete_handoff", pending_session, user_id)
             _judge(
-                said,
+                reported,
                 expected=expected,
                 hook="complete_handoff",
-                silent=state == "ACTIVE" and who == OTHER,
+                is_invisible=state == "ACTIVE" and user_id == OTHER_USER,
             )
         case BindingTrigger.GRADUATE:
-            claims = None if user is UserMatch.SAME else OTHER
-            said = yield from use("graduate", app.coordinate(name), claims)
+            graduated = None if user is UserMatch.SAME else OTHER_USER
+            reported = yield from use("graduate", app.coordinate(name), graduated)
             _judge(
-                said,
+                reported,
                 expected=expected,
                 hook="graduate",
-                silent=state == "ACTIVE" and claims == OTHER,
+                is_invisible=state == "ACTIVE" and graduated == OTHER_USER,
             )
         case BindingTrigger.TOMBSTONE:
             yield from client.happens("tombstone", app.coordinate(name), said=expected)
@@ -216,20 +228,21 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: UserMatch, app: A
     yield from expect_state(app, name, after)
 
 
-def _judge(said: str | None, expected: str, hook: str, silent: bool) -> None:  # noqa: FBT001 - whether only the hook's word shows it
-    if said is None and silent:
-        raise NotSeenError(f"the hook {hook} does not say what the server made of it")
-    client.expect_said(said, expected)
+def _judge(reported: str | None, *, expected: str, hook: str, is_invisible: bool) -> None:
+    # `is_invisible`: no later request shows the outcome, so the hook must report it.
+    if reported is None and is_invisible:
+        raise NotSeenError(f"the hook {hook} does not report the outcome of the fact")
+    client.expect_said(reported, expected)
 
 
 CHECKS.extend(
     row_check(
         BINDING[trigger, state, user],
-        f"{trigger} where the account is {state}, {user}",
+        f"{trigger} while the account is {state}, {user}",
         partial(_binds, trigger, state, user),
         hooks=(*BRINGS[state], *_HOOKS[trigger]),
     )
-    # One check for each row; where a row covers both users, the other one shows more.
+    # One check for each row. A row that covers both users is checked with the other user.
     for trigger, state, user in {row.rule: key for key, row in BINDING.items()}.values()
 )
 
@@ -240,7 +253,7 @@ CHECKS.extend(
     hooks=("tombstone", "graduate"),
 )
 def _new_generation(app: App) -> Steps[None]:
-    """Where the user is gone a new LIMITED one is provisioned, who can graduate."""
+    """Initiates after a tombstone provision a new LIMITED user, who can graduate."""
     coordinate = app.coordinate("user")
     yield from bring_account_to(app, "user", AccountState.TOMBSTONED)
     yield from app.initiated("user", prefer_signup=True)
@@ -254,23 +267,27 @@ def _new_generation(app: App) -> Steps[None]:
 
 def _completes(path: EntryPath, completion: SessionStanding, app: App) -> Steps[None]:
     name = app.names.word("user")
-    waits = path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
+    signs_up = path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
     if path is EntryPath.EXISTING_ACTIVE_HANDOFF:
         yield from bring_account_to(app, name, AccountState.ACTIVE)
-    answer = yield from app.initiated(name, prefer_signup=waits)
+    answer = yield from app.initiated(name, prefer_signup=signs_up)
     session = session_id(answer)
-    same(client.member(answer, "session.path"), path, "the path")
+    same(client.member(answer, "session.path"), path, "session.path")
     landed = completion in {SessionStanding.LANDED_SAME, SessionStanding.LANDED_OTHER}
-    if waits and landed:
+    if signs_up and landed:
         yield from client.happens("complete_handoff", session, USER)
     if completion is SessionStanding.OVER:
         yield from wait(client.lifetime(answer))
     before = yield from app.state(name)
-    who = OTHER if completion is SessionStanding.LANDED_OTHER else USER
-    said = yield from use("complete_handoff", session, who)
+    user_id = OTHER_USER if completion is SessionStanding.LANDED_OTHER else USER
+    reported = yield from use("complete_handoff", session, user_id)
     outcome = COMPLETION[path, completion].outcome
-    silent = isinstance(outcome, RefuseWith) and before == "ACTIVE"
-    _judge(said, expected=outcome_name(outcome), hook="complete_handoff", silent=silent)
+    _judge(
+        reported,
+        expected=outcome_name(outcome),
+        hook="complete_handoff",
+        is_invisible=isinstance(outcome, RefuseWith) and before == "ACTIVE",
+    )
     after = before if isinstance(outcome, Ignore | RefuseWith) else "ACTIVE"
     yield from expect_state(app, name, after)
 
@@ -278,7 +295,7 @@ def _completes(path: EntryPath, completion: SessionStanding, app: App) -> Steps[
 CHECKS.extend(
     row_check(
         COMPLETION[path, completion],
-        f"Completing a session on {path} that is {completion}",
+        f"Complete a session on {path} that is {completion}",
         partial(_completes, path, completion),
         hooks=("complete_handoff", *(("pass_time",) if completion is SessionStanding.OVER else ())),
         time_needed=HALF_AN_HOUR if completion is SessionStanding.OVER else NO_TIME,
@@ -294,7 +311,7 @@ CHECKS.extend(
     hooks=("complete_handoff",),
 )
 def _second_session_lands(app: App) -> Steps[None]:
-    """A second session that lands for the user already bound is done."""
+    """Signing up the bound user again is done in a second session and ignored in the same one."""
     one = session_id((yield from app.initiated("user", prefer_signup=True)))
     two = session_id((yield from app.initiated("user", prefer_signup=True)))
     yield from client.happens("complete_handoff", one, USER)
@@ -302,7 +319,7 @@ def _second_session_lands(app: App) -> Steps[None]:
     yield from client.happens("complete_handoff", two, USER, said="ignored")
     yield from expect_state(app, "user", "ACTIVE")
     answer = yield from app.initiated("user", prefer_signup=True)
-    same(client.member(answer, "session.handoff"), "LANDED", "the next session's hand-off")
+    same(client.member(answer, "session.handoff"), "LANDED", "session.handoff of the next session")
 
 
 # --- Graduation -----------------------------------------------------------------------------
@@ -324,19 +341,19 @@ def _starts_graduation(state: AccountState, app: App) -> Steps[None]:
 
 @CHECKS.add("graduation-handoff.fresh", rules=("operation.graduation-handoff",))
 def _fresh_graduations(app: App) -> Steps[None]:
-    """Every graduation hand-off has a URL of its own."""
+    """Graduation hand-offs get different URLs."""
     yield from bring_account_to(app, "user", AccountState.LIMITED)
     urls: list[str] = []
     for _ in range(2):
         answer = yield from success(app.graduate("user"), client.CREATED)
         urls.append(client.text(answer, "nextAction.url"))
-    require(urls[0] != urls[1], "both have one URL")
+    require(urls[0] != urls[1], "two graduation hand-offs have the same URL")
 
 
 CHECKS.extend(
     row_check(
         row,
-        f"A graduation hand-off where the account is {state}",
+        f"Start a graduation hand-off while the account is {state}",
         partial(_starts_graduation, state),
         hooks=BRINGS[state],
     )

@@ -1,4 +1,4 @@
-"""Checks of what a connection is at an instant, and of who may read over it then."""
+"""Checks of standings: what a connection is at an instant, and whether data may be read then."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from curae_lifecycle.testing.conformance.client import App, require, same, succe
 from curae_lifecycle.testing.conformance.steps import Steps, call_bool_hook, use, wait
 
 ALMOST: Final = timedelta(seconds=5)
-"""How far a check keeps from a boundary that it must not cross."""
+"""How close a check comes to a deadline; also the tolerance for a measured span."""
 
 
 CHECKS: Final = Checks()
@@ -22,11 +22,11 @@ CHECKS: Final = Checks()
 
 @CHECKS.add("standing.pending", rules=("standing.pending", "wire-status.pending"))
 def _pending(app: App) -> Steps[None]:
-    """A new connection is PENDING and has nothing set that has not happened."""
+    """New connections are PENDING, without authorizedAt, expiresAt, revokedAt and reason."""
     made = yield from success(app.create("user"), client.CREATED)
     connection_id = str(client.member(made, "connection.id"))
     seen = yield from app.seen(connection_id)
-    same(client.member(made, "connection"), seen, "what was created")
+    same(client.member(made, "connection"), seen, "the connection in the response of the create")
     for name in ("authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"):
         same(client.member(seen, name), None, name)
     same(client.member(seen, "updatedAt"), client.member(seen, "createdAt"), "updatedAt")
@@ -41,7 +41,7 @@ def _pending(app: App) -> Steps[None]:
     time_needed=connections.HALF_AN_HOUR,
 )
 def _pending_until_it_lapses(app: App) -> Steps[None]:
-    """A pending connection is over at its deadline, shows as EXPIRED, and not before."""
+    """Pending connections show EXPIRED at the deadline of their hand-off, and not earlier."""
     made = yield from success(app.create("user"), client.CREATED)
     connection_id = client.text(made, "connection.id")
     yield from _ends_after(
@@ -52,16 +52,19 @@ def _pending_until_it_lapses(app: App) -> Steps[None]:
 @CHECKS.add(
     "standing.active", rules=("standing.active", "wire-status.active"), hooks=("authorize",)
 )
-def _authorized(app: App) -> Steps[None]:
-    """An authorized connection is ACTIVE and tells since when and until when."""
+def _authorized_connection(app: App) -> Steps[None]:
+    """Authorized connections are ACTIVE and show authorizedAt and expiresAt."""
     connection_id = client.id_of((yield from app.created()))
     yield from use("authorize", connection_id, connections.HOUR)
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTIVE", "the status")
     span = client.instant(seen, "expiresAt") - client.instant(seen, "authorizedAt")
-    require(abs(span - connections.HOUR) <= ALMOST, f"it is authorized for {span}")
+    require(
+        abs(span - connections.HOUR) <= ALMOST,
+        f"the authorization lasts {span} instead of {connections.HOUR}",
+    )
     made, authorized = (client.instant(seen, name) for name in ("createdAt", "authorizedAt"))
-    require(authorized >= made, "it was authorized before it was created")
+    require(authorized >= made, "authorizedAt is before createdAt")
     unending = client.id_of((yield from app.created()))
     yield from use("authorize", unending, None)
     seen = yield from app.seen(unending)
@@ -84,10 +87,10 @@ def _ends_after(app: App, connection_id: str, span: timedelta, live: Standing) -
     yield from wait(ALMOST)
     after = yield from app.seen(connection_id)
     same(client.status_of(after), "EXPIRED", "the status")
-    same(connections.changed(before, after), {"status"}, "what changed")
+    same(connections.changed(before, after), {"status"}, "the set of changed members")
 
 
-def _over(live: Standing, app: App) -> Steps[None]:
+def _expires(live: Standing, app: App) -> Steps[None]:
     connection_id = yield from _for_an_hour(app, live)
     yield from _ends_after(app, connection_id=connection_id, span=connections.HOUR, live=live)
     yield from success(app.reconnect(connection_id), client.CREATED)
@@ -98,15 +101,15 @@ def _over(live: Standing, app: App) -> Steps[None]:
     rules=("standing.action-required", "wire-status.action-required"),
     hooks=connections.BRINGS[Standing.ACTION_REQUIRED],
 )
-def _acting(app: App) -> Steps[None]:
-    """A connection that needs an action says so, with the reason."""
+def _action_required(app: App) -> Steps[None]:
+    """Connections on which the patient must act show ACTION_REQUIRED with the reason."""
     connection_id = yield from connections.create_in_standing(app, Standing.ACTION_REQUIRED)
     seen = yield from app.seen(connection_id)
-    same(client.member(seen, "actionRequiredReason"), connections.REASON, "the reason")
+    same(client.member(seen, "actionRequiredReason"), connections.REASON, "actionRequiredReason")
     client.instant(seen, "authorizedAt")
 
 
-def _stays(standing: Standing, app: App) -> Steps[None]:
+def _does_not_change(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.create_in_standing(app, standing)
     before = yield from app.seen(connection_id)
     yield from wait(connections.HOUR)
@@ -114,14 +117,14 @@ def _stays(standing: Standing, app: App) -> Steps[None]:
 
 
 @CHECKS.add("wire-status.revoked", rules=("standing.revoked-at", "wire-status.revoked"))
-def _revoked(app: App) -> Steps[None]:
-    """A revocation answers what is read afterwards."""
+def _revoke_response(app: App) -> Steps[None]:
+    """Revocations return the connection as later reads show it."""
     connection_id = client.id_of((yield from app.created()))
     answer = yield from app.revoked(connection_id)
     shown = client.as_document(client.member(answer, "connection"))
     same(client.status_of(shown), "REVOKED", "the status")
     client.instant(shown, "revokedAt")
-    same((yield from app.seen(connection_id)), shown, "what is read")
+    same((yield from app.seen(connection_id)), shown, "the connection as read after the revocation")
 
 
 def _expiry_recorded(live: Standing, app: App) -> Steps[None]:
@@ -130,7 +133,7 @@ def _expiry_recorded(live: Standing, app: App) -> Steps[None]:
     before = yield from app.seen(connection_id)
     yield from client.happens("expire", connection_id)
     after = yield from app.seen(connection_id)
-    same(connections.changed(before, after), {"updatedAt"}, "what changed")
+    same(connections.changed(before, after), {"updatedAt"}, "the set of changed members")
     yield from wait(connections.MOMENT)
     yield from client.happens("expire", connection_id, said="ignored")
     yield from connections.stays(app, after)
@@ -142,18 +145,18 @@ def _expiry_recorded(live: Standing, app: App) -> Steps[None]:
     hooks=("authorize_late", "pass_time"),
     time_needed=connections.HALF_AN_HOUR + connections.MOMENT,
 )
-def _heals_late(app: App) -> Steps[None]:
-    """A hand-off that landed in time heals a lapsed connection, however late it is recorded."""
+def _authorized_late(app: App) -> Steps[None]:
+    """Authorizing in time makes a lapsed connection ACTIVE, even if it is recorded late."""
     connection_id = yield from connections.create_in_standing(app, Standing.LAPSED)
     yield from client.happens("authorize_late", connection_id, 5 * connections.MINUTE)
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTIVE", "the status")
     gap = client.instant(seen, "updatedAt") - client.instant(seen, "authorizedAt")
     late = abs(gap - 5 * connections.MINUTE)
-    require(late <= ALMOST, f"it was authorized {gap} before it was recorded")
+    require(late <= ALMOST, f"authorizedAt is {gap} before updatedAt instead of 0:05:00")
 
 
-def _late_after(standing: Standing, app: App) -> Steps[None]:
+def _authorized_too_late(standing: Standing, app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     yield from wait(10 * connections.MINUTE)
     yield from connections.move(
@@ -166,7 +169,7 @@ def _late_after(standing: Standing, app: App) -> Steps[None]:
     yield from connections.stays(app, before)
 
 
-def _superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which of two rows
+def _authorize_superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT001 - the row
     connection_id = yield from connections.create_in_standing(app, Standing.LAPSED)
     successor = yield from client.made(app.reconnect(connection_id))
     if revoked:
@@ -178,15 +181,15 @@ def _superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which
     yield from connections.stays(app, before)
 
 
-_IN_TIME: Final = ("authorize_late", "pass_time")
+_LATE_HOOKS: Final = ("authorize_late", "pass_time")
 _LAPSED: Final = connections.HALF_AN_HOUR + connections.MOMENT
 
 CHECKS.extend(
     [
         Check(
             name="standing.active-over",
-            shows="An ACTIVE connection is EXPIRED at its expiresAt, recorded or not, and not before.",
-            steps=partial(_over, Standing.ACTIVE),
+            shows="ACTIVE connections become EXPIRED exactly at expiresAt, recorded or not.",
+            steps=partial(_expires, Standing.ACTIVE),
             laws=(4,),
             rules=(
                 "deadline.active",
@@ -199,8 +202,8 @@ CHECKS.extend(
         ),
         Check(
             name="standing.action-required-over",
-            shows="A connection that needs an action is EXPIRED at its expiresAt, and not before.",
-            steps=partial(_over, Standing.ACTION_REQUIRED),
+            shows="ACTION_REQUIRED connections become EXPIRED exactly at expiresAt.",
+            steps=partial(_expires, Standing.ACTION_REQUIRED),
             laws=(4,),
             rules=(
                 "deadline.action-required",
@@ -212,8 +215,8 @@ CHECKS.extend(
         ),
         Check(
             name="standing.expired",
-            shows="A recorded expiry stands.",
-            steps=partial(_stays, Standing.EXPIRED),
+            shows="A connection whose expiry was recorded does not change as time passes.",
+            steps=partial(_does_not_change, Standing.EXPIRED),
             laws=(4,),
             rules=("deadline.expired", "standing.expired", "wire-status.expired"),
             hooks=("authorize", "expire", "pass_time"),
@@ -221,8 +224,8 @@ CHECKS.extend(
         ),
         Check(
             name="standing.revoked-at",
-            shows="A revocation stands.",
-            steps=partial(_stays, Standing.REVOKED),
+            shows="A revoked connection does not change as time passes.",
+            steps=partial(_does_not_change, Standing.REVOKED),
             laws=(4,),
             rules=("deadline.revoked-at", "standing.revoked-at"),
             hooks=("pass_time",),
@@ -230,7 +233,7 @@ CHECKS.extend(
         ),
         Check(
             name="expiry-record.active",
-            shows="An expiry that time brought is written down once and moves updatedAt alone.",
+            shows="Recording the expiry of an ACTIVE connection changes only updatedAt, once.",
             steps=partial(_expiry_recorded, Standing.ACTIVE),
             laws=(),
             rules=("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
@@ -239,7 +242,7 @@ CHECKS.extend(
         ),
         Check(
             name="expiry-record.action-required",
-            shows="The same for a connection that waited for the patient.",
+            shows="Recording the expiry of an ACTION_REQUIRED connection changes only updatedAt.",
             steps=partial(_expiry_recorded, Standing.ACTION_REQUIRED),
             laws=(),
             rules=("expiry-record.action-required", "expiry-record.expired"),
@@ -248,17 +251,17 @@ CHECKS.extend(
         ),
         Check(
             name="authorization.late-after-revoke",
-            shows="An authorization that arrives after a revocation undoes nothing.",
-            steps=partial(_late_after, Standing.REVOKED),
+            shows="An authorization recorded after a revocation is refused and changes nothing.",
+            steps=partial(_authorized_too_late, Standing.REVOKED),
             laws=(1,),
             rules=("connection.authorize.revoked",),
-            hooks=_IN_TIME,
+            hooks=_LATE_HOOKS,
             time_needed=10 * connections.MINUTE,
         ),
         Check(
             name="authorization.late-after-action-required",
-            shows="An authorization that arrives after the patient was asked to act undoes nothing.",
-            steps=partial(_late_after, Standing.ACTION_REQUIRED),
+            shows="A late authorization of an ACTION_REQUIRED connection is refused.",
+            steps=partial(_authorized_too_late, Standing.ACTION_REQUIRED),
             laws=(1,),
             rules=("connection.authorize.action-required",),
             hooks=("authorize", "authorize_late", "require_action", "pass_time"),
@@ -266,20 +269,20 @@ CHECKS.extend(
         ),
         Check(
             name="authorization.successor-pending",
-            shows="A connection with a pending successor cannot be authorized any more.",
-            steps=partial(_superseded, False),
+            shows="A connection with a pending successor cannot be authorized.",
+            steps=partial(_authorize_superseded, False),
             laws=(6,),
             rules=("authorization.successor-pending",),
-            hooks=_IN_TIME,
+            hooks=_LATE_HOOKS,
             time_needed=_LAPSED,
         ),
         Check(
             name="authorization.successor-other",
-            shows="A connection with any successor cannot be authorized any more.",
-            steps=partial(_superseded, True),
+            shows="A connection with a successor in any status cannot be authorized.",
+            steps=partial(_authorize_superseded, True),
             laws=(6,),
             rules=("authorization.successor-other",),
-            hooks=_IN_TIME,
+            hooks=_LATE_HOOKS,
             time_needed=_LAPSED,
         ),
     ]
@@ -291,11 +294,17 @@ def expect_readable(
     allowed: bool,  # noqa: FBT001 - what is expected
     package: str = client.PACKAGES[0],
 ) -> Steps[None]:
-    """Raise unless the server would let a package be read over a connection now, or would not."""
+    """Raise unless the server grants or denies access as expected.
+
+    Args:
+        connection_id: The connection.
+        allowed: Whether the server must grant access now.
+        package: The data package to read.
+    """
     same(
         (yield from call_bool_hook("may_read", connection_id, package)),
         allowed,
-        "whether it may be read",
+        f"may_read({connection_id}, {package})",
     )
 
 
@@ -314,7 +323,7 @@ def _may_read(standing: Standing, granted: PackageGrant, app: App) -> Steps[None
     time_needed=connections.HOUR,
 )
 def _access_ends(app: App) -> Steps[None]:
-    """Reading ends at expiresAt, recorded or not."""
+    """Access ends at expiresAt, whether or not the expiry was recorded."""
     connection_id = client.id_of((yield from app.created()))
     yield from use("authorize", connection_id, connections.HOUR)
     for end, expected in ((connections.HOUR - ALMOST, True), (ALMOST, False)):
@@ -325,7 +334,7 @@ def _access_ends(app: App) -> Steps[None]:
 CHECKS.extend(
     row_check(
         ACCESS[standing, granted],
-        f"Reading over a connection that is {standing}, {granted}",
+        f"Read over a connection that is {standing}, {granted}",
         partial(_may_read, standing, granted),
         laws=(5,),
         hooks=("may_read", *connections.BRINGS[standing]),

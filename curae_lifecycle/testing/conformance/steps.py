@@ -1,8 +1,8 @@
-"""A check as a generator: it yields what is to be done and is sent what came of it.
+"""Checks as generators: a check yields a step and receives the outcome of the step.
 
-The law of this module: **a check does no I/O**. It yields a request, several requests to be sent
-at once, or a hook to be called; whoever drives it, in threads or in a loop, does that and sends
-the outcome back. So each check is written once for servers of both kinds.
+The law of this module: **a check does no I/O**. It yields a request, a hook call, or several of
+these to run concurrently. The runner performs the step, in threads or in an event loop, and sends
+the outcome back. So each check is written once for sync and async servers.
 """
 
 from __future__ import annotations
@@ -25,33 +25,44 @@ Result = TypeVar("Result")
 
 
 @attrs.frozen
-class Use:
-    """A hook of the server's that is called."""
+class HookCall:
+    """A call of a hook of the server.
+
+    Attributes:
+        hook: The name of the hook: a field of `Server`.
+        arguments: The arguments of the call.
+    """
 
     hook: str
     arguments: tuple[object, ...]
 
 
-Single = Request | Use
-"""What is done by itself, or beside others."""
+SingleStep = Request | HookCall
+"""A step that runs alone, or concurrently with others."""
 
 
 @attrs.frozen
-class Together:
-    """What is done at once; what came of each comes back in the same order."""
+class Concurrently:
+    """Several steps that run concurrently.
 
-    each: tuple[Single, ...]
+    The outcome is a tuple with the outcomes of the steps, in the same order.
+    """
+
+    steps: tuple[SingleStep, ...]
 
 
-Step = Request | Together | Use
+Step = Request | Concurrently | HookCall
 Steps = Generator[Step, object, Result]
 Operations = tuple[type[Operation], ...]
 
 
 class NotConformingError(LifecycleError, AssertionError):
-    """A server does otherwise than the rules say: what was seen, beside what they say.
+    """The server breaks a rule.
 
-    Whoever drives the check knows after which steps.
+    The runner adds the steps that led there and the laws and rules of the check.
+
+    Attributes:
+        what: What the server did, and what the rules require instead.
     """
 
     def __init__(self, what: str) -> None:
@@ -60,17 +71,23 @@ class NotConformingError(LifecycleError, AssertionError):
 
 
 class NotSeenError(LifecycleError):
-    """What a check is about cannot be seen on this server; the message says why."""
+    """A check cannot judge this server.
+
+    The message says why. The check is reported as not run.
+    """
 
 
 class Names:
-    """Names that no other check and no other run uses; the same seed gives the same names."""
+    """A source of fresh names.
+
+    The same seed gives the same names; different seeds give different ones.
+    """
 
     def __init__(self, seed: str) -> None:
         self._random = Random(seed)  # noqa: S311 - names, not secrets
 
     def uuid(self) -> str:
-        """A fresh UUID of version 4."""
+        """Return a fresh UUID of version 4."""
         digits = f"{self._random.getrandbits(128):032x}"
         variant = "89ab"[int(digits[16], 16) % 4]
         return (
@@ -78,20 +95,23 @@ class Names:
         )
 
     def word(self, kind: str) -> str:
-        """A fresh word that says what it names."""
+        """Return a fresh name that begins with `kind`."""
         return f"{kind}-{self._random.getrandbits(64):016x}"
 
 
 @attrs.frozen
 class CheckContext:
-    """What a check is given: fresh names, and what of the server it has to know.
+    """Values that the runner gives to a check.
 
     Attributes:
-        hooks: Which of the server's optional parts are there.
-        max_time_per_check: The longest time the check may let pass.
-        varying: Names of headers that may differ from answer to answer.
-        seed: Where the names come from, for a check that draws more than names.
-        rounds: How often a race is run; none where the server may not be called at once.
+        names: The source of fresh names.
+        environment: The environment of the check's API keys.
+        hooks: The names of the hooks that the server has.
+        max_time_per_check: The longest time that the check may let pass on the server's clock.
+        varying: Names, in lower case, of headers that may differ from response to response.
+        seed: The seed of the run, for a check that draws more than names.
+        operations: The operations that the server serves.
+        rounds: How often a race is run; 0 if the server must not be called concurrently.
     """
 
     names: Names
@@ -104,8 +124,8 @@ class CheckContext:
     rounds: int = 0
 
 
-MANY: Final = 8
-"""How many requests are sent at once."""
+CONCURRENT_REQUESTS: Final = 8
+"""How many requests a check sends concurrently."""
 
 NEVER_COMPARED: Final = frozenset(
     (
@@ -113,45 +133,55 @@ NEVER_COMPARED: Final = frozenset(
         *("set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "via"),
     )
 )
-"""Headers of the connection or of the front, which belong to no kept answer."""
+"""Headers of the connection, and headers that a web server or proxy adds to each response.
+
+They are never part of a stored response, so checks compare responses without them.
+"""
 
 
 def send(request: Request) -> Steps[Response]:
-    """Send one request."""
+    """Send one request and return its response."""
     return cast("Response", (yield request))
 
 
 def send_concurrently(requests: tuple[Request, ...]) -> Steps[tuple[Response, ...]]:
-    """Send several at once."""
-    return cast("tuple[Response, ...]", (yield Together(requests)))
+    """Send several requests concurrently and return their responses in the same order."""
+    return cast("tuple[Response, ...]", (yield Concurrently(requests)))
 
 
-def run_concurrently(*each: Single) -> Steps[tuple[object, ...]]:
-    """Do several things at once, requests and hooks."""
-    return cast("tuple[object, ...]", (yield Together(each)))
+def run_concurrently(*steps: SingleStep) -> Steps[tuple[object, ...]]:
+    """Run requests and hook calls concurrently and return their outcomes in the same order."""
+    return cast("tuple[object, ...]", (yield Concurrently(steps)))
 
 
 def use(hook: str, *arguments: object) -> Steps[str | None]:
-    """Call a hook; what it says of the outcome comes back."""
-    return cast("str | None", (yield Use(hook, arguments)))
+    """Call a hook and return the outcome that it reports, or None."""
+    return cast("str | None", (yield HookCall(hook, arguments)))
 
 
 def call_bool_hook(hook: str, *arguments: object) -> Steps[bool]:
-    """Call a hook that answers yes or no."""
-    return (yield Use(hook, arguments)) is True
+    """Call a hook that returns true or false."""
+    return (yield HookCall(hook, arguments)) is True
 
 
 def wait(span: timedelta) -> Steps[None]:
     """Let time pass on the server's clock."""
-    yield Use("pass_time", (span,))
+    yield HookCall("pass_time", (span,))
 
 
 def later(kit: CheckContext, span: timedelta) -> Steps[None]:
-    """Let time pass where that is possible, so that a time that moves is seen to move."""
+    """Let time pass on the server's clock if the server and the check allow it.
+
+    A check that compares two timestamps calls this in between, so that they can differ.
+
+    Args:
+        kit: The context of the check. Without the hook `pass_time`, no time passes.
+        span: How much time passes. If it exceeds `max_time_per_check`, no time passes.
+    """
     if "pass_time" in kit.hooks and span <= kit.max_time_per_check:
         yield from wait(span)
 
 
 def make_key(wanted: ApiKeyRequest) -> Steps[str]:
-    """Have an API key made."""
-    return cast("str", (yield Use("make_key", (wanted,))))
+    """Call the hook that makes an API key and return the key's text."""
+    return cast("str", (yield HookCall("make_key", (wanted,))))

@@ -1,4 +1,4 @@
-"""The kit's server of a store: the loop around it, every hook, and a time of its own."""
+"""A server for the kit around any store: `serve`, the hooks, and a simulated clock."""
 
 from __future__ import annotations
 
@@ -32,40 +32,40 @@ START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
 _ROUNDS: Final = 5
 """How often each race is run."""
 
-_MINT: Final = RandomIds("https://connect.example/")
+_IDS: Final = RandomIds("https://connect.example/")
 
 
 def server_for_store(store: StoreWithApiKeys) -> Server:
-    """A server for the kit, in this process and on simulated time.
+    """Return a server for the kit that runs in this process on a simulated clock.
 
     Args:
-        store: An empty store, which the kit calls from several threads; what its own outbox,
-            pages and clock do is not looked at. One that can `withdraw` API keys is asked to.
+        store: An empty store. The kit calls it from several threads. If it has a method `withdraw`,
+            the kit withdraws API keys too. Its own outbox, hosted pages and clock are not checked.
     """
-    served = _Served(store)
+    hooks = _StoreHooks(store)
     return attrs.evolve(
-        served.as_server(served.send, None),
-        withdraw=served.withdraw if isinstance(store, _Withdrawing) else None,
-        purge=served.purge,
+        hooks.as_server(hooks.send, None),
+        withdraw=hooks.withdraw if isinstance(store, _HasWithdraw) else None,
+        purge=hooks.purge,
         race_rounds=_ROUNDS,
     )
 
 
 @runtime_checkable
-class _Withdrawing(Protocol):
+class _HasWithdraw(Protocol):
     def withdraw(self, api_key: ApiKey) -> object: ...
 
 
-class _Served(FactHooks):
+class _StoreHooks(FactHooks):
     def __init__(self, store: StoreWithApiKeys) -> None:
-        self._kept = store
-        self._store = _FullBuckets(store, START)
+        self._inner = store
+        self._store = _RenamedBuckets(store, START)
         self._settings = Settings()
         self._numbers = count(1)
 
     def send(self, request: Request) -> Response:
         return serve(
-            self._store, request=request, id_factory=_MINT, settings=self._settings
+            self._store, request=request, id_factory=_IDS, settings=self._settings
         ).response
 
     def make_key(self, wanted: ApiKeyRequest) -> str:
@@ -84,12 +84,14 @@ class _Served(FactHooks):
         self._store.purge(self._store.now)
 
     def withdraw(self, api_key: str) -> None:
-        cast("_Withdrawing", self._kept).withdraw(ApiKey(api_key))
+        cast("_HasWithdraw", self._inner).withdraw(ApiKey(api_key))
 
     def may_read(self, connection_id: str, package: str) -> bool:
         loaded = self._store.load(Needs(connection=ConnectionId(connection_id)))
-        held = loaded.snapshot.connection
-        return held is not None and isinstance(decide_access(held, package, loaded.now), Granted)
+        connection = loaded.snapshot.connection
+        if connection is None:
+            return False
+        return isinstance(decide_access(connection, package, loaded.now), Granted)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         self._settings = Settings(buckets=buckets or ())
@@ -102,22 +104,26 @@ class _Served(FactHooks):
         return record(self._store, fact)
 
 
-class _FullBuckets(SimulatedClockStore):
-    # No store has a way to fill its buckets, so those of each generation have names of their own.
+class _RenamedBuckets(SimulatedClockStore):
+    """A store whose buckets are full again whenever the generation changes.
+
+    Stores have no method that fills a bucket, so each generation gives the buckets new names.
+    """
+
     generation = 0
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        buckets = tuple([self._named(key) for key in needs.buckets])
+        buckets = tuple([self._rename(key) for key in needs.buckets])
         return super().load(attrs.evolve(needs, buckets=buckets), key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        writes = tuple([self._renamed(write) for write in changes.writes])
+        writes = tuple([self._rename_write(write) for write in changes.writes])
         return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
 
-    def _renamed(self, write: Write) -> Write:
+    def _rename_write(self, write: Write) -> Write:
         if isinstance(write, RateWrite) and isinstance(write.key, BucketKey):
-            return attrs.evolve(write, key=self._named(write.key))
+            return attrs.evolve(write, key=self._rename(write.key))
         return write
 
-    def _named(self, key: BucketKey) -> BucketKey:
+    def _rename(self, key: BucketKey) -> BucketKey:
         return attrs.evolve(key, policy=f"{key.policy}-{self.generation}")

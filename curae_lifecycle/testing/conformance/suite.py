@@ -1,4 +1,4 @@
-"""The kit as tests of pytest: one test for each check, named after it."""
+"""The kit as pytest tests: one test for each check, with the check's name as its id."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def conformance_tests(
     operations: Operations = OPERATIONS,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Callable[[Check], None]:
-    """A test function, parametrized with every check of the kit.
+    """Return a test function that is parametrized with every check of the kit.
 
     Args:
-        make_server: Gives the server, or a context manager that gives it and cleans up. It is called
-            for each check and may give the same server each time.
-        operations: What the server serves.
-        timeout: How long a check may take, as in `run`; `None` where what `make_server` gives belongs to
-            the thread that called it, as a connection to a database may.
+        make_server: Returns the server, or a context manager that yields it and cleans up. It is
+            called for each check and may return the same server each time.
+        operations: The operations that the server serves.
+        timeout: How long a check may take, as in `run`. Pass `None` if the server must be called
+            from the thread that made it, as with some database connections.
 
     Returns:
-        What to bind to a name that pytest collects, such as `test_conformance`. A check that
-        cannot be run is a skipped test, whose reason names what is missing.
+        A function to bind to a name that pytest collects, such as `test_conformance`. A check that
+            cannot be run is skipped; the reason names what is missing.
     """
 
     def test(check: Check) -> None:
@@ -48,9 +48,9 @@ def conformance_tests(
                 operations=operations,
                 timeout=timeout,
             )
-        _tell(result)
+        _pass_fail_or_skip(result)
 
-    return _parametrized(test, operations)
+    return _parametrize(test, operations)
 
 
 def async_conformance_tests(
@@ -59,9 +59,15 @@ def async_conformance_tests(
     operations: Operations = OPERATIONS,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Callable[[Check], None]:
-    """The same for a server of coroutine functions; it needs no plugin of pytest's.
+    """Return a test function for an async server, as `conformance_tests` does.
 
-    Each check runs in an event loop of its own, in which `make_server` is called too.
+    It needs no pytest plugin. Each check runs in a new event loop, in which `make_server` is called
+    too.
+
+    Args:
+        make_server: Returns the server, or an async context manager that yields it and cleans up.
+        operations: The operations that the server serves.
+        timeout: How long a check may take; `None` for no timeout.
     """
 
     async def run(check: Check) -> Result:
@@ -76,21 +82,20 @@ def async_conformance_tests(
             )
 
     def test(check: Check) -> None:
-        _tell(asyncio.run(run(check)))
+        _pass_fail_or_skip(asyncio.run(run(check)))
 
-    return _parametrized(test, operations)
+    return _parametrize(test, operations)
 
 
-def _parametrized(test: Callable[[Check], None], operations: Operations) -> Callable[[Check], None]:
-    # Only here, so that the kit itself runs without pytest.
-    import pytest  # noqa: PLC0415 - see above
+def _parametrize(test: Callable[[Check], None], operations: Operations) -> Callable[[Check], None]:
+    import pytest  # noqa: PLC0415 - the kit itself runs without pytest
 
     kit = checks(operations)
     return pytest.mark.parametrize("check", kit, ids=[check.name for check in kit])(test)
 
 
-def _tell(result: Result) -> None:
-    import pytest  # noqa: PLC0415 - see above
+def _pass_fail_or_skip(result: Result) -> None:
+    import pytest  # noqa: PLC0415 - the kit itself runs without pytest
 
     match result:
         case None:

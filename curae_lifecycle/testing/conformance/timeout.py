@@ -1,7 +1,8 @@
-"""A limit on how long one check may take, in a thread and in a loop.
+"""A timeout for one check, in a thread and in an event loop.
 
-The law of this module: **whoever waits goes on when the limit is over**, whatever the other side
-does: what hangs is left behind in a thread that keeps no program from ending, or is cancelled.
+The law of this module: **the caller continues when the timeout has passed**, whatever the server
+does. A blocked call stays behind in a daemon thread, which does not keep the program from exiting.
+A coroutine is cancelled.
 """
 
 from __future__ import annotations
@@ -20,24 +21,27 @@ from curae_lifecycle.rules.errors import LifecycleError
 Result = TypeVar("Result")
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=30)
-"""How long a check may take where nothing else is said."""
+"""How long a check may take by default."""
 
 _GRACE: Final = 1.0
-"""Seconds that a coroutine has to end once it was cancelled."""
+"""How many seconds a cancelled coroutine has to end."""
 
 
 class CheckTimeoutError(LifecycleError, AssertionError):
-    """Something did not end before the limit was over."""
+    """A check did not end before its timeout."""
 
 
 def run_with_timeout(timeout: timedelta | None, function: Callable[[], Result]) -> Result:
-    """What a function returns, or raises.
+    """Call a function in a new thread and return its result.
 
-    It runs in a thread of its own, with the caller's context variables; without a limit it runs
-    in the caller's thread.
+    The function sees the caller's context variables. Its exceptions are raised again here.
+
+    Args:
+        timeout: How long to wait. With `None` the function runs in the caller's own thread.
+        function: The function to call.
 
     Raises:
-        OverError: It did not end in time. Its thread is left to itself.
+        CheckTimeoutError: The function did not end in time. Its thread keeps running.
     """
     if timeout is None:
         return function()
@@ -46,14 +50,14 @@ def run_with_timeout(timeout: timedelta | None, function: Callable[[], Result]) 
     def work() -> None:
         try:
             ended.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             ended.set_exception(error)
 
     interval = sys.getswitchinterval()
     Thread(target=copy_context().run, args=(work,), daemon=True).start()
     wait([ended], timeout.total_seconds())
     if not ended.done():
-        # What is left behind can no longer put it back.
+        # The abandoned thread may have changed the interval and cannot restore it any more.
         sys.setswitchinterval(interval)
         raise CheckTimeoutError
     return ended.result()
@@ -62,11 +66,15 @@ def run_with_timeout(timeout: timedelta | None, function: Callable[[], Result]) 
 async def run_with_timeout_async(
     timeout: timedelta | None, coroutine: Coroutine[object, object, Result]
 ) -> Result:
-    """What a coroutine returns, or raises.
+    """Await a coroutine and return its result.
+
+    Args:
+        timeout: How long to wait; `None` waits without a limit.
+        coroutine: The coroutine to await.
 
     Raises:
-        OverError: It did not end in time. It was cancelled; where it goes on all the same, it is
-            left to itself.
+        CheckTimeoutError: The coroutine did not end in time and was cancelled. If it ignores the
+            cancellation for a second, it keeps running.
     """
     task = asyncio.ensure_future(coroutine)
     try:

@@ -1,4 +1,4 @@
-"""Checks of tombstones: a user who is gone leaves no access behind, and nothing else is lost."""
+"""Checks of tombstones: they end all access of a user and change nothing else."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from curae_lifecycle.testing.conformance.steps import Steps, later
 
 CHECKS: Final = Checks()
 
-_ENDED: Final = (Standing.PENDING, Standing.ACTIVE, Standing.ACTION_REQUIRED, Standing.EXPIRED)
+_REVOCABLE: Final = (Standing.PENDING, Standing.ACTIVE, Standing.ACTION_REQUIRED, Standing.EXPIRED)
 
 
 @CHECKS.add(
     "law-17.tombstone", laws=(2, 17), rules=("binding.tombstone.limited",), hooks=("tombstone",)
 )
 def _ends_every_access(app: App) -> Steps[None]:
-    """A tombstone revokes every connection of its user, on any chain, at once, and no other."""
+    """Tombstones revoke every connection of their user at one instant, and no other connection."""
     yield from app.initiated("user")
-    ended: list[str] = []
-    possible = [each for each in _ENDED if app.context.hooks.issuperset(connections.BRINGS[each])]
+    revoked: list[str] = []
+    possible = [
+        each for each in _REVOCABLE if app.context.hooks.issuperset(connections.BRINGS[each])
+    ]
     for standing in possible:
-        ended += [(yield from connections.create_in_standing(app, standing, "user"))]
+        revoked += [(yield from connections.create_in_standing(app, standing, "user"))]
     old = yield from connections.create_in_standing(app, Standing.REVOKED, "user")
-    ended.append((yield from client.made(app.reconnect(old))))
-    left = (old, client.id_of((yield from app.created("another"))))
-    before = yield from app.all_seen(left)
+    revoked.append((yield from client.made(app.reconnect(old))))
+    unchanged = (old, client.id_of((yield from app.created("another"))))
+    before = yield from app.all_seen(unchanged)
     yield from later(app.context, connections.MINUTE)
     yield from happens("tombstone", app.coordinate("user"))
-    yield from revoked_together(app, ended)
-    what = "what was revoked before, and what is another user's,"
-    same((yield from app.all_seen(left)), before, what)
+    yield from revoked_together(app, revoked)
+    what = "the earlier revoked connection and another user's connection"
+    same((yield from app.all_seen(unchanged)), before, what)
 
 
 @CHECKS.add(
@@ -45,7 +47,7 @@ def _ends_every_access(app: App) -> Steps[None]:
     hooks=("tombstone", "authorize", "may_read"),
 )
 def _next_user(app: App) -> Steps[None]:
-    """Whoever comes after a tombstone gets no access of before, and may be given one anew."""
+    """Users bound after a tombstone get no earlier access, but can be given new access."""
     yield from app.initiated("user")
     old = yield from connections.create_in_standing(app, Standing.ACTIVE, "user")
     yield from expect_readable(old, True)
@@ -53,9 +55,9 @@ def _next_user(app: App) -> Steps[None]:
     for _ in range(2):
         yield from expect_readable(old, False)
         yield from app.initiated("user")
-    anew = yield from client.made(app.reconnect(old))
-    yield from happens("authorize", anew, None)
-    for each, expected in ((anew, True), (old, False)):
+    new = yield from client.made(app.reconnect(old))
+    yield from happens("authorize", new, None)
+    for each, expected in ((new, True), (old, False)):
         yield from expect_readable(each, expected)
 
 
@@ -66,7 +68,7 @@ def _next_user(app: App) -> Steps[None]:
     hooks=("tombstone",),
 )
 def _ignored(app: App) -> Steps[None]:
-    """A tombstone that is ignored, as nobody is bound or the user is gone already, ends nothing."""
+    """Tombstones of a coordinate without a living user are ignored and revoke nothing."""
     for _ in range(2):
         connection_id = client.id_of((yield from app.created("user")))
         yield from happens("tombstone", app.coordinate("user"), said="ignored")

@@ -1,4 +1,4 @@
-"""Checks of what answers look like: every standing, every problem, nothing internal."""
+"""Checks of responses: every standing, every problem, and no internal values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECKS: Final = Checks()
 
 @CHECKS.add("law-13.every-standing", laws=(13,))
 def _every_standing(app: App) -> Steps[None]:
-    """Whatever a connection is, what is shown of it has the listed members and no others."""
+    """Connections in every standing have the listed members and no others."""
     for standing, needed in BRINGS.items():
         if set(needed) <= app.context.hooks and "pass_time" not in needed:
             connection_id = yield from create_in_standing(app, standing)
@@ -49,29 +49,30 @@ def _every_standing(app: App) -> Steps[None]:
     ),
 )
 def _every_problem(app: App) -> Steps[None]:
-    """Every problem is whole: its members, its status, whether a retry may help."""
-    pending = yield from app.created()
-    connection_id = client.id_of(pending)
+    """Problems have all their members, the right status and the right `retryable`."""
+    connection_id = client.id_of((yield from app.created()))
     key = app.new_key()
     yield from send(app.create("user", key=key))
     yield from app.filled("busy")
-    nobody = attrs.evolve(app, api_key=app.api_key + "-more")
-    asked: tuple[tuple[Request, str], ...] = (
+    unknown = attrs.evolve(app, api_key=app.api_key + "-more")
+    refused: tuple[tuple[Request, str], ...] = (
         (app.request("POST", "/connections", {"extra": 1}, key="k"), "BAD_REQUEST"),
         (app.request("POST", f"/connections/{connection_id}:revoke"), "IDEMPOTENCY_KEY_REQUIRED"),
         (app.revoke(connection_id, key="k k"), "IDEMPOTENCY_KEY_INVALID"),
         (app.graduate("user", ("Idempotency-Key", "k")), "IDEMPOTENCY_KEY_NOT_ALLOWED"),
-        (nobody.get(connection_id), "UNAUTHENTICATED"),
+        (unknown.get(connection_id), "UNAUTHENTICATED"),
         (app.get(app.names.uuid()), "NOT_FOUND"),
         (app.reconnect(connection_id), "CONNECTION_NOT_RECONNECTABLE"),
         (app.graduate("user"), "BINDING_NOT_LIMITED"),
         (app.create("another", key=key), "IDEMPOTENCY_KEY_REUSED"),
         (app.initiate("busy"), "RATE_LIMITED"),
     )
-    for request, code in asked:
+    for request, code in refused:
         answer = yield from send(request)
         problem = client.document(answer)
-        require(problem.get("code") == code, f"answered {client.in_short(answer)}")
+        require(
+            problem.get("code") == code, f"answered {client.in_short(answer)} instead of {code}"
+        )
         _check_problem(answer, problem, code)
     yield from app.revoked(connection_id)
     yield from app.revoked((yield from client.made(app.reconnect(connection_id))))
@@ -85,21 +86,21 @@ def _check_problem(answer: Response, problem: Document, code: str) -> None:
     kind = problem.get("type")
     kebab = code.lower().replace("_", "-")
     if not isinstance(kind, str) or not kind.endswith(kebab) or len(kind) == len(kebab):
-        raise NotConformingError(f"the type {kind!r} is no base URI and {kebab}")
+        raise NotConformingError(f"the type {kind!r} is not a base URI followed by {kebab}")
     for name in ("title", "detail"):
         if not isinstance(problem.get(name), str) or not problem[name]:
-            raise NotConformingError(f"{name} is no text")
+            raise NotConformingError(f"{name} is not a non-empty string")
 
 
 @CHECKS.add("law-13.no-user-id", laws=(13,), hooks=("complete_handoff",))
 def _no_user_id(app: App) -> Steps[None]:
-    """No user id of the platform is in an answer."""
+    """Responses contain no user id of the platform."""
     user_id = app.names.word("platform-user")
     session = sessions.session_id((yield from app.initiated("user", prefer_signup=True)))
     yield from use("complete_handoff", session, user_id)
     for ask in (app.initiate, app.account_state, app.graduate, app.create):
         answer = yield from send(ask("user"))
-        require(user_id.encode() not in answer.body, "the platform's user id is in it")
+        require(user_id.encode() not in answer.body, "the response contains the platform's user id")
 
 
 @CHECKS.add(
@@ -108,7 +109,7 @@ def _no_user_id(app: App) -> Steps[None]:
     hooks=("authorize", "require_action"),
 )
 def _reason_survives(app: App) -> Steps[None]:
-    """A revocation keeps what the connection shows of its past."""
+    """Revoking a connection keeps its reason and its earlier timestamps."""
     connection_id = client.id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     yield from use("require_action", connection_id, REASON)
@@ -121,10 +122,10 @@ def _reason_survives(app: App) -> Steps[None]:
 
 @CHECKS.add("law-14.reads-agree", laws=(14,))
 def _reads_agree(app: App) -> Steps[None]:
-    """A read that is sent again with nothing in between gets the same answer."""
+    """Reads that are repeated with nothing in between get the same response."""
     connection_id = client.id_of((yield from app.created()))
     for request in (app.get(connection_id), app.account_state("user")):
         one = client.lasting((yield from send(request)), app.context.varying)
         for _ in range(2):
             again = client.lasting((yield from send(request)), app.context.varying)
-            require(again == one, "two answers differ, with nothing in between")
+            require(again == one, "two consecutive reads got different responses")

@@ -275,7 +275,7 @@ class SimulatedServer:
             return str(_NOT_FOUND)
         decision = decide_access(connection, package, now)
         if self._watch is not None:
-            self._watch.observe_access_decision(connection_id, package, now, decision)
+            self._watch.observe_access_decision(connection_id, package, now, decision=decision)
         if isinstance(decision, Granted):
             return "200"
         return f"{status_of(decision.problem)} {decision.reason}"

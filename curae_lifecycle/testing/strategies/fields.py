@@ -26,7 +26,7 @@ _FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
     "coordinate": values.coordinates(),
     "data_packages": values.data_packages(),
     "prefer_signup": st.booleans(),
-    "known": st.frozensets(st.sampled_from(AccountState)),
+    "cached_states": st.frozensets(st.sampled_from(AccountState)),
     "actor": st.sampled_from(Actor),
     "reason": values.reasons(),
     "expires_at": st.just(values.START + values.NEXT_ACTION_LIFETIME),

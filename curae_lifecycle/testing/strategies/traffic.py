@@ -176,7 +176,7 @@ _OPERATION: Final[Mapping[SpecialRequest, type[Operation]]] = {
 }
 _VALUES: Final = (
     *("connection_id", "session_id", "app_user_id", "coordinate", "user_id"),
-    *("data_packages", "prefer_signup", "known"),
+    *("data_packages", "prefer_signup", "cached_states"),
 )
 _DEED_KINDS: Final = frozenset(deed.kind for deed in FACT_TEMPLATES)
 # The simplest first.
@@ -284,7 +284,9 @@ class _Play:
             "user_id": values.user_of(turn.user),
             "data_packages": PACKAGES,
             "prefer_signup": turn.kind is SpecialRequest.SIGN_UP,
-            "known": frozenset(AccountState if turn.kind is SpecialRequest.ALL_KNOWN else ()),
+            "cached_states": frozenset(
+                AccountState if turn.kind is SpecialRequest.ALL_KNOWN else ()
+            ),
         }
 
     def _connection_id(self, turn: TrafficStep) -> ConnectionId:

@@ -1,9 +1,9 @@
-"""The document, made of the operations and the tables.
+"""The OpenAPI document of some operations.
 
-The law of this module: **the document says what the code does, because it is read from it**.
-Paths, methods, scopes, keys, members and statuses come from the operations; the problems of each
-from the tables that refuse it; their members from the catalogue; the examples are answers of
-`decide`.
+The law of this module: **the document is read from the code, so that it describes what the code
+does**. Paths, methods, scopes, keys, members and statuses come from the operations, the problems of
+each operation from the tables that refuse it, the members of a problem from the catalogue, and the
+examples from `decide`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.gates import REQUEST_GATES, Ask, Gate
-from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID
+from curae_lifecycle.service.json_schema import Json, Schema
+from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, Member
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.account_state import etag
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule, Reply
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.status import NOT_MODIFIED, status_of
-from curae_lifecycle.web.json import Json, parse_json
+from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.openapi import schemas
 from curae_lifecycle.web.openapi.examples import successes
-from curae_lifecycle.web.openapi.schemas import Schema, reference
+from curae_lifecycle.web.openapi.schemas import reference
 from curae_lifecycle.web.read import KEY_USE_BY_GATE
 from curae_lifecycle.web.request import BODY_MAX
 from curae_lifecycle.web.respond import problem_headers
@@ -36,10 +37,10 @@ from curae_lifecycle.web.wire_format import format_problem, to_camel_case
 
 
 def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
-    """The document that describes the operations as a server with these settings has them.
+    """Return the OpenAPI 3.1 document of a server with some settings.
 
-    An OpenAPI 3.1 document: every status of every operation, every problem code with its
-    members, every header, and an example of each; `type_base` shows in every problem's `type`.
+    It has every status of every operation, every problem code with its members, every header, and an
+    example of each. `type_base` is part of every problem's `type`.
     """
     paths: dict[str, Json] = {}
     for kind in settings.operations:
@@ -113,8 +114,9 @@ def _operation(kind: type[Operation], settings: Settings) -> Schema:
     if rule.scope is not None:
         described["x-scope"] = rule.scope
     if rule.body is not None:
-        known_members = [each for each in rule.body if each in schemas.MEMBERS]
-        example: Schema = {each.name: schemas.MEMBERS[each][1] for each in known_members}
+        example: Schema = {
+            each.name: each.example for each in rule.body if each.example is not None
+        }
         content = _content(reference("schemas", schemas.body_name(kind)), {"example": example})
         described["requestBody"] = {
             "description": f"At most {BODY_MAX:,} bytes, white space counted.",
@@ -139,9 +141,7 @@ def _content(schema: Schema, shown: Schema, media_type: str = "application/json"
 
 def _parameters(kind: type[Operation]) -> list[Json]:
     rule = kind.rule
-    parameters = [
-        _parameter("path", member.name, _PATH_ID, *schemas.MEMBERS[member]) for member in rule.ids
-    ]
+    parameters = [_member_parameter("path", member, _PATH_ID) for member in rule.ids]
     if rule.key is KeyUse.NEEDED:
         schema: Schema = {"type": "string", "pattern": schemas.KEY_PATTERN}
         example = "4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10"
@@ -149,7 +149,7 @@ def _parameters(kind: type[Operation]) -> list[Json]:
             _parameter("header", name="Idempotency-Key", said=_KEY, schema=schema, example=example)
         )
     parameters += [
-        _parameter("query", member.name, {"required": True}, *schemas.MEMBERS[member])
+        _member_parameter("query", member, {"required": not member.optional})
         for member in rule.query
     ]
     if rule.tags:
@@ -166,8 +166,15 @@ def _parameters(kind: type[Operation]) -> list[Json]:
     return list[Json](parameters)
 
 
+def _member_parameter(place: str, member: Member[object], said: Schema) -> Schema:
+    return _parameter(
+        place, name=member.name, said=said, schema=member.schema, example=member.example
+    )
+
+
 def _parameter(place: str, name: str, said: Schema, schema: Schema, example: Json) -> Schema:
-    return {"name": name, "in": place, **said, "schema": schema, "example": example}
+    parameter: Schema = {"name": name, "in": place, **said, "schema": schema}
+    return parameter if example is None else parameter | {"example": example}
 
 
 _PATH_ID: Final[Schema] = {
@@ -197,7 +204,7 @@ def _success(kind: type[Operation], settings: Settings) -> Schema:
 
 
 def _links(reply: type[Reply], settings: Settings) -> Schema:
-    # What can be asked next with what an answer or its request holds.
+    # The operations that the ids of a response or of its request can be passed to.
     links: Schema = {}
     held = set(get_type_hints(reply).values())
     for each in settings.operations:
@@ -233,9 +240,9 @@ def _problems(codes: list[ProblemCode], settings: Settings) -> Schema:
 
 
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
-    """Every problem code that an operation can be answered with, in the catalogue's order.
+    """Return every problem code that may refuse an operation, in the order of the catalogue.
 
-    They are read from the gates that it passes, and from the tables that these ask.
+    The codes come from the gates that it passes, and from the tables that these gates ask.
     """
     rule = kind.rule
     codes: set[ProblemCode] = set()
@@ -253,7 +260,7 @@ def _passes(gate: Gate, rule: OperationRule) -> bool:
         return rule.key is _BY_KEY[gate]
     if gate is Gate.OWNERSHIP:
         return bool(rule.ids)
-    # A request of this operation has found its path.
+    # The path of a request for this operation is known.
     return gate is not Gate.ROUTE
 
 

@@ -1,201 +1,161 @@
-"""The shapes of bodies, headers and details, as JSON Schema.
+"""Schemas of bodies, headers and problems, as JSON Schema.
 
-The law of this module: **a shape is said once**; a test holds the answers of real traffic against
-it. The schema of a request's body follows from its members, that of an answer from its fields.
+The law of this module: **a schema is written once**. The schema of a request's body follows from its
+members, that of a reply from its fields, that of a problem from the catalogue. A test compares the
+answers of real traffic with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from enum import EnumType
-from typing import Final, get_type_hints
+from types import NoneType, UnionType
+from typing import Final, Union, cast, get_args, get_origin, get_type_hints
 
 from curae_lifecycle.rules import problems, values
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.connection import Connection, Standing
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import IDEMPOTENCY_KEY_MAX_LENGTH
-from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode
+from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, RateLimited
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.wire_status import WireStatus
-from curae_lifecycle.service import members
-from curae_lifecycle.service.members import Member
+from curae_lifecycle.service.json_schema import (
+    APP_USER_ID,
+    BOOLEAN,
+    DATA_PACKAGES,
+    INTEGER,
+    TEXT,
+    TIME,
+    UUID,
+    Json,
+    Schema,
+    array_of,
+    enum_of,
+    object_of,
+    or_null,
+)
 from curae_lifecycle.service.operations.account_state import etag
 from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Reply
+from curae_lifecycle.service.problem_details import DETAILS
+from curae_lifecycle.service.rulebook import reasons_of
 from curae_lifecycle.service.status import PROBLEM_STATUS
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.respond import format_rate_limit, format_rate_limit_policy
 from curae_lifecycle.web.wire_format import to_camel_case
 
-Schema = dict[str, Json]
-"""A JSON schema, or another object of the document."""
-
 
 def reference(kind: str, name: str) -> Schema:
-    """A reference to a component.
+    """Return a reference to a component.
 
     Args:
-        kind: Which sort of component: `schemas`, `headers`.
-        name: Its name there.
+        kind: The kind of the component: `schemas` or `headers`.
+        name: Its name.
     """
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-UUID: Final[Schema] = {
-    "type": "string",
-    "format": "uuid",
-    "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
-}
-"""A UUID in any case, as it is read."""
-
-_TEXT: Final[Schema] = {"type": "string"}
-_TIME: Final[Schema] = {"type": "string", "format": "date-time", "pattern": "Z$"}
-_TIME_OR_NULL: Final[Schema] = {"type": ["string", "null"], "format": "date-time", "pattern": "Z$"}
-
-_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\ud800-\udfff"
-_WHITE: Final = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_APP_USER_ID: Final[Schema] = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": values.APP_USER_ID_MAX_LENGTH,
-    "pattern": f"^[^{_CONTROL}{_WHITE}](?:[^{_CONTROL}]*[^{_CONTROL}{_WHITE}])?$",
-    "description": "The app's own id of its user: opaque, compared exactly; no white space at "
-    "either end, no control characters.",
-}
 _LONGEST: Final = IDEMPOTENCY_KEY_MAX_LENGTH
 KEY_PATTERN: Final = (
     rf'^(?:[!#-~][!-~]{{0,{_LONGEST - 1}}}|"(?:[!#-\[\]-~]|\\["\\]){{1,{_LONGEST}}}")$'
 )
-"""The spellings of an idempotency key, bare or quoted."""
-
-
-def object_of(properties: dict[str, Json], *, optional: tuple[str, ...] = ()) -> Schema:
-    """An object with these members and no others.
-
-    Args:
-        properties: The members with their schemas.
-        optional: Which of them may be absent.
-    """
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
-        "additionalProperties": False,
-    }
-
-
-def enum_of(words: Iterable[str]) -> Schema:
-    """A string that is one of these."""
-    return {"type": "string", "enum": [str(word) for word in words]}
-
-
-_PACKAGES: Final[Schema] = {
-    "type": "array",
-    "minItems": 1,
-    "maxItems": values.DATA_PACKAGES_MAX_COUNT,
-    "items": {
-        "type": "string",
-        "pattern": f"^[a-z][a-z0-9_]{{0,{values.DATA_PACKAGE_MAX_LENGTH - 1}}}$",
-    },
-    "description": "A set: neither order nor repetition matters; answers have it sorted.",
-}
-_SIGN_UP: Final = "Whether a user without an account is to sign up."
-MEMBERS: Final[dict[Member[object], tuple[Schema, Json]]] = {
-    members.CONNECTION_ID: (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
-    members.APP_USER_ID: (_APP_USER_ID, "user-1"),
-    members.DATA_PACKAGES: (_PACKAGES, ["clinical_summary", "labs"]),
-    members.PREFER_SIGNUP: ({"type": "boolean", "default": False, "description": _SIGN_UP}, True),
-}
-"""The schema of each member of a request, and an example."""
+"""The pattern of an idempotency key, bare or quoted."""
 
 SHARED: Final[Schema] = {
     "Connection": object_of(
         {
             "id": UUID,
             "customerAccountId": UUID,
-            "appUserId": _APP_USER_ID,
+            "appUserId": APP_USER_ID,
             "status": enum_of(WireStatus)
             | {"description": "A server spells one of ACTIVE and AUTHORIZED, which mean the same."},
-            "dataPackages": _PACKAGES,
-            "authorizedAt": _TIME_OR_NULL,
-            "expiresAt": _TIME_OR_NULL,
-            "revokedAt": _TIME_OR_NULL,
-            "actionRequiredReason": {"type": ["string", "null"]},
-            "createdAt": _TIME,
-            "updatedAt": _TIME,
+            "dataPackages": DATA_PACKAGES,
+            "authorizedAt": or_null(TIME),
+            "expiresAt": or_null(TIME),
+            "revokedAt": or_null(TIME),
+            "actionRequiredReason": or_null(TEXT),
+            "createdAt": TIME,
+            "updatedAt": TIME,
         }
     ),
     "CuraeConnectSession": object_of(
         {
             "id": UUID,
             "customerAccountId": UUID,
-            "appUserId": _APP_USER_ID,
+            "appUserId": APP_USER_ID,
             "path": enum_of(EntryPath),
             "handoff": enum_of(HandoffState),
-            "createdAt": _TIME,
-            "expiresAt": _TIME,
-            "landedAt": _TIME_OR_NULL,
+            "createdAt": TIME,
+            "expiresAt": TIME,
+            "landedAt": or_null(TIME),
         }
     ),
     "NextAction": object_of(
         {
             "type": {"const": "open_webview"},
             "url": {"type": "string", "format": "uri"},
-            "expiresAt": _TIME,
+            "expiresAt": TIME,
         }
     )
     | {"description": "What the app must show the user; the URL can hold a secret."},
 }
-"""What answers are made of."""
+"""The schemas of the parts of replies."""
 
 
 def body_name(kind: type[Operation]) -> str:
-    """The name of the schema of an operation's body."""
+    """Return the name of the schema of an operation's body."""
     return kind.__name__ if kind.rule.body else "Nothing"
 
 
 def body_schema(kind: type[Operation]) -> Schema:
-    """The schema of an operation's body: its members, and nothing else."""
+    """Return the schema of an operation's body: its members and no others."""
     body = kind.rule.body or ()
     optional = tuple(member.name for member in body if member.optional)
-    # A member that nobody described here may be anything.
-    shapes: Schema = {each.name: MEMBERS[each][0] if each in MEMBERS else {} for each in body}
-    return object_of(shapes, optional=optional)
+    return object_of({each.name: each.schema for each in body}, optional=optional)
 
 
 def reply_schema(reply: type[Reply]) -> Schema:
-    """The schema of an answer: one member for each field of the reply."""
+    """Return the schema of a reply: one member for each field."""
     hints = get_type_hints(reply)
-    shapes = {name: _of_type(hints[name]) | _SAID.get(name, {}) for name in reply.__match_args__}
+    shapes = {
+        name: _schema_of(hints[name]) | _DESCRIPTIONS.get(name, {}) for name in reply.__match_args__
+    }
     return object_of({to_camel_case(name): shape for name, shape in shapes.items()})
 
 
 _REVOKED_NOW: Final[Schema] = {"description": "Whether it was this request that revoked."}
-_SAID: Final = {"revoked_now": _REVOKED_NOW}
+_DESCRIPTIONS: Final = {"revoked_now": _REVOKED_NOW}
 _TYPES: Final[Mapping[object, Schema]] = {
     Connection: reference("schemas", "Connection"),
     CuraeConnectSession: reference("schemas", "CuraeConnectSession"),
     values.NextAction: reference("schemas", "NextAction"),
     values.ConnectionId: UUID,
     values.SessionId: UUID,
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    str: _TEXT,
-    datetime: _TIME,
-    datetime | None: _TIME_OR_NULL,
+    bool: BOOLEAN,
+    int: INTEGER,
+    str: TEXT,
+    datetime: TIME,
 }
 
 
-def _of_type(kind: object) -> Schema:
+def _schema_of(kind: object) -> Schema:
+    """Return the schema of a field's type; an empty one for a type that it does not know."""
     if isinstance(kind, EnumType):
         words: list[object] = list(kind)
         return enum_of(map(str, words))
-    return _TYPES.get(kind, {})
+    origin, arguments = get_origin(kind), cast("tuple[object, ...]", get_args(kind))
+    if origin in {Union, UnionType}:
+        kinds = [each for each in arguments if each is not NoneType]
+        schema = _schema_of(kinds[0]) if len(kinds) == 1 else {}
+        return or_null(schema) if NoneType in arguments else schema
+    if origin is tuple:
+        return array_of(_schema_of(arguments[0]))
+    # A NewType that has no schema has the one of its supertype.
+    return _TYPES.get(kind) or _TYPES.get(getattr(kind, "__supertype__", kind), {})
 
 
 def problem_schema(code: ProblemCode, type_base: str) -> Schema:
-    """The schema of a problem: the members of RFC 9457 and ours.
+    """Return the schema of a problem: the members of RFC 9457 and `code`, `details`, `retryable`.
 
     Args:
         code: The problem's code.
@@ -204,11 +164,11 @@ def problem_schema(code: ProblemCode, type_base: str) -> Schema:
     kind = CATALOGUE[code].outcome
     properties: dict[str, Json] = {
         "type": {"const": problems.type_uri(code, type_base)},
-        "title": _TEXT,
+        "title": TEXT,
         "status": {"const": PROBLEM_STATUS[kind.kind].outcome.status},
-        "detail": _TEXT,
+        "detail": TEXT,
         "code": {"const": code},
-        "details": object_of({name: DETAILS[name][0] for name in kind.details}),
+        "details": object_of({name: DETAILS[name].schema for name in kind.details}),
         "retryable": {"const": kind.retryable},
     }
     if code is not ProblemCode.NOT_FOUND:
@@ -216,34 +176,17 @@ def problem_schema(code: ProblemCode, type_base: str) -> Schema:
     return object_of(properties, optional=("instance",)) | {"description": Problem(code).title}
 
 
-DETAILS: Final[dict[str, tuple[Schema, problems.DetailValue]]] = {
-    "member": ({"type": ["string", "null"]}, "dataPackages"),
-    "fault": (enum_of(problems.Fault), problems.Fault.MISSING),
-    "scope": (_TEXT, "connection:write"),
-    "environment": (enum_of(values.Environment), values.Environment.TEST),
-    "connectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
-    "nextConnectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d02"),
-    "headConnectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d04"),
-    "dataPackage": (_TEXT, "clinical_summary"),
-    "reason": (_TEXT, "STILL_PENDING"),
-    "standing": (enum_of(Standing), Standing.REVOKED),
-    "deadline": (_TIME, "2026-01-05T09:30:00Z"),
-    "sessionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d03"),
-    "expiresAt": (_TIME, "2026-01-05T09:30:00Z"),
-    "path": (enum_of(EntryPath), EntryPath.SILENT_LIMITED),
-    "lifecycleState": (enum_of(AccountState), AccountState.UNLINKED),
-    "retryAfter": ({"type": "integer", "minimum": 1, "description": "Whole seconds."}, 12),
-    "differs": (enum_of(("operation", "values")), "values"),
-    "policy": (_TEXT, INITIATE_LIMIT.name),
-}
-"""Each key of a problem's `details`, with an example."""
-
-
 def example_reply(code: ProblemCode) -> ProblemReply:
-    """An answer with a problem, with a plausible value for each of its details."""
-    values = tuple(DETAILS[name][1] for name in CATALOGUE[code].outcome.details)
+    """Return a reply with a problem, whose details have example values."""
+    details = [_example_detail(code, name) for name in CATALOGUE[code].outcome.details]
     limited = _LIMITED if code is ProblemCode.RATE_LIMITED else None
-    return ProblemReply(Problem(code, values), limited)
+    return ProblemReply(Problem(code, tuple(details)), limited)
+
+
+def _example_detail(code: ProblemCode, name: str) -> DetailValue:
+    if name == "reason":
+        return next(iter(reasons_of(code)), None)
+    return DETAILS[name].example
 
 
 def _header(description: str, schema: Schema, example: Json) -> Schema:
@@ -258,12 +201,12 @@ HEADERS: Final[Schema] = {
     "Cache-Control": {
         "description": "`no-store` where the body holds the URL of a hosted page or a limit "
         "refused; `private, no-cache` for an account's state.",
-        "schema": _TEXT,
+        "schema": TEXT,
     },
-    "ETag": _header("The same for every account in this state.", _TEXT, etag(AccountState.LIMITED)),
+    "ETag": _header("The same for every account in this state.", TEXT, etag(AccountState.LIMITED)),
     "Retry-After": _header(_WAIT, {"type": "integer", "minimum": 1}, 12),
-    "RateLimit": _header(_LEFT, _TEXT, format_rate_limit(_LIMITED)),
-    "RateLimit-Policy": _header(_POLICY, _TEXT, format_rate_limit_policy(INITIATE_LIMIT)),
+    "RateLimit": _header(_LEFT, TEXT, format_rate_limit(_LIMITED)),
+    "RateLimit-Policy": _header(_POLICY, TEXT, format_rate_limit_policy(INITIATE_LIMIT)),
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "example": "Bearer"},
 }
-"""The headers of answers, described."""
+"""The headers of responses."""

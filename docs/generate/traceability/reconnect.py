@@ -195,7 +195,7 @@ REQUEST: Final = Part(
             number="R15",
             says="The key is there so that a reconnect can be retried safely.",
             rules=("idempotency.completed.same", "attempt.complete", "record-standing.completed"),
-            code=("rules.idempotency:begin", "rules.attempt:complete"),
+            code=("rules.idempotency:begin_attempt", "rules.attempt:complete"),
             tests=(
                 "test_idempotency::test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving",
                 "test_sample::test_a_second_sending_of_the_printed_request_gets_the_same_bytes",
@@ -255,7 +255,7 @@ RESPONSE: Final = Part(
             code=("rules.chain:Minted",),
             tests=(
                 "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
-                "test_chain::test_law_06_a_chain_is_linear_of_one_coordinate_with_one_active_and_a_pending_head",
+                "test_chain_machine::test_law_06_a_chain_is_linear_of_one_coordinate_with_one_active_and_a_pending_head",
             ),
             names=("previousConnectionId",),
         ),

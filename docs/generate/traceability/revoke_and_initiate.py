@@ -61,7 +61,7 @@ REVOKE: Final = Part(
                 "connection.revoke.action-required",
                 "ending.active",
             ),
-            code=("rules.access:decide_access", "service.changes:AccessEnded"),
+            code=("rules.access:decide_access", "service.effects:AccessEnded"),
             tests=(
                 "test_access::test_access_ends_with_a_revocation_whoever_revokes",
                 "test_access::test_law_05_access_implies_active_a_granted_package_and_before_valid_until",
@@ -99,7 +99,7 @@ INITIATE: Final = Part(
             number="I2",
             says="It selects one of three paths, A, B and C.",
             rules=("#path-a", "#path-b", "#path-c"),
-            code=("rules.session:EntryPath", "rules.session:PATHS"),
+            code=("rules.session:EntryPath", "rules.session:ENTRY_PATHS"),
             tests=("test_session::test_a_session_takes_the_path_that_the_table_says",),
             names=("Path A", "Path B", "Path C"),
         ),
@@ -129,7 +129,7 @@ INITIATE: Final = Part(
             number="I5",
             says="The same always selects the same path.",
             rules=("#path-a", "#path-b", "#path-c", "#path-else"),
-            code=("rules.session:PATHS",),
+            code=("rules.session:ENTRY_PATHS",),
             tests=(
                 "test_session::test_law_08_path_selection_is_total_and_a_function_of_account_state_and_preference_alone",
             ),
@@ -149,7 +149,7 @@ INITIATE: Final = Part(
             number="I7",
             says="Where there is an active user it is Path A.",
             rules=("entry-path.active", "#path-a"),
-            code=("rules.session:PATHS", "rules.session:PATH_A"),
+            code=("rules.session:ENTRY_PATHS", "rules.session:PATH_A"),
             tests=(
                 "test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",
                 "test_session::test_completing_a_hand_off_answers_what_the_spec_says",
@@ -167,7 +167,11 @@ INITIATE: Final = Part(
             number="I9",
             says="Where nobody is bound and a sign-up is preferred it is Path B.",
             rules=("entry-path.unlinked.sign-up", "#path-b"),
-            code=("rules.session:PATHS", "rules.session:PATH_B", "service.members:PREFER_SIGNUP"),
+            code=(
+                "rules.session:ENTRY_PATHS",
+                "rules.session:PATH_B",
+                "service.members:PREFER_SIGNUP",
+            ),
             tests=(
                 "test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",
                 "test_members::test_a_malformed_body_is_refused_by_its_member_and_fault",
@@ -200,7 +204,11 @@ INITIATE: Final = Part(
                 "#path-c",
                 "#path-else",
             ),
-            code=("rules.session:PATHS", "rules.session:PATH_C_NEW", "rules.session:PATH_C_REUSED"),
+            code=(
+                "rules.session:ENTRY_PATHS",
+                "rules.session:PATH_C_NEW",
+                "rules.session:PATH_C_REUSED",
+            ),
             tests=(
                 "test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",
                 "test_session::test_a_session_takes_the_path_that_the_table_says",
@@ -216,7 +224,7 @@ INITIATE: Final = Part(
                 "#path-c-user",
                 "#path-else-user",
             ),
-            code=("rules.binding:provision", "service.changes:UserProvisioned"),
+            code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
                 "test_session::test_the_trail_names_the_path_and_the_provisioning",
                 "test_session::test_a_path_that_provisions_nobody_hands_back_the_very_same_binding",

@@ -18,7 +18,7 @@ from tests.engines.galera.races import race, read_revoked
 from tests.engines.galera.watch import Watch
 from tests.engines.hosts import enter, network
 from tests.wire.crash import Run, crash
-from tests.wire.crash.load import Place
+from tests.wire.crash.place import Place
 from tests.wire.databases import WRONG, spoil
 
 HOSTS = ("a", "b", "c")

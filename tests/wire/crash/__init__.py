@@ -28,7 +28,8 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import SECOND, to_epoch_microseconds
 from tests.wire.crash.enemies import Against, AgainstPostgres, AgainstSqlite, Enemy, schedule
 from tests.wire.crash.judging import Judged, judge_round, lost, overdrawn, uncharged
-from tests.wire.crash.load import PAGES, Load, Place, seeded, true_time
+from tests.wire.crash.load import PAGES, Load, seeded, true_time
+from tests.wire.crash.place import Place
 from tests.wire.crash.rest import Reader, Whole
 from tests.wire.crash.search import BUDGET
 from tests.wire.judge import judge

@@ -32,10 +32,10 @@ from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.request import Request
-from tests.engines.hosts import Host
 from tests.wire.crash.enemies import OF_WORKERS, Against, Blow, Enemy
 from tests.wire.crash.gaps import longest_gap
 from tests.wire.crash.history import Operation
+from tests.wire.crash.place import Place
 from tests.wire.crash.search import is_kept
 from tests.wire.crash.traffic import BASE, MEETINGS, WEIGHTS, Page, Target, fact_of, request_of
 from tests.wire.crash.world import Asked, Told, Visited, Work, said_of
@@ -79,23 +79,6 @@ def true_time() -> int:
     return time.time_ns() // 1000
 
 
-@attrs.frozen
-class Place:
-    """Where a worker runs, and its way to the database.
-
-    Attributes:
-        url: The database, as it is reached from there.
-        host: Its host; this machine, where it is none.
-    """
-
-    url: str
-    host: Host | None = None
-
-
-def _unheard(operation: Operation) -> None:
-    """Nobody else wants to know."""
-
-
 @attrs.define
 class Load:
     """Workers, clients and enemies, on one database."""
@@ -126,7 +109,7 @@ class Load:
     answered: list[tuple[int, tuple[str, int]]] = attrs.field(factory=list)
     committed: list[int] = attrs.field(factory=list)
     gaps: dict[Enemy, list[float]] = attrs.field(factory=lambda: defaultdict(list))
-    heard: Callable[[Operation], None] = _unheard
+    heard: Callable[[Operation], None] = lambda _: None
     shunned: dict[tuple[str, int], float] = attrs.field(factory=dict)
     timed_out: set[tuple[str, int]] = attrs.field(factory=set)
     failures: list[str] = attrs.field(factory=list[str])

@@ -1,4 +1,4 @@
-"""The tables, as `stores.sql.schema` has them."""
+"""The migration that creates the tables of `stores.sql.schema`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from curae_lifecycle.stores.sql.schema import create_table_statements, drop_tabl
 
 
 def create(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    """Make the tables where they are missing."""
+    """Create missing tables and indexes."""
     database = DjangoDatabase(editor.connection.alias)
     database.run_ddl(create_table_statements(database.dialect))
 
 
 def drop(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    """Drop the tables with all that they hold."""
+    """Drop all tables and their rows."""
     database = DjangoDatabase(editor.connection.alias)
     database.run_ddl(drop_table_statements(database.dialect))
 
 
 class Migration(migrations.Migration):
-    """Makes the tables."""
+    """The migration that creates the tables."""
 
     initial = True
     dependencies = ()

@@ -1,1 +1,1 @@
-"""The migrations: which tables there are, release by release."""
+"""Migrations of the tables."""

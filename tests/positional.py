@@ -1,0 +1,121 @@
+"""Find calls of this repository's own functions with more than three positional arguments."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+ALLOWED: Final = 3
+"""The most arguments that a call may give by position."""
+
+ROOTS: Final = ("curae_lifecycle", "tests", "benchmarks", "docs", ".ci")
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@attrs.frozen
+class LongCall:
+    """A call with too many positional arguments.
+
+    Attributes:
+        file: The file that holds it.
+        line: Its line.
+        called: The name of the function or class.
+        given: The number of positional arguments.
+    """
+
+    file: str
+    line: int
+    called: str
+    given: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.called} gets {self.given} arguments by position"
+
+
+def python_files(root: Path) -> dict[str, str]:
+    """Return the repository's Python sources by their paths."""
+    files = [path for each in ROOTS for path in sorted((root / each).rglob("*.py"))]
+    return {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in files}
+
+
+def long_calls(sources: dict[str, str]) -> list[LongCall]:
+    """Return every call of a function or class of these sources that is too long."""
+    trees = {name: ast.parse(source) for name, source in sources.items()}
+    variadic = _variadic(trees.values())
+    return [
+        each for name, tree in trees.items() for each in _of_file(name, tree=tree, own=variadic)
+    ]
+
+
+def _of_file(name: str, *, tree: ast.Module, own: dict[str, bool]) -> Iterator[LongCall]:
+    foreign = _foreign_names(tree)
+    for node, local in _calls(tree, frozenset()):
+        if len(node.args) <= ALLOWED:
+            continue
+        called = _called(node.func, foreign | local)
+        # A function that takes any number of arguments of one kind swaps none of them.
+        if called in own and not own[called]:
+            yield LongCall(name, line=node.lineno, called=called, given=len(node.args))
+
+
+def _calls(node: ast.AST, local: frozenset[str]) -> Iterator[tuple[ast.Call, frozenset[str]]]:
+    """Yield the calls within a node, each with the parameters of the functions around it."""
+    for each in ast.iter_child_nodes(node):
+        inner = local
+        if isinstance(each, _Function):
+            given = each.args
+            held = (*given.posonlyargs, *given.args, *given.kwonlyargs)
+            inner = local | {parameter.arg for parameter in held}
+        if isinstance(each, ast.Call):
+            yield each, inner
+        yield from _calls(each, inner)
+
+
+def _called(function: ast.expr, foreign: frozenset[str]) -> str:
+    """Return a function's name; empty if it is a parameter or comes from another package."""
+    if isinstance(function, ast.Subscript):
+        function = function.value
+    if isinstance(function, ast.Name):
+        return "" if function.id in foreign else function.id
+    if isinstance(function, ast.Attribute):
+        first = function.value
+        while isinstance(first, ast.Attribute):
+            first = first.value
+        is_foreign = isinstance(first, ast.Name) and first.id in foreign
+        return "" if is_foreign else function.attr
+    return ""
+
+
+def _variadic(trees: Iterable[ast.Module]) -> dict[str, bool]:
+    """Return the names of all functions and classes; true if one takes any number of arguments."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, _Function):
+                found[node.name].append(node.args.vararg is not None)
+            elif isinstance(node, ast.ClassDef):
+                made = [each for each in node.body if isinstance(each, _Function)]
+                by = [each for each in made if each.name in {"__init__", "__call__"}]
+                # A class that adds no constructor takes what its base takes, whatever that is.
+                inherits = bool(node.bases) and not by and not node.decorator_list
+                found[node.name].append(inherits or any(each.args.vararg for each in by))
+    return {name: any(each) for name, each in found.items()}
+
+
+def _foreign_names(tree: ast.Module) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            if node.level == 0 and (node.module or "").partition(".")[0] not in ROOTS:
+                names |= {each.asname or each.name for each in node.names}
+        elif isinstance(node, ast.Import):
+            for each in node.names:
+                if each.name.partition(".")[0] not in ROOTS:
+                    names.add(each.asname or each.name.partition(".")[0])
+    return frozenset(names)

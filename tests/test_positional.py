@@ -1,0 +1,55 @@
+"""Calls of this repository's own functions give at most three arguments by position."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.positional import long_calls, python_files
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FOREIGN = {
+    # Methods of other packages whose names are methods here, too.
+    ("benchmarks/servers.py", "request"),
+    ("benchmarks/strangers.py", "request"),
+}
+
+
+def test_no_call_gives_more_than_three_arguments_by_position() -> None:
+    sources = python_files(ROOT)
+    assert len(sources) > 500
+    found = [each for each in long_calls(sources) if (each.file, each.called) not in FOREIGN]
+    assert not found, "\n".join(map(str, found))
+
+
+HERE = "def swap(a, b, c, d): ...\nclass Pair:\n    def move(self, a, b, c, d): ...\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "called"),
+    [
+        ("swap(1, 2, 3, 4)", "swap"),
+        ("swap(*a, b, c, d)", "swap"),
+        ("Pair().move(1, 2, 3, 4)", "move"),
+        ("Pair(1, 2, 3, 4)", "Pair"),
+        ("[swap(1, 2, 3, 4) for _ in x]", "swap"),
+    ],
+)
+def test_a_long_call_is_found(call: str, called: str) -> None:
+    assert [each.called for each in long_calls({"a.py": HERE + call})] == [called]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "swap(1, 2, 3, d=4)",
+        "max(1, 2, 3, 4)",
+        "def f(swap): return swap(1, 2, 3, 4)",
+        "from os import swap\nswap(1, 2, 3, 4)",
+        "def any_number(*a): ...\nany_number(1, 2, 3, 4)",
+    ],
+)
+def test_short_foreign_and_variadic_calls_pass(call: str) -> None:
+    assert long_calls({"a.py": HERE + call}) == []
