@@ -16,7 +16,7 @@ class BucketKey:
     policy: str
 
     def __hash__(self) -> int:
-        # The rest of the owner rarely differs: only if one API key was registered again.
+        # The rest of the owner differs only if the API key was registered again.
         return hash((self.owner.api_key_id, self.policy))
 
 
@@ -28,7 +28,7 @@ class LimitKey:
     policy: str
 
     def __hash__(self) -> int:
-        # The rest rarely differs: a user has few limits, and is rarely in both environments.
+        # The rest rarely differs: a user has few limits and is seldom in both environments.
         user = self.app_user
         return hash((user.customer_account_id, user.app_user_id))
 

@@ -136,7 +136,7 @@ def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
 
     Raises:
         ArgumentError: A value belongs to a key that the needs do not name, the number of bucket
-            states differs, or the connections of a chain or page are incomplete or out of order.
+            states differs, or a chain or page has a gap, a wrong order or too many connections.
     """
     if len(snapshot.buckets) != len(needs.buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
