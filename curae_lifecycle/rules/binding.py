@@ -130,7 +130,7 @@ class LimitedAccountAppBinding:
 BindingTransition = (
     Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused
 )
-"""The outcome of a trigger. `Ignored` carries the binding that was passed in, which may be `None`."""
+"""The outcome of a trigger; `Ignored` carries the binding that was passed in, or `None`."""
 
 
 def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:

@@ -1,4 +1,4 @@
-"""A patient's authorization for data packages to flow to one coordinate, and its standing over time.
+"""A patient's authorization for data packages to flow to one coordinate, and its standing.
 
 Every rule asks for the *standing*. It follows from the stored connection and an instant, and is
 never stored. `DEADLINE` names the instant at which the standing of a stored status changes by
@@ -128,8 +128,8 @@ class ConnectionIdentity:
         coordinate: The coordinate that the data flows to.
         data_packages: The data packages that may flow, sorted.
         created_at: When the connection was created.
-        predecessor_id: The connection that this one recovers; `None` for the first of a chain. It is
-            unique among all connections, so a unique index on it keeps a chain linear.
+        predecessor_id: The connection that this one recovers; `None` for the first of a chain. No
+            two connections have the same one, so a unique index on it keeps a chain linear.
         root_id: The id of the first connection of its chain; its own id if it is the first.
         position: Its place in the chain, counted from 1. The head has the highest position of its
             root.

@@ -51,7 +51,7 @@ class ApiKey:
 
 @attrs.frozen
 class KeyOwner:
-    """An API key's id with its owner, to which idempotency records and buckets belong [P; the owner O].
+    """An API key's id and owner; idempotency records and buckets belong to it [P; the owner O].
 
     If the same key id is registered again for another owner, the two share no record and no bucket.
 
@@ -87,7 +87,7 @@ class Caller:
         customer_account_id: The customer account's id.
         environment: Test or live.
         scopes: The key's permissions, such as `connection:write`.
-        key_owner: The owner of the key's idempotency records and buckets, built from the fields above.
+        key_owner: The owner of its idempotency records and buckets, built from the other fields.
     """
 
     api_key_id: values.ApiKeyId
@@ -157,7 +157,7 @@ PERMISSION: Final = Table[tuple[EnvironmentMatch, ScopeHeld], Proceed | RefuseWi
 def check_permission(
     caller: Caller, scope: str | None, served: values.Environment | None
 ) -> Refused | None:
-    """Return the refusal if the caller may not run an operation on this server, else `None`.
+    """Return why the caller may not run an operation on this server; `None` if it may.
 
     Args:
         caller: The caller of the operation.
@@ -165,7 +165,7 @@ def check_permission(
         served: The one environment that the server serves; `None` if it serves both.
 
     Returns:
-        Refused: `WRONG_ENVIRONMENT`, or `SCOPE_INSUFFICIENT`. `None`: the caller may run it.
+        Refused: `WRONG_ENVIRONMENT`, or `SCOPE_INSUFFICIENT`.
     """
     environment = SERVED if served in (None, caller.environment) else OTHER
     held = HELD if scope is None or scope in caller.scopes else MISSING

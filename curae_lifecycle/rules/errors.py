@@ -1,8 +1,8 @@
 """The one family of exceptions: a programmer's mistake, or an outside value that no rule can read.
 
 The law of this module: **an exception names what was wrong and what is allowed**, carries the
-facts as attributes, and survives pickle and copy. An action that a rule forbids raises no exception:
-its result is a `Refused`.
+facts as attributes, and survives pickle and copy. An action that a rule forbids raises no
+exception: its result is a `Refused`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 class LifecycleError(Exception):
     """The base of every exception that the package raises.
 
-    `args` holds the arguments of the constructor, so that pickle and copy can rebuild the exception.
+    `args` holds the constructor's arguments, so that pickle and copy can rebuild the exception.
     """
 
 

@@ -44,8 +44,9 @@ def merge(left: Connection, right: Connection) -> Connection:
     """Merge two snapshots of one connection that may have arrived out of order [O].
 
     - The status of the higher rank wins.
-    - `revoked_at`, `authorized_at` and `expires_at` are the earliest known. `revoked_by` is the actor
-      of the earliest revocation.
+    - `revoked_at`, `authorized_at` and `expires_at` are the earliest known. `revoked_by` is the
+      actor of the earliest revocation.
+    - `action_required_reason` is the known one, or the first in text order if both are known.
     - `updated_at`, `version` and `handoff_deadline` are the latest.
     - Ties are broken by value, never by the order of the arguments.
 

@@ -220,9 +220,9 @@ def initiate(
         Done: the session, and the coordinate's binding.
 
     Raises:
-        ArgumentError: `now` or the end of the next action is not a UTC instant, the next action ended
-            before `now`, the binding belongs to another coordinate, or `user_id` is a tombstoned user
-            and a new one is needed.
+        ArgumentError: `now` or the end of the next action is not a UTC instant, the next action
+            ended before `now`, the binding belongs to another coordinate, or the path needs a new
+            user and `user_id` is the tombstoned one.
     """
     check_next_action(next_action, now)
     check_coordinate(binding, coordinate)
