@@ -49,7 +49,7 @@ class Standing(StrEnum):
 
 
 class DeadlineKind(StrEnum):
-    """The kind of instant at which a standing changes by itself."""
+    """The kind of deadline: the instant at which a standing changes by itself."""
 
     HANDOFF = "the hand-off's deadline"
     EXPIRY = "expiresAt"
@@ -219,7 +219,9 @@ def standing(connection: Connection, now: datetime) -> Standing:
 
 
 def clamp_to_updated_at(connection: Connection, now: datetime) -> datetime:
-    """Return the instant to record a change at: `now`, but never before `updated_at` [O].
+    """Return the instant to record a change of a connection at [O].
+
+    That is `now`, but never before the connection's `updated_at`.
 
     Raises:
         ArgumentError: `now` is not a UTC instant.

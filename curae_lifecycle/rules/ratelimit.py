@@ -101,7 +101,7 @@ class ExactLog:
 @final
 @attrs.frozen
 class Bucket:
-    """A rule: `capacity` tokens at once, with `refill` new tokens every `seconds`; full at the start.
+    """A rule: `capacity` tokens, refilled by `refill` tokens every `seconds`; full at the start.
 
     Attributes:
         name: The name that callers see: printable ASCII, not empty.
@@ -151,7 +151,7 @@ class LogState(bytes):
 
     @classmethod
     def of(cls, instants: Iterable[datetime]) -> LogState:
-        """Return the state of a log after admissions at these instants, which may be in any order."""
+        """Return the state of a log after admissions at these instants, given in any order."""
         return cls.of_microseconds(sorted(map(to_epoch_microseconds, instants)))
 
     @classmethod
@@ -196,7 +196,10 @@ FRESH_LOG: Final = LogState()
 """The state of an exact log that was never charged."""
 
 FULL_BUCKET: Final = BucketState(to_epoch_microseconds(datetime.min.replace(tzinfo=UTC)))
-"""The state of a bucket that was never charged: full since the first instant of a datetime."""
+"""The state of a bucket that was never charged.
+
+It is full since the first instant that a datetime can hold.
+"""
 
 DAY: Final = 86_400
 """One day in seconds."""
@@ -278,7 +281,7 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
         cost: The number of admissions to charge, at least 1.
 
     Returns:
-        Admitted: every rule is charged. RateLimited: at least one rule refuses, and none is charged.
+        Admitted: every rule is charged. RateLimited: a rule refuses, and none is charged.
 
     Raises:
         ArgumentError: The cost is below 1, `now` is not a UTC instant, or a state is of the other
