@@ -180,10 +180,6 @@ class RecordKey:
     owner: KeyOwner
     key: IdempotencyKey
 
-    def __hash__(self) -> int:
-        # The API key's id tells owners apart, but for one that was registered again.
-        return hash((self.owner.api_key_id, self.key))
-
 
 @attrs.frozen
 class Fingerprint:
