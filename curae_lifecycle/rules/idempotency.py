@@ -278,7 +278,9 @@ class Attempt:
 
 @attrs.frozen
 class KnownResponse:
-    """The response is known: replay it byte for byte, and mark it as a replay beside the response.
+    """The known response to a retry: send it again byte for byte.
+
+    Mark it as a replay outside those bytes.
 
     Attributes:
         response: The first response, or a reference to it in the server's storage.

@@ -3,8 +3,8 @@
 The laws of this module:
 
 - **In any half-open window at most the limit is admitted**, in whatever order instants arrive.
-- **`retry_after` is exact**: the request is admitted at that instant, and refused one microsecond
-  earlier.
+- **`retry_after` is exact**: after that wait the request is admitted; one microsecond earlier it
+  is refused.
 - **Several rules are all or nothing**: a refusal charges none and returns the very same states.
 - **A stored state keeps its meaning when the numbers of its rule change.**
 
@@ -23,8 +23,8 @@ fraction whose denominator is the refill, so nothing is rounded. If the fraction
 another refill, it is rounded up by less than one part. That is less than a millionth of a token,
 and never in the caller's favour.
 
-A log only gains admissions and a bucket's instant only moves later, so a clock that steps back
-admits nothing extra.
+A clock that steps back admits nothing extra: a log drops no instant that still counts, and a
+bucket's instant only moves later.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ class RateLimited:
 
 @attrs.frozen
 class LimitLeft:
-    """The rest of a rate limit, for the caller to see.
+    """The remaining allowance of a rate limit, for the caller to see.
 
     Attributes:
         policy: The rule.
@@ -371,7 +371,7 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 
 
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
-    """Return the rest of a rate limit at `now` [O].
+    """Return the remaining allowance of a rate limit at `now` [O].
 
     Args:
         policy: The rule.
@@ -404,8 +404,8 @@ def _charge_log(policy: ExactLog, state: RateState, at: int, cost: int) -> LogSt
     surplus = len(state) + added - policy.limit * _SIZE
     if surplus > 0:
         # Only the newest of the instants to drop matters: the others are older.
-        decides: int = _unpack_from(state, surplus - _SIZE)[0]
-        wait = decides + policy.seconds * SECOND - at
+        newest_dropped: int = _unpack_from(state, surplus - _SIZE)[0]
+        wait = newest_dropped + policy.seconds * SECOND - at
         if wait > 0:
             return wait
         # A log from a larger limit keeps its length, because servers with that limit still count

@@ -230,7 +230,7 @@ def initiate(
     enter, rules = row.outcome, row.rules
     if enter.user is PROVISIONED:
         provisioned = provision(binding, coordinate, user_id)
-        assert isinstance(provisioned, Done)  # noqa: S101 - the tables agree: UNLINKED, TOMBSTONED
+        assert isinstance(provisioned, Done)  # noqa: S101 - the table `binding` provisions too
         binding = provisioned.value
         rules += provisioned.rules
     session = CuraeConnectSession(

@@ -85,7 +85,7 @@ _PACKAGE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{DATA_PACKAGE_MAX_LENGTH - 1}}
 
 
 class Environment(StrEnum):
-    """The environment of an API key and of everything under it; test and live never meet [O]."""
+    """The environment of a coordinate or an API key; test and live never meet [O]."""
 
     LIVE = "live"
     TEST = "test"
