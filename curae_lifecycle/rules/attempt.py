@@ -229,14 +229,17 @@ def resolve(
 
 
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
-    """Erase the stored response on purpose; the key stays used and never executes again [O].
+    """Erase the stored response on purpose [O].
+
+    The key stays used: within its retention it never executes again.
 
     Args:
         record: The record as it is stored; `None` if there is none.
         now: The instant of the erasure, in UTC.
 
     Returns:
-        Done: the record, now FORGOTTEN. Ignored: there was nothing to erase.
+        Done: the record, now FORGOTTEN. Ignored: there is no record, its retention has expired, or
+        it was FORGOTTEN before.
 
     Raises:
         ArgumentError: `now` is not UTC.

@@ -199,7 +199,7 @@ def format_time(instant: datetime) -> str:
 
 @lru_cache(maxsize=1024)
 def _format_day(ordinal: int) -> str:
-    # Cached, because most instants fall on a few days.
+    # Most instants fall on a few days, so the cache nearly always hits.
     return date.fromordinal(ordinal).isoformat()
 
 
