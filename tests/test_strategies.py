@@ -283,7 +283,7 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
             expect.expect_done(Record, answer)
     run = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
     with pytest.raises(TypeError, match="no run of traffic ends with a ConnectionHistory"):
-        from_traffic._last(run, ConnectionHistory)
+        from_traffic._find_last(run, ConnectionHistory)
     with pytest.raises(
         TypeError, match=r"cannot be played: Exchange\(.* must be of the type RecordedFact"
     ):
@@ -374,7 +374,7 @@ def test_what_nobody_looked_at_did_not_happen() -> None:
     refused = SimpleNamespace(
         now=START, snapshot=landed, decision=SimpleNamespace(changes=NO_CHANGES)
     )
-    assert log._healing(cast("Exchange", refused)) == []
+    assert log._landing_facts(cast("Exchange", refused)) == []
 
 
 @given(draw.broken_logs())

@@ -55,21 +55,31 @@ def transitions() -> st.SearchStrategy[Transition]:
 
 
 def done_transitions() -> st.SearchStrategy[Done[Connection]]:
-    """Draw `Done` with the changed connection, from the last such fact or a first revocation."""
+    """Draw `Done` with a changed connection.
+
+    The answer is to the last such fact of a history. If there is none, it is to a first revocation.
+    """
     return connection_histories().map(
         lambda history: _last_answer(Done, history, _revoke(history.created))
     )
 
 
 def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
-    """Draw `Ignored` with the connection, from the last such fact or a second revocation."""
+    """Draw `Ignored` with an unchanged connection.
+
+    The answer is to the last such fact of a history. If there is none, it is to a second revocation.
+    """
     return connection_histories().map(
         lambda history: _last_answer(Ignored, history, _revoke(_revoke(history.created).value))
     )
 
 
 def refused_transitions() -> st.SearchStrategy[Refused]:
-    """Draw `Refused`, from the last such fact or an authorization at the hand-off's deadline."""
+    """Draw `Refused` with its problem.
+
+    The answer is to the last such fact of a history. If there is none, it is to an authorization at
+    the deadline of the hand-off.
+    """
     return connection_histories().map(
         lambda history: _last_answer(
             Refused, history, authorize(history.created, START + NEXT_ACTION_LIFETIME)
@@ -115,15 +125,13 @@ def _reissue(connection: Connection) -> Reissued:
 
 def _reconnect(connection: Connection, successor: Connection | None) -> Recovery:
     ended = _revoke(connection, _AFTER_HISTORIES).value
-    new_id, action = (
-        ConnectionId(values.uuid_of(0xFFFF_FFFF_FFFF)),
-        values.next_action_at(_AFTER_HISTORIES),
-    )
-    return reconnect(ended, successor, _AFTER_HISTORIES, id=new_id, next_action=action)
+    new_id = ConnectionId(values.uuid_of(0xFFFF_FFFF_FFFF))
+    next_action = values.next_action_at(_AFTER_HISTORIES)
+    return reconnect(ended, successor, _AFTER_HISTORIES, id=new_id, next_action=next_action)
 
 
 def trigger_previews() -> st.SearchStrategy[TriggerPreview]:
-    """Draw previews of every trigger at an instant; half of the connections have a successor."""
+    """Draw previews of every trigger, with and without a successor of the connection."""
     return st.builds(
         _preview, connections(), values.instants(), st.sampled_from(Trigger), st.booleans()
     )
