@@ -1,7 +1,7 @@
 """Strategies for outcomes of rules: transitions, recoveries, landings, access, replays, problems.
 
-The law of this module: **a rule gave every drawn answer**, for a value with a history. A problem has
-the details that its code allows.
+The law of this module: **a rule gave every drawn answer**, for a value with a history. Only
+`problems` puts its values together from independent parts.
 """
 
 from __future__ import annotations
@@ -245,7 +245,11 @@ def _lost_lease(attempt: Attempt) -> LeaseLost:
 
 
 def problems() -> st.SearchStrategy[Problem]:
-    """Draw problems of every code, with the details that the code requires."""
+    """Draw problems of every code, with all details that the code requires.
+
+    Each detail is drawn independently of the code and of the other details. A `reason` is always
+    one of `CONNECTION_NOT_RECONNECTABLE`, even for `CONNECTION_ACCESS_DENIED`.
+    """
     return st.sampled_from(ProblemCode).flatmap(
         lambda code: st.builds(
             Problem,
