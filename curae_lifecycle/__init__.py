@@ -21,7 +21,8 @@ A fact is something that happened outside of requests: `Authorized`, `ActionRequ
 A server with its own loop calls the steps of `serve` itself, in this order:
 
 1. `bearer` finds the API key of a `Request`.
-2. `read` parses and validates the request without any stored value, and returns a call.
+2. `read` parses and validates the request without any stored value. It returns a call, or a
+   `Decision` that refuses the request.
 3. `call.needs` says what to load into a `Snapshot`.
 4. `decide` returns a `Decision`. `NewIds` and `NextAction` are the new values that the server mints.
 5. `respond` returns the `Response` and the changes to commit with it in one transaction.

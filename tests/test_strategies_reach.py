@@ -62,7 +62,7 @@ def test_every_standing_is_drawn(wanted: Standing) -> None:
     assert standing(connection, now) is wanted
 
 
-@pytest.mark.parametrize("wanted", binding._LINKED)
+@pytest.mark.parametrize("wanted", binding._BOUND_STATES)
 @pytest.mark.parametrize("generation", range(1, 5))
 @pytest.mark.heavy
 def test_every_state_and_generation_is_drawn(wanted: AccountState, generation: int) -> None:

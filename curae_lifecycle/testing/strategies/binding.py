@@ -178,7 +178,7 @@ class CoordinateHistory:
 
     @property
     def bindings(self) -> tuple[LimitedAccountAppBinding, ...]:
-        """The binding after each step, oldest first, without the steps that left none."""
+        """The binding after each step that left one, oldest first."""
         return tuple(step.binding for step in self.steps if step.binding is not None)
 
 
@@ -206,7 +206,7 @@ def _play(coordinate: Coordinate, moves: list[_Move]) -> CoordinateHistory:
     ordered = sorted(moves, key=lambda move: move[0])
     for number, (offset, act, nth_newest, by_other_user) in enumerate(ordered, 1):
         now = START + offset
-        # User 100 signs up if no user is bound. User 99 is never bound by an initiate.
+        # User 100 acts if no user is bound. No initiate binds user 99.
         own_user = values.user_of(100) if binding is None else binding.user_id
         user = values.user_of(99) if by_other_user else own_user
         answer: CoordinateAnswer

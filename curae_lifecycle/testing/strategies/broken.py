@@ -1,7 +1,7 @@
 """Strategies for invalid requests, arguments and stored documents.
 
-The law of this module: **each invalid value names its defect and the expected error**. Besides the
-broken logs of `log`, no other strategy draws an invalid value.
+The law of this module: **each invalid value names its defect and the expected error**. Apart
+from the broken logs of `log`, no other strategy draws an invalid value.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class ConnectionHistory:
 
     @property
     def snapshots(self) -> tuple[Connection, ...]:
-        """The connection as created and after each step, oldest first."""
+        """The stored connection at its creation and after each step, oldest first."""
         return (self.created, *(step.connection for step in self.steps))
 
 

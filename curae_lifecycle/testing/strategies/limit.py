@@ -42,9 +42,9 @@ def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelim
     Args:
         policy: The limit; `None` draws one of either kind.
     """
-    which = policies() if policy is None else st.just(policy)
-    gaps = st.one_of(st.integers(0, 3).map(lambda s: timedelta(seconds=s)), offsets())
-    return st.builds(_charge, which, st.lists(gaps, max_size=12))
+    chosen = policies() if policy is None else st.just(policy)
+    request_offsets = st.one_of(st.integers(0, 3).map(lambda s: timedelta(seconds=s)), offsets())
+    return st.builds(_charge, chosen, st.lists(request_offsets, max_size=12))
 
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
@@ -74,7 +74,8 @@ def limit_refusals() -> st.SearchStrategy[ratelimit.RateLimited]:
 def limits_left() -> st.SearchStrategy[ratelimit.LimitLeft]:
     """Draw what a limit has left when asked at `START`, with the state after a run of requests.
 
-    The run may end up to 3 hours after `START`, as if the server's clock had stepped back.
+    The requests of the run come up to 3 hours after `START`, as if the server's clock had stepped
+    back. The time until the limit is full can therefore be longer than its window.
     """
     return charges().map(lambda charge: ratelimit.limit_left(charge.policy, charge.state, START))
 
@@ -90,9 +91,9 @@ def _limited(charge: ratelimit.Charge) -> ratelimit.RateLimited:
     return answer
 
 
-def _charge(policy: ratelimit.Policy, after: list[timedelta]) -> ratelimit.Charge:
+def _charge(policy: ratelimit.Policy, request_offsets: list[timedelta]) -> ratelimit.Charge:
     charge = ratelimit.Charge(policy, ratelimit.fresh_state(policy))
-    for offset in sorted(after):
+    for offset in sorted(request_offsets):
         answer = ratelimit.admit((charge,), START + offset)
         if isinstance(answer, ratelimit.Admitted):
             charge = ratelimit.Charge(policy, answer.states[0])

@@ -67,7 +67,7 @@ class BrokenLog:
 def logs(*, max_steps: int = 10) -> st.SearchStrategy[Log]:
     """Draw logs that `replay` accepts, with recorded responses or with names of answers.
 
-    The first lines register the API keys and set the buckets.
+    The first lines register the API keys and set the buckets, if there are any.
 
     Args:
         max_steps: The largest number of requests, facts and questions together.
@@ -209,7 +209,7 @@ _BREAKAGES: Final = (
 
 def _break(log: Log, place: int, breakage: tuple[str, str, str]) -> BrokenLog:
     error, defect, line = breakage
-    # Never first: the line needs one before it, from which it takes its time.
+    # Never first: the broken line copies the time of the line before it, or runs back from it.
     index = min(len(log.lines), 1 + place)
     before = parse_json(log.lines[index - 1])
     assert isinstance(before, dict)  # noqa: S101 - every line of a log is an object

@@ -77,7 +77,7 @@ def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Reco
             idempotency.LostLeaseAction.UNKNOWN if unknown else idempotency.LostLeaseAction.EXECUTE
         )
     running = idempotency.in_flight_record(attempt, lost_lease=lost_lease)
-    # The lease lasts longer than any of these.
+    # Each of these is less than the lease, the last one by one microsecond.
     offset = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
     now = attempt.started_at + offset
     match standing:
@@ -192,7 +192,7 @@ class RecordHistory:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """The stored record after each step, oldest first, without the steps before the first record."""
+        """The stored record after each step that left one, oldest first."""
         return tuple(step.record for step in self.steps if step.record is not None)
 
 
@@ -206,7 +206,7 @@ _OFFSETS: Final = (
 
 
 def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
-    """Draw an idempotency key with its history, over a little more than 24 hours.
+    """Draw an idempotency key with its history, which lasts up to 24 hours and one minute.
 
     An act may come from an older attempt that has lost its lease.
 

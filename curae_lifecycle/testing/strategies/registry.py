@@ -1,7 +1,7 @@
 """Registration of the strategies with Hypothesis, so that `st.from_type` draws the library's types.
 
-The law of this module: **`st.from_type` draws every public type of `rules`, `service` and `web`**,
-and it draws what the strategies of this package draw.
+The law of this module: **`st.from_type` draws every public type of `rules`, `service` and `web`**
+as a value that the rules can reach.
 """
 
 from __future__ import annotations
@@ -75,11 +75,12 @@ def register() -> None:
     """Make `st.from_type` draw the library's types with the strategies of this package.
 
     Afterwards `st.from_type(Connection)` draws a reachable connection. `st.builds` of your own
-    class draws one for each field of the type `Connection`.
+    class draws one for each required field of the type `Connection`.
 
     - `st.from_type(Done[Changes])` and `st.from_type(Ignored[Changes])` draw answers to facts.
       With any other type argument, or none, both draw answers about a connection.
-    - Hypothesis draws enums by itself.
+    - Hypothesis draws enums by itself. It also builds `ConnectionsPage`, which is not registered,
+      from a drawn coordinate and the defaults.
     - `datetime` is not registered, since it is not a type of the library.
     - `st.builds(Connection)` still combines unrelated parts; use `st.from_type(Connection)`.
 

@@ -45,7 +45,7 @@ def members() -> st.SearchStrategy[Member[object]]:
 
 
 def parsed_members() -> st.SearchStrategy[ParsedMembers]:
-    """Draw the parsed members of requests for every operation, as `read` parses them."""
+    """Draw the parsed members of a request for any operation, always without entity tags."""
     return operations().map(_parsed_members)
 
 

@@ -238,7 +238,8 @@ class TrafficStep:
         nth_newest: The connection or session: 0 is the newest, 1 the one before. A larger number
             than there are means the oldest.
         key: The number of the idempotency key; 0 is a key that no other step uses.
-        user: The number of the app user and of the platform user.
+        user: The number of the app user and of the platform user. For an access question, it
+            chooses the data package.
         caller: The index of the caller in `CALLERS`.
     """
 
