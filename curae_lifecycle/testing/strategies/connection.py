@@ -1,8 +1,8 @@
-"""Connections with their pasts, one by one and in chains.
+"""Strategies for connections with their histories, one by one and in chains.
 
-The law of this module: **a past is a list of independent moves, played in the order of their
-instants** by the library's own transitions, so a counterexample shrinks to the few moves that
-matter, and no connection is drawn that the rules cannot reach.
+The law of this module: **a history is a list of independent moves, played in time order** by the
+library's own transitions. A counterexample therefore shrinks to the few moves that matter, and the
+rules can reach every drawn connection.
 """
 
 from __future__ import annotations
@@ -32,9 +32,13 @@ from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, STAR
 
 @attrs.frozen
 class FactTemplate:
-    """A fact that is to happen, whenever and to whichever connection, recorded so much later.
+    """A fact without its connection and instant, which `fact` fills in.
 
-    `field_values` is what else it says, by field; a span of time counts from when it happened.
+    Attributes:
+        kind: The class of the fact.
+        delay: The time from the fact's `happened_at` to its recording; zero leaves `happened_at` out.
+        field_values: The other fields as pairs of name and value. A `timedelta` counts from
+            `happened_at`.
     """
 
     kind: type[Fact]
@@ -42,42 +46,60 @@ class FactTemplate:
     field_values: tuple[tuple[str, object], ...] = ()
 
     def fact(self, connection: Connection, now: datetime) -> Fact:
-        """The deed as a fact of a connection that was created no later than `now`."""
+        """Return the fact of a connection, to be recorded at `now`.
+
+        The fact never happened before the connection was created.
+
+        Args:
+            connection: The connection, created no later than `now`.
+            now: The instant of recording.
+        """
         happened = max(connection.identity.created_at, now - self.delay)
-        said = {
+        other_fields = {
             name: happened + value if isinstance(value, timedelta) else value
             for name, value in self.field_values
         }
-        at = happened if self.delay else None
-        return build(self.kind, {"connection_id": connection.id, "happened_at": at, **said})
+        happened_at = happened if self.delay else None
+        return build(
+            self.kind,
+            {"connection_id": connection.id, "happened_at": happened_at, **other_fields},
+        )
 
 
 _DELAYS: Final = (timedelta(0), TICK, timedelta(minutes=1), NEXT_ACTION_LIFETIME)
-_SAID: Final[Mapping[str, tuple[object, ...]]] = {
+_FIELD_CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "expires_at": (None, 2 * NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME, TICK),
     "reason": values.REASONS,
     "actor": tuple(Actor),
 }
 
 
-def _deeds(delay: timedelta) -> Iterator[FactTemplate]:
+def _templates(delay: timedelta) -> Iterator[FactTemplate]:
     for kind in FACTS:
-        names = [name for name in kind.__match_args__ if name in _SAID]
+        names = [name for name in kind.__match_args__ if name in _FIELD_CHOICES]
         if "connection_id" in kind.__match_args__ and can_build(kind, {"connection_id", *names}):
-            for said in product(*(_SAID[name] for name in names)):
-                yield FactTemplate(kind, delay, tuple(zip(names, said, strict=True)))
+            for chosen in product(*(_FIELD_CHOICES[name] for name in names)):
+                yield FactTemplate(kind, delay, tuple(zip(names, chosen, strict=True)))
 
 
-# The simplest first. One choice among all of them, so that a move is few choices and Hypothesis
-# can leave a whole move out.
-FACT_TEMPLATES: Final = tuple(deed for delay in _DELAYS for deed in _deeds(delay))
-# Often enough that most chains have more than one connection.
-_RECOVERIES: Final = (None,) * (len(FACT_TEMPLATES) // 3)
+# One draw chooses a whole template: Hypothesis leaves out a move more easily if it takes few draws.
+FACT_TEMPLATES: Final = tuple(each for delay in _DELAYS for each in _templates(delay))
+"""Every combination of a fact about a connection, its field values and a delay; simplest first."""
+
+# One move in four is a reconnect, so that most chains have more than one connection.
+_RECONNECTS: Final = (None,) * (len(FACT_TEMPLATES) // 3)
 
 
 @attrs.frozen
 class ConnectionStep:
-    """A fact of a history, when it was recorded, its answer, and the connection after it."""
+    """A recorded fact of a history.
+
+    Attributes:
+        now: The instant of recording.
+        fact: The fact.
+        answer: The answer of the rules to the fact.
+        connection: The connection after the fact.
+    """
 
     now: datetime
     fact: Fact
@@ -87,31 +109,43 @@ class ConnectionStep:
 
 @attrs.frozen
 class ConnectionHistory:
-    """A connection with its past: as it was created, and each fact in the order of recording."""
+    """A connection with its history.
+
+    Attributes:
+        created: The connection as it was created.
+        steps: The recorded facts, oldest first.
+    """
 
     created: Connection
     steps: tuple[ConnectionStep, ...]
 
     @property
     def connection(self) -> Connection:
-        """The connection after everything."""
+        """The connection after the last step."""
         return self.steps[-1].connection if self.steps else self.created
 
     @property
     def snapshots(self) -> tuple[Connection, ...]:
-        """Every snapshot that was ever stored, oldest first, one for each step and the first."""
+        """The stored connection at its creation and after each step, oldest first."""
         return (self.created, *(step.connection for step in self.steps))
 
 
 def apply_fact(
     connection: Connection, fact: Fact, now: datetime, successor: Connection | None = None
 ) -> Transition:
-    """What one connection answers to a fact about it, whatever becomes of others.
+    """Return the answer to a fact for one connection, without the changes to other connections.
 
-    `successor` is the connection that recovered this one, where there is one.
+    Args:
+        connection: The connection.
+        fact: The fact about it.
+        now: The instant of recording, in UTC.
+        successor: The connection that recovered it; `None` if there is none.
+
+    Returns:
+        Done: the connection after the fact. Ignored: the connection as given. Refused: the problem.
 
     Raises:
-        ArgumentError: An instant out of order or not UTC.
+        ArgumentError: An instant is out of order or not UTC.
     """
     following = () if successor is None else (successor,)
     snapshot = Snapshot(
@@ -120,20 +154,20 @@ def apply_fact(
     answer = record_fact(fact, snapshot, now)
     match answer:
         case Done(changes, rules):
-            return Done(_stored(changes).get(connection.id, connection), rules)
+            return Done(_connections_after(changes).get(connection.id, connection), rules)
         case Ignored(_, rules):
             return Ignored(connection, rules)
         case Refused():
             return answer
 
 
-def _stored(changes: Changes) -> dict[ConnectionId, Connection]:
+def _connections_after(changes: Changes) -> dict[ConnectionId, Connection]:
     writes = (write for write in changes.writes if isinstance(write, ConnectionWrite))
     return {write.after.id: write.after for write in writes}
 
 
 def new_connections() -> st.SearchStrategy[Connection]:
-    """Connections just created, at `START`, PENDING for half an hour."""
+    """Draw connections created at `START`, PENDING, with a hand-off deadline half an hour later."""
     return st.builds(
         create,
         id=values.connection_ids(),
@@ -145,29 +179,45 @@ def new_connections() -> st.SearchStrategy[Connection]:
 
 
 def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
-    """Facts that may be recorded at `now`, some late, of a connection created no later."""
-    return st.sampled_from(FACT_TEMPLATES).map(lambda deed: deed.fact(connection, now))
+    """Draw facts about a connection to record at `now`; some happened earlier.
+
+    The facts fit the connection's id, but the rules may ignore or refuse them.
+
+    Args:
+        connection: The connection, created no later than `now`.
+        now: The instant of recording, in UTC.
+    """
+    return st.sampled_from(FACT_TEMPLATES).map(lambda template: template.fact(connection, now))
 
 
 def connection_histories(
     created: Connection | None = None, *, max_steps: int = 5
 ) -> st.SearchStrategy[ConnectionHistory]:
-    """One connection, created at `START` (any where absent), then at most `max_steps` facts of it."""
+    """Draw one connection with its history; it is never recovered.
+
+    Args:
+        created: The connection to begin with, created at `START`; `None` draws one.
+        max_steps: The largest number of facts.
+    """
     first = new_connections() if created is None else st.just(created)
     move = st.tuples(values.offsets(), st.sampled_from(FACT_TEMPLATES))
     return st.builds(_play, first, st.lists(move, max_size=max_steps))
 
 
 def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
-    """A connection with its successors, oldest first, after at most `max_steps` facts and recoveries."""
-    # When, what (a reconnect, for `None`), and how many connections before the newest.
-    deeds = st.sampled_from((*_RECOVERIES, *FACT_TEMPLATES))
-    move = st.tuples(values.offsets(), deeds, st.integers(0, 3))
+    """Draw a connection with its successors, oldest first.
+
+    Args:
+        max_steps: The largest number of facts and reconnects, counted over the whole chain.
+    """
+    # Offset from `START`, fact (`None` is a reconnect), and connection (0 is the newest).
+    templates = st.sampled_from((*_RECONNECTS, *FACT_TEMPLATES))
+    move = st.tuples(values.offsets(), templates, st.integers(0, 3))
     return st.builds(_play_chain, new_connections(), st.lists(move, max_size=max_steps))
 
 
 def connections() -> st.SearchStrategy[Connection]:
-    """Connections with a plausible past, some of them a chain's newest."""
+    """Draw connections after a history; some are the head of a chain."""
     return st.one_of(
         connection_histories().map(lambda history: history.connection),
         chains().map(lambda chain: chain[-1]),
@@ -177,9 +227,9 @@ def connections() -> st.SearchStrategy[Connection]:
 def _play(created: Connection, moves: list[tuple[timedelta, FactTemplate]]) -> ConnectionHistory:
     connection = created
     steps: list[ConnectionStep] = []
-    for offset, deed in sorted(moves, key=lambda move: move[0]):
+    for offset, template in sorted(moves, key=lambda move: move[0]):
         now = START + offset
-        fact = deed.fact(connection, now)
+        fact = template.fact(connection, now)
         answer = apply_fact(connection, fact, now)
         connection = connection if isinstance(answer, Refused) else answer.value
         steps.append(ConnectionStep(now=now, fact=fact, answer=answer, connection=connection))
@@ -190,33 +240,33 @@ def _play_chain(
     created: Connection, moves: list[tuple[timedelta, FactTemplate | None, int]]
 ) -> tuple[Connection, ...]:
     chain = [created]
-    for offset, deed, back in sorted(moves, key=lambda move: move[0]):
-        at, now = max(0, len(chain) - 1 - back), START + offset
-        if deed is None:
-            _recover(chain, at, now)
+    for offset, template, nth_newest in sorted(moves, key=lambda move: move[0]):
+        index, now = max(0, len(chain) - 1 - nth_newest), START + offset
+        if template is None:
+            _reconnect(chain, index, now)
         else:
-            _happen(chain, at=at, deed=deed, now=now)
+            _record(chain, index=index, template=template, now=now)
     return tuple(chain)
 
 
-def _recover(chain: list[Connection], at: int, now: datetime) -> None:
-    successor = chain[at + 1] if at + 1 < len(chain) else None
+def _reconnect(chain: list[Connection], index: int, now: datetime) -> None:
+    successor = chain[index + 1] if index + 1 < len(chain) else None
     new_id = ConnectionId(values.uuid_of(int(chain[0].id[-12:], 16) + len(chain)))
     action = values.next_action_at(now)
-    answer = reconnect(chain[at], successor, now, id=new_id, next_action=action, head=chain[-1])
+    answer = reconnect(chain[index], successor, now, id=new_id, next_action=action, head=chain[-1])
     if isinstance(answer, Refused):
         return
     if isinstance(answer.value, Minted):
         chain.append(answer.value.connection)
     else:
-        chain[at + 1] = answer.value.connection
+        chain[index + 1] = answer.value.connection
 
 
-def _happen(chain: list[Connection], at: int, deed: FactTemplate, now: datetime) -> None:
-    following = tuple(chain[at + 1 :])
+def _record(chain: list[Connection], index: int, template: FactTemplate, now: datetime) -> None:
+    connection, following = chain[index], tuple(chain[index + 1 :])
     successor, head = (following[0], following[-1]) if following else (None, None)
-    snapshot = Snapshot(connection=chain[at], successor=successor, head=head, following=following)
-    answer = record_fact(deed.fact(chain[at], now), snapshot, now)
+    snapshot = Snapshot(connection=connection, successor=successor, head=head, following=following)
+    answer = record_fact(template.fact(connection, now), snapshot, now)
     if isinstance(answer, Done):
-        after = _stored(answer.value)
+        after = _connections_after(answer.value)
         chain[:] = [after.get(each.id, each) for each in chain]

@@ -1,7 +1,7 @@
-"""Operations and facts made of their fields, so that a new one is drawn without a word here.
+"""Strategies for operations and facts, built from their fields; a new kind needs no code here.
 
-The law of this module: **a field's name says what may stand in it**; where no name here does, its
-type does.
+The law of this module: **a field's name chooses its strategy**. A field with an unknown name is
+drawn from its type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.testing.factories import Made, fields_of
 from curae_lifecycle.testing.strategies import values
 
-_FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
+_STRATEGY_OF_FIELD: Final[Mapping[str, st.SearchStrategy[object]]] = {
     "connection_id": values.connection_ids(),
     "session_id": values.session_ids(),
     "user_id": values.user_ids(),
@@ -35,22 +35,28 @@ _FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
 
 
 def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
-    """Operations or facts of one kind."""
+    """Draw operations or facts of one kind, each field independent of the others.
+
+    A field whose default is `None` is `None` in some draws. The drawn IDs belong to no store.
+
+    Args:
+        kind: The class of the operation or fact.
+    """
     hints = get_type_hints(kind)
     fields: dict[str, st.SearchStrategy[object]] = {}
     for field in fields_of(kind):
-        known = _FIELDS.get(field.name)
-        held = st.from_type(hints[field.name]) if known is None else known
-        fields[field.name] = st.none() | held if field.default is None else held
+        known = _STRATEGY_OF_FIELD.get(field.name)
+        drawn = st.from_type(hints[field.name]) if known is None else known
+        fields[field.name] = st.none() | drawn if field.default is None else drawn
     return st.builds(kind, **fields)
 
 
 def facts() -> st.SearchStrategy[Fact]:
-    """Facts of every kind, of whatever they may be; no `happened_at` is after `START`."""
+    """Draw facts of every kind about any ID or coordinate; no `happened_at` is after `START`."""
     return st.one_of(*FACT_STRATEGIES.values())
 
 
 FACT_STRATEGIES: Final[dict[type[Fact], st.SearchStrategy[Fact]]] = {
     kind: build_from_fields(kind) for kind in FACTS
 }
-"""One strategy for each kind of fact."""
+"""The strategy of each kind of fact."""

@@ -1,7 +1,7 @@
-"""What traffic is made of: replies, writes, effects, events, keys, each as it came up in a run.
+"""Strategies for replies, writes, effects, events and rate keys, taken from runs of traffic.
 
-The law of this module: **a run ends with the turns that make the value sure to come up**; whatever
-was before them is drawn.
+The law of this module: **each run ends with fixed steps that are sure to produce the value**. The
+steps before them are drawn.
 """
 
 from __future__ import annotations
@@ -49,27 +49,27 @@ Wanted = TypeVar("Wanted")
 Answered = TypeVar("Answered", Done[changes.Changes], Ignored[changes.Changes])
 
 
-def _turn(
-    what: traffic.StepKind, minutes: int = 0, *, back: int = 0, key: int = 0
+def _step(
+    kind: traffic.StepKind, minutes: int = 0, *, nth_newest: int = 0, key: int = 0
 ) -> traffic.TrafficStep:
-    # No other turn is of the third user or under the third key.
+    # No drawn step has user 3 or key 3, so no drawn step spoils the outcome of a final one.
     return traffic.TrafficStep(
-        offset=timedelta(minutes=minutes), kind=what, nth_newest=back, key=key, user=3
+        offset=timedelta(minutes=minutes), kind=kind, nth_newest=nth_newest, key=key, user=3
     )
 
 
-_CREATE: Final = (_turn(CreateConnection),)
+_CREATE: Final = (_step(CreateConnection),)
 _AUTHORIZED: Final = FactTemplate(Authorized)
-_AUTHORIZE: Final = (*_CREATE, _turn(_AUTHORIZED))
-_RECONNECT: Final = (*_CREATE, _turn(Reconnect, 31))
-_INITIATE: Final = (_turn(Initiate),)
+_AUTHORIZE: Final = (*_CREATE, _step(_AUTHORIZED))
+_RECONNECT: Final = (*_CREATE, _step(Reconnect, 31))
+_INITIATE: Final = (_step(Initiate),)
 
 FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
-    # A connection that has lapsed and a LIMITED user are what every operation succeeds with.
-    **{kind.reply: (*_CREATE, *_INITIATE, _turn(kind, 31)) for kind in OPERATIONS},
-    operation.ProblemReply: (*_CREATE, _turn(Reconnect)),
-    operation.NotModified: (_turn(traffic.SpecialRequest.ALL_KNOWN),),
-    operation.Replayed: (_turn(CreateConnection, key=3), _turn(CreateConnection, key=3)),
+    # Every operation succeeds on a lapsed connection and a LIMITED user.
+    **{kind.reply: (*_CREATE, *_INITIATE, _step(kind, 31)) for kind in OPERATIONS},
+    operation.ProblemReply: (*_CREATE, _step(Reconnect)),
+    operation.NotModified: (_step(traffic.SpecialRequest.ALL_KNOWN),),
+    operation.Replayed: (_step(CreateConnection, key=3), _step(CreateConnection, key=3)),
     ConnectionWrite: _CREATE,
     SessionWrite: _INITIATE,
     BindingWrite: _INITIATE,
@@ -77,85 +77,96 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
     RateWrite: _INITIATE,
     BucketKey: _CREATE,
     LimitKey: _INITIATE,
-    AccessEnded: (*_AUTHORIZE, _turn(Revoke)),
-    HandoffCancelled: (*_CREATE, _turn(Revoke)),
-    NextActionReplaced: (*_RECONNECT, _turn(Reconnect, 31, back=1)),
-    SuccessorsLive: (*_RECONNECT, _turn(Revoke, 31, back=1)),
+    AccessEnded: (*_AUTHORIZE, _step(Revoke)),
+    HandoffCancelled: (*_CREATE, _step(Revoke)),
+    NextActionReplaced: (*_RECONNECT, _step(Reconnect, 31, nth_newest=1)),
+    SuccessorsLive: (*_RECONNECT, _step(Revoke, 31, nth_newest=1)),
     UserProvisioned: _INITIATE,
     Event: _CREATE,
-    LandedHandoff: (*_CREATE, _turn(traffic.SpecialRequest.LANDED)),
+    LandedHandoff: (*_CREATE, _step(traffic.SpecialRequest.LANDED)),
     Needs: _AUTHORIZE,
     Snapshot: _AUTHORIZE,
 }
-"""How a run ends that is sure to hold a value of the kind."""
+"""The last steps of a run, by the class of the value that they are sure to produce."""
 
 
 def values_from_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
-    """A value as it came up in a run of traffic, of one of the kinds of `ENDINGS`."""
-    return _ending(FINAL_STEPS[kind]).map(lambda run: _last(run.interactions, kind))
+    """Draw the last value of one class in a run of traffic.
+
+    Args:
+        kind: The class, a key of `FINAL_STEPS`.
+
+    Raises:
+        KeyError: `FINAL_STEPS` does not have the class.
+    """
+    return _runs_ending_with(FINAL_STEPS[kind]).map(lambda run: _find_last(run.interactions, kind))
 
 
 def done_facts() -> st.SearchStrategy[Done[changes.Changes]]:
-    """What a fact was answered that changed something."""
-    return _ending(_AUTHORIZE).map(lambda run: _fact_answer(Done, run))
+    """Draw answers to a fact that changed something."""
+    return _runs_ending_with(_AUTHORIZE).map(lambda run: _fact_answer(Done, run))
 
 
 def ignored_facts() -> st.SearchStrategy[Ignored[changes.Changes]]:
-    """What a fact was answered that changed nothing."""
-    again = _ending((*_AUTHORIZE, _turn(_AUTHORIZED)))
-    return again.map(lambda run: _fact_answer(Ignored, run))
+    """Draw answers to a fact that changed nothing."""
+    runs = _runs_ending_with((*_AUTHORIZE, _step(_AUTHORIZED)))
+    return runs.map(lambda run: _fact_answer(Ignored, run))
 
 
-def _ending(last: tuple[traffic.TrafficStep, ...]) -> st.SearchStrategy[traffic.Traffic]:
-    # With buckets that no ending empties.
-    roomy = (Bucket(name="platform", capacity=100, refill=1, seconds=1),)
-    return st.builds(traffic.play_traffic, st.just(roomy), traffic.traffic_steps(4), st.just(last))
+def _runs_ending_with(
+    final_steps: tuple[traffic.TrafficStep, ...],
+) -> st.SearchStrategy[traffic.Traffic]:
+    # The bucket holds more tokens than any run uses.
+    large_buckets = (Bucket(name="platform", capacity=100, refill=1, seconds=1),)
+    return st.builds(
+        traffic.play_traffic, st.just(large_buckets), traffic.traffic_steps(4), st.just(final_steps)
+    )
 
 
 def _fact_answer(kind: type[Answered], run: traffic.Traffic) -> Answered:
     return expect_type(kind, expect_type(traffic.RecordedFact, run.interactions[-1]).answer)
 
 
-def _last(value: object, kind: type[Wanted]) -> Wanted:
+def _find_last(value: object, kind: type[Wanted]) -> Wanted:
     found: Wanted | None = None
-    waiting = [value]
-    while waiting:
-        each = waiting.pop(0)
+    unvisited = [value]
+    while unvisited:
+        each = unvisited.pop(0)
         if isinstance(each, kind):
             found = each
         if isinstance(each, tuple):
-            waiting.extend(cast("tuple[object, ...]", each))
+            unvisited.extend(cast("tuple[object, ...]", each))
         elif attrs.has(type(each)):
-            kept = attrs.fields(cast("type[attrs.AttrsInstance]", type(each)))
-            waiting.extend([getattr(each, field.name) for field in kept])
+            fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(each)))
+            unvisited.extend([getattr(each, field.name) for field in fields])
     if found is None:
         raise TypeError(f"no run of traffic ends with a {kind.__name__}")
     return found
 
 
 def replies() -> st.SearchStrategy[operation.Reply]:
-    """Replies of every kind."""
+    """Draw replies of every kind: of each operation, problems, not modified and replayed."""
     own = (kind.reply for kind in OPERATIONS)
     return _one_of(*own, operation.ProblemReply, operation.NotModified, operation.Replayed)
 
 
 def writes() -> st.SearchStrategy[Write]:
-    """Writes of every kind."""
+    """Draw writes of every kind: of connections, sessions, bindings, records and rate limits."""
     return _one_of(*cast("tuple[type[Write], ...]", get_args(Write)))
 
 
 def effects() -> st.SearchStrategy[Effect]:
-    """Effects of every kind."""
+    """Draw effects of every kind."""
     return _one_of(*cast("tuple[type[Effect], ...]", get_args(Effect)))
 
 
 def outbox_events() -> st.SearchStrategy[Event]:
-    """What an outbox gets."""
+    """Draw events for an outbox; no effect is drawn."""
     return values_from_traffic(Event)
 
 
 def rate_keys() -> st.SearchStrategy[RateKey]:
-    """Whose rate limits there are."""
+    """Draw keys of rate limits: of API keys' buckets and of app users' exact logs."""
     return _one_of(*cast("tuple[type[RateKey], ...]", get_args(RateKey)))
 
 

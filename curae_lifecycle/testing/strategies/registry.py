@@ -1,7 +1,7 @@
-"""Which strategy draws which type.
+"""Registration of the strategies with Hypothesis, so that `st.from_type` draws the library's types.
 
-The law of this module: **every public type of `rules`, `service` and `web` is drawn by
-`st.from_type`**, and as a value that the rules can reach.
+The law of this module: **`st.from_type` draws every public type of `rules`, `service` and `web`**
+as a value that the rules can reach.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from curae_lifecycle.testing.strategies import (
 )
 from curae_lifecycle.web.respond import Answer
 
-_SMALL: Final = (
+_OF_VALUES: Final = (
     *(values.api_key_ids, values.api_keys, values.app_ids, values.app_user_ids, values.app_users),
     *(values.connection_ids, values.coordinates, values.customer_account_ids),
     *(values.data_package, values.idempotency_keys, values.next_actions, values.session_ids),
     *(values.key_owners, values.user_ids),
 )
-_PLAIN: Final = (
+_WITHOUT_HISTORY: Final = (
     *(request.calls, request.callers, request.entity_tags, request.parsed_members, request.members),
     *(request.new_ids, request.parsed_bodies, request.requests, request.server_settings),
     *(record.fingerprints, record.record_keys, record.responses, record.response_references),
     *(limit.buckets, limit.exact_logs),
     outcome.problems,
 )
-_WITH_A_PAST: Final = (
+_WITH_HISTORY: Final = (
     *(
         limit.admissions,
         limit.bucket_states,
@@ -72,15 +72,19 @@ _BROKEN: Final = (
 
 
 def register() -> None:
-    """Let `st.from_type` draw the library's types with the strategies beside, everywhere.
+    """Make `st.from_type` draw the library's types with the strategies of this package.
 
-    From then on `st.from_type(Connection)` draws a reachable connection, and so does
-    `st.builds` of anything of yours that has one as a member. Enums need no help: Hypothesis
-    draws their members. `Done` and `Ignored` know of which type they are asked: a connection
-    (also where nothing is said) or changes. The registration is global to the process and
-    stays; calling it again changes nothing. `datetime` is left alone: it is not the library's
-    type. `st.builds(Connection)` itself still puts a connection together from parts that do not
-    know each other; ask for the type instead.
+    Afterwards `st.from_type(Connection)` draws a reachable connection. `st.builds` of your own
+    class draws one for each required field of the type `Connection`.
+
+    - `st.from_type(Done[Changes])` and `st.from_type(Ignored[Changes])` draw answers to facts.
+      With any other type argument, or none, both draw answers about a connection.
+    - Hypothesis draws enums by itself. It also builds `ConnectionsPage`, which is not registered,
+      from a drawn coordinate and the defaults.
+    - `datetime` is not registered, since it is not a type of the library.
+    - `st.builds(Connection)` still combines unrelated parts; use `st.from_type(Connection)`.
+
+    The registration holds for the whole process until its end. Another call changes nothing.
     """
     for kind, strategy in _strategies():
         st.register_type_strategy(kind, strategy)
@@ -91,28 +95,28 @@ def register() -> None:
 def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield from request.OPERATION_STRATEGIES.items()
     yield from fields.FACT_STRATEGIES.items()
-    yield from _in_tables()
-    yield from _in_exchanges(traffic.exchanges())
+    yield from _of_tables()
+    yield from _of_exchanges(traffic.exchanges())
     for kind in from_traffic.FINAL_STEPS:
         yield kind, from_traffic.values_from_traffic(kind)
-    for strategy in (*_SMALL, *_PLAIN, *_WITH_A_PAST, *_BROKEN):
-        yield _drawn(strategy), strategy()
+    for strategy in (*_OF_VALUES, *_WITHOUT_HISTORY, *_WITH_HISTORY, *_BROKEN):
+        yield _drawn_type(strategy), strategy()
     yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
     yield CuraeConnectSession, binding.sessions()
     yield LimitedAccountAppBinding, binding.bindings()
 
 
-def _in_tables() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
-    # The rules as values: none is made up.
+def _of_tables() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
+    # The rules themselves are the values: a strategy cannot make up a row or an axis.
     rows = [(table, row) for table in TABLES.values() for row in table.rows]
-    held: list[object] = [axis for table in TABLES.values() for axis in table.axes]
+    parts: list[object] = [axis for table in TABLES.values() for axis in table.axes]
     for table, row in rows:
-        held += [row, row.outcome, FoundRule(table, row)]
-    for kind in dict.fromkeys(map(type, held)):
-        yield kind, st.sampled_from([each for each in held if type(each) is kind])
+        parts += [row, row.outcome, FoundRule(table, row)]
+    for kind in dict.fromkeys(map(type, parts)):
+        yield kind, st.sampled_from([each for each in parts if type(each) is kind])
 
 
-def _in_exchanges(
+def _of_exchanges(
     exchanges: st.SearchStrategy[traffic.Exchange],
 ) -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     decisions = exchanges.map(lambda each: each.decision)
@@ -124,8 +128,8 @@ def _in_exchanges(
     yield Changes, exchanges.map(lambda each: each.answer.changes)
 
 
-def _drawn(strategy: Callable[[], st.SearchStrategy[object]]) -> type:
-    # What a strategy draws stands in its annotation: SearchStrategy[Connection].
+def _drawn_type(strategy: Callable[[], st.SearchStrategy[object]]) -> type:
+    # The return annotation, such as `SearchStrategy[Connection]`, names the drawn type.
     kind: object = get_args(get_type_hints(strategy)["return"])[0]
     return cast("type", getattr(kind, "__origin__", kind))
 

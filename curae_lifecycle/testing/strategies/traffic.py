@@ -1,9 +1,9 @@
-"""Traffic: requests and facts in order of time, and everything that was made of each.
+"""Strategies for traffic: requests, facts and access questions in time order, with their answers.
 
-The law of this module: **a run of traffic is a list of independent turns, played in the order of
-their instants** against one store, as a server would: read, load, decide, respond, store. So
-whatever a snapshot, a decision or an answer drawn here holds, the rules have reached, and a
-counterexample shrinks to the turns that matter. Nothing here is broken.
+The law of this module: **a run of traffic is a list of independent steps, played in time order**
+against one store. Each request is loaded, decided, answered and committed as in a server. The rules
+have therefore reached every drawn snapshot, decision and answer. A counterexample shrinks to the
+steps that matter. No request and no fact is malformed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ Id = TypeVar("Id", ConnectionId, SessionId)
 
 
 class Terse:
-    """Printed by Hypothesis as its `repr`: every member would hide the counterexample in them."""
+    """A base class of values that Hypothesis prints as their `repr`.
+
+    Hypothesis would otherwise print every field, and a counterexample would be too long to read.
+    """
 
     __slots__ = ()
 
@@ -84,12 +87,23 @@ def _asked(call: Call) -> str:
 
 @attrs.frozen
 class Exchange(Terse):
-    """A request and everything that was made of it, in the order of its making."""
+    """A request with every intermediate value and its answer.
+
+    Attributes:
+        now: The instant of the request.
+        request: The HTTP request.
+        call: The call that `read` makes of the request.
+        needs: The call's needs.
+        snapshot: The values loaded for the needs, at times with a hand-off that has landed.
+        new_ids: The new IDs and the next action that the decision could use.
+        decision: The decision.
+        answer: The response, with the changes that were committed.
+    """
 
     now: datetime
     request: Request = attrs.field(repr=False)
     call: Call = attrs.field(repr=_asked)
-    # What follows from the rest would only hide it in a counterexample.
+    # A counterexample is easier to read without the values that follow from the others.
     needs: Needs = attrs.field(repr=False)
     snapshot: Snapshot = attrs.field(repr=False)
     new_ids: NewIds = attrs.field(repr=False)
@@ -99,7 +113,15 @@ class Exchange(Terse):
 
 @attrs.frozen
 class RecordedFact(Terse):
-    """A fact that was recorded, what was loaded for it, and what it was answered."""
+    """A fact with its snapshot and its answer; a refused or ignored fact changed nothing.
+
+    Attributes:
+        now: The instant of recording.
+        fact: The fact.
+        needs: The fact's needs.
+        snapshot: The values loaded for the needs.
+        answer: The answer to the fact.
+    """
 
     now: datetime
     fact: Fact
@@ -110,7 +132,14 @@ class RecordedFact(Terse):
 
 @attrs.frozen
 class AccessQuestion(Terse):
-    """A question for access to a connection as it was stored, and its answer."""
+    """A question whether a data package may be read over a stored connection, with its answer.
+
+    Attributes:
+        now: The instant of the question.
+        connection: The connection as it was stored.
+        package: The data package.
+        answer: The access decision.
+    """
 
     now: datetime
     connection: Connection = attrs.field(repr=False)
@@ -119,18 +148,24 @@ class AccessQuestion(Terse):
 
 
 Interaction = Exchange | RecordedFact | AccessQuestion
+"""One step of a run with its answer: a request, a fact or an access question."""
 
 
 @attrs.frozen
 class Traffic:
-    """What happened, in order of time, in one store that was empty before."""
+    """A run of traffic in one store that was empty before.
+
+    Attributes:
+        buckets: The buckets of the server's settings.
+        interactions: The requests, facts and access questions in time order.
+    """
 
     buckets: tuple[Bucket, ...]
     interactions: tuple[Interaction, ...]
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """The requests alone."""
+        """The requests with their answers, in time order, without facts and access questions."""
         return tuple(each for each in self.interactions if isinstance(each, Exchange))
 
 
@@ -150,15 +185,16 @@ CALLERS: Final[tuple[tuple[str, Caller], ...]] = (
     ("cae_live_k2", _caller("key-2", "app-2", Environment.LIVE)),
     ("cae_test_k1", _caller("key-3", "app-1", Environment.TEST)),
 )
-"""Whom the API keys of all traffic stand for: two apps of one account, one of them in test too."""
+"""The API keys of all traffic with their callers: two live apps of one account, one in test too."""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
+"""The data packages of every connection in the traffic."""
 
-# --- Turns ----------------------------------------------------------------------------------
+# --- Steps ----------------------------------------------------------------------------------
 
 
 class SpecialRequest(StrEnum):
-    """What a turn asks in a way of its own."""
+    """A request or question that takes more than the class of an operation to describe."""
 
     LANDED = "get, the hand-off has landed"
     SIGN_UP = "initiate, a sign-up preferred"
@@ -167,7 +203,7 @@ class SpecialRequest(StrEnum):
 
 
 StepKind = type[Operation] | type[Fact] | FactTemplate | SpecialRequest
-"""What a turn does."""
+"""The subject of a step: an operation, a fact, a fact template or a special request."""
 
 _OPERATION: Final[Mapping[SpecialRequest, type[Operation]]] = {
     SpecialRequest.LANDED: GetConnection,
@@ -179,7 +215,7 @@ _VALUES: Final = (
     *("data_packages", "prefer_signup", "cached_states"),
 )
 _DEED_KINDS: Final = frozenset(deed.kind for deed in FACT_TEMPLATES)
-# The simplest first.
+# A counterexample shrinks towards the first kind.
 _REQUESTS: Final[tuple[StepKind, ...]] = (
     *(each for each in OPERATIONS if can_build(each, _VALUES)),
     *_OPERATION,
@@ -187,15 +223,24 @@ _REQUESTS: Final[tuple[StepKind, ...]] = (
 _FACTS: Final[tuple[StepKind, ...]] = tuple(
     each for each in FACTS if each not in _DEED_KINDS and can_build(each, _VALUES)
 )
-# Deeds are many and requests few; this makes either as likely.
+# There are many more fact templates than other kinds, so the other kinds are listed twice.
 _WHAT: Final = (*(*_REQUESTS, *_FACTS, SpecialRequest.ACCESS) * 2, *FACT_TEMPLATES)
 
 
 @attrs.frozen
 class TrafficStep:
-    """What happens, when, of which connection or session (so many before the newest), by whom.
+    """One step of a run.
 
-    The key is one of a few that are used again, or, 0, one that nobody else uses.
+    Attributes:
+        offset: The time from `START` to the step. For a final step of `play_traffic`, the time
+            from the last ordinary step.
+        kind: The subject of the step.
+        nth_newest: The connection or session: 0 is the newest, 1 the one before. A larger number
+            than there are means the oldest.
+        key: The number of the idempotency key; 0 is a key that no other step uses.
+        user: The number of the app user and of the platform user. For an access question, it
+            chooses the data package.
+        caller: The index of the caller in `CALLERS`.
     """
 
     offset: timedelta
@@ -206,13 +251,17 @@ class TrafficStep:
     caller: int = 0
 
 
-# Drawn as one: Hypothesis leaves out an element of a list whole where that is a few draws.
+# One draw chooses all four: Hypothesis leaves out a step more easily if it takes few draws.
 _HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
-"""Caller, user, how far back, and key."""
+"""Every combination of `caller`, `user`, `nth_newest` and `key`; repeats make a value likelier."""
 
 
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
-    """At most so many turns, in any order."""
+    """Draw steps for `play_traffic`, in any order.
+
+    Args:
+        max_steps: The largest number of steps.
+    """
     return st.lists(_turns(values.offsets(), _WHAT), max_size=max_steps)
 
 
@@ -228,12 +277,16 @@ def _turn(offset: timedelta, what: StepKind, how: tuple[int, int, int, int]) -> 
 
 
 def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
-    """At most `max_steps` requests of three callers, facts and questions for access in one store."""
+    """Draw runs of requests by three callers, facts and access questions in one store.
+
+    Args:
+        max_steps: The largest number of requests, facts and questions together.
+    """
     return st.builds(play_traffic, _some_buckets(), traffic_steps(max_steps))
 
 
 def exchanges() -> st.SearchStrategy[Exchange]:
-    """A request with a past behind it, and everything that was made of it."""
+    """Draw a request after up to five other steps, with every intermediate value and its answer."""
     last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), _REQUESTS)
     runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), st.tuples(last))
     return runs.map(lambda run: run.exchanges[-1])
@@ -248,7 +301,7 @@ def _newest(known: list[Id], back: int, nobody: Id) -> Id:
 
 
 class _Play:
-    """A store in which turns are played."""
+    """A store and a clock that steps are played against."""
 
     def __init__(self, buckets: tuple[Bucket, ...]) -> None:
         self._settings = Settings(buckets=buckets)
@@ -259,7 +312,7 @@ class _Play:
         self._count = 0
 
     def turn(self, turn: TrafficStep, now: datetime) -> Interaction | None:
-        """What the turn made happen; `None` where nobody could have asked so."""
+        """Play one step; return `None` if it needs a connection and there is none."""
         self._count += 1
         self._now = now
         what = turn.kind
@@ -274,7 +327,7 @@ class _Play:
         return self._exchange(turn, build(kind, self._values(turn)), now)
 
     def _values(self, turn: TrafficStep) -> dict[str, object]:
-        # What may stand in an operation or a fact, by the name of the field.
+        # The values of an operation's or a fact's fields, by the name of the field.
         user = AppUserId(f"user-{turn.user}")
         return {
             "connection_id": self._connection_id(turn),
@@ -355,7 +408,15 @@ class _Play:
 def play_traffic(
     buckets: tuple[Bucket, ...], turns: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
 ) -> Traffic:
-    """What some turns make happen in the order of their instants, and then some last ones."""
+    """Play steps in time order in a new store, then the final steps in their own order.
+
+    Steps that need a connection are left out of the result if there is none.
+
+    Args:
+        buckets: The buckets of the server's settings.
+        turns: The steps, in any order.
+        last: The final steps; their offsets count from the last of the other steps.
+    """
     play = _Play(buckets)
     ordered = sorted(turns, key=lambda turn: turn.offset)
     end = ordered[-1].offset if ordered else timedelta(0)
