@@ -221,7 +221,7 @@ def standing(connection: Connection, now: datetime) -> Standing:
 def clamp_to_updated_at(connection: Connection, now: datetime) -> datetime:
     """Return the instant to record a change of a connection at [O].
 
-    That is `now`, but never before the connection's `updated_at`.
+    That is `now`, but never before `connection.updated_at`.
 
     Raises:
         ArgumentError: `now` is not a UTC instant.
