@@ -62,6 +62,7 @@ def test_the_search_walks_the_pure_rooms_and_finds_functions_methods_and_propert
         "curae_lifecycle.rules.wire_status",
         "curae_lifecycle.service.effects",
         "curae_lifecycle.service.facts.registry",
+        "curae_lifecycle.service.problem_details",
         "curae_lifecycle.service.rate_keys",
         "curae_lifecycle.service.settings",
     }

@@ -211,6 +211,10 @@ def standing(connection: Connection, now: datetime) -> Standing:
 def clamp_to_updated_at(connection: Connection, now: datetime) -> datetime:
     """Return the instant to record a change at: `now`, but never before `updated_at` [O].
 
+    Args:
+        connection: The connection as it is stored.
+        now: The instant, in UTC.
+
     Raises:
         ArgumentError: `now` is no UTC instant.
     """
