@@ -1,4 +1,4 @@
-"""`python -m curae_lifecycle`."""
+"""Entry point of `python -m curae_lifecycle`."""
 
 import sys
 

@@ -23,7 +23,7 @@ from tests.wrong_stores import Lazy
 
 RIGHT = "curae_lifecycle:MemoryStore"
 REPLAYS = [each.name for each in CHECKS if each.name.startswith("idempotency.replay.")]
-LAPSED, LAST = "the pending one has lapsed", "one request is left to the key"
+LAPSED, LAST = "the pending connection has lapsed", "the key has one request left"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_of_a_store_that_is_right_nothing_is_found(capsys: pytest.CaptureFixture
     assert main(["check", RIGHT, "--seeds", "2"]) == 0
     kit, races, *worlds, last = capsys.readouterr().out.splitlines()
     assert kit == f"kit: {len(REPLAYS)} checks passed, 0 failed"
-    assert races == "races: 169 pairs met, 0 ended as neither order does"
+    assert races == "races: 169 pairs run, 0 failed"
     assert [line[:19] for line in worlds] == ["simulation: seed 0:", "simulation: seed 1:"]
     assert last == "findings: 0"
 
@@ -69,7 +69,7 @@ def test_the_races_find_every_store_that_is_wrong(
 ) -> None:
     assert main(["check", wrong(name), "--only", "races"]) == 1
     headline, first, part, *_ = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"races: 1\d\d pairs met, [1-9]\d* ended as neither order does", headline)
+    assert re.fullmatch(r"races: 1\d\d pairs run, [1-9]\d* failed", headline)
     assert first.startswith(f"{LAPSED}: ")
     assert part.startswith("  ")
 
@@ -86,7 +86,7 @@ def test_each_part_finds_what_is_said_of_it(name: str, part: str) -> None:
 def test_what_is_found_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "_SHOWN", len(REPLAYS) - 1)
+    monkeypatch.setattr(check, "_MAX_SHOWN", len(REPLAYS) - 1)
     assert main(["check", wrong("Forgetful"), "--only", "kit"]) == 1
     told = capsys.readouterr().out
     assert told.startswith(f"kit: 0 checks passed, {len(REPLAYS)} failed\nidempotency.replay.")
@@ -184,13 +184,13 @@ class NoRegister:
 
 
 MISTAKES = {
-    "curae_lifecycle": "say which module and what of it",
-    ":MemoryStore": "say which module and what of it",
+    "curae_lifecycle": "must be MODULE:STORE, such as",
+    ":MemoryStore": "must be MODULE:STORE, such as",
     "no_such_module:Store": "No module named 'no_such_module'",
     "curae_lifecycle:NoStore": "has no attribute 'NoStore'",
-    "curae_lifecycle:__version__": "makes no store: it cannot be called",
-    "builtins:object": "object is no store: it has no register, caller_of, load, commit",
-    "tests.test_check:NoRegister": "NoRegister is no store: it has no register\n",
+    "curae_lifecycle:__version__": "must be callable and return a store",
+    "builtins:object": "object is not a store: it has no method register, caller_of, load, commit",
+    "tests.test_check:NoRegister": "NoRegister is not a store: it has no method register\n",
 }
 
 

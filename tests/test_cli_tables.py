@@ -116,8 +116,8 @@ def test_what_changed_stands_in_columns_on_a_terminal(older: Path) -> None:
     ("given", "more", "why"),
     [
         (b"\xff", [], "it is not JSON"),
-        (b"{}", [], "it is no document of tables"),
-        (b'{"format": 2}', [], "its format is 2, and this version reads 1"),
+        (b"{}", [], "it is not a document of tables"),
+        (b'{"format": 2}', [], "its format is 2, but this version reads only 1"),
         (None, [], "No such file"),
         (b"{}", ["access"], "--diff compares all tables"),
         (b"{}", ["--format", "mermaid"], "--diff compares all tables"),
@@ -220,4 +220,4 @@ def test_a_rule_of_a_table_made_elsewhere_has_no_line_here() -> None:
     table: Table[str, str] = Table(
         "of-elsewhere", "What to wear.", axis, Row("rain", "a coat", "[O] It is wet.")
     )
-    assert find_source(table, table["rain"]) == "its source is not at hand"
+    assert find_source(table, table["rain"]) == "its source was not found"

@@ -31,7 +31,7 @@ from curae_lifecycle.testing.conformance.runner import ServerRaisedError
 from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
 from curae_lifecycle.testing.conformance.timeout import CheckTimeoutError
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.testing.races.scenarios import NeverTakenError
+from curae_lifecycle.testing.races.scenarios import CommitRefusedError
 from curae_lifecycle.web.json import MalformedError
 from tests.specimens import NEXT_ID, OLD_ID
 
@@ -51,7 +51,7 @@ ERRORS = [
     MalformedError("appUserId", Fault.NULL),
     MalformedError(None, Fault.NOT_JSON),
     MergeError(OLD_ID, NEXT_ID),
-    NeverTakenError(),
+    CommitRefusedError(),
     NewerFormatError("Record", 3, 2),
     NotConformingError("200 where the rules say 201"),
     NotSeenError("the server sends no Date"),

@@ -66,7 +66,7 @@ import demo
 from curae_lifecycle.servers import endpoint
 
 # How long it is waited for is the endpoint's, and tested there.
-endpoint.READY_WITHIN = 60.0
+endpoint.READY_TIMEOUT_SECONDS = 60.0
 
 module = importlib.import_module(sys.argv[1])
 served, database = module.served, getattr(module, "database", None)

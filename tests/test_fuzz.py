@@ -108,14 +108,14 @@ def test_a_parser_with_a_mistake_is_found(mistake: str, monkeypatch: pytest.Monk
 
 
 def test_a_broken_line_that_does_something_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = logs._Log.line
+    plain = logs._LogRunner.answer_line
 
-    def line(log: logs._Log, number: int, raw: bytes) -> logs.LineAnswer:
+    def line(log: logs._LogRunner, number: int, raw: bytes) -> logs.LineAnswer:
         answer = plain(log, number, raw)
         if answer.broken:
             log._named.clear()
         return answer
 
-    monkeypatch.setattr(logs._Log, "line", line)
+    monkeypatch.setattr(logs._LogRunner, "answer_line", line)
     with pytest.raises(FuzzError, match=r"from .*a broken line did something"):
         fuzz("log", MUTANTS, seed=0)

@@ -10,6 +10,7 @@ from curae_lifecycle.rules import outcomes
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.outcomes import Done, Ignored, MoveTo, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.triggers import RefusalReason
 
 
 def test_the_same_value_done_ignored_and_refused_are_three_outcomes() -> None:
@@ -26,7 +27,9 @@ VERDICTS = {
     "ignore": outcomes.IGNORE,
     "proceed": outcomes.PROCEED,
     "refuse NOT_FOUND": RefuseWith(ProblemCode.NOT_FOUND),
-    "refuse NOT_FOUND (WHY)": RefuseWith(ProblemCode.NOT_FOUND, "WHY"),
+    "refuse NOT_FOUND (ALREADY_ACTIVE)": RefuseWith(
+        ProblemCode.NOT_FOUND, RefusalReason.ALREADY_ACTIVE
+    ),
 }
 
 

@@ -45,7 +45,7 @@ def test_a_page_shows_the_advice_of_its_code_and_reasons(code: ProblemCode) -> N
 
 @each_code
 def test_a_page_names_every_rule_that_answers_it_and_no_other(code: ProblemCode) -> None:
-    answers = to_markdown(code).partition("## Who answers it")[2]
+    answers = to_markdown(code).partition("## When it is the answer")[2]
     named = re.findall(
         r"^\| \[`([\w.-]+)`\]\(\.\./tables/([\w-]+)\.md#\1\) \|", answers, re.MULTILINE
     )
@@ -99,14 +99,14 @@ WITHOUT_A_KEY = {
 
 @each_code
 def test_a_page_says_what_becomes_of_the_idempotency_key(code: ProblemCode) -> None:
-    expected = "is as it was"
+    expected = "not used up"
     if code in KEPT:
-        expected = "keeps this answer"
+        expected = "used up"
     elif code in LEFT_ALONE:
-        expected = "stays what it is"
+        expected = "unchanged"
     elif code in WITHOUT_A_KEY:
-        expected = "no key goes with it"
-    assert f"| its idempotency key | {expected}" in to_markdown(code)
+        expected = "none"
+    assert f"| idempotency key | {expected}" in to_markdown(code)
 
 
 def test_the_reason_of_an_example_is_one_of_its_code() -> None:
@@ -138,4 +138,4 @@ def test_the_command_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str
 def test_an_unknown_code_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["problems", "LOST"])
-    assert "no problem has the code LOST" in capsys.readouterr().err
+    assert "there is no problem code LOST" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from curae_lifecycle.replay.log import _Log, replay
+from curae_lifecycle.replay.log import _LogRunner, replay
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.settings import Settings
@@ -234,11 +234,11 @@ def test_lines_are_read_one_by_one() -> None:
 
 def test_what_is_over_is_dropped() -> None:
     day = 24 * 60
-    log, numbers = _Log(Settings(), FACTS, check=False), count(1)
+    log, numbers = _LogRunner(Settings(), FACTS, check=False), count(1)
 
     def held(*lines: bytes) -> tuple[int, int]:
-        assert not any(log.line(next(numbers), line).broken for line in lines)
-        return len(log._world._records), len(log._world._rates)
+        assert not any(log.answer_line(next(numbers), line).broken for line in lines)
+        return len(log._store._records), len(log._store._rates)
 
     assert held(K1, written(0, buckets=[BUCKET]), initiated(1)) == (1, 2)
     # Each five minutes after it is over: another worker's clock may be behind.

@@ -324,7 +324,7 @@ def test_the_journal_prints_every_kind_of_line_as_replay_reads_it() -> None:
     journal = Journal()
     user = COORDINATE.app_user
     one, session = ConnectionId(uuid(1)), SessionId(uuid(2))
-    journal.registered(START, API_KEY, CALLER)
+    journal.add_api_key(START, API_KEY, CALLER)
     facts: list[Fact] = [
         Authorized(one, at(9), at(1)),
         Authorized(one),

@@ -117,7 +117,7 @@ def test_the_command_says_what_the_page_shows(tmp_path: Path) -> None:
 
 def test_two_that_meet_in_the_store_end_as_if_one_had_come_later() -> None:
     store = make_store()(":memory:", Clock())
-    every = [*race_all(StoreArena(store), SCENARIOS["one request is left to the key"])]
+    every = [*race_all(StoreArena(store), SCENARIOS["the key has one request left"])]
     store.database.close()
     assert len(every) == 100
     assert [each for each in every if each.differences] == []

@@ -438,7 +438,9 @@ class Weighed(ConsentWithdrawn):
 
 
 def test_a_fact_that_no_log_has_a_line_for_is_a_mistake() -> None:
-    with pytest.raises(TypeError, match="no log has a line for weight of Weighed"):
+    with pytest.raises(
+        TypeError, match="a log line cannot hold weight of Weighed: it is a Decimal"
+    ):
         format_fact(Weighed(ConnectionId(uuid(1)), "F-17"))
 
 

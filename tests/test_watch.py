@@ -86,7 +86,7 @@ def test_a_key_may_execute_again_a_day_later_and_not_a_tick_earlier() -> None:
     answer, asking = made.decide(request("create"), day, new_ids(2, day))
     record = next(w for w in answer.changes.writes if isinstance(w, RecordWrite))
     too_early = attrs.evolve(record.after, first_used_at=day - timedelta(microseconds=1))
-    with broken(12, "COMPLETED after it was answered"):
+    with broken(12, "COMPLETED was stored after the key was completed"):
         made.watch.observe_commit((RecordWrite(record.key, None, too_early),), day)
     made.watch.observe_response(answer, day, caller=CALLER, needs=asking)
     # The first use is forgotten when it is over, the second is not yet.
@@ -108,7 +108,7 @@ def test_law_01_a_connection_that_is_gone() -> None:
     lost = world()
     answer = handle_at(lost, request("get"), START)
     asking = call_of(request("get")).needs
-    with broken(1, "PENDING became nothing"):
+    with broken(1, "404 although it is stored as PENDING"):
         made.watch.observe_response(answer, START, caller=CALLER, needs=asking)
 
 
@@ -176,7 +176,7 @@ def test_law_02_a_revoked_at_in_an_answer_that_is_not_the_stored_one() -> None:
         )
         return attrs.evolve(spoilt, changes=Changes(writes))
 
-    with broken(2, "answered 2026-01-02"):
+    with broken(2, "revokedAt is 2026-01-02"):
         made.ask(request("revoke"), at(1), spoil=spoil)
 
 
@@ -195,13 +195,16 @@ def test_law_05_a_grant_that_may_not_be() -> None:
 @pytest.mark.parametrize(
     ("connection", "what"),
     [
-        (another(pending(number=3), root_id=ConnectionId(uuid(9))), "whose root"),
+        (another(pending(number=3), root_id=ConnectionId(uuid(9))), "but its root is"),
         (another(successor(), predecessor_id=ConnectionId(uuid(9))), "is not stored"),
-        (another(successor(), root_id=ConnectionId(uuid(9))), "another coordinate"),
-        (another(successor(), data_packages=(DataPackage("labs"),)), "another coordinate"),
+        (another(successor(), root_id=ConnectionId(uuid(9))), "its coordinate, packages or root"),
+        (
+            another(successor(), data_packages=(DataPackage("labs"),)),
+            "its coordinate, packages or root",
+        ),
         (
             another(successor(), coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2"))),
-            "another coordinate",
+            "its coordinate, packages or root",
         ),
     ],
 )
@@ -225,7 +228,7 @@ def test_law_06_and_07_a_second_successor() -> None:
         watch.observe_commit((ConnectionWrite(None, rival),), at(1))
     ended = apply_trigger(successor(), "APP", at(1))
     watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, ended))
-    with broken(6, "have one predecessor"):
+    with broken(6, "have the same predecessor"):
         watch.observe_commit((ConnectionWrite(None, rival),), at(1))
 
 
@@ -245,7 +248,7 @@ def test_law_06_a_second_active_connection() -> None:
 
 def test_law_08_a_path_that_the_account_does_not_have() -> None:
     watch = stored(BindingWrite(None, LIMITED))
-    with broken(8, "path NEW_ACTIVE_SIGNUP_HANDOFF for an account LIMITED"):
+    with broken(8, "path NEW_ACTIVE_SIGNUP_HANDOFF for a LIMITED account"):
         watch.observe_commit((SessionWrite(None, session()),), START)
 
 
@@ -255,7 +258,7 @@ def test_law_08_a_path_that_was_right_when_the_account_was_read() -> None:
     watch.observe_commit((BindingWrite(None, LIMITED),), START)
     limited = watch.commit_count
     write = SessionWrite(None, session())
-    with broken(8, "for an account LIMITED"):
+    with broken(8, "for a LIMITED account"):
         watch.observe_commit((write,), at(1), loaded_at_commit=limited)
     watch.observe_commit((write,), at(1), loaded_at_commit=unlinked)
 
@@ -271,10 +274,10 @@ def test_law_09_a_replay_of_nothing_or_of_something_else() -> None:
     charged = attrs.evolve(again, changes=first.changes)
     with broken(9, "something was written"):
         made.watch.observe_response(charged, at(1), needs=asking)
-    with broken(9, "never answered"):
+    with broken(9, "no response was stored"):
         made.watch.observe_response(again, at(1))
     other = call_of(request("create", key="k-9")).needs
-    with broken(9, "never answered"):
+    with broken(9, "no response was stored"):
         made.watch.observe_response(again, at(1), needs=other)
 
 
@@ -344,14 +347,14 @@ def test_law_10_a_wait_that_is_not_exact() -> None:
     watch = Watch()
     asking = call_of(request("initiate")).needs
     now = START + 20 * SECONDS
-    with broken(10, "there was room"):
+    with broken(10, "the limit had room"):
         watch.observe_response(limited(40), now, needs=asking)
     for _ in range(10):
         watch.observe_commit((rate(),), START)
     watch.observe_response(limited(40), now, needs=asking)
-    with broken(10, "to wait 41 s instead of 40"):
+    with broken(10, "Retry-After is 41 s instead of 40 s"):
         watch.observe_response(limited(41), now, needs=asking)
-    with broken(10, "there was room"):
+    with broken(10, "the limit had room"):
         watch.observe_response(limited(40), at(1), needs=asking)
     # What was read before the last admission, and what another policy says, are not judged.
     watch.observe_response(limited(41), now, needs=asking, loaded_at_commit=watch.commit_count - 1)
@@ -376,13 +379,13 @@ def test_law_12_a_second_execution() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     asking = call_of(request("create")).needs
-    with broken(12, "COMPLETED after it was answered"):
+    with broken(12, "COMPLETED was stored after the key was completed"):
         made.watch.observe_response(first, at(1), caller=CALLER, needs=asking)
 
 
 def test_law_12_an_answer_that_was_not_kept_or_kept_otherwise() -> None:
     made = Watched()
-    with broken(12, "kept 0 answers"):
+    with broken(12, "one execution stored 0 responses"):
         made.ask(request("create"), START, spoil=lambda a: attrs.evolve(a, changes=NO_CHANGES))
     made = Watched()
     with broken(12, "bodies differ"):
@@ -399,7 +402,7 @@ def test_law_12_an_erased_answer_is_never_executed_again() -> None:
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
     asking = call_of(request("create")).needs
     for read_at in (None, made.watch.commit_count):
-        with broken(9, "a replay of what was erased"):
+        with broken(9, "a replay of an erased response"):
             made.watch.observe_response(again, at(2), needs=asking, loaded_at_commit=read_at)
     made.watch.observe_response(
         again, at(2), needs=asking, loaded_at_commit=made.watch.commit_count - 1
@@ -418,7 +421,7 @@ def test_law_12_half_of_a_patient_s_revocation() -> None:
         apply_trigger(needy, "PATIENT", at(4)),
         apply_trigger(successor(at(3)), "PATIENT", at(4)),
     )
-    with broken(12, "half of a revocation by the PATIENT"):
+    with broken(12, "partial revocation by PATIENT"):
         watch.observe_commit((ConnectionWrite(needy, gone),), at(4))
     watch = stored(ConnectionWrite(None, needy), ConnectionWrite(None, successor(at(3))))
     watch.observe_commit(
@@ -450,7 +453,7 @@ def test_law_15_another_tenant_s_value_that_is_touched(operation: str) -> None:
 
 def test_law_16_an_answer_that_is_not_documented() -> None:
     made = Watched()
-    with broken(16, "it is no object"):
+    with broken(16, "it is not an object"):
         made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
 
 

@@ -1,1 +1,1 @@
-"""The command line, and the only room that prints."""
+"""The command line; no other part of the package prints."""

@@ -1,4 +1,4 @@
-"""The database of a command, and what is done with one as a whole."""
+"""The option `--database` of several commands, and the command `database`."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     from curae_lifecycle.stores.sql.engine import SqlDatabase
 
 VARIABLE: Final = "DATABASE_URL"
-"""Where the URL stands that no option names."""
+"""The environment variable with the database URL, for commands without `--database`."""
 
 _EXTRAS: Final = {"sqlalchemy": "sql", "psycopg": "postgresql", "pymysql": "mariadb"}
-"""The extra that brings a package."""
+"""The extra that installs a package, by the package's name."""
 
 
 def add_database(command: argparse.ArgumentParser) -> None:
-    """Let a command be told its database."""
+    """Add the option that names a command's database."""
     command.add_argument(
         "--database",
         metavar="URL",
         default=os.environ.get(VARIABLE),
         help="sqlite:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/NAME or "
-        f"mariadb+pymysql://USER:PASSWORD@HOST/NAME; {VARIABLE} where it is not given, which hides "
-        "the password from who lists processes",
+        f"mariadb+pymysql://USER:PASSWORD@HOST/NAME; the default is {VARIABLE}, which keeps the "
+        "password out of the list of processes",
     )
 
 
 def add_app(command: argparse.ArgumentParser) -> None:
-    """Let a command be told an app, of which account and where."""
+    """Add the options that name an app, its customer account and its environment."""
     command.add_argument("--app-id", metavar="ID", required=True, help="the SDK app")
     command.add_argument(
         "--account", metavar="UUID", required=True, help="the customer account's id"
@@ -63,44 +63,48 @@ def add_app(command: argparse.ArgumentParser) -> None:
 def open_database(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> Generator[SqlDatabase, None, None]:
-    """The database of a command; what it cannot do ends the command with a message."""
+    """Open the database of a command for the time of a `with` block.
+
+    A database error in the block prints a message and exits with status 1. A missing or malformed
+    URL exits with status 2.
+    """
     url: str | None = options.database
     if not url:
-        parser.error(f"name a database with --database URL, or in {VARIABLE}")
+        parser.error(f"a database is required: give --database URL or set {VARIABLE}")
     try:
         from sqlalchemy.exc import ArgumentError as UrlError  # noqa: PLC0415 - an optional extra
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - an optional extra
 
-        from curae_lifecycle.stores.sql.engine import (  # noqa: PLC0415 - they need the extra
+        from curae_lifecycle.stores.sql.engine import (  # noqa: PLC0415 - needs an optional extra
             SqlDatabase,
             create_engine,
         )
     except ModuleNotFoundError as error:
-        parser.error(_missing(error))
+        parser.error(_missing_package(error))
     try:
         engine = create_engine(url)
     except (UrlError, ArgumentError, ValueError):
-        # Without the URL, which holds a password.
+        # The message leaves out the URL, which can hold a password.
         parser.error("--database must be the URL of a SQLite, PostgreSQL or MariaDB database")
     except ModuleNotFoundError as error:
-        parser.error(_missing(error))
+        parser.error(_missing_package(error))
     driver = engine.dialect.loaded_dbapi.Error
     try:
         yield SqlDatabase(engine)
     except StoreUnavailableError as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     except (SQLAlchemyError, driver) as error:
-        said = str(getattr(error, "orig", error)).partition("\n")[0]
+        reason = str(getattr(error, "orig", error)).partition("\n")[0]
         parser.exit(
             1,
-            f"{parser.prog}: error: the database refused: {said}\n"
-            f"are its tables there? {parser.prog} database create\n",
+            f"{parser.prog}: error: the database reported: {reason}\n"
+            f"if its tables are missing, run: {parser.prog} database create\n",
         )
     finally:
         engine.dispose()
 
 
-def _missing(error: ModuleNotFoundError) -> str:
+def _missing_package(error: ModuleNotFoundError) -> str:
     name = (error.name or "").partition(".")[0]
     extra = _EXTRAS.get(name)
     hint = "" if extra is None else f": python -m pip install 'curae-lifecycle[{extra}]'"
@@ -108,28 +112,28 @@ def _missing(error: ModuleNotFoundError) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Say what can be done with a database."""
+    """Add the subcommands of `database`."""
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     create = acts.add_parser(
         "create",
-        help="make the tables where they are missing",
-        description="Makes the tables and indexes that are missing, and changes none that is "
-        "there. Many may do so at once.",
+        help="create missing tables",
+        description="Creates the tables and indexes that are missing and changes no existing one. "
+        "Several processes may do so at once.",
     )
     purge = acts.add_parser(
         "purge",
-        help="drop what has been over for five minutes",
-        description="Drops idempotency records, rate limits and hosted pages that have been over "
-        "for five minutes, a thousand at a time. Nothing depends on when it runs, nor how often "
+        help="delete what expired more than five minutes ago",
+        description="Deletes idempotency records, rate limits and hosted pages that expired more "
+        "than five minutes ago, a thousand at a time. It may run at any time, and several may run "
         "at once.",
     )
     erase = acts.add_parser(
         "erase",
-        help="end what an app user has, and erase it",
-        description="Reads the app user's id on standard input, which no list of processes shows. "
-        "Tombstones whoever is bound, revokes every connection, and then deletes connections, "
-        "sessions, binding and hosted pages, unless messages about them wait in the outbox: ship "
-        "these and run it again. The exit status is 1 then.",
+        help="revoke and erase everything of an app user",
+        description="Reads the app user's id from standard input, which no list of processes "
+        "shows. Tombstones the bound user, revokes every connection, and then deletes connections, "
+        "sessions, binding and hosted pages. If messages about them are still in the outbox, it "
+        "deletes nothing and the exit status is 1: deliver the messages and run it again.",
     )
     add_app(erase)
     for command, run in ((create, _create), (purge, _purge), (erase, _erase)):
@@ -140,14 +144,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _create(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with open_database(parser, options) as database:
         SqlStore(database).create_tables()
-    print(f"the tables are there: {', '.join(TABLE_NAMES)}")
+    print(f"the tables exist: {', '.join(TABLE_NAMES)}")
     return 0
 
 
 def _purge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with open_database(parser, options) as database:
         SqlStore(database).purge()
-    print("what has been over for five minutes is gone")
+    print("deleted what expired more than five minutes ago")
     return 0
 
 

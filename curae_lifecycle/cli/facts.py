@@ -1,7 +1,7 @@
-"""`facts`: what happened outside of requests, recorded from a terminal.
+"""The command `facts`: record what happened outside of requests.
 
-The law of this module: **what is recorded twice changes nothing**, so a file that was read in part
-is read again.
+The law of this module: **recording a fact twice changes nothing**. So after a failure the whole
+file can be read again.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from curae_lifecycle.web.json import Json, MalformedError, parse_json
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say which facts are recorded."""
+    """Add the options of the command."""
     add_database(command)
     command.add_argument(
-        "file", metavar="FILE", help="a JSON line for each fact; - for standard input"
+        "file", metavar="FILE", help="one JSON line for each fact; - for standard input"
     )
     command.add_argument(
         "--ends-since",
         metavar="INSTANT",
-        help="the lines are what `outbox` printed: record again each revocation and each tombstone "
-        "that they tell of, of that instant or later, such as 2026-01-31T08:00:00Z",
+        help="take lines that `outbox` printed, and record their revocations and tombstones again "
+        "if they happened at INSTANT or later, such as 2026-01-31T08:00:00Z",
     )
     command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Record every fact; the exit status says whether all could be read."""
+    """Record every fact; return 1 if a line could not be read, else 0."""
     try:
         since = None if options.ends_since is None else parse_time("INSTANT", options.ends_since)
     except ArgumentError as error:
@@ -51,7 +51,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         store = SqlStore(database)
         for number, line in enumerate(file, 1):
             try:
-                for fact in _facts(line, since):
+                for fact in _facts_of_line(line, since):
                     answer = record(store, read_fact(fact))
                     print(json.dumps(format_fact_answer(number, answer)))
             except (BrokenLineError, ArgumentError, MalformedError) as error:
@@ -60,26 +60,25 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _facts(line: bytes, since: datetime | None) -> Iterator[Json]:
-    # What a line says that is to be recorded.
-    said = parse_json(line)
+def _facts_of_line(line: bytes, since: datetime | None) -> Iterator[Json]:
+    document = parse_json(line)
     if since is None:
-        yield said
+        yield document
         return
-    event = said.get("document") if isinstance(said, dict) else None
+    event = document.get("document") if isinstance(document, dict) else None
     if not isinstance(event, dict) or "kind" not in event:
-        raise BrokenLineError("the line: must be one that outbox printed")
-    fact = _end_of(event)
+        raise BrokenLineError("the line: must be a line that outbox printed")
+    fact = _fact_of_event(event)
     if fact is not None and parse_time("at", event.get("at")) >= since:
         yield fact
 
 
-def _end_of(event: dict[str, Json]) -> Json:
-    # The fact that makes an event's end true again; `None` where it tells of none.
+def _fact_of_event(event: dict[str, Json]) -> Json:
+    # Returns the fact that repeats a revocation or a tombstone, or None for any other event.
     match event["kind"]:
         case EventKind.CONNECTION_REVOKED:
-            connection = _part(event, "subject")
-            # Each connection of a chain has an event of its own, so none reaches further.
+            connection = _object_member(event, "subject")
+            # Each revoked connection of a chain has its own event, so each fact revokes one id.
             return {
                 "type": Revoked.kind,
                 "connectionId": connection.get("id"),
@@ -87,14 +86,14 @@ def _end_of(event: dict[str, Json]) -> Json:
                 "happenedAt": connection.get("revokedAt"),
             }
         case EventKind.BINDING_TOMBSTONED:
-            coordinate = _part(event, "coordinate")
+            coordinate = _object_member(event, "coordinate")
             return {"type": Tombstoned.kind, "happenedAt": event.get("at"), **coordinate}
         case _:
             return None
 
 
-def _part(event: dict[str, Json], name: str) -> dict[str, Json]:
-    part = event.get(name)
-    if not isinstance(part, dict):
+def _object_member(event: dict[str, Json], name: str) -> dict[str, Json]:
+    member = event.get(name)
+    if not isinstance(member, dict):
         raise BrokenLineError(f"{name}: must be an object")
-    return part
+    return member

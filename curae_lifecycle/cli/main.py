@@ -1,4 +1,4 @@
-"""The command line, and the only I/O of the package.
+"""The command line: the arguments, the commands and their exit status.
 
 python -m curae_lifecycle tour
 python -m curae_lifecycle tables [NAME|RULE|CODE|REASON] [--format md|mermaid|json]
@@ -14,7 +14,7 @@ python -m curae_lifecycle facts --database URL FILE [--ends-since INSTANT]
 python -m curae_lifecycle keys register|narrow|withdraw|list --database URL
 python -m curae_lifecycle outbox --database URL [--once|--dead|--revive NUMBER]
 
-`curae-lifecycle`, the console script, is the same.
+The console script `curae-lifecycle` runs the same commands.
 """
 
 from __future__ import annotations
@@ -46,7 +46,13 @@ from curae_lifecycle.cli.program_name import program_name
 
 @attrs.frozen
 class Command:
-    """A command: what adds its options, what it runs among them, and what is said of it."""
+    """A command of the command line.
+
+    Attributes:
+        add_options: Adds the command's options to its parser and sets the function to run.
+        help: The line of the command in the list of all commands.
+        description: The text above the options in the command's own help.
+    """
 
     add_options: Callable[[argparse.ArgumentParser], None]
     help: str
@@ -57,77 +63,78 @@ COMMANDS: Final = {
     "tour": Command(
         tour.add_options,
         "watch the rules answer, from the first initiate to the last revoke",
-        "Tells the story of the platform's operations: each step shows the request, the answer and "
-        "the rule that decided. With the cli extra it comes in colour on a terminal.",
+        "Tells the story of the platform's operations. Each step shows the request, the response "
+        "and the rule that decided. On a terminal it is in colour if the extra cli is installed.",
     ),
     "tables": Command(
         tables.add_options,
-        "print the tables that decide",
-        "Prints every table, or the one named. The name of a rule, as an answer's trail has it, a "
-        "problem's code or a refusal's reason finds the rules and their lines of code.",
+        "print the tables of rules",
+        "Prints every table, or the named one. Given the name of a rule, a problem code or a "
+        "reason, prints the matching rules and the lines of code that declare them.",
     ),
     "problems": Command(
         problems.add_options,
         "print what each problem code means and what a client should do",
-        "Prints the page of every problem code, or of the one named: its status, its details, the "
-        "rules that answer it, and what a client should do.",
+        "Prints the page of every problem code, or of the named one: its status, its details, the "
+        "rules that answer with it, and what a client should do.",
     ),
     "replay": Command(
         replay.add_options,
         "run a log of traffic through the rules",
-        "Reads JSON lines in time order, runs them through the rules on an empty world and writes "
-        "one JSON line for each. A broken line is answered with its error and the rest goes on; the "
-        "exit status is then 1.",
+        "Reads JSON lines in time order, runs them through the rules on an empty store and writes "
+        "one JSON line for each. For a broken line it writes the error and continues; the exit "
+        "status is then 1.",
     ),
     "simulate": Command(
         simulate.add_options,
-        "let worlds of clients that crash and retry live, and hold the laws against them",
-        "Simulates apps, users, hosted pages, flaky networks and workers that die, on simulated "
-        "time. A seed decides everything that happens. The laws are checked at each step; where one "
-        "does not hold, the seed and a log for replay are written and the exit status is 1.",
+        "simulate clients that crash and retry, and check the laws at each step",
+        "Simulates apps, users, hosted pages, flaky networks and workers that die, on a simulated "
+        "clock. The seed decides everything that happens. The laws are checked at each step. If a "
+        "law does not hold, the seed and a log for replay are written and the exit status is 1.",
     ),
     "check": Command(
         check.add_options,
-        "hold a store of your own against the rules",
-        "Makes empty stores and runs what finds mistakes in one: the conformance kit on a server in "
-        "this process, every pair of happenings that may race, and worlds of the simulation. Each "
-        "part says what it found; the exit status is then 1.",
+        "check a store of your own against the rules",
+        "Creates empty stores and looks for bugs in them in three parts: the conformance kit on a "
+        "server in this process, every pair of actions that can race, and the simulation. A race "
+        "fails if its result is that of neither order. Each part prints its findings. The exit "
+        "status is 1 if there are any.",
     ),
     "openapi": Command(
         documents.add_options,
         "print the API as an OpenAPI 3.1 document",
-        "Prints what the operations take and answer, every problem code included, as JSON.",
+        "Prints the requests and responses of all operations as JSON, with every problem code.",
     ),
     "asyncapi": Command(
         documents.add_options,
         "print the events as an AsyncAPI 3.0 document",
-        "Prints what an outbox delivers, a message for each kind of event, as JSON.",
+        "Prints the messages that an outbox delivers as JSON, one for each kind of event.",
     ),
     "database": Command(
         database.add_options,
-        "make the tables of a store in SQL, purge them, erase an app user",
-        "Works on what a store keeps everything in, on SQLite, PostgreSQL or MariaDB.",
+        "create the tables of a SQL store, purge them, or erase an app user",
+        "Works on the tables of a SQL store in SQLite, PostgreSQL or MariaDB.",
     ),
     "facts": Command(
         facts.add_options,
         "record what happened outside of requests",
-        "Records facts, a JSON line each, as the `fact` of a log has them, and writes what became "
-        "of each. To record one twice changes nothing. With --ends-since it brings back what a "
-        "restored database has forgotten. A line that cannot be read is answered with its error and "
-        "the rest goes on; the exit status is then 1.",
+        "Records facts, one JSON line each, in the form of `fact` in a log. Writes the outcome of "
+        "each. Recording a fact twice changes nothing. With --ends-since it records again the "
+        "revocations and tombstones that a restored database has lost. For a line that cannot be "
+        "read it writes the error and continues; the exit status is then 1.",
     ),
     "keys": Command(
         keys.add_options,
         "register, narrow, withdraw and list API keys",
-        "Says whom API keys stand for. Each change takes effect on the next request, whichever "
-        "worker answers it; a key's digest alone is stored.",
+        "Manages the callers of API keys. Each change takes effect with the next request, on every "
+        "worker. Of a key only the digest is stored.",
     ),
     "outbox": Command(
         outbox.add_options,
-        "print effects and events as they are shipped",
-        "Prints a JSON line for each effect and event, at least once, those of one subject in their "
-        "order, and drops what was printed. A server ships its own way with "
-        "curae_lifecycle.stores.sql.outbox_worker.",
+        "print effects and events as they are delivered",
+        "Prints a JSON line for each effect and event and then deletes it from the outbox. Each is "
+        "printed at least once, and those of one subject in their order. A server delivers them "
+        "with curae_lifecycle.stores.sql.outbox_worker instead.",
     ),
 }
 
@@ -135,10 +142,18 @@ COMMANDS: Final = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
+    Args:
+        arguments: The arguments; those of the process by default.
+
     Returns:
-        The exit status: 0; 1 for a broken line, a divergence, a stale document, a difference or a
-        law that did not hold, a finding in a store, a database that refused or a key that is not
-        there; 2 for a mistake on the command line.
+        The exit status. 0 is success. 1 is a broken line, a divergence, a stale document, a
+        difference between releases, a law that did not hold, a finding in a store or an erasure
+        that waits for the outbox.
+
+    Raises:
+        SystemExit: With status 2 for a mistake on the command line. With status 1 if the database
+            failed, or if an API key or a dead message does not exist. With status 0 after `--help`
+            and `--version`.
     """
     parser = argparse.ArgumentParser(
         prog=program_name(),
@@ -152,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status: int = options.run(parser, options)
     except (BrokenPipeError, outbox.ReaderGoneError):
-        # Whoever read the output has read enough; keep Python from complaining at exit.
+        # The reader closed the pipe. Python would report that again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status

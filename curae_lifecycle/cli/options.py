@@ -1,4 +1,4 @@
-"""Readers of option values that several commands share."""
+"""Parsers of option values that several commands share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import BinaryIO
 
 
 def positive(text: str) -> int:
-    """Return a number of 1 or more."""
+    """Parse a whole number of 1 or more.
+
+    Raises:
+        ArgumentTypeError: The number is less than 1.
+        ValueError: The text is not a whole number.
+    """
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
@@ -17,7 +22,7 @@ def positive(text: str) -> int:
 
 
 def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
-    """Open the named file, or standard input for `-`; end the command if it cannot be read."""
+    """Open the named file, or standard input for `-`; exit with status 2 if opening fails."""
     try:
         return sys.stdin.buffer if name == "-" else Path(name).open("rb")
     except OSError as error:

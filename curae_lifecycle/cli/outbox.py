@@ -1,4 +1,4 @@
-"""`outbox`: messages printed as they are shipped, and those that are dead."""
+"""The command `outbox`: print messages to deliver them, and list and revive dead ones."""
 
 from __future__ import annotations
 
@@ -15,49 +15,53 @@ from curae_lifecycle.stores.sql.outbox_worker import Outbox
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say what can be done with an outbox."""
+    """Add the options of the command."""
     add_database(command)
     instead = command.add_mutually_exclusive_group()
     instead.add_argument(
-        "--once", action="store_true", help="end where nothing is due, instead of waiting for more"
+        "--once",
+        action="store_true",
+        help="end when no message is due, instead of waiting for more",
     )
-    instead.add_argument("--dead", action="store_true", help="list the messages that are dead")
+    instead.add_argument("--dead", action="store_true", help="list dead messages")
     instead.add_argument(
-        "--revive", type=int, metavar="NUMBER", help="let a dead message be shipped again"
+        "--revive", type=int, metavar="NUMBER", help="make a dead message due again"
     )
     command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Ship, list or revive."""
+    """Deliver messages to standard output, list dead ones or revive one; return the exit status."""
     with open_database(parser, options) as database:
         outbox = Outbox(database)
         if options.revive is not None:
             if not outbox.revive(options.revive):
-                parser.exit(1, f"{parser.prog}: error: no message of this number is dead\n")
+                parser.exit(
+                    1, f"{parser.prog}: error: no dead message has the number {options.revive}\n"
+                )
         elif options.dead:
-            _list(outbox)
+            _list_dead(outbox)
         elif options.once:
             while outbox.deliver_batch(_print):
                 pass
         else:
-            outbox.run(_print, _until_told())
+            outbox.run(_print, _stop_at_signal())
     return 0
 
 
-def _until_told() -> threading.Event:
-    # Whoever ends the command lets the message at hand be finished.
+def _stop_at_signal() -> threading.Event:
+    # A signal ends the command after the current message.
     stop = threading.Event()
 
-    def end(_: int, __: object) -> None:
+    def set_stop(_: int, __: object) -> None:
         stop.set()
 
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, end)
+        signal.signal(each, set_stop)
     return stop
 
 
-def _list(outbox: Outbox) -> None:
+def _list_dead(outbox: Outbox) -> None:
     after = 0
     while dead := outbox.list_dead(after):
         _write(dead)
@@ -65,7 +69,10 @@ def _list(outbox: Outbox) -> None:
 
 
 class ReaderGoneError(BaseException):
-    """Whoever read the output has read enough, which is no failure of a message."""
+    """The reader of the output closed the pipe.
+
+    It is not an `Exception`, so that the outbox does not count it as a failure of the message.
+    """
 
 
 def _print(delivery: Delivery) -> None:

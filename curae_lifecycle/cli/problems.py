@@ -1,4 +1,4 @@
-"""`problems`: print what each problem code means, and what a client should do.
+"""The command `problems`: print what each problem code means and what a client should do.
 
 The law of this module: **a description repeats the tables**. They hold the status, the retry flag,
 the keys of `details`, the operations, the rules, the reasons and the advice of a code.
@@ -29,12 +29,12 @@ from curae_lifecycle.web.openapi.schemas import example_reply
 from curae_lifecycle.web.wire_format import format_problem
 
 _NO_OPERATION: Final = (
-    "No operation: a server's own question, or a fact that it records, is refused with it."
+    "No operation. Only an access question of the server or a recorded fact gets this answer."
 )
 _NO_DETAILS: Final = "None: `details` is an empty object."
-_BESIDES: Final = (
-    "It is also the answer where the store could not be reached in all attempts, and where something "
-    "raised that nobody foresaw; no rule decides that."
+_UNEXPECTED_ERRORS: Final = (
+    "The server also answers this if the store could not be reached in any attempt, and on an "
+    "unexpected error. No rule decides these two."
 )
 
 
@@ -53,45 +53,47 @@ def to_markdown(code: ProblemCode) -> str:
     facts = [
         [
             "type",
-            f"`{type_uri(code)}`, or another base of the server's",
+            f"`{type_uri(code)}`, or with another base that the server sets",
             "[section 7](../rules.md#section-7)",
         ],
         ["HTTP status", str(http.outcome.status), _link("problem-status", http)],
         ["retryable", "yes" if kind.retryable else "no", _link("problems", row)],
-        ["its idempotency key", _key_effect(code), _link("problem-status", http)],
+        ["idempotency key", _key_effect(code), _link("problem-status", http)],
     ]
     details = [[f"`{key}`", DETAILS[key].meaning] for key in kind.details]
     rules = [
         [_link(each.table.name, each.row), str(each.row.outcome), each.row.why]
         for each in find_refusals(code)
     ]
-    asked = [each.rule.name for each in OPERATIONS if code in problem_codes(each)]
+    operations = [each.rule.name for each in OPERATIONS if code in problem_codes(each)]
     parts = [
         f"# {code}",
         f"{problem.title}. {row.why}",
-        markdown_table(("what", "says", "by"), facts).rstrip(),
+        markdown_table(("property", "value", "rule"), facts).rstrip(),
         "## What a client should do",
         _advice(code),
         "## Details",
-        markdown_table(("key", "holds"), details).rstrip() if details else _NO_DETAILS,
-        "An answer with it, its values made up:",
+        markdown_table(("key", "meaning"), details).rstrip() if details else _NO_DETAILS,
+        "An example with made-up values:",
         f"```json\n{json.dumps(format_problem(problem, DEFAULT_TYPE_BASE), indent=2)}\n```",
-        "## Who answers it",
-        f"Operations: {', '.join(f'`{name}`' for name in asked)}." if asked else _NO_OPERATION,
-        markdown_table(("rule", "answers", "why"), rules).rstrip(),
+        "## When it is the answer",
+        f"Operations: {', '.join(f'`{name}`' for name in operations)}."
+        if operations
+        else _NO_OPERATION,
+        markdown_table(("rule", "outcome", "why"), rules).rstrip(),
     ]
-    parts += [_BESIDES] if code is ProblemCode.INTERNAL else []
+    parts += [_UNEXPECTED_ERRORS] if code is ProblemCode.INTERNAL else []
     return "\n\n".join(parts) + "\n"
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print the description of one code, or of all."""
+    """Print the description of one code or of all; return the exit status."""
     code: str | None = options.code
     if code is None:
         print("\n".join(to_markdown(each) for each in ProblemCode), end="")
         return 0
     if code not in ProblemCode.__members__:
-        parser.error(f"no problem has the code {code}; the codes are {', '.join(ProblemCode)}")
+        parser.error(f"there is no problem code {code}; the codes are {', '.join(ProblemCode)}")
     print(to_markdown(ProblemCode[code]), end="")
     return 0
 
@@ -107,13 +109,13 @@ def _advice(code: ProblemCode) -> str:
 
 def _key_effect(code: ProblemCode) -> str:
     row = CATALOGUE[code]
-    kept = PROBLEM_STATUS[row.outcome.kind].outcome.kept
+    is_stored = PROBLEM_STATUS[row.outcome.kind].outcome.kept
     if not any(
         code in problem_codes(each) for each in OPERATIONS if each.rule.key is KeyUse.NEEDED
     ):
-        return "no key goes with it"
+        return "none: no request with a key gets this answer"
     if any(each.table.name == "idempotency" for each in find_refusals(code)):
-        return "stays what it is: the key's record is left alone"
-    if kept and not row.outcome.retryable:
-        return "keeps this answer, where one came along: a retry gets it again"
-    return "is as it was: this answer is not kept"
+        return "unchanged: the key's record stays as it is"
+    if is_stored and not row.outcome.retryable:
+        return "used up, if the request had one: a retry gets this answer again"
+    return "not used up: this answer is not stored"

@@ -1,4 +1,4 @@
-"""How the command line was called, for whoever is told to call it again."""
+"""The name by which the command line was called, for texts that show a command."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 SCRIPT: Final = "curae-lifecycle"
-"""The console script that comes with the package."""
+"""The name of the package's console script."""
 
 
 def program_name() -> str:
-    """The console script where that was called, else the module."""
+    """Return the console script's name if it was called, else the `python -m` command."""
     return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m curae_lifecycle"

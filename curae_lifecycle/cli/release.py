@@ -1,4 +1,4 @@
-"""The rules of one release, as its JSON document of all tables has them."""
+"""The rules of one release, read from the JSON that `tables --format json` prints."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
 
 Cell = frozenset[tuple[str, str]]
-"""A cell of a table: which value it has on which axis."""
+"""A cell of a table, as pairs of an axis and a value."""
 
 
 @attrs.frozen
 class Rule:
-    """What decides a cell: its name, its outcome member by member, and the same in words.
+    """A rule that decides a cell.
 
-    Why is one sentence that begins with its source: [S], [P] or [O].
+    Attributes:
+        name: The rule's name.
+        outcome: The outcome, member by member.
+        says: The outcome in words.
+        why: One sentence of why, which begins with its source: [S], [P] or [O].
     """
 
     name: str
@@ -29,9 +33,12 @@ class Rule:
 
 @attrs.frozen
 class TableShape:
-    """What a table is, apart from its cells: its law, and the values of each axis, in order.
+    """A table without its cells.
 
-    Its `state` is the axis that its outcomes move, where they move one.
+    Attributes:
+        law: The sentence that says what the table decides.
+        state: The axis that the outcomes move, or None if they move none.
+        axes: The values of each axis, in order.
     """
 
     law: str
@@ -41,7 +48,12 @@ class TableShape:
 
 @attrs.frozen
 class ReleasedTable:
-    """A table as it stood in a release."""
+    """A table in a release.
+
+    Attributes:
+        shape: The table's law and axes.
+        cells: The rule of each cell.
+    """
 
     shape: TableShape
     cells: dict[Cell, Rule]
@@ -49,14 +61,23 @@ class ReleasedTable:
 
 @attrs.frozen
 class Release:
-    """All tables of a release by their names, and the package's version."""
+    """All tables of a release.
+
+    Attributes:
+        version: The package's version.
+        tables: The tables by their names.
+    """
 
     version: str
     tables: dict[str, ReleasedTable]
 
 
 class UnreadableError(LifecycleError, ValueError):
-    """A text that is no document of tables which this version reads, and why."""
+    """A text that this version cannot read as a document of tables.
+
+    Attributes:
+        why: What is wrong with it.
+    """
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -64,11 +85,11 @@ class UnreadableError(LifecycleError, ValueError):
 
 
 def parse_release(text: bytes | str) -> Release:
-    """Read what `tables --format json` printed.
+    """Parse a document that `tables --format json` printed.
 
     Raises:
-        UnreadableError: It is not JSON, no such document, of a newer format, or a table in it
-            does not decide each of its cells once.
+        UnreadableError: The text is not JSON, is not a document of tables, has a newer format, or
+            has a table that does not decide each of its cells exactly once.
     """
     try:
         document = parse_json(text)
@@ -76,17 +97,19 @@ def parse_release(text: bytes | str) -> Release:
         raise UnreadableError("it is not JSON") from None
     match document:
         case {"format": int(number)} if number > FORMAT:
-            raise UnreadableError(f"its format is {number}, and this version reads {FORMAT}")
+            raise UnreadableError(f"its format is {number}, but this version reads only {FORMAT}")
         case {"format": 1, "version": str(version), "tables": list(tables)}:
-            sheets = dict(map(_sheet, tables))
-            if len(sheets) < len(tables):
-                raise UnreadableError("a table stands in it twice")
-            return Release(version, sheets)
+            read_tables = dict(map(_read_table, tables))
+            if len(read_tables) < len(tables):
+                raise UnreadableError("two of its tables have the same name")
+            return Release(version, read_tables)
         case _:
-            raise UnreadableError("it is no document of tables: no format, version and tables")
+            raise UnreadableError(
+                "it is not a document of tables: it must have format, version and tables"
+            )
 
 
-def _sheet(table: Json) -> tuple[str, ReleasedTable]:
+def _read_table(table: Json) -> tuple[str, ReleasedTable]:
     match table:
         case {
             "name": str(name),
@@ -95,16 +118,16 @@ def _sheet(table: Json) -> tuple[str, ReleasedTable]:
             "axes": dict(axes),
             "cells": list(cells),
         } if axes:
-            frame = TableShape(law, state, {axis: _values(name, axes[axis]) for axis in axes})
-            return name, ReleasedTable(frame, _cells(name, frame.axes, cells))
+            shape = TableShape(law, state, {axis: _values(name, axes[axis]) for axis in axes})
+            return name, ReleasedTable(shape, _cells(name, shape.axes, cells))
         case _:
-            raise UnreadableError("a table in it has no name, law, state, axes and cells")
+            raise UnreadableError("each of its tables must have name, law, state, axes and cells")
 
 
 def _values(table: str, values: Json) -> tuple[str, ...]:
     texts = tuple(map(str, values)) if isinstance(values, list) else ()
     if not texts or list(texts) != values or len(set(texts)) < len(texts):
-        raise UnreadableError(f"table {table}: an axis is no list of different values")
+        raise UnreadableError(f"table {table}: each axis must be a list of different values")
     return texts
 
 
@@ -119,10 +142,12 @@ def _cells(table: str, axes: dict[str, tuple[str, ...]], cells: list[Json]) -> d
                 "says": str(says),
                 "why": str(why),
             } if key.keys() == axes.keys() and all(key[axis] in axes[axis] for axis in axes):
-                place = frozenset((axis, str(value)) for axis, value in key.items())
-                found[place] = Rule(name=name, outcome=outcome, says=says, why=why)
+                cell = frozenset((axis, str(value)) for axis, value in key.items())
+                found[cell] = Rule(name=name, outcome=outcome, says=says, why=why)
             case _:
-                raise UnreadableError(f"table {table}: a cell in it is none of its axes' cells")
+                raise UnreadableError(
+                    f"table {table}: each cell must have a value of each axis and a rule"
+                )
     if not len(found) == len(cells) == prod(map(len, axes.values())):
-        raise UnreadableError(f"table {table}: it does not decide each cell once")
+        raise UnreadableError(f"table {table}: must decide each cell exactly once")
     return found

@@ -1,4 +1,4 @@
-"""`replay`: a log of traffic through the rules."""
+"""The command `replay`: run a log of traffic through the rules."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from curae_lifecycle.rules.values import Environment
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the options of the command."""
     command.add_argument("file", metavar="FILE", help="the log; - for standard input")
     command.add_argument(
         "--check",
         action="store_true",
-        help="compare recorded responses (status, code, body with ids matched one to one): "
-        "each divergence stands in its line's answer and on standard error, with the rule that "
-        "decided, and the exit status is 1 if there is any",
+        help="compare recorded responses (status, code, body with ids matched one to one). Each "
+        "divergence is printed in its line's answer and on standard error, with the rule that "
+        "decided; the exit status is 1 if there are any",
     )
     command.add_argument(
         "--environment",
         choices=("live", "test"),
-        help="serve one environment only; a key of the other is refused",
+        help="serve only this environment; a key of the other one is refused",
     )
     command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Answer every line of a log; the exit status says whether all went well."""
+    """Print the answer of every line; return 1 for a broken line or a divergence, else 0."""
     environment = None if options.environment is None else Environment(options.environment)
     name: str = options.file
     with open_input(parser, name) as log:
         total = 0 if name == "-" else os.fstat(log.fileno()).st_size
         failed = False
-        read = track_progress("replay", items=log, total=total, size=len)
-        for line in replay(read, environment=environment, check=options.check):
+        lines = track_progress("replay", items=log, total=total, size=len)
+        for line in replay(lines, environment=environment, check=options.check):
             answer = line.answer
             for each in line.divergences:
                 print(
-                    f"line {answer['line']}: {_one_line(each.member)}: "
+                    f"line {answer['line']}: {_escape(each.member)}: "
                     f"recorded {json.dumps(each.recorded)}, "
                     f"decided {json.dumps(each.decided)} by rule {each.rule}",
                     file=sys.stderr,
@@ -57,6 +57,6 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _one_line(text: str) -> str:
-    # The name of a recorded member can hold anything, also what ends a line or moves a terminal.
+def _escape(text: str) -> str:
+    # The name of a recorded member can hold any text, such as line breaks and terminal codes.
     return json.dumps(text)[1:-1]

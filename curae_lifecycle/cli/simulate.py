@@ -1,4 +1,4 @@
-"""`simulate`: worlds of clients that fail, held against the laws."""
+"""The command `simulate`: simulate failing clients and check the laws at each step."""
 
 from __future__ import annotations
 
@@ -19,39 +19,48 @@ from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
 from curae_lifecycle.testing.simulation import Simulation, StoreWithApiKeys, Summary, Violation
 
 
-def add_options(world: argparse.ArgumentParser) -> None:
-    """Say what worlds there are to simulate."""
-    world.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
-    world.add_argument(
-        "--seeds", type=positive, metavar="M", default=1, help="how many seeds, one world each"
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    command.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
+    command.add_argument(
+        "--seeds", type=positive, metavar="M", default=1, help="how many seeds, one simulation each"
     )
-    world.add_argument(
-        "--clients", type=positive, metavar="C", default=2, help="how many apps in each world"
+    command.add_argument(
+        "--clients", type=positive, metavar="C", default=2, help="how many apps in each simulation"
     )
-    world.add_argument(
-        "--hours", type=positive, metavar="H", default=24, help="how many hours in each world"
+    command.add_argument(
+        "--hours",
+        type=positive,
+        metavar="H",
+        default=24,
+        help="how many simulated hours in each simulation",
     )
-    world.add_argument(
-        "--cells", action="store_true", help="count which cells of the tables were reached"
+    command.add_argument(
+        "--cells",
+        action="store_true",
+        help="print how many cells of the tables were reached, and which were not",
     )
-    world.add_argument(
-        "--log", type=Path, metavar="FILE", help="where to write the log of a violation"
+    command.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="where to write the log of a violation; standard output by default",
     )
-    world.set_defaults(run=run)
+    command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Let each world live; stop at the first law that does not hold."""
+    """Simulate each seed and stop at the first violation; return 1 if there is one, else 0."""
     log: Path | None = options.log
     if log is not None and (log.is_dir() or not log.parent.is_dir()):
-        parser.error(f"cannot write {log}: no such place for a file")
+        parser.error(f"cannot write {log}: it is a directory, or its directory does not exist")
     clients: int = options.clients
     hours: int = options.hours
     total = Summary(options.seed, clients)
     with ExitStack() as stack:
         counts = stack.enter_context(count_cell_lookups()) if options.cells else None
         for seed in range(options.seed, options.seed + options.seeds):
-            summary = run_world(seed, clients=clients, hours=hours, store=MemoryStore)
+            summary = run_seed(seed, clients=clients, hours=hours, store=MemoryStore)
             say(summary.headline(), "title")
             if summary.violation is not None:
                 return say_violation(seed, summary.violation, log)
@@ -66,22 +75,38 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return 0
 
 
-def run_world(
+def run_seed(
     seed: int, clients: int, hours: int, store: Callable[[Settings], StoreWithApiKeys]
 ) -> Summary:
-    """Let one world live, and show how far it is."""
-    world = Simulation(seed, clients=clients, hours=hours, make_store=store)
-    for _ in track_progress(f"seed {seed}", items=world.run(), total=hours, size=lambda _: 1):
+    """Run one simulation and show its progress.
+
+    Args:
+        seed: The seed, which decides everything that happens.
+        clients: The number of apps.
+        hours: The number of simulated hours.
+        store: Makes an empty store for the server's settings.
+    """
+    simulation = Simulation(seed, clients=clients, hours=hours, make_store=store)
+    for _ in track_progress(f"seed {seed}", items=simulation.run(), total=hours, size=lambda _: 1):
         pass
-    return world.summary
+    return simulation.summary
 
 
 def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
-    """Say which law did not hold, and write the log that led there."""
+    """Print which law did not hold and write the log that led there.
+
+    Args:
+        seed: The seed of the simulation.
+        violation: The law, with the time and the log.
+        log: The file to write the log to; standard output if None.
+
+    Returns:
+        The exit status, 1.
+    """
     say(f"seed {seed} at {format_time(violation.at)}: {violation.message}", "rule")
-    served = violation.environment
-    option = "" if served is None else f" --environment {served}"
-    say(f"read the log with: {program_name()} replay {log or '-'}{option}", "title")
+    environment = violation.environment
+    option = "" if environment is None else f" --environment {environment}"
+    say(f"to replay the log: {program_name()} replay {log or '-'}{option}", "title")
     text = "".join(f"{line}\n" for line in violation.log)
     if log is None:
         sys.stdout.write(text)

@@ -1,7 +1,7 @@
-"""What changed between two releases' rules, cell by cell.
+"""The difference between the rules of two releases, cell by cell.
 
-The law of this module: **what is not reported is the same**. The changes from one release to
-another, applied to the first, give the second; between a release and itself there are none.
+The law of this module: **anything not reported is unchanged**. The changes from one release to
+another, applied to the first, give the second. Between a release and itself there are no changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from curae_lifecycle.cli.release import Cell, Release, ReleasedTable, Rule, Tabl
 
 
 class Kind(StrEnum):
-    """What happened to a cell."""
+    """A kind of change of a cell."""
 
     NEW = "new cell"
     GONE = "cell is gone"
@@ -32,7 +32,14 @@ class Kind(StrEnum):
 
 @attrs.frozen
 class CellsChange:
-    """Cells that changed alike, and what decided them; `None` where they are new, or gone."""
+    """Cells that changed in the same way.
+
+    Attributes:
+        kinds: The kinds of change.
+        cells: The cells.
+        before: The rule that decided them in the older release, or None if they are new.
+        after: The rule that decides them in the newer release, or None if they are gone.
+    """
 
     kinds: tuple[Kind, ...]
     cells: frozenset[Cell]
@@ -42,9 +49,13 @@ class CellsChange:
 
 @attrs.frozen
 class TableChange:
-    """A table that changed: its frame, `None` where it is new, or gone, and the cells that changed.
+    """A table that changed.
 
-    Where an axis came or went, they have their value on it.
+    Attributes:
+        name: The table's name.
+        before: The table's shape in the older release, or None if the table is new.
+        after: The table's shape in the newer release, or None if the table is gone.
+        cells: The cells that changed. If an axis was added or removed, they have a value on it.
     """
 
     name: str
@@ -54,7 +65,15 @@ class TableChange:
 
 
 def compare(old: Release, new: Release) -> tuple[TableChange, ...]:
-    """Every table that is not the same in two releases, in the order of the older one."""
+    """Return the tables that differ between two releases.
+
+    Args:
+        old: The older release.
+        new: The newer release.
+
+    Returns:
+        The tables in the order of the older release, and then the new tables.
+    """
     return tuple(
         _compare_tables(name, old.tables.get(name), new.tables.get(name))
         for name in old.tables | new.tables
@@ -67,57 +86,69 @@ def _compare_tables(
 ) -> TableChange:
     was = {} if before is None else before.cells
     now = {} if after is None else after.cells
-    old_frame, new_frame = (sheet.shape if sheet else None for sheet in (before, after))
-    if old_frame and new_frame:
-        was, now = spread(was, old_frame, new_frame), spread(now, new_frame, old_frame)
-    kept = {rule.name for rule in was.values()} & {rule.name for rule in now.values()}
-    alike: dict[tuple[Rule | None, Rule | None], set[Cell]] = {}
+    old_shape, new_shape = (table.shape if table else None for table in (before, after))
+    if old_shape and new_shape:
+        was, now = spread(was, old_shape, new_shape), spread(now, new_shape, old_shape)
+    names_in_both = {rule.name for rule in was.values()} & {rule.name for rule in now.values()}
+    changed: dict[tuple[Rule | None, Rule | None], set[Cell]] = {}
     for cell in was | now:
         old, new = was.get(cell), now.get(cell)
         if old != new:
-            alike.setdefault((old, new), set()).add(cell)
+            changed.setdefault((old, new), set()).add(cell)
     changes = tuple(
-        CellsChange(kinds=_kinds(old, new, kept), cells=frozenset(cells), before=old, after=new)
-        for (old, new), cells in alike.items()
+        CellsChange(
+            kinds=_kinds(old, new, names_in_both), cells=frozenset(cells), before=old, after=new
+        )
+        for (old, new), cells in changed.items()
     )
-    return TableChange(name=name, before=old_frame, after=new_frame, cells=changes)
+    return TableChange(name=name, before=old_shape, after=new_shape, cells=changes)
 
 
 def spread(cells: dict[Cell, Rule], own: TableShape, other: TableShape) -> dict[Cell, Rule]:
-    """Cells over the axes that only the other frame has, where it has all of theirs.
+    """Return the cells of a table spread over the axes that only the other table has.
 
-    So a table with an axis more is compared with what each of its cells was decided by before.
+    Each cell becomes one cell for each value of the additional axes, with the same rule. So each
+    cell of a table with a new axis is compared with the rule that decided it before.
+
+    Args:
+        cells: The cells of the table.
+        own: The table's shape.
+        other: The shape of the other table. If it lacks an axis of `own` or adds none, the cells
+            are returned unchanged.
     """
     if not own.axes.keys() < other.axes.keys():
         return cells
-    more = {axis: values for axis, values in other.axes.items() if axis not in own.axes}
+    added = {axis: values for axis, values in other.axes.items() if axis not in own.axes}
     return {
-        cell | frozenset(zip(more, place, strict=True)): rule
+        cell | frozenset(zip(added, values, strict=True)): rule
         for cell, rule in cells.items()
-        for place in product(*more.values())
+        for values in product(*added.values())
     }
 
 
-def _kinds(old: Rule | None, new: Rule | None, kept: set[str]) -> tuple[Kind, ...]:
+def _kinds(old: Rule | None, new: Rule | None, names_in_both: set[str]) -> tuple[Kind, ...]:
     if old is None or new is None:
         return (Kind.NEW if old is None else Kind.GONE,)
     old_source, new_source = (rule.why.partition(" ")[0] for rule in (old, new))
-    renamed = Kind.OTHER_RULE if kept & {old.name, new.name} else Kind.RENAMED
-    happened = {
+    renamed = Kind.OTHER_RULE if names_in_both & {old.name, new.name} else Kind.RENAMED
+    applies = {
         Kind.ANSWER: old.outcome != new.outcome,
         renamed: old.name != new.name,
         Kind.SOURCE: old_source != new_source,
         Kind.REASON: old.why.removeprefix(old_source) != new.why.removeprefix(new_source),
         Kind.WORDS: old.outcome == new.outcome and old.says != new.says,
     }
-    return tuple(kind for kind, did in happened.items() if did)
+    return tuple(kind for kind, does_apply in applies.items() if does_apply)
 
 
 @attrs.frozen
 class Finding:
-    """What changed in one place of a table, in words; `details` are what it was and what it is.
+    """A change of a table in words.
 
-    A place is cells that changed alike, an axis, or what is said of the table.
+    Attributes:
+        where: Cells that changed in the same way, an axis, or a property of the table.
+        what: The kind of change.
+        details: The old and the new value, or the values that were added, removed or moved.
     """
 
     where: str
@@ -126,7 +157,7 @@ class Finding:
 
 
 def summary(changes: tuple[TableChange, ...]) -> str:
-    """All changes in one line, counted in cells."""
+    """Summarize all changes in one line, with the number of cells for each kind."""
     if not changes:
         return "no difference"
     counts: Counter[str] = Counter()
@@ -137,7 +168,7 @@ def summary(changes: tuple[TableChange, ...]) -> str:
 
 
 def findings(table: TableChange) -> Iterator[Finding]:
-    """What changed in a table."""
+    """Yield the changes of a table in words."""
     before, after = table.before, table.after
     if before is None or after is None:
         cells = sum(len(change.cells) for change in table.cells)
@@ -150,14 +181,14 @@ def findings(table: TableChange) -> Iterator[Finding]:
         moved = (f"was: {before.state or 'none'}", f"now: {after.state or 'none'}")
         yield Finding("the axis that it moves", "changed", moved)
     for axis in before.axes | after.axes:
-        yield from _of_axis(axis, before.axes.get(axis, ()), after.axes.get(axis, ()))
+        yield from _axis_findings(axis, before.axes.get(axis, ()), after.axes.get(axis, ()))
     for change in table.cells:
         places = "; ".join(_places(change, before, after))
         where = f"{places} ({len(change.cells)} cells)" if len(change.cells) > 1 else places
-        yield Finding(where, ", ".join(change.kinds), _of_rules(change))
+        yield Finding(where, ", ".join(change.kinds), _rule_details(change))
 
 
-def _of_axis(axis: str, was: tuple[str, ...], now: tuple[str, ...]) -> Iterator[Finding]:
+def _axis_findings(axis: str, was: tuple[str, ...], now: tuple[str, ...]) -> Iterator[Finding]:
     gone = [value for value in was if value not in now]
     new = [value for value in now if value not in was]
     if gone:
@@ -168,27 +199,29 @@ def _of_axis(axis: str, was: tuple[str, ...], now: tuple[str, ...]) -> Iterator[
         yield Finding(f"axis {axis}", "other order", (", ".join(now),))
 
 
-def _of_rules(change: CellsChange) -> tuple[str, ...]:
+def _rule_details(change: CellsChange) -> tuple[str, ...]:
     old, new = change.before, change.after
-    told: list[str] = []
+    details: list[str] = []
     for when, rule, other in (("was", old, new), ("now", new, old)):
         if rule:
             says = rule.says
             if other and says == other.says and rule.outcome != other.outcome:
-                # Words that do not tell two answers apart are followed by what does.
-                apart = [
-                    name for name in rule.outcome if rule.outcome[name] != other.outcome.get(name)
-                ]
-                says += f" {json.dumps({name: rule.outcome[name] for name in apart})}"
-            told.append(f"{when}: {says}, by {rule.name}: {rule.why}")
-    return tuple(told)
+                # Both outcomes have the same words, so add the members that differ.
+                differing = {
+                    name: value
+                    for name, value in rule.outcome.items()
+                    if value != other.outcome.get(name)
+                }
+                says += f" {json.dumps(differing)}"
+            details.append(f"{when}: {says}, by {rule.name}: {rule.why}")
+    return tuple(details)
 
 
 def _places(change: CellsChange, before: TableShape, after: TableShape) -> list[str]:
     own, other = (after.axes, before.axes) if change.after else (before.axes, after.axes)
-    named = {axis for cell in change.cells for axis, _ in cell}
+    cell_axes = {axis for cell in change.cells for axis, _ in cell}
     axes = {
-        axis: own.get(axis, other.get(axis, ())) for axis in (own if named == {*own} else other)
+        axis: own.get(axis, other.get(axis, ())) for axis in (own if cell_axes == {*own} else other)
     }
     places: list[tuple[str | None, ...]] = [
         place
@@ -196,22 +229,28 @@ def _places(change: CellsChange, before: TableShape, after: TableShape) -> list[
         if frozenset(zip(axes, place, strict=True)) in change.cells
     ]
     for at, values in enumerate(axes.values()):
-        # What differs on this axis alone is one place where it is all of the axis.
-        alike: dict[tuple[str | None, ...], list[tuple[str | None, ...]]] = {}
+        # Places that cover all values of this axis merge into one place with None for "any".
+        groups: dict[tuple[str | None, ...], list[tuple[str | None, ...]]] = {}
         for place in places:
-            alike.setdefault((*place[:at], None, *place[at + 1 :]), []).append(place)
+            groups.setdefault((*place[:at], None, *place[at + 1 :]), []).append(place)
         places = []
-        for whole, parts in alike.items():
-            places += [whole] if len(parts) == len(values) else parts
+        for merged, parts in groups.items():
+            places += [merged] if len(parts) == len(values) else parts
     return [" × ".join("any" if part is None else part for part in place) for place in places]
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def format_changes(old: Release, new: Release, changes: tuple[TableChange, ...]) -> str:
-    """The changes between two releases as JSON."""
+    """Return the changes between two releases as JSON.
+
+    Args:
+        old: The older release.
+        new: The newer release.
+        changes: The result of `compare`.
+    """
     tables = [
         {
             "name": table.name,

@@ -20,7 +20,7 @@ FORMAT: Final = 1
 
 
 def to_markdown(table: AnyTable) -> str:
-    """Return a table as Markdown: its heading, then one line per rule in declaration order."""
+    """Return a table as Markdown: its heading, then one line for each rule in declaration order."""
     return heading(table) + rule_lines(table, lambda rule: f"`{rule}`")
 
 
@@ -49,7 +49,7 @@ def markdown_table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
 
 
 def to_mermaid(table: AnyTable) -> str:
-    """Return a table as a Mermaid state diagram: one arrow per cell that moves the state.
+    """Return a table as a Mermaid state diagram, with an arrow for each move of the state.
 
     Raises:
         ValueError: The table moves no state.
@@ -70,21 +70,21 @@ def to_mermaid(table: AnyTable) -> str:
 
 
 def to_json(table: AnyTable) -> str:
-    """Return a table as JSON: its axes, and one object per cell."""
-    return _text(_table(table))
+    """Return a table as JSON: its axes, and one object for each cell."""
+    return _to_text(_to_dict(table))
 
 
 def to_document(tables: Iterable[AnyTable]) -> str:
     """Return tables as one JSON document with the package version."""
-    texts = [_table(table) for table in tables]
-    return _text({"format": FORMAT, "version": __version__, "tables": texts})
+    document = {"format": FORMAT, "version": __version__, "tables": list(map(_to_dict, tables))}
+    return _to_text(document)
 
 
-def _text(value: Mapping[str, object]) -> str:
+def _to_text(value: Mapping[str, object]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _table(table: AnyTable) -> dict[str, Json]:
+def _to_dict(table: AnyTable) -> dict[str, Json]:
     names = [axis.name for axis in table.axes]
     return {
         "name": table.name,

@@ -1,4 +1,4 @@
-"""`tables`: print tables of rules, find a rule's line of code, or compare two releases."""
+"""The command `tables`: print tables of rules, find a rule's code, or compare two releases."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
 
 PACKAGE: Final = Path(__file__).parent.parent
+"""The folder of the package, in which the code of a rule is searched."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -29,14 +30,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--diff",
         type=Path,
         metavar="OLD.json",
-        help="print the changes since a document of --format json; the exit status is 1 if there "
-        "are any",
+        help="print the changes since OLD.json, which --format json printed; the exit status is 1 "
+        "if there are any",
     )
     command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print every table, the named one, or every rule that a word finds."""
+    """Print every table, the named one or the rules for a word; return the exit status."""
     if options.diff is not None:
         return _diff(parser, options)
     name: str | None = options.name
@@ -76,7 +77,7 @@ def _show(
 def _diff(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     file: Path = options.diff
     if options.name is not None or options.format == "mermaid":
-        parser.error("--diff compares all tables, in words or with --format json")
+        parser.error("--diff compares all tables: omit NAME, and use --format md or json")
     try:
         old = parse_release(file.read_bytes())
     except OSError as error:
@@ -103,13 +104,13 @@ def _diff(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 
 def _find_rules(word: str) -> Iterator[tuple[AnyTable, Row[object]]]:
-    # A rule has a name; a problem's code or a reason may belong to several rules.
+    # A name finds one rule; a problem code or a reason can find several.
     for table in TABLES.values():
         for row in table.rows:
             outcome = row.outcome
-            said = {row.rule, *map(str, row.parts)}
-            said |= {str(getattr(outcome, name, None)) for name in ("code", "reason")}
-            if word == row.rule or (word.isupper() and word in said):
+            words = set(map(str, row.parts))
+            words |= {str(getattr(outcome, name, None)) for name in ("code", "reason")}
+            if word == row.rule or (word.isupper() and word in words):
                 yield table, row
 
 
@@ -121,13 +122,13 @@ def find_source(table: AnyTable, row: Row[object]) -> str:
         line = lines.get((table.name, number)) or lines.get(row.rule)
         if line is not None:
             return f"{path.relative_to(PACKAGE.parent)}:{line}"
-    return "its source is not at hand"
+    return "its source was not found"
 
 
 @cache
 def _rule_lines(path: Path) -> dict[tuple[str, int] | str, int]:
-    # The rows of a file's tables, by table and number. An operation's rule is declared by the
-    # `name` of its class.
+    # Maps a table's name and a row's number to the row's line. The rule of an operation has no
+    # row; its line is that of the `name` of the operation's class.
     lines: dict[tuple[str, int] | str, int] = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and _callee(node) == "Table" and node.args:

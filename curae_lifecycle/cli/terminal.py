@@ -1,6 +1,6 @@
-"""Text for people: in colour where Rich is installed and a terminal reads, plain elsewhere.
+"""Terminal output, in colour if Rich is installed and the output is a terminal, else plain.
 
-The law of this module: **the words are the same with and without Rich**; only their looks differ.
+The law of this module: **the words are the same with and without Rich**; only the style differs.
 """
 
 from __future__ import annotations
@@ -25,15 +25,19 @@ _STYLES: Final = {
     "rule": "yellow",
     "blank": "",
 }
-_BAR: Final = 40
+_BAR_WIDTH: Final = 40
 
 Item = TypeVar("Item")
+"""An item of an iterable whose progress is shown."""
 
 
 def say(text: str, role: str) -> None:
-    """Print one line to standard output; `role` says what it is, and so how it looks.
+    """Print one line to standard output; on a terminal a long line is wrapped between words.
 
-    On a terminal a line that is too long goes on below, broken between words.
+    Args:
+        text: The line.
+        role: The kind of line, which selects its colour: `title`, `time`, `asked`, `answered`,
+            `refused`, `rule` or `blank`.
     """
     console = _console(stderr=False)
     if sys.stdout.isatty():
@@ -45,7 +49,7 @@ def say(text: str, role: str) -> None:
 
 
 def wrap_line(text: str, width: int) -> list[str]:
-    """Break a line between words; the lines after the first are indented by two more spaces."""
+    """Break a line between words and indent each further line by two more spaces."""
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     lines = textwrap.wrap(
         text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -61,7 +65,7 @@ def show_table(table: AnyTable) -> bool:
         table.name,
         table.law,
         ([*axes, "outcome", "why", "rule"], [[*key, *rest] for key, *rest in rows]),
-        # The names of the rules follow from the keys, so they go first where there is no room.
+        # The rule names follow from the keys, so narrower layouts omit them.
         ([*axes, "outcome", "why"], [[*key, *rest[:2]] for key, *rest in rows]),
         (
             [" × ".join(axes), "outcome", "why"],
@@ -72,17 +76,20 @@ def show_table(table: AnyTable) -> bool:
 
 
 Layout = tuple[list[str], list[list[str]]]
-"""The names of columns, and the lines below them."""
+"""The names of columns, and the rows below them."""
 
 
 def show_columns(title: str, caption: str, *layouts: Layout, wide: str) -> bool:
-    """Print lines in columns where Rich is installed and a terminal reads; say whether it was.
+    """Print rows in columns if Rich is installed and standard output is a terminal.
 
     Args:
-        title: What stands above.
-        caption: What stands below.
-        layouts: The lines in columns; of several the first that fits, or else the last.
-        wide: The column that takes the room that is left.
+        title: The text above the columns.
+        caption: The text below the columns.
+        layouts: The columns and rows. The first layout that fits is printed, else the last.
+        wide: The name of the column that gets the remaining width.
+
+    Returns:
+        Whether the rows were printed.
     """
     console = _console(stderr=False)
     if console is None:
@@ -103,29 +110,33 @@ def show_columns(title: str, caption: str, *layouts: Layout, wide: str) -> bool:
 
 
 def _widths(names: list[str], lines: list[list[str]]) -> list[int]:
-    # Each column is as wide as its longest word, so that none is broken.
+    # Each column is as wide as its longest word, so that no word is broken.
     columns = zip(names, *lines, strict=True)
     return [max(len(word) for text in column for word in text.split()) for column in columns]
 
 
 def _width(names: list[str], lines: list[list[str]]) -> int:
-    # Two spaces beside each column, one between two, and one at either edge.
+    # Rich adds two spaces around each column, one between two columns, and one at each edge.
     return sum(_widths(names, lines)) + 3 * len(names) + 1
 
 
 def track_progress(
     name: str, items: Iterable[Item], total: int, size: Callable[[Item], int]
 ) -> Iterator[Item]:
-    """Hand items on; show how far they are on standard error where that is a terminal.
+    """Yield the items, and show the progress on standard error if that is a terminal.
 
-    `size` gives the size of one, `total` is that of all of them, 0 where it is not known.
+    Args:
+        name: The name of the task, shown with the progress.
+        items: The items.
+        total: The size of all items together; 0 if it is unknown.
+        size: Returns the size of one item.
     """
     if not sys.stderr.isatty():
         yield from items
         return
     console = _console(stderr=True)
     if console is None:
-        yield from _plain_steps(name, items=items, total=total, size=size)
+        yield from _plain_progress(name, items=items, total=total, size=size)
         return
     from rich.progress import Progress  # noqa: PLC0415 - an optional extra
 
@@ -136,17 +147,17 @@ def track_progress(
             bar.advance(task, size(item))
 
 
-def _plain_steps(
+def _plain_progress(
     name: str, items: Iterable[Item], total: int, size: Callable[[Item], int]
 ) -> Iterator[Item]:
     done = shown = 0
     for item in items:
         yield item
         done += size(item)
-        filled = _BAR * done // total if total else 0
+        filled = _BAR_WIDTH * done // total if total else 0
         if filled > shown:
             shown = filled
-            sys.stderr.write(f"\r{name} [{'#' * filled}{' ' * (_BAR - filled)}]")
+            sys.stderr.write(f"\r{name} [{'#' * filled}{' ' * (_BAR_WIDTH - filled)}]")
             sys.stderr.flush()
     if shown:
         sys.stderr.write("\n")

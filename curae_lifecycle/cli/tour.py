@@ -1,8 +1,7 @@
-"""`tour`: the story of the platform's operations, as the rules answer it.
+"""The command `tour`: the platform's operations as a story, answered by the rules.
 
-The law of this module: **nothing here is written down that the rules did not answer**. Each
-step sends a request or a fact through a world in memory and shows what came back, with the
-rule that decided.
+The law of this module: **no answer is written by hand**. Each step sends a request or a fact to a
+store in memory, and shows the answer and the rule that decided.
 """
 
 from __future__ import annotations
@@ -39,9 +38,14 @@ _CONNECTIONS: Final = "/api/sdk/v1/connections"
 
 @attrs.frozen
 class Step:
-    """One thing that happens: what it shows, what was asked and answered, line by line.
+    """A step of the tour.
 
-    `rules` name what decided; the last one had the last word.
+    Attributes:
+        title: A sentence that says what the step shows.
+        at: The time of the step.
+        asked: The lines of the request, or of the fact.
+        answered: The lines of the answer.
+        rules: The names of the rules that decided, in order. The last one gave the answer.
     """
 
     title: str
@@ -52,19 +56,19 @@ class Step:
 
     @property
     def is_refused(self) -> bool:
-        """Whether a rule refused what was asked."""
+        """True if a rule refused the request or the fact."""
         return self.answered[0].startswith(("4", "refused"))
 
 
-class _Guide:
-    """A world, a clock that only the tour moves, and the ids that it hands out."""
+class _Platform:
+    """A server in memory, with a clock that only the tour moves and ids in order."""
 
     def __init__(self) -> None:
         self.now = _START
-        self._world = MemoryStore(clock=lambda: self.now)
+        self._store = MemoryStore(clock=lambda: self.now)
         self._numbers = count(1)
         self._body: Json = None
-        self._world.register(
+        self._store.register(
             ApiKey(_KEY),
             Caller(
                 api_key_id=values.ApiKeyId("key-1"),
@@ -90,14 +94,14 @@ class _Guide:
         return self._send(title, Request("GET", path, headers), (f"GET {path}",))
 
     def fact(self, title: str, fact: Fact, sent: str) -> Step:
-        answer = record(self._world, fact)
+        answer = record(self._store, fact)
         outcome = f"refused: {answer.problem.code}" if isinstance(answer, Refused) else "done"
         return Step(
             title=title, at=self.now, asked=(sent,), answered=(outcome,), rules=answer.rules
         )
 
     def last_id(self, member: str) -> str:
-        """The id of the connection or session in the last answer."""
+        """Return the id of the connection or session in the last answer."""
         body = self._body
         inner = body.get(member) if isinstance(body, dict) else None
         return str(inner.get("id")) if isinstance(inner, dict) else ""
@@ -111,7 +115,7 @@ class _Guide:
                 f"https://connect.example/{self._uuid()}", self.now + _HALF_HOUR
             ),
         )
-        answer = serve(self._world, request, lambda _: new_ids)
+        answer = serve(self._store, request, lambda _: new_ids)
         response = answer.response
         self._body = body = parse_json(response.body)
         status = f"{response.status} (replayed)" if answer.replayed else str(response.status)
@@ -127,12 +131,12 @@ class _Guide:
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """There are none."""
+    """Add the options of the command, which has none."""
     command.set_defaults(run=run)
 
 
 def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
-    """Tell the tour, step by step."""
+    """Print the steps of the tour."""
     for number, step in enumerate(steps(), 1):
         for text, role in lines(number, step):
             say(text, role)
@@ -141,86 +145,86 @@ def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
 
 
 def steps() -> Iterator[Step]:
-    """The tour, step by step, each one answered by the rules when it is asked for."""
-    guide = _Guide()
-    yield guide.post(
-        "Nobody is bound: Path C provisions a LIMITED user, silently.",
+    """Yield the steps of the tour; each one runs when the caller asks for it."""
+    platform = _Platform()
+    yield platform.post(
+        "No user is bound: path C provisions a LIMITED user silently.",
         _INITIATE,
         "tour-1",
         appUserId="ada",
     )
-    yield guide.post(
-        "Nobody is bound and the app prefers a sign-up: Path B waits for the hosted page.",
+    yield platform.post(
+        "No user is bound and the app prefers a sign-up: path B waits for the hosted page.",
         _INITIATE,
         "tour-2",
         appUserId="ben",
         preferSignup=True,
     )
-    session_id = guide.last_id("session")
-    guide.now += timedelta(minutes=4)
-    yield guide.fact(
-        "Ben signs up and the hosted page hands him over: completeHandoff.",
+    session_id = platform.last_id("session")
+    platform.now += timedelta(minutes=4)
+    yield platform.fact(
+        "Ben signs up, and the hosted page hands him over to the app: completeHandoff.",
         HandoffCompleted(values.SessionId(session_id), values.UserId("platform-user-ben")),
         f"handoff.complete of session {session_id}",
     )
-    guide.now += timedelta(minutes=1)
-    yield guide.post(
-        "Now Ben is an active user: Path A, and the hand-off lands at once.",
+    platform.now += timedelta(minutes=1)
+    yield platform.post(
+        "Now Ben is an ACTIVE user: path A, and the hand-off lands at once.",
         _INITIATE,
         "tour-3",
         appUserId="ben",
     )
-    yield guide.post(
+    yield platform.post(
         "Ben's app asks for his clinical summary: a connection that waits for him.",
         _CONNECTIONS,
         "tour-4",
         appUserId="ben",
         dataPackages=["clinical_summary"],
     )
-    first = guide.last_id("connection")
-    guide.now += timedelta(minutes=2)
-    yield guide.fact(
+    first = platform.last_id("connection")
+    platform.now += timedelta(minutes=2)
+    yield platform.fact(
         "Ben authorizes it for thirty days.",
-        Authorized(values.ConnectionId(first), guide.now + timedelta(days=30)),
+        Authorized(values.ConnectionId(first), platform.now + timedelta(days=30)),
         f"connection.authorize of {first} for 30 days",
     )
-    guide.now += timedelta(days=1)
-    yield guide.post(
+    platform.now += timedelta(days=1)
+    yield platform.post(
         "A reconnect the next day is refused: the connection is active.",
         f"{_CONNECTIONS}/{first}:reconnect",
         "tour-5",
     )
-    guide.now += timedelta(days=30)
-    yield guide.get(
-        "A month later it has expired, without anybody having recorded that.",
+    platform.now += timedelta(days=30)
+    yield platform.get(
+        "A month later it has expired, although no one recorded that.",
         f"{_CONNECTIONS}/{first}",
     )
-    yield guide.post(
-        "So a reconnect starts a recovery: a new connection, and the old one stays as it was.",
+    yield platform.post(
+        "So a reconnect starts a recovery: a new connection. The old one is unchanged.",
         f"{_CONNECTIONS}/{first}:reconnect",
         "tour-6",
     )
-    second = guide.last_id("connection")
-    guide.now += timedelta(seconds=3)
-    yield guide.post(
-        "The answer got lost. The retry with the same key replays it, byte for byte.",
+    second = platform.last_id("connection")
+    platform.now += timedelta(seconds=3)
+    yield platform.post(
+        "The response was lost. A retry with the same key replays it byte for byte.",
         f"{_CONNECTIONS}/{first}:reconnect",
         "tour-6",
     )
-    yield guide.post(
+    yield platform.post(
         "Ben's app revokes the new connection.", f"{_CONNECTIONS}/{second}:revoke", "tour-7"
     )
-    guide.now += timedelta(seconds=3)
-    yield guide.post(
-        "Revoking again succeeds and changes nothing: revokedNow is false, revokedAt stands.",
+    platform.now += timedelta(seconds=3)
+    yield platform.post(
+        "A second revoke succeeds and changes nothing: revokedNow is false, revokedAt is kept.",
         f"{_CONNECTIONS}/{second}:revoke",
         "tour-8",
     )
     for number in range(1, 11):
-        guide.post("", _INITIATE, f"burst-{number}", appUserId="ada")
-        guide.now += timedelta(seconds=1)
-    yield guide.post(
-        "Ten initiates for Ada in ten seconds. The eleventh has to wait, exactly so long.",
+        platform.post("", _INITIATE, f"burst-{number}", appUserId="ada")
+        platform.now += timedelta(seconds=1)
+    yield platform.post(
+        "Ten initiates for Ada in ten seconds. The eleventh is refused with the exact wait.",
         _INITIATE,
         "burst-11",
         appUserId="ada",
@@ -228,7 +232,12 @@ def steps() -> Iterator[Step]:
 
 
 def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
-    """A step as lines of text, each with what it is, so that a terminal can tell it apart."""
+    """Yield the lines of a step, each with its role, which selects its colour.
+
+    Args:
+        number: The step's number, from 1.
+        step: The step.
+    """
     yield f"{number}. {step.title}", "title"
     yield f"   at {values.format_time(step.at)}", "time"
     for each in step.asked:

@@ -1,1 +1,1 @@
-"""A log of real traffic, held against the rules."""
+"""Replay of logs of real traffic through the rules."""

@@ -1,12 +1,14 @@
-"""A log of traffic against the rules.
+"""Replay of a log of traffic through the rules.
 
-The laws of this module: **every line gives one answer**, whatever stands in it; **a broken
-line does nothing**, moves no clock and names no answer, and the rest goes on; **memory is
-bounded by the live world and the named answers**, not by the lines.
+The laws of this module:
 
-A line holds a time and one of `KINDS`: `register` and `buckets` set the world up, a `request`
-goes through it, a `fact` is recorded, an `ask` asks for access. Strings may name values of
-earlier answers: `{c1.connection.id}`, `{a1.headers.etag}`.
+- **Every line gets exactly one answer**, even one that cannot be read.
+- **A broken line has no effect.** It moves no clock and names no answer, and the next line runs.
+- **Memory is bounded by the stored values and the named answers**, not by the number of lines.
+
+A line holds a time and one of `KINDS`. `register` and `buckets` set up the store, a `request` is
+served, a `fact` is recorded, and an `ask` asks for access. Strings may refer to values of earlier
+answers: `{c1.connection.id}`, `{a1.headers.etag}`.
 """
 
 from __future__ import annotations
@@ -48,21 +50,25 @@ from curae_lifecycle.web.json import (
 from curae_lifecycle.web.request import ParsedBody, Request
 
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
-"""What a line may be, beside its time."""
+"""The kinds of line; each line has a time and exactly one of these members."""
 
 _KINDS: Final = frozenset(KINDS)
 _REQUIRED: Final = frozenset({"at"})
 _ALLOWED: Final = _REQUIRED | _KINDS | {"as", "response"}
 _REQUIRED_OF_REQUEST: Final = frozenset({"method", "path"})
 _ALLOWED_OF_REQUEST: Final = _REQUIRED_OF_REQUEST | {"headers", "body"}
-_OF_ASK: Final = frozenset({"type", "connectionId", "dataPackage"})
+_REQUIRED_OF_ASK: Final = frozenset({"type", "connectionId", "dataPackage"})
 
 NEXT_ACTION_LIFETIME: Final = 30 * values.MINUTE
-"""How long a next action lives where no recorded response says otherwise [O]."""
+"""The lifetime of a next action in microseconds, if no recorded response says otherwise [O]."""
 
 
 class BrokenLineError(LifecycleError, ValueError):
-    """A line that cannot be read, and why; keys and bodies are never repeated."""
+    """A line that cannot be read; the message repeats no API key and no body.
+
+    Attributes:
+        why: What is wrong with the line.
+    """
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -71,12 +77,13 @@ class BrokenLineError(LifecycleError, ValueError):
 
 @attrs.frozen
 class LineAnswer:
-    """What one line answers.
+    """The answer to one line.
 
     Attributes:
-        answer: The answer, as it is printed; it can hold a hand-off URL, so no repr shows it.
+        answer: The answer as `replay` prints it; no repr shows it, because it can hold a hand-off
+            URL.
         broken: Whether the line could not be read.
-        divergences: Where its recorded response is not what the rules say.
+        divergences: The differences between the recorded response and the response by the rules.
     """
 
     answer: dict[str, Json] = attrs.field(repr=False)
@@ -92,72 +99,71 @@ def replay(
     operations: tuple[type[Operation], ...] = OPERATIONS,
     facts: tuple[type[Fact], ...] = FACTS,
 ) -> Iterator[LineAnswer]:
-    """Run a log through the rules on an empty world.
+    """Run a log through the rules on an empty store.
 
     Args:
         lines: JSON lines in time order.
-        environment: The one environment that is served; `None` for both.
-        check: Whether recorded responses are compared.
-        operations: The operations that are served.
+        environment: The only environment to serve; None for both.
+        check: Whether to compare recorded responses with those of the rules.
+        operations: The operations to serve.
         facts: The facts that a line may hold.
 
     Yields:
-        One answer per line.
+        One answer for each line.
     """
     settings = Settings(environment=environment, operations=operations)
-    log = _Log(settings, facts, check=check)
+    runner = _LogRunner(settings, facts, check=check)
     for number, raw in enumerate(lines, 1):
-        yield log.line(number, raw)
+        yield runner.answer_line(number, raw)
 
 
 @attrs.define
-class _Named:
-    """A named answer; its body is read when a line first asks for it."""
+class _NamedAnswer:
+    """A response that a line named; its body is parsed when a later line first uses it."""
 
     response: Response
     body: Json = attrs.field(default=None, repr=False)
-    is_read: bool = False
+    is_parsed: bool = False
 
-    def at(self, path: list[str]) -> Json:
-        """The value at a path of the answer: its headers, or its body."""
+    def value_at(self, path: list[str]) -> Json:
+        """Return the value at a path into the headers or the body; None if there is none."""
         value: Json
         if path[0] == "headers":
             value, path = dict(self.response.headers), [part.lower() for part in path[1:]]
         else:
-            if not self.is_read:
+            if not self.is_parsed:
                 self.body = parse_json(self.response.body) if self.response.body else None
-                self.is_read = True
+                self.is_parsed = True
             value = self.body
         for part in path:
             value = value.get(part) if isinstance(value, dict) else None
         return value
 
 
-class _Log:
-    """A world, its clock, and the answers that were named."""
+class _LogRunner:
+    """A store with the clock of the log, and the answers that lines named."""
 
     def __init__(self, settings: Settings, facts: tuple[type[Fact], ...], *, check: bool) -> None:
         self._facts = facts
         self._now = values.EPOCH
-        self._world = MemoryStore(settings, capacity=_UNBOUNDED, clock=lambda: self._now)
+        self._store = MemoryStore(settings, capacity=_UNBOUNDED, clock=lambda: self._now)
         self._comparison = Comparison() if check else None
-        self._clock: datetime | None = None
-        self._named: dict[str, _Named] = {}
-        self._odd_names = False
-        self._has_adopted = False
+        self._last_time: datetime | None = None
+        self._named: dict[str, _NamedAnswer] = {}
         self._numbers = count(1)
 
-    def line(self, number: int, raw: bytes) -> LineAnswer:
+    def answer_line(self, number: int, raw: bytes) -> LineAnswer:
         try:
-            return self._line(number, raw)
+            return self._run_line(number, raw)
         except (BrokenLineError, ArgumentError, MalformedError) as error:
             return LineAnswer({"line": number, "error": str(error)}, broken=True)
 
-    def _line(self, number: int, raw: bytes) -> LineAnswer:
+    def _run_line(self, number: int, raw: bytes) -> LineAnswer:
         document = parse_json(raw)
-        if self._named and (self._odd_names or _MAY_NAME.search(raw) or b"\\u" in raw):
+        if self._named:
+            # The name that a line gives to its own answer is not replaced.
             name = document.get("as") if isinstance(document, dict) else None
-            document = self._with_names(document)
+            document = self._resolve_names(document)
             if isinstance(document, dict) and name is not None:
                 document["as"] = name
         line = _object("the line", value=document, required=_REQUIRED, allowed=_ALLOWED)
@@ -168,53 +174,52 @@ class _Log:
         if kind != "request" and ("as" in line or "response" in line):
             raise BrokenLineError("the line: as and response go with a request")
         now = values.parse_time("at", line["at"])
-        if self._clock is not None and now < self._clock:
+        if self._last_time is not None and now < self._last_time:
             raise BrokenLineError("at: must not run backwards")
         body = line[kind]
         self._now = now
         match kind:
             case "request":
-                done = self._request(number, line, now)
+                answer = self._answer_request(number, line, now)
             case "fact":
-                answer = record(
-                    self._world, read_fact(body, self._facts), retry_policy=_ONE_ATTEMPT
-                )
-                done = LineAnswer(format_fact_answer(number, answer))
+                fact = read_fact(body, self._facts)
+                outcome = record(self._store, fact, retry_policy=_ONE_ATTEMPT)
+                answer = LineAnswer(format_fact_answer(number, outcome))
             case "ask":
-                done = LineAnswer(self._ask(number, body, now))
+                answer = LineAnswer(self._answer_ask(number, body, now))
             case "register":
-                self._world.register(*_registration(body))
-                done = LineAnswer({"line": number, "outcome": "done"})
+                self._store.register(*_registration(body))
+                answer = LineAnswer({"line": number, "outcome": "done"})
             case _:
-                self._world.replace_buckets(_buckets(body))
-                done = LineAnswer({"line": number, "outcome": "done"})
-        self._clock = now
-        self._world.purge(now)
-        return done
+                self._store.replace_buckets(_buckets(body))
+                answer = LineAnswer({"line": number, "outcome": "done"})
+        self._last_time = now
+        self._store.purge(now)
+        return answer
 
-    def _request(self, number: int, line: dict[str, Json], now: datetime) -> LineAnswer:
+    def _answer_request(self, number: int, line: dict[str, Json], now: datetime) -> LineAnswer:
         name = line.get("as")
         if name is not None and not isinstance(name, str):
             raise BrokenLineError("as: must be a string")
         request = _request(line["request"])
         recorded = _recorded(line.get("response"))
-        new_ids = None if request.method == "GET" else self._fresh(recorded, now)
+        # Every request but a GET takes new ids, even one that is refused.
+        new_ids = None if request.method == "GET" else self._new_ids(recorded, now)
         stats = RetryStats()
         answer = serve(
-            self._world,
+            self._store,
             request,
-            lambda _: new_ids or self._fresh(recorded, now),
-            settings=self._world.settings,
+            lambda _: new_ids or self._new_ids(recorded, now),
+            settings=self._store.settings,
             retry_policy=_ONE_ATTEMPT,
             stats=stats,
         )
         if stats.conflicts:
-            # Nothing runs beside a line, so the only conflict is an id that is in use.
+            # Lines run one after another, so only an id that is in use can conflict.
             raise ArgumentError("new_ids", "ids that are not in use")
         response = answer.response
         if name is not None:
-            self._named[name] = _Named(response)
-            self._odd_names = self._odd_names or _PLAIN_NAME.match(name) is None
+            self._named[name] = _NamedAnswer(response)
         divergences: tuple[Divergence, ...] = ()
         if self._comparison is not None and recorded is not None:
             divergences = self._comparison.divergences(recorded, response, answer.rules[-1])
@@ -229,118 +234,112 @@ class _Log:
         }
         return LineAnswer(printed, divergences=divergences)
 
-    def _fresh(self, recorded: Recorded | None, now: datetime) -> NewIds:
+    def _new_ids(self, recorded: Recorded | None, now: datetime) -> NewIds:
         number = next(self._numbers)
         url: str | None = None
-        ends = connection_id = session_id = None
+        expires_at = connection_id = session_id = None
         if recorded is not None:
-            url, ends = recorded.url(), recorded.next_action_end()
+            url, expires_at = recorded.url(), recorded.next_action_end()
             connection_id, session_id = recorded.id("connection"), recorded.id("session")
-        if ends is None or ends <= now:
-            ends = values.add_microseconds(now, NEXT_ACTION_LIFETIME)
+        if expires_at is None or expires_at <= now:
+            expires_at = values.add_microseconds(now, NEXT_ACTION_LIFETIME)
         if url is None:
             url = f"https://connect.example/{number}"
         return NewIds(
-            connection_id=values.ConnectionId(self._fresh_id(connection_id)),
-            session_id=values.SessionId(self._fresh_id(session_id)),
+            connection_id=values.ConnectionId(self._unused_id(connection_id)),
+            session_id=values.SessionId(self._unused_id(session_id)),
             user_id=values.UserId(f"limited-user-{number}"),
-            next_action=values.NextAction(url, ends),
+            next_action=values.NextAction(url, expires_at),
         )
 
-    def _fresh_id(self, adopted: str | None) -> str:
-        if adopted is not None:
-            # From here on a number may stand for what has the same id already.
-            self._has_adopted = True
-        while adopted is None or (self._has_adopted and self._in_use(adopted)):
-            adopted = f"00000000-0000-4000-8000-{next(self._numbers):012x}"
-        return adopted
+    def _unused_id(self, recorded: str | None) -> str:
+        # A generated id can be in use, too, if it was adopted from an earlier recorded response.
+        id_ = recorded
+        while id_ is None or self._is_in_use(id_):
+            id_ = f"00000000-0000-4000-8000-{next(self._numbers):012x}"
+        return id_
 
-    def _in_use(self, text: str) -> bool:
+    def _is_in_use(self, text: str) -> bool:
         return (
-            self._world.connection(values.ConnectionId(text)) is not None
-            or self._world.session(values.SessionId(text)) is not None
+            self._store.connection(values.ConnectionId(text)) is not None
+            or self._store.session(values.SessionId(text)) is not None
         )
 
-    def _ask(self, number: int, body: Json, now: datetime) -> dict[str, Json]:
-        ask = _object("ask", body, _OF_ASK)
+    def _answer_ask(self, number: int, body: Json, now: datetime) -> dict[str, Json]:
+        ask = _object("ask", body, _REQUIRED_OF_ASK)
         if ask["type"] != "access":
             raise BrokenLineError("ask.type: must be access")
         connection_id = values.ConnectionId(
             values.parse_uuid("ask.connectionId", ask["connectionId"])
         )
         package = _text("ask.dataPackage", ask["dataPackage"])
-        connection = self._world.connection(connection_id)
+        connection = self._store.connection(connection_id)
         if connection is None:
             raise BrokenLineError("ask.connectionId: must be a known connection")
-        answer = decide_access(connection, package, now)
-        if isinstance(answer, Denied):
-            return {"line": number, "granted": False, "reason": answer.reason, "validUntil": None}
-        ends = answer.valid_until
-        until = None if ends is None else values.format_time(ends)
-        return {"line": number, "granted": True, "reason": None, "validUntil": until}
+        access = decide_access(connection, package, now)
+        if isinstance(access, Denied):
+            return {"line": number, "granted": False, "reason": access.reason, "validUntil": None}
+        end = access.valid_until
+        valid_until = None if end is None else values.format_time(end)
+        return {"line": number, "granted": True, "reason": None, "validUntil": valid_until}
 
-    def _with_names(self, value: Json) -> Json:
-        # map and loops, not comprehensions, keep a level of nesting to one level of recursion.
+    def _resolve_names(self, value: Json) -> Json:
+        # Replaces names of answers in all strings of a value; members' names stay as they are.
+        # Comprehensions would add a second frame to the stack for each level of nesting.
         if isinstance(value, str):
-            if "{" not in value:
-                return value
             text = _NAME.sub(self._named_value, value)
             if len(text) > max(len(value), _NAMED_MAX):
                 raise BrokenLineError(f"names: must make no text longer than {_NAMED_MAX}")
             return text
         if isinstance(value, list):
-            return list(map(self._with_names, value))
+            return list(map(self._resolve_names, value))
         if isinstance(value, DuplicateKeyObject):
             names, held = zip(*value.pairs, strict=True)
-            return DuplicateKeyObject(list(zip(names, map(self._with_names, held), strict=True)))
+            return DuplicateKeyObject(list(zip(names, map(self._resolve_names, held), strict=True)))
         if isinstance(value, dict):
-            # Nobody else has what was read from a line, and most of it is plain text.
-            for name, each in value.items():
-                if not isinstance(each, str) or "{" in each:
-                    value[name] = self._with_names(each)
+            return dict(zip(value, map(self._resolve_names, value.values()), strict=True))
         return value
 
-    def _named_value(self, found: re.Match[str]) -> str:
-        named = self._named.get(found[1])
+    def _named_value(self, match: re.Match[str]) -> str:
+        named = self._named.get(match[1])
         if named is None:
-            return found[0]
-        path = found[2].split(".")[1:]
-        value = named.at(path) if path else None
+            return match[0]
+        path = match[2].split(".")[1:]
+        value = named.value_at(path) if path else None
         if not isinstance(value, str):
-            raise BrokenLineError(f"the answer {found[1]} has no string at {'.'.join(path)}")
+            raise BrokenLineError(f"names: {match[0]} must lead to a string of an answer")
         return value
 
 
 _NAMED_MAX: Final = 65_536
-"""How long names may make a text [O]: one that holds itself twice would double with each line."""
+"""The longest text that resolved names may make [O].
+
+Without a limit, a text that contains itself twice would double with each line.
+"""
 
 _UNBOUNDED: Final = 2**62
 _ONE_ATTEMPT: Final = RetryPolicy(attempts=1)
 _NAME: Final = re.compile(r"\{([^{}.]*)((?:\.[^{}]*)?)\}")
-_PLAIN_NAME: Final = re.compile(r"[^\s\"{}]")
-_MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]")
-"""Whether a line's strings may name an answer: cheap, and sure for all but odd names and what is
-spelled with an escape."""
 
 
 def _object(
-    what: str, value: Json, required: AbstractSet[str], allowed: AbstractSet[str] | None = None
+    label: str, value: Json, required: AbstractSet[str], allowed: AbstractSet[str] | None = None
 ) -> dict[str, Json]:
     if not isinstance(value, dict):
-        raise BrokenLineError(f"{what}: must be an object")
+        raise BrokenLineError(f"{label}: must be an object")
     if isinstance(value, DuplicateKeyObject):
-        raise BrokenLineError(f"{what}: has a member twice")
+        raise BrokenLineError(f"{label}: has a member twice")
     allowed = required if allowed is None else allowed
     if required <= value.keys() <= allowed:
         return value
     names = ", ".join([*sorted(required), *(f"{name}?" for name in sorted(allowed - required))])
-    raise BrokenLineError(f"{what}: must have the members {names}")
+    raise BrokenLineError(f"{label}: must have the members {names}")
 
 
-def _text(what: str, value: Json) -> str:
+def _text(label: str, value: Json) -> str:
     if isinstance(value, str):
         return value
-    raise BrokenLineError(f"{what}: must be a string")
+    raise BrokenLineError(f"{label}: must be a string")
 
 
 def _request(value: Json) -> Request:
@@ -359,7 +358,7 @@ def _request(value: Json) -> Request:
 def _body(value: Json) -> bytes | ParsedBody:
     if value is None:
         return b""
-    # A surrogate becomes bytes that are no UTF-8, so that the reader of bodies refuses them.
+    # A surrogate becomes bytes that are not UTF-8, which the body parser refuses.
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else ParsedBody(value)
 
 
@@ -426,22 +425,22 @@ def _buckets(value: Json) -> tuple[Bucket, ...]:
     return tuple(buckets)
 
 
-def _integer(what: str, value: Json) -> int:
-    # A bool is an int to Python and no size to anyone.
+def _integer(label: str, value: Json) -> int:
+    # In Python a bool is an int, but it is no size.
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise BrokenLineError(f"{what}: must be an integer")
+    raise BrokenLineError(f"{label}: must be an integer")
 
 
 def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
-    """The fact that a line holds.
+    """Parse the fact of a line.
 
     Args:
-        value: What stands in the line's `fact`.
-        facts: The facts that it may be.
+        value: The value of the line's member `fact`.
+        facts: The kinds of fact to accept.
 
     Raises:
-        BrokenLineError: It is none of these, or has other members.
+        BrokenLineError: The value is none of these facts, or has missing or unknown members.
         ArgumentError: A member is malformed.
     """
     kinds = {each.kind: each for each in facts}
@@ -463,7 +462,16 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
 
 
 def format_fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
-    """What became of a fact, as the line of that number is answered."""
+    """Return the answer to a line with a fact.
+
+    Args:
+        number: The number of the line.
+        answer: The outcome of the fact: done, ignored or refused.
+    """
     code = answer.problem.code if isinstance(answer, Refused) else None
-    outcome = type(answer).__name__.lower()
-    return {"line": number, "outcome": outcome, "code": code, "rules": list(answer.rules)}
+    return {
+        "line": number,
+        "outcome": type(answer).__name__.lower(),
+        "code": code,
+        "rules": list(answer.rules),
+    }

@@ -1,7 +1,10 @@
-"""Responses that a log recorded: what is adopted from them, and where they diverge.
+"""Responses recorded in a log: the values to adopt from them, and their divergences.
 
-The laws of this module: **only an id that is not in use is adopted**; **ids match one to
-one** over a whole log: two ids are one only where they always were.
+The laws of this module:
+
+- **Only an id that is not in use is adopted.**
+- **Ids match one to one over a whole log.** Two recorded ids are equal exactly if the two decided
+  ids are.
 """
 
 from __future__ import annotations
@@ -20,17 +23,20 @@ from curae_lifecycle.web.json import Json, MalformedError, parse_json
 _Value = TypeVar("_Value")
 
 _FIXED: Final = frozenset({"status", "retryable"})
+"""The members of a problem, besides its code, that the catalogue fixes."""
+
 _ID_MEMBERS: Final = frozenset({"id", "previousConnectionId"})
+"""The members of a body whose values are ids of connections and sessions."""
 
 
 @attrs.frozen
 class Divergence:
-    """Where a recorded response is not what the rules say.
+    """A difference between a recorded response and the response by the rules.
 
     Attributes:
         member: `status`, `code`, or the path of a member of the body.
-        recorded: What was recorded there.
-        decided: What the rules say.
+        recorded: The recorded value.
+        decided: The value by the rules.
         rule: The name of the rule that decided.
     """
 
@@ -45,8 +51,8 @@ class Recorded:
     """A recorded response, as far as it can be read.
 
     Attributes:
-        members: The response's own members, such as `status` and `body`.
-        body: Its body as a JSON value; `None` where there is none or it is no JSON.
+        members: The members of the response, such as `status` and `body`.
+        body: The body as a JSON value; None if there is no body or it is not JSON.
     """
 
     members: dict[str, Json] = attrs.field(repr=False)
@@ -54,7 +60,7 @@ class Recorded:
 
     @classmethod
     def of(cls, response: dict[str, Json]) -> Recorded:
-        """Read a recorded response; its body may be a JSON value or a string of raw text."""
+        """Read a recorded response, whose body is a JSON value or a string of raw text."""
         body = response.get("body")
         if isinstance(body, str):
             try:
@@ -64,15 +70,19 @@ class Recorded:
         return cls(response, body)
 
     def id(self, member: str) -> str | None:
-        """The id of the body's connection or session, where one can be read."""
+        """Return the id of the body's connection or session, or None if it has no valid one.
+
+        Args:
+            member: `connection` or `session`.
+        """
         return self._read(parse_uuid, member, "id")
 
     def url(self) -> str | None:
-        """The next action's URL, where one can be read."""
+        """Return the URL of the next action, or None if the body has no valid one."""
         return self._read(parse_opaque, "nextAction", "url")
 
     def next_action_end(self) -> datetime | None:
-        """When the next action ends, where that can be read."""
+        """Return the end of the next action, or None if the body has no valid one."""
         return self._read(parse_time, "nextAction", "expiresAt")
 
     def _read(
@@ -88,24 +98,24 @@ class Recorded:
 
 
 class Comparison:
-    """Compares recorded responses of one log with what the rules say."""
+    """Comparison of the recorded responses of one log with the responses by the rules."""
 
     def __init__(self) -> None:
-        self._decided: dict[str, str] = {}
-        self._recorded: dict[str, str] = {}
+        self._decided_ids: dict[str, str] = {}
+        self._recorded_ids: dict[str, str] = {}
 
     def divergences(
         self, recorded: Recorded, response: Response, rule: str
     ) -> tuple[Divergence, ...]:
-        """Every divergence of one response: its status, then its problem or its body.
+        """Return the divergences of one response: in its status, then in its problem or body.
 
-        Of a problem only what the catalogue fixes is compared; its text may change [P], and
-        its details are each server's own.
+        Of a problem only its code, status and `retryable` are compared. Its texts may change [P],
+        and its details can differ from server to server.
 
         Args:
-            recorded: What the log says.
-            response: What was answered now.
-            rule: The rule that decided.
+            recorded: The response in the log.
+            response: The response by the rules.
+            rule: The name of the rule that decided.
         """
         found: list[Divergence] = []
         members = recorded.members
@@ -116,7 +126,7 @@ class Comparison:
                     member="status", recorded=members["status"], decided=response.status, rule=rule
                 )
             )
-        ours, theirs = _problem(decided), _problem(recorded.body)
+        ours, theirs = _problem_members(decided), _problem_members(recorded.body)
         if "code" in members:
             theirs = theirs | {"code": members["code"]}
         elif "body" not in members:
@@ -163,30 +173,30 @@ class Comparison:
                         rule=rule,
                         found=found,
                     )
-        elif not self._same(path, recorded, decided):
+        elif not self._is_same(path, recorded, decided):
             found.append(Divergence(member=path, recorded=recorded, decided=decided, rule=rule))
 
-    def _same(self, path: str, recorded: Json, decided: Json) -> bool:
+    def _is_same(self, path: str, recorded: Json, decided: Json) -> bool:
         if type(recorded) is not type(decided):
             return False
         if isinstance(recorded, str) and isinstance(decided, str):
             if path.rpartition(".")[2] in _ID_MEMBERS:
-                return self._matched(recorded.lower(), decided)
-            return recorded == decided or _same_instant(recorded, decided)
+                return self._ids_match(recorded.lower(), decided)
+            return recorded == decided or _is_same_instant(recorded, decided)
         return recorded == decided
 
-    def _matched(self, recorded: str, decided: str) -> bool:
-        if recorded not in self._decided and decided not in self._recorded:
-            self._decided[recorded] = decided
-            self._recorded[decided] = recorded
-        return self._decided.get(recorded) == decided
+    def _ids_match(self, recorded: str, decided: str) -> bool:
+        if recorded not in self._decided_ids and decided not in self._recorded_ids:
+            self._decided_ids[recorded] = decided
+            self._recorded_ids[decided] = recorded
+        return self._decided_ids.get(recorded) == decided
 
 
-def _problem(body: Json) -> dict[str, Json]:
+def _problem_members(body: Json) -> dict[str, Json]:
     return body if isinstance(body, dict) and "code" in body else {}
 
 
-def _same_instant(recorded: str, decided: str) -> bool:
+def _is_same_instant(recorded: str, decided: str) -> bool:
     try:
         return parse_time("recorded", recorded) == parse_time("decided", decided)
     except ArgumentError:

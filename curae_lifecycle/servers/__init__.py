@@ -1,1 +1,1 @@
-"""What a server that runs needs around the loop of the stores."""
+"""Parts of a running server: endpoint, guard, health checks, logging, metrics and start."""

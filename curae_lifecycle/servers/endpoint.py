@@ -1,11 +1,14 @@
-"""The whole of a server behind its route: a request comes in, and an answer goes out.
+"""Complete request handling for a server: health checks, metrics, hosted pages and the API.
 
-The laws of this module: **every request is answered**, whatever fails, and in time where its store
-keeps its limits; **every request is one line of the log**, and what fails is more of them.
+The laws of this module:
 
-In order: whether the server lives and can serve, its counters where it has any, hosted pages where it
-has any, and the API. Both kinds run the same coroutine: at a store that waits, nothing ever suspends
-it.
+- **Every request gets a response**, whatever fails. It arrives within the time limit if the store
+  keeps its own limits.
+- **Every request writes one log line.** Each failure adds another line.
+
+An endpoint tries, in this order: the health checks, the counters if it has any, the hosted pages if
+it has any, and the API. `Endpoint` and `AsyncEndpoint` run the same coroutine. With a blocking
+store that coroutine never suspends.
 """
 
 from __future__ import annotations
@@ -51,42 +54,49 @@ from curae_lifecycle.web.respond import Answer
 _LOG: Final = logging.getLogger(__name__)
 
 METRICS_PATH: Final = "/metrics"
-"""Where the counters are read, where there are any."""
+"""The path of the counters, if the endpoint has any."""
 
 REQUEST_ID_HEADER: Final = "x-request-id"
-"""The header that names the request's lines. It is of one transmission: no kept answer has it."""
+"""The header with the id that the request's log lines carry.
+
+Each transmission has its own id, so no stored response contains the header.
+"""
 
 
 class Counters(Protocol):
-    """What counts requests, such as `servers.metrics.Metrics`."""
+    """A counter of requests, such as `servers.metrics.Metrics`."""
 
     def count(self, line: RequestLine, stats: RetryStats) -> None:
-        """Count a request that was answered.
+        """Count a finished request, including one that was cancelled.
 
         Args:
-            line: The request's line of the log.
-            stats: What it took.
+            line: The request's log line.
+            stats: The attempts and waits that the request took.
         """
         ...
 
     def render(self, backlog: Backlog | None) -> tuple[str, bytes]:
-        """What has been counted, as a media type and its text, and what the outbox holds."""
+        """Return the media type and the text of all counters.
+
+        Args:
+            backlog: The messages in the outbox, or None if they are unknown.
+        """
         ...
 
 
 class Endpoint:
-    """A server's whole answer to a request, on a store that waits.
+    """A callable that answers all requests of a server, on a blocking store.
 
-    It may be called from any number of threads at once.
+    Any number of threads may call it at once.
 
     Args:
-        store: Where everything is kept.
+        store: The store of all values.
         id_factory: Makes the ids and the next action of a mutation.
-        settings: What the server chose.
-        hosted_pages: Answers a request for a hosted page; `None` for any other.
-        counters: Counts requests, and is read at `METRICS_PATH`.
-        backlog: What the outbox holds, for the counters.
-        retry_policy: How often and how long a request is tried.
+        settings: The server's choices.
+        hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
+        counters: Counts requests. `METRICS_PATH` shows them.
+        backlog: Counts the messages in the outbox, for the counters.
+        retry_policy: The number of attempts and the time that a request gets.
     """
 
     def __init__(
@@ -100,47 +110,57 @@ class Endpoint:
         backlog: Callable[[], Backlog] | None = None,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     ) -> None:
-        async def served(request: Request, effort: RetryStats) -> Answer:
+        async def serve_api(request: Request, stats: RetryStats) -> Answer:
             return serve(
                 store,
                 request=request,
                 id_factory=id_factory,
                 settings=settings,
                 retry_policy=retry_policy,
-                stats=effort,
+                stats=stats,
             )
 
-        async def page(request: Request) -> Response | None:
+        async def serve_page(request: Request) -> Response | None:
             return None if hosted_pages is None else hosted_pages(request)
 
-        async def held() -> Backlog | None:
+        async def count_backlog() -> Backlog | None:
             return None if backlog is None else backlog()
 
-        async def ready() -> bool:
+        async def check_ready() -> bool:
             return await is_ready(as_async_store(store))
 
-        self._front = _Front(
+        self._core = _EndpointCore(
             settings=settings,
-            patience=retry_policy,
+            retry_policy=retry_policy,
             counters=counters,
-            served=served,
-            page=page,
-            held=held,
-            ready=ready,
-            limit=_until_deadline,
+            serve_api=serve_api,
+            serve_page=serve_page,
+            count_backlog=count_backlog,
+            check_ready=check_ready,
+            time_limit=_deadline_limit,
         )
 
     def __call__(self, request: Request) -> Response:
-        """The answer to a request, always."""
-        return run_sync(self._front.answer(request))
+        """Return the response to a request, whatever fails."""
+        return run_sync(self._core.answer(request))
 
     def drain(self) -> None:
-        """From now on it says that it is not ready; what comes all the same is answered."""
-        self._front.is_draining = True
+        """Answer 503 at `READY_PATH` from now on; other requests are served as before."""
+        self._core.is_draining = True
 
 
 class AsyncEndpoint:
-    """As `Endpoint`, on a store that is awaited; so is what it is given, but for `counters`."""
+    """An async callable that answers all requests of a server, on an async store.
+
+    Args:
+        store: The store of all values.
+        id_factory: Makes the ids and the next action of a mutation. It is not async.
+        settings: The server's choices.
+        hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
+        counters: Counts requests. `METRICS_PATH` shows them. Its methods are not async.
+        backlog: Counts the messages in the outbox, for the counters.
+        retry_policy: The number of attempts and the time that a request gets.
+    """
 
     def __init__(
         self,
@@ -153,54 +173,54 @@ class AsyncEndpoint:
         backlog: Callable[[], Awaitable[Backlog]] | None = None,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
     ) -> None:
-        async def served(request: Request, effort: RetryStats) -> Answer:
+        async def serve_api(request: Request, stats: RetryStats) -> Answer:
             return await serve_async(
                 store,
                 request=request,
                 id_factory=id_factory,
                 settings=settings,
                 retry_policy=retry_policy,
-                stats=effort,
+                stats=stats,
             )
 
-        async def page(request: Request) -> Response | None:
+        async def serve_page(request: Request) -> Response | None:
             return None if hosted_pages is None else await hosted_pages(request)
 
-        async def held() -> Backlog | None:
+        async def count_backlog() -> Backlog | None:
             return None if backlog is None else await backlog()
 
-        async def ready() -> bool:
+        async def check_ready() -> bool:
             return await is_ready(store)
 
-        self._front = _Front(
+        self._core = _EndpointCore(
             settings=settings,
-            patience=retry_policy,
+            retry_policy=retry_policy,
             counters=counters,
-            served=served,
-            page=page,
-            held=held,
-            ready=ready,
-            limit=asyncio.timeout,
+            serve_api=serve_api,
+            serve_page=serve_page,
+            count_backlog=count_backlog,
+            check_ready=check_ready,
+            time_limit=asyncio.timeout,
         )
 
     async def __call__(self, request: Request) -> Response:
-        """The answer to a request, always; where it is cancelled, the cancellation goes on."""
-        return await self._front.answer(request)
+        """Return the response to a request, whatever fails; propagate a cancellation."""
+        return await self._core.answer(request)
 
     def drain(self) -> None:
-        """From now on it says that it is not ready; what comes all the same is answered."""
-        self._front.is_draining = True
+        """Answer 503 at `READY_PATH` from now on; other requests are served as before."""
+        self._core.is_draining = True
 
 
 @asynccontextmanager
-async def _until_deadline(seconds: float) -> AsyncGenerator[None, None]:
+async def _deadline_limit(seconds: float) -> AsyncGenerator[None, None]:
     with deadline_scope(seconds):
         yield
 
 
 @attrs.frozen
-class _Answered:
-    """An answer, by what it was given, and what decided it."""
+class _EndpointAnswer:
+    """A response with the operation that gave it and the rules that decided it."""
 
     operation: str | None
     response: Response
@@ -209,113 +229,115 @@ class _Answered:
 
 
 @attrs.define
-class _Front:
-    """What both kinds of endpoint are, what waits being awaited."""
+class _EndpointCore:
+    """The part that both kinds of endpoint share; a blocking endpoint wraps its calls as async."""
 
     settings: Settings
-    patience: RetryPolicy
+    retry_policy: RetryPolicy
     counters: Counters | None
-    served: Callable[[Request, RetryStats], Awaitable[Answer]]
-    page: Callable[[Request], Awaitable[Response | None]]
-    held: Callable[[], Awaitable[Backlog | None]]
-    ready: Callable[[], Awaitable[bool]]
-    limit: Callable[[float], AbstractAsyncContextManager[object]]
+    serve_api: Callable[[Request, RetryStats], Awaitable[Answer]]
+    serve_page: Callable[[Request], Awaitable[Response | None]]
+    count_backlog: Callable[[], Awaitable[Backlog | None]]
+    check_ready: Callable[[], Awaitable[bool]]
+    time_limit: Callable[[float], AbstractAsyncContextManager[object]]
     is_draining: bool = False
 
     async def answer(self, request: Request) -> Response:
-        """The answer, and its line."""
-        began, effort = perf_counter(), RetryStats()
-        named = request_id(request)
-        token = REQUEST_ID.set(named)
-        answered: _Answered | None = None
+        """Return the response to a request, and log and count the request."""
+        started, stats = perf_counter(), RetryStats()
+        id_ = request_id(request)
+        token = REQUEST_ID.set(id_)
+        answered: _EndpointAnswer | None = None
         try:
-            answered = await self._answered(request, effort)
+            answered = await self._dispatch(request, stats)
             response = answered.response
         finally:
-            # Also where it was cancelled, or the process is to end.
-            self._tell(request, answered=answered, effort=effort, seconds=perf_counter() - began)
+            # A cancelled request and one that a KeyboardInterrupt ends get their log line, too.
+            seconds = perf_counter() - started
+            self._log_and_count(request, answered=answered, stats=stats, seconds=seconds)
             REQUEST_ID.reset(token)
-        # After all that is kept: a replay is what was sent before, under an id of its own.
-        headers = (*response.headers, (REQUEST_ID_HEADER, named))
+        # Added after the response was stored: a replay repeats the stored bytes under a new id.
+        headers = (*response.headers, (REQUEST_ID_HEADER, id_))
         return Response(response.status, headers, response.body)
 
-    async def _answered(self, request: Request, effort: RetryStats) -> _Answered:
+    async def _dispatch(self, request: Request, stats: RetryStats) -> _EndpointAnswer:
         path = request.target.partition("?")[0]
         if request.method in {"GET", "HEAD"}:
             if path == LIVE_PATH:
-                return _Answered("live", health(200, "ok"))
+                return _EndpointAnswer("live", health(200, "ok"))
             if path == READY_PATH:
-                return _Answered("ready", await self._readiness())
+                return _EndpointAnswer("ready", await self._readiness())
             if path == METRICS_PATH and self.counters is not None:
-                return _Answered("metrics", await self._counted(self.counters))
-        page = await self._page(request)
-        return page or await self._served(request, effort)
+                return _EndpointAnswer("metrics", await self._metrics(self.counters))
+        page = await self._answer_page(request)
+        return page or await self._answer_api(request, stats)
 
     async def _readiness(self) -> Response:
         if self.is_draining:
             return health(503, "draining")
         try:
-            async with self.limit(READY_TIMEOUT_SECONDS):
-                if await self.ready():
+            async with self.time_limit(READY_TIMEOUT_SECONDS):
+                if await self.check_ready():
                     return health(200, "ok")
         except TimeoutError:
             _LOG.warning("not ready: no answer within %.3f seconds", READY_TIMEOUT_SECONDS)
         return health(503, "unavailable")
 
-    async def _counted(self, counters: Counters) -> Response:
+    async def _metrics(self, counters: Counters) -> Response:
         backlog = None
         try:
-            async with self.limit(READY_TIMEOUT_SECONDS):
-                backlog = await self.held()
-        except Exception as error:  # noqa: BLE001 - the rest is wanted most where this fails
+            async with self.time_limit(READY_TIMEOUT_SECONDS):
+                backlog = await self.count_backlog()
+        except Exception as error:  # noqa: BLE001 - other counters matter most when the store fails
             log_error("the outbox cannot be counted", error)
         try:
-            media, text = counters.render(backlog)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is answered
+            media_type, text = counters.render(backlog)
+        except Exception as error:  # noqa: BLE001 - every request gets a response
             log_error("the counters cannot be read", error)
             return health(503, "unavailable")
-        return Response(200, (("content-type", media), ("cache-control", "no-store")), text)
+        headers = (("content-type", media_type), ("cache-control", "no-store"))
+        return Response(200, headers, text)
 
-    async def _page(self, request: Request) -> _Answered | None:
+    async def _answer_page(self, request: Request) -> _EndpointAnswer | None:
         try:
-            async with self.limit(self.patience.seconds + ATTEMPT_GRACE_SECONDS):
-                page = await self.page(request)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the person gets an answer
+            async with self.time_limit(self.retry_policy.seconds + ATTEMPT_GRACE_SECONDS):
+                page = await self.serve_page(request)
+        except Exception as error:  # noqa: BLE001 - every request gets a response
             log_error("a page failed", error)
-            return _Answered("page", _LATER)
-        return None if page is None else _Answered("page", page)
+            return _EndpointAnswer("page", _TRY_LATER)
+        return None if page is None else _EndpointAnswer("page", page)
 
-    async def _served(self, request: Request, effort: RetryStats) -> _Answered:
+    async def _answer_api(self, request: Request, stats: RetryStats) -> _EndpointAnswer:
         operation = operation_name(request, self.settings)
         try:
-            answer = await self.served(request, effort)
-        except Exception as error:  # noqa: BLE001 - the program is wrong; the client gets an answer
-            # A mistake of the program's comes out of `serve`, so that a test sees it; a server
-            # answers it like all that nobody foresaw, and goes on.
-            effort.unexpected_errors += 1
-            wrong = isinstance(error, ArgumentError | AssertionError)
-            log_error("the program is wrong" if wrong else "a request failed", error)
+            answer = await self.serve_api(request, stats)
+        except Exception as error:  # noqa: BLE001 - every request gets a response
+            # `serve` lets programming errors out so that tests see them. A server must go on, so
+            # it answers them with INTERNAL like any other unexpected error.
+            stats.unexpected_errors += 1
+            is_bug = isinstance(error, ArgumentError | AssertionError)
+            log_error("programming error" if is_bug else "a request failed", error)
             answer = internal_error_answer(self.settings)
-        return _Answered(
+        return _EndpointAnswer(
             operation=operation,
             response=answer.response,
             rules=answer.rules,
             replayed=answer.replayed,
         )
 
-    def _tell(
-        self, request: Request, answered: _Answered | None, effort: RetryStats, seconds: float
+    def _log_and_count(
+        self, request: Request, answered: _EndpointAnswer | None, stats: RetryStats, seconds: float
     ) -> None:
         try:
-            line = _line(request, answered=answered, effort=effort, seconds=seconds)
+            line = _request_line(request, answered=answered, stats=stats, seconds=seconds)
             _LOG.info(line)
             if self.counters is not None:
-                self.counters.count(line, effort)
-        except Exception as error:  # noqa: BLE001 - an answer is worth more than its line
+                self.counters.count(line, stats)
+        except Exception as error:  # noqa: BLE001 - a response matters more than its log line
             log_error("a request was not counted", error)
 
 
-_LATER: Final = Response(
+_TRY_LATER: Final = Response(
     503,
     (
         ("content-type", "text/plain; charset=utf-8"),
@@ -330,11 +352,11 @@ _METHODS: Final = frozenset(
 )
 
 
-def _line(
-    request: Request, answered: _Answered | None, effort: RetryStats, seconds: float
+def _request_line(
+    request: Request, answered: _EndpointAnswer | None, stats: RetryStats, seconds: float
 ) -> RequestLine:
     method = request.method if request.method in _METHODS else "OTHER"
-    attempts, waited = effort.attempts, effort.seconds_waited
+    attempts, waited = stats.attempts, stats.seconds_waited
     if answered is None:
         return RequestLine(
             operation=None,

@@ -1,10 +1,13 @@
-"""What stands before an app: whoever sends slowly, or too much, keeps nobody else waiting.
+"""ASGI middleware that bounds the time, size and concurrency of requests.
 
-The laws of this module: **no request reaches the app before it is whole**, so that a stranger who
-sends half of one holds no thread and no turn; **nothing is waited for for ever**: not for a body,
-not for a turn, not for what nobody will read.
+The laws of this module:
 
-Bounds of headers and of a connection that says nothing are the server software's.
+- **No request reaches the app before its body is complete, or known to be too long.** A client that
+  sends half of a request holds no thread and no slot.
+- **Every wait has a limit**: for a body, for a free slot, and for the rest of a body that is too
+  long.
+
+The server software bounds the headers and idle connections.
 """
 
 from __future__ import annotations
@@ -17,55 +20,58 @@ from typing import Final, cast
 from curae_lifecycle.web.request import BODY_MAX
 
 AsgiMessage = MutableMapping[str, object]
-"""What the two sides of ASGI tell each other."""
+"""A message between an ASGI server and an ASGI app; also the scope of a request."""
 
 Receive = Callable[[], Awaitable[AsgiMessage]]
-"""What hands an ASGI app the next message of its client."""
+"""A callable that returns the next message of the client to an ASGI app."""
 
 Send = Callable[[AsgiMessage], Awaitable[None]]
-"""What takes a message for the client."""
+"""A callable that sends a message of an ASGI app to the client."""
 
 AsgiApp = Callable[[AsgiMessage, Receive, Send], Awaitable[None]]
-"""An app as ASGI 3 calls it."""
+"""An ASGI 3 application."""
 
 Headers = list[tuple[bytes, bytes]]
-"""Names and values, as ASGI has them."""
+"""Header names and values as ASGI passes them."""
 
 BODY_SECONDS: Final = 10.0
-"""How long a whole body may take, in seconds, however many parts it comes in."""
+"""Seconds in which a whole body must arrive, in however many parts."""
 
 QUEUE_SECONDS: Final = 2.0
-"""How long a request waits for its turn, in seconds."""
+"""Seconds that a request waits for a free slot."""
 
 LINGER_BYTES: Final = 1_048_576
-"""How much of a body that is too long is read and dropped, in bytes."""
+"""Bytes of a body that is too long that are read and dropped after the response, at most."""
 
 LINGER_SECONDS: Final = 2.0
-"""How much more of a body that is too long is read and dropped once it is answered, so that its
-client can read the answer before the connection ends."""
+"""Seconds for which a body that is too long is read and dropped after the response, at most.
+
+Meanwhile the client can read the response before the connection closes.
+"""
 
 
 class Guard:
-    """An ASGI app that bounds what strangers cost the app behind it.
+    """ASGI middleware that bounds what a client can cost the app behind it.
 
-    A request reaches the app with its body read, of which no more is handed over than one byte more
-    than `BODY_MAX`; its `content-length` says how many bytes that are. A longer one is answered by
-    the app like any other, and the connection ends then. What the guard answers itself, with a
-    problem of RFC 9457 that has no `code`:
+    The app gets each request with its complete body, and with a matching `content-length` if the
+    client declared a body. A longer body than `BODY_MAX` is cut off after `BODY_MAX` + 1 bytes, so
+    that the app sees that it is too long. The connection closes after the app's response.
 
-    - 408 where the body did not come in time; the connection ends;
-    - 503 with `Retry-After` where no turn was free in time; nothing was done.
+    The guard itself answers two cases, with an RFC 9457 problem that has no `code`:
 
-    A WebSocket is refused before it opens. A lifespan is the app's; where the app knows none and
-    raises, it is answered in its place.
+    - 408 if the body did not arrive in time; the connection closes.
+    - 503 with `Retry-After` if no slot was free in time; the app did nothing.
+
+    The guard refuses a WebSocket before it opens. Lifespan messages go to the app. If the app
+    raises because it does not support them, the guard answers them.
 
     Args:
         app: The app.
-        max_concurrent: How many requests may be in the app at a time; those of more wait for a turn. For
-            an app in threads, as many as there are threads.
-        drain: Called where the worker is about to end, such as `Endpoint.drain`.
-        body_seconds: How long a whole body may take.
-        queue_seconds: How long a request waits for its turn.
+        max_concurrent: How many requests may be in the app at once; more wait for a free slot. For
+            an app that runs in threads, use the number of threads.
+        drain: A function to call when the worker is about to end, such as `Endpoint.drain`.
+        body_seconds: Seconds in which a whole body must arrive.
+        queue_seconds: Seconds that a request waits for a free slot.
     """
 
     def __init__(
@@ -79,57 +85,59 @@ class Guard:
     ) -> None:
         self._app = app
         self._drain = drain
-        self._turns = asyncio.Semaphore(max_concurrent)
+        self._slots = asyncio.Semaphore(max_concurrent)
         self._body_seconds = body_seconds
-        self._turn_seconds = queue_seconds
+        self._queue_seconds = queue_seconds
 
     async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
-        """Hand a request over when it is whole, or answer it."""
+        """Pass a complete request on to the app, or answer it with an error."""
         match scope["type"]:
             case "http":
                 await self._answer(scope, receive, send)
             case "websocket":
                 await receive()
-                # Before it is accepted, this is a 403.
+                # The server answers 403 to a WebSocket that is closed before it is accepted.
                 await send({"type": "websocket.close", "code": 1000})
             case _:
                 await _lifespan(self._app, scope=scope, receive=receive, send=send)
 
     def drain(self) -> None:
-        """Say that the worker is about to end; what comes all the same is answered."""
+        """Tell the app that the worker is about to end; requests are still served."""
         if self._drain is not None:
             self._drain()
 
     async def _answer(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(self._body_seconds):
-                body, ended = await _read(receive)
+                body, is_complete = await _read_body(receive)
         except TimeoutError:
             await _refuse(
                 send, status=408, title=b"Request Timeout", header=(b"connection", b"close")
             )
             return
         if body is None:
-            # The client hung up: half of a request is none.
+            # The client disconnected before its request was complete.
             return
         try:
-            async with asyncio.timeout(self._turn_seconds):
-                await self._turns.acquire()
+            async with asyncio.timeout(self._queue_seconds):
+                await self._slots.acquire()
         except TimeoutError:
             await _refuse(
                 send, status=503, title=b"Service Unavailable", header=(b"retry-after", b"1")
             )
             return
         try:
-            given = {**scope, "headers": _sized(cast("Headers", scope["headers"]), len(body))}
-            sending = send if ended else _Lingering(receive, send)
-            await self._app(given, _Whole(body, receive), sending)
+            headers = _with_length(cast("Headers", scope["headers"]), len(body))
+            send_or_linger = send if is_complete else _LingeringSend(receive, send)
+            await self._app(
+                {**scope, "headers": headers}, _BodyReceive(body, receive), send_or_linger
+            )
         finally:
-            self._turns.release()
+            self._slots.release()
 
 
-async def _read(receive: Receive) -> tuple[bytes | None, bool]:
-    # The body, or none where the client hung up; and whether that was all of it.
+async def _read_body(receive: Receive) -> tuple[bytes | None, bool]:
+    # Returns the body, or None if the client disconnected, and whether the body is complete.
     body, more = bytearray(), True
     while more and len(body) <= BODY_MAX:
         message = await receive()
@@ -140,16 +148,17 @@ async def _read(receive: Receive) -> tuple[bytes | None, bool]:
     return bytes(body[: BODY_MAX + 1]), not more
 
 
-def _sized(headers: Iterable[tuple[bytes, bytes]], size: int) -> Headers:
-    # What is behind goes by it: a stream that ended early would be taken for a client that left.
+def _with_length(headers: Iterable[tuple[bytes, bytes]], size: int) -> Headers:
+    # Frameworks compare the body with its declared length. They take a shorter one for a client
+    # that disconnected.
     framing = {b"content-length", b"transfer-encoding"}
     kept = [each for each in headers if each[0].lower() not in framing]
     framed = len(kept) < len(list(headers))
     return [*kept, (b"content-length", str(size).encode())] if framed else kept
 
 
-class _Whole:
-    # What an app receives: the body at once, and later that the client is gone.
+class _BodyReceive:
+    # Gives the app the body in one message, and then only the client's disconnect.
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body
         self._receive = receive
@@ -160,13 +169,14 @@ class _Whole:
             return {"type": "http.request", "body": body, "more_body": False}
         while True:
             message = await self._receive()
-            # What is left of a body that is too long is nobody's.
+            # Drop the rest of a body that is too long.
             if message["type"] == "http.disconnect":
                 return message
 
 
-class _Lingering:
-    # Sends an answer, and reads a little more before the connection ends.
+class _LingeringSend:
+    # Sends the response, then reads and drops more of the body before the connection closes. A
+    # connection that is closed with unread data is reset, and the client may lose the response.
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
@@ -177,11 +187,11 @@ class _Lingering:
             message = {**message, "headers": [*headers, (b"connection", b"close")]}
         elif not message.get("more_body"):
             await self._send({**message, "more_body": True})
-            await self._drop()
+            await self._drop_rest()
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
-    async def _drop(self) -> None:
+    async def _drop_rest(self) -> None:
         left, more = LINGER_BYTES, True
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
@@ -200,19 +210,19 @@ async def _refuse(send: Send, status: int, title: bytes, header: tuple[bytes, by
 
 
 async def _lifespan(app: AsgiApp, scope: AsgiMessage, receive: Receive, send: Send) -> None:
-    knows = False
+    supports_lifespan = False
 
-    async def receiving() -> AsgiMessage:
-        nonlocal knows
-        knows = True
+    async def note_receive() -> AsgiMessage:
+        nonlocal supports_lifespan
+        supports_lifespan = True
         return await receive()
 
     try:
-        await app(scope, receiving, send)
+        await app(scope, note_receive, send)
     except Exception:
-        if knows:
-            # It has one, and that failed.
+        if supports_lifespan:
+            # The app read a lifespan message, so this is a failure of its own startup or shutdown.
             raise
-        for step in ("startup", "shutdown"):
+        for phase in ("startup", "shutdown"):
             await receive()
-            await send({"type": f"lifespan.{step}.complete"})
+            await send({"type": f"lifespan.{phase}.complete"})

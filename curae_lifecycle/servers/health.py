@@ -1,7 +1,10 @@
-"""Whether a server lives, and whether it can serve: what whoever runs it asks it again and again.
+"""Liveness and readiness checks.
 
-The laws of this module: **a server that lives says so, whatever its store does**, so that nobody
-restarts it for a database that hangs; **whether it can serve is known in time**.
+The laws of this module:
+
+- **Liveness does not depend on the store.** So a supervisor does not restart a server because its
+  database hangs.
+- **Readiness is known within `READY_TIMEOUT_SECONDS`.**
 """
 
 from __future__ import annotations
@@ -21,29 +24,29 @@ from curae_lifecycle.stores.request_loop import log_error
 _LOG: Final = logging.getLogger(__name__)
 
 LIVE_PATH: Final = "/livez"
-"""Asked whether the process should be restarted."""
+"""The path of the liveness check: whether to restart the process."""
 
 READY_PATH: Final = "/readyz"
-"""Asked whether requests should be sent here."""
+"""The path of the readiness check: whether to send requests to this process."""
 
 READY_TIMEOUT_SECONDS: Final = 3.0
-"""Seconds that the store is given to show that it can serve."""
+"""Seconds within which the store must answer the readiness check."""
 
-_NOBODY: Final = "readiness"
-"""No digest of an API key, and no id of anybody's."""
+_PROBE_ID: Final = "readiness"
+"""A value that is the digest of no API key and the id of no stored value."""
 
-_TRIVIAL: Final = Needs(
+_PROBE_NEEDS: Final = Needs(
     record=None,
-    # Whatever keeps the rate limits is asked, too.
+    # The rate limits can be in another store than the rest. It must answer, too.
     buckets=(
         BucketKey(
             KeyOwner(
-                api_key_id=ApiKeyId(_NOBODY),
+                api_key_id=ApiKeyId(_PROBE_ID),
                 environment=Environment.TEST,
-                app_id=AppId(_NOBODY),
-                customer_account_id=CustomerAccountId(_NOBODY),
+                app_id=AppId(_PROBE_ID),
+                customer_account_id=CustomerAccountId(_PROBE_ID),
             ),
-            _NOBODY,
+            _PROBE_ID,
         ),
     ),
     limit=None,
@@ -53,26 +56,28 @@ _TRIVIAL: Final = Needs(
 
 
 async def is_ready(store: AsyncStore) -> bool:
-    """Whether a store can be asked for something that is not there; what it said else is logged."""
+    """Return whether the store can load values that do not exist; log the error if it cannot."""
     try:
-        await store.load(_TRIVIAL, _NOBODY)
+        await store.load(_PROBE_NEEDS, _PROBE_ID)
     except StoreUnavailableError as error:
         _LOG.warning("not ready: %s", error)
-    except Exception as error:  # noqa: BLE001 - whatever it was, it cannot serve
+    except Exception as error:  # noqa: BLE001 - a store that raises is not ready
         log_error("not ready", error)
     else:
         return True
     return False
 
 
-def health(status: int, said: str) -> Response:
-    """An answer about the server itself, never kept on its way.
+def health(status: int, state: str) -> Response:
+    """Return the response of a health check, which no cache may store.
+
+    A 5xx response has `Retry-After: 1`.
 
     Args:
         status: The HTTP status.
-        said: The one word that it answers.
+        state: The value of the body's only member, `status`.
     """
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-    if status >= 500:  # noqa: PLR2004 - as HTTP has it
+    if status >= 500:  # noqa: PLR2004 - server errors start here
         headers.append(("retry-after", "1"))
-    return Response(status, tuple(headers), json.dumps({"status": said}).encode())
+    return Response(status, tuple(headers), json.dumps({"status": state}).encode())

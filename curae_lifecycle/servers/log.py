@@ -1,8 +1,12 @@
-"""One JSON object a line: what a process logs, and which request each line is of.
+"""JSON logging: one object a line, each with the id of its request.
 
-The laws of this module: **no line holds an error's text**: its kind is logged, and the way to where it
-was raised; **what server software says about a path is left out**, or loses its words where it tells
-of a failure; **nobody else's logger is silenced**.
+The laws of this module:
+
+- **No traceback is logged.** Of an exception, a line holds the type and where it was raised, and
+  never its text.
+- **No line holds a path that server software logged.** The line is dropped, or loses its text if it
+  reports a failure.
+- **No other logger is silenced.**
 """
 
 from __future__ import annotations
@@ -24,43 +28,44 @@ from curae_lifecycle.web.request import Request, header_values
 from curae_lifecycle.web.wire_format import to_camel_case
 
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
-"""The id of the request that is being answered; every line of its context bears it."""
+"""The id of the current request; every line logged in its context carries the id."""
 
 _ID: Final = re.compile(r"[0-9A-Fa-f](?:[0-9A-Fa-f-]{14,62})[0-9A-Fa-f]")
 _TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
 def request_id(request: Request) -> str:
-    """The id that a request's lines bear: what came with it, or one that is made here.
+    """Return the id for a request's log lines: the client's own, or a new random one.
 
-    Taken are `X-Request-Id`, where it is 16 to 64 hexadecimal digits and dashes, as a UUID is, and
-    else the trace of `traceparent`. Anything else could be a key or a name.
+    `X-Request-Id` is used if it is 16 to 64 hexadecimal digits and dashes, such as a UUID.
+    Otherwise the trace id of `traceparent` is used. Any other value could be an API key or a name,
+    so it is ignored.
     """
-    for name, form, part in (("x-request-id", _ID, 0), ("traceparent", _TRACE, 1)):
+    for name, pattern, group in (("x-request-id", _ID, 0), ("traceparent", _TRACE, 1)):
         values = header_values(request, name)
-        found = form.fullmatch(values[0]) if len(values) == 1 else None
-        if found is not None:
-            return found[part]
+        match = pattern.fullmatch(values[0]) if len(values) == 1 else None
+        if match is not None:
+            return match[group]
     return token_hex(16)
 
 
 @attrs.frozen
 class RequestLine:
-    """What is logged of one request: nothing that it holds, and nothing that it was answered.
+    """The log line of one request; it holds no path, no request header and no body.
 
     Attributes:
-        operation: The operation's name; `page`, `live`, `ready` or `metrics`; none where the rules
-            know no such path.
-        method: The method, where it is one of HTTP's own; else `OTHER`.
-        status: The status of the answer; none where whoever asked was gone before.
+        operation: The operation's name; `page`, `live`, `ready` or `metrics`; None if no operation
+            has the path.
+        method: The method if HTTP defines it, else `OTHER`.
+        status: The status of the response; None if the request was cancelled before its response.
         rules: The names of the rules that decided, in order.
-        replayed: Whether the answer was given before.
-        seconds: How long it took.
-        attempts: How many attempts it took at the store.
-        waited: The seconds among them that were waited between attempts.
-        code: The problem's code, where it was one.
-        retry_after: After how many seconds a retry is asked for, where one is.
-        limit: The name of the limit that refused it, where one did.
+        replayed: Whether the response is a stored one.
+        seconds: The duration of the request.
+        attempts: How many attempts at the store were started.
+        waited: The part of `seconds` that was spent waiting between attempts.
+        code: The problem's code, if the response is a problem.
+        retry_after: The seconds of `Retry-After`, if the response has it.
+        limit: The name of the limit that refused the request, if one did.
     """
 
     operation: str | None
@@ -76,14 +81,14 @@ class RequestLine:
     limit: str | None
 
     def members(self) -> dict[str, object]:
-        """The members of the line, as its JSON has them."""
-        held = attrs.asdict(self, recurse=False)
-        rounded = {"seconds": round(self.seconds, 6), "waited": round(self.waited, 6)}
-        named = {to_camel_case(name): value for name, value in {**held, **rounded}.items()}
-        return {**named, "rules": [*self.rules]}
+        """Return the line's members as they are in its JSON."""
+        fields = attrs.asdict(self, recurse=False)
+        fields |= {"seconds": round(self.seconds, 6), "waited": round(self.waited, 6)}
+        fields["rules"] = [*self.rules]
+        return {to_camel_case(name): value for name, value in fields.items()}
 
     def __str__(self) -> str:
-        # What a log without this module's format shows.
+        # Other formatters than `JsonFormatter` show this text.
         return json.dumps(self.members())
 
 
@@ -91,10 +96,10 @@ class RequestLine:
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes one JSON object a line, in ASCII."""
+    """A formatter that writes each record as one line of JSON in ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """Format a record as a line of JSON."""
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, object] = {
             "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -102,9 +107,9 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": _message(record),
         }
-        asked = REQUEST_ID.get()
-        if asked is not None:
-            line["requestId"] = asked
+        current_id = REQUEST_ID.get()
+        if current_id is not None:
+            line["requestId"] = current_id
         if isinstance(record.msg, RequestLine):
             line |= record.msg.members()
         error = record.exc_info[1] if record.exc_info else None
@@ -113,40 +118,40 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-_NAME_PATHS: Final = (
+_PATH_LOGGERS: Final = (
     *("django.request", "django.server", "django.security.csrf", "django.security.DisallowedHost"),
     *("uvicorn.access", "gunicorn.access", "granian.access", "hypercorn.access", "werkzeug"),
 )
-"""Loggers whose every line can name a path."""
+"""Loggers of server software whose lines can hold a path."""
 
-_PATH_TEXTS: Final = frozenset(
+_PATH_MESSAGES: Final = frozenset(
     {
         "Exception on %s [%s]",  # Flask
         "Exception while serving %s",  # waitress
         "Error handling request %s",  # gunicorn
     }
 )
-"""What others' loggers say of a failure, with the path of its request."""
+"""Messages of other loggers that report a failure with the path of its request."""
 
-_HIDDEN: Final = "a request failed outside of the rules; its path is not logged"
+_HIDDEN_TEXT: Final = "a request failed outside of the endpoint; its path is not logged"
 
 
 def _message(record: logging.LogRecord) -> str:
     if isinstance(record.msg, RequestLine):
         return "request"
-    if record.name in _NAME_PATHS or str(record.msg) in _PATH_TEXTS:
-        return _HIDDEN
+    if record.name in _PATH_LOGGERS or str(record.msg) in _PATH_MESSAGES:
+        return _HIDDEN_TEXT
     try:
         return record.getMessage()
-    except Exception:  # noqa: BLE001 - logging would print what was to be written, and where
-        return "a line that cannot be written"
+    except Exception:  # noqa: BLE001 - `logging` would print the arguments, which can be secret
+        return "a log record that cannot be formatted"
 
 
-def _is_told(record: logging.LogRecord) -> bool:
-    # At a logger that names paths: it is heard where it failed, and then without its words.
+def _hide_path(record: logging.LogRecord) -> bool:
+    # A filter: drops a record below ERROR, and keeps any other without its text.
     if record.levelno < logging.ERROR:
         return False
-    record.msg, record.args = _HIDDEN, ()
+    record.msg, record.args = _HIDDEN_TEXT, ()
     return True
 
 
@@ -158,29 +163,29 @@ def configure_logging(
     stream: TextIO | None = None,
     levels: Mapping[str, int] | None = None,
 ) -> None:
-    """Let this process log lines of JSON; again replaces what was configured here before.
+    """Write this process's log as lines of JSON; a second call replaces the first.
 
-    Everybody's loggers are heard, as far as they pass records on. Call it after whatever configures
-    logging by itself, such as `django.setup()`.
+    The lines of all loggers appear if they propagate their records to the root logger. Call this
+    after any code that configures logging itself, such as `django.setup()`.
 
     Args:
-        level: The least level of all loggers that have none of their own.
-        stream: Where the lines go; standard error where nothing is said.
-        levels: Levels of single loggers.
+        level: The level of all loggers whose own level is not set.
+        stream: The stream to write to; standard error by default.
+        levels: The levels of single loggers, by name.
     """
-    handler = _Handler(sys.stderr if stream is None else stream)
+    handler = _JsonHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
-    for earlier in [each for each in root.handlers if isinstance(each, _Handler)]:
+    for earlier in [each for each in root.handlers if isinstance(each, _JsonHandler)]:
         root.removeHandler(earlier)
     root.addHandler(handler)
     root.setLevel(level)
-    for name, own in (levels or {}).items():
-        logging.getLogger(name).setLevel(own)
-    for name in _NAME_PATHS:
-        # At the logger, for its own handlers would write the path, too.
-        logging.getLogger(name).addFilter(_is_told)
+    for name, own_level in (levels or {}).items():
+        logging.getLogger(name).setLevel(own_level)
+    for name in _PATH_LOGGERS:
+        # On the logger, not on the handler: the logger's own handlers would write the path, too.
+        logging.getLogger(name).addFilter(_hide_path)
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """The one handler that is configured here."""
+class _JsonHandler(logging.StreamHandler[TextIO]):
+    """The handler that `configure_logging` installs, as a type so that it can be found again."""

@@ -1,10 +1,10 @@
-"""What a server counts, as Prometheus reads it; needs the extra `prometheus`.
+"""Prometheus metrics of a server; they need the extra `prometheus`.
 
-The law of this module: **no label holds what a stranger sends**: operations, codes and limits are
-the rules' and the settings' own, and whatever else there is has one name together.
+The law of this module: **no label holds text that a client sent**. Operations, codes and limits
+have the names of the rules and settings. Everything else shares the one name `none`.
 
-Where the environment has `PROMETHEUS_MULTIPROC_DIR`, every worker of a server counts in files there,
-and whichever is asked answers for all.
+If the environment has `PROMETHEUS_MULTIPROC_DIR`, every worker of a server counts in files there.
+Any worker then answers with the counts of all.
 """
 
 from __future__ import annotations
@@ -25,48 +25,53 @@ from curae_lifecycle.stores.retry import RetryStats
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""What Prometheus calls the text that it reads."""
+"""The media type of the Prometheus text format."""
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""The bounds of the histogram: nothing takes longer than the last where the limits are kept."""
+"""The bounds of the histogram's buckets, in seconds.
+
+No request takes longer than the last one if the store keeps its limits.
+"""
 
 _NONE: Final = "none"
+"""The label value for anything that has no name of the rules or settings."""
 
 
 class Metrics:
-    """The counters of one process; make one, when it starts, and give it to its endpoint."""
+    """The counters of one process; create one at start and pass it to the process's endpoint."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
 
-        def counter(name: str, said: str, *labels: str) -> Counter:
-            return Counter(f"curae_{name}", said, labels, registry=self._registry)
+        def counter(name: str, description: str, labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(f"curae_{name}", description, labels, registry=self._registry)
 
         self._requests = counter(
-            *("requests", "Requests that were answered."),
-            *("operation", "status", "code", "replayed"),
+            "requests", "Finished requests.", ("operation", "status", "code", "replayed")
         )
         self._seconds = Histogram(
             "curae_request_seconds",
-            "How long requests took.",
+            "Duration of requests in seconds.",
             ("operation",),
             registry=self._registry,
             buckets=SECONDS,
         )
-        self._attempts = counter("attempts", "Attempts at the store, by how they ended.", "ended")
-        self._waited = counter("waited_seconds", "Seconds that were waited between attempts.")
+        self._attempts = counter("attempts", "Attempts at the store by how they ended.", ("ended",))
+        self._waited = counter("waited_seconds", "Seconds spent waiting between attempts.")
         self._refusals = counter(
-            "refusals", "Requests that a rule refused, by the family of its name.", "family"
+            "refusals",
+            "Requests that a rule refused, by the rule's name before its first dot.",
+            ("family",),
         )
-        self._limits = counter("limits_reached", "Requests that a limit refused.", "limit")
-        self._failures = counter("store_failures", "What failed at the store.", "kind")
+        self._limits = counter("limits_reached", "Requests that a limit refused.", ("limit",))
+        self._failures = counter("store_failures", "Store failures by kind.", ("kind",))
 
     def count(self, line: RequestLine, stats: RetryStats) -> None:
-        """Count a request that was answered, or that nobody waited for any more.
+        """Count a finished request, including one that was cancelled.
 
         Args:
-            line: The request's line of the log.
-            stats: What it took.
+            line: The request's log line.
+            stats: The attempts and waits that the request took.
         """
         operation, code = line.operation or _NONE, line.code or _NONE
         status = _NONE if line.status is None else str(line.status)
@@ -80,7 +85,7 @@ class Metrics:
             "late": stats.timeouts,
             "unforeseen": stats.unexpected_errors,
         }
-        # What nobody foresaw can happen before there is an attempt.
+        # An unexpected error can occur before the first attempt, so the difference can be negative.
         done = max(0, stats.attempts - sum(failed.values()))
         _add(self._attempts, {"done": done, **failed})
         _add(self._failures, {**failed, "overtaken": 0, "full": stats.store_full})
@@ -90,13 +95,19 @@ class Metrics:
             self._limits.labels(line.limit).inc()
 
     def render(self, backlog: Backlog | None = None) -> tuple[str, bytes]:
-        """What all workers have counted, and what the outbox holds, as Prometheus reads it."""
+        """Return the media type and the text of all counters in the Prometheus text format.
+
+        Without `PROMETHEUS_MULTIPROC_DIR` these are the counters of this process.
+
+        Args:
+            backlog: The messages in the outbox, or None to leave their metrics out.
+        """
         registry = CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it comes without types
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no annotations
         else:
-            registry.register(_All(self._registry.collect))
-        registry.register(_All(lambda: _gauges(backlog)))
+            registry.register(_FunctionCollector(self._registry.collect))
+        registry.register(_FunctionCollector(lambda: _gauge_metrics(backlog)))
         return MEDIA_TYPE, generate_latest(registry)
 
 
@@ -106,25 +117,25 @@ def _add(counter: Counter, counts: dict[str, int]) -> None:
             counter.labels(label).inc(number)
 
 
-def _gauges(backlog: Backlog | None) -> Iterator[Metric]:
-    build = GaugeMetricFamily("curae_build_info", "Which version runs.", labels=("version",))
+def _gauge_metrics(backlog: Backlog | None) -> Iterator[Metric]:
+    build = GaugeMetricFamily("curae_build_info", "The running version.", labels=("version",))
     build.add_metric((__version__,), 1)
     yield build
     if backlog is None:
         return
-    for name, said, value in (
-        ("messages", "Messages that are to be shipped.", backlog.messages),
-        ("dead", "Messages that are dead.", backlog.dead),
-        ("seconds", "For how long the first message has been due.", backlog.oldest_due_seconds),
+    for name, description, value in (
+        ("messages", "Messages waiting to be delivered.", backlog.messages),
+        ("dead", "Dead messages.", backlog.dead),
+        ("seconds", "Seconds since the first message became due.", backlog.oldest_due_seconds),
     ):
-        yield GaugeMetricFamily(f"curae_outbox_{name}", said, value)
+        yield GaugeMetricFamily(f"curae_outbox_{name}", description, value)
 
 
-class _All(Collector):
-    """Collects what a function gives."""
+class _FunctionCollector(Collector):
+    """A collector of the metrics that a function returns."""
 
-    def __init__(self, collected: Callable[[], Iterable[Metric]]) -> None:
-        self._collected = collected
+    def __init__(self, collect_metrics: Callable[[], Iterable[Metric]]) -> None:
+        self._collect_metrics = collect_metrics
 
     def collect(self) -> Iterable[Metric]:
-        return self._collected()
+        return self._collect_metrics()

@@ -1,8 +1,9 @@
-"""Start the server software, its bounds set, and end it with what was begun answered.
+"""Granian as the server software, with limits and a graceful shutdown.
 
-The law of this module: **nothing that came is logged**: a path can be a secret.
+The law of this module: **nothing of a request is logged**, because a path can be a secret.
 
-It is granian: worker processes that accept for themselves, HTTP in Rust. docs/servers.md says why.
+Granian runs worker processes that accept connections themselves, and parses HTTP in Rust.
+docs/servers.md compares it with others.
 """
 
 from __future__ import annotations
@@ -20,32 +21,37 @@ from curae_lifecycle.servers.guard import Guard
 from curae_lifecycle.servers.shutdown import GracefulShutdown
 
 HEADERS: Final = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=65_536)
-"""How long the headers of a request may take, in milliseconds, and what is buffered of them, in
-bytes; also how long a connection may say nothing between two requests."""
+"""The limits on a request's headers: milliseconds in which they must arrive, and bytes to buffer.
+
+The same time limits how long a connection may be idle between two requests.
+"""
 
 CONNECTIONS: Final = 900
-"""How many connections a worker has at once; those of more wait to be accepted. A process may open
-1024 files where nobody said otherwise."""
+"""Connections that a worker holds at once; more wait to be accepted.
+
+The default limit of open files is often 1024 a process.
+"""
 
 DRAIN_SECONDS: Final = 30
-"""How long a worker may take over the requests that it has, once it is to end."""
+"""Seconds that a worker has to finish its requests after it was told to end."""
 
 
 def run(target: str, *, host: str, port: int, workers: int) -> None:
-    """Serve a guarded app until SIGTERM or SIGINT, and answer what was begun before it returns.
+    """Serve a guarded app until SIGTERM or SIGINT, and finish the started requests.
 
-    At SIGTERM each worker goes on for a second, in which every answer ends its connection; then it
-    accepts no more, and ends with its last answer. On SIGHUP each worker is replaced so by a new
-    one, which begins before. One that dies is replaced as well.
+    At SIGTERM each worker serves for one more second, in which every response closes its
+    connection. Then the worker accepts no more connections, finishes its requests and ends. At
+    SIGHUP each worker is replaced in this way by a new one, which starts first. A worker that dies
+    is replaced, too.
 
     Args:
         target: The `Guard` of an app, as `module:name`; each worker imports it.
-        host: The address to listen at.
-        port: The port to listen at.
-        workers: How many processes.
+        host: The address to listen on.
+        port: The port to listen on.
+        workers: The number of worker processes.
 
     Raises:
-        SystemExit: A worker could not be started, or died again and again.
+        SystemExit: A worker could not be started, or died repeatedly.
     """
     Granian(
         target,
@@ -64,10 +70,10 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 
 
 def load(target: str) -> GracefulShutdown:
-    """What a worker serves: the guard that is named as `module:name`, and its way to end.
+    """Import the guard named by `module:name` and wrap it in a `GracefulShutdown`.
 
     Raises:
-        ArgumentError: What is named is no `Guard`.
+        ArgumentError: The target is not a `Guard`.
     """
     module, _, name = target.partition(":")
     guard = getattr(import_module(module), name)

@@ -1,10 +1,10 @@
-"""A worker that is to end says so first: each connection ends with its next answer.
+"""Graceful shutdown of a worker: each connection closes with its next response.
 
-The law of this module: **a client hears that a connection ends before it ends**, where it asks once
-more within a second; one that says nothing for so long has nothing to lose.
+The law of this module: **a client learns that its connection closes before it closes**, if it sends
+another request within a second. A client that is idle for longer loses nothing.
 
-Server software that is asked to end closes a connection that is kept and silent at once, and what
-its client was about to send is lost.
+Without this, server software that is told to end closes idle keep-alive connections at once. A
+request that a client sends at that moment is lost.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from typing import Final, cast
 from curae_lifecycle.servers.guard import AsgiApp, AsgiMessage, Headers, Receive, Send
 
 SHUTDOWN_DELAY_SECONDS: Final = 1.0
-"""For how long a worker that is to end goes on as before, but for its connections, in seconds."""
+"""Seconds for which a worker still serves after SIGTERM; each response closes its connection."""
 
 
 class GracefulShutdown:
-    """An ASGI app in a worker of granian, which SIGTERM ends a little later.
+    """ASGI middleware that delays the end of a granian worker at SIGTERM.
 
     Args:
         app: The app.
-        drain: Called at once where it is to end, such as `Guard.drain`.
-        seconds: How much later. Then the worker gets the SIGINT that granian ends at, too.
+        drain: A function to call at SIGTERM, such as `Guard.drain`.
+        seconds: Seconds between SIGTERM and the end. Then the worker sends itself SIGINT, at which
+            granian ends, too.
     """
 
     def __init__(
@@ -36,25 +37,25 @@ class GracefulShutdown:
         self._app = app
         self._drain = drain
         self._seconds = seconds
-        self._leaves = False
+        self._is_ending = False
 
     async def __call__(self, scope: AsgiMessage, receive: Receive, send: Send) -> None:
-        """Hand everything over; say of each answer whether it is the last one."""
+        """Pass everything on to the app; after SIGTERM add `connection: close` to each response."""
         if scope["type"] == "lifespan":
-            # Where a loop knows no signals, a worker ends at once.
+            # An event loop without signal handlers keeps granian's immediate end.
             with suppress(NotImplementedError):
-                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._leave)
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end_later)
 
-        async def closing(message: AsgiMessage) -> None:
-            if self._leaves and message["type"] == "http.response.start":
+        async def send_closing(message: AsgiMessage) -> None:
+            if self._is_ending and message["type"] == "http.response.start":
                 headers = cast("Headers", message.get("headers", []))
                 message = {**message, "headers": [*headers, (b"connection", b"close")]}
             await send(message)
 
-        await self._app(scope, receive, closing)
+        await self._app(scope, receive, send_closing)
 
-    def _leave(self) -> None:
-        self._leaves = True
+    def _end_later(self) -> None:
+        self._is_ending = True
         self._drain()
         loop = asyncio.get_running_loop()
         loop.call_later(self._seconds, signal.raise_signal, signal.SIGINT)

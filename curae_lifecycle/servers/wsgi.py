@@ -1,8 +1,11 @@
-"""An app of WSGI behind ASGI, in a bounded number of threads that stay.
+"""Adapter that serves a WSGI app as an ASGI app, in a bounded number of long-lived threads.
 
-The laws of this module: **a thread is kept**, and with it the connection to the database that a
-framework has for each; **a thread waits for no event loop**: it gets a request that is whole, gives
-an answer that is whole, and holds up no worker that is to end.
+The laws of this module:
+
+- **Threads are reused.** So the database connection that a framework keeps for each thread is
+  reused, too.
+- **No thread waits for the event loop.** A thread gets a complete request and returns a complete
+  response, so that no slow client delays the end of a worker.
 """
 
 from __future__ import annotations
@@ -21,57 +24,58 @@ if TYPE_CHECKING:
 
 
 def wsgi_to_asgi(app: WSGIApplication, threads: int) -> AsgiApp:
-    """Run an app of WSGI in threads; what came stands in its environment's `asgi.scope`.
+    """Return an ASGI app that runs a WSGI app in threads.
 
-    Put a `Guard` before it that lets in as many requests at once as there are threads: it hands over
-    what is whole, and the queue behind it has no bound. An answer is kept whole before it is sent.
+    The WSGI environment has the ASGI scope as `asgi.scope`. Wrap the result in a `Guard` with
+    `max_concurrent=threads`, for two reasons. The WSGI app needs complete bodies, and the queue for
+    its threads has no limit. A response is held in memory completely before it is sent.
 
     Args:
-        app: The app.
-        threads: How many threads there are at most.
+        app: The WSGI app.
+        threads: The number of threads, at most.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
 
-    async def served(scope: AsgiMessage, receive: Receive, send: Send) -> None:
+    async def serve(scope: AsgiMessage, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            # WSGI knows no start and no end; the guard answers in its place.
+            # WSGI has no lifespan; the guard answers its messages instead.
             raise NotImplementedError
         message = await receive()
         environ = _environ(scope, cast("bytes", message.get("body", b"")))
         loop = asyncio.get_running_loop()
-        status, headers, body = await loop.run_in_executor(pool, _answer, app, environ)
+        status, headers, body = await loop.run_in_executor(pool, _call_app, app, environ)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    return served
+    return serve
 
 
-def _answer(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
-    begun: list[tuple[str, list[tuple[str, str]]]] = []
+def _call_app(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
+    started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 
     def start(
         status: str, headers: list[tuple[str, str]], _: OptExcInfo | None = None, /
     ) -> object:
-        # An app may begin once more, where it failed.
-        begun.append((status, headers))
+        # An app may call this again with an error status; the last call counts.
+        started.append((status, headers))
         return written.append
 
-    answered = app(environ, cast("StartResponse", start))
+    chunks = app(environ, cast("StartResponse", start))
     try:
-        written.extend(answered)
+        written.extend(chunks)
     finally:
-        # Django ends its request there.
-        close = getattr(answered, "close", None)
+        # Django finishes its request in `close`.
+        close = getattr(chunks, "close", None)
         if close is not None:
             close()
-    status, named = begun[-1]
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named]
+    status, text_headers = started[-1]
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in text_headers]
     return int(status.partition(" ")[0]), headers, b"".join(written)
 
 
 def _environ(scope: AsgiMessage, body: bytes) -> WSGIEnvironment:
-    # As PEP 3333 has it: text is bytes, decoded as Latin-1.
+    # PEP 3333: a text holds bytes decoded as Latin-1.
     server, port = cast("tuple[str, int]", scope.get("server") or ("", 0))
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": scope["method"],

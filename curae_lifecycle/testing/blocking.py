@@ -1,4 +1,4 @@
-"""A store that is awaited, as one that waits."""
+"""An adapter that makes an async store usable as a blocking one."""
 
 from __future__ import annotations
 
@@ -14,23 +14,28 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import AsyncStore, Loaded
 from curae_lifecycle.stores.hosted_pages import HostedPage
 
-_Answered = TypeVar("_Answered")
+_Result = TypeVar("_Result")
 
 
 class AsyncStoreWithApiKeys(AsyncStore, Protocol):
-    """A store that is awaited and that API keys can be registered with."""
+    """An async store that can register API keys."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Let an API key stand for a caller; again replaces. It may be awaited, or not."""
+        """Register an API key for a caller; may be a coroutine function.
+
+        Registering a key again replaces its caller.
+        """
         ...
 
 
 class BlockingStoreAdapter:
-    """A store that is awaited, as one that waits: each call runs the loop until it is answered.
+    """An async store as a blocking one: each call runs the event loop until the store returns.
+
+    Calls from several threads run one after the other.
 
     Args:
-        store: The store.
-        runner: Whose loop it is awaited in, one call after the other.
+        store: The async store.
+        runner: The runner whose event loop runs the calls.
     """
 
     def __init__(self, store: AsyncStoreWithApiKeys, runner: asyncio.Runner) -> None:
@@ -39,13 +44,13 @@ class BlockingStoreAdapter:
         self._lock = Lock()
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Let an API key stand for a caller."""
+        """Register an API key for a caller."""
 
-        async def registered() -> object:
-            answer = self._store.register(api_key, caller)
-            return await answer if isawaitable(answer) else answer
+        async def register() -> object:
+            result = self._store.register(api_key, caller)
+            return await result if isawaitable(result) else result
 
-        return self._run(registered())
+        return self._run(register())
 
     def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key, as `Store.caller_of` does."""
@@ -56,9 +61,9 @@ class BlockingStoreAdapter:
         return self._run(self._store.load(needs, key_digest))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """As `Store.commit`."""
+        """Commit changes, as `Store.commit` does."""
         return self._run(self._store.commit(loaded, changes, page))
 
-    def _run(self, answer: Coroutine[object, object, _Answered]) -> _Answered:
+    def _run(self, call: Coroutine[object, object, _Result]) -> _Result:
         with self._lock:
-            return self._runner.run(answer)
+            return self._runner.run(call)

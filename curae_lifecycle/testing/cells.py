@@ -1,7 +1,7 @@
-"""Which cells of the tables a run really reached: coverage in the words of the rules.
+"""A counter of table lookups: coverage by cells of the tables instead of lines of code.
 
-The law of this module: **counting changes no answer**. While it counts, each cell holds a stand-in
-for its row, which shows the very same outcome and notes that it was looked at.
+The law of this module: **counting changes no answer**. While lookups are counted, each cell holds a
+stand-in for its row. The stand-in has the same outcome and rules, and counts each read of them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
 
 Cell = tuple[str, ...]
-"""The name of a table, then the key of one of its cells."""
+"""The name of a table, followed by the key of one of its cells."""
 
 
 def cells_of(tables: Iterable[AnyTable]) -> list[Cell]:
-    """Every cell of some tables, in the tables' own order."""
+    """Return every cell of the given tables, in the order of the tables."""
     return [(table.name, *map(str, key)) for table in tables for key, _ in table.cells()]
 
 
@@ -28,48 +28,48 @@ def cells_of(tables: Iterable[AnyTable]) -> list[Cell]:
 def count_cell_lookups(
     tables: Iterable[AnyTable] = tuple(TABLES.values()),
 ) -> Generator[Counter[Cell]]:
-    """Count how often the rules look at each cell, for as long as the context lasts.
+    """Count how often the rules read each cell while the context is open.
 
-    The tables belong to the whole process: what other threads ask meanwhile is counted too.
+    The tables are shared by the whole process, so lookups by other threads are counted too.
 
     Args:
-        tables: Which tables; all of them by default.
+        tables: The tables to count in; all tables by default.
 
     Yields:
-        The counts, which grow as the rules run. A cell that nobody asked is not among them.
+        The counts, which grow while the rules run. A cell that was never read has no entry.
     """
     counts: Counter[Cell] = Counter()
-    kept = [(table, dict(table)) for table in tables]
-    for table, rows in kept:
+    originals = [(table, dict(table)) for table in tables]
+    for table, rows in originals:
         for key, row in rows.items():
             cell = (table.name, *((key,) if isinstance(key, str) else key))
-            watched = _Watched(row, tuple(map(str, cell)), counts)
-            replace_row(table, key, cast("Row[object]", watched))
+            counting = _CountingRow(row, tuple(map(str, cell)), counts)
+            replace_row(table, key, cast("Row[object]", counting))
     try:
         yield counts
     finally:
-        for table, rows in kept:
+        for table, rows in originals:
             for key, row in rows.items():
                 replace_row(table, key, row)
 
 
 def replace_row(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
-    """Put another row into a cell of a table.
+    """Replace the row in one cell of a table.
 
     Args:
         table: The table.
-        key: The cell.
-        row: What it holds from now on.
+        key: The key of the cell.
+        row: The new row.
     """
-    # A table is the dict that the rules look into; only its own methods refuse to change it.
+    # A table is a dict whose own methods refuse every change, so this calls the method of `dict`.
     _Cells.__setitem__(table, key, row)
 
 
 _Cells = dict[str | tuple[StrEnum, ...], Row[object]]
 
 
-class _Watched:
-    """A row that counts when somebody asks what it says."""
+class _CountingRow:
+    """A row that counts each read of its outcome or its rules."""
 
     __slots__ = ("_cell", "_counts", "_row")
 

@@ -1,4 +1,4 @@
-"""Facts, callers and responses as the lines of a log that `replay` reads have them."""
+"""JSON forms of facts, callers and responses, as the lines of a `replay` log hold them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from curae_lifecycle.web.wire_format import to_camel_case
 
 
 def format_fact(fact: Fact) -> dict[str, Json]:
-    """A fact: its kind, and one member for each of its fields that says something.
+    """Format a fact: its kind as `type`, and one member for each field that is not `None`.
+
+    A coordinate becomes four members, one for each of its parts.
 
     Raises:
-        TypeError: No line can say this fact.
+        TypeError: A field has a type that a log line cannot hold.
     """
     line: dict[str, Json] = {"type": fact.kind}
     for name in fact.__match_args__:
@@ -30,16 +32,19 @@ def format_fact(fact: Fact) -> dict[str, Json]:
         elif isinstance(value, str | bool | int):
             line[to_camel_case(name)] = value
         elif value is not None:
-            raise TypeError(f"no log has a line for {name} of {type(fact).__name__}")
+            raise TypeError(
+                f"a log line cannot hold {name} of {type(fact).__name__}: it is a "
+                f"{type(value).__name__}, and must be a coordinate, datetime, str, bool or int"
+            )
     return line
 
 
 def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
-    """An API key and whom it stands for.
+    """Format the registration of an API key.
 
     Args:
         api_key: The key.
-        caller: Whom it stands for.
+        caller: The caller that the key authenticates.
     """
     return {
         "apiKey": api_key,
@@ -51,7 +56,7 @@ def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
 
 
 def format_response(response: Response) -> dict[str, Json]:
-    """What a request was answered."""
+    """Format a response: its status, its headers, and its body as text, or null if it is empty."""
     return {
         "status": response.status,
         "headers": dict(response.headers),

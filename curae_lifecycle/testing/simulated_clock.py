@@ -1,8 +1,8 @@
-"""A store of anybody's on a time of the test's own, and what a store has beside the contract.
+"""An adapter that runs any store on a simulated clock, and protocols of stores under test.
 
-The law of this module: **what is loaded says the test's instant**, whatever clock the store has, so
-that a store which takes its time from a database lives on simulated time like one in memory. Only
-what a store drops goes by its own clock, so nothing is purged where that cannot be set.
+The law of this module: **`load` reports the simulated instant**, whatever clock the store has. So a
+store that takes its time from a database can run on simulated time like one in memory. Only `purge`
+goes by the store's own clock, so nothing is purged if that clock cannot be set.
 """
 
 from __future__ import annotations
@@ -21,37 +21,44 @@ from curae_lifecycle.stores.hosted_pages import HostedPage
 
 
 class StoreWithApiKeys(Store, Protocol):
-    """A store that API keys can be registered with."""
+    """A store that can register API keys."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Let an API key stand for a caller, from the next request on; again replaces."""
+        """Register an API key for a caller, in force from the next request on.
+
+        Registering a key again replaces its caller.
+        """
         ...
 
 
 @runtime_checkable
 class Purgeable(Protocol):
-    """A store that drops what is over, by a clock that can be set.
+    """A store that drops expired values by a clock that can be set.
 
     Attributes:
-        clock: Tells the store's instant.
+        clock: Returns the current instant of the store.
     """
 
     clock: Callable[[], datetime]
 
     def purge(self) -> object:
-        """Drop what has been over for five minutes; say how many values that were, or nothing."""
+        """Drop every value that expired at least five minutes ago.
+
+        Returns:
+            The number of dropped values. Any other type means that the number is unknown.
+        """
         ...
 
 
 class SimulatedClockStore:
-    """A store on a time of the test's own.
+    """A store on a simulated clock.
 
     Args:
-        store: The store; where its clock can be set, it shows the instant of the latest purge.
+        store: The store. If its clock can be set, it is set to the instant of the latest purge.
         now: The first instant.
 
     Attributes:
-        now: The instant that it says, which the test sets.
+        now: The simulated instant, which the test sets.
     """
 
     def __init__(self, store: StoreWithApiKeys, now: datetime) -> None:
@@ -59,12 +66,12 @@ class SimulatedClockStore:
         self._store = store
         self._purged_at = now
         if isinstance(store, Purgeable):
-            # Transactions overlap here, and workers' clocks differ: what one of them may still
-            # need is not over by the store's clock.
+            # Transactions overlap and workers' clocks differ. If the store's clock showed the
+            # latest `now`, the store could drop values that a slower worker still needs.
             store.clock = lambda: self._purged_at
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Let an API key stand for a caller."""
+        """Register an API key for a caller."""
         return self._store.register(api_key, caller)
 
     def caller_of(self, key_digest: str) -> Caller | None:
@@ -76,14 +83,14 @@ class SimulatedClockStore:
         return attrs.evolve(self._store.load(needs, key_digest), now=self.now)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """As `Store.commit`."""
+        """Commit changes, as `Store.commit` does."""
         return self._store.commit(loaded, changes, page)
 
     def purge(self, now: datetime) -> int:
-        """Drop what is over at an instant, where the store lets its clock be set.
+        """Set the store's clock to `now` and purge the store, if its clock can be set.
 
         Returns:
-            How many values that were, where the store says so.
+            The number of dropped values; 0 if the store does not report it or was not purged.
         """
         self._purged_at = now
         if not isinstance(self._store, Purgeable):

@@ -1,4 +1,4 @@
-"""The laws held against a whole store at rest: everything that it holds, looked at once."""
+"""The laws checked against all contents of a store while no transaction runs."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ def check_store(
     bindings: Iterable[LimitedAccountAppBinding],
     now: datetime,
 ) -> None:
-    """Judge all that a store holds, at rest (laws 1, 6, 7, 8 and 12).
+    """Check all contents of a store while no transaction runs (laws 1, 6, 7, 8 and 12).
 
     Args:
         connections: Every connection.
         sessions: Every connect session.
         bindings: Every binding.
-        now: The instant to look at, no earlier than anything that is stored.
+        now: The instant to judge at. It must not be earlier than any stored instant.
 
     Raises:
-        LawBrokenError: An id twice, a chain that is no line, two bindings of one coordinate, or
-            a hand-off that landed without its binding.
+        LawBrokenError: An id is stored twice, a chain is not linear, a coordinate has two bindings,
+            or a session landed without its binding.
     """
+    by_id: dict[ConnectionId, Connection] = {}
     chains: dict[ConnectionId, list[Connection]] = defaultdict(list)
-    held: dict[ConnectionId, Connection] = {}
-    for each in connections:
-        if each.id in held:
-            raise LawBrokenError(1, "it is stored twice", f"connection {each.id}")
-        held[each.id] = each
-        chains[each.identity.root_id].append(each)
-    laws.check_one_pending_successor((), stored=held.values())
+    for connection in connections:
+        if connection.id in by_id:
+            raise LawBrokenError(1, "it is stored twice", f"connection {connection.id}")
+        by_id[connection.id] = connection
+        chains[connection.identity.root_id].append(connection)
+    laws.check_one_pending_successor((), stored=by_id.values())
     for chain in chains.values():
         laws.check_chain(chain, now)
     bound: dict[Coordinate, LimitedAccountAppBinding] = {}
     for binding in bindings:
         coordinate = binding.coordinate
         if coordinate in bound:
-            raise LawBrokenError(8, "two bindings", f"app user {coordinate.app_user_id}")
+            raise LawBrokenError(8, "it has two bindings", f"app user {coordinate.app_user_id}")
         bound[coordinate] = binding
     for session in sessions:
         _check_landing(session, bound.get(session.coordinate))
@@ -57,9 +57,10 @@ def _check_landing(session: CuraeConnectSession, binding: LimitedAccountAppBindi
         return
     where = f"session {session.id}"
     if binding is None:
-        raise LawBrokenError(12, "half of a landing: it landed and nobody is bound", where)
-    same = binding.user_id == session.user_id
-    if same and binding.state == "LIMITED":
-        raise LawBrokenError(12, "half of a landing: the user is LIMITED still", where)
-    if not same and binding.generation == 1:
-        raise LawBrokenError(12, "half of a landing: the only user is another one", where)
+        raise LawBrokenError(12, "partial landing: the session landed, and no user is bound", where)
+    same_user = binding.user_id == session.user_id
+    if same_user and binding.state == "LIMITED":
+        raise LawBrokenError(12, "partial landing: its user is still LIMITED", where)
+    # A later generation may have another user, who was bound after a tombstone.
+    if not same_user and binding.generation == 1:
+        raise LawBrokenError(12, "partial landing: another user is bound in generation 1", where)

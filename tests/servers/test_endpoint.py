@@ -190,8 +190,8 @@ def broken(error: Exception) -> Broken:
     ("error", "said"),
     [
         (KeyError("a-secret"), "a request failed: KeyError at "),
-        (ArgumentError("a-secret", "something else"), "the program is wrong: ArgumentError at "),
-        (AssertionError("a-secret"), "the program is wrong: AssertionError at "),
+        (ArgumentError("a-secret", "something else"), "programming error: ArgumentError at "),
+        (AssertionError("a-secret"), "programming error: AssertionError at "),
     ],
 )
 def test_whatever_is_raised_is_logged_and_answered(kind: str, error: Exception, said: str) -> None:

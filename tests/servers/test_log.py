@@ -118,10 +118,10 @@ def test_what_names_paths_is_heard_where_it_failed_and_then_without_its_words(na
             logger.removeHandler(handler)
     (line,) = log.lines
     assert (line["level"], line["logger"]) == ("ERROR", name)
-    assert "outside of the rules" in str(line["message"])
+    assert "outside of the endpoint" in str(line["message"])
     for text in (log.text, own.getvalue()):
         assert "a-secret" not in text
-    assert "outside of the rules" in own.getvalue()
+    assert "outside of the endpoint" in own.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,14 @@ def test_what_servers_say_of_a_failure_is_heard_without_its_path(text: str) -> N
     with logged() as log:
         logging.getLogger("an.app").error(text, *given)
     (line,) = log.lines
-    assert "outside of the rules" in str(line["message"])
+    assert "outside of the endpoint" in str(line["message"])
     assert "a-secret" not in log.text
 
 
 def test_a_line_that_cannot_be_written_says_so_and_no_more() -> None:
     wrong = logging.LogRecord("x", logging.ERROR, "", 1, "%d", ("a-secret",), None)
     line = json.loads(JsonFormatter().format(wrong))
-    assert line["message"] == "a line that cannot be written"
+    assert line["message"] == "a log record that cannot be formatted"
     of_an_object = logging.LogRecord("x", logging.ERROR, "", 1, ["an object"], (), None)
     assert json.loads(JsonFormatter().format(of_an_object))["message"] == "['an object']"
 

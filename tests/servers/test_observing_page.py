@@ -12,7 +12,7 @@ import pytest
 import curae_lifecycle
 from curae_lifecycle.servers.endpoint import METRICS_PATH, REQUEST_ID_HEADER
 from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, READY_TIMEOUT_SECONDS
-from curae_lifecycle.servers.log import _NAME_PATHS, RequestLine
+from curae_lifecycle.servers.log import _PATH_LOGGERS, RequestLine
 from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.stores.django import database as of_django
 from curae_lifecycle.stores.redis.clients import create_client
@@ -140,7 +140,7 @@ def test_the_paths_and_loggers_are_those_of_the_package() -> None:
     assert [row[0].strip("`") for row in table("path")] == [LIVE_PATH, READY_PATH]
     assert f"`{METRICS_PATH}`" in PAGE
     assert f"`{REQUEST_ID_HEADER}`" in PAGE
-    for name in _NAME_PATHS:
+    for name in _PATH_LOGGERS:
         software = name.removesuffix(".access")
         assert software in PAGE, name
 
@@ -175,7 +175,18 @@ def test_django_waits_as_the_page_says() -> None:
     assert of_django.DEFAULT_TIMEOUT == engine_factory.DEFAULT_TIMEOUT
 
 
-def test_every_field_of_an_effort_is_counted() -> None:
-    fields = {field.name for field in attrs.fields(RetryStats)} - {"attempts", "waited"}
+LABELS = {
+    "conflicts": "overtaken",
+    "unavailable": "unavailable",
+    "timeouts": "late",
+    "store_full": "full",
+    "unexpected_errors": "unforeseen",
+}
+"""The label of the counters for each count of `RetryStats`."""
+
+
+def test_every_count_of_retry_stats_has_a_label_on_the_page() -> None:
+    counts = {field.name for field in attrs.fields(RetryStats)} - {"attempts", "seconds_waited"}
     named = set(re.findall(r"`(\w+)`", "".join(row[2] for row in table("metric"))))
-    assert fields <= named
+    assert counts == set(LABELS)
+    assert set(LABELS.values()) <= named

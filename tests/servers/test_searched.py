@@ -182,7 +182,7 @@ def failing(ask: Watched, engine: sa.Engine, url: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(renamed.format("elsewhere", "curae_connection"))
     ask.mint = mistaken
-    ask(again, "the program is wrong: ArgumentError")
+    ask(again, "programming error: ArgumentError")
     ask.mint = unforeseen
     ask(again, "a request failed: KeyError")
     ask.mint = MINT

@@ -85,17 +85,17 @@ class SqlArena:
         """A worker's own store."""
         return self.kind(self.database, SETTINGS)
 
-    def set_up(self, scene: Scenario) -> RaceTenant:
+    def set_up(self, scenario: Scenario) -> RaceTenant:
         """A scene's past has happened, by a store that is right."""
-        put_back(self.database, self.kept.get(scene, {}))
-        if scene not in self.kept:
+        put_back(self.database, self.kept.get(scenario, {}))
+        if scenario not in self.kept:
             store = SqlStore(self.database, SETTINGS)
             store.register(ApiKey(API_KEY), CALLER)
-            for minutes, work in scene.before(STAGE):
+            for minutes, action in scenario.before(STAGE):
                 self.database.now = at(minutes)
-                commit_with_retries(store, work)
-            self.kept[scene] = content(self.database)
-        self.database.now = at(scene.race_minute)
+                commit_with_retries(store, action)
+            self.kept[scenario] = content(self.database)
+        self.database.now = at(scenario.race_minute)
         return STAGE
 
     def stores(self) -> tuple[SqlStore, SqlStore]:
@@ -106,9 +106,9 @@ class SqlArena:
         """The same database, by a store that is right."""
         return SqlArena(self.database, SqlStore, self.kept)
 
-    def content(self, stage: RaceTenant, touched: Iterable[Write]) -> Content:
+    def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
         """All that is stored, touched or not."""
-        del stage, touched
+        del tenant, touched
         tables = content(self.database)
         return {
             f"{table} {number}": repr(row)
@@ -172,8 +172,8 @@ def wait_for(engine: sa.Engine, later: Future[bool]) -> None:
 
 
 def unlike_any_order(
-    arena: SqlArena, scene: Scenario, meet: Interleaving[SqlStore] = commit_in_sequence
+    arena: SqlArena, scenario: Scenario, meet: Interleaving[SqlStore] = commit_in_sequence
 ) -> list[str]:
     """The pairs that end as neither order of them does."""
-    every = race_all(arena, scene, meet)
+    every = race_all(arena, scenario, meet)
     return [f"{each.first}; {each.second}" for each in every if each.differences]

@@ -192,7 +192,7 @@ def test_no_number_of_a_charge_that_is_allowed_is_too_large(bucket: Bucket) -> N
 def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
     SqlStore(database).create_tables()
     arena = SqlArena(Clocked(database))
-    arena.set_up(SCENARIOS["one is active"])
+    arena.set_up(SCENARIOS["one connection is active"])
     stores = [arena.store() for _ in range(4)]
     decided = [asks(GetConnection(FIRST), 40 + each)(store) for each, store in enumerate(stores)]
     # All four were decided from the same state, and all are taken.
@@ -211,7 +211,7 @@ def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
 def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatabase) -> None:
     SqlStore(database).create_tables()
     arena = SqlArena(Clocked(database))
-    arena.set_up(SCENARIOS["one request is left to the key"])
+    arena.set_up(SCENARIOS["the key has one request left"])
     stores = arena.store(), arena.store()
     one, two = asks(GetConnection(FIRST), 40)(stores[0]), asks(CREATE, 41)(stores[1])
     assert two.page is not None
@@ -220,7 +220,7 @@ def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatab
     for table in ("curae_connection", "curae_record", "curae_outbox", "curae_page"):
         assert not database.rows(Statement(f"SELECT id FROM {table}"))
     # Decided again it is a 429, which stores nothing at all.
-    assert works()["create"](stores[1]).is_nothing
+    assert works()["create"](stores[1]).is_empty
 
 
 def test_postgresql_writes_a_charge_in_place(postgres_url: str) -> None:

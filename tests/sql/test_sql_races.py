@@ -20,7 +20,7 @@ def arena(database: Database, kind: type[SqlStore] = SqlStore) -> SqlArena:
     return SqlArena(Clocked(database), kind)
 
 
-SMALL = ("nobody is bound, one is pending", "one request is left to the key")
+SMALL = ("no user is bound, one connection is pending", "the key has one request left")
 
 
 def each_scene(*small: str) -> list[object]:
@@ -76,7 +76,7 @@ def found(database: Database, scene: str, kind: type[SqlStore] = SqlStore) -> se
 
 def test_a_store_that_compares_nothing_is_found(sqlite_database: SqlDatabase) -> None:
     trusting = Trusting(sqlite_database)
-    assert found(trusting, "the pending one has lapsed") >= {
+    assert found(trusting, "the pending connection has lapsed") >= {
         "the first is authorized; reconnect the first",
         "reconnect the first; the first is authorized",
         "create; tombstone",
@@ -86,7 +86,7 @@ def test_a_store_that_compares_nothing_is_found(sqlite_database: SqlDatabase) ->
 
 
 def test_a_store_that_leaves_out_what_only_counts_is_found(sqlite_database: SqlDatabase) -> None:
-    assert found(sqlite_database, "the pending one has lapsed", LazyStore) >= {
+    assert found(sqlite_database, "the pending connection has lapsed", LazyStore) >= {
         "the first is authorized; reconnect the first",
         "reconnect the first; the first is authorized",
         "create; tombstone",
@@ -98,7 +98,7 @@ def test_a_store_that_leaves_out_what_only_counts_is_found(sqlite_database: SqlD
 
 def test_a_store_that_commits_each_write_by_itself_is_found(sqlite_database: SqlDatabase) -> None:
     # Of whoever was refused, part is stored.
-    assert found(Stepping(sqlite_database), "the pending one has lapsed") >= {
+    assert found(Stepping(sqlite_database), "the pending connection has lapsed") >= {
         "revoke the first; the patient revokes the first",
         "tombstone; create",
     }

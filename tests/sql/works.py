@@ -31,4 +31,4 @@ DIGEST: Final = STAGE.digest
 FIRST, SECOND = STAGE.first, STAGE.second
 CREATE: Final = CreateConnection(USER, (DataPackage("labs"),))
 
-asks, minted, works = STAGE.request_action, STAGE.minted, STAGE.actions
+asks, minted, works = STAGE.request_action, STAGE.new_ids, STAGE.actions

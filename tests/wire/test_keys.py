@@ -237,12 +237,12 @@ def test_keys_of_an_id_are_narrowed_and_withdrawn_without_their_text(ask: Comman
     status, narrowed, _ = ask("keys", "narrow", *named, "--scope", CONNECTION_WRITE)
     assert (status, narrowed) == (0, [SHOWN | {"apiKeyId": "key-1"}] * 2)
     status, _, error = ask("keys", "narrow", *named, "--scope", "more")
-    assert (status, "a key of this id has no scope more" in error) == (2, True)
+    assert (status, "a key with this id lacks the scope more" in error) == (2, True)
     assert ask("keys", "narrow", *named)[1] == [SHOWN | {"apiKeyId": "key-1", "scopes": []}] * 2
     assert len(ask("keys", "withdraw", *named)[1]) == 2
     for act in ("narrow", "withdraw"):
         status, printed, error = ask("keys", act, *named)
-        assert (status, printed, "there is no such key" in error) == (1, [], True)
+        assert (status, printed, "no such key is registered" in error) == (1, [], True)
     assert [each["apiKeyId"] for each in ask("keys", "list")[1]] == ["key-2"]
 
 
@@ -260,7 +260,7 @@ def test_a_key_that_is_registered_meanwhile_is_read_again(
 ) -> None:
     named = ("--api-key-id", "key-1")
     ask("keys", "register", *LIVE_OWNER, *named, "--scope", "a", "--stdin", given="k")
-    read_once = keys._of_id
+    read_once = keys._callers_of_id
     meanwhile = ["b"]
 
     def overtaken(database: SqlDatabase, api_key_id: str) -> object:
@@ -270,7 +270,7 @@ def test_a_key_that_is_registered_meanwhile_is_read_again(
             SqlStore(database).register(ApiKey("k"), caller)
         return found
 
-    monkeypatch.setattr(keys, "_of_id", overtaken)
+    monkeypatch.setattr(keys, "_callers_of_id", overtaken)
     assert ask("keys", act, *named)[0] == 0
     left = ask("keys", "list")[1]
     assert [each["scopes"] for each in left] == ([[]] if act == "narrow" else [])
@@ -308,7 +308,7 @@ def test_bad_input_gives_a_clear_message(
 @pytest.mark.parametrize(
     ("url", "status", "said"),
     [
-        ("", 2, "name a database with --database URL, or in DATABASE_URL"),
+        ("", 2, "a database is required: give --database URL or set DATABASE_URL"),
         ("secret", 2, "--database must be the URL of a SQLite, PostgreSQL or MariaDB database"),
         ("oracle://secret@host", 2, "--database must be the URL of"),
         ("postgresql+pg8000://secret@host/x", 2, "--database must be the URL of"),
@@ -330,7 +330,7 @@ def test_a_database_without_tables_is_told_of(url: str, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as ended:
         main(["keys", "list", "--database", url])
     assert ended.value.code == 1
-    assert "are its tables there? python -m curae_lifecycle database create" in (
+    assert "if its tables are missing, run: python -m curae_lifecycle database create" in (
         capsys.readouterr().err
     )
 
@@ -399,7 +399,7 @@ def test_dead_messages_are_listed_and_revived(ask: Command, database: SqlDatabas
     number = str(dead[1]["number"])
     assert ask("outbox", "--revive", number) == (0, [], "")
     status, _, error = ask("outbox", "--revive", number)
-    assert (status, "no message of this number is dead" in error) == (1, True)
+    assert (status, "no dead message has the number" in error) == (1, True)
     assert [each["number"] for each in ask("outbox", "--once")[1]] == [int(number)]
     assert len(ask("outbox", "--dead")[1]) == 2
 

@@ -450,7 +450,7 @@ def test_ends_before_the_instant_and_what_is_no_end_are_passed_over(
     assert command("facts", "-", "--ends-since", tomorrow, given=given) == (0, [], "")
     status, printed, _ = command("facts", "-", "--ends-since", tomorrow, given='{}\n{"document":1}')
     assert status == 1
-    assert {each["error"] for each in printed} == {"the line: must be one that outbox printed"}
+    assert {each["error"] for each in printed} == {"the line: must be a line that outbox printed"}
     # A line that lost a part is told of, and not passed over.
     for broken in ('{"kind": "connection.revoked"}', '{"kind": "binding.tombstoned", "at": 1}'):
         line = f'{{"document": {broken}}}'

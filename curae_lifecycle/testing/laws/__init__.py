@@ -1,11 +1,11 @@
-"""The laws as plain functions, to hold your own values, histories and answers against.
+"""The laws as plain functions that check your own values, histories and answers.
 
-The law of this package: **a law is judged by what it says and not by asking the rules again**.
-Each function has its own idea of what is right (its own ranks, paths, members, statuses), so a
-mistake in the rules cannot hide itself here. Where a law speaks of a function (merge, standing,
-access, path), that function is an argument, the library's own by default: pass yours.
+The law of this package: **each check is written from the text of its law and does not ask the
+rules again**. Each function has its own ranks, paths, members and statuses, so that a mistake in
+the rules is not repeated here. If a law is about a function (merge, standing, access, path), that function is
+an argument. It is the library's own by default; pass yours to check it.
 
-Every function returns `None` where the law holds and raises `LawBrokenError` where it does not.
+Every function raises `LawBrokenError` if its law does not hold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Laws 1 to 7 and 17: what connections, their revocations and their chains may be."""
+"""Laws 1 to 7 and 17: connections, their revocations, their chains and their access."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from curae_lifecycle.rules.connection import Connection, Standing
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws.law import LawBrokenError
-from curae_lifecycle.testing.laws.wire import as_object, check_wire_members, listed, parsed
+from curae_lifecycle.testing.laws.wire import (
+    check_wire_members,
+    format_names,
+    parse_object,
+    require_object,
+)
 
 _REVOKED_MEMBERS: Final = frozenset({"connection", "revokedNow"})
 
@@ -24,9 +29,13 @@ _RANKED: Final = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
 
 
 def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
-    """Law 1: a stored status only ever rises on one id.
+    """Check law 1: the stored status of one id never falls in rank.
 
-    `snapshots` are what was stored, in the order of its storing; several ids may be mixed.
+    Args:
+        snapshots: The stored values in the order in which they were stored, of any number of ids.
+
+    Raises:
+        LawBrokenError: The rank of an id fell.
     """
     latest: dict[str, str] = {}
     for position, snapshot in enumerate(snapshots):
@@ -40,9 +49,12 @@ def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
 
 @attrs.frozen
 class RevocationAnswer:
-    """What one revocation that was executed answered; a replay is not one.
+    """The answer of one executed revocation. A replay is not an execution.
 
-    `revoked_now` is whether it said that it was this one that revoked.
+    Attributes:
+        connection_id: The id of the connection.
+        revoked_now: Whether the answer says that this execution revoked the connection.
+        revoked_at: The instant of the revocation, as the answer states it; `None` if absent.
     """
 
     connection_id: str
@@ -51,35 +63,36 @@ class RevocationAnswer:
 
     @classmethod
     def of(cls, answer: Done[Connection] | Ignored[Connection]) -> RevocationAnswer:
-        """What the library's `revoke` answered."""
+        """Build the answer from the result of the library's `revoke`, `Done` or `Ignored`."""
         connection = answer.value
         return cls(connection.id, isinstance(answer, Done), connection.revoked_at)
 
     @classmethod
     def read(cls, response: Response) -> RevocationAnswer:
-        """What a server answered with 200, as it is on the wire.
+        """Read the answer from a server's response with status 200.
 
         Raises:
-            LawBrokenError: Law 13: the body does not have the members of a revocation.
+            LawBrokenError: Law 13 is broken: the body does not have the members of a revocation.
         """
-        document = parsed(13, response.body)
+        document = parse_object(13, response.body)
         check_wire_members(document)
         if frozenset(document) != _REVOKED_MEMBERS:
-            where = f"members {listed(document)}"
+            where = f"members {format_names(document)}"
             raise LawBrokenError(13, "the body is not that of a revocation", where)
-        connection = as_object(13, document["connection"], "connection")
+        connection = require_object(13, document["connection"], "connection")
         revoked_at = connection["revokedAt"]
         at = revoked_at if isinstance(revoked_at, str) else None
         return cls(str(connection["id"]), document["revokedNow"] is True, at)
 
 
 def check_revocation(answers: Iterable[RevocationAnswer], *, revoked: Iterable[str] = ()) -> None:
-    """Law 2: revoked once, at one instant, for ever.
+    """Check law 2: a connection is revoked once, and its `revokedAt` never changes.
 
     Args:
-        answers: What the revocations of any number of ids answered, in the order in which they
-            were executed. The first of each id must say that it revoked, no later one may.
-        revoked: Ids that something else had revoked before; none of theirs may say so.
+        answers: The answers of revocations in the order of their execution, of any number of ids.
+            The first answer for each id must have `revoked_now` true, and no later one may.
+        revoked: The ids that were already revoked by other means. None of their answers may have
+            `revoked_now` true.
 
     Raises:
         LawBrokenError: `revokedNow` was true twice, or not the first time; `revokedAt` is
@@ -90,9 +103,13 @@ def check_revocation(answers: Iterable[RevocationAnswer], *, revoked: Iterable[s
     for position, answer in enumerate(answers):
         where = f"connection {answer.connection_id}, answer {position}"
         if answer.revoked_now and answer.connection_id in before:
-            raise LawBrokenError(2, "revokedNow is true although it was revoked before", where)
+            raise LawBrokenError(
+                2, "revokedNow is true although the connection was revoked before", where
+            )
         if not answer.revoked_now and answer.connection_id not in before:
-            raise LawBrokenError(2, "revokedNow is false although it was never revoked", where)
+            raise LawBrokenError(
+                2, "revokedNow is false although the connection was never revoked", where
+            )
         before.add(answer.connection_id)
         at = answer.revoked_at
         if at is None:
@@ -109,7 +126,13 @@ def check_merge(
     *,
     merge: Callable[[Connection, Connection], Connection] = merging.merge,
 ) -> None:
-    """Law 3: three snapshots of one connection join in any order to one value.
+    """Check law 3: three snapshots of one connection merge to the same value in any order.
+
+    Args:
+        a: A snapshot.
+        b: A second snapshot of the same connection.
+        c: A third snapshot of the same connection.
+        merge: The function to check.
 
     Raises:
         LawBrokenError: The order, the grouping or a repetition matters, or a revocation is lost.
@@ -139,7 +162,16 @@ def check_standing_is_monotone(
     *,
     standing: Callable[[Connection, datetime], Standing] = rules.standing,
 ) -> None:
-    """Law 4: time alone only ever moves a standing on, at whichever instants it is looked at."""
+    """Check law 4: time alone only moves a standing forward.
+
+    Args:
+        connection: The connection.
+        instants: The instants at which to compare its standing, in any order.
+        standing: The function to check.
+
+    Raises:
+        LawBrokenError: The standing moved in a way that time alone does not allow.
+    """
     before: str | None = None
     for now in sorted(instants):
         after = str(standing(connection, now))
@@ -156,7 +188,20 @@ def check_access(
     *,
     decide: Callable[[Connection, str, datetime], AccessDecision] = decide_access,
 ) -> None:
-    """Law 5: a grant is for an ACTIVE connection, its package, its time."""
+    """Check law 5: access is granted only while a connection is ACTIVE and for its packages.
+
+    A denial always passes.
+
+    Args:
+        connection: The connection.
+        package: The data package.
+        now: The instant to decide for.
+        decide: The function to check.
+
+    Raises:
+        LawBrokenError: The decision grants access that the connection does not allow at `now`, or
+            for longer than the connection lasts.
+    """
     decision = decide(connection, package, now)
     if not isinstance(decision, Granted):
         return
@@ -165,14 +210,17 @@ def check_access(
     if connection.status != "ACTIVE":
         raise LawBrokenError(5, f"granted although the status is {connection.status}", where)
     if end is not None and end <= now:
-        raise LawBrokenError(5, f"granted although it was over at {end.isoformat()}", where)
+        raise LawBrokenError(5, f"granted although it expired at {end.isoformat()}", where)
     if package not in connection.identity.data_packages:
-        raise LawBrokenError(5, "granted although the package is not of the connection", where)
+        raise LawBrokenError(
+            5, "granted although the connection does not include the package", where
+        )
     if until is not None and until <= now:
-        raise LawBrokenError(5, f"granted until {until.isoformat()}, which is over", where)
+        raise LawBrokenError(5, f"granted until {until.isoformat()}, which has passed", where)
     if end is not None and (until is None or until > end):
-        beyond = f"beyond the end at {end.isoformat()}"
-        raise LawBrokenError(5, f"granted until {until}, {beyond}", where)
+        granted = "without an end" if until is None else f"until {until.isoformat()}"
+        what = f"granted {granted} although the connection ends at {end.isoformat()}"
+        raise LawBrokenError(5, what, where)
 
 
 def check_tombstone(
@@ -181,16 +229,16 @@ def check_tombstone(
     *,
     decide: Callable[[Connection, str, datetime], AccessDecision] = decide_access,
 ) -> None:
-    """Law 17: a user who is gone leaves no access behind.
+    """Check law 17: no connection of a tombstoned user grants access.
 
     Args:
-        gone: The connections that were there when the account was tombstoned, and those that
-            were made later of what was read before.
-        now: Any instant since.
-        decide: What decides access.
+        gone: The connections that existed when the account was tombstoned, and those created later
+            from values loaded before.
+        now: Any instant since the tombstone.
+        decide: The function that decides access.
 
     Raises:
-        LawBrokenError: One of them grants access.
+        LawBrokenError: One of the connections grants access.
     """
     for each in gone:
         for package in each.identity.data_packages:
@@ -200,21 +248,21 @@ def check_tombstone(
 
 
 def check_chain(connections: Sequence[Connection], now: datetime) -> None:
-    """Law 6: recoveries form one line with one living end.
+    """Check law 6: a chain is linear, and only its newest connection is PENDING.
 
     Args:
         connections: All connections of one chain, in any order.
-        now: The instant to look at, no earlier than anything that is stored.
+        now: The instant to judge at. It must not be earlier than any stored instant.
 
     Raises:
-        LawBrokenError: A fork, a cycle, a gap, a second coordinate or set of packages, a second
-            ACTIVE or PENDING, or a PENDING that is not the newest.
+        LawBrokenError: The chain has a fork, a cycle, a gap, a second coordinate or set of
+            packages, a second ACTIVE or PENDING, or a PENDING that is not the newest.
     """
     line = _line(connections)
     alive: set[str] = set()
     for each in line:
         where = f"connection {each.id} at {now.isoformat()}"
-        _check_kin(each, line[0], where)
+        _check_same_chain(each, line[0], where)
         pending = each.status == "PENDING"
         end = each.handoff_deadline if pending else each.expires_at
         if each.status not in {"PENDING", "ACTIVE"} or (end is not None and end <= now):
@@ -227,13 +275,13 @@ def check_chain(connections: Sequence[Connection], now: datetime) -> None:
 
 
 def _line(connections: Sequence[Connection]) -> list[Connection]:
-    # The chain from its first connection on, if it is one line.
     by_predecessor: dict[str | None, Connection] = {}
     for each in connections:
         older = each.identity.predecessor_id
         if older in by_predecessor:
             rivals = f"{by_predecessor[older].id} and {each.id}"
-            raise LawBrokenError(6, f"{rivals} have one predecessor", f"predecessor {older}")
+            where = f"predecessor {older}"
+            raise LawBrokenError(6, f"{rivals} have the same predecessor", where)
         by_predecessor[older] = each
     line: list[Connection] = []
     following = by_predecessor.pop(None, None)
@@ -242,16 +290,16 @@ def _line(connections: Sequence[Connection]) -> list[Connection]:
         following = by_predecessor.pop(following.id, None)
     if by_predecessor:
         left = ", ".join(sorted(each.id for each in by_predecessor.values()))
-        raise LawBrokenError(6, "not reached from the chain's first: a cycle or a gap", left)
+        raise LawBrokenError(6, "not reachable from the root: a cycle or a gap", left)
     return line
 
 
-def _check_kin(each: Connection, root: Connection, where: str) -> None:
+def _check_same_chain(each: Connection, root: Connection, where: str) -> None:
     identity, first = each.identity, root.identity
     if identity.coordinate != first.coordinate:
-        raise LawBrokenError(6, "another coordinate than the chain's first", where)
+        raise LawBrokenError(6, "its coordinate is not that of the root", where)
     if identity.data_packages != first.data_packages:
-        raise LawBrokenError(6, "other data packages than the chain's first", where)
+        raise LawBrokenError(6, "its data packages are not those of the root", where)
     if identity.root_id != first.id:
         raise LawBrokenError(6, f"its root is {identity.root_id}, not {first.id}", where)
 
@@ -259,15 +307,15 @@ def _check_kin(each: Connection, root: Connection, where: str) -> None:
 def check_one_pending_successor(
     answers: Iterable[tuple[str, str]], *, stored: Iterable[Connection] = ()
 ) -> None:
-    """Law 7: a lost answer never costs a second connection.
+    """Check law 7: reconnects create one successor while it is pending, whatever their keys.
 
     Args:
-        answers: What reconnects answered while the successor was pending, whatever their keys:
-            the id that was recovered (`previousConnectionId`) and the id of the recovery.
-        stored: Connections of the store, which may show what no answer showed.
+        answers: The answers of reconnects while the successor was pending. Each is a pair of the
+            recovered id (`previousConnectionId`) and the id of the new connection.
+        stored: Stored connections, which may include a successor that no answer names.
 
     Raises:
-        LawBrokenError: One connection was recovered by two, or by itself.
+        LawBrokenError: One connection has two successors, or succeeds itself.
     """
     successors: dict[str, str] = {}
     pairs = list(answers)

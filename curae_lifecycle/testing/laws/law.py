@@ -1,4 +1,4 @@
-"""The laws in words, and the error that says which one does not hold."""
+"""The texts of the laws, and the error of a broken law."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ LAWS: Final[Mapping[int, str]] = {
     "next.",
     18: "What is stored is read by the next release; what a newer one stored is refused by name.",
 }
-"""The laws by number, as the errors quote them."""
+"""The texts of the laws by number, as the errors quote them."""
 
 TICK: Final = timedelta(microseconds=1)
-"""The smallest span of time that there is."""
+"""The smallest span of time: one microsecond."""
 
 
 class LawBrokenError(LifecycleError, AssertionError):
-    """A law does not hold.
+    """An observation that breaks a law.
 
     Attributes:
-        law: Its number, 1 to 18.
-        what: What was seen.
-        where: On what: an id, an instant, a position, a member.
-        law_text: The law in words.
+        law: The number of the law, 1 to 18.
+        what: The observation.
+        where: The place of the observation: an id, an instant, a position or a member.
+        law_text: The text of the law.
     """
 
     def __init__(self, law: int, what: str, where: str) -> None:
-        """Say which law, what was seen and where."""
+        """Store the number of the law, the observation and its place."""
         super().__init__(law, what, where)
         self.law = law
         self.what = what

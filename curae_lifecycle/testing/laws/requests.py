@@ -1,4 +1,4 @@
-"""Laws 8 to 12, 14 and 15: what a request gets, what it may change, and how often."""
+"""Laws 8 to 12, 14 and 15: the answers to requests, their changes and their limits."""
 
 from __future__ import annotations
 
@@ -40,9 +40,14 @@ def _path(state: AccountState, prefer_signup: bool) -> EntryPath:  # noqa: FBT00
 
 
 def check_entry_paths(path: Callable[[AccountState, bool], EntryPath] = _path) -> None:
-    """Law 8: every account state and preference has its one path.
+    """Check law 8: every account state and preference has one fixed path.
 
-    `path` tells the path of a state and of whether a sign-up is preferred; it is asked twice.
+    Args:
+        path: The function to check. It returns the path for an account state and for whether a
+            sign-up is preferred. It is called twice for each pair.
+
+    Raises:
+        LawBrokenError: A path is wrong, or the two calls differ.
     """
     for state, prefers, expected in _PATHS:
         where = f"account {state}, preferSignup {str(prefers).lower()}"
@@ -58,16 +63,16 @@ def check_entry_paths(path: Callable[[AccountState, bool], EntryPath] = _path) -
 
 
 def check_replay(original: Response, replay: Response, changes: Changes = NO_CHANGES) -> None:
-    """Law 9: a replay is the answer again and nothing else.
+    """Check law 9: a replay equals the original byte for byte and changes nothing else.
 
     Args:
-        original: What was answered first, as it was kept (without `Date` and the like).
-        replay: What the retry got.
-        changes: What the retry wrote, did and announced; only buckets of an API key may be charged.
+        original: The first response as it was stored, which is without `Date` and the like.
+        replay: The response to the retry.
+        changes: The changes of the retry. Only buckets of an API key may be charged.
 
     Raises:
-        LawBrokenError: A byte differs, something was written, done or announced, or the app user
-            paid.
+        LawBrokenError: The responses differ, or the changes hold an effect, an event, a charge to
+            the app user's limit or any other write.
     """
     _check_same(9, first=original, second=replay, where="replay")
     for write in changes.writes:
@@ -79,15 +84,15 @@ def check_replay(original: Response, replay: Response, changes: Changes = NO_CHA
 
 
 def check_one_execution(answers: Sequence[Response], executions: int) -> None:
-    """Law 12: retries, crashes and lost answers make no second one.
+    """Check law 12: one idempotency key has at most one execution that takes effect.
 
     Args:
-        answers: Every answer under one key that came from its execution or a replay of it.
-            Those that came from no execution (in flight, a rate limit, a failure) are left out.
-        executions: How many executions took effect, as your store or your counter knows it.
+        answers: All answers under one key that an execution or its replay gave. Leave out answers
+            without an execution: a key in flight, a rate limit, a failure.
+        executions: The number of executions that took effect, from your store or your own counter.
 
     Raises:
-        LawBrokenError: More than one took effect, or two answers differ.
+        LawBrokenError: More than one execution took effect, or two answers differ.
     """
     if executions > 1:
         raise LawBrokenError(12, f"{executions} executions took effect", "one idempotency key")
@@ -121,56 +126,65 @@ def _check_silent(law: int, changes: Changes) -> None:
 
 
 def check_rate_limit(admitted: Iterable[datetime], *, limit: int = 10, seconds: int = 60) -> None:
-    """Law 10: no half-open window of `seconds` holds more than `limit` calls.
+    """Check law 10: no half-open window of `seconds` seconds holds more than `limit` calls.
 
-    `admitted` is when one app user's calls were admitted, in any order.
+    Args:
+        admitted: The instants at which the calls of one app user were admitted, in any order.
+        limit: The number of calls that one window may hold.
+        seconds: The length of the window in seconds.
+
+    Raises:
+        LawBrokenError: A window holds more calls.
     """
     instants = sorted(admitted)
     window = timedelta(seconds=seconds)
     for first, last in zip(instants, instants[limit:], strict=False):
         if last - first < window:
             where = f"from {first.isoformat()} to {last.isoformat()}"
-            seen = f"{limit + 1} admitted within {last - first}"
-            raise LawBrokenError(10, f"{seen}, at most {limit} in {seconds} s", where)
+            what = f"{limit + 1} admitted within {last - first}, although {seconds} s allow {limit}"
+            raise LawBrokenError(10, what, where)
 
 
 def check_retry_after(
     admits: Callable[[datetime], bool], refused_at: datetime, retry_after: timedelta
 ) -> None:
-    """Law 10: the wait that is named is enough, and no less would be.
+    """Check law 10: a refusal names the shortest wait after which a call is admitted.
 
     Args:
-        admits: Whether a call at an instant would be admitted, with nothing charged since.
-        refused_at: When a call was refused.
-        retry_after: The exact wait that was named (a header rounds it up to whole seconds).
+        admits: Returns whether a call at an instant would be admitted if nothing was charged since
+            the refusal.
+        refused_at: The instant at which a call was refused.
+        retry_after: The exact wait that the refusal named. A header rounds it up to whole seconds.
 
     Raises:
-        LawBrokenError: It is refused after the wait, or admitted a microsecond earlier.
+        LawBrokenError: The wait is not positive, a call after the wait is refused, or a call one
+            microsecond earlier is admitted.
     """
     then = refused_at + retry_after
-    where = f"refused at {refused_at.isoformat()}, asked to wait {retry_after}"
+    where = f"refused at {refused_at.isoformat()} with a wait of {retry_after}"
     if retry_after <= timedelta(0):
-        raise LawBrokenError(10, "retry_after is no time at all", where)
+        raise LawBrokenError(10, "retry_after is not positive", where)
     if not admits(then):
-        raise LawBrokenError(10, "refused again when the wait is over", where)
+        raise LawBrokenError(10, "refused again after the wait", where)
     if admits(then - TICK):
-        raise LawBrokenError(10, "admitted a microsecond before the wait is over", where)
+        raise LawBrokenError(10, "admitted a microsecond before the end of the wait", where)
 
 
-# --- 11, 14, 15: nothing changed, nothing hidden, nothing shown ------------------------------
+# --- 11, 14, 15: no changes, no hidden state, no other tenant's ids --------------------------
 
 
 def check_nothing_changed(before: object, after: object, changes: Changes = NO_CHANGES) -> None:
-    """Law 11: refused and ignored leave no trace.
+    """Check law 11: refused and ignored requests and facts change nothing and emit nothing.
 
     Args:
-        before: A value, or all that a store held, before.
-        after: The same afterwards.
-        changes: What was written, done and announced; the idempotency record and the rate limits
-            may be.
+        before: A value, or all contents of a store, before the request or fact.
+        after: The same after it.
+        changes: The changes of the request or fact. They may hold an idempotency record and rate
+            limits.
 
     Raises:
-        LawBrokenError: Something changed, or something was done or announced.
+        LawBrokenError: `after` differs from `before`, or the changes hold an effect, an event or
+            any other write.
     """
     if before != after:
         raise LawBrokenError(11, f"{before!r} became {after!r}", type(before).__name__)
@@ -183,31 +197,38 @@ def check_nothing_changed(before: object, after: object, changes: Changes = NO_C
 def check_deterministic(
     function: Callable[Parameters, Result], /, *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Result:
-    """Law 14: the arguments are all that an answer depends on.
+    """Check law 14: the result of a function depends on its arguments alone.
 
-    The function is called three times with them.
+    Args:
+        function: The function. It is called three times.
+        *args: Its positional arguments.
+        **kwargs: Its keyword arguments.
 
     Returns:
-        What the function answered.
+        The result of the first call.
 
     Raises:
-        LawBrokenError: Two calls with the same arguments answered differently.
+        LawBrokenError: Two calls with the same arguments returned different results.
     """
     first = function(*args, **kwargs)
     for _ in range(2):
         again = function(*args, **kwargs)
         if again != first:
             where = getattr(function, "__qualname__", repr(function))
-            raise LawBrokenError(14, f"answered {first!r}, then {again!r}", str(where))
+            raise LawBrokenError(14, f"returned {first!r}, then {again!r}", str(where))
     return first
 
 
 def check_indistinguishable(a: Response, b: Response) -> None:
-    """Law 15: another tenant's id is answered (`a`) as an id that nobody has (`b`).
+    """Check law 15: another tenant's id and an unknown id get the same response.
+
+    Args:
+        a: The response for one of the two ids.
+        b: The response for the other id.
 
     Raises:
-        LawBrokenError: They differ, or are no 404.
+        LawBrokenError: The responses differ, or they are not 404.
     """
-    _check_same(15, first=a, second=b, where="the unknown id's answer beside the other tenant's")
+    _check_same(15, first=a, second=b, where="another tenant's id and an unknown id")
     if a.status != 404:  # noqa: PLR2004 - HTTP's own number
-        raise LawBrokenError(15, f"both are answered {a.status} instead of 404", "status")
+        raise LawBrokenError(15, f"both have the status {a.status} instead of 404", "status")

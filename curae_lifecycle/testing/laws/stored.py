@@ -1,4 +1,4 @@
-"""Law 18: what is stored is read by the next release, and what a newer one stored is refused."""
+"""Law 18: stored values are readable by the next release, and newer formats are refused."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from curae_lifecycle.web.json import Json
 
 
 class Load(Protocol):
-    """Reads a stored value."""
+    """A function that reads a stored value."""
 
     def __call__(self, kind: type[Storable], document: Json, /) -> object:
-        """The value of a document, or an error."""
+        """Return the value of a stored document.
+
+        Raises:
+            NewerFormatError: A newer release stored the document.
+        """
         ...
 
 
@@ -26,19 +30,26 @@ def check_stored(
     dump: Callable[[Storable], dict[str, Json]] = codec.dump,
     load: Load = codec.load,
 ) -> None:
-    """Law 18, of one value: through JSON it comes back the same, and a newer form is refused.
+    """Check law 18 for one value: it survives JSON unchanged, and a newer format is refused.
 
-    `dump` gives what a store keeps of it, `load` reads that.
+    Args:
+        value: The value.
+        dump: Returns the document that a store keeps of a value.
+        load: Reads such a document.
+
+    Raises:
+        LawBrokenError: The loaded value differs, the document has no format number, or a document
+            of the next format is read.
     """
     kind, where = type(value), type(value).__name__
     document: dict[str, Json] = json.loads(json.dumps(dump(value)))
     if load(kind, document) != value:
-        raise LawBrokenError(18, "what was stored comes back as something else", where)
-    form = document.get(FORMAT)
-    if not isinstance(form, int):
-        raise LawBrokenError(18, "what is stored does not say its form", where)
+        raise LawBrokenError(18, "the loaded value is not the stored one", where)
+    number = document.get(FORMAT)
+    if not isinstance(number, int):
+        raise LawBrokenError(18, "the stored document has no format number", where)
     try:
-        load(kind, {**document, FORMAT: form + 1})
+        load(kind, {**document, FORMAT: number + 1})
     except NewerFormatError:
         return
-    raise LawBrokenError(18, "what a newer release stored is read as if it were known", where)
+    raise LawBrokenError(18, "a document of a newer format was read instead of refused", where)

@@ -1,4 +1,4 @@
-"""Laws 13 and 16: what may stand in a response, and that every response is a documented one."""
+"""Laws 13 and 16: the members of responses, and the documented responses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ _BODIES: Final[Mapping[str, frozenset[str]]] = {
     "account-state": frozenset({"lifecycleState"}),
     "graduation-handoff": frozenset({"nextAction"}),
 }
-"""What each operation answers; any other one answers what its reply holds."""
+"""The members of each operation's response body.
+
+The body of any other operation has the fields of its reply.
+"""
 
 _SUCCESSES: Final = frozenset({200, 201})
 _PARTS: Final = {"connection": _CONNECTION, "session": _SESSION, "nextAction": _NEXT_ACTION}
@@ -67,7 +70,7 @@ CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
     "RATE_LIMITED": (429, True, ("policy", "retryAfter")),
     "INTERNAL": (500, True, ()),
 }
-"""The status of each problem, whether a retry may help, and the keys of its details."""
+"""The status of each problem, whether it is retryable, and the keys of its details."""
 
 Operations = tuple[type[Operation], ...]
 
@@ -75,19 +78,24 @@ Operations = tuple[type[Operation], ...]
 def check_wire_members(
     body: bytes | str | Mapping[str, object], *, operations: Operations = OPERATIONS
 ) -> None:
-    """Law 13: a response of these operations has the listed members and no others.
+    """Check law 13: a response body has the listed members and no others.
 
-    Its body is bytes, text or parsed; an empty one (304) has no members.
+    Args:
+        body: The body as bytes, text or a parsed object. An empty body (304) has no members.
+        operations: The served operations.
+
+    Raises:
+        LawBrokenError: A member is missing or not listed, or the body is not a JSON object.
     """
-    document = parsed(13, body) if isinstance(body, bytes | str) else body
+    document = parse_object(13, body) if isinstance(body, bytes | str) else body
     if "code" in document:
         _check_problem_members(document)
         return
     if document and frozenset(document) not in _bodies(operations):
-        raise LawBrokenError(13, "no response has these members", listed(document))
+        raise LawBrokenError(13, "no response has these members", format_names(document))
     for name, members in _PARTS.items():
         if name in document:
-            _check_members(as_object(13, document[name], name), members, name)
+            _check_members(require_object(13, document[name], name), members, name)
 
 
 @cache
@@ -109,10 +117,10 @@ def _check_problem_members(document: Mapping[str, object]) -> None:
     known = CODES.get(code) if isinstance(code, str) else None
     if known is None:
         raise LawBrokenError(13, f"the code {code!r} is not listed", "code")
-    # The server's own URI of the occurrence; a 404 tells nothing apart, so it has none.
+    # A URI of the occurrence would tell an unknown id from another tenant's, so a 404 has none.
     optional = frozenset({"instance"} if code != "NOT_FOUND" else ())
     _check_members(document, members=_PROBLEM, where="problem", optional=optional)
-    details = as_object(13, document["details"], "details")
+    details = require_object(13, document["details"], "details")
     _check_members(details, frozenset(known[2]), f"details of {code}")
 
 
@@ -124,62 +132,85 @@ def _check_members(
 ) -> None:
     unlisted = document.keys() - members - optional
     if unlisted:
-        raise LawBrokenError(13, f"not listed: {listed(unlisted)}", where)
+        raise LawBrokenError(13, f"not listed: {format_names(unlisted)}", where)
     missing = members - document.keys()
     if missing:
-        raise LawBrokenError(13, f"missing: {listed(missing)}", where)
+        raise LawBrokenError(13, f"missing: {format_names(missing)}", where)
 
 
 def check_documented(response: Response, *, operations: Operations = OPERATIONS) -> None:
-    """Law 16: whatever was asked, the answer is a documented one.
+    """Check law 16: the response to any request, however malformed, is a documented one.
 
-    It is the answer of one of these operations to any request, however malformed.
+    Args:
+        response: The response.
+        operations: The served operations.
 
     Raises:
-        LawBrokenError: Neither a success nor a problem of the catalogue with its own status,
-            media type and `retryable`. Law 13: its members are not the listed ones.
+        LawBrokenError: The response is neither a success nor a problem of the catalogue with its
+            status, media type and `retryable`. Or law 13 is broken: its members are not the
+            listed ones.
     """
     where = f"status {response.status}"
     if response.status == 304:  # noqa: PLR2004 - HTTP's own number
         if response.body:
             raise LawBrokenError(16, "a 304 has a body", where)
         return
-    document = parsed(16, response.body)
+    document = parse_object(16, response.body)
     if not document:
         raise LawBrokenError(16, "the body is empty", where)
     check_wire_members(document, operations=operations)
     if "code" not in document:
         if response.status not in _successes(operations):
-            raise LawBrokenError(16, "no problem, and no status of success either", where)
+            raise LawBrokenError(
+                16, "the body is no problem, and the status is not one of success", where
+            )
         return
     status, retryable, _ = CODES[str(document["code"])]
     if not response.status == document["status"] == status:
-        raise LawBrokenError(16, f"{document['code']} is answered with {status}", where)
+        raise LawBrokenError(16, f"{document['code']} must have the status {status}", where)
     if document["retryable"] is not retryable:
-        raise LawBrokenError(16, f"{document['code']} has retryable {retryable}", where)
+        raise LawBrokenError(16, f"{document['code']} must have retryable {retryable}", where)
     kinds = [value for name, value in response.headers if name.lower() == "content-type"]
     if kinds != ["application/problem+json"]:
-        raise LawBrokenError(16, f"a problem with the media type {kinds}", where)
+        what = f"a problem must have the media type application/problem+json, not {kinds}"
+        raise LawBrokenError(16, what, where)
 
 
-def parsed(law: int, body: bytes | str) -> Mapping[str, object]:
-    """The object that a body holds, empty for an empty body; anything else breaks `law`."""
+def parse_object(law: int, body: bytes | str) -> Mapping[str, object]:
+    """Parse a body that must be a JSON object; an empty body counts as an empty object.
+
+    Args:
+        law: The number of the law to report.
+        body: The body.
+
+    Raises:
+        LawBrokenError: The body is not a JSON object.
+    """
     if not body:
         return {}
     try:
         value: object = json.loads(body)
     except (ValueError, RecursionError):
-        raise LawBrokenError(law, "the body is no JSON", "body") from None
-    return as_object(law, value, "body")
+        raise LawBrokenError(law, "the body is not JSON", "body") from None
+    return require_object(law, value, "body")
 
 
-def as_object(law: int, value: object, where: str) -> Mapping[str, object]:
-    """A value that must be an object; anything else breaks `law`."""
+def require_object(law: int, value: object, where: str) -> Mapping[str, object]:
+    """Return a value that must be a JSON object.
+
+    Args:
+        law: The number of the law to report.
+        value: The value.
+        where: Its place in the response, for the error.
+
+    Raises:
+        LawBrokenError: The value is not an object.
+    """
     if isinstance(value, dict):
         return cast("dict[str, object]", value)
-    raise LawBrokenError(law, "it is no object", where)
+    raise LawBrokenError(law, "it is not an object", where)
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names of members, in order."""
+def format_names(names: Iterable[str]) -> str:
+    """Return names of members as text, in alphabetical order."""
     return ", ".join(sorted(names))

@@ -1,12 +1,12 @@
-"""Races: any two that meet in a store end as if one had come after the other.
+"""Races: a check that two concurrent actions in a store end as if they had run one by one.
 
-The law of this package: **what two leave is what one after the other leaves**, in the order in
-which they were taken, whichever row or chain they met on.
+The law of this package: **two concurrent actions leave the same contents as the two in sequence**,
+in an order that fits which of their commits the store accepted.
 
-`race_all` lets every ordered pair of happenings meet in one scene. What it asks of an `Arena` is a
-stage and two handles of one store; `StoreArena` is one of any store that keeps the contract, and
-`commit_in_sequence` lets one commit after the other's load. Whoever knows how two transactions of their
-database really overlap gives another `Interleaving`.
+`race_all` races every ordered pair of actions in one scenario. It needs an `Arena`, which sets up
+scenarios and gives two handles of one store. `StoreArena` is an arena for any store that keeps the
+contract. The default interleaving, `commit_in_sequence`, lets both actions load before either
+commits. Pass another `Interleaving` to overlap real transactions of your database.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where races happen: a stage whose past has happened, two handles of a store, and what is stored."""
+"""Arenas: the stores that races run in, set up for a scenario, with their contents."""
 
 from __future__ import annotations
 
@@ -27,121 +27,140 @@ from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWi
 from curae_lifecycle.web.json import Json
 
 Content = Mapping[str, str]
-"""What is stored, by the names of its parts."""
+"""The contents of a store: the text of each part, by the name of the part."""
 
 AnyStore = TypeVar("AnyStore", bound=Store, covariant=True)
 
 
 class Arena(Protocol[AnyStore]):
-    """Where races happen, one after the other."""
+    """A place to run races, one after the other."""
 
-    def set_up(self, scene: Scenario) -> RaceTenant:
-        """A stage on which a scene's past has happened and nothing else, at the race's instant."""
+    def set_up(self, scenario: Scenario) -> RaceTenant:
+        """Prepare a tenant for a race, and set the clock to the instant of the race.
+
+        The actions before the race run for the tenant, and no others.
+
+        Args:
+            scenario: The scenario of the race.
+
+        Returns:
+            The tenant.
+        """
         ...
 
     def stores(self) -> tuple[AnyStore, AnyStore]:
-        """Two handles of the one store."""
+        """Return two handles of the same store, one for each racing action."""
         ...
 
-    def content(self, stage: RaceTenant, touched: Iterable[Write]) -> Content:
-        """All that is stored there now, as far as these writes may have touched it."""
+    def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
+        """Return the stored values of a tenant that some writes may have touched.
+
+        Args:
+            tenant: The tenant.
+            touched: The writes. Other stored values may be returned too.
+        """
         ...
 
     def reference(self) -> Arena[Store]:
-        """Where nobody races: in a store that is right."""
+        """Return an arena with a correct store, which runs the two actions in sequence."""
         ...
 
 
 class StoreArena:
-    """Races in any store that keeps the contract, each on a stage of its own in it.
+    """An arena for any store that keeps the contract.
 
-    What they leave is held to what the store in memory has after one and then the other.
+    Each race has a tenant of its own in the store. Its contents are compared with those of a
+    `MemoryStore` after the two actions ran in sequence.
 
     Args:
-        store: The store; both handles are this one.
+        store: The store. Both handles are this store.
     """
 
     def __init__(self, store: StoreWithApiKeys) -> None:
         self._store = SimulatedClockStore(store, START)
         self._numbers = count(1)
 
-    def set_up(self, scene: Scenario) -> RaceTenant:
-        """As `Arena.stage`."""
-        stage = RaceTenant.of(next(self._numbers), Settings(buckets=scene.buckets))
-        self._store.register(ApiKey(stage.api_key), stage.caller)
-        for minutes, work in scene.before(stage):
+    def set_up(self, scenario: Scenario) -> RaceTenant:
+        """Prepare a new tenant, and set the clock to the instant of the race."""
+        tenant = RaceTenant.of(next(self._numbers), Settings(buckets=scenario.buckets))
+        self._store.register(ApiKey(tenant.api_key), tenant.caller)
+        for minutes, action in scenario.before(tenant):
             self._store.now = at(minutes)
-            commit_with_retries(self._store, work)
-        self._store.now = at(scene.race_minute)
-        return stage
+            commit_with_retries(self._store, action)
+        self._store.now = at(scenario.race_minute)
+        return tenant
 
     def stores(self) -> tuple[Store, Store]:
-        """As `Arena.stores`."""
+        """Return the store twice."""
         return self._store, self._store
 
     def reference(self) -> Arena[Store]:
-        """As `Arena.right`."""
+        """Return an arena with a new `MemoryStore`."""
         return StoreArena(MemoryStore())
 
-    def content(self, stage: RaceTenant, touched: Iterable[Write]) -> Content:
-        """What the store itself tells of the user, their connections, and all that was touched."""
-        found: dict[str, str] = {}
-        for name, value in _seen(self._store, stage, touched):
+    def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
+        """Load the tenant's binding and connections, and all other values that were touched.
+
+        The tenant's own digits in ids and URLs are replaced, so that tenants can be compared.
+        """
+        parts: dict[str, str] = {}
+        for name, value in _load_values(self._store, tenant, touched):
             document = dump(value)
             if isinstance(value, Record):
-                # It ends in a digest and holds bytes, which no mark can be taken out of.
+                # The digest and the encoded body hide the tenant's digits, so only readable
+                # parts of them are compared.
                 document["fingerprint"] = value.fingerprint.operation
                 answer = value.response
                 bodies = [answer.body.decode()] if isinstance(answer, Response) else []
                 document["response"] = [str(getattr(answer, "status", None)), *bodies]
-            found.update(_flat(name, document))
-        blank = "x" * len(stage.id_prefix)
+            parts.update(_flatten(name, document))
+        blank = "x" * len(tenant.id_prefix)
         return {
-            name.replace(stage.id_prefix, blank): text.replace(stage.id_prefix, blank)
-            for name, text in found.items()
+            name.replace(tenant.id_prefix, blank): text.replace(tenant.id_prefix, blank)
+            for name, text in parts.items()
         }
 
 
-def _seen(
-    store: Store, stage: RaceTenant, touched: Iterable[Write]
+def _load_values(
+    store: Store, tenant: RaceTenant, touched: Iterable[Write]
 ) -> Iterator[tuple[str, Storable]]:
-    every = Needs(binding=stage.coordinate, connections=ConnectionsPage(stage.coordinate))
-    loaded = store.load(every).snapshot
+    of_user = Needs(binding=tenant.coordinate, connections=ConnectionsPage(tenant.coordinate))
+    loaded = store.load(of_user).snapshot
     if loaded.binding is not None:
         yield "binding", loaded.binding
-    for each in loaded.connections:
-        yield f"connection {each.id}", each
-        line = store.load(Needs(connection=each.id)).snapshot
-        for name, other in (("successor", line.successor), ("head", line.head)):
+    for connection in loaded.connections:
+        yield f"connection {connection.id}", connection
+        chain = store.load(Needs(connection=connection.id)).snapshot
+        for name, other in (("successor", chain.successor), ("head", chain.head)):
             if other is not None:
-                yield f"{name} of {each.id}", other
+                yield f"{name} of {connection.id}", other
     for write in touched:
-        name, value = _named(store, stage, write)
+        name, value = _load_written(store, tenant, write)
         if value is not None:
             yield name, value
 
 
-def _named(store: Store, stage: RaceTenant, write: Write) -> tuple[str, Storable | None]:
+def _load_written(store: Store, tenant: RaceTenant, write: Write) -> tuple[str, Storable | None]:
     match write:
         case SessionWrite(_, after):
-            asked = Needs(session=after.id)
-            return f"session {after.id}", store.load(asked).snapshot.session
+            needs = Needs(session=after.id)
+            return f"session {after.id}", store.load(needs).snapshot.session
         case RecordWrite(key):
             needs = Needs(record=key)
-            return f"record {key.key}", store.load(needs, stage.digest).snapshot.record
+            return f"record {key.key}", store.load(needs, tenant.digest).snapshot.record
         case RateWrite(LimitKey() as key):
             needs = Needs(limit=key)
-            return f"limit {key.policy}", store.load(needs, stage.digest).snapshot.limit
+            return f"limit {key.policy}", store.load(needs, tenant.digest).snapshot.limit
         case RateWrite(BucketKey() as key):
             needs = Needs(buckets=(key,))
-            return f"bucket {key.policy}", store.load(needs, stage.digest).snapshot.buckets[0]
+            return f"bucket {key.policy}", store.load(needs, tenant.digest).snapshot.buckets[0]
         case _:
             return "", None
 
 
-def _flat(name: str, value: Json) -> Iterator[tuple[str, str]]:
+def _flatten(name: str, value: Json) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for member, inner in value.items():
-            yield from _flat(f"{name}.{member}", inner)
+            yield from _flatten(f"{name}.{member}", inner)
     else:
         yield name, str(value)

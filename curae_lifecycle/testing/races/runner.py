@@ -1,4 +1,4 @@
-"""Two that load the same and commit, and what both leave beside what either order leaves."""
+"""A runner that races two actions and compares the contents with those of both orders."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ from curae_lifecycle.testing.races.scenarios import (
 AnyStore = TypeVar("AnyStore", bound=Store)
 
 Interleaving = Callable[[AnyStore, PendingCommit, AnyStore, PendingCommit], tuple[bool, bool]]
-"""Commits one and then another; which of them were taken as they were decided."""
+"""A function that commits one pending commit through each of two stores.
+
+It returns, for each of the two, whether the store accepted the commit.
+"""
 
 
 @attrs.frozen
 class RaceResult:
-    """A race that was run.
+    """The result of one race.
 
     Attributes:
-        first: What committed first.
-        second: What had loaded by then and committed after it.
-        differences: What is not as one after the other leaves it, a part each; nothing where all is.
+        first: The name of the action that committed first.
+        second: The name of the action that loaded before that commit and committed after it.
+        differences: The parts of the contents that differ from the nearest allowed order, each as
+            "part: value, not expected value". If the store raised, this is one line with the error.
+            Empty if the contents match an order.
     """
 
     first: str
@@ -43,81 +48,111 @@ class RaceResult:
 def commit_in_sequence(
     first: Store, one: PendingCommit, second: Store, two: PendingCommit
 ) -> tuple[bool, bool]:
-    """The first has ended when the second begins."""
+    """Commit the first, then the second; both have loaded before.
+
+    Args:
+        first: The store of the first action.
+        one: The pending commit of the first action.
+        second: The store of the second action.
+        two: The pending commit of the second action.
+
+    Returns:
+        For each of the two, whether the store accepted the commit.
+    """
     return commit(first, one), commit(second, two)
 
 
 def race_all(
-    arena: Arena[AnyStore], scene: Scenario, interleave: Interleaving[AnyStore] = commit_in_sequence
+    arena: Arena[AnyStore],
+    scenario: Scenario,
+    interleave: Interleaving[AnyStore] = commit_in_sequence,
 ) -> Iterator[RaceResult]:
-    """Let every ordered pair meet in a scene of which both change something."""
-    stage, store = arena.set_up(scene), arena.stores()[0]
-    names = [name for name, work in stage.actions().items() if not work(store).is_nothing]
-    right = arena.reference()
+    """Race every ordered pair of the actions that change something in a scenario.
+
+    An action whose commit was not accepted loads, decides and commits again.
+
+    Args:
+        arena: The arena.
+        scenario: The scenario.
+        interleave: Runs the two commits of each race.
+
+    Yields:
+        The result of each race.
+    """
+    tenant, store = arena.set_up(scenario), arena.stores()[0]
+    names = [name for name, action in tenant.actions().items() if not action(store).is_empty]
+    reference = arena.reference()
 
     @cache
-    def order(first: str, second: str) -> Content:
-        return _one_after_the_other(right, scene=scene, first=first, second=second)
+    def content_after(first: str, second: str) -> Content:
+        return _run_in_sequence(reference, scenario=scenario, first=first, second=second)
 
     for first, second in product(names, repeat=2):
-        yield RaceResult(
-            first,
-            second,
-            _differing(arena, scene=scene, names=(first, second), meet=interleave, order=order),
+        differences = _find_differences(
+            arena,
+            scenario=scenario,
+            names=(first, second),
+            interleave=interleave,
+            content_after=content_after,
         )
+        yield RaceResult(first, second, differences)
 
 
-def _differing(
+def _find_differences(
     arena: Arena[AnyStore],
-    scene: Scenario,
+    scenario: Scenario,
     names: tuple[str, str],
-    meet: Interleaving[AnyStore],
-    order: Callable[[str, str], Content],
+    interleave: Interleaving[AnyStore],
+    content_after: Callable[[str, str], Content],
 ) -> tuple[str, ...]:
     first, second = names
     try:
-        taken, ended = _race(arena, scene=scene, names=names, meet=meet)
-        # Whoever was refused came second.
-        first_then_second = () if taken == (False, True) else (order(first, second),)
-        second_then_first = () if taken == (True, False) else (order(second, first),)
-    except Exception as error:  # noqa: BLE001 - whatever a store raises is what it does
+        accepted, actual = _race(arena, scenario=scenario, names=names, interleave=interleave)
+        # If one commit alone was accepted, its action comes first. Otherwise either order is right.
+        expected: list[Content] = []
+        if accepted != (False, True):
+            expected.append(content_after(first, second))
+        if accepted != (True, False):
+            expected.append(content_after(second, first))
+    except Exception as error:  # noqa: BLE001 - any error of a store is a result
         return (f"raised {type(error).__name__}: {error}",)
-    every = [_parts(ended, each) for each in (*first_then_second, *second_then_first)]
-    return min(every, key=len)
+    return min([_compare(actual, each) for each in expected], key=len)
 
 
 def _race(
-    arena: Arena[AnyStore], scene: Scenario, names: tuple[str, str], meet: Interleaving[AnyStore]
+    arena: Arena[AnyStore],
+    scenario: Scenario,
+    names: tuple[str, str],
+    interleave: Interleaving[AnyStore],
 ) -> tuple[tuple[bool, bool], Content]:
-    stage, (one, other) = arena.set_up(scene), arena.stores()
-    works = stage.actions()
-    first, second = works[names[0]], works[names[1]]
-    decided = first(one), second(other)
-    taken = meet(one, decided[0], other, decided[1])
-    every = [*decided]
-    for store, work, was_taken in ((one, first, taken[0]), (other, second, taken[1])):
-        if not was_taken:
-            every += commit_with_retries(store, work)
-    return taken, arena.content(stage, _touched(every))
+    tenant, stores = arena.set_up(scenario), arena.stores()
+    actions = [tenant.actions()[name] for name in names]
+    one, two = actions[0](stores[0]), actions[1](stores[1])
+    accepted = interleave(stores[0], one, stores[1], two)
+    decided = [one, two]
+    for store, action, was_accepted in zip(stores, actions, accepted, strict=True):
+        if not was_accepted:
+            decided += commit_with_retries(store, action)
+    return accepted, arena.content(tenant, _writes_of(decided))
 
 
-def _one_after_the_other(arena: Arena[Store], scene: Scenario, first: str, second: str) -> Content:
-    stage, (store, _) = arena.set_up(scene), arena.stores()
-    works = stage.actions()
-    every = [*commit_with_retries(store, works[first]), *commit_with_retries(store, works[second])]
-    return arena.content(stage, _touched(every))
+def _run_in_sequence(arena: Arena[Store], scenario: Scenario, first: str, second: str) -> Content:
+    tenant, (store, _) = arena.set_up(scenario), arena.stores()
+    decided: list[PendingCommit] = []
+    for name in (first, second):
+        decided += commit_with_retries(store, tenant.actions()[name])
+    return arena.content(tenant, _writes_of(decided))
 
 
-def _touched(decided: list[PendingCommit]) -> Iterator[Write]:
+def _writes_of(decided: list[PendingCommit]) -> Iterator[Write]:
     return chain.from_iterable([each.changes.writes for each in decided])
 
 
-def _parts(ended: Content, ordered: Content) -> tuple[str, ...]:
-    names = sorted({*ended, *ordered})
+def _compare(actual: Content, expected: Content) -> tuple[str, ...]:
     return tuple(
         [
-            f"{name}: {ended.get(name, 'absent')}, not {ordered.get(name, 'absent')}"
-            for name in names
-            if ended.get(name) != ordered.get(name)
+            f"{name}: {actual.get(name, 'absent')}, not {expected.get(name, 'absent')}"
+            for name in sorted({*actual, *expected})
+            if actual.get(name) != expected.get(name)
         ]
     )

@@ -1,7 +1,7 @@
-"""What may happen to one app user's connections at the same time, and the scenes that it happens in.
+"""The actions that race over one app user's connections, and the scenarios that they race in.
 
-The law of this module: **no two stages share a value**, so many races run in one store, and what
-each leaves is compared without the mark of its stage.
+The law of this module: **no stored value belongs to two tenants**, so many races can run in one
+store. The contents that races leave are compared without the digits that mark their tenants.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from curae_lifecycle.stores.hosted_pages import HostedPage, hosted_page_for
 from curae_lifecycle.web.respond import respond
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""When every scene begins."""
+"""The instant at which every scenario begins."""
 
 _LIFETIME: Final = timedelta(minutes=30)
 _FIRST: Final = 1
@@ -67,81 +67,100 @@ _ATTEMPTS: Final = 20
 
 @attrs.frozen
 class PendingCommit:
-    """What is to be committed, and what it was decided from."""
+    """Changes that were decided and are not committed yet.
+
+    Attributes:
+        loaded: The loaded values that the changes were decided from.
+        changes: The changes.
+        page: The hosted page to store with them, if any.
+    """
 
     loaded: Loaded
     changes: Changes
     page: HostedPage | None = None
 
     @property
-    def is_nothing(self) -> bool:
-        """Whether nothing is to be committed."""
+    def is_empty(self) -> bool:
+        """True if there is nothing to commit."""
         return self.page is None and self.changes == NO_CHANGES
 
 
 Action = Callable[[Store], PendingCommit]
-"""Loads and decides."""
+"""A function that loads values from a store and decides what to commit."""
 
 
 def fact_action(fact: Fact) -> Action:
-    """A fact that is recorded."""
+    """Return the action that records a fact."""
 
-    def work(store: Store) -> PendingCommit:
+    def action(store: Store) -> PendingCommit:
         loaded = store.load(fact.needs())
         answer = record_fact(fact, loaded.snapshot, loaded.now)
         return PendingCommit(loaded, answer.value if isinstance(answer, Done) else NO_CHANGES)
 
-    return work
+    return action
 
 
 def commit(store: Store, decided: PendingCommit) -> bool:
-    """Commit what was decided; whether it was taken."""
+    """Commit once, and return whether the store accepted the commit.
+
+    Args:
+        store: The store.
+        decided: The pending commit.
+
+    Returns:
+        False if the commit was a conflict or the store was unavailable.
+    """
     try:
         return store.commit(decided.loaded, decided.changes, decided.page)
     except StoreUnavailableError:
         return False
 
 
-class NeverTakenError(LifecycleError, AssertionError):
-    """A store goes on refusing what nobody else is there to disturb."""
+class CommitRefusedError(LifecycleError, AssertionError):
+    """A store that refused every commit although no other transaction ran."""
 
     def __str__(self) -> str:
-        return f"nobody else is there, and {_ATTEMPTS} commits were refused"
+        return f"the store refused {_ATTEMPTS} commits although no other transaction ran"
 
 
-def commit_with_retries(store: Store, work: Action) -> list[PendingCommit]:
-    """Do it again for as long as it is refused.
+def commit_with_retries(store: Store, action: Action) -> list[PendingCommit]:
+    """Run an action and commit it, again from the load until the store accepts the commit.
+
+    Args:
+        store: The store.
+        action: The action.
 
     Returns:
-        What was decided each time; the last of it was taken.
+        Every pending commit that was tried. The store accepted the last one, or it was empty.
 
     Raises:
-        NeverTakenError: The store never takes it.
+        CommitRefusedError: The store refused 20 commits.
     """
-    every: list[PendingCommit] = []
+    tried: list[PendingCommit] = []
     for _ in range(_ATTEMPTS):
-        every.append(work(store))
-        if every[-1].is_nothing or commit(store, every[-1]):
-            return every
-    raise NeverTakenError
+        decided = action(store)
+        tried.append(decided)
+        if decided.is_empty or commit(store, decided):
+            return tried
+    raise CommitRefusedError
 
 
 def at(minutes: float) -> datetime:
-    """So many minutes after a scene's beginning."""
+    """Return the instant that many minutes after the beginning of a scenario."""
     return START + timedelta(minutes=minutes)
 
 
 @attrs.frozen
 class RaceTenant:
-    """One app user, the app that asks for them, and the ids that may be minted for them.
+    """One app user with an app, an API key and ids of their own.
 
     Attributes:
-        caller: Who asks.
-        api_key: Their API key.
+        caller: The caller, which is the app of the user.
+        api_key: The caller's API key.
         user: The app user.
-        id_prefix: What the ids begin with, eight digits.
-        page_url_prefix: What the URLs of hosted pages begin with.
-        settings: What the server chose.
+        id_prefix: The first eight digits of every UUID that is made for the tenant.
+        page_url_prefix: The first part of the URL of every hosted page.
+        settings: The settings of the server.
     """
 
     caller: Caller
@@ -153,7 +172,12 @@ class RaceTenant:
 
     @classmethod
     def of(cls, number: int, settings: Settings) -> RaceTenant:
-        """A stage of its own."""
+        """Build the tenant with a number.
+
+        Args:
+            number: The number. Tenants with different numbers share no stored value.
+            settings: The settings of the server.
+        """
         mark = f"{0x5A000000 + number:08x}"
         caller = Caller(
             api_key_id=ApiKeyId(f"key-{mark}"),
@@ -162,43 +186,47 @@ class RaceTenant:
             environment=Environment.LIVE,
             scopes=frozenset({CONNECTION_WRITE}),
         )
-        pages = f"https://connect.example/{mark}/"
         return cls(
             caller=caller,
             api_key=f"cae_live_{mark}",
             user=AppUserId(f"user-{mark}"),
             id_prefix=mark,
-            page_url_prefix=pages,
+            page_url_prefix=f"https://connect.example/{mark}/",
             settings=settings,
         )
 
     @property
     def digest(self) -> str:
-        """Of the API key."""
+        """The digest of the API key."""
         return ApiKey(self.api_key).digest()
 
     @property
     def coordinate(self) -> Coordinate:
-        """The app user, as the app knows them."""
+        """The coordinate of the app user."""
         return self.caller.coordinate(self.user)
 
     @property
     def first(self) -> ConnectionId:
-        """The connection that a scene begins with."""
+        """The id of the connection that a scenario begins with."""
         return ConnectionId(self._uuid(_FIRST))
 
     @property
     def second(self) -> ConnectionId:
-        """What recovered it."""
+        """The id of the successor of `first`."""
         return ConnectionId(self._uuid(_SECOND))
 
     @property
-    def waiting(self) -> SessionId:
-        """A session that waits for a sign-up."""
+    def open_session(self) -> SessionId:
+        """The id of the session that waits for a sign-up."""
         return SessionId(self._uuid(_SESSIONS + _FIRST))
 
-    def minted(self, number: int, now: datetime) -> NewIds:
-        """The ids that go by a number."""
+    def new_ids(self, number: int, now: datetime) -> NewIds:
+        """Return the new ids with a number.
+
+        Args:
+            number: The number. Different numbers give different ids.
+            now: The current instant. The next action expires 30 minutes later.
+        """
         return NewIds(
             connection_id=ConnectionId(self._uuid(number)),
             session_id=SessionId(self._uuid(_SESSIONS + number)),
@@ -207,46 +235,53 @@ class RaceTenant:
         )
 
     def request_action(self, operation: Operation, number: int, key: str | None = None) -> Action:
-        """A request, read; what it mints goes by a number, and so does its key."""
+        """Return the action that decides a request of the tenant.
+
+        Args:
+            operation: The operation.
+            number: The number of the new ids.
+            key: The idempotency key; by default it is made from the number. Ignored if the
+                operation takes no key.
+        """
         unkeyed = isinstance(operation, GetConnection | StartGraduation)
         idempotency_key = None if unkeyed else IdempotencyKey(key or f"k-{number}")
         call = Call(
             caller=self.caller, operation=operation, key=idempotency_key, settings=self.settings
         )
 
-        def work(store: Store) -> PendingCommit:
+        def action(store: Store) -> PendingCommit:
             loaded = store.load(call.needs, self.digest)
-            new_ids = self.minted(number, loaded.now)
+            new_ids = self.new_ids(number, loaded.now)
             decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)
             page = hosted_page_for(call, decision.reply, loaded.snapshot.binding)
             return PendingCommit(loaded, respond(decision).changes, page)
 
-        return work
+        return action
 
     def create_action(self, number: int) -> Action:
-        """A request for a connection."""
+        """Return the action that creates a connection, with new ids of a number."""
         return self.request_action(CreateConnection(self.user, (DataPackage("labs"),)), number)
 
     def actions(self) -> Mapping[str, Action]:
-        """Everything that may happen to the user of a scene, one of each kind."""
-        first, second, asks = self.first, self.second, self.request_action
-        landed = HandoffCompleted(self.waiting, UserId("user-9"))
+        """Return the actions that race over the user of a scenario, by name."""
+        first, second, request = self.first, self.second, self.request_action
+        landed = HandoffCompleted(self.open_session, UserId("user-9"))
         sign_up = Initiate(self.user, prefer_signup=True)
         return {
             "create": self.create_action(11),
-            "get": asks(GetConnection(first), 12),
-            "reconnect the first": asks(Reconnect(first), 13),
-            "reconnect the second": asks(Reconnect(second), 14),
-            "revoke the first": asks(Revoke(first), 15),
-            "revoke the second": asks(Revoke(second), 16),
-            "initiate": asks(Initiate(self.user), 17),
-            "initiate with the same key": asks(Initiate(self.user), 18, "k-17"),
-            "sign up": asks(sign_up, 19),
-            "graduation": asks(StartGraduation(self.user), 20),
+            "get": request(GetConnection(first), 12),
+            "reconnect the first": request(Reconnect(first), 13),
+            "reconnect the second": request(Reconnect(second), 14),
+            "revoke the first": request(Revoke(first), 15),
+            "revoke the second": request(Revoke(second), 16),
+            "initiate": request(Initiate(self.user), 17),
+            "initiate with the same key": request(Initiate(self.user), 18, "k-17"),
+            "sign up": request(sign_up, 19),
+            "graduation": request(StartGraduation(self.user), 20),
             "the first is authorized": fact_action(Authorized(first, happened_at=at(20))),
             "the second is authorized": fact_action(Authorized(second)),
             "the first needs action": fact_action(ActionRequired(first, "portal_login")),
-            "the first is over": fact_action(Expired(first)),
+            "the first expires": fact_action(Expired(first)),
             "the patient revokes the first": fact_action(Revoked(first, Actor.PATIENT)),
             "upstream revokes the second": fact_action(Revoked(second, Actor.UPSTREAM)),
             "the hand-off is complete": fact_action(landed),
@@ -259,17 +294,17 @@ class RaceTenant:
 
 
 Past = tuple[tuple[float, Action], ...]
-"""What happened, and after how many minutes."""
+"""Earlier actions, each with its minute."""
 
 
 @attrs.frozen
 class Scenario:
-    """What happened before, and when the two that race do.
+    """The actions before a race, and the instant of the race.
 
     Attributes:
-        before: What happened on a stage.
-        race_minute: After how many minutes the race is.
-        buckets: The platform's, where they matter.
+        before: Returns the earlier actions of a tenant, each with its minute.
+        race_minute: The minute of the race.
+        buckets: The buckets of the server's settings, if they matter.
     """
 
     before: Callable[[RaceTenant], Past]
@@ -277,52 +312,63 @@ class Scenario:
     buckets: tuple[Bucket, ...] = ()
 
 
-def _created(stage: RaceTenant) -> Past:
-    return ((0.0, stage.create_action(1)),)
+def _create(tenant: RaceTenant) -> Past:
+    return ((0.0, tenant.create_action(1)),)
 
 
-def _waits(stage: RaceTenant) -> Past:
-    return ((0.0, stage.request_action(Initiate(stage.user, prefer_signup=True), 1)),)
+def _open_session(tenant: RaceTenant) -> Past:
+    return ((0.0, tenant.request_action(Initiate(tenant.user, prefer_signup=True), 1)),)
 
 
-def _bound(stage: RaceTenant) -> Past:
-    return (*_created(stage), (0.0, stage.request_action(Initiate(stage.user), 3)))
+def _bind_user(tenant: RaceTenant) -> Past:
+    return ((0.0, tenant.request_action(Initiate(tenant.user), 3)),)
 
 
-def _recovered(stage: RaceTenant) -> Past:
-    return ((40.0, stage.request_action(Reconnect(stage.first), 2)),)
+def _recover(tenant: RaceTenant) -> Past:
+    return ((40.0, tenant.request_action(Reconnect(tenant.first), 2)),)
 
 
-def _revoked(stage: RaceTenant) -> Past:
-    # A session waits for a user who is bound by now.
-    past = (*_created(stage), *_waits(stage), *_bound(stage)[1:], *_recovered(stage))
-    return (*past, (41.0, fact_action(Revoked(stage.second, Actor.APP))))
+def _pending(tenant: RaceTenant) -> Past:
+    return (*_create(tenant), *_bind_user(tenant))
 
 
-def _asked(stage: RaceTenant, operation: Operation, count: int) -> Past:
-    return tuple([(20.0, stage.request_action(operation, 30 + number)) for number in range(count)])
+def _authorized(tenant: RaceTenant) -> Past:
+    return (*_pending(tenant), (1.0, fact_action(Authorized(tenant.first))))
 
 
-def _but_one(stage: RaceTenant) -> Past:
-    return _asked(stage, GetConnection(stage.first), stage.settings.buckets[0].capacity - 1)
+def _recovered(tenant: RaceTenant) -> Past:
+    return (*_pending(tenant), *_recover(tenant))
+
+
+def _revoked(tenant: RaceTenant) -> Past:
+    # The session still waits for a sign-up, although a user was bound meanwhile.
+    sessions = (*_open_session(tenant), *_bind_user(tenant))
+    revocation = fact_action(Revoked(tenant.second, Actor.APP))
+    return (*_create(tenant), *sessions, *_recover(tenant), (41.0, revocation))
+
+
+def _repeated(tenant: RaceTenant, operation: Operation, count: int) -> Past:
+    return tuple([(20.0, tenant.request_action(operation, 30 + number)) for number in range(count)])
+
+
+def _all_but_one(tenant: RaceTenant) -> Past:
+    return _repeated(tenant, GetConnection(tenant.first), tenant.settings.buckets[0].capacity - 1)
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
-    "nobody is bound, one is pending": Scenario(
-        lambda stage: (*_created(stage), *_waits(stage)), 20
+    "no user is bound, one connection is pending": Scenario(
+        lambda tenant: (*_create(tenant), *_open_session(tenant)), 20
     ),
-    "a user is bound, one is pending": Scenario(_bound, 20),
-    "the pending one has lapsed": Scenario(_bound, 40),
-    "one is active": Scenario(
-        lambda stage: (*_bound(stage), (1.0, fact_action(Authorized(stage.first)))), 20
-    ),
-    "a successor is pending": Scenario(lambda stage: (*_bound(stage), *_recovered(stage)), 41),
+    "a user is bound, one connection is pending": Scenario(_pending, 20),
+    "the pending connection has lapsed": Scenario(_pending, 40),
+    "one connection is active": Scenario(_authorized, 20),
+    "a successor is pending": Scenario(_recovered, 41),
     "a successor is revoked": Scenario(_revoked, 42),
     "nine initiates were admitted": Scenario(
-        lambda stage: _asked(stage, Initiate(stage.user), 9), 20
+        lambda tenant: _repeated(tenant, Initiate(tenant.user), 9), 20
     ),
-    "one request is left to the key": Scenario(
-        _but_one, 20, (Bucket(name="platform", capacity=3, refill=1, seconds=60),)
+    "the key has one request left": Scenario(
+        _all_but_one, 20, (Bucket(name="platform", capacity=3, refill=1, seconds=60),)
     ),
 }
-"""Where a race begins."""
+"""The scenarios that races begin from, by name."""

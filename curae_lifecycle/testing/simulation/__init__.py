@@ -1,11 +1,13 @@
-"""A world of apps, users, hosted pages, flaky networks and workers that die, on simulated time.
+"""Worlds of apps, users, hosted pages, unreliable networks and dying workers, on simulated time.
 
-The laws of this package: **a seed decides everything that happens**, so a violation is found
-again by its seed; **every step is held against the laws** by a `Watch` that does not ask the
-rules; **any store can be simulated** that keeps the contract (`stores.contract.Store`) and registers
-API keys; it is purged where it lets its clock be set (`Purgeable`).
+The laws of this package:
 
-Each seed draws its own mix of mishaps. On a violation the summary holds the law's account and a
+- **The seed decides everything that happens**, so a violation can be reproduced from its seed.
+- **Every step is checked against the laws** by a `Watch`, which does not ask the rules.
+- **Any store can be simulated** if it keeps the contract (`stores.contract.Store`) and registers
+  API keys. It is also purged if its clock can be set (`Purgeable`).
+
+Each seed draws its own mix of mishaps. After a violation, the summary holds the broken law and a
 log that `python -m curae_lifecycle replay` reads.
 """
 
@@ -33,17 +35,17 @@ def simulate(
     make_store: Callable[[Settings], StoreWithApiKeys] = MemoryStore,
     watched: bool = True,
 ) -> Summary:
-    """Let one world live, from its first hour to its last or to a violation.
+    """Simulate one world until its last hour or until a violation.
 
     Args:
-        seed: Decides everything that happens.
-        clients: How many apps use the platform.
-        hours: How many hours.
-        make_store: Makes an empty store for the server's settings; one in memory by default.
+        seed: The seed, which decides everything that happens.
+        clients: The number of apps.
+        hours: The number of simulated hours.
+        make_store: Makes an empty store for the server's settings; a `MemoryStore` by default.
         watched: Whether the laws are checked at each step.
 
     Returns:
-        What happened; `violation` says which law was broken, if one was.
+        The summary of the world. Its `violation` names the broken law, if any.
     """
     simulation = Simulation(
         seed, clients=clients, hours=hours, make_store=make_store, watched=watched

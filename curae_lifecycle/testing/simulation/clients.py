@@ -1,4 +1,4 @@
-"""Who uses the platform: apps with their API keys, their users, and what they ask."""
+"""The clients of a world: apps with their API keys, their users and their requests."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from curae_lifecycle.web.request import Request
 
 _DAY: Final = timedelta(days=1)
 PACKAGES: Final = tuple(map(values.DataPackage, ("labs", "medications", "clinical_summary")))
-"""What may be asked for."""
+"""The data packages that requests may name."""
 
-_BROKEN: Final = (
+_MALFORMED: Final = (
     ("POST", f"{BASE_PATH}/connections", b"{"),
     ("POST", f"{BASE_PATH}/connections", b'{"appUserId":"u","dataPackages":[]}'),
     ("POST", f"{BASE_PATH}/connections", b'{"appUserId":" u","dataPackages":["labs"]}'),
@@ -32,21 +32,32 @@ _BROKEN: Final = (
     ("PUT", f"{BASE_PATH}/connections", b""),
     ("GET", f"{BASE_PATH}/nowhere", b""),
 )
-_BROKEN_KEYS: Final[tuple[tuple[str, ...], ...]] = ((), ("",), ('"open',), ("one", "two"))
+_MALFORMED_KEYS: Final[tuple[tuple[str, ...], ...]] = ((), ("",), ('"open',), ("one", "two"))
 
 
 @attrs.frozen
 class Client:
-    """One app with its API keys."""
+    """An app with its API keys.
+
+    Attributes:
+        caller: The caller of the first API key.
+        keys: Four API keys: for writing and for reading only, first live and then test.
+    """
 
     caller: Caller
     keys: tuple[str, ...]
-    """One that may write, one that may only read, then the same two of the test environment."""
 
 
 @attrs.define
 class User:
-    """One app user of an account, in every app of that account."""
+    """An app user of an account, in every app of that account.
+
+    Attributes:
+        name: The app user's id.
+        gone_at: The instant at which the user stops using the apps.
+        app_user: The app user in the live environment.
+        connections: The latest connection ids that each app knows.
+    """
 
     name: values.AppUserId
     gone_at: datetime
@@ -55,13 +66,27 @@ class User:
         factory=dict[values.AppId, list[values.ConnectionId]]
     )
 
-    def of(self, client: Client) -> list[values.ConnectionId]:
-        """The latest ids of this user's connections that an app knows."""
+    def ids_known_by(self, client: Client) -> list[values.ConnectionId]:
+        """Return the list of connection ids that an app knows of this user, oldest first."""
         return self.connections.setdefault(client.caller.app_id, [])
 
 
 class Population:
-    """Every client, an app, and the users that each account has at a time."""
+    """All clients, and the current users of each account.
+
+    Two clients share one account. All their API keys are registered with the store.
+
+    Args:
+        number: The number of clients.
+        dice: The source of chance.
+        numbers: Numbers for unique ids.
+        journal: The log, to which the registrations of the API keys are added.
+        store: The store.
+        now: The first instant.
+
+    Attributes:
+        clients: The clients.
+    """
 
     def __init__(
         self,
@@ -72,134 +97,145 @@ class Population:
         store: StoreWithApiKeys,
         now: datetime,
     ) -> None:
-        """So many apps, two of an account; the store knows their API keys."""
         self._dice = dice
         self._numbers = numbers
         self._journal = journal
-        self.clients = [self._client(each, store, now) for each in range(number)]
+        self.clients = [self._make_client(each, store, now) for each in range(number)]
         self._users: dict[values.CustomerAccountId, list[User]] = {}
         for client in self.clients:
             account = client.caller.customer_account_id
             if account not in self._users:
-                self._users[account] = [self._user(account, now) for _ in range(dice.mix.users)]
+                self._users[account] = [
+                    self._make_user(account, now) for _ in range(dice.profile.users)
+                ]
 
-    def _client(self, number: int, store: StoreWithApiKeys, now: datetime) -> Client:
-        account = values.CustomerAccountId(uuid_of(0xA, number // 2))
-        app = values.AppId(f"app-{number}")
-        scopes = frozenset({CONNECTION_WRITE})
-        live, test = values.Environment.LIVE, values.Environment.TEST
-        callers = (
-            Caller(
-                api_key_id=values.ApiKeyId(f"key-{number}-w"),
-                app_id=app,
-                customer_account_id=account,
-                environment=live,
-                scopes=scopes,
-            ),
-            Caller(
-                api_key_id=values.ApiKeyId(f"key-{number}-r"),
-                app_id=app,
-                customer_account_id=account,
-                environment=live,
-                scopes=frozenset(),
-            ),
-            Caller(
-                api_key_id=values.ApiKeyId(f"key-{number}-tw"),
-                app_id=app,
-                customer_account_id=account,
-                environment=test,
-                scopes=scopes,
-            ),
-            Caller(
-                api_key_id=values.ApiKeyId(f"key-{number}-tr"),
-                app_id=app,
-                customer_account_id=account,
-                environment=test,
-                scopes=frozenset(),
-            ),
-        )
-        keys = tuple(
-            f"cae_{env}_{number}_{may}" for env in ("live", "test") for may in ("write", "read")
-        )
-        for key, caller in zip(keys, callers, strict=True):
+    def _make_client(self, number: int, store: StoreWithApiKeys, now: datetime) -> Client:
+        callers: dict[str, Caller] = {}
+        for environment, mark in ((values.Environment.LIVE, ""), (values.Environment.TEST, "t")):
+            for access in ("write", "read"):
+                callers[f"cae_{environment}_{number}_{access}"] = Caller(
+                    api_key_id=values.ApiKeyId(f"key-{number}-{mark}{access[0]}"),
+                    app_id=values.AppId(f"app-{number}"),
+                    customer_account_id=values.CustomerAccountId(uuid_of(0xA, number // 2)),
+                    environment=environment,
+                    scopes=frozenset({CONNECTION_WRITE} if access == "write" else ()),
+                )
+        for key, caller in callers.items():
             store.register(ApiKey(key), caller)
-            self._journal.registered(now, key, caller)
-        return Client(callers[0], keys)
+            self._journal.add_api_key(now, key, caller)
+        return Client(next(iter(callers.values())), tuple(callers))
 
-    def _user(self, account: values.CustomerAccountId, now: datetime) -> User:
+    def _make_user(self, account: values.CustomerAccountId, now: datetime) -> User:
         name = values.AppUserId(f"user-{next(self._numbers)}")
-        gone_at = now + _DAY * self._dice.around(self._dice.mix.days_of_a_user)
+        gone_at = now + _DAY * self._dice.around(self._dice.profile.days_of_a_user)
         return User(name, gone_at, values.AppUser(values.Environment.LIVE, account, name))
 
-    def anyone(self, client: Client, now: datetime) -> User:
-        """Some user of the client's account; whoever is gone has made room for another."""
+    def pick_user(self, client: Client, now: datetime) -> User:
+        """Draw a user of the client's account; a new user replaces one who is gone."""
         users = self._users[client.caller.customer_account_id]
         place = self._dice.chance.randrange(len(users))
         user = users[place]
         if user.gone_at <= now:
             self._journal.drop(user.app_user)
-            user = users[place] = self._user(client.caller.customer_account_id, now)
+            user = users[place] = self._make_user(client.caller.customer_account_id, now)
         return user
 
     def request(
-        self, wish: str, client: Client, user: User, key: str | None, now: datetime
+        self, operation: str, client: Client, user: User, key: str | None, now: datetime
     ) -> Request | None:
-        """A request of a client for a user; `None` where there is nothing to ask about yet."""
-        likely = self._dice.likely
-        method, body = "POST", b""
-        match wish:
-            case "create":
-                path = "/connections"
-                packages = self._dice.chance.sample(
-                    PACKAGES, self._dice.chance.randint(1, len(PACKAGES))
-                )
-                body = _json({"appUserId": user.name, "dataPackages": packages})
-            case "initiate":
-                path = "/curae-connect/initiate"
-                body = _json({"appUserId": user.name, "preferSignup": likely(0.5)})
-            case "account-state":
-                method, path = "GET", f"/curae-connect/account-state?appUserId={user.name}"
-            case "graduation":
-                path = "/curae-connect/graduation-handoff"
-                body = _json({"appUserId": user.name})
-            case _:
-                connection_id = self.some_id(client, user, now)
-                if connection_id is None:
-                    return None
-                method = "GET" if wish == "get" else "POST"
-                path = f"/connections/{connection_id}" + ("" if wish == "get" else f":{wish}")
+        """Build a request of a client for a user.
+
+        Args:
+            operation: The short name of the operation, such as "create".
+            client: The client.
+            user: The user.
+            key: The idempotency key, if the operation takes one.
+            now: The current instant.
+
+        Returns:
+            The request; `None` if it needs a connection and the client knows none.
+        """
+        call = self._call(operation, client, user, now)
+        if call is None:
+            return None
+        method, path, body = call
+        target = f"{BASE_PATH}{path}"
         api_key = client.keys[0]
-        if self._dice.strikes(Mishap.STRANGER_KEY):
+        if self._dice.strikes(Mishap.WRONG_API_KEY):
             api_key = self._dice.chance.choice((*client.keys[1:], "cae_live_nobody"))
         keys: tuple[str, ...] = () if key is None else (key,)
-        target = f"{BASE_PATH}{path}"
         if self._dice.strikes(Mishap.BROKEN_REQUEST):
-            if likely(0.4):
-                keys = self._dice.chance.choice(_BROKEN_KEYS) if key is not None else ("unasked",)
+            if self._dice.likely(0.4):
+                keys = ("unasked",) if key is None else self._dice.chance.choice(_MALFORMED_KEYS)
             else:
-                method, target, body = self._dice.chance.choice(_BROKEN)
+                method, target, body = self._dice.chance.choice(_MALFORMED)
         headers = [("Authorization", f"Bearer {api_key}")]
         headers += [("Idempotency-Key", each) for each in keys]
-        if wish == "account-state" and likely(0.3):
+        if operation == "account-state" and self._dice.likely(0.3):
             headers.append(("If-None-Match", '"account-limited", "account-active"'))
         return Request(method=method, target=target, headers=tuple(headers), body=body)
 
-    def some_id(self, client: Client, user: User, now: datetime) -> values.ConnectionId | None:
-        """The id of a connection, mostly the user's newest; `None` where it has none."""
-        if self._dice.strikes(Mishap.STRANGER_ID):
+    def _call(
+        self, operation: str, client: Client, user: User, now: datetime
+    ) -> tuple[str, str, bytes] | None:
+        """Return the method, path and body of a well-formed request, or None."""
+        match operation:
+            case "create":
+                number = self._dice.chance.randint(1, len(PACKAGES))
+                packages = self._dice.chance.sample(PACKAGES, number)
+                body = _json({"appUserId": user.name, "dataPackages": packages})
+                return "POST", "/connections", body
+            case "initiate":
+                prefer_signup = self._dice.likely(0.5)
+                body = _json({"appUserId": user.name, "preferSignup": prefer_signup})
+                return "POST", "/curae-connect/initiate", body
+            case "account-state":
+                return "GET", f"/curae-connect/account-state?appUserId={user.name}", b""
+            case "graduation":
+                body = _json({"appUserId": user.name})
+                return "POST", "/curae-connect/graduation-handoff", body
+            case _:
+                connection_id = self.pick_connection_id(client, user, now)
+                if connection_id is None:
+                    return None
+                path = f"/connections/{connection_id}"
+                if operation == "get":
+                    return "GET", path, b""
+                return "POST", f"{path}:{operation}", b""
+
+    def pick_connection_id(
+        self, client: Client, user: User, now: datetime
+    ) -> values.ConnectionId | None:
+        """Draw a connection id that the client knows of the user, mostly the newest.
+
+        It is sometimes an unknown id or another client's.
+
+        Args:
+            client: The client.
+            user: The user.
+            now: The current instant.
+
+        Returns:
+            The id; `None` if the client knows none.
+        """
+        if self._dice.strikes(Mishap.FOREIGN_ID):
             other = self._dice.chance.choice(self.clients)
-            theirs = [] if other is client else self.anyone(other, now).of(other)
-            nobody = values.ConnectionId(uuid_of(0xF, self._dice.chance.randrange(1000)))
-            return self._dice.chance.choice((nobody, *theirs))
-        known = user.of(client)
+            theirs = [] if other is client else self.pick_user(other, now).ids_known_by(other)
+            unknown = values.ConnectionId(uuid_of(0xF, self._dice.chance.randrange(1000)))
+            return self._dice.chance.choice((unknown, *theirs))
+        known = user.ids_known_by(client)
         if not known:
             return None
-        # The newest most of the time.
         return known[-1] if self._dice.likely(0.6) else self._dice.chance.choice(known)
 
 
 def uuid_of(kind: int, number: int) -> str:
-    """The UUID of a kind of thing and a number."""
+    """Return the UUID of a kind of value and a number.
+
+    Args:
+        kind: The first eight hex digits.
+        number: The last twelve hex digits.
+    """
     return f"{kind:08x}-0000-4000-8000-{number:012x}"
 
 

@@ -1,6 +1,7 @@
-"""The hosted pages and the upstreams: which facts come of what, and after how long.
+"""The behaviour of patients and upstreams: the facts that they cause, and when.
 
-The law of this module: **it decides nothing**; whoever asks it plans the facts and records them.
+The law of this module: **it records nothing**. It returns facts with delays, and the caller
+schedules and records them.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap
 
-Planned = tuple[float, Fact]
-"""In how many seconds a fact happens."""
+DelayedFact = tuple[float, Fact]
+"""The seconds until a fact happens, and the fact."""
 
 _ENDS: Final = (None, timedelta(hours=1), timedelta(days=1), timedelta(days=30))
 _REASONS: Final = ("portal_login", "consent_renewal")
@@ -31,39 +32,62 @@ _ACTORS: Final = (Actor.PATIENT, Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM, 
 
 
 class HostedPages:
-    """What patients and upstreams do."""
+    """Patients on hosted pages, and upstreams.
+
+    Args:
+        dice: The source of chance.
+        numbers: Numbers for unique ids.
+    """
 
     def __init__(self, dice: Dice, numbers: Iterator[int]) -> None:
-        """Chance, and the numbers that no two things share."""
         self._dice = dice
         self._numbers = numbers
 
     def seconds_on_page(self) -> float | None:
-        """How long a patient takes on the hosted page; `None` for one who walks away."""
+        """Draw the seconds until a patient authorizes; `None` if the patient leaves the page."""
         fate = self._dice.chance.random()
-        if fate < 0.2:  # noqa: PLR2004 - one in five walks away
+        if fate < 0.2:  # noqa: PLR2004 - one in five leaves
             return None
-        # One in ten comes back to a page that is over.
+        # One in ten authorizes after the page has expired.
         return 5 + self._dice.around(240) if fate < 0.9 else 1900 + self._dice.around(600)  # noqa: PLR2004
 
     def authorization(self, connection_id: ConnectionId, now: datetime) -> Authorized:
-        """A patient authorizes now, for some time or without an end."""
+        """Draw an authorization by the patient now.
+
+        Args:
+            connection_id: The id of the connection.
+            now: The current instant. The authorization ends an hour, a day or 30 days later, or
+                never.
+        """
         ends = self._dice.chance.choice(_ENDS)
         return Authorized(connection_id, None if ends is None else now + ends, now)
 
-    def sign_ups(self, user: AppUserId, session: CuraeConnectSession) -> Iterator[Planned]:
-        """Who completes the hand-off of a session, where somebody does."""
+    def sign_ups(self, user: AppUserId, session: CuraeConnectSession) -> Iterator[DelayedFact]:
+        """Yield the completions of a session's hand-off, if any.
+
+        Args:
+            user: The app user.
+            session: The session.
+
+        Yields:
+            The completion by the patient, and sometimes a later one by another user.
+        """
         dice = self._dice
-        if session.handoff != "AWAITED" and not dice.strikes(Mishap.OUT_OF_TURN):
+        if session.handoff != "AWAITED" and not dice.strikes(Mishap.UNEXPECTED_FACT):
             return
         seconds = 5 + dice.around(300) if dice.likely(0.85) else 1900
         yield seconds, HandoffCompleted(session.id, UserId(f"patient-{user}"))
-        if dice.strikes(Mishap.OUT_OF_TURN):
+        if dice.strikes(Mishap.UNEXPECTED_FACT):
             other = UserId(f"patient-{next(self._numbers)}")
             yield seconds + dice.around(100), HandoffCompleted(session.id, other)
 
-    def out_of_turn(self, coordinate: Coordinate, known: list[ConnectionId]) -> Planned:
-        """A fact that nobody expects."""
+    def unexpected_fact(self, coordinate: Coordinate, known: list[ConnectionId]) -> DelayedFact:
+        """Draw a fact that follows from nothing that happened before.
+
+        Args:
+            coordinate: The coordinate of the app user.
+            known: The ids of the user's connections.
+        """
         facts: list[Fact] = [
             Tombstoned(coordinate),
             Graduated(coordinate),
@@ -80,17 +104,20 @@ class HostedPages:
             ]
         return self._dice.around(60), chance.choice(facts)
 
-    def after_authorization(self, connection_id: ConnectionId) -> Iterator[Planned]:
-        """What becomes of an authorization some day."""
+    def after_authorization(self, connection_id: ConnectionId) -> Iterator[DelayedFact]:
+        """Yield later facts of an authorized connection, if any.
+
+        They are a required action, an expiry, both, or a revocation.
+        """
         chance = self._dice.chance
         fate = chance.random()
         days = 86_400 * self._dice.around(0.5)
-        if fate < 0.5:  # noqa: PLR2004 - half of all upstreams ask again some day
-            asked = ActionRequired(connection_id, chance.choice(_REASONS))
+        if fate < 0.5:  # noqa: PLR2004 - half need an action later
+            action_required = ActionRequired(connection_id, chance.choice(_REASONS))
             if self._dice.likely(0.3):
                 yield 2 * days, Expired(connection_id)
-            yield days, asked
-        elif fate < 0.7:  # noqa: PLR2004 - a fifth ends
+            yield days, action_required
+        elif fate < 0.7:  # noqa: PLR2004 - a fifth expires
             yield days, Expired(connection_id)
         elif fate < 0.9:  # noqa: PLR2004 - a fifth is revoked
             yield days, Revoked(connection_id, chance.choice(_ACTORS))

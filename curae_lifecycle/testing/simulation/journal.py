@@ -1,7 +1,7 @@
-"""The log of a world, kept until it is needed: what was committed, in the order of commits.
+"""The log of a world: its requests and facts in the order of their commits, by app user.
 
-The law of this module: **every line is one that `replay` reads**. Requests and facts are held as
-they are and printed only when somebody wants them, one app user at a time.
+The law of this module: **`replay` can read every line**. Requests and facts are stored as values.
+They are formatted only on demand, for one app user.
 """
 
 from __future__ import annotations
@@ -24,52 +24,74 @@ _Entry = tuple[datetime, Request | Fact, Response | None]
 
 
 class Journal:
-    """What was committed, by app user."""
+    """The committed requests and facts, by app user."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Start with an empty log."""
         self._setup: list[Line] = []
         self._entries: dict[AppUser, list[_Entry]] = defaultdict(list)
 
-    def registered(self, at: datetime, api_key: str, caller: Caller) -> None:
-        """An API key that stands for a caller from `at` on."""
+    def add_api_key(self, at: datetime, api_key: str, caller: Caller) -> None:
+        """Add the registration of an API key.
+
+        Args:
+            at: The instant of the registration.
+            api_key: The API key.
+            caller: The caller of the key.
+        """
         register = format_caller(api_key, caller)
         self._setup.append({"at": format_time(at), "register": register})
 
     def add(
-        self, user: AppUser, at: datetime, what: Request | Fact, response: Response | None = None
+        self, user: AppUser, at: datetime, entry: Request | Fact, response: Response | None = None
     ) -> None:
-        """A request with its answer, or a fact, that was committed for an app user."""
-        self._entries[user].append((at, what, response))
+        """Add a committed request or fact.
+
+        Args:
+            user: The app user.
+            at: The instant that it was decided for.
+            entry: The request or fact.
+            response: The response to the request, if it is to be logged.
+        """
+        self._entries[user].append((at, entry, response))
 
     def drop(self, user: AppUser) -> None:
-        """Forget an app user who is gone."""
+        """Drop the entries of an app user."""
         self._entries.pop(user, None)
 
     def lines(self, user: AppUser | None) -> Iterator[str]:
-        """The setup, then all that was committed for one app user, one JSON text each."""
-        yield from map(_text, self._setup)
+        """Yield the registrations, then the entries of one app user, as JSON text.
+
+        Args:
+            user: The app user; `None` for the registrations alone.
+
+        Yields:
+            The lines in order.
+        """
+        yield from map(_to_json, self._setup)
         entries = [] if user is None else self._entries.get(user, [])
-        clock = None
-        for at, what, response in entries:
-            # Workers' clocks disagree; a log's time never runs backwards.
-            clock = at if clock is None else max(clock, at)
-            yield _text({"at": format_time(clock), **_printed(what, response)})
+        latest = None
+        for at, entry, response in entries:
+            # Workers' clocks disagree, but the times of a log must not run backwards.
+            latest = at if latest is None else max(latest, at)
+            yield _to_json({"at": format_time(latest), **_format_entry(entry, response)})
 
 
-def _text(line: Line) -> str:
+def _to_json(line: Line) -> str:
     return json.dumps(line, ensure_ascii=True, separators=(",", ":"))
 
 
-def _printed(what: Request | Fact, response: Response | None) -> Line:
-    if not isinstance(what, Request):
-        return {"fact": format_fact(what)}
-    names = dict.fromkeys(name for name, _ in what.headers)
+def _format_entry(entry: Request | Fact, response: Response | None) -> Line:
+    if not isinstance(entry, Request):
+        return {"fact": format_fact(entry)}
+    names = dict.fromkeys(name for name, _ in entry.headers)
     headers: Line = {
-        name: [value for each, value in what.headers if each == name] for name in names
+        name: [value for each, value in entry.headers if each == name] for name in names
     }
-    request: Line = {"method": what.method, "path": what.target, "headers": headers}
-    if isinstance(what.body, bytes) and what.body:
-        request["body"] = what.body.decode()
-    answered: Line = {} if response is None else {"response": format_response(response)}
-    return {"request": request, **answered}
+    request: Line = {"method": entry.method, "path": entry.target, "headers": headers}
+    if isinstance(entry.body, bytes) and entry.body:
+        request["body"] = entry.body.decode()
+    line: Line = {"request": request}
+    if response is not None:
+        line["response"] = format_response(response)
+    return line

@@ -1,12 +1,14 @@
-"""What may go wrong, and how often in one world.
+"""Mishaps of a world, and the profile of how often each happens.
 
-The law of this module: **a seed decides everything**. Each world draws its own mix of mishaps from
-its seed: some never happen, some often, so that worlds differ more than one world's days do.
+The law of this module: **the seed decides everything**. Each world draws its own mix of mishaps
+from its seed: some never happen, some happen often. So two worlds differ more than two days of one
+world.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 from random import Random
@@ -20,7 +22,7 @@ from curae_lifecycle.service.settings import Settings
 
 
 class Mishap(StrEnum):
-    """What may go wrong."""
+    """Something that may go wrong."""
 
     REQUEST_LOST = "the request is lost"
     ANSWER_LOST = "the answer is lost"
@@ -29,22 +31,22 @@ class Mishap(StrEnum):
     SLOW_WORKER = "the worker is slow"
     CRASH_BEFORE_STORE = "the worker dies before it stores"
     CRASH_AFTER_STORE = "the worker dies after it stored"
-    CLOCK_MOVED = "a worker's clock is set anew"
+    CLOCK_MOVED = "a worker's clock jumps"
     CLOCKS_APART = "a worker's clock is minutes ahead or behind"
-    CALLS_OUT = "the worker calls out in between"
-    CALL_DIED = "the worker dies while it calls out"
-    ANSWER_ERASED = "the operator erases an answer"
-    KEY_REUSED = "the key comes with another body"
-    KEY_OLD = "the key comes again a day later"
-    DOUBLE_CLICK = "the app asks twice at once"
-    BURST = "the app asks a dozen times at once"
-    BROKEN_REQUEST = "the request is broken"
-    STRANGER_ID = "the id is nobody's or another tenant's"
-    STRANGER_KEY = "the API key is unknown or may not"
+    EXTERNAL_CALL = "the worker makes an external call"
+    DIED_DURING_CALL = "the worker dies during an external call"
+    ANSWER_ERASED = "an operator erases a response"
+    KEY_REUSED = "the key is reused with another body"
+    KEY_OLD = "the key is reused a day later"
+    DOUBLE_CLICK = "the app sends two requests at once"
+    BURST = "the app sends a dozen requests at once"
+    BROKEN_REQUEST = "the request is malformed"
+    FOREIGN_ID = "the id is unknown or another tenant's"
+    WRONG_API_KEY = "an unknown or another API key is used"
     RECORDED_LATE = "a fact is recorded late"
     RECORDED_TWICE = "a fact is recorded twice"
-    OUT_OF_TURN = "a fact comes out of turn"
-    CROSSED = "the app asks while a fact is recorded"
+    UNEXPECTED_FACT = "an unexpected fact happens"
+    CONCURRENT_REQUEST = "a request runs while a fact is recorded"
 
 
 _ABSENT: Final = 0.25
@@ -62,13 +64,15 @@ _BUCKETS: Final = (
 
 @attrs.frozen
 class WorldProfile:
-    """What one world is like, and what its server chose.
+    """The profile of one world: its mishaps, its load and its server's settings.
 
     Attributes:
-        rates: How likely each mishap is where it may happen; the absent ones never happen.
-        requests_per_hour: How busy one client is at noon.
-        users: How many app users an account has at a time.
-        days_of_a_user: How long an app user stays, on average.
+        rates: The probability of each mishap at each place where it can happen. A mishap without
+            a rate never happens.
+        requests_per_hour: The mean number of times that one client acts in an hour by day.
+        users: The number of app users that an account has at a time.
+        days_of_a_user: The mean number of days that an app user stays.
+        settings: The settings of the server.
     """
 
     rates: Mapping[Mishap, float]
@@ -79,7 +83,7 @@ class WorldProfile:
 
     @classmethod
     def draw(cls, chance: Random) -> WorldProfile:
-        """Draw the mix of one world."""
+        """Draw the profile of one world from a source of chance."""
         rates: dict[Mishap, float] = {}
         for mishap in Mishap:
             drawn = math.exp(chance.uniform(math.log(_RAREST), math.log(_OFTENEST)))
@@ -101,24 +105,30 @@ class WorldProfile:
 
 @attrs.define
 class Dice:
-    """The one source of chance of a world, which counts how often each mishap happened."""
+    """The only source of chance in a world.
+
+    Attributes:
+        chance: The random number generator.
+        profile: The profile of the world.
+        counts: The number of times that each mishap has happened.
+    """
 
     chance: Random
-    mix: WorldProfile
-    thrown: dict[Mishap, int] = attrs.field(factory=dict[Mishap, int])
+    profile: WorldProfile
+    counts: Counter[Mishap] = attrs.field(factory=Counter[Mishap])
 
     def strikes(self, mishap: Mishap) -> bool:
-        """Whether the mishap happens now; it is counted if so."""
-        rate = self.mix.rates.get(mishap)
+        """Decide whether a mishap happens now, and count it if it does."""
+        rate = self.profile.rates.get(mishap)
         if rate is None or self.chance.random() >= rate:
             return False
-        self.thrown[mishap] = self.thrown.get(mishap, 0) + 1
+        self.counts[mishap] += 1
         return True
 
     def likely(self, probability: float) -> bool:
-        """Whether something of that probability happens, which is no mishap."""
+        """Decide whether an event happens that has this probability and is no mishap."""
         return self.chance.random() < probability
 
     def around(self, mean: float) -> float:
-        """A waiting time in seconds whose mean is given, seldom long."""
+        """Draw a number from an exponential distribution with this mean."""
         return self.chance.expovariate(1 / mean)

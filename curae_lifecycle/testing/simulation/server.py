@@ -1,8 +1,8 @@
-"""A server in several steps: what is loaded, decided and stored lies apart, so others come between.
+"""A server whose load and commit are separate steps, so that transactions can overlap.
 
-The law of this module: **the store's comparison of writes is all that keeps transactions apart**.
-Nothing that was read is read again at the commit; whoever was slower loads and decides anew. The
-server around the rules is as small as an embedding one can be.
+The law of this module: **only the store's comparison of writes isolates transactions**. Nothing is
+loaded again at the commit. After a conflict, the request is loaded and decided again. The server
+around the rules is as small as an embedding one can be.
 """
 
 from __future__ import annotations
@@ -53,43 +53,58 @@ class Transaction:
     """A request between its load and its commit.
 
     Attributes:
-        digest: Of its API key.
-        loaded: What was loaded, at the instant of the worker's clock.
-        loaded_at_commit: How many commits there were by then.
-        attempt: The attempt that calls out, where one does.
+        digest: The digest of its API key.
+        call: The request as it was read.
+        loaded: The loaded values, at the instant of the worker's clock.
+        loaded_at_commit: The watch's `commit_count` at the load.
+        attempt: The attempt that makes an external call, once it has begun.
     """
 
     digest: str
     call: Call
-    asked: Needs
     loaded: Loaded
     loaded_at_commit: int
     attempt: Attempt | None = None
 
     @property
     def now(self) -> datetime:
-        """The instant at which it was loaded."""
+        """The instant of the load."""
         return self.loaded.now
 
 
 @attrs.frozen
 class FactTransaction:
-    """A fact between its load and its commit."""
+    """A fact between its load and its commit.
+
+    Attributes:
+        fact: The fact.
+        loaded: The loaded values, at the instant of the worker's clock.
+    """
 
     fact: Fact
     loaded: Loaded
 
     @property
     def now(self) -> datetime:
-        """The instant at which it was loaded."""
+        """The instant of the load."""
         return self.loaded.now
 
 
 class SimulatedServer:
-    """The brackets around the rules, watched or not: load, decide, store.
+    """A server that loads, decides and commits in separate steps.
 
-    `landed` are hand-offs that are not recorded yet; `conflicts` counts how often a transaction
-    had to start again, `facts` how often each kind of fact had which outcome.
+    The methods raise `LawBrokenError` if a law is broken: by the watch, or with law 16 if the rules
+    raise an error.
+
+    Args:
+        store: The store.
+        settings: The settings of the server.
+        watch: Observes every commit and answer; `None` for none.
+
+    Attributes:
+        unrecorded: The hand-offs that have landed and are not recorded yet.
+        conflicts: The number of commits that the store refused because of a conflict.
+        facts: The number of facts by kind and outcome.
     """
 
     def __init__(self, store: SimulatedClockStore, settings: Settings, watch: Watch | None) -> None:
@@ -97,70 +112,114 @@ class SimulatedServer:
         self._settings = settings
         self._watch = watch
         self._not_found: Response | None = None
-        self.landed: dict[ConnectionId, LandedHandoff] = {}
+        self.unrecorded: dict[ConnectionId, LandedHandoff] = {}
         self.conflicts = 0
         self.facts: Counter[str] = Counter()
 
     def load(self, request: Request, now: datetime) -> Transaction | Answer:
-        """Read a request and load what it needs, or refuse it."""
+        """Read a request and load its needs.
+
+        Args:
+            request: The request.
+            now: The instant of the worker's clock.
+
+        Returns:
+            The transaction; the answer if the request was refused before the load.
+        """
         api_key = bearer(request)
         digest = "" if api_key is None else api_key.digest()
         caller = self._store.caller_of(digest)
-        call = _documented(lambda: read(request, caller=caller, now=now, settings=self._settings))
+        call = _without_error(
+            lambda: read(request, caller=caller, now=now, settings=self._settings)
+        )
         if isinstance(call, Decision):
             answer = respond(call)
             if self._watch is not None:
                 self._watch.observe_response(answer, now, caller=caller)
             return answer
-        asked = call.needs
         return Transaction(
             digest=digest,
             call=call,
-            asked=asked,
-            loaded=self._load(digest, call=call, asked=asked, now=now),
-            loaded_at_commit=self._steps(),
+            loaded=self._load(digest, call, now),
+            loaded_at_commit=self._commit_count(),
         )
 
-    def commit(self, work: Transaction, new_ids: NewIds) -> Answer | None:
-        """Decide and store; `None` where somebody was faster: load again."""
-        return self._commit(work, self._decide(work, work.loaded.snapshot, new_ids))
+    def commit(self, transaction: Transaction, new_ids: NewIds) -> Answer | None:
+        """Decide a request and commit it.
 
-    def begin_external_call(
-        self, work: Transaction, new_ids: NewIds, lease: int, lost: LostLeaseAction
-    ) -> Answer | None:
-        """Begin an attempt that calls out: the record says so before anything else is stored.
+        Args:
+            transaction: The request with its loaded values.
+            new_ids: The ids that it may use.
 
         Returns:
-            The answer where no attempt is needed; `None` where `work.attempt` has begun, or
-            where somebody was faster.
+            The answer; `None` after a conflict, when the request must be loaded again.
         """
-        decision = self._decision(work, work.loaded.snapshot, new_ids)
+        answer = self._decide_answer(transaction, transaction.loaded.snapshot, new_ids)
+        return self._commit(transaction, answer)
+
+    def begin_external_call(
+        self, transaction: Transaction, new_ids: NewIds, lease: int, lost_lease: LostLeaseAction
+    ) -> Answer | None:
+        """Commit the attempt of a request that makes an external call, and nothing else.
+
+        Args:
+            transaction: The request with its loaded values. Its `attempt` is set if it has begun.
+            new_ids: The ids that it may use.
+            lease: The lease in microseconds.
+            lost_lease: The meaning of a lost lease.
+
+        Returns:
+            The answer if the request needs no attempt. `None` if the attempt has begun, or after a
+            conflict.
+        """
+        decision = self._decide(transaction, transaction.loaded.snapshot, new_ids)
         attempt = decision.attempt
         if attempt is None:
-            return self._commit(work, respond(decision))
-        record = in_flight_record(attempt, lease=lease, lost_lease=lost)
-        if self._stored(work.loaded, RecordWrite(attempt.key, work.loaded.snapshot.record, record)):
-            work.attempt = attempt
+            return self._commit(transaction, respond(decision))
+        record = in_flight_record(attempt, lease=lease, lost_lease=lost_lease)
+        loaded = transaction.loaded
+        if self._commit_record(loaded, RecordWrite(attempt.key, loaded.snapshot.record, record)):
+            transaction.attempt = attempt
         return None
 
-    def prolong(self, work: Transaction, attempt: Attempt, now: datetime, lease: int) -> None:
-        """Renew the lease of an attempt that calls out; one that is lost stays lost."""
-        loaded = self._record(work.digest, attempt.key, now)
+    def renew_lease(
+        self, transaction: Transaction, attempt: Attempt, now: datetime, lease: int
+    ) -> None:
+        """Renew the lease of an attempt; a lost lease stays lost.
+
+        Args:
+            transaction: The request of the attempt.
+            attempt: The attempt.
+            now: The instant of the worker's clock.
+            lease: The new lease in microseconds.
+        """
+        loaded = self._load_record(transaction.digest, attempt.key, now)
         record = loaded.snapshot.record
         renewed = renew(record, attempt, now, lease=lease)
         if isinstance(renewed, Done):
-            self._stored(loaded, RecordWrite(attempt.key, record, renewed.value))
+            self._commit_record(loaded, RecordWrite(attempt.key, record, renewed.value))
 
     def finish_external_call(
-        self, work: Transaction, attempt: Attempt, now: datetime, new_ids: NewIds
+        self, transaction: Transaction, attempt: Attempt, now: datetime, new_ids: NewIds
     ) -> Answer | None:
-        """End an attempt that called out; `None` where it lost its lease or its race."""
-        work.loaded_at_commit = self._steps()
-        work.loaded = self._load(work.digest, call=work.call, asked=work.asked, now=now)
-        snapshot = work.loaded.snapshot
+        """Load and decide a request again after its external call, and commit it.
+
+        Args:
+            transaction: The request.
+            attempt: Its attempt.
+            now: The instant of the worker's clock.
+            new_ids: The ids that it may use.
+
+        Returns:
+            The answer; `None` if the lease was lost, or after a conflict.
+        """
+        transaction.loaded_at_commit = self._commit_count()
+        transaction.loaded = self._load(transaction.digest, transaction.call, now)
+        snapshot = transaction.loaded.snapshot
         record = snapshot.record
-        # The attempt is this one's own, so the record does not stand in its way.
-        answer = self._decide(work, attrs.evolve(snapshot, record=None), new_ids)
+        # The record in flight is the attempt's own, and would refuse the request.
+        without_record = attrs.evolve(snapshot, record=None)
+        answer = self._decide_answer(transaction, without_record, new_ids)
         if is_kept(answer.response.status):
             ended = complete(record, attempt=attempt, response=answer.response, now=now)
         else:
@@ -170,29 +229,46 @@ class SimulatedServer:
         others = (each for each in answer.changes.writes if not isinstance(each, RecordWrite))
         writes = (*others, RecordWrite(attempt.key, record, ended.value))
         changes = attrs.evolve(answer.changes, writes=writes)
-        return self._commit(work, attrs.evolve(answer, changes=changes))
+        return self._commit(transaction, attrs.evolve(answer, changes=changes))
 
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
-        """Load what a fact concerns."""
+        """Load the needs of a fact, at the instant `now` of the worker's clock."""
         self._store.now = now
         return FactTransaction(fact, self._store.load(fact.needs()))
 
-    def commit_fact(self, work: FactTransaction) -> FactAnswer | None:
-        """Record and store; `None` where somebody was faster: load again."""
-        answer = _documented(lambda: record_fact(work.fact, work.loaded.snapshot, work.now))
-        if isinstance(answer, Done) and not self._is_taken(work.loaded, answer.value):
+    def commit_fact(self, transaction: FactTransaction) -> FactAnswer | None:
+        """Record a fact and commit it.
+
+        Returns:
+            The answer; `None` after a conflict, when the fact must be loaded again.
+        """
+        fact, loaded, now = transaction.fact, transaction.loaded, transaction.now
+        answer = _without_error(lambda: record_fact(fact, loaded.snapshot, now))
+        if isinstance(answer, Done) and not self._commit_changes(loaded, answer.value):
             return None
         outcome = type(answer).__name__.lower()
         if isinstance(answer, Refused):
-            # What a server whose hosted page reports over HTTP would answer.
             outcome = f"{status_of(answer.problem)} {answer.problem.code}"
-        self.facts[f"{type(work.fact).__name__} {outcome}"] += 1
+        self.facts[f"{type(fact).__name__} {outcome}"] += 1
         if self._watch is not None:
-            self._watch.observe_fact(answer, work.now)
+            self._watch.observe_fact(answer, now)
         return answer
 
-    def ask(self, caller: Caller, connection_id: ConnectionId, package: str, now: datetime) -> str:
-        """Whether a package may be read: a status, and why not."""
+    def decide_access(
+        self, caller: Caller, connection_id: ConnectionId, package: str, now: datetime
+    ) -> str:
+        """Decide whether a caller may read a data package over a connection.
+
+        Args:
+            caller: The caller.
+            connection_id: The id of the connection.
+            package: The data package.
+            now: The current instant.
+
+        Returns:
+            "200" if access is granted, "404" if the caller owns no such connection, else the status
+            and the reason of the denial.
+        """
         self._store.now = now
         connection = self._store.load(Needs(connection=connection_id)).snapshot.connection
         if connection is None or not caller.owns(connection):
@@ -204,82 +280,112 @@ class SimulatedServer:
             return "200"
         return f"{status_of(decision.problem)} {decision.reason}"
 
-    def settle(self, key: RecordKey, now: datetime, *, answered: bool) -> None:
-        """An operator says what became of an attempt whose worker died."""
-        loaded = self._record("", key, now)
-        response = self._not_found if answered else None
-        self._upkeep(loaded, resolve(loaded.snapshot.record, now, response=response))
+    def resolve_attempt(self, key: RecordKey, now: datetime, *, took_effect: bool) -> None:
+        """Resolve the attempt of a dead worker, as an operator does.
 
-    def erase(self, key: RecordKey, now: datetime) -> None:
-        """An operator erases the answer under a key."""
-        loaded = self._record("", key, now)
-        self._upkeep(loaded, forget(loaded.snapshot.record, now))
+        Args:
+            key: The key of the record.
+            now: The current instant.
+            took_effect: Whether to resolve the attempt with the server's latest 404 as its
+                response. Otherwise, or if there was no 404 yet, it is resolved as one without
+                effect.
+        """
+        loaded = self._load_record("", key, now)
+        response = self._not_found if took_effect else None
+        self._commit_upkeep(loaded, resolve(loaded.snapshot.record, now, response=response))
+
+    def erase_response(self, key: RecordKey, now: datetime) -> None:
+        """Erase the response of an idempotency key, as an operator does.
+
+        Args:
+            key: The key of the record.
+            now: The current instant.
+        """
+        loaded = self._load_record("", key, now)
+        self._commit_upkeep(loaded, forget(loaded.snapshot.record, now))
 
     def purge(self, now: datetime) -> int:
-        """Drop what is over at an instant that no worker's clock is behind."""
+        """Drop expired values from the watch and the store.
+
+        Args:
+            now: The instant to judge at. No worker's clock may be behind it.
+
+        Returns:
+            The number of values that the store dropped, as far as it reports it.
+        """
         if self._watch is not None:
             self._watch.purge(now)
         return self._store.purge(now)
 
-    def _load(self, digest: str, call: Call, asked: Needs, now: datetime) -> Loaded:
+    def _load(self, digest: str, call: Call, now: datetime) -> Loaded:
         self._store.now = now
-        loaded = self._store.load(asked, digest)
+        loaded = self._store.load(call.needs, digest)
         operation = call.operation
-        if not isinstance(operation, GetConnection) or operation.connection_id not in self.landed:
+        if not isinstance(operation, GetConnection):
             return loaded
-        landed = self.landed[operation.connection_id]
+        landed = self.unrecorded.get(operation.connection_id)
+        if landed is None:
+            return loaded
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, landed_handoff=landed))
 
-    def _decision(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
-        return _documented(
-            lambda: decide(work.call, snapshot=snapshot, now=work.now, new_ids=new_ids)
-        )
+    def _decide(self, transaction: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
+        call, now = transaction.call, transaction.now
+        return _without_error(lambda: decide(call, snapshot=snapshot, now=now, new_ids=new_ids))
 
-    def _decide(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Answer:
-        decision = self._decision(work, snapshot, new_ids)
-        return _documented(lambda: respond(decision))
+    def _decide_answer(
+        self, transaction: Transaction, snapshot: Snapshot, new_ids: NewIds
+    ) -> Answer:
+        decision = self._decide(transaction, snapshot, new_ids)
+        return _without_error(lambda: respond(decision))
 
-    def _commit(self, work: Transaction, answer: Answer) -> Answer | None:
-        if answer.changes.writes and not self._is_taken(work.loaded, answer.changes):
+    def _commit(self, transaction: Transaction, answer: Answer) -> Answer | None:
+        if answer.changes.writes and not self._commit_changes(transaction.loaded, answer.changes):
             return None
         if self._watch is not None:
-            caller, read_at = work.call.caller, work.loaded_at_commit
             self._watch.observe_response(
-                answer, work.now, caller=caller, needs=work.asked, loaded_at_commit=read_at
+                answer,
+                transaction.now,
+                caller=transaction.call.caller,
+                needs=transaction.call.needs,
+                loaded_at_commit=transaction.loaded_at_commit,
             )
         if answer.response.status == _NOT_FOUND:
             self._not_found = answer.response
         return answer
 
-    def _record(self, digest: str, key: RecordKey, now: datetime) -> Loaded:
+    def _load_record(self, digest: str, key: RecordKey, now: datetime) -> Loaded:
         self._store.now = now
         return self._store.load(Needs(record=key), digest)
 
-    def _upkeep(self, loaded: Loaded, kept: Done[Record] | Ignored[Record | None]) -> None:
-        if isinstance(kept, Done):
-            after = kept.value
-            self._stored(loaded, RecordWrite(after.key, loaded.snapshot.record, after))
+    def _commit_upkeep(
+        self, loaded: Loaded, outcome: Done[Record] | Ignored[Record | None]
+    ) -> None:
+        if isinstance(outcome, Done):
+            after = outcome.value
+            self._commit_record(loaded, RecordWrite(after.key, loaded.snapshot.record, after))
 
-    def _stored(self, loaded: Loaded, write: RecordWrite) -> bool:
+    def _commit_record(self, loaded: Loaded, write: RecordWrite) -> bool:
         changes = Changes((write,))
-        if not self._is_taken(loaded, changes):
+        if not self._commit_changes(loaded, changes):
             return False
         if self._watch is not None:
             self._watch.observe_commit(changes.writes, loaded.now)
         return True
 
-    def _is_taken(self, loaded: Loaded, changes: Changes) -> bool:
-        taken = self._store.commit(loaded, changes)
-        self.conflicts += not taken
-        return taken
+    def _commit_changes(self, loaded: Loaded, changes: Changes) -> bool:
+        accepted = self._store.commit(loaded, changes)
+        self.conflicts += not accepted
+        return accepted
 
-    def _steps(self) -> int:
+    def _commit_count(self) -> int:
         return 0 if self._watch is None else self._watch.commit_count
 
 
-def _documented(rule: Callable[[], _Result]) -> _Result:
+def _without_error(rule: Callable[[], _Result]) -> _Result:
     try:
         return rule()
     except Exception as error:
         kind = type(error).__name__
-        raise LawBrokenError(16, f"{kind}: {error}", "a request or a fact") from error
+        raise LawBrokenError(
+            16, f"the rules raised {kind}: {error}", "a request or a fact"
+        ) from error

@@ -1,4 +1,4 @@
-"""What happened in a world, how often, and which law did not hold."""
+"""Summaries of simulated worlds: counts of what happened, and the violation of a law."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from curae_lifecycle.rules.values import Environment
 
 @attrs.frozen
 class Violation:
-    """A law that did not hold at an instant of the world.
+    """A broken law.
 
     Attributes:
-        message: The law, what was seen and where, in words.
-        log: What led there: JSON lines for `replay`, what was committed for the app user.
-        environment: The one that the server serves, which `replay` has to know; `None` for both.
+        message: The text of the error: the law, the observation and its place.
+        law: The number of the law.
+        at: The simulated instant.
+        log: The commits for the app user before the violation, as JSON lines that `replay` reads.
+        environment: The environment that the server serves, which `replay` needs to know; `None`
+            if it serves both.
     """
 
     message: str
@@ -30,17 +33,22 @@ class Violation:
 
 @attrs.define
 class Summary:
-    """What happened in a world, how often.
+    """Counts of what happened in a world.
 
     Attributes:
+        seed: The seed of the world.
+        clients: The number of apps.
+        hours: The number of hours that have ended.
+        requests: The number of requests that reached the server.
         asked: Requests by operation.
-        answers: Answers by status and code; `replays` of them were replays.
-        facts: Facts by outcome.
-        access: Questions for access by answer.
+        answers: Responses by status and problem code.
+        replays: The number of responses that were replays.
+        facts: Facts by kind and outcome.
+        access: Access questions by status and reason.
         mishaps: Mishaps by kind.
-        conflicts: How often a transaction started again because somebody was faster.
-        purged: How many records and rate limits were dropped.
-        violation: What went wrong; `None` where every law held.
+        conflicts: The number of commits that the store refused because of a conflict.
+        purged: The number of expired records and rate limits that the store dropped.
+        violation: The broken law; `None` if every law held.
     """
 
     seed: int
@@ -59,11 +67,11 @@ class Summary:
 
     @property
     def client_hours(self) -> int:
-        """Clients times hours."""
+        """The number of clients times the number of hours."""
         return self.clients * self.hours
 
     def add(self, other: Summary) -> None:
-        """Count in what happened in another world of as many clients."""
+        """Add the counts of another world, which must have the same number of clients."""
         self.hours += other.hours
         self.requests += other.requests
         self.replays += other.replays
@@ -73,14 +81,14 @@ class Summary:
             mine.update(theirs)
 
     def headline(self) -> str:
-        """How much happened, in one line."""
+        """Return the totals as one line of text."""
         return (
             f"seed {self.seed}: {self.client_hours:,} client-hours, {self.requests:,} requests, "
             f"{self.replays:,} replays, {self.conflicts:,} conflicts, {self.purged:,} purged"
         )
 
     def lines(self) -> Iterator[str]:
-        """What happened how often, in lines of text that are the same for the same seed."""
+        """Yield all counts as lines of text, which are the same for the same seed."""
         titles = ("requests", "answers", "facts", "access", "mishaps")
         for title, counts in zip(titles, self._counts(), strict=True):
             yield title

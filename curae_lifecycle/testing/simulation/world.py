@@ -1,8 +1,12 @@
 """A world of apps, users, hosted pages, networks and workers, on simulated time.
 
-The laws of this module: **the seed decides everything**, no clock is read; **everything is a
-step planned for an instant**, and of two at one instant the one planned earlier is first. A request
-is at least two steps, its load and its commit, so transactions run into each other.
+The laws of this module:
+
+- **The seed decides everything**, and no clock is read.
+- **Everything is a step scheduled for an instant.** Of two steps at one instant, the one that was
+  scheduled first runs first.
+
+A request is at least two steps, its load and its commit, so transactions overlap.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from curae_lifecycle.testing.factories import with_happened_at
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWithApiKeys
 from curae_lifecycle.testing.simulation.clients import PACKAGES, Client, Population, User, uuid_of
-from curae_lifecycle.testing.simulation.hosted_pages import HostedPages, Planned
+from curae_lifecycle.testing.simulation.hosted_pages import DelayedFact, HostedPages
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.mishaps import Dice, Mishap, WorldProfile
 from curae_lifecycle.testing.simulation.server import FactTransaction, SimulatedServer, Transaction
@@ -44,25 +48,28 @@ from curae_lifecycle.web.respond import Answer
 Args = TypeVarTuple("Args")
 
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)
-"""When every world begins: a Monday."""
+"""The instant at which every world begins, a Monday."""
 
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
-_LIFETIME: Final = timedelta(minutes=30)
-_SLACK: Final = timedelta(hours=1)
+_NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30, seconds=2)
+_PURGE_MARGIN: Final = timedelta(hours=1)
 _WORKERS: Final = 4
-_APART: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
-_TRIES: Final = 5
+_CLOCK_TOLERANCE: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
+_MAX_TRIES: Final = 5
 _KNOWN_IDS: Final = 5
 _TOO_MANY: Final = 429
-_UNTOLD: Final = (
+_NOT_REPLAYABLE: Final = (
     *("request.buckets", "idempotency.released.", "idempotency.in-flight."),
     *("idempotency.lease-over.", "idempotency.unknown.", "idempotency.forgotten."),
 )
-"""Rules that refuse and change nothing, for a reason that is not in the log of one app user."""
+"""Prefixes of rules that refuse for a reason that the log of one app user does not hold.
 
-_WISHES: Final = {
+Those refusals change nothing, so the log can leave them out.
+"""
+
+_OPERATION_WEIGHTS: Final = {
     "create": 15,
     "get": 14,
     "reconnect": 24,
@@ -71,15 +78,27 @@ _WISHES: Final = {
     "account-state": 8,
     "graduation": 6,
 }
-"""What an app asks how often, of a hundred things; the rest are questions for access."""
-_ASKS: Final = 10
+"""The relative frequency of each operation among requests."""
+
+_ACCESS_PERCENT: Final = 10
+"""The percentage of a client's acts that are access questions instead of requests."""
 
 
 @attrs.define
 class ClientRequest:
-    """One request of a client, with all its tries."""
+    """A request of a client, with all its tries.
 
-    wish: str
+    Attributes:
+        operation: The short name of the operation.
+        client: The client.
+        user: The app user.
+        request: The HTTP request.
+        key: The idempotency key, if the operation takes one.
+        makes_external_call: Whether each try makes an external call.
+        tries: The number of tries so far.
+    """
+
+    operation: str
     client: Client
     user: User
     request: Request
@@ -89,7 +108,18 @@ class ClientRequest:
 
 
 class Simulation:
-    """One world; its arguments are those of `simulate`, its `summary` what happened until now."""
+    """One world.
+
+    Args:
+        seed: The seed, which decides everything that happens.
+        clients: The number of apps.
+        hours: The number of simulated hours.
+        make_store: Makes an empty store for the server's settings.
+        watched: Whether the laws are checked at each step.
+
+    Attributes:
+        summary: The counts so far.
+    """
 
     def __init__(
         self,
@@ -100,38 +130,43 @@ class Simulation:
         make_store: Callable[[Settings], StoreWithApiKeys],
         watched: bool = True,
     ) -> None:
-        """Draw the world's mix and set up its clients."""
-        chance = Random(seed)  # noqa: S311 - a world's dice, no secret
-        self._mix = WorldProfile.draw(chance)
-        self._dice = Dice(chance, self._mix)
-        self._chance = chance
-        timed = SimulatedClockStore(make_store(self._mix.settings), START)
-        self._watch = Watch(self._mix.settings.operations) if watched else None
-        self._server = SimulatedServer(timed, self._mix.settings, self._watch)
+        """Draw the world's profile and set up its clients."""
+        random = Random(seed)  # noqa: S311 - a world's dice, no secret
+        self._random = random
+        self._profile = WorldProfile.draw(random)
+        self._dice = Dice(random, self._profile)
+        store = SimulatedClockStore(make_store(self._profile.settings), START)
+        watch = Watch(self._profile.settings.operations) if watched else None
+        self._server = SimulatedServer(store, self._profile.settings, watch)
         self._journal = Journal()
         self.summary = Summary(seed, clients)
         self._hours = hours
         self._now = START
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
-        self._order = count()
+        self._step_numbers = count()
         self._numbers = count(1)
-        self._skew = [timedelta(0)] * _WORKERS
-        self._suspect: values.AppUser | None = None
-        self._people = Population(
+        self._clock_errors = [timedelta(0)] * _WORKERS
+        # The app user of the running step, whose log explains a violation.
+        self._current_user: values.AppUser | None = None
+        self._population = Population(
             number=clients,
             dice=self._dice,
             numbers=self._numbers,
             journal=self._journal,
-            store=timed,
+            store=store,
             now=START,
         )
         self._pages = HostedPages(self._dice, self._numbers)
 
     def run(self) -> Iterator[int]:
-        """Live; yields the number of each hour that is over, and ends at a violation."""
-        for client in self._people.clients:
-            self._after(self._dice.around(60), self._arrival, client)
-        self._after(1800, self._upkeep)
+        """Run the world until its last hour or until a violation.
+
+        Yields:
+            The number of each hour that has ended.
+        """
+        for client in self._population.clients:
+            self._schedule_in(self._dice.around(60), self._act, client)
+        self._schedule_in(1800, self._purge)
         try:
             for hour in range(1, self._hours + 1):
                 end = START + hour * _HOUR
@@ -141,313 +176,324 @@ class Simulation:
                 self.summary.hours = hour
                 yield hour
         except LawBrokenError as broken:
-            log = tuple(self._journal.lines(self._suspect))
             self.summary.violation = Violation(
                 message=str(broken),
                 law=broken.law,
                 at=self._now,
-                log=log,
-                environment=self._mix.settings.environment,
+                log=tuple(self._journal.lines(self._current_user)),
+                environment=self._profile.settings.environment,
             )
         self.summary.conflicts = self._server.conflicts
         self.summary.facts = self._server.facts
-        self.summary.mishaps = Counter({str(k): n for k, n in self._dice.thrown.items()})
+        self.summary.mishaps = Counter({str(k): n for k, n in self._dice.counts.items()})
 
-    # --- When things happen ------------------------------------------------------------------
+    # --- Steps --------------------------------------------------------------------------------
 
-    def _after(self, seconds: float, step: Callable[[*Args], None], *args: *Args) -> None:
-        self._at(self._now + timedelta(seconds=seconds), step, *args)
+    def _schedule_in(self, seconds: float, step: Callable[[*Args], None], *args: *Args) -> None:
+        self._schedule_at(self._now + timedelta(seconds=seconds), step, *args)
 
-    def _at(self, instant: datetime, step: Callable[[*Args], None], *args: *Args) -> None:
-        planned: Callable[[], None] = partial(step, *args)
-        heapq.heappush(self._agenda, (instant, next(self._order), planned))
+    def _schedule_at(self, at: datetime, step: Callable[[*Args], None], *args: *Args) -> None:
+        scheduled: Callable[[], None] = partial(step, *args)
+        heapq.heappush(self._agenda, (at, next(self._step_numbers), scheduled))
 
-    def _arrival(self, client: Client) -> None:
-        # Busy by day, quiet by night.
+    def _act(self, client: Client) -> None:
+        # Apps are busy by day and quiet by night.
         daylight = 0.25 + 0.75 * (6 <= self._now.hour < 22)  # noqa: PLR2004 - hours of a day
-        busy = self._mix.requests_per_hour * daylight
-        self._after(self._dice.around(3600 / busy), self._arrival, client)
-        user = self._people.anyone(client, self._now)
-        if self._dice.strikes(Mishap.OUT_OF_TURN):
+        acts_per_hour = self._profile.requests_per_hour * daylight
+        self._schedule_in(self._dice.around(3600 / acts_per_hour), self._act, client)
+        user = self._population.pick_user(client, self._now)
+        if self._dice.strikes(Mishap.UNEXPECTED_FACT):
             coordinate = client.caller.coordinate(user.name)
-            self._plan(user, self._pages.out_of_turn(coordinate, user.of(client)))
-        if self._chance.randrange(100) < _ASKS:
-            self._ask(client, user)
+            known = user.ids_known_by(client)
+            self._schedule_facts(user, self._pages.unexpected_fact(coordinate, known))
+        if self._random.randrange(100) < _ACCESS_PERCENT:
+            self._decide_access(client, user)
             return
-        wish = self._chance.choices([*_WISHES], weights=[*_WISHES.values()])[0]
-        self._want(wish, client, user)
+        operations, weights = [*_OPERATION_WEIGHTS], [*_OPERATION_WEIGHTS.values()]
+        operation = self._random.choices(operations, weights=weights)[0]
+        self._start_request(operation, client, user)
         if self._dice.strikes(Mishap.DOUBLE_CLICK):
-            self._want(wish, client, user)
+            self._start_request(operation, client, user)
         if self._dice.strikes(Mishap.BURST):
-            greedy = self._chance.choice(("initiate", "initiate", "graduation", wish))
+            repeated = self._random.choice(("initiate", "initiate", "graduation", operation))
             for _ in range(12):
-                self._want(greedy, client, user)
+                self._start_request(repeated, client, user)
 
-    def _upkeep(self) -> None:
-        self._after(3600, self._upkeep)
-        # No worker's clock and no transaction is as far behind.
-        self.summary.purged += self._server.purge(self._now - _SLACK)
+    def _purge(self) -> None:
+        self._schedule_in(3600, self._purge)
+        # No worker's clock and no transaction is behind by as much as the margin.
+        self.summary.purged += self._server.purge(self._now - _PURGE_MARGIN)
 
-    # --- What clients ask --------------------------------------------------------------------
+    # --- Clients ------------------------------------------------------------------------------
 
-    def _want(self, wish: str, client: Client, user: User) -> None:
-        key = None if wish in {"get", "account-state", "graduation"} else f"k-{next(self._numbers)}"
-        request = self._people.request(wish, client, user, key, self._now)
+    def _start_request(self, operation: str, client: Client, user: User) -> None:
+        unkeyed = operation in {"get", "account-state", "graduation"}
+        key = None if unkeyed else f"k-{next(self._numbers)}"
+        request = self._population.request(operation, client, user, key, self._now)
         if request is None:
             return
-        # What an operation calls out for, it calls out for at each try.
-        calls_out = key is not None and self._dice.strikes(Mishap.CALLS_OUT)
-        errand = ClientRequest(
-            wish=wish,
+        makes_external_call = key is not None and self._dice.strikes(Mishap.EXTERNAL_CALL)
+        sent = ClientRequest(
+            operation=operation,
             client=client,
             user=user,
             request=request,
             key=key,
-            makes_external_call=calls_out,
+            makes_external_call=makes_external_call,
         )
-        self._send(errand)
+        self._send(sent)
         if key is None:
             return
         if self._dice.strikes(Mishap.KEY_REUSED):
-            another = self._chance.choice((wish, "initiate"))
-            other = self._people.request(another, client, user, key, self._now)
-            again = attrs.evolve(errand, request=other or request, tries=0)
+            another = self._random.choice((operation, "initiate"))
+            other = self._population.request(another, client, user, key, self._now)
+            reused = attrs.evolve(sent, request=other or request, tries=0)
             for mean in (2, 120):
-                self._after(self._dice.around(mean), self._send, again)
+                self._schedule_in(self._dice.around(mean), self._send, reused)
         if self._dice.strikes(Mishap.KEY_OLD):
-            a_day_on = self._now + _DAY + _HOUR * self._chance.uniform(-1, 1)
-            self._at(a_day_on, self._send, attrs.evolve(errand, tries=0))
+            a_day_later = self._now + _DAY + _HOUR * self._random.uniform(-1, 1)
+            self._schedule_at(a_day_later, self._send, attrs.evolve(sent, tries=0))
         if self._dice.strikes(Mishap.ANSWER_ERASED):
-            self._operate(RecordKey(client.caller.key_owner, IdempotencyKey(key)), user)
+            self._schedule_operator(RecordKey(client.caller.key_owner, IdempotencyKey(key)), user)
 
-    def _operate(self, record: RecordKey, user: User) -> None:
-        # Operators do not look what a record is before they act on it.
+    def _schedule_operator(self, record: RecordKey, user: User) -> None:
+        # Operators do not look at the state of a record before they change it.
         for _ in range(2):
-            act = self._chance.choice((self._erase, self._settle))
-            self._after(self._dice.around(60), act, record, user)
+            act = self._random.choice((self._erase_response, self._resolve_attempt))
+            self._schedule_in(self._dice.around(60), act, record, user)
 
-    def _ask(self, client: Client, user: User) -> None:
-        connection_id = self._people.some_id(client, user, self._now)
+    def _decide_access(self, client: Client, user: User) -> None:
+        connection_id = self._population.pick_connection_id(client, user, self._now)
         if connection_id is None:
             return
-        self._suspect = user.app_user
-        package = self._chance.choice((*PACKAGES, "genomics"))
-        answer = self._server.ask(client.caller, connection_id, package, self._now)
+        self._current_user = user.app_user
+        package = self._random.choice((*PACKAGES, "genomics"))
+        answer = self._server.decide_access(client.caller, connection_id, package, self._now)
         self.summary.access[answer] += 1
 
-    # --- The network -------------------------------------------------------------------------
+    # --- The network --------------------------------------------------------------------------
 
-    def _send(self, errand: ClientRequest) -> None:
-        errand.tries += 1
+    def _send(self, sent: ClientRequest) -> None:
+        sent.tries += 1
         strikes = self._dice.strikes
         if strikes(Mishap.REQUEST_LOST):
-            self._retry(errand)
+            self._retry(sent)
             return
-        late = self._dice.around(600) if strikes(Mishap.DELAYED) else 0
-        self._after(late + self._dice.around(0.05), self._arrive, errand)
+        delay = self._dice.around(600) if strikes(Mishap.DELAYED) else 0
+        self._schedule_in(delay + self._dice.around(0.05), self._receive, sent)
         if strikes(Mishap.DUPLICATED):
-            self._after(self._dice.around(0.3), self._arrive, errand)
+            self._schedule_in(self._dice.around(0.3), self._receive, sent)
 
-    def _retry(self, errand: ClientRequest) -> None:
-        if errand.tries < _TRIES:
-            self._after(self._dice.around(4.0**errand.tries), self._send, errand)
+    def _retry(self, sent: ClientRequest) -> None:
+        if sent.tries < _MAX_TRIES:
+            self._schedule_in(self._dice.around(4.0**sent.tries), self._send, sent)
 
-    # --- The workers -------------------------------------------------------------------------
+    # --- The workers --------------------------------------------------------------------------
 
-    def _clock(self) -> datetime:
-        worker = self._chance.randrange(_WORKERS)
+    def _worker_clock(self) -> datetime:
+        worker = self._random.randrange(_WORKERS)
         if self._dice.strikes(Mishap.CLOCK_MOVED):
-            self._skew[worker] = timedelta(milliseconds=self._chance.randint(-1500, 1500))
+            self._clock_errors[worker] = timedelta(milliseconds=self._random.randint(-1500, 1500))
         if self._dice.strikes(Mishap.CLOCKS_APART):
-            # Any two clocks are five minutes apart at most.
-            self._skew[worker] = self._chance.choice((-1, 1)) * _APART / 2
-        return self._now + self._skew[worker]
+            # Half of the tolerance, so that no two clocks are further apart than all of it.
+            self._clock_errors[worker] = self._random.choice((-1, 1)) * _CLOCK_TOLERANCE / 2
+        return self._now + self._clock_errors[worker]
 
-    def _arrive(self, errand: ClientRequest) -> None:
+    def _receive(self, sent: ClientRequest) -> None:
         self.summary.requests += 1
-        self.summary.asked[errand.wish] += 1
-        self._load(errand)
+        self.summary.asked[sent.operation] += 1
+        self._load(sent)
 
-    def _load(self, errand: ClientRequest) -> None:
-        self._suspect = errand.user.app_user
-        now = self._clock()
-        work = self._server.load(errand.request, now)
-        if isinstance(work, Answer):
-            self._committed(errand, work, now)
+    def _load(self, sent: ClientRequest) -> None:
+        self._current_user = sent.user.app_user
+        now = self._worker_clock()
+        loaded = self._server.load(sent.request, now)
+        if isinstance(loaded, Answer):
+            self._handle_answer(sent, loaded, now)
             return
-        if errand.makes_external_call:
-            self._after(self._dice.around(0.02), self._call_out, errand, work)
+        if sent.makes_external_call:
+            self._schedule_in(self._dice.around(0.02), self._begin_external_call, sent, loaded)
             return
-        slow = self._dice.around(40) if self._dice.strikes(Mishap.SLOW_WORKER) else 0
-        self._after(slow + self._dice.around(0.03), self._commit, errand, work)
+        delay = self._dice.around(40) if self._dice.strikes(Mishap.SLOW_WORKER) else 0
+        self._schedule_in(delay + self._dice.around(0.03), self._commit, sent, loaded)
 
-    def _commit(self, errand: ClientRequest, work: Transaction) -> None:
+    def _commit(self, sent: ClientRequest, transaction: Transaction) -> None:
         if self._dice.strikes(Mishap.CRASH_BEFORE_STORE):
-            self._retry(errand)
+            self._retry(sent)
             return
-        self._suspect = errand.user.app_user
-        answer = self._server.commit(work, self._fresh(work.now))
+        self._current_user = sent.user.app_user
+        answer = self._server.commit(transaction, self._new_ids(transaction.now))
         if answer is None:
-            self._load(errand)
+            self._load(sent)
         else:
-            self._committed(errand, answer, work.now)
+            self._handle_answer(sent, answer, transaction.now)
 
-    def _call_out(self, errand: ClientRequest, work: Transaction) -> None:
-        self._suspect = errand.user.app_user
-        lost = LostLeaseAction.UNKNOWN if self._dice.likely(0.5) else LostLeaseAction.EXECUTE
+    def _begin_external_call(self, sent: ClientRequest, transaction: Transaction) -> None:
+        self._current_user = sent.user.app_user
+        unknown = self._dice.likely(0.5)
+        lost_lease = LostLeaseAction.UNKNOWN if unknown else LostLeaseAction.EXECUTE
         answer = self._server.begin_external_call(
-            work, self._fresh(work.now), values.MINUTE, lost=lost
+            transaction, self._new_ids(transaction.now), lease=values.MINUTE, lost_lease=lost_lease
         )
         if answer is not None:
-            self._committed(errand, answer, work.now)
-        elif work.attempt is None:
-            self._load(errand)
-        elif self._dice.strikes(Mishap.CALL_DIED):
-            self._retry(errand)
-            dead_for = 60 + self._dice.around(120)
-            self._after(dead_for, self._settle, work.attempt.key, errand.user)
+            self._handle_answer(sent, answer, transaction.now)
+        elif transaction.attempt is None:
+            self._load(sent)
+        elif self._dice.strikes(Mishap.DIED_DURING_CALL):
+            self._retry(sent)
+            delay = 60 + self._dice.around(120)
+            self._schedule_in(delay, self._resolve_attempt, transaction.attempt.key, sent.user)
         else:
-            if self._dice.strikes(Mishap.ANSWER_ERASED):
-                self._operate(work.attempt.key, errand.user)
-            if self._dice.likely(0.4):
-                self._after(self._dice.around(60), self._renew, work, work.attempt)
-            # One in twenty is away for longer than the key is kept.
-            away = self._dice.around(40) if self._dice.likely(0.95) else 26 * 3600
-            self._after(away, self._come_back, errand, work, work.attempt)
-            if self._dice.likely(0.3):
-                # The client does not wait for so long.
-                self._retry(errand)
+            self._await_external_call(sent, transaction, transaction.attempt)
 
-    def _renew(self, work: Transaction, attempt: Attempt) -> None:
-        self._server.prolong(work, attempt=attempt, now=self._clock(), lease=2 * values.MINUTE)
+    def _await_external_call(
+        self, sent: ClientRequest, transaction: Transaction, attempt: Attempt
+    ) -> None:
+        if self._dice.strikes(Mishap.ANSWER_ERASED):
+            self._schedule_operator(attempt.key, sent.user)
+        if self._dice.likely(0.4):
+            self._schedule_in(self._dice.around(60), self._renew_lease, transaction, attempt)
+        # One call in twenty takes longer than the retention of the key.
+        duration = self._dice.around(40) if self._dice.likely(0.95) else 26 * 3600
+        self._schedule_in(duration, self._finish_external_call, sent, transaction, attempt)
+        if self._dice.likely(0.3):
+            # The client has a timeout, and retries while the call still runs.
+            self._retry(sent)
 
-    def _come_back(self, errand: ClientRequest, work: Transaction, attempt: Attempt) -> None:
-        self._suspect = errand.user.app_user
-        now = self._clock()
-        answer = self._server.finish_external_call(work, attempt, now, new_ids=self._fresh(now))
+    def _renew_lease(self, transaction: Transaction, attempt: Attempt) -> None:
+        now = self._worker_clock()
+        self._server.renew_lease(transaction, attempt, now=now, lease=2 * values.MINUTE)
+
+    def _finish_external_call(
+        self, sent: ClientRequest, transaction: Transaction, attempt: Attempt
+    ) -> None:
+        self._current_user = sent.user.app_user
+        now = self._worker_clock()
+        answer = self._server.finish_external_call(
+            transaction, attempt, now=now, new_ids=self._new_ids(now)
+        )
         if answer is None:
-            self._retry(errand)
+            self._retry(sent)
         else:
-            self._committed(errand, answer, work.now)
+            self._handle_answer(sent, answer, transaction.now)
 
-    def _fresh(self, now: datetime) -> NewIds:
+    def _new_ids(self, now: datetime) -> NewIds:
         number = next(self._numbers)
         return NewIds(
             connection_id=values.ConnectionId(uuid_of(0xC, number)),
             session_id=values.SessionId(uuid_of(0x5, number)),
             user_id=values.UserId(f"limited-{number}"),
             next_action=values.NextAction(
-                f"https://connect.example/{number}", now + _SECOND * 2 + _LIFETIME
+                f"https://connect.example/{number}", now + _NEXT_ACTION_LIFETIME
             ),
         )
 
-    def _erase(self, key: RecordKey, user: User) -> None:
-        self._suspect = user.app_user
-        self._server.erase(key, self._now)
+    def _erase_response(self, key: RecordKey, user: User) -> None:
+        self._current_user = user.app_user
+        self._server.erase_response(key, self._now)
 
-    def _settle(self, key: RecordKey, user: User) -> None:
-        self._suspect = user.app_user
-        self._server.settle(key, self._now, answered=self._dice.likely(0.2))
+    def _resolve_attempt(self, key: RecordKey, user: User) -> None:
+        self._current_user = user.app_user
+        self._server.resolve_attempt(key, self._now, took_effect=self._dice.likely(0.2))
 
-    def _committed(self, errand: ClientRequest, answer: Answer, now: datetime) -> None:
+    def _handle_answer(self, sent: ClientRequest, answer: Answer, now: datetime) -> None:
         response = answer.response
         code = ""
         if b'"code":"' in response.body:
             code = " " + response.body.partition(b'"code":"')[2].partition(b'"')[0].decode()
-        summary = self.summary
-        summary.answers[f"{response.status}{code}"] += 1
-        summary.replays += answer.replayed
-        self._note(errand, answer, now)
+        self.summary.answers[f"{response.status}{code}"] += 1
+        self.summary.replays += answer.replayed
+        self._log_answer(sent, answer, now)
         for write in answer.changes.writes:
             match write:
-                case ConnectionWrite(before, after) if (
-                    after.status == "PENDING" and after is not before
-                ):
+                case ConnectionWrite(before, after) if after.status == "PENDING":
                     if before is None:
-                        known = errand.user.of(errand.client)
+                        known = sent.user.ids_known_by(sent.client)
                         known.append(after.id)
                         del known[:-_KNOWN_IDS]
-                    self._show_page(errand.user, after.id)
+                    self._show_page(sent.user, after.id)
                 case SessionWrite(None, after):
-                    self._plan(errand.user, *self._pages.sign_ups(errand.user.name, after))
+                    self._schedule_facts(sent.user, *self._pages.sign_ups(sent.user.name, after))
                 case _:
                     pass
-        if errand.wish == "graduation" and response.status < 400:  # noqa: PLR2004 - HTTP's own
-            graduated = Graduated(errand.client.caller.coordinate(errand.user.name))
-            self._plan(errand.user, (self._dice.around(300), graduated))
-        dice = self._dice
-        lost = dice.strikes(Mishap.CRASH_AFTER_STORE) or dice.strikes(Mishap.ANSWER_LOST)
+        if sent.operation == "graduation" and response.status < 400:  # noqa: PLR2004 - HTTP's own
+            graduated = Graduated(sent.client.caller.coordinate(sent.user.name))
+            self._schedule_facts(sent.user, (self._dice.around(300), graduated))
+        strikes = self._dice.strikes
+        lost = strikes(Mishap.CRASH_AFTER_STORE) or strikes(Mishap.ANSWER_LOST)
         if lost or response.status == _TOO_MANY or code == " IDEMPOTENCY_KEY_IN_FLIGHT":
-            self._retry(errand)
+            self._retry(sent)
 
-    def _note(self, errand: ClientRequest, answer: Answer, now: datetime) -> None:
-        user = errand.user.app_user
+    def _log_answer(self, sent: ClientRequest, answer: Answer, now: datetime) -> None:
+        user = sent.user.app_user
         for write in answer.changes.writes:
             match write:
                 case ConnectionWrite(Connection(status="PENDING"), Connection(status="ACTIVE")):
-                    # A get that heals knows of a hand-off that a log must say.
+                    # A get healed the connection, because the server knew of an unrecorded
+                    # hand-off. A log can only say so by a fact.
                     after = write.after
                     healed = Authorized(after.id, after.expires_at, after.authorized_at)
                     self._journal.add(user, now, healed)
                 case _:
                     pass
-        if not answer.rules[-1].startswith(_UNTOLD):
-            self._journal.add(user, now, errand.request, answer.response)
+        if not answer.rules[-1].startswith(_NOT_REPLAYABLE):
+            self._journal.add(user, now, sent.request, answer.response)
 
-    # --- The hosted pages and the upstreams --------------------------------------------------
+    # --- Hosted pages and upstreams -----------------------------------------------------------
 
     def _show_page(self, user: User, connection_id: values.ConnectionId) -> None:
         seconds = self._pages.seconds_on_page()
         if seconds is not None:
-            self._after(seconds, self._land, user, connection_id)
+            self._schedule_in(seconds, self._land_handoff, user, connection_id)
 
-    def _land(self, user: User, connection_id: values.ConnectionId) -> None:
+    def _land_handoff(self, user: User, connection_id: values.ConnectionId) -> None:
         fact = self._pages.authorization(connection_id, self._now)
         if self._dice.strikes(Mishap.RECORDED_LATE):
-            self._server.landed[connection_id] = LandedHandoff(self._now, fact.expires_at)
-            self._plan(user, (self._dice.around(2400), fact))
+            self._server.unrecorded[connection_id] = LandedHandoff(self._now, fact.expires_at)
+            self._schedule_facts(user, (self._dice.around(2400), fact))
         else:
-            self._record(user, fact)
+            self._record_fact(user, fact)
 
-    def _plan(self, user: User, *planned: Planned) -> None:
-        for seconds, fact in planned:
-            self._after(seconds, self._record, user, fact)
+    def _schedule_facts(self, user: User, *facts: DelayedFact) -> None:
+        for seconds, fact in facts:
+            self._schedule_in(seconds, self._record_fact, user, fact)
 
-    def _record(self, user: User, fact: Fact) -> None:
+    def _record_fact(self, user: User, fact: Fact) -> None:
         if self._dice.strikes(Mishap.RECORDED_LATE):
-            # It happened now and is written down later.
             fact = with_happened_at(fact, fact.happened_at or self._now)
-            self._after(self._dice.around(900), self._load_fact, user, fact)
+            self._schedule_in(self._dice.around(900), self._load_fact, user, fact)
         else:
             self._load_fact(user, fact)
         if self._dice.strikes(Mishap.RECORDED_TWICE):
-            self._after(self._dice.around(30), self._load_fact, user, fact)
+            self._schedule_in(self._dice.around(30), self._load_fact, user, fact)
 
     def _load_fact(self, user: User, fact: Fact) -> None:
-        work = self._server.load_fact(fact, self._clock())
-        crossed = self._dice.strikes(Mishap.CROSSED)
-        if crossed:
-            self._cross(user)
-        slow = self._dice.around(40) if crossed or self._dice.strikes(Mishap.SLOW_WORKER) else 0
-        self._after(slow + self._dice.around(0.03), self._commit_fact, user, work)
+        transaction = self._server.load_fact(fact, self._worker_clock())
+        concurrent = self._dice.strikes(Mishap.CONCURRENT_REQUEST)
+        if concurrent:
+            self._start_concurrent_request(user)
+        slow = concurrent or self._dice.strikes(Mishap.SLOW_WORKER)
+        delay = self._dice.around(40) if slow else 0
+        self._schedule_in(delay + self._dice.around(0.03), self._commit_fact, user, transaction)
 
-    def _cross(self, user: User) -> None:
+    def _start_concurrent_request(self, user: User) -> None:
         account = user.app_user.customer_account_id
         clients = [
-            each for each in self._people.clients if each.caller.customer_account_id == account
+            each for each in self._population.clients if each.caller.customer_account_id == account
         ]
-        wish = self._chance.choice(("reconnect", "reconnect", "reconnect", "initiate"))
-        self._want(wish, self._chance.choice(clients), user)
+        operation = self._random.choice(("reconnect", "reconnect", "reconnect", "initiate"))
+        self._start_request(operation, self._random.choice(clients), user)
 
-    def _commit_fact(self, user: User, work: FactTransaction) -> None:
-        self._suspect = user.app_user
-        answer = self._server.commit_fact(work)
+    def _commit_fact(self, user: User, transaction: FactTransaction) -> None:
+        self._current_user = user.app_user
+        fact = transaction.fact
+        answer = self._server.commit_fact(transaction)
         if answer is None:
-            self._load_fact(user, work.fact)
+            self._load_fact(user, fact)
             return
-        self._journal.add(user.app_user, work.now, work.fact)
-        if not isinstance(work.fact, Authorized):
+        self._journal.add(user.app_user, transaction.now, fact)
+        if not isinstance(fact, Authorized):
             return
-        self._server.landed.pop(work.fact.connection_id, None)
+        self._server.unrecorded.pop(fact.connection_id, None)
         if isinstance(answer, Done):
-            self._plan(user, *self._pages.after_authorization(work.fact.connection_id))
+            self._schedule_facts(user, *self._pages.after_authorization(fact.connection_id))

@@ -34,7 +34,7 @@ from tests.engines.galera import DATABASE, Galera, Node
 from tests.sql.databases import Clocked
 from tests.sql.works import SETTINGS
 
-SCENE: Final = "the pending one has lapsed"
+SCENE: Final = "the pending connection has lapsed"
 PAIR: Final = ("the first is authorized", "reconnect the first")
 LATER: Final = timedelta(days=90)
 MUCH: Final = 500
