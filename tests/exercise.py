@@ -18,9 +18,9 @@ from curae_lifecycle.rules import (
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.connection import Actor, Connection, Status, next_deadline
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.tables import Axis
+from curae_lifecycle.rules.tables import Axis, check_keys
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service import gates, members
+from curae_lifecycle.service import gates, json_schema, members
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.service.rulebook import TABLES, find_rule
@@ -29,6 +29,7 @@ from curae_lifecycle.web import asgi_wsgi, events, respond, wire_format
 from curae_lifecycle.web.openapi import problem_codes
 from curae_lifecycle.web.read import operation_name
 from tests import server
+from tests.eighth import Relabel
 from tests.reference.traffic import traffic
 from tests.strategies import COORDINATE, START, at, pending
 
@@ -75,6 +76,7 @@ def the_rest() -> None:
             str(row.outcome)
     for operation in OPERATIONS:
         problem_codes(operation)
+    assert Relabel.examples() == ()
     assert operation_name(server.request("revoke")) == "revoke"
     call = read(server.request("revoke"), server.CALLER, START)
     assert not isinstance(call, Decision)
@@ -151,6 +153,8 @@ def what_makes_tables() -> None:
     Axis.of("status", Status)
     problems.final(problems.CONFLICT, "reason")
     problems.retryable(problems.LIMITED)
+    check_keys("statuses", Status, Status)
+    assert json_schema.or_null(json_schema.array_of(json_schema.TEXT))["type"] == ["array", "null"]
     operation_table(OPERATIONS)
     assert members.parse_enum("status", Status, "ACTIVE") is Status.ACTIVE
     assert gates.sort_gates(gates.Gate.RULE, gates.Gate.BODY) == (gates.Gate.BODY, gates.Gate.RULE)

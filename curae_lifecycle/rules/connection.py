@@ -223,6 +223,10 @@ def clamp_to_updated_at(connection: Connection, now: datetime) -> datetime:
 
     That is `now`, but never before `connection.updated_at`.
 
+    Args:
+        connection: The connection as it is stored.
+        now: The instant, in UTC.
+
     Raises:
         ArgumentError: `now` is not a UTC instant.
     """
