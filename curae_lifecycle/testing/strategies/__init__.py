@@ -1,15 +1,14 @@
 """Hypothesis strategies for the library's values.
 
-The law of this package: **every value drawn is one that the rules can reach**, because the
-library's own transitions made it, or the tables hold it; what is broken on purpose comes from
-`broken_arguments`, `broken_documents`, `broken_logs` and `broken_requests` alone, and says how it
-is broken and what it must be answered. Whole pasts are drawn as a list of independent moves that
-are then played in the order of their instants, so a counterexample shrinks to the few moves that
-matter.
+The law of this package: **every drawn value is one that the rules can reach**: a transition of the
+library made it, or a table holds it. Only `broken_arguments`, `broken_documents`, `broken_logs` and
+`broken_requests` draw broken values, each with its defect and the expected answer. A history is a
+list of independent steps that are played in the order of their instants, so that a counterexample
+shrinks to the few steps that matter.
 
-Everything happens within a few hours after `START`, crowded around the instants where a
-standing changes: half an hour (a hand-off), an hour and an hour and a half (an authorization),
-one minute (a lease, a window), each with the microsecond before it.
+All instants lie within a few hours after `START`, near the instants at which a standing changes:
+half an hour (a hand-off), an hour and an hour and a half (an authorization), one minute (a lease, a
+window), each with the microsecond before it.
 """
 
 from __future__ import annotations

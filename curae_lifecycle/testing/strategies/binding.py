@@ -1,7 +1,7 @@
 """Bindings and connect sessions.
 
-The law of this module: **every binding and session was moved by the tables**: provisioned,
-grown, tombstoned and bound again; initiated, and landed or not.
+The law of this module: **the tables moved every binding and session**: provisioned, graduated,
+tombstoned and bound again; initiated, and landed or not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ _LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBST
 def bindings(
     draw: st.DrawFn, coordinate: Coordinate | None = None, state: AccountState | None = None
 ) -> LimitedAccountAppBinding:
-    """Bindings of the first generations: of any coordinate and in any state, or in those given."""
+    """Draw bindings of the first generations.
+
+    Args:
+        draw: Hypothesis passes it.
+        coordinate: The coordinate; any by default.
+        state: The state; any by default.
+    """
     whose = draw(values.coordinates()) if coordinate is None else coordinate
     last = draw(st.sampled_from(_LINKED)) if state is None else state
     generation = draw(st.integers(1, 4))
@@ -61,13 +67,18 @@ def _live(
 
 
 def _bound(answer: BindingTransition) -> LimitedAccountAppBinding:
-    # Every move above is one that the binding's table allows.
+    # The table `binding` allows every step above.
     return expect_done(LimitedAccountAppBinding, answer)
 
 
 @st.composite
 def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSession:
-    """Connect sessions on each path, or on the one given; one of Path B has landed or not."""
+    """Draw connect sessions; a session on Path B may have landed.
+
+    Args:
+        draw: Hypothesis passes it.
+        path: The path; any by default.
+    """
     whose = draw(values.coordinates())
     wanted = draw(st.sampled_from(EntryPath)) if path is None else path
     binding: LimitedAccountAppBinding | None = None
@@ -100,11 +111,11 @@ def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSess
     return answer.value.session if isinstance(answer, Done) else minted.session
 
 
-# --- Whole pasts ----------------------------------------------------------------------------
+# --- Histories ------------------------------------------------------------------------------
 
 
 class CoordinateAct(StrEnum):
-    """What may happen at one coordinate; the simplest first."""
+    """Acts at one coordinate; the simplest first."""
 
     INITIATE = "initiate"
     INITIATE_SIGN_UP = "initiate, a sign-up preferred"
@@ -114,12 +125,12 @@ class CoordinateAct(StrEnum):
 
 
 CoordinateAnswer = Done[Initiated] | Done[Landing] | Ignored[Landing] | BindingTransition
-"""What the library answered to an act."""
+"""The answer to an act."""
 
 
 @attrs.frozen
 class CoordinateStep:
-    """One act at a coordinate, what it was answered, and the binding after it."""
+    """A step of a history: an act at a coordinate, its answer, and the binding after it."""
 
     now: datetime
     act: CoordinateAct
@@ -129,10 +140,12 @@ class CoordinateStep:
 
 @attrs.frozen
 class CoordinateHistory:
-    """A coordinate with everything that happened at it, in order.
+    """A coordinate with its history.
 
-    `sessions` are all of them as they are stored in the end, in the order of their minting: on
-    each path, landed, awaited or expired.
+    Attributes:
+        coordinate: The coordinate.
+        steps: The acts, in order.
+        sessions: The sessions after the last step, in the order of their minting.
     """
 
     coordinate: Coordinate
@@ -141,7 +154,7 @@ class CoordinateHistory:
 
     @property
     def binding(self) -> LimitedAccountAppBinding | None:
-        """The binding after everything."""
+        """The binding after the last step."""
         return self.steps[-1].binding if self.steps else None
 
     @property
@@ -151,11 +164,15 @@ class CoordinateHistory:
 
 
 _Move = tuple[timedelta, CoordinateAct, int, bool]
-"""When, what, of which session (so many before the newest), and whether by a stranger."""
+"""The offset, the act, the position of the session from the newest, and True for another user."""
 
 
 def coordinate_histories(*, max_steps: int = 6) -> st.SearchStrategy[CoordinateHistory]:
-    """A coordinate with at most `max_steps` acts: sessions minted and landed, users grown and gone."""
+    """Draw histories of one coordinate.
+
+    Args:
+        max_steps: The largest number of acts.
+    """
     acts = st.sampled_from(CoordinateAct)
     move = st.tuples(values.offsets(), acts, st.integers(0, 2), st.booleans())
     return st.builds(_play, values.coordinates(), st.lists(move, max_size=max_steps))
@@ -168,7 +185,7 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinateHistory:
     ordered = sorted(moves, key=lambda move: move[0])
     for number, (offset, act, back, stranger) in enumerate(ordered, 1):
         now = START + offset
-        # Whoever is bound (a newcomer where nobody is), or another one, always the same.
+        # The bound user (a new one if none is bound), or another user, always the same.
         known = values.user_of(100) if binding is None else binding.user_id
         user = values.user_of(99) if stranger else known
         answer: CoordinateAnswer

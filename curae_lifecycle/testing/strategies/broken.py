@@ -1,7 +1,7 @@
-"""What is broken on purpose.
+"""Values that are broken on purpose.
 
-The law of this module: **what is broken says how, and what it must be answered**. Nothing
-else that is drawn anywhere is broken.
+The law of this module: **a broken value names its defect and the expected answer**. No other module
+draws a broken value.
 """
 
 from __future__ import annotations
@@ -44,9 +44,12 @@ from curae_lifecycle.web.request import Request
 
 @attrs.frozen
 class BrokenRequest:
-    """A request that no server may obey.
+    """A request that every server must refuse.
 
-    `defect` says what was done to a well-formed one, `expected_code` what any caller must be answered.
+    Attributes:
+        request: The request.
+        defect: The change that broke a well-formed request.
+        expected_code: The problem code of the refusal, for any caller.
     """
 
     request: Request
@@ -59,7 +62,7 @@ _KEY: Final = "Idempotency-Key"
 
 
 def broken_requests() -> st.SearchStrategy[BrokenRequest]:
-    """Requests broken in one way each; each says which, and how it must be answered."""
+    """Draw requests that are broken in one way each, with the expected answer."""
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
     graduations = st.builds(StartGraduation, values.app_user_ids())
 
@@ -151,7 +154,7 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
 
 
 def _given(name: str, *texts: str) -> Callable[[Request], Request]:
-    # A header of these values and no others.
+    # Replace the values of a header.
     def change(request: Request) -> Request:
         others = (pair for pair in request.headers if pair[0] != name)
         return attrs.evolve(request, headers=(*others, *((name, text) for text in texts)))
@@ -160,7 +163,7 @@ def _given(name: str, *texts: str) -> Callable[[Request], Request]:
 
 
 def _member(request: Request, member: bytes) -> Request:
-    # Every body that is broken so is an object with members.
+    # The body is an object with members.
     return attrs.evolve(request, body=b"{" + member + b"," + as_bytes(request)[1:])
 
 
@@ -169,7 +172,13 @@ def _member(request: Request, member: bytes) -> Request:
 
 @attrs.frozen
 class BrokenArgument:
-    """A value that is a caller's mistake, and how: `parse(value)` raises `ArgumentError`."""
+    """A value that is a mistake of the caller.
+
+    Attributes:
+        parse: The function that raises `ArgumentError`.
+        value: The value.
+        defect: The mistake.
+    """
 
     parse: Callable[[object], object]
     value: object
@@ -177,7 +186,7 @@ class BrokenArgument:
 
 
 def broken_arguments() -> st.SearchStrategy[BrokenArgument]:
-    """Instants, ids, texts and packages broken in one way each; each says which."""
+    """Draw instants, ids, texts and packages that are broken in one way each."""
     return st.sampled_from(_ARGUMENTS)
 
 
@@ -219,9 +228,12 @@ _ARGUMENTS: Final = (
 
 @attrs.frozen
 class BrokenDocument:
-    """A stored document that is no value: `load(kind, document)` raises `MalformedError`.
+    """A stored document that `load` refuses with `MalformedError`.
 
-    `defect` says what was done to one that `dump` printed.
+    Attributes:
+        kind: The type to load.
+        document: The document.
+        defect: The change that broke a document of `dump`.
     """
 
     kind: type[Storable]
@@ -230,7 +242,7 @@ class BrokenDocument:
 
 
 def broken_documents() -> st.SearchStrategy[BrokenDocument]:
-    """Stored documents of every kind, broken in one way each; each says which."""
+    """Draw stored documents of every kind that are broken in one way each."""
     stored: st.SearchStrategy[Storable] = st.one_of(
         connections(), sessions(), bindings(), records(), log_states(), bucket_states()
     )

@@ -1,8 +1,8 @@
-"""Connections with their pasts, one by one and in chains.
+"""Connections with their histories, alone and in chains.
 
-The law of this module: **a past is a list of independent moves, played in the order of their
-instants** by the library's own transitions, so a counterexample shrinks to the few moves that
-matter, and no connection is drawn that the rules cannot reach.
+The law of this module: **a history is a list of independent steps, played in the order of their
+instants** by the library's own transitions. So a counterexample shrinks to the few steps that
+matter, and every drawn connection is one that the rules can reach.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, STAR
 
 @attrs.frozen
 class FactTemplate:
-    """A fact that is to happen, whenever and to whichever connection, recorded so much later.
+    """A fact without its connection and its instant.
 
-    `field_values` is what else it says, by field; a span of time counts from when it happened.
+    Attributes:
+        kind: The class of the fact.
+        delay: How long after the event the fact is recorded.
+        field_values: The values of its other fields; a span of time counts from the event.
     """
 
     kind: type[Fact]
@@ -42,42 +45,42 @@ class FactTemplate:
     field_values: tuple[tuple[str, object], ...] = ()
 
     def fact(self, connection: Connection, now: datetime) -> Fact:
-        """The deed as a fact of a connection that was created no later than `now`."""
+        """Return the fact about a connection that was created no later than `now`."""
         happened = max(connection.identity.created_at, now - self.delay)
-        said = {
+        others = {
             name: happened + value if isinstance(value, timedelta) else value
             for name, value in self.field_values
         }
         at = happened if self.delay else None
-        return build(self.kind, {"connection_id": connection.id, "happened_at": at, **said})
+        return build(self.kind, {"connection_id": connection.id, "happened_at": at, **others})
 
 
 _DELAYS: Final = (timedelta(0), TICK, timedelta(minutes=1), NEXT_ACTION_LIFETIME)
-_SAID: Final[Mapping[str, tuple[object, ...]]] = {
+_VALUES: Final[Mapping[str, tuple[object, ...]]] = {
     "expires_at": (None, 2 * NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME, TICK),
     "reason": values.REASONS,
     "actor": tuple(Actor),
 }
 
 
-def _deeds(delay: timedelta) -> Iterator[FactTemplate]:
+def _templates(delay: timedelta) -> Iterator[FactTemplate]:
     for kind in FACTS:
-        names = [name for name in kind.__match_args__ if name in _SAID]
+        names = [name for name in kind.__match_args__ if name in _VALUES]
         if "connection_id" in kind.__match_args__ and can_build(kind, {"connection_id", *names}):
-            for said in product(*(_SAID[name] for name in names)):
-                yield FactTemplate(kind, delay, tuple(zip(names, said, strict=True)))
+            for values_of_fields in product(*(_VALUES[name] for name in names)):
+                yield FactTemplate(kind, delay, tuple(zip(names, values_of_fields, strict=True)))
 
 
-# The simplest first. One choice among all of them, so that a move is few choices and Hypothesis
-# can leave a whole move out.
-FACT_TEMPLATES: Final = tuple(deed for delay in _DELAYS for deed in _deeds(delay))
-# Often enough that most chains have more than one connection.
+# The simplest first. All of them are one choice, so that a step takes few choices and Hypothesis can
+# drop a whole step.
+FACT_TEMPLATES: Final = tuple(each for delay in _DELAYS for each in _templates(delay))
+# Frequent enough that most chains have more than one connection.
 _RECOVERIES: Final = (None,) * (len(FACT_TEMPLATES) // 3)
 
 
 @attrs.frozen
 class ConnectionStep:
-    """A fact of a history, when it was recorded, its answer, and the connection after it."""
+    """A step of a history: a fact, its instant, its answer, and the connection after it."""
 
     now: datetime
     fact: Fact
@@ -87,28 +90,32 @@ class ConnectionStep:
 
 @attrs.frozen
 class ConnectionHistory:
-    """A connection with its past: as it was created, and each fact in the order of recording."""
+    """A connection with its history: as it was created, and each fact in the order of recording."""
 
     created: Connection
     steps: tuple[ConnectionStep, ...]
 
     @property
     def connection(self) -> Connection:
-        """The connection after everything."""
+        """The connection after the last step."""
         return self.steps[-1].connection if self.steps else self.created
 
     @property
     def snapshots(self) -> tuple[Connection, ...]:
-        """Every snapshot that was ever stored, oldest first, one for each step and the first."""
+        """The connection as it was created and after each step, oldest first."""
         return (self.created, *(step.connection for step in self.steps))
 
 
 def apply_fact(
     connection: Connection, fact: Fact, now: datetime, successor: Connection | None = None
 ) -> Transition:
-    """What one connection answers to a fact about it, whatever becomes of others.
+    """Return the answer to a fact about one connection; changes of other connections are dropped.
 
-    `successor` is the connection that recovered this one, where there is one.
+    Args:
+        connection: The connection as it is stored.
+        fact: The fact.
+        now: When it is recorded.
+        successor: The connection that recovered it, or `None`.
 
     Raises:
         ArgumentError: An instant out of order or not UTC.
@@ -133,7 +140,7 @@ def _stored(changes: Changes) -> dict[ConnectionId, Connection]:
 
 
 def new_connections() -> st.SearchStrategy[Connection]:
-    """Connections just created, at `START`, PENDING for half an hour."""
+    """Draw connections that were created at `START` and are PENDING for half an hour."""
     return st.builds(
         create,
         id=values.connection_ids(),
@@ -145,29 +152,38 @@ def new_connections() -> st.SearchStrategy[Connection]:
 
 
 def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
-    """Facts that may be recorded at `now`, some late, of a connection created no later."""
-    return st.sampled_from(FACT_TEMPLATES).map(lambda deed: deed.fact(connection, now))
+    """Draw facts about a connection, recorded at `now`, some of them late."""
+    return st.sampled_from(FACT_TEMPLATES).map(lambda template: template.fact(connection, now))
 
 
 def connection_histories(
     created: Connection | None = None, *, max_steps: int = 5
 ) -> st.SearchStrategy[ConnectionHistory]:
-    """One connection, created at `START` (any where absent), then at most `max_steps` facts of it."""
+    """Draw histories of one connection.
+
+    Args:
+        created: The connection as it was created; any by default.
+        max_steps: The largest number of facts.
+    """
     first = new_connections() if created is None else st.just(created)
     move = st.tuples(values.offsets(), st.sampled_from(FACT_TEMPLATES))
     return st.builds(_play, first, st.lists(move, max_size=max_steps))
 
 
 def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
-    """A connection with its successors, oldest first, after at most `max_steps` facts and recoveries."""
-    # When, what (a reconnect, for `None`), and how many connections before the newest.
-    deeds = st.sampled_from((*_RECOVERIES, *FACT_TEMPLATES))
-    move = st.tuples(values.offsets(), deeds, st.integers(0, 3))
+    """Draw chains of connections, oldest first.
+
+    Args:
+        max_steps: The largest number of facts and recoveries.
+    """
+    # The offset, the fact (`None` for a reconnect), and the position counted from the newest.
+    steps = st.sampled_from((*_RECOVERIES, *FACT_TEMPLATES))
+    move = st.tuples(values.offsets(), steps, st.integers(0, 3))
     return st.builds(_play_chain, new_connections(), st.lists(move, max_size=max_steps))
 
 
 def connections() -> st.SearchStrategy[Connection]:
-    """Connections with a plausible past, some of them a chain's newest."""
+    """Draw connections with a history; some are the newest of a chain."""
     return st.one_of(
         connection_histories().map(lambda history: history.connection),
         chains().map(lambda chain: chain[-1]),
@@ -177,9 +193,9 @@ def connections() -> st.SearchStrategy[Connection]:
 def _play(created: Connection, moves: list[tuple[timedelta, FactTemplate]]) -> ConnectionHistory:
     connection = created
     steps: list[ConnectionStep] = []
-    for offset, deed in sorted(moves, key=lambda move: move[0]):
+    for offset, template in sorted(moves, key=lambda move: move[0]):
         now = START + offset
-        fact = deed.fact(connection, now)
+        fact = template.fact(connection, now)
         answer = apply_fact(connection, fact, now)
         connection = connection if isinstance(answer, Refused) else answer.value
         steps.append(ConnectionStep(now=now, fact=fact, answer=answer, connection=connection))
@@ -190,12 +206,12 @@ def _play_chain(
     created: Connection, moves: list[tuple[timedelta, FactTemplate | None, int]]
 ) -> tuple[Connection, ...]:
     chain = [created]
-    for offset, deed, back in sorted(moves, key=lambda move: move[0]):
+    for offset, template, back in sorted(moves, key=lambda move: move[0]):
         at, now = max(0, len(chain) - 1 - back), START + offset
-        if deed is None:
+        if template is None:
             _recover(chain, at, now)
         else:
-            _happen(chain, at=at, deed=deed, now=now)
+            _record(chain, at=at, template=template, now=now)
     return tuple(chain)
 
 
@@ -212,11 +228,11 @@ def _recover(chain: list[Connection], at: int, now: datetime) -> None:
         chain[at + 1] = answer.value.connection
 
 
-def _happen(chain: list[Connection], at: int, deed: FactTemplate, now: datetime) -> None:
+def _record(chain: list[Connection], at: int, template: FactTemplate, now: datetime) -> None:
     following = tuple(chain[at + 1 :])
     successor, head = (following[0], following[-1]) if following else (None, None)
     snapshot = Snapshot(connection=chain[at], successor=successor, head=head, following=following)
-    answer = record_fact(deed.fact(chain[at], now), snapshot, now)
+    answer = record_fact(template.fact(chain[at], now), snapshot, now)
     if isinstance(answer, Done):
         after = _stored(answer.value)
         chain[:] = [after.get(each.id, each) for each in chain]

@@ -1,4 +1,4 @@
-"""What a rule is sure to answer, checked where a strategy relies on it."""
+"""Checks of answers that a strategy relies on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ Wanted = TypeVar("Wanted")
 
 
 def expect_type(kind: type[Wanted], answer: object) -> Wanted:
-    """The answer, which is sure to be of the kind.
+    """Return an answer that must be of a kind.
+
+    Args:
+        kind: The kind.
+        answer: The answer.
 
     Raises:
-        TypeError: It is not, so the past that was to be drawn cannot be played.
+        TypeError: It is of another kind, so the history cannot be played.
     """
     if isinstance(answer, kind):
         return answer
@@ -21,7 +25,11 @@ def expect_type(kind: type[Wanted], answer: object) -> Wanted:
 
 
 def expect_done(kind: type[Wanted], answer: object) -> Wanted:
-    """The value of an answer that is sure to be done.
+    """Return the value of an answer that must be `Done`.
+
+    Args:
+        kind: The kind of the value.
+        answer: The answer.
 
     Raises:
         TypeError: It is ignored or refused, or its value is of another kind.

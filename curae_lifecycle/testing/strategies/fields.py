@@ -1,7 +1,7 @@
-"""Operations and facts made of their fields, so that a new one is drawn without a word here.
+"""Operations and facts, drawn from their fields; a new one needs no change here.
 
-The law of this module: **a field's name says what may stand in it**; where no name here does, its
-type does.
+The law of this module: **the name of a field decides its values**. A field whose name is not listed
+has the example of its member, or any value of its type.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.registry import FACTS
-from curae_lifecycle.testing.factories import Made, fields_of
+from curae_lifecycle.testing.factories import Made, example_fields, fields_of
 from curae_lifecycle.testing.strategies import values
 
 _FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
@@ -35,22 +35,27 @@ _FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
 
 
 def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
-    """Operations or facts of one kind."""
-    hints = get_type_hints(kind)
+    """Draw operations or facts of one kind."""
+    hints, examples = get_type_hints(kind), example_fields(kind)
     fields: dict[str, st.SearchStrategy[object]] = {}
     for field in fields_of(kind):
-        known = _FIELDS.get(field.name)
-        held = st.from_type(hints[field.name]) if known is None else known
-        fields[field.name] = st.none() | held if field.default is None else held
+        name = field.name
+        if name in _FIELDS:
+            drawn = _FIELDS[name]
+        elif name in examples:
+            drawn = st.just(examples[name])
+        else:
+            drawn = st.from_type(hints[name])
+        fields[name] = st.none() | drawn if field.default is None else drawn
     return st.builds(kind, **fields)
 
 
 def facts() -> st.SearchStrategy[Fact]:
-    """Facts of every kind, of whatever they may be; no `happened_at` is after `START`."""
+    """Draw facts of every kind; no `happened_at` is after `START`."""
     return st.one_of(*FACT_STRATEGIES.values())
 
 
 FACT_STRATEGIES: Final[dict[type[Fact], st.SearchStrategy[Fact]]] = {
     kind: build_from_fields(kind) for kind in FACTS
 }
-"""One strategy for each kind of fact."""
+"""The strategy of each kind of fact."""

@@ -1,7 +1,7 @@
-"""What traffic is made of: replies, writes, effects, events, keys, each as it came up in a run.
+"""Parts of traffic: replies, writes, effects, events and keys, each from a run of traffic.
 
-The law of this module: **a run ends with the turns that make the value sure to come up**; whatever
-was before them is drawn.
+The law of this module: **a run ends with the steps that produce the value**; the steps before them
+are drawn.
 """
 
 from __future__ import annotations
@@ -49,27 +49,27 @@ Wanted = TypeVar("Wanted")
 Answered = TypeVar("Answered", Done[changes.Changes], Ignored[changes.Changes])
 
 
-def _turn(
+def _step(
     what: traffic.StepKind, minutes: int = 0, *, back: int = 0, key: int = 0
 ) -> traffic.TrafficStep:
-    # No other turn is of the third user or under the third key.
+    # No other step is of the third user or under the third key.
     return traffic.TrafficStep(
         offset=timedelta(minutes=minutes), kind=what, nth_newest=back, key=key, user=3
     )
 
 
-_CREATE: Final = (_turn(CreateConnection),)
+_CREATE: Final = (_step(CreateConnection),)
 _AUTHORIZED: Final = FactTemplate(Authorized)
-_AUTHORIZE: Final = (*_CREATE, _turn(_AUTHORIZED))
-_RECONNECT: Final = (*_CREATE, _turn(Reconnect, 31))
-_INITIATE: Final = (_turn(Initiate),)
+_AUTHORIZE: Final = (*_CREATE, _step(_AUTHORIZED))
+_RECONNECT: Final = (*_CREATE, _step(Reconnect, 31))
+_INITIATE: Final = (_step(Initiate),)
 
 FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
-    # A connection that has lapsed and a LIMITED user are what every operation succeeds with.
-    **{kind.reply: (*_CREATE, *_INITIATE, _turn(kind, 31)) for kind in OPERATIONS},
-    operation.ProblemReply: (*_CREATE, _turn(Reconnect)),
-    operation.NotModified: (_turn(traffic.SpecialRequest.ALL_KNOWN),),
-    operation.Replayed: (_turn(CreateConnection, key=3), _turn(CreateConnection, key=3)),
+    # Every operation succeeds for a connection that has lapsed and a LIMITED user.
+    **{kind.reply: (*_CREATE, *_INITIATE, _step(kind, 31)) for kind in OPERATIONS},
+    operation.ProblemReply: (*_CREATE, _step(Reconnect)),
+    operation.NotModified: (_step(traffic.SpecialRequest.ALL_KNOWN),),
+    operation.Replayed: (_step(CreateConnection, key=3), _step(CreateConnection, key=3)),
     ConnectionWrite: _CREATE,
     SessionWrite: _INITIATE,
     BindingWrite: _INITIATE,
@@ -77,37 +77,37 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
     RateWrite: _INITIATE,
     BucketKey: _CREATE,
     LimitKey: _INITIATE,
-    AccessEnded: (*_AUTHORIZE, _turn(Revoke)),
-    HandoffCancelled: (*_CREATE, _turn(Revoke)),
-    NextActionReplaced: (*_RECONNECT, _turn(Reconnect, 31, back=1)),
-    SuccessorsLive: (*_RECONNECT, _turn(Revoke, 31, back=1)),
+    AccessEnded: (*_AUTHORIZE, _step(Revoke)),
+    HandoffCancelled: (*_CREATE, _step(Revoke)),
+    NextActionReplaced: (*_RECONNECT, _step(Reconnect, 31, back=1)),
+    SuccessorsLive: (*_RECONNECT, _step(Revoke, 31, back=1)),
     UserProvisioned: _INITIATE,
     Event: _CREATE,
-    LandedHandoff: (*_CREATE, _turn(traffic.SpecialRequest.LANDED)),
+    LandedHandoff: (*_CREATE, _step(traffic.SpecialRequest.LANDED)),
     Needs: _AUTHORIZE,
     Snapshot: _AUTHORIZE,
 }
-"""How a run ends that is sure to hold a value of the kind."""
+"""The last steps of a run that produce a value of each kind."""
 
 
 def values_from_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
-    """A value as it came up in a run of traffic, of one of the kinds of `ENDINGS`."""
+    """Draw values of a kind of `FINAL_STEPS`, each from a run of traffic."""
     return _ending(FINAL_STEPS[kind]).map(lambda run: _last(run.interactions, kind))
 
 
 def done_facts() -> st.SearchStrategy[Done[changes.Changes]]:
-    """What a fact was answered that changed something."""
+    """Draw answers to facts that changed something."""
     return _ending(_AUTHORIZE).map(lambda run: _fact_answer(Done, run))
 
 
 def ignored_facts() -> st.SearchStrategy[Ignored[changes.Changes]]:
-    """What a fact was answered that changed nothing."""
-    again = _ending((*_AUTHORIZE, _turn(_AUTHORIZED)))
+    """Draw answers to facts that changed nothing."""
+    again = _ending((*_AUTHORIZE, _step(_AUTHORIZED)))
     return again.map(lambda run: _fact_answer(Ignored, run))
 
 
 def _ending(last: tuple[traffic.TrafficStep, ...]) -> st.SearchStrategy[traffic.Traffic]:
-    # With buckets that no ending empties.
+    # With a bucket that the last steps never empty.
     roomy = (Bucket(name="platform", capacity=100, refill=1, seconds=1),)
     return st.builds(traffic.play_traffic, st.just(roomy), traffic.traffic_steps(4), st.just(last))
 
@@ -134,28 +134,28 @@ def _last(value: object, kind: type[Wanted]) -> Wanted:
 
 
 def replies() -> st.SearchStrategy[operation.Reply]:
-    """Replies of every kind."""
+    """Draw replies of every kind."""
     own = (kind.reply for kind in OPERATIONS)
     return _one_of(*own, operation.ProblemReply, operation.NotModified, operation.Replayed)
 
 
 def writes() -> st.SearchStrategy[Write]:
-    """Writes of every kind."""
+    """Draw writes of every kind."""
     return _one_of(*cast("tuple[type[Write], ...]", get_args(Write)))
 
 
 def effects() -> st.SearchStrategy[Effect]:
-    """Effects of every kind."""
+    """Draw effects of every kind."""
     return _one_of(*cast("tuple[type[Effect], ...]", get_args(Effect)))
 
 
 def outbox_events() -> st.SearchStrategy[Event]:
-    """What an outbox gets."""
+    """Draw events for an outbox."""
     return values_from_traffic(Event)
 
 
 def rate_keys() -> st.SearchStrategy[RateKey]:
-    """Whose rate limits there are."""
+    """Draw keys of rate limits."""
     return _one_of(*cast("tuple[type[RateKey], ...]", get_args(RateKey)))
 
 

@@ -1,6 +1,6 @@
 """Rate limits and their states.
 
-The law of this module: **a state is what a run of requests left behind**, some of them refused.
+The law of this module: **a run of requests left each state behind**; some of them were refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from curae_lifecycle.testing.strategies.values import START, offsets
 
 
 def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
-    """Limits with an exact log, the app user's own among them."""
+    """Draw limits with an exact log; those of the app user are among them."""
     return st.builds(
         ratelimit.ExactLog,
         st.sampled_from(("initiate", "graduation")),
@@ -25,49 +25,53 @@ def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
 
 
 def buckets() -> st.SearchStrategy[ratelimit.Bucket]:
-    """Token buckets, some of which refill at a rate that does not divide a second."""
+    """Draw token buckets; some refill at a rate that does not divide a second."""
     sizes = st.integers(1, 10)
     return st.builds(ratelimit.Bucket, st.sampled_from(("platform", "burst")), sizes, sizes, sizes)
 
 
 def policies() -> st.SearchStrategy[ratelimit.Policy]:
-    """Rules of either kind."""
+    """Draw policies of both kinds."""
     return st.one_of(exact_logs(), buckets())
 
 
 def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelimit.Charge]:
-    """A rule, or any, with a state that a run of requests left behind, some of them refused."""
+    """Draw policies with a state that a run of requests left behind.
+
+    Args:
+        policy: The policy; any by default.
+    """
     which = policies() if policy is None else st.just(policy)
     gaps = st.one_of(st.integers(0, 3).map(lambda s: timedelta(seconds=s)), offsets())
     return st.builds(_charge, which, st.lists(gaps, max_size=12))
 
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
-    """States of exact logs."""
+    """Draw states of exact logs."""
     return (
         exact_logs().flatmap(charges).map(lambda each: expect_type(ratelimit.LogState, each.state))
     )
 
 
 def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
-    """States of token buckets."""
+    """Draw states of token buckets."""
     return (
         buckets().flatmap(charges).map(lambda each: expect_type(ratelimit.BucketState, each.state))
     )
 
 
 def admissions() -> st.SearchStrategy[ratelimit.Admitted]:
-    """What a rule answers that admits."""
+    """Draw admissions of a policy."""
     return charges().map(_admitted)
 
 
 def limit_refusals() -> st.SearchStrategy[ratelimit.RateLimited]:
-    """What a rule answers that refuses, however often it had to be asked."""
+    """Draw refusals of a policy, which may take several requests."""
     return charges().map(_limited)
 
 
 def limits_left() -> st.SearchStrategy[ratelimit.LimitLeft]:
-    """What is left of a rule, soon after a run of requests."""
+    """Draw the rest of a limit soon after a run of requests."""
     return charges().map(lambda charge: ratelimit.limit_left(charge.policy, charge.state, START))
 
 

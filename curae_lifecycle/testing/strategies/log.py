@@ -1,7 +1,7 @@
 """Logs of traffic, in the lines that `replay` reads.
 
-The law of this module: **a log is traffic that was printed**, so `replay` accepts every line, and
-a recorded response is the one that the rules give. What is broken says in which line and how.
+The law of this module: **a log is printed traffic**, so `replay` accepts every line, and a recorded
+response is the one that the rules give. A broken log names its broken line and the defect.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from curae_lifecycle.web.wire_format import to_camel_case
 
 @attrs.frozen
 class Log(traffic.Terse):
-    """A log that `replay` accepts, line by line in order of time, and what happened in it.
+    """A log that `replay` accepts, with its traffic.
 
-    Where `with_responses`, each request stands with its response; else ids go by the names of the
-    answers that gave them.
+    Attributes:
+        lines: The lines, in order of time.
+        traffic: The traffic.
+        with_responses: Whether each request has its response. Without responses, later lines refer
+            to ids by the names of the answers that showed them.
     """
 
     lines: tuple[bytes, ...]
@@ -40,11 +43,13 @@ class Log(traffic.Terse):
 
 @attrs.frozen
 class BrokenLog:
-    """A log with one broken line, and how it is broken.
+    """A log with one broken line.
 
     Attributes:
-        number: Which line, counted from 1.
-        error: What the `error` of that line begins with.
+        lines: The lines.
+        number: The number of the broken line, counted from 1.
+        defect: The defect.
+        error: The beginning of the `error` of that line.
     """
 
     lines: tuple[bytes, ...]
@@ -59,25 +64,33 @@ class BrokenLog:
 
 
 def logs(*, max_steps: int = 10) -> st.SearchStrategy[Log]:
-    """Logs of at most `max_steps` requests, facts and questions, after the lines that set them up."""
+    """Draw logs.
+
+    Args:
+        max_steps: The largest number of requests, facts and questions, after the setup lines.
+    """
     runs = st.tuples(traffic.traffic_runs(max_steps=max_steps), st.booleans())
     return runs.map(lambda drawn: Log(format_log(drawn[0], with_responses=drawn[1]), *drawn))
 
 
 def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
-    """Logs with one line that is broken in one way; each says which line and how."""
+    """Draw logs with one broken line.
+
+    Args:
+        max_steps: The largest number of requests, facts and questions.
+    """
     return st.builds(
         _break, logs(max_steps=max_steps), st.integers(0, max_steps), st.sampled_from(_BREAKAGES)
     )
 
 
 def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ...]:
-    """The lines of some traffic.
+    """Return the lines of some traffic.
 
     Args:
-        run: What happened.
-        with_responses: Whether each request stands with its response. Else whoever replays the log
-            numbers the ids, and later lines call them by the names of the answers.
+        run: The traffic.
+        with_responses: Whether each request has its response. Without responses the replay numbers the
+            ids, and later lines refer to them by the names of the answers.
     """
     setup = [
         _line(START, "register", format_caller(secret, who)) for secret, who in traffic.CALLERS
@@ -86,11 +99,11 @@ def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ..
         setup.append(_line(START, "buckets", [attrs.asdict(each) for each in run.buckets]))
     lines = [*map(format_json, setup)]
     names: dict[str, str] = {}
-    for number, happening in enumerate(run.interactions):
-        own_lines = _lines(happening, f"a{number}", recorded=with_responses)
+    for number, interaction in enumerate(run.interactions):
+        own_lines = _lines(interaction, f"a{number}", recorded=with_responses)
         lines.extend([_named(format_json(line), names) for line in own_lines])
-        if not with_responses and isinstance(happening, traffic.Exchange):
-            _learn(happening, f"a{number}", names)
+        if not with_responses and isinstance(interaction, traffic.Exchange):
+            _learn(interaction, f"a{number}", names)
     return tuple(lines)
 
 
@@ -101,14 +114,14 @@ def _line(now: datetime, kind: str, value: Json) -> dict[str, Json]:
     return {"at": format_time(now), kind: value}
 
 
-def _lines(happening: traffic.Interaction, name: str, *, recorded: bool) -> list[dict[str, Json]]:
-    now = happening.now
-    match happening:
+def _lines(interaction: traffic.Interaction, name: str, *, recorded: bool) -> list[dict[str, Json]]:
+    now = interaction.now
+    match interaction:
         case traffic.Exchange():
-            line = _line(now, "request", _request(happening)) | {"as": name}
+            line = _line(now, "request", _request(interaction)) | {"as": name}
             if recorded:
-                line["response"] = format_response(happening.answer.response)
-            return [*_healing(happening), line]
+                line["response"] = format_response(interaction.answer.response)
+            return [*_healing(interaction), line]
         case traffic.RecordedFact(fact=fact):
             return [_line(now, "fact", format_fact(fact))]
         case traffic.AccessQuestion(connection=connection, package=package):
@@ -117,7 +130,7 @@ def _lines(happening: traffic.Interaction, name: str, *, recorded: bool) -> list
 
 
 def _healing(exchange: traffic.Exchange) -> list[dict[str, Json]]:
-    # What the server found landed while it answered stands as the fact that it is.
+    # A hand-off that a get found landed is a fact of its own in the log.
     landed, connection = exchange.snapshot.landed_handoff, exchange.snapshot.connection
     if landed is None or connection is None or not _heals(exchange, connection):
         return []
@@ -126,7 +139,7 @@ def _healing(exchange: traffic.Exchange) -> list[dict[str, Json]]:
 
 
 def _heals(exchange: traffic.Exchange, connection: Connection) -> bool:
-    # For a stranger, say, nothing is looked at, and so nothing happened.
+    # A refused get, for instance of another tenant, records no fact.
     return any(
         isinstance(write, ConnectionWrite)
         and write.before == connection
@@ -166,10 +179,10 @@ _TOKENS: Final = {
     "<malformed>": '{"type":"binding.tombstone","customerAccountId":"<id>","appId":"a","appUserId":" u"}',
     "<id>": values.uuid_of(9999),
 }
-"""What stands in the lines below; `<at>` is the same time as in the line before."""
+"""The texts of the tokens in the lines below; `<at>` is the time of the line before."""
 
 # fmt: off
-# What the `error` begins with; how the line is broken; the line.
+# The beginning of the `error`; the defect; the line.
 _BREAKAGES: Final = (
     ("the document: NOT_JSON",             "blank",                       ""),
     ("the document: NOT_JSON",             "no JSON",                     "{"),
@@ -190,7 +203,7 @@ _BREAKAGES: Final = (
 
 def _break(log: Log, place: int, breakage: tuple[str, str, str]) -> BrokenLog:
     error, how, line = breakage
-    # After a line that set the store up, so that there is a clock to run backwards.
+    # After a setup line, so that there is a time to run backwards from.
     at = min(len(log.lines), 1 + place)
     before = parse_json(log.lines[at - 1])
     assert isinstance(before, dict)  # noqa: S101 - every line of a log is an object

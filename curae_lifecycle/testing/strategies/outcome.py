@@ -1,13 +1,14 @@
-"""What the rules answer: transitions, recoveries, landings, access, replays, problems.
+"""Answers of the rules: transitions, recoveries, landings, access, replays, problems.
 
-The law of this module: **an answer is one that a rule gave** to a value with a past, and a
-problem has the values that its code allows.
+The law of this module: **a rule gave each answer** to a value with a history, and a problem has values
+that its code allows.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from enum import StrEnum
+from typing import Final, TypeVar, cast
 
 from hypothesis import strategies as st
 
@@ -15,18 +16,20 @@ from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
 from curae_lifecycle.rules.attempt import LeaseLost
-from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
-from curae_lifecycle.rules.connection import Actor, Connection, Standing
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, Record, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.preview import ExpiryNotice, TriggerPreview, preview_triggers
 from curae_lifecycle.rules.preview import find_due_notices as due
-from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Fault, Problem, ProblemCode
-from curae_lifecycle.rules.session import EntryPath, Initiated, Landing, complete_handoff, initiate
+from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Problem, ProblemCode
+from curae_lifecycle.rules.session import Initiated, Landing, complete_handoff, initiate
 from curae_lifecycle.rules.triggers import Transition, Trigger, authorize, revoke
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
+from curae_lifecycle.service.json_schema import UUID
+from curae_lifecycle.service.problem_details import DETAILS
+from curae_lifecycle.service.rulebook import reasons_of
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.binding import bindings
 from curae_lifecycle.testing.strategies.connection import (
@@ -42,30 +45,30 @@ from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, STAR
 Answered = TypeVar("Answered", Done[Connection], Ignored[Connection], Refused)
 
 _LATER: Final = START + timedelta(hours=4)
-"""After everything that any past holds."""
+"""An instant after the end of every history."""
 
 
 def transitions() -> st.SearchStrategy[Transition]:
-    """What the last fact of a connection's past was answered: done, ignored or refused."""
+    """Draw the answer to the last fact of a history: done, ignored or refused."""
     return st.one_of(done_transitions(), ignored_transitions(), refused_transitions())
 
 
 def done_transitions() -> st.SearchStrategy[Done[Connection]]:
-    """What changed a connection: the last such fact of its past, or its first revocation."""
+    """Draw done answers: of the last such fact of a history, or of a first revocation."""
     return connection_histories().map(
         lambda history: _last(Done, history, _revoked(history.created))
     )
 
 
 def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
-    """What changed nothing: the last such fact of a connection's past, or a second revocation."""
+    """Draw ignored answers: of the last such fact of a history, or of a second revocation."""
     return connection_histories().map(
         lambda history: _last(Ignored, history, _revoked(_revoked(history.created).value))
     )
 
 
 def refused_transitions() -> st.SearchStrategy[Refused]:
-    """What was refused: the last such fact of a connection's past, or one after its deadline."""
+    """Draw refusals: of the last such fact of a history, or of a fact after the deadline."""
     return connection_histories().map(
         lambda history: _last(
             Refused, history, authorize(history.created, START + NEXT_ACTION_LIFETIME)
@@ -85,17 +88,17 @@ def _revoked(
 
 
 def recoveries() -> st.SearchStrategy[Minted | Reissued]:
-    """What a reconnect gives."""
+    """Draw recoveries of a reconnect."""
     return st.one_of(minted(), reissued())
 
 
 def minted() -> st.SearchStrategy[Minted]:
-    """Successors just minted."""
+    """Draw successors that were just minted."""
     return connections().map(_minted)
 
 
 def reissued() -> st.SearchStrategy[Reissued]:
-    """Successors whose next action was replaced."""
+    """Draw successors whose next action was replaced."""
     return connections().map(_reissued)
 
 
@@ -114,13 +117,13 @@ def _recover(connection: Connection, successor: Connection | None) -> Recovery:
 
 
 def trigger_previews() -> st.SearchStrategy[TriggerPreview]:
-    """What a trigger would answer at an instant, also of a connection that was recovered."""
+    """Draw previews of triggers at an instant; some connections were recovered."""
     return st.builds(
-        _prospect, connections(), values.instants(), st.sampled_from(Trigger), st.booleans()
+        _preview, connections(), values.instants(), st.sampled_from(Trigger), st.booleans()
     )
 
 
-def _prospect(
+def _preview(
     connection: Connection,
     now: datetime,
     trigger: Trigger,
@@ -132,7 +135,7 @@ def _prospect(
 
 
 def notices() -> st.SearchStrategy[ExpiryNotice]:
-    """Warnings that an authorization is about to end."""
+    """Draw warnings that an authorization is about to end."""
     return st.builds(_notice, new_connections(), st.integers(1, 60))
 
 
@@ -143,13 +146,13 @@ def _notice(connection: Connection, days: int) -> ExpiryNotice:
 
 
 def initiations() -> st.SearchStrategy[Initiated]:
-    """Sessions just minted, with the binding beside them."""
+    """Draw sessions that were just minted, with their binding."""
     bound = st.one_of(st.none(), bindings())
     return st.builds(_initiated, values.coordinates(), bound, st.booleans(), values.session_ids())
 
 
 def landings() -> st.SearchStrategy[Landing]:
-    """Hand-offs that landed, with the binding beside them."""
+    """Draw hand-offs that landed, with their binding."""
     waits = st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME - TICK))
     return st.builds(_landed, values.coordinates(), values.session_ids(), waits)
 
@@ -182,7 +185,7 @@ def _landed(whose: Coordinate, session_id: SessionId, wait: timedelta) -> Landin
 
 
 def grants() -> st.SearchStrategy[Granted]:
-    """Access that is granted, some of it without an end."""
+    """Draw grants of access, some of them without an end."""
     ends = st.sampled_from((None, START + NEXT_ACTION_LIFETIME))
     return st.builds(authorize, new_connections(), st.just(START), expires_at=ends).map(_granted)
 
@@ -195,23 +198,23 @@ def _granted(answer: Transition) -> Granted:
 
 
 def denials() -> st.SearchStrategy[Denied]:
-    """Access that is denied, for every reason."""
+    """Draw denials of access, for every reason."""
     denied = access_decisions().filter(lambda decision: isinstance(decision, Denied))
     return denied.map(lambda decision: expect_type(Denied, decision))
 
 
 def access_decisions() -> st.SearchStrategy[AccessDecision]:
-    """What is decided of connections with a past, for packages of theirs and others."""
+    """Draw access decisions on connections with a history, for packages of theirs and others."""
     return st.builds(decide_access, connections(), values.data_package(), values.instants())
 
 
 def replays() -> st.SearchStrategy[KnownResponse]:
-    """Answers that are given again."""
+    """Draw responses that are replayed."""
     return records_in_standing(RecordStanding.COMPLETED).map(lambda drawn: _replayed(drawn[0]))
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
-    """What an attempt is answered whose record was erased."""
+    """Draw answers to an attempt whose record was erased."""
     return attempts().map(_lost)
 
 
@@ -228,33 +231,29 @@ def _lost(attempt: Attempt) -> LeaseLost:
 
 
 def problems() -> st.SearchStrategy[Problem]:
-    """Problems of every code, each with the values that its code allows."""
+    """Draw problems of every code, each with values that its code allows."""
     return st.sampled_from(ProblemCode).flatmap(
         lambda code: st.builds(
             Problem,
             st.just(code),
-            st.tuples(*(_DETAILS[name] for name in CATALOGUE[code].outcome.details)),
+            st.tuples(*(_detail(code, key) for key in CATALOGUE[code].outcome.details)),
         )
     )
 
 
-_DETAILS: Final[dict[str, st.SearchStrategy[DetailValue]]] = {
-    "member": st.sampled_from((None, "appUserId")),
-    "fault": st.sampled_from(Fault),
-    "scope": st.just(CONNECTION_WRITE),
-    "environment": values.environments(),
-    "connectionId": values.connection_ids(),
-    "dataPackage": values.data_package(),
-    "reason": st.sampled_from(("STILL_PENDING", "ALREADY_ACTIVE")),
-    "nextConnectionId": values.connection_ids(),
-    "headConnectionId": values.connection_ids(),
-    "standing": st.sampled_from(Standing),
-    "deadline": values.instants(),
-    "sessionId": values.session_ids(),
-    "expiresAt": values.instants(),
-    "path": st.sampled_from(EntryPath),
-    "lifecycleState": st.sampled_from(AccountState),
-    "retryAfter": st.integers(1, 60),
-    "differs": st.sampled_from(("operation", "values")),
-    "policy": st.sampled_from(("initiate", "platform")),
-}
+def _detail(code: ProblemCode, key: str) -> st.SearchStrategy[DetailValue]:
+    detail = DETAILS[key]
+    if key == "reason":
+        return st.sampled_from(reasons_of(code))
+    if isinstance(detail.example, StrEnum):
+        return st.sampled_from(type(detail.example))
+    if "enum" in detail.schema:
+        return st.sampled_from(cast("list[str]", detail.schema["enum"]))
+    if detail.schema == UUID:
+        return values.uuids()
+    if isinstance(detail.example, datetime):
+        return values.instants()
+    if isinstance(detail.example, int):
+        return st.integers(1, 60)
+    is_nullable = isinstance(detail.schema["type"], list)
+    return st.sampled_from((None, detail.example) if is_nullable else (detail.example,))

@@ -1,7 +1,7 @@
-"""Idempotency records, each in the standing that was asked for.
+"""Idempotency records in each standing.
 
-The law of this module: **a record is what begin, renew, complete, release, resolve and forget
-made**, its token counted up by attempts that really began.
+The law of this module: **begin, renew, complete, release, resolve and forget made every record**,
+and attempts that began counted its token up.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _LEASE: Final = timedelta(minutes=1)
 
 
 def fingerprints() -> st.SearchStrategy[idempotency.Fingerprint]:
-    """Fingerprints of operations."""
+    """Draw fingerprints of operations."""
     return operations().map(fingerprint)
 
 
 def record_keys() -> st.SearchStrategy[RecordKey]:
-    """Idempotency keys within API keys."""
+    """Draw idempotency keys within API keys."""
     return st.builds(RecordKey, values.key_owners(), values.idempotency_keys())
 
 
 def responses() -> st.SearchStrategy[Response]:
-    """Responses that may be kept and replayed."""
+    """Draw responses that may be kept and replayed."""
     return st.builds(
         Response,
         st.sampled_from((200, 201, 404, 409)),
@@ -52,18 +52,23 @@ def responses() -> st.SearchStrategy[Response]:
 
 
 def response_references() -> st.SearchStrategy[ResponseReference]:
-    """References to responses that a server keeps elsewhere."""
+    """Draw references to responses that a server keeps elsewhere."""
     return st.builds(ResponseReference, st.sampled_from((200, 201, 404, 409)), st.just("vault/1"))
 
 
 def attempts() -> st.SearchStrategy[Attempt]:
-    """The right to execute, the first or after earlier attempts that were released."""
+    """Draw attempts: first ones, and later ones after attempts that were released."""
     return st.builds(_attempt, record_keys(), fingerprints(), st.integers(0, 2))
 
 
 @st.composite
 def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
-    """A record, and an instant at which it has the standing; ABSENT is one no longer retained."""
+    """Draw records with an instant at which they have a standing.
+
+    Args:
+        draw: Hypothesis passes it.
+        standing: The standing; a record past its retention is ABSENT.
+    """
     attempt = draw(attempts())
     lost = draw(st.sampled_from(idempotency.LostLeaseAction))
     if standing in {RecordStanding.UNKNOWN, RecordStanding.LEASE_OVER}:
@@ -72,7 +77,7 @@ def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Reco
             idempotency.LostLeaseAction.UNKNOWN if unknown else idempotency.LostLeaseAction.EXECUTE
         )
     running = idempotency.in_flight_record(attempt, lost_lease=lost)
-    # Within the lease, its last microsecond included.
+    # Within the lease, including its last microsecond.
     within = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
     now = attempt.started_at + within
     match standing:
@@ -94,7 +99,7 @@ def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Reco
 
 
 def records() -> st.SearchStrategy[Record]:
-    """Idempotency records in each standing."""
+    """Draw idempotency records in each standing."""
     return st.sampled_from(RecordStanding).flatmap(records_in_standing).map(lambda drawn: drawn[0])
 
 
@@ -117,11 +122,11 @@ def _begun(
     )
 
 
-# --- Whole pasts ----------------------------------------------------------------------------
+# --- Histories ------------------------------------------------------------------------------
 
 
 class RecordAct(StrEnum):
-    """What may happen to one key; the simplest first."""
+    """Acts on one key; the simplest first."""
 
     BEGIN = "begin"
     COMPLETE = "complete"
@@ -142,14 +147,19 @@ RecordAnswer = (
     | Ignored[Record]
     | Ignored[Record | None]
 )
-"""What the library answered to an act."""
+"""The answer to an act."""
 
 
 @attrs.frozen
 class RecordStep:
-    """One act on a key, what it was answered, and what is stored after it.
+    """A step of a history.
 
-    `attempt` is whose act it was; `None` for a begin and for what the server does by itself.
+    Attributes:
+        now: The instant.
+        act: The act.
+        attempt: The attempt that acted; `None` for a begin and for an act of the server.
+        answer: The answer.
+        record: The record after the step.
     """
 
     now: datetime
@@ -161,9 +171,13 @@ class RecordStep:
 
 @attrs.frozen
 class RecordHistory:
-    """One key with its past: retries, takeovers, renewals, lost workers, what was erased.
+    """A key with its history: retries, takeovers, renewals, lost workers, erasures.
 
-    `fingerprint` is of the request that the key stands for, `other` of another that came with it.
+    Attributes:
+        key: The key.
+        fingerprint: The fingerprint of its request.
+        other: The fingerprint of another request with the same key.
+        steps: The acts, in order.
     """
 
     key: RecordKey
@@ -173,17 +187,17 @@ class RecordHistory:
 
     @property
     def record(self) -> Record | None:
-        """The record after everything; `None` where none was stored."""
+        """The record after the last step; `None` if none was stored."""
         return self.steps[-1].record if self.steps else None
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Every record that was stored, oldest first."""
+        """The stored records, oldest first."""
         return tuple(step.record for step in self.steps if step.record is not None)
 
 
 _Move = tuple[timedelta, RecordAct, idempotency.LostLeaseAction, int]
-"""When, what, what a lost lease means, and by which attempt: so many before the newest."""
+"""The offset, the act, the meaning of a lost lease, and the position of the attempt from the newest."""
 
 _OFFSETS: Final = (
     *(timedelta(0), TICK, _LEASE - TICK, _LEASE, 2 * _LEASE),
@@ -192,7 +206,11 @@ _OFFSETS: Final = (
 
 
 def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
-    """One idempotency key with its past: at most `max_steps` acts, by live workers and lost ones."""
+    """Draw histories of one idempotency key, with acts of live and of lost workers.
+
+    Args:
+        max_steps: The largest number of acts.
+    """
     offsets, acts = st.sampled_from(_OFFSETS), st.sampled_from(RecordAct)
     leases = st.sampled_from(
         (idempotency.LostLeaseAction.EXECUTE, idempotency.LostLeaseAction.UNKNOWN)
@@ -231,7 +249,7 @@ def _play(
                 answer = acts.forget(record, now)
             case RecordAct.COMPLETE | RecordAct.RELEASE | RecordAct.RENEW:
                 if not attempts:
-                    # Nobody has begun yet.
+                    # No attempt has begun yet.
                     continue
                 attempt = attempts[max(0, len(attempts) - 1 - back)]
                 answer = _go_on(record, act=act, attempt=attempt, response=response, now=now)

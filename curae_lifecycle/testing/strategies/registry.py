@@ -1,7 +1,7 @@
-"""Which strategy draws which type.
+"""The registration of strategies by type.
 
-The law of this module: **every public type of `rules`, `service` and `web` is drawn by
-`st.from_type`**, and as a value that the rules can reach.
+The law of this module: **`st.from_type` draws every public type of `rules`, `service` and `web`**,
+as a value that the rules can reach.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import ConnectionIdentity
 from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.problems import WORDING, Wording
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.operations.operation import Ruling
+from curae_lifecycle.service.operations.operation import Example, Ruling
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.problem_details import DETAILS, Detail
 from curae_lifecycle.service.rulebook import TABLES, FoundRule
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.testing.strategies import (
     binding,
     broken,
@@ -72,15 +75,13 @@ _BROKEN: Final = (
 
 
 def register() -> None:
-    """Let `st.from_type` draw the library's types with the strategies beside, everywhere.
+    """Register the strategies of this package for the library's types, for the whole process.
 
-    From then on `st.from_type(Connection)` draws a reachable connection, and so does
-    `st.builds` of anything of yours that has one as a member. Enums need no help: Hypothesis
-    draws their members. `Done` and `Ignored` know of which type they are asked: a connection
-    (also where nothing is said) or changes. The registration is global to the process and
-    stays; calling it again changes nothing. `datetime` is left alone: it is not the library's
-    type. `st.builds(Connection)` itself still puts a connection together from parts that do not
-    know each other; ask for the type instead.
+    Then `st.from_type(Connection)` draws a reachable connection, and so does `st.builds` of a class
+    of yours with a connection as a field. Hypothesis itself draws members of enumerations. `Done` and
+    `Ignored` draw changes for `Done[Changes]`, else a connection. `datetime` is not registered, since
+    it is no type of the library. `st.builds(Connection)` itself still combines independent parts; ask
+    for the type instead. A second call changes nothing.
     """
     for kind, strategy in _strategies():
         st.register_type_strategy(kind, strategy)
@@ -100,10 +101,15 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
     yield CuraeConnectSession, binding.sessions()
     yield LimitedAccountAppBinding, binding.bindings()
+    yield Wording, st.sampled_from(list(WORDING.values()))
+    yield Detail, st.sampled_from(list(DETAILS.values()))
+    yield Example, st.sampled_from([each for kind in OPERATIONS for each in kind.examples()])
+    after, limit = st.none() | values.connection_ids(), st.none() | st.integers(1, 9)
+    yield ConnectionsPage, st.builds(ConnectionsPage, values.coordinates(), after, limit)
 
 
 def _in_tables() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
-    # The rules as values: none is made up.
+    # Rules of the tables alone.
     rows = [(table, row) for table in TABLES.values() for row in table.rows]
     held: list[object] = [axis for table in TABLES.values() for axis in table.axes]
     for table, row in rows:
@@ -125,7 +131,7 @@ def _in_exchanges(
 
 
 def _drawn(strategy: Callable[[], st.SearchStrategy[object]]) -> type:
-    # What a strategy draws stands in its annotation: SearchStrategy[Connection].
+    # The type is in the annotation of the strategy: SearchStrategy[Connection].
     kind: object = get_args(get_type_hints(strategy)["return"])[0]
     return cast("type", getattr(kind, "__origin__", kind))
 

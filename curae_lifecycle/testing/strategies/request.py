@@ -1,6 +1,6 @@
 """Callers, operations and the requests that ask for them.
 
-The law of this module: **a request drawn here reads as the call it was printed from**.
+The law of this module: **a drawn request reads as the call that it was printed from**.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from curae_lifecycle.service.operations.operation import KeyUse, Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.testing.factories import query_text
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.fields import build_from_fields
 from curae_lifecycle.testing.strategies.limit import buckets
@@ -34,43 +35,43 @@ from curae_lifecycle.web.wire_format import to_camel_case
 OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]] = {
     kind: build_from_fields(kind) for kind in OPERATIONS
 }
-"""One strategy for each operation."""
+"""The strategy of each operation."""
 
 
 def members() -> st.SearchStrategy[Member[object]]:
-    """Members of operations and of facts."""
+    """Draw members of operations and facts."""
     of_facts = [member for kind in FACTS for member in kind.members]
     of_operations = [member for kind in OPERATIONS for member in kind.rule.members]
     return st.sampled_from([*of_operations, *of_facts])
 
 
 def parsed_members() -> st.SearchStrategy[ParsedMembers]:
-    """What was sent for operations of every kind, as it was parsed."""
-    return operations().map(_given)
+    """Draw the parsed members of operations of every kind."""
+    return operations().map(_parsed)
 
 
 def entity_tags() -> st.SearchStrategy[EntityTags]:
-    """Entity tags that a client says it holds: of account states, of nothing, of everything."""
+    """Draw the entity tags that a client holds: of account states, none, or `*`."""
     tags = st.frozensets(st.sampled_from([etag(state) for state in AccountState]))
     return st.builds(EntityTags, tags, st.booleans())
 
 
-def _given(operation: Operation) -> ParsedMembers:
-    sent = _sent(operation)
+def _parsed(operation: Operation) -> ParsedMembers:
+    sent = _member_values(operation)
     return ParsedMembers({each.name: sent[each.name] for each in operation.rule.members})
 
 
-def _sent(operation: Operation) -> dict[str, Json]:
+def _member_values(operation: Operation) -> dict[str, Json]:
     return {to_camel_case(name): getattr(operation, name) for name in operation.__match_args__}
 
 
 def scopes() -> st.SearchStrategy[frozenset[str]]:
-    """Scopes of an API key: to write, or none."""
+    """Draw the scopes of an API key: to write, or none."""
     return st.sampled_from((frozenset({CONNECTION_WRITE}), frozenset[str]()))
 
 
 def callers() -> st.SearchStrategy[Caller]:
-    """Whom API keys stand for."""
+    """Draw callers of API keys."""
     return st.builds(
         Caller,
         values.api_key_ids(),
@@ -82,22 +83,22 @@ def callers() -> st.SearchStrategy[Caller]:
 
 
 def operations() -> st.SearchStrategy[Operation]:
-    """Operations of every kind."""
+    """Draw operations of every kind."""
     return st.one_of(*OPERATION_STRATEGIES.values())
 
 
 def callers_with_write_scope() -> st.SearchStrategy[Caller]:
-    """Callers that may run every operation."""
+    """Draw callers that may run every operation."""
     return callers().map(lambda caller: attrs.evolve(caller, scopes=frozenset({CONNECTION_WRITE})))
 
 
 def calls() -> st.SearchStrategy[Call]:
-    """Requests that were read: a caller that may, an operation, a key where one is needed."""
+    """Draw calls of a caller that may run the operation, with a key if the operation needs one."""
     return st.builds(call_of, callers_with_write_scope(), operations(), values.idempotency_keys())
 
 
 def new_ids() -> st.SearchStrategy[NewIds]:
-    """Ids and a next action that a mutation at `START` may use."""
+    """Draw the ids and the next action of a mutation at `START`."""
     return st.builds(
         NewIds,
         values.connection_ids(),
@@ -108,7 +109,7 @@ def new_ids() -> st.SearchStrategy[NewIds]:
 
 
 def server_settings() -> st.SearchStrategy[Settings]:
-    """What a server chose."""
+    """Draw the settings of a server."""
     return st.builds(
         Settings,
         st.sampled_from((None, *Environment)),
@@ -119,14 +120,14 @@ def server_settings() -> st.SearchStrategy[Settings]:
 
 
 def requests() -> st.SearchStrategy[Request]:
-    """Well-formed requests of every operation: read for a caller that may, each is a `Call`."""
+    """Draw well-formed requests of every operation; a caller that may run it gets a `Call`."""
     return st.builds(
         format_request, calls(), st.sampled_from(("Bearer cae_live_k1", "Bearer cae_test_k1"))
     )
 
 
 def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
-    """Bodies that a framework has read already."""
+    """Draw bodies that a framework has parsed."""
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
     asked = st.builds(call_of, callers_with_write_scope(), creates, values.idempotency_keys())
     return asked.map(
@@ -135,9 +136,14 @@ def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
 
 
 def format_request(call: Call, authorization: str) -> Request:
-    """The request that reads as `call`: what an app sends with that `Authorization` header."""
+    """Return the request that reads as a call.
+
+    Args:
+        call: The call.
+        authorization: The value of the `Authorization` header.
+    """
     operation, rule = call.operation, call.operation.rule
-    sent = _sent(operation)
+    sent = _member_values(operation)
     headers = [("Authorization", authorization)]
     if call.key is not None:
         escaped = call.key.replace("\\", "\\\\").replace('"', '\\"')
@@ -145,28 +151,37 @@ def format_request(call: Call, authorization: str) -> Request:
     target = rule.path
     for each in rule.ids:
         target = target.replace(f"{{{each.name}}}", quote(str(sent[each.name])))
-    if rule.query:
-        target += "?" + urlencode({each.name: sent[each.name] for each in rule.query})
+    queried = _present(rule.query, sent)
+    if queried:
+        target += "?" + urlencode({name: query_text(value) for name, value in queried.items()})
     if isinstance(operation, GetAccountState) and operation.cached_states:
         tags = ", ".join(etag(state) for state in sorted(operation.cached_states))
         headers.append(("If-None-Match", tags))
     return Request(
-        method=rule.method, target=target, headers=tuple(headers), body=_body(rule.body or (), sent)
+        method=rule.method,
+        target=target,
+        headers=tuple(headers),
+        body=format_json(_present(rule.body, sent)) if rule.body else b"",
     )
 
 
-def _body(members: tuple[Member[object], ...], sent: dict[str, Json]) -> bytes:
-    # What is as if it were absent is left out.
-    body = {each.name: sent[each.name] for each in members if sent[each.name] != each.default}
-    return format_json(body) if members else b""
+def _present(members: tuple[Member[object], ...], sent: dict[str, Json]) -> dict[str, Json]:
+    # A member with its default value is left out.
+    return {each.name: sent[each.name] for each in members if sent[each.name] != each.default}
 
 
 def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
-    """The call of an operation; the key is left out where the operation takes none."""
+    """Return the call of an operation.
+
+    Args:
+        caller: The caller.
+        operation: The operation.
+        key: The idempotency key; it is left out if the operation takes none.
+    """
     return Call(caller, operation, key if operation.rule.key is KeyUse.NEEDED else None)
 
 
 def as_bytes(request: Request) -> bytes:
-    """The body of a request that was printed."""
-    # `format_request` writes bytes; the type allows more.
+    """Return the body of a request of `format_request`."""
+    # It writes bytes; the type allows more.
     return request.body if isinstance(request.body, bytes) else b"{}"

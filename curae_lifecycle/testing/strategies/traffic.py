@@ -1,9 +1,9 @@
-"""Traffic: requests and facts in order of time, and everything that was made of each.
+"""Traffic: requests and facts in order of time, with the values that each of them produced.
 
-The law of this module: **a run of traffic is a list of independent turns, played in the order of
-their instants** against one store, as a server would: read, load, decide, respond, store. So
-whatever a snapshot, a decision or an answer drawn here holds, the rules have reached, and a
-counterexample shrinks to the turns that matter. Nothing here is broken.
+The law of this module: **a run of traffic is a list of independent steps, played in the order of
+their instants** against one store, as a server does: read, load, decide, respond, commit. So the
+rules have reached every drawn snapshot, decision and answer, and a counterexample shrinks to the steps
+that matter. No request here is broken.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ from curae_lifecycle.web.respond import Answer, respond
 
 Id = TypeVar("Id", ConnectionId, SessionId)
 
-# --- What happened --------------------------------------------------------------------------
+# --- Interactions ---------------------------------------------------------------------------
 
 
 class Terse:
-    """Printed by Hypothesis as its `repr`: every member would hide the counterexample in them."""
+    """A base class: Hypothesis prints the `repr`, since all fields would hide the counterexample."""
 
     __slots__ = ()
 
@@ -84,12 +84,12 @@ def _asked(call: Call) -> str:
 
 @attrs.frozen
 class Exchange(Terse):
-    """A request and everything that was made of it, in the order of its making."""
+    """A request with the values that it produced, in their order."""
 
     now: datetime
     request: Request = attrs.field(repr=False)
     call: Call = attrs.field(repr=_asked)
-    # What follows from the rest would only hide it in a counterexample.
+    # Values that follow from the others would hide them in a counterexample.
     needs: Needs = attrs.field(repr=False)
     snapshot: Snapshot = attrs.field(repr=False)
     new_ids: NewIds = attrs.field(repr=False)
@@ -99,7 +99,7 @@ class Exchange(Terse):
 
 @attrs.frozen
 class RecordedFact(Terse):
-    """A fact that was recorded, what was loaded for it, and what it was answered."""
+    """A recorded fact, with its needs, its snapshot and its answer."""
 
     now: datetime
     fact: Fact
@@ -110,7 +110,7 @@ class RecordedFact(Terse):
 
 @attrs.frozen
 class AccessQuestion(Terse):
-    """A question for access to a connection as it was stored, and its answer."""
+    """A question for access to a stored connection, and its answer."""
 
     now: datetime
     connection: Connection = attrs.field(repr=False)
@@ -123,14 +123,14 @@ Interaction = Exchange | RecordedFact | AccessQuestion
 
 @attrs.frozen
 class Traffic:
-    """What happened, in order of time, in one store that was empty before."""
+    """The interactions with one store that was empty before, in order of time."""
 
     buckets: tuple[Bucket, ...]
     interactions: tuple[Interaction, ...]
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """The requests alone."""
+        """The requests."""
         return tuple(each for each in self.interactions if isinstance(each, Exchange))
 
 
@@ -150,15 +150,15 @@ CALLERS: Final[tuple[tuple[str, Caller], ...]] = (
     ("cae_live_k2", _caller("key-2", "app-2", Environment.LIVE)),
     ("cae_test_k1", _caller("key-3", "app-1", Environment.TEST)),
 )
-"""Whom the API keys of all traffic stand for: two apps of one account, one of them in test too."""
+"""The API keys of all traffic with their callers: two apps of one account, one of them in test too."""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
 
-# --- Turns ----------------------------------------------------------------------------------
+# --- Steps ----------------------------------------------------------------------------------
 
 
 class SpecialRequest(StrEnum):
-    """What a turn asks in a way of its own."""
+    """Special requests of a step."""
 
     LANDED = "get, the hand-off has landed"
     SIGN_UP = "initiate, a sign-up preferred"
@@ -167,35 +167,41 @@ class SpecialRequest(StrEnum):
 
 
 StepKind = type[Operation] | type[Fact] | FactTemplate | SpecialRequest
-"""What a turn does."""
+"""The kind of a step."""
 
 _OPERATION: Final[Mapping[SpecialRequest, type[Operation]]] = {
     SpecialRequest.LANDED: GetConnection,
     SpecialRequest.SIGN_UP: Initiate,
     SpecialRequest.ALL_KNOWN: GetAccountState,
 }
-_VALUES: Final = (
+_FIELDS: Final = (
     *("connection_id", "session_id", "app_user_id", "coordinate", "user_id"),
     *("data_packages", "prefer_signup", "cached_states"),
 )
-_DEED_KINDS: Final = frozenset(deed.kind for deed in FACT_TEMPLATES)
+_TEMPLATE_KINDS: Final = frozenset(template.kind for template in FACT_TEMPLATES)
 # The simplest first.
 _REQUESTS: Final[tuple[StepKind, ...]] = (
-    *(each for each in OPERATIONS if can_build(each, _VALUES)),
+    *(each for each in OPERATIONS if can_build(each, _FIELDS)),
     *_OPERATION,
 )
 _FACTS: Final[tuple[StepKind, ...]] = tuple(
-    each for each in FACTS if each not in _DEED_KINDS and can_build(each, _VALUES)
+    each for each in FACTS if each not in _TEMPLATE_KINDS and can_build(each, _FIELDS)
 )
-# Deeds are many and requests few; this makes either as likely.
-_WHAT: Final = (*(*_REQUESTS, *_FACTS, SpecialRequest.ACCESS) * 2, *FACT_TEMPLATES)
+# Templates are many and requests few; this makes either as likely.
+_KINDS: Final = (*(*_REQUESTS, *_FACTS, SpecialRequest.ACCESS) * 2, *FACT_TEMPLATES)
 
 
 @attrs.frozen
 class TrafficStep:
-    """What happens, when, of which connection or session (so many before the newest), by whom.
+    """A step of a run.
 
-    The key is one of a few that are used again, or, 0, one that nobody else uses.
+    Attributes:
+        offset: The offset of its instant from `START`.
+        kind: Its kind.
+        nth_newest: The position of its connection or session, counted from the newest.
+        key: The number of its idempotency key, one of a few; 0 for a key of its own.
+        user: The number of its app user.
+        caller: The position of its caller in `CALLERS`.
     """
 
     offset: timedelta
@@ -206,35 +212,39 @@ class TrafficStep:
     caller: int = 0
 
 
-# Drawn as one: Hypothesis leaves out an element of a list whole where that is a few draws.
-_HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
-"""Caller, user, how far back, and key."""
+# One draw for all of them: Hypothesis drops a whole element of a list if it takes few draws.
+_PARAMETERS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
+"""Caller, user, position from the newest, and key."""
 
 
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
-    """At most so many turns, in any order."""
-    return st.lists(_turns(values.offsets(), _WHAT), max_size=max_steps)
+    """Draw at most so many steps, in any order."""
+    return st.lists(_steps(values.offsets(), _KINDS), max_size=max_steps)
 
 
-def _turns(
-    offsets: st.SearchStrategy[timedelta], whats: tuple[StepKind, ...]
+def _steps(
+    offsets: st.SearchStrategy[timedelta], kinds: tuple[StepKind, ...]
 ) -> st.SearchStrategy[TrafficStep]:
-    return st.builds(_turn, offsets, st.sampled_from(whats), st.sampled_from(_HOWS))
+    return st.builds(_step, offsets, st.sampled_from(kinds), st.sampled_from(_PARAMETERS))
 
 
-def _turn(offset: timedelta, what: StepKind, how: tuple[int, int, int, int]) -> TrafficStep:
-    caller, user, back, key = how
-    return TrafficStep(offset=offset, kind=what, nth_newest=back, key=key, user=user, caller=caller)
+def _step(offset: timedelta, kind: StepKind, parameters: tuple[int, int, int, int]) -> TrafficStep:
+    caller, user, back, key = parameters
+    return TrafficStep(offset=offset, kind=kind, nth_newest=back, key=key, user=user, caller=caller)
 
 
 def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
-    """At most `max_steps` requests of three callers, facts and questions for access in one store."""
+    """Draw runs of traffic in one store: requests of three callers, facts and questions for access.
+
+    Args:
+        max_steps: The largest number of steps.
+    """
     return st.builds(play_traffic, _some_buckets(), traffic_steps(max_steps))
 
 
 def exchanges() -> st.SearchStrategy[Exchange]:
-    """A request with a past behind it, and everything that was made of it."""
-    last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), _REQUESTS)
+    """Draw a request after a run of traffic, with the values that it produced."""
+    last = _steps(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), _REQUESTS)
     runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), st.tuples(last))
     return runs.map(lambda run: run.exchanges[-1])
 
@@ -243,12 +253,12 @@ def _some_buckets() -> st.SearchStrategy[tuple[Bucket, ...]]:
     return st.sampled_from(((), (Bucket(name="platform", capacity=5, refill=1, seconds=1),)))
 
 
-def _newest(known: list[Id], back: int, nobody: Id) -> Id:
-    return known[max(0, len(known) - 1 - back)] if known else nobody
+def _newest(known: list[Id], back: int, unknown: Id) -> Id:
+    return known[max(0, len(known) - 1 - back)] if known else unknown
 
 
 class _Play:
-    """A store in which turns are played."""
+    """A store in which steps are played."""
 
     def __init__(self, buckets: tuple[Bucket, ...]) -> None:
         self._settings = Settings(buckets=buckets)
@@ -258,39 +268,39 @@ class _Play:
         self._sessions: list[SessionId] = []
         self._count = 0
 
-    def turn(self, turn: TrafficStep, now: datetime) -> Interaction | None:
-        """What the turn made happen; `None` where nobody could have asked so."""
+    def play(self, step: TrafficStep, now: datetime) -> Interaction | None:
+        """Play a step; return `None` for a fact or a question without a connection."""
         self._count += 1
         self._now = now
-        what = turn.kind
-        if what is SpecialRequest.ACCESS:
-            return self._question(turn, now)
-        if isinstance(what, FactTemplate):
-            connection = self._store.connection(self._connection_id(turn))
-            return None if connection is None else self._record(what.fact(connection, now), now)
-        if isinstance(what, type) and issubclass(what, Fact):
-            return self._record(build(what, self._values(turn)), now)
-        kind = _OPERATION[what] if isinstance(what, SpecialRequest) else what
-        return self._exchange(turn, build(kind, self._values(turn)), now)
+        kind = step.kind
+        if kind is SpecialRequest.ACCESS:
+            return self._question(step, now)
+        if isinstance(kind, FactTemplate):
+            connection = self._store.connection(self._connection_id(step))
+            return None if connection is None else self._record(kind.fact(connection, now), now)
+        if isinstance(kind, type) and issubclass(kind, Fact):
+            return self._record(build(kind, self._values(step)), now)
+        operation = _OPERATION[kind] if isinstance(kind, SpecialRequest) else kind
+        return self._exchange(step, build(operation, self._values(step)), now)
 
-    def _values(self, turn: TrafficStep) -> dict[str, object]:
-        # What may stand in an operation or a fact, by the name of the field.
-        user = AppUserId(f"user-{turn.user}")
+    def _values(self, step: TrafficStep) -> dict[str, object]:
+        # The values of operations and facts, by the names of their fields.
+        user = AppUserId(f"user-{step.user}")
         return {
-            "connection_id": self._connection_id(turn),
-            "session_id": _newest(self._sessions, turn.nth_newest, SessionId(values.uuid_of(9999))),
+            "connection_id": self._connection_id(step),
+            "session_id": _newest(self._sessions, step.nth_newest, SessionId(values.uuid_of(9999))),
             "app_user_id": user,
-            "coordinate": CALLERS[turn.caller][1].coordinate(user),
-            "user_id": values.user_of(turn.user),
+            "coordinate": CALLERS[step.caller][1].coordinate(user),
+            "user_id": values.user_of(step.user),
             "data_packages": PACKAGES,
-            "prefer_signup": turn.kind is SpecialRequest.SIGN_UP,
+            "prefer_signup": step.kind is SpecialRequest.SIGN_UP,
             "cached_states": frozenset(
-                AccountState if turn.kind is SpecialRequest.ALL_KNOWN else ()
+                AccountState if step.kind is SpecialRequest.ALL_KNOWN else ()
             ),
         }
 
-    def _connection_id(self, turn: TrafficStep) -> ConnectionId:
-        return _newest(self._connections, turn.nth_newest, ConnectionId(values.uuid_of(9999)))
+    def _connection_id(self, step: TrafficStep) -> ConnectionId:
+        return _newest(self._connections, step.nth_newest, ConnectionId(values.uuid_of(9999)))
 
     def _record(self, fact: Fact, now: datetime) -> RecordedFact:
         loaded = self._store.load(fact.needs())
@@ -301,21 +311,21 @@ class _Play:
             now=now, fact=fact, needs=fact.needs(), snapshot=loaded.snapshot, answer=answer
         )
 
-    def _question(self, turn: TrafficStep, now: datetime) -> AccessQuestion | None:
-        connection = self._store.connection(self._connection_id(turn))
-        package = (*PACKAGES, DataPackage("imaging"))[turn.user]
+    def _question(self, step: TrafficStep, now: datetime) -> AccessQuestion | None:
+        connection = self._store.connection(self._connection_id(step))
+        package = (*PACKAGES, DataPackage("imaging"))[step.user]
         if connection is None:
             return None
         answer = decide_access(connection, package, now)
         return AccessQuestion(now=now, connection=connection, package=package, answer=answer)
 
-    def _exchange(self, turn: TrafficStep, operation: Operation, now: datetime) -> Exchange:
-        secret, caller = CALLERS[turn.caller]
-        key = IdempotencyKey(f"k-{turn.key}" if turn.key else f"k-of-turn-{self._count}")
+    def _exchange(self, step: TrafficStep, operation: Operation, now: datetime) -> Exchange:
+        secret, caller = CALLERS[step.caller]
+        key = IdempotencyKey(f"k-{step.key}" if step.key else f"k-of-step-{self._count}")
         call = attrs.evolve(call_of(caller, operation, key), settings=self._settings)
         loaded = self._store.load(call.needs)
         snapshot = loaded.snapshot
-        if turn.kind is SpecialRequest.LANDED and snapshot.connection is not None:
+        if step.kind is SpecialRequest.LANDED and snapshot.connection is not None:
             landed = LandedHandoff(snapshot.connection.identity.created_at, None)
             snapshot = attrs.evolve(snapshot, landed_handoff=landed)
         new_ids = NewIds(
@@ -341,7 +351,7 @@ class _Play:
 
     def _commit(self, loaded: Loaded, changes: Changes) -> None:
         stored = self._store.commit(loaded, changes)
-        assert stored, "one turn at a time: nobody else has written"  # noqa: S101 - see its words
+        assert stored, "one step at a time: no other write"  # noqa: S101 - see its message
         for write in changes.writes:
             match write:
                 case ConnectionWrite(None, Connection(identity)):
@@ -353,12 +363,18 @@ class _Play:
 
 
 def play_traffic(
-    buckets: tuple[Bucket, ...], turns: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
+    buckets: tuple[Bucket, ...], steps: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
 ) -> Traffic:
-    """What some turns make happen in the order of their instants, and then some last ones."""
+    """Play some steps in the order of their instants, and then some last ones.
+
+    Args:
+        buckets: The buckets of each API key.
+        steps: The steps, in any order.
+        last: The last steps, whose offsets count from the latest of the others.
+    """
     play = _Play(buckets)
-    ordered = sorted(turns, key=lambda turn: turn.offset)
+    ordered = sorted(steps, key=lambda step: step.offset)
     end = ordered[-1].offset if ordered else timedelta(0)
-    ending = (attrs.evolve(turn, offset=end + turn.offset) for turn in last)
-    happened = [play.turn(turn, START + turn.offset) for turn in (*ordered, *ending)]
-    return Traffic(buckets, tuple(each for each in happened if each is not None))
+    ending = (attrs.evolve(step, offset=end + step.offset) for step in last)
+    played = [play.play(step, START + step.offset) for step in (*ordered, *ending)]
+    return Traffic(buckets, tuple(each for each in played if each is not None))
