@@ -18,7 +18,6 @@ _NEVER_REFUSED: Final = (
 _SORTED: Final = (
     "Unless `now` is before the last instant they are in order, and sorting is no change."
 )
-_NOT_ONE: Final = "It is asked of a cost of one by nobody."
 _NOBODY: Final = "Where nobody is bound, `binding.graduate.unlinked` refuses whoever is named."
 _NO_INSTANT: Final = "The row refuses with a problem whose values hold no instant."
 _NOT_KEPT: Final = "What the call would make is not kept, and nothing of it decides."
@@ -206,16 +205,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "after = (state[surplus:] if surplus < added else state[added:]) + _pack(at) * cost",
         "after = (state[surplus:] if surplus <= added else state[added:]) + _pack(at) * cost",
     ): "Where both are as many, so are those that go.",
-    (
-        "rules.ratelimit._check_cost",
-        "if cost < 1:",
-        "if cost <= 1:",
-    ): _NOT_ONE,
-    (
-        "rules.ratelimit._check_cost",
-        "if cost < 1:",
-        "if cost < 2:",
-    ): _NOT_ONE,
     (
         "rules.ratelimit.count_remaining",
         "return max(0, policy.capacity * period - missing) // period",

@@ -32,13 +32,12 @@ from benchmarks.trial import Trial
 
 GENERAL: Final = (
     "changed_limits",
-    "compared",
+    "changes",
     "exact_answers",
     "exact_facts",
     "extending",
     "gate_order",
     "limits_left",
-    "makers",
     "mistakes",
     "read",
     "record_fact",

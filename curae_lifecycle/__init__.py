@@ -1,25 +1,37 @@
 """The lifecycle of patient-data connections: pure rules, for any server.
 
-Here is what a server needs; the rooms behind it hold the rest.
+This module exports the names that most servers need. The subpackages hold the rest.
 
-- `serve` answers a request whole, `serve_with_external_call` one whose next action another service makes,
-  and `record` records a fact whole; each has a twin that is awaited. They need a `Store`
-  (`MemoryStore` to begin with), `RandomIds` or another mint, `Settings` with its `Bucket`s, and as
-  much `RetryPolicy` as the server has. A store knows callers (`Caller`) by their keys (`ApiKey`).
-- A fact is what happens outside of requests: `Authorized`, `ActionRequired`, `Expired`, `Revoked`,
-  `HandoffCompleted`, `Graduated`, `Tombstoned`. Recording it is `Done`, `Ignored` or `Refused`.
-- `decide_access` says who may read (`Granted`, or a denial with its reason), `standing` what a
-  connection is at an instant.
+Most servers call these functions:
 
-Who writes the loop instead calls what is in it, in the order of a request:
+- `serve` answers a request: it loads, decides and commits, with retries.
+- `serve_with_external_call` answers a request whose next action another service makes.
+- `record` records a fact: it loads, judges and commits, with retries.
+- `serve_async`, `serve_with_external_call_async` and `record_async` do the same with an async store.
+- `decide_access` returns `Granted`, or a denial with its reason.
+- `standing` returns what a connection is at an instant.
 
-- `bearer` finds the API key, `read` reads the request (`Request`) as far as nothing stored is
-  needed, `call.needs` says what to load (`Snapshot`), `decide` decides (`Decision`), `respond` gives
-  the response (`Response`) with all that is to be stored in one transaction.
-- `fact.needs()` says what to load for a fact (`Snapshot`), `record_fact` judges it.
-- `NewIds` and `NextAction` are what a server mints; `dump` and `load` turn values to JSON and back.
+`serve` takes a `Store` (`MemoryStore` to begin with), an ID factory such as `RandomIds`, `Settings`
+with its `Bucket`s, and a `RetryPolicy`. The store finds the `Caller` of an `ApiKey`.
 
-Each name is loaded when it is first used.
+A fact is something that happened outside of requests: `Authorized`, `ActionRequired`, `Expired`,
+`Revoked`, `HandoffCompleted`, `Graduated` or `Tombstoned`. The outcome of a fact is `Done`,
+`Ignored` or `Refused`.
+
+A server with its own loop calls the steps of `serve` itself, in this order:
+
+1. `bearer` finds the API key of a `Request`.
+2. `read` parses and validates the request without any stored value. It returns a call, or a
+   `Decision` that refuses the request.
+3. `call.needs` says what to load into a `Snapshot`.
+4. `decide` returns a `Decision`. `NewIds` and `NextAction` are the new values that the server mints.
+5. `respond` returns the `Response` and the changes to commit with it in one transaction.
+
+For a fact, `fact.needs()` says what to load into a `Snapshot`, and `record_fact` judges the fact.
+
+`dump` turns a stored value into JSON, and `load` turns the JSON back into the value.
+
+The package imports a name's module when the name is first used.
 """
 
 from __future__ import annotations
@@ -166,7 +178,7 @@ _MODULES: Final = {
     "web.request": ("Request", "bearer"),
     "web.respond": ("respond",),
 }
-"""The names that come from each module, within the package."""
+"""The exported names of each module of the package."""
 
 _HOMES: Final = {name: home for home, names in _MODULES.items() for name in names}
 

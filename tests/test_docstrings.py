@@ -89,7 +89,7 @@ def test_a_name_without_a_docstring_is_found() -> None:
         ("class f:\n    '''A thing.'''\n    one: int\n    two: int", ("one", "two")),
         ("class f:\n    '''Of one.'''\n    one: int\n    two: int\n    '''The two.'''", ()),
         ("class f:\n    '''A.'''\n    def __init__(self, one, two): ...", ("one", "two")),
-        ("def f(store, mint):\n    '''As `serve` does.'''", ()),
+        ("def f(store, id_factory):\n    '''Serve as `serve` does.'''", ()),
     ],
 )
 def test_a_parameter_or_field_that_is_not_told_of_is_found(

@@ -105,7 +105,6 @@ OF_THE_PROCESS: Final = frozenset(
 
 WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     # What Python asks of a key for a dict, and what stays within this.
-    "curae_lifecycle.rules.idempotency": {"RecordKey.__hash__": {"hash"}},
     "curae_lifecycle.service.rate_keys": {
         "BucketKey.__hash__": {"hash"},
         "LimitKey.__hash__": {"hash"},

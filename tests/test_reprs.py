@@ -130,7 +130,7 @@ TEXTS = {"_secret", "api_key", "body", "target", "url", "user_id"}
 
 def secrets_of(kind: type) -> set[str]:
     """The members of a class that can hold a secret."""
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, localns={"Json": Json})
     return {
         name
         for name in attrs.fields_dict(kind)

@@ -363,5 +363,5 @@ def test_each_field_of_a_reply_is_printed_by_its_type(
 
 
 def test_a_reply_with_an_unknown_type_is_an_argument_error() -> None:
-    with pytest.raises(ArgumentError, match="reply: must be made of members that the wire knows"):
+    with pytest.raises(ArgumentError, match="reply: must be made of connections, sessions"):
         wire_format.format_reply(Unprintable({"a"}), START)

@@ -276,15 +276,17 @@ def test_the_other_values_are_allowed(
 
 
 def test_what_no_past_leads_to_is_a_mistake() -> None:
-    with pytest.raises(TypeError, match="cannot be played: None is no Record"):
+    with pytest.raises(TypeError, match="cannot be played: None must be of the type Record"):
         expect.expect_type(Record, None)
     for answer in (Ignored(None, ()), Done(None, ()), None):
-        with pytest.raises(TypeError, match=r"cannot be played: .* is no Record"):
+        with pytest.raises(TypeError, match=r"cannot be played: .* must be of the type Record"):
             expect.expect_done(Record, answer)
     run = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
     with pytest.raises(TypeError, match="no run of traffic ends with a ConnectionHistory"):
-        from_traffic._last(run, ConnectionHistory)
-    with pytest.raises(TypeError, match=r"cannot be played: Exchange\(.* is no RecordedFact"):
+        from_traffic._find_last(run, ConnectionHistory)
+    with pytest.raises(
+        TypeError, match=r"cannot be played: Exchange\(.* must be of the type RecordedFact"
+    ):
         from_traffic._fact_answer(Done, run)
 
 
@@ -372,7 +374,7 @@ def test_what_nobody_looked_at_did_not_happen() -> None:
     refused = SimpleNamespace(
         now=START, snapshot=landed, decision=SimpleNamespace(changes=NO_CHANGES)
     )
-    assert log._healing(cast("Exchange", refused)) == []
+    assert log._landing_facts(cast("Exchange", refused)) == []
 
 
 @given(draw.broken_logs())

@@ -62,7 +62,7 @@ def test_every_standing_is_drawn(wanted: Standing) -> None:
     assert standing(connection, now) is wanted
 
 
-@pytest.mark.parametrize("wanted", binding._LINKED)
+@pytest.mark.parametrize("wanted", binding._BOUND_STATES)
 @pytest.mark.parametrize("generation", range(1, 5))
 @pytest.mark.heavy
 def test_every_state_and_generation_is_drawn(wanted: AccountState, generation: int) -> None:
@@ -194,7 +194,7 @@ def test_every_kind_of_line_is_drawn(wanted: bytes) -> None:
 
 
 def test_a_landed_hand_off_stands_as_a_fact_before_the_request_that_found_it() -> None:
-    run = reached(from_traffic._ending(draw.FINAL_STEPS[LandedHandoff]), lambda _: True)
+    run = reached(from_traffic._runs_ending_with(draw.FINAL_STEPS[LandedHandoff]), lambda _: True)
     *_, fact, request = draw.format_log(run, with_responses=True)
     assert b"connection.authorize" in fact
     assert b'"status\\":\\"ACTIVE' in request

@@ -156,7 +156,7 @@ def test_an_exchange_shrinks_to_a_create() -> None:
 def test_what_comes_up_in_traffic_shrinks_to_its_ending(
     kind: type[object], operation: type[Operation]
 ) -> None:
-    run = smallest(from_traffic._ending(draw.FINAL_STEPS[kind]), lambda _: True)
+    run = smallest(from_traffic._runs_ending_with(draw.FINAL_STEPS[kind]), lambda _: True)
     assert len(run.interactions) == len(draw.FINAL_STEPS[kind])
     assert isinstance(run.exchanges[-1].call.operation, operation)
 

@@ -1,1 +1,1 @@
-"""What is decided: words, tables and plain functions; no I/O, no clock, no HTTP."""
+"""The rules: their terms, their tables and plain functions. No I/O, no clock, no HTTP."""

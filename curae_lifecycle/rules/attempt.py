@@ -1,10 +1,10 @@
-"""What may be done with an idempotency record after its attempt began.
+"""Transitions of an idempotency record after its attempt began.
 
 The law of this module: **an attempt that lost its lease can do nothing** to the record.
 
-`ATTEMPT` says what a running attempt may still do, `UPKEEP` what the server may do without one.
-What no correct program passes raises `ArgumentError`: a `now` that is not UTC, a lease below 1, a
-response that must not be kept.
+`ATTEMPT` decides what a running attempt may still do. `UPKEEP` decides what the server may do
+without an attempt. Arguments that no correct program passes raise `ArgumentError`: a `now` that is
+not UTC, a lease below 1 microsecond, a response that must not be stored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from curae_lifecycle.rules.values import check_instant
 
 
 class AttemptAction(StrEnum):
-    """What an attempt may want to do with its record."""
+    """An action of an attempt on its record."""
 
     RENEW = "renew"
     COMPLETE = "complete"
@@ -46,14 +46,14 @@ class AttemptAction(StrEnum):
 
 
 class Holder(StrEnum):
-    """Whether the attempt is the one that the record was last given to."""
+    """The latest attempt of the record: this attempt or another one."""
 
     CURRENT = "this attempt"
     OTHER = "another attempt"
 
 
 class UpkeepAction(StrEnum):
-    """What the server may do with a record without an attempt."""
+    """An action of the server on a record, without an attempt."""
 
     RESOLVE_ANSWERED = "resolve with a response"
     RESOLVE_NOTHING = "resolve as not executed"
@@ -95,7 +95,7 @@ ATTEMPT: Final = Table[tuple[AttemptAction, RecordStanding, Holder], MoveTo[Reco
     Row((ANY,      COMPLETED,  ANY),    LOST,         "[O] The answer stands; a late attempt overwrites nothing."),
     Row((ANY,      FORGOTTEN,  ANY),    LOST,         "[O] What was erased on purpose stays erased."),
 )
-"""The table `attempt`: what a running attempt may still do."""
+"""The table `attempt`: the actions that are left to a running attempt."""
 
 UPKEEP: Final = Table[tuple[UpkeepAction, RecordStanding], MoveTo[RecordState] | Ignore](
     "record-upkeep",
@@ -123,16 +123,16 @@ UPKEEP: Final = Table[tuple[UpkeepAction, RecordStanding], MoveTo[RecordState] |
     Row((FORGET,   COMPLETED),  TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
     Row((FORGET,   FORGOTTEN),  IGNORE,       "[O] It was erased before."),
 )
-"""The table `record-upkeep`: what the server may do with a record without holding it."""
+"""The table `record-upkeep`: the server's actions on a record that it does not hold."""
 # fmt: on
 
 
 @attrs.frozen
 class LeaseLost:
-    """The attempt may no longer touch the record, which is as it was: roll back what it did.
+    """The attempt may no longer touch the record, which is unchanged. Roll back its work.
 
     Attributes:
-        record: The record as it is stored.
+        record: The record as it is stored; `None` if there is none.
         rules: The names of the rules that decided.
     """
 
@@ -143,16 +143,19 @@ class LeaseLost:
 def renew(
     record: Record | None, attempt: Attempt, now: datetime, *, lease: int = DEFAULT_LEASE
 ) -> Done[Record] | LeaseLost:
-    """Prolong the lease of a running attempt [O].
+    """Extend the lease of a running attempt [O].
 
     Args:
-        record: The record as it is stored; `None` where there is none.
-        attempt: What `begin` gave.
-        now: The instant at which it is asked, in UTC.
-        lease: How long it may run from `now` on, in microseconds.
+        record: The record as it is stored; `None` if there is none.
+        attempt: The attempt that `begin_attempt` returned.
+        now: The instant of the renewal, in UTC.
+        lease: The length of the new lease from `now`, in microseconds, at least 1.
 
     Returns:
-        Done: the record with its longer lease. LeaseLost: the attempt may no longer touch it.
+        Done: the record with the new lease. LeaseLost: the attempt may no longer touch the record.
+
+    Raises:
+        ArgumentError: `now` is not UTC, or `lease` is below 1.
     """
     return _act(RENEW, record=record, attempt=attempt, now=now, lease=lease, response=None)
 
@@ -160,16 +163,19 @@ def renew(
 def complete(
     record: Record | None, attempt: Attempt, response: StoredResponse, now: datetime
 ) -> Done[Record] | LeaseLost:
-    """End a running attempt with the answer that retries will get [S].
+    """End a running attempt with the response that retries get [S].
 
     Args:
-        record: The record as it is stored; `None` where there is none.
-        attempt: What `begin` gave.
-        response: The answer, or where the server keeps it.
-        now: The instant at which it is asked, in UTC.
+        record: The record as it is stored; `None` if there is none.
+        attempt: The attempt that `begin_attempt` returned.
+        response: The response, or a reference to it in the server's storage.
+        now: The instant of the completion, in UTC.
 
     Returns:
-        Done: COMPLETED now. LeaseLost: the attempt may no longer touch the record.
+        Done: the record, now COMPLETED. LeaseLost: the attempt may no longer touch the record.
+
+    Raises:
+        ArgumentError: `now` is not UTC, or `response` must not be stored.
     """
     return _act(
         COMPLETE,
@@ -185,12 +191,15 @@ def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Reco
     """End a running attempt that left no effect, so that a retry may run [O].
 
     Args:
-        record: The record as it is stored; `None` where there is none.
-        attempt: What `begin` gave.
-        now: The instant at which it is asked, in UTC.
+        record: The record as it is stored; `None` if there is none.
+        attempt: The attempt that `begin_attempt` returned.
+        now: The instant of the release, in UTC.
 
     Returns:
-        Done: RELEASED now. LeaseLost: the attempt may no longer touch the record.
+        Done: the record, now RELEASED. LeaseLost: the attempt may no longer touch the record.
+
+    Raises:
+        ArgumentError: `now` is not UTC.
     """
     return _act(RELEASE, record=record, attempt=attempt, now=now, lease=None, response=None)
 
@@ -198,17 +207,21 @@ def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Reco
 def resolve(
     record: Record | None, now: datetime, *, response: StoredResponse | None
 ) -> Done[Record] | Ignored[Record | None]:
-    """Say what became of an attempt whose worker died [O].
+    """Record the result of an attempt whose worker died [O].
 
-    The response is what it answered, `None` where it is known that nothing happened.
+    Only a record whose lease expired can be resolved.
 
     Args:
-        record: The record as it is stored; `None` where there is none.
-        now: The instant at which it is asked, in UTC.
-        response: What the attempt answered; `None` where it did not take effect.
+        record: The record as it is stored; `None` if there is none.
+        now: The instant of the resolution, in UTC.
+        response: The response of the attempt; `None` if the attempt is known to have had no effect.
 
     Returns:
-        Done: COMPLETED now, or RELEASED. Ignored: there was nothing to resolve.
+        Done: the record, now COMPLETED, or RELEASED if `response` is `None`. Ignored: there was
+        nothing to resolve.
+
+    Raises:
+        ArgumentError: `now` is not UTC, or `response` must not be stored.
     """
     if response is None:
         return _upkeep(NOTHING, record=record, now=now, response=None)
@@ -216,14 +229,20 @@ def resolve(
 
 
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
-    """Erase the answer on purpose; the key stays used and never executes again [O].
+    """Erase the stored response on purpose [O].
+
+    The key stays used: within its retention it never executes again.
 
     Args:
-        record: The record as it is stored; `None` where there is none.
-        now: The instant at which it is asked, in UTC.
+        record: The record as it is stored; `None` if there is none.
+        now: The instant of the erasure, in UTC.
 
     Returns:
-        Done: FORGOTTEN now. Ignored: there was nothing to erase.
+        Done: the record, now FORGOTTEN. Ignored: there is no record, its retention has expired, or
+        it was FORGOTTEN before.
+
+    Raises:
+        ArgumentError: `now` is not UTC.
     """
     return _upkeep(FORGET, record=record, now=now, response=None)
 
@@ -242,20 +261,19 @@ def _act(
     if record is None or isinstance(row.outcome, Lose):
         return LeaseLost(record, row.rules)
     now = max(now, record.seen_at)
-    until = None if lease is None else compute_lease_end(now, lease)
-    moved = build_record(
+    updated = build_record(
         record,
         state=row.outcome.to,
         seen_at=now,
-        lease_until=until,
+        lease_until=None if lease is None else compute_lease_end(now, lease),
         lost_lease=record.lost_lease,
         response=response,
     )
-    return Done(moved, row.rules)
+    return Done(updated, row.rules)
 
 
 def _holds(attempt: Attempt, record: Record) -> bool:
-    # The token alone could come again after retention; with the first use it cannot.
+    # Tokens can repeat once retention has dropped the record; the first use tells them apart.
     return (
         attempt.token == record.token
         and attempt.first_used_at == record.first_used_at
@@ -270,15 +288,12 @@ def _upkeep(
     row = UPKEEP[act, record_standing(record, now)]
     if record is None or isinstance(row.outcome, Ignore):
         return Ignored(record, row.rules)
-    now, lost = max(now, record.seen_at), record.lost_lease
-    return Done(
-        build_record(
-            record,
-            state=row.outcome.to,
-            seen_at=now,
-            lease_until=None,
-            lost_lease=lost,
-            response=response,
-        ),
-        row.rules,
+    updated = build_record(
+        record,
+        state=row.outcome.to,
+        seen_at=max(now, record.seen_at),
+        lease_until=None,
+        lost_lease=record.lost_lease,
+        response=response,
     )
+    return Done(updated, row.rules)

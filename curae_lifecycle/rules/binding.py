@@ -30,7 +30,7 @@ from curae_lifecycle.rules.values import Coordinate, UserId
 
 
 class AccountState(StrEnum):
-    """What the coordinate's account is; no binding is UNLINKED [S, P]."""
+    """The state of a coordinate's account; a coordinate without a binding is UNLINKED [S, P]."""
 
     UNLINKED = "UNLINKED"
     LIMITED = "LIMITED"
@@ -39,7 +39,7 @@ class AccountState(StrEnum):
 
 
 class BindingTrigger(StrEnum):
-    """What can happen to a binding."""
+    """A trigger of a binding."""
 
     PROVISION = "provision"
     COMPLETE_SIGN_UP = "complete sign-up"
@@ -48,7 +48,7 @@ class BindingTrigger(StrEnum):
 
 
 class UserMatch(StrEnum):
-    """The trigger's user beside the bound one."""
+    """The trigger's user compared with the bound user."""
 
     SAME = "same user"
     OTHER = "other user, or none bound"
@@ -93,7 +93,7 @@ BINDING: Final = Table[
     Row((TOMBSTONE,        TOMBSTONED, ANY),             IGNORE,        "[O] It was tombstoned before."),
     state="account",
 )
-"""The table `binding`: what each trigger does to a binding."""
+"""The table `binding`: the change that each trigger makes to a binding."""
 
 GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
     "graduation-handoff",
@@ -104,20 +104,20 @@ GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
     Row(ACTIVE,     NOT_LIMITED, "[P] The user graduated before."),
     Row(TOMBSTONED, NOT_LIMITED, "[P] The user is gone."),
 )
-"""The table `graduation-handoff`: whether one may start."""
+"""The table `graduation-handoff`: the account states in which a graduation hand-off may start."""
 # fmt: on
 
 
 @attrs.frozen
 class LimitedAccountAppBinding:
-    """Which platform user a coordinate is bound to.
+    """The platform user that a coordinate is bound to.
 
     Attributes:
-        coordinate: Whose binding it is; unique.
+        coordinate: The coordinate; it has at most one binding.
         user_id: The platform's user; never on the wire, and no repr shows it.
         state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
-        generation: 1 for the first user of the coordinate, one more for each later one.
-        version: How often it was written: every write counts, also one that only relied on it.
+        generation: 1 for the first user of the coordinate, one more for each later user.
+        version: The number of writes. A write that only relied on the binding counts too.
     """
 
     coordinate: Coordinate
@@ -130,16 +130,24 @@ class LimitedAccountAppBinding:
 BindingTransition = (
     Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused
 )
-"""What a trigger answers; ignored carries what was passed in, which may be `None`."""
+"""The outcome of a trigger; `Ignored` carries the binding that was passed in, or `None`."""
 
 
 def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
-    """The state of the coordinate's account; no binding is UNLINKED [S, P]."""
+    """Return the state of the coordinate's account; without a binding it is UNLINKED [S, P]."""
     return UNLINKED if binding is None else binding.state
 
 
 def check_coordinate(binding: LimitedAccountAppBinding | None, coordinate: Coordinate) -> None:
-    """Raise where a binding is of another coordinate than the one that is asked about."""
+    """Check that a binding belongs to a coordinate.
+
+    Args:
+        binding: The binding; `None` passes the check.
+        coordinate: The coordinate that it must belong to.
+
+    Raises:
+        ArgumentError: The binding belongs to another coordinate.
+    """
     if binding is not None and binding.coordinate != coordinate:
         raise ArgumentError("binding", "the binding of the coordinate")
 
@@ -147,18 +155,19 @@ def check_coordinate(binding: LimitedAccountAppBinding | None, coordinate: Coord
 def provision(
     binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
 ) -> BindingTransition:
-    """Bind a new LIMITED user where the coordinate has no living one [S; tombstone O].
+    """Bind a new LIMITED user, unless the coordinate has a living user [S; tombstone O].
 
     Args:
-        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
-        coordinate: Whose binding it becomes.
-        user_id: The new user's id; not looked at where nobody is provisioned.
+        binding: The coordinate's binding as it is stored; `None` if no user is bound.
+        coordinate: The coordinate to bind.
+        user_id: The new user's id; unused if the coordinate has a living user.
 
     Returns:
         Done: `user_id` is bound, as a new generation. Ignored: the bound user stays.
 
     Raises:
-        ArgumentError: `user_id` is the user that was tombstoned.
+        ArgumentError: `user_id` is the tombstoned user, or the binding belongs to another
+            coordinate.
     """
     if binding and binding.state is TOMBSTONED and binding.user_id == user_id:
         raise ArgumentError("user_id", "a new user, never the tombstoned one")
@@ -171,13 +180,17 @@ def complete_sign_up(
     """Bind the user that signed up on the hosted page [S; conflicts O].
 
     Args:
-        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
-        coordinate: Whose binding it becomes.
-        user_id: Who signed up.
+        binding: The coordinate's binding as it is stored; `None` if no user is bound.
+        coordinate: The coordinate to bind.
+        user_id: The user that signed up.
 
     Returns:
-        Done: `user_id` is bound and ACTIVE. Ignored: it was. Refused: `BINDING_CHANGED`, or
-        `BINDING_CONFLICT` where another user is bound.
+        Done: `user_id` is bound and ACTIVE. Ignored: `user_id` was bound and ACTIVE before.
+        Refused: `BINDING_CONFLICT` if another user is bound and ACTIVE; `BINDING_CHANGED` if the
+        account is LIMITED or TOMBSTONED.
+
+    Raises:
+        ArgumentError: The binding belongs to another coordinate.
     """
     return _bind(COMPLETE_SIGN_UP, binding=binding, coordinate=coordinate, user_id=user_id)
 
@@ -188,13 +201,17 @@ def graduate(
     """Record that the LIMITED user became ACTIVE [P].
 
     Args:
-        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
-        coordinate: Whose binding it is.
-        user_id: Who graduated.
+        binding: The coordinate's binding as it is stored; `None` if no user is bound.
+        coordinate: The coordinate of the binding.
+        user_id: The user that graduated.
 
     Returns:
-        Done: ACTIVE now. Ignored: it was. Refused: `BINDING_CHANGED`, or `BINDING_CONFLICT`
-        where another user is bound.
+        Done: the binding, now ACTIVE. Ignored: the user was ACTIVE before. Refused:
+        `BINDING_CONFLICT` if another user is bound; `BINDING_CHANGED` if the account is UNLINKED or
+        TOMBSTONED.
+
+    Raises:
+        ArgumentError: The binding belongs to another coordinate.
     """
     return _bind(GRADUATE, binding=binding, coordinate=coordinate, user_id=user_id)
 
@@ -205,11 +222,15 @@ def tombstone(
     """Record that the bound user is gone [O].
 
     Args:
-        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
-        coordinate: Whose binding it is.
+        binding: The coordinate's binding as it is stored; `None` if no user is bound.
+        coordinate: The coordinate of the binding.
 
     Returns:
-        Done: TOMBSTONED now. Ignored: nobody was bound, or it was tombstoned before.
+        Done: the binding, now TOMBSTONED. Ignored: no user was bound, or the binding was TOMBSTONED
+        before.
+
+    Raises:
+        ArgumentError: The binding belongs to another coordinate.
     """
     return _bind(
         TOMBSTONE,
@@ -220,10 +241,16 @@ def tombstone(
 
 
 def start_graduation(binding: LimitedAccountAppBinding | None) -> Done[AccountState] | Refused:
-    """Whether a graduation hand-off may start; the binding itself moves when it is over [P].
+    """Check that a graduation hand-off may start [P].
+
+    The binding itself changes only when the hand-off has ended.
+
+    Args:
+        binding: The coordinate's binding as it is stored; `None` if no user is bound.
 
     Returns:
-        Done: it may, from the state that is named. Refused: `BINDING_NOT_LIMITED`.
+        Done: the hand-off may start; the value is the account's state. Refused:
+        `BINDING_NOT_LIMITED`.
     """
     state = account_state(binding)
     row = GRADUATION_HANDOFF[state]
@@ -244,7 +271,7 @@ def _bind(
     row = BINDING[trigger, state, SAME if same else OTHER]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
-        assert user_id is not None  # noqa: S101 - only a tombstone names nobody, and moves nobody
+        assert user_id is not None  # noqa: S101 - the table ignores the tombstone of no binding
         generation, version = (0, 0) if binding is None else (binding.generation, binding.version)
         bound = LimitedAccountAppBinding(
             coordinate=coordinate,

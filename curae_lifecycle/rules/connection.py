@@ -1,9 +1,10 @@
-"""A patient's authorization for data packages to flow to one coordinate, and what it is when.
+"""A patient's authorization for data packages to flow to one coordinate, and its standing.
 
-Every rule asks for the *standing*, which follows from what is stored and the instant, and is
-never stored: `DEADLINE` says which instant a stored status waits for, `STANDING` what the
-connection is before and after it. What happens to a connection is in `triggers`, what recovers
-one in `chain`. An instant that is out of order or not UTC raises `ArgumentError`.
+Every rule asks for the *standing*. It follows from the stored connection and an instant, and is
+never stored. `DEADLINE` names the instant at which the standing of a stored status changes by
+itself. `STANDING` names the standing before and after that instant. The triggers of a connection
+are in `triggers`, and its recovery in `chain`. An instant that is out of order or not UTC raises
+`ArgumentError`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from curae_lifecycle.rules.values import (
 
 
 class Status(StrEnum):
-    """What is stored [S], in the order of rank."""
+    """The stored status of a connection [S], in the order of rank."""
 
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
@@ -37,7 +38,7 @@ class Status(StrEnum):
 
 
 class Standing(StrEnum):
-    """What a connection is at an instant; LAPSED is derived and never stored [O]."""
+    """The standing of a connection at an instant; LAPSED is derived and never stored [O]."""
 
     PENDING = "PENDING"
     LAPSED = "LAPSED"
@@ -48,7 +49,7 @@ class Standing(StrEnum):
 
 
 class DeadlineKind(StrEnum):
-    """The instant at which a standing changes by itself."""
+    """The kind of deadline: the instant at which a standing changes by itself."""
 
     HANDOFF = "the hand-off's deadline"
     EXPIRY = "expiresAt"
@@ -56,21 +57,21 @@ class DeadlineKind(StrEnum):
 
 
 class RevocationState(StrEnum):
-    """Whether a connection carries a `revokedAt`."""
+    """The presence of a `revokedAt` on a connection."""
 
     NEVER = "no revokedAt"
     ONCE = "a revokedAt"
 
 
 class DeadlineState(StrEnum):
-    """Where an instant lies to the deadline."""
+    """The position of an instant relative to the deadline."""
 
     BEFORE = "before the deadline, or none set"
     REACHED = "at or after the deadline"
 
 
 class Actor(StrEnum):
-    """Who revoked."""
+    """The actor that revoked a connection."""
 
     APP = "APP"
     PATIENT = "PATIENT"
@@ -83,7 +84,7 @@ NEVER, ONCE = RevocationState
 BEFORE, REACHED = DeadlineState
 HANDOFF, EXPIRY, NONE = DeadlineKind
 INITIAL_STATUS: Final = Status.PENDING
-"""What is stored of a connection that was just made."""
+"""The stored status of a new connection."""
 
 # fmt: off
 DEADLINE: Final = Table[tuple[Status, RevocationState], Value[DeadlineKind]](
@@ -97,7 +98,7 @@ DEADLINE: Final = Table[tuple[Status, RevocationState], Value[DeadlineKind]](
     Row((Status.EXPIRED,         NEVER), Value(NONE),    "[S] Over already.", name="expired"),
     Row((Status.REVOKED,         NEVER), Value(NONE),    "[S] For ever.", name="revoked"),
 )
-"""The table `deadline`: which instant a stored connection waits for."""
+"""The table `deadline`: the kind of instant at which a stored connection changes by itself."""
 
 STANDING: Final = Table[tuple[Status, RevocationState, DeadlineState], Value[Standing]](
     "standing",
@@ -114,22 +115,24 @@ STANDING: Final = Table[tuple[Status, RevocationState, DeadlineState], Value[Sta
     Row((Status.EXPIRED,         NEVER, ANY),     Value(EXPIRED), "[S] A recorded expiry stands.", name="expired"),
     Row((Status.REVOKED,         NEVER, ANY),     Value(REVOKED), "[S] Revocation is monotone.", name="revoked"),
 )
-"""The table `standing`: what a connection is at an instant."""
+"""The table `standing`: the standing of a connection at an instant."""
 # fmt: on
 
 
 @attrs.frozen
 class ConnectionIdentity:
-    """What a connection is and stays: transitions share this value and cannot touch it.
+    """The part of a connection that never changes: every transition keeps this value.
 
     Attributes:
-        coordinate: Whose it is.
-        data_packages: What may flow, sorted.
-        predecessor_id: The connection it recovers; unique among all connections, so a
-            database's unique index on it keeps a chain linear.
-        root_id: The first connection of its chain; its own id where it is the first.
-        position: Its place in the chain, from 1: the head is the last one of its root.
-        created_at: When it was made.
+        id: The connection's id.
+        coordinate: The coordinate that the data flows to.
+        data_packages: The data packages that may flow, sorted.
+        created_at: When the connection was created.
+        predecessor_id: The connection that this one recovers; `None` for the first of a chain. No
+            two connections have the same one, so a unique index on it keeps a chain linear.
+        root_id: The id of the first connection of its chain; its own id if it is the first.
+        position: Its place in the chain, counted from 1. The head has the highest position of its
+            root.
     """
 
     id: ConnectionId
@@ -146,16 +149,16 @@ class Connection:
     """A connection as it is stored.
 
     Attributes:
-        identity: What never changes.
+        identity: The part that never changes.
         status: The stored status; rules ask for the standing.
-        updated_at: When a transition last recorded something.
-        handoff_deadline: When the pending hand-off is over (exclusive).
+        updated_at: When a transition last recorded a change.
+        handoff_deadline: When the pending hand-off ends (exclusive); `None` for no end.
         authorized_at: When the patient authorized.
-        expires_at: When the authorization is over (exclusive); `None` for no end.
-        action_required_reason: Why the patient must act; it survives what comes after.
-        revoked_at: When it was revoked; the first one stands for ever.
-        version: How often it was written: every write counts, also one that only relied on it.
-        revoked_by: Who revoked it first; `None` where nobody did, or nobody knows.
+        expires_at: When the authorization ends (exclusive); `None` for no end.
+        action_required_reason: Why the patient must act; later transitions keep it.
+        revoked_at: When the connection was first revoked; it never changes after that.
+        revoked_by: The actor of the first revocation; `None` if there is none or it is unknown.
+        version: The number of writes. A write that only relied on the connection counts too.
     """
 
     identity: ConnectionIdentity
@@ -176,7 +179,11 @@ class Connection:
 
 
 def next_deadline(connection: Connection) -> datetime | None:
-    """When the standing next changes by itself; `None` when only an event can change it."""
+    """Return the instant at which the standing next changes by itself.
+
+    Returns:
+        The instant; `None` if only an event can change the standing.
+    """
     deadline = deadline_kind(connection)
     if deadline is HANDOFF:
         return connection.handoff_deadline
@@ -184,7 +191,10 @@ def next_deadline(connection: Connection) -> datetime | None:
 
 
 def deadline_kind(connection: Connection) -> DeadlineKind:
-    """Which instant changes the standing, where it is set."""
+    """Return the kind of instant that changes the standing by itself.
+
+    The connection may still have no such instant: an authorization without `expires_at` never ends.
+    """
     return DEADLINE[connection.status, _revocation(connection)].outcome.value
 
 
@@ -200,7 +210,7 @@ def standing(connection: Connection, now: datetime) -> Standing:
         now: The instant, in UTC.
 
     Raises:
-        ArgumentError: `now` is no UTC instant.
+        ArgumentError: `now` is not a UTC instant.
     """
     check_instant("now", now)
     deadline = next_deadline(connection)
@@ -209,14 +219,16 @@ def standing(connection: Connection, now: datetime) -> Standing:
 
 
 def clamp_to_updated_at(connection: Connection, now: datetime) -> datetime:
-    """Return the instant to record a change at: `now`, but never before `updated_at` [O].
+    """Return the instant to record a change of a connection at [O].
+
+    That is `now`, but never before `connection.updated_at`.
 
     Args:
         connection: The connection as it is stored.
         now: The instant, in UTC.
 
     Raises:
-        ArgumentError: `now` is no UTC instant.
+        ArgumentError: `now` is not a UTC instant.
     """
     check_instant("now", now)
     return max(now, connection.updated_at)
@@ -230,16 +242,20 @@ def create(
     now: datetime,
     next_action: NextAction,
 ) -> Connection:
-    """A new connection, PENDING until its next action ends [P].
+    """Create a connection that is PENDING until its next action ends [P].
 
-    Earlier connections of the coordinate are not looked at: the platform names no such rule.
+    Earlier connections of the coordinate do not matter: the platform has no rule about them.
 
     Args:
         id: The new connection's id.
-        coordinate: Whose it is.
-        data_packages: What the patient is asked for.
-        now: When it is made, in UTC.
-        next_action: What the patient is shown, and until when.
+        coordinate: The coordinate that the data is to flow to.
+        data_packages: The data packages that the patient is asked for, sorted.
+        now: When the connection is created, in UTC.
+        next_action: The hosted page to show the patient; its end is the hand-off's deadline.
+
+    Raises:
+        ArgumentError: `now` or the end of the next action is not a UTC instant, or the next action
+            ended before `now`.
     """
     check_next_action(next_action, now)
     identity = ConnectionIdentity(
@@ -259,7 +275,14 @@ def create(
 
 
 def check_next_action(next_action: NextAction, now: datetime) -> None:
-    """Raise where the next action ended before `now`; one that ends at `now` is over at once."""
+    """Check that a next action did not end before `now`.
+
+    A next action that ends exactly at `now` passes, and has expired at once.
+
+    Raises:
+        ArgumentError: `now` or the end of the next action is not a UTC instant, or the next action
+            ended before `now`.
+    """
     check_instant("now", now)
     check_instant("next_action.expires_at", next_action.expires_at)
     if next_action.expires_at < now:

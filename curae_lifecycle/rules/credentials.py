@@ -1,4 +1,4 @@
-"""API keys, the callers they stand for, scopes and environments.
+"""API keys, their callers, scopes and environments.
 
 The laws of this module: **an API key is opaque** and shows in no repr, exception, problem or
 fingerprint; servers find the caller by the key's digest. **One key belongs to one app, one
@@ -26,30 +26,37 @@ CONNECTION_WRITE: Final = "connection:write"
 
 @attrs.frozen
 class ApiKey:
-    """A secret. Equal keys are equal values; nothing prints one."""
+    """An API key, which is secret: no repr shows it. Two keys are equal if their text is equal."""
 
     _secret: str = attrs.field(repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what no caller can send."""
+        """Check that a client can send the key in a header.
+
+        Raises:
+            ArgumentError: The key is empty, or holds a character other than visible ASCII.
+        """
         if not (self._secret.isascii() and self._secret.isprintable()) or " " in self._secret:
             raise ArgumentError("api key", "visible ASCII characters without spaces")
         if not self._secret:
             raise ArgumentError("api key", "not empty")
 
     def digest(self) -> str:
-        """The SHA-256 of the key, in hex: what a server stores and looks callers up by."""
+        """Return the SHA-256 of the key, in hex.
+
+        A server stores the digest instead of the key, and finds the caller by it.
+        """
         return hashlib.sha256(self._secret.encode()).hexdigest()
 
 
 @attrs.frozen
 class KeyOwner:
-    """An API key's id with its owner: whose records and buckets they are [P; the owner O].
+    """An API key's id and owner; idempotency records and buckets belong to it [P; the owner O].
 
-    A key that is registered again for another owner shares nothing with the old one.
+    If the same key id is registered again for another owner, the two share no record and no bucket.
 
     Attributes:
-        api_key_id: The server's own id of the key.
+        api_key_id: The server's id of the key, which is no secret.
         environment: Test or live.
         app_id: The SDK app's id.
         customer_account_id: The customer account's id.
@@ -61,7 +68,7 @@ class KeyOwner:
     customer_account_id: values.CustomerAccountId
 
 
-def _key_owner(caller: Caller) -> KeyOwner:
+def _build_key_owner(caller: Caller) -> KeyOwner:
     return KeyOwner(
         api_key_id=caller.api_key_id,
         environment=caller.environment,
@@ -72,15 +79,15 @@ def _key_owner(caller: Caller) -> KeyOwner:
 
 @attrs.frozen
 class Caller:
-    """Whom a key stands for, and what it may do; the server names its keys by ids of its own.
+    """The app, customer account and environment that an API key stands for, with its scopes.
 
     Attributes:
-        api_key_id: The server's own id of the key.
+        api_key_id: The server's id of the key, which is no secret.
         app_id: The SDK app's id.
         customer_account_id: The customer account's id.
         environment: Test or live.
-        scopes: What it may do, such as `connection:write`.
-        key_owner: Whose its idempotency records and buckets are; it follows from the others.
+        scopes: The key's permissions, such as `connection:write`.
+        key_owner: The owner of its idempotency records and buckets, built from the other fields.
     """
 
     api_key_id: values.ApiKeyId
@@ -89,11 +96,11 @@ class Caller:
     environment: values.Environment
     scopes: frozenset[str]
     key_owner: KeyOwner = attrs.field(
-        init=False, repr=False, eq=False, default=attrs.Factory(_key_owner, takes_self=True)
+        init=False, repr=False, eq=False, default=attrs.Factory(_build_key_owner, takes_self=True)
     )
 
     def coordinate(self, app_user_id: values.AppUserId) -> values.Coordinate:
-        """The coordinate of one of the app's users."""
+        """Return the coordinate of one of the app's users."""
         return values.Coordinate(
             environment=self.environment,
             app_id=self.app_id,
@@ -102,24 +109,27 @@ class Caller:
         )
 
     def owns(self, connection: Connection) -> bool:
-        """Whether the connection is of this caller's app, account and environment."""
-        whose = connection.identity.coordinate
+        """Return True if the connection belongs to the caller.
+
+        It does if its app, customer account and environment are the caller's.
+        """
+        coordinate = connection.identity.coordinate
         return (
-            whose.environment == self.environment
-            and whose.app_id == self.app_id
-            and whose.customer_account_id == self.customer_account_id
+            coordinate.environment == self.environment
+            and coordinate.app_id == self.app_id
+            and coordinate.customer_account_id == self.customer_account_id
         )
 
 
 class EnvironmentMatch(StrEnum):
-    """The caller's environment beside the ones that the server serves."""
+    """The caller's environment compared with the environments that the server serves."""
 
     SERVED = "environment served"
     OTHER = "another environment"
 
 
 class ScopeHeld(StrEnum):
-    """Whether the caller may run the operation."""
+    """The presence of the scope that an operation needs, if it needs one."""
 
     HELD = "scope held or not needed"
     MISSING = "scope missing"
@@ -140,21 +150,19 @@ PERMISSION: Final = Table[tuple[EnvironmentMatch, ScopeHeld], Proceed | RefuseWi
     Row((SERVED, MISSING), NO_SCOPE, "[S] A mutation needs connection:write.", name="scope-missing"),
     Row((OTHER, ANY), WRONG_ENVIRONMENT, "[P] Test and live never mix; it comes first [O].", name="wrong-environment"),
 )
-"""The table `permission`: whether a known caller may run an operation here."""
+"""The table `permission`: the permission of a known caller to run an operation on this server."""
 # fmt: on
 
 
 def check_permission(
     caller: Caller, scope: str | None, served: values.Environment | None
 ) -> Refused | None:
-    """Why the caller may not run an operation here; `None` where it may.
-
-    A read needs no scope, and a server that serves both environments names none.
+    """Return why the caller may not run an operation on this server; `None` if it may.
 
     Args:
-        caller: Who asks.
-        scope: What the operation needs; `None` for a read.
-        served: The one environment that the server serves; `None` for both.
+        caller: The caller of the operation.
+        scope: The scope that the operation needs; `None` for a read, which needs none.
+        served: The one environment that the server serves; `None` if it serves both.
 
     Returns:
         Refused: `WRONG_ENVIRONMENT`, or `SCOPE_INSUFFICIENT`.

@@ -1,8 +1,8 @@
-"""The one family of exceptions: a programmer's mistake, or a value from outside that no rule reads.
+"""The one family of exceptions: a programmer's mistake, or an outside value that no rule can read.
 
 The law of this module: **an exception names what was wrong and what is allowed**, carries the
-facts as attributes, and survives pickle and copy. What a rule forbids is no exception: it is a
-`Refused`.
+facts as attributes, and survives pickle and copy. An action that a rule forbids raises no
+exception: its result is a `Refused`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from __future__ import annotations
 class LifecycleError(Exception):
     """The base of every exception that the package raises.
 
-    Its arguments are the constructor's own, so that a copy is made as the original was.
+    `args` holds the constructor's arguments, so that pickle and copy can rebuild the exception.
     """
 
 
 class ArgumentError(LifecycleError, ValueError):
     """A caller's mistake: an argument that no correct program passes.
 
-    It names the `argument` and what is `allowed`; the value itself is never repeated.
+    The message never repeats the value.
+
+    Attributes:
+        argument: The name of the argument.
+        allowed: The values that are allowed, in words.
     """
 
     def __init__(self, argument: str, allowed: str) -> None:

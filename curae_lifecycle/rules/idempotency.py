@@ -1,16 +1,20 @@
-"""One key, one execution: the record of an idempotency key, and what a request with the key gets.
+"""One key, one execution: the record of an idempotency key, and the answer to a request with it.
 
-The laws of this module: **at most one execution of a key takes effect**, and all who get an
-answer get the same one, byte for byte; **a record belongs to one API key and
-its owner** (there is no way to leave the scope out).
+The laws of this module: **at most one execution of a key takes effect**, and all clients that get
+an answer get the same one, byte for byte; **a record belongs to one API key and its owner** (there
+is no way to leave the scope out).
 
-`RECORD_STANDING` says what a record is at an instant, `BEGIN` what a request with its key gets.
-A server that commits everything in one transaction stores `completed_record(attempt, response)`
-with its other writes and needs no state in flight. One that calls out in between stores
-`in_flight_record(attempt, ...)` first, and goes on with what `attempt` holds. Instants are
-clamped to the latest one that the record has seen, so a clock that steps back prolongs nothing.
-What no correct program passes raises `ArgumentError`: a `now` that is not UTC, a lease below 1, a
-response that must not be kept, another key's record.
+`RECORD_STANDING` decides the standing of a record at an instant. `IDEMPOTENCY` decides the answer
+to a request with its key.
+
+- A server that commits everything in one transaction stores `completed_record(attempt, response)`
+  with its other writes. It needs no record in flight.
+- A server that calls another service in between stores `in_flight_record(attempt, ...)` first. It
+  then goes on with the functions of the module `attempt`.
+
+Instants are clamped to the latest one that the record has seen, so a clock that steps back extends
+nothing. Arguments that no correct program passes raise `ArgumentError`: a `now` that is not UTC, a
+lease below 1 microsecond, a response that must not be stored, another key's record.
 """
 
 from __future__ import annotations
@@ -40,24 +44,24 @@ from curae_lifecycle.rules.values import (
 )
 
 IdempotencyKey = NewType("IdempotencyKey", str)
-"""An idempotency key, parsed: what was quoted and what was bare are one."""
+"""A parsed idempotency key: its quoted and its bare spelling are the same key."""
 
 IDEMPOTENCY_KEY_MAX_LENGTH: Final = 255
-"""The longest idempotency key, in characters [O]."""
+"""The maximum length of an idempotency key, in characters [O]."""
 
 _KEY: Final = re.compile(f"[!-~]{{1,{IDEMPOTENCY_KEY_MAX_LENGTH}}}")
 
 RETENTION: Final = 24 * HOUR
-"""How long a record is kept, in microseconds from the first use of its key [P]."""
+"""The time for which a record is kept, in microseconds from the first use of its key [P]."""
 
-_RETENTION: Final = RETENTION * TICK
+_RETENTION_SPAN: Final = RETENTION * TICK
 
 DEFAULT_LEASE: Final = MINUTE
-"""How long an attempt may run before it must renew, in microseconds [O]."""
+"""The time that an attempt may run before it must renew, in microseconds [O]."""
 
 
 class RecordState(StrEnum):
-    """What is stored."""
+    """The stored state of a record."""
 
     IN_FLIGHT = "IN_FLIGHT"
     RELEASED = "RELEASED"
@@ -66,17 +70,17 @@ class RecordState(StrEnum):
 
 
 class LeaseState(StrEnum):
-    """Where an instant lies to the end of the attempt's lease."""
+    """The state of an attempt's lease at an instant."""
 
     RUNNING = "lease running"
     OVER = "lease over"
 
 
 class LostLeaseAction(StrEnum):
-    """What a lease that ran out means, chosen by the server when the attempt starts.
+    """The meaning of an expired lease; the server chooses it when the attempt starts.
 
-    EXECUTE is right where effects commit together with the record: the attempt had none.
-    UNKNOWN is right where the attempt calls out: its effects may have happened.
+    EXECUTE is right if effects commit together with the record: the attempt had no effect.
+    UNKNOWN is right if the attempt calls another service: its effects may have happened.
     """
 
     EXECUTE = "execute"
@@ -84,7 +88,7 @@ class LostLeaseAction(StrEnum):
 
 
 class RecordStanding(StrEnum):
-    """What a record is at an instant."""
+    """The standing of a record at an instant."""
 
     ABSENT = "absent, or retention over"
     RELEASED = "released"
@@ -96,7 +100,7 @@ class RecordStanding(StrEnum):
 
 
 class FingerprintMatch(StrEnum):
-    """The request's fingerprint beside the record's."""
+    """The request's fingerprint compared with the record's."""
 
     SAME = "same fingerprint"
     OTHER = "other fingerprint"
@@ -112,7 +116,7 @@ class Execute:
 
 @attrs.frozen
 class Repeat:
-    """A cell's verdict: answer what was answered."""
+    """A cell's verdict: replay the stored response."""
 
     def __str__(self) -> str:
         return "replay"
@@ -145,7 +149,7 @@ RECORD_STANDING: Final = Table[tuple[RecordState, LeaseState, LostLeaseAction], 
     Row((RecordState.COMPLETED, ANY, ANY), Value(COMPLETED), "[S] There is an answer to replay."),
     Row((RecordState.FORGOTTEN, ANY, ANY), Value(FORGOTTEN), "[O] The answer was erased on purpose."),
 )
-"""The table `record-standing`: what a record is at an instant within its retention."""
+"""The table `record-standing`: the standing of a record at an instant within its retention."""
 
 IDEMPOTENCY: Final = Table[tuple[RecordStanding, FingerprintMatch], Execute | Repeat | RefuseWith](
     "idempotency",
@@ -165,27 +169,27 @@ IDEMPOTENCY: Final = Table[tuple[RecordStanding, FingerprintMatch], Execute | Re
     Row((FORGOTTEN,  SAME),      ERASED,    "[O] Erasing an answer must not run the request again."),
     Row((FORGOTTEN,  DIFFERENT), REUSED,    "[O] A key belongs to one request.",              name="forgotten.other"),
 )
-"""The table `idempotency`: what a request with a key gets."""
+"""The table `idempotency`: the answer to a request with an idempotency key."""
 # fmt: on
 
 
 @attrs.frozen
 class RecordKey:
-    """A record's key: an idempotency key within the API key it came with, and its owner [P]."""
+    """The key of a record: an idempotency key within one API key and its owner [P]."""
 
     owner: KeyOwner
     key: IdempotencyKey
 
-    def __hash__(self) -> int:
-        # The API key's id tells owners apart, but for one that was registered again.
-        return hash((self.owner.api_key_id, self.key))
-
 
 @attrs.frozen
 class Fingerprint:
-    """What makes two requests the same: the parsed operation, never its text [O].
+    """The identity of a request: two requests with equal fingerprints are the same request [O].
 
-    Its values are a digest of the path ids and the validated body values.
+    A fingerprint is made of the parsed operation, never of the request's text.
+
+    Attributes:
+        operation: The name of the operation.
+        values: A digest of the path ids and the validated body values.
     """
 
     operation: str
@@ -193,28 +197,32 @@ class Fingerprint:
 
     @classmethod
     def of(cls, operation: str, values: list[str]) -> Fingerprint:
-        """The fingerprint of an operation and its values.
+        """Return the fingerprint of an operation and its values.
 
         Args:
-            operation: Its name.
-            values: What was read of it, in a fixed order.
+            operation: The name of the operation.
+            values: The path ids and the validated body values, in a fixed order.
         """
         text = "\n".join(values)
         if text.count("\n") == len(values) - 1:
             return Fingerprint(operation, sha256(text.encode()).hexdigest())
-        # A value holds a line feed itself, so lengths must tell the values apart.
+        # A value contains a line feed, so only the lengths tell where each value ends.
         by_length = "".join([f"{len(value)}:{value}" for value in values])
         return Fingerprint(operation, f"lengths:{sha256(by_length.encode()).hexdigest()}")
 
 
 class StoredResponse(ABC):
-    """What the first use of a key was answered, as the server keeps it; opaque to the rules."""
+    """The response that a retry gets, in the server's own form; opaque to the rules."""
 
     __slots__ = ()
 
     @abstractmethod
     def to_storable(self) -> StoredResponse:
-        """The response as a record may keep it; raises `ArgumentError` where none may."""
+        """Return the response in the form that a record may hold.
+
+        Raises:
+            ArgumentError: The response must not be stored.
+        """
 
 
 @attrs.frozen
@@ -222,15 +230,16 @@ class Record:
     """An idempotency record as it is stored.
 
     Attributes:
-        key: Unique.
-        fingerprint: Of the request that used the key first.
+        key: The record's key; it has at most one record.
+        fingerprint: The fingerprint of the request that used the key first.
         state: The stored state; rules ask for the standing.
-        token: Given to the latest attempt; only grows, also over retention, never reset.
-        first_used_at: When retention began; with the token it names one attempt for ever.
+        token: The token of the latest attempt. It only grows while the record is stored, also past
+            its retention, and is never reset.
+        first_used_at: When retention began; with the token it identifies one attempt for ever.
         seen_at: The latest instant that the record has seen.
-        lease_until: When the running attempt must have renewed or ended (exclusive).
-        lost_lease: What it means if it has not.
-        response: What retries get; `None` unless completed.
+        lease_until: When the lease of the running attempt expires (exclusive); `None` if none runs.
+        lost_lease: The meaning of a lease that expired before the attempt renewed or ended.
+        response: The response that retries get; `None` unless completed.
     """
 
     key: RecordKey
@@ -246,14 +255,16 @@ class Record:
 
 @attrs.frozen
 class Attempt:
-    """The right to execute a request: what `begin` gives, and what fences later acts.
+    """The right to execute a request; `begin_attempt` grants it.
+
+    Its token fences later actions: an attempt with an older token may not touch the record.
 
     Attributes:
-        token: Larger than every earlier attempt's.
+        key: The key of the record.
+        fingerprint: The fingerprint of the request to execute.
+        token: A number larger than that of every earlier attempt of the stored record.
         first_used_at: When the record's retention began.
-        started_at: When the attempt began, clamped to what the record has seen.
-        key: Whose it is.
-        fingerprint: Of the request that it executes.
+        started_at: When the attempt began, clamped to the latest instant that the record has seen.
         rules: The names of the rules that decided.
     """
 
@@ -267,10 +278,12 @@ class Attempt:
 
 @attrs.frozen
 class KnownResponse:
-    """The answer is known: give it again, byte for byte, and say beside it that it is one.
+    """The known response to a retry: send it again byte for byte.
+
+    Mark it as a replay outside those bytes.
 
     Attributes:
-        response: The first answer, or where the server keeps it.
+        response: The first response, or a reference to it in the server's storage.
         rules: The names of the rules that decided.
     """
 
@@ -279,10 +292,12 @@ class KnownResponse:
 
 
 def parse_idempotency_key(value: object) -> IdempotencyKey:
-    """An idempotency key, without the quotes it may come in [O].
+    """Check an idempotency key and return it [O].
+
+    The caller has already removed the quotes of a quoted key.
 
     Raises:
-        ArgumentError: It is no key, as the rules have it.
+        ArgumentError: The value is not 1 to 255 visible ASCII characters.
     """
     if isinstance(value, str) and _KEY.fullmatch(value):
         return IdempotencyKey(value)
@@ -290,11 +305,20 @@ def parse_idempotency_key(value: object) -> IdempotencyKey:
 
 
 def record_standing(record: Record | None, now: datetime) -> RecordStanding:
-    """What the record is at `now`, a UTC instant, or at the latest it has seen [P, O]."""
+    """Return the standing of a record [P, O].
+
+    Args:
+        record: The record as it is stored; `None` if there is none.
+        now: The instant of the question, in UTC. If the record has seen a later instant, that one
+            counts instead.
+
+    Returns:
+        The standing; ABSENT if there is no record, or its retention has expired.
+    """
     if record is None:
         return ABSENT
     now = max(now, record.seen_at)
-    if now - record.first_used_at >= _RETENTION:
+    if now - record.first_used_at >= _RETENTION_SPAN:
         return ABSENT
     until = record.lease_until
     lease = OVER if until is None or now >= until else RUNNING
@@ -302,28 +326,31 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
 
 
 def record_expires_at(record: Record) -> datetime:
-    """When retention is over; a store drops the record then, and never before [P]."""
+    """Return the instant at which retention expires [P].
+
+    A store drops the record then, and never before.
+    """
     return add_microseconds(record.first_used_at, RETENTION)
 
 
 def begin_attempt(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> Attempt | KnownResponse | Refused:
-    """What a request with an idempotency key gets [S, P; details O].
+    """Decide the answer to a request with an idempotency key [S, P; details O].
 
     Args:
-        record: The record as it is stored; `None` where there is none.
-        key: The key as it was sent, and whose it is.
-        fingerprint: Of the operation that is asked for.
-        now: The instant at which it is asked, in UTC.
+        record: The record as it is stored; `None` if there is none.
+        key: The idempotency key of the request, with its owner.
+        fingerprint: The fingerprint of the requested operation.
+        now: The instant of the request, in UTC.
 
     Returns:
-        Attempt: execute, then store `completed_record` or `in_flight_record`. KnownResponse:
-        give it again. Refused: `IDEMPOTENCY_KEY_REUSED`, `_IN_FLIGHT`, `_OUTCOME_UNKNOWN` or
-        `_FORGOTTEN`.
+        Attempt: execute, then store `completed_record` or `in_flight_record`. KnownResponse: replay
+        it. Refused: `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_KEY_IN_FLIGHT`,
+        `IDEMPOTENCY_OUTCOME_UNKNOWN` or `IDEMPOTENCY_KEY_FORGOTTEN`.
 
     Raises:
-        ArgumentError: The instant is not UTC, or the record is of another key.
+        ArgumentError: The instant is not UTC, or the record belongs to another key.
     """
     check_instant("now", now)
     if record is None:
@@ -338,25 +365,24 @@ def begin_attempt(
     if record.key != key:
         raise ArgumentError("record", "the record of the key")
     now = max(now, record.seen_at)
-    at = record_standing(record, now)
-    row = IDEMPOTENCY[at, SAME if record.fingerprint == fingerprint else DIFFERENT]
+    current = record_standing(record, now)
+    row = IDEMPOTENCY[current, SAME if record.fingerprint == fingerprint else DIFFERENT]
     match row.outcome:
         case Repeat():
             assert record.response is not None  # noqa: S101 - a completed record holds one
             return KnownResponse(record.response, row.rules)
         case Execute():
-            first = now if at is ABSENT else record.first_used_at
             return Attempt(
                 key=key,
                 fingerprint=fingerprint,
                 token=record.token + 1,
-                first_used_at=first,
+                first_used_at=now if current is ABSENT else record.first_used_at,
                 started_at=now,
                 rules=row.rules,
             )
         case RefuseWith(code):
             return Refused(
-                _problem(code, record=record, fingerprint=fingerprint, now=now), row.rules
+                _build_problem(code, record=record, fingerprint=fingerprint, now=now), row.rules
             )
 
 
@@ -366,35 +392,42 @@ def in_flight_record(
     lease: int = DEFAULT_LEASE,
     lost_lease: LostLeaseAction = LostLeaseAction.EXECUTE,
 ) -> Record:
-    """The record of an attempt that calls out before it can commit.
+    """Return the record of an attempt that calls another service before it can commit.
 
-    In `lease` microseconds it must renew or end; `lost_lease` is what it means if it does neither.
+    Args:
+        attempt: The attempt that `begin_attempt` returned.
+        lease: The time in which the attempt must renew or end, in microseconds, at least 1.
+        lost_lease: The meaning of a lease that expires before the attempt renewed or ended.
+
+    Raises:
+        ArgumentError: `lease` is below 1.
     """
-    until = compute_lease_end(attempt.started_at, lease)
     return build_record(
         attempt,
         state=RecordState.IN_FLIGHT,
         seen_at=attempt.started_at,
-        lease_until=until,
+        lease_until=compute_lease_end(attempt.started_at, lease),
         lost_lease=lost_lease,
     )
 
 
 def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
-    """The record of an attempt that commits its effects and its answer in one transaction.
+    """Return the record of an attempt that commits effects and response in one transaction.
 
     Args:
-        attempt: What `begin` gave.
-        response: Its answer, or where the server keeps it.
+        attempt: The attempt that `begin_attempt` returned.
+        response: The response, or a reference to it in the server's storage.
+
+    Raises:
+        ArgumentError: The response must not be stored.
     """
-    kept = response.to_storable()
     return build_record(
         attempt,
         state=RecordState.COMPLETED,
         seen_at=attempt.started_at,
         lease_until=None,
         lost_lease=LostLeaseAction.EXECUTE,
-        response=kept,
+        response=response.to_storable(),
     )
 
 
@@ -406,28 +439,22 @@ def build_record(
     lost_lease: LostLeaseAction,
     response: StoredResponse | None = None,
 ) -> Record:
-    """The record of an attempt, or of an earlier record, as it is from `seen_at` on.
+    """Return the record that takes the place of `source`, with the key and token of `source`.
 
     Args:
         source: The attempt, or the earlier record.
-        state: What the record is now.
-        seen_at: When that is.
-        lease_until: When its lease is over, where it runs.
-        lost_lease: What a lost lease means.
-        response: Its answer, where it is completed.
+        state: The new stored state.
+        seen_at: The latest instant that the new record has seen.
+        lease_until: When its lease expires; `None` if no attempt runs.
+        lost_lease: The meaning of an expired lease.
+        response: The response that retries get; `None` unless completed.
     """
-    key, fingerprint, token, first = (
-        source.key,
-        source.fingerprint,
-        source.token,
-        source.first_used_at,
-    )
     return Record(
-        key=key,
-        fingerprint=fingerprint,
+        key=source.key,
+        fingerprint=source.fingerprint,
         state=state,
-        token=token,
-        first_used_at=first,
+        token=source.token,
+        first_used_at=source.first_used_at,
         seen_at=seen_at,
         lease_until=lease_until,
         lost_lease=lost_lease,
@@ -436,7 +463,7 @@ def build_record(
 
 
 def compute_lease_end(now: datetime, lease: int) -> datetime:
-    """When a lease that is granted at `now` ends.
+    """Return the instant at which a lease of `lease` microseconds from `now` expires.
 
     Raises:
         ArgumentError: The lease is shorter than a microsecond.
@@ -446,10 +473,12 @@ def compute_lease_end(now: datetime, lease: int) -> datetime:
     return add_microseconds(now, lease)
 
 
-def _problem(code: ProblemCode, record: Record, fingerprint: Fingerprint, now: datetime) -> Problem:
+def _build_problem(
+    code: ProblemCode, record: Record, fingerprint: Fingerprint, now: datetime
+) -> Problem:
     if code is ProblemCode.IDEMPOTENCY_KEY_REUSED:
-        other = record.fingerprint.operation != fingerprint.operation
-        return Problem(code, ("operation" if other else "values",))
+        same_operation = record.fingerprint.operation == fingerprint.operation
+        return Problem(code, ("values" if same_operation else "operation",))
     if code is ProblemCode.IDEMPOTENCY_KEY_IN_FLIGHT and record.lease_until is not None:
         return Problem(code, (ceil_seconds(elapsed(now, record.lease_until)),))
     return Problem(code)

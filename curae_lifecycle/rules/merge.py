@@ -1,7 +1,7 @@
-"""Snapshots of one connection that arrive out of order, joined to one value.
+"""The merge of snapshots of one connection that arrive out of order.
 
 The law of this module: **merge is commutative, associative and idempotent, and REVOKED
-absorbs**, so webhooks and replicas may come in any order and more than once.
+absorbs**, so webhooks and replicas may arrive in any order and more than once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId
 
 
 class MergeError(LifecycleError, ValueError):
-    """Two snapshots that are not of one connection were merged.
+    """A merge of two snapshots with different identities.
 
-    It names both ids; where they are equal, something else of the identity differs.
+    If both ids are equal, another member of the identity differs.
 
     Attributes:
-        left: The id of one.
-        right: The id of the other.
+        left: The id of one snapshot.
+        right: The id of the other snapshot.
     """
 
     def __init__(self, left: ConnectionId, right: ConnectionId) -> None:
@@ -35,21 +35,26 @@ class MergeError(LifecycleError, ValueError):
 
 
 RANK: Final = {status: rank for rank, status in enumerate(Status)}
-"""The order of `Status`: a stored status only ever rises."""
+"""The rank of each `Status`: the stored status of a connection never falls in rank."""
 
 _Member = TypeVar("_Member", str, datetime)
 
 
 def merge(left: Connection, right: Connection) -> Connection:
-    """Join two snapshots of one connection that may have arrived out of order [O].
+    """Merge two snapshots of one connection that may have arrived out of order [O].
 
-    The higher rank wins; `revoked_at`, `authorized_at` and `expires_at` are the earliest known,
-    `updated_at`, the version and the hand-off deadline the latest; ties are broken by value,
-    never by the order of the arguments. Commutative, associative, idempotent; REVOKED absorbs.
+    - The status of the higher rank wins.
+    - `revoked_at`, `authorized_at` and `expires_at` are the earliest known. `revoked_by` is the
+      actor of the earliest revocation.
+    - `action_required_reason` is the known one, or the first in text order if both are known.
+    - `updated_at`, `version` and `handoff_deadline` are the latest.
+    - Ties are broken by value, never by the order of the arguments.
+
+    The merge is commutative, associative and idempotent, and REVOKED absorbs.
 
     Args:
         left: One snapshot.
-        right: The other; it makes no difference which is which.
+        right: The other snapshot; swapping the two gives the same result.
 
     Raises:
         MergeError: The identities differ.
@@ -61,10 +66,10 @@ def merge(left: Connection, right: Connection) -> Connection:
         identity=left.identity,
         status=max(left.status, right.status, key=RANK.__getitem__),
         updated_at=max(left.updated_at, right.updated_at),
-        handoff_deadline=_known(max, left.handoff_deadline, right.handoff_deadline),
-        authorized_at=_known(min, left.authorized_at, right.authorized_at),
-        expires_at=_known(min, left.expires_at, right.expires_at),
-        action_required_reason=_known(
+        handoff_deadline=_merge_known(max, left.handoff_deadline, right.handoff_deadline),
+        authorized_at=_merge_known(min, left.authorized_at, right.authorized_at),
+        expires_at=_merge_known(min, left.expires_at, right.expires_at),
+        action_required_reason=_merge_known(
             min, left.action_required_reason, right.action_required_reason
         ),
         revoked_at=revocation.revoked_at,
@@ -74,14 +79,14 @@ def merge(left: Connection, right: Connection) -> Connection:
 
 
 def _revocation(connection: Connection) -> tuple[bool, datetime, bool, str]:
-    # The earliest first; an unknown instant or actor last.
+    # Sorts the earliest revocation first, and an unknown instant or actor last.
     at, by = connection.revoked_at, connection.revoked_by
     return (at is None, at or LAST_INSTANT, by is None, by or "")
 
 
-def _known(
-    of: Callable[[_Member, _Member], _Member], left: _Member | None, right: _Member | None
+def _merge_known(
+    choose: Callable[[_Member, _Member], _Member], left: _Member | None, right: _Member | None
 ) -> _Member | None:
     if left is None or right is None:
         return right if left is None else left
-    return of(left, right)
+    return choose(left, right)

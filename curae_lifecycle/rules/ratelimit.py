@@ -1,25 +1,30 @@
-"""How often: an exact log for app users, token buckets for API keys.
+"""Rate limits: an exact log for app users, token buckets for API keys.
 
-The laws of this module: **in any half-open window at most the limit is admitted**, whatever
-the order in which instants arrive; **`retry_after` is exact** (at that instant it is admitted,
-one microsecond earlier it is not); **several rules are all or nothing**, and a refusal hands
-back the very same states; **what a state says holds whatever the numbers of its rule become**.
-Integers throughout.
+The laws of this module:
 
-Two kinds of rule. An `ExactLog` keeps the instants of the last admissions, newest last. It drops
-one only where the one in the way is a full window old and a place is needed, so a clock that
-jumps ahead and back finds every instant that still counts. Of a log that is longer than the limit
-the newest count: servers side by side that differ in the limit, or in the window, each hold their
-own, exactly. Where they differ in both, no window as long as the shortest holds more than the
-largest limit.
+- **In any half-open window at most the limit is admitted**, in whatever order instants arrive.
+- **`retry_after` is exact**: after that wait the request is admitted; one microsecond earlier it
+  is refused.
+- **Several rules are all or nothing**: a refusal charges none and returns the very same states.
+- **A stored state keeps its meaning when the numbers of its rule change.**
 
-A `Bucket` (GCRA) keeps the instant at which it is full again. Each charge moves that instant on
-by what a token takes to come back, as a whole number of microseconds and a fraction whose parts
-are the refill's, so nothing is rounded. Where another refill wrote the fraction it is rounded up,
-by less than one part: by less than a millionth of a token, and never in the caller's favour.
+All arithmetic is with integers. There are two kinds of rule.
 
-A log only gains admissions and a bucket's instant only moves on, so time that runs backwards
-admits nothing extra.
+An `ExactLog` keeps the instants of the last admissions, newest last. It drops an instant only when
+it needs the place and the instant is at least a full window old. So a clock that jumps ahead and
+back still finds every instant that counts. In a log that is longer than the limit, the newest
+instants count. Servers that share a log and differ in the limit, or in the window, each enforce
+their own value exactly. If they differ in both, no window of the shortest length holds more
+admissions than the largest limit.
+
+A `Bucket` (GCRA) keeps the instant at which it is full again. Each charge moves that instant later
+by the time that the tokens take to refill. The instant is stored as whole microseconds and a
+fraction whose denominator is the refill, so nothing is rounded. If the fraction was written with
+another refill, it is rounded up by less than one part. That is less than a millionth of a token,
+and never in the caller's favour.
+
+A clock that steps back admits nothing extra: a log drops no instant that still counts, and a
+bucket's instant only moves later.
 """
 
 from __future__ import annotations
@@ -42,13 +47,16 @@ from curae_lifecycle.rules.values import (
 )
 
 MAX_INTEGER: Final = 999_999_999_999_999
-"""The largest integer that a size may be, and that the wire can carry."""
+"""The maximum of every size of a rule, and of every integer on the wire."""
 
 
 class CostError(LifecycleError, ValueError):
     """A cost that a rule could never admit, however long the caller waited.
 
-    It names the `policy`, what was asked, and the `limit` that it admits at once.
+    Attributes:
+        policy: The name of the rule.
+        cost: The cost of the request.
+        limit: The most that the rule admits at once.
     """
 
     def __init__(self, policy: str, cost: int, limit: int) -> None:
@@ -58,17 +66,18 @@ class CostError(LifecycleError, ValueError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return (
-            f"cost {self.cost} can never be admitted by {self.policy!r}, at most {self.limit} can"
-        )
+        return f"cost {self.cost}: must be at most {self.limit}, the limit of {self.policy!r}"
 
 
 @final
 @attrs.frozen
 class ExactLog:
-    """A rule: at most `limit` in any half-open window of so many `seconds`.
+    """A rule: at most `limit` admissions in any half-open window of `seconds`.
 
-    Callers see its `name`.
+    Attributes:
+        name: The name that callers see: printable ASCII, not empty.
+        limit: The most admissions in a window, from 1 to `MAX_INTEGER`.
+        seconds: The length of the window in seconds, from 1 to `MAX_INTEGER`.
     """
 
     name: str
@@ -76,21 +85,29 @@ class ExactLog:
     seconds: int
 
     def __attrs_post_init__(self) -> None:
-        """Check the name and the sizes once, where the rule is made."""
+        """Check the name and the sizes.
+
+        Raises:
+            ArgumentError: The name or a size is not allowed.
+        """
         _check_policy(self.name, limit=self.limit, seconds=self.seconds)
 
     @property
     def window(self) -> int:
-        """In how many seconds the limit counts."""
+        """The length of the window, in seconds."""
         return self.seconds
 
 
 @final
 @attrs.frozen
 class Bucket:
-    """A rule: `capacity` at once, refilled by `refill` every `seconds`; full at the start.
+    """A rule: `capacity` tokens, refilled by `refill` tokens every `seconds`; full at the start.
 
-    Callers see its `name`.
+    Attributes:
+        name: The name that callers see: printable ASCII, not empty.
+        capacity: The most tokens that the bucket holds, from 1 to `MAX_INTEGER`.
+        refill: The tokens that it regains in each period, from 1 to `MAX_INTEGER`.
+        seconds: The length of the period in seconds, from 1 to `MAX_INTEGER`.
     """
 
     name: str
@@ -99,53 +116,57 @@ class Bucket:
     seconds: int
 
     def __attrs_post_init__(self) -> None:
-        """Check the name and the sizes once, where the rule is made."""
+        """Check the name, the sizes and the time to fill, which is at most `MAX_INTEGER` seconds.
+
+        Raises:
+            ArgumentError: The name, a size or the time to fill is not allowed.
+        """
         _check_policy(self.name, capacity=self.capacity, refill=self.refill, seconds=self.seconds)
         if self.window > MAX_INTEGER:
             raise ArgumentError("capacity", "small enough to fill in 10^15 seconds")
 
     @property
     def limit(self) -> int:
-        """How many at once."""
+        """The most that the bucket admits at once: its capacity."""
         return self.capacity
 
     @property
     def window(self) -> int:
-        """Seconds from empty to full, rounded up [O]."""
+        """The time from empty to full in seconds, rounded up [O]."""
         return -(-self.capacity * self.seconds // self.refill)
 
 
 Policy = ExactLog | Bucket
-"""A rule of either kind."""
+"""A rate limit of either kind."""
 
 
 class LogState(bytes):
     """The instants of the last admissions, oldest first, packed to eight bytes each.
 
-    They are microseconds since 1970, signed, the greatest byte first. A full log of ten takes
-    136 bytes of memory.
+    An instant is a signed, big-endian count of microseconds since 1970. A full log of ten takes 136
+    bytes of memory.
     """
 
     __slots__ = ()
 
     @classmethod
     def of(cls, instants: Iterable[datetime]) -> LogState:
-        """The state of a log after admissions at these instants, in any order."""
+        """Return the state of a log after admissions at these instants, given in any order."""
         return cls.of_microseconds(sorted(map(to_epoch_microseconds, instants)))
 
     @classmethod
     def of_microseconds(cls, instants: Iterable[int]) -> LogState:
-        """The same of microseconds since 1970, oldest first."""
+        """Pack instants that are given in microseconds since 1970, oldest first."""
         return cls(_packed(instants))
 
     @property
     def instants(self) -> tuple[datetime, ...]:
-        """When the admissions were, oldest first."""
+        """The instants of the admissions, oldest first."""
         return tuple(map(from_epoch_microseconds, _unpacked(self)))
 
     @property
     def microseconds(self) -> list[int]:
-        """The same in microseconds since 1970."""
+        """The instants of the admissions in microseconds since 1970, oldest first."""
         return _unpacked(self)
 
     def __repr__(self) -> str:
@@ -153,12 +174,14 @@ class LogState(bytes):
 
 
 class BucketState(NamedTuple):
-    """When a bucket is full again: exact, and the same whatever numbers its rule has by then.
+    """The instant at which a bucket is full again.
+
+    The instant is exact, and keeps its meaning when the numbers of the rule change.
 
     Attributes:
-        full_at: Whole microseconds since 1970.
-        part: How many parts of a microsecond after that.
-        parts: Into how many parts a microsecond is divided: the refill of the last charge.
+        full_at: The whole microseconds since 1970.
+        part: The numerator of the fraction of a microsecond to add.
+        parts: The denominator of that fraction: the refill of the bucket at the last charge.
     """
 
     full_at: int
@@ -173,10 +196,13 @@ FRESH_LOG: Final = LogState()
 """The state of an exact log that was never charged."""
 
 FULL_BUCKET: Final = BucketState(to_epoch_microseconds(datetime.min.replace(tzinfo=UTC)))
-"""Full for as long as there are instants."""
+"""The state of a bucket that was never charged.
+
+It is full since the first instant that a datetime can hold.
+"""
 
 DAY: Final = 86_400
-"""A day in seconds."""
+"""One day in seconds."""
 
 _INSTANT: Final = Struct(">q")
 _SIZE: Final = _INSTANT.size
@@ -187,9 +213,11 @@ _unpack_from: Final = _INSTANT.unpack_from
 
 @attrs.frozen
 class Charge:
-    """A rule and its state: what `admit` asks.
+    """A rule and its state, for `admit` to charge.
 
-    A store that has no state for the rule passes `fresh_state(policy)`.
+    Attributes:
+        policy: The rule.
+        state: The stored state; `fresh_state(policy)` if the store has none.
     """
 
     policy: Policy
@@ -198,19 +226,23 @@ class Charge:
 
 @attrs.frozen
 class Admitted:
-    """Every rule admits it: `states` are theirs after the charge, in the order they were asked."""
+    """The outcome of a request that every rule admits.
+
+    Attributes:
+        states: The states after the charge, in the order of the charges.
+    """
 
     states: tuple[RateState, ...]
 
 
 @attrs.frozen
 class RateLimited:
-    """At least one rule refuses; none is charged.
+    """The outcome of a request that at least one rule refuses; no rule is charged.
 
     Attributes:
         states: The very same states that were passed in.
-        policy: The rule with the longest wait; the first of those that wait equally long.
-        retry_after: Microseconds until that rule admits it, exact.
+        policy: The refusing rule with the longest wait; the first one if several waits are equal.
+        retry_after: The exact wait until that rule admits the request, in microseconds.
     """
 
     states: tuple[RateState, ...]
@@ -220,12 +252,12 @@ class RateLimited:
 
 @attrs.frozen
 class LimitLeft:
-    """What a caller may still ask of a rule.
+    """The remaining allowance of a rate limit, for the caller to see.
 
     Attributes:
         policy: The rule.
-        remaining: How many calls it would admit at once.
-        reset_seconds: In how many whole seconds, rounded up, it is as if it was never charged.
+        remaining: The number of requests that the rule would admit at once.
+        reset_seconds: The time until the rule is as if never charged, in whole seconds, rounded up.
     """
 
     policy: Policy
@@ -234,22 +266,30 @@ class LimitLeft:
 
 
 def fresh_state(policy: Policy) -> RateState:
-    """The state of a rule that was never charged, or whose state expired."""
+    """Return the state of a rule that was never charged, or whose state expired."""
     return FRESH_LOG if isinstance(policy, ExactLog) else FULL_BUCKET
 
 
 def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admitted | RateLimited:
-    """Charge each rule so much, or none of them [S: limits exist; exactness O].
+    """Charge every rule with the cost, or none of them [S: limits exist; exactness O].
 
-    No rules admit everything.
+    Without any rule the request is admitted.
+
+    Args:
+        charges: The rules to charge, with their states.
+        now: The instant of the request, in UTC.
+        cost: The number of admissions to charge, at least 1.
+
+    Returns:
+        Admitted: every rule is charged. RateLimited: a rule refuses, and none is charged.
 
     Raises:
-        ArgumentError: A cost below 1, or `now` is no UTC instant.
-        CostError: A cost that one of the rules could never admit.
+        ArgumentError: The cost is below 1, `now` is not a UTC instant, or a state is of the other
+            kind of rule.
+        CostError: The cost is above the limit of a rule, which could never admit it.
     """
     at = _microseconds_at(now)
-    if cost != 1:
-        _check_cost(charges, cost)
+    _check_cost(charges, cost)
     states: list[RateState] = []
     refusing: Policy | None = None
     longest = 0
@@ -269,18 +309,20 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
 
 
 def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:
-    """Charge one rule by one: `admit` for the common case, without the tuples.
+    """Charge one rule with a cost of 1.
+
+    This is `admit` for the common case, without the tuples.
 
     Args:
         policy: The rule.
-        state: Its state as it is stored.
-        now: The instant at which it is asked, in UTC.
+        state: The stored state of the rule.
+        now: The instant of the request, in UTC.
 
     Returns:
-        The state after the charge, or for how many microseconds to wait, exact.
+        The state after the charge, or the exact wait in microseconds if the rule refuses.
 
     Raises:
-        ArgumentError: `now` is no UTC instant.
+        ArgumentError: `now` is not a UTC instant, or the state is of the other kind of rule.
     """
     at = _microseconds_at(now)
     if isinstance(policy, ExactLog):
@@ -289,11 +331,13 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
 
 
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
-    """When the state equals one that was never charged; a store drops it then, never before.
+    """Return the instant from which a state equals one that was never charged.
+
+    A store drops the state then, and never before.
 
     Args:
         policy: The rule.
-        state: Its state as it is stored.
+        state: The stored state of the rule.
 
     Returns:
         The instant; `None` for a state that was never charged.
@@ -311,12 +355,12 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 
 
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
-    """How much the rule would admit at once, at `now`, without charging it.
+    """Return how much the rule would admit at once at `now`, without charging it.
 
     Args:
         policy: The rule.
-        state: Its state as it is stored.
-        now: The instant at which it is asked, in UTC.
+        state: The stored state of the rule.
+        now: The instant of the question, in UTC.
     """
     at, period = to_epoch_microseconds(now), policy.seconds * SECOND
     if isinstance(policy, ExactLog):
@@ -327,15 +371,15 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
 
 
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
-    """What is left of the rule at `now` [O].
+    """Return the remaining allowance of a rate limit at `now` [O].
 
     Args:
         policy: The rule.
-        state: Its state as it is stored.
-        now: The instant at which it is asked, in UTC.
+        state: The stored state of the rule.
+        now: The instant of the question, in UTC.
     """
-    over = state_expires_at(policy, state)
-    reset = 0 if over is None else max(0, -(-elapsed(now, over) // SECOND))
+    expires_at = state_expires_at(policy, state)
+    reset = 0 if expires_at is None else max(0, -(-elapsed(now, expires_at) // SECOND))
     return LimitLeft(policy, count_remaining(policy, state, now), reset)
 
 
@@ -353,23 +397,24 @@ def _check_cost(charges: tuple[Charge, ...], cost: int) -> None:
 
 
 def _charge_log(policy: ExactLog, state: RateState, at: int, cost: int) -> LogState | int:
-    # The new state, or the microseconds to wait; so does `_charge_bucket`.
+    # Like `_charge_bucket`, returns the new state, or the wait in microseconds.
     if not isinstance(state, LogState):
         raise ArgumentError(f"state of {policy.name!r}", "a LogState")
     added = cost * _SIZE
     surplus = len(state) + added - policy.limit * _SIZE
     if surplus > 0:
-        # The youngest of those that must make room decides for all of them.
-        decides: int = _unpack_from(state, surplus - _SIZE)[0]
-        wait = decides + policy.seconds * SECOND - at
+        # Only the newest of the instants to drop matters: the others are older.
+        newest_dropped: int = _unpack_from(state, surplus - _SIZE)[0]
+        wait = newest_dropped + policy.seconds * SECOND - at
         if wait > 0:
             return wait
-        # A log that a larger limit left stays as long: a server that has it still counts them.
+        # A log from a larger limit keeps its length, because servers with that limit still count
+        # all its instants.
         after = (state[surplus:] if surplus < added else state[added:]) + _pack(at) * cost
     else:
         after = state + _pack(at) * cost
     if state and _unpack_from(state, _NEWEST)[0] > at:
-        # The clock stepped back.
+        # The clock stepped back, so the new instants are not the latest.
         after = _packed(sorted(_unpacked(after)))
     return LogState(after)
 
@@ -386,13 +431,13 @@ def _charge_bucket(policy: Bucket, state: RateState, at: int, cost: int) -> Buck
 
 
 def _missing(policy: Bucket, state: BucketState, at: int) -> int:
-    # The time until it is full, in parts of a microsecond: as many as the refill, so that a token
-    # takes as many parts as the period has microseconds.
+    # Returns the time until the bucket is full, in parts of a microsecond. A microsecond has as
+    # many parts as the refill, so a token takes as many parts as the period has microseconds.
     full_at, part, parts = state
     if full_at < at:
         return 0
     if parts != policy.refill:
-        # Rounded up: what another refill left comes back a little later, never earlier.
+        # The state was written with another refill. Round up, so tokens never return early.
         part = -(-part * policy.refill // parts)
     return (full_at - at) * policy.refill + part
 
@@ -407,9 +452,9 @@ def _unpacked(state: bytes) -> list[int]:
 
 def _check_policy(name: str, **sizes: int) -> None:
     if not (name and name.isascii() and name.isprintable()):
-        raise ArgumentError("name", "printable ASCII, since callers see it")
+        raise ArgumentError("name", "printable ASCII and not empty, since callers see it")
     for size, value in sizes.items():
-        # The exact type: a bool is an int to Python and no size to anyone.
+        # Compares the exact type, because a bool is an int in Python.
         if type(value) is not int or not 1 <= value <= MAX_INTEGER:
             raise ArgumentError(size, f"an integer from 1 to {MAX_INTEGER}")
 

@@ -1,9 +1,9 @@
-"""One run of the hosted entry flow: which path it takes, and how its hand-off lands.
+"""One run of the hosted entry flow: its path, and the landing of its hand-off.
 
 The laws of this module: **the path is a function of the account's state and the app's
-preference alone** (`PATHS`), and **a hand-off lands once**, together with its binding or not
-at all (`COMPLETION`, then the binding's own table). An instant that is out of order or not UTC
-raises `ArgumentError`.
+preference alone** (`ENTRY_PATHS`), and **a hand-off lands once**, together with its binding or not
+at all (`COMPLETION`, then the table `binding`). An instant that is out of order or not UTC raises
+`ArgumentError`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 
 class EntryPath(StrEnum):
-    """The three paths [S]."""
+    """The three entry paths [S]."""
 
     EXISTING_ACTIVE_HANDOFF = "EXISTING_ACTIVE_HANDOFF"
     NEW_ACTIVE_SIGNUP_HANDOFF = "NEW_ACTIVE_SIGNUP_HANDOFF"
@@ -47,14 +47,14 @@ class EntryPath(StrEnum):
 
 
 class SignUpPreference(StrEnum):
-    """What the app said of `preferSignup`; false and absent are the same."""
+    """The app's `preferSignup`; false and absent are the same."""
 
     SIGN_UP = "preferSignup true"
     NONE = "preferSignup false or absent"
 
 
 class HandoffState(StrEnum):
-    """Where the session's hand-off stands [O]."""
+    """The state of a session's hand-off [O]."""
 
     LANDED = "LANDED"
     AWAITED = "AWAITED"
@@ -62,7 +62,7 @@ class HandoffState(StrEnum):
 
 
 class SessionUser(StrEnum):
-    """Whose session it is when it is minted."""
+    """The user of a session when the session is minted."""
 
     BOUND = "the bound user"
     NONE_YET = "none yet"
@@ -71,7 +71,7 @@ class SessionUser(StrEnum):
 
 
 class SessionStanding(StrEnum):
-    """What a session is, at an instant, to a user who completes its hand-off."""
+    """The standing of a session, at an instant, for a user who completes its hand-off."""
 
     WAITING = "waiting"
     OVER = "over without landing"
@@ -84,9 +84,9 @@ class Enter:
     """A cell's verdict: the path, its hand-off and its user.
 
     Attributes:
-        path: The path.
-        handoff: What becomes of its hand-off.
-        user: Which user it goes with.
+        path: The path of the session.
+        handoff: The state of the hand-off when the session is minted.
+        user: The user of the session.
     """
 
     path: EntryPath
@@ -102,9 +102,9 @@ PREFERRED, NOT_PREFERRED = SignUpPreference
 WAITING, OVER, LANDED_SAME, LANDED_OTHER = SessionStanding
 A, B, C = EntryPath
 LANDED: Final = HandoffState.LANDED
-"""What a hand-off is once the user was given over."""
+"""The state of a hand-off once the hosted page has given the user over to the app."""
 PROVISIONED: Final = SessionUser.PROVISIONED
-"""Whose session it is where a LIMITED user comes."""
+"""The user of a session that provisions a LIMITED user."""
 
 PATH_A: Final = Enter(A, HandoffState.LANDED, SessionUser.BOUND)
 PATH_B: Final = Enter(B, HandoffState.AWAITED, SessionUser.NONE_YET)
@@ -126,7 +126,7 @@ ENTRY_PATHS: Final = Table[tuple[AccountState, SignUpPreference], Enter](
     Row((LIMITED,    NOT_PREFERRED), PATH_C_REUSED, "[S] The LIMITED user is reused.",       name="limited.silent"),
     Row((TOMBSTONED, ANY),           PATH_C_NEW,    "[O] The literal else: a new LIMITED user, never the old one."),
 )
-"""The table `entry-path`: which path a session takes."""
+"""The table `entry-path`: the path that a session takes."""
 
 COMPLETION: Final = Table[tuple[EntryPath, SessionStanding], Proceed | Ignore | RefuseWith](
     "completion",
@@ -139,7 +139,7 @@ COMPLETION: Final = Table[tuple[EntryPath, SessionStanding], Proceed | Ignore | 
     Row((B, LANDED_SAME),  IGNORE,       "[O] A repeated completion changes nothing.",       name="landed.same"),
     Row((B, LANDED_OTHER), OTHER_USER,   "[O] One session hands over one user.",             name="landed.other"),
 )
-"""The table `completion`: whether a hand-off can be completed."""
+"""The table `completion`: the conditions under which a hand-off can be completed."""
 # fmt: on
 
 
@@ -148,13 +148,14 @@ class CuraeConnectSession:
     """A connect session as it is stored.
 
     Attributes:
-        coordinate: Whose it is.
+        id: The session's id.
+        coordinate: The coordinate that the session was minted for.
+        path: The entry path.
+        handoff: The state of the hand-off: landed, awaited or not required.
+        created_at: When the session was minted.
         expires_at: When its next action ends (exclusive).
-        landed_at: When its hand-off landed; `None` while awaited and on Path C.
+        landed_at: When its hand-off landed; `None` while the hand-off is awaited, and on Path C.
         user_id: The platform's user, once known; never on the wire, and no repr shows it.
-        id: Its id.
-        handoff: Whether its hand-off has landed, is awaited, or is not required.
-        created_at: When it was made.
     """
 
     id: values.SessionId
@@ -169,7 +170,13 @@ class CuraeConnectSession:
 
 @attrs.frozen
 class Initiated:
-    """A minted session and the binding now; where that is not the one passed in, store both."""
+    """A minted session with the coordinate's binding.
+
+    Attributes:
+        session: The new session.
+        binding: The coordinate's binding, after any provisioning; `None` if no user is bound. If it
+            is not the object that was passed in, store it together with the session.
+    """
 
     session: CuraeConnectSession
     binding: LimitedAccountAppBinding | None
@@ -177,11 +184,11 @@ class Initiated:
 
 @attrs.frozen
 class Landing:
-    """A hand-off that landed; both values are stored together or not at all [O].
+    """A hand-off that landed; store both values together or not at all [O].
 
     Attributes:
-        session: The session that has landed.
-        binding: The binding that it landed with.
+        session: The session whose hand-off landed.
+        binding: The binding to the user that landed.
     """
 
     session: CuraeConnectSession
@@ -198,34 +205,34 @@ def initiate(
     user_id: values.UserId,
     next_action: values.NextAction,
 ) -> Done[Initiated]:
-    """Mint a fresh session on the path that the binding and the preference choose [S].
-
-    `user_id` is a new user's, used only where a LIMITED user is provisioned.
+    """Mint a session on the path that the binding and the preference choose [S].
 
     Args:
-        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
-        coordinate: Whose session it is.
-        now: The instant at which it is asked, in UTC.
-        prefer_signup: Whether somebody without an account is to sign up.
+        binding: The coordinate's binding as it is stored; `None` if no user is bound.
+        coordinate: The coordinate of the session.
+        now: The instant of the request, in UTC.
+        prefer_signup: True if a user without an account is to sign up.
         id: The new session's id.
-        user_id: The id of the user that is provisioned, where one is.
-        next_action: What the user is shown, and until when.
+        user_id: The id for a new LIMITED user; unused unless the path provisions one.
+        next_action: The hosted page to show the user; the session expires when it ends.
 
     Returns:
-        Done: the session, and the binding that goes with it.
+        Done: the session, and the coordinate's binding.
+
+    Raises:
+        ArgumentError: `now` or the end of the next action is not a UTC instant, the next action
+            ended before `now`, the binding belongs to another coordinate, or the path needs a new
+            user and `user_id` is the tombstoned one.
     """
     check_next_action(next_action, now)
     check_coordinate(binding, coordinate)
     row = ENTRY_PATHS[account_state(binding), PREFERRED if prefer_signup else NOT_PREFERRED]
-    enter = row.outcome
-    rules = row.rules
+    enter, rules = row.outcome, row.rules
     if enter.user is PROVISIONED:
         provisioned = provision(binding, coordinate, user_id)
-        assert isinstance(provisioned, Done)  # noqa: S101 - the tables agree: UNLINKED, TOMBSTONED
+        assert isinstance(provisioned, Done)  # noqa: S101 - the table `binding` provisions too
         binding = provisioned.value
         rules += provisioned.rules
-    landed_at = now if enter.handoff is LANDED else None
-    user = None if binding is None else binding.user_id
     session = CuraeConnectSession(
         id=id,
         coordinate=coordinate,
@@ -233,8 +240,8 @@ def initiate(
         handoff=enter.handoff,
         created_at=now,
         expires_at=next_action.expires_at,
-        landed_at=landed_at,
-        user_id=user,
+        landed_at=now if enter.handoff is LANDED else None,
+        user_id=None if binding is None else binding.user_id,
     )
     return Done(Initiated(session, binding), rules)
 
@@ -249,29 +256,32 @@ def complete_handoff(
 ) -> Done[Landing] | Ignored[Landing] | Refused:
     """Record that the hosted page gave the user, who signed up, over to the app [S; conflicts O].
 
-    `now` is when that is recorded, `happened_at` when it was, or absent where it is the same.
-
     Args:
         session: The session as it is stored.
-        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
-        user_id: Who signed up.
-        now: When it is recorded, in UTC.
-        happened_at: When it happened; `None` for now.
+        binding: The coordinate's binding as it is stored; `None` if no user is bound.
+        user_id: The user that signed up.
+        now: When the hand-off is recorded, in UTC.
+        happened_at: When the hand-off happened, in UTC; `None` if it happened at `now`.
 
     Returns:
-        Done: landed. Ignored: it landed for this user before. Refused: `HANDOFF_NOT_REQUIRED`,
-        `SESSION_EXPIRED`, `BINDING_CHANGED` or `BINDING_CONFLICT`.
+        Done: the hand-off landed. Ignored: it landed for this user before. Refused:
+        `HANDOFF_NOT_REQUIRED`, `SESSION_EXPIRED`, `BINDING_CHANGED` or `BINDING_CONFLICT`.
+
+    Raises:
+        ArgumentError: `now` or `happened_at` is not a UTC instant, `happened_at` is more than five
+            minutes after `now` (or after the session's creation, if that is later), or the binding
+            belongs to another coordinate.
     """
     values.check_instant("now", now)
-    # What is said to have happened before the session was made happened at its making [O].
-    made = session.created_at
-    happened = max(values.clamp_happened_at(happened_at, max(now, made)), made)
-    row = COMPLETION[session.path, _completion(session, user_id, happened)]
+    # A hand-off that is dated before the session's creation counts as of the creation [O].
+    created = session.created_at
+    happened = max(values.clamp_happened_at(happened_at, max(now, created)), created)
+    row = COMPLETION[session.path, _session_standing(session, user_id, happened)]
     match row.outcome:
         case Ignore():
             return Ignored(Landing(session, binding), row.rules)
         case RefuseWith(code):
-            return Refused(_problem(code, session, binding), row.rules)
+            return Refused(_build_problem(code, session, binding), row.rules)
         case Proceed():
             bound = complete_sign_up(binding, session.coordinate, user_id)
             rules = (row.rule, *bound.rules)
@@ -281,7 +291,7 @@ def complete_handoff(
             return Done(Landing(landed, bound.value), rules)
 
 
-def _completion(
+def _session_standing(
     session: CuraeConnectSession, user_id: values.UserId, happened: datetime
 ) -> SessionStanding:
     if session.handoff is LANDED:
@@ -289,7 +299,7 @@ def _completion(
     return WAITING if happened < session.expires_at else OVER
 
 
-def _problem(
+def _build_problem(
     code: ProblemCode, session: CuraeConnectSession, binding: LimitedAccountAppBinding | None
 ) -> Problem:
     facts: dict[ProblemCode, tuple[DetailValue, ...]] = {

@@ -2,8 +2,8 @@
 
 The laws of this module: **an instant is an aware UTC datetime that came in as an argument**,
 intervals are half-open, arithmetic on time is integer arithmetic in microseconds and saturates
-at the last instant a datetime can hold; **text is checked once, where it enters**, and what it
-may be is said by the `ArgumentError` that refuses it.
+at the last instant a datetime can hold; **text is checked once, where it enters**, and the
+`ArgumentError` that rejects it says what is allowed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import attrs
 from curae_lifecycle.rules.errors import ArgumentError
 
 ApiKeyId = NewType("ApiKeyId", str)
-"""A server's own id of an API key: no secret."""
+"""A server's id of an API key, which is no secret."""
 
 AppId = NewType("AppId", str)
 """The id of an SDK app."""
@@ -44,19 +44,19 @@ UserId = NewType("UserId", str)
 """The platform's id of a user: never on the wire."""
 
 SECOND: Final = 1_000_000
-"""One second in microseconds, the tick of every computation here."""
+"""One second in microseconds, the unit of all arithmetic on time."""
 
 MINUTE: Final = 60 * SECOND
-"""A minute in microseconds."""
+"""One minute in microseconds."""
 
 HOUR: Final = 60 * MINUTE
-"""An hour in microseconds."""
+"""One hour in microseconds."""
 
 CLOCK_TOLERANCE: Final = 5 * MINUTE
-"""How far clocks may disagree, in microseconds, before it is a caller's mistake [O]."""
+"""The most that clocks may disagree, in microseconds; beyond it the caller is at fault [O]."""
 
 LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
-"""The last instant that a datetime can hold: what is later is taken as this."""
+"""The last instant that a datetime can hold; later instants saturate to it."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The instant from which microseconds are counted."""
@@ -64,30 +64,28 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TICK: Final = timedelta(microseconds=1)
 """One microsecond."""
 
-
 APP_USER_ID_MAX_LENGTH: Final = 256
-"""The longest that an app's id of its user may be, in code points."""
+"""The maximum length of an app's id of its user, in code points."""
 
 DATA_PACKAGES_MAX_COUNT: Final = 64
-"""The most data packages of a connection [O]."""
+"""The maximum number of data packages of a connection [O]."""
 
 DATA_PACKAGE_MAX_LENGTH: Final = 64
-"""The longest name of a data package, in characters [O]."""
+"""The maximum length of the name of a data package, in characters [O]."""
 
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_OWN_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LOWER_CASE_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
-_TWO: Final = tuple([f"{number:02}" for number in range(100)])
-"""The numbers of two digits as text, of which an instant is put together: formatting them anew, or
-asking the time zone as `isoformat` does, takes half as long again."""
+# Formatting each number, or asking the time zone as `isoformat` does, takes 50 % longer.
+_TWO_DIGITS: Final = tuple([f"{number:02}" for number in range(100)])
 
 _PACKAGE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{DATA_PACKAGE_MAX_LENGTH - 1}}}")
 
 
 class Environment(StrEnum):
-    """Test and live never meet [O]."""
+    """The environment of a coordinate or an API key; test and live never meet [O]."""
 
     LIVE = "live"
     TEST = "test"
@@ -111,7 +109,7 @@ class Coordinate:
 
     @property
     def app_user(self) -> AppUser:
-        """Whom the app user's limit counts: the same user across apps."""
+        """The key of the app user's limit, which counts the same user across apps."""
         return AppUser(self.environment, self.customer_account_id, self.app_user_id)
 
 
@@ -132,11 +130,11 @@ class AppUser:
 
 @attrs.frozen
 class NextAction:
-    """What the app must show the user: `{type: open_webview, url, expiresAt}` [S].
+    """The action that the app must show the user: `{type: open_webview, url, expiresAt}` [S].
 
     Attributes:
-        url: The hosted page. The server mints it; it can hold a secret, so no repr shows it.
-        expires_at: When the page is no longer good (exclusive).
+        url: The hosted page. The server mints it. It can hold a secret, so no repr shows it.
+        expires_at: When the page expires (exclusive).
     """
 
     url: str = attrs.field(repr=False)
@@ -144,25 +142,36 @@ class NextAction:
 
 
 def check_instant(argument: str, value: object) -> None:
-    """Raise `ArgumentError` unless `value` is a datetime whose tzinfo is `datetime.UTC` itself.
+    """Check that `value` is a datetime whose tzinfo is `datetime.UTC` itself.
 
-    One tzinfo everywhere makes comparisons of instants cheap and their text one text.
+    With one tzinfo everywhere, instants compare cheaply and equal instants have equal text.
+
+    Args:
+        argument: The name for the error to report.
+        value: The value to check.
+
+    Raises:
+        ArgumentError: The value is anything else.
     """
     if not isinstance(value, datetime) or value.tzinfo is not UTC:
         raise ArgumentError(
             argument,
-            "an aware datetime whose tzinfo is datetime.UTC: datetime.now(UTC), or "
-            ".astimezone(UTC) of one that is aware; a naive one does not say what it means",
+            "an aware datetime whose tzinfo is datetime.UTC, such as datetime.now(UTC) or "
+            "aware.astimezone(UTC); a naive datetime has no time zone",
         )
 
 
 def clamp_happened_at(happened_at: datetime | None, now: datetime) -> datetime:
-    """The instant a fact happened: `now` unless said otherwise, and never later than that [O].
+    """Return the instant at which a fact happened, but never later than `now` [O].
 
-    Clocks disagree: what is said to have happened a little after `now` is taken as of `now`.
+    Clocks disagree, so an instant up to five minutes after `now` is taken as `now`.
+
+    Args:
+        happened_at: The reported instant, in UTC; `None` if the fact happened at `now`.
+        now: When the fact is recorded, in UTC.
 
     Raises:
-        ArgumentError: Either is no UTC instant, or `happened_at` is more than five minutes after
+        ArgumentError: Either is not a UTC instant, or `happened_at` is more than five minutes after
             `now`.
     """
     check_instant("now", now)
@@ -177,30 +186,32 @@ def clamp_happened_at(happened_at: datetime | None, now: datetime) -> datetime:
 
 
 def format_time(instant: datetime) -> str:
-    """An instant in RFC 3339, in its shortest form, ending in `Z`."""
-    day, fraction = _day(instant.toordinal()), instant.microsecond
-    hour, minute, second = _TWO[instant.hour], _TWO[instant.minute], _TWO[instant.second]
+    """Format an instant in RFC 3339, in its shortest form, ending in `Z`."""
+    day, fraction = _format_day(instant.toordinal()), instant.microsecond
+    hour, minute = _TWO_DIGITS[instant.hour], _TWO_DIGITS[instant.minute]
+    second = _TWO_DIGITS[instant.second]
     if not fraction:
         return f"{day}T{hour}:{minute}:{second}Z"
-    ticks = f"{_TWO[fraction // 10_000]}{_TWO[fraction // 100 % 100]}{_TWO[fraction % 100]}"
+    high, middle, low = fraction // 10_000, fraction // 100 % 100, fraction % 100
+    ticks = f"{_TWO_DIGITS[high]}{_TWO_DIGITS[middle]}{_TWO_DIGITS[low]}"
     return f"{day}T{hour}:{minute}:{second}.{ticks.rstrip('0')}Z"
 
 
 @lru_cache(maxsize=1024)
-def _day(number: int) -> str:
-    # Most instants are of a few days.
-    return date.fromordinal(number).isoformat()
+def _format_day(ordinal: int) -> str:
+    # Most instants fall on a few days, so the cache nearly always hits.
+    return date.fromordinal(ordinal).isoformat()
 
 
 def parse_time(argument: str, value: object) -> datetime:
-    """An RFC 3339 time ending in `Z`, with at most six fraction digits.
+    """Parse an RFC 3339 time that ends in `Z`, with at most six fraction digits.
 
     Args:
-        argument: What the error names.
-        value: What came in.
+        argument: The name for the error to report.
+        value: The value to parse.
 
     Raises:
-        ArgumentError: It is no such time.
+        ArgumentError: The value is no such time.
     """
     if isinstance(value, str) and _TIME.fullmatch(value):
         try:
@@ -211,17 +222,23 @@ def parse_time(argument: str, value: object) -> datetime:
 
 
 def to_epoch_microseconds(instant: datetime) -> int:
-    """Whole microseconds since 1970, exact (a float would not be)."""
+    """Return the whole microseconds since 1970, exactly; a float would round."""
     return (instant - EPOCH) // TICK
 
 
 def from_epoch_microseconds(since_epoch: int) -> datetime:
-    """The instant so many microseconds after 1970, or the last one a datetime can hold."""
+    """Return the instant so many microseconds after 1970.
+
+    It saturates at the last instant that a datetime can hold.
+    """
     return add_microseconds(EPOCH, since_epoch)
 
 
 def add_microseconds(instant: datetime, by: int) -> datetime:
-    """The instant `by` microseconds later, or the last one that a datetime can hold."""
+    """Return the instant `by` microseconds later.
+
+    It saturates at the last instant that a datetime can hold.
+    """
     try:
         return instant + timedelta(microseconds=by)
     except OverflowError:
@@ -229,20 +246,24 @@ def add_microseconds(instant: datetime, by: int) -> datetime:
 
 
 def elapsed(since: datetime, now: datetime) -> int:
-    """Microseconds from `since` to `now`; negative where the clock ran backwards."""
+    """Return the microseconds from `since` to `now`; negative if the clock ran backwards."""
     return (now - since) // TICK
 
 
 def ceil_seconds(span: int) -> int:
-    """A span of microseconds in whole seconds, rounded up, at least 1 (for `Retry-After`)."""
+    """Convert microseconds to whole seconds, rounded up and at least 1.
+
+    `Retry-After` carries this form.
+    """
     return max(1, -(-span // SECOND))
 
 
 def parse_app_user_id(value: object) -> AppUserId:
-    """An app's own id of its user: opaque, compared exactly, safe to store and to show [P, O].
+    """Check an app's own id of its user: opaque, compared exactly, safe to store and show [P, O].
 
     Raises:
-        ArgumentError: It is none.
+        ArgumentError: The value is not text, is empty or longer than `APP_USER_ID_MAX_LENGTH` code
+            points, begins or ends with white space, or holds a control character or a surrogate.
     """
     text = value if isinstance(value, str) else ""
     if (
@@ -259,14 +280,14 @@ def parse_app_user_id(value: object) -> AppUserId:
 
 
 def parse_opaque(argument: str, value: object) -> str:
-    """Text that is somebody else's and only has to be kept and shown again: not empty.
+    """Check text that is only stored and shown again: not empty, and without surrogates.
 
     Args:
-        argument: What the error names.
-        value: What came in.
+        argument: The name for the error to report.
+        value: The value to check.
 
     Raises:
-        ArgumentError: It is no such text.
+        ArgumentError: The value is no such text.
     """
     if isinstance(value, str) and value and _SURROGATE.search(value) is None:
         return value
@@ -274,14 +295,14 @@ def parse_opaque(argument: str, value: object) -> str:
 
 
 def parse_uuid(argument: str, value: object) -> str:
-    """A UUID with hyphens, in any case; lower case comes back.
+    """Parse a UUID with hyphens, in upper or lower case, and return it in lower case.
 
     Args:
-        argument: What the error names.
-        value: What came in.
+        argument: The name for the error to report.
+        value: The value to parse.
 
     Raises:
-        ArgumentError: It is none.
+        ArgumentError: The value is no such UUID.
     """
     if isinstance(value, str) and _UUID.fullmatch(value):
         return value.lower()
@@ -289,21 +310,29 @@ def parse_uuid(argument: str, value: object) -> str:
 
 
 def check_uuid(argument: str, value: object) -> None:
-    """Raise unless `value` is the text of a UUID as we spell it; a `UUID` object is none.
+    """Check that `value` is the text of a UUID with hyphens, in lower case.
+
+    A `UUID` object fails the check.
 
     Args:
-        argument: What the error names.
-        value: What is held.
+        argument: The name for the error to report.
+        value: The value to check.
+
+    Raises:
+        ArgumentError: The value is anything else.
     """
-    if not (isinstance(value, str) and _OWN_UUID.fullmatch(value)):
+    if not (isinstance(value, str) and _LOWER_CASE_UUID.fullmatch(value)):
         raise ArgumentError(argument, "the text of a UUID with hyphens, in lower case")
 
 
 def parse_data_packages(value: object) -> tuple[DataPackage, ...]:
-    """A non-empty set of data package tokens, sorted; order and repetition do not matter [O].
+    """Parse a set of data package names and return it sorted [O].
+
+    Order and repetition do not matter.
 
     Raises:
-        ArgumentError: It is no such set.
+        ArgumentError: The value is not a list, tuple or set of 1 to 64 different names
+            `[a-z][a-z0-9_]*` of at most 64 characters.
     """
     if isinstance(value, _COLLECTIONS):
         tokens = cast("Collection[object]", value)

@@ -1,7 +1,7 @@
-"""How a connection's standing is spelled on the wire, and what a spelling is read as.
+"""The spelling of a connection's standing on the wire, and the reading of that spelling.
 
-The law of this module: **the wire has five statuses, and LAPSED is none of them**; a status that
-nobody knows is read as nothing at all, so it never grants anything.
+The law of this module: **the wire has five statuses, and LAPSED is none of them**. An unknown
+status is not read as any status, so it never grants anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 
 class WireStatus(StrEnum):
-    """The five statuses of the wire [S], and the spelling of ACTIVE in two places [P]."""
+    """The five statuses of the wire [S], and AUTHORIZED, which spells ACTIVE in two places [P]."""
 
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
@@ -28,7 +28,7 @@ class WireStatus(StrEnum):
 
 
 class AuthorizationEvidence(StrEnum):
-    """Whether a snapshot shows that the connection was ever more than pending."""
+    """The evidence in a snapshot that the connection was ever more than pending."""
 
     SHOWN = "authorizedAt or a reason"
     NONE = "neither authorizedAt nor a reason"
@@ -36,11 +36,11 @@ class AuthorizationEvidence(StrEnum):
 
 @attrs.frozen
 class ReadAs:
-    """A cell's verdict: the stored status, and whether its hand-off was over by then.
+    """A cell's verdict: the status to read, and the state of its hand-off.
 
     Attributes:
         status: The stored status.
-        lapsed: Whether the hand-off was over when the snapshot was taken.
+        lapsed: True if the hand-off had ended when the snapshot was taken.
     """
 
     status: Status
@@ -73,7 +73,7 @@ WIRE_STATUS: Final = Table[Standing, Value[WireStatus]](
     Row(EXPIRED,         Value(WireStatus.EXPIRED),         "[S] Over, recorded or not."),
     Row(REVOKED,         Value(WireStatus.REVOKED),         "[S] For ever."),
 )
-"""The table `wire-status`: how each standing is spelled on the wire."""
+"""The table `wire-status`: the spelling of each standing on the wire."""
 
 STORED_STATUS: Final = Table[tuple[WireStatus, RevocationState, AuthorizationEvidence], ReadAs](
     "stored-status",
@@ -92,5 +92,5 @@ STORED_STATUS: Final = Table[tuple[WireStatus, RevocationState, AuthorizationEvi
     Row((WireStatus.EXPIRED,         NEVER, NONE),  TO_LAPSED,  "[O] It lapsed.", name="lapsed"),
     Row((WireStatus.REVOKED,         NEVER, ANY),   TO_REVOKED, "[S] As it is spelled.", name="revoked"),
 )
-"""The table `stored-status`: what each spelling is read as."""
+"""The table `stored-status`: the stored status that each spelling is read as."""
 # fmt: on

@@ -41,7 +41,7 @@ class NextActionReplaced:
 
 @attrs.frozen
 class SuccessorsLive:
-    """Know that access continues: the head of the revoked connection's chain is alive [O].
+    """A warning that access continues: the head of the revoked connection's chain is alive [O].
 
     An app that revokes an old id may believe that all access ended.
     """

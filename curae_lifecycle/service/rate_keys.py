@@ -16,7 +16,7 @@ class BucketKey:
     policy: str
 
     def __hash__(self) -> int:
-        # The id of the API key tells owners apart, unless the key was registered again.
+        # The rest of the owner differs only if the API key was registered again.
         return hash((self.owner.api_key_id, self.policy))
 
 
@@ -28,10 +28,10 @@ class LimitKey:
     policy: str
 
     def __hash__(self) -> int:
-        # A user has few limits, and is rarely in both environments.
+        # The rest rarely differs: a user has few limits and is seldom in both environments.
         user = self.app_user
         return hash((user.customer_account_id, user.app_user_id))
 
 
 RateKey = BucketKey | LimitKey
-"""The key of a rate limit: of an API key, or of an app user."""
+"""The key of a rate limit: a bucket of an API key, or an exact log of an app user."""

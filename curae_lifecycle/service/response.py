@@ -35,7 +35,11 @@ class Response(StoredResponse):
     body: bytes = attrs.field(repr=False)
 
     def to_storable(self) -> Response:
-        """Return the response without the headers that are never kept."""
+        """Return the response without the headers that are never kept.
+
+        Raises:
+            ArgumentError: The status is not a 2xx, 404 or 409, so the response is never kept.
+        """
         _check_kept(self.status)
         headers = kept_headers(self.headers)
         if headers is self.headers:
@@ -49,14 +53,18 @@ class ResponseReference(StoredResponse):
 
     Attributes:
         status: The HTTP status of the response.
-        reference: The server's name for the place.
+        reference: The server's own name for the stored response.
     """
 
     status: int
     reference: str
 
     def to_storable(self) -> ResponseReference:
-        """Return the same reference."""
+        """Return the same reference.
+
+        Raises:
+            ArgumentError: The status is not a 2xx, 404 or 409, so the response is never kept.
+        """
         _check_kept(self.status)
         return self
 
@@ -65,7 +73,7 @@ def status_of_stored(response: StoredResponse) -> int:
     """Return the HTTP status of a kept response.
 
     Raises:
-        ArgumentError: It is no `Response` and no `ResponseReference`.
+        ArgumentError: `response` is neither a `Response` nor a `ResponseReference`.
     """
     if isinstance(response, _OWN_KINDS):
         return response.status

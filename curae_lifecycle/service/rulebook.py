@@ -54,7 +54,7 @@ class FoundRule:
 
 
 def find_rule(name: str) -> FoundRule | None:
-    """Return the rule of a name, or None."""
+    """Return the rule with a name, and its table; None if there is no such rule."""
     rules = (FoundRule(table, row) for table in TABLES.values() for row in table.rows)
     return next((rule for rule in rules if rule.row.rule == name), None)
 
@@ -70,7 +70,7 @@ def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:
 
 
 def reasons_of(code: ProblemCode) -> tuple[Reason, ...]:
-    """Return the reasons that tell the refusals with a code apart, each once."""
+    """Return the reasons that the refusals with a code may give, each once."""
     found = [_reason_of(each.row.outcome) for each in find_refusals(code)]
     return tuple(dict.fromkeys(reason for reason in found if reason is not None))
 

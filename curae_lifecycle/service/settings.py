@@ -23,7 +23,7 @@ class Settings:
 
     Attributes:
         environment: The one environment that it serves; `None` for both.
-        buckets: The platform's standard buckets, one of each per API key; their names are unique.
+        buckets: The platform's standard buckets, which each API key has; their names are unique.
         type_base: The base URI of a problem's `type`.
         active_spelling: The spelling of ACTIVE on the wire: ACTIVE, or AUTHORIZED [P].
         operations: The operations that it serves.
@@ -36,7 +36,7 @@ class Settings:
     operations: tuple[type[Operation], ...] = OPERATIONS
 
     def __attrs_post_init__(self) -> None:
-        """Refuse an unknown spelling, and two buckets or operations of one name."""
+        """Refuse an unknown spelling, and buckets or operations with the same name."""
         if self.active_spelling not in SPELLINGS:
             raise ArgumentError("active_spelling", f"one of {', '.join(SPELLINGS)}")
         if len({bucket.name for bucket in self.buckets}) < len(self.buckets):

@@ -1,7 +1,7 @@
 """Needs and snapshots: the values to load for a request or a fact, and the loaded values.
 
-The law of this module: **a snapshot is checked against its needs**, so that no answer is made of the
-values of another caller.
+The law of this module: **a snapshot is checked against its needs**, so that no answer uses the values
+of another caller.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class ConnectionsPage:
 
 @attrs.frozen(kw_only=True)
 class Needs:
-    """The values that a store loads for a request or a fact, by key and at one moment.
+    """The values that a store loads for a request or a fact: by key, in one consistent read.
 
     Attributes:
         record: The key of the idempotency record.
         buckets: The keys of the platform's buckets, in this order.
         limit: The key of the app user's limit.
-        connection: The id of a connection: it, its successor and the head of its chain.
-        chain: The id of a connection: it, and every later connection of its chain.
-        session: The id of a session: it, and the binding of its coordinate.
+        connection: The id of a connection; load it, its successor and the head of its chain.
+        chain: The id of a connection; load it and every later connection of its chain.
+        session: The id of a session; load it and the binding of its coordinate.
         binding: The coordinate whose binding is loaded.
         connections: The connections of a coordinate, all of them or one page.
     """
@@ -66,7 +66,7 @@ class Needs:
 
 @attrs.frozen
 class LandedHandoff:
-    """A landed hand-off of a pending connection, which is not recorded yet [P].
+    """A hand-off that landed, but that its pending connection does not record yet [P].
 
     Attributes:
         happened_at: When the patient authorized.
@@ -85,14 +85,14 @@ class Snapshot:
         record: The idempotency record.
         buckets: The state of each bucket, in the order of the needs.
         limit: The state of the app user's limit.
-        connection: The connection that `connection` or `chain` names.
-        successor: The connection that recovered it, if `connection` names it.
+        connection: The connection that `needs.connection` or `needs.chain` names.
+        successor: The connection that recovered it, if `needs.connection` names it.
         head: The last connection of its chain, if it has a successor; it may be the successor.
-        following: Every later connection, nearest first, if `chain` names it.
+        following: Every later connection of its chain, nearest first, if `needs.chain` names it.
         session: The session.
         binding: The binding of the coordinate, or of the session's coordinate.
-        connections: The connections of the coordinate; one page of them in the order of the ids.
-        landed_handoff: The landed hand-off of the connection, if it is not recorded yet.
+        connections: The connections of the coordinate; a page is in the order of the ids.
+        landed_handoff: The landed hand-off that the connection does not record yet.
     """
 
     record: idempotency.Record | None = None
@@ -115,7 +115,7 @@ class NewIds:
     Attributes:
         connection_id: The id of a new connection: a UUID in lower case.
         session_id: The id of a new session: a UUID in lower case.
-        user_id: The id of a new LIMITED user: any text.
+        user_id: The id of a new LIMITED user: text that is not empty.
         next_action: The next action; it lives 30 minutes unless the server chooses otherwise [O].
     """
 
@@ -125,17 +125,18 @@ class NewIds:
     next_action: values.NextAction
 
     def __attrs_post_init__(self) -> None:
-        """Check the ids: the values that they name are stored for ever."""
+        """Check the ids, because they are stored for ever."""
         values.check_uuid("connection_id", self.connection_id)
         values.check_uuid("session_id", self.session_id)
         values.parse_opaque("user_id", self.user_id)
 
 
 def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
-    """Raise if a snapshot holds other values than the needs name; a value may be missing.
+    """Raise if a snapshot holds values that its needs do not name; missing values are allowed.
 
     Raises:
-        ArgumentError: A value belongs to another key than the needs name.
+        ArgumentError: A value belongs to a key that the needs do not name, the number of bucket
+            states differs, or a chain or page has a gap, a wrong order or too many connections.
     """
     if len(snapshot.buckets) != len(needs.buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
@@ -153,7 +154,7 @@ def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
         _check_connections(needs.connections, snapshot.connections)
 
 
-def _check(holds: bool, part: str, allowed: str) -> None:  # noqa: FBT001 - what it is about
+def _check(holds: bool, part: str, allowed: str) -> None:  # noqa: FBT001 - the condition
     if not holds:
         raise ArgumentError(f"snapshot.{part}", allowed)
 

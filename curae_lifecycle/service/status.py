@@ -17,7 +17,12 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 @attrs.frozen
 class HttpStatus:
-    """A cell's verdict: the status of the answer, and True if a final one is kept under its key."""
+    """A cell's verdict on a kind of problem.
+
+    Attributes:
+        status: The HTTP status.
+        kept: True if a final answer with it is kept under its idempotency key.
+    """
 
     status: int
     kept: bool

@@ -22,7 +22,7 @@ class ConnectionWrite:
     """Insert (`before` is `None`) or update a connection.
 
     A database needs two constraints: the id and the id of the predecessor, each unique. If a decision
-    only relied on a connection, `after` is the same value with its version moved. So a late
+    only relied on a connection, `after` is the same value with the next version. So a late
     authorization, the mint of a successor and the revocation of a chain conflict on one row [O].
 
     Attributes:
@@ -49,7 +49,7 @@ class SessionWrite:
 
 @attrs.frozen
 class BindingWrite:
-    """Insert or update a binding, unique by its coordinate, or only move its version.
+    """Insert or update a binding, unique by its coordinate, or only raise its version.
 
     Attributes:
         before: The binding as it is stored; `None` for a new one.

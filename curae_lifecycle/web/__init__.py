@@ -1,1 +1,1 @@
-"""Bytes to calls and decisions to bytes: JSON, shapes, the endpoint, OpenAPI."""
+"""HTTP requests parsed into calls, decisions formatted as responses, and the API documents."""

@@ -1,7 +1,8 @@
-"""Requests and responses as Python's servers have them: ASGI and WSGI.
+"""Conversions between ASGI or WSGI and this package's requests and responses.
 
-The law of this module: **nothing is decoded and nothing is joined**: a target, a name and a value
-stand in a `Request` as they came. Where a server of WSGI joined two headers, they are two again.
+The law of this module: **nothing is decoded and nothing is joined**. A `Request` holds the target,
+the header names and the header values as the client sent them. A WSGI server may join repeated
+headers; `wsgi_request` splits the two that may occur only once.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from curae_lifecycle.web.request import BODY_MAX, Request
 
 
 def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
-    """The request of an ASGI scope of type `http`.
+    """Return the request of an ASGI scope of type `http`.
 
     Args:
-        scope: The scope. Servers that leave out `raw_path` say too little.
-        body: Its body, of which no more is needed than one byte more than `BODY_MAX`.
+        scope: The scope. It must contain `raw_path`, which some servers leave out.
+        body: The body. It may be cut off after `BODY_MAX` + 1 bytes.
 
     Raises:
         ArgumentError: The scope has no `raw_path`.
     """
     path = scope.get("raw_path")
     if not isinstance(path, bytes):
-        raise ArgumentError("scope", "one with a raw_path, which not every server gives")
+        raise ArgumentError("scope", "a scope with raw_path as bytes; some servers leave it out")
     query = cast("bytes", scope["query_string"])
     pairs = cast("Iterable[tuple[bytes, bytes]]", scope["headers"])
     target = path + b"?" + query if query else path
@@ -40,63 +41,67 @@ def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
 
 
 async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> bytes | None:
-    """The body of a request of ASGI, of which no more is kept than is needed.
+    """Read the body of an ASGI request, and keep at most `BODY_MAX` + 1 bytes of it.
+
+    The body is read to its end in any case, so that the client of a longer one receives the refusal.
 
     Args:
-        receive: Gives the next message, as ASGI has it.
+        receive: The `receive` callable of the ASGI application.
 
     Returns:
-        The body; `None` where the client hung up before it was whole: nobody hears an answer, and
-        half of a request is none.
+        The body; `None` if the client disconnected before it sent all of it. Such a request must not
+        be handled.
     """
     body, more = b"", True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        # One that is too long is read to its end and not kept, so that its client hears of it.
+        # A client that is still sending may never read the response, so read on and discard.
         body += cast("bytes", message.get("body", b""))[: BODY_MAX + 1 - len(body)]
         more = bool(message.get("more_body"))
     return body
 
 
 def asgi_headers(response: Response) -> list[tuple[bytes, bytes]]:
-    """The headers of a response, as ASGI has them."""
+    """Return the headers of a response in the form that ASGI sends."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
 
 
 def wsgi_request(environ: Mapping[str, object], body: bytes) -> Request:
-    """The request of a WSGI environment.
+    """Return the request of a WSGI environment.
 
-    A server of WSGI joins headers of one name with a comma, whose values cannot be told from one
-    that has a comma in it. So a value with a comma is taken for several where one alone is allowed:
-    `Authorization` and `Idempotency-Key`. Behind ASGI there is no such doubt.
+    A WSGI server joins repeated headers with a comma. The result looks like one value that contains
+    a comma. `Authorization` and `Idempotency-Key` may occur only once, so their values are split at
+    each comma, and a value with a comma is then refused as a repeated header. Requests that came
+    through an ASGI server do not have this ambiguity.
 
     Args:
-        environ: The environment. One behind ASGI has the scope of that, and all is read there.
-            Else, since `PATH_INFO` is decoded, the request line is needed: `REQUEST_URI` of
-            waitress and uWSGI, or `RAW_URI` of gunicorn.
-        body: Its body, of which no more is needed than one byte more than `BODY_MAX`.
+        environ: The environment. If it contains `asgi.scope`, the request is read from that scope.
+            Otherwise it must contain the request target, because `PATH_INFO` is already decoded:
+            `REQUEST_URI` (waitress, uWSGI) or `RAW_URI` (gunicorn).
+        body: The body. It may be cut off after `BODY_MAX` + 1 bytes.
 
     Raises:
-        ArgumentError: The environment does not have the request line.
+        ArgumentError: The environment has neither `REQUEST_URI` nor `RAW_URI`, or its ASGI scope has
+            no `raw_path`.
     """
     scope = environ.get("asgi.scope")
     if scope is not None:
         return asgi_request(cast("Mapping[str, object]", scope), body)
     target = environ.get("REQUEST_URI", environ.get("RAW_URI"))
     if not isinstance(target, str):
-        raise ArgumentError("environ", "one with REQUEST_URI or RAW_URI")
+        raise ArgumentError("environ", "an environment with REQUEST_URI or RAW_URI")
     headers = [
         (name.removeprefix("HTTP_").replace("_", "-"), value)
         for name, joined in environ.items()
         if name.startswith("HTTP_")
-        for value in (str(joined).split(",") if name in _SINGLE else [str(joined)])
+        for value in (str(joined).split(",") if name in _SINGLE_HEADERS else [str(joined)])
     ]
     return Request(
         method=str(environ["REQUEST_METHOD"]), target=target, headers=tuple(headers), body=body
     )
 
 
-_SINGLE: Final = {"HTTP_AUTHORIZATION", "HTTP_IDEMPOTENCY_KEY"}
-"""Of which a request has one at most."""
+_SINGLE_HEADERS: Final = {"HTTP_AUTHORIZATION", "HTTP_IDEMPOTENCY_KEY"}
+"""Headers that a request may contain only once."""

@@ -1,7 +1,7 @@
 """Events as JSON, and the AsyncAPI document of them.
 
 The law of this module: **an event shows its subject as the wire does**, and no internal value. Its
-id follows from its kind, its subject and its instant, so that a receiver knows a repetition.
+id follows from its kind, its subject and its instant, so that a receiver can detect a repetition.
 Receivers merge snapshots that arrive out of order.
 """
 

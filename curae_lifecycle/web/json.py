@@ -24,7 +24,7 @@ DEPTH_MAX: Final = 256
 
 _WHITE: Final = " \t\n\r"
 
-# A string that never ends is one match to the end, so that no text is read twice.
+# An unterminated string matches to the end of the text, so that the scan stays linear.
 _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
@@ -83,7 +83,7 @@ def parse_json(text: bytes | str) -> Json:
     An object with a repeated name becomes a `DuplicateKeyObject`.
 
     Raises:
-        MalformedError: It is no JSON, is nested more than `DEPTH_MAX` deep, or has a number of more
+        MalformedError: The text is no JSON, is nested more than `DEPTH_MAX` deep, or has a number of more
             digits than Python reads.
     """
     try:

@@ -1,4 +1,4 @@
-"""Requests to calls: the gates that need no stored value.
+"""Reading of requests into calls, through the gates that need no stored value.
 
 The law of this module: **every request, however malformed, gets a documented answer**, and passes
 its gates in the order of the table `request`. Only the parsed values of its operation go further.
@@ -77,7 +77,7 @@ def operation_name(request: Request, settings: Settings = DEFAULT_SETTINGS) -> s
 
 @attrs.define
 class _Reading:
-    """A request on its way through the gates; each sets the values that later gates need."""
+    """A request on its way through the gates; each gate sets the values that later gates need."""
 
     request: Request
     settings: Settings
@@ -116,7 +116,7 @@ def _routes(operations: tuple[type[Operation], ...]) -> tuple[_Exact, _Patterns]
     for kind in operations:
         rule = kind.rule
         if rule.ids:
-            # An id is all text between two delimiters, so that a malformed id is a fault of its member.
+            # An id matches any text between two delimiters, so that a malformed one is 400, not 404.
             pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(rule.path))
             patterns.setdefault(rule.method, []).append((re.compile(pattern), kind))
         else:
@@ -219,7 +219,7 @@ KEY_USE_BY_GATE: Final = {
     Gate.KEY_GIVEN: KeyUse.NEEDED,
     Gate.KEY_READABLE: KeyUse.NEEDED,
 }
-"""The use of a key by the operations that pass a gate; every operation passes the other gates."""
+"""The key use of the operations that pass each of these gates; all pass the other gates."""
 
 READ_GATES: Final = sort_gates(*_PASS)
 """The gates that `read` passes, in order."""

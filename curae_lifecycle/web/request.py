@@ -1,6 +1,6 @@
-"""An HTTP request as it came, and what its headers say.
+"""HTTP requests as they were received, and parsers of their headers.
 
-The law of this module: **every header gives a value or none**, however malformed.
+The law of this module: **every header gives a value or none**. A malformed header never raises.
 """
 
 from __future__ import annotations
@@ -17,26 +17,35 @@ from curae_lifecycle.service.members import NO_TAGS, EntityTags
 from curae_lifecycle.web.json import Json
 
 BODY_MAX: Final = 65_536
-"""The longest body that is read, in bytes; the longest one that says something has about five
-thousand. Of a longer one a server need not hand over more than one byte too many [O]."""
+"""The size of the largest body that is parsed, in bytes, white space counted; a longer one gets a
+400 [O]. The largest meaningful body has about five thousand bytes. A server may cut a longer body
+off after `BODY_MAX` + 1 bytes."""
 
 
 @attrs.frozen
 class ParsedBody:
-    """A body that the server's framework has read already; `parse_json` reads it strictly."""
+    """A body that the server's framework has parsed already.
+
+    `read` uses the value as it is and does not check `BODY_MAX`. It refuses repeated names only if
+    `parse_json` parsed the body: other parsers drop all but the last. To have both checked, give the
+    `Request` the bytes of the body.
+
+    Attributes:
+        value: The JSON value.
+    """
 
     value: Json = attrs.field(repr=False)
 
 
 @attrs.frozen
 class Request:
-    """An HTTP request as it came.
+    """An HTTP request as it was received.
 
     Attributes:
-        method: The method, as it was spelled.
-        target: The path and, after `?`, the query; nothing decoded.
-        headers: Names and values in order, repetitions included; names ignore case.
-        body: The exact bytes, or what the framework made of them.
+        method: The method, in the client's spelling.
+        target: The path and, after `?`, the query; still percent-encoded.
+        headers: Names and values in order, repeated headers included; the case of names is ignored.
+        body: The exact bytes, or the value that the framework parsed from them.
     """
 
     method: str
@@ -46,25 +55,26 @@ class Request:
 
 
 def header_values(request: Request, name: str) -> list[str]:
-    """Every value of a header, in order; `name` in lower case.
+    """Return the values of a header, in order; an empty list if the request does not have it.
 
     Args:
-        request: The request as it came.
-        name: In lower case.
+        request: The request.
+        name: The header's name, in lower case.
     """
-    # The length first: it rules most names out at once.
-    length = len(name)
-    values: list[str] = []
-    for key, value in request.headers:
-        if len(key) == length and key.isascii() and key.lower() == name:
-            values.append(value)
-    return values
+    # A few other letters become ASCII in lower case, such as the Kelvin sign.
+    return [value for key, value in request.headers if key.isascii() and key.lower() == name]
 
 
 def bearer(request: Request) -> ApiKey | None:
-    """The API key of a request's `Authorization: Bearer <key>` [S]; `None` but for exactly one."""
+    """Return the API key of a request, from its header `Authorization: Bearer <key>` [S].
+
+    Returns:
+        The API key; `None` if the header is missing, repeated or malformed, or has another scheme.
+    """
     values = header_values(request, "authorization")
-    scheme, _, secret = values[0].strip(" \t").partition(" ") if len(values) == 1 else ("", "", "")
+    if len(values) != 1:
+        return None
+    scheme, _, secret = values[0].strip(" \t").partition(" ")
     if scheme.lower() != _SCHEME:
         return None
     try:
@@ -74,7 +84,14 @@ def bearer(request: Request) -> ApiKey | None:
 
 
 def parse_idempotency_key_header(values: list[str]) -> IdempotencyKey | None:
-    """The key of exactly one `Idempotency-Key` header, bare or quoted; `None` for any other."""
+    """Return the idempotency key of a request; it may be bare or quoted.
+
+    Args:
+        values: All values of the request's `Idempotency-Key` header.
+
+    Returns:
+        The key; `None` if there is not exactly one value, or if it is malformed.
+    """
     if len(values) != 1:
         return None
     text = values[0].strip(" \t")
@@ -90,7 +107,12 @@ def parse_idempotency_key_header(values: list[str]) -> IdempotencyKey | None:
 
 
 def parse_if_none_match(request: Request) -> EntityTags:
-    """The entity tags of `If-None-Match`: compared weakly, lists and `*` understood."""
+    """Return the entity tags of a request's `If-None-Match`, for a weak comparison.
+
+    Returns:
+        The tags without `W/`, from one header or several; `*` matches every tag. A missing or
+        malformed header gives `NO_TAGS`.
+    """
     text = ",".join(header_values(request, "if-none-match"))
     if text == "":
         return NO_TAGS

@@ -1,7 +1,7 @@
-"""Decisions to responses: status, headers and body.
+"""Decisions formatted as HTTP responses: status, headers and body.
 
-The law of this module: **what holds a hand-off URL is never stored on its way**, and a response
-holds nothing but the members of its reply.
+The law of this module: **no cache may store a response with the URL of a hosted page**. A body
+contains the members of its reply and nothing else.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from curae_lifecycle.web.wire_format import format_problem, format_reply, has_ne
 
 @attrs.frozen
 class Answer:
-    """What the server sends, and what it stores, does and tells in the same transaction.
+    """The response to send, and the changes to commit before it is sent, in one transaction.
 
     Attributes:
-        response: What is sent, fresh or replayed.
-        changes: Writes (the idempotency record among them), effects, events.
-        rules: The names of the rules that decided, in order; the last one had the last word.
-        replayed: Whether the response was sent before; the response itself does not say so.
-        decided_at: The instant it was decided for.
+        response: The response, new or replayed.
+        changes: The writes (with the idempotency record, if the response is kept), effects and
+            events.
+        rules: The names of the rules that decided, in order; the last one made the final decision.
+        replayed: True if the response replays a stored one; the response itself does not say so.
+        decided_at: The instant of the decision.
     """
 
     response: Response
@@ -46,9 +47,10 @@ class Answer:
 
     @property
     def limits_left(self) -> tuple[LimitLeft, ...]:
-        """What is left of each limit that was charged, for servers that want to tell [O].
+        """The remaining requests of each limit that was charged; a server may send them [O].
 
-        A replay, and what the rule itself refuses, are charged too; a 429 charges nothing.
+        Replays and refusals of the rule itself are charged too; a 429 charges nothing.
+        `rate_limit_headers` formats them.
         """
         writes = [each for each in self.changes.writes if isinstance(each, RateWrite)]
         return tuple(limit_left(each.policy, each.after, self.decided_at) for each in writes)
@@ -60,19 +62,22 @@ def respond(
     fetch: Callable[[ResponseReference], Response] | None = None,
     instance: str | None = None,
 ) -> Answer:
-    """The response of a decision, and the record that keeps it where it is to be kept.
+    """Format the response of a decision, and add the idempotency record that keeps it.
+
+    The record is added only if the decision has an attempt. A replay adds none.
 
     Args:
-        decision: What was decided.
-        fetch: Gives the kept response of a reference, where the server stores references.
-        instance: The server's own URI of this occurrence, for a problem that is not a 404.
+        decision: The decision.
+        fetch: Returns the response for a reference; needed if the server stores references.
+        instance: The server's own URI of this occurrence of a problem. A 404 never shows it [O].
 
     Raises:
-        ArgumentError: A replay of a reference without `fetch`.
+        ArgumentError: The decision replays a reference and `fetch` is missing, or the kind of its
+            stored response is unknown.
     """
     reply = decision.reply
     if isinstance(reply, Replayed):
-        response = _stored(reply, fetch)
+        response = _stored_response(reply, fetch)
         return Answer(
             response,
             decision.changes,
@@ -80,7 +85,7 @@ def respond(
             replayed=True,
             decided_at=decision.decided_at,
         )
-    response = _response(decision, reply, instance)
+    response = _format_response(decision, reply, instance)
     changes = decision.changes
     attempt = decision.attempt
     if attempt is not None:
@@ -90,28 +95,35 @@ def respond(
 
 
 def format_rate_limit_policy(policy: Policy) -> str:
-    """The `RateLimit-Policy` field of one rule, draft-ietf-httpapi-ratelimit-headers-11."""
+    """Return the `RateLimit-Policy` item of a limit (draft-ietf-httpapi-ratelimit-headers-11)."""
     return f"{_quoted(policy.name)};q={policy.limit};w={policy.window}"
 
 
 def format_rate_limit(limited: RateLimited) -> str:
-    """The `RateLimit` field of a refusal: nothing left for as long as it must wait."""
-    return _limit_item(limited.policy, 0, ceil_seconds(limited.retry_after))
+    """Return the `RateLimit` item of a refusal: none left, and the wait in whole seconds."""
+    return _format_limit(limited.policy, 0, ceil_seconds(limited.retry_after))
 
 
 def rate_limit_headers(limits: tuple[LimitLeft, ...]) -> Headers:
-    """Both fields of what is left, for a server that adds them to the response of an answer."""
+    """Return the headers `RateLimit-Policy` and `RateLimit`, which a server may add to a response.
+
+    Args:
+        limits: The `limits_left` of an answer.
+
+    Returns:
+        Both headers; none if no limit was charged.
+    """
     if not limits:
         return ()
-    left = [_limit_item(each.policy, each.remaining, each.reset_seconds) for each in limits]
+    left = [_format_limit(each.policy, each.remaining, each.reset_seconds) for each in limits]
     return (
         ("ratelimit-policy", ", ".join([format_rate_limit_policy(each.policy) for each in limits])),
         ("ratelimit", ", ".join(left)),
     )
 
 
-def _limit_item(policy: Policy, remaining: int, seconds: int) -> str:
-    # A clock that stepped back can make the time longer than the field can carry.
+def _format_limit(policy: Policy, remaining: int, seconds: int) -> str:
+    # After a clock was set back, the wait can exceed the largest integer of a structured field.
     return f"{_quoted(policy.name)};r={remaining};t={min(seconds, MAX_INTEGER)}"
 
 
@@ -119,12 +131,14 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _stored(reply: Replayed, fetch: Callable[[ResponseReference], Response] | None) -> Response:
+def _stored_response(
+    reply: Replayed, fetch: Callable[[ResponseReference], Response] | None
+) -> Response:
     stored = reply.response
     if isinstance(stored, Response):
         return stored
     if fetch is None or not isinstance(stored, ResponseReference):
-        raise ArgumentError("fetch", "given where responses are kept by reference")
+        raise ArgumentError("fetch", "given if the server stores references to responses")
     return fetch(stored)
 
 
@@ -135,7 +149,7 @@ _REVALIDATE: Final = ("cache-control", "private, no-cache")
 _CHALLENGE: Final = ("www-authenticate", "Bearer")
 
 
-def _response(decision: Decision, reply: Reply, instance: str | None) -> Response:
+def _format_response(decision: Decision, reply: Reply, instance: str | None) -> Response:
     status, settings = decision.status, decision.settings
     if isinstance(reply, ProblemReply):
         problem = format_problem(reply.problem, settings.type_base, instance)
@@ -151,7 +165,11 @@ def _response(decision: Decision, reply: Reply, instance: str | None) -> Respons
 
 
 def problem_headers(reply: ProblemReply) -> Headers:
-    """What is sent beside a problem; where a rate limit refused, both of its fields [P]."""
+    """Return the headers of a problem.
+
+    A 401 has `WWW-Authenticate`. A key in flight has `Retry-After`, in whole seconds. The refusal of a
+    rate limit has `Retry-After`, `RateLimit-Policy` and `RateLimit` [P], and is never cached.
+    """
     problem, limited = reply.problem, reply.limited
     if problem.code is ProblemCode.UNAUTHENTICATED:
         return (_PROBLEM_JSON, _CHALLENGE)

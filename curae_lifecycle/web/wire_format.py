@@ -1,4 +1,4 @@
-"""Connections, sessions, next actions and problems as they are on the wire.
+"""Formatters and parsers of connections, sessions, next actions and problems as JSON.
 
 The law of this module: **a document has exactly the listed members**, with times in RFC 3339
 ending in `Z`, UUIDs in lower case, and no internal value.
@@ -39,7 +39,7 @@ def format_connection(
 
     Args:
         connection: The connection as it is stored.
-        now: The instant whose standing is shown.
+        now: The instant for which the status is shown.
         active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
     """
     identity = connection.identity
@@ -50,9 +50,9 @@ def format_connection(
         "appUserId": coordinate.app_user_id,
         "status": format_status(connection, now, active_spelling),
         "dataPackages": list(identity.data_packages),
-        "authorizedAt": _optional_time(connection.authorized_at),
-        "expiresAt": _optional_time(connection.expires_at),
-        "revokedAt": _optional_time(connection.revoked_at),
+        "authorizedAt": _format_optional_time(connection.authorized_at),
+        "expiresAt": _format_optional_time(connection.expires_at),
+        "revokedAt": _format_optional_time(connection.revoked_at),
         "actionRequiredReason": connection.action_required_reason,
         "createdAt": format_time(identity.created_at),
         "updatedAt": format_time(connection.updated_at),
@@ -63,9 +63,9 @@ def format_status(connection: Connection, now: datetime, active_spelling: str) -
     """Return the status of a connection on the wire.
 
     Args:
-        connection: The connection.
-        now: The instant whose standing is shown.
-        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED.
+        connection: The connection as it is stored.
+        now: The instant for which the status is shown.
+        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
     """
     status = WIRE_STATUS[standing(connection, now)].outcome.value
     return active_spelling if status is WireStatus.ACTIVE else status
@@ -82,7 +82,7 @@ def format_session(session: CuraeConnectSession) -> dict[str, Json]:
         "handoff": session.handoff,
         "createdAt": format_time(session.created_at),
         "expiresAt": format_time(session.expires_at),
-        "landedAt": _optional_time(session.landed_at),
+        "landedAt": _format_optional_time(session.landed_at),
     }
 
 
@@ -101,12 +101,12 @@ def format_reply(
     """Return the body of a success: one member for each field of the reply, in order.
 
     Args:
-        reply: Any reply but a problem, a replay or `NotModified`.
-        now: The instant whose standing is shown.
-        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED.
+        reply: The reply; not a problem, a replay or `NotModified`.
+        now: The instant for which the status of a connection is shown.
+        active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
 
     Raises:
-        ArgumentError: A field has a type that the wire does not know.
+        ArgumentError: A field has a type that cannot be formatted as JSON.
     """
     return {
         to_camel_case(name): _format_field(getattr(reply, name), now, active_spelling)
@@ -141,18 +141,20 @@ def _format_field(value: object, now: datetime, active_spelling: str) -> Json:
         case None | str() | bool() | int():
             return value
         case _:
-            raise ArgumentError("reply", "made of members that the wire knows")
+            raise ArgumentError(
+                "reply", "made of connections, sessions, next actions and plain values"
+            )
 
 
 def format_problem(
     problem: Problem, type_base: str = DEFAULT_TYPE_BASE, instance: str | None = None
 ) -> dict[str, Json]:
-    """Return a problem as JSON of RFC 9457, with `code`, `details` and `retryable` [S].
+    """Return a problem as an RFC 9457 document, with `code`, `details` and `retryable` [S].
 
     Args:
         problem: The problem.
         type_base: The base URI of its `type`.
-        instance: The server's own URI of this occurrence, or `None`; a 404 never shows one [O].
+        instance: The server's own URI of this occurrence, or `None`. A 404 never shows it [O].
     """
     kind = problem.problem_type
     document: dict[str, Json] = {
@@ -172,37 +174,37 @@ def format_problem(
     return document
 
 
-def _optional_time(instant: datetime | None) -> str | None:
+def _format_optional_time(instant: datetime | None) -> str | None:
     return None if instant is None else format_time(instant)
 
 
 @cache
 def to_camel_case(name: str) -> str:
-    """Return the name of a field in the spelling of the wire."""
+    """Return the name of a field in camelCase: `createdAt` for `created_at`."""
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
 
 def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[str, object]:
-    """Parse the members of an object strictly, and return their values by their names.
+    """Parse the members of a JSON object, strictly.
 
     Args:
         document: The JSON value.
-        expected: The members that it may have; their names are unique.
+        expected: The members that the object may have; their names are unique.
+
+    Returns:
+        The parsed values by the names of their members. An absent optional member has no entry.
 
     Raises:
-        MalformedError: It is no object, or a member is unknown, repeated, missing or malformed.
+        MalformedError: `document` is no object, or a member is unknown, repeated, missing or malformed.
     """
     if not isinstance(document, dict):
         raise MalformedError(None, Fault.NOT_AN_OBJECT)
+    known = {member.name for member in expected}
     if isinstance(document, DuplicateKeyObject):
         name = document.first_duplicate()
-        is_known = any(member.name == name for member in expected)
-        raise MalformedError(name if is_known else None, Fault.REPEATED)
-    known = 0
-    for member in expected:
-        known += member.name in document
-    if known < len(document):
+        raise MalformedError(name if name in known else None, Fault.REPEATED)
+    if not document.keys() <= known:
         raise MalformedError(None, Fault.UNKNOWN)
     parsed: dict[str, object] = {}
     for member in expected:
@@ -216,8 +218,12 @@ def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[
 def parse_member(member: Member[object], value: object) -> object:
     """Parse the value of one member.
 
+    Args:
+        member: The member.
+        value: Its JSON value, or its text in a path.
+
     Raises:
-        MalformedError: The value is null or not allowed.
+        MalformedError: The value is not allowed; the fault is NULL for null, else INVALID.
     """
     try:
         return member.parse(value)
@@ -226,14 +232,13 @@ def parse_member(member: Member[object], value: object) -> object:
         raise MalformedError(member.name, fault) from None
 
 
-def _or_null(name: str, parse: Callable[[object], Wanted]) -> Member[Wanted | None]:
-    # A time or reason that is not set is null.
+def _nullable_member(name: str, parse: Callable[[object], Wanted]) -> Member[Wanted | None]:
     return Member(name, lambda value: None if value is None else parse(value), optional=True)
 
 
-def _time(name: str) -> Member[datetime]:
+def _time_member(name: str) -> Member[datetime]:
     def parse(value: object) -> datetime:
-        # A snapshot of another server may spell UTC as an offset.
+        # Another system may spell UTC as an offset.
         if isinstance(value, str) and value.endswith("+00:00"):
             value = f"{value[:-6]}Z"
         return parse_time(name, value)
@@ -246,15 +251,17 @@ _ACCOUNT: Final = members.CUSTOMER_ACCOUNT_ID
 _USER: Final = members.APP_USER_ID
 _STATUS: Final = Member("status", lambda value: members.parse_enum("status", WireStatus, value))
 _PACKAGES: Final = members.DATA_PACKAGES
-_AUTHORIZED: Final = _or_null("authorizedAt", _time("authorizedAt").parse)
-_EXPIRES: Final = _or_null("expiresAt", _time("expiresAt").parse)
-_REVOKED: Final = _or_null("revokedAt", _time("revokedAt").parse)
-_REASON: Final = _or_null("actionRequiredReason", members.REASON.parse)
-_CREATED: Final = _time("createdAt")
-_UPDATED: Final = _time("updatedAt")
-_WHAT_IT_IS: Final = (_ID, _ACCOUNT, _USER, _STATUS, _PACKAGES)
-_WHAT_HAPPENED: Final = (_AUTHORIZED, _EXPIRES, _REVOKED, _REASON, _CREATED, _UPDATED)
-_CONNECTION: Final = {member.name: member for member in (*_WHAT_IT_IS, *_WHAT_HAPPENED)}
+_AUTHORIZED_AT: Final = _nullable_member("authorizedAt", _time_member("authorizedAt").parse)
+_EXPIRES_AT: Final = _nullable_member("expiresAt", _time_member("expiresAt").parse)
+_REVOKED_AT: Final = _nullable_member("revokedAt", _time_member("revokedAt").parse)
+_REASON: Final = _nullable_member("actionRequiredReason", members.REASON.parse)
+_CREATED_AT: Final = _time_member("createdAt")
+_UPDATED_AT: Final = _time_member("updatedAt")
+_CONNECTION_MEMBERS: Final[tuple[Member[object], ...]] = (
+    *(_ID, _ACCOUNT, _USER, _STATUS, _PACKAGES),
+    *(_AUTHORIZED_AT, _EXPIRES_AT, _REVOKED_AT, _REASON, _CREATED_AT, _UPDATED_AT),
+)
+_CONNECTION_NAMES: Final = {member.name for member in _CONNECTION_MEMBERS}
 
 
 def parse_connection(
@@ -266,62 +273,62 @@ def parse_connection(
     root_id: values.ConnectionId | None = None,
     position: int = 1,
 ) -> Connection:
-    """Parse a connection from the wire, for instance to merge it [O].
+    """Parse a snapshot of a connection that another system sent, for instance to merge it [O].
 
-    Unknown members are ignored, an absent time or reason is null, and `+00:00` is `Z`. A document with
-    a `revokedAt` is a revoked connection, whatever its status. Pass the values that the wire does not
-    show.
+    The parser is tolerant. It ignores unknown members, takes an absent `authorizedAt`, `expiresAt`,
+    `revokedAt` or `actionRequiredReason` as null, and reads `+00:00` as `Z`. A snapshot with a
+    `revokedAt` is of a revoked connection, whatever its status says.
+
+    The wire shows only a part of a connection, so the caller passes the rest.
 
     Args:
-        document: The connection as JSON.
-        environment: Its environment: test or live.
-        app_id: The id of its app.
-        predecessor_id: The connection that it recovers, if that is known.
-        root_id: The first connection of its chain; `None` for itself.
+        document: The snapshot as a JSON value.
+        environment: The environment of the connection: test or live.
+        app_id: The app of the connection.
+        predecessor_id: The id of the connection that it recovers; `None` if there is none or if the
+            caller does not know it.
+        root_id: The id of the first connection of its chain; by default, its own id.
         position: Its place in its chain, from 1.
 
     Raises:
-        MalformedError: A member is malformed; the error names it. An unknown status is malformed, so
-            that it never grants access.
+        MalformedError: The snapshot is no object, or a member is repeated, missing or malformed. An
+            unknown status is malformed, so it never grants anything.
     """
     if isinstance(document, dict) and not isinstance(document, DuplicateKeyObject):
-        document = {name: value for name, value in document.items() if name in _CONNECTION}
-    given = ParsedMembers(parse_members(document, tuple(_CONNECTION.values())))
-    authorized_at, reason, updated_at = given[_AUTHORIZED], given[_REASON], given[_UPDATED]
-    trace = (
+        document = {name: value for name, value in document.items() if name in _CONNECTION_NAMES}
+    parsed = ParsedMembers(parse_members(document, _CONNECTION_MEMBERS))
+    authorized_at, reason = parsed[_AUTHORIZED_AT], parsed[_REASON]
+    revoked_at, updated_at = parsed[_REVOKED_AT], parsed[_UPDATED_AT]
+    evidence = (
         AuthorizationEvidence.NONE
         if authorized_at is None and reason is None
         else AuthorizationEvidence.SHOWN
     )
-    revoked_at = given[_REVOKED]
     revocation = NEVER if revoked_at is None else ONCE
-    read = STORED_STATUS[given[_STATUS], revocation, trace].outcome
+    stored = STORED_STATUS[parsed[_STATUS], revocation, evidence].outcome
     coordinate = values.Coordinate(
         environment=environment,
         app_id=app_id,
-        customer_account_id=given[_ACCOUNT],
-        app_user_id=given[_USER],
+        customer_account_id=parsed[_ACCOUNT],
+        app_user_id=parsed[_USER],
     )
-    root = given[_ID] if root_id is None else root_id
-    # The wire does not show the deadline; it was over when the snapshot was taken.
-    deadline = updated_at if read.lapsed else None
     identity = ConnectionIdentity(
-        id=given[_ID],
+        id=parsed[_ID],
         coordinate=coordinate,
-        data_packages=given[_PACKAGES],
-        created_at=given[_CREATED],
+        data_packages=parsed[_PACKAGES],
+        created_at=parsed[_CREATED_AT],
         predecessor_id=predecessor_id,
-        root_id=root,
+        root_id=parsed[_ID] if root_id is None else root_id,
         position=position,
     )
-    status, expires_at = read.status, given[_EXPIRES]
     return Connection(
         identity=identity,
-        status=status,
+        status=stored.status,
         updated_at=updated_at,
-        handoff_deadline=deadline,
+        # The wire does not show the deadline. This one lets a lapsed connection stay lapsed.
+        handoff_deadline=updated_at if stored.lapsed else None,
         authorized_at=authorized_at,
-        expires_at=expires_at,
+        expires_at=parsed[_EXPIRES_AT],
         action_required_reason=reason,
         revoked_at=revoked_at,
     )

@@ -83,12 +83,12 @@ def test_what_fails_at_the_store_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
     broken = attrs.evolve(CREATE, headers=(("Authorization", b"y"),))  # type: ignore[arg-type]  # as no server has it
     Asking(kind="waits", store=faulty(), counters=metrics)(broken)
     found = samples(metrics.render()[1].decode())
-    assert found["curae_attempts_total ended=overtaken"] == 1
+    assert found["curae_attempts_total ended=conflict"] == 1
     assert found["curae_attempts_total ended=unavailable"] == 1
     assert found["curae_attempts_total ended=done"] == 2
     assert found["curae_store_failures_total kind=unavailable"] == 1
     assert found["curae_store_failures_total kind=full"] == 1
-    assert found["curae_store_failures_total kind=unforeseen"] == 1
+    assert found["curae_store_failures_total kind=unexpected"] == 1
     assert found["curae_waited_seconds_total"] == pytest.approx(0.015)
     assert "curae_outbox_messages" not in found
 

@@ -176,11 +176,11 @@ def test_django_waits_as_the_page_says() -> None:
 
 
 LABELS = {
-    "conflicts": "overtaken",
+    "conflicts": "conflict",
     "unavailable": "unavailable",
-    "timeouts": "late",
-    "store_full": "full",
-    "unexpected_errors": "unforeseen",
+    "timeouts": "timeout",
+    "store_full": "store_full",
+    "unexpected_errors": "unexpected",
 }
 """The label of the counters for each count of `RetryStats`."""
 

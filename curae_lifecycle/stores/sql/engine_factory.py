@@ -38,8 +38,8 @@ _BOUNDS_OPTION: Final = "curae_lifecycle"
 class Bounds:
     """The timeout of an engine and the connections that are free.
 
-    A SQLAlchemy pool has one timeout for all requests. A request that has less time left waits for
-    this semaphore instead, with its own timeout, before it asks the pool.
+    A SQLAlchemy pool has one timeout for all requests. So each request first waits for the
+    semaphore, no longer than the time that it has left.
 
     Attributes:
         wait: The longest wait for a connection or a lock, in seconds.
@@ -143,7 +143,8 @@ def _parse_url(url: str) -> tuple[sa.URL, Dialect]:
         raise ArgumentError("url", f"a URL that begins with one of {', '.join(_DRIVERS)}")
     driver, dialect = _DRIVERS[parsed.drivername]
     if dialect is Dialect.SQLITE and parsed.database in {None, "", ":memory:"}:
-        raise ArgumentError("url", "an SQLite file: each connection would have its own database")
+        allowed = "for an SQLite file, since each connection in memory has a separate database"
+        raise ArgumentError("url", allowed)
     return parsed.set(drivername=driver), dialect
 
 
@@ -247,6 +248,6 @@ def _enable_wal(connection: sqlite3.Connection, _: object) -> None:
     try:
         connection.execute("PRAGMA journal_mode = WAL").close()
     except sqlite3.OperationalError as error:
-        # When two connections open a new file at once, SQLite refuses one. The other sets the mode.
+        # If two connections set the mode of a new file at once, SQLite refuses one of them.
         if not is_transient(Dialect.SQLITE, error):
             raise

@@ -1,8 +1,8 @@
 """The erasure of everything that is stored about one app user.
 
 The law of this module: **nothing is deleted before its end was delivered**. Facts end the access
-first. Then the outbox delivers the effects and events of that. Only then the rows are deleted, in
-one transaction.
+first. Then the outbox delivers their effects and events. Only then are the rows deleted, in one
+transaction.
 """
 
 from __future__ import annotations

@@ -31,10 +31,10 @@ _ID: Final = re.compile(r"[0-9a-f-]{36}")
 
 
 def id_key(id_: ConnectionId | SessionId) -> str:
-    """Return the id as the key of its row, or an empty key, which no row has, if it is malformed.
+    """Return an id as the key of its row, or an empty key if the id is malformed.
 
-    A fact may hold any text as an id, and databases disagree about some texts: one ignores a
-    trailing space, another raises an error for a null character.
+    No row has the empty key. A fact may hold any text as an id, and databases disagree about some
+    texts: one ignores a trailing space, another raises an error for a null character.
     """
     return id_ if _ID.fullmatch(id_) else ""
 

@@ -176,12 +176,23 @@ def load_statement(
 
 
 def now_statement(dialect: Dialect, clock: int | None) -> Statement:
-    """Build the SELECT of the database's instant."""
+    """Build the SELECT of the database's instant.
+
+    Args:
+        dialect: The database's dialect.
+        clock: The instant in microseconds since 1970, for a database without such a clock.
+    """
     return _start_union(dialect, clock).statement()
 
 
 def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statement:
-    """Build the SELECT of a hosted page and the database's instant."""
+    """Build the SELECT of a hosted page and the database's instant.
+
+    Args:
+        dialect: The database's dialect.
+        digest: The digest of the page's URL.
+        clock: The instant in microseconds since 1970, for a database without such a clock.
+    """
     union = _start_union(dialect, clock)
     union.selects.append(
         "SELECT 'page', id, expires_at, 0, 0, document FROM curae_page WHERE id = ?"

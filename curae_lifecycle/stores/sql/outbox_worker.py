@@ -54,7 +54,7 @@ class DeliverySettings:
     Attributes:
         batch: How many messages a worker claims at once, from 1 to 1,000.
         lease: How many seconds a claim lasts. The messages of a crashed worker wait that long. A
-            handler has half of it. One that takes longer than the lease may run twice at once.
+            handler has half of it. One that takes longer may run twice at the same time.
         attempts: How many attempts a message has before it is dead, from 1 to 1,000. With the
             default pauses, the default number takes about five hours.
         pause: The longest pause before the second attempt, in seconds. Each attempt doubles it.
@@ -88,7 +88,7 @@ class DeliverySettings:
 
 
 _MAX_COUNT: Final = 1000
-"""The largest batch, safely below the parameter limit of a statement in every database."""
+"""The limit of `batch` and `attempts`. Every database takes a statement with so many values."""
 
 _MAX_SECONDS: Final = 366 * 24 * 3600.0
 

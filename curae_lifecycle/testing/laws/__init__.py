@@ -2,8 +2,8 @@
 
 The law of this package: **each check is written from the text of its law and does not ask the
 rules again**. Each function has its own ranks, paths, members and statuses, so that a mistake in
-the rules is not repeated here. If a law is about a function (merge, standing, access, path), that function is
-an argument. It is the library's own by default; pass yours to check it.
+the rules is not repeated here. If a law is about a function (merge, standing, access, path), that
+function is an argument. It is the library's own by default; pass yours to check it.
 
 Every function raises `LawBrokenError` if its law does not hold.
 """

@@ -1,14 +1,18 @@
 """Hypothesis strategies for the library's values.
 
-The law of this package: **every drawn value is one that the rules can reach**: a transition of the
-library made it, or a table holds it. Only `broken_arguments`, `broken_documents`, `broken_logs` and
-`broken_requests` draw broken values, each with its defect and the expected answer. A history is a
-list of independent steps that are played in the order of their instants, so that a counterexample
-shrinks to the few steps that matter.
+The law of this package: **the rules can reach every drawn value**. The library's own transitions
+made the value, its parsers accept it, or a table holds it. Only `broken_arguments`,
+`broken_documents`, `broken_logs` and `broken_requests` draw invalid values. Each invalid value names
+its defect and, for a request or a log, the expected error. `problems` is the exception: it combines
+the details of a problem freely.
 
-All instants lie within a few hours after `START`, near the instants at which a standing changes:
-half an hour (a hand-off), an hour and an hour and a half (an authorization), one minute (a lease, a
-window), each with the microsecond before it.
+A history is drawn as a list of independent moves and played in time order. A counterexample
+therefore shrinks to the few moves that matter.
+
+Most histories last at most three hours from `START`. Their instants crowd around the deadlines: one
+minute (a lease or a rate window), half an hour (a hand-off), an hour and an hour and a half (an
+authorization). The microsecond before each of these is drawn often, too. A history of an
+idempotency record lasts up to 24 hours and one minute, because of the retention.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Bindings and connect sessions.
+"""Strategies for bindings and connect sessions.
 
-The law of this module: **the tables moved every binding and session**: provisioned, graduated,
-tombstoned and bound again; initiated, and landed or not.
+The law of this module: **the rules' tables made every binding and session**. Bindings are
+provisioned, graduated, tombstoned and bound again. Sessions are initiated, and some have landed.
 """
 
 from __future__ import annotations
@@ -29,93 +29,104 @@ from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.expect import expect_done
 from curae_lifecycle.testing.strategies.values import START
 
-_LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
+_BOUND_STATES: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
 
 
 @st.composite
 def bindings(
     draw: st.DrawFn, coordinate: Coordinate | None = None, state: AccountState | None = None
 ) -> LimitedAccountAppBinding:
-    """Draw bindings of the first generations.
+    """Draw bindings of generation 1 to 4; none is UNLINKED, since such a coordinate has no binding.
 
     Args:
-        draw: Hypothesis passes it.
-        coordinate: The coordinate; any by default.
-        state: The state; any by default.
+        draw: Passed by Hypothesis; callers leave it out.
+        coordinate: The coordinate; `None` draws one.
+        state: The state: LIMITED, ACTIVE or TOMBSTONED; `None` draws one of the three.
     """
-    whose = draw(values.coordinates()) if coordinate is None else coordinate
-    last = draw(st.sampled_from(_LINKED)) if state is None else state
+    coordinate = draw(values.coordinates()) if coordinate is None else coordinate
+    state = draw(st.sampled_from(_BOUND_STATES)) if state is None else state
     generation = draw(st.integers(1, 4))
     binding: LimitedAccountAppBinding | None = None
     for number in range(1, generation):
-        binding = _live(binding, whose, number, grown=draw(st.booleans()))
-        binding = _bound(rules.tombstone(binding, whose))
-    grown = last is AccountState.ACTIVE or (last is AccountState.TOMBSTONED and draw(st.booleans()))
-    if binding is None and grown and draw(st.booleans()):
-        # A sign-up on the hosted page, with no LIMITED user before it.
-        binding = _bound(rules.complete_sign_up(None, whose, values.user_of(1)))
+        binding = _bind_next(binding, coordinate, number, graduated=draw(st.booleans()))
+        binding = _binding_of(rules.tombstone(binding, coordinate))
+    tombstoned = state is AccountState.TOMBSTONED
+    graduated = state is AccountState.ACTIVE or (tombstoned and draw(st.booleans()))
+    if binding is None and graduated and draw(st.booleans()):
+        # A sign-up on the hosted page makes an ACTIVE user without a LIMITED one before.
+        binding = _binding_of(rules.complete_sign_up(None, coordinate, values.user_of(1)))
     else:
-        binding = _live(binding, whose, generation, grown=grown)
-    return _bound(rules.tombstone(binding, whose)) if last is AccountState.TOMBSTONED else binding
+        binding = _bind_next(binding, coordinate, generation, graduated=graduated)
+    return _binding_of(rules.tombstone(binding, coordinate)) if tombstoned else binding
 
 
-def _live(
-    binding: LimitedAccountAppBinding | None, whose: Coordinate, number: int, *, grown: bool
+def _bind_next(
+    binding: LimitedAccountAppBinding | None,
+    coordinate: Coordinate,
+    generation: int,
+    *,
+    graduated: bool,
 ) -> LimitedAccountAppBinding:
-    limited = _bound(rules.provision(binding, whose, values.user_of(number)))
-    return _bound(rules.graduate(limited, whose, limited.user_id)) if grown else limited
+    limited = _binding_of(rules.provision(binding, coordinate, values.user_of(generation)))
+    if not graduated:
+        return limited
+    return _binding_of(rules.graduate(limited, coordinate, limited.user_id))
 
 
-def _bound(answer: BindingTransition) -> LimitedAccountAppBinding:
-    # The table `binding` allows every step above.
+def _binding_of(answer: BindingTransition) -> LimitedAccountAppBinding:
+    # The binding's table allows every transition of these strategies.
     return expect_done(LimitedAccountAppBinding, answer)
 
 
 @st.composite
 def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSession:
-    """Draw connect sessions; a session on Path B may have landed.
+    """Draw connect sessions; some of Path B (`NEW_ACTIVE_SIGNUP_HANDOFF`) have landed.
+
+    Sessions of the other paths need no hand-off, so none of them lands.
 
     Args:
-        draw: Hypothesis passes it.
-        path: The path; any by default.
+        draw: Passed by Hypothesis; callers leave it out.
+        path: The entry path; `None` draws one.
     """
-    whose = draw(values.coordinates())
-    wanted = draw(st.sampled_from(EntryPath)) if path is None else path
+    coordinate = draw(values.coordinates())
+    path = draw(st.sampled_from(EntryPath)) if path is None else path
     binding: LimitedAccountAppBinding | None = None
-    prefers = wanted is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
-    if wanted is EntryPath.EXISTING_ACTIVE_HANDOFF:
-        binding = draw(bindings(whose, AccountState.ACTIVE))
-        prefers = draw(st.booleans())
-    elif wanted is EntryPath.SILENT_LIMITED:
-        states = (AccountState.LIMITED, AccountState.TOMBSTONED)
-        binding = draw(
-            st.one_of(st.none(), st.sampled_from(states).flatmap(lambda at: bindings(whose, at)))
-        )
-        prefers = binding is not None and draw(st.booleans())
+    prefer_signup = path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
+    if path is EntryPath.EXISTING_ACTIVE_HANDOFF:
+        binding = draw(bindings(coordinate, AccountState.ACTIVE))
+        prefer_signup = draw(st.booleans())
+    elif path is EntryPath.SILENT_LIMITED:
+        states = st.sampled_from((AccountState.LIMITED, AccountState.TOMBSTONED))
+        bound = states.flatmap(lambda state: bindings(coordinate, state))
+        binding = draw(st.one_of(st.none(), bound))
+        prefer_signup = binding is not None and draw(st.booleans())
     now = draw(values.instants())
-    minted = initiate(
+    initiated = initiate(
         binding,
-        whose,
+        coordinate,
         now,
-        prefer_signup=prefers,
+        prefer_signup=prefer_signup,
         id=draw(values.session_ids()),
         user_id=values.user_of(1 if binding is None else binding.generation + 1),
         next_action=values.next_action_at(now),
     ).value
-    landing = draw(st.one_of(st.none(), values.offsets()))
-    if landing is None:
-        return minted.session
-    answer = complete_handoff(
-        minted.session, binding=minted.binding, user_id=draw(values.user_ids()), now=now + landing
+    delay = draw(st.one_of(st.none(), values.offsets()))
+    if delay is None:
+        return initiated.session
+    landing = complete_handoff(
+        initiated.session,
+        binding=initiated.binding,
+        user_id=draw(values.user_ids()),
+        now=now + delay,
     )
-    return answer.value.session if isinstance(answer, Done) else minted.session
+    return landing.value.session if isinstance(landing, Done) else initiated.session
 
 
 # --- Histories ------------------------------------------------------------------------------
 
 
 class CoordinateAct(StrEnum):
-    """Acts at one coordinate; the simplest first."""
+    """An act at one coordinate; the simplest comes first."""
 
     INITIATE = "initiate"
     INITIATE_SIGN_UP = "initiate, a sign-up preferred"
@@ -125,12 +136,19 @@ class CoordinateAct(StrEnum):
 
 
 CoordinateAnswer = Done[Initiated] | Done[Landing] | Ignored[Landing] | BindingTransition
-"""The answer to an act."""
+"""The library's answer to an act at a coordinate."""
 
 
 @attrs.frozen
 class CoordinateStep:
-    """A step of a history: an act at a coordinate, its answer, and the binding after it."""
+    """One act at a coordinate, its answer and its result.
+
+    Attributes:
+        now: The instant of the act.
+        act: The act.
+        answer: The library's answer to the act.
+        binding: The stored binding after the act; `None` if the coordinate has none.
+    """
 
     now: datetime
     act: CoordinateAct
@@ -140,12 +158,13 @@ class CoordinateStep:
 
 @attrs.frozen
 class CoordinateHistory:
-    """A coordinate with its history.
+    """A coordinate with everything that happened at it, in time order.
 
     Attributes:
         coordinate: The coordinate.
-        steps: The acts, in order.
-        sessions: The sessions after the last step, in the order of their minting.
+        steps: The acts, oldest first; a hand-off without any session before it is left out.
+        sessions: All sessions as stored after the last step, oldest first. They are on every path,
+            and landed, awaited or expired.
     """
 
     coordinate: Coordinate
@@ -154,21 +173,23 @@ class CoordinateHistory:
 
     @property
     def binding(self) -> LimitedAccountAppBinding | None:
-        """The binding after the last step."""
+        """The binding after the last step, or `None` if the coordinate has none."""
         return self.steps[-1].binding if self.steps else None
 
     @property
     def bindings(self) -> tuple[LimitedAccountAppBinding, ...]:
-        """The binding after each step that left one, generations and states in order."""
+        """The binding after each step that left one, oldest first."""
         return tuple(step.binding for step in self.steps if step.binding is not None)
 
 
 _Move = tuple[timedelta, CoordinateAct, int, bool]
-"""The offset, the act, the position of the session from the newest, and True for another user."""
+"""Offset from `START`, act, session (0 is the newest), and whether a different user acts."""
 
 
 def coordinate_histories(*, max_steps: int = 6) -> st.SearchStrategy[CoordinateHistory]:
-    """Draw histories of one coordinate.
+    """Draw a coordinate with its history: initiates, hand-offs, graduations and tombstones.
+
+    Some acts are refused or ignored, for instance those of a user who is not bound.
 
     Args:
         max_steps: The largest number of acts.
@@ -178,43 +199,43 @@ def coordinate_histories(*, max_steps: int = 6) -> st.SearchStrategy[CoordinateH
     return st.builds(_play, values.coordinates(), st.lists(move, max_size=max_steps))
 
 
-def _play(whose: Coordinate, moves: list[_Move]) -> CoordinateHistory:
+def _play(coordinate: Coordinate, moves: list[_Move]) -> CoordinateHistory:
     binding: LimitedAccountAppBinding | None = None
     sessions: list[CuraeConnectSession] = []
     steps: list[CoordinateStep] = []
     ordered = sorted(moves, key=lambda move: move[0])
-    for number, (offset, act, back, stranger) in enumerate(ordered, 1):
+    for number, (offset, act, nth_newest, by_other_user) in enumerate(ordered, 1):
         now = START + offset
-        # The bound user (a new one if none is bound), or another user, always the same.
-        known = values.user_of(100) if binding is None else binding.user_id
-        user = values.user_of(99) if stranger else known
+        # User 100 acts if no user is bound. No initiate binds user 99.
+        own_user = values.user_of(100) if binding is None else binding.user_id
+        user = values.user_of(99) if by_other_user else own_user
         answer: CoordinateAnswer
         match act:
             case CoordinateAct.INITIATE | CoordinateAct.INITIATE_SIGN_UP:
-                minted = initiate(
+                initiated = initiate(
                     binding,
-                    whose,
+                    coordinate,
                     now,
                     prefer_signup=act is CoordinateAct.INITIATE_SIGN_UP,
                     id=SessionId(values.uuid_of(number)),
                     user_id=values.user_of(number),
                     next_action=values.next_action_at(now),
                 )
-                sessions.append(minted.value.session)
-                binding, answer = minted.value.binding, minted
+                sessions.append(initiated.value.session)
+                binding, answer = initiated.value.binding, initiated
             case CoordinateAct.LAND:
                 if not sessions:
                     continue
-                at = max(0, len(sessions) - 1 - back)
-                landed = complete_handoff(sessions[at], binding=binding, user_id=user, now=now)
-                answer = landed
-                if isinstance(landed, Done):
-                    sessions[at], binding = landed.value.session, landed.value.binding
+                index = max(0, len(sessions) - 1 - nth_newest)
+                landing = complete_handoff(sessions[index], binding=binding, user_id=user, now=now)
+                answer = landing
+                if isinstance(landing, Done):
+                    sessions[index], binding = landing.value.session, landing.value.binding
             case CoordinateAct.GRADUATE:
-                answer = rules.graduate(binding, whose, user)
+                answer = rules.graduate(binding, coordinate, user)
             case CoordinateAct.TOMBSTONE:
-                answer = rules.tombstone(binding, whose)
+                answer = rules.tombstone(binding, coordinate)
         if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
             binding = answer.value
         steps.append(CoordinateStep(now=now, act=act, answer=answer, binding=binding))
-    return CoordinateHistory(whose, tuple(steps), tuple(sessions))
+    return CoordinateHistory(coordinate, tuple(steps), tuple(sessions))

@@ -1,7 +1,7 @@
-"""Values that are broken on purpose.
+"""Strategies for invalid requests, arguments and stored documents.
 
-The law of this module: **a broken value names its defect and the expected answer**. No other module
-draws a broken value.
+The law of this module: **each invalid value names its defect and the expected error**. Apart
+from the broken logs of `log`, no other strategy draws an invalid value.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ class BrokenRequest:
 
     Attributes:
         request: The request.
-        defect: The change that broke a well-formed request.
-        expected_code: The problem code of the refusal, for any caller.
+        defect: The change that made a well-formed request invalid.
+        expected_code: The problem code that the server must return. The caller has the scope
+            `connection:write` and an environment that the server serves.
     """
 
     request: Request
@@ -62,43 +63,50 @@ _KEY: Final = "Idempotency-Key"
 
 
 def broken_requests() -> st.SearchStrategy[BrokenRequest]:
-    """Draw requests that are broken in one way each, with the expected answer."""
+    """Draw requests with one named defect each, and the problem code that each must get.
+
+    Without the defect, the request is one that `requests` could draw.
+    """
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
     graduations = st.builds(StartGraduation, values.app_user_ids())
 
     def broken(
-        how: str,
+        defect: str,
         code: ProblemCode,
         operation: st.SearchStrategy[Operation],
         change: Callable[[Request], Request],
     ) -> st.SearchStrategy[BrokenRequest]:
         return st.builds(
             call_of, callers_with_write_scope(), operation, values.idempotency_keys()
-        ).map(lambda call: BrokenRequest(change(format_request(call, _BEARER)), how, code))
+        ).map(lambda call: BrokenRequest(change(format_request(call, _BEARER)), defect, code))
 
-    bad, missing = ProblemCode.BAD_REQUEST, ProblemCode.NOT_FOUND
-    invalid, needed = ProblemCode.IDEMPOTENCY_KEY_INVALID, ProblemCode.IDEMPOTENCY_KEY_REQUIRED
-    unasked, stranger = ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED, ProblemCode.UNAUTHENTICATED
+    bad, not_found = ProblemCode.BAD_REQUEST, ProblemCode.NOT_FOUND
+    invalid, required = ProblemCode.IDEMPOTENCY_KEY_INVALID, ProblemCode.IDEMPOTENCY_KEY_REQUIRED
+    not_allowed = ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED
+    unauthenticated = ProblemCode.UNAUTHENTICATED
     get = st.builds(GetConnection, values.connection_ids())
     return st.one_of(
         broken(
-            "no credentials", code=stranger, operation=operations(), change=_given("Authorization")
+            "no credentials",
+            code=unauthenticated,
+            operation=operations(),
+            change=_with_header("Authorization"),
         ),
         broken(
             "two credentials",
-            code=stranger,
+            code=unauthenticated,
             operation=operations(),
-            change=_given("Authorization", _BEARER, _BEARER),
+            change=_with_header("Authorization", _BEARER, _BEARER),
         ),
         broken(
             "unknown method",
-            code=missing,
+            code=not_found,
             operation=operations(),
             change=lambda r: attrs.evolve(r, method="PUT"),
         ),
         broken(
             "unknown path",
-            code=missing,
+            code=not_found,
             operation=operations(),
             change=lambda r: attrs.evolve(r, target="/nowhere"),
         ),
@@ -121,13 +129,13 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
             "unknown member",
             code=bad,
             operation=creates,
-            change=lambda r: _member(r, b'"preferSignUp":true'),
+            change=lambda r: _with_member(r, b'"preferSignUp":true'),
         ),
         broken(
             "repeated member",
             code=bad,
             operation=creates,
-            change=lambda r: _member(r, b'"appUserId":"user-1"'),
+            change=lambda r: _with_member(r, b'"appUserId":"user-1"'),
         ),
         broken(
             "null member",
@@ -141,20 +149,24 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
             operation=creates,
             change=lambda r: attrs.evolve(r, body=b"{}"),
         ),
-        broken("no key", code=needed, operation=creates, change=_given(_KEY)),
-        broken("two keys", code=invalid, operation=creates, change=_given(_KEY, "k-1", "k-1")),
-        broken("an unclosed key", code=invalid, operation=creates, change=_given(_KEY, '"k-1')),
+        broken("no key", code=required, operation=creates, change=_with_header(_KEY)),
         broken(
-            "a key where none is allowed",
-            code=unasked,
+            "two keys", code=invalid, operation=creates, change=_with_header(_KEY, "k-1", "k-1")
+        ),
+        broken(
+            "an unclosed key", code=invalid, operation=creates, change=_with_header(_KEY, '"k-1')
+        ),
+        broken(
+            "a key for an operation that takes none",
+            code=not_allowed,
             operation=graduations,
-            change=_given(_KEY, "k-1"),
+            change=_with_header(_KEY, "k-1"),
         ),
     )
 
 
-def _given(name: str, *texts: str) -> Callable[[Request], Request]:
-    # Replace the values of a header.
+def _with_header(name: str, *texts: str) -> Callable[[Request], Request]:
+    # The request gets one header of this name for each text, and loses those that it had.
     def change(request: Request) -> Request:
         others = (pair for pair in request.headers if pair[0] != name)
         return attrs.evolve(request, headers=(*others, *((name, text) for text in texts)))
@@ -162,8 +174,8 @@ def _given(name: str, *texts: str) -> Callable[[Request], Request]:
     return change
 
 
-def _member(request: Request, member: bytes) -> Request:
-    # The body is an object with members.
+def _with_member(request: Request, member: bytes) -> Request:
+    # The body must be an object with members, so that a comma may follow the new one.
     return attrs.evolve(request, body=b"{" + member + b"," + as_bytes(request)[1:])
 
 
@@ -172,12 +184,12 @@ def _member(request: Request, member: bytes) -> Request:
 
 @attrs.frozen
 class BrokenArgument:
-    """A value that is a mistake of the caller.
+    """An invalid argument: `parse(value)` raises `ArgumentError`.
 
     Attributes:
-        parse: The function that raises `ArgumentError`.
-        value: The value.
-        defect: The mistake.
+        parse: The function that must refuse the value.
+        value: The invalid value.
+        defect: What is wrong with the value.
     """
 
     parse: Callable[[object], object]
@@ -186,40 +198,39 @@ class BrokenArgument:
 
 
 def broken_arguments() -> st.SearchStrategy[BrokenArgument]:
-    """Draw instants, ids, texts and packages that are broken in one way each."""
+    """Draw invalid instants, IDs, app users, data packages and idempotency keys, one defect each."""
     return st.sampled_from(_ARGUMENTS)
 
 
-def _instant(value: object) -> None:
-    assert isinstance(value, datetime)  # noqa: S101 - every instant below is one
+def _parse_instant(value: object) -> None:
+    assert isinstance(value, datetime)  # noqa: S101 - broken instants are of the right type
     check_instant("now", value)
 
 
-def _id(value: object) -> str:
+def _parse_id(value: object) -> str:
     return parse_uuid("id", value)
 
 
-_LONG: Final = 256
 _ARGUMENTS: Final = (
-    BrokenArgument(_instant, values.START.replace(tzinfo=None), "a naive instant"),
+    BrokenArgument(_parse_instant, values.START.replace(tzinfo=None), "a naive instant"),
     BrokenArgument(
-        _instant, values.START.astimezone(timezone(timedelta(hours=1))), "another offset"
+        _parse_instant, values.START.astimezone(timezone(timedelta(hours=1))), "another offset"
     ),
-    BrokenArgument(_id, values.uuid_of(1).replace("-", ""), "a UUID without hyphens"),
-    BrokenArgument(_id, f"{{{values.uuid_of(1)}}}", "a UUID in braces"),
-    BrokenArgument(_id, 1, "a number for an id"),
+    BrokenArgument(_parse_id, values.uuid_of(1).replace("-", ""), "a UUID without hyphens"),
+    BrokenArgument(_parse_id, f"{{{values.uuid_of(1)}}}", "a UUID in braces"),
+    BrokenArgument(_parse_id, 1, "a number instead of an ID"),
     BrokenArgument(parse_app_user_id, "", "an empty app user"),
     BrokenArgument(parse_app_user_id, " user-1", "white space before an app user"),
     BrokenArgument(parse_app_user_id, "user-1\u00a0", "white space after an app user"),
     BrokenArgument(parse_app_user_id, "user\n1", "a control character in an app user"),
     BrokenArgument(parse_app_user_id, "user\ud800", "a surrogate in an app user"),
-    BrokenArgument(parse_app_user_id, "u" * (_LONG + 1), "an app user that is too long"),
+    BrokenArgument(parse_app_user_id, "u" * 257, "an app user of 257 characters"),
     BrokenArgument(parse_data_packages, (), "no packages"),
     BrokenArgument(parse_data_packages, ("Labs",), "a package in upper case"),
-    BrokenArgument(parse_data_packages, "labs", "a text for packages"),
+    BrokenArgument(parse_data_packages, "labs", "a string instead of a list of packages"),
     BrokenArgument(parse_idempotency_key, "", "an empty key"),
     BrokenArgument(parse_idempotency_key, "k 1", "white space in a key"),
-    BrokenArgument(parse_idempotency_key, "k" * _LONG, "a key that is too long"),
+    BrokenArgument(parse_idempotency_key, "k" * 256, "a key of 256 characters"),
 )
 
 
@@ -228,12 +239,12 @@ _ARGUMENTS: Final = (
 
 @attrs.frozen
 class BrokenDocument:
-    """A stored document that `load` refuses with `MalformedError`.
+    """An invalid stored document: `load(kind, document)` raises `MalformedError`.
 
     Attributes:
-        kind: The type to load.
-        document: The document.
-        defect: The change that broke a document of `dump`.
+        kind: The class whose document it was.
+        document: The invalid document.
+        defect: The change that made a document of `dump` invalid.
     """
 
     kind: type[Storable]
@@ -242,7 +253,7 @@ class BrokenDocument:
 
 
 def broken_documents() -> st.SearchStrategy[BrokenDocument]:
-    """Draw stored documents of every kind that are broken in one way each."""
+    """Draw stored documents of every kind with one named defect each."""
     stored: st.SearchStrategy[Storable] = st.one_of(
         connections(), sessions(), bindings(), records(), log_states(), bucket_states()
     )
@@ -252,15 +263,15 @@ def broken_documents() -> st.SearchStrategy[BrokenDocument]:
 def _break_document(
     value: Storable, breakage: tuple[str, Callable[[dict[str, Json], str], Json]], place: int
 ) -> BrokenDocument:
-    how, change = breakage
+    defect, change = breakage
     document = dump(value)
     member = list(document)[place % len(document)]
-    return BrokenDocument(type(value), change(document, member), how)
+    return BrokenDocument(type(value), change(document, member), defect)
 
 
 _BREAKAGES: Final[tuple[tuple[str, Callable[[dict[str, Json], str], Json]], ...]] = (
     ("a list", lambda document, _: [document]),
     ("an unknown member", lambda document, _: {**document, "later": 1}),
-    ("a flag where a value belongs", lambda document, member: {**document, member: True}),
-    ("an object where a value belongs", lambda document, member: {**document, member: {"a": 1}}),
+    ("a boolean instead of a value", lambda document, member: {**document, member: True}),
+    ("an object instead of a value", lambda document, member: {**document, member: {"a": 1}}),
 )

@@ -1,8 +1,8 @@
-"""Connections with their histories, alone and in chains.
+"""Strategies for connections with their histories, one by one and in chains.
 
-The law of this module: **a history is a list of independent steps, played in the order of their
-instants** by the library's own transitions. So a counterexample shrinks to the few steps that
-matter, and every drawn connection is one that the rules can reach.
+The law of this module: **a history is a list of independent moves, played in time order** by the
+library's own transitions. A counterexample therefore shrinks to the few moves that matter, and the
+rules can reach every drawn connection.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, STAR
 
 @attrs.frozen
 class FactTemplate:
-    """A fact without its connection and its instant.
+    """A fact without its connection and instant, which `fact` fills in.
 
     Attributes:
         kind: The class of the fact.
-        delay: How long after the event the fact is recorded.
-        field_values: The values of its other fields; a span of time counts from the event.
+        delay: The time from the fact's `happened_at` to its recording; zero leaves `happened_at` out.
+        field_values: The other fields as pairs of name and value. A `timedelta` counts from
+            `happened_at`.
     """
 
     kind: type[Fact]
@@ -45,18 +46,28 @@ class FactTemplate:
     field_values: tuple[tuple[str, object], ...] = ()
 
     def fact(self, connection: Connection, now: datetime) -> Fact:
-        """Return the fact about a connection that was created no later than `now`."""
+        """Return the fact of a connection, to be recorded at `now`.
+
+        The fact never happened before the connection was created.
+
+        Args:
+            connection: The connection, created no later than `now`.
+            now: The instant of recording.
+        """
         happened = max(connection.identity.created_at, now - self.delay)
-        others = {
+        other_fields = {
             name: happened + value if isinstance(value, timedelta) else value
             for name, value in self.field_values
         }
-        at = happened if self.delay else None
-        return build(self.kind, {"connection_id": connection.id, "happened_at": at, **others})
+        happened_at = happened if self.delay else None
+        return build(
+            self.kind,
+            {"connection_id": connection.id, "happened_at": happened_at, **other_fields},
+        )
 
 
 _DELAYS: Final = (timedelta(0), TICK, timedelta(minutes=1), NEXT_ACTION_LIFETIME)
-_VALUES: Final[Mapping[str, tuple[object, ...]]] = {
+_FIELD_CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "expires_at": (None, 2 * NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME, TICK),
     "reason": values.REASONS,
     "actor": tuple(Actor),
@@ -65,22 +76,30 @@ _VALUES: Final[Mapping[str, tuple[object, ...]]] = {
 
 def _templates(delay: timedelta) -> Iterator[FactTemplate]:
     for kind in FACTS:
-        names = [name for name in kind.__match_args__ if name in _VALUES]
+        names = [name for name in kind.__match_args__ if name in _FIELD_CHOICES]
         if "connection_id" in kind.__match_args__ and can_build(kind, {"connection_id", *names}):
-            for values_of_fields in product(*(_VALUES[name] for name in names)):
-                yield FactTemplate(kind, delay, tuple(zip(names, values_of_fields, strict=True)))
+            for chosen in product(*(_FIELD_CHOICES[name] for name in names)):
+                yield FactTemplate(kind, delay, tuple(zip(names, chosen, strict=True)))
 
 
-# The simplest first. All of them are one choice, so that a step takes few choices and Hypothesis can
-# drop a whole step.
+# One draw chooses a whole template: Hypothesis leaves out a move more easily if it takes few draws.
 FACT_TEMPLATES: Final = tuple(each for delay in _DELAYS for each in _templates(delay))
-# Frequent enough that most chains have more than one connection.
-_RECOVERIES: Final = (None,) * (len(FACT_TEMPLATES) // 3)
+"""Every combination of a fact about a connection, its field values and a delay; simplest first."""
+
+# One move in four is a reconnect, so that most chains have more than one connection.
+_RECONNECTS: Final = (None,) * (len(FACT_TEMPLATES) // 3)
 
 
 @attrs.frozen
 class ConnectionStep:
-    """A step of a history: a fact, its instant, its answer, and the connection after it."""
+    """A recorded fact of a history.
+
+    Attributes:
+        now: The instant of recording.
+        fact: The fact.
+        answer: The answer of the rules to the fact.
+        connection: The connection after the fact.
+    """
 
     now: datetime
     fact: Fact
@@ -90,7 +109,12 @@ class ConnectionStep:
 
 @attrs.frozen
 class ConnectionHistory:
-    """A connection with its history: as it was created, and each fact in the order of recording."""
+    """A connection with its history.
+
+    Attributes:
+        created: The connection as it was created.
+        steps: The recorded facts, oldest first.
+    """
 
     created: Connection
     steps: tuple[ConnectionStep, ...]
@@ -102,23 +126,26 @@ class ConnectionHistory:
 
     @property
     def snapshots(self) -> tuple[Connection, ...]:
-        """The connection as it was created and after each step, oldest first."""
+        """The stored connection at its creation and after each step, oldest first."""
         return (self.created, *(step.connection for step in self.steps))
 
 
 def apply_fact(
     connection: Connection, fact: Fact, now: datetime, successor: Connection | None = None
 ) -> Transition:
-    """Return the answer to a fact about one connection; changes of other connections are dropped.
+    """Return the answer to a fact for one connection, without the changes to other connections.
 
     Args:
-        connection: The connection as it is stored.
-        fact: The fact.
-        now: When it is recorded.
-        successor: The connection that recovered it, or `None`.
+        connection: The connection.
+        fact: The fact about it.
+        now: The instant of recording, in UTC.
+        successor: The connection that recovered it; `None` if there is none.
+
+    Returns:
+        Done: the connection after the fact. Ignored: the connection as given. Refused: the problem.
 
     Raises:
-        ArgumentError: An instant out of order or not UTC.
+        ArgumentError: An instant is out of order or not UTC.
     """
     following = () if successor is None else (successor,)
     snapshot = Snapshot(
@@ -127,20 +154,20 @@ def apply_fact(
     answer = record_fact(fact, snapshot, now)
     match answer:
         case Done(changes, rules):
-            return Done(_stored(changes).get(connection.id, connection), rules)
+            return Done(_connections_after(changes).get(connection.id, connection), rules)
         case Ignored(_, rules):
             return Ignored(connection, rules)
         case Refused():
             return answer
 
 
-def _stored(changes: Changes) -> dict[ConnectionId, Connection]:
+def _connections_after(changes: Changes) -> dict[ConnectionId, Connection]:
     writes = (write for write in changes.writes if isinstance(write, ConnectionWrite))
     return {write.after.id: write.after for write in writes}
 
 
 def new_connections() -> st.SearchStrategy[Connection]:
-    """Draw connections that were created at `START` and are PENDING for half an hour."""
+    """Draw connections created at `START`, PENDING, with a hand-off deadline half an hour later."""
     return st.builds(
         create,
         id=values.connection_ids(),
@@ -152,17 +179,24 @@ def new_connections() -> st.SearchStrategy[Connection]:
 
 
 def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
-    """Draw facts about a connection, recorded at `now`, some of them late."""
+    """Draw facts about a connection to record at `now`; some happened earlier.
+
+    The facts fit the connection's id, but the rules may ignore or refuse them.
+
+    Args:
+        connection: The connection, created no later than `now`.
+        now: The instant of recording, in UTC.
+    """
     return st.sampled_from(FACT_TEMPLATES).map(lambda template: template.fact(connection, now))
 
 
 def connection_histories(
     created: Connection | None = None, *, max_steps: int = 5
 ) -> st.SearchStrategy[ConnectionHistory]:
-    """Draw histories of one connection.
+    """Draw one connection with its history; it is never recovered.
 
     Args:
-        created: The connection as it was created; any by default.
+        created: The connection to begin with, created at `START`; `None` draws one.
         max_steps: The largest number of facts.
     """
     first = new_connections() if created is None else st.just(created)
@@ -171,19 +205,19 @@ def connection_histories(
 
 
 def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
-    """Draw chains of connections, oldest first.
+    """Draw a connection with its successors, oldest first.
 
     Args:
-        max_steps: The largest number of facts and recoveries.
+        max_steps: The largest number of facts and reconnects, counted over the whole chain.
     """
-    # The offset, the fact (`None` for a reconnect), and the position counted from the newest.
-    steps = st.sampled_from((*_RECOVERIES, *FACT_TEMPLATES))
-    move = st.tuples(values.offsets(), steps, st.integers(0, 3))
+    # Offset from `START`, fact (`None` is a reconnect), and connection (0 is the newest).
+    templates = st.sampled_from((*_RECONNECTS, *FACT_TEMPLATES))
+    move = st.tuples(values.offsets(), templates, st.integers(0, 3))
     return st.builds(_play_chain, new_connections(), st.lists(move, max_size=max_steps))
 
 
 def connections() -> st.SearchStrategy[Connection]:
-    """Draw connections with a history; some are the newest of a chain."""
+    """Draw connections after a history; some are the head of a chain."""
     return st.one_of(
         connection_histories().map(lambda history: history.connection),
         chains().map(lambda chain: chain[-1]),
@@ -206,33 +240,33 @@ def _play_chain(
     created: Connection, moves: list[tuple[timedelta, FactTemplate | None, int]]
 ) -> tuple[Connection, ...]:
     chain = [created]
-    for offset, template, back in sorted(moves, key=lambda move: move[0]):
-        at, now = max(0, len(chain) - 1 - back), START + offset
+    for offset, template, nth_newest in sorted(moves, key=lambda move: move[0]):
+        index, now = max(0, len(chain) - 1 - nth_newest), START + offset
         if template is None:
-            _recover(chain, at, now)
+            _reconnect(chain, index, now)
         else:
-            _record(chain, at=at, template=template, now=now)
+            _record(chain, index=index, template=template, now=now)
     return tuple(chain)
 
 
-def _recover(chain: list[Connection], at: int, now: datetime) -> None:
-    successor = chain[at + 1] if at + 1 < len(chain) else None
+def _reconnect(chain: list[Connection], index: int, now: datetime) -> None:
+    successor = chain[index + 1] if index + 1 < len(chain) else None
     new_id = ConnectionId(values.uuid_of(int(chain[0].id[-12:], 16) + len(chain)))
     action = values.next_action_at(now)
-    answer = reconnect(chain[at], successor, now, id=new_id, next_action=action, head=chain[-1])
+    answer = reconnect(chain[index], successor, now, id=new_id, next_action=action, head=chain[-1])
     if isinstance(answer, Refused):
         return
     if isinstance(answer.value, Minted):
         chain.append(answer.value.connection)
     else:
-        chain[at + 1] = answer.value.connection
+        chain[index + 1] = answer.value.connection
 
 
-def _record(chain: list[Connection], at: int, template: FactTemplate, now: datetime) -> None:
-    following = tuple(chain[at + 1 :])
+def _record(chain: list[Connection], index: int, template: FactTemplate, now: datetime) -> None:
+    connection, following = chain[index], tuple(chain[index + 1 :])
     successor, head = (following[0], following[-1]) if following else (None, None)
-    snapshot = Snapshot(connection=chain[at], successor=successor, head=head, following=following)
-    answer = record_fact(template.fact(chain[at], now), snapshot, now)
+    snapshot = Snapshot(connection=connection, successor=successor, head=head, following=following)
+    answer = record_fact(template.fact(connection, now), snapshot, now)
     if isinstance(answer, Done):
-        after = _stored(answer.value)
+        after = _connections_after(answer.value)
         chain[:] = [after.get(each.id, each) for each in chain]

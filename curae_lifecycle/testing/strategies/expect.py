@@ -1,4 +1,4 @@
-"""Checks of answers that a strategy relies on."""
+"""Checks of the rule outcomes that the strategies rely on."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ Wanted = TypeVar("Wanted")
 
 
 def expect_type(kind: type[Wanted], answer: object) -> Wanted:
-    """Return an answer that must be of a kind.
+    """Return an answer that must be of one class.
 
     Args:
-        kind: The kind.
-        answer: The answer.
+        kind: The class.
+        answer: The answer of a rule.
 
     Raises:
-        TypeError: It is of another kind, so the history cannot be played.
+        TypeError: The answer is of another class, so the strategy cannot build its history.
     """
     if isinstance(answer, kind):
         return answer
-    raise TypeError(f"this past cannot be played: {answer!r} is no {kind.__name__}")
+    raise TypeError(
+        f"this history cannot be played: {answer!r} must be of the type {kind.__name__}"
+    )
 
 
 def expect_done(kind: type[Wanted], answer: object) -> Wanted:
     """Return the value of an answer that must be `Done`.
 
     Args:
-        kind: The kind of the value.
-        answer: The answer.
+        kind: The class of the value.
+        answer: The answer of a rule.
 
     Raises:
-        TypeError: It is ignored or refused, or its value is of another kind.
+        TypeError: The answer is ignored or refused, or its value is of another class.
     """
     value = cast("Done[object]", answer).value if isinstance(answer, Done) else answer
     return expect_type(kind, value)

@@ -1,7 +1,7 @@
-"""Operations and facts, drawn from their fields; a new one needs no change here.
+"""Strategies for operations and facts, built from their fields; a new kind needs no code here.
 
-The law of this module: **the name of a field decides its values**. A field whose name is not listed
-has the example of its member, or any value of its type.
+The law of this module: **a field's name chooses its strategy**. A field with an unknown name is the
+example of its member. Without an example it is drawn from its type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.testing.factories import Made, example_fields, fields_of
 from curae_lifecycle.testing.strategies import values
 
-_FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
+_STRATEGY_OF_FIELD: Final[Mapping[str, st.SearchStrategy[object]]] = {
     "connection_id": values.connection_ids(),
     "session_id": values.session_ids(),
     "user_id": values.user_ids(),
@@ -35,13 +35,19 @@ _FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
 
 
 def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
-    """Draw operations or facts of one kind."""
+    """Draw operations or facts of one kind, each field independent of the others.
+
+    A field whose default is `None` is `None` in some draws. The drawn IDs belong to no store.
+
+    Args:
+        kind: The class of the operation or fact.
+    """
     hints, examples = get_type_hints(kind), example_fields(kind)
     fields: dict[str, st.SearchStrategy[object]] = {}
     for field in fields_of(kind):
         name = field.name
-        if name in _FIELDS:
-            drawn = _FIELDS[name]
+        if name in _STRATEGY_OF_FIELD:
+            drawn = _STRATEGY_OF_FIELD[name]
         elif name in examples:
             drawn = st.just(examples[name])
         else:
@@ -51,7 +57,7 @@ def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
 
 
 def facts() -> st.SearchStrategy[Fact]:
-    """Draw facts of every kind; no `happened_at` is after `START`."""
+    """Draw facts of every kind about any ID or coordinate; no `happened_at` is after `START`."""
     return st.one_of(*FACT_STRATEGIES.values())
 
 

@@ -1,7 +1,7 @@
-"""Parts of traffic: replies, writes, effects, events and keys, each from a run of traffic.
+"""Strategies for replies, writes, effects, events and rate keys, taken from runs of traffic.
 
-The law of this module: **a run ends with the steps that produce the value**; the steps before them
-are drawn.
+The law of this module: **each run ends with fixed steps that are sure to produce the value**. The
+steps before them are drawn.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ Answered = TypeVar("Answered", Done[changes.Changes], Ignored[changes.Changes])
 
 
 def _step(
-    what: traffic.StepKind, minutes: int = 0, *, back: int = 0, key: int = 0
+    kind: traffic.StepKind, minutes: int = 0, *, nth_newest: int = 0, key: int = 0
 ) -> traffic.TrafficStep:
-    # No other step is of the third user or under the third key.
+    # No drawn step has user 3 or key 3, so no drawn step spoils the outcome of a final one.
     return traffic.TrafficStep(
-        offset=timedelta(minutes=minutes), kind=what, nth_newest=back, key=key, user=3
+        offset=timedelta(minutes=minutes), kind=kind, nth_newest=nth_newest, key=key, user=3
     )
 
 
@@ -65,7 +65,7 @@ _RECONNECT: Final = (*_CREATE, _step(Reconnect, 31))
 _INITIATE: Final = (_step(Initiate),)
 
 FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
-    # Every operation succeeds for a connection that has lapsed and a LIMITED user.
+    # Every operation succeeds on a lapsed connection and a LIMITED user.
     **{kind.reply: (*_CREATE, *_INITIATE, _step(kind, 31)) for kind in OPERATIONS},
     operation.ProblemReply: (*_CREATE, _step(Reconnect)),
     operation.NotModified: (_step(traffic.SpecialRequest.ALL_KNOWN),),
@@ -79,68 +79,79 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
     LimitKey: _INITIATE,
     AccessEnded: (*_AUTHORIZE, _step(Revoke)),
     HandoffCancelled: (*_CREATE, _step(Revoke)),
-    NextActionReplaced: (*_RECONNECT, _step(Reconnect, 31, back=1)),
-    SuccessorsLive: (*_RECONNECT, _step(Revoke, 31, back=1)),
+    NextActionReplaced: (*_RECONNECT, _step(Reconnect, 31, nth_newest=1)),
+    SuccessorsLive: (*_RECONNECT, _step(Revoke, 31, nth_newest=1)),
     UserProvisioned: _INITIATE,
     Event: _CREATE,
     LandedHandoff: (*_CREATE, _step(traffic.SpecialRequest.LANDED)),
     Needs: _AUTHORIZE,
     Snapshot: _AUTHORIZE,
 }
-"""The last steps of a run that produce a value of each kind."""
+"""The last steps of a run, by the class of the value that they are sure to produce."""
 
 
 def values_from_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
-    """Draw values of a kind of `FINAL_STEPS`, each from a run of traffic."""
-    return _ending(FINAL_STEPS[kind]).map(lambda run: _last(run.interactions, kind))
+    """Draw the last value of one class in a run of traffic.
+
+    Args:
+        kind: The class, a key of `FINAL_STEPS`.
+
+    Raises:
+        KeyError: `FINAL_STEPS` does not have the class.
+    """
+    return _runs_ending_with(FINAL_STEPS[kind]).map(lambda run: _find_last(run.interactions, kind))
 
 
 def done_facts() -> st.SearchStrategy[Done[changes.Changes]]:
-    """Draw answers to facts that changed something."""
-    return _ending(_AUTHORIZE).map(lambda run: _fact_answer(Done, run))
+    """Draw answers to a fact that changed something."""
+    return _runs_ending_with(_AUTHORIZE).map(lambda run: _fact_answer(Done, run))
 
 
 def ignored_facts() -> st.SearchStrategy[Ignored[changes.Changes]]:
-    """Draw answers to facts that changed nothing."""
-    again = _ending((*_AUTHORIZE, _step(_AUTHORIZED)))
-    return again.map(lambda run: _fact_answer(Ignored, run))
+    """Draw answers to a fact that changed nothing."""
+    runs = _runs_ending_with((*_AUTHORIZE, _step(_AUTHORIZED)))
+    return runs.map(lambda run: _fact_answer(Ignored, run))
 
 
-def _ending(last: tuple[traffic.TrafficStep, ...]) -> st.SearchStrategy[traffic.Traffic]:
-    # With a bucket that the last steps never empty.
-    roomy = (Bucket(name="platform", capacity=100, refill=1, seconds=1),)
-    return st.builds(traffic.play_traffic, st.just(roomy), traffic.traffic_steps(4), st.just(last))
+def _runs_ending_with(
+    final_steps: tuple[traffic.TrafficStep, ...],
+) -> st.SearchStrategy[traffic.Traffic]:
+    # The bucket holds more tokens than any run uses.
+    large_buckets = (Bucket(name="platform", capacity=100, refill=1, seconds=1),)
+    return st.builds(
+        traffic.play_traffic, st.just(large_buckets), traffic.traffic_steps(4), st.just(final_steps)
+    )
 
 
 def _fact_answer(kind: type[Answered], run: traffic.Traffic) -> Answered:
     return expect_type(kind, expect_type(traffic.RecordedFact, run.interactions[-1]).answer)
 
 
-def _last(value: object, kind: type[Wanted]) -> Wanted:
+def _find_last(value: object, kind: type[Wanted]) -> Wanted:
     found: Wanted | None = None
-    waiting = [value]
-    while waiting:
-        each = waiting.pop(0)
+    unvisited = [value]
+    while unvisited:
+        each = unvisited.pop(0)
         if isinstance(each, kind):
             found = each
         if isinstance(each, tuple):
-            waiting.extend(cast("tuple[object, ...]", each))
+            unvisited.extend(cast("tuple[object, ...]", each))
         elif attrs.has(type(each)):
-            kept = attrs.fields(cast("type[attrs.AttrsInstance]", type(each)))
-            waiting.extend([getattr(each, field.name) for field in kept])
+            fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(each)))
+            unvisited.extend([getattr(each, field.name) for field in fields])
     if found is None:
         raise TypeError(f"no run of traffic ends with a {kind.__name__}")
     return found
 
 
 def replies() -> st.SearchStrategy[operation.Reply]:
-    """Draw replies of every kind."""
+    """Draw replies of every kind: of each operation, problems, not modified and replayed."""
     own = (kind.reply for kind in OPERATIONS)
     return _one_of(*own, operation.ProblemReply, operation.NotModified, operation.Replayed)
 
 
 def writes() -> st.SearchStrategy[Write]:
-    """Draw writes of every kind."""
+    """Draw writes of every kind: of connections, sessions, bindings, records and rate limits."""
     return _one_of(*cast("tuple[type[Write], ...]", get_args(Write)))
 
 
@@ -150,12 +161,12 @@ def effects() -> st.SearchStrategy[Effect]:
 
 
 def outbox_events() -> st.SearchStrategy[Event]:
-    """Draw events for an outbox."""
+    """Draw events for an outbox; no effect is drawn."""
     return values_from_traffic(Event)
 
 
 def rate_keys() -> st.SearchStrategy[RateKey]:
-    """Draw keys of rate limits."""
+    """Draw keys of rate limits: of API keys' buckets and of app users' exact logs."""
     return _one_of(*cast("tuple[type[RateKey], ...]", get_args(RateKey)))
 
 

@@ -1,6 +1,7 @@
-"""Rate limits and their states.
+"""Strategies for rate limits and their states.
 
-The law of this module: **a run of requests left each state behind**; some of them were refused.
+The law of this module: **a run of requests made every drawn state**; the limit refused some of the
+requests.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from curae_lifecycle.testing.strategies.values import START, offsets
 
 
 def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
-    """Draw limits with an exact log; those of the app user are among them."""
+    """Draw limits with an exact log, among them an app user's limit of 10 initiates in 60 s."""
     return st.builds(
         ratelimit.ExactLog,
         st.sampled_from(("initiate", "graduation")),
@@ -25,25 +26,25 @@ def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
 
 
 def buckets() -> st.SearchStrategy[ratelimit.Bucket]:
-    """Draw token buckets; some refill at a rate that does not divide a second."""
+    """Draw token buckets; some gain a token after a time that is no whole number of microseconds."""
     sizes = st.integers(1, 10)
     return st.builds(ratelimit.Bucket, st.sampled_from(("platform", "burst")), sizes, sizes, sizes)
 
 
 def policies() -> st.SearchStrategy[ratelimit.Policy]:
-    """Draw policies of both kinds."""
+    """Draw rate limits of both kinds: exact logs and token buckets."""
     return st.one_of(exact_logs(), buckets())
 
 
 def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelimit.Charge]:
-    """Draw policies with a state that a run of requests left behind.
+    """Draw a limit with the state after a run of at most 12 requests, some of them refused.
 
     Args:
-        policy: The policy; any by default.
+        policy: The limit; `None` draws one of either kind.
     """
-    which = policies() if policy is None else st.just(policy)
-    gaps = st.one_of(st.integers(0, 3).map(lambda s: timedelta(seconds=s)), offsets())
-    return st.builds(_charge, which, st.lists(gaps, max_size=12))
+    chosen = policies() if policy is None else st.just(policy)
+    request_offsets = st.one_of(st.integers(0, 3).map(lambda s: timedelta(seconds=s)), offsets())
+    return st.builds(_charge, chosen, st.lists(request_offsets, max_size=12))
 
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
@@ -61,22 +62,26 @@ def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
 
 
 def admissions() -> st.SearchStrategy[ratelimit.Admitted]:
-    """Draw admissions of a policy."""
+    """Draw the answers of limits that admit a request a day after `START`."""
     return charges().map(_admitted)
 
 
 def limit_refusals() -> st.SearchStrategy[ratelimit.RateLimited]:
-    """Draw refusals of a policy, which may take several requests."""
+    """Draw the answers of limits that refuse a request at `START`, after as many as it takes."""
     return charges().map(_limited)
 
 
 def limits_left() -> st.SearchStrategy[ratelimit.LimitLeft]:
-    """Draw the rest of a limit soon after a run of requests."""
+    """Draw what a limit has left when asked at `START`, with the state after a run of requests.
+
+    The requests of the run come up to 3 hours after `START`, as if the server's clock had stepped
+    back. The time until the limit is full can therefore be longer than its window.
+    """
     return charges().map(lambda charge: ratelimit.limit_left(charge.policy, charge.state, START))
 
 
 def _admitted(charge: ratelimit.Charge) -> ratelimit.Admitted:
-    # Every state has expired by then.
+    # Every drawn state has expired a day later, so the limit must admit.
     return expect_type(ratelimit.Admitted, ratelimit.admit((charge,), START + timedelta(days=1)))
 
 
@@ -86,9 +91,9 @@ def _limited(charge: ratelimit.Charge) -> ratelimit.RateLimited:
     return answer
 
 
-def _charge(policy: ratelimit.Policy, after: list[timedelta]) -> ratelimit.Charge:
+def _charge(policy: ratelimit.Policy, request_offsets: list[timedelta]) -> ratelimit.Charge:
     charge = ratelimit.Charge(policy, ratelimit.fresh_state(policy))
-    for offset in sorted(after):
+    for offset in sorted(request_offsets):
         answer = ratelimit.admit((charge,), START + offset)
         if isinstance(answer, ratelimit.Admitted):
             charge = ratelimit.Charge(policy, answer.states[0])

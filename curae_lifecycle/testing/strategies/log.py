@@ -1,7 +1,8 @@
-"""Logs of traffic, in the lines that `replay` reads.
+"""Strategies for logs of traffic, as the lines that `replay` reads.
 
-The law of this module: **a log is printed traffic**, so `replay` accepts every line, and a recorded
-response is the one that the rules give. A broken log names its broken line and the defect.
+The law of this module: **a log is printed from drawn traffic**. `replay` therefore accepts every
+line, and each recorded response is the one that the rules give. A broken log names its broken line
+and the defect.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from curae_lifecycle.web.wire_format import to_camel_case
 
 @attrs.frozen
 class Log(traffic.Terse):
-    """A log that `replay` accepts, with its traffic.
+    """A log that `replay` accepts, with the traffic that it was printed from.
 
     Attributes:
-        lines: The lines, in order of time.
+        lines: The JSON lines in time order, without line feeds.
         traffic: The traffic.
-        with_responses: Whether each request has its response. Without responses, later lines refer
-            to ids by the names of the answers that showed them.
+        with_responses: Whether each request line holds the response. If not, later lines refer to
+            an ID by the name of the answer that returned it, as in `{a1.connection.id}`.
     """
 
     lines: tuple[bytes, ...]
@@ -43,13 +44,13 @@ class Log(traffic.Terse):
 
 @attrs.frozen
 class BrokenLog:
-    """A log with one broken line.
+    """A log with exactly one broken line.
 
     Attributes:
-        lines: The lines.
+        lines: All lines, with the broken one.
         number: The number of the broken line, counted from 1.
-        defect: The defect.
-        error: The beginning of the `error` of that line.
+        defect: What is wrong with the broken line.
+        error: The beginning of the `error` that `replay` must write for the broken line.
     """
 
     lines: tuple[bytes, ...]
@@ -59,25 +60,27 @@ class BrokenLog:
 
     @property
     def others(self) -> tuple[bytes, ...]:
-        """The log without the broken line."""
+        """All lines but the broken one, which `replay` accepts."""
         return (*self.lines[: self.number - 1], *self.lines[self.number :])
 
 
 def logs(*, max_steps: int = 10) -> st.SearchStrategy[Log]:
-    """Draw logs.
+    """Draw logs that `replay` accepts, with recorded responses or with names of answers.
+
+    The first lines register the API keys and set the buckets, if there are any.
 
     Args:
-        max_steps: The largest number of requests, facts and questions, after the setup lines.
+        max_steps: The largest number of requests, facts and questions together.
     """
     runs = st.tuples(traffic.traffic_runs(max_steps=max_steps), st.booleans())
     return runs.map(lambda drawn: Log(format_log(drawn[0], with_responses=drawn[1]), *drawn))
 
 
 def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
-    """Draw logs with one broken line.
+    """Draw logs with one broken line, which has one named defect.
 
     Args:
-        max_steps: The largest number of requests, facts and questions.
+        max_steps: The largest number of valid requests, facts and questions together.
     """
     return st.builds(
         _break, logs(max_steps=max_steps), st.integers(0, max_steps), st.sampled_from(_BREAKAGES)
@@ -85,25 +88,26 @@ def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
 
 
 def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ...]:
-    """Return the lines of some traffic.
+    """Return the log lines of a run of traffic, after the lines that set up its API keys and buckets.
 
     Args:
-        run: The traffic.
-        with_responses: Whether each request has its response. Without responses the replay numbers the
-            ids, and later lines refer to them by the names of the answers.
+        run: The run.
+        with_responses: Whether each request line holds the response, whose IDs `replay` adopts. If
+            not, `replay` numbers the IDs, and later lines refer to them by the names of the answers.
     """
     setup = [
-        _line(START, "register", format_caller(secret, who)) for secret, who in traffic.CALLERS
+        _line(START, "register", format_caller(secret, caller))
+        for secret, caller in traffic.CALLERS
     ]
     if run.buckets:
         setup.append(_line(START, "buckets", [attrs.asdict(each) for each in run.buckets]))
     lines = [*map(format_json, setup)]
     names: dict[str, str] = {}
     for number, interaction in enumerate(run.interactions):
-        own_lines = _lines(interaction, f"a{number}", recorded=with_responses)
-        lines.extend([_named(format_json(line), names) for line in own_lines])
+        own_lines = _lines(interaction, f"a{number}", with_responses=with_responses)
+        lines.extend([_replace_ids(format_json(line), names) for line in own_lines])
         if not with_responses and isinstance(interaction, traffic.Exchange):
-            _learn(interaction, f"a{number}", names)
+            _name_ids(interaction, f"a{number}", names)
     return tuple(lines)
 
 
@@ -114,32 +118,34 @@ def _line(now: datetime, kind: str, value: Json) -> dict[str, Json]:
     return {"at": format_time(now), kind: value}
 
 
-def _lines(interaction: traffic.Interaction, name: str, *, recorded: bool) -> list[dict[str, Json]]:
+def _lines(
+    interaction: traffic.Interaction, name: str, *, with_responses: bool
+) -> list[dict[str, Json]]:
     now = interaction.now
     match interaction:
         case traffic.Exchange():
             line = _line(now, "request", _request(interaction)) | {"as": name}
-            if recorded:
+            if with_responses:
                 line["response"] = format_response(interaction.answer.response)
-            return [*_healing(interaction), line]
+            return [*_landing_facts(interaction), line]
         case traffic.RecordedFact(fact=fact):
             return [_line(now, "fact", format_fact(fact))]
         case traffic.AccessQuestion(connection=connection, package=package):
-            asked: dict[str, Json] = {"connectionId": connection.id, "dataPackage": package}
-            return [_line(now, "ask", {"type": "access", **asked})]
+            members: dict[str, Json] = {"connectionId": connection.id, "dataPackage": package}
+            return [_line(now, "ask", {"type": "access", **members})]
 
 
-def _healing(exchange: traffic.Exchange) -> list[dict[str, Json]]:
-    # A hand-off that a get found landed is a fact of its own in the log.
+def _landing_facts(exchange: traffic.Exchange) -> list[dict[str, Json]]:
+    # A log cannot say that a get found a landed hand-off, so a fact before the request says it.
     landed, connection = exchange.snapshot.landed_handoff, exchange.snapshot.connection
-    if landed is None or connection is None or not _heals(exchange, connection):
+    if landed is None or connection is None or not _records_landing(exchange, connection):
         return []
     fact = Authorized(connection.id, landed.expires_at, landed.happened_at)
     return [_line(exchange.now, "fact", format_fact(fact))]
 
 
-def _heals(exchange: traffic.Exchange, connection: Connection) -> bool:
-    # A refused get, for instance of another tenant, records no fact.
+def _records_landing(exchange: traffic.Exchange, connection: Connection) -> bool:
+    # A refused request does not record the landing.
     return any(
         isinstance(write, ConnectionWrite)
         and write.before == connection
@@ -151,14 +157,14 @@ def _heals(exchange: traffic.Exchange, connection: Connection) -> bool:
 def _request(exchange: traffic.Exchange) -> dict[str, Json]:
     request, body = exchange.request, as_bytes(exchange.request)
     headers: Json = dict(request.headers)
-    start: dict[str, Json] = {"method": request.method, "path": request.target, "headers": headers}
-    return start | ({"body": parse_json(body)} if body else {})
+    line: dict[str, Json] = {"method": request.method, "path": request.target, "headers": headers}
+    return line | ({"body": parse_json(body)} if body else {})
 
 
 # --- Names of answers -----------------------------------------------------------------------
 
 
-def _learn(exchange: traffic.Exchange, name: str, names: dict[str, str]) -> None:
+def _name_ids(exchange: traffic.Exchange, name: str, names: dict[str, str]) -> None:
     reply = exchange.decision.reply
     for field in reply.__match_args__:
         value: object = getattr(reply, field)
@@ -166,9 +172,9 @@ def _learn(exchange: traffic.Exchange, name: str, names: dict[str, str]) -> None
             names.setdefault(value.id, f"{{{name}.{to_camel_case(field)}.id}}")
 
 
-def _named(line: bytes, names: dict[str, str]) -> bytes:
-    for known, name in names.items():
-        line = line.replace(known.encode(), name.encode())
+def _replace_ids(line: bytes, names: dict[str, str]) -> bytes:
+    for id_, name in names.items():
+        line = line.replace(id_.encode(), name.encode())
     return line
 
 
@@ -179,10 +185,10 @@ _TOKENS: Final = {
     "<malformed>": '{"type":"binding.tombstone","customerAccountId":"<id>","appId":"a","appUserId":" u"}',
     "<id>": values.uuid_of(9999),
 }
-"""The texts of the tokens in the lines below; `<at>` is the time of the line before."""
+"""The replacement of each placeholder in `_BREAKAGES`; `<at>` is the time of the line before."""
 
 # fmt: off
-# The beginning of the `error`; the defect; the line.
+# The beginning of the `error`, the defect, the line.
 _BREAKAGES: Final = (
     ("the document: NOT_JSON",             "blank",                       ""),
     ("the document: NOT_JSON",             "no JSON",                     "{"),
@@ -202,12 +208,12 @@ _BREAKAGES: Final = (
 
 
 def _break(log: Log, place: int, breakage: tuple[str, str, str]) -> BrokenLog:
-    error, how, line = breakage
-    # After a setup line, so that there is a time to run backwards from.
-    at = min(len(log.lines), 1 + place)
-    before = parse_json(log.lines[at - 1])
+    error, defect, line = breakage
+    # Never first: the broken line copies the time of the line before it, or runs back from it.
+    index = min(len(log.lines), 1 + place)
+    before = parse_json(log.lines[index - 1])
     assert isinstance(before, dict)  # noqa: S101 - every line of a log is an object
     for token, text in (("<at>", f'"at":"{before["at"]}"'), *_TOKENS.items()):
         line = line.replace(token, text)
-    lines = (*log.lines[:at], line.encode(), *log.lines[at:])
-    return BrokenLog(lines=lines, number=at + 1, defect=how, error=error)
+    lines = (*log.lines[:index], line.encode(), *log.lines[index:])
+    return BrokenLog(lines=lines, number=index + 1, defect=defect, error=error)

@@ -1,14 +1,14 @@
-"""Answers of the rules: transitions, recoveries, landings, access, replays, problems.
+"""Strategies for outcomes of rules: transitions, recoveries, landings, access, replays, problems.
 
-The law of this module: **a rule gave each answer** to a value with a history, and a problem has values
-that its code allows.
+The law of this module: **a rule gave every drawn answer**, for a value with a history. Only
+`problems` puts its values together from independent parts.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from hypothesis import strategies as st
 
@@ -21,13 +21,17 @@ from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, Record, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.preview import ExpiryNotice, TriggerPreview, preview_triggers
-from curae_lifecycle.rules.preview import find_due_notices as due
+from curae_lifecycle.rules.preview import (
+    ExpiryNotice,
+    TriggerPreview,
+    find_due_notices,
+    preview_triggers,
+)
 from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.session import Initiated, Landing, complete_handoff, initiate
 from curae_lifecycle.rules.triggers import Transition, Trigger, authorize, revoke
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
-from curae_lifecycle.service.json_schema import UUID
+from curae_lifecycle.service.json_schema import TEXT, UUID, or_null
 from curae_lifecycle.service.problem_details import DETAILS
 from curae_lifecycle.service.rulebook import reasons_of
 from curae_lifecycle.testing.strategies import values
@@ -44,80 +48,93 @@ from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, STAR
 
 Answered = TypeVar("Answered", Done[Connection], Ignored[Connection], Refused)
 
-_LATER: Final = START + timedelta(hours=4)
-"""An instant after the end of every history."""
+_AFTER_HISTORIES: Final = START + timedelta(hours=4)
+"""An instant after every drawn history."""
 
 
 def transitions() -> st.SearchStrategy[Transition]:
-    """Draw the answer to the last fact of a history: done, ignored or refused."""
+    """Draw answers to a fact about a connection: `Done`, `Ignored` or `Refused`."""
     return st.one_of(done_transitions(), ignored_transitions(), refused_transitions())
 
 
 def done_transitions() -> st.SearchStrategy[Done[Connection]]:
-    """Draw done answers: of the last such fact of a history, or of a first revocation."""
+    """Draw `Done` with a changed connection.
+
+    The answer is to the last such fact of a history. If there is none, it is to a first revocation.
+    """
     return connection_histories().map(
-        lambda history: _last(Done, history, _revoked(history.created))
+        lambda history: _last_answer(Done, history, _revoke(history.created))
     )
 
 
 def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
-    """Draw ignored answers: of the last such fact of a history, or of a second revocation."""
+    """Draw `Ignored` with an unchanged connection.
+
+    The answer is to the last such fact of a history. If there is none, it is to a second revocation.
+    """
     return connection_histories().map(
-        lambda history: _last(Ignored, history, _revoked(_revoked(history.created).value))
+        lambda history: _last_answer(Ignored, history, _revoke(_revoke(history.created).value))
     )
 
 
 def refused_transitions() -> st.SearchStrategy[Refused]:
-    """Draw refusals: of the last such fact of a history, or of a fact after the deadline."""
+    """Draw `Refused` with its problem.
+
+    The answer is to the last such fact of a history. If there is none, it is to an authorization at
+    the deadline of the hand-off.
+    """
     return connection_histories().map(
-        lambda history: _last(
+        lambda history: _last_answer(
             Refused, history, authorize(history.created, START + NEXT_ACTION_LIFETIME)
         )
     )
 
 
-def _last(kind: type[Answered], history: ConnectionHistory, sure_one: Transition) -> Answered:
+def _last_answer(
+    kind: type[Answered], history: ConnectionHistory, fallback: Transition
+) -> Answered:
     answers = [step.answer for step in history.steps if isinstance(step.answer, kind)]
-    return answers[-1] if answers else expect_type(kind, sure_one)
+    return answers[-1] if answers else expect_type(kind, fallback)
 
 
-def _revoked(
+def _revoke(
     connection: Connection, now: datetime = START
 ) -> Done[Connection] | Ignored[Connection]:
     return revoke(connection, now, actor=Actor.APP)
 
 
 def recoveries() -> st.SearchStrategy[Minted | Reissued]:
-    """Draw recoveries of a reconnect."""
+    """Draw results of a reconnect, `Minted` or `Reissued`; no refusal is drawn."""
     return st.one_of(minted(), reissued())
 
 
 def minted() -> st.SearchStrategy[Minted]:
-    """Draw successors that were just minted."""
-    return connections().map(_minted)
+    """Draw results of a reconnect that minted a successor."""
+    return connections().map(_mint)
 
 
 def reissued() -> st.SearchStrategy[Reissued]:
-    """Draw successors whose next action was replaced."""
-    return connections().map(_reissued)
+    """Draw results of a reconnect that replaced the next action of the pending successor."""
+    return connections().map(_reissue)
 
 
-def _minted(connection: Connection) -> Minted:
-    return expect_done(Minted, _recover(connection, None))
+def _mint(connection: Connection) -> Minted:
+    return expect_done(Minted, _reconnect(connection, None))
 
 
-def _reissued(connection: Connection) -> Reissued:
-    return expect_done(Reissued, _recover(connection, _minted(connection).connection))
+def _reissue(connection: Connection) -> Reissued:
+    return expect_done(Reissued, _reconnect(connection, _mint(connection).connection))
 
 
-def _recover(connection: Connection, successor: Connection | None) -> Recovery:
-    ended = _revoked(connection, _LATER).value
-    new_id, action = ConnectionId(values.uuid_of(0xFFFF_FFFF_FFFF)), values.next_action_at(_LATER)
-    return reconnect(ended, successor, _LATER, id=new_id, next_action=action)
+def _reconnect(connection: Connection, successor: Connection | None) -> Recovery:
+    ended = _revoke(connection, _AFTER_HISTORIES).value
+    new_id = ConnectionId(values.uuid_of(0xFFFF_FFFF_FFFF))
+    next_action = values.next_action_at(_AFTER_HISTORIES)
+    return reconnect(ended, successor, _AFTER_HISTORIES, id=new_id, next_action=next_action)
 
 
 def trigger_previews() -> st.SearchStrategy[TriggerPreview]:
-    """Draw previews of triggers at an instant; some connections were recovered."""
+    """Draw previews of every trigger, with and without a successor of the connection."""
     return st.builds(
         _preview, connections(), values.instants(), st.sampled_from(Trigger), st.booleans()
     )
@@ -127,70 +144,70 @@ def _preview(
     connection: Connection,
     now: datetime,
     trigger: Trigger,
-    recovered: bool,  # noqa: FBT001 - drawn
+    recovered: bool,  # noqa: FBT001 - `st.builds` passes it
 ) -> TriggerPreview:
-    successor = _minted(connection).connection if recovered else None
-    every = preview_triggers(connection, now=now, successor=successor, head=successor)
-    return next(each for each in every if each.trigger is trigger)
+    successor = _mint(connection).connection if recovered else None
+    previews = preview_triggers(connection, now=now, successor=successor, head=successor)
+    return next(each for each in previews if each.trigger is trigger)
 
 
 def notices() -> st.SearchStrategy[ExpiryNotice]:
-    """Draw warnings that an authorization is about to end."""
+    """Draw notices that an authorization ends soon, each due 1 to 60 days before the end."""
     return st.builds(_notice, new_connections(), st.integers(1, 60))
 
 
 def _notice(connection: Connection, days: int) -> ExpiryNotice:
-    made, lead = connection.identity.created_at, timedelta(days=days)
-    active = expect_done(Connection, authorize(connection, made, expires_at=made + lead))
-    return due(active, made + lead - TICK, (lead,))[0]
+    start, lead = connection.identity.created_at, timedelta(days=days)
+    active = expect_done(Connection, authorize(connection, start, expires_at=start + lead))
+    return find_due_notices(active, start + lead - TICK, (lead,))[0]
 
 
 def initiations() -> st.SearchStrategy[Initiated]:
-    """Draw sessions that were just minted, with their binding."""
+    """Draw results of an initiate at `START`: the new session and the coordinate's binding."""
     bound = st.one_of(st.none(), bindings())
-    return st.builds(_initiated, values.coordinates(), bound, st.booleans(), values.session_ids())
+    return st.builds(_initiation, values.coordinates(), bound, st.booleans(), values.session_ids())
 
 
 def landings() -> st.SearchStrategy[Landing]:
-    """Draw hand-offs that landed, with their binding."""
-    waits = st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME - TICK))
-    return st.builds(_landed, values.coordinates(), values.session_ids(), waits)
+    """Draw results of a hand-off that landed: the session and the new user's binding."""
+    delays = st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME - TICK))
+    return st.builds(_landing, values.coordinates(), values.session_ids(), delays)
 
 
-def _initiated(
-    whose: Coordinate,
+def _initiation(
+    coordinate: Coordinate,
     binding: LimitedAccountAppBinding | None,
-    prefers: bool,  # noqa: FBT001 - it is drawn
+    prefer_signup: bool,  # noqa: FBT001 - `st.builds` passes it
     session_id: SessionId,
 ) -> Initiated:
     return initiate(
         binding,
-        whose if binding is None else binding.coordinate,
+        coordinate if binding is None else binding.coordinate,
         START,
-        prefer_signup=prefers,
+        prefer_signup=prefer_signup,
         id=session_id,
         user_id=values.user_of(99),
         next_action=values.next_action_at(START),
     ).value
 
 
-def _landed(whose: Coordinate, session_id: SessionId, wait: timedelta) -> Landing:
-    waiting = _initiated(whose, binding=None, prefers=True, session_id=session_id)
+def _landing(coordinate: Coordinate, session_id: SessionId, delay: timedelta) -> Landing:
+    initiated = _initiation(coordinate, binding=None, prefer_signup=True, session_id=session_id)
     return expect_done(
         Landing,
         complete_handoff(
-            waiting.session, binding=None, user_id=values.user_of(1), now=START + wait
+            initiated.session, binding=None, user_id=values.user_of(1), now=START + delay
         ),
     )
 
 
 def grants() -> st.SearchStrategy[Granted]:
-    """Draw grants of access, some of them without an end."""
+    """Draw granted access at `START`, some of it without an end."""
     ends = st.sampled_from((None, START + NEXT_ACTION_LIFETIME))
-    return st.builds(authorize, new_connections(), st.just(START), expires_at=ends).map(_granted)
+    return st.builds(authorize, new_connections(), st.just(START), expires_at=ends).map(_grant)
 
 
-def _granted(answer: Transition) -> Granted:
+def _grant(answer: Transition) -> Granted:
     connection = expect_done(Connection, answer)
     return expect_type(
         Granted, decide_access(connection, connection.identity.data_packages[0], START)
@@ -198,40 +215,43 @@ def _granted(answer: Transition) -> Granted:
 
 
 def denials() -> st.SearchStrategy[Denied]:
-    """Draw denials of access, for every reason."""
+    """Draw denied access, for every reason."""
     denied = access_decisions().filter(lambda decision: isinstance(decision, Denied))
     return denied.map(lambda decision: expect_type(Denied, decision))
 
 
 def access_decisions() -> st.SearchStrategy[AccessDecision]:
-    """Draw access decisions on connections with a history, for packages of theirs and others."""
+    """Draw access decisions about connections, for granted and for other data packages."""
     return st.builds(decide_access, connections(), values.data_package(), values.instants())
 
 
 def replays() -> st.SearchStrategy[KnownResponse]:
-    """Draw responses that are replayed."""
-    return records_in_standing(RecordStanding.COMPLETED).map(lambda drawn: _replayed(drawn[0]))
+    """Draw stored responses as a retry gets them."""
+    return records_in_standing(RecordStanding.COMPLETED).map(lambda drawn: _replay(drawn[0]))
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
-    """Draw answers to an attempt whose record was erased."""
-    return attempts().map(_lost)
+    """Draw the answer to an attempt that renews its lease after the server erased its record."""
+    return attempts().map(_lost_lease)
 
 
-def _replayed(record: Record) -> KnownResponse:
-    again = idempotency.begin_attempt(
+def _replay(record: Record) -> KnownResponse:
+    retry = idempotency.begin_attempt(
         record, key=record.key, fingerprint=record.fingerprint, now=record.seen_at
     )
-    return expect_type(KnownResponse, again)
+    return expect_type(KnownResponse, retry)
 
 
-def _lost(attempt: Attempt) -> LeaseLost:
+def _lost_lease(attempt: Attempt) -> LeaseLost:
     erased = acts.forget(idempotency.in_flight_record(attempt), attempt.started_at)
     return expect_type(LeaseLost, acts.renew(erased.value, attempt, attempt.started_at))
 
 
 def problems() -> st.SearchStrategy[Problem]:
-    """Draw problems of every code, each with values that its code allows."""
+    """Draw problems of every code, with all details that the code requires.
+
+    Each detail is drawn independently of the other details. A `reason` is one of the code's reasons.
+    """
     return st.sampled_from(ProblemCode).flatmap(
         lambda code: st.builds(
             Problem,
@@ -247,13 +267,11 @@ def _detail(code: ProblemCode, key: str) -> st.SearchStrategy[DetailValue]:
         return st.sampled_from(reasons_of(code))
     if isinstance(detail.example, StrEnum):
         return st.sampled_from(type(detail.example))
-    if "enum" in detail.schema:
-        return st.sampled_from(cast("list[str]", detail.schema["enum"]))
-    if detail.schema == UUID:
-        return values.uuids()
     if isinstance(detail.example, datetime):
         return values.instants()
     if isinstance(detail.example, int):
         return st.integers(1, 60)
-    is_nullable = isinstance(detail.schema["type"], list)
+    if detail.schema == UUID:
+        return values.uuids()
+    is_nullable = detail.schema == or_null(TEXT)
     return st.sampled_from((None, detail.example) if is_nullable else (detail.example,))

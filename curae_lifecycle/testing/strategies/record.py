@@ -1,7 +1,7 @@
-"""Idempotency records in each standing.
+"""Strategies for idempotency records, their attempts and their responses.
 
-The law of this module: **begin, renew, complete, release, resolve and forget made every record**,
-and attempts that began counted its token up.
+The law of this module: **only begin, renew, complete, release, resolve and forget make records**.
+A record's token counts the attempts that began.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def fingerprints() -> st.SearchStrategy[idempotency.Fingerprint]:
 
 
 def record_keys() -> st.SearchStrategy[RecordKey]:
-    """Draw idempotency keys within API keys."""
+    """Draw record keys, each an idempotency key within one API key."""
     return st.builds(RecordKey, values.key_owners(), values.idempotency_keys())
 
 
 def responses() -> st.SearchStrategy[Response]:
-    """Draw responses that may be kept and replayed."""
+    """Draw responses that a record may keep and replay, with the status 200, 201, 404 or 409."""
     return st.builds(
         Response,
         st.sampled_from((200, 201, 404, 409)),
@@ -52,39 +52,39 @@ def responses() -> st.SearchStrategy[Response]:
 
 
 def response_references() -> st.SearchStrategy[ResponseReference]:
-    """Draw references to responses that a server keeps elsewhere."""
+    """Draw references to responses that a server keeps outside the record."""
     return st.builds(ResponseReference, st.sampled_from((200, 201, 404, 409)), st.just("vault/1"))
 
 
 def attempts() -> st.SearchStrategy[Attempt]:
-    """Draw attempts: first ones, and later ones after attempts that were released."""
+    """Draw attempts: the first of a record, or one after one or two released attempts."""
     return st.builds(_attempt, record_keys(), fingerprints(), st.integers(0, 2))
 
 
 @st.composite
 def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
-    """Draw records with an instant at which they have a standing.
+    """Draw a record and an instant at which the record has a standing.
 
     Args:
-        draw: Hypothesis passes it.
-        standing: The standing; a record past its retention is ABSENT.
+        draw: Passed by Hypothesis; callers leave it out.
+        standing: The standing. ABSENT gives a record whose retention of 24 hours has ended.
     """
     attempt = draw(attempts())
-    lost = draw(st.sampled_from(idempotency.LostLeaseAction))
+    lost_lease = draw(st.sampled_from(idempotency.LostLeaseAction))
     if standing in {RecordStanding.UNKNOWN, RecordStanding.LEASE_OVER}:
         unknown = standing is RecordStanding.UNKNOWN
-        lost = (
+        lost_lease = (
             idempotency.LostLeaseAction.UNKNOWN if unknown else idempotency.LostLeaseAction.EXECUTE
         )
-    running = idempotency.in_flight_record(attempt, lost_lease=lost)
-    # Within the lease, including its last microsecond.
-    within = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
-    now = attempt.started_at + within
+    running = idempotency.in_flight_record(attempt, lost_lease=lost_lease)
+    # Each of these is less than the lease, the last one by one microsecond.
+    offset = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
+    now = attempt.started_at + offset
     match standing:
         case RecordStanding.IN_FLIGHT:
             return running, now
         case RecordStanding.LEASE_OVER | RecordStanding.UNKNOWN:
-            return running, attempt.started_at + _LEASE + within
+            return running, attempt.started_at + _LEASE + offset
         case RecordStanding.RELEASED:
             return expect_done(Record, acts.release(running, attempt, now)), now
         case RecordStanding.COMPLETED:
@@ -95,30 +95,30 @@ def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Reco
         case RecordStanding.FORGOTTEN:
             return expect_done(Record, acts.forget(running, now)), now
         case RecordStanding.ABSENT:
-            return running, attempt.first_used_at + _DAY + within
+            return running, attempt.first_used_at + _DAY + offset
 
 
 def records() -> st.SearchStrategy[Record]:
-    """Draw idempotency records in each standing."""
+    """Draw idempotency records in every standing, without the instant at which they have it."""
     return st.sampled_from(RecordStanding).flatmap(records_in_standing).map(lambda drawn: drawn[0])
 
 
-def _attempt(key: RecordKey, print_: idempotency.Fingerprint, released: int) -> Attempt:
+def _attempt(key: RecordKey, fingerprint: idempotency.Fingerprint, released: int) -> Attempt:
     record: Record | None = None
     for earlier in range(released):
         now = START + timedelta(seconds=earlier)
-        attempt = _begun(record, key=key, print_=print_, now=now)
+        attempt = _begin(record, key=key, fingerprint=fingerprint, now=now)
         record = expect_done(
             Record, acts.release(idempotency.in_flight_record(attempt), attempt, now)
         )
-    return _begun(record, key=key, print_=print_, now=START + timedelta(seconds=released))
+    return _begin(record, key=key, fingerprint=fingerprint, now=START + timedelta(seconds=released))
 
 
-def _begun(
-    record: Record | None, key: RecordKey, print_: idempotency.Fingerprint, now: datetime
+def _begin(
+    record: Record | None, key: RecordKey, fingerprint: idempotency.Fingerprint, now: datetime
 ) -> Attempt:
     return expect_type(
-        Attempt, idempotency.begin_attempt(record, key=key, fingerprint=print_, now=now)
+        Attempt, idempotency.begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
     )
 
 
@@ -126,7 +126,7 @@ def _begun(
 
 
 class RecordAct(StrEnum):
-    """Acts on one key; the simplest first."""
+    """An act on one idempotency key; the simplest comes first."""
 
     BEGIN = "begin"
     COMPLETE = "complete"
@@ -147,19 +147,19 @@ RecordAnswer = (
     | Ignored[Record]
     | Ignored[Record | None]
 )
-"""The answer to an act."""
+"""The library's answer to an act on a key."""
 
 
 @attrs.frozen
 class RecordStep:
-    """A step of a history.
+    """One act on a key, its answer and its result.
 
     Attributes:
-        now: The instant.
+        now: The instant of the act.
         act: The act.
-        attempt: The attempt that acted; `None` for a begin and for an act of the server.
-        answer: The answer.
-        record: The record after the step.
+        attempt: The attempt that acted; `None` for a begin, a resolve and a forget.
+        answer: The library's answer to the act.
+        record: The stored record after the act; `None` if there is none.
     """
 
     now: datetime
@@ -171,13 +171,13 @@ class RecordStep:
 
 @attrs.frozen
 class RecordHistory:
-    """A key with its history: retries, takeovers, renewals, lost workers, erasures.
+    """One key with its history: retries, takeovers, renewals, lost workers and erasures.
 
     Attributes:
         key: The key.
-        fingerprint: The fingerprint of its request.
-        other: The fingerprint of another request with the same key.
-        steps: The acts, in order.
+        fingerprint: The fingerprint of the request that uses the key.
+        other: The fingerprint of a different request that is sent with the same key.
+        steps: The acts, oldest first; an attempt's act before any attempt began is left out.
     """
 
     key: RecordKey
@@ -187,17 +187,17 @@ class RecordHistory:
 
     @property
     def record(self) -> Record | None:
-        """The record after the last step; `None` if none was stored."""
+        """The record after the last step, or `None` if none was stored."""
         return self.steps[-1].record if self.steps else None
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """The stored records, oldest first."""
+        """The stored record after each step that left one, oldest first."""
         return tuple(step.record for step in self.steps if step.record is not None)
 
 
 _Move = tuple[timedelta, RecordAct, idempotency.LostLeaseAction, int]
-"""The offset, the act, the meaning of a lost lease, and the position of the attempt from the newest."""
+"""Offset from `START`, act, what a lost lease means, and attempt (0 is the newest)."""
 
 _OFFSETS: Final = (
     *(timedelta(0), TICK, _LEASE - TICK, _LEASE, 2 * _LEASE),
@@ -206,63 +206,70 @@ _OFFSETS: Final = (
 
 
 def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
-    """Draw histories of one idempotency key, with acts of live and of lost workers.
+    """Draw an idempotency key with its history, which lasts up to 24 hours and one minute.
+
+    An act may come from an older attempt that has lost its lease.
 
     Args:
         max_steps: The largest number of acts.
     """
     offsets, acts = st.sampled_from(_OFFSETS), st.sampled_from(RecordAct)
-    leases = st.sampled_from(
+    lost_leases = st.sampled_from(
         (idempotency.LostLeaseAction.EXECUTE, idempotency.LostLeaseAction.UNKNOWN)
     )
-    move = st.tuples(offsets, acts, leases, st.integers(0, 1))
+    move = st.tuples(offsets, acts, lost_leases, st.integers(0, 1))
     first = idempotency.Fingerprint.of("initiate", ["user-1", "false"])
     second = idempotency.Fingerprint.of("initiate", ["user-2", "false"])
-    prints = st.permutations((first, second)).map(tuple)
-    return st.builds(_play, record_keys(), prints, responses(), st.lists(move, max_size=max_steps))
+    fingerprint_pairs = st.permutations((first, second)).map(tuple)
+    return st.builds(
+        _play, record_keys(), fingerprint_pairs, responses(), st.lists(move, max_size=max_steps)
+    )
 
 
 def _play(
     key: RecordKey,
-    prints: tuple[idempotency.Fingerprint, ...],
+    fingerprint_pair: tuple[idempotency.Fingerprint, ...],
     response: Response,
     moves: list[_Move],
 ) -> RecordHistory:
     record: Record | None = None
     attempts: list[Attempt] = []
     steps: list[RecordStep] = []
-    for offset, act, lost_lease, back in sorted(moves, key=lambda move: move[0]):
+    for offset, act, lost_lease, nth_newest in sorted(moves, key=lambda move: move[0]):
         now = START + offset
         attempt: Attempt | None = None
         answer: RecordAnswer
         match act:
             case RecordAct.BEGIN | RecordAct.BEGIN_OTHER:
-                print_ = prints[act is RecordAct.BEGIN_OTHER]
-                answer = idempotency.begin_attempt(record, key=key, fingerprint=print_, now=now)
+                sent = fingerprint_pair[act is RecordAct.BEGIN_OTHER]
+                answer = idempotency.begin_attempt(record, key=key, fingerprint=sent, now=now)
                 if isinstance(answer, Attempt):
                     attempts.append(answer)
                     record = idempotency.in_flight_record(answer, lost_lease=lost_lease)
             case RecordAct.RESOLVE | RecordAct.RESOLVE_NOTHING:
-                said = response if act is RecordAct.RESOLVE else None
-                answer = acts.resolve(record, now, response=said)
+                found = response if act is RecordAct.RESOLVE else None
+                answer = acts.resolve(record, now, response=found)
             case RecordAct.FORGET:
                 answer = acts.forget(record, now)
             case RecordAct.COMPLETE | RecordAct.RELEASE | RecordAct.RENEW:
                 if not attempts:
-                    # No attempt has begun yet.
                     continue
-                attempt = attempts[max(0, len(attempts) - 1 - back)]
-                answer = _go_on(record, act=act, attempt=attempt, response=response, now=now)
+                attempt = attempts[max(0, len(attempts) - 1 - nth_newest)]
+                answer = _act_of_attempt(
+                    record, act=act, attempt=attempt, response=response, now=now
+                )
         match answer:
             case Done(value=Record() as after):
                 record = after
             case _:
                 pass
         steps.append(RecordStep(now=now, act=act, attempt=attempt, answer=answer, record=record))
-    return RecordHistory(key=key, fingerprint=prints[0], other=prints[1], steps=tuple(steps))
+    return RecordHistory(
+        key=key, fingerprint=fingerprint_pair[0], other=fingerprint_pair[1], steps=tuple(steps)
+    )
 
 
-def _go_on(
+def _act_of_attempt(
     record: Record | None, act: RecordAct, attempt: Attempt, response: Response, now: datetime
 ) -> Done[Record] | LeaseLost:
     if act is RecordAct.COMPLETE:

@@ -1,6 +1,6 @@
-"""The registration of strategies by type.
+"""Registration of the strategies with Hypothesis, so that `st.from_type` draws the library's types.
 
-The law of this module: **`st.from_type` draws every public type of `rules`, `service` and `web`**,
+The law of this module: **`st.from_type` draws every public type of `rules`, `service` and `web`**
 as a value that the rules can reach.
 """
 
@@ -39,20 +39,20 @@ from curae_lifecycle.testing.strategies import (
 )
 from curae_lifecycle.web.respond import Answer
 
-_SMALL: Final = (
+_OF_VALUES: Final = (
     *(values.api_key_ids, values.api_keys, values.app_ids, values.app_user_ids, values.app_users),
     *(values.connection_ids, values.coordinates, values.customer_account_ids),
     *(values.data_package, values.idempotency_keys, values.next_actions, values.session_ids),
     *(values.key_owners, values.user_ids),
 )
-_PLAIN: Final = (
+_WITHOUT_HISTORY: Final = (
     *(request.calls, request.callers, request.entity_tags, request.parsed_members, request.members),
     *(request.new_ids, request.parsed_bodies, request.requests, request.server_settings),
     *(record.fingerprints, record.record_keys, record.responses, record.response_references),
     *(limit.buckets, limit.exact_logs),
     outcome.problems,
 )
-_WITH_A_PAST: Final = (
+_WITH_HISTORY: Final = (
     *(
         limit.admissions,
         limit.bucket_states,
@@ -75,13 +75,18 @@ _BROKEN: Final = (
 
 
 def register() -> None:
-    """Register the strategies of this package for the library's types, for the whole process.
+    """Make `st.from_type` draw the library's types with the strategies of this package.
 
-    Then `st.from_type(Connection)` draws a reachable connection, and so does `st.builds` of a class
-    of yours with a connection as a field. Hypothesis itself draws members of enumerations. `Done` and
-    `Ignored` draw changes for `Done[Changes]`, else a connection. `datetime` is not registered, since
-    it is no type of the library. `st.builds(Connection)` itself still combines independent parts; ask
-    for the type instead. A second call changes nothing.
+    Afterwards `st.from_type(Connection)` draws a reachable connection. `st.builds` of your own
+    class draws one for each required field of the type `Connection`.
+
+    - `st.from_type(Done[Changes])` and `st.from_type(Ignored[Changes])` draw answers to facts.
+      With any other type argument, or none, both draw answers about a connection.
+    - Hypothesis draws enums by itself.
+    - `datetime` is not registered, since it is not a type of the library.
+    - `st.builds(Connection)` still combines unrelated parts; use `st.from_type(Connection)`.
+
+    The registration holds for the whole process until its end. Another call changes nothing.
     """
     for kind, strategy in _strategies():
         st.register_type_strategy(kind, strategy)
@@ -92,12 +97,12 @@ def register() -> None:
 def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield from request.OPERATION_STRATEGIES.items()
     yield from fields.FACT_STRATEGIES.items()
-    yield from _in_tables()
-    yield from _in_exchanges(traffic.exchanges())
+    yield from _of_tables()
+    yield from _of_exchanges(traffic.exchanges())
     for kind in from_traffic.FINAL_STEPS:
         yield kind, from_traffic.values_from_traffic(kind)
-    for strategy in (*_SMALL, *_PLAIN, *_WITH_A_PAST, *_BROKEN):
-        yield _drawn(strategy), strategy()
+    for strategy in (*_OF_VALUES, *_WITHOUT_HISTORY, *_WITH_HISTORY, *_BROKEN):
+        yield _drawn_type(strategy), strategy()
     yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
     yield CuraeConnectSession, binding.sessions()
     yield LimitedAccountAppBinding, binding.bindings()
@@ -108,17 +113,17 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield ConnectionsPage, st.builds(ConnectionsPage, values.coordinates(), after, limit)
 
 
-def _in_tables() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
-    # Rules of the tables alone.
+def _of_tables() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
+    # The rules themselves are the values: a strategy cannot make up a row or an axis.
     rows = [(table, row) for table in TABLES.values() for row in table.rows]
-    held: list[object] = [axis for table in TABLES.values() for axis in table.axes]
+    parts: list[object] = [axis for table in TABLES.values() for axis in table.axes]
     for table, row in rows:
-        held += [row, row.outcome, FoundRule(table, row)]
-    for kind in dict.fromkeys(map(type, held)):
-        yield kind, st.sampled_from([each for each in held if type(each) is kind])
+        parts += [row, row.outcome, FoundRule(table, row)]
+    for kind in dict.fromkeys(map(type, parts)):
+        yield kind, st.sampled_from([each for each in parts if type(each) is kind])
 
 
-def _in_exchanges(
+def _of_exchanges(
     exchanges: st.SearchStrategy[traffic.Exchange],
 ) -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     decisions = exchanges.map(lambda each: each.decision)
@@ -130,8 +135,8 @@ def _in_exchanges(
     yield Changes, exchanges.map(lambda each: each.answer.changes)
 
 
-def _drawn(strategy: Callable[[], st.SearchStrategy[object]]) -> type:
-    # The type is in the annotation of the strategy: SearchStrategy[Connection].
+def _drawn_type(strategy: Callable[[], st.SearchStrategy[object]]) -> type:
+    # The return annotation, such as `SearchStrategy[Connection]`, names the drawn type.
     kind: object = get_args(get_type_hints(strategy)["return"])[0]
     return cast("type", getattr(kind, "__origin__", kind))
 

@@ -1,6 +1,6 @@
-"""Callers, operations and the requests that ask for them.
+"""Strategies for callers, operations and the requests for them.
 
-The law of this module: **a drawn request reads as the call that it was printed from**.
+The law of this module: **`read` turns each drawn request into the call that it was printed from**.
 """
 
 from __future__ import annotations
@@ -35,43 +35,46 @@ from curae_lifecycle.web.wire_format import to_camel_case
 OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]] = {
     kind: build_from_fields(kind) for kind in OPERATIONS
 }
-"""The strategy of each operation."""
+"""The strategy of each kind of operation."""
 
 
 def members() -> st.SearchStrategy[Member[object]]:
-    """Draw members of operations and facts."""
+    """Draw the declared members of the operations and facts, without values."""
     of_facts = [member for kind in FACTS for member in kind.members]
     of_operations = [member for kind in OPERATIONS for member in kind.rule.members]
     return st.sampled_from([*of_operations, *of_facts])
 
 
 def parsed_members() -> st.SearchStrategy[ParsedMembers]:
-    """Draw the parsed members of operations of every kind."""
-    return operations().map(_parsed)
+    """Draw the parsed members of a request for any operation, always without entity tags."""
+    return operations().map(_parsed_members)
 
 
 def entity_tags() -> st.SearchStrategy[EntityTags]:
-    """Draw the entity tags that a client holds: of account states, none, or `*`."""
+    """Draw the entity tags of an `If-None-Match` header.
+
+    Each draw holds the tags of any account states, or of none. In some draws `*` matches any tag.
+    """
     tags = st.frozensets(st.sampled_from([etag(state) for state in AccountState]))
     return st.builds(EntityTags, tags, st.booleans())
 
 
-def _parsed(operation: Operation) -> ParsedMembers:
-    sent = _member_values(operation)
-    return ParsedMembers({each.name: sent[each.name] for each in operation.rule.members})
+def _parsed_members(operation: Operation) -> ParsedMembers:
+    wire_values = _wire_values(operation)
+    return ParsedMembers({each.name: wire_values[each.name] for each in operation.rule.members})
 
 
-def _member_values(operation: Operation) -> dict[str, Json]:
+def _wire_values(operation: Operation) -> dict[str, Json]:
     return {to_camel_case(name): getattr(operation, name) for name in operation.__match_args__}
 
 
 def scopes() -> st.SearchStrategy[frozenset[str]]:
-    """Draw the scopes of an API key: to write, or none."""
+    """Draw the scopes of an API key: `connection:write` alone, or none."""
     return st.sampled_from((frozenset({CONNECTION_WRITE}), frozenset[str]()))
 
 
 def callers() -> st.SearchStrategy[Caller]:
-    """Draw callers of API keys."""
+    """Draw callers; about half lack the scope `connection:write`."""
     return st.builds(
         Caller,
         values.api_key_ids(),
@@ -83,22 +86,25 @@ def callers() -> st.SearchStrategy[Caller]:
 
 
 def operations() -> st.SearchStrategy[Operation]:
-    """Draw operations of every kind."""
+    """Draw operations of every kind; their IDs belong to no store."""
     return st.one_of(*OPERATION_STRATEGIES.values())
 
 
 def callers_with_write_scope() -> st.SearchStrategy[Caller]:
-    """Draw callers that may run every operation."""
+    """Draw callers with the scope `connection:write`, who may run every operation."""
     return callers().map(lambda caller: attrs.evolve(caller, scopes=frozenset({CONNECTION_WRITE})))
 
 
 def calls() -> st.SearchStrategy[Call]:
-    """Draw calls of a caller that may run the operation, with a key if the operation needs one."""
+    """Draw calls: a caller with the scope `connection:write`, an operation and an idempotency key.
+
+    The key is `None` for operations that take none.
+    """
     return st.builds(call_of, callers_with_write_scope(), operations(), values.idempotency_keys())
 
 
 def new_ids() -> st.SearchStrategy[NewIds]:
-    """Draw the ids and the next action of a mutation at `START`."""
+    """Draw new IDs and a next action that a mutation at `START` may use."""
     return st.builds(
         NewIds,
         values.connection_ids(),
@@ -109,7 +115,7 @@ def new_ids() -> st.SearchStrategy[NewIds]:
 
 
 def server_settings() -> st.SearchStrategy[Settings]:
-    """Draw the settings of a server."""
+    """Draw server settings with at most two buckets; `operations` is always the default."""
     return st.builds(
         Settings,
         st.sampled_from((None, *Environment)),
@@ -120,40 +126,45 @@ def server_settings() -> st.SearchStrategy[Settings]:
 
 
 def requests() -> st.SearchStrategy[Request]:
-    """Draw well-formed requests of every operation; a caller that may run it gets a `Call`."""
+    """Draw well-formed requests for every operation.
+
+    `read` turns each into a `Call`, if the caller has the scope `connection:write`.
+    """
     return st.builds(
         format_request, calls(), st.sampled_from(("Bearer cae_live_k1", "Bearer cae_test_k1"))
     )
 
 
 def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
-    """Draw bodies that a framework has parsed."""
+    """Draw JSON bodies of create requests that a web framework has already parsed."""
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
-    asked = st.builds(call_of, callers_with_write_scope(), creates, values.idempotency_keys())
-    return asked.map(
+    create_calls = st.builds(
+        call_of, callers_with_write_scope(), creates, values.idempotency_keys()
+    )
+    return create_calls.map(
         lambda call: ParsedBody(parse_json(as_bytes(format_request(call, "Bearer cae_live_k1"))))
     )
 
 
 def format_request(call: Call, authorization: str) -> Request:
-    """Return the request that reads as a call.
+    """Return the request that an app sends for a call; `read` turns it back into the call.
 
     Args:
         call: The call.
         authorization: The value of the `Authorization` header.
     """
     operation, rule = call.operation, call.operation.rule
-    sent = _member_values(operation)
+    wire_values = _wire_values(operation)
     headers = [("Authorization", authorization)]
     if call.key is not None:
         escaped = call.key.replace("\\", "\\\\").replace('"', '\\"')
         headers.append(("Idempotency-Key", f'"{escaped}"'))
     target = rule.path
     for each in rule.ids:
-        target = target.replace(f"{{{each.name}}}", quote(str(sent[each.name])))
-    queried = _present(rule.query, sent)
-    if queried:
-        target += "?" + urlencode({name: query_text(value) for name, value in queried.items()})
+        target = target.replace(f"{{{each.name}}}", quote(str(wire_values[each.name])))
+    query = _present_members(rule.query, wire_values)
+    if query:
+        target += "?" + urlencode({name: query_text(value) for name, value in query.items()})
     if isinstance(operation, GetAccountState) and operation.cached_states:
         tags = ", ".join(etag(state) for state in sorted(operation.cached_states))
         headers.append(("If-None-Match", tags))
@@ -161,13 +172,19 @@ def format_request(call: Call, authorization: str) -> Request:
         method=rule.method,
         target=target,
         headers=tuple(headers),
-        body=format_json(_present(rule.body, sent)) if rule.body else b"",
+        body=format_json(_present_members(rule.body, wire_values)) if rule.body else b"",
     )
 
 
-def _present(members: tuple[Member[object], ...], sent: dict[str, Json]) -> dict[str, Json]:
-    # A member with its default value is left out.
-    return {each.name: sent[each.name] for each in members if sent[each.name] != each.default}
+def _present_members(
+    members: tuple[Member[object], ...], wire_values: dict[str, Json]
+) -> dict[str, Json]:
+    # An absent member means its default, so a member with its default is left out.
+    return {
+        each.name: wire_values[each.name]
+        for each in members
+        if wire_values[each.name] != each.default
+    }
 
 
 def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
@@ -176,12 +193,14 @@ def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
     Args:
         caller: The caller.
         operation: The operation.
-        key: The idempotency key; it is left out if the operation takes none.
+        key: The idempotency key; the call has none if the operation takes none.
     """
     return Call(caller, operation, key if operation.rule.key is KeyUse.NEEDED else None)
 
 
 def as_bytes(request: Request) -> bytes:
-    """Return the body of a request of `format_request`."""
-    # It writes bytes; the type allows more.
+    """Return the body of a request that `format_request` made.
+
+    A body that is not bytes is read as an empty object, `{}`.
+    """
     return request.body if isinstance(request.body, bytes) else b"{}"

@@ -1,9 +1,9 @@
-"""Traffic: requests and facts in order of time, with the values that each of them produced.
+"""Strategies for traffic: requests, facts and access questions in time order, with their answers.
 
-The law of this module: **a run of traffic is a list of independent steps, played in the order of
-their instants** against one store, as a server does: read, load, decide, respond, commit. So the
-rules have reached every drawn snapshot, decision and answer, and a counterexample shrinks to the steps
-that matter. No request here is broken.
+The law of this module: **a run of traffic is a list of independent steps, played in time order**
+against one store. Each request is loaded, decided, answered and committed as in a server. The rules
+have therefore reached every drawn snapshot, decision and answer. A counterexample shrinks to the
+steps that matter. No request and no fact is malformed.
 """
 
 from __future__ import annotations
@@ -61,11 +61,14 @@ from curae_lifecycle.web.respond import Answer, respond
 
 Id = TypeVar("Id", ConnectionId, SessionId)
 
-# --- Interactions ---------------------------------------------------------------------------
+# --- What happened --------------------------------------------------------------------------
 
 
 class Terse:
-    """A base class: Hypothesis prints the `repr`, since all fields would hide the counterexample."""
+    """A base class of values that Hypothesis prints as their `repr`.
+
+    Hypothesis would otherwise print every field, and a counterexample would be too long to read.
+    """
 
     __slots__ = ()
 
@@ -84,12 +87,23 @@ def _asked(call: Call) -> str:
 
 @attrs.frozen
 class Exchange(Terse):
-    """A request with the values that it produced, in their order."""
+    """A request with every intermediate value and its answer.
+
+    Attributes:
+        now: The instant of the request.
+        request: The HTTP request.
+        call: The call that `read` makes of the request.
+        needs: The call's needs.
+        snapshot: The values loaded for the needs, at times with a hand-off that has landed.
+        new_ids: The new IDs and the next action that the decision could use.
+        decision: The decision.
+        answer: The response, with the changes that were committed.
+    """
 
     now: datetime
     request: Request = attrs.field(repr=False)
     call: Call = attrs.field(repr=_asked)
-    # Values that follow from the others would hide them in a counterexample.
+    # A counterexample is easier to read without the values that follow from the others.
     needs: Needs = attrs.field(repr=False)
     snapshot: Snapshot = attrs.field(repr=False)
     new_ids: NewIds = attrs.field(repr=False)
@@ -99,7 +113,15 @@ class Exchange(Terse):
 
 @attrs.frozen
 class RecordedFact(Terse):
-    """A recorded fact, with its needs, its snapshot and its answer."""
+    """A fact with its snapshot and its answer; a refused or ignored fact changed nothing.
+
+    Attributes:
+        now: The instant of recording.
+        fact: The fact.
+        needs: The fact's needs.
+        snapshot: The values loaded for the needs.
+        answer: The answer to the fact.
+    """
 
     now: datetime
     fact: Fact
@@ -110,7 +132,14 @@ class RecordedFact(Terse):
 
 @attrs.frozen
 class AccessQuestion(Terse):
-    """A question for access to a stored connection, and its answer."""
+    """A question whether a data package may be read over a stored connection, with its answer.
+
+    Attributes:
+        now: The instant of the question.
+        connection: The connection as it was stored.
+        package: The data package.
+        answer: The access decision.
+    """
 
     now: datetime
     connection: Connection = attrs.field(repr=False)
@@ -119,18 +148,24 @@ class AccessQuestion(Terse):
 
 
 Interaction = Exchange | RecordedFact | AccessQuestion
+"""One step of a run with its answer: a request, a fact or an access question."""
 
 
 @attrs.frozen
 class Traffic:
-    """The interactions with one store that was empty before, in order of time."""
+    """A run of traffic in one store that was empty before.
+
+    Attributes:
+        buckets: The buckets of the server's settings.
+        interactions: The requests, facts and access questions in time order.
+    """
 
     buckets: tuple[Bucket, ...]
     interactions: tuple[Interaction, ...]
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """The requests."""
+        """The requests with their answers, in time order, without facts and access questions."""
         return tuple(each for each in self.interactions if isinstance(each, Exchange))
 
 
@@ -150,15 +185,16 @@ CALLERS: Final[tuple[tuple[str, Caller], ...]] = (
     ("cae_live_k2", _caller("key-2", "app-2", Environment.LIVE)),
     ("cae_test_k1", _caller("key-3", "app-1", Environment.TEST)),
 )
-"""The API keys of all traffic with their callers: two apps of one account, one of them in test too."""
+"""The API keys of all traffic with their callers: two live apps of one account, one in test too."""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
+"""The data packages of every connection in the traffic."""
 
 # --- Steps ----------------------------------------------------------------------------------
 
 
 class SpecialRequest(StrEnum):
-    """Special requests of a step."""
+    """A request or question that takes more than the class of an operation to describe."""
 
     LANDED = "get, the hand-off has landed"
     SIGN_UP = "initiate, a sign-up preferred"
@@ -167,41 +203,44 @@ class SpecialRequest(StrEnum):
 
 
 StepKind = type[Operation] | type[Fact] | FactTemplate | SpecialRequest
-"""The kind of a step."""
+"""The subject of a step: an operation, a fact, a fact template or a special request."""
 
 _OPERATION: Final[Mapping[SpecialRequest, type[Operation]]] = {
     SpecialRequest.LANDED: GetConnection,
     SpecialRequest.SIGN_UP: Initiate,
     SpecialRequest.ALL_KNOWN: GetAccountState,
 }
-_FIELDS: Final = (
+_VALUES: Final = (
     *("connection_id", "session_id", "app_user_id", "coordinate", "user_id"),
     *("data_packages", "prefer_signup", "cached_states"),
 )
-_TEMPLATE_KINDS: Final = frozenset(template.kind for template in FACT_TEMPLATES)
-# The simplest first.
+_DEED_KINDS: Final = frozenset(deed.kind for deed in FACT_TEMPLATES)
+# A counterexample shrinks towards the first kind.
 _REQUESTS: Final[tuple[StepKind, ...]] = (
-    *(each for each in OPERATIONS if can_build(each, _FIELDS)),
+    *(each for each in OPERATIONS if can_build(each, _VALUES)),
     *_OPERATION,
 )
 _FACTS: Final[tuple[StepKind, ...]] = tuple(
-    each for each in FACTS if each not in _TEMPLATE_KINDS and can_build(each, _FIELDS)
+    each for each in FACTS if each not in _DEED_KINDS and can_build(each, _VALUES)
 )
-# Templates are many and requests few; this makes either as likely.
-_KINDS: Final = (*(*_REQUESTS, *_FACTS, SpecialRequest.ACCESS) * 2, *FACT_TEMPLATES)
+# There are many more fact templates than other kinds, so the other kinds are listed twice.
+_WHAT: Final = (*(*_REQUESTS, *_FACTS, SpecialRequest.ACCESS) * 2, *FACT_TEMPLATES)
 
 
 @attrs.frozen
 class TrafficStep:
-    """A step of a run.
+    """One step of a run.
 
     Attributes:
-        offset: The offset of its instant from `START`.
-        kind: Its kind.
-        nth_newest: The position of its connection or session, counted from the newest.
-        key: The number of its idempotency key, one of a few; 0 for a key of its own.
-        user: The number of its app user.
-        caller: The position of its caller in `CALLERS`.
+        offset: The time from `START` to the step. For a final step of `play_traffic`, the time
+            from the last ordinary step.
+        kind: The subject of the step.
+        nth_newest: The connection or session: 0 is the newest, 1 the one before. A larger number
+            than there are means the oldest.
+        key: The number of the idempotency key; 0 is a key that no other step uses.
+        user: The number of the app user and of the platform user. For an access question, it
+            chooses the data package.
+        caller: The index of the caller in `CALLERS`.
     """
 
     offset: timedelta
@@ -212,39 +251,43 @@ class TrafficStep:
     caller: int = 0
 
 
-# One draw for all of them: Hypothesis drops a whole element of a list if it takes few draws.
-_PARAMETERS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
-"""Caller, user, position from the newest, and key."""
+# One draw chooses all four: Hypothesis leaves out a step more easily if it takes few draws.
+_HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
+"""Every combination of `caller`, `user`, `nth_newest` and `key`; repeats make a value likelier."""
 
 
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
-    """Draw at most so many steps, in any order."""
-    return st.lists(_steps(values.offsets(), _KINDS), max_size=max_steps)
-
-
-def _steps(
-    offsets: st.SearchStrategy[timedelta], kinds: tuple[StepKind, ...]
-) -> st.SearchStrategy[TrafficStep]:
-    return st.builds(_step, offsets, st.sampled_from(kinds), st.sampled_from(_PARAMETERS))
-
-
-def _step(offset: timedelta, kind: StepKind, parameters: tuple[int, int, int, int]) -> TrafficStep:
-    caller, user, back, key = parameters
-    return TrafficStep(offset=offset, kind=kind, nth_newest=back, key=key, user=user, caller=caller)
-
-
-def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
-    """Draw runs of traffic in one store: requests of three callers, facts and questions for access.
+    """Draw steps for `play_traffic`, in any order.
 
     Args:
         max_steps: The largest number of steps.
+    """
+    return st.lists(_turns(values.offsets(), _WHAT), max_size=max_steps)
+
+
+def _turns(
+    offsets: st.SearchStrategy[timedelta], whats: tuple[StepKind, ...]
+) -> st.SearchStrategy[TrafficStep]:
+    return st.builds(_turn, offsets, st.sampled_from(whats), st.sampled_from(_HOWS))
+
+
+def _turn(offset: timedelta, what: StepKind, how: tuple[int, int, int, int]) -> TrafficStep:
+    caller, user, back, key = how
+    return TrafficStep(offset=offset, kind=what, nth_newest=back, key=key, user=user, caller=caller)
+
+
+def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
+    """Draw runs of requests by three callers, facts and access questions in one store.
+
+    Args:
+        max_steps: The largest number of requests, facts and questions together.
     """
     return st.builds(play_traffic, _some_buckets(), traffic_steps(max_steps))
 
 
 def exchanges() -> st.SearchStrategy[Exchange]:
-    """Draw a request after a run of traffic, with the values that it produced."""
-    last = _steps(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), _REQUESTS)
+    """Draw a request after up to five other steps, with every intermediate value and its answer."""
+    last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), _REQUESTS)
     runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), st.tuples(last))
     return runs.map(lambda run: run.exchanges[-1])
 
@@ -253,12 +296,12 @@ def _some_buckets() -> st.SearchStrategy[tuple[Bucket, ...]]:
     return st.sampled_from(((), (Bucket(name="platform", capacity=5, refill=1, seconds=1),)))
 
 
-def _newest(known: list[Id], back: int, unknown: Id) -> Id:
-    return known[max(0, len(known) - 1 - back)] if known else unknown
+def _newest(known: list[Id], back: int, nobody: Id) -> Id:
+    return known[max(0, len(known) - 1 - back)] if known else nobody
 
 
 class _Play:
-    """A store in which steps are played."""
+    """A store and a clock that steps are played against."""
 
     def __init__(self, buckets: tuple[Bucket, ...]) -> None:
         self._settings = Settings(buckets=buckets)
@@ -268,39 +311,39 @@ class _Play:
         self._sessions: list[SessionId] = []
         self._count = 0
 
-    def play(self, step: TrafficStep, now: datetime) -> Interaction | None:
-        """Play a step; return `None` for a fact or a question without a connection."""
+    def turn(self, turn: TrafficStep, now: datetime) -> Interaction | None:
+        """Play one step; return `None` if it needs a connection and there is none."""
         self._count += 1
         self._now = now
-        kind = step.kind
-        if kind is SpecialRequest.ACCESS:
-            return self._question(step, now)
-        if isinstance(kind, FactTemplate):
-            connection = self._store.connection(self._connection_id(step))
-            return None if connection is None else self._record(kind.fact(connection, now), now)
-        if isinstance(kind, type) and issubclass(kind, Fact):
-            return self._record(build(kind, self._values(step)), now)
-        operation = _OPERATION[kind] if isinstance(kind, SpecialRequest) else kind
-        return self._exchange(step, build(operation, self._values(step)), now)
+        what = turn.kind
+        if what is SpecialRequest.ACCESS:
+            return self._question(turn, now)
+        if isinstance(what, FactTemplate):
+            connection = self._store.connection(self._connection_id(turn))
+            return None if connection is None else self._record(what.fact(connection, now), now)
+        if isinstance(what, type) and issubclass(what, Fact):
+            return self._record(build(what, self._values(turn)), now)
+        kind = _OPERATION[what] if isinstance(what, SpecialRequest) else what
+        return self._exchange(turn, build(kind, self._values(turn)), now)
 
-    def _values(self, step: TrafficStep) -> dict[str, object]:
-        # The values of operations and facts, by the names of their fields.
-        user = AppUserId(f"user-{step.user}")
+    def _values(self, turn: TrafficStep) -> dict[str, object]:
+        # The values of an operation's or a fact's fields, by the name of the field.
+        user = AppUserId(f"user-{turn.user}")
         return {
-            "connection_id": self._connection_id(step),
-            "session_id": _newest(self._sessions, step.nth_newest, SessionId(values.uuid_of(9999))),
+            "connection_id": self._connection_id(turn),
+            "session_id": _newest(self._sessions, turn.nth_newest, SessionId(values.uuid_of(9999))),
             "app_user_id": user,
-            "coordinate": CALLERS[step.caller][1].coordinate(user),
-            "user_id": values.user_of(step.user),
+            "coordinate": CALLERS[turn.caller][1].coordinate(user),
+            "user_id": values.user_of(turn.user),
             "data_packages": PACKAGES,
-            "prefer_signup": step.kind is SpecialRequest.SIGN_UP,
+            "prefer_signup": turn.kind is SpecialRequest.SIGN_UP,
             "cached_states": frozenset(
-                AccountState if step.kind is SpecialRequest.ALL_KNOWN else ()
+                AccountState if turn.kind is SpecialRequest.ALL_KNOWN else ()
             ),
         }
 
-    def _connection_id(self, step: TrafficStep) -> ConnectionId:
-        return _newest(self._connections, step.nth_newest, ConnectionId(values.uuid_of(9999)))
+    def _connection_id(self, turn: TrafficStep) -> ConnectionId:
+        return _newest(self._connections, turn.nth_newest, ConnectionId(values.uuid_of(9999)))
 
     def _record(self, fact: Fact, now: datetime) -> RecordedFact:
         loaded = self._store.load(fact.needs())
@@ -311,21 +354,21 @@ class _Play:
             now=now, fact=fact, needs=fact.needs(), snapshot=loaded.snapshot, answer=answer
         )
 
-    def _question(self, step: TrafficStep, now: datetime) -> AccessQuestion | None:
-        connection = self._store.connection(self._connection_id(step))
-        package = (*PACKAGES, DataPackage("imaging"))[step.user]
+    def _question(self, turn: TrafficStep, now: datetime) -> AccessQuestion | None:
+        connection = self._store.connection(self._connection_id(turn))
+        package = (*PACKAGES, DataPackage("imaging"))[turn.user]
         if connection is None:
             return None
         answer = decide_access(connection, package, now)
         return AccessQuestion(now=now, connection=connection, package=package, answer=answer)
 
-    def _exchange(self, step: TrafficStep, operation: Operation, now: datetime) -> Exchange:
-        secret, caller = CALLERS[step.caller]
-        key = IdempotencyKey(f"k-{step.key}" if step.key else f"k-of-step-{self._count}")
+    def _exchange(self, turn: TrafficStep, operation: Operation, now: datetime) -> Exchange:
+        secret, caller = CALLERS[turn.caller]
+        key = IdempotencyKey(f"k-{turn.key}" if turn.key else f"k-of-turn-{self._count}")
         call = attrs.evolve(call_of(caller, operation, key), settings=self._settings)
         loaded = self._store.load(call.needs)
         snapshot = loaded.snapshot
-        if step.kind is SpecialRequest.LANDED and snapshot.connection is not None:
+        if turn.kind is SpecialRequest.LANDED and snapshot.connection is not None:
             landed = LandedHandoff(snapshot.connection.identity.created_at, None)
             snapshot = attrs.evolve(snapshot, landed_handoff=landed)
         new_ids = NewIds(
@@ -351,7 +394,7 @@ class _Play:
 
     def _commit(self, loaded: Loaded, changes: Changes) -> None:
         stored = self._store.commit(loaded, changes)
-        assert stored, "one step at a time: no other write"  # noqa: S101 - see its message
+        assert stored, "one turn at a time: nobody else has written"  # noqa: S101 - see its words
         for write in changes.writes:
             match write:
                 case ConnectionWrite(None, Connection(identity)):
@@ -363,18 +406,20 @@ class _Play:
 
 
 def play_traffic(
-    buckets: tuple[Bucket, ...], steps: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
+    buckets: tuple[Bucket, ...], turns: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
 ) -> Traffic:
-    """Play some steps in the order of their instants, and then some last ones.
+    """Play steps in time order in a new store, then the final steps in their own order.
+
+    Steps that need a connection are left out of the result if there is none.
 
     Args:
-        buckets: The buckets of each API key.
-        steps: The steps, in any order.
-        last: The last steps, whose offsets count from the latest of the others.
+        buckets: The buckets of the server's settings.
+        turns: The steps, in any order.
+        last: The final steps; their offsets count from the last of the other steps.
     """
     play = _Play(buckets)
-    ordered = sorted(steps, key=lambda step: step.offset)
+    ordered = sorted(turns, key=lambda turn: turn.offset)
     end = ordered[-1].offset if ordered else timedelta(0)
-    ending = (attrs.evolve(step, offset=end + step.offset) for step in last)
-    played = [play.play(step, START + step.offset) for step in (*ordered, *ending)]
-    return Traffic(buckets, tuple(each for each in played if each is not None))
+    ending = (attrs.evolve(turn, offset=end + turn.offset) for turn in last)
+    happened = [play.turn(turn, START + turn.offset) for turn in (*ordered, *ending)]
+    return Traffic(buckets, tuple(each for each in happened if each is not None))
