@@ -190,6 +190,7 @@ def asynchronous(server: Server) -> AsyncServer:
         complete_handoff=if_there(server.complete_handoff),
         graduate=if_there(server.graduate),
         tombstone=if_there(server.tombstone),
+        record_fact=if_there(server.record_fact),
         may_read=if_there(server.may_read),
         replace_buckets=if_there(server.replace_buckets),
         register_again=if_there(server.register_again),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime
+from heapq import nsmallest
 from typing import ClassVar, Final, Generic, TypeVar
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
@@ -259,8 +260,9 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
     def page(self, page: ConnectionsPage) -> tuple[Connection, ...]:
         """Return the connections of a coordinate in the order of their ids, or one page of them."""
         held = self._of_user.get(coordinate_key_parts(page.coordinate), {})
-        ids = sorted(each for each in held if page.after is None or each > page.after)
-        return tuple([held[each] for each in ids[: page.limit]])
+        ids = [each for each in held if page.after is None or each > page.after]
+        first = sorted(ids) if page.limit is None else nsmallest(page.limit, ids)
+        return tuple([held[each] for each in first])
 
     def locate(self, write: ConnectionWrite) -> tuple[ConnectionId, Connection | None, Owner]:
         """Return the id of the connection, the value it would replace, and the owner.

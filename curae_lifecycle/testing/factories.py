@@ -1,7 +1,8 @@
-"""Functions that build operations and facts from values by field name."""
+"""Operations and facts, built from values by the names of their fields."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol, TypeVar, cast
@@ -9,52 +10,76 @@ from typing import Protocol, TypeVar, cast
 import attrs
 
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.operation import Operation
 
-Made = TypeVar("Made", Operation, Fact)
+Made = TypeVar("Made", bound=Operation | Fact)
 
 
-class _Constructor(Protocol):
+class _Maker(Protocol):
     def __call__(self, **values: object) -> object: ...
 
 
 def can_build(kind: type[Made], names: Iterable[str]) -> bool:
-    """Return whether values with these names cover every required field of a class.
+    """Return True if every required field of a kind has a value or an example.
 
     Args:
-        kind: A class of operation or fact.
-        names: The names of the values.
+        kind: The class of the operation or the fact.
+        names: The names of the fields that have a value.
     """
-    given = set(names)
-    return all(each.name in given or each.default is not attrs.NOTHING for each in fields_of(kind))
+    known = {*names, *example_fields(kind)}
+    return all(each.name in known or each.default is not attrs.NOTHING for each in fields_of(kind))
 
 
 def build(kind: type[Made], values: Mapping[str, object]) -> Made:
-    """Build an operation or a fact from values by field name.
+    """Build an operation or a fact.
 
-    Values that match no field are ignored.
+    A required field without a value takes the example of its member.
 
     Args:
-        kind: A class of operation or fact.
-        values: The values by field name.
+        kind: The class of the operation or the fact.
+        values: Values by the names of fields; names that are no field of the kind are ignored.
     """
-    given = {name: values[name] for name in kind.__match_args__ if name in values}
-    return cast("Made", cast("_Constructor", kind)(**given))
+    known = {**example_fields(kind), **values}
+    given = {name: known[name] for name in kind.__match_args__ if name in known}
+    return cast("Made", cast("_Maker", kind)(**given))
+
+
+def example_fields(kind: type[Made]) -> Mapping[str, object]:
+    """Return the parsed examples of a kind's required members, by the names of their fields."""
+    examples = {to_field_name(member): parse_example(kind, member) for member in _examples(kind)}
+    return {name: value for name, value in examples.items() if name in kind.__match_args__}
+
+
+def _examples(kind: type[Made]) -> list[Member[object]]:
+    members = kind.rule.members if issubclass(kind, Operation) else kind.members
+    return [each for each in members if not each.optional and each.example is not None]
+
+
+def parse_example(kind: type[Made], member: Member[object]) -> object:
+    """Return the parsed example of a member of a kind; a member of a query gets text."""
+    in_query = issubclass(kind, Operation) and member in kind.rule.query
+    return member.parse(query_text(member.example) if in_query else member.example)
+
+
+def query_text(value: object) -> str:
+    """Return the text of a JSON value in a query."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def to_field_name(member: Member[object]) -> str:
+    """Return the name of the field of a member: `appUserId` is the field `app_user_id`."""
+    return "".join(f"_{each.lower()}" if each.isupper() else each for each in member.name)
 
 
 def with_happened_at(fact: Fact, at: datetime | None) -> Fact:
-    """Return a copy of a fact with another `happened_at`.
-
-    Args:
-        fact: The fact.
-        at: The instant; `None` means the instant at which the fact is recorded.
-    """
+    """Return the same fact at another instant; None is the instant at which it is recorded."""
     values = {name: getattr(fact, name) for name in fact.__match_args__}
     return build(type(fact), values | {"happened_at": at})
 
 
 def fields_of(kind: type[Made]) -> tuple[attrs.Attribute[object], ...]:
-    """Return the fields of a class of operation or fact, in order."""
+    """Return the fields of an operation or a fact, in order."""
     fields: tuple[attrs.Attribute[object], ...] = attrs.fields(
         cast("type[attrs.AttrsInstance]", kind)
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import product
 from typing import Final
+from urllib.parse import urlencode
 
 import attrs
 
@@ -262,16 +263,26 @@ GOOD_QUERIES: Final = (
 @CHECKS.add("request.body.query", laws=(16,), rules=_BODY)
 def _bad_queries(app: App) -> Steps[None]:
     """Queries are percent-encoded, with + for a space, and must name one valid app user."""
-    for kind, query in product(operations_where(app, lambda rule: rule.query), BAD_QUERIES):
-        name = kind.rule.query[0].name
-        target = kind.rule.path + query.format(name=name, lower=name.lower())
-        request = attrs.evolve(build_request(app, kind, about(app.names.uuid())), target=target)
-        yield from _expect_bad_request(request)
+    for kind in operations_where(app, lambda rule: rule.query):
+        request = build_request(app, kind, about(app.names.uuid()))
+        for target in _bad_targets(kind, request.target):
+            yield from _expect_bad_request(attrs.evolve(request, target=target))
     yield from send(app.initiate("a b"))
     for query in GOOD_QUERIES:
         path = f"/curae-connect/account-state{query}"
         answer = yield from success(app.request("GET", path), client.OK)
         same(answer.get("lifecycleState"), "LIMITED", "lifecycleState")
+
+
+def _bad_targets(kind: Kind, good: str) -> Iterator[str]:
+    for each in kind.rule.query:
+        if each.name == "appUserId":
+            names = {"name": each.name, "lower": each.name.lower()}
+            yield from (kind.rule.path + query.format(**names) for query in BAD_QUERIES)
+        else:
+            value = value_of(each, about(""), in_query=True)
+            repeated = urlencode([(each.name, value)] * 2)
+            yield f"{good}{'&' if '?' in good else '?'}{repeated}"
 
 
 CHECKS.extend(

@@ -12,11 +12,16 @@ from typing import Final
 
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.outcomes import Ignore, MoveTo, RefuseWith
+from curae_lifecycle.rules.problems import CATALOGUE, Problem
 from curae_lifecycle.rules.triggers import TRIGGERS, RecordExpiry, Recover, Trigger
+from curae_lifecycle.service.operations.registry import OPERATION_BY_TRIGGER
+from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing.conformance import client
-from curae_lifecycle.testing.conformance.check import row_check
+from curae_lifecycle.testing.conformance.check import Check, row_check
 from curae_lifecycle.testing.conformance.client import App, Document, require, same, success
+from curae_lifecycle.testing.conformance.operation_requests import about, build_request
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, wait
+from curae_lifecycle.testing.conformance.triggers import fire, hook_of, settable_members
 
 REASON: Final = "portal_login"
 NOTHING: Final = frozenset[str]()
@@ -104,15 +109,6 @@ def outcome_name(outcome: object) -> str:
     return "ignored" if isinstance(outcome, Ignore | RecordExpiry) else "done"
 
 
-NAMED: Final = {
-    Trigger.AUTHORIZE: frozenset({"authorizedAt", "expiresAt"}),
-    Trigger.REQUIRE_ACTION: frozenset({"actionRequiredReason"}),
-    Trigger.EXPIRE: frozenset[str](),
-    Trigger.REVOKE: frozenset({"revokedAt"}),
-}
-"""The members that each trigger may set, beside the status and `updatedAt`."""
-
-
 def changed(before: Document, after: Document) -> frozenset[str]:
     """Return the names of the members that differ between two JSON objects of a connection."""
     names = before.keys() | after.keys()
@@ -129,18 +125,14 @@ def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from create_in_standing(app, standing)
     before = yield from app.seen(connection_id)
     outcome = TRIGGERS[trigger, standing].outcome
-    if trigger is Trigger.REVOKE:
-        answer = yield from app.revoked(connection_id)
-        same(client.member(answer, "revokedNow"), outcome != Ignore(), "revokedNow")
-    elif trigger is Trigger.RECONNECT:
-        yield from _reconnects(app, connection_id, outcome)
+    if trigger in OPERATION_BY_TRIGGER:
+        yield from _ask(trigger, connection_id, outcome, app=app)
     else:
-        hook, more = _FACTS[trigger]
-        yield from client.happens(hook, connection_id, *more, said=outcome_name(outcome))
+        client.expect_said((yield from fire(trigger, connection_id)), outcome_name(outcome))
     after = yield from app.seen(connection_id)
     if isinstance(outcome, MoveTo):
         same(client.status_of(after), outcome.to, "the status")
-        beyond = changed(before, after) - NAMED[trigger] - {"status", "updatedAt"}
+        beyond = changed(before, after) - settable_members(trigger) - {"status", "updatedAt"}
         if beyond:
             names = ", ".join(sorted(beyond))
             raise NotConformingError(f"{trigger} changed members that it may not change: {names}")
@@ -149,25 +141,29 @@ def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
         raise NotConformingError(f"{trigger} changed {names} although it must change nothing")
 
 
-def _reconnects(app: App, connection_id: str, outcome: object) -> Steps[None]:
-    response = yield from send(app.reconnect(connection_id))
+def _ask(trigger: Trigger, connection_id: str, outcome: object, *, app: App) -> Steps[None]:
+    """Send the request that fires a trigger, and compare its response with the outcome."""
+    kind = OPERATION_BY_TRIGGER[trigger]
+    response = yield from send(build_request(app, kind, about(connection_id)))
     if isinstance(outcome, RefuseWith):
-        details = client.expect_problem(response, 409, outcome.code)
-        expected = {"connectionId": connection_id, "reason": outcome.reason}
-        same(dict(details), expected, "details")
+        status = status_of(Problem(outcome.code))
+        details = client.expect_problem(response, status, outcome.code)
+        known: Document = {"connectionId": connection_id, "reason": outcome.reason}
+        keys = CATALOGUE[outcome.code].outcome.details
+        same(dict(details), {key: known.get(key, details.get(key)) for key in keys}, "details")
         return
-    answer = client.expect(response, client.CREATED)
+    answer = client.expect(response, kind.rule.status)
+    if trigger is Trigger.REVOKE:
+        same(client.member(answer, "revokedNow"), outcome != Ignore(), "revokedNow")
+    if isinstance(outcome, Recover):
+        _check_recovery(answer, connection_id)
+
+
+def _check_recovery(answer: Document, connection_id: str) -> None:
     same(client.member(answer, "connection.status"), "PENDING", "the status of the recovery")
     same(client.member(answer, "previousConnectionId"), connection_id, "previousConnectionId")
     require(client.member(answer, "connection.id") != connection_id, "the recovery has the old id")
 
-
-_FACTS: Final[dict[Trigger, tuple[str, tuple[object, ...]]]] = {
-    Trigger.AUTHORIZE: ("authorize", (HOUR,)),
-    Trigger.REQUIRE_ACTION: ("require_action", ("another_reason",)),
-    Trigger.EXPIRE: ("expire", ()),
-}
-"""The hook of each trigger that is a fact, and the hook's arguments beside the id."""
 
 _TRIGGER_LAWS: Final = {
     MoveTo: (1,),
@@ -178,14 +174,22 @@ _TRIGGER_LAWS: Final = {
 }
 
 
-CHECKS: Final = [
-    row_check(
-        row,
-        f"{trigger} on a connection that is {standing}",
-        partial(_trigger, trigger, standing),
-        laws=(2,) if trigger is Trigger.REVOKE else _TRIGGER_LAWS[type(row.outcome)],
-        hooks=(*BRINGS[standing], *([_FACTS[trigger][0]] if trigger in _FACTS else [])),
-        time_needed=time_needed(standing),
-    )
-    for (trigger, standing), row in TRIGGERS.items()
-]
+def checks() -> list[Check]:
+    """Return one check for each row of the table `connection`."""
+    return [
+        row_check(
+            row,
+            f"{trigger} on a connection that is {standing}",
+            partial(_trigger, trigger, standing),
+            laws=(2,) if trigger is Trigger.REVOKE else _TRIGGER_LAWS[type(row.outcome)],
+            hooks=(
+                *BRINGS[standing],
+                *(() if trigger in OPERATION_BY_TRIGGER else (hook_of(trigger),)),
+            ),
+            time_needed=time_needed(standing),
+        )
+        for (trigger, standing), row in TRIGGERS.items()
+    ]
+
+
+CHECKS: Final = checks()

@@ -112,6 +112,7 @@ class FactHooks(ABC):
             complete_handoff=self.complete_handoff,
             graduate=self.graduate,
             tombstone=self.tombstone,
+            record_fact=self.record,
             may_read=self.may_read,
             replace_buckets=self.replace_buckets,
             register_again=self.register_again,

@@ -98,7 +98,7 @@ class _Scene:
             yield "body", {"extra": True}
         if rule.ids:
             yield "body", {"connection_id": "nonsense"}
-        if rule.query:
+        if any(each.name == "appUserId" for each in rule.query):
             yield "body", {"user": ""}
         if keyed(rule):
             yield "key-missing", {"key": ""}

@@ -24,9 +24,10 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.fact import ConnectionFact, Fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.registry import FACTS as FACT_CLASSES
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
@@ -53,6 +54,7 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
     wait,
 )
+from curae_lifecycle.testing.conformance.triggers import GENERIC_HOOK, example_fact
 from curae_lifecycle.testing.log_format import format_caller, format_fact
 from curae_lifecycle.web.request import Request
 
@@ -98,6 +100,17 @@ FACTS: Final = {
 }
 """The hooks in a run, with their weights; a run uses those that the server has."""
 
+OTHER_FACTS: Final[dict[str, type[Fact]]] = {
+    kind.kind: kind
+    for kind in FACT_CLASSES
+    if issubclass(kind, ConnectionFact)
+    and kind not in {Authorized, ActionRequired, Expired, Revoked}
+}
+"""The facts about connections that have no hook of their own, by their kind."""
+
+OTHER_FACT_WEIGHT: Final = 4
+"""The weight of each of them in a run, if the server has the hook `record_fact`."""
+
 # All are multiples of 10 s. Short sums of them miss the deadlines of the rules by 10 s or more.
 SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_600, 90_000))
 
@@ -107,7 +120,7 @@ class ModelStep:
     """One step of a run, without ids.
 
     Attributes:
-        kind: The kind of request, or the hook.
+        kind: The kind of request, the hook, or the kind of a fact without a hook of its own.
         pick: A random number that selects what the step acts on, among the values that exist then.
     """
 
@@ -124,6 +137,8 @@ def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
     """
     draw = Random(seed)  # noqa: S311 - a test's choices, not secrets
     weights = REQUESTS | {name: weight for name, weight in FACTS.items() if name in hooks}
+    if GENERIC_HOOK in hooks:
+        weights |= dict.fromkeys(OTHER_FACTS, OTHER_FACT_WEIGHT)
     kinds = draw.choices(list(weights), list(weights.values()), k=LENGTH)
     return [ModelStep(kind, draw.getrandbits(32)) for kind in kinds]
 
@@ -238,7 +253,7 @@ class _Comparison:
             self.now += span
             self.store.purge(self.now)
             return None
-        if step.kind in FACTS:
+        if step.kind in FACTS or step.kind in OTHER_FACTS:
             return (yield from self._fact(step))
         if step.kind == "burst":
             return (yield from self._burst(step))
@@ -354,7 +369,8 @@ class _Comparison:
         if built is None:
             return None
         fact, arguments = built
-        theirs = yield from use(step.kind, *arguments)
+        hook = GENERIC_HOOK if step.kind in OTHER_FACTS else step.kind
+        theirs = yield from use(hook, *arguments)
         answer = record(self.store, fact)
         self._log(fact=format_fact(fact))
         ours = outcome_name(answer)
@@ -384,6 +400,9 @@ class _Comparison:
     def _connection_fact(
         self, step: ModelStep, connection_id: values.ConnectionId
     ) -> tuple[Fact, tuple[object, ...]]:
+        if step.kind in OTHER_FACTS:
+            fact = example_fact(OTHER_FACTS[step.kind], connection_id)
+            return fact, (fact,)
         match step.kind:
             case "authorize":
                 lifetime = (None, timedelta(hours=1), timedelta(hours=5))[step.pick // 8 % 3]

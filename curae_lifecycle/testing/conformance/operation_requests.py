@@ -15,6 +15,7 @@ from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation, OperationRule
 from curae_lifecycle.testing.conformance.client import PACKAGES, App, id_of, in_short, member
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send
+from curae_lifecycle.testing.factories import query_text
 from curae_lifecycle.web.request import Request
 
 Kind = type[Operation]
@@ -72,8 +73,11 @@ def build_request(
     path = rule.path.removeprefix(BASE_PATH)
     for each in rule.ids:
         path = path.replace(f"{{{each.name}}}", quote(str(value_of(each, values))))
-    if rule.query:
-        path += "?" + urlencode({each.name: str(value_of(each, values)) for each in rule.query})
+    queried = {
+        each.name: value_of(each, values, in_query=True) for each in rule.query if not each.optional
+    }
+    if queried:
+        path += "?" + urlencode(queried)
     if body is None and rule.body:
         body = body_of(kind, values)
     if key is None and keyed(rule):
@@ -87,21 +91,26 @@ def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
     return {each.name: value_of(each, values) for each in needed}
 
 
-def value_of(wanted: Member[object], values: Mapping[str, object]) -> object:
-    """Return the value of a member, or else the first sample value that its parser accepts.
+def value_of(
+    wanted: Member[object], values: Mapping[str, object], *, in_query: bool = False
+) -> object:
+    """Return the value of a member: a known value, its example, or a sample value.
 
     Args:
         wanted: The member.
         values: The known values, by member name.
+        in_query: Whether the member is part of a query, whose parsers get text.
 
     Raises:
         NotSeenError: The parser accepts no value that the kit knows.
     """
     if wanted.name in values:
         return values[wanted.name]
-    for value in (*_SAMPLE_VALUES, values["connectionId"]):
-        if takes(wanted, value):
-            return value
+    samples = (*_SAMPLE_VALUES, values["connectionId"])
+    for value in samples if wanted.example is None else (wanted.example,):
+        sent = query_text(value) if in_query else value
+        if takes(wanted, sent):
+            return sent
     raise NotSeenError(f"the kit knows no value of the member {wanted.name}")
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import EnumType
 from functools import partial
 from types import NoneType, UnionType
-from typing import Final, cast, get_args, get_origin, get_type_hints
+from typing import Final, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -104,7 +104,12 @@ def _check(value: object, shape: object, name: str) -> None:
         part = client.as_document(value)
         for each, its_shape in _PARTS[shape].items():
             _check(part.get(each), its_shape, f"{name}.{each}")
-    elif get_origin(shape) is UnionType:
+    elif get_origin(shape) is tuple:
+        require(isinstance(value, list), f"{name} is not a list")
+        item = cast("tuple[object, ...]", get_args(shape))[0]
+        for index, one in enumerate(cast("list[object]", value)):
+            _check(one, item, f"{name}[{index}]")
+    elif get_origin(shape) in {Union, UnionType}:
         kinds = cast("tuple[object, ...]", get_args(shape))
         if value is not None:
             _check(value, next(each for each in kinds if each is not NoneType), name)

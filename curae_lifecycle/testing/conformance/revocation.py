@@ -8,6 +8,7 @@ from typing import Final
 
 from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach
 from curae_lifecycle.rules.connection import Actor, Standing
+from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
@@ -24,9 +25,12 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
     wait,
 )
+from curae_lifecycle.testing.conformance.triggers import FACT_TRIGGERS, fire, hook_of
 from curae_lifecycle.testing.laws import RevocationAnswer, check_revocation
 
 CHECKS: Final = Checks()
+
+_FACT_HOOKS: Final = tuple(dict.fromkeys(map(hook_of, FACT_TRIGGERS)))
 
 
 @CHECKS.add(
@@ -62,7 +66,7 @@ def _concurrent_revocations(app: App) -> Steps[None]:
 @CHECKS.add(
     "law-02.revocation-survives",
     laws=(1, 2, 11),
-    hooks=("authorize", "require_action", "expire", "revoke"),
+    hooks=_FACT_HOOKS,
 )
 def _revocation_survives(app: App) -> Steps[None]:
     """Facts that arrive after a revocation change nothing."""
@@ -70,33 +74,21 @@ def _revocation_survives(app: App) -> Steps[None]:
     yield from app.revoked(connection_id)
     before = yield from app.seen(connection_id)
     yield from later(app.context, connections.MINUTE)
-    for hook, arguments in _FACT_ARGUMENTS.items():
-        yield from use(hook, connection_id, *arguments)
+    for trigger in FACT_TRIGGERS:
+        yield from fire(trigger, connection_id)
     yield from app.reconnected(connection_id)
     yield from connections.stays(app, before)
 
 
-_FACT_ARGUMENTS: Final[dict[str, tuple[object, ...]]] = {
-    "authorize": (connections.HOUR,),
-    "require_action": (connections.REASON,),
-    "expire": (),
-    "revoke": (Actor.PLATFORM,),
-}
-"""The arguments of each hook after the connection's id."""
-
-
-@CHECKS.add(
-    "law-01.rank-never-falls", laws=(1,), hooks=("authorize", "require_action", "expire", "revoke")
-)
+@CHECKS.add("law-01.rank-never-falls", laws=(1,), hooks=_FACT_HOOKS)
 def _rank_never_falls(app: App) -> Steps[None]:
     """Statuses of one id never fall in rank, in whatever order facts arrive."""
     connection_id = client.id_of((yield from app.created()))
     ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     highest = 0
-    for hook in [
-        each for first in _FACT_ARGUMENTS for each in (first, "authorize", "require_action")
-    ]:
-        yield from use(hook, connection_id, *_FACT_ARGUMENTS[hook])
+    earlier = (Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION)
+    for trigger in [each for first in FACT_TRIGGERS for each in (first, *earlier)]:
+        yield from fire(trigger, connection_id)
         status = client.status_of((yield from app.seen(connection_id)))
         rank = ranks.index(status) if status in ranks else -1
         require(rank >= highest, f"the status {ranks[highest]} became {status}")

@@ -16,6 +16,7 @@ from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Coordinate, Environment
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.request import Request
 
@@ -77,6 +78,8 @@ class Server:
         graduate: Records that the LIMITED user of a coordinate became ACTIVE. Takes the coordinate
             and the id of the user who graduated; `None` means the bound user.
         tombstone: Records that the user who is bound to a coordinate is gone.
+        record_fact: Records any fact of the library now. Takes the fact. The kit calls it for facts
+            that have no hook of their own.
         may_read: Returns whether the server would now let a data package be read. Takes the
             connection's id and the package.
         replace_buckets: Replaces the standard buckets of every key with these, all full. `None`
@@ -113,6 +116,7 @@ class Server:
     complete_handoff: Callable[[str, str], str | None] | None = None
     graduate: Callable[[Coordinate, str | None], str | None] | None = None
     tombstone: Callable[[Coordinate], str | None] | None = None
+    record_fact: Callable[[Fact], str | None] | None = None
     may_read: Callable[[str, str], bool] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], object] | None = None
     register_again: Callable[[str, ApiKeyRequest], object] | None = None
@@ -143,6 +147,7 @@ class AsyncServer:
     complete_handoff: Callable[[str, str], Awaitable[str | None]] | None = None
     graduate: Callable[[Coordinate, str | None], Awaitable[str | None]] | None = None
     tombstone: Callable[[Coordinate], Awaitable[str | None]] | None = None
+    record_fact: Callable[[Fact], Awaitable[str | None]] | None = None
     may_read: Callable[[str, str], Awaitable[bool]] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], Awaitable[object]] | None = None
     register_again: Callable[[str, ApiKeyRequest], Awaitable[object]] | None = None

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final, cast
 
+from curae_lifecycle.rules.problems import CATALOGUE, Problem
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing.laws.law import LawBrokenError
 from curae_lifecycle.web.wire_format import to_camel_case
 
@@ -43,6 +45,7 @@ The body of any other operation has the fields of its reply.
 
 _SUCCESSES: Final = frozenset({200, 201})
 _PARTS: Final = {"connection": _CONNECTION, "session": _SESSION, "nextAction": _NEXT_ACTION}
+_LISTS: Final = {"connections": _CONNECTION, "sessions": _SESSION}
 
 CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
     "BAD_REQUEST": (400, False, ("member", "fault")),
@@ -70,7 +73,16 @@ CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
     "RATE_LIMITED": (429, True, ("policy", "retryAfter")),
     "INTERNAL": (500, True, ()),
 }
-"""The status of each problem, whether it is retryable, and the keys of its details."""
+"""The status of each problem, whether it is retryable, and the keys of its details.
+
+A problem code without a row here is described by the catalogue.
+"""
+
+_CATALOGUE_CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
+    code: (status_of(Problem(code)), row.outcome.retryable, row.outcome.details)
+    for code, row in CATALOGUE.items()
+}
+_KNOWN_CODES: Final = {**_CATALOGUE_CODES, **CODES}
 
 Operations = tuple[type[Operation], ...]
 
@@ -96,6 +108,10 @@ def check_wire_members(
     for name, members in _PARTS.items():
         if name in document:
             _check_members(require_object(13, document[name], name), members, name)
+    for name, members in _LISTS.items():
+        items = document.get(name)
+        for item in cast("list[object]", items) if isinstance(items, list) else ():
+            _check_members(require_object(13, item, name), members, name)
 
 
 @cache
@@ -114,7 +130,7 @@ def _successes(operations: Operations) -> frozenset[int]:
 
 def _check_problem_members(document: Mapping[str, object]) -> None:
     code = document["code"]
-    known = CODES.get(code) if isinstance(code, str) else None
+    known = _KNOWN_CODES.get(code) if isinstance(code, str) else None
     if known is None:
         raise LawBrokenError(13, f"the code {code!r} is not listed", "code")
     # A URI of the occurrence would tell an unknown id from another tenant's, so a 404 has none.
@@ -165,7 +181,7 @@ def check_documented(response: Response, *, operations: Operations = OPERATIONS)
                 16, "the body is no problem, and the status is not one of success", where
             )
         return
-    status, retryable, _ = CODES[str(document["code"])]
+    status, retryable, _ = _KNOWN_CODES[str(document["code"])]
     if not response.status == document["status"] == status:
         raise LawBrokenError(16, f"{document['code']} must have the status {status}", where)
     if document["retryable"] is not retryable:

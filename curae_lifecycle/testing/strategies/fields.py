@@ -1,7 +1,7 @@
 """Strategies for operations and facts, built from their fields; a new kind needs no code here.
 
-The law of this module: **a field's name chooses its strategy**. A field with an unknown name is
-drawn from its type.
+The law of this module: **a field's name chooses its strategy**. A field with an unknown name is the
+example of its member. Without an example it is drawn from its type.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.registry import FACTS
-from curae_lifecycle.testing.factories import Made, fields_of
+from curae_lifecycle.testing.factories import Made, example_fields, fields_of
 from curae_lifecycle.testing.strategies import values
 
 _STRATEGY_OF_FIELD: Final[Mapping[str, st.SearchStrategy[object]]] = {
@@ -42,12 +42,17 @@ def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
     Args:
         kind: The class of the operation or fact.
     """
-    hints = get_type_hints(kind)
+    hints, examples = get_type_hints(kind), example_fields(kind)
     fields: dict[str, st.SearchStrategy[object]] = {}
     for field in fields_of(kind):
-        known = _STRATEGY_OF_FIELD.get(field.name)
-        drawn = st.from_type(hints[field.name]) if known is None else known
-        fields[field.name] = st.none() | drawn if field.default is None else drawn
+        name = field.name
+        if name in _STRATEGY_OF_FIELD:
+            drawn = _STRATEGY_OF_FIELD[name]
+        elif name in examples:
+            drawn = st.just(examples[name])
+        else:
+            drawn = st.from_type(hints[name])
+        fields[name] = st.none() | drawn if field.default is None else drawn
     return st.builds(kind, **fields)
 
 

@@ -7,6 +7,7 @@ The law of this module: **a rule gave every drawn answer**, for a value with a h
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final, TypeVar
 
 from hypothesis import strategies as st
@@ -15,10 +16,9 @@ from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
 from curae_lifecycle.rules.attempt import LeaseLost
-from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
-from curae_lifecycle.rules.connection import Actor, Connection, Standing
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, Record, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.preview import (
@@ -27,10 +27,13 @@ from curae_lifecycle.rules.preview import (
     find_due_notices,
     preview_triggers,
 )
-from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Fault, Problem, ProblemCode
-from curae_lifecycle.rules.session import EntryPath, Initiated, Landing, complete_handoff, initiate
+from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Problem, ProblemCode
+from curae_lifecycle.rules.session import Initiated, Landing, complete_handoff, initiate
 from curae_lifecycle.rules.triggers import Transition, Trigger, authorize, revoke
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
+from curae_lifecycle.service.json_schema import TEXT, UUID, or_null
+from curae_lifecycle.service.problem_details import DETAILS
+from curae_lifecycle.service.rulebook import reasons_of
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.binding import bindings
 from curae_lifecycle.testing.strategies.connection import (
@@ -247,35 +250,28 @@ def _lost_lease(attempt: Attempt) -> LeaseLost:
 def problems() -> st.SearchStrategy[Problem]:
     """Draw problems of every code, with all details that the code requires.
 
-    Each detail is drawn independently of the code and of the other details. A `reason` is always
-    one of `CONNECTION_NOT_RECONNECTABLE`, even for `CONNECTION_ACCESS_DENIED`.
+    Each detail is drawn independently of the other details. A `reason` is one of the code's reasons.
     """
     return st.sampled_from(ProblemCode).flatmap(
         lambda code: st.builds(
             Problem,
             st.just(code),
-            st.tuples(*(_DETAILS[name] for name in CATALOGUE[code].outcome.details)),
+            st.tuples(*(_detail(code, key) for key in CATALOGUE[code].outcome.details)),
         )
     )
 
 
-_DETAILS: Final[dict[str, st.SearchStrategy[DetailValue]]] = {
-    "member": st.sampled_from((None, "appUserId")),
-    "fault": st.sampled_from(Fault),
-    "scope": st.just(CONNECTION_WRITE),
-    "environment": values.environments(),
-    "connectionId": values.connection_ids(),
-    "dataPackage": values.data_package(),
-    "reason": st.sampled_from(("STILL_PENDING", "ALREADY_ACTIVE")),
-    "nextConnectionId": values.connection_ids(),
-    "headConnectionId": values.connection_ids(),
-    "standing": st.sampled_from(Standing),
-    "deadline": values.instants(),
-    "sessionId": values.session_ids(),
-    "expiresAt": values.instants(),
-    "path": st.sampled_from(EntryPath),
-    "lifecycleState": st.sampled_from(AccountState),
-    "retryAfter": st.integers(1, 60),
-    "differs": st.sampled_from(("operation", "values")),
-    "policy": st.sampled_from(("initiate", "platform")),
-}
+def _detail(code: ProblemCode, key: str) -> st.SearchStrategy[DetailValue]:
+    detail = DETAILS[key]
+    if key == "reason":
+        return st.sampled_from(reasons_of(code))
+    if isinstance(detail.example, StrEnum):
+        return st.sampled_from(type(detail.example))
+    if isinstance(detail.example, datetime):
+        return values.instants()
+    if isinstance(detail.example, int):
+        return st.integers(1, 60)
+    if detail.schema == UUID:
+        return values.uuids()
+    is_nullable = detail.schema == or_null(TEXT)
+    return st.sampled_from((None, detail.example) if is_nullable else (detail.example,))

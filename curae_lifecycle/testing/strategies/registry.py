@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import ConnectionIdentity
 from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.problems import WORDING, Wording
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.operations.operation import Ruling
+from curae_lifecycle.service.operations.operation import Example, Ruling
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.problem_details import DETAILS, Detail
 from curae_lifecycle.service.rulebook import TABLES, FoundRule
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.testing.strategies import (
     binding,
     broken,
@@ -79,8 +82,7 @@ def register() -> None:
 
     - `st.from_type(Done[Changes])` and `st.from_type(Ignored[Changes])` draw answers to facts.
       With any other type argument, or none, both draw answers about a connection.
-    - Hypothesis draws enums by itself. It also builds `ConnectionsPage`, which is not registered,
-      from a drawn coordinate and the defaults.
+    - Hypothesis draws enums by itself.
     - `datetime` is not registered, since it is not a type of the library.
     - `st.builds(Connection)` still combines unrelated parts; use `st.from_type(Connection)`.
 
@@ -104,6 +106,11 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
     yield CuraeConnectSession, binding.sessions()
     yield LimitedAccountAppBinding, binding.bindings()
+    yield Wording, st.sampled_from(list(WORDING.values()))
+    yield Detail, st.sampled_from(list(DETAILS.values()))
+    yield Example, st.sampled_from([each for kind in OPERATIONS for each in kind.examples()])
+    after, limit = st.none() | values.connection_ids(), st.none() | st.integers(1, 9)
+    yield ConnectionsPage, st.builds(ConnectionsPage, values.coordinates(), after, limit)
 
 
 def _of_tables() -> Iterator[tuple[type, st.SearchStrategy[object]]]:

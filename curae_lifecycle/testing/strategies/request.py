@@ -24,6 +24,7 @@ from curae_lifecycle.service.operations.operation import KeyUse, Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.testing.factories import query_text
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.fields import build_from_fields
 from curae_lifecycle.testing.strategies.limit import buckets
@@ -161,8 +162,9 @@ def format_request(call: Call, authorization: str) -> Request:
     target = rule.path
     for each in rule.ids:
         target = target.replace(f"{{{each.name}}}", quote(str(wire_values[each.name])))
-    if rule.query:
-        target += "?" + urlencode({each.name: wire_values[each.name] for each in rule.query})
+    query = _present_members(rule.query, wire_values)
+    if query:
+        target += "?" + urlencode({name: query_text(value) for name, value in query.items()})
     if isinstance(operation, GetAccountState) and operation.cached_states:
         tags = ", ".join(etag(state) for state in sorted(operation.cached_states))
         headers.append(("If-None-Match", tags))
@@ -170,18 +172,19 @@ def format_request(call: Call, authorization: str) -> Request:
         method=rule.method,
         target=target,
         headers=tuple(headers),
-        body=_body(rule.body or (), wire_values),
+        body=format_json(_present_members(rule.body, wire_values)) if rule.body else b"",
     )
 
 
-def _body(members: tuple[Member[object], ...], wire_values: dict[str, Json]) -> bytes:
+def _present_members(
+    members: tuple[Member[object], ...], wire_values: dict[str, Json]
+) -> dict[str, Json]:
     # An absent member means its default, so a member with its default is left out.
-    body = {
+    return {
         each.name: wire_values[each.name]
         for each in members
         if wire_values[each.name] != each.default
     }
-    return format_json(body) if members else b""
 
 
 def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:

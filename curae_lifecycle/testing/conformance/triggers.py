@@ -1,0 +1,81 @@
+"""Triggers as the kit fires them: through the hooks of facts, or through operations.
+
+The law of this module: **a trigger without a hook of its own has one all the same**: `record_fact`
+gets the fact that fires the trigger, built from the examples of its members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.preview import preview_trigger
+from curae_lifecycle.rules.triggers import Trigger
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.registry import FACT_BY_TRIGGER
+from curae_lifecycle.service.operations import example_values
+from curae_lifecycle.testing.conformance.steps import Steps, use
+from curae_lifecycle.testing.factories import build
+from curae_lifecycle.web.wire_format import format_connection
+
+GENERIC_HOOK: Final = "record_fact"
+"""The hook that records any fact of the library."""
+
+OWN_HOOKS: Final[Mapping[Trigger, tuple[str, tuple[object, ...]]]] = {
+    Trigger.AUTHORIZE: ("authorize", (timedelta(hours=1),)),
+    # Not the reason that brings a connection to ACTION_REQUIRED, so that a change of it shows.
+    Trigger.REQUIRE_ACTION: ("require_action", ("another_reason",)),
+    Trigger.EXPIRE: ("expire", ()),
+    Trigger.REVOKE: ("revoke", (Actor.PLATFORM,)),
+}
+"""The hooks of triggers that have one of their own, with the arguments after the connection's id."""
+
+FACT_TRIGGERS: Final = tuple(trigger for trigger in Trigger if trigger in FACT_BY_TRIGGER)
+"""The triggers that a fact fires."""
+
+
+def hook_of(trigger: Trigger) -> str:
+    """Return the name of the hook that fires a trigger of `FACT_TRIGGERS`."""
+    return OWN_HOOKS[trigger][0] if trigger in OWN_HOOKS else GENERIC_HOOK
+
+
+def fire(trigger: Trigger, connection_id: str) -> Steps[str | None]:
+    """Fire a trigger of `FACT_TRIGGERS` through its hook, and return the outcome that it reports."""
+    if trigger in OWN_HOOKS:
+        hook, arguments = OWN_HOOKS[trigger]
+        return (yield from use(hook, connection_id, *arguments))
+    fact = example_fact(FACT_BY_TRIGGER[trigger], connection_id)
+    return (yield from use(GENERIC_HOOK, fact))
+
+
+def example_fact(kind: type[Fact], connection_id: str) -> Fact:
+    """Return a fact about a connection, with the examples of its other members."""
+    return build(kind, {"connection_id": connection_id})
+
+
+def settable_members(trigger: Trigger) -> frozenset[str]:
+    """Return the members of a connection that a trigger may set, beside status and `updatedAt`.
+
+    They are the members that its rule sets, and those that its fact names.
+    """
+    fact = FACT_BY_TRIGGER.get(trigger)
+    named = [] if fact is None else [member.name for member in fact.members]
+    shown = format_connection(example_values.CONNECTION, example_values.NOW)
+    members = {name for name in named if name in shown}
+    for status in Status:
+        members |= _set_by_rule(trigger, attrs.evolve(example_values.CONNECTION, status=status))
+    return frozenset(members - {"status", "updatedAt"})
+
+
+def _set_by_rule(trigger: Trigger, before: Connection) -> set[str]:
+    now = example_values.NOW
+    answer = preview_trigger(trigger, before, now)
+    if not isinstance(answer, Done) or not isinstance(answer.value, Connection):
+        return set()
+    old, new = format_connection(before, now), format_connection(answer.value, now)
+    return {name for name in new if new[name] != old[name]}
