@@ -36,12 +36,12 @@ _BOUND_STATES: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.
 def bindings(
     draw: st.DrawFn, coordinate: Coordinate | None = None, state: AccountState | None = None
 ) -> LimitedAccountAppBinding:
-    """Draw bindings of generation 1 to 4, none of them UNLINKED: no binding is stored in that state.
+    """Draw bindings of generation 1 to 4; none is UNLINKED, since that state means no binding.
 
     Args:
         draw: Passed by Hypothesis; callers leave it out.
         coordinate: The coordinate of the bindings; `None` draws one.
-        state: The state of the bindings: LIMITED, ACTIVE or TOMBSTONED; `None` draws one of the three.
+        state: The state of the bindings: LIMITED, ACTIVE or TOMBSTONED; `None` draws one of these.
     """
     coordinate = draw(values.coordinates()) if coordinate is None else coordinate
     state = draw(st.sampled_from(_BOUND_STATES)) if state is None else state
@@ -180,7 +180,7 @@ class CoordinateHistory:
 
     @property
     def bindings(self) -> tuple[LimitedAccountAppBinding, ...]:
-        """The stored binding after each step after which there is one, oldest first."""
+        """The stored binding after each step, oldest first; a step that leaves none is skipped."""
         return tuple(step.binding for step in self.steps if step.binding is not None)
 
 

@@ -64,7 +64,7 @@ _KEY: Final = "Idempotency-Key"
 
 
 def broken_requests() -> st.SearchStrategy[BrokenRequest]:
-    """Draw invalid requests, each with one named defect and the problem code that a server must return.
+    """Draw invalid requests, each with one named defect and the expected problem code.
 
     Without the defect, each request is one that `requests` could draw.
     """
@@ -199,7 +199,10 @@ class BrokenArgument:
 
 
 def broken_arguments() -> st.SearchStrategy[BrokenArgument]:
-    """Draw invalid instants, UUIDs, app user IDs, data packages and idempotency keys, one defect each."""
+    """Draw invalid arguments, each with one named defect.
+
+    They are instants, UUIDs, app user IDs, data packages and idempotency keys.
+    """
     return st.sampled_from(_ARGUMENTS)
 
 

@@ -37,8 +37,8 @@ class FactTemplate:
     Attributes:
         kind: The class of the fact.
         delay: The time from the fact's `happened_at` to its recording; zero leaves `happened_at` out.
-        field_values: The other fields as pairs of name and value. A `timedelta` stands for the instant
-            that is so long after the fact happened.
+        field_values: The other fields as pairs of name and value. A `timedelta` becomes an instant:
+            the one that is so long after the fact happened.
     """
 
     kind: type[Fact]
@@ -103,7 +103,7 @@ class ConnectionStep:
         now: The instant at which the fact was recorded.
         fact: The fact.
         answer: The answer of the rules to the fact.
-        connection: The stored connection after the fact; unchanged if the rules ignored or refused it.
+        connection: The stored connection after the fact; only a `Done` answer changes it.
     """
 
     now: datetime

@@ -37,8 +37,8 @@ _STRATEGY_OF_FIELD: Final[Mapping[str, st.SearchStrategy[object]]] = {
 def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
     """Draw operations or facts of one class, each field independent of the others.
 
-    A field whose default is `None` is `None` in some draws. The IDs are drawn too, so no store is
-    likely to hold them.
+    A field whose default is `None` is `None` in some draws. The IDs are arbitrary, not those of any
+    store.
 
     Args:
         kind: The class of the operations or facts.

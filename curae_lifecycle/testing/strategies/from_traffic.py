@@ -87,7 +87,7 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
     Needs: _AUTHORIZE,
     Snapshot: _AUTHORIZE,
 }
-"""For each class, the final steps after which a run of traffic is sure to hold a value of the class."""
+"""For each class, the final steps with which a run of traffic is sure to hold a value of it."""
 
 
 def values_from_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
@@ -145,7 +145,10 @@ def _find_last(value: object, kind: type[Wanted]) -> Wanted:
 
 
 def replies() -> st.SearchStrategy[operation.Reply]:
-    """Draw replies of every class: each operation's own, `ProblemReply`, `NotModified`, `Replayed`."""
+    """Draw replies of every class.
+
+    They are the replies of each operation, `ProblemReply`, `NotModified` and `Replayed`.
+    """
     own = (kind.reply for kind in OPERATIONS)
     return _one_of(*own, operation.ProblemReply, operation.NotModified, operation.Replayed)
 

@@ -83,7 +83,7 @@ def limit_refusals() -> st.SearchStrategy[ratelimit.RateLimited]:
 
 
 def limits_left() -> st.SearchStrategy[ratelimit.LimitLeft]:
-    """Draw the remaining allowance of a rate limit at `START`, with its state after a run of requests.
+    """Draw the remaining allowance of a rate limit at `START`, after a run of requests.
 
     The requests of the run come up to 3 hours after `START`, as if the server's clock had stepped
     back. So `reset_seconds` can be longer than the window of the limit.

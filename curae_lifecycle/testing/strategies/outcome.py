@@ -258,8 +258,8 @@ def _lost_lease(attempt: Attempt) -> LeaseLost:
 def problems() -> st.SearchStrategy[Problem]:
     """Draw problems of every code, each with all details that its code requires.
 
-    The details are drawn independently, so they need not fit together. The detail `reason` is one of
-    the reasons of the code.
+    The details are drawn independently, so they need not fit together. The detail `reason` is one
+    of the reasons of the code.
     """
     return st.sampled_from(ProblemCode).flatmap(
         lambda code: st.builds(

@@ -35,7 +35,7 @@ def fingerprints() -> st.SearchStrategy[idempotency.Fingerprint]:
 
 
 def record_keys() -> st.SearchStrategy[RecordKey]:
-    """Draw keys of idempotency records: an API key with its owner, and a client's idempotency key."""
+    """Draw keys of idempotency records: an API key with its owner, and an idempotency key."""
     return st.builds(RecordKey, values.key_owners(), values.idempotency_keys())
 
 
@@ -193,7 +193,7 @@ class RecordHistory:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """The stored record after each step after which there is one, oldest first."""
+        """The stored record after each step, oldest first; a step that leaves none is skipped."""
         return tuple(step.record for step in self.steps if step.record is not None)
 
 

@@ -87,7 +87,7 @@ def callers() -> st.SearchStrategy[Caller]:
 
 
 def operations() -> st.SearchStrategy[Operation]:
-    """Draw operations of every class. Their IDs are drawn too, so no store is likely to hold them."""
+    """Draw operations of every class; their IDs are arbitrary, not those of any store."""
     return st.one_of(*OPERATION_STRATEGIES.values())
 
 
@@ -118,8 +118,8 @@ def new_ids() -> st.SearchStrategy[NewIds]:
 def server_settings() -> st.SearchStrategy[Settings]:
     """Draw server settings with at most two buckets.
 
-    The served environment and the spelling of ACTIVE are any that `Settings` allows. `type_base` and
-    `operations` are the same in every draw.
+    The served environment and the spelling of ACTIVE are any that `Settings` allows. `type_base`
+    and `operations` are the same in every draw.
     """
     return st.builds(
         Settings,
@@ -142,7 +142,7 @@ def requests() -> st.SearchStrategy[Request]:
 
 
 def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
-    """Draw bodies of requests to create a connection, as a web framework has already parsed them."""
+    """Draw bodies of create-connection requests that a web framework has already parsed."""
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
     create_calls = st.builds(
         call_of, callers_with_write_scope(), creates, values.idempotency_keys()

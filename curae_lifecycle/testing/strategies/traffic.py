@@ -94,8 +94,8 @@ class Exchange(Terse):
         request: The HTTP request.
         call: The call that `read` of `web.read` makes of the request.
         needs: The names of the values to load for the call: `call.needs`.
-        snapshot: The values loaded for `needs`. For the request `SpecialRequest.LANDED` it also has a
-            `landed_handoff`, if its connection exists.
+        snapshot: The values loaded for `needs`. For `SpecialRequest.LANDED` it also has a
+            `landed_handoff`, if the requested connection exists.
         new_ids: The new IDs and the next action that the decision could use.
         decision: The decision of `decide` on the call.
         answer: The response, with the changes that were committed.
@@ -114,7 +114,9 @@ class Exchange(Terse):
 
 @attrs.frozen
 class RecordedFact(Terse):
-    """A fact with the values loaded for it and its answer; a refused or ignored fact changed nothing.
+    """A fact with the values loaded for it, and its answer.
+
+    A refused or ignored fact changed nothing.
 
     Attributes:
         now: The instant at which the fact was recorded.
@@ -210,7 +212,7 @@ class SpecialRequest(StrEnum):
 
 
 StepKind = type[Operation] | type[Fact] | FactTemplate | SpecialRequest
-"""The kind of a step of traffic: a class of operations or facts, a fact template or a special request."""
+"""The kind of a step: a class of operations or facts, a `FactTemplate` or a `SpecialRequest`."""
 
 _OPERATION: Final[Mapping[SpecialRequest, type[Operation]]] = {
     SpecialRequest.LANDED: GetConnection,
@@ -284,7 +286,7 @@ def _turn(offset: timedelta, what: StepKind, how: tuple[int, int, int, int]) -> 
 
 
 def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
-    """Draw runs of traffic: requests of the three `CALLERS`, facts and access questions in one store.
+    """Draw runs of traffic in one store: requests of the three `CALLERS`, facts, access questions.
 
     Args:
         max_steps: The largest number of requests, facts and access questions together.
@@ -415,7 +417,7 @@ class _Play:
 def play_traffic(
     buckets: tuple[Bucket, ...], turns: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
 ) -> Traffic:
-    """Play `turns` in time order in a new store, then `last` in the given order, and return the run.
+    """Play `turns` in time order in a new store, then `last` as given, and return the run.
 
     The result leaves out a fact template or access question that comes before any connection.
 

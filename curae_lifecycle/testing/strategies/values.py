@@ -38,7 +38,10 @@ _IDEMPOTENCY_KEY_MAX_LENGTH: Final = 255
 
 
 def offsets() -> st.SearchStrategy[timedelta]:
-    """Draw times of 0 to 3 hours after `START`; many are at a deadline or a microsecond before one."""
+    """Draw spans from 0 to 3 hours.
+
+    Many equal the time from `START` to a deadline, or are a microsecond shorter.
+    """
     return st.one_of(
         st.sampled_from(_DEADLINE_OFFSETS),
         st.integers(0, _THREE_HOURS).map(lambda tick: tick * TICK),
@@ -91,7 +94,7 @@ def api_keys() -> st.SearchStrategy[ApiKey]:
 
 
 def user_ids() -> st.SearchStrategy[rules.UserId]:
-    """Draw one of nine IDs that the platform gives its users; for an app's own, see `app_user_ids`."""
+    """Draw one of nine IDs that the platform gives its users; not an app's own IDs."""
     return st.integers(1, 9).map(user_of)
 
 
@@ -125,7 +128,7 @@ def data_package() -> st.SearchStrategy[rules.DataPackage]:
 
 
 def data_packages() -> st.SearchStrategy[tuple[rules.DataPackage, ...]]:
-    """Draw 1 to 64 names of data packages, sorted and without duplicates, as a connection holds them."""
+    """Draw 1 to 64 data packages as a connection holds them: sorted and without duplicates."""
     return st.sets(data_package(), min_size=1, max_size=64).map(rules.parse_data_packages)
 
 
@@ -142,7 +145,7 @@ def coordinates() -> st.SearchStrategy[rules.Coordinate]:
 
 
 def app_users() -> st.SearchStrategy[rules.AppUser]:
-    """Draw app users as rate limits count them: by environment, customer account and app user ID."""
+    """Draw app users as rate limits know them: environment, customer account and app user ID."""
     return coordinates().map(lambda coordinate: coordinate.app_user)
 
 
