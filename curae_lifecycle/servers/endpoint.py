@@ -95,8 +95,7 @@ class Endpoint:
         id_factory: Makes the new ids and the next action for a request that may create something.
         settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
-        counters: Counts the requests. A GET of `METRICS_PATH` returns the counts; with `None`, that
-            path belongs to the API.
+        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for neither.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
     """
@@ -162,8 +161,8 @@ class AsyncEndpoint:
             function is not async.
         settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
-        counters: Counts the requests. A GET of `METRICS_PATH` returns the counts; with `None`, that
-            path belongs to the API. The methods are not async.
+        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for neither.
+            The methods are not async.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
     """

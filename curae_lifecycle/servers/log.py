@@ -58,7 +58,7 @@ class RequestLine:
             operation has the method and path, or if the request was cancelled.
         method: The method if HTTP defines it, else `OTHER`.
         status: The status of the response; None if the request was cancelled before its response.
-        rules: The names of the rules that decided, in order; empty for anything but an operation.
+        rules: The names of the rules that decided, in order; empty if none did.
         replayed: Whether the response is the stored response of an earlier request.
         seconds: The duration of the request.
         attempts: How many attempts to load, decide and commit were started.
