@@ -15,7 +15,7 @@ _DOCUMENTS: Final = {"openapi": openapi, "asyncapi": asyncapi}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `openapi` or `asyncapi` to the command's parser, and set `run` to run it."""
+    """Add the options of `openapi` or `asyncapi` to its parser, and set `run` to run it."""
     command.add_argument(
         "--write", type=Path, metavar="FILE", help="write to FILE instead of standard output"
     )

@@ -47,8 +47,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def to_markdown(code: ProblemCode) -> str:
     """Return a page about a problem code as Markdown.
 
-    The page has the code's status, details and an example, the operations and rules that answer with
-    it, and what a client should do.
+    The page has the code's status, details and an example, the operations and rules that answer
+    with it, and what a client should do.
     """
     row = CATALOGUE[code]
     kind = row.outcome

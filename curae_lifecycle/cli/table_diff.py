@@ -55,8 +55,8 @@ class TableChange:
         name: The table's name.
         before: The table's shape in the older release; None if the table is new.
         after: The table's shape in the newer release; None if the table is gone.
-        cells: The cells that changed. If axes were only added or only removed, each cell has a value
-            on these axes, too.
+        cells: The cells that changed. If axes were only added or only removed, each cell has a
+            value on these axes, too.
     """
 
     name: str

@@ -20,7 +20,7 @@ FORMAT: Final = 1
 
 
 def to_markdown(table: AnyTable) -> str:
-    """Return a table as Markdown: its `heading`, then one line for each rule in declaration order."""
+    """Return a table as Markdown: its `heading`, then a line for each rule in declaration order."""
     return heading(table) + rule_lines(table, lambda rule: f"`{rule}`")
 
 

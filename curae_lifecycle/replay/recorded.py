@@ -61,7 +61,7 @@ class Recorded:
 
     @classmethod
     def of(cls, response: dict[str, Json]) -> Recorded:
-        """Read a response from a log; the member `body` is a JSON value, or a string of raw text."""
+        """Read a response of a log; its member `body` is a JSON value, or a string of raw text."""
         body = response.get("body")
         if isinstance(body, str):
             try:
@@ -114,8 +114,8 @@ class Comparison:
         """Return the divergences of one response: in the status, then in the problem or body.
 
         Of a problem only the code, the status and `retryable` are compared. The texts of a problem
-        may change [P], and its details can differ from server to server. If the log has neither code
-        nor body, only the status is compared.
+        may change [P], and its details can differ from server to server. If the log has neither
+        code nor body, only the status is compared.
 
         Args:
             recorded: The response in the log.

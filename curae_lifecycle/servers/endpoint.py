@@ -87,15 +87,16 @@ class Counters(Protocol):
 class Endpoint:
     """A callable that returns the `Response` to any `Request`, with a blocking store.
 
-    It serves the health checks, the counters, the hosted pages and the API. Any number of threads may
-    call it at once.
+    It serves the health checks, the counters, the hosted pages and the API. Any number of threads
+    may call it at once.
 
     Args:
         store: The store of all values.
         id_factory: Makes the new ids and the next action for a request that may create something.
         settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
-        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for neither.
+        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for
+            neither.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
     """
@@ -157,12 +158,12 @@ class AsyncEndpoint:
 
     Args:
         store: The store of all values.
-        id_factory: Makes the new ids and the next action for a request that may create something. The
-            function is not async.
+        id_factory: Makes the new ids and the next action for a request that may create something.
+            The function is not async.
         settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
-        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for neither.
-            The methods are not async.
+        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for
+            neither. The methods are not async.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
     """

@@ -55,8 +55,8 @@ class Guard:
 
     The app gets each request with its complete body, and with a matching `content-length` if the
     client declared a body. A body longer than `BODY_MAX` is cut off after `BODY_MAX` + 1 bytes, so
-    that the app sees that the body is too long. After the response to a cut-off body, the connection
-    closes.
+    that the app sees that the body is too long. After the response to a cut-off body, the
+    connection closes.
 
     The guard itself responds in two cases, with an RFC 9457 problem that has no `code`:
 
@@ -68,8 +68,8 @@ class Guard:
 
     Args:
         app: The ASGI app to protect.
-        max_concurrent: How many requests may be in the app at once, one in each slot; more wait for a
-            free slot. For an app that runs in threads, use the number of threads.
+        max_concurrent: How many requests may be in the app at once, one in each slot; more wait for
+            a free slot. For an app that runs in threads, use the number of threads.
         drain: A function that `Guard.drain` calls when the worker is about to end, such as
             `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.

@@ -24,9 +24,10 @@ SHUTDOWN_DELAY_SECONDS: Final = 1.0
 class GracefulShutdown:
     """ASGI middleware that lets a granian worker serve for a while after SIGTERM.
 
-    After SIGTERM each response gets the header `connection: close`, so that no client sends a request
-    on a connection that is about to close. After `seconds` the worker sends itself SIGINT, which ends
-    granian. The server must support ASGI `lifespan`: its start installs the handler of SIGTERM.
+    After SIGTERM each response gets the header `connection: close`, so that no client sends a
+    request on a connection that is about to close. After `seconds` the worker sends itself SIGINT,
+    which ends granian. The server must support ASGI `lifespan`: its start installs the handler of
+    SIGTERM.
 
     Args:
         app: The ASGI app.

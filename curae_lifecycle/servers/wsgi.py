@@ -27,9 +27,9 @@ def wsgi_to_asgi(app: WSGIApplication, threads: int) -> AsgiApp:
     """Return an ASGI app that runs a WSGI app in threads.
 
     Wrap the returned app in a `Guard` with `max_concurrent=threads`, for two reasons: the returned
-    app takes only the first message of a body, and its queue for free threads has no limit. The WSGI
-    environment has the ASGI scope as `asgi.scope`. A whole response is held in memory before it is
-    sent.
+    app takes only the first message of a body, and its queue for free threads has no limit. The
+    WSGI environment has the ASGI scope as `asgi.scope`. A whole response is held in memory before
+    it is sent.
 
     Args:
         app: The WSGI app.

@@ -41,7 +41,7 @@ def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
 
 
 async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> bytes | None:
-    """Read the body of an ASGI request to its end, and return at most its first `BODY_MAX` + 1 bytes.
+    """Read the body of an ASGI request to its end, and keep at most `BODY_MAX` + 1 bytes of it.
 
     The rest is read and dropped, because a client that is still sending may never read the refusal.
 
@@ -49,8 +49,8 @@ async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> b
         receive: The `receive` callable of the ASGI application.
 
     Returns:
-        The body; `None` if the client disconnected before it sent all of it. Such a request must not
-        be handled.
+        The body; `None` if the client disconnected before the end of the body. Such a request must
+        not be handled.
     """
     body, more = b"", True
     while more:

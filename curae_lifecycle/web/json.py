@@ -83,8 +83,9 @@ def parse_json(text: bytes | str) -> Json:
     An object with a repeated name becomes a `DuplicateKeyObject`.
 
     Raises:
-        MalformedError: The text is no JSON, holds NaN or an infinity, is nested more than `DEPTH_MAX`
-            deep, or has a number that is too large for a float or has more digits than Python reads.
+        MalformedError: The text is no JSON, holds NaN or an infinity, is nested more than
+            `DEPTH_MAX` deep, or has a number that is too large for a float or has more digits than
+            Python reads.
     """
     try:
         decoded = (text.decode() if isinstance(text, bytes) else text).strip(_WHITE)
@@ -137,7 +138,7 @@ _ENCODER: Final = json.JSONEncoder(
 
 
 def json_text(value: Mapping[str, Json]) -> str:
-    """Return a JSON object as compact text, without spaces and with non-ASCII characters as they are.
+    """Return a JSON object as compact text: no spaces, and non-ASCII characters as they are.
 
     NaN and infinities raise `ValueError`.
     """

@@ -48,9 +48,9 @@ def read(
         settings: The settings of the server; the returned call carries them.
 
     Returns:
-        A `Call` if no gate of `READ_GATES` refuses: load the values that `Call.needs` names, and pass
-        them to `decide`. Otherwise a `Decision` that refuses with 400, 401, 403 or 404: pass it to
-        `respond`. The refusal charges no rate limit and stores nothing.
+        A `Call` if no gate of `READ_GATES` refuses: load the values that `Call.needs` names, and
+        pass them to `decide`. Otherwise a `Decision` that refuses with 400, 401, 403 or 404: pass
+        it to `respond`. The refusal charges no rate limit and stores nothing.
     """
     kind, segments = _route(request, settings.operations)
     reading = _Reading(

@@ -27,8 +27,8 @@ class ParsedBody:
     """A body that the server's framework has parsed already.
 
     `read` uses the value as it is and does not check `BODY_MAX`. Nor can it refuse repeated member
-    names, unless `parse_json` parsed the body: other parsers keep only the last of them. To have the
-    size and the names checked, give the `Request` the bytes of the body instead.
+    names, unless `parse_json` parsed the body: other parsers keep only the last of them. To have
+    the size and the names checked, give the `Request` the bytes of the body instead.
 
     Attributes:
         value: The parsed JSON value.

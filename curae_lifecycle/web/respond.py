@@ -177,9 +177,9 @@ def _format_response(decision: Decision, reply: Reply, instance: str | None) -> 
 def problem_headers(reply: ProblemReply) -> Headers:
     """Return the headers of the response with a problem.
 
-    All have `Content-Type: application/problem+json`. `UNAUTHENTICATED` adds `WWW-Authenticate`, and
-    `IDEMPOTENCY_KEY_IN_FLIGHT` adds `Retry-After`, in whole seconds. The refusal of a rate limit adds
-    `Retry-After`, `RateLimit-Policy` and `RateLimit` [P], and `Cache-Control: no-store`.
+    All have `Content-Type: application/problem+json`. `UNAUTHENTICATED` adds `WWW-Authenticate`,
+    and `IDEMPOTENCY_KEY_IN_FLIGHT` adds `Retry-After`, in whole seconds. The refusal of a rate
+    limit adds `Retry-After`, `RateLimit-Policy` and `RateLimit` [P], and `Cache-Control: no-store`.
     """
     problem, limited = reply.problem, reply.limited
     if problem.code is ProblemCode.UNAUTHENTICATED:

@@ -115,7 +115,7 @@ def format_reply(
 
 
 def has_next_action(reply: Reply) -> bool:
-    """Return whether a reply holds the URL of a hosted page; its response must not be cached then."""
+    """Return whether a reply holds the URL of a hosted page, so that it must not be cached."""
     return any(_holds_next_action(getattr(reply, name)) for name in reply.__match_args__)
 
 
@@ -287,8 +287,8 @@ def parse_connection(
         document: The snapshot as a JSON value.
         environment: The environment of the connection: test or live.
         app_id: The app of the connection.
-        predecessor_id: The id of the older connection that this connection recovers; `None` if there
-            is none or if the caller does not know it.
+        predecessor_id: The id of the older connection that this connection recovers; `None` if
+            there is none or if the caller does not know it.
         root_id: The id of the first connection of the recovery chain; by default, the connection's
             own id.
         position: The place of the connection in the chain, from 1.

@@ -39,9 +39,9 @@ from curae_lifecycle.web.wire_format import format_problem, to_camel_case
 def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
     """Return the OpenAPI 3.1 document of a server with the given settings.
 
-    The document lists every operation with all its statuses and headers, and every problem code with
-    its members. Each success and each problem has an example. `settings.type_base` is the base URI of
-    every problem's `type`.
+    The document lists every operation with all its statuses and headers, and every problem code
+    with its members. Each success and each problem has an example. `settings.type_base` is the base
+    URI of every problem's `type`.
     """
     paths: dict[str, Json] = {}
     for kind in settings.operations:
