@@ -81,7 +81,7 @@ class RequestLine:
     limit: str | None
 
     def members(self) -> dict[str, object]:
-        """Return the fields as members of a JSON object: names in camelCase, seconds to 6 places."""
+        """Return the fields as members of a JSON object: camelCase names, seconds to 6 places."""
         fields = attrs.asdict(self, recurse=False)
         fields |= {"seconds": round(self.seconds, 6), "waited": round(self.waited, 6)}
         fields["rules"] = [*self.rules]

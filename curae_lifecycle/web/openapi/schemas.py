@@ -103,7 +103,7 @@ SHARED: Final[Schema] = {
 
 
 def body_name(kind: type[Operation]) -> str:
-    """Return the name of the schema of an operation's body; `Nothing` for a body without members."""
+    """Return the name of the schema of an operation's body; `Nothing` if it has no members."""
     return kind.__name__ if kind.rule.body else "Nothing"
 
 
