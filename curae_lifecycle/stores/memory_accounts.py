@@ -97,7 +97,7 @@ class Accounts:
         """Schedule a check of a value for expiry.
 
         Args:
-            owner: The owner of the value, for whom `reserve` was called before.
+            owner: The owner of the value; `reserve` must have been called for this owner before.
             collection: The collection of the value.
             deadline: The instant at which the check is due.
             key: The key by which the collection checks the value.
