@@ -29,8 +29,8 @@ from curae_lifecycle.stores.hosted_pages import HostedPage
 class StoreUnavailableError(LifecycleError, RuntimeError):
     """A temporary failure of the store, such as a lock timeout, a deadlock or a lost connection.
 
-    A commit that raises this error may have taken effect; load again to find out. The exception is
-    a `StoreUnchangedError`, after which nothing was stored.
+    A commit that raises this error may have taken effect; load again to find out. Only the subclass
+    `StoreUnchangedError` says that nothing was stored.
 
     Attributes:
         reason: The cause, in words that hold no stored value.
@@ -47,17 +47,18 @@ class StoreUnavailableError(LifecycleError, RuntimeError):
 class StoreUnchangedError(StoreUnavailableError):
     """A temporary failure that certainly stored nothing, such as a lock timeout or a deadlock.
 
-    The loop retries after either error. The difference matters to a store that keeps a part of the
-    values elsewhere, such as rate limits in Redis. After this error the store gives back what it
-    charged there, so that a request that waited for a lock is charged once. Raise it only if it is
-    certain that nothing was stored.
+    `serve` and `record` retry after either error. The difference matters to a store that keeps its
+    rate limits elsewhere, such as `RedisLimitsStore`. After a `StoreUnchangedError` that store gives
+    the charge back, so that a request that waited for a lock is charged once. Raise this error only
+    if it is certain that nothing was stored.
     """
 
 
 class StoreFullError(LifecycleError, RuntimeError):
-    """A full customer account: a new value was refused, and no live value was dropped for it.
+    """The refusal of a commit because a customer account is full.
 
-    The commit stored nothing. Other accounts are not affected.
+    The commit stored nothing, and no live value was dropped to make room. Other accounts are not
+    affected.
 
     Attributes:
         kind: The kind of the new value, such as `Connection`.

@@ -71,7 +71,7 @@ class ExternalCall:
 
     @property
     def ticks(self) -> int:
-        """The lease in microseconds."""
+        """The lease in whole microseconds."""
         return int(self.lease * SECOND)
 
 
@@ -83,7 +83,7 @@ async def answer_with_external_call(
     settings: Settings,
     retrier: Retrier,
 ) -> Answer:
-    """Answer a request, with an external call if its answer holds a next action.
+    """Answer a request, with an external call if the answer holds a next action.
 
     Args:
         store: The store.

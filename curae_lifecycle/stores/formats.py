@@ -50,7 +50,7 @@ class NewerFormatError(LifecycleError, ValueError):
     Attributes:
         kind: The name of the value's class.
         stored: The number of the value's form.
-        known: The newest form that this release reads.
+        known: The number of the newest form that this release reads.
     """
 
     def __init__(self, kind: str, stored: int, known: int) -> None:

@@ -18,12 +18,12 @@ KeyParts = tuple[str, ...]
 
 
 def key_of(*parts: str) -> str:
-    """Return the key for a name: the SHA-256, in hex, of the JSON list of its parts."""
+    """Return the key for a name: the SHA-256, in hex, of the JSON list of `parts`."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
-    """Return the name of a coordinate, which is the name of its binding and of its user."""
+    """Return the four strings that name a coordinate, its binding and its user."""
     return (
         coordinate.environment,
         coordinate.app_id,
@@ -33,13 +33,13 @@ def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
 
 
 def record_key_parts(key: RecordKey) -> KeyParts:
-    """Return the name of an idempotency record: the parts of its owner, then the client's key."""
+    """Return the five strings that name an idempotency record: its owner, then the client's key."""
     owner = key.owner
     return owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.key
 
 
 def rate_key_parts(key: RateKey) -> KeyParts:
-    """Return the name of a rate limit: four strings for an exact log, five for a bucket."""
+    """Return the strings that name a rate limit: four for an exact log, five for a bucket."""
     if isinstance(key, LimitKey):
         user = key.app_user
         return user.environment, user.customer_account_id, user.app_user_id, key.policy
@@ -50,7 +50,7 @@ def rate_key_parts(key: RateKey) -> KeyParts:
 def coordinate_key(coordinate: Coordinate) -> str:
     """Return the key of the row of a coordinate's binding.
 
-    The rows of the user's connections and sessions hold it in `Row.user`.
+    The rows of the user's connections and sessions hold this key in `Row.user`.
     """
     return key_of(*coordinate_key_parts(coordinate))
 

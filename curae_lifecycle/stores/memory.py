@@ -66,9 +66,9 @@ class MemoryStore:
     """A store in the memory of one process.
 
     It holds callers, connections, sessions, bindings, idempotency records, rate limits and hosted
-    pages. Each `load` drops a few expired values of two accounts: the caller's, and one that `load`
-    takes in turn. Expiry is judged at the earliest instant of the latest sixteen loads, so that one
-    clock far ahead drops no value that others still need.
+    pages. Each `load` drops a few expired values of two accounts: the caller's, and the next one in
+    turn. Expiry is judged at the earliest instant of the latest sixteen loads, so that one wrong
+    instant far ahead drops no value that is still needed.
 
     Args:
         settings: The settings of the server.
@@ -135,17 +135,26 @@ class MemoryStore:
             self._accounts.drop_buckets(self._rates)
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        """Return the stored connection with this id, or None; no commit is seen in part."""
+        """Return the stored connection with this id, or None if there is none.
+
+        The read never sees a part of a commit.
+        """
         with self._lock:
             return self._connections.get(connection_id)
 
     def session(self, session_id: SessionId) -> CuraeConnectSession | None:
-        """Return the stored session with this id, or None; no commit is seen in part."""
+        """Return the stored session with this id, or None if there is none.
+
+        The read never sees a part of a commit.
+        """
         with self._lock:
             return self._sessions.get(session_id)
 
     def binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        """Return the stored binding of a coordinate, or None; no commit is seen in part."""
+        """Return the stored binding of a coordinate, or None if there is none.
+
+        The read never sees a part of a commit.
+        """
         with self._lock:
             return self._bindings.of(coordinate)
 
@@ -201,8 +210,8 @@ class MemoryStore:
         Hosted pages are always dropped, but not counted.
 
         Args:
-            now: The current instant, in UTC. It must not be more than five minutes later than any
-                clock in use shows. `None` takes the instant from the store's own clock.
+            now: The current instant, in UTC, at most five minutes later than the time on any clock
+                in use. `None` takes the instant from the store's own clock.
             limit: How many values and accounts to check at most, so that other threads do not wait
                 long; a chain counts as one value. The next call continues with the next account.
                 `None` checks all of them in batches of a thousand, and other threads may use the

@@ -130,7 +130,8 @@ class Accounts:
 
         Args:
             now: The current instant, in UTC.
-            limit: How many due values to check at most. An account without any counts as one.
+            limit: How many due values to check at most. An account without a due value counts as
+                one.
 
         Returns:
             How many values were dropped.

@@ -72,9 +72,9 @@ class Collection(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
 
     @abstractmethod
     def locate(self, write: _Write) -> tuple[_Key, object, Owner]:
-        """Return the key of a written value, the stored value that it would replace, and the owner.
+        """Return the key of a written value, the stored value, and the owner of the value.
 
-        The stored value is None if there is none.
+        The stored value is the one that the write would replace; None if there is none.
         """
 
     @abstractmethod
@@ -117,7 +117,7 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
     kind = RateWrite
 
     def of(self, key: RateKey) -> RateState | None:
-        """Return the stored state of a rate limit, or None."""
+        """Return the stored state of a rate limit, or None if there is none."""
         row = self.get(rate_key_parts(key))
         return None if row is None else row[0]
 
@@ -157,7 +157,7 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
     kind = RecordWrite
 
     def of(self, key: RecordKey) -> Record | None:
-        """Return the stored record of a key, or None."""
+        """Return the stored record of an idempotency key, or None if there is none."""
         return self.get(record_key_parts(key))
 
     def locate(self, write: RecordWrite) -> tuple[KeyParts, Record | None, Owner]:
@@ -230,7 +230,7 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
     kind = BindingWrite
 
     def of(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        """Return the stored binding of a coordinate, or None."""
+        """Return the stored binding of a coordinate, or None if there is none."""
         return self.get(coordinate_key_parts(coordinate))
 
     def locate(
@@ -247,9 +247,10 @@ class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
 
 
 class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection]):
-    """Connections, with the successor of each and the head of each chain.
+    """Connections by their ids, with the successor of each and the head (the last) of each chain.
 
-    A chain is dropped as a whole, so its expiry is checked by the id of its first connection.
+    A chain is dropped as a whole, so the expiry of a chain is checked by the id of its first
+    connection.
 
     Args:
         ended_retention: How long a chain is kept after all of its connections ended, in

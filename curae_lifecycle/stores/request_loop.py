@@ -83,7 +83,7 @@ async def answer_or_internal_error(
 
     Raises:
         ArgumentError: The program passed an argument that no correct program passes.
-        AssertionError: The program is wrong, and one of its own checks found it.
+        AssertionError: The program is wrong, and one of the library's own checks found it.
     """
     try:
         return await answering
@@ -102,7 +102,7 @@ class AttemptDecision:
     Attributes:
         loaded: The result of the load.
         decision: The decision.
-        call: The call that was read from the request; `None` if `web.read` refused the request.
+        call: The call that was read from the request; `None` if `web.read.read` refused it.
         new_ids: The ids that the decision may use; `None` for an operation that only reads, or if
             `call` is `None`.
         page: The hosted page of the reply's next action; `None` if there is none.
@@ -126,8 +126,8 @@ class RequestAttempts:
         id_factory: Makes the ids and the next action of a mutation, again for each attempt.
         settings: The settings of the server.
         stats: The counts to update.
-        loaded: The result of the latest load; the next attempt reads the request for its caller.
-            `None` before the first load, when the caller comes from `store.caller_of`.
+        loaded: The result of the latest load; the next attempt takes the caller of the API key from
+            there. `None` before the first load; the caller then comes from `store.caller_of`.
     """
 
     store: AsyncStore
@@ -143,7 +143,7 @@ class RequestAttempts:
 
         Returns:
             The answer, whose changes are committed. `None` if another attempt is needed: on a
-            conflict, or if the caller that the request was read for is outdated.
+            conflict, or if the request was read with an outdated caller of the API key.
         """
         decided = await self.decide()
         return None if decided is None else await self.commit_decision(decided)
@@ -152,8 +152,8 @@ class RequestAttempts:
         """Read the request, load the values that it needs, and decide.
 
         Returns:
-            The decision. `None` if the loaded caller of the API key is not the caller that the
-            request was read for; another attempt then uses the loaded caller.
+            The decision. `None` if the request was read with an outdated caller, so that the loaded
+            caller of the API key differs; the next attempt uses the loaded caller.
         """
         caller = await self._caller()
         call = read(self.request, caller=caller, now=utc_now(), settings=self.settings)
@@ -224,7 +224,7 @@ def start_request(
     settings: Settings,
     stats: RetryStats,
 ) -> RequestAttempts | Answer:
-    """Return the attempts of a request; without a well-formed API key, return its refusal.
+    """Return the attempts of a request, or a refusal if the request has no well-formed API key.
 
     Args:
         store: The store.

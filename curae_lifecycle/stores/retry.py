@@ -32,7 +32,7 @@ more than a timeout."""
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """The limits of the attempts, and the pauses between them.
+    """The limits of the attempts at a request or a fact, and the pauses between them.
 
     The pause before each further attempt is a random part of a limit that doubles each time. The
     randomness keeps two requests that conflicted once from conflicting again.
@@ -123,7 +123,7 @@ class Retrier:
 
         Args:
             attempt: Returns its result, or None on a conflict. Conflicts, timeouts and
-                `StoreUnavailableError` are retried.
+                `StoreUnavailableError` are retried; any other error is raised at once.
 
         Returns:
             The result of the attempt that succeeded; None if a limit was reached first.

@@ -45,15 +45,17 @@ Found = Mapping[tuple[str, str], str]
 class Row:
     """A value as a row; no two rows have the same kind and key.
 
+    An attribute that does not apply to the kind of value is `None`.
+
     Attributes:
         kind: The name of the value's class.
         key: The value's id, or the digest of its key.
         document: The whole value, as JSON.
-        expires_at: When an idempotency record or a rate limit expires, in microseconds since 1970;
-            `None` for other kinds. The row may be dropped five minutes later, never before.
+        expires_at: When an idempotency record or a rate limit expires, in microseconds since 1970.
+            The row may be dropped five minutes later, never before.
         user: The user of a connection or session, as the key of the user's binding.
-        predecessor: The id of the connection that a connection recovers. Keep it unique: no two
-            rows may have the same.
+        predecessor: The id of the connection that a connection recovers. The column must be unique,
+            since a connection has at most one successor.
         root: The id of the first connection of a connection's chain.
         position: A connection's place in its chain, from 1.
     """
@@ -76,8 +78,9 @@ class RowQuery:
 
     Attributes:
         keys: The kind and key of each row to fetch, if the row exists.
-        line: The id of a connection: fetch its successor and the last connection of its chain.
-        chain: The id of a connection: fetch every later connection of its chain.
+        line: The id of a connection: fetch its successor, and the last connection of the same
+            chain.
+        chain: The id of a connection: fetch every later connection of the same chain.
         session: The id of a session: fetch the binding of the session's user. The session's own
             row is in `keys`.
         user: The key of a user's binding: fetch the user's connections.

@@ -151,7 +151,7 @@ def serve_with_external_call(
             `lease` that is not finite or below a microsecond. A key that was taken is released,
             unless the call was made and `lost_lease` is UNKNOWN.
         AssertionError: The program is wrong, and one of the library's own checks found it. The key
-            is treated the same.
+            is released under the same condition.
     """
 
     async def call(new_ids: NewIds, renew: AsyncRenew) -> NextAction:

@@ -97,7 +97,7 @@ class RedisLimitsStore:
         return self._store.caller_of(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load rate limits from Redis, and everything else and the instant from the other store.
+        """Load rate limits from Redis; load everything else and the instant from the other store.
 
         Raises:
             StoreUnavailableError: Redis or the other store failed.
@@ -171,7 +171,7 @@ class AsyncRedisLimitsStore:
         return await self._store.caller_of(key_digest)
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load rate limits from Redis, and everything else and the instant from the other store.
+        """Load rate limits from Redis; load everything else and the instant from the other store.
 
         Raises:
             StoreUnavailableError: Redis or the other store failed.
