@@ -58,9 +58,9 @@ _Stored = TypeVar("_Stored", bound=Storable)
 
 
 def dump(value: Storable) -> dict[str, Json]:
-    """Return a value as JSON for a server's own store.
+    """Return a value as a JSON document, for a server that stores JSON; `load` reads the document.
 
-    The document holds every member of the value, internal ones too. It must never go on the wire.
+    The document holds every member of the value, internal ones too. Never send it to a client.
     """
     kind = type(value)
     members = cast("dict[str, Json]", _WRITERS[kind](value))
