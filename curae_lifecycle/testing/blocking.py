@@ -21,9 +21,13 @@ class AsyncStoreWithApiKeys(AsyncStore, Protocol):
     """An async store that can register API keys."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller; may be a coroutine function.
+        """Register an API key for a caller, or replace the caller of a registered key.
 
-        Registering a key again replaces its caller.
+        This may be a coroutine function.
+
+        Args:
+            api_key: The key.
+            caller: The caller of the key.
         """
         ...
 
@@ -35,7 +39,7 @@ class BlockingStoreAdapter:
 
     Args:
         store: The async store.
-        runner: The runner whose event loop runs the calls.
+        runner: The `asyncio.Runner` whose event loop runs the calls.
     """
 
     def __init__(self, store: AsyncStoreWithApiKeys, runner: asyncio.Runner) -> None:
@@ -44,7 +48,7 @@ class BlockingStoreAdapter:
         self._lock = Lock()
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller."""
+        """Register an API key for a caller, or replace the caller of a registered key."""
 
         async def register() -> object:
             result = self._store.register(api_key, caller)

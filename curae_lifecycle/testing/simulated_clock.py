@@ -24,9 +24,13 @@ class StoreWithApiKeys(Store, Protocol):
     """A store that can register API keys."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller, in force from the next request on.
+        """Register an API key for a caller, or replace the caller of a registered key.
 
-        Registering a key again replaces its caller.
+        The caller is in force from the next request on.
+
+        Args:
+            api_key: The key.
+            caller: The caller of the key.
         """
         ...
 
@@ -36,7 +40,7 @@ class Purgeable(Protocol):
     """A store that drops expired values by a clock that can be set.
 
     Attributes:
-        clock: Returns the current instant of the store.
+        clock: Returns the current instant. A test may set it.
     """
 
     clock: Callable[[], datetime]
@@ -45,17 +49,18 @@ class Purgeable(Protocol):
         """Drop every value that expired at least five minutes ago.
 
         Returns:
-            The number of dropped values. Any other type means that the number is unknown.
+            The number of dropped values. A result that is not an integer means that the number is
+            unknown.
         """
         ...
 
 
 class SimulatedClockStore:
-    """A store on a simulated clock.
+    """Any store, run on a simulated clock.
 
     Args:
-        store: The store. If its clock can be set, it is set to the instant of the latest purge.
-        now: The first instant.
+        store: The store. If it is `Purgeable`, `purge` sets its clock.
+        now: The first simulated instant.
 
     Attributes:
         now: The simulated instant, which the test sets.
@@ -71,7 +76,7 @@ class SimulatedClockStore:
             store.clock = lambda: self._purged_at
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller."""
+        """Register an API key for a caller, or replace the caller of a registered key."""
         return self._store.register(api_key, caller)
 
     def caller_of(self, key_digest: str) -> Caller | None:
@@ -87,7 +92,7 @@ class SimulatedClockStore:
         return self._store.commit(loaded, changes, page)
 
     def purge(self, now: datetime) -> int:
-        """Set the store's clock to `now` and purge the store, if its clock can be set.
+        """Set the store's clock to `now` and purge the store, if it is `Purgeable`.
 
         Returns:
             The number of dropped values; 0 if the store does not report it or was not purged.
