@@ -57,15 +57,15 @@ class BlockingStoreAdapter:
         return self._run(register())
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, as `Store.caller_of` does."""
+        """Return the caller of an API key, or None for an unknown key; see `Store.caller_of`."""
         return self._run(self._store.caller_of(key_digest))
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, as `Store.load` does."""
+        """Load everything that a request or a fact needs; see `Store.load`."""
         return self._run(self._store.load(needs, key_digest))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes, as `Store.commit` does."""
+        """Commit changes and return whether the store accepted them; see `Store.commit`."""
         return self._run(self._store.commit(loaded, changes, page))
 
     def _run(self, call: Coroutine[object, object, _Result]) -> _Result:

@@ -80,15 +80,15 @@ class SimulatedClockStore:
         return self._store.register(api_key, caller)
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, as `Store.caller_of` does."""
+        """Return the caller of an API key, or None for an unknown key; see `Store.caller_of`."""
         return self._store.caller_of(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, at the simulated instant."""
+        """Load everything that a request or a fact needs, with the simulated instant as `now`."""
         return attrs.evolve(self._store.load(needs, key_digest), now=self.now)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes, as `Store.commit` does."""
+        """Commit changes and return whether the store accepted them; see `Store.commit`."""
         return self._store.commit(loaded, changes, page)
 
     def purge(self, now: datetime) -> int:

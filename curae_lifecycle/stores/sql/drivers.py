@@ -35,7 +35,7 @@ class DriverConnection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the connection is open and no transaction is open on it."""
+        """True if the connection is open and no transaction is open on it, otherwise False."""
         ...
 
     def set_lock_timeout(self, seconds: float) -> None:
@@ -156,7 +156,7 @@ class AsyncDriverConnection:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the connection is open and no transaction is open on it."""
+        """True if the connection is open and no transaction is open on it, otherwise False."""
         return _is_idle(self._connection)
 
     async def run(self, statements: Sequence[Statement]) -> Rows:

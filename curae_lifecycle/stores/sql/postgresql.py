@@ -83,7 +83,9 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     def wait(
         self, gen: PQGen[_Result], interval: float = _POLL_SECONDS, timeout: float | None = None
     ) -> _Result:
-        """Wait for a response, until `seconds` or the current deadline; then close the connection.
+        """Wait for a response; at the time limit, close the connection and raise an error.
+
+        The limit is `self.seconds`, or the current deadline of `stores.deadline` if it is earlier.
 
         Args:
             gen: psycopg's generator that reads the response.
@@ -135,7 +137,7 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         interval: float = _POLL_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - the signature of psycopg
     ) -> _Result:
-        """Wait for a response, for at most `seconds`; then close the connection.
+        """Wait for a response; after `self.seconds`, close the connection and raise an error.
 
         Args:
             gen: psycopg's generator that reads the response.

@@ -64,7 +64,7 @@ class Replication:
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether a failover might lose a commit."""
+        """True if a failover might lose a commit, otherwise False."""
         return self._doubts > self._settled
 
     def check(self) -> None:

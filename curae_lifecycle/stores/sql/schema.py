@@ -123,7 +123,7 @@ _INDEXES: Final = {
 # fmt: on
 
 TABLE_NAMES: Final = tuple(_TABLES)
-"""The names of the tables."""
+"""The names of all tables of the SQL stores."""
 
 _SETUP_LOCK: Final = 0x63757261
 """The id of an advisory lock, which no other application of the same PostgreSQL may use."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 Value = str | int | None
-"""A parameter of a statement."""
+"""A value for a `?` of a statement."""
 
 TEXT_CACHE_SIZE: Final = 1024
 """The number of converted texts that are cached."""
@@ -22,7 +22,7 @@ _MAX_COMBINED: Final = 50
 
 
 class Dialect(StrEnum):
-    """A supported database."""
+    """The SQL dialect of a supported database."""
 
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
@@ -45,7 +45,7 @@ class Statement(NamedTuple):
 
     @property
     def as_format(self) -> str:
-        """The text with `%s` instead of each `?`, and with every other `%` doubled."""
+        """The text with each `%` doubled and then `%s` instead of each `?`."""
         return _to_format(self.text)
 
     @property

@@ -29,7 +29,7 @@ CALLER_CACHE_SIZE: Final = 10_000
 """The number of callers that a store caches."""
 
 Rows = Sequence[Sequence[object]]
-"""The rows of a query."""
+"""The rows of a query's result, each a sequence of the values of its columns."""
 
 
 class Database(Protocol):

@@ -73,9 +73,9 @@ CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
     "RATE_LIMITED": (429, True, ("policy", "retryAfter")),
     "INTERNAL": (500, True, ()),
 }
-"""The status of each problem, whether it is retryable, and the keys of its details.
+"""The status of each problem, whether it is retryable, and the keys of its details, by code.
 
-A problem code without a row here is described by the catalogue.
+A problem code that is not listed here is checked against the catalogue of the rules.
 """
 
 _CATALOGUE_CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {

@@ -55,7 +55,8 @@ class Arena(Protocol[AnyStore]):
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
         """Return the stored values of a tenant, as text by the names of their parts.
 
-        Ids must not depend on the tenant, since the contents of two tenants are compared.
+        The contents of two tenants are compared, so the tenant's `id_prefix` must be replaced in the
+        result by text that is the same for all tenants.
 
         Args:
             tenant: The tenant.

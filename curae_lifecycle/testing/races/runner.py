@@ -24,7 +24,8 @@ AnyStore = TypeVar("AnyStore", bound=Store)
 Interleaving = Callable[[AnyStore, PendingCommit, AnyStore, PendingCommit], tuple[bool, bool]]
 """A function that commits one pending commit through each of two stores.
 
-It returns, for each of the two, whether the store accepted the commit.
+Its arguments are a store and its pending commit, then the other store and its pending commit. It
+returns whether each store accepted the commit, in the same order.
 """
 
 

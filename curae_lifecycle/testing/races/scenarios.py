@@ -81,7 +81,7 @@ class PendingCommit:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to commit: no changes and no page."""
+        """True if there is nothing to commit: no changes and no page."""
         return self.page is None and self.changes == NO_CHANGES
 
 

@@ -24,7 +24,7 @@ _Entry = tuple[datetime, Request | Fact, Response | None]
 
 
 class Journal:
-    """The committed requests and facts, by app user."""
+    """A log of the committed requests and facts, by app user."""
 
     def __init__(self) -> None:
         """Start with an empty log."""
