@@ -1,4 +1,4 @@
-"""Operations and facts, built from values by the names of their fields."""
+"""Functions that build operations and facts from values by field name."""
 
 from __future__ import annotations
 
