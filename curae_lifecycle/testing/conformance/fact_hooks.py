@@ -65,7 +65,7 @@ class FactHooks(ABC):
 
     @abstractmethod
     def make_key(self, wanted: ApiKeyRequest) -> str:
-        """Make a new API key for the app, account and scopes of `wanted`, and return its text."""
+        """Make a new API key for the app, account, environment and scopes; return its text."""
 
     @abstractmethod
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
@@ -144,7 +144,7 @@ class FactHooks(ABC):
         return self.record(Authorized(ConnectionId(connection_id), happened_at=happened))
 
     def require_action(self, connection_id: str, reason: str) -> str:
-        """Record that the patient must act on a connection, for a machine-readable `reason`.
+        """Record that the patient must act on a connection, for a reason such as `portal_login`.
 
         Returns the outcome as `record` does.
         """

@@ -134,7 +134,7 @@ async def run_async(
         only: The names of the checks to run; all by default.
         seed: The seed of the names that the checks send; random by default.
         operations: The classes of the operations that the server serves.
-        timeout: How long a check may take, in addition to `max_time_per_check` as in `run`.
+        timeout: How long a check may take, as in `run`; `None` for no timeout.
         progress: Called after each check with its outcome.
 
     Raises:

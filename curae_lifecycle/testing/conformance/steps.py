@@ -52,7 +52,7 @@ class Concurrently:
 
 
 Step = Request | Concurrently | HookCall
-"""What a check yields: a request to send, a hook to call, or several of these."""
+"""A step that a check yields: a request to send, a hook to call, or several of these."""
 
 Steps = Generator[Step, object, Result]
 """A generator that yields steps, receives the outcome of each, and returns a result."""
@@ -64,7 +64,7 @@ Operations = tuple[type[Operation], ...]
 class NotConformingError(LifecycleError, AssertionError):
     """The server breaks a rule.
 
-    The runner adds the last steps of the check and the names of its laws and rules.
+    In its failure message the runner adds the last steps of the check, its laws and its rules.
 
     Attributes:
         what: What the server did, and what the rules require instead.
