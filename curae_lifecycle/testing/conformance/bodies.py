@@ -252,7 +252,7 @@ BAD_QUERIES: Final = (
     *("", "?", "?{name}=", "?{lower}=u", "?{name}=u&{name}=u"),
     *("?{name}=%20u", "?{name}=%00", "?{name}=%FF"),
 )
-"""Invalid queries. `{name}` stands for the name of the member, `{lower}` for it in lower case."""
+"""Invalid queries. `{name}` stands for a member's name, `{lower}` for that name in lower case."""
 
 GOOD_QUERIES: Final = (
     "?appUserId=a%20b",

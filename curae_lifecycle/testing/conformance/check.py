@@ -38,9 +38,9 @@ class Check:
     time_needed: timedelta = timedelta(0)
 
     def begin(self, context: CheckContext) -> Steps[None]:
-        """Return the steps of the check, to be driven by a runner: make a new app, then test.
+        """Return the steps of the check, which a runner performs.
 
-        The last part runs the generator function `steps` with that app.
+        They make a new app and then run the generator function `self.steps` with that app.
         """
         yield from self.steps((yield from new_app(context)))
 

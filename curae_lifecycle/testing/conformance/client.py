@@ -122,12 +122,12 @@ class App:
         return self.request("GET", f"/connections/{connection_id}")
 
     def reconnect(self, connection_id: str, *, key: str | None = None) -> Request:
-        """Build a request that reconnects a connection; by default the `key` is a fresh one."""
+        """Build a request to reconnect a connection; the idempotency `key` is fresh by default."""
         path = f"/connections/{connection_id}:reconnect"
         return self.request("POST", path, key=key or self.new_key())
 
     def revoke(self, connection_id: str, *, key: str | None = None) -> Request:
-        """Build a request that revokes a connection; by default the `key` is a fresh one."""
+        """Build a request to revoke a connection; the idempotency `key` is fresh by default."""
         path = f"/connections/{connection_id}:revoke"
         return self.request("POST", path, key=key or self.new_key())
 
@@ -154,7 +154,7 @@ class App:
         return self.request("POST", "/curae-connect/graduation-handoff", body, *headers)
 
     def coordinate(self, user: str) -> values.Coordinate:
-        """Return the coordinate of a user: the user with this app, its account and environment."""
+        """Return the coordinate of an app user with the environment, app and account of the key."""
         owner = self.key_request
         return values.Coordinate(
             environment=owner.environment,
@@ -223,7 +223,7 @@ class App:
         return (yield from success(request, CREATED))
 
     def filled(self, user: str, count: int = INITIATES_PER_MINUTE) -> Steps[None]:
-        """Initiate `count` sessions of a user, by default as many as the limit admits a minute."""
+        """Initiate `count` sessions of a user, by default a minute's limit; raise if one is refused."""
         for _ in range(count):
             yield from self.initiated(user)
 
@@ -247,7 +247,7 @@ def new_app(
         context: The context of the check.
         account: The customer account's id; a fresh one by default.
         app_id: The app's id; a fresh one by default.
-        scopes: The scopes of the key; by default it may call every operation.
+        scopes: The scopes of the key; by default those that allow every operation.
         environment: The environment of the key; by default that of `context`.
     """
     key_request = ApiKeyRequest(
@@ -322,7 +322,7 @@ def expect_problem(response: Response, status: int, code: str) -> Document:
 def answered(request: Request, status: int) -> Steps[Response]:
     """Send a request and return the response.
 
-    Raises `NotConformingError` unless it has the status `status` and a JSON object as its body.
+    Raises `NotConformingError` unless the response has `status` and its body is a JSON object.
     """
     answer = yield from send(request)
     expect(answer, status)
@@ -447,7 +447,7 @@ def lasting(response: Response, varying: frozenset[str]) -> Response:
 
 
 def status_of(connection: Document) -> str:
-    """Return the status in a connection's JSON object, or `ACTIVE` if it is AUTHORIZED."""
+    """Return the status in a connection's JSON object; AUTHORIZED is returned as `ACTIVE`."""
     status = text(connection, "status")
     return "ACTIVE" if status == "AUTHORIZED" else status
 
@@ -493,7 +493,7 @@ def happens(hook: str, *arguments: object, said: str = "done") -> Steps[None]:
 def lifetime(answer: Document) -> timedelta:
     """Return how long the next action in a response's body is valid.
 
-    It begins with the session's `createdAt`, or without a session, the connection's `updatedAt`.
+    The start is the session's `createdAt` or, without a session, the connection's `updatedAt`.
     """
     start = "session.createdAt" if "session" in answer else "connection.updatedAt"
     return instant(answer, "nextAction.expiresAt") - instant(answer, start)

@@ -65,11 +65,14 @@ class FactHooks(ABC):
 
     @abstractmethod
     def make_key(self, wanted: ApiKeyRequest) -> str:
-        """Make a new API key for the app, account, environment and scopes; return its text."""
+        """Make a new API key for what `wanted` describes, and return the text of the key."""
 
     @abstractmethod
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """Register an existing API key for what `wanted` holds; the key keeps its id."""
+        """Register an existing API key for the app, account and scopes of `wanted`.
+
+        The key keeps its id.
+        """
 
     @abstractmethod
     def pass_time(self, span: timedelta) -> None:

@@ -68,7 +68,7 @@ TRIALS: Final = 60
 """The most shorter runs that the check tries after a run has failed."""
 
 SLACK: Final = timedelta(seconds=15)
-"""How far the server's clock may be ahead of the latest timestamp in its responses."""
+"""How far times of the server may differ from the store's, in responses and of the clock."""
 
 LIFETIME: Final = timedelta(minutes=30)
 """The lifetime of a next action if no response shows another one."""
@@ -117,7 +117,7 @@ SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_
 
 @attrs.frozen
 class ModelStep:
-    """One random step of a run. It holds no ids, so that any server can be sent it.
+    """One random step of a run, without ids, so that it can be tried on any server.
 
     Attributes:
         kind: A key of `REQUESTS`, `FACTS` or `OTHER_FACTS`.
@@ -149,7 +149,7 @@ class Difference:
 
     Attributes:
         position: The index of the step that showed the difference, from 0.
-        what: A sentence about the difference, with both values.
+        what: A sentence that says what differs.
         log: The lines of the run's log up to that step.
     """
 

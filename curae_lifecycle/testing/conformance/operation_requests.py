@@ -137,10 +137,10 @@ def takes(wanted: Member[object], value: object) -> bool:
 def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps[Request]:
     """Return a request that must succeed, about a new connection and a new app user.
 
-    A first request, which is sent, shows what the operation needs. Its connection is pending and
-    its user UNLINKED. If the response is a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, the returned
-    request has a revoked connection and a LIMITED user, else the same kind as the first. If the
-    operation takes a session id, the user is LIMITED in both requests.
+    A first request, which is sent, finds out what the operation needs. It is about a pending
+    connection and an UNLINKED user. If it gets a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, the
+    returned request is about a revoked connection and a LIMITED user, otherwise about new ones in
+    the same states. If the operation takes a session id, the user is LIMITED in both requests.
 
     Args:
         app: The app that sends both requests.

@@ -164,4 +164,7 @@ class AsyncServer:
 
 
 HOOKS: Final = tuple(field.name for field in attrs.fields(Server) if field.default is None)
-"""The names of the hooks: the optional fields of `Server` that are `None` by default."""
+"""The names of the hooks: the optional fields of `Server` that are `None` by default.
+
+They include `race_rounds` and `environment`, which are values and no functions.
+"""

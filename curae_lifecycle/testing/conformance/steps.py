@@ -64,7 +64,7 @@ Operations = tuple[type[Operation], ...]
 class NotConformingError(LifecycleError, AssertionError):
     """The server breaks a rule.
 
-    In its failure message the runner adds the last steps of the check, its laws and its rules.
+    The runner's failure message adds the last steps, the laws and the rules of the check.
 
     Attributes:
         what: What the server did, and what the rules require instead.
@@ -160,12 +160,12 @@ def run_concurrently(*steps: SingleStep) -> Steps[tuple[object, ...]]:
 
 
 def use(hook: str, *arguments: object) -> Steps[str | None]:
-    """Call the hook with this name; return the outcome that it reports, or None if it has none."""
+    """Call a hook by name and return the outcome that it reports, or None if it reports none."""
     return cast("str | None", (yield HookCall(hook, arguments)))
 
 
 def call_bool_hook(hook: str, *arguments: object) -> Steps[bool]:
-    """Call the hook with this name and return whether it returned True."""
+    """Call a hook by name and return whether the hook returned True."""
     return (yield HookCall(hook, arguments)) is True
 
 

@@ -29,7 +29,7 @@ def conformance_tests(
     Args:
         make_server: Returns the server, or a context manager that yields the server and cleans up.
             `make_server` is called for each check and may return the same server each time.
-        operations: The operations that the server serves.
+        operations: The classes of the operations that the server serves.
         timeout: How long a check may take, as in `run`. Pass `None` if the server must be called
             from the thread that made it, as with some database connections.
 
@@ -67,7 +67,7 @@ def async_conformance_tests(
     Args:
         make_server: Returns the server, or an async context manager that yields the server and
             cleans up.
-        operations: The operations that the server serves.
+        operations: The classes of the operations that the server serves.
         timeout: How long a check may take; `None` for no timeout.
     """
 
