@@ -223,7 +223,7 @@ class App:
         return (yield from success(request, CREATED))
 
     def filled(self, user: str, count: int = INITIATES_PER_MINUTE) -> Steps[None]:
-        """Initiate `count` sessions of a user, by default a minute's limit; raise if one is refused."""
+        """Initiate `count` sessions of a user, by default a minute's limit; raise if one fails."""
         for _ in range(count):
             yield from self.initiated(user)
 
