@@ -5,7 +5,7 @@
 needs what the tests over the wire need. Workers of the FastAPI example, and of a bare FastAPI route
 that makes one SELECT and one INSERT, share one database; clients are processes of their own.
 Everything runs on this machine, so clients, workers and database share its cores: read the ratios.
-The last columns are shares of a worker's own processor time: in the rules (`read`, `needs`,
+The last columns are shares of a worker's own processor time: in the rules (`read`,
 `decide`, `respond`) and in printing and parsing the values that are stored; and the rate beside the
 bare one.
 """

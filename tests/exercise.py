@@ -153,7 +153,7 @@ def what_makes_tables() -> None:
     Axis.of("status", Status)
     problems.final(problems.CONFLICT, "reason")
     problems.retryable(problems.LIMITED)
-    check_keys("statuses", Status, Status)
+    check_keys("statuses", [*Status], Status)
     assert json_schema.or_null(json_schema.array_of(json_schema.TEXT))["type"] == ["array", "null"]
     operation_table(OPERATIONS)
     assert members.parse_enum("status", Status, "ACTIVE") is Status.ACTIVE

@@ -324,7 +324,7 @@ SPOILT: dict[str, tuple[dict[str, object], str]] = {
     "no time or null": ({"forgottenAt": "yesterday"}, "forgottenAt is not an RFC 3339 time"),
     "nobody's word": ({"by": "PARENT"}, "by is not one of APP, PATIENT, PLATFORM, UPSTREAM"),
     "a flag for a number": ({"times": True}, "times is not an integer"),
-    "a part that is none": ({"connection": "c"}, "no object"),
+    "a part that is none": ({"connection": "c"}, "not an object"),
 }
 
 

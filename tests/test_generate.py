@@ -33,7 +33,9 @@ def test_committed_files_are_current(name: str) -> None:
     assert GENERATORS[name].stale(ROOT) == [], f"run python -m docs.generate {name}"
 
 
-@pytest.mark.parametrize("name", ["tables", "problems", "vectors", "traceability", "tour"])
+@pytest.mark.parametrize(
+    "name", ["tables", "problems", "reference", "vectors", "traceability", "tour"]
+)
 def test_written_files_are_current_until_changed(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

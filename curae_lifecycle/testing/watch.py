@@ -21,13 +21,11 @@ from collections import defaultdict, deque
 from datetime import datetime, timedelta
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.access import AccessDecision
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, next_deadline
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.idempotency import RecordKey, StoredResponse
+from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, format_time
@@ -48,6 +46,7 @@ from curae_lifecycle.service.writes import (
 )
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing.laws import TICK, LawBrokenError
+from curae_lifecycle.testing.watch_memory import Admissions, UsedKey
 from curae_lifecycle.web.respond import Answer
 
 _RETENTION: Final = timedelta(hours=24)
@@ -67,34 +66,6 @@ _PATHS: Final = {
     "ACTIVE": {"EXISTING_ACTIVE_HANDOFF"},
     "TOMBSTONED": {"SILENT_LIMITED"},
 }
-
-
-@attrs.define
-class _UsedKey:
-    """An idempotency key that was completed or erased.
-
-    Attributes:
-        first_used_at: The instant of its first use.
-        response: The stored response; `None` if there is none.
-        erased_at: The number of the commit that erased the response, if any.
-    """
-
-    first_used_at: datetime
-    response: StoredResponse | None
-    erased_at: int | None = None
-
-
-@attrs.define
-class _Admissions:
-    """The latest admissions by a limit of one app user.
-
-    Attributes:
-        instants: The instants, in order.
-        last_commit: The number of the commit that stored the last admission.
-    """
-
-    instants: list[datetime]
-    last_commit: int
 
 
 class Watch:
@@ -125,9 +96,9 @@ class Watch:
         self._tombstoned_at: dict[Coordinate, int] = {}
         # For each earlier state of an account, the commit that last replaced it.
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
-        self._used_keys: dict[RecordKey, _UsedKey] = {}
+        self._used_keys: dict[RecordKey, UsedKey] = {}
         self._keys_by_age: deque[tuple[datetime, RecordKey]] = deque()
-        self._admissions: dict[LimitKey, _Admissions] = {}
+        self._admissions: dict[LimitKey, Admissions] = {}
         self._first_not_found: Response | None = None
 
     def observe_commit(
@@ -412,11 +383,11 @@ class Watch:
             raise LawBrokenError(12, what, f"key {key.key}")
         if after.state in {"COMPLETED", "FORGOTTEN"}:
             erased_at = self.commit_count if after.response is None else None
-            self._used_keys[key] = _UsedKey(after.first_used_at, after.response, erased_at)
+            self._used_keys[key] = UsedKey(after.first_used_at, after.response, erased_at)
             self._keys_by_age.append((after.first_used_at, key))
 
     def _check_admission(self, key: LimitKey, now: datetime) -> None:
-        admissions = self._admissions.setdefault(key, _Admissions([], 0))
+        admissions = self._admissions.setdefault(key, Admissions([], 0))
         admissions.last_commit = self.commit_count
         instants = sorted([*admissions.instants, now])
         laws.check_rate_limit(instants)
@@ -469,7 +440,7 @@ class Watch:
         policy = _header(response, "ratelimit").partition(";")[0].strip('"')
         if key is None or policy not in _LIMITS:
             return
-        admissions = self._admissions.get(key, _Admissions([], 0))
+        admissions = self._admissions.get(key, Admissions([], 0))
         if admissions.last_commit > loaded_at:
             return
         instants = admissions.instants

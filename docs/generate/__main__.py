@@ -6,12 +6,23 @@ python -m docs.generate [--check] [--except NAME] [NAME ...]
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import Final
 
 from curae_lifecycle.cli.documents import document_text
-from docs.generate import api, problems, readme, tables, tour, traceability, typescript, vectors
+from docs.generate import (
+    api,
+    problems,
+    readme,
+    reference,
+    tables,
+    tour,
+    traceability,
+    typescript,
+    vectors,
+)
 from docs.generate.files import Files
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -34,6 +45,9 @@ GENERATORS: Final = {
     "tables": Files("docs/tables", ("*.md", "*.svg"), tables.files),
     "worked": Files("docs/tables/worked", ("*.md",), _worked_files),
     "problems": Files("docs/problems", ("*.md",), problems.files),
+    "reference": Files(
+        "docs/reference", tuple(f"{room}.md" for room in reference.ROOMS), reference.files
+    ),
     "openapi": Files("docs", ("openapi.json",), lambda: _document("openapi")),
     "asyncapi": Files("docs", ("asyncapi.json",), lambda: _document("asyncapi")),
     "api": Files("docs/api", ("*.md",), api.files),
@@ -83,4 +97,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
+    # The worked examples provoke errors that a server would log.
+    logging.disable(logging.ERROR)
     sys.exit(main())

@@ -155,7 +155,7 @@ SHIFTED: Final = tuple(
     for name, *modules in (
         ("standing", connections, triggers, chain),
         ("standing", access),
-        ("_completion", session),
+        ("_session_standing", session),
         ("record_standing", idempotency, attempt),
         ("admit_one", ratelimit),
     )

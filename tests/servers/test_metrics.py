@@ -87,7 +87,7 @@ def test_what_fails_at_the_store_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
     assert found["curae_attempts_total ended=unavailable"] == 1
     assert found["curae_attempts_total ended=done"] == 2
     assert found["curae_store_failures_total kind=unavailable"] == 1
-    assert found["curae_store_failures_total kind=full"] == 1
+    assert found["curae_store_failures_total kind=store_full"] == 1
     assert found["curae_store_failures_total kind=unexpected"] == 1
     assert found["curae_waited_seconds_total"] == pytest.approx(0.015)
     assert "curae_outbox_messages" not in found

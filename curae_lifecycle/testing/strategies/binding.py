@@ -36,12 +36,12 @@ _BOUND_STATES: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.
 def bindings(
     draw: st.DrawFn, coordinate: Coordinate | None = None, state: AccountState | None = None
 ) -> LimitedAccountAppBinding:
-    """Draw bindings of generation 1 to 4; none is UNLINKED, since such a coordinate has no binding.
+    """Draw bindings of generation 1 to 4; none is UNLINKED, since that state means no binding.
 
     Args:
         draw: Passed by Hypothesis; callers leave it out.
-        coordinate: The coordinate; `None` draws one.
-        state: The state: LIMITED, ACTIVE or TOMBSTONED; `None` draws one of the three.
+        coordinate: The coordinate of the bindings; `None` draws one.
+        state: The state of the bindings: LIMITED, ACTIVE or TOMBSTONED; `None` draws one of these.
     """
     coordinate = draw(values.coordinates()) if coordinate is None else coordinate
     state = draw(st.sampled_from(_BOUND_STATES)) if state is None else state
@@ -80,13 +80,15 @@ def _binding_of(answer: BindingTransition) -> LimitedAccountAppBinding:
 
 @st.composite
 def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSession:
-    """Draw connect sessions; some of Path B (`NEW_ACTIVE_SIGNUP_HANDOFF`) have landed.
+    """Draw connect sessions with a hand-off in every state that the entry path allows.
 
-    Sessions of the other paths need no hand-off, so none of them lands.
+    - `EXISTING_ACTIVE_HANDOFF` (Path A): the hand-off landed when the session was minted.
+    - `NEW_ACTIVE_SIGNUP_HANDOFF` (Path B): the hand-off is awaited, or it landed later.
+    - `SILENT_LIMITED` (Path C): no hand-off is required.
 
     Args:
         draw: Passed by Hypothesis; callers leave it out.
-        path: The entry path; `None` draws one.
+        path: The entry path of the sessions; `None` draws one.
     """
     coordinate = draw(values.coordinates())
     path = draw(st.sampled_from(EntryPath)) if path is None else path
@@ -126,7 +128,7 @@ def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSess
 
 
 class CoordinateAct(StrEnum):
-    """An act at one coordinate; the simplest comes first."""
+    """The acts of a coordinate's history, the simplest first."""
 
     INITIATE = "initiate"
     INITIATE_SIGN_UP = "initiate, a sign-up preferred"
@@ -136,17 +138,17 @@ class CoordinateAct(StrEnum):
 
 
 CoordinateAnswer = Done[Initiated] | Done[Landing] | Ignored[Landing] | BindingTransition
-"""The library's answer to an act at a coordinate."""
+"""The answer of the rules to a `CoordinateAct`."""
 
 
 @attrs.frozen
 class CoordinateStep:
-    """One act at a coordinate, its answer and its result.
+    """One act at a coordinate, with its answer and the binding after the act.
 
     Attributes:
         now: The instant of the act.
         act: The act.
-        answer: The library's answer to the act.
+        answer: The answer of the rules to the act.
         binding: The stored binding after the act; `None` if the coordinate has none.
     """
 
@@ -158,13 +160,13 @@ class CoordinateStep:
 
 @attrs.frozen
 class CoordinateHistory:
-    """A coordinate with everything that happened at it, in time order.
+    """A coordinate with the acts at it, in time order.
 
     Attributes:
         coordinate: The coordinate.
         steps: The acts, oldest first; a hand-off without any session before it is left out.
-        sessions: All sessions as stored after the last step, oldest first. They are on every path,
-            and landed, awaited or expired.
+        sessions: All sessions of the coordinate as stored after the last step, oldest first. A
+            session can have any entry path, and its hand-off any state; its time may be over.
     """
 
     coordinate: Coordinate
@@ -178,7 +180,7 @@ class CoordinateHistory:
 
     @property
     def bindings(self) -> tuple[LimitedAccountAppBinding, ...]:
-        """The binding after each step that left one, oldest first."""
+        """The stored binding after each step, oldest first; a step that leaves none is skipped."""
         return tuple(step.binding for step in self.steps if step.binding is not None)
 
 
@@ -189,7 +191,7 @@ _Move = tuple[timedelta, CoordinateAct, int, bool]
 def coordinate_histories(*, max_steps: int = 6) -> st.SearchStrategy[CoordinateHistory]:
     """Draw a coordinate with its history: initiates, hand-offs, graduations and tombstones.
 
-    Some acts are refused or ignored, for instance those of a user who is not bound.
+    The rules refuse or ignore some acts, for instance the graduation of a user who is not bound.
 
     Args:
         max_steps: The largest number of acts.

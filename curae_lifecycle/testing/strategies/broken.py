@@ -1,6 +1,7 @@
 """Strategies for invalid requests, arguments and stored documents.
 
-The law of this module: **each invalid value names its defect and the expected error**. Apart
+The law of this module: **each invalid value names its defect and the expected error**. A request
+names the problem code. Each argument raises `ArgumentError`, each document `MalformedError`. Apart
 from the broken logs of `log`, no other strategy draws an invalid value.
 """
 
@@ -44,13 +45,13 @@ from curae_lifecycle.web.request import Request
 
 @attrs.frozen
 class BrokenRequest:
-    """A request that every server must refuse.
+    """An invalid request, which every server must refuse.
 
     Attributes:
         request: The request.
         defect: The change that made a well-formed request invalid.
-        expected_code: The problem code that the server must return. The caller has the scope
-            `connection:write` and an environment that the server serves.
+        expected_code: The problem code that a server must return, if the request's caller has the
+            scope `connection:write` and an environment that the server serves.
     """
 
     request: Request
@@ -63,9 +64,9 @@ _KEY: Final = "Idempotency-Key"
 
 
 def broken_requests() -> st.SearchStrategy[BrokenRequest]:
-    """Draw requests with one named defect each, and the problem code that each must get.
+    """Draw invalid requests, each with one named defect and the expected problem code.
 
-    Without the defect, the request is one that `requests` could draw.
+    Without the defect, each request is one that `requests` could draw.
     """
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
     graduations = st.builds(StartGraduation, values.app_user_ids())
@@ -198,7 +199,10 @@ class BrokenArgument:
 
 
 def broken_arguments() -> st.SearchStrategy[BrokenArgument]:
-    """Draw invalid instants, IDs, app users, data packages and idempotency keys, one defect each."""
+    """Draw invalid arguments, each with one named defect.
+
+    They are instants, UUIDs, app user IDs, data packages and idempotency keys.
+    """
     return st.sampled_from(_ARGUMENTS)
 
 
@@ -239,12 +243,12 @@ _ARGUMENTS: Final = (
 
 @attrs.frozen
 class BrokenDocument:
-    """An invalid stored document: `load(kind, document)` raises `MalformedError`.
+    """An invalid stored document: `load(kind, document)` of `stores.codec` raises `MalformedError`.
 
     Attributes:
-        kind: The class whose document it was.
+        kind: The class of the value that `dump` of `stores.codec` made the valid document from.
         document: The invalid document.
-        defect: The change that made a document of `dump` invalid.
+        defect: The change that made the valid document invalid.
     """
 
     kind: type[Storable]
@@ -253,7 +257,11 @@ class BrokenDocument:
 
 
 def broken_documents() -> st.SearchStrategy[BrokenDocument]:
-    """Draw stored documents of every kind with one named defect each."""
+    """Draw invalid stored documents of every class, each with one named defect.
+
+    The classes are those of connections, sessions, bindings, idempotency records and rate limits'
+    states.
+    """
     stored: st.SearchStrategy[Storable] = st.one_of(
         connections(), sessions(), bindings(), records(), log_states(), bucket_states()
     )

@@ -32,13 +32,13 @@ from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, STAR
 
 @attrs.frozen
 class FactTemplate:
-    """A fact without its connection and instant, which `fact` fills in.
+    """A fact about a connection that is not chosen yet; the method `fact` fills in ID and instants.
 
     Attributes:
         kind: The class of the fact.
         delay: The time from the fact's `happened_at` to its recording; zero leaves `happened_at` out.
-        field_values: The other fields as pairs of name and value. A `timedelta` counts from
-            `happened_at`.
+        field_values: The other fields as pairs of name and value. A `timedelta` becomes an instant:
+            the one that is so long after the fact happened.
     """
 
     kind: type[Fact]
@@ -46,9 +46,10 @@ class FactTemplate:
     field_values: tuple[tuple[str, object], ...] = ()
 
     def fact(self, connection: Connection, now: datetime) -> Fact:
-        """Return the fact of a connection, to be recorded at `now`.
+        """Return the fact about a connection, to be recorded at `now`.
 
-        The fact never happened before the connection was created.
+        The `happened_at` of the fact is `delay` before `now`, but never before the creation of the
+        connection.
 
         Args:
             connection: The connection, created no later than `now`.
@@ -84,7 +85,11 @@ def _templates(delay: timedelta) -> Iterator[FactTemplate]:
 
 # One draw chooses a whole template: Hypothesis leaves out a move more easily if it takes few draws.
 FACT_TEMPLATES: Final = tuple(each for delay in _DELAYS for each in _templates(delay))
-"""Every combination of a fact about a connection, its field values and a delay; simplest first."""
+"""The templates that histories draw from, the simplest first.
+
+There is one for each class of facts about a connection, each combination of field values and each
+delay.
+"""
 
 # One move in four is a reconnect, so that most chains have more than one connection.
 _RECONNECTS: Final = (None,) * (len(FACT_TEMPLATES) // 3)
@@ -92,13 +97,13 @@ _RECONNECTS: Final = (None,) * (len(FACT_TEMPLATES) // 3)
 
 @attrs.frozen
 class ConnectionStep:
-    """A recorded fact of a history.
+    """A fact in a connection's history, with its answer and the connection after the fact.
 
     Attributes:
-        now: The instant of recording.
+        now: The instant at which the fact was recorded.
         fact: The fact.
         answer: The answer of the rules to the fact.
-        connection: The connection after the fact.
+        connection: The stored connection after the fact; only a `Done` answer changes it.
     """
 
     now: datetime
@@ -109,11 +114,11 @@ class ConnectionStep:
 
 @attrs.frozen
 class ConnectionHistory:
-    """A connection with its history.
+    """A connection with the facts about it, in time order.
 
     Attributes:
         created: The connection as it was created.
-        steps: The recorded facts, oldest first.
+        steps: The facts with their answers, oldest first; also those that the rules refused.
     """
 
     created: Connection
@@ -121,7 +126,7 @@ class ConnectionHistory:
 
     @property
     def connection(self) -> Connection:
-        """The connection after the last step."""
+        """The stored connection after the last step; `created` if there is no step."""
         return self.steps[-1].connection if self.steps else self.created
 
     @property
@@ -139,10 +144,10 @@ def apply_fact(
         connection: The connection.
         fact: The fact about it.
         now: The instant of recording, in UTC.
-        successor: The connection that recovered it; `None` if there is none.
+        successor: The connection that recovered `connection`; `None` if there is none.
 
     Returns:
-        Done: the connection after the fact. Ignored: the connection as given. Refused: the problem.
+        Done: `connection` after the fact. Ignored: `connection` unchanged. Refused: the problem.
 
     Raises:
         ArgumentError: An instant is out of order or not UTC.
@@ -167,7 +172,7 @@ def _connections_after(changes: Changes) -> dict[ConnectionId, Connection]:
 
 
 def new_connections() -> st.SearchStrategy[Connection]:
-    """Draw connections created at `START`, PENDING, with a hand-off deadline half an hour later."""
+    """Draw PENDING connections, created at `START` with a hand-off deadline half an hour later."""
     return st.builds(
         create,
         id=values.connection_ids(),
@@ -179,9 +184,9 @@ def new_connections() -> st.SearchStrategy[Connection]:
 
 
 def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
-    """Draw facts about a connection to record at `now`; some happened earlier.
+    """Draw facts about a connection, to be recorded at `now`; some happened earlier.
 
-    The facts fit the connection's id, but the rules may ignore or refuse them.
+    Each fact names the ID of the connection, but the rules may ignore or refuse the fact.
 
     Args:
         connection: The connection, created no later than `now`.
@@ -193,10 +198,10 @@ def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact
 def connection_histories(
     created: Connection | None = None, *, max_steps: int = 5
 ) -> st.SearchStrategy[ConnectionHistory]:
-    """Draw one connection with its history; it is never recovered.
+    """Draw a connection with its history, which holds facts but no reconnect.
 
     Args:
-        created: The connection to begin with, created at `START`; `None` draws one.
+        created: The connection at the start of the history, created at `START`; `None` draws one.
         max_steps: The largest number of facts.
     """
     first = new_connections() if created is None else st.just(created)
@@ -205,7 +210,9 @@ def connection_histories(
 
 
 def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
-    """Draw a connection with its successors, oldest first.
+    """Draw chains: a connection and its successors, if any, oldest first.
+
+    Each connection is as stored after all facts and reconnects of the chain.
 
     Args:
         max_steps: The largest number of facts and reconnects, counted over the whole chain.
@@ -217,7 +224,7 @@ def chains(*, max_steps: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
 
 
 def connections() -> st.SearchStrategy[Connection]:
-    """Draw connections after a history; some are the head of a chain."""
+    """Draw connections, each after a history; some are the last connection of a chain."""
     return st.one_of(
         connection_histories().map(lambda history: history.connection),
         chains().map(lambda chain: chain[-1]),

@@ -10,14 +10,14 @@ Wanted = TypeVar("Wanted")
 
 
 def expect_type(kind: type[Wanted], answer: object) -> Wanted:
-    """Return an answer that must be of one class.
+    """Return `answer`, which must be an instance of `kind`.
 
     Args:
-        kind: The class.
+        kind: The expected class.
         answer: The answer of a rule.
 
     Raises:
-        TypeError: The answer is of another class, so the strategy cannot build its history.
+        TypeError: `answer` is of another class, so the strategy cannot build its value.
     """
     if isinstance(answer, kind):
         return answer
@@ -27,14 +27,14 @@ def expect_type(kind: type[Wanted], answer: object) -> Wanted:
 
 
 def expect_done(kind: type[Wanted], answer: object) -> Wanted:
-    """Return the value of an answer that must be `Done`.
+    """Return the value of `answer`, which must be `Done` with an instance of `kind`.
 
     Args:
-        kind: The class of the value.
+        kind: The expected class of the value.
         answer: The answer of a rule.
 
     Raises:
-        TypeError: The answer is ignored or refused, or its value is of another class.
+        TypeError: `answer` is `Ignored` or `Refused`, or its value is of another class.
     """
     value = cast("Done[object]", answer).value if isinstance(answer, Done) else answer
     return expect_type(kind, value)

@@ -35,12 +35,13 @@ _STRATEGY_OF_FIELD: Final[Mapping[str, st.SearchStrategy[object]]] = {
 
 
 def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
-    """Draw operations or facts of one kind, each field independent of the others.
+    """Draw operations or facts of one class, each field independent of the others.
 
-    A field whose default is `None` is `None` in some draws. The drawn IDs belong to no store.
+    A field whose default is `None` is `None` in some draws. The IDs are arbitrary, not those of any
+    store.
 
     Args:
-        kind: The class of the operation or fact.
+        kind: The class of the operations or facts.
     """
     hints, examples = get_type_hints(kind), example_fields(kind)
     fields: dict[str, st.SearchStrategy[object]] = {}
@@ -57,11 +58,11 @@ def build_from_fields(kind: type[Made]) -> st.SearchStrategy[Made]:
 
 
 def facts() -> st.SearchStrategy[Fact]:
-    """Draw facts of every kind about any ID or coordinate; no `happened_at` is after `START`."""
+    """Draw facts of every class about any ID or coordinate; `happened_at` is `START` or `None`."""
     return st.one_of(*FACT_STRATEGIES.values())
 
 
 FACT_STRATEGIES: Final[dict[type[Fact], st.SearchStrategy[Fact]]] = {
     kind: build_from_fields(kind) for kind in FACTS
 }
-"""The strategy of each kind of fact."""
+"""For each class of facts, the strategy that draws them."""

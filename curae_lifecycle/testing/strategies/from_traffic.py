@@ -87,28 +87,28 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
     Needs: _AUTHORIZE,
     Snapshot: _AUTHORIZE,
 }
-"""The last steps of a run, by the class of the value that they are sure to produce."""
+"""For each class, the final steps with which a run of traffic is sure to hold a value of it."""
 
 
 def values_from_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
-    """Draw the last value of one class in a run of traffic.
+    """Draw values of one class: each is the last one in a drawn run of traffic.
 
     Args:
-        kind: The class, a key of `FINAL_STEPS`.
+        kind: The class of the values, a key of `FINAL_STEPS`.
 
     Raises:
-        KeyError: `FINAL_STEPS` does not have the class.
+        KeyError: `kind` is not a key of `FINAL_STEPS`.
     """
     return _runs_ending_with(FINAL_STEPS[kind]).map(lambda run: _find_last(run.interactions, kind))
 
 
 def done_facts() -> st.SearchStrategy[Done[changes.Changes]]:
-    """Draw answers to a fact that changed something."""
+    """Draw `Done` answers to an authorization, with the changes for a store to commit."""
     return _runs_ending_with(_AUTHORIZE).map(lambda run: _fact_answer(Done, run))
 
 
 def ignored_facts() -> st.SearchStrategy[Ignored[changes.Changes]]:
-    """Draw answers to a fact that changed nothing."""
+    """Draw `Ignored` answers to a repeated authorization, which changes nothing."""
     runs = _runs_ending_with((*_AUTHORIZE, _step(_AUTHORIZED)))
     return runs.map(lambda run: _fact_answer(Ignored, run))
 
@@ -145,28 +145,31 @@ def _find_last(value: object, kind: type[Wanted]) -> Wanted:
 
 
 def replies() -> st.SearchStrategy[operation.Reply]:
-    """Draw replies of every kind: of each operation, problems, not modified and replayed."""
+    """Draw replies of every class.
+
+    They are the replies of each operation, `ProblemReply`, `NotModified` and `Replayed`.
+    """
     own = (kind.reply for kind in OPERATIONS)
     return _one_of(*own, operation.ProblemReply, operation.NotModified, operation.Replayed)
 
 
 def writes() -> st.SearchStrategy[Write]:
-    """Draw writes of every kind: of connections, sessions, bindings, records and rate limits."""
+    """Draw writes of every class: of connections, sessions, bindings, records and rate limits."""
     return _one_of(*cast("tuple[type[Write], ...]", get_args(Write)))
 
 
 def effects() -> st.SearchStrategy[Effect]:
-    """Draw effects of every kind."""
+    """Draw effects of every class: tasks for the server that follow from a decision."""
     return _one_of(*cast("tuple[type[Effect], ...]", get_args(Effect)))
 
 
 def outbox_events() -> st.SearchStrategy[Event]:
-    """Draw events for an outbox; no effect is drawn."""
+    """Draw events for an outbox; each tells of a connection that was created."""
     return values_from_traffic(Event)
 
 
 def rate_keys() -> st.SearchStrategy[RateKey]:
-    """Draw keys of rate limits: of API keys' buckets and of app users' exact logs."""
+    """Draw keys of rate limits: `BucketKey` of an API key, or `LimitKey` of an app user."""
     return _one_of(*cast("tuple[type[RateKey], ...]", get_args(RateKey)))
 
 

@@ -16,7 +16,7 @@ from curae_lifecycle.testing.strategies.values import START, offsets
 
 
 def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
-    """Draw limits with an exact log, among them an app user's limit of 10 initiates in 60 s."""
+    """Draw rate limits with an exact log: at most 1, 2, 3 or 10 requests in 1 or 60 seconds."""
     return st.builds(
         ratelimit.ExactLog,
         st.sampled_from(("initiate", "graduation")),
@@ -26,7 +26,10 @@ def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
 
 
 def buckets() -> st.SearchStrategy[ratelimit.Bucket]:
-    """Draw token buckets; some gain a token after a time that is no whole number of microseconds."""
+    """Draw token buckets with capacity, refill and seconds from 1 to 10 each.
+
+    Some gain a token after a time that is no whole number of microseconds.
+    """
     sizes = st.integers(1, 10)
     return st.builds(ratelimit.Bucket, st.sampled_from(("platform", "burst")), sizes, sizes, sizes)
 
@@ -37,10 +40,12 @@ def policies() -> st.SearchStrategy[ratelimit.Policy]:
 
 
 def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelimit.Charge]:
-    """Draw a limit with the state after a run of at most 12 requests, some of them refused.
+    """Draw a rate limit with its state after a run of at most 12 requests.
+
+    The requests come at `START` or up to 3 hours later. The limit may have refused some of them.
 
     Args:
-        policy: The limit; `None` draws one of either kind.
+        policy: The limit; `None` draws an exact log or a token bucket.
     """
     chosen = policies() if policy is None else st.just(policy)
     request_offsets = st.one_of(st.integers(0, 3).map(lambda s: timedelta(seconds=s)), offsets())
@@ -48,34 +53,40 @@ def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelim
 
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
-    """Draw states of exact logs."""
+    """Draw states of exact logs, each after a run of requests as in `charges`."""
     return (
         exact_logs().flatmap(charges).map(lambda each: expect_type(ratelimit.LogState, each.state))
     )
 
 
 def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
-    """Draw states of token buckets."""
+    """Draw states of token buckets, each after a run of requests as in `charges`."""
     return (
         buckets().flatmap(charges).map(lambda each: expect_type(ratelimit.BucketState, each.state))
     )
 
 
 def admissions() -> st.SearchStrategy[ratelimit.Admitted]:
-    """Draw the answers of limits that admit a request a day after `START`."""
+    """Draw answers that admit.
+
+    Each is a limit's answer to a request a day after `START`, when every drawn state has expired.
+    """
     return charges().map(_admitted)
 
 
 def limit_refusals() -> st.SearchStrategy[ratelimit.RateLimited]:
-    """Draw the answers of limits that refuse a request at `START`, after as many as it takes."""
+    """Draw answers that refuse.
+
+    Each is a limit's answer to a request at `START`, after earlier requests have used up the limit.
+    """
     return charges().map(_limited)
 
 
 def limits_left() -> st.SearchStrategy[ratelimit.LimitLeft]:
-    """Draw what a limit has left when asked at `START`, with the state after a run of requests.
+    """Draw the remaining allowance of a rate limit at `START`, after a run of requests.
 
     The requests of the run come up to 3 hours after `START`, as if the server's clock had stepped
-    back. The time until the limit is full can therefore be longer than its window.
+    back. So `reset_seconds` can be longer than the window of the limit.
     """
     return charges().map(lambda charge: ratelimit.limit_left(charge.policy, charge.state, START))
 

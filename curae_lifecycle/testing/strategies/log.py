@@ -32,9 +32,10 @@ class Log(traffic.Terse):
 
     Attributes:
         lines: The JSON lines in time order, without line feeds.
-        traffic: The traffic.
-        with_responses: Whether each request line holds the response. If not, later lines refer to
-            an ID by the name of the answer that returned it, as in `{a1.connection.id}`.
+        traffic: The run of traffic that was printed.
+        with_responses: Whether each request line holds the response. If not, each request line
+            names its answer, and later lines refer to the IDs in that answer by the name, as in
+            `{a1.connection.id}`.
     """
 
     lines: tuple[bytes, ...]
@@ -47,7 +48,7 @@ class BrokenLog:
     """A log with exactly one broken line.
 
     Attributes:
-        lines: All lines, with the broken one.
+        lines: All lines, including the broken one.
         number: The number of the broken line, counted from 1.
         defect: What is wrong with the broken line.
         error: The beginning of the `error` that `replay` must write for the broken line.
@@ -60,27 +61,27 @@ class BrokenLog:
 
     @property
     def others(self) -> tuple[bytes, ...]:
-        """All lines but the broken one, which `replay` accepts."""
+        """All lines except the broken one; `replay` accepts every one of them."""
         return (*self.lines[: self.number - 1], *self.lines[self.number :])
 
 
 def logs(*, max_steps: int = 10) -> st.SearchStrategy[Log]:
-    """Draw logs that `replay` accepts, with recorded responses or with names of answers.
+    """Draw logs that `replay` accepts; about half of them hold the recorded responses.
 
-    The first lines register the API keys and set the buckets, if there are any.
+    The first lines register the API keys. The next line sets the buckets, if there are any.
 
     Args:
-        max_steps: The largest number of requests, facts and questions together.
+        max_steps: The largest number of requests, facts and access questions together.
     """
     runs = st.tuples(traffic.traffic_runs(max_steps=max_steps), st.booleans())
     return runs.map(lambda drawn: Log(format_log(drawn[0], with_responses=drawn[1]), *drawn))
 
 
 def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
-    """Draw logs with one broken line, which has one named defect.
+    """Draw logs with exactly one broken line, which has one named defect; the first line is valid.
 
     Args:
-        max_steps: The largest number of valid requests, facts and questions together.
+        max_steps: The largest number of valid requests, facts and access questions together.
     """
     return st.builds(
         _break, logs(max_steps=max_steps), st.integers(0, max_steps), st.sampled_from(_BREAKAGES)
@@ -88,12 +89,15 @@ def broken_logs(*, max_steps: int = 6) -> st.SearchStrategy[BrokenLog]:
 
 
 def format_log(run: traffic.Traffic, *, with_responses: bool) -> tuple[bytes, ...]:
-    """Return the log lines of a run of traffic, after the lines that set up its API keys and buckets.
+    """Return a run of traffic as the lines of a log, in time order.
+
+    The first lines register the API keys of `CALLERS` and set the buckets of the run, if any.
 
     Args:
-        run: The run.
+        run: The run of traffic.
         with_responses: Whether each request line holds the response, whose IDs `replay` adopts. If
-            not, `replay` numbers the IDs, and later lines refer to them by the names of the answers.
+            not, `replay` makes up the IDs, and later lines refer to an ID by the name of the answer
+            that returned it.
     """
     setup = [
         _line(START, "register", format_caller(secret, caller))

@@ -58,9 +58,10 @@ def transitions() -> st.SearchStrategy[Transition]:
 
 
 def done_transitions() -> st.SearchStrategy[Done[Connection]]:
-    """Draw `Done` with a changed connection.
+    """Draw `Done` answers to a fact, each with the changed connection.
 
-    The answer is to the last such fact of a history. If there is none, it is to a first revocation.
+    Each is the last `Done` answer of a history. If the history has none, it is the answer to a
+    first revocation.
     """
     return connection_histories().map(
         lambda history: _last_answer(Done, history, _revoke(history.created))
@@ -68,9 +69,10 @@ def done_transitions() -> st.SearchStrategy[Done[Connection]]:
 
 
 def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
-    """Draw `Ignored` with an unchanged connection.
+    """Draw `Ignored` answers to a fact, each with the unchanged connection.
 
-    The answer is to the last such fact of a history. If there is none, it is to a second revocation.
+    Each is the last `Ignored` answer of a history. If the history has none, it is the answer to a
+    second revocation.
     """
     return connection_histories().map(
         lambda history: _last_answer(Ignored, history, _revoke(_revoke(history.created).value))
@@ -78,10 +80,10 @@ def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
 
 
 def refused_transitions() -> st.SearchStrategy[Refused]:
-    """Draw `Refused` with its problem.
+    """Draw `Refused` answers to a fact, each with its problem.
 
-    The answer is to the last such fact of a history. If there is none, it is to an authorization at
-    the deadline of the hand-off.
+    Each is the last `Refused` answer of a history. If the history has none, it is the answer to an
+    authorization at the deadline of the hand-off.
     """
     return connection_histories().map(
         lambda history: _last_answer(
@@ -104,17 +106,17 @@ def _revoke(
 
 
 def recoveries() -> st.SearchStrategy[Minted | Reissued]:
-    """Draw results of a reconnect, `Minted` or `Reissued`; no refusal is drawn."""
+    """Draw results of a reconnect that was not refused: `Minted` or `Reissued`."""
     return st.one_of(minted(), reissued())
 
 
 def minted() -> st.SearchStrategy[Minted]:
-    """Draw results of a reconnect that minted a successor."""
+    """Draw results of a reconnect that made a new connection, the successor of a revoked one."""
     return connections().map(_mint)
 
 
 def reissued() -> st.SearchStrategy[Reissued]:
-    """Draw results of a reconnect that replaced the next action of the pending successor."""
+    """Draw results of a reconnect that gave the PENDING successor a fresh next action."""
     return connections().map(_reissue)
 
 
@@ -134,7 +136,10 @@ def _reconnect(connection: Connection, successor: Connection | None) -> Recovery
 
 
 def trigger_previews() -> st.SearchStrategy[TriggerPreview]:
-    """Draw previews of every trigger, with and without a successor of the connection."""
+    """Draw previews: the answer that one trigger would give for a connection at an instant.
+
+    The trigger is any of `Trigger`. The connection has a successor in about half of the draws.
+    """
     return st.builds(
         _preview, connections(), values.instants(), st.sampled_from(Trigger), st.booleans()
     )
@@ -152,7 +157,7 @@ def _preview(
 
 
 def notices() -> st.SearchStrategy[ExpiryNotice]:
-    """Draw notices that an authorization ends soon, each due 1 to 60 days before the end."""
+    """Draw warnings that an authorization ends soon, each due 1 to 60 days before the end."""
     return st.builds(_notice, new_connections(), st.integers(1, 60))
 
 
@@ -163,13 +168,13 @@ def _notice(connection: Connection, days: int) -> ExpiryNotice:
 
 
 def initiations() -> st.SearchStrategy[Initiated]:
-    """Draw results of an initiate at `START`: the new session and the coordinate's binding."""
+    """Draw results of an initiate at `START`: the new session and the binding of its coordinate."""
     bound = st.one_of(st.none(), bindings())
     return st.builds(_initiation, values.coordinates(), bound, st.booleans(), values.session_ids())
 
 
 def landings() -> st.SearchStrategy[Landing]:
-    """Draw results of a hand-off that landed: the session and the new user's binding."""
+    """Draw results of a hand-off that landed: its session and the binding of the new user."""
     delays = st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME - TICK))
     return st.builds(_landing, values.coordinates(), values.session_ids(), delays)
 
@@ -202,7 +207,7 @@ def _landing(coordinate: Coordinate, session_id: SessionId, delay: timedelta) ->
 
 
 def grants() -> st.SearchStrategy[Granted]:
-    """Draw granted access at `START`, some of it without an end."""
+    """Draw decisions that grant access at `START`, for half an hour or without an end."""
     ends = st.sampled_from((None, START + NEXT_ACTION_LIFETIME))
     return st.builds(authorize, new_connections(), st.just(START), expires_at=ends).map(_grant)
 
@@ -215,23 +220,26 @@ def _grant(answer: Transition) -> Granted:
 
 
 def denials() -> st.SearchStrategy[Denied]:
-    """Draw denied access, for every reason."""
+    """Draw decisions that deny access, for every `DenialReason`."""
     denied = access_decisions().filter(lambda decision: isinstance(decision, Denied))
     return denied.map(lambda decision: expect_type(Denied, decision))
 
 
 def access_decisions() -> st.SearchStrategy[AccessDecision]:
-    """Draw access decisions about connections, for granted and for other data packages."""
+    """Draw decisions whether a data package may be read over a connection at an instant.
+
+    The patient need not have granted the package. The instant is at most 3 hours after `START`.
+    """
     return st.builds(decide_access, connections(), values.data_package(), values.instants())
 
 
 def replays() -> st.SearchStrategy[KnownResponse]:
-    """Draw stored responses as a retry gets them."""
+    """Draw the answers to a retry of a completed request: the stored response."""
     return records_in_standing(RecordStanding.COMPLETED).map(lambda drawn: _replay(drawn[0]))
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
-    """Draw the answer to an attempt that renews its lease after the server erased its record."""
+    """Draw the answer to an attempt that renews its lease after the server erased the record."""
     return attempts().map(_lost_lease)
 
 
@@ -248,9 +256,10 @@ def _lost_lease(attempt: Attempt) -> LeaseLost:
 
 
 def problems() -> st.SearchStrategy[Problem]:
-    """Draw problems of every code, with all details that the code requires.
+    """Draw problems of every code, each with all details that its code requires.
 
-    Each detail is drawn independently of the other details. A `reason` is one of the code's reasons.
+    The details are drawn independently, so they need not fit together. The detail `reason` is one
+    of the reasons of the code.
     """
     return st.sampled_from(ProblemCode).flatmap(
         lambda code: st.builds(

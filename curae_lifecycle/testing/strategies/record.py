@@ -30,12 +30,12 @@ _LEASE: Final = timedelta(minutes=1)
 
 
 def fingerprints() -> st.SearchStrategy[idempotency.Fingerprint]:
-    """Draw fingerprints of operations."""
+    """Draw fingerprints of the operations that `operations` draws."""
     return operations().map(fingerprint)
 
 
 def record_keys() -> st.SearchStrategy[RecordKey]:
-    """Draw record keys, each an idempotency key within one API key."""
+    """Draw keys of idempotency records: an API key with its owner, and an idempotency key."""
     return st.builds(RecordKey, values.key_owners(), values.idempotency_keys())
 
 
@@ -57,17 +57,17 @@ def response_references() -> st.SearchStrategy[ResponseReference]:
 
 
 def attempts() -> st.SearchStrategy[Attempt]:
-    """Draw attempts: the first of a record, or one after one or two released attempts."""
+    """Draw attempts of a record: its first one, or one after one or two released attempts."""
     return st.builds(_attempt, record_keys(), fingerprints(), st.integers(0, 2))
 
 
 @st.composite
 def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
-    """Draw a record and an instant at which the record has a standing.
+    """Draw a record and an instant at which `record_standing` returns `standing` for the record.
 
     Args:
         draw: Passed by Hypothesis; callers leave it out.
-        standing: The standing. ABSENT gives a record whose retention of 24 hours has ended.
+        standing: The standing; for ABSENT, the record's retention of 24 hours has ended.
     """
     attempt = draw(attempts())
     lost_lease = draw(st.sampled_from(idempotency.LostLeaseAction))
@@ -99,7 +99,7 @@ def records_in_standing(draw: st.DrawFn, standing: RecordStanding) -> tuple[Reco
 
 
 def records() -> st.SearchStrategy[Record]:
-    """Draw idempotency records in every standing, without the instant at which they have it."""
+    """Draw idempotency records that have any standing at some instant; the instant is not drawn."""
     return st.sampled_from(RecordStanding).flatmap(records_in_standing).map(lambda drawn: drawn[0])
 
 
@@ -126,7 +126,7 @@ def _begin(
 
 
 class RecordAct(StrEnum):
-    """An act on one idempotency key; the simplest comes first."""
+    """The acts of an idempotency key's history, the simplest first."""
 
     BEGIN = "begin"
     COMPLETE = "complete"
@@ -147,18 +147,18 @@ RecordAnswer = (
     | Ignored[Record]
     | Ignored[Record | None]
 )
-"""The library's answer to an act on a key."""
+"""The answer of the rules to a `RecordAct`."""
 
 
 @attrs.frozen
 class RecordStep:
-    """One act on a key, its answer and its result.
+    """One act on an idempotency key, with its answer and the record after the act.
 
     Attributes:
         now: The instant of the act.
         act: The act.
-        attempt: The attempt that acted; `None` for a begin, a resolve and a forget.
-        answer: The library's answer to the act.
+        attempt: The attempt that completed, released or renewed; `None` for the other acts.
+        answer: The answer of the rules to the act.
         record: The stored record after the act; `None` if there is none.
     """
 
@@ -171,13 +171,14 @@ class RecordStep:
 
 @attrs.frozen
 class RecordHistory:
-    """One key with its history: retries, takeovers, renewals, lost workers and erasures.
+    """An idempotency key with the acts on its record, in time order.
 
     Attributes:
-        key: The key.
-        fingerprint: The fingerprint of the request that uses the key.
-        other: The fingerprint of a different request that is sent with the same key.
-        steps: The acts, oldest first; an attempt's act before any attempt began is left out.
+        key: The key of the record.
+        fingerprint: The fingerprint of the request that BEGIN sends with the key.
+        other: The fingerprint of the different request that BEGIN_OTHER sends with the same key.
+        steps: The acts, oldest first. A complete, release or renew is left out if no attempt has
+            begun before it.
     """
 
     key: RecordKey
@@ -187,12 +188,12 @@ class RecordHistory:
 
     @property
     def record(self) -> Record | None:
-        """The record after the last step, or `None` if none was stored."""
+        """The stored record after the last step; `None` if no step stored one."""
         return self.steps[-1].record if self.steps else None
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """The stored record after each step that left one, oldest first."""
+        """The stored record after each step, oldest first; a step that leaves none is skipped."""
         return tuple(step.record for step in self.steps if step.record is not None)
 
 
@@ -208,7 +209,7 @@ _OFFSETS: Final = (
 def record_histories(*, max_steps: int = 6) -> st.SearchStrategy[RecordHistory]:
     """Draw an idempotency key with its history, which lasts up to 24 hours and one minute.
 
-    An act may come from an older attempt that has lost its lease.
+    Of two or more attempts, the newest acts or the one before it, which may have lost its lease.
 
     Args:
         max_steps: The largest number of acts.

@@ -80,13 +80,14 @@ def register() -> None:
     Afterwards `st.from_type(Connection)` draws a reachable connection. `st.builds` of your own
     class draws one for each required field of the type `Connection`.
 
-    - `st.from_type(Done[Changes])` and `st.from_type(Ignored[Changes])` draw answers to facts.
-      With any other type argument, or none, both draw answers about a connection.
+    - `st.from_type(Done[Changes])` and `st.from_type(Ignored[Changes])` draw the answers of
+      `record_fact`. `Done` and `Ignored` with any other type argument, or none, are drawn with a
+      `Connection` as their value.
     - Hypothesis draws enums by itself.
     - `datetime` is not registered, since it is not a type of the library.
     - `st.builds(Connection)` still combines unrelated parts; use `st.from_type(Connection)`.
 
-    The registration holds for the whole process until its end. Another call changes nothing.
+    The registration holds until the process ends. A second call of `register` changes nothing.
     """
     for kind, strategy in _strategies():
         st.register_type_strategy(kind, strategy)

@@ -35,25 +35,26 @@ from curae_lifecycle.web.wire_format import to_camel_case
 OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]] = {
     kind: build_from_fields(kind) for kind in OPERATIONS
 }
-"""The strategy of each kind of operation."""
+"""For each class of operations, the strategy that draws them."""
 
 
 def members() -> st.SearchStrategy[Member[object]]:
-    """Draw the declared members of the operations and facts, without values."""
+    """Draw member declarations of the operations and facts, as their rules list them."""
     of_facts = [member for kind in FACTS for member in kind.members]
     of_operations = [member for kind in OPERATIONS for member in kind.rule.members]
     return st.sampled_from([*of_operations, *of_facts])
 
 
 def parsed_members() -> st.SearchStrategy[ParsedMembers]:
-    """Draw the parsed members of a request for any operation, always without entity tags."""
+    """Draw the parsed members of a request for any operation; `tags` is always empty."""
     return operations().map(_parsed_members)
 
 
 def entity_tags() -> st.SearchStrategy[EntityTags]:
     """Draw the entity tags of an `If-None-Match` header.
 
-    Each draw holds the tags of any account states, or of none. In some draws `*` matches any tag.
+    They are the tags of any set of account states, even of none. In half of the draws the header
+    also holds `*`, which matches every tag.
     """
     tags = st.frozensets(st.sampled_from([etag(state) for state in AccountState]))
     return st.builds(EntityTags, tags, st.booleans())
@@ -69,7 +70,7 @@ def _wire_values(operation: Operation) -> dict[str, Json]:
 
 
 def scopes() -> st.SearchStrategy[frozenset[str]]:
-    """Draw the scopes of an API key: `connection:write` alone, or none."""
+    """Draw the scopes of an API key: `connection:write` alone, or no scope."""
     return st.sampled_from((frozenset({CONNECTION_WRITE}), frozenset[str]()))
 
 
@@ -86,7 +87,7 @@ def callers() -> st.SearchStrategy[Caller]:
 
 
 def operations() -> st.SearchStrategy[Operation]:
-    """Draw operations of every kind; their IDs belong to no store."""
+    """Draw operations of every class; their IDs are arbitrary, not those of any store."""
     return st.one_of(*OPERATION_STRATEGIES.values())
 
 
@@ -98,13 +99,13 @@ def callers_with_write_scope() -> st.SearchStrategy[Caller]:
 def calls() -> st.SearchStrategy[Call]:
     """Draw calls: a caller with the scope `connection:write`, an operation and an idempotency key.
 
-    The key is `None` for operations that take none.
+    The key is `None` for operations that take no idempotency key. The settings are the default.
     """
     return st.builds(call_of, callers_with_write_scope(), operations(), values.idempotency_keys())
 
 
 def new_ids() -> st.SearchStrategy[NewIds]:
-    """Draw new IDs and a next action that a mutation at `START` may use."""
+    """Draw new IDs and a next action for a mutation at `START`; the new user is always `u-99`."""
     return st.builds(
         NewIds,
         values.connection_ids(),
@@ -115,7 +116,11 @@ def new_ids() -> st.SearchStrategy[NewIds]:
 
 
 def server_settings() -> st.SearchStrategy[Settings]:
-    """Draw server settings with at most two buckets; `operations` is always the default."""
+    """Draw server settings with at most two buckets.
+
+    The served environment and the spelling of ACTIVE are any that `Settings` allows. `type_base`
+    and `operations` are the same in every draw.
+    """
     return st.builds(
         Settings,
         st.sampled_from((None, *Environment)),
@@ -126,9 +131,10 @@ def server_settings() -> st.SearchStrategy[Settings]:
 
 
 def requests() -> st.SearchStrategy[Request]:
-    """Draw well-formed requests for every operation.
+    """Draw well-formed HTTP requests for every operation.
 
-    `read` turns each into a `Call`, if the caller has the scope `connection:write`.
+    `read` of `web.read` turns each request into a `Call`, if the caller that it gets has the scope
+    `connection:write`.
     """
     return st.builds(
         format_request, calls(), st.sampled_from(("Bearer cae_live_k1", "Bearer cae_test_k1"))
@@ -136,7 +142,7 @@ def requests() -> st.SearchStrategy[Request]:
 
 
 def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
-    """Draw JSON bodies of create requests that a web framework has already parsed."""
+    """Draw bodies of create-connection requests that a web framework has already parsed."""
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
     create_calls = st.builds(
         call_of, callers_with_write_scope(), creates, values.idempotency_keys()
@@ -147,7 +153,9 @@ def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
 
 
 def format_request(call: Call, authorization: str) -> Request:
-    """Return the request that an app sends for a call; `read` turns it back into the call.
+    """Return the HTTP request that an app sends for a call.
+
+    `read` of `web.read` turns the request back into an equal call, if it gets the same caller.
 
     Args:
         call: The call.
@@ -188,19 +196,19 @@ def _present_members(
 
 
 def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
-    """Return the call of an operation.
+    """Return the call of an operation by a caller, with the default settings.
 
     Args:
         caller: The caller.
         operation: The operation.
-        key: The idempotency key; the call has none if the operation takes none.
+        key: The idempotency key; ignored if the operation takes none.
     """
     return Call(caller, operation, key if operation.rule.key is KeyUse.NEEDED else None)
 
 
 def as_bytes(request: Request) -> bytes:
-    """Return the body of a request that `format_request` made.
+    """Return the body of a request, or an empty object, `{}`, for a body that is not bytes.
 
-    A body that is not bytes is read as an empty object, `{}`.
+    The body is always bytes in a request that `format_request` made.
     """
     return request.body if isinstance(request.body, bytes) else b"{}"

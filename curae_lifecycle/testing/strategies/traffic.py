@@ -65,7 +65,7 @@ Id = TypeVar("Id", ConnectionId, SessionId)
 
 
 class Terse:
-    """A base class of values that Hypothesis prints as their `repr`.
+    """A base class that makes Hypothesis print its values with `repr`.
 
     Hypothesis would otherwise print every field, and a counterexample would be too long to read.
     """
@@ -87,16 +87,17 @@ def _asked(call: Call) -> str:
 
 @attrs.frozen
 class Exchange(Terse):
-    """A request with every intermediate value and its answer.
+    """A request with its answer and every value in between.
 
     Attributes:
         now: The instant of the request.
         request: The HTTP request.
-        call: The call that `read` makes of the request.
-        needs: The call's needs.
-        snapshot: The values loaded for the needs, at times with a hand-off that has landed.
+        call: The call that `read` of `web.read` makes of the request.
+        needs: The names of the values to load for the call: `call.needs`.
+        snapshot: The values loaded for `needs`. For `SpecialRequest.LANDED` it also has a
+            `landed_handoff`, if the requested connection exists.
         new_ids: The new IDs and the next action that the decision could use.
-        decision: The decision.
+        decision: The decision of `decide` on the call.
         answer: The response, with the changes that were committed.
     """
 
@@ -113,14 +114,16 @@ class Exchange(Terse):
 
 @attrs.frozen
 class RecordedFact(Terse):
-    """A fact with its snapshot and its answer; a refused or ignored fact changed nothing.
+    """A fact with the values loaded for it, and its answer.
+
+    A refused or ignored fact changed nothing.
 
     Attributes:
-        now: The instant of recording.
+        now: The instant at which the fact was recorded.
         fact: The fact.
-        needs: The fact's needs.
-        snapshot: The values loaded for the needs.
-        answer: The answer to the fact.
+        needs: The names of the values to load for the fact: `fact.needs()`.
+        snapshot: The values loaded for `needs`.
+        answer: The answer of the rules to the fact.
     """
 
     now: datetime
@@ -132,12 +135,12 @@ class RecordedFact(Terse):
 
 @attrs.frozen
 class AccessQuestion(Terse):
-    """A question whether a data package may be read over a stored connection, with its answer.
+    """The question whether a data package may be read over a stored connection, with its answer.
 
     Attributes:
         now: The instant of the question.
-        connection: The connection as it was stored.
-        package: The data package.
+        connection: The connection as it was stored at that instant.
+        package: The data package to read.
         answer: The access decision.
     """
 
@@ -148,12 +151,12 @@ class AccessQuestion(Terse):
 
 
 Interaction = Exchange | RecordedFact | AccessQuestion
-"""One step of a run with its answer: a request, a fact or an access question."""
+"""One step of a run of traffic with its answer: a request, a fact or an access question."""
 
 
 @attrs.frozen
 class Traffic:
-    """A run of traffic in one store that was empty before.
+    """A run of traffic: requests, facts and access questions in one store, which was empty before.
 
     Attributes:
         buckets: The buckets of the server's settings.
@@ -185,16 +188,22 @@ CALLERS: Final[tuple[tuple[str, Caller], ...]] = (
     ("cae_live_k2", _caller("key-2", "app-2", Environment.LIVE)),
     ("cae_test_k1", _caller("key-3", "app-1", Environment.TEST)),
 )
-"""The API keys of all traffic with their callers: two live apps of one account, one in test too."""
+"""The API keys of all drawn traffic, each with its caller.
+
+Two apps of one customer account have a live key each; `app-1` also has a test key.
+"""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
-"""The data packages of every connection in the traffic."""
+"""The data packages of every connection in drawn traffic."""
 
 # --- Steps ----------------------------------------------------------------------------------
 
 
 class SpecialRequest(StrEnum):
-    """A request or question that takes more than the class of an operation to describe."""
+    """The steps of traffic that need more than a class to describe: special requests, and ACCESS.
+
+    ACCESS is no request, but the question whether a data package may be read.
+    """
 
     LANDED = "get, the hand-off has landed"
     SIGN_UP = "initiate, a sign-up preferred"
@@ -203,7 +212,7 @@ class SpecialRequest(StrEnum):
 
 
 StepKind = type[Operation] | type[Fact] | FactTemplate | SpecialRequest
-"""The subject of a step: an operation, a fact, a fact template or a special request."""
+"""The kind of a step: a class of operations or facts, a `FactTemplate` or a `SpecialRequest`."""
 
 _OPERATION: Final[Mapping[SpecialRequest, type[Operation]]] = {
     SpecialRequest.LANDED: GetConnection,
@@ -229,18 +238,18 @@ _WHAT: Final = (*(*_REQUESTS, *_FACTS, SpecialRequest.ACCESS) * 2, *FACT_TEMPLAT
 
 @attrs.frozen
 class TrafficStep:
-    """One step of a run.
+    """One step of traffic, for `play_traffic` to play.
 
     Attributes:
         offset: The time from `START` to the step. For a final step of `play_traffic`, the time
-            from the last ordinary step.
-        kind: The subject of the step.
-        nth_newest: The connection or session: 0 is the newest, 1 the one before. A larger number
-            than there are means the oldest.
+            from the last of the other steps.
+        kind: The request, fact or access question of the step.
+        nth_newest: The connection or session that the step is about: 0 is the newest, 1 the one
+            before. A number that is too large means the oldest.
         key: The number of the idempotency key; 0 is a key that no other step uses.
         user: The number of the app user and of the platform user. For an access question, it
-            chooses the data package.
-        caller: The index of the caller in `CALLERS`.
+            chooses the data package: 1 for `labs`, 2 for one that no connection has.
+        caller: The index in `CALLERS` of the caller.
     """
 
     offset: timedelta
@@ -257,7 +266,7 @@ _HOWS: Final = (*product((0, 0, 0, 1, 2), (1, 2), (0, 1, 2), (0, 0, 1, 2)),)
 
 
 def traffic_steps(max_steps: int) -> st.SearchStrategy[list[TrafficStep]]:
-    """Draw steps for `play_traffic`, in any order.
+    """Draw lists of steps for `play_traffic`, in any order, at most 3 hours after `START`.
 
     Args:
         max_steps: The largest number of steps.
@@ -277,16 +286,16 @@ def _turn(offset: timedelta, what: StepKind, how: tuple[int, int, int, int]) -> 
 
 
 def traffic_runs(*, max_steps: int = 10) -> st.SearchStrategy[Traffic]:
-    """Draw runs of requests by three callers, facts and access questions in one store.
+    """Draw runs of traffic in one store: requests of the three `CALLERS`, facts, access questions.
 
     Args:
-        max_steps: The largest number of requests, facts and questions together.
+        max_steps: The largest number of requests, facts and access questions together.
     """
     return st.builds(play_traffic, _some_buckets(), traffic_steps(max_steps))
 
 
 def exchanges() -> st.SearchStrategy[Exchange]:
-    """Draw a request after up to five other steps, with every intermediate value and its answer."""
+    """Draw a request with its answer and every value in between, after up to five other steps."""
     last = _turns(st.sampled_from((timedelta(0), NEXT_ACTION_LIFETIME)), _REQUESTS)
     runs = st.builds(play_traffic, _some_buckets(), traffic_steps(5), st.tuples(last))
     return runs.map(lambda run: run.exchanges[-1])
@@ -408,14 +417,14 @@ class _Play:
 def play_traffic(
     buckets: tuple[Bucket, ...], turns: list[TrafficStep], last: tuple[TrafficStep, ...] = ()
 ) -> Traffic:
-    """Play steps in time order in a new store, then the final steps in their own order.
+    """Play `turns` in time order in a new store, then `last` as given, and return the run.
 
-    Steps that need a connection are left out of the result if there is none.
+    The result leaves out a fact template or access question that comes before any connection.
 
     Args:
         buckets: The buckets of the server's settings.
         turns: The steps, in any order.
-        last: The final steps; their offsets count from the last of the other steps.
+        last: The final steps, in time order; their offsets count from the last of `turns`.
     """
     play = _Play(buckets)
     ordered = sorted(turns, key=lambda turn: turn.offset)

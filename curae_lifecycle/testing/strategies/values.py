@@ -22,7 +22,7 @@ TICK: Final = timedelta(microseconds=1)
 """One microsecond, the smallest step of time."""
 
 NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
-"""The lifetime of a next action in a drawn history: half an hour, a server's default [O]."""
+"""The lifetime of a next action in drawn histories: half an hour, the default of a server [O]."""
 
 # A counterexample shrinks towards the first offset.
 _DEADLINE_OFFSETS: Final = (
@@ -38,7 +38,10 @@ _IDEMPOTENCY_KEY_MAX_LENGTH: Final = 255
 
 
 def offsets() -> st.SearchStrategy[timedelta]:
-    """Draw spans from 0 to 3 hours, crowded around the deadlines."""
+    """Draw spans from 0 to 3 hours.
+
+    Many equal the time from `START` to a deadline, or are a microsecond shorter.
+    """
     return st.one_of(
         st.sampled_from(_DEADLINE_OFFSETS),
         st.integers(0, _THREE_HOURS).map(lambda tick: tick * TICK),
@@ -46,22 +49,22 @@ def offsets() -> st.SearchStrategy[timedelta]:
 
 
 def instants() -> st.SearchStrategy[datetime]:
-    """Draw UTC instants from `START` to 3 hours after it, crowded around the deadlines."""
+    """Draw UTC instants from `START` to 3 hours later, `START` plus each of `offsets`."""
     return offsets().map(lambda offset: START + offset)
 
 
 def uuids() -> st.SearchStrategy[str]:
-    """Draw UUIDs in lower case; the simplest ends in 1."""
+    """Draw UUIDs in lower case, all made by `uuid_of`; the simplest ends in 1."""
     return st.integers(1, 0xFFFF_FFFF).map(uuid_of)
 
 
 def connection_ids() -> st.SearchStrategy[rules.ConnectionId]:
-    """Draw connection IDs."""
+    """Draw connection IDs: UUIDs in lower case."""
     return uuids().map(rules.ConnectionId)
 
 
 def session_ids() -> st.SearchStrategy[rules.SessionId]:
-    """Draw IDs of connect sessions."""
+    """Draw IDs of connect sessions: UUIDs in lower case."""
     return uuids().map(rules.SessionId)
 
 
@@ -76,29 +79,29 @@ def app_ids() -> st.SearchStrategy[rules.AppId]:
 
 
 def api_key_ids() -> st.SearchStrategy[rules.ApiKeyId]:
-    """Draw one of three IDs by which a server knows its API keys; never a secret."""
+    """Draw one of three IDs of API keys; the ID of an API key is not secret."""
     return st.sampled_from(("key-1", "key-2", "key-3")).map(rules.ApiKeyId)
 
 
 def key_owners() -> st.SearchStrategy[KeyOwner]:
-    """Draw API key IDs with their owners: environment, app and customer account."""
+    """Draw IDs of API keys, each with its owner: environment, app and customer account."""
     return st.builds(KeyOwner, api_key_ids(), environments(), app_ids(), customer_account_ids())
 
 
 def api_keys() -> st.SearchStrategy[ApiKey]:
-    """Draw one of two API keys, a live and a test key; their repr hides the secret."""
+    """Draw one of two secret API keys, a live key and a test key."""
     return st.sampled_from(("cae_live_k1", "cae_test_k1")).map(ApiKey)
 
 
 def user_ids() -> st.SearchStrategy[rules.UserId]:
-    """Draw one of nine user IDs of the platform, never an app's own ID of a user."""
+    """Draw one of nine IDs that the platform gives its users; not an app's own IDs."""
     return st.integers(1, 9).map(user_of)
 
 
 def app_user_ids() -> st.SearchStrategy[rules.AppUserId]:
-    """Draw an app's IDs of its users: plain ones, and any allowed text of up to 256 characters.
+    """Draw IDs that an app gives its users: two plain ones, and any text of 1 to 256 characters.
 
-    No ID has white space at an end, a control character or a surrogate.
+    No ID begins or ends with white space or holds a control character or a surrogate.
     """
     plain = st.sampled_from(("user-1", "user-2"))
     strange = st.text(
@@ -108,7 +111,7 @@ def app_user_ids() -> st.SearchStrategy[rules.AppUserId]:
 
 
 def idempotency_keys() -> st.SearchStrategy[IdempotencyKey]:
-    """Draw idempotency keys: plain ones, and any visible ASCII of up to 255 characters."""
+    """Draw idempotency keys: two plain ones, and any visible ASCII text of 1 to 255 characters."""
     visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
     plain = st.sampled_from(("k-1", "k-2"))
     return st.one_of(plain, st.text(visible, min_size=1, max_size=_IDEMPOTENCY_KEY_MAX_LENGTH)).map(
@@ -117,7 +120,7 @@ def idempotency_keys() -> st.SearchStrategy[IdempotencyKey]:
 
 
 def data_package() -> st.SearchStrategy[rules.DataPackage]:
-    """Draw one data package."""
+    """Draw names of a data package: `labs` and two others, and any that the library allows."""
     plain = st.sampled_from(("labs", "clinical_summary", "medications"))
     return st.one_of(plain, st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)).map(
         rules.DataPackage
@@ -135,39 +138,39 @@ def environments() -> st.SearchStrategy[rules.Environment]:
 
 
 def coordinates() -> st.SearchStrategy[rules.Coordinate]:
-    """Draw coordinates, each one user of one SDK app."""
+    """Draw coordinates, each one user of one SDK app in one environment."""
     return st.builds(
         rules.Coordinate, environments(), app_ids(), customer_account_ids(), app_user_ids()
     )
 
 
 def app_users() -> st.SearchStrategy[rules.AppUser]:
-    """Draw app users without their app, as an app user's rate limit counts them."""
+    """Draw app users as rate limits know them: environment, customer account and app user ID."""
     return coordinates().map(lambda coordinate: coordinate.app_user)
 
 
 def next_actions(now: datetime = START) -> st.SearchStrategy[rules.NextAction]:
-    """Draw next actions made at `now`; each ends at `now` or up to an hour later, never before."""
+    """Draw next actions; each expires at `now` or at most one hour after `now`."""
     urls = st.integers(1, 99).map(lambda number: f"https://connect.example/{number}")
     lives = st.sampled_from((NEXT_ACTION_LIFETIME, timedelta(0), TICK, 2 * NEXT_ACTION_LIFETIME))
     return st.builds(rules.NextAction, urls, lives.map(lambda life: now + life))
 
 
 def reasons() -> st.SearchStrategy[str]:
-    """Draw reasons why a patient must act."""
+    """Draw one of the two `REASONS` why a patient must act."""
     return st.sampled_from(REASONS)
 
 
 def uuid_of(number: int) -> str:
-    """Return the UUID that ends in `number`, written in hexadecimal."""
+    """Return the UUID whose last 12 hexadecimal digits are `number`, from 0 to 2^48 - 1."""
     return f"00000000-0000-4000-8000-{number:012x}"
 
 
 def user_of(number: int) -> rules.UserId:
-    """Return the platform's ID of user `number`."""
+    """Return the ID that the platform gives user `number`: 1 gives `u-1`."""
     return rules.UserId(f"u-{number}")
 
 
 def next_action_at(now: datetime) -> rules.NextAction:
-    """Return a next action that ends half an hour after `now`."""
+    """Return a next action that expires half an hour after `now`."""
     return rules.NextAction("https://connect.example/1", now + NEXT_ACTION_LIFETIME)
