@@ -124,6 +124,41 @@ def test_a_fingerprint_tells_its_values_apart(one: str, other: str) -> None:
     assert mark != idempotency.Fingerprint.of("x", [one, other, ""])
 
 
+@attrs.frozen
+class Everything(Revoke):
+    """An operation with a field of every type that a fingerprint tells apart."""
+
+    count: int = 1
+    flag: bool = False
+    since: datetime = START
+    note: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+EVERYTHING = Everything(ConnectionId(uuid(1)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        attrs.evolve(EVERYTHING, count=2),
+        attrs.evolve(EVERYTHING, flag=True),
+        attrs.evolve(EVERYTHING, since=at(1)),
+        attrs.evolve(EVERYTHING, note="x"),
+        attrs.evolve(EVERYTHING, tags=("x",)),
+        attrs.evolve(EVERYTHING, connection_id=ConnectionId(uuid(2))),
+    ],
+)
+def test_a_fingerprint_depends_on_every_field(other: Everything) -> None:
+    assert fingerprint(EVERYTHING) == fingerprint(Everything(ConnectionId(uuid(1))))
+    assert fingerprint(EVERYTHING) != fingerprint(other)
+
+
+def test_a_fingerprint_holds_the_texts_of_the_fields() -> None:
+    expected = [uuid(1), "1", "false", "2026-01-01T00:00:00Z", ""]
+    assert EVERYTHING.fingerprint_values() == expected
+
+
 # --- A programmer's mistake ------------------------------------------------------------------
 
 

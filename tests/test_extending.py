@@ -1,15 +1,13 @@
-"""An eighth operation and an eighth fact, defined here, as `docs/extending.md` says.
+"""An operation, a list operation and a fact of one's own, as `docs/extending.md` defines them.
 
-The blocks of the page are one program: they run here, and nothing in the package changes.
+The Python blocks of the page are one program: they run here, and nothing in the package changes.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import cast
 
@@ -18,33 +16,34 @@ import pytest
 from curae_lifecycle import MemoryStore, Request, Response, Settings
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.idempotency import Fingerprint
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.decide import fingerprint
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
+from curae_lifecycle.testing.factories import build
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi, problem_codes
 from tests import server
+from tests.extending import page
 from tests.instants import handle_at
 from tests.strategies import START, uuid
 
-PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
-
 
 def program() -> dict[str, object]:
-    """What the page's Python blocks define, run one after the other."""
-    text = PAGE.read_text(encoding="utf-8")
-    page = ModuleType("the_page")
-    sys.modules[page.__name__] = page
-    for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
-        code = compile(block, str(PAGE), "exec", dont_inherit=True)
-        exec(code, vars(page))  # noqa: S102 - the page is ours
-    return vars(page)
+    """Run the page's Python blocks one after the other, and return what they define."""
+    module = ModuleType("the_page")
+    sys.modules[module.__name__] = module
+    for block in page.program():
+        code = compile(block, str(page.PAGE), "exec", dont_inherit=True)
+        exec(code, vars(module))  # noqa: S102 - the page is ours
+    return vars(module)
 
 
 NAMES = program()
 RELABEL = cast("type[Operation]", NAMES["Relabel"])
+LIST = cast("type[Operation]", NAMES["ListConnections"])
 WITHDRAWN = cast("type[Fact]", NAMES["ConsentWithdrawn"])
 EIGHT = (*OPERATIONS, RELABEL)
 
@@ -116,7 +115,7 @@ def test_it_passes_every_gate() -> None:
 
 
 def test_its_fingerprint_is_of_what_was_read() -> None:
-    relabel = cast("Operation", NAMES["relabel"])
+    relabel = build(RELABEL, {"connection_id": ConnectionId(uuid(1))})
     assert fingerprint(relabel) == Fingerprint.of("relabel", [uuid(1), "my clinic"])
 
 
@@ -128,7 +127,9 @@ def test_the_api_s_document_describes_it() -> None:
     assert cast("dict[str, Json]", described["responses"]).keys() >= {"200", "400", "404", "422"}
     components = cast("dict[str, dict[str, dict[str, dict[str, Json]]]]", document["components"])
     schemas = components["schemas"]
-    assert schemas["Relabel"]["properties"].keys() == {"label"}
+    assert schemas["Relabel"]["properties"] == {"label": {"type": "string"}}
+    assert '"example": {"label": "my clinic"}' in json.dumps(described["requestBody"])
+    assert '"relabelled": {"value": {"connection"' in json.dumps(described["responses"])
     assert schemas["ConnectionRelabelled"]["properties"].keys() == {"connection", "label"}
     assert "IDEMPOTENCY_KEY_REUSED" in problem_codes(RELABEL)
 

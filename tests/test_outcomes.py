@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from copy import deepcopy
 
 import pytest
 
 from curae_lifecycle.rules import outcomes
+from curae_lifecycle.rules.access import DenialReason
 from curae_lifecycle.rules.connection import Status
-from curae_lifecycle.rules.outcomes import Done, Ignored, MoveTo, Refused, RefuseWith
+from curae_lifecycle.rules.outcomes import Done, Ignored, MoveTo, Reason, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.triggers import RefusalReason
 
@@ -42,3 +45,18 @@ def test_a_verdict_reads_as_its_page_prints_it(words: str, verdict: object) -> N
 
 def test_what_moves_and_what_is_are_told_apart() -> None:
     assert len({MoveTo(Status.ACTIVE), outcomes.Value(Status.ACTIVE)}) == 2
+
+
+@pytest.mark.parametrize("reason", [*RefusalReason, *DenialReason])
+def test_a_reason_is_its_token_and_carries_advice(reason: Reason) -> None:
+    assert reason == str(reason) == reason.value == reason.name
+    assert json.dumps({"reason": reason}) == f'{{"reason": "{reason.value}"}}'
+    assert pickle.loads(pickle.dumps(reason)) is reason  # noqa: S301 - our own bytes
+    assert deepcopy(reason) is reason
+    assert reason.advice.endswith(".")
+
+
+def test_a_token_that_is_no_reason_is_refused() -> None:
+    assert RefusalReason["ALREADY_ACTIVE"] is RefusalReason.ALREADY_ACTIVE
+    with pytest.raises(KeyError):
+        _ = RefusalReason["ALREADY_REVOKED"]

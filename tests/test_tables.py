@@ -15,7 +15,15 @@ import pytest
 
 import curae_lifecycle
 from curae_lifecycle.cli.table_formats import to_json, to_markdown, to_mermaid
-from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wildcard
+from curae_lifecycle.rules.tables import (
+    ANY,
+    Axis,
+    Row,
+    Table,
+    TableError,
+    Wildcard,
+    check_keys,
+)
 from curae_lifecycle.rules.triggers import EXPIRY_RECORD
 
 
@@ -438,3 +446,10 @@ def test_every_state_table_has_a_diagram_of_arrows_between_its_states(table: Any
         before, _, after = arrow.partition(":")[0].strip().partition(" --> ")
         assert {before, after} <= set(state.values)
         assert re.fullmatch(r"\w+", before)
+
+
+def test_a_mapping_without_an_entry_for_a_key_is_named() -> None:
+    check_keys("colors", {Light.RED: 1, Light.GREEN: 2}, Light)
+    with pytest.raises(TableError, match="table 'colors': no entry: green") as raised:
+        check_keys("colors", {Light.RED: 1}, Light)
+    assert raised.value.cells == ("green",)

@@ -129,7 +129,7 @@ def _parse_headers(items: list[object]) -> Headers:
 
 def _parse_header(item: object) -> tuple[str, str]:
     match item:
-        case [name, value] if type(name) is str and type(value) is str:
+        case [str(name), str(value)]:
             return name, value
         case _:
             raise ArgumentError("header", "a list of two strings")

@@ -6,7 +6,7 @@ The law of this module: **a nested deadline never ends after the outer one**. A 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
@@ -32,7 +32,7 @@ def seconds_left(most: float) -> float:
 
 
 @contextmanager
-def deadline_scope(seconds: float) -> Iterator[None]:
+def deadline_scope(seconds: float) -> Generator[None]:
     """Set a deadline `seconds` from now for a `with` block, unless an earlier one is set already."""
     token = _DEADLINE.set(min(_DEADLINE.get(), monotonic() + seconds))
     try:

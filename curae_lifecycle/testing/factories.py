@@ -55,13 +55,17 @@ def example_fields(kind: type[Made]) -> Mapping[str, object]:
     Args:
         kind: The class of the operation or the fact.
     """
-    examples = {to_field_name(member): parse_example(kind, member) for member in _examples(kind)}
+    examples = {
+        to_field_name(member): parse_example(kind, member)
+        for member in members_of(kind)
+        if not member.optional and member.example is not None
+    }
     return {name: value for name, value in examples.items() if name in kind.__match_args__}
 
 
-def _examples(kind: type[Made]) -> list[Member[object]]:
-    members = kind.rule.members if issubclass(kind, Operation) else kind.members
-    return [each for each in members if not each.optional and each.example is not None]
+def members_of(kind: type[Made]) -> tuple[Member[object], ...]:
+    """Return the members of an operation or a fact."""
+    return kind.rule.members if issubclass(kind, Operation) else kind.members
 
 
 def parse_example(kind: type[Made], member: Member[object]) -> object:

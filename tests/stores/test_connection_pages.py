@@ -156,10 +156,9 @@ def check_rows_of(sql: tuple[SqlStore, Counted], count: int) -> None:
         # The first row is the instant of the database.
         assert len(counted.rows(statement)) == 1 + expected
         plan = [str(row[-1]) for row in counted.rows(explain(statement))]
-        key = "(coordinate=?)" if after is None else "(coordinate=? AND id>?)"
-        assert [step for step in plan if "curae_connection" in step] == [
-            f"SEARCH curae_connection USING INDEX curae_connection_coordinate {key}"
-        ]
+        columns = "coordinate=?" if after is None else "coordinate=? AND id>?"
+        search = f"SEARCH curae_connection USING INDEX curae_connection_coordinate ({columns})"
+        assert [step for step in plan if "curae_connection" in step] == [search]
         assert not any("TEMP B-TREE" in step or "SCAN curae" in step for step in plan), plan
 
 

@@ -25,12 +25,10 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
     wait,
 )
-from curae_lifecycle.testing.conformance.triggers import FACT_TRIGGERS, fire, hook_of
+from curae_lifecycle.testing.conformance.triggers import OWN_HOOK_NAMES, fire, triggers_of
 from curae_lifecycle.testing.laws import RevocationAnswer, check_revocation
 
 CHECKS: Final = Checks()
-
-_FACT_HOOKS: Final = tuple(dict.fromkeys(map(hook_of, FACT_TRIGGERS)))
 
 
 @CHECKS.add(
@@ -66,7 +64,7 @@ def _concurrent_revocations(app: App) -> Steps[None]:
 @CHECKS.add(
     "law-02.revocation-survives",
     laws=(1, 2, 11),
-    hooks=_FACT_HOOKS,
+    hooks=OWN_HOOK_NAMES,
 )
 def _revocation_survives(app: App) -> Steps[None]:
     """Facts that arrive after a revocation change nothing."""
@@ -74,20 +72,21 @@ def _revocation_survives(app: App) -> Steps[None]:
     yield from app.revoked(connection_id)
     before = yield from app.seen(connection_id)
     yield from later(app.context, connections.MINUTE)
-    for trigger in FACT_TRIGGERS:
+    for trigger in triggers_of(app.context.hooks):
         yield from fire(trigger, connection_id)
     yield from app.reconnected(connection_id)
     yield from connections.stays(app, before)
 
 
-@CHECKS.add("law-01.rank-never-falls", laws=(1,), hooks=_FACT_HOOKS)
+@CHECKS.add("law-01.rank-never-falls", laws=(1,), hooks=OWN_HOOK_NAMES)
 def _rank_never_falls(app: App) -> Steps[None]:
     """Statuses of one id never fall in rank, in whatever order facts arrive."""
     connection_id = client.id_of((yield from app.created()))
     ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     highest = 0
     earlier = (Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION)
-    for trigger in [each for first in FACT_TRIGGERS for each in (first, *earlier)]:
+    triggers = triggers_of(app.context.hooks)
+    for trigger in [each for first in triggers for each in (first, *earlier)]:
         yield from fire(trigger, connection_id)
         status = client.status_of((yield from app.seen(connection_id)))
         rank = ranks.index(status) if status in ranks else -1

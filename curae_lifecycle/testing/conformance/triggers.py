@@ -35,20 +35,25 @@ OWN_HOOKS: Final[Mapping[Trigger, tuple[str, tuple[object, ...]]]] = {
 }
 """The triggers with a hook of their own: its name, and the arguments after the connection's id."""
 
-FACT_TRIGGERS: Final = tuple(trigger for trigger in Trigger if trigger in FACT_BY_TRIGGER)
-"""The triggers that a fact fires."""
+OWN_HOOK_NAMES: Final = tuple(hook for hook, _ in OWN_HOOKS.values())
+"""The names of these hooks."""
 
 
 def hook_of(trigger: Trigger) -> str:
-    """Return the name of the hook that fires one of `FACT_TRIGGERS`.
+    """Return the name of the hook that fires a trigger of a fact.
 
     This is `GENERIC_HOOK` for a trigger without a hook in `OWN_HOOKS`.
     """
     return OWN_HOOKS[trigger][0] if trigger in OWN_HOOKS else GENERIC_HOOK
 
 
+def triggers_of(hooks: frozenset[str]) -> list[Trigger]:
+    """Return the triggers of facts that a server with some hooks can fire, in their order."""
+    return [each for each in Trigger if each in FACT_BY_TRIGGER and hook_of(each) in hooks]
+
+
 def fire(trigger: Trigger, connection_id: str) -> Steps[str | None]:
-    """Fire one of `FACT_TRIGGERS` through its hook, and return the outcome that the hook reports.
+    """Fire a trigger of a fact through its hook, and return the outcome that the hook reports.
 
     The result is None if the hook reports no outcome.
     """

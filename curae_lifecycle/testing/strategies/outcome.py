@@ -273,7 +273,7 @@ def problems() -> st.SearchStrategy[Problem]:
 def _detail(code: ProblemCode, key: str) -> st.SearchStrategy[DetailValue]:
     detail = DETAILS[key]
     if key == "reason":
-        return st.sampled_from(reasons_of(code))
+        return st.sampled_from(reasons_of(code) or (None,))
     if isinstance(detail.example, StrEnum):
         return st.sampled_from(type(detail.example))
     if isinstance(detail.example, datetime):
