@@ -48,7 +48,7 @@ class BindingTrigger(StrEnum):
 
 
 class UserMatch(StrEnum):
-    """Relation of the user that a binding's trigger names to the bound user; OTHER if none is bound."""
+    """Relation of the user that a trigger names to the bound user; OTHER if none is bound."""
 
     SAME = "same user"
     OTHER = "other user, or none bound"
@@ -131,7 +131,7 @@ class LimitedAccountAppBinding:
 BindingTransition = (
     Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused
 )
-"""The outcome of a binding's trigger; `Ignored` carries the binding that was passed in, or `None`."""
+"""The outcome of a binding's trigger; `Ignored` carries the given binding, which may be `None`."""
 
 
 def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:

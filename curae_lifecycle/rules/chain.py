@@ -62,7 +62,7 @@ class Liveness(StrEnum):
 
 @attrs.frozen
 class Mint:
-    """A verdict of the table `recovery`: make a successor, a new connection that recovers the old."""
+    """A verdict of the table `recovery`: make a successor, which recovers the connection."""
 
     def __str__(self) -> str:
         return "mint a successor"
@@ -70,7 +70,7 @@ class Mint:
 
 @attrs.frozen
 class Reissue:
-    """A verdict of the table `recovery`: give the pending successor a fresh next action and deadline."""
+    """A verdict of the table `recovery`: give the successor a fresh next action and deadline."""
 
     def __str__(self) -> str:
         return "reissue the successor"

@@ -40,8 +40,9 @@ class Status(StrEnum):
 class Standing(StrEnum):
     """A connection's effective state at an instant: its stored status after deadlines apply [O].
 
-    An ACTIVE or ACTION_REQUIRED connection is EXPIRED from its `expires_at`. A PENDING one is LAPSED
-    from its hand-off deadline; LAPSED is never stored. With a `revoked_at` it is always REVOKED.
+    An ACTIVE or ACTION_REQUIRED connection is EXPIRED from its `expires_at`. A PENDING connection is
+    LAPSED from its hand-off deadline; LAPSED is never stored. Any connection with a `revoked_at` is
+    REVOKED.
     """
 
     PENDING = "PENDING"
@@ -135,8 +136,8 @@ class ConnectionIdentity:
         predecessor_id: The id of the connection that this one recovers; `None` for the first of a
             chain. A unique index on `predecessor_id` keeps each chain linear.
         root_id: The id of the first connection of the chain; equal to `id` for that connection.
-        position: The place in the chain, counted from 1. The head is the connection with the highest
-            position among those with the same `root_id`.
+        position: The place in the chain, counted from 1. The head is the connection with
+            the highest position among those with the same `root_id`.
     """
 
     id: ConnectionId
@@ -155,8 +156,8 @@ class Connection:
     Attributes:
         identity: The part that never changes.
         status: The stored status; rules use the standing, which `standing` computes.
-        updated_at: When the connection was created or a change of it was last recorded. A write that
-            only raises `version` does not count.
+        updated_at: When the connection was created or a change of it was last recorded. A write
+            that only raises `version` does not count.
         handoff_deadline: When the hand-off ends (exclusive), kept afterwards; `None` for no end.
         authorized_at: When the patient authorized; `None` before that.
         expires_at: When the authorization ends (exclusive); `None` for no end, and before the

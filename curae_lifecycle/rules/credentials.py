@@ -105,7 +105,7 @@ class Caller:
     )
 
     def coordinate(self, app_user_id: values.AppUserId) -> values.Coordinate:
-        """Return the coordinate of the user `app_user_id` in the caller's app, account and environment."""
+        """Return the caller's coordinate for `app_user_id`, its app's own id of a user."""
         return values.Coordinate(
             environment=self.environment,
             app_id=self.app_id,

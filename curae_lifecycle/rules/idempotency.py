@@ -89,7 +89,7 @@ class LostLeaseAction(StrEnum):
 
 
 class RecordStanding(StrEnum):
-    """An idempotency record's effective state at an instant, from stored state, lease and retention."""
+    """An idempotency record's state at an instant, after its lease and retention apply."""
 
     ABSENT = "absent, or retention over"
     RELEASED = "released"
@@ -109,7 +109,7 @@ class FingerprintMatch(StrEnum):
 
 @attrs.frozen
 class Execute:
-    """A verdict of the table `idempotency`: run the operation, as an attempt with the next token."""
+    """A verdict of the table `idempotency`: run the operation, as the next attempt."""
 
     def __str__(self) -> str:
         return "execute"
@@ -237,7 +237,7 @@ class Record:
         token: The token of the latest attempt. It only grows while the record is stored, even past
             retention, and is never reset.
         first_used_at: When retention began; with `token` it identifies one attempt for ever.
-        seen_at: The latest instant at which the record was written; an earlier `now` counts as this.
+        seen_at: The latest instant at which the record was written; an earlier `now` counts as it.
         lease_until: When the lease of the running attempt expires (exclusive); `None` if none runs.
         lost_lease: The answer to a retry if the lease expires before the attempt renewed or ended.
         response: The response that retries get; `None` unless completed.
@@ -326,7 +326,7 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
 
 
 def record_expires_at(record: Record) -> datetime:
-    """Return when the retention of a record expires: `RETENTION` after the first use of its key [P].
+    """Return when the retention of a record expires: `RETENTION` after its key's first use [P].
 
     A store may drop the record from that instant, and never before.
     """
@@ -345,7 +345,7 @@ def begin_attempt(
         now: The instant of the request, in UTC.
 
     Returns:
-        Attempt: execute, and store the record that `completed_record` or `in_flight_record` returns.
+        Attempt: execute, and store the record from `completed_record` or `in_flight_record`.
         KnownResponse: replay the response. Refused: `IDEMPOTENCY_KEY_REUSED`,
         `IDEMPOTENCY_KEY_IN_FLIGHT`, `IDEMPOTENCY_OUTCOME_UNKNOWN` or `IDEMPOTENCY_KEY_FORGOTTEN`.
 

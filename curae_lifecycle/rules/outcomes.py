@@ -42,7 +42,7 @@ class Ignored(Generic[ValueT]):
 
 @attrs.frozen
 class Refused:
-    """The outcome of a forbidden action: nothing changed, `problem` says why, `rules` name the rules."""
+    """The outcome of a forbidden action: nothing changed. `problem` says why, `rules` by which rules."""
 
     problem: Problem
     rules: tuple[str, ...]
@@ -60,7 +60,7 @@ class Value(Generic[To]):
 
 @attrs.frozen
 class MoveTo(Generic[To]):
-    """The verdict of a table's cell that moves a record, binding or connection to the state `to`."""
+    """The verdict of a table's cell that moves a record, binding or connection to state `to`."""
 
     to: To
 

@@ -143,8 +143,8 @@ def find_due_notices(
         The warnings that are due, the earliest first.
 
     Raises:
-        ArgumentError: `now` is not a UTC instant, or a lead time is below one second or not in whole
-            seconds.
+        ArgumentError: `now` is not a UTC instant, or a lead time is below one second or not in
+            whole seconds.
     """
     check_instant("now", now)
     if any(lead < _SECOND or lead % _SECOND for lead in lead_times):

@@ -268,7 +268,7 @@ class Problem:
 
     @property
     def title(self) -> str:
-        """A short title for people, the same for every problem with the code; its text may change [P]."""
+        """A short title for people, the same for all problems with the code; it may change [P]."""
         return WORDING[self.code].title
 
     @property

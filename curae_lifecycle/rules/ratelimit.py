@@ -156,7 +156,7 @@ class LogState(bytes):
 
     @classmethod
     def of_microseconds(cls, instants: Iterable[int]) -> LogState:
-        """Return the state of a log from microseconds since 1970, which must be given oldest first."""
+        """Return the state of a log from microseconds since 1970, given oldest first."""
         return cls(_packed(instants))
 
     @property

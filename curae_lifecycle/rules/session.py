@@ -155,8 +155,8 @@ class CuraeConnectSession:
         created_at: When the session was minted.
         expires_at: When the session's next action, the hosted page, ends (exclusive).
         landed_at: When the hand-off landed; `None` while the hand-off is awaited, and on Path C.
-        user_id: The platform's id of the user; `None` until it is known. It is never on the wire, and
-            no repr shows it.
+        user_id: The platform's id of the user; `None` until it is known. It is never on the
+            wire, and no repr shows it.
     """
 
     id: values.SessionId

@@ -109,7 +109,7 @@ class Coordinate:
 
     @property
     def app_user(self) -> AppUser:
-        """The coordinate without its app: the key of a rate limit that counts a user across apps."""
+        """The coordinate without its app: the key of a limit that counts a user across apps."""
         return AppUser(self.environment, self.customer_account_id, self.app_user_id)
 
 

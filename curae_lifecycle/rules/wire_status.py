@@ -28,7 +28,7 @@ class WireStatus(StrEnum):
 
 
 class AuthorizationEvidence(StrEnum):
-    """The evidence in a snapshot of the wire that the patient authorized: `authorizedAt` or a reason."""
+    """The evidence in a wire snapshot that the patient authorized: `authorizedAt` or a reason."""
 
     SHOWN = "authorizedAt or a reason"
     NONE = "neither authorizedAt nor a reason"
