@@ -42,7 +42,7 @@ class Ignored(Generic[ValueT]):
 
 @attrs.frozen
 class Refused:
-    """The outcome of a forbidden action: nothing changed. `problem` says why, `rules` by which rules."""
+    """The outcome of a forbidden action: nothing changed. `problem` says why; `rules` decided."""
 
     problem: Problem
     rules: tuple[str, ...]

@@ -73,7 +73,7 @@ class Decision:
         changes: The writes, effects and events, without the write of the idempotency record.
         rules: The names of the rules that decided, in order.
         attempt: The attempt under the idempotency key; `None` if the response is not to be stored.
-        record: The idempotency record as loaded, which the stored response replaces; `None` if none.
+        record: The idempotency record as loaded, which the stored response replaces, or `None`.
         settings: The settings of the server.
     """
 

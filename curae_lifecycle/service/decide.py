@@ -2,8 +2,9 @@
 
 The laws of this module: **a decision is pure: it depends only on a snapshot, the instant and new
 ids, and passes the gates in one order** (`DECIDE_GATES`); **refused, ignored and replayed requests
-write only their idempotency record and their rate limits, and emit no event**. Every write holds the
-value that it replaces, so that a store can compare and set, and of two workers that race one wins.
+write only their idempotency record and their rate limits, and emit no event**. Every write holds
+the value that it replaces, so that a store can compare and set, and of two workers that race one
+wins.
 
 A server loads the values that `call.needs` names, calls `decide`, and commits the changes of the
 decision in one transaction.

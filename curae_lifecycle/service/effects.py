@@ -27,7 +27,7 @@ class AccessEnded:
 
 @attrs.frozen
 class HandoffCancelled:
-    """The task to end the open hand-off of a connection: the URL of its hosted page must not work."""
+    """The task to end a connection's open hand-off: the URL of its hosted page must not work."""
 
     connection_id: values.ConnectionId
 

@@ -1,7 +1,7 @@
 """Events of a decision, as data, for an outbox.
 
-The law of this module: **an event's id follows from its kind, its subject and its instant**, so that
-an outbox can tell a repetition from a second occurrence.
+The law of this module: **an event's id follows from its kind, its subject and its instant**, so
+that an outbox can tell a repetition from a second occurrence.
 """
 
 from __future__ import annotations

@@ -59,16 +59,16 @@ DATA_PACKAGES: Final[Schema] = {
 
 
 def enum_of(words: Iterable[str]) -> Schema:
-    """Return the schema of a string that is one of some words."""
+    """Return the schema of a string that is one of `words`."""
     return {"type": "string", "enum": [str(word) for word in words]}
 
 
 def object_of(properties: dict[str, Json], *, optional: tuple[str, ...] = ()) -> Schema:
-    """Return the schema of an object with some members and no others.
+    """Return the schema of an object with the members in `properties` and no others.
 
     Args:
-        properties: The schema of each member.
-        optional: The members that may be absent.
+        properties: The schema of each member, by its name.
+        optional: The names of the members that may be absent.
     """
     return {
         "type": "object",
@@ -79,12 +79,12 @@ def object_of(properties: dict[str, Json], *, optional: tuple[str, ...] = ()) ->
 
 
 def array_of(items: Schema) -> Schema:
-    """Return the schema of a list whose items all have one schema."""
+    """Return the schema of a list whose items all have the schema `items`."""
     return {"type": "array", "items": items}
 
 
 def or_null(schema: Schema) -> Schema:
-    """Return the schema of a value that may also be null."""
+    """Return the schema of a value that is null or has the schema `schema`."""
     if not schema:
         return {}
     kind = schema.get("type")
