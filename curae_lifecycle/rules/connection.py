@@ -41,8 +41,8 @@ class Standing(StrEnum):
     """A connection's effective state at an instant: its stored status after deadlines apply [O].
 
     An ACTIVE or ACTION_REQUIRED connection is EXPIRED from its `expires_at`. A PENDING connection
-    is LAPSED from its hand-off deadline; LAPSED is never stored. Any connection with a `revoked_at` is
-    REVOKED.
+    is LAPSED from its hand-off deadline; LAPSED is never stored. Any connection with a `revoked_at`
+    is REVOKED.
     """
 
     PENDING = "PENDING"

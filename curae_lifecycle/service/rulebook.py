@@ -54,13 +54,13 @@ class FoundRule:
 
 
 def find_rule(name: str) -> FoundRule | None:
-    """Return the rule with the full name `name`, with its table; `None` if there is no such rule."""
+    """Return the rule with the full name `name`, and its table; `None` if there is no such rule."""
     rules = (FoundRule(table, row) for table in TABLES.values() for row in table.rows)
     return next((rule for rule in rules if rule.row.rule == name), None)
 
 
 def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:
-    """Return the rules whose verdict refuses or denies with a problem code, in the printed order."""
+    """Return the rules that refuse or deny with a problem code, in the printed order."""
     return tuple(
         FoundRule(table, row)
         for table in TABLES.values()

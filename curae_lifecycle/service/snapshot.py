@@ -120,7 +120,7 @@ class NewIds:
         connection_id: The id of a new connection: a UUID in lower case.
         session_id: The id of a new session: a UUID in lower case.
         user_id: The id of a new LIMITED user: text that is not empty and holds no surrogates.
-        next_action: The next action; it ends after 30 minutes unless the server chooses otherwise [O].
+        next_action: The next action; it ends after 30 minutes, or when the server chooses [O].
     """
 
     connection_id: values.ConnectionId
@@ -136,7 +136,7 @@ class NewIds:
 
 
 def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
-    """Check that the loaded values belong to the keys in `needs`; a value may be missing.
+    """Check that the values in `snapshot` belong to the keys in `needs`; a value may be missing.
 
     The idempotency record is not checked here, but by `begin_attempt`.
 

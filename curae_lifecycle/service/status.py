@@ -64,7 +64,7 @@ def status_of(problem: Problem) -> int:
 
 
 def is_kept(status: int) -> bool:
-    """Return whether a response with an HTTP status may be stored for retries: 2xx, 404 or 409 [O]."""
+    """Return whether a response with this HTTP status may be stored: 2xx, 404 or 409 [O]."""
     if 200 <= status < 300:  # noqa: PLR2004 - the successes of HTTP
         return True
     answers = [row.outcome for row in PROBLEM_STATUS.values()]

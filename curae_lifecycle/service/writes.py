@@ -79,7 +79,7 @@ class RecordWrite:
 
 @attrs.frozen
 class RateWrite:
-    """The insert (if `before` is `None`) or update of a charged rate limit's state, unique by `key`.
+    """The insert (if `before` is `None`) or update of a rate limit's state, unique by `key`.
 
     Attributes:
         key: The key of the limit.
