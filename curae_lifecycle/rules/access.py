@@ -21,7 +21,7 @@ from curae_lifecycle.rules.values import check_instant
 
 
 class PackageGrant(StrEnum):
-    """The two answers to: is the requested package among the connection's `data_packages`?"""
+    """Relation of the requested package to the connection's `data_packages`: among them or not."""
 
     GRANTED = "package granted"
     NOT_GRANTED = "package not granted"

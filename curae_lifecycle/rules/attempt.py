@@ -220,8 +220,7 @@ def resolve(
 
     Returns:
         Done: the record, now COMPLETED, or RELEASED if `response` is `None`. Ignored: there is
-        no record, its retention has expired, its lease has not, or it is not in flight; the value
-        is `record`.
+        no record in flight whose lease has expired; the value is `record`.
 
     Raises:
         ArgumentError: `now` is not UTC, or `response` must not be stored.

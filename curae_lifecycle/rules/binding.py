@@ -113,12 +113,12 @@ class LimitedAccountAppBinding:
     """A binding: the tie of a coordinate to a platform user.
 
     Attributes:
-        coordinate: The coordinate; it has at most one binding.
+        coordinate: The coordinate; each coordinate has at most one binding.
         user_id: The platform's user; never on the wire, and no repr shows it.
         state: The account's state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
         generation: 1 for the first user of the coordinate, one more for each later user.
-        version: The number of writes of the binding. A write that only raises it, so that a
-            concurrent write conflicts, counts too.
+        version: The number of writes of the binding. A write that only raises `version`, so
+            that a concurrent write conflicts, counts too.
     """
 
     coordinate: Coordinate

@@ -165,9 +165,9 @@ class Connection:
         action_required_reason: Why the patient must act, kept afterwards; `None` if never required.
         revoked_at: When the connection was first revoked; it never changes after that. `None` if it
             was not revoked.
-        revoked_by: The actor of the first revocation; `None` if there is none or it is unknown.
-        version: The number of writes of the connection. A write that only raises it, so that a
-            concurrent write conflicts, counts too.
+        revoked_by: The actor of the first revocation; `None` without one, or if it is not known.
+        version: The number of writes of the connection. A write that only raises `version`, so
+            that a concurrent write conflicts, counts too.
     """
 
     identity: ConnectionIdentity

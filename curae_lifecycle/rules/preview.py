@@ -85,8 +85,8 @@ def preview_trigger(
 ) -> Transition | Recovery:
     """Return the answer that a trigger would give at an instant; nothing is changed [O].
 
-    A fact is taken as happening at `now`. The new connection or reason in the answer is a
-    placeholder; only its type and rules count.
+    A fact is taken as happening at `now`. The value of `Done` holds placeholders, such as ids, so
+    use only the type, problem and rules of the answer.
 
     Args:
         trigger: The trigger to preview.

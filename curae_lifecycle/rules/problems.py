@@ -251,7 +251,7 @@ DEFAULT_TYPE_BASE: Final = "https://curaeai.com/problems/"
 
 @attrs.frozen
 class Problem:
-    """The problem of a refusal: a code of the catalogue and the values of its details.
+    """The problem of a refusal: a code of the table `problems` and the values of its details.
 
     Attributes:
         code: The code; it is the contract [P].

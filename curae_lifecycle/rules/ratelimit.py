@@ -106,7 +106,7 @@ class Bucket:
     Attributes:
         name: The name that callers see: printable ASCII, not empty.
         capacity: The most tokens that the bucket holds, from 1 to `MAX_INTEGER`.
-        refill: The tokens that it regains in each period, from 1 to `MAX_INTEGER`.
+        refill: The tokens that the bucket regains in each period, from 1 to `MAX_INTEGER`.
         seconds: The length of the period in seconds, from 1 to `MAX_INTEGER`.
     """
 

@@ -120,7 +120,7 @@ class NewIds:
         connection_id: The id of a new connection: a UUID in lower case.
         session_id: The id of a new session: a UUID in lower case.
         user_id: The id of a new LIMITED user: text that is not empty and holds no surrogates.
-        next_action: The next action; it ends after 30 minutes, or when the server chooses [O].
+        next_action: The hosted page to show; by default it ends 30 minutes after the request [O].
     """
 
     connection_id: values.ConnectionId

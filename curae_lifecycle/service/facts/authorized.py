@@ -34,7 +34,7 @@ class Authorized(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, EXPIRES_AT, HAPPENED_AT)
 
     def check(self, now: datetime) -> None:
-        """Check that the authorization is not in the future, and that it ends after it begins.
+        """Check `happened_at` against `now`, and `expires_at` against the authorization.
 
         Raises:
             ArgumentError: An instant is not UTC, `happened_at` is more than five minutes after

@@ -46,7 +46,7 @@ class Revoked(fact.ConnectionFact):
         return Needs(connection=self.connection_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Revoke the connections that the revocation reaches; ignore it if all were revoked before."""
+        """Revoke every connection that the revocation reaches; ignore the fact if that changes none."""
         connection = fact.require_connection(snapshot)
         answers = chain.revoke_chain(
             connection, snapshot.following, now, actor=self.actor, happened_at=self.happened_at
