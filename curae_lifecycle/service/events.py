@@ -76,7 +76,7 @@ class Event:
 
     @property
     def subject_id(self) -> values.ConnectionId | values.SessionId | None:
-        """The id of the connection or session; `None` if the subject is a binding, which has no id."""
+        """The id of the connection or session; `None` for a binding, which has no id."""
         return None if isinstance(self.subject, LimitedAccountAppBinding) else self.subject.id
 
     @property

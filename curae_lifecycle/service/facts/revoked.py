@@ -46,7 +46,7 @@ class Revoked(fact.ConnectionFact):
         return Needs(connection=self.connection_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Revoke every connection that the revocation reaches; ignore the fact if that changes none."""
+        """Revoke each connection that the revocation reaches, or ignore a fact without effect."""
         connection = fact.require_connection(snapshot)
         answers = chain.revoke_chain(
             connection, snapshot.following, now, actor=self.actor, happened_at=self.happened_at
