@@ -23,6 +23,8 @@ from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import run
+from curae_lifecycle.testing.conformance.replies import check_reply
+from curae_lifecycle.testing.conformance.steps import NotConformingError
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi
@@ -219,6 +221,14 @@ def test_the_kit_finds_a_wrong_list(body: dict[str, Json], message: str) -> None
     found = spoilt(body)
     assert message in found
     assert bool(message) == bool(found)
+
+
+def test_the_kit_checks_each_connection_of_a_list(store: Store) -> None:
+    response = get(store, "appUserId=user-1&limit=2")
+    check_reply(LIST, response)
+    wrong = attrs.evolve(response, body=response.body.replace(uuid(3).encode(), b"x"))
+    with pytest.raises(NotConformingError, match=r"connections\[1\]\.id is not a UUID"):
+        check_reply(LIST, wrong)
 
 
 def test_the_kit_finds_a_repeated_member_that_is_accepted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import find
 from jsonschema import Draft202012Validator
 
 from curae_lifecycle.rules.connection import Actor
@@ -26,7 +27,9 @@ from curae_lifecycle.testing.factories import (
     query_text,
     to_field_name,
 )
+from curae_lifecycle.testing.strategies.fields import build_from_fields
 from tests.strategies import uuid
+from tests.test_conformance_triggers import Closed
 
 ID = ConnectionId(uuid(1))
 
@@ -48,6 +51,11 @@ def test_a_field_without_value_default_or_example_cannot_be_built() -> None:
     assert not can_build(Graduated, ())
     assert can_build(Graduated, ("coordinate",))
     assert example_fields(Graduated) == {}
+
+
+def test_a_strategy_draws_the_example_of_an_unknown_field() -> None:
+    drawn = find(build_from_fields(Closed), lambda _: True)
+    assert (drawn.connection_id, drawn.desk) == (uuid(1), "north")
 
 
 @pytest.mark.parametrize(
