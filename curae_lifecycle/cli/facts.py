@@ -20,9 +20,10 @@ from curae_lifecycle.rules.values import parse_time
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.web.json import Json, MalformedError, parse_json
+from curae_lifecycle.web.json import MalformedError, parse_json
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

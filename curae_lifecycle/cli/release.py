@@ -8,7 +8,8 @@ import attrs
 
 from curae_lifecycle.cli.table_formats import FORMAT
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.web.json import Json, MalformedError, parse_json
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.web.json import MalformedError, parse_json
 
 Cell = frozenset[tuple[str, str]]
 """A cell of a table: a pair of axis and value for each axis."""

@@ -13,7 +13,7 @@ import attrs
 
 from curae_lifecycle import __version__
 from curae_lifecycle.rules.tables import AnyTable
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 
 FORMAT: Final = 1
 """The version of the JSON format that `to_document` writes."""

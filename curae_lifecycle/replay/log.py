@@ -31,6 +31,7 @@ from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import APP_ID, ENVIRONMENT, ParsedMembers
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
@@ -42,7 +43,6 @@ from curae_lifecycle.stores.retry import RetryPolicy, RetryStats
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.web.json import (
     DuplicateKeyObject,
-    Json,
     MalformedError,
     has_duplicate_keys,
     parse_json,

@@ -17,8 +17,9 @@ import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import parse_opaque, parse_time, parse_uuid
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.json import Json, MalformedError, parse_json
+from curae_lifecycle.web.json import MalformedError, parse_json
 
 _Value = TypeVar("_Value")
 

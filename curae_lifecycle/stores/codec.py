@@ -38,6 +38,7 @@ from curae_lifecycle.rules.values import (
     parse_time,
     to_epoch_microseconds,
 )
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
 from curae_lifecycle.stores.formats import FORMAT, newest_format, upgrade_document
 from curae_lifecycle.stores.object_codec import (
@@ -47,7 +48,7 @@ from curae_lifecycle.stores.object_codec import (
     field_codec,
     nullable,
 )
-from curae_lifecycle.web.json import Json, MalformedError, has_duplicate_keys
+from curae_lifecycle.web.json import MalformedError, has_duplicate_keys
 
 Storable = (
     Connection | CuraeConnectSession | LimitedAccountAppBinding | Record | LogState | BucketState

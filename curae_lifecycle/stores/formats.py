@@ -14,7 +14,8 @@ import attrs
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.web.json import Json, MalformedError
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.web.json import MalformedError
 
 Document = dict[str, Json]
 """A stored value, as JSON."""

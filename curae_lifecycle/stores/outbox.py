@@ -20,9 +20,9 @@ from curae_lifecycle.service.effects import (
     UserProvisioned,
 )
 from curae_lifecycle.service.events import Event, coordinate_text
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.events import format_coordinate, format_event
-from curae_lifecycle.web.json import Json
 
 
 @attrs.frozen

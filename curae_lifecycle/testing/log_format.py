@@ -7,8 +7,8 @@ from datetime import datetime
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.values import Coordinate, format_time
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.wire_format import to_camel_case
 
 

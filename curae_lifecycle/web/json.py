@@ -14,10 +14,7 @@ from typing import Final
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.service import json_schema
-
-Json = json_schema.Json
-"""A JSON value as Python holds it."""
+from curae_lifecycle.service.json_schema import Json
 
 DEPTH_MAX: Final = 256
 """The deepest nesting of a document; documents of the lifecycle are far less deep [O]."""

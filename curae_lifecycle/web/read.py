@@ -21,10 +21,11 @@ from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.gates import Gate, refuse_at, sort_gates
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import NO_TAGS, Member, ParsedMembers
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.web.json import Json, MalformedError, parse_json
+from curae_lifecycle.web.json import MalformedError, parse_json
 from curae_lifecycle.web.request import (
     BODY_MAX,
     ParsedBody,

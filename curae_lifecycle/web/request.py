@@ -13,8 +13,8 @@ import attrs
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import IdempotencyKey, parse_idempotency_key
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import NO_TAGS, EntityTags
-from curae_lifecycle.web.json import Json
 
 BODY_MAX: Final = 65_536
 """The size of the largest body that is parsed, in bytes, white space counted; a longer one gets a

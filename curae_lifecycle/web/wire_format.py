@@ -24,10 +24,11 @@ from curae_lifecycle.rules.wire_status import (
     WireStatus,
 )
 from curae_lifecycle.service import members
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import Member, ParsedMembers
 from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.service.status import status_of
-from curae_lifecycle.web.json import DuplicateKeyObject, Json, MalformedError
+from curae_lifecycle.web.json import DuplicateKeyObject, MalformedError
 
 Wanted = TypeVar("Wanted")
 

@@ -18,10 +18,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, cast
 
 from curae_lifecycle.rules.values import SECOND
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
-from curae_lifecycle.web.json import Json, parse_json
+from curae_lifecycle.web.json import parse_json
 
 
 class Due(NamedTuple):

@@ -25,6 +25,7 @@ from curae_lifecycle.rules.idempotency import record_expires_at
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
@@ -42,7 +43,6 @@ from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT, Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
-from curae_lifecycle.web.json import Json
 
 _MESSAGES_PER_STATEMENT: Final = 100
 """The largest number of messages in one INSERT, since databases limit the parameters of each."""

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Protocol
 
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.stores import codec
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.formats import FORMAT, NewerFormatError
 from curae_lifecycle.testing.laws.law import LawBrokenError
-from curae_lifecycle.web.json import Json
 
 
 class Load(Protocol):

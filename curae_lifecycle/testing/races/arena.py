@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.idempotency import Record
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
@@ -24,7 +25,6 @@ from curae_lifecycle.testing.races.scenarios import (
     commit_with_retries,
 )
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWithApiKeys
-from curae_lifecycle.web.json import Json
 
 Content = Mapping[str, str]
 """The contents of a store: the text of each part, by the name of the part."""

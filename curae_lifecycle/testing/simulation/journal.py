@@ -14,9 +14,9 @@ from datetime import datetime
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.values import AppUser, format_time
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.log_format import format_caller, format_fact, format_response
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 
 Line = dict[str, Json]
