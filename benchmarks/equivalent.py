@@ -50,6 +50,14 @@ EQUIVALENT: Final[dict[Key, str]] = {
             _SAME_LENGTH,
         )
     ),
+    **{
+        (
+            "rules.chain._preview_reconnect",
+            'action = NextAction("", LAST_INSTANT)',
+            f"action = NextAction({other}, LAST_INSTANT)",
+        ): "A connection keeps when its next action ends, and nothing else of it."
+        for other in ("None", '"XXXX"')
+    },
     (
         "rules.values.clamp_happened_at",
         "if happened_at <= now:",
@@ -159,6 +167,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
         ),
         "raise AssertionError(None)  # pragma: no cover - it is the last gate",
     ): "The last gate answers, so the line is never reached.",
+    (
+        "service.rulebook._reason_of",
+        "return outcome.reason if isinstance(outcome, Deny | RefuseWith) else None",
+        "return outcome.reason if (isinstance(outcome, Deny | RefuseWith)) or True else None",
+    ): "`find_refusals` only finds rows whose outcome is one of the two.",
     (
         "service.facts.graduated.Graduated.judge",
         'bound = UserId("") if binding is None else binding.user_id',
