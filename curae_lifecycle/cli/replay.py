@@ -38,6 +38,9 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     Returns:
         The exit status: 1 if a line was broken or a response diverged, else 0.
+
+    Raises:
+        SystemExit: The file cannot be opened; the status is 2.
     """
     environment = None if options.environment is None else Environment(options.environment)
     name: str = options.file

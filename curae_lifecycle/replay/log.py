@@ -103,7 +103,8 @@ def replay(
     """Run a log through the rules on an empty store.
 
     Args:
-        lines: JSON lines in time order; a line that is earlier than the one before is broken.
+        lines: JSON lines in time order; a line that is earlier than the last unbroken line before
+            it is broken.
         environment: The only environment to serve; None for both.
         check: Whether to compare recorded responses with those of the rules.
         operations: The operations to serve.

@@ -236,7 +236,7 @@ def authorize(
     at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
     check_expires_at(expires_at, happened)
-    chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_state(successor, at)]
+    chain = AUTHORIZATION[successor_state(successor, at)]
     if not isinstance(chain.outcome, Proceed):
         return Refused(
             build_problem(

@@ -176,7 +176,7 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
         return (record_expires_at(write.after), key) if write.before is None else None
 
     def next_check(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Return the end of the record's retention.
+        """Return the end of the record's retention: the instant of the next expiry check.
 
         Returns:
             The end; `None` if it was at least five minutes ago, so that the record may be dropped.
@@ -216,7 +216,7 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
         return add_microseconds(write.after.expires_at, self._ended_retention), key
 
     def next_check(self, key: SessionId, now: datetime) -> datetime | None:
-        """Return the end of the session's retention.
+        """Return the end of the session's retention: the instant of the next expiry check.
 
         Returns:
             The end; `None` if it was at least five minutes ago, so that the session may be dropped.

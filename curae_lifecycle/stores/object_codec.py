@@ -97,7 +97,10 @@ class ObjectCodec:
         return value
 
     def write(self, value: object) -> Document:
-        """Return the JSON object of a value, without the members that `others` names."""
+        """Return the JSON object of a value: one member for each field.
+
+        The further members that the constructor's `others` allows are not written.
+        """
         document: Document = {}
         for name, codec in self._parts.items():
             held = getattr(value, name)

@@ -39,8 +39,9 @@ def count_cell_lookups(
         tables: The tables to count in; all tables of the rules by default.
 
     Yields:
-        The counts by cell, which grow while the rules run. Each read of a row's outcome or rules
-        counts as one. A cell that was never read has no entry.
+        The counts by cell, which grow while the rules run. A cell holds one `Row`. Each read of
+        that row's `outcome` or `rules` counts as one lookup. A cell that was never read has no
+        entry.
     """
     counts: Counter[Cell] = Counter()
     originals = [(table, dict(table)) for table in tables]

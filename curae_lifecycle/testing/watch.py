@@ -148,16 +148,17 @@ class Watch:
     ) -> None:
         """Check the answer to a request and its commit.
 
-        The laws are 9, 11, 13, 15 and 16, and those of `observe_commit`.
+        The laws are 9, 11, 13, 15 and 16, and those of `observe_commit`. Two checks are looser if
+        commits came between the load and the answer. The `Retry-After` of a 429 is checked only if
+        the limit admitted nothing since the load. A replay of a response that was erased since the
+        load breaks no law.
 
         Args:
             answer: The answer. The store has committed its changes.
             now: The instant that the request was decided for.
             caller: The caller; `None` if it is unknown.
             needs: The needs that were loaded; `None` if the request was refused before the load.
-            loaded_at_commit: The same as for `observe_commit`. The `Retry-After` of a 429 is checked
-                only if the limit admitted nothing since the load. A response that was erased since
-                the load may still be replayed.
+            loaded_at_commit: The same as for `observe_commit`.
 
         Raises:
             LawBrokenError: One of these laws is broken.

@@ -17,7 +17,8 @@ class UsedKey:
         first_used_at: The instant of the key's first use.
         response: The stored response, which is kept after an erasure; `None` if the `Watch` saw
             only the erasure.
-        erased_at: The `commit_count` of the commit that erased the response; `None` if none did.
+        erased_at: The value of `Watch.commit_count` just after the commit that erased the
+            response; `None` if none did.
     """
 
     first_used_at: datetime
@@ -31,8 +32,8 @@ class Admissions:
 
     Attributes:
         instants: The instants of the admissions, earliest first.
-        last_commit: The `commit_count` of the commit that stored the latest admission; 0 if there
-            is none.
+        last_commit: The value of `Watch.commit_count` just after the commit that stored the latest
+            admission; 0 if there is none.
     """
 
     instants: list[datetime]

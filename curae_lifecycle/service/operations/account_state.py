@@ -58,7 +58,11 @@ class GetAccountState(operation.UserOperation):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> GetAccountState:
-        """Build the operation from the parsed query; `cached_states` comes from `parsed.tags`."""
+        """Build the operation from the parsed query.
+
+        `cached_states` are the states whose entity tags the client sent in `If-None-Match`; `*`
+        stands for all states.
+        """
         known = frozenset([state for state in AccountState if etag(state) in parsed.tags])
         return cls(parsed[APP_USER_ID], known)
 

@@ -57,7 +57,11 @@ class _Sqlite:
 
     @property
     def is_idle(self) -> bool:
-        return not self._connection.in_transaction
+        try:
+            return not self._connection.in_transaction
+        except sqlite3.ProgrammingError:
+            # The connection is closed.
+            return False
 
     def set_lock_timeout(self, seconds: float) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}").close()

@@ -227,10 +227,10 @@ class SqlStore:
         """Delete records, rate limits and pages that expired at least five minutes ago."""
         now = loading.loaded_now(self._database.rows(self._statements.instant()))
         for purge in storing.purges(to_epoch_microseconds(now)):
-            nearest: Rows | None = None
-            while nearest is None or nearest:
-                nearest = self._database.rows(purge.nearest())
-                self._database.run_transaction([purge.drop(nearest)])
+            batch_end: Rows | None = None
+            while batch_end is None or batch_end:
+                batch_end = self._database.rows(purge.batch_end())
+                self._database.run_transaction([purge.drop(batch_end)])
 
 
 class AsyncSqlStore:
@@ -315,7 +315,7 @@ class AsyncSqlStore:
         """Delete records, rate limits and pages that expired at least five minutes ago."""
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
         for purge in storing.purges(to_epoch_microseconds(now)):
-            nearest: Rows | None = None
-            while nearest is None or nearest:
-                nearest = await self._database.rows(purge.nearest())
-                await self._database.run_transaction([purge.drop(nearest)])
+            batch_end: Rows | None = None
+            while batch_end is None or batch_end:
+                batch_end = await self._database.rows(purge.batch_end())
+                await self._database.run_transaction([purge.drop(batch_end)])

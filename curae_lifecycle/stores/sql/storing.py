@@ -105,7 +105,7 @@ _PURGE_BATCH: Final = 1000
 class Purge:
     """The deletion of the expired rows of one table, about a thousand at a time.
 
-    Repeat `nearest` and `drop` until `nearest` finds no row. Small batches hold their locks
+    Repeat `batch_end` and `drop` until `batch_end` finds no row. Small batches hold their locks
     briefly.
 
     Attributes:
@@ -118,10 +118,11 @@ class Purge:
     column: str
     until: int
 
-    def nearest(self) -> Statement:
-        """Build the SELECT of the thousandth-earliest instant of expiry.
+    def batch_end(self) -> Statement:
+        """Build the SELECT of the instant up to which `drop` deletes one batch.
 
-        The statement returns no row if fewer than a thousand rows have expired.
+        That is the thousandth-earliest instant of expiry among the expired rows. The statement
+        returns no row if fewer than a thousand rows have expired.
         """
         return Statement(
             f"SELECT {self.column} FROM {self.table} WHERE {self.column} <= ? "
@@ -129,14 +130,14 @@ class Purge:
             (self.until,),
         )
 
-    def drop(self, nearest: Sequence[Sequence[object]]) -> Statement:
+    def drop(self, batch_end: Sequence[Sequence[object]]) -> Statement:
         """Build the DELETE of one batch of expired rows.
 
         Args:
-            nearest: The rows that the statement `nearest` returned. Rows that expired up to that
+            batch_end: The rows that the statement `batch_end` returned. Rows that expired up to that
                 instant are deleted; all expired rows, if there is none.
         """
-        until = nearest[0][0] if nearest else self.until
+        until = batch_end[0][0] if batch_end else self.until
         assert isinstance(until, int)  # noqa: S101 - the column holds integers
         return Statement(f"DELETE FROM {self.table} WHERE {self.column} <= ?", (until,))
 

@@ -32,9 +32,9 @@ class CheckTimeoutError(LifecycleError, AssertionError):
 
 
 def run_with_timeout(timeout: timedelta | None, function: Callable[[], Result]) -> Result:
-    """Call a function in a new thread and return its result.
+    """Call a function, in a new thread if there is a timeout, and return its result.
 
-    The function sees the caller's context variables. An exception of the function is raised again
+    In that thread the function sees a copy of the caller's context variables. An exception of the function is raised again
     in the caller's thread.
 
     Args:

@@ -288,9 +288,10 @@ class SimulatedServer:
         Args:
             key: The key of the attempt's idempotency record.
             now: The current instant.
-            took_effect: Whether to resolve the attempt as one that took effect, with the server's
-                latest 404 as its response. If False, or if there was no 404 yet, the attempt is
-                resolved as one without effect.
+            took_effect: Whether to resolve the attempt as one that took effect. The response to
+                store is then the latest 404 that this server answered to any request. If False, or
+                if this server has answered no 404 yet, the attempt is resolved as one without
+                effect.
         """
         loaded = self._load_record("", key, now)
         response = self._not_found if took_effect else None
@@ -307,14 +308,14 @@ class SimulatedServer:
         self._commit_upkeep(loaded, forget(loaded.snapshot.record, now))
 
     def purge(self, now: datetime) -> int:
-        """Drop expired values from the `Watch` and the store.
+        """Forget the expired idempotency keys of the `Watch`, if there is one, and purge the store.
 
         Args:
             now: The instant to judge expiry at. No worker's clock may be behind `now`.
 
         Returns:
-            The number of values that the store dropped; 0 if it does not report that number or
-            cannot be purged.
+            The number of dropped values that the store reported; 0 if it reports none or cannot be
+            purged.
         """
         if self._watch is not None:
             self._watch.purge(now)
