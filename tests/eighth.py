@@ -53,11 +53,11 @@ class Relabel(operation.ConnectionOperation):
         body=(LABEL,),
     )
 
-    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
         reply = ConnectionRelabelled(
-            connection=asked.connection,
+            connection=context.connection,
             label=self.label,
-            relabelled_at=asked.now,
+            relabelled_at=context.now,
             forgotten_at=None,
             by=Actor.APP,
             times=1,

@@ -57,10 +57,10 @@ class GetAccountState(operation.UserOperation):
     )
 
     @classmethod
-    def from_members(cls, given: ParsedMembers) -> GetAccountState:
+    def from_members(cls, parsed: ParsedMembers) -> GetAccountState:
         """Make the operation of a query and of the entity tags that came with it."""
-        known = frozenset([state for state in AccountState if etag(state) in given.tags])
-        return cls(given[APP_USER_ID], known)
+        known = frozenset([state for state in AccountState if etag(state) in parsed.tags])
+        return cls(parsed[APP_USER_ID], known)
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
@@ -73,9 +73,9 @@ class GetAccountState(operation.UserOperation):
             ),
         )
 
-    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Return the state, or `NotModified` if the client holds it."""
-        state = account_state(asked.snapshot.binding)
+        state = account_state(context.snapshot.binding)
         if state in self.cached_states:
             return operation.Ruling(operation.NotModified(etag(state)))
         return operation.Ruling(AccountStateShown(state))

@@ -45,15 +45,15 @@ class CreateConnection(operation.UserOperation):
         """Return a created connection."""
         return (operation.Example("created", cls(example_values.USER, example_values.PACKAGES)),)
 
-    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Make a new connection; earlier connections of the coordinate do not matter [P]."""
-        new_ids = asked.new_ids
+        new_ids = context.new_ids
         made = create(
             id=new_ids.connection_id,
-            coordinate=asked.coordinate,
+            coordinate=context.coordinate,
             data_packages=self.data_packages,
-            now=asked.now,
+            now=context.now,
             next_action=new_ids.next_action,
         )
-        changes = created_changes(made, asked.snapshot.binding)
+        changes = created_changes(made, context.snapshot.binding)
         return operation.Ruling(ConnectionCreated(made, new_ids.next_action), (), changes)

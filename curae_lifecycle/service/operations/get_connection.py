@@ -50,17 +50,17 @@ class GetConnection(operation.ConnectionOperation):
             ),
         )
 
-    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Return the connection; authorize it first if its hand-off has landed."""
-        connection, landed = asked.connection, asked.snapshot.landed_handoff
+        connection, landed = context.connection, context.snapshot.landed_handoff
         if landed is None:
             return operation.Ruling(ConnectionShown(connection))
         healed = triggers.authorize(
             connection,
-            asked.now,
+            context.now,
             expires_at=landed.expires_at,
             happened_at=landed.happened_at,
-            successor=asked.snapshot.successor,
+            successor=context.snapshot.successor,
         )
         if not isinstance(healed, outcomes.Done):
             return operation.Ruling(ConnectionShown(connection), healed.rules)

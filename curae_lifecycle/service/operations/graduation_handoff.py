@@ -48,9 +48,9 @@ class StartGraduation(operation.UserOperation):
             ),
         )
 
-    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Return a next action for a LIMITED user; the binding changes when its page ends."""
-        answer = binding.start_graduation(asked.snapshot.binding)
+        answer = binding.start_graduation(context.snapshot.binding)
         if isinstance(answer, outcomes.Refused):
             return operation.ruling_from_refusal(answer)
-        return operation.Ruling(GraduationStarted(asked.new_ids.next_action), answer.rules)
+        return operation.Ruling(GraduationStarted(context.new_ids.next_action), answer.rules)

@@ -61,13 +61,13 @@ class Initiate(operation.UserOperation):
             operation.Example("silentLimited", cls(example_values.USER)),
         )
 
-    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Mint a session, and a LIMITED user if the path provisions one."""
-        binding, new_ids = asked.snapshot.binding, asked.new_ids
+        binding, new_ids = context.snapshot.binding, context.new_ids
         answer = initiate(
             binding,
-            asked.coordinate,
-            asked.now,
+            context.coordinate,
+            context.now,
             prefer_signup=self.prefer_signup,
             id=new_ids.session_id,
             user_id=new_ids.user_id,

@@ -57,16 +57,16 @@ class Reconnect(operation.ConnectionOperation):
             ),
         )
 
-    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Mint a successor, or give the pending successor a fresh next action."""
-        connection, new_ids = asked.connection, asked.new_ids
+        connection, new_ids = context.connection, context.new_ids
         answer = chain.reconnect(
             connection,
-            asked.snapshot.successor,
-            asked.now,
+            context.snapshot.successor,
+            context.now,
             id=new_ids.connection_id,
             next_action=new_ids.next_action,
-            head=asked.snapshot.head,
+            head=context.snapshot.head,
         )
         if isinstance(answer, outcomes.Refused):
             return operation.ruling_from_refusal(answer)

@@ -57,13 +57,13 @@ class Revoke(operation.ConnectionOperation):
             ),
         )
 
-    def decide(self, asked: operation.OperationContext) -> operation.Ruling:
+    def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Revoke the connection, or return it unchanged if it was revoked before."""
-        connection = asked.connection
-        answer = triggers.revoke(connection, asked.now, actor=Actor.APP)
+        connection = context.connection
+        answer = triggers.revoke(connection, context.now, actor=Actor.APP)
         changes = NO_CHANGES
         if isinstance(answer, outcomes.Done):
             changes = revocation_changes((connection,), (answer,))
-            changes += live_head_changes(connection, asked.snapshot.head, asked.now)
+            changes += live_head_changes(connection, context.snapshot.head, context.now)
         reply = ConnectionRevoked(answer.value, isinstance(answer, outcomes.Done))
         return operation.Ruling(reply, answer.rules, changes)
