@@ -257,13 +257,13 @@ class Pymysql:
 
 
 def test_a_connection_of_sqlite_is_idle_if_it_is_open_and_has_no_transaction() -> None:
-    driver = sqlite3.connect(":memory:")
-    connection = connection_of(Dialect.SQLITE, driver)
-    assert connection.is_idle
-    driver.execute("BEGIN")
-    assert not connection.is_idle
-    driver.close()
-    assert not connection.is_idle
+    idle, busy, closed = (sqlite3.connect(":memory:") for _ in range(3))
+    busy.execute("BEGIN")
+    closed.close()
+    found = [connection_of(Dialect.SQLITE, each).is_idle for each in (idle, busy, closed)]
+    assert found == [True, False, False]
+    idle.close()
+    busy.close()
 
 
 def test_a_connection_of_mariadb_is_idle_where_it_is_open_and_nothing_was_begun() -> None:

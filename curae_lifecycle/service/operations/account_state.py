@@ -58,15 +58,11 @@ class GetAccountState(operation.UserOperation):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> GetAccountState:
-<<<<<<< HEAD
         """Build the operation from the parsed query.
 
         `cached_states` are the states whose entity tags the client sent in `If-None-Match`; `*`
         stands for all states.
         """
-=======
-        """Make the operation of a query and of the entity tags that came with it."""
->>>>>>> derived
         known = frozenset([state for state in AccountState if etag(state) in parsed.tags])
         return cls(parsed[APP_USER_ID], known)
 
@@ -82,11 +78,7 @@ class GetAccountState(operation.UserOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-<<<<<<< HEAD
         """Reply with the account state, or with `NotModified` if `cached_states` holds it."""
-=======
-        """Return the state, or `NotModified` if the client holds it."""
->>>>>>> derived
         state = account_state(context.snapshot.binding)
         if state in self.cached_states:
             return operation.Ruling(operation.NotModified(etag(state)))

@@ -46,11 +46,7 @@ class CreateConnection(operation.UserOperation):
         return (operation.Example("created", cls(example_values.USER, example_values.PACKAGES)),)
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-<<<<<<< HEAD
         """Reply with a new connection; the coordinate may have earlier ones [P]."""
-=======
-        """Make a new connection; earlier connections of the coordinate do not matter [P]."""
->>>>>>> derived
         new_ids = context.new_ids
         made = create(
             id=new_ids.connection_id,

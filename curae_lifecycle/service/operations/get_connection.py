@@ -51,11 +51,7 @@ class GetConnection(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-<<<<<<< HEAD
         """Reply with the connection, authorized first if the snapshot has a `landed_handoff`."""
-=======
-        """Return the connection; authorize it first if its hand-off has landed."""
->>>>>>> derived
         connection, landed = context.connection, context.snapshot.landed_handoff
         if landed is None:
             return operation.Ruling(ConnectionShown(connection))

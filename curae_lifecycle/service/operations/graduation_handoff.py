@@ -49,11 +49,7 @@ class StartGraduation(operation.UserOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-<<<<<<< HEAD
         """Reply with a next action if the user is LIMITED, else refuse; change no binding."""
-=======
-        """Return a next action for a LIMITED user; the binding changes when its page ends."""
->>>>>>> derived
         answer = binding.start_graduation(context.snapshot.binding)
         if isinstance(answer, outcomes.Refused):
             return operation.ruling_from_refusal(answer)

@@ -62,11 +62,7 @@ class Initiate(operation.UserOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-<<<<<<< HEAD
         """Reply with a new session, and bind a new LIMITED user if the path provisions one."""
-=======
-        """Mint a session, and a LIMITED user if the path provisions one."""
->>>>>>> derived
         binding, new_ids = context.snapshot.binding, context.new_ids
         answer = initiate(
             binding,

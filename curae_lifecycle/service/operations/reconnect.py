@@ -58,11 +58,7 @@ class Reconnect(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-<<<<<<< HEAD
         """Reply with a new or the pending successor and a fresh next action, or refuse."""
-=======
-        """Mint a successor, or give the pending successor a fresh next action."""
->>>>>>> derived
         connection, new_ids = context.connection, context.new_ids
         answer = chain.reconnect(
             connection,

@@ -58,11 +58,7 @@ class Revoke(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-<<<<<<< HEAD
         """Reply with the connection after its revocation, unchanged if it was revoked before."""
-=======
-        """Revoke the connection, or return it unchanged if it was revoked before."""
->>>>>>> derived
         connection = context.connection
         answer = triggers.revoke(connection, context.now, actor=Actor.APP)
         changes = NO_CHANGES

@@ -34,8 +34,8 @@ class CheckTimeoutError(LifecycleError, AssertionError):
 def run_with_timeout(timeout: timedelta | None, function: Callable[[], Result]) -> Result:
     """Call a function, in a new thread if there is a timeout, and return its result.
 
-    In that thread the function sees a copy of the caller's context variables. An exception of the function is raised again
-    in the caller's thread.
+    In that thread the function sees a copy of the caller's context variables. An exception of the
+    function is raised again in the caller's thread.
 
     Args:
         timeout: How long to wait. With `None` the function runs in the caller's own thread.
