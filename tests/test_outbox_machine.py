@@ -21,7 +21,7 @@ from tests.stateful.outbox import Shipped
 
 def run(*phases: Phase) -> None:
     chosen = settings(
-        max_examples=150 if Phase.shrink in phases else 1000,
+        max_examples=150 if Phase.shrink in phases else 10_000,
         stateful_step_count=40,
         database=None,
         phases=phases,
