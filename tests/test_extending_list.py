@@ -86,7 +86,8 @@ def get(store: Store, query: str, api_key: str = server.API_KEY) -> Response:
         headers=(("Authorization", f"Bearer {api_key}"),),
         body=b"",
     )
-    return serve(store, request, lambda now: server.new_ids(99, now), SETTINGS).response
+    answer = serve(store, request, lambda now: server.new_ids(99, now), settings=SETTINGS)
+    return answer.response
 
 
 def listed(response: Response) -> tuple[list[int], str | None]:

@@ -28,14 +28,14 @@ def check_table() -> None:
 
 def check_server_in_memory() -> None:
     world = server.world()
-    handle_at(world, server.request("create"), START, server.new_ids())
+    handle_at(world, server.request("create"), START, new_ids=server.new_ids())
     request = Request(
         method="POST",
         target=f"/api/sdk/v1/connections/{uuid(1)}:relabel",
         headers=(("Authorization", f"Bearer {server.API_KEY}"), ("Idempotency-Key", "k-2")),
         body=b'{"label": "my clinic"}',
     )
-    answer = handle_at(world, request, START, server.new_ids())
+    answer = handle_at(world, request, START, new_ids=server.new_ids())
     assert answer.response.status == 200, answer.response.body
     assert json.loads(answer.response.body)["label"] == "my clinic"
     assert answer.rules[-1] == "operation.relabel"
