@@ -39,6 +39,7 @@ GENERAL: Final = (
     "gate_order",
     "limits_left",
     "mistakes",
+    "operation_examples",
     "read",
     "record_fact",
     "replay",

@@ -9,7 +9,7 @@ Most servers call these functions:
 - `record` records a fact: it loads, judges and commits, with retries.
 - `serve_async`, `serve_with_external_call_async` and `record_async` do the same with an async store.
 - `decide_access` returns `Granted`, or a denial with its reason.
-- `standing` returns what a connection is at an instant.
+- `standing` returns the `Standing` of a connection at an instant.
 
 `serve` takes a `Store` (`MemoryStore` to begin with), an ID factory such as `RandomIds`, `Settings`
 with its `Bucket`s, and a `RetryPolicy`. The store finds the `Caller` of an `ApiKey`.

@@ -22,7 +22,7 @@ import attrs
 
 from curae_lifecycle import Environment
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests.reference.model import Model
 from tests.reference.traffic import traffic
 

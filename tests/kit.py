@@ -26,6 +26,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
@@ -40,7 +41,6 @@ from curae_lifecycle.testing.conformance import (
     Server,
 )
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
-from curae_lifecycle.web.json import Json
 from tests.hosted import Hosted, Page
 from tests.instants import access_at
 from tests.strategies import START

@@ -7,7 +7,7 @@ from typing import Final
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.values import Environment, format_time
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests.strategies import at, uuid
 
 API: Final = "/api/sdk/v1/"

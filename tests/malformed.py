@@ -9,13 +9,14 @@ from typing import Final
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import ParsedMembers
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.revoke import Revoke
-from curae_lifecycle.web.json import Json, MalformedError
+from curae_lifecycle.web.json import MalformedError
 from curae_lifecycle.web.wire_format import parse_members
 
 any_text: Final = st.text(st.characters(exclude_categories=()))

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests import comparison
 from tests.comparison import OneToOne, differences, main, run
 

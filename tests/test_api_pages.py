@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from docs.generate import api
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -20,9 +20,10 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.stores.codec import Storable
-from curae_lifecycle.web.json import Json, MalformedError, parse_json
+from curae_lifecycle.web.json import MalformedError, parse_json
 from tests.malformed import any_instants, fault, fault_if_any, jsons
 from tests.server import CALLER
 from tests.strategies import (

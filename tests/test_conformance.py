@@ -17,6 +17,7 @@ import pytest
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
@@ -42,7 +43,6 @@ from curae_lifecycle.testing.conformance import (
 )
 from curae_lifecycle.testing.conformance.store_server import server_for_store
 from curae_lifecycle.testing.laws import LAWS
-from curae_lifecycle.web.json import Json
 from tests.eighth import EIGHT, Relabel
 from tests.kit import RIGHT, Forgetful, Given, Reference, asynchronous, written
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests.wire.trying import PATIENCE, started
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -33,8 +33,8 @@ from curae_lifecycle.cli.table_diff import (
 )
 from curae_lifecycle.cli.table_formats import to_document
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rulebook import TABLES
-from curae_lifecycle.web.json import Json
 
 # --- Any two releases ----------------------------------------------------------------------
 

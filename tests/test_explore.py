@@ -14,10 +14,11 @@ import pytest
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules import chain, ratelimit, triggers
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.web.json import Json, parse_json
+from curae_lifecycle.web.json import parse_json
 from docs.generate.vectors.cases import cell_id
 from tests.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
 from tests.explore.account import Account

@@ -20,10 +20,10 @@ from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.decide import fingerprint
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.testing.factories import build
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi, problem_codes
 from tests import server
 from tests.extending import page

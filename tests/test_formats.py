@@ -14,6 +14,7 @@ import pytest
 from curae_lifecycle import dump, load
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.stores import codec
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.formats import (
@@ -24,7 +25,7 @@ from curae_lifecycle.stores.formats import (
     newest_format,
     upgrade_document,
 )
-from curae_lifecycle.web.json import Json, MalformedError
+from curae_lifecycle.web.json import MalformedError
 from tests.stored import FOLDER, VALUES
 from tests.strategies import pending
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.web.json import (
     DEPTH_MAX,
-    Json,
     MalformedError,
     format_json,
     has_duplicate_keys,

@@ -44,6 +44,7 @@ from curae_lifecycle.service.decide import fingerprint
 from curae_lifecycle.service.effects import AccessEnded
 from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.response import Response
@@ -55,7 +56,7 @@ from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.laws import LawBrokenError, RevocationAnswer
 from curae_lifecycle.testing.laws.wire import CODES
-from curae_lifecycle.web.json import Json, format_json
+from curae_lifecycle.web.json import format_json
 from curae_lifecycle.web.wire_format import format_problem
 from tests.instants import handle_at
 from tests.server import CALLER, STRANGERS, new_ids, request, world

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests.commands import run
 
 ACCOUNT: Final = "d8c60791-7301-441c-98e8-5bea9a162d9b"

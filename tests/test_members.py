@@ -17,12 +17,13 @@ from curae_lifecycle.rules.values import AppUserId, DataPackage, Environment
 from curae_lifecycle.service import members
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import OperationRule
 from curae_lifecycle.service.operations.registry import OPERATIONS
-from curae_lifecycle.web.json import Json, parse_json
+from curae_lifecycle.web.json import parse_json
 from tests.malformed import BODIES, fault, fault_if_any, jsons
 
 GOOD: list[tuple[str, str, object]] = [

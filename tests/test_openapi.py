@@ -20,6 +20,7 @@ from openapi_spec_validator import validate
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
@@ -27,7 +28,6 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi, problem_codes
 from curae_lifecycle.web.request import Request
 from tests import server

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import attrs
 import pytest
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.tables import Axis
 from curae_lifecycle.rules.values import UserId
@@ -26,11 +27,16 @@ from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, DATA_PAC
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
-from curae_lifecycle.service.operations.operation import ProblemReply
+from curae_lifecycle.service.operations.operation import (
+    Operation,
+    OperationContext,
+    ProblemReply,
+    Ruling,
+)
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE, OPERATIONS, operation_table
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
-from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
+from curae_lifecycle.service.snapshot import LandedHandoff, Needs, Snapshot
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite, Write
 from tests.server import ID, LIMITED, PACKAGES, USER, call, new_ids, successor, third
 from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
@@ -294,3 +300,44 @@ def test_the_table_of_operations_is_made_of_their_rules() -> None:
         (each.rule, each.rule.why) for each in OPERATIONS
     ]
     assert again == OPERATION_TABLE
+
+
+@attrs.frozen
+class Schedule(Operation):
+    """An operation with a field of each type that a fingerprint can hold."""
+
+    name: str
+    count: int
+    is_daily: bool
+    is_over: bool
+    starts_at: datetime
+    ends_at: datetime | None
+    packages: tuple[str, ...]
+
+    def needs(self, caller: Caller) -> Needs:
+        raise NotImplementedError
+
+    def decide(self, context: OperationContext) -> Ruling:
+        raise NotImplementedError
+
+
+def test_a_fingerprint_holds_the_text_of_each_field_in_order() -> None:
+    schedule = Schedule(
+        name="n",
+        count=2,
+        is_daily=True,
+        is_over=False,
+        starts_at=datetime(2026, 1, 5, 9, 30, tzinfo=UTC),
+        ends_at=None,
+        packages=("labs", "clinical_summary"),
+    )
+    assert schedule.fingerprint_values() == [
+        "n",
+        "2",
+        "true",
+        "false",
+        "2026-01-05T09:30:00Z",
+        "",
+        "labs",
+        "clinical_summary",
+    ]

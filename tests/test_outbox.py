@@ -20,11 +20,11 @@ from curae_lifecycle.service.effects import (
     UserProvisioned,
 )
 from curae_lifecycle.service.events import Event, EventKind
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.outbox import Message, messages
 from curae_lifecycle.testing import strategies
 from curae_lifecycle.web.events import format_event
-from curae_lifecycle.web.json import Json
 from tests.server import LIMITED
 from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 

@@ -20,6 +20,7 @@ from curae_lifecycle.rules.preview import (
     PreviewOutcome,
     TriggerPreview,
     find_due_notices,
+    preview_trigger,
     preview_triggers,
 )
 from curae_lifecycle.rules.triggers import Trigger
@@ -94,6 +95,14 @@ def test_each_standing_may_do_what_the_calls_answer(at_now: str, now: datetime) 
                 check_allowed(connection, now=now, successor=successor, head=successor)
                 if successor is not None:
                     check_allowed(connection, now=now, successor=successor, head=pending(number=9))
+
+
+def test_a_preview_of_a_reconnect_mints_no_id_and_no_page() -> None:
+    connection = stored("EXPIRED")
+    placeholder = NextAction("", LAST_INSTANT)
+    assert preview_trigger(Trigger.RECONNECT, connection, NOW) == chain.reconnect(
+        connection, None, NOW, id=connection.id, next_action=placeholder
+    )
 
 
 def successors_of(like: Connection) -> Connection:

@@ -14,12 +14,13 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.decide import fingerprint
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.account_state import GetAccountState, etag
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation, ProblemReply
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing import laws
-from curae_lifecycle.web.json import Json, parse_json
+from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.request import BODY_MAX, ParsedBody
 from tests.instants import handle_at
 from tests.malformed import any_text, leaves

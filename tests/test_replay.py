@@ -10,8 +10,8 @@ import pytest
 from curae_lifecycle.replay.log import _LogRunner, replay
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.web.json import Json
 from tests.logs import (
     ACCOUNT,
     API,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.values import format_time
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests.logs import (
     ASK,
     BINDING,

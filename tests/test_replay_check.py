@@ -9,8 +9,8 @@ import pytest
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.json import Json
 from tests.logs import (
     K1,
     UNKNOWN,

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests.logs import (
     ACCOUNT,
     AUTHORIZED,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests.logs import (
     K1,
     account,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests.logs import (
     LAND,
     REVOKE,

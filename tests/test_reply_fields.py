@@ -16,6 +16,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.service.json_schema import (
     TEXT,
     UUID,
+    Json,
     Schema,
     array_of,
     enum_of,
@@ -23,7 +24,6 @@ from curae_lifecycle.service.json_schema import (
     or_null,
 )
 from curae_lifecycle.service.operations.operation import Reply
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi.schemas import SHARED, reference, reply_schema
 from curae_lifecycle.web.wire_format import format_connection, format_reply, has_next_action
 from tests.strategies import START, next_action, pending, uuid

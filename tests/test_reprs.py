@@ -12,9 +12,9 @@ import pytest
 
 import curae_lifecycle as curae
 from curae_lifecycle.replay.log import replay
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import CONNECTION_ID, USER_ID, ParsedMembers
 from curae_lifecycle.service.operations.initiate import SessionInitiated
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import ParsedBody
 from tests import server
 from tests.instants import caller_at, commit_writes, record_at

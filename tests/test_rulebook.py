@@ -1,8 +1,16 @@
-"""The rules by their names."""
+"""The rules by their names and by the problems that they refuse with."""
 
 from __future__ import annotations
 
-from curae_lifecycle.service.rulebook import find_rule
+from collections import Counter
+
+import pytest
+
+from curae_lifecycle.rules.access import DenialReason
+from curae_lifecycle.rules.outcomes import Reason
+from curae_lifecycle.rules.problems import ProblemCode
+from curae_lifecycle.rules.triggers import RefusalReason
+from curae_lifecycle.service.rulebook import find_refusals, find_rule, reasons_of
 
 
 def test_a_rule_is_found_by_its_name_and_no_other_is() -> None:
@@ -11,3 +19,62 @@ def test_a_rule_is_found_by_its_name_and_no_other_is() -> None:
     assert (found.table.name, found.row.rule) == ("recovery", "recovery.expired.none")
     assert find_rule("recovery") is None
     assert find_rule("recovery.expired.never") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "rules"),
+    [
+        (
+            ProblemCode.CONNECTION_ACCESS_DENIED,
+            [
+                ("access", "access.pending"),
+                ("access", "access.lapsed"),
+                ("access", "access.active-other-package"),
+                ("access", "access.action-required"),
+                ("access", "access.expired"),
+                ("access", "access.revoked"),
+            ],
+        ),
+        (
+            ProblemCode.BINDING_CONFLICT,
+            [
+                ("binding", "binding.complete-sign-up.active.other"),
+                ("binding", "binding.graduate.limited.other"),
+                ("binding", "binding.graduate.active.other"),
+                ("completion", "completion.landed.other"),
+            ],
+        ),
+        (ProblemCode.INTERNAL, [("request", "request.room")]),
+    ],
+)
+def test_the_rules_that_refuse_with_a_code_are_found_in_the_order_of_the_tables(
+    code: ProblemCode, rules: list[tuple[str, str]]
+) -> None:
+    assert [(found.table.name, found.row.rule) for found in find_refusals(code)] == rules
+
+
+def test_every_code_has_a_rule_and_no_rule_refuses_with_two_codes() -> None:
+    counts = Counter(found.row.rule for code in ProblemCode for found in find_refusals(code))
+    assert all(find_refusals(code) for code in ProblemCode)
+    assert set(counts.values()) == {1}
+
+
+REASONS: dict[ProblemCode, tuple[Reason, ...]] = {
+    ProblemCode.CONNECTION_ACCESS_DENIED: (
+        DenialReason.PENDING,
+        DenialReason.LAPSED,
+        DenialReason.PACKAGE_NOT_GRANTED,
+        DenialReason.ACTION_REQUIRED,
+        DenialReason.EXPIRED,
+        DenialReason.REVOKED,
+    ),
+    ProblemCode.CONNECTION_NOT_RECONNECTABLE: (
+        RefusalReason.STILL_PENDING,
+        RefusalReason.ALREADY_ACTIVE,
+    ),
+}
+
+
+@pytest.mark.parametrize("code", ProblemCode)
+def test_the_reasons_of_a_code_are_those_of_its_rules(code: ProblemCode) -> None:
+    assert reasons_of(code) == REASONS.get(code, ())

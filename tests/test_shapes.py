@@ -18,10 +18,11 @@ from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.problems import Fault, Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import DataPackage
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted
 from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.web import wire_format
-from curae_lifecycle.web.json import Json, format_json, parse_json
+from curae_lifecycle.web.json import format_json, parse_json
 from curae_lifecycle.web.wire_format import format_connection, format_problem, parse_connection
 from tests.malformed import any_text, fault, fault_if_any, jsons
 from tests.strategies import (

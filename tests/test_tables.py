@@ -15,15 +15,7 @@ import pytest
 
 import curae_lifecycle
 from curae_lifecycle.cli.table_formats import to_json, to_markdown, to_mermaid
-from curae_lifecycle.rules.tables import (
-    ANY,
-    Axis,
-    Row,
-    Table,
-    TableError,
-    Wildcard,
-    check_keys,
-)
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wildcard, check_keys
 from curae_lifecycle.rules.triggers import EXPIRY_RECORD
 
 
@@ -377,6 +369,25 @@ def test_a_table_that_cannot_be_built_names_itself() -> None:
     assert (caught.value.table, caught.value.cells) == ("empty", ("none",))
     assert str(caught.value) == f"table 'empty': {caught.value.fault}: none"
     assert str(TableError("two", "missing", ("a", "b"))) == "table 'two': missing: a, b"
+
+
+@pytest.mark.parametrize(
+    ("entries", "missing"),
+    [
+        ((), ("red", "green")),
+        ((Light.RED,), ("green",)),
+        ((Light.GREEN, "blue"), ("red",)),
+    ],
+)
+def test_a_mapping_without_an_entry_for_a_key_names_the_key(
+    entries: tuple[str, ...], missing: tuple[str, ...]
+) -> None:
+    check_keys("lamps", (*entries, *missing), Light)
+    with pytest.raises(TableError) as caught:
+        check_keys("lamps", entries, Light)
+    error = caught.value
+    assert (error.table, error.fault, error.cells) == ("lamps", "no entry", missing)
+    assert {type(cell) for cell in error.cells} == {str}
 
 
 # --- Every table of the package ------------------------------------------------------------

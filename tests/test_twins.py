@@ -36,10 +36,11 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.web.json import Json, format_json, parse_json
+from curae_lifecycle.web.json import format_json, parse_json
 from curae_lifecycle.web.request import Request
 from tests.instants import handle_at, record_at
 from tests.server import new_ids

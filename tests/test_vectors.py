@@ -19,11 +19,11 @@ from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time, parse_time
 from curae_lifecycle.service.gates import REQUEST_GATES, Ask
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.rulebook import TABLES, find_rule
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.formats import FORMAT, newest_format
-from curae_lifecycle.web.json import Json
 from docs.generate.vectors import VERSION, Verdict, files
 from docs.generate.vectors.cases import cell_id, stored
 from tests.cells import UNREACHABLE

@@ -6,7 +6,8 @@ import pytest
 
 from curae_lifecycle.rules.connection import RevocationState, Status, standing
 from curae_lifecycle.rules.wire_status import STORED_STATUS, AuthorizationEvidence, WireStatus
-from curae_lifecycle.web.json import Json, MalformedError
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.web.json import MalformedError
 from curae_lifecycle.web.wire_format import format_connection, parse_connection
 from tests.specimens import NOW, STANDS, stored, transcribed
 from tests.strategies import COORDINATE, TICK, at, pending

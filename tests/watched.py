@@ -49,10 +49,10 @@ class Watched:
         self.watch = Watch()
         self.watch.observe_commit(tuple(ConnectionWrite(None, each) for each in connections), START)
 
-    def decide(self, asked: Request, now: datetime, ids: NewIds) -> tuple[Answer, Needs | None]:
+    def decide(self, context: Request, now: datetime, ids: NewIds) -> tuple[Answer, Needs | None]:
         settings = self.world.settings
         reading = read(
-            asked, caller=caller_at(self.world, bearer(asked)), now=now, settings=settings
+            context, caller=caller_at(self.world, bearer(context)), now=now, settings=settings
         )
         if isinstance(reading, Decision):
             return respond(reading), None

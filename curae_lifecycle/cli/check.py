@@ -28,11 +28,11 @@ _MAX_SHOWN: Final = 5
 """How many findings of a part are printed, and how many differences of a race."""
 
 MakeStore = Callable[[], StoreWithApiKeys]
-"""A function that returns a new empty store."""
+"""A function that returns a new empty store at each call."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+    """Add the options of the command `check` to its parser, and set `run` to run it."""
     command.add_argument(
         "store",
         metavar="MODULE:STORE",
@@ -53,7 +53,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Run each part, print its findings, and return 1 if there are any, else 0."""
+    """Run the kit, the races and the simulation on the store, or only the part of `--only`.
+
+    Each part prints its findings. An exception that a part raises counts as a finding.
+
+    Returns:
+        The exit status: 1 if there are any findings, else 0.
+    """
     make_store = _import_callable(parser, options.store)
     names = [options.only] if options.only else [*_PARTS]
     findings = 0

@@ -37,7 +37,7 @@ _EXTRAS: Final = {"sqlalchemy": "sql", "psycopg": "postgresql", "pymysql": "mari
 
 
 def add_database(command: argparse.ArgumentParser) -> None:
-    """Add the option that names a command's database."""
+    """Add the option `--database` to a command's parser; its default is the variable `VARIABLE`."""
     command.add_argument(
         "--database",
         metavar="URL",
@@ -49,7 +49,7 @@ def add_database(command: argparse.ArgumentParser) -> None:
 
 
 def add_app(command: argparse.ArgumentParser) -> None:
-    """Add the options that name an app, its customer account and its environment."""
+    """Add the required options `--app-id`, `--account` and `--environment` to a parser."""
     command.add_argument("--app-id", metavar="ID", required=True, help="the SDK app")
     command.add_argument(
         "--account", metavar="UUID", required=True, help="the customer account's id"
@@ -63,10 +63,10 @@ def add_app(command: argparse.ArgumentParser) -> None:
 def open_database(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> Generator[SqlDatabase, None, None]:
-    """Open the database of a command for the time of a `with` block.
+    """Open the database that `options.database` names, and close it at the end of the `with` block.
 
     A database error in the block prints a message and exits with status 1. A missing or malformed
-    URL exits with status 2.
+    URL exits with status 2, and so does a missing package such as the database's driver.
     """
     url: str | None = options.database
     if not url:
@@ -112,7 +112,7 @@ def _missing_package(error: ModuleNotFoundError) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the subcommands of `database`."""
+    """Add the subcommands `create`, `purge` and `erase` to the parser of `database`."""
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     create = acts.add_parser(
         "create",

@@ -15,7 +15,7 @@ _DOCUMENTS: Final = {"openapi": openapi, "asyncapi": asyncapi}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of both commands."""
+    """Add the options of `openapi` or `asyncapi` to its parser, and set `run` to run it."""
     command.add_argument(
         "--write", type=Path, metavar="FILE", help="write to FILE instead of standard output"
     )
@@ -28,16 +28,22 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def document_text(name: str) -> str:
-    """Return the document that a command prints, as JSON.
+    """Return the document that a command prints: indented JSON.
 
     Args:
-        name: `openapi` or `asyncapi`.
+        name: The command's name, `openapi` or `asyncapi`.
     """
     return json.dumps(_DOCUMENTS[name](), indent=2) + "\n"
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print, write or check the document of the command; return the exit status."""
+    """Print the document of the command, or write it to the file of `--write`.
+
+    With `--check`, the file is only compared.
+
+    Returns:
+        The exit status: 1 if `--check` finds that the file is stale, else 0.
+    """
     text = document_text(options.command)
     file: Path | None = options.write
     if file is None and options.check:

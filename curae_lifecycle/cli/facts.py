@@ -20,13 +20,14 @@ from curae_lifecycle.rules.values import parse_time
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.web.json import Json, MalformedError, parse_json
+from curae_lifecycle.web.json import MalformedError, parse_json
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+    """Add the options of the command `facts` to its parser, and set `run` to run it."""
     add_database(command)
     command.add_argument(
         "file", metavar="FILE", help="one JSON line for each fact; - for standard input"
@@ -41,7 +42,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Record every fact; return 1 if a line could not be read, else 0."""
+    """Record the facts of a file in the database, and print the outcome of each as a JSON line.
+
+    Returns:
+        The exit status: 1 if a line could not be read, else 0.
+    """
     try:
         since = None if options.ends_since is None else parse_time("INSTANT", options.ends_since)
     except ArgumentError as error:

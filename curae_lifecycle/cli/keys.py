@@ -33,7 +33,7 @@ _STDIN: Final = "read the key from standard input"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the subcommands of `keys`."""
+    """Add the subcommands `register`, `narrow`, `withdraw` and `list` to the parser of `keys`."""
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     register = acts.add_parser(
         "register",

@@ -49,8 +49,8 @@ class Command:
     """A command of the command line.
 
     Attributes:
-        add_options: Adds the command's options to its parser and sets the function to run.
-        help: The line of the command in the list of all commands.
+        add_options: Adds the command's options to its parser, and sets the function that runs it.
+        help: The text that describes the command in the list of all commands.
         description: The text above the options in the command's own help.
     """
 
@@ -140,15 +140,16 @@ COMMANDS: Final = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command.
+    """Run the command that the arguments name.
 
     Args:
-        arguments: The arguments; those of the process by default.
+        arguments: The arguments of the command line, without the program; by default those of the
+            process.
 
     Returns:
-        The exit status. 0 is success. 1 is a broken line, a divergence, a stale document, a
-        difference between releases, a law that did not hold, a finding in a store or an erasure
-        that waits for the outbox.
+        The exit status. 0 is success, or output that its reader stopped reading. 1 is a broken
+        line, a divergence, a stale document, a difference between releases, a law that did not
+        hold, a finding in a store or an erasure that waits for the outbox.
 
     Raises:
         SystemExit: With status 2 for a mistake on the command line. With status 1 if the database

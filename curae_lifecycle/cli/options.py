@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 
 def positive(text: str) -> int:
-    """Parse a whole number of 1 or more.
+    """Parse the text of an option as a whole number of 1 or more.
 
     Raises:
         ArgumentTypeError: The number is less than 1.
@@ -22,7 +22,10 @@ def positive(text: str) -> int:
 
 
 def open_input(parser: argparse.ArgumentParser, name: str) -> BinaryIO:
-    """Open the named file, or standard input for `-`; exit with status 2 if opening fails."""
+    """Open the file `name` to read bytes, or standard input for `-`.
+
+    If the file cannot be opened, `parser` prints an error and exits with status 2.
+    """
     try:
         return sys.stdin.buffer if name == "-" else Path(name).open("rb")
     except OSError as error:

@@ -15,7 +15,7 @@ from curae_lifecycle.stores.sql.outbox_worker import Outbox
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+    """Add the options of the command `outbox` to its parser, and set `run` to run it."""
     add_database(command)
     instead = command.add_mutually_exclusive_group()
     instead.add_argument(
@@ -31,7 +31,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Deliver messages to standard output, list dead ones or revive one; return the exit status."""
+    """Print due messages and delete them, list the dead ones, or revive one; return 0.
+
+    `--revive` exits with status 1 if no dead message has the number.
+    """
     with open_database(parser, options) as database:
         outbox = Outbox(database)
         if options.revive is not None:
@@ -69,9 +72,9 @@ def _list_dead(outbox: Outbox) -> None:
 
 
 class ReaderGoneError(BaseException):
-    """The reader of the output closed the pipe.
+    """The error raised when the program that reads standard output has closed the pipe.
 
-    It is not an `Exception`, so that the outbox does not count it as a failure of the message.
+    It is not an `Exception`, so that the outbox does not count it as a failed delivery.
     """
 
 

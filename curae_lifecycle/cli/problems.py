@@ -39,13 +39,17 @@ _UNEXPECTED_ERRORS: Final = (
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+    """Add the options of the command `problems` to its parser, and set `run` to run it."""
     command.add_argument("code", nargs="?", metavar="CODE", help="a problem code")
     command.set_defaults(run=run)
 
 
 def to_markdown(code: ProblemCode) -> str:
-    """Return the description of one code as Markdown."""
+    """Return a page about a problem code as Markdown.
+
+    The page has the code's status, details and an example, the operations and rules that answer
+    with it, and what a client should do.
+    """
     row = CATALOGUE[code]
     kind = row.outcome
     http = PROBLEM_STATUS[kind.kind]
@@ -87,7 +91,10 @@ def to_markdown(code: ProblemCode) -> str:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print the description of one code or of all; return the exit status."""
+    """Print the page about the given problem code, or about every code; return 0.
+
+    An unknown code exits with status 2.
+    """
     code: str | None = options.code
     if code is None:
         print("\n".join(to_markdown(each) for each in ProblemCode), end="")

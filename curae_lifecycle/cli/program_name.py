@@ -11,5 +11,5 @@ SCRIPT: Final = "curae-lifecycle"
 
 
 def program_name() -> str:
-    """Return the console script's name if it was called, else the `python -m` command."""
+    """Return `curae-lifecycle` if this script was called, else `python -m curae_lifecycle`."""
     return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m curae_lifecycle"

@@ -8,21 +8,22 @@ import attrs
 
 from curae_lifecycle.cli.table_formats import FORMAT
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.web.json import Json, MalformedError, parse_json
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.web.json import MalformedError, parse_json
 
 Cell = frozenset[tuple[str, str]]
-"""A cell of a table, as pairs of an axis and a value."""
+"""A cell of a table: a pair of axis and value for each axis."""
 
 
 @attrs.frozen
 class Rule:
-    """A rule that decides a cell.
+    """A rule of a table in a release, which decides one or more cells.
 
     Attributes:
         name: The rule's name.
-        outcome: The outcome, member by member.
+        outcome: The outcome as a JSON object.
         says: The outcome in words.
-        why: One sentence of why, which begins with its source: [S], [P] or [O].
+        why: The reason for the outcome: a sentence that begins with its source, [S], [P] or [O].
     """
 
     name: str
@@ -33,12 +34,12 @@ class Rule:
 
 @attrs.frozen
 class TableShape:
-    """A table without its cells.
+    """The description and the axes of a table in a release, without the cells.
 
     Attributes:
         law: The sentence that says what the table decides.
-        state: The axis that the outcomes move, or None if they move none.
-        axes: The values of each axis, in order.
+        state: The name of the axis whose value the outcomes change; None if there is no such axis.
+        axes: The values of each axis, in order, by the axis's name.
     """
 
     law: str
@@ -52,7 +53,7 @@ class ReleasedTable:
 
     Attributes:
         shape: The table's law and axes.
-        cells: The rule of each cell.
+        cells: The rule that decides each cell.
     """
 
     shape: TableShape
@@ -61,11 +62,11 @@ class ReleasedTable:
 
 @attrs.frozen
 class Release:
-    """All tables of a release.
+    """All tables of rules in a release of the package.
 
     Attributes:
         version: The package's version.
-        tables: The tables by their names.
+        tables: The tables by name.
     """
 
     version: str
@@ -73,10 +74,10 @@ class Release:
 
 
 class UnreadableError(LifecycleError, ValueError):
-    """A text that this version cannot read as a document of tables.
+    """The error for a text that this version cannot read as a document of tables.
 
     Attributes:
-        why: What is wrong with it.
+        why: What is wrong with the text.
     """
 
     def __init__(self, why: str) -> None:
@@ -85,7 +86,7 @@ class UnreadableError(LifecycleError, ValueError):
 
 
 def parse_release(text: bytes | str) -> Release:
-    """Parse a document that `tables --format json` printed.
+    """Parse the JSON of all tables that the command `tables --format json` printed.
 
     Raises:
         UnreadableError: The text is not JSON, is not a document of tables, has a newer format, or

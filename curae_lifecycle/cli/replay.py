@@ -16,7 +16,7 @@ from curae_lifecycle.rules.values import Environment
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+    """Add the options of the command `replay` to its parser, and set `run` to run it."""
     command.add_argument("file", metavar="FILE", help="the log; - for standard input")
     command.add_argument(
         "--check",
@@ -34,7 +34,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print the answer of every line; return 1 for a broken line or a divergence, else 0."""
+    """Run a log through the rules, and print the answer to every line.
+
+    Returns:
+        The exit status: 1 if a line was broken or a response diverged, else 0.
+
+    Raises:
+        SystemExit: The file cannot be opened; the status is 2.
+    """
     environment = None if options.environment is None else Environment(options.environment)
     name: str = options.file
     with open_input(parser, name) as log:

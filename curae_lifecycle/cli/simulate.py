@@ -20,7 +20,7 @@ from curae_lifecycle.testing.simulation import Simulation, StoreWithApiKeys, Sum
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+    """Add the options of the command `simulate` to its parser, and set `run` to run it."""
     command.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
     command.add_argument(
         "--seeds", type=positive, metavar="M", default=1, help="how many seeds, one simulation each"
@@ -50,7 +50,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Simulate each seed and stop at the first violation; return 1 if there is one, else 0."""
+    """Run one simulation for each seed, and stop at the first violation of a law.
+
+    Returns:
+        The exit status: 1 if there was a violation, else 0.
+    """
     log: Path | None = options.log
     if log is not None and (log.is_dir() or not log.parent.is_dir()):
         parser.error(f"cannot write {log}: it is a directory, or its directory does not exist")
@@ -78,13 +82,13 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 def run_seed(
     seed: int, clients: int, hours: int, store: Callable[[Settings], StoreWithApiKeys]
 ) -> Summary:
-    """Run one simulation and show its progress.
+    """Run one simulation, show its progress, and return its summary, with the violation if any.
 
     Args:
-        seed: The seed, which decides everything that happens.
-        clients: The number of apps.
+        seed: The seed of the random numbers, which decides everything that happens.
+        clients: The number of simulated apps.
         hours: The number of simulated hours.
-        store: Makes an empty store for the server's settings.
+        store: Makes an empty store, given the settings of the simulated server.
     """
     simulation = Simulation(seed, clients=clients, hours=hours, make_store=store)
     for _ in track_progress(f"seed {seed}", items=simulation.run(), total=hours, size=lambda _: 1):
@@ -93,12 +97,12 @@ def run_seed(
 
 
 def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
-    """Print which law did not hold and write the log that led there.
+    """Print which law was violated, and write the log of the simulation until then.
 
     Args:
         seed: The seed of the simulation.
-        violation: The law, with the time and the log.
-        log: The file to write the log to; standard output if None.
+        violation: The violation, with its time and the log that led to it.
+        log: The file to write the log to; None for standard output.
 
     Returns:
         The exit status, 1.

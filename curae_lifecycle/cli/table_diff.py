@@ -18,7 +18,7 @@ from curae_lifecycle.cli.release import Cell, Release, ReleasedTable, Rule, Tabl
 
 
 class Kind(StrEnum):
-    """A kind of change of a cell."""
+    """A way in which a cell of a table can change from one release to another."""
 
     NEW = "new cell"
     GONE = "cell is gone"
@@ -32,13 +32,13 @@ class Kind(StrEnum):
 
 @attrs.frozen
 class CellsChange:
-    """Cells that changed in the same way.
+    """Cells of one table whose rule changed from the same old rule to the same new rule.
 
     Attributes:
-        kinds: The kinds of change.
+        kinds: The kinds of change, at least one.
         cells: The cells.
-        before: The rule that decided them in the older release, or None if they are new.
-        after: The rule that decides them in the newer release, or None if they are gone.
+        before: The rule that decided the cells in the older release; None if the cells are new.
+        after: The rule that decides the cells in the newer release; None if the cells are gone.
     """
 
     kinds: tuple[Kind, ...]
@@ -49,13 +49,14 @@ class CellsChange:
 
 @attrs.frozen
 class TableChange:
-    """A table that changed.
+    """A table that changed from one release to another.
 
     Attributes:
         name: The table's name.
-        before: The table's shape in the older release, or None if the table is new.
-        after: The table's shape in the newer release, or None if the table is gone.
-        cells: The cells that changed. If an axis was added or removed, they have a value on it.
+        before: The table's shape in the older release; None if the table is new.
+        after: The table's shape in the newer release; None if the table is gone.
+        cells: The cells that changed. If axes were only added or only removed, each cell has a
+            value on these axes, too.
     """
 
     name: str
@@ -65,14 +66,14 @@ class TableChange:
 
 
 def compare(old: Release, new: Release) -> tuple[TableChange, ...]:
-    """Return the tables that differ between two releases.
+    """Compare the tables of two releases.
 
     Args:
         old: The older release.
         new: The newer release.
 
     Returns:
-        The tables in the order of the older release, and then the new tables.
+        One change for each table that differs: in the order of the older release, then new tables.
     """
     return tuple(
         _compare_tables(name, old.tables.get(name), new.tables.get(name))
@@ -105,16 +106,16 @@ def _compare_tables(
 
 
 def spread(cells: dict[Cell, Rule], own: TableShape, other: TableShape) -> dict[Cell, Rule]:
-    """Return the cells of a table spread over the axes that only the other table has.
+    """Spread the cells of a table over the additional axes of the same table in another release.
 
-    Each cell becomes one cell for each value of the additional axes, with the same rule. So each
-    cell of a table with a new axis is compared with the rule that decided it before.
+    Each cell becomes one cell for each combination of values of the additional axes, all with the
+    same rule. So the cells of both releases can be compared one by one.
 
     Args:
-        cells: The cells of the table.
-        own: The table's shape.
-        other: The shape of the other table. If it lacks an axis of `own` or adds none, the cells
-            are returned unchanged.
+        cells: The rules of the cells to spread.
+        own: The shape of the table that has `cells`.
+        other: The table's shape in the other release. If `other` lacks an axis of `own` or has no
+            additional axis, the cells are returned unchanged.
     """
     if not own.axes.keys() < other.axes.keys():
         return cells
@@ -143,12 +144,14 @@ def _kinds(old: Rule | None, new: Rule | None, names_in_both: set[str]) -> tuple
 
 @attrs.frozen
 class Finding:
-    """A change of a table in words.
+    """One change of a table between two releases, in words.
 
     Attributes:
-        where: Cells that changed in the same way, an axis, or a property of the table.
-        what: The kind of change.
-        details: The old and the new value, or the values that were added, removed or moved.
+        where: The place of the change: the table, one of its properties, an axis, or cells that
+            changed in the same way.
+        what: The kind of change, such as `reworded`.
+        details: The old and the new value, or the values that were added, removed or moved. Of a
+            table that is new or gone: its numbers of cells and rules.
     """
 
     where: str
@@ -157,7 +160,10 @@ class Finding:
 
 
 def summary(changes: tuple[TableChange, ...]) -> str:
-    """Summarize all changes in one line, with the number of cells for each kind."""
+    """Return one line with the number of changed tables, and of changed cells for each kind.
+
+    Without changes, the line is `no difference`.
+    """
     if not changes:
         return "no difference"
     counts: Counter[str] = Counter()
@@ -168,7 +174,7 @@ def summary(changes: tuple[TableChange, ...]) -> str:
 
 
 def findings(table: TableChange) -> Iterator[Finding]:
-    """Yield the changes of a table in words."""
+    """Yield the findings that describe the change of a table; one if the table is new or gone."""
     before, after = table.before, table.after
     if before is None or after is None:
         cells = sum(len(change.cells) for change in table.cells)
@@ -244,12 +250,12 @@ def _count(number: int, noun: str) -> str:
 
 
 def format_changes(old: Release, new: Release, changes: tuple[TableChange, ...]) -> str:
-    """Return the changes between two releases as JSON.
+    """Return the versions of two releases, and the changes between them, as a JSON document.
 
     Args:
         old: The older release.
         new: The newer release.
-        changes: The result of `compare`.
+        changes: The result of `compare(old, new)`.
     """
     tables = [
         {

@@ -13,19 +13,19 @@ import attrs
 
 from curae_lifecycle import __version__
 from curae_lifecycle.rules.tables import AnyTable
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 
 FORMAT: Final = 1
-"""The format version of a document of tables."""
+"""The version of the JSON format that `to_document` writes."""
 
 
 def to_markdown(table: AnyTable) -> str:
-    """Return a table as Markdown: its heading, then one line for each rule in declaration order."""
+    """Return a table as Markdown: its `heading`, then a line for each rule in declaration order."""
     return heading(table) + rule_lines(table, lambda rule: f"`{rule}`")
 
 
 def heading(table: AnyTable) -> str:
-    """Return the title, the law and the size of a table as Markdown."""
+    """Return the name, the law, and the numbers of cells and rules of a table as Markdown."""
     return f"# {table.name}\n\n{table.law}\n\n{len(table)} cells, {len(table.rows)} rules.\n\n"
 
 
@@ -39,7 +39,7 @@ def rule_lines(table: AnyTable, show_rule: Callable[[str], str]) -> str:
 
 
 def markdown_table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
-    """Return lines of cells below a head as a Markdown table."""
+    """Return a Markdown table of plain texts: the cells of `head`, then those of each line."""
     columns = list(head)
     escaped = [
         [cell.replace("|", "\\|") for cell in line]
@@ -49,10 +49,12 @@ def markdown_table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
 
 
 def to_mermaid(table: AnyTable) -> str:
-    """Return a table as a Mermaid state diagram, with an arrow for each move of the state.
+    """Return a table as a Mermaid state diagram.
+
+    An arrow for each change of the state has as labels the values of the other axes that cause it.
 
     Raises:
-        ValueError: The table moves no state.
+        ValueError: The outcomes of the table change no state: `table.state` is None.
     """
     if table.state is None:
         raise ValueError(f"the table {table.name} moves no state, so it has no diagram")
@@ -70,12 +72,12 @@ def to_mermaid(table: AnyTable) -> str:
 
 
 def to_json(table: AnyTable) -> str:
-    """Return a table as JSON: its axes, and one object for each cell."""
+    """Return a table as JSON: its name, law, state and axes, and one object for each cell."""
     return _to_text(_to_dict(table))
 
 
 def to_document(tables: Iterable[AnyTable]) -> str:
-    """Return tables as one JSON document with the package version."""
+    """Return tables as one JSON document with the package version, for `parse_release`."""
     document = {"format": FORMAT, "version": __version__, "tables": list(map(_to_dict, tables))}
     return _to_text(document)
 

@@ -17,11 +17,11 @@ from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
 
 PACKAGE: Final = Path(__file__).parent.parent
-"""The folder of the package, in which the code of a rule is searched."""
+"""The package's folder, in which `find_source` searches for a rule."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
+    """Add the options of the command `tables` to its parser, and set `run` to run it."""
     command.add_argument(
         "name", nargs="?", metavar="NAME", help="a table, a rule, a problem code or a reason"
     )
@@ -37,7 +37,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print every table, the named one or the rules for a word; return the exit status."""
+    """Print every table, the named table, or the rules that a name, problem code or reason finds.
+
+    With `--diff`, the changes since an older release are printed instead.
+
+    Returns:
+        The exit status: 1 if `--diff` finds a change, else 0.
+    """
     if options.diff is not None:
         return _diff(parser, options)
     name: str | None = options.name
@@ -115,7 +121,14 @@ def _find_rules(word: str) -> Iterator[tuple[AnyTable, Row[object]]]:
 
 
 def find_source(table: AnyTable, row: Row[object]) -> str:
-    """Return the file and the line of code that declare a rule."""
+    """Return the place of the code that declares a rule, as `path:line`.
+
+    If the code is not found, the returned text says so.
+
+    Args:
+        table: The table of the rule.
+        row: The row of `table` that is the rule.
+    """
     number = table.rows.index(row)
     for path in sorted(PACKAGE.rglob("*.py")):
         lines = _rule_lines(path)

@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 
 
 def say(text: str, role: str) -> None:
-    """Print one line to standard output; on a terminal a long line is wrapped between words.
+    """Print one line to standard output; on a terminal, break a long line between words.
 
     Args:
         text: The line.
@@ -49,7 +49,10 @@ def say(text: str, role: str) -> None:
 
 
 def wrap_line(text: str, width: int) -> list[str]:
-    """Break a line between words and indent each further line by two more spaces."""
+    """Break a line between words into lines of at most `width` characters.
+
+    Each further line is indented by two more spaces than the first. A longer word is not broken.
+    """
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     lines = textwrap.wrap(
         text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -58,7 +61,11 @@ def wrap_line(text: str, width: int) -> list[str]:
 
 
 def show_table(table: AnyTable) -> bool:
-    """Print a table of rules as `show_columns` does."""
+    """Print a table of rules in columns, if Rich is installed and standard output is a terminal.
+
+    Returns:
+        Whether the table was printed.
+    """
     axes = [axis.name for axis in table.axes]
     rows = [(list(map(str, row.parts)), str(row.outcome), row.why, row.rule) for row in table.rows]
     return show_columns(
@@ -76,7 +83,7 @@ def show_table(table: AnyTable) -> bool:
 
 
 Layout = tuple[list[str], list[list[str]]]
-"""The names of columns, and the rows below them."""
+"""The names of columns, and the rows of texts below them."""
 
 
 def show_columns(title: str, caption: str, *layouts: Layout, wide: str) -> bool:
@@ -85,7 +92,8 @@ def show_columns(title: str, caption: str, *layouts: Layout, wide: str) -> bool:
     Args:
         title: The text above the columns.
         caption: The text below the columns.
-        layouts: The columns and rows. The first layout that fits is printed, else the last.
+        layouts: Alternatives, each with the names of the columns and the rows. The first one that
+            fits into the terminal is printed; if none fits, the last.
         wide: The name of the column that gets the remaining width.
 
     Returns:
@@ -123,12 +131,12 @@ def _width(names: list[str], lines: list[list[str]]) -> int:
 def track_progress(
     name: str, items: Iterable[Item], total: int, size: Callable[[Item], int]
 ) -> Iterator[Item]:
-    """Yield the items, and show the progress on standard error if that is a terminal.
+    """Yield the items, and show a progress bar on standard error if that is a terminal.
 
     Args:
         name: The name of the task, shown with the progress.
         items: The items.
-        total: The size of all items together; 0 if it is unknown.
+        total: The size of all items together, in the unit of `size`; 0 if the size is unknown.
         size: Returns the size of one item.
     """
     if not sys.stderr.isatty():

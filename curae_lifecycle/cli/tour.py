@@ -23,11 +23,12 @@ from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rulebook import find_rule
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.serve import record, serve
-from curae_lifecycle.web.json import Json, format_json, parse_json
+from curae_lifecycle.web.json import format_json, parse_json
 from curae_lifecycle.web.request import Request
 
 _KEY: Final = "cae_test_tour"
@@ -43,8 +44,8 @@ class Step:
     Attributes:
         title: A sentence that says what the step shows.
         at: The time of the step.
-        asked: The lines of the request, or of the fact.
-        answered: The lines of the answer.
+        asked: The request or the fact, as lines of text.
+        answered: The answer, as lines of text.
         rules: The names of the rules that decided, in order. The last one gave the answer.
     """
 
@@ -131,12 +132,12 @@ class _Platform:
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of the command, which has none."""
+    """Set `run` to run the command `tour`, which has no options."""
     command.set_defaults(run=run)
 
 
 def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
-    """Print the steps of the tour."""
+    """Print the steps of the tour; return the exit status 0."""
     for number, step in enumerate(steps(), 1):
         for text, role in lines(number, step):
             say(text, role)
@@ -145,7 +146,7 @@ def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
 
 
 def steps() -> Iterator[Step]:
-    """Yield the steps of the tour; each one runs when the caller asks for it."""
+    """Yield the steps of the tour; each step runs when the caller asks for the next item."""
     platform = _Platform()
     yield platform.post(
         "No user is bound: path C provisions a LIMITED user silently.",
@@ -232,7 +233,7 @@ def steps() -> Iterator[Step]:
 
 
 def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a step, each with its role, which selects its colour.
+    """Yield the lines that show a step, as pairs of the `text` and `role` of `terminal.say`.
 
     Args:
         number: The step's number, from 1.

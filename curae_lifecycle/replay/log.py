@@ -31,6 +31,7 @@ from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import APP_ID, ENVIRONMENT, ParsedMembers
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
@@ -42,7 +43,6 @@ from curae_lifecycle.stores.retry import RetryPolicy, RetryStats
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.web.json import (
     DuplicateKeyObject,
-    Json,
     MalformedError,
     has_duplicate_keys,
     parse_json,
@@ -64,7 +64,7 @@ NEXT_ACTION_LIFETIME: Final = 30 * values.MINUTE
 
 
 class BrokenLineError(LifecycleError, ValueError):
-    """A line that cannot be read; the message repeats no API key and no body.
+    """The error for a line of a log that cannot be run; the message repeats no API key and no body.
 
     Attributes:
         why: What is wrong with the line.
@@ -77,13 +77,14 @@ class BrokenLineError(LifecycleError, ValueError):
 
 @attrs.frozen
 class LineAnswer:
-    """The answer to one line.
+    """The answer to one line of a log.
 
     Attributes:
-        answer: The answer as `replay` prints it; no repr shows it, because it can hold a hand-off
-            URL.
-        broken: Whether the line could not be read.
-        divergences: The differences between the recorded response and the response by the rules.
+        answer: The answer as the command `replay` prints it. `repr` leaves it out, because it can
+            hold a hand-off URL.
+        broken: Whether the line could not be run; `answer` then holds the error.
+        divergences: The differences between the recorded response of the line and the response by
+            the rules; empty unless `replay` checks.
     """
 
     answer: dict[str, Json] = attrs.field(repr=False)
@@ -102,14 +103,15 @@ def replay(
     """Run a log through the rules on an empty store.
 
     Args:
-        lines: JSON lines in time order.
+        lines: JSON lines in time order; a line that is earlier than the last unbroken line before
+            it is broken.
         environment: The only environment to serve; None for both.
         check: Whether to compare recorded responses with those of the rules.
         operations: The operations to serve.
-        facts: The facts that a line may hold.
+        facts: The kinds of fact that a line may hold.
 
     Yields:
-        One answer for each line.
+        One answer for each line, also for a broken one.
     """
     settings = Settings(environment=environment, operations=operations)
     runner = _LogRunner(settings, facts, check=check)
@@ -433,14 +435,15 @@ def _integer(label: str, value: Json) -> int:
 
 
 def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
-    """Parse the fact of a line.
+    """Parse the fact that a line of a log holds.
 
     Args:
-        value: The value of the line's member `fact`.
+        value: The value of the line's member `fact`: an object with `type` and the fact's members.
         facts: The kinds of fact to accept.
 
     Raises:
-        BrokenLineError: The value is none of these facts, or has missing or unknown members.
+        BrokenLineError: The value is no fact of a kind in `facts`, or has missing, repeated or
+            unknown members.
         ArgumentError: A member is malformed.
     """
     kinds = {each.kind: each for each in facts}
@@ -462,11 +465,13 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
 
 
 def format_fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
-    """Return the answer to a line with a fact.
+    """Return the answer to a line with a fact, as `{line, outcome, code, rules}`.
+
+    `outcome` is `done`, `ignored` or `refused`. `code` is that of the refusal's problem, else None.
 
     Args:
-        number: The number of the line.
-        answer: The outcome of the fact: done, ignored or refused.
+        number: The number of the line, from 1.
+        answer: The outcome of the fact.
     """
     code = answer.problem.code if isinstance(answer, Refused) else None
     return {

@@ -17,8 +17,9 @@ import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import parse_opaque, parse_time, parse_uuid
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.json import Json, MalformedError, parse_json
+from curae_lifecycle.web.json import MalformedError, parse_json
 
 _Value = TypeVar("_Value")
 
@@ -34,9 +35,10 @@ class Divergence:
     """A difference between a recorded response and the response by the rules.
 
     Attributes:
-        member: `status`, `code`, or the path of a member of the body.
-        recorded: The recorded value.
-        decided: The value by the rules.
+        member: The place of the difference: `status`, `code`, or the path of a member of the body,
+            such as `body.connection.status`.
+        recorded: The recorded value; None if there is none.
+        decided: The value by the rules; None if there is none.
         rule: The name of the rule that decided.
     """
 
@@ -51,8 +53,8 @@ class Recorded:
     """A recorded response, as far as it can be read.
 
     Attributes:
-        members: The members of the response, such as `status` and `body`.
-        body: The body as a JSON value; None if there is no body or it is not JSON.
+        members: The members of the log's object for the response, such as `status` and `body`.
+        body: The body as a JSON value; None if the body is missing or not JSON.
     """
 
     members: dict[str, Json] = attrs.field(repr=False)
@@ -60,7 +62,7 @@ class Recorded:
 
     @classmethod
     def of(cls, response: dict[str, Json]) -> Recorded:
-        """Read a recorded response, whose body is a JSON value or a string of raw text."""
+        """Read a response of a log; its member `body` is a JSON value, or a string of raw text."""
         body = response.get("body")
         if isinstance(body, str):
             try:
@@ -70,19 +72,19 @@ class Recorded:
         return cls(response, body)
 
     def id(self, member: str) -> str | None:
-        """Return the id of the body's connection or session, or None if it has no valid one.
+        """Return the id of the connection or session in the body; None if the body has no valid id.
 
         Args:
-            member: `connection` or `session`.
+            member: The member of the body that has the id: `connection` or `session`.
         """
         return self._read(parse_uuid, member, "id")
 
     def url(self) -> str | None:
-        """Return the URL of the next action, or None if the body has no valid one."""
+        """Return the URL of the next action in the body; None if the body has no valid one."""
         return self._read(parse_opaque, "nextAction", "url")
 
     def next_action_end(self) -> datetime | None:
-        """Return the end of the next action, or None if the body has no valid one."""
+        """Return when the next action in the body expires; None if the body has no valid expiry."""
         return self._read(parse_time, "nextAction", "expiresAt")
 
     def _read(
@@ -98,7 +100,10 @@ class Recorded:
 
 
 class Comparison:
-    """Comparison of the recorded responses of one log with the responses by the rules."""
+    """Comparison of the recorded responses of one log with the responses by the rules.
+
+    Use one object for all responses of a log, in order, since it matches ids across the responses.
+    """
 
     def __init__(self) -> None:
         self._decided_ids: dict[str, str] = {}
@@ -107,10 +112,11 @@ class Comparison:
     def divergences(
         self, recorded: Recorded, response: Response, rule: str
     ) -> tuple[Divergence, ...]:
-        """Return the divergences of one response: in its status, then in its problem or body.
+        """Return the divergences of one response: in the status, then in the problem or body.
 
-        Of a problem only its code, status and `retryable` are compared. Its texts may change [P],
-        and its details can differ from server to server.
+        Of a problem only the code, the status and `retryable` are compared. The texts of a problem
+        may change [P], and its details can differ from server to server. If the log has neither
+        code nor body, only the status is compared.
 
         Args:
             recorded: The response in the log.

@@ -21,14 +21,14 @@ from curae_lifecycle.rules.values import check_instant
 
 
 class PackageGrant(StrEnum):
-    """The requested package: among the connection's packages, or not."""
+    """Relation of the requested package to the connection's `data_packages`: among them or not."""
 
     GRANTED = "package granted"
     NOT_GRANTED = "package not granted"
 
 
 class DenialReason(Reason):
-    """Reasons of a denial; the standing decides before the package [O]."""
+    """Reasons of a denial; the reason for the standing comes before that for the package [O]."""
 
     PENDING = "PENDING", "Wait for the patient."
     LAPSED = "LAPSED", "Reconnect: the patient did not finish in time."
@@ -40,7 +40,7 @@ class DenialReason(Reason):
 
 @attrs.frozen
 class Grant:
-    """A cell's verdict: access."""
+    """A verdict of the table `access`: the package may be read."""
 
     def __str__(self) -> str:
         return "grant"
@@ -48,7 +48,7 @@ class Grant:
 
 @attrs.frozen
 class Deny:
-    """A cell's verdict: no access."""
+    """A verdict of the table `access`: the package may not be read, for `reason`."""
 
     reason: DenialReason
 
@@ -80,12 +80,12 @@ ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
 
 @attrs.frozen
 class Granted:
-    """Access at an instant.
+    """The answer of `decide_access` if the package may be read.
 
     Attributes:
-        valid_until: The instant at which to ask again at the latest (exclusive); `None` if only an
-            event can end the access. A revocation ends it at once, so drop cached grants then.
-        rule: The name of the rule that decided.
+        valid_until: When the access ends by itself (exclusive); `None` if only an event can end the
+            access. A revocation ends the access earlier, so drop a cached answer then.
+        rule: The name of the rule of the table `access` that decided.
     """
 
     valid_until: datetime | None
@@ -94,12 +94,12 @@ class Granted:
 
 @attrs.frozen
 class Denied:
-    """No access at an instant.
+    """The answer of `decide_access` if the package may not be read.
 
     Attributes:
-        reason: The reason.
+        reason: The reason of the denial.
         problem: The problem for the response, `CONNECTION_ACCESS_DENIED`.
-        rule: The name of the rule that decided.
+        rule: The name of the rule of the table `access` that decided.
     """
 
     reason: DenialReason
@@ -108,7 +108,7 @@ class Denied:
 
 
 AccessDecision = Granted | Denied
-"""The answer to a question for access."""
+"""The answer of `decide_access`."""
 
 
 def decide_access(connection: Connection, package: str, now: datetime) -> AccessDecision:
@@ -116,8 +116,14 @@ def decide_access(connection: Connection, package: str, now: datetime) -> Access
 
     Args:
         connection: The connection as it is stored.
-        package: The package to read.
+        package: The name of the data package to read; an unknown one is denied as not granted.
         now: The instant, in UTC.
+
+    Returns:
+        `Granted`: the package may be read. `Denied`: it may not.
+
+    Raises:
+        ArgumentError: `now` is not a UTC instant.
     """
     check_instant("now", now)
     held = package in connection.identity.data_packages

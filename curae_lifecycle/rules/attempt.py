@@ -38,7 +38,7 @@ from curae_lifecycle.rules.values import check_instant
 
 
 class AttemptAction(StrEnum):
-    """An action of an attempt on its record."""
+    """The actions of an attempt on its idempotency record."""
 
     RENEW = "renew"
     COMPLETE = "complete"
@@ -46,14 +46,14 @@ class AttemptAction(StrEnum):
 
 
 class Holder(StrEnum):
-    """The latest attempt of the record: this attempt or another one."""
+    """The holder of a record's latest token: the attempt that acts, or another attempt."""
 
     CURRENT = "this attempt"
     OTHER = "another attempt"
 
 
 class UpkeepAction(StrEnum):
-    """An action of the server on a record, without an attempt."""
+    """The actions of the server on an idempotency record, without an attempt."""
 
     RESOLVE_ANSWERED = "resolve with a response"
     RESOLVE_NOTHING = "resolve as not executed"
@@ -62,7 +62,7 @@ class UpkeepAction(StrEnum):
 
 @attrs.frozen
 class Lose:
-    """A cell's verdict: the attempt lost its lease."""
+    """A verdict of the table `attempt`: the attempt lost its lease and may do nothing."""
 
     def __str__(self) -> str:
         return "lease lost"
@@ -129,11 +129,13 @@ UPKEEP: Final = Table[tuple[UpkeepAction, RecordStanding], MoveTo[RecordState] |
 
 @attrs.frozen
 class LeaseLost:
-    """The attempt may no longer touch the record, which is unchanged. Roll back its work.
+    """The outcome of an attempt that lost its lease: the record is unchanged.
+
+    Roll back the work of the attempt.
 
     Attributes:
         record: The record as it is stored; `None` if there is none.
-        rules: The names of the rules that decided.
+        rules: The names of the rules that decided, in order.
     """
 
     record: Record | None
@@ -209,7 +211,7 @@ def resolve(
 ) -> Done[Record] | Ignored[Record | None]:
     """Record the result of an attempt whose worker died [O].
 
-    Only a record whose lease expired can be resolved.
+    Only a record in flight whose lease has expired can be resolved.
 
     Args:
         record: The record as it is stored; `None` if there is none.
@@ -217,8 +219,8 @@ def resolve(
         response: The response of the attempt; `None` if the attempt is known to have had no effect.
 
     Returns:
-        Done: the record, now COMPLETED, or RELEASED if `response` is `None`. Ignored: there was
-        nothing to resolve.
+        Done: the record, now COMPLETED, or RELEASED if `response` is `None`. Ignored: there is
+        no record in flight whose lease has expired; the value is `record`.
 
     Raises:
         ArgumentError: `now` is not UTC, or `response` must not be stored.
@@ -229,9 +231,9 @@ def resolve(
 
 
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
-    """Erase the stored response on purpose [O].
+    """Erase the stored response of an idempotency key on purpose [O].
 
-    The key stays used: within its retention it never executes again.
+    The key stays used: until retention expires, no request with the key is executed.
 
     Args:
         record: The record as it is stored; `None` if there is none.
@@ -239,7 +241,7 @@ def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Recor
 
     Returns:
         Done: the record, now FORGOTTEN. Ignored: there is no record, its retention has expired, or
-        it was FORGOTTEN before.
+        the record was FORGOTTEN before; the value is `record`.
 
     Raises:
         ArgumentError: `now` is not UTC.

@@ -39,7 +39,7 @@ class AccountState(StrEnum):
 
 
 class BindingTrigger(StrEnum):
-    """A trigger of a binding."""
+    """The triggers that can change a binding."""
 
     PROVISION = "provision"
     COMPLETE_SIGN_UP = "complete sign-up"
@@ -48,7 +48,7 @@ class BindingTrigger(StrEnum):
 
 
 class UserMatch(StrEnum):
-    """The trigger's user compared with the bound user."""
+    """Relation of the user that a trigger names to the bound user; OTHER if none is bound."""
 
     SAME = "same user"
     OTHER = "other user, or none bound"
@@ -110,14 +110,15 @@ GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
 
 @attrs.frozen
 class LimitedAccountAppBinding:
-    """The platform user that a coordinate is bound to.
+    """A binding: the tie of a coordinate to a platform user.
 
     Attributes:
-        coordinate: The coordinate; it has at most one binding.
+        coordinate: The coordinate; each coordinate has at most one binding.
         user_id: The platform's user; never on the wire, and no repr shows it.
-        state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
+        state: The account's state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
         generation: 1 for the first user of the coordinate, one more for each later user.
-        version: The number of writes. A write that only relied on the binding counts too.
+        version: The number of writes of the binding. A write that only raises `version`, so
+            that a concurrent write conflicts, counts too.
     """
 
     coordinate: Coordinate
@@ -130,7 +131,7 @@ class LimitedAccountAppBinding:
 BindingTransition = (
     Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused
 )
-"""The outcome of a trigger; `Ignored` carries the binding that was passed in, or `None`."""
+"""The outcome of a binding's trigger; `Ignored` carries the given binding, which may be `None`."""
 
 
 def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
@@ -143,7 +144,7 @@ def check_coordinate(binding: LimitedAccountAppBinding | None, coordinate: Coord
 
     Args:
         binding: The binding; `None` passes the check.
-        coordinate: The coordinate that it must belong to.
+        coordinate: The coordinate that `binding` must belong to.
 
     Raises:
         ArgumentError: The binding belongs to another coordinate.
@@ -155,15 +156,16 @@ def check_coordinate(binding: LimitedAccountAppBinding | None, coordinate: Coord
 def provision(
     binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
 ) -> BindingTransition:
-    """Bind a new LIMITED user, unless the coordinate has a living user [S; tombstone O].
+    """Bind a new LIMITED user, unless a LIMITED or ACTIVE user is bound [S; tombstone O].
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if no user is bound.
         coordinate: The coordinate to bind.
-        user_id: The new user's id; unused if the coordinate has a living user.
+        user_id: The new user's id; unused if a LIMITED or ACTIVE user is bound.
 
     Returns:
-        Done: `user_id` is bound, as a new generation. Ignored: the bound user stays.
+        Done: `user_id` is bound and LIMITED, as a new generation. Ignored: the bound user stays.
+        This trigger is never refused.
 
     Raises:
         ArgumentError: `user_id` is the tombstoned user, or the binding belongs to another
@@ -177,7 +179,7 @@ def provision(
 def complete_sign_up(
     binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
 ) -> BindingTransition:
-    """Bind the user that signed up on the hosted page [S; conflicts O].
+    """Bind the user that signed up on the hosted page, as ACTIVE [S; conflicts O].
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if no user is bound.
@@ -198,7 +200,7 @@ def complete_sign_up(
 def graduate(
     binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
 ) -> BindingTransition:
-    """Record that the LIMITED user became ACTIVE [P].
+    """Record that the bound LIMITED user became ACTIVE [P].
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if no user is bound.
@@ -219,7 +221,7 @@ def graduate(
 def tombstone(
     binding: LimitedAccountAppBinding | None, coordinate: Coordinate
 ) -> BindingTransition:
-    """Record that the bound user is gone [O].
+    """Record that the bound user no longer exists [O].
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if no user is bound.
@@ -227,7 +229,7 @@ def tombstone(
 
     Returns:
         Done: the binding, now TOMBSTONED. Ignored: no user was bound, or the binding was TOMBSTONED
-        before.
+        before. This trigger is never refused.
 
     Raises:
         ArgumentError: The binding belongs to another coordinate.
@@ -241,16 +243,16 @@ def tombstone(
 
 
 def start_graduation(binding: LimitedAccountAppBinding | None) -> Done[AccountState] | Refused:
-    """Check that a graduation hand-off may start [P].
+    """Decide whether a graduation hand-off may start [P].
 
-    The binding itself changes only when the hand-off has ended.
+    The binding is unchanged; `graduate` changes it once the user has graduated.
 
     Args:
         binding: The coordinate's binding as it is stored; `None` if no user is bound.
 
     Returns:
-        Done: the hand-off may start; the value is the account's state. Refused:
-        `BINDING_NOT_LIMITED`.
+        Done: the hand-off may start; the value is the account's state, LIMITED. Refused:
+        `BINDING_NOT_LIMITED` in any other state.
     """
     state = account_state(binding)
     row = GRADUATION_HANDOFF[state]

@@ -47,14 +47,14 @@ from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId, NextAction
 
 
 class Reach(StrEnum):
-    """The reach of a revocation."""
+    """The reach of a revocation: only the connection, or also every later one of its chain."""
 
     ONE = "that connection"
     CHAIN = "that connection and every later one"
 
 
 class Liveness(StrEnum):
-    """The liveness of a connection in a chain: live if it can give access, now or once its patient acts."""
+    """Liveness of a connection in a chain: LIVE if it is PENDING, ACTIVE or ACTION_REQUIRED."""
 
     LIVE = "live"
     OVER = "over"
@@ -62,7 +62,7 @@ class Liveness(StrEnum):
 
 @attrs.frozen
 class Mint:
-    """A cell's verdict: a new connection recovers this one."""
+    """A verdict of the table `recovery`: make a successor, which recovers the connection."""
 
     def __str__(self) -> str:
         return "mint a successor"
@@ -70,7 +70,7 @@ class Mint:
 
 @attrs.frozen
 class Reissue:
-    """A cell's verdict: the same successor with a fresh next action and deadline."""
+    """A verdict of the table `recovery`: give the successor a fresh next action and deadline."""
 
     def __str__(self) -> str:
         return "reissue the successor"
@@ -131,7 +131,7 @@ LIFE: Final = Table[Standing, Value[Liveness]](
 
 @attrs.frozen
 class Minted:
-    """A recovery that made a new connection."""
+    """A recovery that made `connection`, a new successor of the recovered connection."""
 
     connection: Connection
 
@@ -144,7 +144,7 @@ class Reissued:
 
     Attributes:
         before: The successor as it is stored.
-        connection: The successor with its new deadline.
+        connection: The successor with its new hand-off deadline, to store.
     """
 
     before: Connection
@@ -152,7 +152,7 @@ class Reissued:
 
 
 Recovery = Done[Minted | Reissued] | Refused
-"""The answer to a reconnect."""
+"""The answer of `reconnect`."""
 
 
 def revoke_chain(
@@ -163,19 +163,25 @@ def revoke_chain(
     actor: Actor,
     happened_at: datetime | None = None,
 ) -> tuple[Done[Connection] | Ignored[Connection], ...]:
-    """Revoke as far as the actor's revocation reaches, to be stored in one commit [O].
+    """Revoke a connection, and later ones of its chain if the actor's revocation reaches them [O].
+
+    Store all of the answers in one commit.
 
     Args:
         connection: The connection to revoke.
         following: Every later connection of its chain, nearest first.
-        now: When it is recorded.
-        actor: The actor that revoked; `REVOCATION_REACH` holds the reach.
-        happened_at: When it happened: the `revoked_at` of every connection that it reaches, but
-            never before that connection was created.
+        now: When the revocation is recorded, in UTC.
+        actor: The actor that revoked; the table `revocation-reach` holds the reach of each.
+        happened_at: When the revocation happened, in UTC; `None` for `now`. It becomes the
+            `revoked_at` of each revoked connection, or that connection's creation if later.
 
     Returns:
-        One answer for the connection, then one for each later connection that the revocation
-        reaches. Done: REVOKED now. Ignored: it was revoked before.
+        One answer for `connection`, then one for each later connection that the revocation
+        reaches. Done: that connection, now REVOKED. Ignored: it was revoked before.
+
+    Raises:
+        ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after
+            `now` (or after a connection's `updated_at`, if that is later).
     """
     reached = (connection, *following)
     if REVOCATION_REACH[actor].outcome.value is Reach.ONE:
@@ -192,19 +198,24 @@ def reconnect(
     next_action: NextAction,
     head: Connection | None = None,
 ) -> Recovery:
-    """Start a recovery: a new connection, or the pending successor again [S; chains O].
+    """Recover a connection: make a successor, or reissue the pending successor [S; chains O].
 
     Args:
-        connection: The connection to recover; it is not touched.
-        successor: The connection that recovered it already, or `None`.
-        now: The instant of the request.
-        id: The id of a new connection, used only if one is minted.
-        next_action: The fresh next action of the new connection or of the successor.
-        head: The last connection of its chain; `None` if that is the successor.
+        connection: The connection to recover; the recovery does not change it.
+        successor: The connection that recovered `connection` before; `None` if none did.
+        now: The instant of the request, in UTC.
+        id: The id of a new successor; unused if the pending successor is reissued.
+        next_action: The fresh next action of the successor.
+        head: The last connection of the chain; `None` if that is `successor`.
 
     Returns:
-        Done: `Minted` or `Reissued`. Refused: `CONNECTION_NOT_RECONNECTABLE` with its reason,
-        or `CONNECTION_SUPERSEDED` naming the chain's next id and its head.
+        Done: `Minted` or `Reissued`. Refused: `CONNECTION_NOT_RECONNECTABLE` with a reason if
+        `connection` is PENDING or ACTIVE; `CONNECTION_SUPERSEDED`, with the ids of `successor` and
+        `head`, if the successor is no longer PENDING.
+
+    Raises:
+        ArgumentError: `now` or the end of the next action is not a UTC instant, or the next action
+            ended before `now`.
     """
     check_next_action(next_action, now)
     # A reissue depends only on facts about the connection that never change once it has a successor.
@@ -259,7 +270,7 @@ def _successor(
 
 
 def is_live(connection: Connection, now: datetime) -> bool:
-    """Return True if the connection can give access at `now`, or once its patient acts."""
+    """Return whether a connection is PENDING, ACTIVE or ACTION_REQUIRED at `now`, a UTC instant."""
     return LIFE[standing(connection, now)].outcome.value is Liveness.LIVE
 
 
@@ -272,7 +283,7 @@ def _preview_reconnect(
 
 
 RecoveryPreview = Callable[[Connection, datetime, Connection | None, Connection | None], Recovery]
-"""A function that asks a reconnect, as `triggers.Preview` asks another trigger."""
+"""A function that previews a reconnect; its parameters are those of `triggers.Preview`."""
 
 PREVIEWS: Final[Mapping[Trigger, RecoveryPreview]] = {Trigger.RECONNECT: _preview_reconnect}
 """The preview of each trigger of this module."""

@@ -28,7 +28,7 @@ from curae_lifecycle.rules.values import (
 
 
 class Status(StrEnum):
-    """The stored status of a connection [S], in the order of rank."""
+    """The stored status of a connection [S]; members are in order of rank, the lowest first."""
 
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
@@ -38,7 +38,12 @@ class Status(StrEnum):
 
 
 class Standing(StrEnum):
-    """The standing of a connection at an instant; LAPSED is derived and never stored [O]."""
+    """A connection's effective state at an instant: its stored status after deadlines apply [O].
+
+    An ACTIVE or ACTION_REQUIRED connection is EXPIRED from its `expires_at`. A PENDING connection
+    is LAPSED from its hand-off deadline; LAPSED is never stored. Any connection with a `revoked_at`
+    is REVOKED.
+    """
 
     PENDING = "PENDING"
     LAPSED = "LAPSED"
@@ -49,7 +54,7 @@ class Standing(StrEnum):
 
 
 class DeadlineKind(StrEnum):
-    """The kind of deadline: the instant at which a standing changes by itself."""
+    """The deadline that changes a standing by itself: the hand-off's, `expiresAt`, or none."""
 
     HANDOFF = "the hand-off's deadline"
     EXPIRY = "expiresAt"
@@ -57,21 +62,21 @@ class DeadlineKind(StrEnum):
 
 
 class RevocationState(StrEnum):
-    """The presence of a `revokedAt` on a connection."""
+    """The two cases of a connection: without and with a `revokedAt`."""
 
     NEVER = "no revokedAt"
     ONCE = "a revokedAt"
 
 
 class DeadlineState(StrEnum):
-    """The position of an instant relative to the deadline."""
+    """The position of an instant relative to a connection's deadline."""
 
     BEFORE = "before the deadline, or none set"
     REACHED = "at or after the deadline"
 
 
 class Actor(StrEnum):
-    """The actor that revoked a connection."""
+    """The actors that can revoke a connection; UPSTREAM is the source of the patient's records."""
 
     APP = "APP"
     PATIENT = "PATIENT"
@@ -125,14 +130,14 @@ class ConnectionIdentity:
 
     Attributes:
         id: The connection's id.
-        coordinate: The coordinate that the data flows to.
+        coordinate: The coordinate, the user of an SDK app, that the data flows to.
         data_packages: The data packages that may flow, sorted.
         created_at: When the connection was created.
-        predecessor_id: The connection that this one recovers; `None` for the first of a chain. No
-            two connections have the same one, so a unique index on it keeps a chain linear.
-        root_id: The id of the first connection of its chain; its own id if it is the first.
-        position: Its place in the chain, counted from 1. The head has the highest position of its
-            root.
+        predecessor_id: The id of the connection that this one recovers; `None` for the first of a
+            chain. A unique index on `predecessor_id` keeps each chain linear.
+        root_id: The id of the first connection of the chain; equal to `id` for that connection.
+        position: The place in the chain, counted from 1. The head is the connection with
+            the highest position among those with the same `root_id`.
     """
 
     id: ConnectionId
@@ -150,15 +155,19 @@ class Connection:
 
     Attributes:
         identity: The part that never changes.
-        status: The stored status; rules ask for the standing.
-        updated_at: When a transition last recorded a change.
-        handoff_deadline: When the pending hand-off ends (exclusive); `None` for no end.
-        authorized_at: When the patient authorized.
-        expires_at: When the authorization ends (exclusive); `None` for no end.
-        action_required_reason: Why the patient must act; later transitions keep it.
-        revoked_at: When the connection was first revoked; it never changes after that.
-        revoked_by: The actor of the first revocation; `None` if there is none or it is unknown.
-        version: The number of writes. A write that only relied on the connection counts too.
+        status: The stored status; rules use the standing, which `standing` computes.
+        updated_at: When the connection was created or a change of it was last recorded. A write
+            that only raises `version` does not count.
+        handoff_deadline: When the hand-off ends (exclusive), kept afterwards; `None` for no end.
+        authorized_at: When the patient authorized; `None` before that.
+        expires_at: When the authorization ends (exclusive); `None` for no end, and before the
+            authorization.
+        action_required_reason: Why the patient must act, kept afterwards; `None` if never required.
+        revoked_at: When the connection was first revoked; it never changes after that. `None` if it
+            was not revoked.
+        revoked_by: The actor of the first revocation; `None` without one, or if it is not known.
+        version: The number of writes of the connection. A write that only raises `version`, so
+            that a concurrent write conflicts, counts too.
     """
 
     identity: ConnectionIdentity
@@ -179,10 +188,10 @@ class Connection:
 
 
 def next_deadline(connection: Connection) -> datetime | None:
-    """Return the instant at which the standing next changes by itself.
+    """Return the deadline at which the standing of a connection changes by itself.
 
     Returns:
-        The instant; `None` if only an event can change the standing.
+        The instant, which may have passed already; `None` if only an event can change the standing.
     """
     deadline = deadline_kind(connection)
     if deadline is HANDOFF:
@@ -191,9 +200,9 @@ def next_deadline(connection: Connection) -> datetime | None:
 
 
 def deadline_kind(connection: Connection) -> DeadlineKind:
-    """Return the kind of instant that changes the standing by itself.
+    """Return which deadline changes the standing of a connection by itself.
 
-    The connection may still have no such instant: an authorization without `expires_at` never ends.
+    The deadline may still be `None`: an authorization without `expires_at` never ends.
     """
     return DEADLINE[connection.status, _revocation(connection)].outcome.value
 
@@ -219,9 +228,7 @@ def standing(connection: Connection, now: datetime) -> Standing:
 
 
 def clamp_to_updated_at(connection: Connection, now: datetime) -> datetime:
-    """Return the instant to record a change of a connection at [O].
-
-    That is `now`, but never before `connection.updated_at`.
+    """Return `now`, or `connection.updated_at` if that is later: when to record a change [O].
 
     Args:
         connection: The connection as it is stored.
@@ -242,9 +249,9 @@ def create(
     now: datetime,
     next_action: NextAction,
 ) -> Connection:
-    """Create a connection that is PENDING until its next action ends [P].
+    """Return a new connection that is PENDING until its next action ends [P].
 
-    Earlier connections of the coordinate do not matter: the platform has no rule about them.
+    A coordinate may have any number of connections: the platform has no rule about earlier ones.
 
     Args:
         id: The new connection's id.

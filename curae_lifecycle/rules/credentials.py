@@ -26,7 +26,11 @@ CONNECTION_WRITE: Final = "connection:write"
 
 @attrs.frozen
 class ApiKey:
-    """An API key, which is secret: no repr shows it. Two keys are equal if their text is equal."""
+    """An API key, which is secret: no repr shows it. Two keys are equal if their text is equal.
+
+    Raises:
+        ArgumentError: The text is empty or holds anything but visible ASCII without spaces.
+    """
 
     _secret: str = attrs.field(repr=False)
 
@@ -51,9 +55,10 @@ class ApiKey:
 
 @attrs.frozen
 class KeyOwner:
-    """An API key's id and owner; idempotency records and buckets belong to it [P; the owner O].
+    """An API key's id with its app, account and environment [P; the latter three O].
 
-    If the same key id is registered again for another owner, the two share no record and no bucket.
+    Idempotency records and rate-limit buckets belong to a `KeyOwner`. If the same key id is
+    registered again for another app, account or environment, the two owners share none.
 
     Attributes:
         api_key_id: The server's id of the key, which is no secret.
@@ -87,7 +92,7 @@ class Caller:
         customer_account_id: The customer account's id.
         environment: Test or live.
         scopes: The key's permissions, such as `connection:write`.
-        key_owner: The owner of its idempotency records and buckets, built from the other fields.
+        key_owner: The owner of the caller's idempotency records and buckets, built from the fields.
     """
 
     api_key_id: values.ApiKeyId
@@ -100,7 +105,7 @@ class Caller:
     )
 
     def coordinate(self, app_user_id: values.AppUserId) -> values.Coordinate:
-        """Return the coordinate of one of the app's users."""
+        """Return the caller's coordinate for `app_user_id`, its app's own id of a user."""
         return values.Coordinate(
             environment=self.environment,
             app_id=self.app_id,
@@ -109,9 +114,9 @@ class Caller:
         )
 
     def owns(self, connection: Connection) -> bool:
-        """Return True if the connection belongs to the caller.
+        """Return whether a connection belongs to the caller.
 
-        It does if its app, customer account and environment are the caller's.
+        It does if the app, customer account and environment of `connection` are the caller's.
         """
         coordinate = connection.identity.coordinate
         return (
@@ -122,14 +127,14 @@ class Caller:
 
 
 class EnvironmentMatch(StrEnum):
-    """The caller's environment compared with the environments that the server serves."""
+    """Relation of a caller's environment to the server: served by it, or another one."""
 
     SERVED = "environment served"
     OTHER = "another environment"
 
 
 class ScopeHeld(StrEnum):
-    """The presence of the scope that an operation needs, if it needs one."""
+    """The two cases of a caller: it has the scope that an operation needs, or lacks it."""
 
     HELD = "scope held or not needed"
     MISSING = "scope missing"
@@ -157,7 +162,7 @@ PERMISSION: Final = Table[tuple[EnvironmentMatch, ScopeHeld], Proceed | RefuseWi
 def check_permission(
     caller: Caller, scope: str | None, served: values.Environment | None
 ) -> Refused | None:
-    """Return why the caller may not run an operation on this server; `None` if it may.
+    """Return the refusal if the caller may not run an operation on this server.
 
     Args:
         caller: The caller of the operation.
@@ -165,7 +170,7 @@ def check_permission(
         served: The one environment that the server serves; `None` if it serves both.
 
     Returns:
-        Refused: `WRONG_ENVIRONMENT`, or `SCOPE_INSUFFICIENT`.
+        Refused: `WRONG_ENVIRONMENT`, or else `SCOPE_INSUFFICIENT`. `None`: the caller may run it.
     """
     environment = SERVED if served in (None, caller.environment) else OTHER
     held = HELD if scope is None or scope in caller.scopes else MISSING

@@ -18,7 +18,7 @@ class LifecycleError(Exception):
 class ArgumentError(LifecycleError, ValueError):
     """A caller's mistake: an argument that no correct program passes.
 
-    The message never repeats the value.
+    The message names the argument and the allowed values, and never repeats the given value.
 
     Attributes:
         argument: The name of the argument.

@@ -70,17 +70,18 @@ class RecordState(StrEnum):
 
 
 class LeaseState(StrEnum):
-    """The state of an attempt's lease at an instant."""
+    """The state of an attempt's lease at an instant: running or over."""
 
     RUNNING = "lease running"
     OVER = "lease over"
 
 
 class LostLeaseAction(StrEnum):
-    """The meaning of an expired lease; the server chooses it when the attempt starts.
+    """The answer to a retry after a lease expired; the server chooses it when the attempt starts.
 
-    EXECUTE is right if effects commit together with the record: the attempt had no effect.
-    UNKNOWN is right if the attempt calls another service: its effects may have happened.
+    EXECUTE runs the retry: right if effects commit together with the record, so the attempt had
+    none. UNKNOWN refuses the retry: right if the attempt calls another service, so its effects may
+    have happened.
     """
 
     EXECUTE = "execute"
@@ -88,7 +89,7 @@ class LostLeaseAction(StrEnum):
 
 
 class RecordStanding(StrEnum):
-    """The standing of a record at an instant."""
+    """An idempotency record's state at an instant, after its lease and retention apply."""
 
     ABSENT = "absent, or retention over"
     RELEASED = "released"
@@ -100,7 +101,7 @@ class RecordStanding(StrEnum):
 
 
 class FingerprintMatch(StrEnum):
-    """The request's fingerprint compared with the record's."""
+    """Relation of a request's fingerprint to that of the idempotency record: same or other."""
 
     SAME = "same fingerprint"
     OTHER = "other fingerprint"
@@ -108,7 +109,7 @@ class FingerprintMatch(StrEnum):
 
 @attrs.frozen
 class Execute:
-    """A cell's verdict: run the operation, with the next token."""
+    """A verdict of the table `idempotency`: run the operation, as the next attempt."""
 
     def __str__(self) -> str:
         return "execute"
@@ -116,7 +117,7 @@ class Execute:
 
 @attrs.frozen
 class Repeat:
-    """A cell's verdict: replay the stored response."""
+    """A verdict of the table `idempotency`: replay the stored response."""
 
     def __str__(self) -> str:
         return "replay"
@@ -175,7 +176,7 @@ IDEMPOTENCY: Final = Table[tuple[RecordStanding, FingerprintMatch], Execute | Re
 
 @attrs.frozen
 class RecordKey:
-    """The key of a record: an idempotency key within one API key and its owner [P]."""
+    """The key of an idempotency record: the client's `key` within one API key, the `owner` [P]."""
 
     owner: KeyOwner
     key: IdempotencyKey
@@ -189,7 +190,7 @@ class Fingerprint:
 
     Attributes:
         operation: The name of the operation.
-        values: A digest of the path ids and the validated body values.
+        values: A digest of the path ids and the parsed body values.
     """
 
     operation: str
@@ -201,7 +202,7 @@ class Fingerprint:
 
         Args:
             operation: The name of the operation.
-            values: The path ids and the validated body values, in a fixed order.
+            values: The path ids and the parsed body values as text, in a fixed order.
         """
         text = "\n".join(values)
         if text.count("\n") == len(values) - 1:
@@ -230,15 +231,15 @@ class Record:
     """An idempotency record as it is stored.
 
     Attributes:
-        key: The record's key; it has at most one record.
+        key: The key of the record; a store has at most one record for each key.
         fingerprint: The fingerprint of the request that used the key first.
         state: The stored state; rules ask for the standing.
-        token: The token of the latest attempt. It only grows while the record is stored, also past
-            its retention, and is never reset.
-        first_used_at: When retention began; with the token it identifies one attempt for ever.
-        seen_at: The latest instant that the record has seen.
+        token: The token of the latest attempt. It only grows while the record is stored, even past
+            retention, and is never reset.
+        first_used_at: When retention began; with `token` it identifies one attempt for ever.
+        seen_at: The latest instant at which the record was written; an earlier `now` counts as it.
         lease_until: When the lease of the running attempt expires (exclusive); `None` if none runs.
-        lost_lease: The meaning of a lease that expired before the attempt renewed or ended.
+        lost_lease: The answer to a retry if the lease expires before the attempt renewed or ended.
         response: The response that retries get; `None` unless completed.
     """
 
@@ -257,14 +258,14 @@ class Record:
 class Attempt:
     """The right to execute a request; `begin_attempt` grants it.
 
-    Its token fences later actions: an attempt with an older token may not touch the record.
+    An attempt whose token is older than the record's may no longer change the record.
 
     Attributes:
         key: The key of the record.
         fingerprint: The fingerprint of the request to execute.
         token: A number larger than that of every earlier attempt of the stored record.
         first_used_at: When the record's retention began.
-        started_at: When the attempt began, clamped to the latest instant that the record has seen.
+        started_at: When the attempt began, but never before the `seen_at` of an earlier record.
         rules: The names of the rules that decided.
     """
 
@@ -278,12 +279,12 @@ class Attempt:
 
 @attrs.frozen
 class KnownResponse:
-    """The known response to a retry: send it again byte for byte.
+    """The stored response to a retry: send it again byte for byte.
 
-    Mark it as a replay outside those bytes.
+    A mark that it is a replay must be outside those bytes.
 
     Attributes:
-        response: The first response, or a reference to it in the server's storage.
+        response: The response to the first request, or a reference to it in the server's storage.
         rules: The names of the rules that decided.
     """
 
@@ -305,12 +306,11 @@ def parse_idempotency_key(value: object) -> IdempotencyKey:
 
 
 def record_standing(record: Record | None, now: datetime) -> RecordStanding:
-    """Return the standing of a record [P, O].
+    """Return the standing of an idempotency record at an instant [P, O].
 
     Args:
         record: The record as it is stored; `None` if there is none.
-        now: The instant of the question, in UTC. If the record has seen a later instant, that one
-            counts instead.
+        now: The instant, in UTC; `record.seen_at` counts instead if that is later.
 
     Returns:
         The standing; ABSENT if there is no record, or its retention has expired.
@@ -326,9 +326,9 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
 
 
 def record_expires_at(record: Record) -> datetime:
-    """Return the instant at which retention expires [P].
+    """Return when the retention of a record expires: `RETENTION` after its key's first use [P].
 
-    A store drops the record then, and never before.
+    A store may drop the record from that instant, and never before.
     """
     return add_microseconds(record.first_used_at, RETENTION)
 
@@ -345,12 +345,12 @@ def begin_attempt(
         now: The instant of the request, in UTC.
 
     Returns:
-        Attempt: execute, then store `completed_record` or `in_flight_record`. KnownResponse: replay
-        it. Refused: `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_KEY_IN_FLIGHT`,
-        `IDEMPOTENCY_OUTCOME_UNKNOWN` or `IDEMPOTENCY_KEY_FORGOTTEN`.
+        Attempt: execute, and store the record from `completed_record` or `in_flight_record`.
+        KnownResponse: replay the response. Refused: `IDEMPOTENCY_KEY_REUSED`,
+        `IDEMPOTENCY_KEY_IN_FLIGHT`, `IDEMPOTENCY_OUTCOME_UNKNOWN` or `IDEMPOTENCY_KEY_FORGOTTEN`.
 
     Raises:
-        ArgumentError: The instant is not UTC, or the record belongs to another key.
+        ArgumentError: `now` is not UTC, or the record belongs to another key.
     """
     check_instant("now", now)
     if record is None:
@@ -392,12 +392,12 @@ def in_flight_record(
     lease: int = DEFAULT_LEASE,
     lost_lease: LostLeaseAction = LostLeaseAction.EXECUTE,
 ) -> Record:
-    """Return the record of an attempt that calls another service before it can commit.
+    """Return the IN_FLIGHT record to store before an attempt calls another service.
 
     Args:
         attempt: The attempt that `begin_attempt` returned.
         lease: The time in which the attempt must renew or end, in microseconds, at least 1.
-        lost_lease: The meaning of a lease that expires before the attempt renewed or ended.
+        lost_lease: The answer to a retry if the lease expires before the attempt renewed or ended.
 
     Raises:
         ArgumentError: `lease` is below 1.
@@ -412,14 +412,14 @@ def in_flight_record(
 
 
 def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
-    """Return the record of an attempt that commits effects and response in one transaction.
+    """Return the COMPLETED record to commit in one transaction with the effects of an attempt.
 
     Args:
         attempt: The attempt that `begin_attempt` returned.
         response: The response, or a reference to it in the server's storage.
 
     Raises:
-        ArgumentError: The response must not be stored.
+        ArgumentError: `response` must not be stored.
     """
     return build_record(
         attempt,
@@ -439,14 +439,14 @@ def build_record(
     lost_lease: LostLeaseAction,
     response: StoredResponse | None = None,
 ) -> Record:
-    """Return the record that takes the place of `source`, with the key and token of `source`.
+    """Return a new record with the key, fingerprint, token and first use of `source`.
 
     Args:
         source: The attempt, or the earlier record.
         state: The new stored state.
         seen_at: The latest instant that the new record has seen.
-        lease_until: When its lease expires; `None` if no attempt runs.
-        lost_lease: The meaning of an expired lease.
+        lease_until: When the lease expires (exclusive); `None` if no attempt runs.
+        lost_lease: The answer to a retry if the lease expires.
         response: The response that retries get; `None` unless completed.
     """
     return Record(
@@ -466,7 +466,7 @@ def compute_lease_end(now: datetime, lease: int) -> datetime:
     """Return the instant at which a lease of `lease` microseconds from `now` expires.
 
     Raises:
-        ArgumentError: The lease is shorter than a microsecond.
+        ArgumentError: `lease` is below 1.
     """
     if lease < 1:
         raise ArgumentError("lease", "at least 1 microsecond")

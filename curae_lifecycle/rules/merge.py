@@ -16,9 +16,9 @@ from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId
 
 
 class MergeError(LifecycleError, ValueError):
-    """A merge of two snapshots with different identities.
+    """The error of merging two snapshots with different identities.
 
-    If both ids are equal, another member of the identity differs.
+    If both ids are equal, another member of `ConnectionIdentity` differs.
 
     Attributes:
         left: The id of one snapshot.
@@ -46,7 +46,7 @@ def merge(left: Connection, right: Connection) -> Connection:
     - The status of the higher rank wins.
     - `revoked_at`, `authorized_at` and `expires_at` are the earliest known. `revoked_by` is the
       actor of the earliest revocation.
-    - `action_required_reason` is the known one, or the first in text order if both are known.
+    - `action_required_reason` is the first in text order if both snapshots have one.
     - `updated_at`, `version` and `handoff_deadline` are the latest.
     - Ties are broken by value, never by the order of the arguments.
 
@@ -57,7 +57,7 @@ def merge(left: Connection, right: Connection) -> Connection:
         right: The other snapshot; swapping the two gives the same result.
 
     Raises:
-        MergeError: The identities differ.
+        MergeError: The identities of the snapshots differ.
     """
     if left.identity != right.identity:
         raise MergeError(left.id, right.id)

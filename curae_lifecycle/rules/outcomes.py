@@ -21,7 +21,7 @@ To = TypeVar("To", bound=StrEnum, covariant=True)
 
 @attrs.frozen
 class Done(Generic[ValueT]):
-    """The rule applied and made a new value."""
+    """The outcome of a transition that made a new `value`; `rules` names the rules that decided."""
 
     value: ValueT
     rules: tuple[str, ...]
@@ -29,10 +29,10 @@ class Done(Generic[ValueT]):
 
 @attrs.frozen
 class Ignored(Generic[ValueT]):
-    """The rule applied and had nothing to change.
+    """The outcome of a transition that had nothing to change.
 
     Attributes:
-        value: The value that was passed in; of a fact, no changes.
+        value: The value that was passed in; in the answer to a fact it is `NO_CHANGES`.
         rules: The names of the rules that decided, in order.
     """
 
@@ -42,7 +42,7 @@ class Ignored(Generic[ValueT]):
 
 @attrs.frozen
 class Refused:
-    """The rule forbids it: nothing changed, and the problem says why."""
+    """The outcome of a forbidden action: nothing changed. `problem` says why; `rules` decided."""
 
     problem: Problem
     rules: tuple[str, ...]
@@ -50,7 +50,7 @@ class Refused:
 
 @attrs.frozen
 class Value(Generic[To]):
-    """A cell's verdict: a value."""
+    """The verdict of a table's cell that holds one value of an enumeration."""
 
     value: To
 
@@ -60,7 +60,7 @@ class Value(Generic[To]):
 
 @attrs.frozen
 class MoveTo(Generic[To]):
-    """A cell's verdict: move to a state."""
+    """The verdict of a table's cell that moves a record, binding or connection to state `to`."""
 
     to: To
 
@@ -70,7 +70,7 @@ class MoveTo(Generic[To]):
 
 @attrs.frozen
 class Ignore:
-    """A cell's verdict: ignore, since there is nothing to change."""
+    """The verdict of a table's cell that changes nothing: the outcome is `Ignored`."""
 
     def __str__(self) -> str:
         return "ignore"
@@ -81,7 +81,7 @@ IGNORE: Final = Ignore()
 
 @attrs.frozen
 class Proceed:
-    """A cell's verdict: proceed to the next rule, which decides."""
+    """The verdict of a table's cell that lets the next rule decide."""
 
     def __str__(self) -> str:
         return "proceed"
@@ -93,8 +93,8 @@ PROCEED: Final = Proceed()
 class Reason(StrEnum):
     """The base of enumerations of reasons.
 
-    A reason tells refusals with the same problem code apart. A member is declared with its token and
-    its advice to clients: `STILL_PENDING = "STILL_PENDING", "Show the patient the page."`
+    A reason distinguishes refusals with the same problem code. Its `advice` tells a client what to
+    do. Declare a member with both: `STILL_PENDING = "STILL_PENDING", "Show the patient the page."`
     """
 
     advice: str
@@ -109,11 +109,11 @@ class Reason(StrEnum):
 
 @attrs.frozen
 class RefuseWith:
-    """A cell's verdict: refuse with a problem of the catalogue.
+    """The verdict of a table's cell that refuses, with a problem of the table `problems`.
 
     Attributes:
         code: The problem's code.
-        reason: The reason, if several cells refuse with the same code.
+        reason: The reason, if cells refuse with the same code for several; else `None`.
     """
 
     code: ProblemCode

@@ -24,7 +24,7 @@ from curae_lifecycle.rules.values import check_instant
 
 
 class PreviewOutcome(StrEnum):
-    """The outcome that a trigger would have."""
+    """The outcome that a trigger would have: done, ignored or refused."""
 
     DONE = "done"
     IGNORED = "ignored"
@@ -36,7 +36,7 @@ class TriggerPreview:
     """The answer that a trigger would give now.
 
     Attributes:
-        trigger: The trigger: a fact or an operation of the same name fires it.
+        trigger: The trigger, which a fact or an operation fires.
         outcome: `done`, `ignored` or `refused`.
         refused: The refusal; `None` for another outcome.
         rules: The names of the rules that would decide, in order.
@@ -54,7 +54,7 @@ class ExpiryNotice:
 
     Attributes:
         id: An id that never changes, so that each warning is sent once.
-        due_at: When it is due.
+        due_at: When the warning is due.
         ends_at: When the authorization ends.
     """
 
@@ -83,14 +83,17 @@ def preview_trigger(
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> Transition | Recovery:
-    """Return the answer that a trigger would give at an instant [O].
+    """Return the answer that a trigger would give at an instant; nothing is changed [O].
+
+    A fact is taken as happening at `now`. The value of `Done` holds placeholders, such as ids, so
+    use only the type, problem and rules of the answer.
 
     Args:
-        trigger: The trigger.
+        trigger: The trigger to preview.
         connection: The connection as it is stored.
         now: The instant, in UTC.
-        successor: The connection that recovered it, or `None`.
-        head: The last connection of the chain; `None` if that is the successor.
+        successor: The connection that recovered `connection`; `None` if none did.
+        head: The last connection of the chain; `None` if that is `successor`.
     """
     return _PREVIEWS[trigger](connection, now, successor, head)
 
@@ -101,16 +104,16 @@ def preview_triggers(
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> tuple[TriggerPreview, ...]:
-    """Return the preview of each fact and operation on a connection at an instant [O].
+    """Return what each trigger of a connection would answer at an instant; nothing is changed [O].
 
     Args:
         connection: The connection as it is stored.
         now: The instant, in UTC.
-        successor: The connection that recovered it, or `None`.
-        head: The last connection of the chain; `None` if that is the successor.
+        successor: The connection that recovered `connection`; `None` if none did.
+        head: The last connection of the chain; `None` if that is `successor`.
 
     Returns:
-        One preview for each `Trigger`, in their order. A get always succeeds, so it has none.
+        One preview for each `Trigger`, in the order of that enumeration. A get is no trigger.
     """
     return tuple(
         [
@@ -128,10 +131,11 @@ def find_due_notices(
     """Return the warnings of the authorization's end that are due at an instant [O].
 
     A warning that would have been due before the patient authorized is left out: an authorization
-    of a week has no warning a month ahead. After the authorization no warning is due.
+    of a week has no warning a month ahead. Each warning is returned from its `due_at` until the
+    authorization ends, so remember the ids of those that were sent.
 
     Args:
-        connection: The head of a chain; a connection that was recovered needs no warning.
+        connection: The head of a chain, since a recovered connection needs no warning.
         now: The instant, in UTC.
         lead_times: How long before the end each warning is due.
 
@@ -139,8 +143,8 @@ def find_due_notices(
         The warnings that are due, the earliest first.
 
     Raises:
-        ArgumentError: `now` is no UTC instant, or a lead time is below one second or not in whole
-            seconds.
+        ArgumentError: `now` is not a UTC instant, or a lead time is below one second or not in
+            whole seconds.
     """
     check_instant("now", now)
     if any(lead < _SECOND or lead % _SECOND for lead in lead_times):

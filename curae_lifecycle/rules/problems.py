@@ -18,11 +18,11 @@ from curae_lifecycle.rules.tables import Axis, Row, Table, check_keys
 from curae_lifecycle.rules.values import format_time
 
 DetailValue = str | int | datetime | None
-"""A value of `details`."""
+"""A value in the `details` of a problem."""
 
 
 class ProblemCode(StrEnum):
-    """Codes of the catalogue, in the order of the pages [P, O: the row says which]."""
+    """Codes of problems; the table `problems` says what each means and where it is from [P, O]."""
 
     BAD_REQUEST = "BAD_REQUEST"
     IDEMPOTENCY_KEY_REQUIRED = "IDEMPOTENCY_KEY_REQUIRED"
@@ -63,7 +63,7 @@ class Fault(StrEnum):
 
 
 class ProblemKind(StrEnum):
-    """Kinds of problems; the HTTP status follows from the kind."""
+    """Kinds of problems; the table `problem-status` gives the HTTP status of each."""
 
     INVALID = "invalid"
     UNKNOWN_CALLER = "unknown caller"
@@ -80,9 +80,9 @@ class ProblemType:
     """The properties of a problem code.
 
     Attributes:
-        kind: Its kind.
+        kind: The kind of the problem.
         retryable: Whether the same request with the same key may succeed later.
-        details: The fixed keys of `details`, in the order of a problem's values.
+        details: The member names of the problem's `details`, in the order of `detail_values`.
     """
 
     kind: ProblemKind
@@ -95,21 +95,21 @@ class ProblemType:
 
 
 def final(kind: ProblemKind, *details: str) -> ProblemType:
-    """Make the type of a problem that a retry with the same key gets again.
+    """Make a `ProblemType` that is not retryable: an identical retry gets the same problem.
 
     Args:
-        kind: Its kind.
-        details: The keys of its details, in order.
+        kind: The kind of the problem.
+        details: The member names of the problem's `details`, in order.
     """
     return ProblemType(kind, retryable=False, details=details)
 
 
 def retryable(kind: ProblemKind, *details: str) -> ProblemType:
-    """Make the type of a problem that a retry with the same key may not get again.
+    """Make a `ProblemType` that is retryable: an identical retry may succeed later.
 
     Args:
-        kind: Its kind.
-        details: The keys of its details, in order.
+        kind: The kind of the problem.
+        details: The member names of the problem's `details`, in order.
     """
     return ProblemType(kind, retryable=True, details=details)
 
@@ -118,7 +118,7 @@ C = ProblemCode
 INVALID, UNKNOWN_CALLER, FORBIDDEN, ABSENT, CONFLICT, MISMATCH, LIMITED, FAILED = ProblemKind
 
 SUPERSEDED_DETAILS: Final = ("connectionId", "nextConnectionId", "headConnectionId")
-"""The details that lead from an old connection to the rest of its chain."""
+"""The names of the details that lead from an old connection to the rest of its chain."""
 
 
 @attrs.frozen
@@ -127,7 +127,7 @@ class Wording:
 
     Attributes:
         title: A short name, the same for every occurrence.
-        sentence: A sentence in which `{key}` stands for the value of a detail.
+        sentence: A sentence in which `{name}` stands for the value of the detail `name`.
         advice: The steps that a client should take. A program that reports a fact is a client too.
     """
 
@@ -251,7 +251,7 @@ DEFAULT_TYPE_BASE: Final = "https://curaeai.com/problems/"
 
 @attrs.frozen
 class Problem:
-    """The problem of a refusal: a code of the catalogue and the values of its details.
+    """The problem of a refusal: a code of the table `problems` and the values of its details.
 
     Attributes:
         code: The code; it is the contract [P].
@@ -263,22 +263,22 @@ class Problem:
 
     @property
     def problem_type(self) -> ProblemType:
-        """The properties of the code."""
+        """The properties of the problem's code in the table `problems`."""
         return CATALOGUE[self.code].outcome
 
     @property
     def title(self) -> str:
-        """A short name for people, the same for every occurrence; it may change [P]."""
+        """A short title for people, the same for all problems with the code; it may change [P]."""
         return WORDING[self.code].title
 
     @property
     def details(self) -> dict[str, DetailValue]:
-        """The values by the keys that the catalogue fixes for the code."""
+        """The values of the details by the names that the table `problems` fixes for the code."""
         return dict(zip(self.problem_type.details, self.detail_values, strict=True))
 
     @property
     def detail(self) -> str:
-        """A sentence for people; it may change [P]."""
+        """A sentence for people about this problem; its text may change [P]."""
         sentence = WORDING[self.code].sentence
         return sentence.format_map({name: _in_words(it) for name, it in self.details.items()})
 

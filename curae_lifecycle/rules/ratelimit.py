@@ -51,7 +51,7 @@ MAX_INTEGER: Final = 999_999_999_999_999
 
 
 class CostError(LifecycleError, ValueError):
-    """A cost that a rule could never admit, however long the caller waited.
+    """The error of a cost that a rule could never admit, however long the caller waited.
 
     Attributes:
         policy: The name of the rule.
@@ -94,7 +94,7 @@ class ExactLog:
 
     @property
     def window(self) -> int:
-        """The length of the window, in seconds."""
+        """The length of the window in seconds, the same as `seconds`."""
         return self.seconds
 
 
@@ -106,7 +106,7 @@ class Bucket:
     Attributes:
         name: The name that callers see: printable ASCII, not empty.
         capacity: The most tokens that the bucket holds, from 1 to `MAX_INTEGER`.
-        refill: The tokens that it regains in each period, from 1 to `MAX_INTEGER`.
+        refill: The tokens that the bucket regains in each period, from 1 to `MAX_INTEGER`.
         seconds: The length of the period in seconds, from 1 to `MAX_INTEGER`.
     """
 
@@ -127,12 +127,12 @@ class Bucket:
 
     @property
     def limit(self) -> int:
-        """The most that the bucket admits at once: its capacity."""
+        """The most tokens that one request may cost: the capacity of the bucket."""
         return self.capacity
 
     @property
     def window(self) -> int:
-        """The time from empty to full in seconds, rounded up [O]."""
+        """The time in which an empty bucket fills, in seconds, rounded up [O]."""
         return -(-self.capacity * self.seconds // self.refill)
 
 
@@ -141,7 +141,7 @@ Policy = ExactLog | Bucket
 
 
 class LogState(bytes):
-    """The instants of the last admissions, oldest first, packed to eight bytes each.
+    """The state of an `ExactLog`: the instants of the last admissions, oldest first, 8 bytes each.
 
     An instant is a signed, big-endian count of microseconds since 1970. A full log of ten takes 136
     bytes of memory.
@@ -156,7 +156,7 @@ class LogState(bytes):
 
     @classmethod
     def of_microseconds(cls, instants: Iterable[int]) -> LogState:
-        """Pack instants that are given in microseconds since 1970, oldest first."""
+        """Return the state of a log from microseconds since 1970, given oldest first."""
         return cls(_packed(instants))
 
     @property
@@ -174,12 +174,12 @@ class LogState(bytes):
 
 
 class BucketState(NamedTuple):
-    """The instant at which a bucket is full again.
+    """The state of a `Bucket`: the exact instant at which the bucket is full again.
 
-    The instant is exact, and keeps its meaning when the numbers of the rule change.
+    The instant keeps its meaning when the numbers of the rule change.
 
     Attributes:
-        full_at: The whole microseconds since 1970.
+        full_at: The instant, in whole microseconds since 1970.
         part: The numerator of the fraction of a microsecond to add.
         parts: The denominator of that fraction: the refill of the bucket at the last charge.
     """
@@ -256,8 +256,8 @@ class LimitLeft:
 
     Attributes:
         policy: The rule.
-        remaining: The number of requests that the rule would admit at once.
-        reset_seconds: The time until the rule is as if never charged, in whole seconds, rounded up.
+        remaining: The number of requests of cost 1 that the rule would admit at once.
+        reset_seconds: The time until the full allowance is back, in whole seconds, rounded up.
     """
 
     policy: Policy
@@ -266,27 +266,27 @@ class LimitLeft:
 
 
 def fresh_state(policy: Policy) -> RateState:
-    """Return the state of a rule that was never charged, or whose state expired."""
+    """Return the state to use for a rule that was never charged or whose state expired."""
     return FRESH_LOG if isinstance(policy, ExactLog) else FULL_BUCKET
 
 
 def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admitted | RateLimited:
-    """Charge every rule with the cost, or none of them [S: limits exist; exactness O].
+    """Charge every rule with `cost`, or none of them [S: limits exist; exactness O].
 
-    Without any rule the request is admitted.
+    If `charges` is empty, the request is admitted.
 
     Args:
         charges: The rules to charge, with their states.
         now: The instant of the request, in UTC.
-        cost: The number of admissions to charge, at least 1.
+        cost: The number of admissions or tokens to charge, at least 1.
 
     Returns:
-        Admitted: every rule is charged. RateLimited: a rule refuses, and none is charged.
+        Admitted: every rule is charged. RateLimited: at least one rule refuses; none is charged.
 
     Raises:
-        ArgumentError: The cost is below 1, `now` is not a UTC instant, or a state is of the other
+        ArgumentError: `cost` is below 1, `now` is not a UTC instant, or a state is of the other
             kind of rule.
-        CostError: The cost is above the limit of a rule, which could never admit it.
+        CostError: `cost` is above the limit of a rule, so it could never be admitted.
     """
     at = _microseconds_at(now)
     _check_cost(charges, cost)
@@ -331,9 +331,9 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
 
 
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
-    """Return the instant from which a state equals one that was never charged.
+    """Return the instant from which a state has the same effect as one that was never charged.
 
-    A store drops the state then, and never before.
+    A store may drop the state from that instant, and never before.
 
     Args:
         policy: The rule.
@@ -355,7 +355,9 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 
 
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
-    """Return how much the rule would admit at once at `now`, without charging it.
+    """Return the greatest cost that a rule would admit at `now`; 0 if it admits none.
+
+    The rule is not charged.
 
     Args:
         policy: The rule.

@@ -39,7 +39,7 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 
 class EntryPath(StrEnum):
-    """The three entry paths [S]."""
+    """The entry paths of a connect session [S]: Path A, Path B and Path C, in this order."""
 
     EXISTING_ACTIVE_HANDOFF = "EXISTING_ACTIVE_HANDOFF"
     NEW_ACTIVE_SIGNUP_HANDOFF = "NEW_ACTIVE_SIGNUP_HANDOFF"
@@ -54,7 +54,7 @@ class SignUpPreference(StrEnum):
 
 
 class HandoffState(StrEnum):
-    """The state of a session's hand-off [O]."""
+    """The state of a session's hand-off, in which the hosted page gives the user to the app [O]."""
 
     LANDED = "LANDED"
     AWAITED = "AWAITED"
@@ -62,7 +62,7 @@ class HandoffState(StrEnum):
 
 
 class SessionUser(StrEnum):
-    """The user of a session when the session is minted."""
+    """The user of a session when the session is minted: the bound one, a new one or none yet."""
 
     BOUND = "the bound user"
     NONE_YET = "none yet"
@@ -71,7 +71,7 @@ class SessionUser(StrEnum):
 
 
 class SessionStanding(StrEnum):
-    """The standing of a session, at an instant, for a user who completes its hand-off."""
+    """The state of a session at the instant at which a user completes the session's hand-off."""
 
     WAITING = "waiting"
     OVER = "over without landing"
@@ -81,7 +81,7 @@ class SessionStanding(StrEnum):
 
 @attrs.frozen
 class Enter:
-    """A cell's verdict: the path, its hand-off and its user.
+    """A verdict of the table `entry-path`: the path, hand-off and user of a new session.
 
     Attributes:
         path: The path of the session.
@@ -153,9 +153,10 @@ class CuraeConnectSession:
         path: The entry path.
         handoff: The state of the hand-off: landed, awaited or not required.
         created_at: When the session was minted.
-        expires_at: When its next action ends (exclusive).
-        landed_at: When its hand-off landed; `None` while the hand-off is awaited, and on Path C.
-        user_id: The platform's user, once known; never on the wire, and no repr shows it.
+        expires_at: When the session's next action, the hosted page, ends (exclusive).
+        landed_at: When the hand-off landed; `None` while the hand-off is awaited, and on Path C.
+        user_id: The platform's id of the user; `None` until it is known. It is never on the
+            wire, and no repr shows it.
     """
 
     id: values.SessionId
@@ -170,12 +171,12 @@ class CuraeConnectSession:
 
 @attrs.frozen
 class Initiated:
-    """A minted session with the coordinate's binding.
+    """The result of `initiate`: a new session with the coordinate's binding.
 
     Attributes:
         session: The new session.
-        binding: The coordinate's binding, after any provisioning; `None` if no user is bound. If it
-            is not the object that was passed in, store it together with the session.
+        binding: The coordinate's binding, after any provisioning; `None` if no user is bound. Store
+            a binding that is not the object passed to `initiate` together with the session.
     """
 
     session: CuraeConnectSession
@@ -184,11 +185,11 @@ class Initiated:
 
 @attrs.frozen
 class Landing:
-    """A hand-off that landed; store both values together or not at all [O].
+    """The result of `complete_handoff`; store both values together or not at all [O].
 
     Attributes:
         session: The session whose hand-off landed.
-        binding: The binding to the user that landed.
+        binding: The binding of the coordinate to the user that signed up.
     """
 
     session: CuraeConnectSession
@@ -211,13 +212,13 @@ def initiate(
         binding: The coordinate's binding as it is stored; `None` if no user is bound.
         coordinate: The coordinate of the session.
         now: The instant of the request, in UTC.
-        prefer_signup: True if a user without an account is to sign up.
+        prefer_signup: Whether a user without an account is to sign up.
         id: The new session's id.
         user_id: The id for a new LIMITED user; unused unless the path provisions one.
         next_action: The hosted page to show the user; the session expires when it ends.
 
     Returns:
-        Done: the session, and the coordinate's binding.
+        Done: the session and the coordinate's binding. It is never refused.
 
     Raises:
         ArgumentError: `now` or the end of the next action is not a UTC instant, the next action
@@ -254,7 +255,7 @@ def complete_handoff(
     *,
     happened_at: datetime | None = None,
 ) -> Done[Landing] | Ignored[Landing] | Refused:
-    """Record that the hosted page gave the user, who signed up, over to the app [S; conflicts O].
+    """Record that the user who signed up was handed over to the app [S; conflicts O].
 
     Args:
         session: The session as it is stored.
@@ -265,7 +266,9 @@ def complete_handoff(
 
     Returns:
         Done: the hand-off landed. Ignored: it landed for this user before. Refused:
-        `HANDOFF_NOT_REQUIRED`, `SESSION_EXPIRED`, `BINDING_CHANGED` or `BINDING_CONFLICT`.
+        `HANDOFF_NOT_REQUIRED` if the session is not on Path B; `SESSION_EXPIRED` if its page ended
+        before the hand-off; `BINDING_CONFLICT` if the session landed for another user or another
+        user is bound and ACTIVE; `BINDING_CHANGED` if the account is LIMITED or TOMBSTONED.
 
     Raises:
         ArgumentError: `now` or `happened_at` is not a UTC instant, `happened_at` is more than five

@@ -26,7 +26,7 @@ Outcome = TypeVar("Outcome", covariant=True)
 
 
 class Wildcard(StrEnum):
-    """The type of `ANY`."""
+    """The type of `ANY`, which stands for every value of an axis in the key of a `Row`."""
 
     ANY = "any"
 
@@ -36,11 +36,11 @@ ANY: Final = Wildcard.ANY
 
 
 class TableError(LifecycleError, ValueError):
-    """A table that is not total. Raised when the table is built, so at import.
+    """The error of a table that is not total, raised when the table is built, so at import.
 
     Attributes:
         table: The name of the table.
-        fault: The fault.
+        fault: The fault, in words.
         cells: The cells or rule names at fault.
     """
 
@@ -56,7 +56,7 @@ class TableError(LifecycleError, ValueError):
 
 @attrs.frozen
 class Axis:
-    """One dimension of a table: its name, and every value it can take, in printed order."""
+    """One dimension of a table: `name`, and all `values` in the order in which they are printed."""
 
     name: str
     values: tuple[str, ...]
@@ -78,16 +78,16 @@ def _own_trail(row: Row[object]) -> tuple[str, ...]:
 
 @attrs.frozen
 class Row(Generic[Outcome]):
-    """One rule.
+    """One rule of a table: the cells that it covers and their verdict.
 
     Attributes:
-        key: One value, or one per axis; `ANY` covers an axis.
+        key: One value for each axis, a bare value if there is one axis; `ANY` covers a whole axis.
         outcome: The verdict.
         why: One sentence, with the source of the rule: [S] the platform's reference, [P] the
             platform's public pages, [O] ours.
-        name: Its name within the table, if the words of its key do not make one.
-        rule: Its name, stable across releases, unique in the package; the table sets it.
-        rules: The name again, as the trail of a decision that this row alone makes.
+        name: The name within the table; if it is empty, the words of `key` make the name.
+        rule: The full name, stable across releases and unique in the package; the table sets it.
+        rules: The tuple `(rule,)`: the names to report for a decision that this row alone makes.
     """
 
     key: str | tuple[str, ...]
@@ -101,7 +101,7 @@ class Row(Generic[Outcome]):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The key, one part per axis."""
+        """The key as a tuple, with one part for each axis."""
         return self.key if isinstance(self.key, tuple) else (self.key,)
 
 
@@ -118,9 +118,9 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
     Attributes:
         name: The table's name, as `python -m curae_lifecycle tables NAME` takes it.
         law: One sentence that says what the table decides.
-        axes: Its dimensions.
-        rows: Its rules, in the order they are printed.
-        state: The axis of the state that the outcomes move, or `None`.
+        axes: The table's dimensions.
+        rows: The table's rules, in the order in which they are printed.
+        state: The name of the axis that `MoveTo` outcomes change; `None` if they change none.
     """
 
     __slots__ = ("axes", "law", "name", "rows", "state")
@@ -163,7 +163,7 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         super().__setattr__(name, value)
 
     def cells(self) -> Iterable[tuple[tuple[str, ...], Row[Outcome]]]:
-        """Yield every cell with its row, in the order of the axes; each key has one part per axis."""
+        """Yield the key and row of every cell, in the order of the axes; each key is a tuple."""
         for key, row in self.items():
             yield (key if isinstance(key, tuple) else (key,)), row
 
@@ -172,18 +172,18 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
 
 
 AnyTable = Table[str | tuple[StrEnum, ...], object]
-"""A table of any axes and outcomes, for code that only reads it."""
+"""The type of a table with any axes and outcomes, for code that only reads tables."""
 
 
 def check_keys(name: str, entries: Collection[str], keys: Iterable[str]) -> None:
-    """Raise unless a mapping has an entry for every key.
+    """Check that a mapping has an entry for every key.
 
-    Call it when a module is imported, so that a forgotten entry fails there.
+    Call `check_keys` when a module is imported, so that a forgotten entry fails there.
 
     Args:
-        name: The name of the mapping in the error.
+        name: The name of the mapping, for the error.
         entries: The mapping, or its keys.
-        keys: The keys that it must have.
+        keys: The keys that `entries` must hold.
 
     Raises:
         TableError: A key has no entry.

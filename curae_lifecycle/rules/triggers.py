@@ -48,7 +48,7 @@ from curae_lifecycle.rules.values import check_instant, clamp_happened_at
 
 
 class Trigger(StrEnum):
-    """The facts and operations that can change a connection."""
+    """The triggers of a connection: names of the facts and operations that can change it."""
 
     AUTHORIZE = "authorize"
     REQUIRE_ACTION = "require_action"
@@ -58,7 +58,7 @@ class Trigger(StrEnum):
 
 
 class SuccessorState(StrEnum):
-    """The state of a connection's successor at an instant."""
+    """The state of a connection's successor at an instant: none, PENDING or anything else."""
 
     NONE = "no successor"
     PENDING = "successor PENDING"
@@ -66,14 +66,14 @@ class SuccessorState(StrEnum):
 
 
 class Ending(StrEnum):
-    """The thing to end when a connection moves to a later status than ACTIVE."""
+    """The task of the server when a connection needs action, expires or is revoked: what to end."""
 
     HANDOFF = "its live hand-off"
     ACCESS = "the access that it gave"
 
 
 class RefusalReason(Reason):
-    """Reasons of the refusals in `connection`."""
+    """Reasons of the refusals of a reconnect in the table `connection`."""
 
     STILL_PENDING = "STILL_PENDING", "Show the patient the next action that you have."
     ALREADY_ACTIVE = "ALREADY_ACTIVE", "Read over the connection; it needs no recovery."
@@ -81,7 +81,7 @@ class RefusalReason(Reason):
 
 @attrs.frozen
 class Recover:
-    """A cell's verdict: the reconnect goes on to the recovery table."""
+    """A verdict of the table `connection`: the table `recovery` decides the reconnect."""
 
     def __str__(self) -> str:
         return "recover"
@@ -89,7 +89,7 @@ class Recover:
 
 @attrs.frozen
 class RecordExpiry:
-    """A cell's verdict: record the expiry, unless it is recorded already."""
+    """A verdict of the table `connection`: store the status `to`, unless it is stored already."""
 
     to: Status = Status.EXPIRED
 
@@ -98,7 +98,7 @@ class RecordExpiry:
 
 
 TriggerVerdict = MoveTo[Status] | Ignore | RefuseWith | RecordExpiry | Recover
-"""The verdicts that a cell of `connection` may hold."""
+"""The verdicts that a cell of the table `connection` may hold."""
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 AUTHORIZE, REQUIRE_ACTION, EXPIRE, REVOKE, RECONNECT = Trigger
@@ -194,11 +194,11 @@ ENDING: Final = Table[Status, Value[Ending]](
 
 
 Transition = Done[Connection] | Ignored[Connection] | Refused
-"""The answer to a fact or a revocation."""
+"""The answer to a fact or a revocation of one connection."""
 
 
 def successor_state(successor: Connection | None, now: datetime) -> SuccessorState:
-    """Return the state of a successor at `now`."""
+    """Return the state of `successor` at `now`, a UTC instant; `None` means no successor."""
     if successor is None:
         return NO_SUCCESSOR
     return SUCCESSOR_PENDING if standing(successor, now) is PENDING else SUCCESSOR_OTHER
@@ -213,24 +213,30 @@ def authorize(
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> Transition:
-    """Record that the patient authorized [O].
+    """Record that the patient authorized a connection [O].
 
     Args:
         connection: The connection as it is stored.
-        now: When it is recorded.
-        expires_at: When the authorization ends; `None` for no end.
-        happened_at: When the patient authorized; `None` for now.
-        successor: The connection that recovered this one, or `None`.
-        head: The last connection of the chain; `None` if that is the successor.
+        now: When the authorization is recorded, in UTC.
+        expires_at: When the authorization ends (exclusive); `None` for no end.
+        happened_at: When the patient authorized, in UTC; `None` for `now`.
+        successor: The connection that recovered `connection`; `None` if none did.
+        head: The last connection of the chain; `None` if that is `successor`.
 
     Returns:
-        Done: ACTIVE now. Ignored: it was ACTIVE before. Refused: `CONNECTION_SUPERSEDED`,
-        `HANDOFF_LAPSED` or `CONNECTION_NOT_PENDING`.
+        Done: the connection, now stored as ACTIVE. Ignored: it was ACTIVE before. Refused:
+        `CONNECTION_SUPERSEDED` if there is a successor; `HANDOFF_LAPSED` if the hand-off had ended;
+        else `CONNECTION_NOT_PENDING`.
+
+    Raises:
+        ArgumentError: An instant is not UTC, `expires_at` is not after the authorization, or
+            `happened_at` is more than five minutes after `now` (or after the connection's
+            `updated_at`, if that is later).
     """
     at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
     check_expires_at(expires_at, happened)
-    chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_state(successor, at)]
+    chain = AUTHORIZATION[successor_state(successor, at)]
     if not isinstance(chain.outcome, Proceed):
         return Refused(
             build_problem(
@@ -249,14 +255,14 @@ def authorize(
 
 
 def check_expires_at(expires_at: datetime | None, authorized_at: datetime) -> None:
-    """Raise if an authorization ends before or when it begins.
+    """Check that an authorization ends after it begins.
 
     Args:
-        expires_at: When the authorization ends; `None` for never.
-        authorized_at: When it begins.
+        expires_at: When the authorization ends; `None`, for no end, passes.
+        authorized_at: When the authorization begins.
 
     Raises:
-        ArgumentError: It does.
+        ArgumentError: `expires_at` is not a UTC instant, or is not after `authorized_at`.
     """
     if expires_at is not None:
         check_instant("expires_at", expires_at)
@@ -271,12 +277,17 @@ def require_action(
 
     Args:
         connection: The connection as it is stored.
-        now: When it is recorded, in UTC.
-        reason: The reason, in the server's own words; the wire shows it.
-        happened_at: When it happened; `None` for now.
+        now: When the fact is recorded, in UTC.
+        reason: Why the patient must act, in the server's own words; responses show it.
+        happened_at: When the fact happened, in UTC; `None` for `now`.
 
     Returns:
-        Done: ACTION_REQUIRED now. Ignored: the first reason stays, or the connection has ended.
+        Done: the connection, now ACTION_REQUIRED. Ignored: it was not ACTIVE at `happened_at`; an
+        earlier reason stays. This trigger is never refused.
+
+    Raises:
+        ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after `now`
+            (or after the connection's `updated_at`, if that is later).
     """
     at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
@@ -293,12 +304,16 @@ def expire(
 
     Args:
         connection: The connection as it is stored.
-        now: When it is recorded, in UTC.
-        happened_at: When it happened; `None` for now.
+        now: When the end is recorded, in UTC.
+        happened_at: When the authorization ended, in UTC; `None` for `now`.
 
     Returns:
-        Done: EXPIRED is stored now; `expiresAt` is unchanged. Ignored: it was never
-        authorized, or a status of the same or a higher rank is stored.
+        Done: the connection, now stored as EXPIRED, with `expires_at` unchanged. Ignored: it was
+        never authorized, or is stored as EXPIRED or REVOKED. This trigger is never refused.
+
+    Raises:
+        ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after `now`
+            (or after the connection's `updated_at`, if that is later).
     """
     at = clamp_to_updated_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
@@ -321,13 +336,17 @@ def revoke(
 
     Args:
         connection: The connection as it is stored.
-        now: When it is requested or recorded, in UTC.
+        now: When the revocation is requested or recorded, in UTC.
         actor: The actor that revokes.
-        happened_at: When it happened; `None` for now.
+        happened_at: When the revocation happened, in UTC; `None` for `now`.
 
     Returns:
-        Done: REVOKED now, `revokedNow` is true. Ignored: it was revoked before; the first
-        `revokedAt` stays and `revokedNow` is false [P].
+        Done: the connection, now REVOKED; respond with `revokedNow` true. Ignored: it was revoked
+        before; the first `revokedAt` stays and `revokedNow` is false [P].
+
+    Raises:
+        ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after `now`
+            (or after the connection's `updated_at`, if that is later).
     """
     at = clamp_to_updated_at(connection, now)
     revoked_at = at if happened_at is None else _happened(connection, happened_at, at)
@@ -354,20 +373,20 @@ def evolve_connection(
     revoked_at: datetime | None = None,
     revoked_by: Actor | None = None,
 ) -> Connection:
-    """Return a connection with a new status; `None` leaves a member unchanged.
+    """Return a changed copy of a connection, its version one higher; `None` keeps a member.
 
-    With `authorized_at`, `expires_at` is set too: `None` is an authorization without an end.
+    `expires_at` is used only with `authorized_at`, and then `None` means no end.
 
     Args:
         connection: The connection as it is stored.
-        status: Its new status.
-        now: When it is recorded.
-        handoff_deadline: When its hosted page ends.
+        status: The new stored status.
+        now: When the change is recorded, the new `updated_at`.
+        handoff_deadline: When the hosted page ends.
         authorized_at: When the patient authorized.
         expires_at: When the authorization ends.
         reason: Why the patient must act.
-        revoked_at: When it was revoked.
-        revoked_by: The actor that revoked it.
+        revoked_at: When the connection was revoked.
+        revoked_by: The actor that revoked the connection.
     """
     return Connection(
         identity=connection.identity,
@@ -404,14 +423,14 @@ def build_problem(
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> Problem:
-    """Return the problem of a refusal by a table of the connection or of the chain.
+    """Return the problem of a refusal by the table `connection`, `authorization` or `recovery`.
 
     Args:
-        verdict: The cell's verdict.
+        verdict: The verdict of the table's cell.
         connection: The connection of the request or the fact.
-        at: The instant at which it was judged.
-        successor: The connection that recovered it, or `None`.
-        head: The last connection of the chain; `None` if that is the successor.
+        at: The instant at which the table was asked, in UTC.
+        successor: The connection that recovered `connection`; `None` if none did.
+        head: The last connection of the chain; `None` if that is `successor`.
     """
     last = head or successor
     details: dict[str, DetailValue] = {
@@ -427,7 +446,7 @@ def build_problem(
 
 
 Preview = Callable[[Connection, datetime, Connection | None, Connection | None], Transition]
-"""A function that asks a trigger: of a connection, at an instant, with its successor and its head."""
+"""A function that previews a trigger: from a connection, an instant, a successor and a head."""
 
 PREVIEWS: Final[Mapping[Trigger, Preview]] = {
     # No rule depends on the reason, the actor or the end of an authorization.

@@ -93,7 +93,7 @@ class Environment(StrEnum):
 
 @attrs.frozen
 class Coordinate:
-    """One user of one SDK app [S]; the environment keeps test and live apart [O].
+    """One user of one SDK app in one customer account [S], in test or live [O].
 
     Attributes:
         environment: Test or live.
@@ -109,13 +109,13 @@ class Coordinate:
 
     @property
     def app_user(self) -> AppUser:
-        """The key of the app user's limit, which counts the same user across apps."""
+        """The coordinate without its app: the key of a limit that counts a user across apps."""
         return AppUser(self.environment, self.customer_account_id, self.app_user_id)
 
 
 @attrs.frozen
 class AppUser:
-    """The key of an app user's limit: across apps, within one customer account [S].
+    """One user of any app in one customer account: the key of the app user's rate limit [S].
 
     Attributes:
         environment: Test or live.
@@ -147,7 +147,7 @@ def check_instant(argument: str, value: object) -> None:
     With one tzinfo everywhere, instants compare cheaply and equal instants have equal text.
 
     Args:
-        argument: The name for the error to report.
+        argument: The name of the argument, for the error.
         value: The value to check.
 
     Raises:
@@ -162,7 +162,7 @@ def check_instant(argument: str, value: object) -> None:
 
 
 def clamp_happened_at(happened_at: datetime | None, now: datetime) -> datetime:
-    """Return the instant at which a fact happened, but never later than `now` [O].
+    """Return `happened_at`, or `now` if `happened_at` is `None` or later than `now` [O].
 
     Clocks disagree, so an instant up to five minutes after `now` is taken as `now`.
 
@@ -207,11 +207,11 @@ def parse_time(argument: str, value: object) -> datetime:
     """Parse an RFC 3339 time that ends in `Z`, with at most six fraction digits.
 
     Args:
-        argument: The name for the error to report.
+        argument: The name of the argument, for the error.
         value: The value to parse.
 
     Raises:
-        ArgumentError: The value is no such time.
+        ArgumentError: The value is not text, or not such a time.
     """
     if isinstance(value, str) and _TIME.fullmatch(value):
         try:
@@ -222,22 +222,22 @@ def parse_time(argument: str, value: object) -> datetime:
 
 
 def to_epoch_microseconds(instant: datetime) -> int:
-    """Return the whole microseconds since 1970, exactly; a float would round."""
+    """Return the whole microseconds from 1970 to a UTC instant, exactly; a float would round."""
     return (instant - EPOCH) // TICK
 
 
 def from_epoch_microseconds(since_epoch: int) -> datetime:
-    """Return the instant so many microseconds after 1970.
+    """Return the UTC instant that is `since_epoch` microseconds after 1970.
 
-    It saturates at the last instant that a datetime can hold.
+    A result beyond the last instant that a datetime can hold becomes `LAST_INSTANT`.
     """
     return add_microseconds(EPOCH, since_epoch)
 
 
 def add_microseconds(instant: datetime, by: int) -> datetime:
-    """Return the instant `by` microseconds later.
+    """Return the instant that is `by` microseconds after `instant`.
 
-    It saturates at the last instant that a datetime can hold.
+    A result beyond the last instant that a datetime can hold becomes `LAST_INSTANT`.
     """
     try:
         return instant + timedelta(microseconds=by)
@@ -246,20 +246,20 @@ def add_microseconds(instant: datetime, by: int) -> datetime:
 
 
 def elapsed(since: datetime, now: datetime) -> int:
-    """Return the microseconds from `since` to `now`; negative if the clock ran backwards."""
+    """Return the microseconds from `since` to `now`; negative if `now` is earlier."""
     return (now - since) // TICK
 
 
 def ceil_seconds(span: int) -> int:
-    """Convert microseconds to whole seconds, rounded up and at least 1.
+    """Convert `span` from microseconds to whole seconds, rounded up and at least 1.
 
-    `Retry-After` carries this form.
+    The header `Retry-After` carries whole seconds.
     """
     return max(1, -(-span // SECOND))
 
 
 def parse_app_user_id(value: object) -> AppUserId:
-    """Check an app's own id of its user: opaque, compared exactly, safe to store and show [P, O].
+    """Check an app's own id of its user and return it unchanged; it is opaque [P, O].
 
     Raises:
         ArgumentError: The value is not text, is empty or longer than `APP_USER_ID_MAX_LENGTH` code
@@ -280,14 +280,14 @@ def parse_app_user_id(value: object) -> AppUserId:
 
 
 def parse_opaque(argument: str, value: object) -> str:
-    """Check text that is only stored and shown again: not empty, and without surrogates.
+    """Check that text is not empty and holds no surrogates, and return it unchanged.
 
     Args:
-        argument: The name for the error to report.
+        argument: The name of the argument, for the error.
         value: The value to check.
 
     Raises:
-        ArgumentError: The value is no such text.
+        ArgumentError: The value is not text, is empty, or holds a surrogate.
     """
     if isinstance(value, str) and value and _SURROGATE.search(value) is None:
         return value
@@ -298,11 +298,11 @@ def parse_uuid(argument: str, value: object) -> str:
     """Parse a UUID with hyphens, in upper or lower case, and return it in lower case.
 
     Args:
-        argument: The name for the error to report.
+        argument: The name of the argument, for the error.
         value: The value to parse.
 
     Raises:
-        ArgumentError: The value is no such UUID.
+        ArgumentError: The value is not text, or not a UUID with hyphens.
     """
     if isinstance(value, str) and _UUID.fullmatch(value):
         return value.lower()
@@ -315,7 +315,7 @@ def check_uuid(argument: str, value: object) -> None:
     A `UUID` object fails the check.
 
     Args:
-        argument: The name for the error to report.
+        argument: The name of the argument, for the error.
         value: The value to check.
 
     Raises:

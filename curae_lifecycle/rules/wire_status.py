@@ -17,7 +17,7 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 
 class WireStatus(StrEnum):
-    """The five statuses of the wire [S], and AUTHORIZED, which spells ACTIVE in two places [P]."""
+    """The five statuses on the wire [S], and AUTHORIZED, an alternative spelling of ACTIVE [P]."""
 
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
@@ -28,7 +28,7 @@ class WireStatus(StrEnum):
 
 
 class AuthorizationEvidence(StrEnum):
-    """The evidence in a snapshot that the connection was ever more than pending."""
+    """The evidence in a wire snapshot that the patient authorized: `authorizedAt` or a reason."""
 
     SHOWN = "authorizedAt or a reason"
     NONE = "neither authorizedAt nor a reason"
@@ -36,11 +36,11 @@ class AuthorizationEvidence(StrEnum):
 
 @attrs.frozen
 class ReadAs:
-    """A cell's verdict: the status to read, and the state of its hand-off.
+    """A verdict of the table `stored-status`: the status to store, and whether its hand-off lapsed.
 
     Attributes:
         status: The stored status.
-        lapsed: True if the hand-off had ended when the snapshot was taken.
+        lapsed: Whether the hand-off had ended when the snapshot was taken.
     """
 
     status: Status

@@ -64,39 +64,41 @@ Each transmission has its own id, so no stored response contains the header.
 
 
 class Counters(Protocol):
-    """A counter of requests, such as `servers.metrics.Metrics`."""
+    """The interface of counters for an endpoint, such as `servers.metrics.Metrics`."""
 
     def count(self, line: RequestLine, stats: RetryStats) -> None:
-        """Count a finished request, including one that was cancelled.
+        """Count a request that finished or was cancelled.
 
         Args:
             line: The request's log line.
-            stats: The attempts and waits that the request took.
+            stats: The attempts that the request took, and the pauses between them.
         """
         ...
 
     def render(self, backlog: Backlog | None) -> tuple[str, bytes]:
-        """Return the media type and the text of all counters.
+        """Return the media type and the body of the response that shows all counters.
 
         Args:
-            backlog: The messages in the outbox, or None if they are unknown.
+            backlog: The numbers of messages in the outbox; None if they are unknown.
         """
         ...
 
 
 class Endpoint:
-    """A callable that answers all requests of a server, on a blocking store.
+    """A callable that returns the `Response` to any `Request`, with a blocking store.
 
-    Any number of threads may call it at once.
+    It serves the health checks, the counters, the hosted pages and the API. Any number of threads
+    may call it at once.
 
     Args:
         store: The store of all values.
-        id_factory: Makes the ids and the next action of a mutation.
-        settings: The server's choices.
+        id_factory: Makes the new ids and the next action for a request that may create something.
+        settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
-        counters: Counts requests. `METRICS_PATH` shows them.
-        backlog: Counts the messages in the outbox, for the counters.
-        retry_policy: The number of attempts and the time that a request gets.
+        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for
+            neither.
+        backlog: Counts the messages in the outbox, for `counters`.
+        retry_policy: Limits the attempts and the time that a request gets.
     """
 
     def __init__(
@@ -150,16 +152,20 @@ class Endpoint:
 
 
 class AsyncEndpoint:
-    """An async callable that answers all requests of a server, on an async store.
+    """An async callable that returns the `Response` to any `Request`, with an async store.
+
+    It serves the health checks, the counters, the hosted pages and the API.
 
     Args:
         store: The store of all values.
-        id_factory: Makes the ids and the next action of a mutation. It is not async.
-        settings: The server's choices.
+        id_factory: Makes the new ids and the next action for a request that may create something.
+            The function is not async.
+        settings: The settings of the server.
         hosted_pages: Answers a request for a hosted page, and returns `None` for any other request.
-        counters: Counts requests. `METRICS_PATH` shows them. Its methods are not async.
-        backlog: Counts the messages in the outbox, for the counters.
-        retry_policy: The number of attempts and the time that a request gets.
+        counters: Counts the requests; a GET of `METRICS_PATH` returns the counts. `None` for
+            neither. The methods are not async.
+        backlog: Counts the messages in the outbox, for `counters`.
+        retry_policy: Limits the attempts and the time that a request gets.
     """
 
     def __init__(

@@ -51,27 +51,29 @@ Meanwhile the client can read the response before the connection closes.
 
 
 class Guard:
-    """ASGI middleware that bounds what a client can cost the app behind it.
+    """ASGI middleware that bounds the time, size and number of the requests that an app gets.
 
     The app gets each request with its complete body, and with a matching `content-length` if the
-    client declared a body. A longer body than `BODY_MAX` is cut off after `BODY_MAX` + 1 bytes, so
-    that the app sees that it is too long. The connection closes after the app's response.
+    client declared a body. A body longer than `BODY_MAX` is cut off after `BODY_MAX` + 1 bytes, so
+    that the app sees that the body is too long. After the response to a cut-off body, the
+    connection closes.
 
-    The guard itself answers two cases, with an RFC 9457 problem that has no `code`:
+    The guard itself responds in two cases, with an RFC 9457 problem that has no `code`:
 
     - 408 if the body did not arrive in time; the connection closes.
-    - 503 with `Retry-After` if no slot was free in time; the app did nothing.
+    - 503 with `Retry-After` if no slot became free in time; the app did not get the request.
 
-    The guard refuses a WebSocket before it opens. Lifespan messages go to the app. If the app
-    raises because it does not support them, the guard answers them.
+    The guard refuses WebSockets. Lifespan messages go to the app. If the app raises because it does
+    not support them, the guard answers them.
 
     Args:
-        app: The app.
-        max_concurrent: How many requests may be in the app at once; more wait for a free slot. For
-            an app that runs in threads, use the number of threads.
-        drain: A function to call when the worker is about to end, such as `Endpoint.drain`.
+        app: The ASGI app to protect.
+        max_concurrent: How many requests may be in the app at once, one in each slot; more wait for
+            a free slot. For an app that runs in threads, use the number of threads.
+        drain: A function that `Guard.drain` calls when the worker is about to end, such as
+            `Endpoint.drain`.
         body_seconds: Seconds in which a whole body must arrive.
-        queue_seconds: Seconds that a request waits for a free slot.
+        queue_seconds: Seconds that a request waits for a free slot, at most.
     """
 
     def __init__(
@@ -102,7 +104,10 @@ class Guard:
                 await _lifespan(self._app, scope=scope, receive=receive, send=send)
 
     def drain(self) -> None:
-        """Tell the app that the worker is about to end; requests are still served."""
+        """Call the `drain` that the constructor got, if any; requests are still served.
+
+        A worker that is about to end calls this, so that its readiness check fails.
+        """
         if self._drain is not None:
             self._drain()
 

@@ -56,7 +56,10 @@ _PROBE_NEEDS: Final = Needs(
 
 
 async def is_ready(store: AsyncStore) -> bool:
-    """Return whether the store can load values that do not exist; log the error if it cannot."""
+    """Return whether the store works: whether it can load the values of a made-up API key.
+
+    No such values exist. If the load fails, the error is logged. The caller limits the time.
+    """
     try:
         await store.load(_PROBE_NEEDS, _PROBE_ID)
     except StoreUnavailableError as error:
@@ -69,13 +72,13 @@ async def is_ready(store: AsyncStore) -> bool:
 
 
 def health(status: int, state: str) -> Response:
-    """Return the response of a health check, which no cache may store.
+    """Build the response of a health check, which no cache may store.
 
     A 5xx response has `Retry-After: 1`.
 
     Args:
         status: The HTTP status.
-        state: The value of the body's only member, `status`.
+        state: One word for the state, such as `ok`: the value of `status`, the body's only member.
     """
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
     if status >= 500:  # noqa: PLR2004 - server errors start here

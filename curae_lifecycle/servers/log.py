@@ -35,11 +35,11 @@ _TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}
 
 
 def request_id(request: Request) -> str:
-    """Return the id for a request's log lines: the client's own, or a new random one.
+    """Return the id for a request's log lines: one that the client sent, or a new random one.
 
-    `X-Request-Id` is used if it is 16 to 64 hexadecimal digits and dashes, such as a UUID.
-    Otherwise the trace id of `traceparent` is used. Any other value could be an API key or a name,
-    so it is ignored.
+    `X-Request-Id` is used if its value is 16 to 64 hexadecimal digits and dashes, such as a UUID.
+    Otherwise the trace id in `traceparent` is used, if that header is well-formed. Any other value
+    could be an API key or a name, so it is ignored. So is a repeated header.
     """
     for name, pattern, group in (("x-request-id", _ID, 0), ("traceparent", _TRACE, 1)):
         values = header_values(request, name)
@@ -54,18 +54,18 @@ class RequestLine:
     """The log line of one request; it holds no path, no request header and no body.
 
     Attributes:
-        operation: The operation's name; `page`, `live`, `ready` or `metrics`; None if no operation
-            has the path.
+        operation: The operation's name, or `page`, `live`, `ready` or `metrics`. None if no
+            operation has the method and path, or if the request was cancelled.
         method: The method if HTTP defines it, else `OTHER`.
         status: The status of the response; None if the request was cancelled before its response.
-        rules: The names of the rules that decided, in order.
-        replayed: Whether the response is a stored one.
+        rules: The names of the rules that decided, in order; empty if none did.
+        replayed: Whether the response is the stored response of an earlier request.
         seconds: The duration of the request.
-        attempts: How many attempts at the store were started.
+        attempts: How many attempts to load, decide and commit were started.
         waited: The part of `seconds` that was spent waiting between attempts.
-        code: The problem's code, if the response is a problem.
-        retry_after: The seconds of `Retry-After`, if the response has it.
-        limit: The name of the limit that refused the request, if one did.
+        code: The problem's code; None if the response is no problem.
+        retry_after: The seconds of `Retry-After`; None if the response lacks this header.
+        limit: The name of the rate limit that refused the request; None if none did.
     """
 
     operation: str | None
@@ -81,7 +81,7 @@ class RequestLine:
     limit: str | None
 
     def members(self) -> dict[str, object]:
-        """Return the line's members as they are in its JSON."""
+        """Return the fields as members of a JSON object: camelCase names, seconds to 6 places."""
         fields = attrs.asdict(self, recurse=False)
         fields |= {"seconds": round(self.seconds, 6), "waited": round(self.waited, 6)}
         fields["rules"] = [*self.rules]
@@ -99,7 +99,11 @@ class JsonFormatter(logging.Formatter):
     """A formatter that writes each record as one line of JSON in ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as a line of JSON."""
+        """Return a log record as one line of JSON.
+
+        The line has the id of the current request, if there is one. The members of a `RequestLine`
+        are added. Of an exception, the line has the type and where it was raised, not its text.
+        """
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, object] = {
             "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -163,15 +167,16 @@ def configure_logging(
     stream: TextIO | None = None,
     levels: Mapping[str, int] | None = None,
 ) -> None:
-    """Write this process's log as lines of JSON; a second call replaces the first.
+    """Write this process's log as lines of JSON.
 
     The lines of all loggers appear if they propagate their records to the root logger. Call this
-    after any code that configures logging itself, such as `django.setup()`.
+    function after any code that configures logging itself, such as `django.setup()`. A second call
+    replaces the stream and the root level; levels that `levels` has set stay.
 
     Args:
         level: The level of all loggers whose own level is not set.
         stream: The stream to write to; standard error by default.
-        levels: The levels of single loggers, by name.
+        levels: The levels of single loggers, by the logger's name.
     """
     handler = _JsonHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonFormatter())

@@ -38,7 +38,10 @@ _NONE: Final = "none"
 
 
 class Metrics:
-    """The counters of one process; create one at start and pass it to the process's endpoint."""
+    """The Prometheus counters of one process, for the `counters` of its endpoint.
+
+    Create one `Metrics` when the process starts.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -67,11 +70,11 @@ class Metrics:
         self._failures = counter("store_failures", "Store failures by kind.", ("kind",))
 
     def count(self, line: RequestLine, stats: RetryStats) -> None:
-        """Count a finished request, including one that was cancelled.
+        """Count a request that finished or was cancelled.
 
         Args:
             line: The request's log line.
-            stats: The attempts and waits that the request took.
+            stats: The attempts that the request took, and the pauses between them.
         """
         operation, code = line.operation or _NONE, line.code or _NONE
         status = _NONE if line.status is None else str(line.status)
@@ -95,12 +98,13 @@ class Metrics:
             self._limits.labels(line.limit).inc()
 
     def render(self, backlog: Backlog | None = None) -> tuple[str, bytes]:
-        """Return the media type and the text of all counters in the Prometheus text format.
+        """Return the media type of the Prometheus text format, and all counters in that format.
 
-        Without `PROMETHEUS_MULTIPROC_DIR` these are the counters of this process.
+        With the environment variable `PROMETHEUS_MULTIPROC_DIR`, these are the counters of all
+        worker processes; without it, those of this process.
 
         Args:
-            backlog: The messages in the outbox, or None to leave their metrics out.
+            backlog: The numbers of messages in the outbox; None leaves their metrics out.
         """
         registry = CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:

@@ -40,15 +40,16 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
     """Serve a guarded app until SIGTERM or SIGINT, and finish the started requests.
 
     At SIGTERM each worker serves for one more second, in which every response closes its
-    connection. Then the worker accepts no more connections, finishes its requests and ends. At
-    SIGHUP each worker is replaced in this way by a new one, which starts first. A worker that dies
-    is replaced, too.
+    connection. Then the worker accepts no more connections, finishes its requests within
+    `DRAIN_SECONDS` and ends. At SIGHUP a new worker starts for each old one, which then ends in the
+    same way. A worker that dies is replaced.
 
     Args:
-        target: The `Guard` of an app, as `module:name`; each worker imports it.
+        target: The module and the name of the app's `Guard`, as `module:name`. Each worker imports
+            that module.
         host: The address to listen on.
         port: The port to listen on.
-        workers: The number of worker processes.
+        workers: The number of worker processes. Each listens on the same port.
 
     Raises:
         SystemExit: A worker could not be started, or died repeatedly.
@@ -70,10 +71,10 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 
 
 def load(target: str) -> GracefulShutdown:
-    """Import the guard named by `module:name` and wrap it in a `GracefulShutdown`.
+    """Import the `Guard` that `target` names as `module:name`, and wrap it in a `GracefulShutdown`.
 
     Raises:
-        ArgumentError: The target is not a `Guard`.
+        ArgumentError: `target` names something else than a `Guard`.
     """
     module, _, name = target.partition(":")
     guard = getattr(import_module(module), name)

@@ -22,13 +22,17 @@ SHUTDOWN_DELAY_SECONDS: Final = 1.0
 
 
 class GracefulShutdown:
-    """ASGI middleware that delays the end of a granian worker at SIGTERM.
+    """ASGI middleware that lets a granian worker serve for a while after SIGTERM.
+
+    After SIGTERM each response gets the header `connection: close`, so that no client sends a
+    request on a connection that is about to close. After `seconds` the worker sends itself SIGINT,
+    which ends granian. The server must support ASGI `lifespan`: its start installs the handler of
+    SIGTERM.
 
     Args:
-        app: The app.
+        app: The ASGI app.
         drain: A function to call at SIGTERM, such as `Guard.drain`.
-        seconds: Seconds between SIGTERM and the end. Then the worker sends itself SIGINT, at which
-            granian ends, too.
+        seconds: Seconds between SIGTERM and SIGINT.
     """
 
     def __init__(

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 def wsgi_to_asgi(app: WSGIApplication, threads: int) -> AsgiApp:
     """Return an ASGI app that runs a WSGI app in threads.
 
-    The WSGI environment has the ASGI scope as `asgi.scope`. Wrap the result in a `Guard` with
-    `max_concurrent=threads`, for two reasons. The WSGI app needs complete bodies, and the queue for
-    its threads has no limit. A response is held in memory completely before it is sent.
+    Wrap the returned app in a `Guard` with `max_concurrent=threads`, for two reasons: the returned
+    app takes only the first message of a body, and its queue for free threads has no limit. The
+    WSGI environment has the ASGI scope as `asgi.scope`. A whole response is held in memory before
+    it is sent.
 
     Args:
         app: The WSGI app.
-        threads: The number of threads, at most.
+        threads: The maximum number of threads.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
 

@@ -43,14 +43,14 @@ def _limit_key(operation: Operation, needs: Needs) -> LimitKey | None:
 
 @attrs.frozen
 class Call:
-    """A parsed request that may be decided.
+    """A parsed request that passed the gates before `decide`.
 
     Attributes:
-        caller: The caller.
-        operation: The operation.
-        key: The idempotency key, if the operation needs one.
+        caller: The app, account and environment of the API key.
+        operation: The operation, with its parsed members.
+        key: The idempotency key; `None` if the operation uses none.
         settings: The settings of the server.
-        needs: The values to load for it; they follow from the rest.
+        needs: The values to load before `decide`; computed from the other fields.
     """
 
     caller: credentials.Caller
@@ -68,12 +68,12 @@ class Decision:
 
     Attributes:
         reply: The answer, as a value.
-        status: Its HTTP status; of a replay, the status of the stored response.
+        status: The HTTP status of the reply; of a replay, the status of the stored response.
         decided_at: The instant of the decision.
-        changes: Writes, effects and events, without the idempotency record.
+        changes: The writes, effects and events, without the write of the idempotency record.
         rules: The names of the rules that decided, in order.
-        attempt: The attempt under the request's key, if the answer must be kept there.
-        record: The loaded record, which the kept answer replaces.
+        attempt: The attempt under the idempotency key; `None` if the response is not to be stored.
+        record: The idempotency record as loaded, which the stored response replaces, or `None`.
         settings: The settings of the server.
     """
 
@@ -88,7 +88,7 @@ class Decision:
 
     @property
     def replayed(self) -> bool:
-        """True if the answer was given before; the response itself does not say so."""
+        """True if the reply is the stored response to an earlier request with the same key."""
         return isinstance(self.reply, Replayed)
 
 
@@ -100,14 +100,14 @@ def decision_from_refusal(
     changes: Changes = NO_CHANGES,
     limited: ratelimit.RateLimited | None = None,
 ) -> Decision:
-    """Return the decision on a request that a gate refused.
+    """Return the decision on a request that a gate refused, storing no response.
 
     Args:
         answer: The refusal.
         now: The instant of the request, in UTC.
         settings: The settings of the server.
-        changes: The charges of rate limits that remain.
-        limited: The limit that refused, or `None`.
+        changes: The charges of rate limits to commit despite the refusal.
+        limited: The answer of the rate limit that refused; `None` if another gate refused.
     """
     reply, status = ProblemReply(answer.problem, limited), status_of(answer.problem)
     return Decision(

@@ -24,11 +24,11 @@ from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Sessio
 
 @attrs.frozen
 class Changes:
-    """The changes of a decision, for one transaction.
+    """The changes of a decision, to commit in one transaction; `+` joins two.
 
     Attributes:
         writes: The values to store.
-        effects: The tasks of the server.
+        effects: The tasks for the server.
         events: The events for the outbox.
     """
 
@@ -50,9 +50,10 @@ _Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding)
 
 
 def bump_version(value: _Versioned) -> _Versioned:
-    """Return a value with its version moved, for a decision that only relied on it.
+    """Return a copy of `value` with its version one higher, to make concurrent writes conflict.
 
-    A concurrent decision from the earlier version then fails its commit and is decided again.
+    Store it for a decision that relied on `value` without changing it. A concurrent decision from
+    the earlier version then fails its commit and is decided again.
     """
     return attrs.evolve(value, version=value.version + 1)
 
@@ -60,25 +61,25 @@ def bump_version(value: _Versioned) -> _Versioned:
 def connection_write_changes(
     kind: EventKind, before: Connection | None, after: Connection, *effects: Effect
 ) -> Changes:
-    """Return the changes of a connection that is written, with its event.
+    """Return the changes that store a connection and emit its event.
 
     Args:
         kind: The kind of the event.
         before: The connection as it is stored; `None` for a new one.
         after: The connection to store.
-        effects: The tasks of the server.
+        effects: The tasks for the server.
     """
     event = Event(kind, after, after.updated_at)
     return Changes((ConnectionWrite(before, after),), effects, (event,))
 
 
 def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
-    """Return the changes of a new connection, so that a tombstone of its coordinate conflicts.
+    """Return the changes that store a new connection and conflict with a concurrent tombstone.
 
     Args:
         made: The new connection.
-        binding: The binding of its coordinate, which it relies on. `None` if no user is bound; the
-            store then refuses the commit if a user is bound by that time.
+        binding: The binding of its coordinate as it is stored; its version is raised. `None` if no
+            user is bound: the store then rejects the commit if a user has been bound meanwhile.
     """
     created = connection_write_changes(EventKind.CONNECTION_CREATED, None, made)
     if binding is None:
@@ -89,6 +90,8 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
 def ending_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
     """Return the changes of a connection that needs action, expired or was revoked.
 
+    The effect ends its pending hand-off or its access, as the table `ending` says.
+
     Args:
         kind: The kind of the event.
         before: The connection as it is stored.
@@ -98,10 +101,10 @@ def ending_changes(kind: EventKind, before: Connection, after: Connection) -> Ch
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
-    """Return the changes of a successor that was minted for the head of a chain.
+    """Return the changes that store a new successor and raise the version of the recovered head.
 
     Args:
-        recovered: The head of the chain, which the successor relies on.
+        recovered: The head of the chain as it is stored; a concurrent write of it conflicts.
         successor: The new connection.
     """
     held = ConnectionWrite(recovered, bump_version(recovered))
@@ -114,12 +117,13 @@ def revocation_changes(
     answers: tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...],
     heads: tuple[Connection, ...] = (),
 ) -> Changes:
-    """Return the changes of a revocation.
+    """Return the changes of a revocation: the revoked connections, with their effects and events.
 
     Args:
-        reached: The connections that it reached.
-        answers: The answer of the rule for each of them.
-        heads: The connections among them that a concurrent recovery must not follow: the new
+        reached: The connections that the revocation reached, as they are stored.
+        answers: The answer of `revoke` for each of `reached`, in the same order.
+        heads: The connections in `reached` at the end of a chain. Their versions are raised even if
+            they were revoked before, so that a concurrent recovery of them conflicts: its new
             connection would outlive a revocation that ends everything.
     """
     moved = [
@@ -133,13 +137,14 @@ def revocation_changes(
 
 
 def live_head_changes(connection: Connection, head: Connection | None, now: datetime) -> Changes:
-    """Return the effect of a revocation that left a later connection of the chain alive [O].
+    """Return the changes that report a head that is still live after a revocation [O].
 
-    The version of the head moves, so that a concurrent end of the head conflicts.
+    They hold a `SuccessorsLive` effect, and raise the head's version so that a concurrent end of it
+    conflicts. They are `NO_CHANGES` if there is no later head or it is not live.
 
     Args:
         connection: The connection that was revoked.
-        head: The last connection of its chain.
+        head: The last connection of its chain; `None` if it has no successor.
         now: The instant of the revocation, in UTC.
     """
     if head is None or head.id == connection.id or not chain.is_live(head, now):
@@ -149,11 +154,11 @@ def live_head_changes(connection: Connection, head: Connection | None, now: date
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
-    """Return the changes of a session that was minted, and of the user that it provisioned.
+    """Return the changes of a new session, and of the LIMITED user that it provisioned, if any.
 
     Args:
         before: The binding of the coordinate as it is stored; `None` if no user is bound.
-        made: The session and its binding.
+        made: The result of `initiate`: the session and the binding.
     """
     session, after = made.session, made.binding
     at = session.created_at
@@ -173,13 +178,13 @@ def landing_changes(
     landing: Landing,
     now: datetime,
 ) -> Changes:
-    """Return the changes of a hand-off that landed: of the session, and of a binding that moved.
+    """Return the changes of a hand-off that landed: the session, and the binding if it changed.
 
     Args:
         session: The session as it is stored.
         binding: The binding of the coordinate as it is stored; `None` if no user is bound.
-        landing: The session and the binding to store.
-        now: When it is recorded.
+        landing: The result of `complete_handoff`: the session and the binding to store.
+        now: When the hand-off is recorded, in UTC.
     """
     at = max(now, session.created_at)
     landed = Event(EventKind.SESSION_LANDED, landing.session, at)
@@ -197,13 +202,13 @@ def binding_changes(
     after: LimitedAccountAppBinding,
     now: datetime,
 ) -> Changes:
-    """Return the changes of a binding that moved.
+    """Return the changes that store a binding and emit its event.
 
     Args:
         kind: The kind of the event.
         before: The binding as it is stored; `None` for a new one.
         after: The binding to store.
-        now: When it is recorded.
+        now: When the change is recorded, in UTC.
     """
     return Changes((BindingWrite(before, after),), (), (Event(kind, after, now),))
 

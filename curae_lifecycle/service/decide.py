@@ -2,8 +2,9 @@
 
 The laws of this module: **a decision is pure: it depends only on a snapshot, the instant and new
 ids, and passes the gates in one order** (`DECIDE_GATES`); **refused, ignored and replayed requests
-write only their idempotency record and their rate limits, and emit no event**. Every write holds the
-value that it replaces, so that a store can compare and set, and of two workers that race one wins.
+write only their idempotency record and their rate limits, and emit no event**. Every write holds
+the value that it replaces, so that a store can compare and set, and of two workers that race one
+wins.
 
 A server loads the values that `call.needs` names, calls `decide`, and commits the changes of the
 decision in one transaction.
@@ -40,28 +41,28 @@ from curae_lifecycle.service.writes import RateWrite, Write
 
 
 def fingerprint(operation: Operation) -> Fingerprint:
-    """Return the fingerprint of an operation: of its parsed values, never of their text [O]."""
+    """Return the fingerprint of an operation, from its name and its parsed values [O]."""
     return Fingerprint.of(operation.rule.name, operation.fingerprint_values())
 
 
 def decide(
     call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds | None = None
 ) -> Decision:
-    """Decide one request [S, P; the order O].
+    """Decide one request: pass it through the gates of `DECIDE_GATES` [S, P; the order O].
 
     Args:
         call: The parsed request.
         snapshot: The values that were loaded for `call.needs`.
-        now: The instant of the request.
-        new_ids: Ids and a next action; a mutation needs them, a read does not.
+        now: The instant of the request, in UTC.
+        new_ids: Fresh ids and a next action; a mutation needs them, a read does not.
 
     Returns:
-        The answer as a value, with the changes to commit. If the commit finds another value than a
-        write replaces, load again and decide again.
+        The answer as a value, with the changes to commit. If the store holds another value than the
+        `before` of a write, the commit must fail: then load again and decide again.
 
     Raises:
-        ArgumentError: `now` is no UTC instant, `new_ids` is missing or stale, or the snapshot holds
-            other values than `call.needs` names.
+        ArgumentError: `now` is not a UTC instant, `new_ids` is missing or its next action ended
+            before `now`, or the snapshot holds other values than `call.needs` names.
     """
     check_instant("now", now)
     check_snapshot(call.needs, snapshot)

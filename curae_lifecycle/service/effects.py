@@ -14,11 +14,11 @@ from curae_lifecycle.rules import values
 
 @attrs.frozen
 class AccessEnded:
-    """Drop every cached grant of the connection.
+    """The task to drop every cached grant of a connection, which no longer gives access.
 
     Attributes:
         connection_id: The connection's id.
-        at: The instant from which it gives no access.
+        at: The instant from which the connection gives no access.
     """
 
     connection_id: values.ConnectionId
@@ -27,23 +27,24 @@ class AccessEnded:
 
 @attrs.frozen
 class HandoffCancelled:
-    """End the live hand-off of the connection: its URL no longer works."""
+    """The task to end a connection's open hand-off: the URL of its hosted page must not work."""
 
     connection_id: values.ConnectionId
 
 
 @attrs.frozen
 class NextActionReplaced:
-    """End the connection's earlier URL: a fresh one was issued."""
+    """The task to disable the earlier hosted page URL of a connection: a fresh one was issued."""
 
     connection_id: values.ConnectionId
 
 
 @attrs.frozen
 class SuccessorsLive:
-    """A warning that access continues: the head of the revoked connection's chain is alive [O].
+    """A warning: a connection was revoked, but the head of its chain is still live [O].
 
-    An app that revokes an old id may believe that all access ended.
+    An app that revokes an old id may believe that all access ended. `connection_id` was revoked;
+    `head_id` is live.
     """
 
     connection_id: values.ConnectionId
@@ -52,11 +53,11 @@ class SuccessorsLive:
 
 @attrs.frozen
 class UserProvisioned:
-    """Create the LIMITED user that the binding names.
+    """The task to create the LIMITED user that a new binding names.
 
     Attributes:
-        user_id: The new user.
-        coordinate: The coordinate that it is bound to.
+        user_id: The id of the new user; no repr shows it.
+        coordinate: The coordinate that the user is bound to.
     """
 
     user_id: values.UserId = attrs.field(repr=False)

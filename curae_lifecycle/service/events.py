@@ -1,7 +1,7 @@
 """Events of a decision, as data, for an outbox.
 
-The law of this module: **an event's id follows from its kind, its subject and its instant**, so that
-an outbox can tell a repetition from a second occurrence.
+The law of this module: **an event's id follows from its kind, its subject and its instant**, so
+that an outbox can tell a repetition from a second occurrence.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EventKind(StrEnum):
 
 
 Subject = Connection | CuraeConnectSession | LimitedAccountAppBinding
-"""The subject of an event."""
+"""The subject of an event: a connection, a session or a binding."""
 
 
 _EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11")
@@ -57,9 +57,9 @@ class Event:
     """An event for an outbox.
 
     Attributes:
-        kind: Its kind.
-        subject: Its subject after the event.
-        at: When it was recorded.
+        kind: The kind of the event.
+        subject: The connection, session or binding after the event.
+        at: When the event was recorded, in UTC.
     """
 
     kind: EventKind
@@ -76,11 +76,11 @@ class Event:
 
     @property
     def subject_id(self) -> values.ConnectionId | values.SessionId | None:
-        """The connection's or the session's id; `None` for the binding of the coordinate."""
+        """The id of the connection or session; `None` for a binding, which has no id."""
         return None if isinstance(self.subject, LimitedAccountAppBinding) else self.subject.id
 
     @property
     def coordinate(self) -> values.Coordinate:
-        """The coordinate of its subject."""
+        """The coordinate of the subject."""
         subject = self.subject
         return (subject.identity if isinstance(subject, Connection) else subject).coordinate

@@ -17,7 +17,7 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 
 class Gate(StrEnum):
-    """The gates of a request, in order."""
+    """The checks that a request must pass, in order; RULE is the operation's own decision."""
 
     CREDENTIALS = "credentials"
     ROUTE = "path and method"
@@ -36,7 +36,10 @@ class Gate(StrEnum):
 
 @attrs.frozen
 class Ask:
-    """A cell's verdict: another table decides; without a name, the tables of the operation."""
+    """A verdict of the table `request`: the table named `table` decides the gate.
+
+    If `table` is empty, the tables of the operation decide.
+    """
 
     table: str = ""
 
@@ -72,24 +75,24 @@ REQUEST_GATES: Final = Table[Gate, RefuseWith | Ask](
     Row(Gate.RULE,         Ask(),              "[S] What the operation itself decides."),
     Row(Gate.ROOM,         FAILED,             "[O] A full store refuses what is new and evicts nothing live."),
 )
-"""The table `request`: the gates, in order."""
+"""The table `request`: each gate in order, with the refusal or the table that decides it."""
 # fmt: on
 
 
 def sort_gates(*gates: Gate) -> tuple[Gate, ...]:
-    """Return some gates in the order of the table."""
+    """Return the given gates in the order of the table `request`."""
     return tuple(gate for gate in REQUEST_GATES if gate in gates)
 
 
 def refuse_at(gate: Gate, detail_values: tuple[DetailValue, ...] = ()) -> Refused:
-    """Return the refusal of a gate.
+    """Return the refusal of a gate, with its code and rules in the table `request`.
 
     Args:
-        gate: The gate.
-        detail_values: The values of the details of its problem.
+        gate: A gate that refuses by itself. A gate that asks another table fails an assertion.
+        detail_values: The values of the problem's details, in the order of `ProblemType.details`.
 
     Returns:
-        Refused: with the code of the table.
+        Refused: with the code of the gate.
     """
     row = REQUEST_GATES[gate]
     verdict = row.outcome

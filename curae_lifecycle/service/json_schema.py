@@ -14,23 +14,23 @@ Schema = dict[str, Json]
 """A JSON schema, or another object of the API's document."""
 
 TEXT: Final[Schema] = {"type": "string"}
-"""Any text."""
+"""The schema of any text."""
 
 BOOLEAN: Final[Schema] = {"type": "boolean"}
-"""True or false."""
+"""The schema of true or false."""
 
 INTEGER: Final[Schema] = {"type": "integer"}
-"""A whole number."""
+"""The schema of a whole number."""
 
 TIME: Final[Schema] = {"type": "string", "format": "date-time", "pattern": "Z$"}
-"""A time of RFC 3339 that ends in `Z`."""
+"""The schema of an RFC 3339 time that ends in `Z`."""
 
 UUID: Final[Schema] = {
     "type": "string",
     "format": "uuid",
     "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
 }
-"""A UUID in any case."""
+"""The schema of a UUID in any case."""
 
 _CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\ud800-\udfff"
 _WHITE: Final = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -43,7 +43,7 @@ APP_USER_ID: Final[Schema] = {
     "description": "The app's own id of its user: opaque, compared exactly; no white space at "
     "either end, no control characters.",
 }
-"""The app's own id of its user."""
+"""The schema of an app's own id of its user."""
 
 DATA_PACKAGES: Final[Schema] = {
     "type": "array",
@@ -55,20 +55,20 @@ DATA_PACKAGES: Final[Schema] = {
     },
     "description": "A set: neither order nor repetition matters; answers have it sorted.",
 }
-"""A set of data packages."""
+"""The schema of a set of data packages."""
 
 
 def enum_of(words: Iterable[str]) -> Schema:
-    """Return the schema of a string that is one of some words."""
+    """Return the schema of a string that is one of `words`."""
     return {"type": "string", "enum": [str(word) for word in words]}
 
 
 def object_of(properties: dict[str, Json], *, optional: tuple[str, ...] = ()) -> Schema:
-    """Return the schema of an object with some members and no others.
+    """Return the schema of an object with the members in `properties` and no others.
 
     Args:
-        properties: The schema of each member.
-        optional: The members that may be absent.
+        properties: The schema of each member, by its name.
+        optional: The names of the members that may be absent.
     """
     return {
         "type": "object",
@@ -79,12 +79,12 @@ def object_of(properties: dict[str, Json], *, optional: tuple[str, ...] = ()) ->
 
 
 def array_of(items: Schema) -> Schema:
-    """Return the schema of a list whose items all have one schema."""
+    """Return the schema of a list whose items all have the schema `items`."""
     return {"type": "array", "items": items}
 
 
 def or_null(schema: Schema) -> Schema:
-    """Return the schema of a value that may also be null."""
+    """Return the schema of a value that is null or has the schema `schema`."""
     if not schema:
         return {}
     kind = schema.get("type")

@@ -29,15 +29,15 @@ _ID: Final = "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"
 
 @attrs.frozen
 class Member(Generic[Value]):
-    """A member of a request or a fact.
+    """The definition of one member of a request or a fact.
 
     Attributes:
-        name: Its name on the wire.
-        parse: Parses its value, or raises `ArgumentError`. A member of a query gets text.
-        optional: Whether it may be left out.
-        default: Its value if it was left out.
-        schema: Its JSON schema; an empty one allows any value.
-        example: A JSON value that it may have; `None` for a member without an example.
+        name: The name of the member on the wire.
+        parse: Parses a JSON value, or raises `ArgumentError`. For a query it gets text.
+        optional: Whether the member may be left out.
+        default: The parsed value of a member that was left out.
+        schema: The JSON schema of the value; an empty one allows any value.
+        example: A JSON value that the member may have; `None` for a member without an example.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Member(Generic[Value]):
 
 @attrs.frozen
 class EntityTags:
-    """The entity tags that a client holds.
+    """The entity tags that a client sent in `If-None-Match`; `in` tells whether one matches.
 
     Attributes:
         tags: Each tag with its quotes, without `W/`.
@@ -70,12 +70,12 @@ NO_TAGS: Final = EntityTags()
 
 @attrs.frozen
 class ParsedMembers:
-    """The parsed members of a request or a fact.
+    """The parsed members of a request or a fact; `parsed[member]` is a value or its default.
 
     Attributes:
         values: The values by the names of their members. A user's id can be among them, so no
             repr shows them.
-        tags: The entity tags that the client holds.
+        tags: The entity tags that the client of a request holds.
     """
 
     values: dict[str, object] = attrs.field(repr=False)
@@ -87,7 +87,7 @@ class ParsedMembers:
         return cast("Wanted", self.values.get(member.name, member.default))
 
     def coordinate(self) -> Coordinate:
-        """Return the coordinate that `COORDINATE_MEMBERS` name."""
+        """Return the coordinate of the parsed members that `COORDINATE_MEMBERS` lists."""
         return Coordinate(
             environment=self[ENVIRONMENT],
             app_id=self[APP_ID],
@@ -97,15 +97,15 @@ class ParsedMembers:
 
 
 def parse_enum(name: str, kind: type[Word], value: object) -> Word:
-    """Return the word of an enumeration.
+    """Return the member of the enumeration `kind` that `value` spells.
 
     Args:
-        name: The member's name.
+        name: The name on the wire, for the error.
         kind: The enumeration.
         value: The value to parse.
 
     Raises:
-        ArgumentError: The value is no word of the enumeration.
+        ArgumentError: The value is not the text of a member of `kind`.
     """
     if isinstance(value, str):
         try:
@@ -116,16 +116,16 @@ def parse_enum(name: str, kind: type[Word], value: object) -> Word:
 
 
 def parse_lenient_id(name: str, value: object) -> str:
-    """Return an id in lower case.
+    """Return an id in lower case; unlike `parse_connection_id`, accept any text.
 
-    Text that is no UUID passes: it is the id of nothing, so the rules refuse it as unknown [O].
+    Text that is not a UUID names nothing, so it is refused as an unknown id later [O].
 
     Args:
-        name: The member's name.
+        name: The name on the wire, for the error.
         value: The value to parse.
 
     Raises:
-        ArgumentError: The value is no text.
+        ArgumentError: The value is not text.
     """
     if isinstance(value, str):
         return value.lower()
@@ -133,15 +133,19 @@ def parse_lenient_id(name: str, value: object) -> str:
 
 
 def parse_account_id(value: object) -> values.CustomerAccountId:
-    """Return the id of a customer account: a UUID, in any case."""
+    """Parse the id of a customer account, a UUID in any case, and return it in lower case.
+
+    Raises:
+        ArgumentError: The value is not the text of a UUID with hyphens.
+    """
     return values.CustomerAccountId(values.parse_uuid("customerAccountId", value))
 
 
 def parse_flag(value: object) -> bool:
-    """Return true or false.
+    """Check that a value is true or false, and return it unchanged.
 
     Raises:
-        ArgumentError: The value is neither.
+        ArgumentError: The value is not a boolean.
     """
     if isinstance(value, bool):
         return value
@@ -149,7 +153,11 @@ def parse_flag(value: object) -> bool:
 
 
 def parse_connection_id(value: object) -> values.ConnectionId:
-    """Return the id of a connection: a UUID, in any case."""
+    """Parse the id of a connection, a UUID in any case, and return it in lower case.
+
+    Raises:
+        ArgumentError: The value is not the text of a UUID with hyphens.
+    """
     return values.ConnectionId(values.parse_uuid("connectionId", value))
 
 

@@ -30,12 +30,12 @@ from curae_lifecycle.service.json_schema import (
 
 @attrs.frozen
 class Detail:
-    """A key of `details`.
+    """The description of one key of a problem's `details`.
 
     Attributes:
-        meaning: The meaning of its value, in a sentence.
-        schema: The JSON schema of its value.
-        example: A value.
+        meaning: The meaning of the value, in a sentence.
+        schema: The JSON schema of the value.
+        example: A sample value; `None` for `reason`.
     """
 
     meaning: str

@@ -10,7 +10,7 @@ from curae_lifecycle.rules.credentials import KeyOwner
 
 @attrs.frozen
 class BucketKey:
-    """The key of a bucket: an API key with its owner, and a policy [S; the owner O]."""
+    """The key of a bucket's state: the API key and the bucket's name, `policy` [S; the owner O]."""
 
     owner: KeyOwner
     policy: str
@@ -22,7 +22,7 @@ class BucketKey:
 
 @attrs.frozen
 class LimitKey:
-    """The key of an exact log: an app user across apps, and a policy [S]."""
+    """The key of an exact log's state: an app user across apps and the log's name, `policy` [S]."""
 
     app_user: values.AppUser
     policy: str

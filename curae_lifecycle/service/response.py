@@ -15,14 +15,14 @@ from curae_lifecycle.rules.idempotency import StoredResponse
 from curae_lifecycle.service.status import is_kept
 
 Headers = tuple[tuple[str, str], ...]
-"""Names in lower case and values, in order, repetitions included."""
+"""Headers: pairs of a name in lower case and a value, in order, repetitions included."""
 
 
 @attrs.frozen
 class Response(StoredResponse):
-    """An HTTP response, sent once and kept for retries.
+    """An HTTP response, sent now and perhaps stored for retries.
 
-    Its bytes are exact; they can hold the URL of a hosted page, so no repr shows them.
+    No repr shows the body, which can hold the URL of a hosted page.
 
     Attributes:
         status: The HTTP status.
@@ -35,10 +35,10 @@ class Response(StoredResponse):
     body: bytes = attrs.field(repr=False)
 
     def to_storable(self) -> Response:
-        """Return the response without the headers that are never kept.
+        """Return the response to store: without the headers that `kept_headers` drops.
 
         Raises:
-            ArgumentError: The status is not a 2xx, 404 or 409, so the response is never kept.
+            ArgumentError: The status is not a 2xx, 404 or 409, so the response is never stored.
         """
         _check_kept(self.status)
         headers = kept_headers(self.headers)
@@ -49,7 +49,7 @@ class Response(StoredResponse):
 
 @attrs.frozen
 class ResponseReference(StoredResponse):
-    """A reference to a response that the server keeps elsewhere, for instance encrypted.
+    """A reference to a response that the server stores elsewhere, for instance encrypted.
 
     Attributes:
         status: The HTTP status of the response.
@@ -60,17 +60,17 @@ class ResponseReference(StoredResponse):
     reference: str
 
     def to_storable(self) -> ResponseReference:
-        """Return the same reference.
+        """Return the reference itself, after a check of its status.
 
         Raises:
-            ArgumentError: The status is not a 2xx, 404 or 409, so the response is never kept.
+            ArgumentError: The status is not a 2xx, 404 or 409, so the response is never stored.
         """
         _check_kept(self.status)
         return self
 
 
 def status_of_stored(response: StoredResponse) -> int:
-    """Return the HTTP status of a kept response.
+    """Return the HTTP status of a stored response.
 
     Raises:
         ArgumentError: `response` is neither a `Response` nor a `ResponseReference`.
@@ -96,7 +96,7 @@ _NEVER_KEPT: Final = frozenset(_OF_ONE_ANSWER | _OF_ONE_HOP | _OF_A_PROXY)
 
 
 def kept_headers(headers: Headers) -> Headers:
-    """Return the headers that a record may keep: no `Date`, `Set-Cookie` or hop-by-hop header [O]."""
+    """Return the headers to store: all but `Date`, `Set-Cookie` and hop-by-hop headers [O]."""
     for name, _ in headers:
         if name.lower() in _NEVER_KEPT:
             return _without(headers)

@@ -37,15 +37,15 @@ TABLES: Final[dict[str, AnyTable]] = {
         *(REQUEST_GATES, OPERATION_TABLE, CATALOGUE, PROBLEM_STATUS, WIRE_STATUS, STORED_STATUS),
     )
 }
-"""Every table, in the order of the printed pages."""
+"""Every table by its name, in the order of the printed pages."""
 
 
 @attrs.frozen
 class FoundRule:
-    """A rule and its table.
+    """A rule with its table.
 
     Attributes:
-        table: The table.
+        table: The table that holds the rule.
         row: The rule.
     """
 
@@ -54,13 +54,13 @@ class FoundRule:
 
 
 def find_rule(name: str) -> FoundRule | None:
-    """Return the rule with a name, and its table; None if there is no such rule."""
+    """Return the rule with the full name `name`, and its table; `None` if there is no such rule."""
     rules = (FoundRule(table, row) for table in TABLES.values() for row in table.rows)
     return next((rule for rule in rules if rule.row.rule == name), None)
 
 
 def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:
-    """Return the rules that refuse or deny with a problem code."""
+    """Return the rules that refuse or deny with a problem code, in the printed order."""
     return tuple(
         FoundRule(table, row)
         for table in TABLES.values()
@@ -70,7 +70,7 @@ def find_refusals(code: ProblemCode) -> tuple[FoundRule, ...]:
 
 
 def reasons_of(code: ProblemCode) -> tuple[Reason, ...]:
-    """Return the reasons that the refusals with a code may give, each once."""
+    """Return the reasons that rules give when they refuse with a problem code, each once."""
     found = [_reason_of(each.row.outcome) for each in find_refusals(code)]
     return tuple(dict.fromkeys(reason for reason in found if reason is not None))
 

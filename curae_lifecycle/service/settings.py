@@ -19,14 +19,14 @@ SPELLINGS: Final = ("ACTIVE", "AUTHORIZED")
 
 @attrs.frozen
 class Settings:
-    """The settings of a server; a call carries them.
+    """The settings of a server; each `Call` carries them.
 
     Attributes:
-        environment: The one environment that it serves; `None` for both.
-        buckets: The platform's standard buckets, which each API key has; their names are unique.
-        type_base: The base URI of a problem's `type`.
+        environment: The one environment that the server serves; `None` for both.
+        buckets: The rate-limit buckets that each API key has; their names are unique.
+        type_base: The base URI of the `type` of every problem.
         active_spelling: The spelling of ACTIVE on the wire: ACTIVE, or AUTHORIZED [P].
-        operations: The operations that it serves.
+        operations: The operations that the server serves; their names are unique.
     """
 
     environment: Environment | None = None

@@ -1,7 +1,7 @@
 """Needs and snapshots: the values to load for a request or a fact, and the loaded values.
 
-The law of this module: **a snapshot is checked against its needs**, so that no answer uses the values
-of another caller.
+The law of this module: **a snapshot is checked against its needs**, so that no answer uses the
+values of another caller.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 
 @attrs.frozen
 class ConnectionsPage:
-    """The connections of a coordinate to load, in the order of their ids.
+    """The connections of a coordinate to load, all or one page, in the order of their ids.
 
     Attributes:
         coordinate: The coordinate whose connections are loaded.
-        after: Load only connections whose id is greater; `None` starts at the first.
+        after: Load only connections with a greater id than `after`; `None` starts at the first.
         limit: Load at most this many, at least 1; `None` loads all of them.
     """
 
@@ -41,17 +41,19 @@ class ConnectionsPage:
 
 @attrs.frozen(kw_only=True)
 class Needs:
-    """The values that a store loads for a request or a fact: by key, in one consistent read.
+    """The keys of the values that a store loads for a request or fact, in one consistent read.
+
+    `None` or `()` loads nothing.
 
     Attributes:
         record: The key of the idempotency record.
-        buckets: The keys of the platform's buckets, in this order.
+        buckets: The keys of the API key's buckets, in the order of `Settings.buckets`.
         limit: The key of the app user's limit.
         connection: The id of a connection; load it, its successor and the head of its chain.
         chain: The id of a connection; load it and every later connection of its chain.
         session: The id of a session; load it and the binding of its coordinate.
         binding: The coordinate whose binding is loaded.
-        connections: The connections of a coordinate, all of them or one page.
+        connections: The page of a coordinate's connections to load.
     """
 
     record: idempotency.RecordKey | None = None
@@ -66,11 +68,11 @@ class Needs:
 
 @attrs.frozen
 class LandedHandoff:
-    """A hand-off that landed, but that its pending connection does not record yet [P].
+    """An authorization by the patient that the pending connection does not record yet [P].
 
     Attributes:
         happened_at: When the patient authorized.
-        expires_at: When the authorization ends; `None` for never.
+        expires_at: When the authorization ends (exclusive); `None` for no end.
     """
 
     happened_at: datetime
@@ -83,16 +85,18 @@ class Snapshot:
 
     Attributes:
         record: The idempotency record.
-        buckets: The state of each bucket, in the order of the needs.
+        buckets: The state of each bucket, in the order of `needs.buckets`; `None` for a new one.
         limit: The state of the app user's limit.
         connection: The connection that `needs.connection` or `needs.chain` names.
-        successor: The connection that recovered it, if `needs.connection` names it.
-        head: The last connection of its chain, if it has a successor; it may be the successor.
-        following: Every later connection of its chain, nearest first, if `needs.chain` names it.
-        session: The session.
-        binding: The binding of the coordinate, or of the session's coordinate.
-        connections: The connections of the coordinate; a page is in the order of the ids.
-        landed_handoff: The landed hand-off that the connection does not record yet.
+        successor: The connection that recovered `connection`; loaded for `needs.connection`.
+        head: The last connection of the chain of `connection`, if that has a successor; `head` and
+            `successor` can be the same. Loaded for `needs.connection`.
+        following: Every later connection of the chain of `connection`, nearest first; loaded for
+            `needs.chain`.
+        session: The session that `needs.session` names.
+        binding: The binding of `needs.binding`, or of the coordinate of `session`.
+        connections: The connections of `needs.connections`; a page is in the order of the ids.
+        landed_handoff: An authorization that the pending `connection` does not record yet.
     """
 
     record: idempotency.Record | None = None
@@ -110,13 +114,13 @@ class Snapshot:
 
 @attrs.frozen
 class NewIds:
-    """Ids and the next action that a mutation may use; the server mints them.
+    """Fresh ids and a next action that the server mints for one mutation, which may use them.
 
     Attributes:
         connection_id: The id of a new connection: a UUID in lower case.
         session_id: The id of a new session: a UUID in lower case.
-        user_id: The id of a new LIMITED user: text that is not empty.
-        next_action: The next action; it lives 30 minutes unless the server chooses otherwise [O].
+        user_id: The id of a new LIMITED user: text that is not empty and holds no surrogates.
+        next_action: The hosted page to show; by default it ends 30 minutes after the request [O].
     """
 
     connection_id: values.ConnectionId
@@ -132,7 +136,9 @@ class NewIds:
 
 
 def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
-    """Raise if a snapshot holds values that its needs do not name; missing values are allowed.
+    """Check that the values in `snapshot` belong to the keys in `needs`; a value may be missing.
+
+    The idempotency record is not checked here, but by `begin_attempt`.
 
     Raises:
         ArgumentError: A value belongs to a key that the needs do not name, the number of bucket

@@ -17,11 +17,12 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 @attrs.frozen
 class HttpStatus:
-    """A cell's verdict on a kind of problem.
+    """The verdict of the table `problem-status` on a kind of problem.
 
     Attributes:
         status: The HTTP status.
-        kept: True if a final answer with it is kept under its idempotency key.
+        kept: Whether a problem of that kind that is not retryable is stored under its idempotency
+            key.
     """
 
     status: int
@@ -54,16 +55,16 @@ PROBLEM_STATUS: Final = Table[ProblemKind, HttpStatus](
 # fmt: on
 
 NOT_MODIFIED: Final = 304
-"""The status for a client that holds the current answer already."""
+"""The HTTP status of the reply to a client that holds the current answer already."""
 
 
 def status_of(problem: Problem) -> int:
-    """Return the HTTP status of a problem."""
+    """Return the HTTP status of a problem, which the table `problem-status` gives for its kind."""
     return PROBLEM_STATUS[problem.problem_type.kind].outcome.status
 
 
 def is_kept(status: int) -> bool:
-    """Return True if a response with a status is kept: a success, or a refusal of the rule [O]."""
+    """Return whether a response with this HTTP status may be stored: 2xx, 404 or 409 [O]."""
     if 200 <= status < 300:  # noqa: PLR2004 - the successes of HTTP
         return True
     answers = [row.outcome for row in PROBLEM_STATUS.values()]

@@ -1,7 +1,7 @@
 """Writes of a decision, as data.
 
-The law of this module: **a write holds the value before and after**, so that a store can compare and
-set.
+The law of this module: **a write holds the value before and after**, so that a store can compare
+and set.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from curae_lifecycle.service.rate_keys import RateKey
 
 @attrs.frozen
 class ConnectionWrite:
-    """Insert (`before` is `None`) or update a connection.
+    """The insert (if `before` is `None`) or update of a connection.
 
-    A database needs two constraints: the id and the id of the predecessor, each unique. If a decision
-    only relied on a connection, `after` is the same value with the next version. So a late
+    A database needs two unique constraints: on the id and on the predecessor's id. If a decision
+    relied on a connection without changing it, `after` is `before` with the next version. So a late
     authorization, the mint of a successor and the revocation of a chain conflict on one row [O].
 
     Attributes:
@@ -36,7 +36,7 @@ class ConnectionWrite:
 
 @attrs.frozen
 class SessionWrite:
-    """Insert or update a connect session, unique by its id.
+    """The insert (if `before` is `None`) or update of a connect session, unique by its id.
 
     Attributes:
         before: The session as it is stored; `None` for a new one.
@@ -49,7 +49,9 @@ class SessionWrite:
 
 @attrs.frozen
 class BindingWrite:
-    """Insert or update a binding, unique by its coordinate, or only raise its version.
+    """The insert (if `before` is `None`) or update of a binding, unique by its coordinate.
+
+    The update may only raise the version.
 
     Attributes:
         before: The binding as it is stored; `None` for a new one.
@@ -62,7 +64,7 @@ class BindingWrite:
 
 @attrs.frozen
 class RecordWrite:
-    """Insert or update an idempotency record, unique by its key.
+    """The insert (if `before` is `None`) or update of an idempotency record, unique by `key`.
 
     Attributes:
         key: The key of the record.
@@ -77,11 +79,11 @@ class RecordWrite:
 
 @attrs.frozen
 class RateWrite:
-    """Insert or update the state of a rate limit that was charged, unique by its key.
+    """The insert (if `before` is `None`) or update of a rate limit's state, unique by `key`.
 
     Attributes:
         key: The key of the limit.
-        policy: The limit.
+        policy: The rate limit that was charged.
         before: The state as it is stored; `None` for a new one.
         after: The state to store.
     """
@@ -93,7 +95,7 @@ class RateWrite:
 
     @property
     def expires_at(self) -> datetime:
-        """The instant from which the state may be dropped."""
+        """The instant from which a store may drop `after`, since it then has no effect."""
         return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 
 

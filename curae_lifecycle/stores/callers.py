@@ -21,7 +21,7 @@ def format_caller(caller: Caller) -> str:
 
 
 def parse_caller(text: str) -> Caller:
-    """Return the caller whose text `format_caller` returned."""
+    """Return the caller from a text that `format_caller` returned."""
     members = json.loads(text)
     return Caller(
         api_key_id=ApiKeyId(members["api_key_id"]),

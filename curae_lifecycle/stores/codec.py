@@ -38,6 +38,7 @@ from curae_lifecycle.rules.values import (
     parse_time,
     to_epoch_microseconds,
 )
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
 from curae_lifecycle.stores.formats import FORMAT, newest_format, upgrade_document
 from curae_lifecycle.stores.object_codec import (
@@ -47,7 +48,7 @@ from curae_lifecycle.stores.object_codec import (
     field_codec,
     nullable,
 )
-from curae_lifecycle.web.json import Json, MalformedError, has_duplicate_keys
+from curae_lifecycle.web.json import MalformedError, has_duplicate_keys
 
 Storable = (
     Connection | CuraeConnectSession | LimitedAccountAppBinding | Record | LogState | BucketState
@@ -58,9 +59,9 @@ _Stored = TypeVar("_Stored", bound=Storable)
 
 
 def dump(value: Storable) -> dict[str, Json]:
-    """Return a value as JSON for a server's own store.
+    """Return a value as a JSON document, for a server that stores JSON; `load` reads the document.
 
-    The document holds every member of the value, internal ones too. It must never go on the wire.
+    The document holds every member of the value, internal ones too. Never send it to a client.
     """
     kind = type(value)
     members = cast("dict[str, Json]", _WRITERS[kind](value))
@@ -129,7 +130,7 @@ def _parse_headers(items: list[object]) -> Headers:
 
 def _parse_header(item: object) -> tuple[str, str]:
     match item:
-        case [name, value] if type(name) is str and type(value) is str:
+        case [str(name), str(value)]:
             return name, value
         case _:
             raise ArgumentError("header", "a list of two strings")

@@ -29,8 +29,8 @@ from curae_lifecycle.stores.hosted_pages import HostedPage
 class StoreUnavailableError(LifecycleError, RuntimeError):
     """A temporary failure of the store, such as a lock timeout, a deadlock or a lost connection.
 
-    A commit that raises this error may have taken effect; load again to find out. The exception is
-    a `StoreUnchangedError`, after which nothing was stored.
+    A commit that raises this error may have taken effect; load again to find out. Only the subclass
+    `StoreUnchangedError` says that nothing was stored.
 
     Attributes:
         reason: The cause, in words that hold no stored value.
@@ -47,22 +47,24 @@ class StoreUnavailableError(LifecycleError, RuntimeError):
 class StoreUnchangedError(StoreUnavailableError):
     """A temporary failure that certainly stored nothing, such as a lock timeout or a deadlock.
 
-    The loop retries after either error. The difference matters to a store that keeps a part of the
-    values elsewhere, such as rate limits in Redis. After this error the store gives back what it
-    charged there, so that a request that waited for a lock is charged once. Raise it only if it is
-    certain that nothing was stored.
+    `serve` and `record` retry after either error. The difference matters to a store that keeps its
+    rate limits elsewhere, such as `RedisLimitsStore`. After a `StoreUnchangedError` that store gives
+    the charge back, so that a request that waited for a lock is charged once. Raise this error only
+    if it is certain that nothing was stored.
     """
 
 
 class StoreFullError(LifecycleError, RuntimeError):
-    """A full customer account: a new value was refused, and no live value was dropped for it.
+    """The refusal of a commit because a customer account is full.
 
-    The commit stored nothing. Other accounts are not affected.
+    The commit stored nothing, and no live value was dropped to make room. Other accounts are not
+    affected.
 
     Attributes:
-        kind: The kind of the new value.
-        capacity: How many values of a kind a customer account may hold.
-        environment: The environment that is full; test and live values are counted apart.
+        kind: The kind of the new value, such as `Connection`.
+        capacity: How many values of each kind a customer account may hold in one environment.
+        environment: The environment in which the account is full; test and live values are counted
+            apart.
         customer_account_id: The account that is full.
     """
 
@@ -89,10 +91,11 @@ class Loaded:
     """The result of a load: values of one moment.
 
     Attributes:
-        snapshot: The values that were needed.
-        now: The instant of that moment, by the store's clock.
+        snapshot: The values that `needs` named.
+        now: The instant of the load, by the store's clock.
         caller: The caller of the API key; `None` for an unknown key, and if no key was given.
-        seen: The store's own note of the versions that it read; the commit gets it back.
+        seen: A value that only the store itself interprets, such as the versions that were read.
+            `commit` gets it back as part of `loaded`.
     """
 
     snapshot: Snapshot
@@ -107,7 +110,8 @@ class Store(Protocol):
     def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key, or None for an unknown key.
 
-        The caller may come from a cache: `load` returns the current one, and refreshes the cache.
+        The caller may come from a cache and be outdated. `load` returns the current caller, and
+        refreshes the cache.
 
         Args:
             key_digest: The digest of the API key.
@@ -119,7 +123,8 @@ class Store(Protocol):
 
         Args:
             needs: The values to load.
-            key_digest: The digest of the API key whose caller to load, too; `None` for a fact.
+            key_digest: The digest of the API key whose caller is loaded as well; `None` for a fact,
+                which comes without an API key.
         """
         ...
 
@@ -129,12 +134,13 @@ class Store(Protocol):
         Args:
             loaded: The result of the load that the changes were decided from.
             changes: The changes to store, all of them or none.
-            page: The hosted page whose URL is handed out; it replaces the earlier page of its
-                subject. `None` if no URL is handed out.
+            page: The hosted page to register, whose URL the answer hands out; `None` if there is
+                none. A store drops the earlier page of the same subject.
 
         Returns:
-            True if everything was stored. False on a conflict: a value that a write replaces is no
-            longer as it was loaded, and nothing was stored. Load again and decide again.
+            True if everything was stored. False on a conflict, after which nothing was stored: a
+            value that a write replaces is no longer as it was loaded, or the coordinate that
+            `unbound` returns has a binding. Load again and decide again.
 
         Raises:
             StoreFullError: A new value was refused, and nothing was stored.
@@ -143,7 +149,7 @@ class Store(Protocol):
 
 
 class AsyncStore(Protocol):
-    """A store with the calls of `Store`, async."""
+    """A store with the methods of `Store` as coroutines; each may raise `StoreUnavailableError`."""
 
     async def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key, as `Store.caller_of` does."""
@@ -164,12 +170,17 @@ def unbound(writes: tuple[Write, ...]) -> Coordinate | None:
     """Return the coordinate that must still have no binding at commit, or None.
 
     The first connection of a chain is stored together with a write of its coordinate's binding, so
-    that a concurrent tombstone conflicts with that write. If the coordinate had no binding, there
-    is no such write, and the store must check that there is still none. Otherwise a user could be
-    bound meanwhile, and a tombstone that loaded before this commit would miss the connection [O].
+    that a concurrent tombstone of the binding conflicts with that write. If the coordinate had no
+    binding, there is no such write, and the store must check that there is still no binding.
+    Otherwise a user could be bound meanwhile, and a tombstone that loaded before this commit would
+    miss the connection [O].
 
     Args:
         writes: The writes of one commit.
+
+    Returns:
+        The coordinate of a new chain whose binding `writes` does not write; `None` if `writes`
+        starts no chain or writes a binding.
     """
     new_identity = None
     for write in writes:

@@ -6,7 +6,7 @@ The law of this module: **a nested deadline never ends after the outer one**. A 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic
@@ -16,18 +16,24 @@ _DEADLINE: Final[ContextVar[float]] = ContextVar("deadline", default=float("inf"
 
 
 def current_deadline() -> float:
-    """Return the current deadline on the clock of `time.monotonic`; infinity if none is set."""
+    """Return the current deadline in seconds of `time.monotonic`; infinity if none is set."""
     return _DEADLINE.get()
 
 
 def seconds_left(most: float) -> float:
-    """Return the smaller of `most` and the seconds until the deadline, but at least 0."""
+    """Return how many seconds a call may take: at most `most`, and not beyond the current deadline.
+
+    The result is 0 if the deadline has passed, and `most` if no deadline is set.
+
+    Args:
+        most: The call's own limit in seconds, at least 0.
+    """
     return max(0.0, min(most, _DEADLINE.get() - monotonic()))
 
 
 @contextmanager
-def deadline_scope(seconds: float) -> Iterator[None]:
-    """Set a deadline that many seconds from now, unless an earlier one is set already."""
+def deadline_scope(seconds: float) -> Generator[None]:
+    """Set a deadline `seconds` from now for a `with` block, unless an earlier one is set already."""
     token = _DEADLINE.set(min(_DEADLINE.get(), monotonic() + seconds))
     try:
         yield

@@ -40,8 +40,8 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer, respond
 
 Renew = Callable[[], bool]
-"""A function that extends the lease of an external call. It returns False if it could not, and the
-call should then end."""
+"""A function that extends the lease of an external call and returns True. It returns False if the
+lease could not be extended; the external call should then end."""
 
 AsyncRenew = Callable[[], Awaitable[bool]]
 """An async `Renew`."""
@@ -49,14 +49,15 @@ AsyncRenew = Callable[[], Awaitable[bool]]
 
 @attrs.frozen
 class ExternalCall:
-    """A call to another service, which makes the next action of a request.
+    """A call to another service that makes the next action of a request.
 
     Attributes:
-        call: Makes the call, given the new ids and a function that extends the lease.
-        lease: For how many seconds the request takes its idempotency key, if the lease is not
-            extended.
-        lost_lease: What an expired lease means: the next retry executes, or the outcome is
-            unknown.
+        call: Makes the call, given the new ids and a function that extends the lease. Returns the
+            next action.
+        lease: How long the request holds its idempotency key, in seconds; each extension lasts as
+            long.
+        lost_lease: The meaning of an expired lease. EXECUTE: the next retry executes. UNKNOWN: the
+            call may have taken effect, so no retry executes.
     """
 
     call: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]]
@@ -70,7 +71,7 @@ class ExternalCall:
 
     @property
     def ticks(self) -> int:
-        """The lease in microseconds."""
+        """The lease in whole microseconds."""
         return int(self.lease * SECOND)
 
 
@@ -82,16 +83,24 @@ async def answer_with_external_call(
     settings: Settings,
     retrier: Retrier,
 ) -> Answer:
-    """Answer a request, with an external call if its answer holds a next action.
+    """Answer a request, with an external call if the answer holds a next action.
 
     Args:
         store: The store.
         request: The request as it came in.
-        id_factory: Makes the ids of a mutation, again for each attempt; its next action is not
-            used.
+        id_factory: Makes the ids of a mutation, anew for each attempt; the next action that
+            `id_factory` makes is not used.
         external_call: The call that makes the next action.
         settings: The settings of the server.
         retrier: Runs the attempts of each transaction.
+
+    Returns:
+        The answer, whose changes are committed. The answer is `INTERNAL` if no attempt succeeded,
+        or after an unexpected error.
+
+    Raises:
+        ArgumentError: The program passed an argument that no correct program passes.
+        AssertionError: The program is wrong, and one of the library's own checks found it.
     """
 
     async def answer() -> Answer:

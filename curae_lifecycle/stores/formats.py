@@ -14,13 +14,14 @@ import attrs
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.web.json import Json, MalformedError
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.web.json import MalformedError
 
 Document = dict[str, Json]
 """A stored value, as JSON."""
 
 FORMAT: Final = "format"
-"""The member of a document that holds the number of its form."""
+"""The name of the member that holds the number of a document's form."""
 
 
 @attrs.frozen
@@ -28,8 +29,9 @@ class Upgrade:
     """An upgrade from one stored form to the next.
 
     Attributes:
-        name: What changed.
-        apply: Returns the document in the next form; it may change the document that it gets.
+        name: A name for the change.
+        apply: Takes a document, without the member `format`, and returns it in the next form. It
+            may change the document that is passed in.
     """
 
     name: str
@@ -37,10 +39,10 @@ class Upgrade:
 
 
 Upgrades = Mapping[str, tuple[Upgrade, ...]]
-"""The upgrades of each kind of value, oldest first, by the name of its class."""
+"""The upgrades of each kind of value, oldest first, by the name of the value's class."""
 
 UPGRADES: Final[Upgrades] = {}
-"""The upgrades of this release; a kind of value without any has one form."""
+"""The upgrades of this release; a kind of value without an upgrade has one form only."""
 
 
 class NewerFormatError(LifecycleError, ValueError):
@@ -48,8 +50,8 @@ class NewerFormatError(LifecycleError, ValueError):
 
     Attributes:
         kind: The name of the value's class.
-        stored: The number of its form.
-        known: The newest form that this release reads.
+        stored: The number of the value's form.
+        known: The number of the newest form that this release reads.
     """
 
     def __init__(self, kind: str, stored: int, known: int) -> None:
@@ -76,7 +78,7 @@ def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
 
 
 def upgrade_document(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Document:
-    """Return a stored document in the newest form, without the member that holds the form.
+    """Return a stored document in the newest form, without the member `format`.
 
     Args:
         kind: The name of the value's class.
@@ -84,7 +86,7 @@ def upgrade_document(kind: str, document: Document, upgrades: Upgrades = UPGRADE
         upgrades: The upgrades of each kind of value.
 
     Raises:
-        MalformedError: The document does not say its form.
+        MalformedError: The member `format` is missing or is not an integer of at least 1.
         NewerFormatError: A newer release stored the document.
     """
     members = dict(document)

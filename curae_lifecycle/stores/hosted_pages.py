@@ -36,7 +36,7 @@ from curae_lifecycle.service.operations.operation import Reply
 
 
 class PageKind(StrEnum):
-    """The kind of a hosted page's subject."""
+    """The kind of value that a hosted page is about: the kind of its subject."""
 
     CONNECTION = "connection"
     SESSION = "session"
@@ -51,9 +51,10 @@ class HostedPage:
         digest: The SHA-256 of the page's URL, in hex. It does not reveal the URL, so access to the
             database is not enough to open the page.
         kind: The kind of the subject.
-        subject: The id of the connection or the session. For a user: the coordinate and the bound
-            user's id, as JSON.
-        expires_at: When the page expires. A store drops it at that instant or later.
+        subject: The id of the connection or session that the page is about. For a page of kind
+            USER: the text that `user_subject` returns.
+        expires_at: When the page expires (exclusive). A store drops the page at that instant or
+            later.
     """
 
     digest: str = attrs.field(repr=False)
@@ -63,7 +64,7 @@ class HostedPage:
 
     @property
     def coordinate(self) -> Coordinate:
-        """The coordinate that a page of kind USER is about."""
+        """The coordinate that the page is about; only pages of kind USER have this property."""
         environment, app, account, user, _ = json.loads(self.subject)
         return Coordinate(
             environment=Environment(environment),
@@ -74,25 +75,26 @@ class HostedPage:
 
     @property
     def user_id(self) -> UserId:
-        """The user who was bound when the URL of a page of kind USER was handed out.
+        """The user who was bound when the URL was handed out; only pages of kind USER have this.
 
-        Name this user in the fact, so that an old URL cannot graduate a later user. If no user was
-        bound, this is the empty id, which no user has.
+        Pass this id to the fact `Graduated`, so that an old URL cannot graduate a later user. If no
+        user was bound, it is the empty id, which no user has.
         """
         return UserId(json.loads(self.subject)[-1])
 
 
 def url_digest(url: str) -> str:
-    """Return the digest by which the page of a URL is found."""
+    """Return the SHA-256 of a hosted page's URL, in hex; `HostedPage.digest` holds the same."""
     return hashlib.sha256(url.encode()).hexdigest()
 
 
 def csrf_token(url: str) -> str:
-    """Return the token, in hex, that a page's form sends back.
+    """Return the CSRF token of a hosted page, in hex; the page's form sends it back.
 
-    It proves that the sender of the form was shown the page. The token is derived from the page's
-    URL, so nothing is stored and no cookie is set. It is not derived from the URL's digest, so
-    access to the database is not enough to forge it. Compare tokens with `hmac.compare_digest`.
+    The token proves that the sender of the form was shown the page. The token is derived from the
+    page's URL, so nothing is stored and no cookie is set. It is not derived from the URL's digest,
+    so access to the database is not enough to forge a token. Compare tokens with
+    `hmac.compare_digest`.
     """
     return hmac.digest(url.encode(), b"form", "sha256").hex()
 
@@ -100,12 +102,15 @@ def csrf_token(url: str) -> str:
 def hosted_page_for(
     call: Call, reply: Reply, binding: LimitedAccountAppBinding | None
 ) -> HostedPage | None:
-    """Return the hosted page that a reply sends its user to, or None if there is none.
+    """Return the hosted page of a reply's next action, or None if the reply has no next action.
+
+    The page is about the connection or session in the reply, else about the user of the call.
 
     Args:
-        call: The call.
-        reply: The reply that was decided.
-        binding: The binding of the call's coordinate, as it was loaded for the call.
+        call: The call that the reply was decided for.
+        reply: The reply.
+        binding: The binding of the call's coordinate, as it was loaded for the call; `None` if no
+            user is bound.
     """
     members = [getattr(reply, name) for name in reply.__match_args__]
     actions = [member for member in members if isinstance(member, NextAction)]
@@ -140,7 +145,7 @@ def hosted_page_for(
 
 
 def user_subject(coordinate: Coordinate, bound: UserId) -> str:
-    """Return the subject of a page of kind USER.
+    """Return the subject of a page of kind USER: the coordinate and the bound user's id, as JSON.
 
     Args:
         coordinate: The coordinate that the page is about.
@@ -179,7 +184,7 @@ class HostedPageTable:
         return page if page is not None and now < page.expires_at else None
 
     def may_have_expired(self, now: datetime) -> bool:
-        """Return whether a page may have expired before `now`; if False, none has."""
+        """Return whether a page may have expired before `now`; if False, no page has."""
         return bool(self._expiries) and self._expiries[0][0] < now
 
     def drop_expired(self, now: datetime) -> None:

@@ -14,16 +14,16 @@ from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.rate_keys import LimitKey, RateKey
 
 KeyParts = tuple[str, ...]
-"""The name of a value, unique among the values of its kind: a few strings in a fixed order."""
+"""The name of a value: a few strings in a fixed order, unique among the values of one kind."""
 
 
 def key_of(*parts: str) -> str:
-    """Return the SHA-256 of a name, in hex."""
+    """Return the key for a name: the SHA-256, in hex, of the JSON list of `parts`."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
-    """Return the name of a coordinate: of its binding and of its user."""
+    """Return the four strings that name a coordinate, its binding and its user."""
     return (
         coordinate.environment,
         coordinate.app_id,
@@ -33,13 +33,13 @@ def coordinate_key_parts(coordinate: Coordinate) -> KeyParts:
 
 
 def record_key_parts(key: RecordKey) -> KeyParts:
-    """Return the name of an idempotency record."""
+    """Return the five strings that name an idempotency record: its owner, then the client's key."""
     owner = key.owner
     return owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.key
 
 
 def rate_key_parts(key: RateKey) -> KeyParts:
-    """Return the name of a rate limit: four strings for an exact log, five for a bucket."""
+    """Return the strings that name a rate limit: four for an exact log, five for a bucket."""
     if isinstance(key, LimitKey):
         user = key.app_user
         return user.environment, user.customer_account_id, user.app_user_id, key.policy
@@ -48,15 +48,21 @@ def rate_key_parts(key: RateKey) -> KeyParts:
 
 
 def coordinate_key(coordinate: Coordinate) -> str:
-    """Return the key of a coordinate's binding; rows of its user refer to it."""
+    """Return the key of the row of a coordinate's binding.
+
+    The rows of the user's connections and sessions hold this key in `Row.user`.
+    """
     return key_of(*coordinate_key_parts(coordinate))
 
 
 def record_key(key: RecordKey) -> str:
-    """Return the key of an idempotency record."""
+    """Return the key of the row of an idempotency record.
+
+    The key is a SHA-256 in hex over the owner and the client's key.
+    """
     return key_of(*record_key_parts(key))
 
 
 def rate_key(key: RateKey) -> str:
-    """Return the key of an app user's exact log or of a bucket."""
+    """Return the key of the row of a rate limit: an app user's exact log or a bucket."""
     return key_of(*rate_key_parts(key))

@@ -66,21 +66,21 @@ class MemoryStore:
     """A store in the memory of one process.
 
     It holds callers, connections, sessions, bindings, idempotency records, rate limits and hosted
-    pages. Each `load` drops a few expired values: of the caller's account, and of the account whose
-    turn it is. Expiry is judged at the earliest instant of the latest sixteen loads, so that one
-    clock far ahead drops no value that others still need.
+    pages. Each `load` drops a few expired values of two accounts: the caller's, and the next one in
+    turn. Expiry is judged at the earliest instant of the latest sixteen loads, so that one wrong
+    instant far ahead drops no value that is still needed.
 
     Args:
         settings: The settings of the server.
         capacity: How many values of each kind a customer account may hold; test and live values
             are counted apart.
         ended_retention: How long to keep sessions that expired, and chains of which every
-            connection is REVOKED, EXPIRED or LAPSED. It is at least 24 hours, so that a replay
-            names no value that was dropped. `None` keeps them for ever.
-        clock: Returns the current instant, which `load` returns with the values.
+            connection is REVOKED, EXPIRED or LAPSED. At least 24 hours, so that a replayed response
+            names no value that was dropped; `ArgumentError` if less. `None` keeps them for ever.
+        clock: Returns the current instant in UTC, which `load` returns with the values.
         deliver: Gets the changes of each `commit` that have effects or events, in the order of the
-            commits. It is called while the store is locked, so it should only put them into a
-            queue. An outbox in memory does not outlive the process.
+            commits. The store is locked during the call, so `deliver` should only put the changes
+            into a queue. A queue in memory does not outlive the process.
 
     Attributes:
         clock: The clock that was passed in; it may be replaced.
@@ -121,7 +121,7 @@ class MemoryStore:
 
     @property
     def settings(self) -> Settings:
-        """The settings of the server."""
+        """The settings of the server, with the buckets that `replace_buckets` set last."""
         return self._settings
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
@@ -129,32 +129,47 @@ class MemoryStore:
         self._callers[api_key.digest()] = caller
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
-        """Replace the platform's buckets; the new buckets are full."""
+        """Replace the platform's buckets in `settings`; every API key's buckets are then full."""
         with self._lock:
             self._settings = attrs.evolve(self._settings, buckets=buckets)
             self._accounts.drop_buckets(self._rates)
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        """Return a stored connection, or None; no commit is ever seen in part."""
+        """Return the stored connection with this id, or None if there is none.
+
+        The read never sees a part of a commit.
+        """
         with self._lock:
             return self._connections.get(connection_id)
 
     def session(self, session_id: SessionId) -> CuraeConnectSession | None:
-        """Return a stored session, or None; no commit is ever seen in part."""
+        """Return the stored session with this id, or None if there is none.
+
+        The read never sees a part of a commit.
+        """
         with self._lock:
             return self._sessions.get(session_id)
 
     def binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        """Return a stored binding, or None; no commit is ever seen in part."""
+        """Return the stored binding of a coordinate, or None if there is none.
+
+        The read never sees a part of a commit.
+        """
         with self._lock:
             return self._bindings.of(coordinate)
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, or None for an unknown key."""
+        """Return the caller of the API key with this digest, or None if none is registered."""
         return self._callers.get(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, all at one moment."""
+        """Load everything that a request or a fact needs, as `Store.load` does.
+
+        A load also drops a few expired values.
+
+        Raises:
+            ArgumentError: The clock of the store returned an instant that is not in UTC.
+        """
         with self._lock:
             now = self.clock()
             caller = None if key_digest is None else self.caller_of(key_digest)
@@ -162,7 +177,12 @@ class MemoryStore:
             return Loaded(snapshot=self._snapshot(needs), now=now, caller=caller)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit all changes or none, then deliver the effects and events.
+        """Commit all changes or none, as `Store.commit` does.
+
+        Changes with effects or events are then passed to `deliver`.
+
+        Returns:
+            True if everything was stored. False on a conflict, after which nothing was stored.
 
         Raises:
             StoreFullError: The account of a new value is full; nothing was stored.
@@ -178,7 +198,7 @@ class MemoryStore:
         return True
 
     def hosted_page(self, url: str) -> HostedPage | None:
-        """Return the hosted page of a URL, or None if it is unknown or expired."""
+        """Return the hosted page of a URL, or None if the URL is unknown or the page expired."""
         with self._lock:
             return self._pages.find(url, self.clock())
 
@@ -187,15 +207,18 @@ class MemoryStore:
 
         A record, a rate limit or a hosted page is dropped five minutes after its deadline. A chain
         or a session is dropped five minutes after `ended_retention` has passed since its end.
-        Hosted pages are not counted.
+        Hosted pages are always dropped, but not counted.
 
         Args:
-            now: An instant that is at most five minutes ahead of every clock in use; by default
-                that of the store's own clock.
+            now: The current instant, in UTC, at most five minutes later than the time on any clock
+                in use. `None` takes the instant from the store's own clock.
             limit: How many values and accounts to check at most, so that other threads do not wait
                 long; a chain counts as one value. The next call continues with the next account.
                 `None` checks all of them in batches of a thousand, and other threads may use the
                 store between two batches.
+
+        Raises:
+            ArgumentError: `now` is not in UTC.
         """
         now = self.clock() if now is None else now
         check_instant("now", now)

@@ -29,13 +29,14 @@ from curae_lifecycle.stores.memory_tables import (
 )
 
 EXPIRY_CHECKS_PER_REQUEST: Final = 8
-"""How many values of an account one request checks for expiry."""
+"""How many due values of an account one load checks for expiry, at most."""
 
 PURGE_BATCH_SIZE: Final = 1000
-"""How many values and accounts a purge without a limit checks in one batch."""
+"""How many values and accounts one batch of a purge without a limit checks, at most."""
 
 AnyCollection = ExpiringCollection[Write, object, object]
-"""The values of any kind; no checks are scheduled for a kind that never expires."""
+"""A collection of any kind. `Bindings` are used as one too: they never expire, so none of their
+values is ever checked."""
 
 _Deadline = tuple[datetime, int, AnyCollection, object]
 
@@ -45,8 +46,9 @@ class Account:
     """The values of one account.
 
     Attributes:
-        held: The number of values of each kind.
-        deadlines: The scheduled expiry checks, as a heap by deadline.
+        held: How many values of each kind the account holds.
+        deadlines: The scheduled expiry checks, as a heap with the earliest first. Each is the
+            deadline, a unique number, the collection and the key of the value.
     """
 
     held: Counter[Kind] = attrs.field(factory=Counter[Kind])
@@ -54,7 +56,7 @@ class Account:
 
 
 class Accounts:
-    """The customer accounts of a store: they enforce the capacity, and take turns at expiry checks.
+    """The customer accounts of a store, with a capacity for each and checks that drop expired values.
 
     Args:
         capacity: How many values of each kind an account may hold.
@@ -71,6 +73,9 @@ class Accounts:
 
     def reserve(self, new: list[tuple[Owner, Kind]]) -> None:
         """Reserve capacity for new values, for all of them or for none.
+
+        Args:
+            new: The owner and kind of each new value.
 
         Raises:
             StoreFullError: An account would hold more values of a kind than its capacity.
@@ -92,7 +97,7 @@ class Accounts:
         """Schedule a check of a value for expiry.
 
         Args:
-            owner: The owner of the value.
+            owner: The owner of the value; `reserve` must have been called for this owner before.
             collection: The collection of the value.
             deadline: The instant at which the check is due.
             key: The key by which the collection checks the value.
@@ -100,16 +105,19 @@ class Accounts:
         self._schedule(self._by_owner[owner], collection=collection, deadline=deadline, key=key)
 
     def may_have_expired(self, now: datetime) -> bool:
-        """Return whether a value may have expired; if False, none has."""
+        """Return whether a value may be due to be dropped; if False, no value is due.
+
+        Args:
+            now: The current instant, in UTC; a value is due five minutes after its deadline.
+        """
         return may_be_dropped(self._earliest, now)
 
     def drop_some_expired(self, now: datetime, own: Owner | None) -> None:
-        """Drop a few expired values: of one account, and of the account whose turn it is.
+        """Drop a few expired values of one account, and of the next account in turn.
 
         Args:
             now: The current instant, in UTC.
-            own: The owner whose account is checked first; `None` to check only the account whose
-                turn it is.
+            own: The owner of the account to check first; `None` to check only the next in turn.
         """
         account = self._by_owner.get(own) if own else None
         if account is not None:
@@ -122,7 +130,8 @@ class Accounts:
 
         Args:
             now: The current instant, in UTC.
-            limit: How many values and accounts to check at most.
+            limit: How many due values to check at most. An account without a due value counts as
+                one.
 
         Returns:
             How many values were dropped.
@@ -137,7 +146,10 @@ class Accounts:
         return dropped
 
     def purge_all(self, now: datetime) -> Iterator[tuple[int, bool]]:
-        """Drop all expired values, `PURGE_BATCH_SIZE` values and accounts at a time.
+        """Drop all expired values in batches of `PURGE_BATCH_SIZE` values and accounts.
+
+        Args:
+            now: The current instant, in UTC.
 
         Yields:
             For each batch: how many values were dropped, and whether there may be more.
@@ -160,7 +172,11 @@ class Accounts:
         yield dropped, False
 
     def drop_buckets(self, rates: Rates) -> None:
-        """Drop every bucket, expired or not."""
+        """Drop the state of every bucket, expired or not; exact logs stay.
+
+        Args:
+            rates: The collection that holds the states of the rate limits.
+        """
         for account in self._by_owner.values():
             others: list[_Deadline] = []
             for deadline in account.deadlines:

@@ -51,7 +51,7 @@ from curae_lifecycle.stores.keys import (
 _TOLERANCE: Final = CLOCK_TOLERANCE * TICK
 
 Owner = tuple[Environment, CustomerAccountId]
-"""A customer account in one environment; test and live values are counted apart."""
+"""A customer account in one environment, as the owner of a value; test and live are counted apart."""
 
 Kind = type[Write]
 """A kind of value, as the class of its writes."""
@@ -65,26 +65,29 @@ class Collection(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
     """The values of one kind, by their keys.
 
     Attributes:
-        kind: The class of their writes.
+        kind: The class of the writes of these values.
     """
 
     kind: ClassVar[Kind]
 
     @abstractmethod
     def locate(self, write: _Write) -> tuple[_Key, object, Owner]:
-        """Return the key of a write, the stored value that it would replace, and its owner."""
+        """Return the key of a written value, the stored value, and the owner of the value.
+
+        The stored value is the one that the write would replace; None if there is none.
+        """
 
     @abstractmethod
     def set(self, key: _Key, write: _Write) -> tuple[datetime, _Key] | None:
         """Store the new value of a write.
 
         Args:
-            key: The key of the write.
+            key: The key of the value, as `locate` returned it.
             write: The write.
 
         Returns:
-            The deadline for the first expiry check, and the key to check by. `None` if the value
-            never expires, or if a check is scheduled already.
+            The deadline for the first expiry check, and the key to pass to that check. `None` if
+            the value never expires, or if a check is scheduled already.
         """
 
 
@@ -95,13 +98,15 @@ class ExpiringCollection(Collection[_Write, _Key, _Value]):
     def next_check(self, key: _Key, now: datetime) -> datetime | None:
         """Return the deadline for the next expiry check, or None if the value may be dropped.
 
+        A value may be dropped if its deadline was at least five minutes ago.
+
         Args:
             key: The key of the value.
             now: The current instant, in UTC.
         """
 
     def drop(self, key: _Key) -> int:
-        """Drop a value, or a whole chain, and return how many values were dropped."""
+        """Drop the value of a key, or a chain as a whole, and return how many values were dropped."""
         del self[key]
         return 1
 
@@ -112,27 +117,36 @@ class Rates(ExpiringCollection[RateWrite, KeyParts, tuple[RateState, Policy]]):
     kind = RateWrite
 
     def of(self, key: RateKey) -> RateState | None:
-        """Return the stored state of a rate limit, or None."""
+        """Return the stored state of a rate limit, or None if there is none."""
         row = self.get(rate_key_parts(key))
         return None if row is None else row[0]
 
     def is_bucket(self, key: KeyParts) -> bool:
-        """Return whether a stored state is the state of a bucket."""
+        """Return whether the state stored under a key is a bucket's and not an exact log's."""
         return isinstance(self[key][0], BucketState)
 
     def locate(self, write: RateWrite) -> tuple[KeyParts, RateState | None, Owner]:
-        """Return the name of the limit, its stored state and its owner."""
+        """Return the key of the limit, its stored state (None if new) and its customer account."""
         key = write.key
         whose: AppUser | KeyOwner = key.app_user if isinstance(key, LimitKey) else key.owner
         return rate_key_parts(key), self.of(key), (whose.environment, whose.customer_account_id)
 
     def set(self, key: KeyParts, write: RateWrite) -> tuple[datetime, KeyParts] | None:
-        """Store a state with its policy, which determines when the state expires."""
+        """Store a state with its policy, which determines when the state expires.
+
+        Returns:
+            The deadline and key of the first expiry check of a new state, else `None`.
+        """
         self[key] = write.after, write.policy
         return (write.expires_at, key) if write.before is None else None
 
     def next_check(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Return when the state equals one that was never charged, unless that is past."""
+        """Return the instant from which the state equals one that was never charged.
+
+        Returns:
+            The instant; `None` if it was at least five minutes ago, so that the state may be
+            dropped.
+        """
         state, policy = self[key]
         return _unless_expired(state_expires_at(policy, state) or LAST_INSTANT, now)
 
@@ -143,22 +157,30 @@ class Records(ExpiringCollection[RecordWrite, KeyParts, Record]):
     kind = RecordWrite
 
     def of(self, key: RecordKey) -> Record | None:
-        """Return the stored record of a key, or None."""
+        """Return the stored record of an idempotency key, or None if there is none."""
         return self.get(record_key_parts(key))
 
     def locate(self, write: RecordWrite) -> tuple[KeyParts, Record | None, Owner]:
-        """Return the name of the record, the stored record and its owner."""
+        """Return the key of the record, the stored record (None if new) and its customer account."""
         name = record_key_parts(write.key)
         owner = write.key.owner
         return name, self.get(name), (owner.environment, owner.customer_account_id)
 
     def set(self, key: KeyParts, write: RecordWrite) -> tuple[datetime, KeyParts] | None:
-        """Store a record."""
+        """Store a record.
+
+        Returns:
+            The deadline and key of the first expiry check of a new record, else `None`.
+        """
         self[key] = write.after
         return (record_expires_at(write.after), key) if write.before is None else None
 
     def next_check(self, key: KeyParts, now: datetime) -> datetime | None:
-        """Return the end of the record's retention, unless that is past."""
+        """Return the end of the record's retention: the instant of the next expiry check.
+
+        Returns:
+            The end; `None` if it was at least five minutes ago, so that the record may be dropped.
+        """
         return _unless_expired(record_expires_at(self[key]), now)
 
 
@@ -177,48 +199,58 @@ class Sessions(ExpiringCollection[SessionWrite, SessionId, CuraeConnectSession])
         self._ended_retention = ended_retention
 
     def locate(self, write: SessionWrite) -> tuple[SessionId, CuraeConnectSession | None, Owner]:
-        """Return the id of the session, the stored session and its owner."""
+        """Return the id of the session, the stored session (None if new) and its customer account."""
         key, coordinate = write.after.id, write.after.coordinate
         return key, self.get(key), (coordinate.environment, coordinate.customer_account_id)
 
     def set(self, key: SessionId, write: SessionWrite) -> tuple[datetime, SessionId] | None:
-        """Store a session."""
+        """Store a session.
+
+        Returns:
+            The deadline and key of its first expiry check; `None` if it is kept for ever or was
+            stored before.
+        """
         self[key] = write.after
         if self._ended_retention is None or write.before is not None:
             return None
         return add_microseconds(write.after.expires_at, self._ended_retention), key
 
     def next_check(self, key: SessionId, now: datetime) -> datetime | None:
-        """Return the end of the session's retention, unless that is past."""
+        """Return the end of the session's retention: the instant of the next expiry check.
+
+        Returns:
+            The end; `None` if it was at least five minutes ago, so that the session may be dropped.
+        """
         return _unless_expired(_retention_end(self[key].expires_at, self._ended_retention), now)
 
 
 class Bindings(Collection[BindingWrite, KeyParts, LimitedAccountAppBinding]):
-    """Bindings; they never expire, not even tombstones."""
+    """Bindings by their coordinates. They never expire, not even those that are TOMBSTONED."""
 
     kind = BindingWrite
 
     def of(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        """Return the stored binding of a coordinate, or None."""
+        """Return the stored binding of a coordinate, or None if there is none."""
         return self.get(coordinate_key_parts(coordinate))
 
     def locate(
         self, write: BindingWrite
     ) -> tuple[KeyParts, LimitedAccountAppBinding | None, Owner]:
-        """Return the name of the coordinate, its stored binding and its owner."""
+        """Return the key of the coordinate, its stored binding (None if new) and its account."""
         coordinate = write.after.coordinate
         name = coordinate_key_parts(coordinate)
         return name, self.get(name), (coordinate.environment, coordinate.customer_account_id)
 
     def set(self, key: KeyParts, write: BindingWrite) -> None:
-        """Store a binding."""
+        """Store a binding. No expiry check is returned, since bindings never expire."""
         self[key] = write.after
 
 
 class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection]):
-    """Connections, with the successor of each and the head of each chain.
+    """Connections by their ids, with the successor of each and the head (the last) of each chain.
 
-    A chain is dropped as a whole, so its expiry is checked by the id of its first connection.
+    A chain is dropped as a whole, so the expiry of a chain is checked by the id of its first
+    connection.
 
     Args:
         ended_retention: How long a chain is kept after all of its connections ended, in
@@ -239,7 +271,8 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
     ) -> tuple[Connection | None, Connection | None, Connection | None]:
         """Return a connection, its successor and the head of its chain.
 
-        The successor and the head are None if the connection has no successor.
+        The head is the last connection of the chain. The successor and the head are None if the
+        connection has no successor; all three are None if the connection is unknown.
         """
         connection = self.get(connection_id)
         if connection is None:
@@ -249,7 +282,7 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return connection, successor, head
 
     def following(self, connection: Connection) -> tuple[Connection, ...]:
-        """Return every later connection of the chain, nearest first."""
+        """Return every later connection of a connection's chain, nearest first."""
         following: list[Connection] = []
         successor = self._successors.get(connection.id)
         while successor is not None:
@@ -258,16 +291,17 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return tuple(following)
 
     def page(self, page: ConnectionsPage) -> tuple[Connection, ...]:
-        """Return the connections of a coordinate in the order of their ids, or one page of them."""
+        """Return the connections that `page` selects, in the order of their ids."""
         held = self._of_user.get(coordinate_key_parts(page.coordinate), {})
         ids = [each for each in held if page.after is None or each > page.after]
         first = sorted(ids) if page.limit is None else nsmallest(page.limit, ids)
         return tuple([held[each] for each in first])
 
     def locate(self, write: ConnectionWrite) -> tuple[ConnectionId, Connection | None, Owner]:
-        """Return the id of the connection, the value it would replace, and the owner.
+        """Return the id of the connection, the stored connection (None if new) and its account.
 
-        A second successor of one connection would replace the first, so that its commit conflicts.
+        If the connection is new and its predecessor has a successor already, that successor is
+        returned as the stored one. So the commit of a second successor conflicts.
         """
         identity = write.after.identity
         held = self.get(identity.id)
@@ -280,7 +314,12 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
     def set(
         self, key: ConnectionId, write: ConnectionWrite
     ) -> tuple[datetime, ConnectionId] | None:
-        """Store a connection, and update the successors, the heads and the user's connections."""
+        """Store a connection, and update the successors, the heads and the user's connections.
+
+        Returns:
+            The deadline for the first expiry check of a new chain, and the id of its first
+            connection. `None` if the chain was stored before or is kept for ever.
+        """
         after = write.after
         identity = after.identity
         self[key] = after
@@ -296,7 +335,15 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return add_microseconds(after.updated_at, self._ended_retention), root_id
 
     def next_check(self, key: ConnectionId, now: datetime) -> datetime | None:
-        """Return when to check the chain again, or None if all of it ended long enough ago."""
+        """Return when to check a chain for expiry again, or None if the chain may be dropped.
+
+        A chain may be dropped if the retention of each of its connections ended at least five
+        minutes ago.
+
+        Args:
+            key: The id of the first connection of the chain.
+            now: The current instant, in UTC.
+        """
         # A connection that lasts past `now` may be ended early by a later write. It is then kept
         # for the whole retention, so a check one retention from now is early enough.
         latest_check = _retention_end(now, self._ended_retention)
@@ -310,7 +357,7 @@ class Connections(ExpiringCollection[ConnectionWrite, ConnectionId, Connection])
         return None
 
     def drop(self, key: ConnectionId) -> int:
-        """Drop a chain, and return how many connections it had."""
+        """Drop the chain with this first connection, and return how many connections it had."""
         dropped = list(self._backwards(key))
         for each in dropped:
             self._drop(each.identity)
@@ -348,7 +395,10 @@ def may_be_dropped(deadline: datetime, now: datetime) -> bool:
 
 
 def ended_at(connection: Connection) -> datetime | None:
-    """Return when a connection ended or will end by itself, or None if only an event can end it."""
+    """Return when a connection ended or will end by itself, or None if only an event can end it.
+
+    For a connection that is stored as ended, this is its `updated_at`.
+    """
     deadline = next_deadline(connection)
     if deadline is None and not is_live(connection, LAST_INSTANT):
         return connection.updated_at

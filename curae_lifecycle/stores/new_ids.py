@@ -22,7 +22,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.snapshot import NewIds
 
 NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
-"""The lifetime of a next action, unless the server sets another one [O]."""
+"""The default lifetime of a next action [O]."""
 
 _TICK: Final = timedelta(microseconds=1)
 
@@ -37,8 +37,8 @@ class RandomIds:
     Attributes:
         hosted_page_base_url: The beginning of every hosted page's URL, such as
             `https://connect.example/`.
-        lifetime: The lifetime of a next action. The expiry is capped at the last instant that a
-            `datetime` can hold.
+        lifetime: The lifetime of a next action, longer than 0. Its expiry is capped at the last
+            instant that a `datetime` can hold.
     """
 
     hosted_page_base_url: str
@@ -63,5 +63,5 @@ class RandomIds:
 
 
 def random_microseconds() -> int:
-    """Return a random number of microseconds, less than one second."""
+    """Return a random number of microseconds, from 0 to less than one second."""
     return randbelow(SECOND)

@@ -26,11 +26,12 @@ class FieldCodec:
     """The codec of one field.
 
     Attributes:
-        kind: The exact type of the JSON member: a bool is no number, although Python's `bool` is
-            a subclass of `int`.
-        read: Returns the field's value for a member; raises `ValueError` or `LookupError` for an
-            invalid member. `None` if the member is the value itself.
-        write: Returns the member for the field's value. `None` if the value is the member itself.
+        kind: The exact type of the JSON member. Subclasses do not count, so a `bool` is not an
+            `int`.
+        read: Takes the member and returns the field's value; raises `ValueError` or `LookupError`
+            for an invalid member. `None` if the field's value is the member itself.
+        write: Takes the field's value and returns the member. `None` if the member is the value
+            itself.
         nullable: True if the member may be null; the field's value is then `None`.
     """
 
@@ -47,9 +48,9 @@ def field_codec(
 
     Args:
         kind: The exact type of the JSON member.
-        read: Returns the field's value for a member; raises `ValueError` or `LookupError` for an
-            invalid member.
-        write: Returns the member for the field's value.
+        read: Takes the member and returns the field's value; raises `ValueError` or `LookupError`
+            for an invalid member.
+        write: Takes the field's value and returns the member.
     """
     # An `ObjectCodec` calls `read` only with members of that kind, and `write` only with values
     # of that field.
@@ -59,7 +60,7 @@ def field_codec(
 
 
 def nullable(codec: FieldCodec) -> FieldCodec:
-    """Return the codec of the same field that may also be null."""
+    """Return a copy of a codec that also reads and writes null, as the value `None`."""
     return attrs.evolve(codec, nullable=True)
 
 
@@ -67,9 +68,9 @@ class ObjectCodec:
     """The codec of a class: one JSON object for each value.
 
     Args:
-        kind: The class.
-        parts: The codec of each field, in the order of the fields.
-        others: Names of further members that the object may have; they are not part of the value.
+        kind: The class of the values, built with attrs.
+        parts: The codec of each field by its name, in the order of the fields.
+        others: Names of further members that the object may have; `read` ignores them.
     """
 
     def __init__(self, kind: type, parts: dict[str, FieldCodec], *others: str) -> None:
@@ -79,11 +80,11 @@ class ObjectCodec:
         self._names = {*parts, *others}
 
     def read(self, document: Document) -> object:
-        """Return the value of a JSON object.
+        """Return the value of a JSON object; a missing member gets the default of its field.
 
         Raises:
-            MalformedError: A member is missing or invalid, and the error names its path. Or a
-                member is unknown, and the error names `None`.
+            MalformedError: A member is invalid, or is missing and its field has no default; the
+                error names the member by its path. Or a member is unknown; the error names `None`.
         """
         values: dict[str, object] = {}
         for name, codec in self._parts.items():
@@ -96,7 +97,10 @@ class ObjectCodec:
         return value
 
     def write(self, value: object) -> Document:
-        """Return the JSON object of a value, without the further members."""
+        """Return the JSON object of a value: one member for each field.
+
+        The further members that the constructor's `others` allows are not written.
+        """
         document: Document = {}
         for name, codec in self._parts.items():
             held = getattr(value, name)

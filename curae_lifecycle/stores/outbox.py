@@ -20,9 +20,9 @@ from curae_lifecycle.service.effects import (
     UserProvisioned,
 )
 from curae_lifecycle.service.events import Event, coordinate_text
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.events import format_coordinate, format_event
-from curae_lifecycle.web.json import Json
 
 
 @attrs.frozen
@@ -32,8 +32,8 @@ class Message:
     Attributes:
         kind: The name of an effect, such as `AccessEnded`, or the kind of an event, such as
             `connection.revoked`.
-        subject: The connection, session or user that the message is about. Messages of one subject
-            keep their order.
+        subject: The id of the connection or session that the message is about, or the coordinate
+            of the user as text. Messages of one subject keep their order.
         document: The whole effect or event, as JSON.
     """
 
@@ -47,12 +47,14 @@ class Delivery:
     """A message as it is handed to its receiver, perhaps not for the first time.
 
     Attributes:
-        number: The number of the message; no other message of the outbox ever has the same. A
-            receiver that keeps the numbers it has handled recognizes a repetition. The numbers of
-            one subject rise in the order of events; numbers of two subjects cannot be compared.
+        number: The number of the message, which no other message of the outbox ever has. A
+            receiver that keeps the numbers it has handled recognizes a repeated delivery. The
+            numbers of one subject rise in the order of its messages; numbers of different subjects
+            say nothing about order.
         attempt: The number of this attempt to deliver the message, from 1.
         kind: The same as `Message.kind`.
-        subject: A digest of `Message.subject`, always of the same length: a partition key.
+        subject: A digest of `Message.subject`, always of the same length; use it as a partition
+            key.
         document: The same as `Message.document`.
     """
 
@@ -64,7 +66,7 @@ class Delivery:
 
 
 def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[Message, ...]:
-    """Return the messages of a decision: its effects in their order, then its events in theirs.
+    """Return the messages of a decision: its effects, then its events, each in their order.
 
     Args:
         changes: The changes of the decision.
@@ -101,5 +103,5 @@ def _effect_members(effect: Effect) -> tuple[str, dict[str, Json]]:
 
 
 def coordinate_subject(coordinate: Coordinate) -> str:
-    """Return the subject of every message about the user of a coordinate."""
+    """Return a coordinate as text: the subject of every message about the coordinate's user."""
     return coordinate_text(coordinate)

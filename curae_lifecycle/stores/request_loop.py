@@ -46,19 +46,24 @@ _RETRY_AFTER: Final = ("retry-after", "1")
 
 
 def internal_error_answer(settings: Settings) -> Answer:
-    """Return the `INTERNAL` answer, a problem that may be retried, with `Retry-After`."""
+    """Return the `INTERNAL` answer, a problem that may be retried, with `Retry-After: 1`."""
     answer = respond(decision_from_refusal(refuse_at(Gate.ROOM), utc_now(), settings))
     headers = (*answer.response.headers, _RETRY_AFTER)
     return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
 
 
 def log_error(what: str, error: Exception) -> None:
-    """Log what an error ended, the class of the error, and the frames that it passed through."""
+    """Log an error by its class and the frames that it passed through, without its text.
+
+    Args:
+        what: What failed, such as `a request failed`; it begins the line.
+        error: The error.
+    """
     _LOG.error("%s: %s at %s", what, type(error).__name__, format_frames(error))
 
 
 def format_frames(error: BaseException) -> str:
-    """Return the modules and lines that an error passed through, without the error's text."""
+    """Return the frames of an error as `module:line > module:line`, outermost first."""
     return " > ".join(
         # Code that was not imported, such as a string given to `exec`, may have no module name.
         f"{frame.f_globals.get('__name__', '?')}:{line}"
@@ -77,8 +82,8 @@ async def answer_or_internal_error(
         stats: The counts to update.
 
     Raises:
-        ArgumentError: The program is wrong, so a retry would fail, too.
-        AssertionError: The program is wrong, and one of its own checks found it.
+        ArgumentError: The program passed an argument that no correct program passes.
+        AssertionError: The program is wrong, and one of the library's own checks found it.
     """
     try:
         return await answering
@@ -97,9 +102,10 @@ class AttemptDecision:
     Attributes:
         loaded: The result of the load.
         decision: The decision.
-        call: The call that was read from the request; `None` if the request was refused before.
-        new_ids: The ids that the decision may use; `None` for a read.
-        page: The hosted page that the reply sends the user to; `None` if there is none.
+        call: The call that was read from the request; `None` if `web.read.read` refused it.
+        new_ids: The ids that the decision may use; `None` for an operation that only reads, or if
+            `call` is `None`.
+        page: The hosted page of the reply's next action; `None` if there is none.
     """
 
     loaded: Loaded
@@ -120,7 +126,8 @@ class RequestAttempts:
         id_factory: Makes the ids and the next action of a mutation, again for each attempt.
         settings: The settings of the server.
         stats: The counts to update.
-        loaded: The result of the latest load, whose caller is newer than a cached one.
+        loaded: The result of the latest load; the next attempt takes the caller of the API key from
+            there. `None` before the first load; the caller then comes from `store.caller_of`.
     """
 
     store: AsyncStore
@@ -132,12 +139,22 @@ class RequestAttempts:
     loaded: Loaded | None = None
 
     async def attempt(self) -> Answer | None:
-        """Load, decide and commit; return None on a conflict."""
+        """Load, decide and commit once.
+
+        Returns:
+            The answer, whose changes are committed. `None` if another attempt is needed: on a
+            conflict, or if the request was read with an outdated caller of the API key.
+        """
         decided = await self.decide()
         return None if decided is None else await self.commit_decision(decided)
 
     async def decide(self) -> AttemptDecision | None:
-        """Load and decide; return None if the caller that the request was read for is outdated."""
+        """Read the request, load the values that it needs, and decide.
+
+        Returns:
+            The decision. `None` if the request was read with an outdated caller, so that the loaded
+            caller of the API key differs; the next attempt uses the loaded caller.
+        """
         caller = await self._caller()
         call = read(self.request, caller=caller, now=utc_now(), settings=self.settings)
         loaded = await self.load(call.needs if isinstance(call, Call) else Needs())
@@ -154,7 +171,10 @@ class RequestAttempts:
         )
 
     async def commit_decision(self, decided: AttemptDecision) -> Answer | None:
-        """Commit a decision and return its answer, or None on a conflict."""
+        """Commit a decision and return its answer, or None on a conflict.
+
+        If the customer account is full, nothing is stored and the `INTERNAL` answer is returned.
+        """
         try:
             return await self.commit(decided.loaded, respond(decided.decision), decided.page)
         except StoreFullError as error:
@@ -170,13 +190,24 @@ class RequestAttempts:
     async def commit(
         self, loaded: Loaded, answer: Answer, page: HostedPage | None
     ) -> Answer | None:
-        """Commit the changes of an answer and return it, or return None on a conflict."""
+        """Commit the changes of an answer.
+
+        The store is not called if there are neither changes nor a page.
+
+        Args:
+            loaded: The result of the load that the answer was decided from.
+            answer: The answer.
+            page: The hosted page to register; `None` if there is none.
+
+        Returns:
+            `answer`, or `None` on a conflict.
+        """
         if page is None and answer.changes == NO_CHANGES:
             return answer
         return answer if await self.store.commit(loaded, answer.changes, page) else None
 
     async def load(self, needs: Needs) -> Loaded:
-        """Load the needed values, and the current caller of the API key."""
+        """Load the needed values and the current caller of the API key; keep them in `loaded`."""
         self.loaded = await self.store.load(needs, self.digest)
         return self.loaded
 
@@ -193,7 +224,7 @@ def start_request(
     settings: Settings,
     stats: RetryStats,
 ) -> RequestAttempts | Answer:
-    """Return the attempts of a request, or its answer if the request shows no API key.
+    """Return the attempts of a request, or a refusal if the request has no well-formed API key.
 
     Args:
         store: The store.
@@ -221,7 +252,7 @@ def start_request(
 async def answer_request(
     store: AsyncStore, request: Request, id_factory: IdFactory, settings: Settings, retrier: Retrier
 ) -> Answer:
-    """Answer a request, with the retries of a retrier.
+    """Answer a request; `retrier` repeats the attempts.
 
     Args:
         store: The store.
@@ -233,6 +264,10 @@ async def answer_request(
     Returns:
         The answer, whose changes are committed. It is `INTERNAL` if no attempt succeeded, or after
         an unexpected error.
+
+    Raises:
+        ArgumentError: The program passed an argument that no correct program passes.
+        AssertionError: The program is wrong, and one of the library's own checks found it.
     """
 
     async def answer() -> Answer:
@@ -247,14 +282,19 @@ async def answer_request(
 
 
 async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAnswer:
-    """Record a fact, with the retries of a retrier.
+    """Record a fact; `retrier` repeats the attempts.
 
     Args:
         store: The store.
         fact: The fact.
         retrier: Runs the attempts.
 
+    Returns:
+        Done, with the changes that were committed; or Ignored or Refused, with nothing committed.
+
     Raises:
+        ArgumentError: An instant is out of order or not in UTC.
+        StoreFullError: The fact makes a new binding, and its customer account is full.
         StoreUnavailableError: No attempt succeeded.
     """
 

@@ -25,27 +25,30 @@ _LOG: Final = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 ATTEMPT_GRACE_SECONDS: Final = 0.5
-"""How long an attempt at a `Store` that started in time may still run after the time for all
-attempts has passed. The database ends a wait for a lock or a statement within that time, and its
-own error says more than a timeout."""
+"""How much longer than `RetryPolicy.seconds` the last attempt at a `Store` may run, in seconds. In
+that time the database ends a wait for a lock or a statement itself, and the database's error says
+more than a timeout."""
 
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """The limits of the attempts, and the pauses between them.
+    """The limits of the attempts at a request or a fact, and the pauses between them.
 
     The pause before each further attempt is a random part of a limit that doubles each time. The
     randomness keeps two requests that conflicted once from conflicting again.
 
     Attributes:
         attempts: The largest number of attempts, at least 1.
-        seconds: The time for all attempts. No further attempt starts after it, and an attempt at
-            an `AsyncStore` is cancelled then. A blocking call cannot be cancelled, so a `Store`
-            has to ask `stores.deadline` how long it may take. That deadline is
-            `ATTEMPT_GRACE_SECONDS` later.
-        attempt_seconds: The time for one attempt at an `AsyncStore`.
+        seconds: The time for all attempts, in seconds. After that time no further attempt starts,
+            and a running attempt at an `AsyncStore` is cancelled. A blocking call cannot be
+            cancelled, so a `Store` has to ask `stores.deadline` how long a call may take. That
+            deadline is `ATTEMPT_GRACE_SECONDS` later.
+        attempt_seconds: The time for one attempt at an `AsyncStore`, in seconds.
         pause: The limit of the first pause, in seconds.
         longest_pause: The limit of every pause, in seconds.
+
+    Raises:
+        ArgumentError: `attempts` is less than 1, or a number of seconds is not positive and finite.
     """
 
     attempts: int = 20
@@ -63,27 +66,30 @@ class RetryPolicy:
                 raise ArgumentError(name, "a finite number of seconds, more than 0")
 
     def pause_after(self, attempt: int) -> float:
-        """Return the limit of the pause after an attempt, in seconds; attempts count from 1."""
+        """Return the limit of the pause after attempt number `attempt`, from 1, in seconds."""
         # The exponent is capped, since a large power would not fit into a float.
         return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
 
 
 DEFAULT_RETRY_POLICY: Final = RetryPolicy()
-"""Twenty attempts within four seconds, with growing pauses."""
+"""The default policy: at most 20 attempts within four seconds, with growing pauses."""
 
 
 @attrs.define
 class RetryStats:
-    """Counts of the attempts that a request or a fact took; pass in an empty one to read them.
+    """Counts of the attempts that a request or a fact took.
+
+    To read the counts of a request, pass a new `RetryStats` to `serve`, which updates it.
 
     Attributes:
         attempts: How many attempts started.
-        conflicts: How many attempts met a conflict.
+        conflicts: How many attempts ended without a result: on a conflict, or because the cached
+            caller was outdated.
         unavailable: In how many attempts the store failed with `StoreUnavailableError`.
-        timeouts: How many attempts ended in a timeout.
-        store_full: How many attempts met a full customer account.
+        timeouts: How many attempts were cancelled by a timeout.
+        store_full: In how many attempts of a request the customer account was full.
         unexpected_errors: How many unexpected errors ended the request.
-        seconds_waited: The pauses between the attempts, in seconds.
+        seconds_waited: The sum of the pauses between the attempts, in seconds.
     """
 
     attempts: int = 0
@@ -102,8 +108,8 @@ class Retrier:
     Attributes:
         policy: The limits and the pauses.
         sleep: Waits for a number of seconds.
-        timeout: Limits an attempt to a number of seconds, and raises `TimeoutError` after them.
-            `None` for blocking attempts, which cannot be cancelled.
+        timeout: Returns a context that raises `TimeoutError` after a number of seconds, as
+            `asyncio.timeout` does. `None` for blocking attempts, which cannot be cancelled.
         stats: The counts to update.
     """
 
@@ -117,7 +123,7 @@ class Retrier:
 
         Args:
             attempt: Returns its result, or None on a conflict. Conflicts, timeouts and
-                `StoreUnavailableError` are retried.
+                `StoreUnavailableError` are retried; any other error is raised at once.
 
         Returns:
             The result of the attempt that succeeded; None if a limit was reached first.
@@ -141,7 +147,7 @@ class Retrier:
                 await self.sleep(pause)
 
     def single_attempt(self) -> Retrier:
-        """Return a retrier with the same limits that makes one attempt only."""
+        """Return a retrier that makes one attempt only; its other limits are the same."""
         return attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
 
     async def _run_once(
@@ -172,7 +178,7 @@ def blocking_retrier(policy: RetryPolicy, stats: RetryStats | None = None) -> Re
 
     Args:
         policy: The limits and the pauses.
-        stats: The counts to update, if they are to be read.
+        stats: The counts to update; `None` if the caller does not read them.
     """
     return Retrier(policy=policy, sleep=_wait, timeout=None, stats=stats or RetryStats())
 
@@ -182,7 +188,7 @@ def async_retrier(policy: RetryPolicy, stats: RetryStats | None = None) -> Retri
 
     Args:
         policy: The limits and the pauses.
-        stats: The counts to update, if they are to be read.
+        stats: The counts to update; `None` if the caller does not read them.
     """
     return Retrier(
         policy=policy, sleep=asyncio.sleep, timeout=asyncio.timeout, stats=stats or RetryStats()

@@ -45,6 +45,8 @@ Found = Mapping[tuple[str, str], str]
 class Row:
     """A value as a row; no two rows have the same kind and key.
 
+    An attribute that does not apply to the kind of value is `None`.
+
     Attributes:
         kind: The name of the value's class.
         key: The value's id, or the digest of its key.
@@ -52,8 +54,8 @@ class Row:
         expires_at: When an idempotency record or a rate limit expires, in microseconds since 1970.
             The row may be dropped five minutes later, never before.
         user: The user of a connection or session, as the key of the user's binding.
-        predecessor: The id of the connection that a connection recovers; no two rows have the
-            same.
+        predecessor: The id of the connection that a connection recovers. The column must be unique,
+            since a connection has at most one successor.
         root: The id of the first connection of a connection's chain.
         position: A connection's place in its chain, from 1.
     """
@@ -70,16 +72,22 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class RowQuery:
-    """The rows to fetch, all at one moment; `None` means no rows.
+    """The rows to fetch, all at one moment.
+
+    A `None` in `line`, `chain`, `session` or `user` asks for no rows.
 
     Attributes:
-        keys: The kinds and keys of rows to fetch.
-        line: The id of a connection: fetch its successor and the last connection of its chain.
-        chain: The id of a connection: fetch every later connection of its chain.
-        session: The id of a session: fetch the binding of its user.
+        keys: The kind and key of each row to fetch, if the row exists.
+        line: The id of a connection: fetch its successor, and the last connection of the same
+            chain.
+        chain: The id of a connection: fetch every later connection of the same chain.
+        session: The id of a session: fetch the binding of the session's user. The session's own
+            row is in `keys`.
         user: The key of a user's binding: fetch the user's connections.
-        after: Fetch only those of the user's connections whose key is greater than this.
-        limit: Fetch at most this many of the user's connections, the smallest keys first.
+        after: Fetch only those of the user's connections whose key is greater than `after`; `None`
+            for no such bound.
+        limit: Fetch at most this many of the user's connections, the smallest keys first; `None`
+            for all.
     """
 
     keys: tuple[tuple[str, str], ...]
@@ -92,7 +100,7 @@ class RowQuery:
 
 
 def row_of(write: Write) -> Row:
-    """Return the row that a write stores."""
+    """Return the row to store for a write: the value after the write, and the columns to find it by."""
     after = write.after
     kind, document = type(after).__name__, json_text(dump(after))
     match write:
@@ -133,7 +141,7 @@ def row_of(write: Write) -> Row:
 
 
 def build_row_query(needs: Needs) -> RowQuery:
-    """Return the rows to fetch for a request or a fact."""
+    """Return the query for the rows that `needs` names, for a request or a fact."""
     keys = [
         *_row_names(Record, record_key, needs.record),
         *[name for key in needs.buckets for name in _row_names(BucketState, rate_key, key)],
@@ -155,14 +163,15 @@ def build_row_query(needs: Needs) -> RowQuery:
 
 
 def snapshot_of(needs: Needs, found: Found) -> Snapshot:
-    """Build the snapshot of the fetched rows; rows that were not needed are ignored.
+    """Build the snapshot from the fetched rows; rows that `needs` does not name are ignored.
 
     Args:
         needs: The needs that the rows were fetched for.
         found: The fetched rows, in any order.
 
     Raises:
-        MalformedError: This library wrote no such document; the error names the member at fault.
+        MalformedError: A document is not one that this library wrote; the error names the member
+            at fault, or `None` for the whole document.
         NewerFormatError: A newer release wrote the document.
     """
     connection = _find(found, kind=Connection, row_key=str, key=needs.connection or needs.chain)

@@ -61,7 +61,8 @@ def serve(
         id_factory: Makes the ids and the next action of a mutation, again for each attempt.
         settings: The settings of the server.
         retry_policy: The limits of the attempts, and the pauses between them.
-        stats: The counts to update; they are right even if this function raises.
+        stats: The counts to update; they are correct even if this function raises. `None` if the
+            caller does not read them.
 
     Returns:
         The answer, whose changes are committed. If no attempt succeeded, it is `INTERNAL`, a
@@ -69,8 +70,8 @@ def serve(
         too. The log then shows the class and the place of the error, never its text.
 
     Raises:
-        ArgumentError: The program is wrong: it passed an argument that no correct program passes.
-        AssertionError: The program is wrong, and one of its own checks found it.
+        ArgumentError: The program passed an argument that no correct program passes.
+        AssertionError: The program is wrong, and one of the library's own checks found it.
     """
     return run_sync(
         answer_request(
@@ -117,34 +118,40 @@ def serve_with_external_call(
     """Answer a request whose next action another service makes.
 
     One transaction takes the idempotency key, and another stores the answer. No transaction is open
-    during the external call. A refusal, a replay, a read, and any other request whose answer has no
-    next action make no call.
+    during the external call. If the answer has no next action, no call is made: for a refusal, a
+    replay or a read.
 
     Args:
         store: The store.
         request: The request as it came in.
-        id_factory: Makes the ids, again for each attempt; its next action is not used.
+        id_factory: Makes the ids, anew for each attempt; the next action that `id_factory` makes is
+            not used.
         make_next_action: Asks the other service for the next action, given the new ids and a
-            function that extends the lease. Call that function before the lease expires, and end
-            the call if it returns False. `make_next_action` is called at most once. If it raises,
-            the key is released and the answer may be retried, except with UNKNOWN.
+            function that extends the lease. Call that function before the lease expires; if it
+            returns False, end the external call. `make_next_action` is called at most once. If
+            `make_next_action` raises, the answer is `INTERNAL`, and the key is released unless
+            `lost_lease` is UNKNOWN.
         settings: The settings of the server.
-        lease: For how many seconds the request takes its key; a retry meanwhile is refused with
-            `IDEMPOTENCY_KEY_IN_FLIGHT`.
-        lost_lease: What an expired lease means. EXECUTE: the next retry makes the external call
+        lease: How long the request holds its idempotency key, in seconds. A retry meanwhile is
+            refused with `IDEMPOTENCY_KEY_IN_FLIGHT`.
+        lost_lease: The meaning of an expired lease. EXECUTE: the next retry makes the external call
             again. UNKNOWN: no second call may be made. A retry is then refused until the server
-            has asked the other service what happened, and has recorded it with `resolve`. Once the
-            call was made, the key is not released without an answer.
+            has asked the other service what happened, and has recorded that with
+            `rules.attempt.resolve`. Once the call was made, the key is not released without an
+            answer.
         retry_policy: The limits of the attempts of each transaction, and the pauses between them.
-        stats: The counts to update, over both transactions.
+        stats: The counts to update, over both transactions; `None` if the caller does not read
+            them.
 
     Returns:
         The answer, as from `serve`.
 
     Raises:
-        ArgumentError: The program is wrong, as in `serve`; the key is released, except with UNKNOWN
-            after the call was made.
-        AssertionError: The same.
+        ArgumentError: The program passed an argument that no correct program passes, such as a
+            `lease` that is not finite or below a microsecond. A key that was taken is released,
+            unless the call was made and `lost_lease` is UNKNOWN.
+        AssertionError: The program is wrong, and one of the library's own checks found it. The key
+            is released under the same condition.
     """
 
     async def call(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
@@ -176,8 +183,8 @@ async def serve_with_external_call_async(
 ) -> Answer:
     """Answer a request as `serve_with_external_call` does, with an async store.
 
-    If it is cancelled, it releases the key before it passes the cancellation on, except with
-    UNKNOWN after the call was made.
+    If the task is cancelled, the key is released before the cancellation is passed on, unless the
+    call was made and `lost_lease` is UNKNOWN.
     """
     return await answer_with_external_call(
         store,
@@ -200,14 +207,15 @@ def record(
         retry_policy: The limits of the attempts, and the pauses between them.
 
     Returns:
-        Done, ignored or refused; the changes of done are committed. If an attempt took effect but
-        the store failed before it confirmed the commit, the next attempt returns ignored.
+        Done: the changes were committed. Ignored: the fact changes nothing. Refused: the fact was
+        refused with a problem, and nothing was stored. If an attempt took effect but the store
+        failed before it confirmed the commit, the next attempt returns Ignored.
 
     Raises:
         ArgumentError: An instant is out of order or not in UTC.
-        StoreUnavailableError: No attempt succeeded. Record the fact again later; a fact that comes
-            late or twice is no error.
-        StoreFullError: There is a new binding, and its customer account is full.
+        StoreUnavailableError: No attempt succeeded. Record the fact again later; a fact that is
+            recorded late or twice does no harm.
+        StoreFullError: The fact makes a new binding, and its customer account is full.
     """
     return run_sync(answer_fact(_BlockingStoreAdapter(store), fact, blocking_retrier(retry_policy)))
 

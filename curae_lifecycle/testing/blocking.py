@@ -21,9 +21,13 @@ class AsyncStoreWithApiKeys(AsyncStore, Protocol):
     """An async store that can register API keys."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller; may be a coroutine function.
+        """Register an API key for a caller, or replace the caller of a registered key.
 
-        Registering a key again replaces its caller.
+        This may be a coroutine function.
+
+        Args:
+            api_key: The key.
+            caller: The caller of the key.
         """
         ...
 
@@ -35,7 +39,7 @@ class BlockingStoreAdapter:
 
     Args:
         store: The async store.
-        runner: The runner whose event loop runs the calls.
+        runner: The `asyncio.Runner` whose event loop runs the calls.
     """
 
     def __init__(self, store: AsyncStoreWithApiKeys, runner: asyncio.Runner) -> None:
@@ -44,7 +48,7 @@ class BlockingStoreAdapter:
         self._lock = Lock()
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller."""
+        """Register an API key for a caller, or replace the caller of a registered key."""
 
         async def register() -> object:
             result = self._store.register(api_key, caller)
@@ -53,15 +57,15 @@ class BlockingStoreAdapter:
         return self._run(register())
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, as `Store.caller_of` does."""
+        """Return the caller of an API key, or None for an unknown key; see `Store.caller_of`."""
         return self._run(self._store.caller_of(key_digest))
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, as `Store.load` does."""
+        """Load everything that a request or a fact needs; see `Store.load`."""
         return self._run(self._store.load(needs, key_digest))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes, as `Store.commit` does."""
+        """Commit changes and return whether the store accepted them; see `Store.commit`."""
         return self._run(self._store.commit(loaded, changes, page))
 
     def _run(self, call: Coroutine[object, object, _Result]) -> _Result:

@@ -20,7 +20,10 @@ Cell = tuple[str, ...]
 
 
 def cells_of(tables: Iterable[AnyTable]) -> list[Cell]:
-    """Return every cell of the given tables, in the order of the tables."""
+    """Return the name of every cell of the given tables, in the order of the tables.
+
+    Each is a tuple: the name of the table, then the key of the cell.
+    """
     return [(table.name, *map(str, key)) for table in tables for key, _ in table.cells()]
 
 
@@ -33,10 +36,12 @@ def count_cell_lookups(
     The tables are shared by the whole process, so lookups by other threads are counted too.
 
     Args:
-        tables: The tables to count in; all tables by default.
+        tables: The tables to count in; all tables of the rules by default.
 
     Yields:
-        The counts, which grow while the rules run. A cell that was never read has no entry.
+        The counts by cell, which grow while the rules run. A cell holds one `Row`. Each read of
+        that row's `outcome` or `rules` counts as one lookup. A cell that was never read has no
+        entry.
     """
     counts: Counter[Cell] = Counter()
     originals = [(table, dict(table)) for table in tables]
@@ -54,11 +59,11 @@ def count_cell_lookups(
 
 
 def replace_row(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
-    """Replace the row in one cell of a table.
+    """Replace the row in one cell of a table, for the whole process.
 
     Args:
         table: The table.
-        key: The key of the cell.
+        key: The key of the cell: the values of its axes.
         row: The new row.
     """
     # A table is a dict whose own methods refuse every change, so this calls the method of `dict`.

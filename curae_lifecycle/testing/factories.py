@@ -1,4 +1,4 @@
-"""Operations and facts, built from values by the names of their fields."""
+"""Functions that build operations and facts from values by field name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class _Maker(Protocol):
 
 
 def can_build(kind: type[Made], names: Iterable[str]) -> bool:
-    """Return True if every required field of a kind has a value or an example.
+    """Return whether `build` can build a kind from values of the named fields.
+
+    It can if every required field has a value, or a member with an example.
 
     Args:
         kind: The class of the operation or the fact.
@@ -34,11 +36,11 @@ def can_build(kind: type[Made], names: Iterable[str]) -> bool:
 def build(kind: type[Made], values: Mapping[str, object]) -> Made:
     """Build an operation or a fact.
 
-    A required field without a value takes the example of its member.
+    A required field without a value takes the example of its member. See `can_build`.
 
     Args:
         kind: The class of the operation or the fact.
-        values: Values by the names of fields; names that are no field of the kind are ignored.
+        values: Values by the names of fields. Names that are not fields of the kind are ignored.
     """
     known = {**example_fields(kind), **values}
     given = {name: known[name] for name in kind.__match_args__ if name in known}
@@ -46,7 +48,13 @@ def build(kind: type[Made], values: Mapping[str, object]) -> Made:
 
 
 def example_fields(kind: type[Made]) -> Mapping[str, object]:
-    """Return the parsed examples of a kind's required members, by the names of their fields."""
+    """Return the parsed examples of the required members of a kind, by the names of their fields.
+
+    Members without an example are left out.
+
+    Args:
+        kind: The class of the operation or the fact.
+    """
     examples = {
         to_field_name(member): parse_example(kind, member)
         for member in members_of(kind)
@@ -61,13 +69,20 @@ def members_of(kind: type[Made]) -> tuple[Member[object], ...]:
 
 
 def parse_example(kind: type[Made], member: Member[object]) -> object:
-    """Return the parsed example of a member of a kind; a member of a query gets text."""
+    """Return the example of a member, parsed as the server parses the member.
+
+    The example of a query parameter is turned into text first.
+
+    Args:
+        kind: The class of the operation or the fact.
+        member: A member of the kind that has an example.
+    """
     in_query = issubclass(kind, Operation) and member in kind.rule.query
     return member.parse(query_text(member.example) if in_query else member.example)
 
 
 def query_text(value: object) -> str:
-    """Return the text of a JSON value in a query."""
+    """Return the text of a JSON value in a query string: a string as it is, others as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -77,13 +92,18 @@ def to_field_name(member: Member[object]) -> str:
 
 
 def with_happened_at(fact: Fact, at: datetime | None) -> Fact:
-    """Return the same fact at another instant; None is the instant at which it is recorded."""
+    """Return a copy of a fact that happened at another instant.
+
+    Args:
+        fact: The fact.
+        at: The instant; `None` for the instant at which the fact is recorded.
+    """
     values = {name: getattr(fact, name) for name in fact.__match_args__}
     return build(type(fact), values | {"happened_at": at})
 
 
 def fields_of(kind: type[Made]) -> tuple[attrs.Attribute[object], ...]:
-    """Return the fields of an operation or a fact, in order."""
+    """Return the fields of a class of operations or facts, in their order."""
     fields: tuple[attrs.Attribute[object], ...] = attrs.fields(
         cast("type[attrs.AttrsInstance]", kind)
     )

@@ -7,8 +7,8 @@ from datetime import datetime
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.values import Coordinate, format_time
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.wire_format import to_camel_case
 
 
@@ -40,7 +40,7 @@ def format_fact(fact: Fact) -> dict[str, Json]:
 
 
 def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
-    """Format the registration of an API key.
+    """Format the registration of an API key: the key and the fields of its caller.
 
     Args:
         api_key: The key.
@@ -56,7 +56,7 @@ def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
 
 
 def format_response(response: Response) -> dict[str, Json]:
-    """Format a response: its status, its headers, and its body as text, or null if it is empty."""
+    """Format a response: its status, headers and body as text; an empty body becomes null."""
     return {
         "status": response.status,
         "headers": dict(response.headers),

@@ -24,9 +24,13 @@ class StoreWithApiKeys(Store, Protocol):
     """A store that can register API keys."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller, in force from the next request on.
+        """Register an API key for a caller, or replace the caller of a registered key.
 
-        Registering a key again replaces its caller.
+        The caller is in force from the next request on.
+
+        Args:
+            api_key: The key.
+            caller: The caller of the key.
         """
         ...
 
@@ -36,7 +40,7 @@ class Purgeable(Protocol):
     """A store that drops expired values by a clock that can be set.
 
     Attributes:
-        clock: Returns the current instant of the store.
+        clock: Returns the current instant. A test may set it.
     """
 
     clock: Callable[[], datetime]
@@ -45,17 +49,18 @@ class Purgeable(Protocol):
         """Drop every value that expired at least five minutes ago.
 
         Returns:
-            The number of dropped values. Any other type means that the number is unknown.
+            The number of dropped values. A result that is not an integer means that the number is
+            unknown.
         """
         ...
 
 
 class SimulatedClockStore:
-    """A store on a simulated clock.
+    """Any store, run on a simulated clock.
 
     Args:
-        store: The store. If its clock can be set, it is set to the instant of the latest purge.
-        now: The first instant.
+        store: The store. If it is `Purgeable`, `purge` sets its clock.
+        now: The first simulated instant.
 
     Attributes:
         now: The simulated instant, which the test sets.
@@ -71,23 +76,23 @@ class SimulatedClockStore:
             store.clock = lambda: self._purged_at
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
-        """Register an API key for a caller."""
+        """Register an API key for a caller, or replace the caller of a registered key."""
         return self._store.register(api_key, caller)
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key, as `Store.caller_of` does."""
+        """Return the caller of an API key, or None for an unknown key; see `Store.caller_of`."""
         return self._store.caller_of(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs, at the simulated instant."""
+        """Load everything that a request or a fact needs, with the simulated instant as `now`."""
         return attrs.evolve(self._store.load(needs, key_digest), now=self.now)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Commit changes, as `Store.commit` does."""
+        """Commit changes and return whether the store accepted them; see `Store.commit`."""
         return self._store.commit(loaded, changes, page)
 
     def purge(self, now: datetime) -> int:
-        """Set the store's clock to `now` and purge the store, if its clock can be set.
+        """Set the store's clock to `now` and purge the store, if it is `Purgeable`.
 
         Returns:
             The number of dropped values; 0 if the store does not report it or was not purged.

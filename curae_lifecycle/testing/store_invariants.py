@@ -23,14 +23,14 @@ def check_store(
     """Check all contents of a store while no transaction runs (laws 1, 6, 7, 8 and 12).
 
     Args:
-        connections: Every connection.
-        sessions: Every connect session.
-        bindings: Every binding.
-        now: The instant to judge at. It must not be earlier than any stored instant.
+        connections: Every connection in the store.
+        sessions: Every connect session in the store.
+        bindings: Every binding in the store.
+        now: The instant to judge at. No stored instant may be later.
 
     Raises:
-        LawBrokenError: An id is stored twice, a chain is not linear, a coordinate has two bindings,
-            or a session landed without its binding.
+        LawBrokenError: An id is stored twice, a chain breaks law 6, a connection has two
+            successors, a coordinate has two bindings, or a session landed without its user bound.
     """
     by_id: dict[ConnectionId, Connection] = {}
     chains: dict[ConnectionId, list[Connection]] = defaultdict(list)

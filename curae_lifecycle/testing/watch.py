@@ -71,10 +71,11 @@ _PATHS: Final = {
 class Watch:
     """An observer of every commit and every answer of one store.
 
-    Each method raises `LawBrokenError` if a law does not hold. Calls must not overlap.
+    The store must have been empty before. Calls must not overlap, and must come in the order of the
+    commits.
 
     Args:
-        operations: The served operations.
+        operations: The classes of the operations that the server serves.
 
     Attributes:
         commit_count: The number of observed commits that wrote something.
@@ -109,10 +110,10 @@ class Watch:
         Args:
             writes: All writes of the commit.
             now: The instant that the decision was made for.
-            loaded_at_commit: `commit_count` when the values were loaded; `None` if nothing was
-                committed since. An entry path is right if the account was in the matching state
-                at any time since the load. If a connection is created from values loaded before
-                a tombstone, the tombstone also covers that connection.
+            loaded_at_commit: The value of `commit_count` when the values were loaded; `None` if
+                nothing was committed since. An entry path is right if the account was in the
+                matching state at any time since the load. If a connection is created from values
+                loaded before a tombstone, the tombstone also covers that connection.
 
         Raises:
             LawBrokenError: One of these laws is broken.
@@ -147,16 +148,17 @@ class Watch:
     ) -> None:
         """Check the answer to a request and its commit.
 
-        The laws are 9, 11, 13, 15 and 16, and those of `observe_commit`.
+        The laws are 9, 11, 13, 15 and 16, and those of `observe_commit`. Two checks are looser if
+        commits came between the load and the answer. The `Retry-After` of a 429 is checked only if
+        the limit admitted nothing since the load. A replay of a response that was erased since the
+        load breaks no law.
 
         Args:
-            answer: The answer with its changes, which the store has committed.
+            answer: The answer. The store has committed its changes.
             now: The instant that the request was decided for.
             caller: The caller; `None` if it is unknown.
             needs: The needs that were loaded; `None` if the request was refused before the load.
-            loaded_at_commit: `commit_count` when the values were loaded, as for `observe_commit`.
-                The `Retry-After` of a 429 is checked only if its limit admitted nothing since. A
-                response that was erased since the load may still be replayed.
+            loaded_at_commit: The same as for `observe_commit`.
 
         Raises:
             LawBrokenError: One of these laws is broken.
@@ -232,7 +234,7 @@ class Watch:
         """Forget the idempotency keys whose retention has ended.
 
         Args:
-            now: The instant to judge at. No worker's clock may be behind it.
+            now: The instant to judge the retention at. No worker's clock may be behind `now`.
         """
         while self._keys_by_age and self._keys_by_age[0][0] + _RETENTION <= now:
             first_used_at, key = self._keys_by_age.popleft()

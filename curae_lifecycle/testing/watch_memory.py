@@ -14,9 +14,11 @@ class UsedKey:
     """An idempotency key that was completed or erased.
 
     Attributes:
-        first_used_at: The instant of its first use.
-        response: The stored response; `None` if there is none.
-        erased_at: The number of the commit that erased the response, if any.
+        first_used_at: The instant of the key's first use.
+        response: The stored response, which is kept after an erasure; `None` if the `Watch` saw
+            only the erasure.
+        erased_at: The value of `Watch.commit_count` just after the commit that erased the
+            response; `None` if none did.
     """
 
     first_used_at: datetime
@@ -26,11 +28,12 @@ class UsedKey:
 
 @attrs.define
 class Admissions:
-    """The latest admissions by a limit of one app user.
+    """The latest admissions by one rate limit of one app user.
 
     Attributes:
-        instants: The instants, in order.
-        last_commit: The number of the commit that stored the last admission.
+        instants: The instants of the admissions, earliest first.
+        last_commit: The value of `Watch.commit_count` just after the commit that stored the latest
+            admission; 0 if there is none.
     """
 
     instants: list[datetime]

@@ -16,11 +16,11 @@ from curae_lifecycle.web.request import BODY_MAX, Request
 
 
 def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
-    """Return the request of an ASGI scope of type `http`.
+    """Build a `Request` from an ASGI scope of type `http` and the request's body.
 
     Args:
         scope: The scope. It must contain `raw_path`, which some servers leave out.
-        body: The body. It may be cut off after `BODY_MAX` + 1 bytes.
+        body: The body. A longer one may be cut off after `BODY_MAX` + 1 bytes.
 
     Raises:
         ArgumentError: The scope has no `raw_path`.
@@ -41,16 +41,16 @@ def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
 
 
 async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> bytes | None:
-    """Read the body of an ASGI request, and keep at most `BODY_MAX` + 1 bytes of it.
+    """Read the body of an ASGI request to its end, and keep at most `BODY_MAX` + 1 bytes of it.
 
-    The body is read to its end in any case, so that the client of a longer one receives the refusal.
+    The rest is read and dropped, because a client that is still sending may never read the refusal.
 
     Args:
         receive: The `receive` callable of the ASGI application.
 
     Returns:
-        The body; `None` if the client disconnected before it sent all of it. Such a request must not
-        be handled.
+        The body; `None` if the client disconnected before the end of the body. Such a request must
+        not be handled.
     """
     body, more = b"", True
     while more:
@@ -64,23 +64,23 @@ async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> b
 
 
 def asgi_headers(response: Response) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a response in the form that ASGI sends."""
+    """Return the headers of a response as ASGI expects them: names and values as Latin-1 bytes."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
 
 
 def wsgi_request(environ: Mapping[str, object], body: bytes) -> Request:
-    """Return the request of a WSGI environment.
+    """Build a `Request` from a WSGI environment and the request's body.
 
-    A WSGI server joins repeated headers with a comma. The result looks like one value that contains
-    a comma. `Authorization` and `Idempotency-Key` may occur only once, so their values are split at
-    each comma, and a value with a comma is then refused as a repeated header. Requests that came
-    through an ASGI server do not have this ambiguity.
+    A WSGI server joins repeated headers with a comma. A joined header looks like one value that
+    contains a comma. `Authorization` and `Idempotency-Key` may occur only once, so their values are
+    split at each comma. A value with a comma is then refused as a repeated header. An environment
+    with `asgi.scope` does not have this ambiguity.
 
     Args:
         environ: The environment. If it contains `asgi.scope`, the request is read from that scope.
             Otherwise it must contain the request target, because `PATH_INFO` is already decoded:
             `REQUEST_URI` (waitress, uWSGI) or `RAW_URI` (gunicorn).
-        body: The body. It may be cut off after `BODY_MAX` + 1 bytes.
+        body: The body. A longer one may be cut off after `BODY_MAX` + 1 bytes.
 
     Raises:
         ArgumentError: The environment has neither `REQUEST_URI` nor `RAW_URI`, or its ASGI scope has

@@ -23,14 +23,15 @@ from curae_lifecycle.web.wire_format import format_connection, format_session
 
 
 def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
-    """Return an event as JSON, for an outbox, a webhook or a queue [P: ids; the form O].
+    """Return an event as a JSON object, for an outbox, a webhook or a queue [P: ids; the form O].
 
     Args:
         event: The event.
         settings: The settings of the server, with the spelling of ACTIVE.
 
     Returns:
-        `{id, kind, at, coordinate, subject}`; the subject as the wire shows it at that instant.
+        `{id, kind, at, coordinate, subject}`. The `subject` is the connection or session as a
+        response at the instant `at` shows it; of a binding it is `{lifecycleState}`.
     """
     return {
         "id": event.id,
@@ -42,7 +43,7 @@ def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[st
 
 
 def format_coordinate(coordinate: Coordinate) -> dict[str, Json]:
-    """Return a coordinate as JSON."""
+    """Return a coordinate as a JSON object, with its four ids as members in camelCase."""
     return {
         "environment": coordinate.environment,
         "appId": coordinate.app_id,
@@ -65,7 +66,7 @@ def asyncapi() -> dict[str, Json]:
     """Return the AsyncAPI 3.0 document of the events.
 
     Returns:
-        One channel, and a message for each kind of event, with its schema.
+        The document, with one channel, and a message with its schema for each kind of event.
     """
     messages: Schema = {kind.value: _message(kind) for kind in EventKind}
     return {

@@ -14,10 +14,7 @@ from typing import Final
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.service import json_schema
-
-Json = json_schema.Json
-"""A JSON value as Python holds it."""
+from curae_lifecycle.service.json_schema import Json
 
 DEPTH_MAX: Final = 256
 """The deepest nesting of a document; documents of the lifecycle are far less deep [O]."""
@@ -29,10 +26,10 @@ _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
 class DuplicateKeyObject(dict[str, Json]):
-    """A JSON object with a repeated name; the last value counts.
+    """A JSON object with a repeated name; as a `dict` it holds the last value of each name.
 
     Attributes:
-        pairs: All members in their order.
+        pairs: The name and value of every member, repeated ones included, in the order of the text.
     """
 
     def __init__(self, pairs: list[tuple[str, Json]]) -> None:
@@ -40,10 +37,10 @@ class DuplicateKeyObject(dict[str, Json]):
         self.pairs = pairs
 
     def first_duplicate(self) -> str:
-        """Return the first repeated name.
+        """Return the first name in `pairs` that occurred before.
 
         Raises:
-            AssertionError: No name is repeated, so the program is wrong.
+            AssertionError: No name is repeated. `parse_json` makes no such object.
         """
         seen: set[str] = set()
         for name, _ in self.pairs:
@@ -54,18 +51,18 @@ class DuplicateKeyObject(dict[str, Json]):
 
 
 def has_duplicate_keys(value: Json) -> bool:
-    """Return True if an object anywhere in the value has a repeated name."""
+    """Return whether any object in a value of `parse_json`, at any depth, has a repeated name."""
     if isinstance(value, dict):
         return isinstance(value, DuplicateKeyObject) or any(map(has_duplicate_keys, value.values()))
     return isinstance(value, list) and any(map(has_duplicate_keys, value))
 
 
 class MalformedError(LifecycleError, ValueError):
-    """A text or value from outside that cannot be parsed; the error never repeats it.
+    """The error for a malformed text or value from outside; its message never repeats the input.
 
     Attributes:
-        member: The member at fault; `None` for the whole document, or for an unknown member.
-        fault: The fault.
+        member: The name of the member at fault; `None` for the whole document or an unknown member.
+        fault: The kind of fault.
     """
 
     def __init__(self, member: str | None, fault: Fault) -> None:
@@ -78,13 +75,14 @@ class MalformedError(LifecycleError, ValueError):
 
 
 def parse_json(text: bytes | str) -> Json:
-    """Parse one JSON document of RFC 8259: UTF-8, no NaN, no infinities.
+    """Parse one JSON document of RFC 8259; bytes must be UTF-8.
 
     An object with a repeated name becomes a `DuplicateKeyObject`.
 
     Raises:
-        MalformedError: The text is no JSON, is nested more than `DEPTH_MAX` deep, or has a number of more
-            digits than Python reads.
+        MalformedError: The text is no JSON, holds NaN or an infinity, is nested more than
+            `DEPTH_MAX` deep, or has a number that is too large for a float or has more digits than
+            Python reads.
     """
     try:
         decoded = (text.decode() if isinstance(text, bytes) else text).strip(_WHITE)
@@ -137,10 +135,13 @@ _ENCODER: Final = json.JSONEncoder(
 
 
 def json_text(value: Mapping[str, Json]) -> str:
-    """Return the compact text of a document."""
+    """Return a JSON object as compact text: no spaces, and non-ASCII characters as they are.
+
+    NaN and infinities raise `ValueError`.
+    """
     return _ENCODER.encode(value)
 
 
 def format_json(value: Mapping[str, Json]) -> bytes:
-    """Return the compact UTF-8 text of a body."""
+    """Return a JSON object as the UTF-8 bytes of `json_text`, for the body of a response."""
     return json_text(value).encode()

@@ -21,10 +21,11 @@ from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.gates import Gate, refuse_at, sort_gates
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import NO_TAGS, Member, ParsedMembers
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.web.json import Json, MalformedError, parse_json
+from curae_lifecycle.web.json import MalformedError, parse_json
 from curae_lifecycle.web.request import (
     BODY_MAX,
     ParsedBody,
@@ -39,17 +40,18 @@ from curae_lifecycle.web.wire_format import parse_member, parse_members
 def read(
     request: Request, caller: Caller | None, now: datetime, settings: Settings = DEFAULT_SETTINGS
 ) -> Call | Decision:
-    """Read a request through the gates that need no stored value [O].
+    """Parse a request and check everything that can be checked without a stored value [O].
 
     Args:
         request: The request.
-        caller: The caller of its API key; `None` for no key or an unknown one.
+        caller: The caller of the request's API key; `None` if the key is missing or unknown.
         now: The instant of the request.
-        settings: The settings of the server, which the call carries.
+        settings: The settings of the server; the returned call carries them.
 
     Returns:
-        Call: load the values that `needs` names, and `decide`. Decision: a refusal with 400, 401, 403
-        or 404, which charges and stores nothing; pass it to `respond` like any other.
+        A `Call` if no gate of `READ_GATES` refuses: load the values that `Call.needs` names, and
+        pass them to `decide`. Otherwise a `Decision` that refuses with 400, 401, 403 or 404: pass
+        it to `respond`. The refusal charges no rate limit and stores nothing.
     """
     kind, segments = _route(request, settings.operations)
     reading = _Reading(
@@ -65,7 +67,7 @@ def read(
 
 
 def operation_name(request: Request, settings: Settings = DEFAULT_SETTINGS) -> str | None:
-    """Return the name of the operation of a request, for a log; `None` for an unknown path.
+    """Return the name of a request's operation; `None` if none has its method and path.
 
     Args:
         request: The request.
@@ -219,10 +221,13 @@ KEY_USE_BY_GATE: Final = {
     Gate.KEY_GIVEN: KeyUse.NEEDED,
     Gate.KEY_READABLE: KeyUse.NEEDED,
 }
-"""The key use of the operations that pass each of these gates; all pass the other gates."""
+"""The gates that only some operations pass, each with the `KeyUse` of these operations.
+
+Every operation passes the other gates of `READ_GATES`.
+"""
 
 READ_GATES: Final = sort_gates(*_PASS)
-"""The gates that `read` passes, in order."""
+"""The gates of the table `request` that `read` applies, in order."""
 
 
 def _prepared(gates: tuple[Gate, ...]) -> dict[KeyUse, list[_Pass]]:

@@ -13,8 +13,8 @@ import attrs
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import IdempotencyKey, parse_idempotency_key
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import NO_TAGS, EntityTags
-from curae_lifecycle.web.json import Json
 
 BODY_MAX: Final = 65_536
 """The size of the largest body that is parsed, in bytes, white space counted; a longer one gets a
@@ -26,12 +26,12 @@ off after `BODY_MAX` + 1 bytes."""
 class ParsedBody:
     """A body that the server's framework has parsed already.
 
-    `read` uses the value as it is and does not check `BODY_MAX`. It refuses repeated names only if
-    `parse_json` parsed the body: other parsers drop all but the last. To have both checked, give the
-    `Request` the bytes of the body.
+    `read` uses the value as it is and does not check `BODY_MAX`. Nor can it refuse repeated member
+    names, unless `parse_json` parsed the body: other parsers keep only the last of them. To have
+    the size and the names checked, give the `Request` the bytes of the body instead.
 
     Attributes:
-        value: The JSON value.
+        value: The parsed JSON value.
     """
 
     value: Json = attrs.field(repr=False)
@@ -42,10 +42,10 @@ class Request:
     """An HTTP request as it was received.
 
     Attributes:
-        method: The method, in the client's spelling.
+        method: The HTTP method, in the client's spelling.
         target: The path and, after `?`, the query; still percent-encoded.
         headers: Names and values in order, repeated headers included; the case of names is ignored.
-        body: The exact bytes, or the value that the framework parsed from them.
+        body: The exact bytes of the body, or the value that the framework parsed from them.
     """
 
     method: str
@@ -55,7 +55,7 @@ class Request:
 
 
 def header_values(request: Request, name: str) -> list[str]:
-    """Return the values of a header, in order; an empty list if the request does not have it.
+    """Return all values of a header, in order; an empty list if the request lacks the header.
 
     Args:
         request: The request.
@@ -84,7 +84,7 @@ def bearer(request: Request) -> ApiKey | None:
 
 
 def parse_idempotency_key_header(values: list[str]) -> IdempotencyKey | None:
-    """Return the idempotency key of a request; it may be bare or quoted.
+    """Parse the idempotency key of a request, which may be bare or a quoted string.
 
     Args:
         values: All values of the request's `Idempotency-Key` header.
@@ -107,11 +107,11 @@ def parse_idempotency_key_header(values: list[str]) -> IdempotencyKey | None:
 
 
 def parse_if_none_match(request: Request) -> EntityTags:
-    """Return the entity tags of a request's `If-None-Match`, for a weak comparison.
+    """Parse the entity tags of a request's `If-None-Match`, for a weak comparison.
 
     Returns:
-        The tags without `W/`, from one header or several; `*` matches every tag. A missing or
-        malformed header gives `NO_TAGS`.
+        The tags of all these headers, in quotes and without `W/`. For `*`, the result matches every
+        tag. For a missing or malformed header, it is `NO_TAGS`, which matches none.
     """
     text = ",".join(header_values(request, "if-none-match"))
     if text == "":

@@ -35,7 +35,7 @@ class Answer:
         changes: The writes (with the idempotency record, if the response is kept), effects and
             events.
         rules: The names of the rules that decided, in order; the last one made the final decision.
-        replayed: True if the response replays a stored one; the response itself does not say so.
+        replayed: Whether the response replays a stored one; the response itself does not say so.
         decided_at: The instant of the decision.
     """
 
@@ -47,9 +47,10 @@ class Answer:
 
     @property
     def limits_left(self) -> tuple[LimitLeft, ...]:
-        """The remaining requests of each limit that was charged; a server may send them [O].
+        """The remaining requests of each rate limit that the answer charged, in order [O].
 
-        Replays and refusals of the rule itself are charged too; a 429 charges nothing.
+        It is empty if no limit was charged. Replays and refusals by the operation's rule are
+        charged, too; a 429 charges nothing. A server may send the remaining requests to the client:
         `rate_limit_headers` formats them.
         """
         writes = [each for each in self.changes.writes if isinstance(each, RateWrite)]
@@ -62,18 +63,21 @@ def respond(
     fetch: Callable[[ResponseReference], Response] | None = None,
     instance: str | None = None,
 ) -> Answer:
-    """Format the response of a decision, and add the idempotency record that keeps it.
+    """Format the response of a decision, and add the idempotency record that keeps the response.
 
-    The record is added only if the decision has an attempt. A replay adds none.
+    The record is added only if the decision has an attempt under an idempotency key. A replay adds
+    no record.
 
     Args:
-        decision: The decision.
-        fetch: Returns the response for a reference; needed if the server stores references.
-        instance: The server's own URI of this occurrence of a problem. A 404 never shows it [O].
+        decision: The decision of `decide`, or a refusal by `read`.
+        fetch: Returns the stored response that a `ResponseReference` names. It is needed if the
+            server stores references instead of responses.
+        instance: A URI that identifies this occurrence of a problem, for the member `instance`. A
+            404 never shows it [O].
 
     Raises:
-        ArgumentError: The decision replays a reference and `fetch` is missing, or the kind of its
-            stored response is unknown.
+        ArgumentError: The stored response to replay is neither a `Response` nor a
+            `ResponseReference`, or it is a reference and `fetch` is missing.
     """
     reply = decision.reply
     if isinstance(reply, Replayed):
@@ -95,12 +99,18 @@ def respond(
 
 
 def format_rate_limit_policy(policy: Policy) -> str:
-    """Return the `RateLimit-Policy` item of a limit (draft-ietf-httpapi-ratelimit-headers-11)."""
+    """Return the item of one limit in the header `RateLimit-Policy`: name, quota and window.
+
+    The form is that of draft-ietf-httpapi-ratelimit-headers-11; the window is in seconds.
+    """
     return f"{_quoted(policy.name)};q={policy.limit};w={policy.window}"
 
 
 def format_rate_limit(limited: RateLimited) -> str:
-    """Return the `RateLimit` item of a refusal: none left, and the wait in whole seconds."""
+    """Return the item of a limit that refused, for the header `RateLimit`.
+
+    It has the limit's name, 0 remaining requests and the wait in whole seconds, rounded up.
+    """
     return _format_limit(limited.policy, 0, ceil_seconds(limited.retry_after))
 
 
@@ -108,10 +118,10 @@ def rate_limit_headers(limits: tuple[LimitLeft, ...]) -> Headers:
     """Return the headers `RateLimit-Policy` and `RateLimit`, which a server may add to a response.
 
     Args:
-        limits: The `limits_left` of an answer.
+        limits: The limits that the answer charged, from `Answer.limits_left`.
 
     Returns:
-        Both headers; none if no limit was charged.
+        Both headers, with one item for each limit; an empty tuple if `limits` is empty.
     """
     if not limits:
         return ()
@@ -165,10 +175,11 @@ def _format_response(decision: Decision, reply: Reply, instance: str | None) -> 
 
 
 def problem_headers(reply: ProblemReply) -> Headers:
-    """Return the headers of a problem.
+    """Return the headers of the response with a problem.
 
-    A 401 has `WWW-Authenticate`. A key in flight has `Retry-After`, in whole seconds. The refusal of a
-    rate limit has `Retry-After`, `RateLimit-Policy` and `RateLimit` [P], and is never cached.
+    All have `Content-Type: application/problem+json`. `UNAUTHENTICATED` adds `WWW-Authenticate`,
+    and `IDEMPOTENCY_KEY_IN_FLIGHT` adds `Retry-After`, in whole seconds. The refusal of a rate
+    limit adds `Retry-After`, `RateLimit-Policy` and `RateLimit` [P], and `Cache-Control: no-store`.
     """
     problem, limited = reply.problem, reply.limited
     if problem.code is ProblemCode.UNAUTHENTICATED:

@@ -24,10 +24,11 @@ from curae_lifecycle.rules.wire_status import (
     WireStatus,
 )
 from curae_lifecycle.service import members
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import Member, ParsedMembers
 from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.service.status import status_of
-from curae_lifecycle.web.json import DuplicateKeyObject, Json, MalformedError
+from curae_lifecycle.web.json import DuplicateKeyObject, MalformedError
 
 Wanted = TypeVar("Wanted")
 
@@ -35,7 +36,7 @@ Wanted = TypeVar("Wanted")
 def format_connection(
     connection: Connection, now: datetime, active_spelling: str = WireStatus.ACTIVE
 ) -> dict[str, Json]:
-    """Return a connection as JSON, with the status of its standing at `now` [S].
+    """Return a connection as a JSON object, with the status that `format_status` returns [S].
 
     Args:
         connection: The connection as it is stored.
@@ -60,7 +61,7 @@ def format_connection(
 
 
 def format_status(connection: Connection, now: datetime, active_spelling: str) -> str:
-    """Return the status of a connection on the wire.
+    """Return the status that a response shows for a connection: its standing at `now`.
 
     Args:
         connection: The connection as it is stored.
@@ -72,7 +73,7 @@ def format_status(connection: Connection, now: datetime, active_spelling: str) -
 
 
 def format_session(session: CuraeConnectSession) -> dict[str, Json]:
-    """Return a connect session as JSON, without the user id of the platform [O]."""
+    """Return a connect session as a JSON object, without the platform's user id [O]."""
     coordinate = session.coordinate
     return {
         "id": session.id,
@@ -87,7 +88,7 @@ def format_session(session: CuraeConnectSession) -> dict[str, Json]:
 
 
 def format_next_action(next_action: NextAction) -> dict[str, Json]:
-    """Return a next action as JSON [S]."""
+    """Return a next action as a JSON object: its type, URL and expiry [S]."""
     return {
         "type": "open_webview",
         "url": next_action.url,
@@ -98,10 +99,10 @@ def format_next_action(next_action: NextAction) -> dict[str, Json]:
 def format_reply(
     reply: Reply, now: datetime, active_spelling: str = WireStatus.ACTIVE
 ) -> dict[str, Json]:
-    """Return the body of a success: one member for each field of the reply, in order.
+    """Return the JSON body of a successful reply: one member for each field of the reply, in order.
 
     Args:
-        reply: The reply; not a problem, a replay or `NotModified`.
+        reply: The reply; not a `ProblemReply`, a `Replayed` or a `NotModified`.
         now: The instant for which the status of a connection is shown.
         active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
 
@@ -115,7 +116,7 @@ def format_reply(
 
 
 def has_next_action(reply: Reply) -> bool:
-    """Return True if the reply holds the URL of a hosted page, so that it must not be cached."""
+    """Return whether a reply holds the URL of a hosted page, so that it must not be cached."""
     return any(_holds_next_action(getattr(reply, name)) for name in reply.__match_args__)
 
 
@@ -153,8 +154,9 @@ def format_problem(
 
     Args:
         problem: The problem.
-        type_base: The base URI of its `type`.
-        instance: The server's own URI of this occurrence, or `None`. A 404 never shows it [O].
+        type_base: The base URI of the problem's `type`.
+        instance: A URI that identifies this occurrence of the problem, for the member `instance`;
+            `None` leaves the member out. A 404 never shows it [O].
     """
     kind = problem.problem_type
     document: dict[str, Json] = {
@@ -180,20 +182,20 @@ def _format_optional_time(instant: datetime | None) -> str | None:
 
 @cache
 def to_camel_case(name: str) -> str:
-    """Return the name of a field in camelCase: `createdAt` for `created_at`."""
+    """Return a snake_case name in camelCase: `createdAt` for `created_at`."""
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
 
 def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[str, object]:
-    """Parse the members of a JSON object, strictly.
+    """Parse the members of a JSON object, and refuse any other member.
 
     Args:
         document: The JSON value.
         expected: The members that the object may have; their names are unique.
 
     Returns:
-        The parsed values by the names of their members. An absent optional member has no entry.
+        The parsed values by member name. An absent optional member has no entry.
 
     Raises:
         MalformedError: `document` is no object, or a member is unknown, repeated, missing or malformed.
@@ -219,11 +221,12 @@ def parse_member(member: Member[object], value: object) -> object:
     """Parse the value of one member.
 
     Args:
-        member: The member.
-        value: Its JSON value, or its text in a path.
+        member: The member, with the parser of its values.
+        value: The member's JSON value, or its text in a path.
 
     Raises:
-        MalformedError: The value is not allowed; the fault is NULL for null, else INVALID.
+        MalformedError: The value is not allowed. The error's `fault` is `NULL` if `value` is null,
+            else `INVALID`.
     """
     try:
         return member.parse(value)
@@ -277,18 +280,19 @@ def parse_connection(
 
     The parser is tolerant. It ignores unknown members, takes an absent `authorizedAt`, `expiresAt`,
     `revokedAt` or `actionRequiredReason` as null, and reads `+00:00` as `Z`. A snapshot with a
-    `revokedAt` is of a revoked connection, whatever its status says.
+    `revokedAt` gives a revoked connection, whatever `status` it has.
 
-    The wire shows only a part of a connection, so the caller passes the rest.
+    A snapshot holds only a part of a connection, so the caller passes the rest.
 
     Args:
         document: The snapshot as a JSON value.
         environment: The environment of the connection: test or live.
         app_id: The app of the connection.
-        predecessor_id: The id of the connection that it recovers; `None` if there is none or if the
-            caller does not know it.
-        root_id: The id of the first connection of its chain; by default, its own id.
-        position: Its place in its chain, from 1.
+        predecessor_id: The id of the older connection that this connection recovers; `None` if
+            there is none or if the caller does not know it.
+        root_id: The id of the first connection of the recovery chain; by default, the connection's
+            own id.
+        position: The place of the connection in the chain, from 1.
 
     Raises:
         MalformedError: The snapshot is no object, or a member is repeated, missing or malformed. An

@@ -33,6 +33,7 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -52,7 +53,6 @@ from curae_lifecycle.service.writes import (
     Write,
 )
 from curae_lifecycle.testing.cells import count_cell_lookups
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.wire_format import format_reply
 from docs.explorer import states
 from docs.explorer.states import BOUND, CONNECTION, COORDINATE, MADE, NEW, NOW, USER, State

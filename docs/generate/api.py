@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from curae_lifecycle.cli.documents import document_text
 from curae_lifecycle.cli.table_formats import markdown_table
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 
 Object: TypeAlias = "dict[str, Json]"
 

@@ -7,10 +7,10 @@ from typing import Final, cast
 
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.bugs.bug import VisibleBug

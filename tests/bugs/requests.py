@@ -12,13 +12,13 @@ import attrs
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.gates import Gate, refuse_at
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Snapshot
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import BODY_MAX, ParsedBody, Request
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, collated, with_members

@@ -34,6 +34,7 @@ from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
@@ -42,7 +43,6 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of, outcome_name
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond

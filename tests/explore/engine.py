@@ -15,8 +15,8 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.web.json import Json
 
 State = TypeVar("State", bound=Hashable)
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
 from curae_lifecycle import Request
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE, OPERATIONS
 from curae_lifecycle.testing import strategies
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi
 from tests import server
 from tests.extending.checks import require_checks_to_pass, require_copy, require_drawn

@@ -32,6 +32,7 @@ from curae_lifecycle.rules.values import (
     parse_uuid,
 )
 from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.account_state import GetAccountState, etag
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.formats import NewerFormatError
@@ -40,7 +41,6 @@ from curae_lifecycle.testing.laws import check_documented
 from curae_lifecycle.web.json import (
     DEPTH_MAX,
     DuplicateKeyObject,
-    Json,
     MalformedError,
     format_json,
     parse_json,

@@ -17,7 +17,7 @@ from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled, SuccessorsLive
 from curae_lifecycle.service.events import EventKind
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.web.wire_format import format_connection, parse_connection
 from tests import specimens
 from tests.oracles.oracle import UNREACHABLE, Answer, answered, said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -253,6 +254,16 @@ class Pymysql:
 
     def rollback(self) -> None:
         self.ran.append(("ROLLBACK", ()))
+
+
+def test_a_connection_of_sqlite_is_idle_if_it_is_open_and_has_no_transaction() -> None:
+    idle, busy, closed = (sqlite3.connect(":memory:") for _ in range(3))
+    busy.execute("BEGIN")
+    closed.close()
+    found = [connection_of(Dialect.SQLITE, each).is_idle for each in (idle, busy, closed)]
+    assert found == [True, False, False]
+    idle.close()
+    busy.close()
 
 
 def test_a_connection_of_mariadb_is_idle_where_it_is_open_and_nothing_was_begun() -> None:

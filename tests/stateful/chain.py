@@ -36,6 +36,7 @@ from curae_lifecycle.service.effects import (
     SuccessorsLive,
 )
 from curae_lifecycle.service.events import EventKind
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.laws import (
     RevocationAnswer,
@@ -48,7 +49,6 @@ from curae_lifecycle.testing.laws import (
     check_revocation,
     check_standing_is_monotone,
 )
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.wire_format import format_connection, parse_connection
 from tests.stateful.chain_model import (
     LIVE,

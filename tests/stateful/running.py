@@ -16,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import Problem
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.wire_format import format_problem
 
 START: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -14,12 +14,12 @@ from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import check_documented
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.comparison import OneToOne, differences

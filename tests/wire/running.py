@@ -23,6 +23,7 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId, Environment
 from curae_lifecycle.servers.endpoint import REQUEST_ID_HEADER
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.retry import RetryPolicy
@@ -31,7 +32,6 @@ from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import ApiKeyRequest, Server
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 from tests.engines.hosts import Host
 from tests.wire.databases import MovedDatabase

@@ -24,7 +24,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from curae_lifecycle.web.json import Json
+from curae_lifecycle.service.json_schema import Json
 from tests.browser import chromium
 from tests.logs import (
     BUCKET,

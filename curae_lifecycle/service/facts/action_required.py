@@ -16,12 +16,12 @@ from curae_lifecycle.service.snapshot import Snapshot
 
 @attrs.frozen
 class ActionRequired(fact.ConnectionFact):
-    """The patient must act before data flows again.
+    """The fact that the patient must act before data flows again.
 
     Attributes:
         connection_id: The connection's id.
-        reason: The reason, in the server's own words.
-        happened_at: When it happened; `None` for now.
+        reason: Why the patient must act, in the server's own words; responses show it.
+        happened_at: When it happened, in UTC; `None` for the instant at which it is recorded.
     """
 
     connection_id: ConnectionId
@@ -33,7 +33,7 @@ class ActionRequired(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, REASON, HAPPENED_AT)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move the connection to ACTION_REQUIRED if its authorization has not ended."""
+        """Move the connection to ACTION_REQUIRED if it was ACTIVE when the fact happened."""
         connection = fact.require_connection(snapshot)
         answer = require_action(connection, now, reason=self.reason, happened_at=self.happened_at)
         return fact.to_connection_fact_answer(

@@ -17,12 +17,12 @@ from curae_lifecycle.service.snapshot import Snapshot
 
 @attrs.frozen
 class Authorized(fact.ConnectionFact):
-    """The patient authorized on the hosted page.
+    """The fact that the patient authorized a connection on the hosted page.
 
     Attributes:
         connection_id: The connection's id.
-        expires_at: When the authorization ends; `None` for never.
-        happened_at: When it happened; `None` for now.
+        expires_at: When the authorization ends (exclusive); `None` for no end.
+        happened_at: When the patient authorized, in UTC; `None` for the instant of recording.
     """
 
     connection_id: ConnectionId
@@ -34,11 +34,16 @@ class Authorized(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, EXPIRES_AT, HAPPENED_AT)
 
     def check(self, now: datetime) -> None:
-        """Raise `ArgumentError` if `expires_at` is not after the authorization."""
+        """Check `happened_at` against `now`, and `expires_at` against the authorization.
+
+        Raises:
+            ArgumentError: An instant is not UTC, `happened_at` is more than five minutes after
+                `now`, or `expires_at` is not after the authorization.
+        """
         check_expires_at(self.expires_at, clamp_happened_at(self.happened_at, now))
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move the connection to ACTIVE if it is the head of its chain and authorized in time."""
+        """Move a PENDING connection to ACTIVE, unless it has a successor or its hand-off ended."""
         connection = fact.require_connection(snapshot)
         answer = authorize(
             connection,

@@ -16,11 +16,11 @@ from curae_lifecycle.service.snapshot import Snapshot
 
 @attrs.frozen
 class Expired(fact.ConnectionFact):
-    """The authorization ended, by the upstream or by the clock.
+    """The fact that the authorization ended, by the upstream or by the clock.
 
     Attributes:
         connection_id: The connection's id.
-        happened_at: When it happened; `None` for now.
+        happened_at: When the authorization ended, in UTC; `None` for the instant of recording.
     """
 
     connection_id: ConnectionId
@@ -31,7 +31,7 @@ class Expired(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, HAPPENED_AT)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move the connection to EXPIRED if it was authorized and the expiry is not recorded."""
+        """Store EXPIRED if the stored status is ACTIVE or ACTION_REQUIRED; else ignore the fact."""
         connection = fact.require_connection(snapshot)
         answer = expire(connection, now, happened_at=self.happened_at)
         return fact.to_connection_fact_answer(EventKind.CONNECTION_EXPIRED, connection, answer)

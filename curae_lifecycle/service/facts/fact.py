@@ -4,8 +4,8 @@ The law of this module: **a fact is judged at the instant it happened and record
 repeated fact that changes nothing is ignored. Hosted pages, refresh jobs and consoles report facts;
 a store commits the changes of a fact as those of a request.
 
-A fact is one class in one file: `kind` names it, `members` are its members, `needs` names the values
-to load, `judge` judges it, and `trigger` names the trigger that it fires.
+A fact is one class in one file: `kind` names it, `members` are its members, `needs` names the
+values to load, `judge` judges it, and `trigger` names the trigger that it fires.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Moved = TypeVar("Moved")
 
 
 FactAnswer = Done[changes.Changes] | Ignored[changes.Changes] | Refused
-"""The answer to a fact. Done: commit the changes. Ignored: there are none. Refused: see the problem."""
+"""The answer to a fact. Done: commit the changes. Ignored: no changes. Refused: see the problem."""
 
 
 class Fact(ABC):
-    """An event outside of requests.
+    """The base class of facts: events outside of requests that the platform learned of.
 
     Attributes:
-        kind: Its name in a log.
-        members: Its members in a log, in the order of its fields.
-        trigger: The trigger of a connection that it fires, or `None`.
+        kind: The name of the fact in a log.
+        members: The members of the fact in a log, in the order of the class's fields.
+        trigger: The connection's trigger that the fact fires; `None` if it fires none.
     """
 
     __slots__ = ()
@@ -49,57 +49,71 @@ class Fact(ABC):
     members: ClassVar[tuple[Member[object], ...]]
     trigger: ClassVar[Trigger | None] = None
     happened_at: datetime | None
-    """When it happened; `None` for the instant at which it is recorded."""
+    """When the fact happened, in UTC; `None` for the instant at which it is recorded."""
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Self:
-        """Make the fact of parsed members: its fields are its members, in order."""
+        """Build the fact from parsed members.
+
+        The values of `cls.members`, in that order, become the positional arguments of the
+        constructor. A member that was left out gets its default.
+        """
         # A test reads every fact: its members fit its constructor.
         return cls(*[parsed[member] for member in cls.members])
 
     @abstractmethod
     def needs(self) -> Needs:
-        """Return the values to load before the fact is recorded."""
+        """Return the keys of the values to load before the fact is recorded."""
 
     def check(self, now: datetime) -> None:
-        """Raise `ArgumentError` if no correct program reports such a fact at that instant."""
+        """Check the fact without loaded values, before it is recorded at `now`.
+
+        Raises:
+            ArgumentError: `now` or `happened_at` is not UTC, or `happened_at` is more than five
+                minutes after `now`.
+        """
         clamp_happened_at(self.happened_at, now)
 
     @abstractmethod
     def judge(self, snapshot: Snapshot, now: datetime) -> FactAnswer:
-        """Judge the fact, whose instant and snapshot were checked.
+        """Apply the rules to the fact; `record_fact` calls this after its checks.
 
         Args:
-            snapshot: The loaded values; the connection or session that the fact names is among them.
-            now: When it is recorded, in UTC.
+            snapshot: The values loaded for `needs()`, with the connection or session of the fact.
+            now: When the fact is recorded, in UTC. The caller has run `check(now)`.
+
+        Returns:
+            Done: the changes to commit. Ignored: the fact changes nothing. Refused: a rule forbids
+            the fact.
         """
 
 
 class ConnectionFact(Fact):
-    """A fact about one connection."""
+    """The base class of facts about one connection, the one with the id `connection_id`."""
 
     __slots__ = ()
     connection_id: ConnectionId
 
     def needs(self) -> Needs:
-        """Return the need of the connection, its successor and the head of its chain."""
+        """Return needs that name the connection, to load with its successor and chain's head."""
         return Needs(connection=self.connection_id)
 
 
 def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
-    """Record one fact [O].
+    """Decide the changes with which to record one fact [O].
 
     Args:
         fact: The fact.
         snapshot: The values that were loaded for `fact.needs()`.
-        now: When it is recorded.
+        now: When the fact is recorded, in UTC.
 
     Returns:
-        Done, ignored or refused, as the tables decide; `NOT_FOUND` for an unknown id.
+        Done: the changes to commit. Ignored: the fact changes nothing. Refused: a rule forbids the
+        fact, or `NOT_FOUND` if its connection or session does not exist.
 
     Raises:
-        ArgumentError: An instant is out of order or not UTC, or the snapshot holds other values than
-            `fact.needs()` names.
+        ArgumentError: An instant is out of order or not UTC, or the snapshot holds other values
+            than `fact.needs()` names.
     """
     fact.check(now)
     needs = fact.needs()
@@ -112,7 +126,7 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
 
 
 def require_connection(snapshot: Snapshot) -> Connection:
-    """Return the connection of a fact; `record_fact` refused an unknown one."""
+    """Return the connection of a fact, which `record_fact` has made sure that `snapshot` holds."""
     assert snapshot.connection is not None  # noqa: S101 - see the docstring
     return snapshot.connection
 
@@ -121,11 +135,14 @@ def to_fact_answer(
     answer: Done[Moved] | Ignored[object] | Refused,
     build_changes: Callable[[Moved], changes.Changes],
 ) -> FactAnswer:
-    """Return the answer to a fact, with the changes of what its rule moved.
+    """Convert the answer of a rule to the answer to a fact.
 
     Args:
         answer: The answer of the rule.
-        build_changes: Builds the changes of the new value.
+        build_changes: Builds the changes from the new value if `answer` is `Done`.
+
+    Returns:
+        Done: the changes that `build_changes` built. Ignored: no changes. Refused: `answer` itself.
     """
     match answer:
         case Done(moved, rules):
@@ -139,11 +156,16 @@ def to_fact_answer(
 def to_connection_fact_answer(
     kind: EventKind, before: Connection, answer: Transition
 ) -> FactAnswer:
-    """Return the answer to a fact about a connection that needs action, expires or is revoked.
+    """Convert the answer of a connection's rule to the answer to a fact.
+
+    It is for rules that move a connection to ACTION_REQUIRED, EXPIRED or REVOKED.
 
     Args:
-        kind: The kind of the event if the connection moved.
+        kind: The kind of the event to emit if `answer` is `Done`.
         before: The connection as it is stored.
         answer: The answer of the rule.
+
+    Returns:
+        Done: the changes from `ending_changes`. Ignored: no changes. Refused: `answer` itself.
     """
     return to_fact_answer(answer, lambda after: changes.ending_changes(kind, before, after))

@@ -22,12 +22,12 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 @attrs.frozen
 class Graduated(fact.Fact):
-    """The LIMITED user became ACTIVE.
+    """The fact that the bound LIMITED user became ACTIVE.
 
     Attributes:
         coordinate: The coordinate of the user.
         user_id: The user who graduated; `None` for the bound user.
-        happened_at: When it happened; `None` for now.
+        happened_at: When the user graduated, in UTC; `None` for the instant of recording.
     """
 
     coordinate: Coordinate
@@ -39,15 +39,15 @@ class Graduated(fact.Fact):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Graduated:
-        """Make the fact of parsed members, which spell the coordinate out."""
+        """Build the fact from parsed members; those of `COORDINATE_MEMBERS` become `coordinate`."""
         return cls(parsed.coordinate(), parsed[OPTIONAL_USER_ID], parsed[HAPPENED_AT])
 
     def needs(self) -> Needs:
-        """Return the need of the binding of the coordinate."""
+        """Return needs that name the binding of the coordinate."""
         return Needs(binding=self.coordinate)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move the binding to ACTIVE if the user is the bound user."""
+        """Move a LIMITED binding to ACTIVE if the user who graduated is the bound user."""
         binding = snapshot.binding
         # Without a binding the table refuses every user.
         bound = UserId("") if binding is None else binding.user_id

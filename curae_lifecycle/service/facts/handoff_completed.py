@@ -16,12 +16,12 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 @attrs.frozen
 class HandoffCompleted(fact.Fact):
-    """The hosted page gave the user over to the app: completeHandoff.
+    """The fact that the hosted page gave the user over to the app: completeHandoff.
 
     Attributes:
         session_id: The session's id.
-        user_id: The server's id of the user who signed up.
-        happened_at: When it happened; `None` for now.
+        user_id: The platform's id of the user who signed up; no repr shows it.
+        happened_at: When the hand-off happened, in UTC; `None` for the instant of recording.
     """
 
     session_id: SessionId
@@ -32,11 +32,11 @@ class HandoffCompleted(fact.Fact):
     members = (FACT_SESSION_ID, USER_ID, HAPPENED_AT)
 
     def needs(self) -> Needs:
-        """Return the need of the session and of the binding of its coordinate."""
+        """Return needs that name the session; the binding of its coordinate is loaded with it."""
         return Needs(session=self.session_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Land the session together with its binding, or refuse both."""
+        """Record that the session's hand-off landed and bind the user: both or neither."""
         session, binding = snapshot.session, snapshot.binding
         assert session is not None  # noqa: S101 - `record_fact` looked
         answer = complete_handoff(

@@ -23,9 +23,9 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     Graduated,
     Tombstoned,
 )
-"""Every fact of the package."""
+"""Every class of facts in the package."""
 
 FACT_BY_TRIGGER: Final[dict[Trigger, type[Fact]]] = {
     each.trigger: each for each in FACTS if each.trigger is not None
 }
-"""The fact that fires a trigger, for each trigger that a fact fires."""
+"""The class of the fact that fires each trigger; triggers that no fact fires are missing."""

@@ -23,12 +23,12 @@ def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
 
 @attrs.frozen
 class Revoked(fact.ConnectionFact):
-    """A connection was revoked outside the API.
+    """The fact that a connection was revoked outside the API.
 
     Attributes:
         connection_id: The connection's id.
-        actor: The actor that revoked.
-        happened_at: When it happened; `None` for now.
+        actor: The actor that revoked; it sets how far along the chain the revocation reaches.
+        happened_at: When the revocation happened, in UTC; `None` for the instant of recording.
     """
 
     connection_id: values.ConnectionId
@@ -40,13 +40,13 @@ class Revoked(fact.ConnectionFact):
     members = (FACT_CONNECTION_ID, ACTOR, HAPPENED_AT)
 
     def needs(self) -> Needs:
-        """Return the need of the connection and of the chain, if the revocation reaches it."""
+        """Return needs that name the chain if the revocation reaches it, else the connection."""
         if chain.REVOCATION_REACH[self.actor].outcome.value is chain.Reach.CHAIN:
             return Needs(chain=self.connection_id)
         return Needs(connection=self.connection_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Revoke the connections that the actor's revocation reaches."""
+        """Revoke each connection that the revocation reaches, or ignore a fact without effect."""
         connection = fact.require_connection(snapshot)
         answers = chain.revoke_chain(
             connection, snapshot.following, now, actor=self.actor, happened_at=self.happened_at

@@ -25,11 +25,11 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 
 @attrs.frozen
 class Tombstoned(fact.Fact):
-    """The bound user is gone, and every connection of the coordinate ends [O].
+    """The fact that the bound user no longer exists; every connection of the coordinate ends [O].
 
     Attributes:
         coordinate: The coordinate of the user.
-        happened_at: When it happened; `None` for now.
+        happened_at: When it happened, in UTC; `None` for the instant of recording.
     """
 
     coordinate: Coordinate
@@ -41,15 +41,18 @@ class Tombstoned(fact.Fact):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Tombstoned:
-        """Make the fact of parsed members, which spell the coordinate out."""
+        """Build the fact from parsed members; those of `COORDINATE_MEMBERS` become `coordinate`."""
         return cls(parsed.coordinate(), parsed[HAPPENED_AT])
 
     def needs(self) -> Needs:
-        """Return the need of the binding and of every connection of the coordinate."""
+        """Return needs that name the binding and every connection of the coordinate."""
         return Needs(binding=self.coordinate, connections=ConnectionsPage(self.coordinate))
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
-        """Move the binding to TOMBSTONED and revoke every connection of the coordinate."""
+        """Move the binding to TOMBSTONED and revoke every connection of the coordinate.
+
+        The fact is ignored if no user is bound or the binding was TOMBSTONED before.
+        """
         binding, connections = snapshot.binding, snapshot.connections
         kind = EventKind.BINDING_TOMBSTONED
         gone = tombstone(binding, self.coordinate)

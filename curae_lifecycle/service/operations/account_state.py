@@ -26,17 +26,17 @@ class AccountStateShown(operation.Reply):
 
     @property
     def etag(self) -> str:
-        """The entity tag of the state."""
+        """The entity tag of the account state."""
         return etag(self.lifecycle_state)
 
 
 @attrs.frozen
 class GetAccountState(operation.UserOperation):
-    """Get the account state of a coordinate [P].
+    """The operation that gets the account state of a user of the app [P].
 
     Attributes:
         app_user_id: The app's own id of its user.
-        cached_states: The states whose entity tags the client holds.
+        cached_states: The account states whose entity tags the client sent.
     """
 
     app_user_id: AppUserId
@@ -58,13 +58,17 @@ class GetAccountState(operation.UserOperation):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> GetAccountState:
-        """Make the operation of a query and of the entity tags that came with it."""
+        """Build the operation from the parsed query.
+
+        `cached_states` are the states whose entity tags the client sent in `If-None-Match`; `*`
+        stands for all states.
+        """
         known = frozenset([state for state in AccountState if etag(state) in parsed.tags])
         return cls(parsed[APP_USER_ID], known)
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return the state of a LIMITED account."""
+        """Return one example: the state of a LIMITED account."""
         return (
             operation.Example(
                 "limited",
@@ -74,7 +78,7 @@ class GetAccountState(operation.UserOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Return the state, or `NotModified` if the client holds it."""
+        """Reply with the account state, or with `NotModified` if `cached_states` holds it."""
         state = account_state(context.snapshot.binding)
         if state in self.cached_states:
             return operation.Ruling(operation.NotModified(etag(state)))

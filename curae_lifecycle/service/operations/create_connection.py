@@ -22,7 +22,7 @@ class ConnectionCreated(operation.Reply):
 
 @attrs.frozen
 class CreateConnection(operation.UserOperation):
-    """Create a PENDING connection of `{appUserId, dataPackages}`, with a next action [P]."""
+    """The operation that creates a PENDING connection from `{appUserId, dataPackages}` [P]."""
 
     app_user_id: AppUserId
     data_packages: tuple[DataPackage, ...]
@@ -42,11 +42,11 @@ class CreateConnection(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return a created connection."""
+        """Return one example: a created connection."""
         return (operation.Example("created", cls(example_values.USER, example_values.PACKAGES)),)
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Make a new connection; earlier connections of the coordinate do not matter [P]."""
+        """Reply with a new connection; the coordinate may have earlier ones [P]."""
         new_ids = context.new_ids
         made = create(
             id=new_ids.connection_id,

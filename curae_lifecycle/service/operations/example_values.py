@@ -38,7 +38,7 @@ USER: Final = AppUserId("user-1")
 """The app user of every example."""
 
 COORDINATE: Final = CALLER.coordinate(USER)
-"""The coordinate of that user."""
+"""The coordinate of `USER`."""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
 """The data packages of every example."""
@@ -50,14 +50,14 @@ CONNECTION: Final = create(
     now=NOW - timedelta(days=1),
     next_action=NextAction("https://connect.example/0", NOW + timedelta(minutes=5)),
 )
-"""A pending connection of that user."""
+"""A pending connection of `USER`."""
 
 REVOKED_CONNECTION: Final = revoke(CONNECTION, NOW - timedelta(hours=1), actor=Actor.APP).value
-"""The same connection after a revocation."""
+"""`CONNECTION` after a revocation."""
 
 
 def snapshot_in_state(state: AccountState) -> Snapshot:
-    """Return the snapshot of an account in a state."""
+    """Return a snapshot in which the account of `COORDINATE` has a state, not UNLINKED."""
     user_id = UserId("u-1")
     return Snapshot(
         binding=LimitedAccountAppBinding(

@@ -22,7 +22,7 @@ class ConnectionShown(operation.Reply):
 
 @attrs.frozen
 class GetConnection(operation.ConnectionOperation):
-    """Get one connection, without a next action [P]."""
+    """The operation that gets one connection, without a next action [P]."""
 
     connection_id: values.ConnectionId
 
@@ -41,7 +41,7 @@ class GetConnection(operation.ConnectionOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return a connection."""
+        """Return one example: a pending connection."""
         return (
             operation.Example(
                 "shown",
@@ -51,7 +51,7 @@ class GetConnection(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Return the connection; authorize it first if its hand-off has landed."""
+        """Reply with the connection, authorized first if the snapshot has a `landed_handoff`."""
         connection, landed = context.connection, context.snapshot.landed_handoff
         if landed is None:
             return operation.Ruling(ConnectionShown(connection))

@@ -18,7 +18,7 @@ class GraduationStarted(operation.Reply):
 
 @attrs.frozen
 class StartGraduation(operation.UserOperation):
-    """Start a graduation hand-off [P]."""
+    """The operation that starts a graduation hand-off, to make a LIMITED user ACTIVE [P]."""
 
     app_user_id: values.AppUserId
 
@@ -39,7 +39,7 @@ class StartGraduation(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return a started graduation."""
+        """Return one example: a started graduation."""
         return (
             operation.Example(
                 "started",
@@ -49,7 +49,7 @@ class StartGraduation(operation.UserOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Return a next action for a LIMITED user; the binding changes when its page ends."""
+        """Reply with a next action if the user is LIMITED, else refuse; change no binding."""
         answer = binding.start_graduation(context.snapshot.binding)
         if isinstance(answer, outcomes.Refused):
             return operation.ruling_from_refusal(answer)

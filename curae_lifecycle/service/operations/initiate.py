@@ -22,7 +22,7 @@ class SessionInitiated(operation.Reply):
 
 @attrs.frozen
 class Initiate(operation.UserOperation):
-    """Mint a connect session [S].
+    """The operation that mints a connect session [S].
 
     Attributes:
         app_user_id: The app's own id of its user.
@@ -48,7 +48,7 @@ class Initiate(operation.UserOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return a session on each path."""
+        """Return three examples: a session on each path."""
         return (
             operation.Example(
                 "existingActiveHandoff",
@@ -62,7 +62,7 @@ class Initiate(operation.UserOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Mint a session, and a LIMITED user if the path provisions one."""
+        """Reply with a new session, and bind a new LIMITED user if the path provisions one."""
         binding, new_ids = context.snapshot.binding, context.new_ids
         answer = initiate(
             binding,

@@ -23,11 +23,11 @@ from curae_lifecycle.service.members import Member, ParsedMembers
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 
 BASE_PATH: Final = "/api/sdk/v1"
-"""The beginning of every path [S]."""
+"""The beginning of the path of every operation [S]."""
 
 
 class KeyUse(StrEnum):
-    """The uses that an operation may make of an idempotency key."""
+    """The ways in which an operation treats an idempotency key: needed, forbidden or ignored."""
 
     NEEDED = "key needed"
     NOT_ALLOWED = "key not allowed"
@@ -44,25 +44,25 @@ def _all_members(rule: OperationRule) -> tuple[Member[object], ...]:
 
 @attrs.frozen(kw_only=True)
 class OperationRule:
-    """The rule of an operation: everything that holds before the operation itself decides.
+    """The rule of an operation: its route, members, scope, key, limit and status.
 
     Attributes:
-        name: The name of the operation: part of its fingerprint and of its rule's name.
+        name: The name of the operation, part of the fingerprint and of the name of the rule.
         why: The purpose, with the source of the rule.
         summary: The purpose in a few words, for the API's document.
         method: The HTTP method.
-        path: The path; `{member}` stands for a member of `ids`.
+        path: The path; `{name}` stands for the member of `ids` with that name.
         scope: The scope that the caller needs; `None` for a read.
-        key: The use of an idempotency key.
-        limit: The limit of the app user that it counts against, or `None`.
+        key: The way in which the operation treats an idempotency key.
+        limit: The limit of the app user that the operation is charged to; `None` for no limit.
         status: The HTTP status of a success.
-        ids: The members of its path.
-        query: The members of its query; their parsers get text.
-        body: The members of its body; `None` if no body is read.
-        tags: Whether the client may send the entity tags that it holds.
-        asks: The beginnings of the names of the rules that may refuse it.
-        rules: The name of its rule, as the trail of a decision.
-        members: All of its members, in the order of the operation's fields.
+        ids: The members of the path.
+        query: The members of the query; their parsers get text.
+        body: The members of the body; `None` if no body is read.
+        tags: Whether the entity tags that the client holds are read.
+        asks: The prefixes of the names of the rules that may refuse the operation.
+        rules: The name of the operation's own rule, as a tuple for a decision's `rules`.
+        members: All members of path, query and body, in the order of the operation's fields.
     """
 
     name: str
@@ -94,7 +94,10 @@ class OperationRule:
 
 
 class Reply:
-    """The answer as a value; its fields are the members of the body, in order."""
+    """The base class of replies: the answer to a request as a value.
+
+    The fields of a success are the members of the response's body, in order.
+    """
 
     __slots__ = ()
     # attrs fills it with the names of the fields.
@@ -102,7 +105,7 @@ class Reply:
 
     @property
     def etag(self) -> str | None:
-        """The entity tag of the answer, or `None`."""
+        """The entity tag of the reply; `None` if it has none."""
         return None
 
 
@@ -113,7 +116,7 @@ class ProblemReply(Reply):
 
     Attributes:
         problem: The problem.
-        limited: The limit that refused, or `None`.
+        limited: The answer of the rate limit that refused; `None` if another rule refused.
     """
 
     problem: problems.Problem
@@ -123,7 +126,7 @@ class ProblemReply(Reply):
 @final
 @attrs.frozen
 class NotModified(Reply):
-    """The reply to a client that holds the current answer already."""
+    """The reply to a client that already holds the current answer, with the tag `held_etag`."""
 
     held_etag: str
 
@@ -135,7 +138,7 @@ class NotModified(Reply):
 
 @attrs.frozen
 class Replayed(Reply):
-    """The reply to a retry: the stored response, byte for byte."""
+    """The reply to a retry: the stored `response`, to send byte for byte."""
 
     response: idempotency.StoredResponse
 
@@ -146,8 +149,8 @@ class Ruling:
 
     Attributes:
         reply: The reply.
-        rules: The names of the rules that decided.
-        changes: The writes, effects and events.
+        rules: The names of the rules that decided, without the operation's own rule.
+        changes: The writes, effects and events to commit.
     """
 
     reply: Reply
@@ -156,18 +159,18 @@ class Ruling:
 
 
 def ruling_from_refusal(refused: outcomes.Refused) -> Ruling:
-    """Return the ruling of a refusal."""
+    """Return the ruling that replies with the problem of a refusal: same rules, no changes."""
     return Ruling(ProblemReply(refused.problem), refused.rules)
 
 
 class OperationContext:
-    """The values that an operation decides from; it only reads them.
+    """The values from which an operation decides; the operation only reads them.
 
     Attributes:
         caller: The caller.
         snapshot: The loaded values.
         now: The instant of the request, in UTC.
-        needs: The needs that were loaded.
+        needs: The keys of the values in `snapshot`.
         new_ids_or_none: New ids and a next action; `None` for a read.
     """
 
@@ -180,14 +183,14 @@ class OperationContext:
 
     @property
     def connection(self) -> Connection:
-        """The connection of the request."""
+        """The connection of the request; only for an operation whose needs name a connection."""
         connection = self.snapshot.connection
         assert connection is not None  # noqa: S101 - the gate of ownership refused an unknown one
         return connection
 
     @property
     def coordinate(self) -> Coordinate:
-        """The coordinate of the request."""
+        """The coordinate of the request; only for an operation whose needs name a binding."""
         assert self.needs.binding is not None  # noqa: S101 - the operation needs its binding
         return self.needs.binding
 
@@ -204,9 +207,9 @@ class Example:
     """A success of an operation, for the API's document and for tests.
 
     Attributes:
-        title: Its title in the document.
+        title: The title of the example in the document.
         operation: The operation.
-        snapshot: The values that are loaded for it.
+        snapshot: The values that are loaded for the operation.
     """
 
     title: str
@@ -215,12 +218,12 @@ class Example:
 
 
 class Operation(ABC):
-    """A parsed request, which `decide` answers.
+    """The base class of operations: a parsed request, and how it is decided.
 
     Attributes:
         rule: The rule of the operation.
-        reply: The reply to a success.
-        trigger: The trigger of a connection that it fires, or `None`.
+        reply: The class of the reply to a success.
+        trigger: The connection's trigger that the operation fires; `None` if it fires none.
     """
 
     __slots__ = ()
@@ -233,7 +236,11 @@ class Operation(ABC):
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Self:
-        """Make the operation of parsed members: its fields are the rule's members, in order."""
+        """Build the operation from parsed members.
+
+        The values of `cls.rule.members`, in that order, become its fields. A member that was left
+        out gets its default.
+        """
         values = parsed.values
         members = [values.get(member.name, member.default) for member in cls.rule.members]
         # A test reads every operation: its members fit its constructor.
@@ -241,25 +248,26 @@ class Operation(ABC):
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        """Return examples of its successes for the API's document; none by default."""
+        """Return examples of successes for the API's document; an empty tuple by default."""
         return ()
 
     @abstractmethod
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return the values to load, without the idempotency record and the rate limits.
+        """Return the keys of the values to load, without idempotency record and rate limits.
 
-        An operation with a limit needs the binding of the app user that is charged.
+        `Call` adds those. An operation with a limit must name the binding of the app user that is
+        charged.
         """
 
     @abstractmethod
     def decide(self, context: OperationContext) -> Ruling:
-        """Decide the request, which has passed every gate before the rule."""
+        """Decide a request that has passed every gate before `Gate.RULE`."""
 
     def fingerprint_values(self) -> list[str]:
-        """Return the texts that tell requests apart: every parsed value, in a fixed order [O].
+        """Return the parsed values as texts, in a fixed order, for the fingerprint [O].
 
-        An operation with a key and with fields of other types than text, flag, integer, instant and
-        tuple of texts overrides it.
+        Fields that are no text, boolean, integer, datetime, tuple or `None` are left out. An
+        operation that needs an idempotency key and has such fields must override this method.
         """
         values: list[str] = []
         for name in self.__match_args__:
@@ -278,23 +286,23 @@ class Operation(ABC):
 
 
 class ConnectionOperation(Operation):
-    """An operation on one connection of the caller."""
+    """The base class of operations on one connection of the caller, with id `connection_id`."""
 
     __slots__ = ()
     connection_id: ConnectionId
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return the need of the connection, its successor and the head of its chain."""
+        """Return needs that name the connection, to load with its successor and chain's head."""
         del caller
         return Needs(connection=self.connection_id)
 
 
 class UserOperation(Operation):
-    """An operation on the account of one user of the app."""
+    """The base class of operations on one user of the app, with id `app_user_id`."""
 
     __slots__ = ()
     app_user_id: AppUserId
 
     def needs(self, caller: credentials.Caller) -> Needs:
-        """Return the need of the binding of the app user."""
+        """Return needs that name the binding of the app user."""
         return Needs(binding=caller.coordinate(self.app_user_id))

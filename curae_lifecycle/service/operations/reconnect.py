@@ -26,7 +26,7 @@ class ConnectionReconnected(operation.Reply):
 
 @attrs.frozen
 class Reconnect(operation.ConnectionOperation):
-    """Recover a connection [S]."""
+    """The operation that recovers a connection with a successor [S]."""
 
     connection_id: values.ConnectionId
 
@@ -48,7 +48,7 @@ class Reconnect(operation.ConnectionOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return a recovered connection."""
+        """Return one example: a recovered connection."""
         return (
             operation.Example(
                 "recovered",
@@ -58,7 +58,7 @@ class Reconnect(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Mint a successor, or give the pending successor a fresh next action."""
+        """Reply with a new or the pending successor and a fresh next action, or refuse."""
         connection, new_ids = context.connection, context.new_ids
         answer = chain.reconnect(
             connection,

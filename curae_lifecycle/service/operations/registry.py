@@ -25,16 +25,16 @@ OPERATIONS: Final[tuple[type[Operation], ...]] = (
     GetAccountState,
     StartGraduation,
 )
-"""Every operation of the package, in the order of the table."""
+"""Every class of operations in the package, in the order of the table `operation`."""
 
 OPERATION_BY_TRIGGER: Final[dict[Trigger, type[Operation]]] = {
     each.trigger: each for each in OPERATIONS if each.trigger is not None
 }
-"""The operation that fires a trigger, for each trigger that an operation fires."""
+"""The class of the operation that fires each trigger; triggers without an operation are missing."""
 
 
 def operation_table(operations: Iterable[type[Operation]]) -> Table[str, OperationRule]:
-    """Return the table of the rules of some operations."""
+    """Return the table `operation` with the rules of the given operations."""
     rules = [each.rule for each in operations]
     return Table(
         "operation",

@@ -22,7 +22,7 @@ class ConnectionRevoked(operation.Reply):
 
 @attrs.frozen
 class Revoke(operation.ConnectionOperation):
-    """Revoke a connection [S]."""
+    """The operation that revokes one connection for the app [S]."""
 
     connection_id: values.ConnectionId
 
@@ -43,7 +43,7 @@ class Revoke(operation.ConnectionOperation):
 
     @classmethod
     def examples(cls) -> tuple[operation.Example, ...]:
-        """Return a first and a second revocation."""
+        """Return two examples: a first and a repeated revocation."""
         return (
             operation.Example(
                 "revoked",
@@ -58,7 +58,7 @@ class Revoke(operation.ConnectionOperation):
         )
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
-        """Revoke the connection, or return it unchanged if it was revoked before."""
+        """Reply with the connection after its revocation, unchanged if it was revoked before."""
         connection = context.connection
         answer = triggers.revoke(connection, context.now, actor=Actor.APP)
         changes = NO_CHANGES

@@ -13,7 +13,7 @@ class CuraeLifecycleConfig(AppConfig):
     verbose_name = "Connections, sessions and consent"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks; Django calls this method once all apps are loaded."""
         from curae_lifecycle.stores.django import checks  # noqa: PLC0415 - needs the settings
 
         checks.register_checks()

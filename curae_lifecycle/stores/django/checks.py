@@ -20,7 +20,7 @@ _LIMITS: Final = ("connect_timeout", "statement_timeout", "lock_timeout")
 
 
 def register_checks() -> None:
-    """Register the checks with Django."""
+    """Register `check_database` with Django's system checks."""
     checks.register(check_database, TAG)
 
 
@@ -31,6 +31,9 @@ def check_database(
 
     Args:
         app_configs: The apps that Django checks. The result does not depend on them.
+
+    Returns:
+        The errors and warnings; an empty list if there are none.
     """
     del app_configs
     alias = database_alias()

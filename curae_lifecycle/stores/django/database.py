@@ -32,25 +32,25 @@ from curae_lifecycle.stores.sql.statement import Dialect, Statement, combine_in_
 from curae_lifecycle.stores.sql.store import Rows
 
 SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
-"""The Django setting that names the database by its key in DATABASES. The default is `default`."""
+"""The Django setting that holds the key of the database in DATABASES; by default `default`."""
 
 DIALECTS: Final = {"sqlite": Dialect.SQLITE, "postgresql": Dialect.POSTGRESQL}
 """The dialect of each supported database, by Django's name of the vendor."""
 
 DEFAULT_TIMEOUT: Final = 2.0
-"""The timeout for PostgreSQL if the settings have no `statement_timeout`, in seconds."""
+"""The timeout for PostgreSQL if OPTIONS has no `statement_timeout`, in seconds."""
 
 GRACE: Final = 0.25
-"""Extra seconds that the client waits beyond the server's timeout.
+"""Extra seconds that the client waits beyond PostgreSQL's own timeout.
 
-The server's own error comes first that way, and it says more.
+So PostgreSQL's error comes first, which says more than a closed connection.
 """
 
 _STATEMENT_TIMEOUT: Final = re.compile(r"\bstatement_timeout *= *'?([1-9]\d*)(ms|s)?\b")
 
 
 def database_alias() -> str:
-    """Return the alias of the database that the settings name."""
+    """Return the setting `CURAE_LIFECYCLE_DATABASE`, a key of DATABASES; by default `default`."""
     alias: str = getattr(conf.settings, SETTING, DEFAULT_DB_ALIAS)
     return alias
 
@@ -58,11 +58,13 @@ def database_alias() -> str:
 class DjangoDatabase:
     """A `Database` on Django's own connections, one per thread.
 
-    An attempt to connect cannot be interrupted. So none starts if less time is left than the
-    `connect_timeout` of OPTIONS. The retry policy must allow more time than that.
+    If the time left for the request is less than `connect_timeout` in OPTIONS, no connection is
+    attempted, since an attempt cannot be interrupted (PostgreSQL only). So allow more seconds in
+    the `RetryPolicy` than `connect_timeout`.
 
     Args:
-        alias: A key of DATABASES, or `None` for the database that the settings name.
+        alias: A key of DATABASES; `None` for the Django setting `CURAE_LIFECYCLE_DATABASE`, by
+            default `default`.
 
     Raises:
         ArgumentError: The database is neither SQLite nor PostgreSQL.
@@ -85,7 +87,11 @@ class DjangoDatabase:
         return self._dialect
 
     def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself and return its rows."""
+        """Run one statement, within the current transaction if there is one; return its rows.
+
+        Raises:
+            StoreUnavailableError: A temporary failure, such as a timeout or a lost connection.
+        """
         connection = self._connection
         try:
             with self._with_timeouts(connection), connection.cursor() as cursor:
@@ -96,22 +102,24 @@ class DjangoDatabase:
         return found
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction or in that of the migration."""
+        """Run statements that create or drop tables, in the transaction of the migration or a new one."""
         with transaction.atomic(self._alias), self._connection.cursor() as cursor:
             for statement in statements:
                 _run(cursor, statement)
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Run statements in one transaction.
+        """Run statements in one new transaction.
 
         Returns:
-            True if it committed. False if it was undone: a statement did not change the expected
-            number of rows, or a unique index refused one.
+            True if the transaction committed. False if it was rolled back on a conflict: a
+            statement did not change the number of rows in its `expected_rows`, a unique index
+            refused a row, or the database reported a serialization conflict.
 
         Raises:
-            ArgumentError: A transaction is open, as with ATOMIC_REQUESTS. Mark the view with
-                `transaction.non_atomic_requests`. The transaction of a `django.test.TestCase` is
-                allowed. The same error is raised if the connection has autocommit off.
+            ArgumentError: A transaction is open already, as with ATOMIC_REQUESTS. Mark the view
+                with `transaction.non_atomic_requests`. The transaction of a `django.test.TestCase`
+                is allowed. The same error is raised if the connection has autocommit off.
+            StoreUnavailableError: A temporary failure, such as a timeout or a lost connection.
         """
         connection = self._connection
         steps = (
@@ -210,6 +218,8 @@ class DjangoDatabase:
 
 def configured_timeout(dialect: Dialect, options: Mapping[str, object]) -> float:
     """Return the timeout that OPTIONS sets for SQLite locks or PostgreSQL statements, in seconds.
+
+    Without a timeout in OPTIONS, this is 5 seconds for SQLite and `DEFAULT_TIMEOUT` for PostgreSQL.
 
     Args:
         dialect: The database's dialect.

@@ -18,13 +18,13 @@ MAX_AGE_SECONDS: Final = 600
 
 
 def database_settings(url: str, *, timeout: float = DEFAULT_TIMEOUT) -> dict[str, object]:
-    """Return a value of DATABASES for a database URL in SQLAlchemy's format.
+    """Return the entry of Django's DATABASES for a database URL in SQLAlchemy's format.
 
     Args:
         url: `sqlite:///file` or `postgresql://user:password@host/name`. The query after a `?` holds
             connection parameters of psycopg.
-        timeout: Seconds to wait for a connection, a lock or a statement. For a connection to
-            PostgreSQL, the minimum is two seconds.
+        timeout: Seconds to wait for a lock, a statement (PostgreSQL only) or a connection. For a
+            connection to PostgreSQL it is rounded to whole seconds, at least two.
 
     Raises:
         ArgumentError: The URL is for another database, or for SQLite in memory.

@@ -30,7 +30,7 @@ class _Watched:
 
 
 class SocketWatchdog:
-    """A watchdog that shuts sockets down at their deadlines. One thread watches all of them."""
+    """A watchdog that shuts sockets down at their deadlines. One thread watches all sockets."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -41,7 +41,9 @@ class SocketWatchdog:
 
     @contextmanager
     def watch(self, file: int, until: float) -> Generator[None, None, None]:
-        """Watch a socket during a `with` block, and shut it down if the deadline passes.
+        """Watch a socket during a `with` block, and shut the socket down if the deadline passes.
+
+        Code that waits for a response on the socket then gets an error.
 
         Args:
             file: The file descriptor of the socket.

@@ -26,11 +26,14 @@ from curae_lifecycle.rules.errors import ArgumentError
 DEFAULT_TIMEOUT: Final = 1.0
 """The default timeout for a connection or a response, in seconds.
 
-Redis responds in far less. The loop starts no attempt after four seconds.
+Redis responds in far less. By default, `serve` starts no attempt after four seconds.
 """
 
 NODE_CONNECTIONS: Final = 100
-"""The default for connections to each node of a cluster. A command that needs one more fails."""
+"""The default for the largest number of connections to each node of a cluster.
+
+A command that needs one more connection fails.
+"""
 
 PORT: Final = 6379
 """The default port of a Redis server."""
@@ -38,14 +41,14 @@ PORT: Final = 6379
 _SCHEMES: Final = ("redis", "rediss")
 
 Value = str | int
-"""An argument of a command."""
+"""A part of a Redis command: its name or an argument."""
 
 
 class Redis(Protocol):
     """A blocking Redis client, such as `redis.Redis`."""
 
     def execute_command(self, *command: Value) -> object:
-        """Send one command and return its result, whose texts may be bytes."""
+        """Send one command, given as its name and arguments; return its result (texts may be bytes)."""
         ...
 
 
@@ -53,7 +56,7 @@ class AsyncRedis(Protocol):
     """An async Redis client, such as `redis.asyncio.Redis`."""
 
     def execute_command(self, *command: Value) -> Awaitable[object]:
-        """Send one command and return its result, whose texts may be bytes."""
+        """Send one command, given as its name and arguments; return its result (texts may be bytes)."""
         ...
 
 
@@ -64,7 +67,8 @@ def create_client(
 
     Args:
         url: The server, such as `redis://host:6379` or `unix:///path`.
-        timeout: Seconds to wait for a connection or a response.
+        timeout: Seconds to wait for a connection, for a free connection of the pool, or for a
+            response.
         pool_size: The largest number of connections.
     """
     pool = redis.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
@@ -81,11 +85,12 @@ def create_client(
 def create_client_async(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> redis.asyncio.Redis:
-    """Create an async client for `AsyncRedisLimitsStore`, as `create_client` does.
+    """Create an async client for `AsyncRedisLimitsStore`, with all timeouts and without retries.
 
     Args:
         url: The server, such as `redis://host:6379` or `unix:///path`.
-        timeout: Seconds to wait for a connection or a response.
+        timeout: Seconds to wait for a connection, for a free connection of the pool, or for a
+            response.
         pool_size: The largest number of connections.
     """
     pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
@@ -100,15 +105,16 @@ def create_client_async(
 
 
 class ClusterClient:
-    """A blocking client of a cluster for `RedisLimitsStore`.
+    """A blocking client of a Redis cluster for `RedisLimitsStore`, without retries.
 
-    It connects on the first command, so a worker can start while the cluster is down.
+    The client connects on the first command, so a worker can start while the cluster is down.
 
     Args:
-        urls: The URLs of some nodes, such as `redis://host:6379`. The user name, the password and
-            the use of TLS are taken from the first.
-        timeout: Seconds to wait for a connection to a node or a response.
-        pool_size: The largest number of connections to each node.
+        urls: The URLs of one or more nodes, such as `redis://host:6379`; the client finds the other
+            nodes. The user name, the password and the use of TLS are taken from the first URL.
+        timeout: Seconds to wait for a connection to a node, or for a response.
+        pool_size: The largest number of connections to each node; a command that needs one more
+            fails.
 
     Raises:
         ArgumentError: `urls` is empty or holds something other than Redis URLs.
@@ -128,11 +134,11 @@ class ClusterClient:
         self._lock = threading.Lock()
 
     def execute_command(self, *command: Value) -> object:
-        """Send one command to the node of its keys and return its result."""
+        """Send one command to the node that holds its keys; return its result."""
         return cast("Redis", self._connected()).execute_command(*command)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; a later command connects again."""
         with self._lock:
             cluster, self._cluster = self._cluster, None
         if cluster is not None:
@@ -166,15 +172,16 @@ class ClusterClient:
 def create_cluster_client_async(
     urls: Sequence[str], *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = NODE_CONNECTIONS
 ) -> redis.asyncio.RedisCluster:
-    """Create an async client of a cluster for `AsyncRedisLimitsStore`, as `ClusterClient` is.
+    """Create an async client of a Redis cluster for `AsyncRedisLimitsStore`, without retries.
 
-    It connects on the first command.
+    The client connects on the first command.
 
     Args:
-        urls: The URLs of some nodes, such as `redis://host:6379`. The user name, the password and
-            the use of TLS are taken from the first.
-        timeout: Seconds to wait for a connection to a node or a response.
-        pool_size: The largest number of connections to each node.
+        urls: The URLs of one or more nodes, such as `redis://host:6379`; the client finds the other
+            nodes. The user name, the password and the use of TLS are taken from the first URL.
+        timeout: Seconds to wait for a connection to a node, or for a response.
+        pool_size: The largest number of connections to each node; a command that needs one more
+            fails.
 
     Raises:
         ArgumentError: `urls` is empty or holds something other than Redis URLs.

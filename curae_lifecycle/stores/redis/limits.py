@@ -81,11 +81,11 @@ _TRANSIENT_ERRORS: Final = (
 
 
 class RedisLimitsStore:
-    """A `Store` whose rate limits are in Redis.
+    """A `Store` that keeps rate limits in Redis and everything else in another `Store`.
 
     Args:
-        store: The store for everything else.
-        client: A client that never retries, such as one of the module `clients`.
+        store: The store for everything else, called "the other store" below.
+        client: A client that never retries, as `create_client` and `ClusterClient` make.
     """
 
     def __init__(self, store: Store, client: Redis) -> None:
@@ -93,11 +93,11 @@ class RedisLimitsStore:
         self._client = client
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the other store, or None if unknown."""
+        """Return the caller of an API key from the other store, or None for an unknown key."""
         return self._store.caller_of(key_digest)
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load rate limits from Redis and everything else from the other store.
+        """Load rate limits from Redis; load everything else and the instant from the other store.
 
         Raises:
             StoreUnavailableError: Redis or the other store failed.
@@ -112,10 +112,13 @@ class RedisLimitsStore:
         return _with_limits(needs, loaded, _states(keys, held))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Charge the limits, then commit everything else, and give the charge back if that fails.
+        """Charge the limits in Redis, then commit everything else to the other store.
+
+        The charge is given back if it is certain that the other store stored nothing.
 
         Returns:
-            True if everything was stored. False on a conflict: load again and decide again.
+            True if everything was stored. False on a conflict, or if a limit no longer admits the
+            request: load again and decide again.
 
         Raises:
             StoreFullError: The other store is full. The charge was given back.
@@ -151,11 +154,12 @@ class RedisLimitsStore:
 
 
 class AsyncRedisLimitsStore:
-    """An `AsyncStore` whose rate limits are in Redis.
+    """An `AsyncStore` that keeps rate limits in Redis and everything else in another `AsyncStore`.
 
     Args:
-        store: The store for everything else.
-        client: An async client that never retries, such as one of the module `clients`.
+        store: The store for everything else, called "the other store" below.
+        client: An async client that never retries, as `create_client_async` and
+            `create_cluster_client_async` make.
     """
 
     def __init__(self, store: AsyncStore, client: AsyncRedis) -> None:
@@ -163,11 +167,11 @@ class AsyncRedisLimitsStore:
         self._client = client
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the other store, or None if unknown."""
+        """Return the caller of an API key from the other store, or None for an unknown key."""
         return await self._store.caller_of(key_digest)
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load rate limits from Redis and everything else from the other store.
+        """Load rate limits from Redis; load everything else and the instant from the other store.
 
         Raises:
             StoreUnavailableError: Redis or the other store failed.
@@ -184,10 +188,13 @@ class AsyncRedisLimitsStore:
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Charge the limits, then commit everything else, and give the charge back if that fails.
+        """Charge the limits in Redis, then commit everything else to the other store.
+
+        The charge is given back if it is certain that the other store stored nothing.
 
         Returns:
-            True if everything was stored. False on a conflict: load again and decide again.
+            True if everything was stored. False on a conflict, or if a limit no longer admits the
+            request: load again and decide again.
 
         Raises:
             StoreFullError: The other store is full. The charge was given back.

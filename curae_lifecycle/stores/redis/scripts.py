@@ -42,7 +42,8 @@ class Script:
 
     Attributes:
         text: The source of the script.
-        digest: The SHA-1 of the text. Redis runs a script by it after its first run.
+        digest: The SHA-1 of the text, in hex. Once Redis has run the text, `EVALSHA` runs the
+            script by this digest.
     """
 
     text: str
@@ -177,8 +178,8 @@ Keys: the buckets, then the exact log if one is charged. Arguments:
 - for each bucket: its refill, the cost of a token, and the most that may be missing;
 - for the log: its value as loaded, its new value, and when Redis may expire it.
 
-It returns the new value of each bucket. It returns nil and changes nothing if a bucket has too
-little, or if the log has changed since it was loaded.
+The script returns the new value of each bucket. It returns nil and changes nothing if a bucket has
+too few tokens, if the log has changed since it was loaded, or if a bucket has another form.
 """
 
 GIVE_BACK: Final = Script(

@@ -23,7 +23,7 @@ _LAST_MICROSECOND: Final = to_epoch_microseconds(LAST_INSTANT)
 
 
 def check_sizes(buckets: Iterable[Bucket]) -> None:
-    """Raise an error if a charge of a bucket would not fit into a 64-bit integer.
+    """Check that the numbers of every charge of these buckets fit into 64-bit integers.
 
     Raises:
         ArgumentError: A bucket is too large. The error names it.
@@ -49,16 +49,17 @@ def _fits(bucket: Bucket) -> bool:
 def charge_statements(
     dialect: Dialect, policy: Bucket, key: str, at: int, *, known: bool
 ) -> list[Statement]:
-    """Build the statements that charge a bucket by one token.
+    """Build the statements that charge a bucket by one token, for the transaction of a commit.
 
-    The last statement expects to change one row. It changes none if the bucket has too little.
+    The last statement must change one row. If the bucket has less than a token, that statement
+    changes none and the transaction is undone.
 
     Args:
         dialect: The database's dialect.
-        policy: The bucket's numbers.
-        key: The key of the bucket's row.
+        policy: The bucket, with its capacity and its refill.
+        key: The key of the bucket's row, from `rate_key`.
         at: The instant of the charge, in microseconds since 1970.
-        known: Whether the row existed when the request was loaded.
+        known: Whether the bucket's row existed when the request was loaded. Only MariaDB needs it.
 
     Raises:
         ArgumentError: The bucket is too large for 64-bit integers.

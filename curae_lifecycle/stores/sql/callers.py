@@ -12,11 +12,11 @@ from curae_lifecycle.stores.sql.statement import Statement
 
 
 class StoredCaller(NamedTuple):
-    """A caller as it is stored.
+    """A row of the table `curae_caller`: an API key and its caller, before parsing.
 
     Attributes:
         digest: The digest of the API key.
-        document: The caller as JSON.
+        document: The caller as JSON text.
     """
 
     digest: str
@@ -24,17 +24,24 @@ class StoredCaller(NamedTuple):
 
     @property
     def caller(self) -> Caller:
-        """The caller of the API key."""
+        """The caller of the API key, parsed from `document`."""
         return parse_caller(self.document)
 
 
 def callers_statement() -> Statement:
-    """Build the SELECT of all callers. Each row is a `StoredCaller`."""
+    """Build the SELECT of all callers, whose rows are the fields of `StoredCaller`."""
     return Statement("SELECT id, document FROM curae_caller ORDER BY id")
 
 
 def narrowing_statement(stored: StoredCaller, scopes: frozenset[str]) -> Statement:
-    """Build the UPDATE that narrows a key's scopes if its caller is unchanged."""
+    """Build the UPDATE that gives the caller of an API key other scopes.
+
+    The statement must change one row. It changes none if the stored caller differs from `stored`.
+
+    Args:
+        stored: The caller as it was read.
+        scopes: The scopes to keep.
+    """
     document = format_caller(attrs.evolve(stored.caller, scopes=scopes))
     # The version moves even if the scopes stay the same, so the statement always changes a row.
     sets = "version = version + 1, document = ?"
@@ -43,5 +50,8 @@ def narrowing_statement(stored: StoredCaller, scopes: frozenset[str]) -> Stateme
 
 
 def removal_statement(stored: StoredCaller) -> Statement:
-    """Build the DELETE that makes a key unknown if its caller is unchanged."""
+    """Build the DELETE that makes an API key unknown.
+
+    The statement must delete one row. It deletes none if the stored caller differs from `stored`.
+    """
     return Statement("DELETE FROM curae_caller WHERE id = ? AND document = ?", tuple(stored), 1)

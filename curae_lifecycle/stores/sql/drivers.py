@@ -22,28 +22,28 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """The number of rows that the statement changed."""
+        """The number of rows that the statement changed or deleted."""
         ...
 
     def fetchall(self) -> Rows:
-        """Return the rows of the result."""
+        """Return all rows of the result."""
         ...
 
 
 class DriverConnection(Protocol):
-    """A driver's connection that runs statements."""
+    """A connection of a database driver, behind the interface that the stores use."""
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection is open and has no open transaction."""
+        """True if the connection is open and no transaction is open on it, otherwise False."""
         ...
 
     def set_lock_timeout(self, seconds: float) -> None:
-        """Limit the wait for a lock, if the database server does not do so itself."""
+        """Limit the wait for a lock to `seconds`; do nothing if the server limits that wait."""
         ...
 
     def run(self, statement: Statement) -> Cursor:
-        """Run a statement."""
+        """Run a statement and return its result."""
         ...
 
     def rollback(self) -> None:
@@ -57,7 +57,11 @@ class _Sqlite:
 
     @property
     def is_idle(self) -> bool:
-        return not self._connection.in_transaction
+        try:
+            return not self._connection.in_transaction
+        except sqlite3.ProgrammingError:
+            # The connection is closed.
+            return False
 
     def set_lock_timeout(self, seconds: float) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}").close()
@@ -133,7 +137,12 @@ class _Mariadb:
 
 
 def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
-    """Wrap a driver's connection so that it runs statements."""
+    """Wrap a driver's connection in the common interface.
+
+    Args:
+        dialect: The database's dialect, which tells the driver.
+        connection: A connection of sqlite3, PyMySQL, or psycopg (a `BoundedConnection`).
+    """
     match dialect:
         case Dialect.SQLITE:
             return _Sqlite(cast("sqlite3.Connection", connection))
@@ -144,18 +153,18 @@ def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
 
 
 class AsyncDriverConnection:
-    """An async connection of psycopg that runs statements."""
+    """An async connection of psycopg (an `AsyncBoundedConnection`) that runs statements."""
 
     def __init__(self, connection: object) -> None:
         self._connection = cast("AsyncBoundedConnection", connection)
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection is open and has no open transaction."""
+        """True if the connection is open and no transaction is open on it, otherwise False."""
         return _is_idle(self._connection)
 
     async def run(self, statements: Sequence[Statement]) -> Rows:
-        """Run statements, one after another, and return the rows of the last."""
+        """Run statements in order; return the rows of the last, or none if it has no result."""
         from psycopg import AsyncRawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
 
         replication = self._connection.replication

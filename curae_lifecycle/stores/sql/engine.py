@@ -40,7 +40,7 @@ _Result = TypeVar("_Result")
 
 
 class SqlDatabase:
-    """A `Database` on a SQLAlchemy engine.
+    """A `Database` on a SQLAlchemy engine, for SQLite, PostgreSQL and MariaDB.
 
     Args:
         engine: An engine from `create_engine`.
@@ -58,14 +58,14 @@ class SqlDatabase:
         return self._dialect
 
     def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself and return its rows."""
+        """Run one statement as a separate transaction and return its rows."""
         try:
             return self._with_connection(lambda connection: connection.run(statement).fetchall())
         except self._error as error:
             _reraise(self._dialect, error)
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction if the database can."""
+        """Run DDL statements, in one transaction except on MariaDB, which commits each."""
         steps = _ddl_steps(self._dialect, statements)
         try:
             self._with_connection(lambda connection: _run_all(connection, steps))
@@ -76,8 +76,8 @@ class SqlDatabase:
         """Run statements in one transaction.
 
         Returns:
-            True if it committed. False if it was undone: a statement did not change the expected
-            number of rows, or a unique index refused one.
+            Whether the transaction committed. If not, it was undone: a statement did not change its
+            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
         """
         steps = _transaction_steps(self._dialect, statements)
         try:
@@ -143,14 +143,14 @@ class AsyncSqlDatabase:
         return self._dialect
 
     async def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself and return its rows."""
+        """Run one statement as a separate transaction and return its rows."""
         try:
             return await self._run([statement])
         except self._error as error:
             _reraise(self._dialect, error)
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction if the database can."""
+        """Run DDL statements, in one transaction except on MariaDB, which commits each."""
         try:
             await self._run(_ddl_steps(self._dialect, statements))
         except self._error as error:
@@ -160,8 +160,8 @@ class AsyncSqlDatabase:
         """Run statements in one transaction.
 
         Returns:
-            True if it committed. False if it was undone: a statement did not change the expected
-            number of rows, or a unique index refused one.
+            Whether the transaction committed. If not, it was undone: a statement did not change its
+            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
         """
         try:
             await self._run(_transaction_steps(self._dialect, statements))

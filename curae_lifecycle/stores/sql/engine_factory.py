@@ -36,14 +36,14 @@ _BOUNDS_OPTION: Final = "curae_lifecycle"
 
 @attrs.frozen
 class Bounds:
-    """The timeout of an engine and the connections that are free.
+    """The timeout of an engine, and a semaphore for its connections.
 
-    A SQLAlchemy pool has one timeout for all requests. So each request first waits for the
-    semaphore, no longer than the time that it has left.
+    A SQLAlchemy pool has one timeout for all requests. So each blocking request first waits for
+    the semaphore, for at most the time that the request has left.
 
     Attributes:
         wait: The longest wait for a connection or a lock, in seconds.
-        free: A semaphore that counts the free connections.
+        free: The semaphore, whose value is the number of free connections of the pool.
     """
 
     wait: float
@@ -53,17 +53,19 @@ class Bounds:
 def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10) -> sa.Engine:
     """Create the engine of a `SqlDatabase`, with all timeouts set.
 
-    Use it for nothing else: its connections are in autocommit mode.
+    Do not use the engine for anything else: its connections are in autocommit mode.
 
     Args:
         url: `sqlite:///file`, `postgresql://...` (the driver is psycopg 3) or `mariadb://...`
             (the driver is PyMySQL).
-        timeout: Seconds to wait for a connection, a lock, a statement or its response.
+        timeout: The longest wait for each of a connection, a lock, and a statement with its
+            response, in seconds. MariaDB rounds it to whole seconds, at least 1. A statement on
+            SQLite has no limit.
         pool_size: The number of connections that the pool keeps, which is also the maximum.
 
     Raises:
-        ArgumentError: The URL is for another database or driver. Or it is an in-memory SQLite
-            database, of which each connection would have a separate one.
+        ArgumentError: The URL is malformed or for another database or driver. Or it names an
+            in-memory SQLite database, which would be a separate one for each connection.
     """
     parsed, dialect = _parse_url(url)
     settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
@@ -87,11 +89,12 @@ def create_engine_async(
 
     Args:
         url: `postgresql://...`. The driver is psycopg 3.
-        timeout: Seconds to wait for a connection, a lock, a statement or its response.
+        timeout: The longest wait for each of a connection, a lock, and a statement with its
+            response, in seconds.
         pool_size: The number of connections that the pool keeps, which is also the maximum.
 
     Raises:
-        ArgumentError: The URL is for another database.
+        ArgumentError: The URL is malformed or for another database or driver.
     """
     parsed, dialect = _parse_url(url)
     if dialect is not Dialect.POSTGRESQL:
@@ -102,17 +105,17 @@ def create_engine_async(
 
 
 def dialect_of(engine: sa.Engine) -> Dialect:
-    """Return the dialect of an engine of this module.
+    """Return the dialect of an engine from `create_engine` or `create_engine_async`.
 
     Raises:
-        ArgumentError: Another function made the engine. Its connections would not autocommit.
+        ArgumentError: Another function made the engine, so its connections may not autocommit.
     """
     bounds_of(engine)
     return Dialect(engine.dialect.name)
 
 
 def bounds_of(engine: sa.Engine) -> Bounds:
-    """Return the timeout and the free connections of an engine of this module.
+    """Return the `Bounds` of an engine from `create_engine` or `create_engine_async`.
 
     Raises:
         ArgumentError: Another function made the engine.

@@ -31,14 +31,14 @@ _KEYS_PER_STATEMENT: Final = 100
 
 @attrs.frozen
 class Erasure:
-    """The numbers of erased rows, or of messages that must be delivered first.
+    """The result of `erase`: the numbers of erased rows, or of undelivered messages.
 
     Attributes:
         connections: The number of erased connections.
         sessions: The number of erased connect sessions.
         bindings: The number of erased bindings: 1, or 0 if no user was bound.
         waiting: The number of messages about the user that are still in the outbox. If it is not 0,
-            nothing was erased: deliver them and erase again.
+            nothing was erased: deliver these messages and call `erase` again.
     """
 
     connections: int = 0
@@ -51,19 +51,19 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     """End the access of an app user and erase everything that is stored about them.
 
     The function first tombstones the bound user and revokes every connection as the platform, which
-    puts effects and events into the outbox. While the outbox holds messages about the user, it
-    deletes nothing and returns how many are waiting. Otherwise it deletes the connections,
+    puts effects and events into the outbox. While the outbox holds messages about the user, the
+    function deletes nothing and returns their number. Otherwise it deletes the connections,
     sessions, binding and hosted pages.
 
-    Rows that the app creates for the same user meanwhile stay. Stored responses hold the app user's
-    id and stay too, until `purge` drops them after 24 hours.
+    Rows that the app creates for the same user during the call stay. Stored responses hold the app
+    user's id and stay too, until a `purge` after their 24 hours.
 
     Args:
         database: The database of a `SqlStore`.
         coordinate: The app user. The same user id in another app is a different coordinate.
 
     Raises:
-        StoreUnavailableError: The database failed in every attempt. Erase again.
+        StoreUnavailableError: The database failed in every attempt. Call `erase` again.
     """
     key = coordinate_key(coordinate)
     # Sessions are listed before the access ends: later ones belong to the next user.

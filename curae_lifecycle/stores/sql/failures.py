@@ -53,12 +53,12 @@ _ROLLED_BACK_CODES: Final[dict[Dialect, frozenset[object]]] = {
 
 
 def is_conflict(dialect: Dialect, error: BaseException) -> bool:
-    """Return whether a commit was undone because another commit came first."""
+    """Return whether `error` undid a commit because a concurrent commit came first."""
     return _code(dialect, error) in _CONFLICT_CODES[dialect]
 
 
 def is_transient(dialect: Dialect, error: BaseException) -> bool:
-    """Return whether the same statement may succeed later."""
+    """Return whether the statement that raised `error` may succeed later."""
     code = _code(dialect, error)
     match dialect, code:
         case Dialect.SQLITE, int():
@@ -75,20 +75,23 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
 
 
 def is_rolled_back(dialect: Dialect, error: BaseException) -> bool:
-    """Return whether it is certain that the error's transaction stored nothing."""
+    """Return whether the transaction that raised `error` certainly stored nothing."""
     code = _code(dialect, error)
     primary = code & 0xFF if dialect is Dialect.SQLITE and isinstance(code, int) else code
     return primary in _ROLLED_BACK_CODES[dialect]
 
 
 def to_store_error(dialect: Dialect, error: BaseException) -> StoreUnavailableError:
-    """Return the store's exception for a transient error."""
+    """Return the exception that a store raises for a transient error.
+
+    The result is a `StoreUnchangedError` if the transaction certainly stored nothing.
+    """
     kind = StoreUnchangedError if is_rolled_back(dialect, error) else StoreUnavailableError
     return kind(reason(dialect, error))
 
 
 def reason(dialect: Dialect, error: BaseException) -> str:
-    """Return the error's class, dialect and code as text for a log."""
+    """Return the class of `error`, the dialect and the error code, if any, as one text."""
     code = _code(dialect, error)
     return f"{type(error).__name__} of {dialect}" + (f", code {code}" if code is not None else "")
 

@@ -23,7 +23,7 @@ KEY_CACHE_SIZE: Final = 4096
 
 
 def key_of(*parts: str) -> str:
-    """Return the SHA-256 of a name, in hex."""
+    """Return the SHA-256 in hex of a name, which consists of `parts` in order."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -33,15 +33,19 @@ _ID: Final = re.compile(r"[0-9a-f-]{36}")
 def id_key(id_: ConnectionId | SessionId) -> str:
     """Return an id as the key of its row, or an empty key if the id is malformed.
 
-    No row has the empty key. A fact may hold any text as an id, and databases disagree about some
-    texts: one ignores a trailing space, another raises an error for a null character.
+    An id is malformed unless it has 36 characters, each a lower-case hex digit or a hyphen. No row
+    has the empty key. A fact may hold any text as an id, and databases disagree about some texts:
+    one ignores a trailing space, another raises an error for a null character.
     """
     return id_ if _ID.fullmatch(id_) else ""
 
 
 @lru_cache(KEY_CACHE_SIZE)
 def coordinate_key(coordinate: Coordinate) -> str:
-    """Return the key of a coordinate, which its binding, connections and sessions hold."""
+    """Return the key of an app user's coordinate: a SHA-256 in hex.
+
+    It is the key of the binding's row. Rows of connections and sessions hold it in a column.
+    """
     return key_of(
         coordinate.environment,
         coordinate.app_id,
@@ -52,7 +56,10 @@ def coordinate_key(coordinate: Coordinate) -> str:
 
 @lru_cache(KEY_CACHE_SIZE)
 def record_key(key: RecordKey) -> str:
-    """Return the key of an idempotency record."""
+    """Return the key of the row of an idempotency record.
+
+    The key is a SHA-256 in hex over the owner and the client's idempotency key.
+    """
     owner = key.owner
     return key_of(
         owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.key
@@ -61,7 +68,10 @@ def record_key(key: RecordKey) -> str:
 
 @lru_cache(KEY_CACHE_SIZE)
 def rate_key(key: RateKey) -> str:
-    """Return the key of a bucket or of an app user's exact log."""
+    """Return the key of the row of a rate limit: a SHA-256 in hex.
+
+    The limit is a token bucket of an API key, or the log of an app user's admissions.
+    """
     if isinstance(key, BucketKey):
         owner = key.owner
         return key_of(

@@ -35,17 +35,19 @@ _Stored = TypeVar("_Stored", bound=Storable)
 
 
 class LoadedRow(NamedTuple):
-    """A row of the loading statement. Some columns mean something else for some parts.
+    """A row of the result of `load_statement`. Some columns depend on the `part`.
+
+    Instants are in microseconds since 1970.
 
     Attributes:
         part: The part of the result, such as `connection`, `bucket` or `now`.
-        id: The key of the stored row.
-        version: The row's version. For a bucket, the microsecond at which it is full again. For a
-            page, the microsecond at which it expires. For `now`, the instant itself.
-        second: For a connection, its position in the chain. For a bucket, the part of a
-            microsecond after `version`.
-        third: For a bucket, the number of parts in a microsecond.
-        document: The value as JSON.
+        id: The key of the stored row; empty for `now`.
+        version: The row's version. For a bucket, the instant at which it is full again. For a page,
+            the instant at which it expires. For `now`, the current instant.
+        second: For a connection, its position in the chain. For a bucket, the numerator of the
+            fraction of a microsecond to add to `version`. Otherwise 0.
+        third: For a bucket, the denominator of that fraction. Otherwise 0.
+        document: The value as JSON text; empty for a bucket and for `now`.
     """
 
     part: str
@@ -61,7 +63,10 @@ PLACEHOLDER_DOCUMENT: Final = "null"
 
 
 class Versions(dict[tuple[str, str], int]):
-    """The version of each loaded row, by table and key."""
+    """The version of each loaded row, by table name and key.
+
+    A commit compares these versions. Tables whose rows need no comparison are not included.
+    """
 
 
 _ROOT: Final = "(SELECT root_id FROM curae_connection WHERE id = ?)"
@@ -145,13 +150,13 @@ def _start_union(dialect: Dialect, clock: int | None) -> _UnionBuilder:
 def load_statement(
     dialect: Dialect, needs: Needs, *, key_digest: str | None, clock: int | None
 ) -> Statement:
-    """Build the SELECT that loads everything in `needs`, and the database's instant.
+    """Build the SELECT that loads everything in `needs` and the current instant.
 
     Args:
         dialect: The database's dialect.
         needs: The values to load.
-        key_digest: The digest of the API key whose caller is loaded too, or `None` for a fact.
-        clock: The instant in microseconds since 1970, for a database without such a clock.
+        key_digest: The digest of the API key whose caller to load; `None` to load no caller.
+        clock: The current instant from `now_parameter`: `None` if the database has a clock.
     """
     union = _start_union(dialect, clock)
     if key_digest is not None:
@@ -176,22 +181,22 @@ def load_statement(
 
 
 def now_statement(dialect: Dialect, clock: int | None) -> Statement:
-    """Build the SELECT of the database's instant.
+    """Build the SELECT that reads the current instant.
 
     Args:
         dialect: The database's dialect.
-        clock: The instant in microseconds since 1970, for a database without such a clock.
+        clock: The current instant from `now_parameter`: `None` if the database has a clock.
     """
     return _start_union(dialect, clock).statement()
 
 
 def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statement:
-    """Build the SELECT of a hosted page and the database's instant.
+    """Build the SELECT that loads a hosted page and the current instant.
 
     Args:
         dialect: The database's dialect.
         digest: The digest of the page's URL.
-        clock: The instant in microseconds since 1970, for a database without such a clock.
+        clock: The current instant from `now_parameter`: `None` if the database has a clock.
     """
     union = _start_union(dialect, clock)
     union.selects.append(
@@ -279,7 +284,12 @@ _TABLE_OF: Final = {
 
 
 def parse_loaded(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
-    """Parse the rows of a `load_statement`."""
+    """Parse the rows of a `load_statement`.
+
+    Args:
+        needs: The same needs as for the statement.
+        rows: The rows, in any order.
+    """
     result = _Result.of(rows)
     connection, successor, head = result.connection_in_chain()
     chain = result.connections("chain")
@@ -301,12 +311,16 @@ def parse_loaded(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
 
 
 def loaded_now(rows: Iterable[Sequence[object]]) -> datetime:
-    """Return the instant from the rows of a `now_statement`."""
+    """Return the current instant from the rows of a `now_statement`."""
     return _Result.of(rows).instant()
 
 
 def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
-    """Return the page from the rows of a `page_statement`, or None if unknown or expired."""
+    """Parse the rows of a `page_statement`.
+
+    Returns:
+        The hosted page; `None` if it is unknown or has expired.
+    """
     result = _Result.of(rows)
     found, now = result.parts.get("page"), result.instant()
     if found is None or from_epoch_microseconds(found[0].version) <= now:

@@ -44,7 +44,7 @@ from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
 _LOG: Final = logging.getLogger(__name__)
 
 DEFAULT_DEAD_LIMIT: Final = 100
-"""The default for how many dead messages are listed."""
+"""The default number of dead messages that `list_dead` returns."""
 
 
 @attrs.frozen(kw_only=True)
@@ -54,12 +54,17 @@ class DeliverySettings:
     Attributes:
         batch: How many messages a worker claims at once, from 1 to 1,000.
         lease: How many seconds a claim lasts. The messages of a crashed worker wait that long. A
-            handler has half of it. One that takes longer may run twice at the same time.
+            handler should return within half the lease. The message of a slower handler may be
+            delivered a second time while that handler still runs.
         attempts: How many attempts a message has before it is dead, from 1 to 1,000. With the
             default pauses, the default number takes about five hours.
-        pause: The longest pause before the second attempt, in seconds. Each attempt doubles it.
+        pause: The longest pause before the second attempt, in seconds. Each further attempt
+            doubles the pause.
         longest_pause: The limit of that doubling, in seconds.
         poll_seconds: How many seconds a worker waits after it found no due message.
+
+    Raises:
+        ArgumentError: A number is out of range, or a duration is not above 0 or exceeds a year.
     """
 
     batch: int = 100
@@ -83,7 +88,7 @@ class DeliverySettings:
                 raise ArgumentError(name, "a number of seconds, more than 0 and at most a year")
 
     def pause_after(self, attempt: int) -> float:
-        """Return the longest pause after an attempt, counted from 1, in seconds."""
+        """Return the longest pause after failed attempt number `attempt`, from 1, in seconds."""
         return min(self.longest_pause, self.pause * 2.0 ** min(attempt - 1, 64))
 
 
@@ -93,13 +98,14 @@ _MAX_COUNT: Final = 1000
 _MAX_SECONDS: Final = 366 * 24 * 3600.0
 
 DEFAULT_DELIVERY_SETTINGS: Final = DeliverySettings()
-"""The settings of a worker that is given none."""
+"""The default settings of a worker."""
 
 
 class Outbox:
     """The outbox of a blocking database.
 
-    One `run` delivers one message at a time. For more, run several at once.
+    One call of `run` delivers one message at a time. To deliver several at a time, make several
+    concurrent calls, in threads or processes.
 
     Args:
         database: The database of a `SqlStore`.
@@ -115,12 +121,13 @@ class Outbox:
     def run(self, handle: Callable[[Delivery], None], stop: threading.Event | None = None) -> None:
         """Deliver messages as they become due, until `stop` is set.
 
-        While the database is unavailable, it logs a warning, waits and tries again.
+        While the database is unavailable, `run` logs a warning, waits and tries again.
 
         Args:
             handle: Delivers a message, which counts as delivered when `handle` returns. An
                 exception counts as a failed attempt. Only the exception's class is logged.
-            stop: Stops the worker after the message at hand. It releases the others of its batch.
+            stop: Stops the worker after the current message. The worker releases the other
+                messages of its batch. `None` runs for ever.
         """
         stopped = stop or threading.Event()
 
@@ -136,7 +143,8 @@ class Outbox:
             handle: Delivers a message, as for `run`.
 
         Returns:
-            The number of messages that were tried, or 0 if none was due.
+            The number of messages that `handle` was called for, delivered or not; 0 if none was
+            due.
 
         Raises:
             StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
@@ -153,16 +161,16 @@ class Outbox:
         return run_sync(_list_dead(self._database, after, limit))
 
     def backlog(self) -> Backlog:
-        """Return the number of messages and the workers' delay. It scans the whole table."""
+        """Count the messages and measure the workers' delay. The query scans the whole outbox."""
         return run_sync(_backlog(self._database))
 
     def revive(self, number: int) -> bool:
-        """Make a dead message due again, with all its attempts.
+        """Make a dead message due now and reset its count of attempts to zero, as if it were new.
 
-        Later messages of its subject may have been delivered meanwhile.
+        Later messages of its subject may have been delivered before it.
 
         Returns:
-            False if no dead message has that number.
+            Whether a dead message has that number. If not, nothing changes.
         """
         return run_sync(_revive(self._database, number))
 
@@ -182,7 +190,8 @@ class Outbox:
 class AsyncOutbox:
     """The outbox of an async database.
 
-    One `run` delivers one message at a time. For more, run several at once.
+    One call of `run` delivers one message at a time. To deliver several at a time, make several
+    concurrent calls, in tasks or processes.
 
     Args:
         database: The database of an `AsyncSqlStore`.
@@ -200,13 +209,14 @@ class AsyncOutbox:
     ) -> None:
         """Deliver messages as they become due, until `stop` is set.
 
-        While the database is unavailable, it logs a warning, waits and tries again.
+        While the database is unavailable, `run` logs a warning, waits and tries again.
 
         Args:
-            handle: Delivers a message, which counts as delivered when `handle` returns. It is
-                cancelled after half the lease. That and an exception count as a failed attempt.
-                Only the exception's class is logged.
-            stop: Stops the worker after the message at hand. It releases the others of its batch.
+            handle: Delivers a message, which counts as delivered when `handle` returns. After half
+                the lease, `handle` is cancelled. A cancellation or an exception counts as a failed
+                attempt. Only the exception's class is logged.
+            stop: Stops the worker after the current message. The worker releases the other
+                messages of its batch. `None` runs for ever.
         """
         stopped = stop or asyncio.Event()
 
@@ -218,28 +228,43 @@ class AsyncOutbox:
         await _run(self._worker(handle, stopped.is_set), wait)
 
     async def deliver_batch(self, handle: Callable[[Delivery], Awaitable[None]]) -> int:
-        """Deliver one batch of due messages, as `Outbox.deliver_batch` does.
+        """Deliver one batch of due messages.
 
         Args:
             handle: Delivers a message, as for `run`.
 
         Returns:
-            The number of messages that were tried, or 0 if none was due.
+            The number of messages that `handle` was called for, delivered or not; 0 if none was
+            due.
+
+        Raises:
+            StoreUnavailableError: The database failed. Undelivered messages stay in the outbox.
         """
         return await self._worker(handle, _never).batch()
 
     async def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
     ) -> tuple[Delivery, ...]:
-        """Return dead messages, as `Outbox.list_dead` does."""
+        """Return dead messages in the order of their numbers.
+
+        Args:
+            after: Only messages with a higher number are returned.
+            limit: The largest number of messages to return.
+        """
         return await _list_dead(self._database, after, limit)
 
     async def backlog(self) -> Backlog:
-        """Return the number of messages and the workers' delay, as `Outbox.backlog` does."""
+        """Count the messages and measure the workers' delay. The query scans the whole outbox."""
         return await _backlog(self._database)
 
     async def revive(self, number: int) -> bool:
-        """Make a dead message due again, as `Outbox.revive` does."""
+        """Make a dead message due now and reset its count of attempts to zero, as if it were new.
+
+        Later messages of its subject may have been delivered before it.
+
+        Returns:
+            Whether a dead message has that number. If not, nothing changes.
+        """
         return await _revive(self._database, number)
 
     def _worker(

@@ -27,10 +27,11 @@ _POLL_SECONDS: Final = 0.1
 
 
 class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
-    """A connection that closes if a response takes too long.
+    """A blocking connection of psycopg that closes if a response takes too long.
 
     Attributes:
-        seconds: The longest wait for a response. An earlier deadline of `stores.deadline` wins.
+        seconds: The longest wait for a response. The current deadline of `stores.deadline` may be
+            earlier.
         replication: The record of commits of this database that a failover might lose.
     """
 
@@ -43,13 +44,14 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     ) -> BoundedConnection:
         """Open a connection in autocommit mode within a time limit.
 
-        A thread opens it and is abandoned if it takes too long. psycopg limits the wait for each
-        host of a name, not for all of them, and nothing limits the DNS lookup.
+        A thread opens the connection and is abandoned at the limit. psycopg alone limits the wait
+        for each address of a host, but not for all of them, nor the DNS lookup.
 
         Args:
             seconds: The longest wait for the connection, and then for each response.
-            named: psycopg's connection parameters.
+            named: psycopg's connection parameters, by name.
             replication: The record of doubtful commits, shared by all connections to the database.
+                `None` makes a new one.
 
         Raises:
             OperationalError: There was no connection in time.
@@ -81,16 +83,28 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     def wait(
         self, gen: PQGen[_Result], interval: float = _POLL_SECONDS, timeout: float | None = None
     ) -> _Result:
-        """Wait for a response, no longer than the limit."""
+        """Wait for a response; at the time limit, close the connection and raise an error.
+
+        The limit is `self.seconds`, or the current deadline of `stores.deadline` if it is earlier.
+
+        Args:
+            gen: psycopg's generator that reads the response.
+            interval: How often to check the limit, in seconds.
+            timeout: Ignored.
+
+        Raises:
+            OperationalError: There was no response in time.
+        """
         del timeout  # psycopg passes it for notifications only, which this package does not use.
         deadline = min(monotonic() + self.seconds, current_deadline())
         return super().wait(_wait_until(gen, self.pgconn, deadline), interval)
 
 
 class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
-    """An async connection that closes if a response takes too long.
+    """An async connection of psycopg that closes if a response takes too long.
 
-    If its task is cancelled, the server may still run the statement: close the connection then.
+    If the waiting task is cancelled, the server may still run the statement. The caller must then
+    close the connection.
 
     Attributes:
         seconds: The longest wait for a response.
@@ -107,8 +121,8 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         """Open a connection in autocommit mode.
 
         Args:
-            seconds: The longest wait for each response.
-            named: psycopg's connection parameters.
+            seconds: The longest wait for each response, not for the connection.
+            named: psycopg's connection parameters, by name.
             replication: The record of doubtful commits, shared by all connections to the database.
         """
         made = await cls.connect(make_conninfo(**named), autocommit=True)
@@ -123,7 +137,16 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         interval: float = _POLL_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - the signature of psycopg
     ) -> _Result:
-        """Wait for a response, no longer than the limit."""
+        """Wait for a response; after `self.seconds`, close the connection and raise an error.
+
+        Args:
+            gen: psycopg's generator that reads the response.
+            interval: How often to check the limit, in seconds.
+            timeout: Ignored.
+
+        Raises:
+            OperationalError: There was no response in time.
+        """
         del timeout
         limited = _wait_until(gen, self.pgconn, monotonic() + self.seconds)
         # On cancellation, psycopg's own `wait` asks the server to cancel and waits for that. A hung

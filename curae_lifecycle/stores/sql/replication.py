@@ -29,16 +29,20 @@ It identifies the warning, which has no code and whose text is translated.
 
 
 class Notice(Protocol):
-    """A notice of the server, such as a warning."""
+    """A notice that the PostgreSQL server sent, such as a warning."""
 
     @property
     def source_function(self) -> str | None:
-        """The function of the server's source code that sent the notice."""
+        """The function in PostgreSQL's source code that sent the notice; `None` if not named."""
         ...
 
 
 class Replication:
-    """A record of commits at one database that a failover might lose."""
+    """A record of the commits of one PostgreSQL database that a failover might lose.
+
+    A commit may be lost if its wait for a standby was cancelled and no later commit has reached the
+    standby yet.
+    """
 
     def __init__(self) -> None:
         self._doubts = 0
@@ -46,7 +50,7 @@ class Replication:
         self._lock = threading.Lock()
 
     def handle_notice(self, notice: Notice) -> None:
-        """Count a notice that says that a wait for a standby was cancelled."""
+        """Count a notice if it says that a wait for a standby was cancelled; ignore others."""
         if notice.source_function == SYNC_WAIT_FUNCTION:
             # Without the lock, two threads could count two doubts as one, and one commit would
             # settle both.
@@ -55,33 +59,31 @@ class Replication:
 
     @property
     def cancelled_waits(self) -> int:
-        """The number of cancelled waits."""
+        """The number of waits for a standby that were cancelled so far."""
         return self._doubts
 
     @property
     def is_in_doubt(self) -> bool:
-        """True if a commit may be lost."""
+        """True if a failover might lose a commit, otherwise False."""
         return self._doubts > self._settled
 
     def check(self) -> None:
-        """Raise an error if a result may depend on a commit that may be lost.
+        """Check that a failover cannot lose any commit of this record.
 
         Raises:
-            StoreUnavailableError: A commit may be lost.
+            StoreUnavailableError: A failover might lose a commit.
         """
         if self.is_in_doubt:
             raise StoreUnavailableError("a wait for a standby was cancelled")
 
     def settle(self, doubts: int) -> None:
-        """Settle the doubts that came before a successful commit.
-
-        If that commit's own wait was cancelled, it is a new doubt, and `check` still fails.
+        """Record that a commit succeeded, so that all earlier commits have reached the standby.
 
         Args:
-            doubts: The value of `cancelled_waits` before the commit began.
+            doubts: The value of `cancelled_waits` before that commit began.
 
         Raises:
-            StoreUnavailableError: There is another doubt by now.
+            StoreUnavailableError: Another wait was cancelled since, perhaps that commit's own.
         """
         with self._lock:
             self._settled = max(self._settled, doubts)

@@ -123,7 +123,7 @@ _INDEXES: Final = {
 # fmt: on
 
 TABLE_NAMES: Final = tuple(_TABLES)
-"""The names of the tables."""
+"""The names of all tables of the SQL stores."""
 
 _SETUP_LOCK: Final = 0x63757261
 """The id of an advisory lock, which no other application of the same PostgreSQL may use."""
@@ -132,8 +132,8 @@ _SETUP_LOCK: Final = 0x63757261
 def create_table_statements(dialect: Dialect) -> tuple[Statement, ...]:
     """Return the statements that create missing tables and indexes, for one transaction.
 
-    Run them in order. Several processes may do so at once: each waits for the one before. If
-    nothing is missing, they block no other user of the tables.
+    Run the statements in order. Several processes may do so at once: they take turns. If nothing is
+    missing, the statements block no other user of the tables.
     """
     options = _TABLE_OPTIONS[dialect]
     tables = [

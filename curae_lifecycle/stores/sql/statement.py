@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 Value = str | int | None
-"""A parameter of a statement."""
+"""A value for a `?` of a statement."""
 
 TEXT_CACHE_SIZE: Final = 1024
 """The number of converted texts that are cached."""
@@ -22,7 +22,7 @@ _MAX_COMBINED: Final = 50
 
 
 class Dialect(StrEnum):
-    """A supported database."""
+    """The SQL dialect of a supported database."""
 
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
@@ -33,9 +33,10 @@ class Statement(NamedTuple):
     """One SQL statement.
 
     Attributes:
-        text: SQL with a `?` for each value, and no other `?`.
+        text: SQL text with a `?` for each value, and no other `?`.
         values: The values, in order.
-        expected_rows: The number of rows that it must change, or `None` if any number is fine.
+        expected_rows: The number of rows that the statement must change, or else its transaction is
+            undone; `None` if any number is fine.
     """
 
     text: str
@@ -44,20 +45,20 @@ class Statement(NamedTuple):
 
     @property
     def as_format(self) -> str:
-        """The text for drivers whose placeholder is `%s`."""
+        """The text with each `%` doubled and then `%s` instead of each `?`."""
         return _to_format(self.text)
 
     @property
     def as_numbered(self) -> str:
-        """The text for drivers whose placeholders are `$1`, `$2` and so on."""
+        """The text with `$1`, `$2` and so on instead of each `?`."""
         return _to_numbered(self.text)
 
 
 def combine(statements: Sequence[Statement]) -> Statement:
-    """Combine statements into one for PostgreSQL, which changes all expected rows or fails.
+    """Combine INSERTs, UPDATEs and DELETEs into one statement for PostgreSQL.
 
-    If a statement does not change its expected rows, the combined one divides by zero. Plain SQL
-    has no other way to make a statement fail and undo itself.
+    If one of them does not change its `expected_rows`, the combined statement divides by zero and
+    so changes nothing. Plain SQL has no other way to make a statement fail and undo itself.
     """
     shape = tuple([(statement.text, statement.expected_rows) for statement in statements])
     values = [value for statement in statements for value in statement.values]
@@ -67,7 +68,8 @@ def combine(statements: Sequence[Statement]) -> Statement:
 def combine_in_batches(statements: Sequence[Statement]) -> list[Statement]:
     """Combine statements into as few as possible for PostgreSQL.
 
-    A single result is a transaction by itself. Several need a surrounding transaction.
+    Each result combines at most 50 statements, as `combine` does. A single result is a transaction
+    by itself. Several results need a surrounding transaction.
     """
     firsts = range(0, len(statements), _MAX_COMBINED)
     return [combine(statements[first : first + _MAX_COMBINED]) for first in firsts]

@@ -29,14 +29,14 @@ CALLER_CACHE_SIZE: Final = 10_000
 """The number of callers that a store caches."""
 
 Rows = Sequence[Sequence[object]]
-"""The rows of a query."""
+"""The rows of a query's result, each a sequence of the values of its columns."""
 
 
 class Database(Protocol):
-    """A blocking runner of statements.
+    """A blocking database that runs statements.
 
-    Every method raises `StoreUnavailableError` for a transient failure: a lock that was not free in
-    time, a deadlock, a lost connection.
+    Every method raises `StoreUnavailableError` for a transient failure, such as a lock that was not
+    free in time, a deadlock or a lost connection.
     """
 
     @property
@@ -45,25 +45,25 @@ class Database(Protocol):
         ...
 
     def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself and return its rows."""
+        """Run one statement as a separate transaction and return its rows."""
         ...
 
     def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction if the database can."""
+        """Run DDL statements, in one transaction if the database supports that."""
         ...
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction.
 
         Returns:
-            True if it committed. False if it was undone: a statement did not change the expected
-            number of rows, or a unique index refused one.
+            Whether the transaction committed. If not, it was undone: a statement did not change its
+            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
         """
         ...
 
 
 class AsyncDatabase(Protocol):
-    """An async runner of statements, with the same methods as `Database`."""
+    """An async database that runs statements, with the same methods as `Database`."""
 
     @property
     def dialect(self) -> Dialect:
@@ -71,19 +71,19 @@ class AsyncDatabase(Protocol):
         ...
 
     async def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself and return its rows."""
+        """Run one statement as a separate transaction and return its rows."""
         ...
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction if the database can."""
+        """Run DDL statements, in one transaction if the database supports that."""
         ...
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction.
 
         Returns:
-            True if it committed. False if it was undone: a statement did not change the expected
-            number of rows, or a unique index refused one.
+            Whether the transaction committed. If not, it was undone: a statement did not change its
+            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
         """
         ...
 
@@ -151,8 +151,11 @@ class SqlStore:
     """A `Store` in a blocking database.
 
     Args:
-        database: The runner of statements, such as a `SqlDatabase`.
+        database: The database, such as a `SqlDatabase`.
         settings: The server's settings, by which events are formatted.
+
+    Raises:
+        ArgumentError: A bucket of the settings is too large for 64-bit integers.
     """
 
     def __init__(self, database: Database, settings: Settings = DEFAULT_SETTINGS) -> None:
@@ -160,11 +163,13 @@ class SqlStore:
         self._statements = _Statements(database.dialect, settings)
 
     def create_tables(self) -> None:
-        """Create missing tables and indexes. Several processes may do so at once."""
+        """Create missing tables and indexes. Several processes may call this at once."""
         self._database.run_ddl(create_table_statements(self._database.dialect))
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Register an API key for a caller from the next request on, or replace its caller.
+        """Register an API key for a caller, or replace the caller of a registered key.
+
+        The caller is in force from the next request on.
 
         Args:
             api_key: The key. Only its digest is stored.
@@ -177,20 +182,40 @@ class SqlStore:
         self._database.run_transaction([storing.withdrawal_statement(api_key.digest())])
 
     def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the cache or the database, or None if unknown."""
+        """Return the caller of an API key, or None for an unknown key.
+
+        A caller from the cache may be outdated; `load` returns the current one.
+
+        Args:
+            key_digest: The digest of the API key.
+        """
         known = self._statements.cached_caller(key_digest)
         return known or self.load(Needs(), key_digest).caller
 
     def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs in one statement."""
+        """Load everything that a request or a fact needs in one statement.
+
+        Args:
+            needs: The values to load.
+            key_digest: The digest of the API key whose caller to load; `None` for a fact.
+        """
         rows = self._database.rows(self._statements.load(needs, key_digest))
         return self._statements.loaded(needs, rows, key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Compare and set all writes or none, with the effects, the events and the page.
+        """Store the changes and the page in one transaction.
+
+        Args:
+            loaded: The result of the load that the changes were decided from.
+            changes: The writes, and the effects and events for the outbox.
+            page: The hosted page to register, if any.
 
         Returns:
-            True if it was stored. False on a conflict: load again and decide again.
+            True if everything was stored. False on a conflict, after which nothing was stored: load
+            again and decide again.
+
+        Raises:
+            ArgumentError: A write replaces a value that was not loaded.
         """
         return self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
@@ -199,21 +224,24 @@ class SqlStore:
         return loading.loaded_page(self._database.rows(self._statements.page(url)))
 
     def purge(self) -> None:
-        """Delete the records, limits and pages that expired at least five minutes ago."""
+        """Delete records, rate limits and pages that expired at least five minutes ago."""
         now = loading.loaded_now(self._database.rows(self._statements.instant()))
         for purge in storing.purges(to_epoch_microseconds(now)):
-            nearest: Rows | None = None
-            while nearest is None or nearest:
-                nearest = self._database.rows(purge.nearest())
-                self._database.run_transaction([purge.drop(nearest)])
+            batch_end: Rows | None = None
+            while batch_end is None or batch_end:
+                batch_end = self._database.rows(purge.batch_end())
+                self._database.run_transaction([purge.drop(batch_end)])
 
 
 class AsyncSqlStore:
     """An `AsyncStore` in an async database.
 
     Args:
-        database: The runner of statements, such as an `AsyncSqlDatabase`.
+        database: The database, such as an `AsyncSqlDatabase`.
         settings: The server's settings, by which events are formatted.
+
+    Raises:
+        ArgumentError: A bucket of the settings is too large for 64-bit integers.
     """
 
     def __init__(self, database: AsyncDatabase, settings: Settings = DEFAULT_SETTINGS) -> None:
@@ -221,11 +249,13 @@ class AsyncSqlStore:
         self._statements = _Statements(database.dialect, settings)
 
     async def create_tables(self) -> None:
-        """Create missing tables and indexes. Several processes may do so at once."""
+        """Create missing tables and indexes. Several processes may call this at once."""
         await self._database.run_ddl(create_table_statements(self._database.dialect))
 
     async def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Register an API key for a caller from the next request on, or replace its caller.
+        """Register an API key for a caller, or replace the caller of a registered key.
+
+        The caller is in force from the next request on.
 
         Args:
             api_key: The key. Only its digest is stored.
@@ -238,22 +268,42 @@ class AsyncSqlStore:
         await self._database.run_transaction([storing.withdrawal_statement(api_key.digest())])
 
     async def caller_of(self, key_digest: str) -> Caller | None:
-        """Return the caller of an API key from the cache or the database, or None if unknown."""
+        """Return the caller of an API key, or None for an unknown key.
+
+        A caller from the cache may be outdated; `load` returns the current one.
+
+        Args:
+            key_digest: The digest of the API key.
+        """
         known = self._statements.cached_caller(key_digest)
         return known or (await self.load(Needs(), key_digest)).caller
 
     async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
-        """Load everything that a request or a fact needs in one statement."""
+        """Load everything that a request or a fact needs in one statement.
+
+        Args:
+            needs: The values to load.
+            key_digest: The digest of the API key whose caller to load; `None` for a fact.
+        """
         rows = await self._database.rows(self._statements.load(needs, key_digest))
         return self._statements.loaded(needs, rows, key_digest)
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """Compare and set all writes or none, with the effects, the events and the page.
+        """Store the changes and the page in one transaction.
+
+        Args:
+            loaded: The result of the load that the changes were decided from.
+            changes: The writes, and the effects and events for the outbox.
+            page: The hosted page to register, if any.
 
         Returns:
-            True if it was stored. False on a conflict: load again and decide again.
+            True if everything was stored. False on a conflict, after which nothing was stored: load
+            again and decide again.
+
+        Raises:
+            ArgumentError: A write replaces a value that was not loaded.
         """
         return await self._database.run_transaction(self._statements.commit(loaded, changes, page))
 
@@ -262,10 +312,10 @@ class AsyncSqlStore:
         return loading.loaded_page(await self._database.rows(self._statements.page(url)))
 
     async def purge(self) -> None:
-        """Delete the records, limits and pages that expired at least five minutes ago."""
+        """Delete records, rate limits and pages that expired at least five minutes ago."""
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
         for purge in storing.purges(to_epoch_microseconds(now)):
-            nearest: Rows | None = None
-            while nearest is None or nearest:
-                nearest = await self._database.rows(purge.nearest())
-                await self._database.run_transaction([purge.drop(nearest)])
+            batch_end: Rows | None = None
+            while batch_end is None or batch_end:
+                batch_end = await self._database.rows(purge.batch_end())
+                await self._database.run_transaction([purge.drop(batch_end)])

@@ -25,6 +25,7 @@ from curae_lifecycle.rules.idempotency import record_expires_at
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
@@ -42,7 +43,6 @@ from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT, Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
-from curae_lifecycle.web.json import Json
 
 _MESSAGES_PER_STATEMENT: Final = 100
 """The largest number of messages in one INSERT, since databases limit the parameters of each."""
@@ -51,7 +51,10 @@ _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check
 
 
 def format_document(document: Mapping[str, Json]) -> str:
-    """Return a document as JSON in ASCII, which every database returns unchanged."""
+    """Format a document as compact JSON text.
+
+    The text is ASCII, so that every database returns it unchanged.
+    """
     return _ENCODER.encode(document)
 
 
@@ -67,8 +70,8 @@ def commit_statements(
     Args:
         dialect: The database's dialect.
         loaded: The loaded values that the changes were decided from.
-        changes: The writes to store. Effects and events are in `messages`.
-        messages: The messages for the outbox.
+        changes: The changes, of which only the writes are stored.
+        messages: The messages for the outbox: the effects and events of `changes`.
         page: The hosted page to register, if any.
 
     Raises:
@@ -100,31 +103,41 @@ _PURGE_BATCH: Final = 1000
 
 @attrs.frozen
 class Purge:
-    """The statements that delete the expired rows of one table, a thousand at a time.
+    """The deletion of the expired rows of one table, about a thousand at a time.
 
-    Small batches hold their locks briefly.
+    Repeat `batch_end` and `drop` until `batch_end` finds no row. Small batches hold their locks
+    briefly.
 
     Attributes:
-        table: The table.
-        column: The column that holds the expiry in microseconds since 1970.
-        until: The last expiry that is deleted, in microseconds since 1970.
+        table: The name of the table.
+        column: The column that holds the instant of expiry, in microseconds since 1970.
+        until: The last instant of expiry whose rows are deleted, in microseconds since 1970.
     """
 
     table: str
     column: str
     until: int
 
-    def nearest(self) -> Statement:
-        """Build the SELECT of the thousandth expiry. It returns no row if fewer rows expired."""
+    def batch_end(self) -> Statement:
+        """Build the SELECT of the instant up to which `drop` deletes one batch.
+
+        That is the thousandth-earliest instant of expiry among the expired rows. The statement
+        returns no row if fewer than a thousand rows have expired.
+        """
         return Statement(
             f"SELECT {self.column} FROM {self.table} WHERE {self.column} <= ? "
             f"ORDER BY {self.column} LIMIT 1 OFFSET {_PURGE_BATCH - 1}",
             (self.until,),
         )
 
-    def drop(self, nearest: Sequence[Sequence[object]]) -> Statement:
-        """Build the DELETE of the rows up to the result of `nearest`, or of all expired rows."""
-        until = nearest[0][0] if nearest else self.until
+    def drop(self, batch_end: Sequence[Sequence[object]]) -> Statement:
+        """Build the DELETE of one batch of expired rows.
+
+        Args:
+            batch_end: The rows that the statement `batch_end` returned. Rows that expired up to that
+                instant are deleted; all expired rows, if there is none.
+        """
+        until = batch_end[0][0] if batch_end else self.until
         assert isinstance(until, int)  # noqa: S101 - the column holds integers
         return Statement(f"DELETE FROM {self.table} WHERE {self.column} <= ?", (until,))
 
@@ -242,13 +255,19 @@ def _update_text(table: str, names: tuple[str, ...]) -> str:
 
 
 def save_caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Statement:
-    """Build the upsert that registers an API key for a caller, or replaces its caller."""
+    """Build the upsert that registers an API key, or replaces the caller of a registered key.
+
+    Args:
+        dialect: The database's dialect.
+        digest: The digest of the API key.
+        caller: The caller of the key.
+    """
     columns: _Columns = {"id": digest, "version": 1, "document": format_caller(caller)}
     return _upsert(dialect, table="curae_caller", unique="id", columns=columns)
 
 
 def withdrawal_statement(digest: str) -> Statement:
-    """Build the DELETE that makes an API key unknown."""
+    """Build the DELETE that makes the API key with this digest unknown."""
     return Statement("DELETE FROM curae_caller WHERE id = ?", (digest,))
 
 

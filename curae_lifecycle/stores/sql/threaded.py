@@ -12,7 +12,7 @@ from curae_lifecycle.stores.sql.store import Database, Rows
 class ThreadedDatabase:
     """An `AsyncDatabase` that runs a blocking `Database` in threads.
 
-    Cancellation does not stop the thread, so a cancelled statement may still take effect.
+    If a call is cancelled, its thread goes on, so its statements may still take effect.
 
     Args:
         database: The blocking database.
@@ -27,18 +27,18 @@ class ThreadedDatabase:
         return self._database.dialect
 
     async def rows(self, statement: Statement) -> Rows:
-        """Run one statement by itself and return its rows."""
+        """Run one statement as a separate transaction and return its rows."""
         return await asyncio.to_thread(self._database.rows, statement)
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, in one transaction if the database can."""
+        """Run DDL statements, in one transaction except on MariaDB, which commits each."""
         await asyncio.to_thread(self._database.run_ddl, statements)
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction.
 
         Returns:
-            True if it committed. False if it was undone: a statement did not change the expected
-            number of rows, or a unique index refused one.
+            Whether the transaction committed. If not, it was undone: a statement did not change its
+            `expected_rows`, a unique index refused a row, or a concurrent transaction won.
         """
         return await asyncio.to_thread(self._database.run_transaction, statements)

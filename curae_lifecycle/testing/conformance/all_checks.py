@@ -48,8 +48,8 @@ def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
     """Return all checks for a server of these operations.
 
     Args:
-        operations: The operations that the server serves. The checks judge the replies of each
-            operation by its class.
+        operations: The classes of the operations that the server serves. Some checks exist once
+            for each of these.
     """
     return (
         *connections.CHECKS,

@@ -57,10 +57,10 @@ BAD_VALUES: Final[Mapping[str, tuple[object, ...]]] = {
     "dataPackages": BAD_PACKAGES,
     "preferSignup": ("true", 1, "", [], {}),
 }
-"""Invalid values of each member.
+"""Invalid values, by member name.
 
-For a member that is not listed here, the invalid values are those of all these that its own parser
-refuses.
+For a member that is not a key here, the checks send those of all these values that the parser of
+the member refuses.
 """
 
 Values = Mapping[str, object]
@@ -152,7 +152,10 @@ BAD_BODIES: Final[Mapping[str, tuple[str, Callable[[Kind, Values], Bodies]]]] = 
     "packages":        ("Bodies with invalid packages or another invalid value are refused.", _bad_other_members),
 }
 # fmt: on
-"""Invalid bodies by the last part of the check's name, with the sentence of the check."""
+"""Kinds of invalid bodies, by the last part of the check's name.
+
+Each holds `Check.shows` of the check, and a function that yields the bodies.
+"""
 
 BAD_IDS: Final = (
     "nonsense",
@@ -249,7 +252,7 @@ BAD_QUERIES: Final = (
     *("", "?", "?{name}=", "?{lower}=u", "?{name}=u&{name}=u"),
     *("?{name}=%20u", "?{name}=%00", "?{name}=%FF"),
 )
-"""Invalid queries. `{name}` is the name of the member, and `{lower}` that name in lower case."""
+"""Invalid queries. `{name}` stands for a member's name, `{lower}` for that name in lower case."""
 
 GOOD_QUERIES: Final = (
     "?appUserId=a%20b",

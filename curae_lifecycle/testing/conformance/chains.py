@@ -20,7 +20,7 @@ from curae_lifecycle.testing.conformance.steps import Steps, later, use
 CHECKS: Final = Checks()
 
 LONG: Final = 20
-"""The length of a long chain: about the connections that a patient makes in some years."""
+"""The number of connections in a long chain, about as many as a patient makes in some years."""
 
 _STANDINGS: Final = (Standing.ACTION_REQUIRED, Standing.EXPIRED, Standing.REVOKED)
 _HOOKS: Final = ("authorize", "require_action", "expire")

@@ -12,7 +12,7 @@ from curae_lifecycle.testing.conformance.client import App, new_app
 from curae_lifecycle.testing.conformance.steps import CheckContext, Steps
 
 CheckFunction = Callable[[App], Steps[None]]
-"""A generator function that tests a server through a fresh app, and raises if the test fails."""
+"""A generator function that tests the server of a new `App`, and raises if the test fails."""
 
 
 @attrs.frozen
@@ -25,7 +25,7 @@ class Check:
         steps: The generator function that runs the check.
         laws: The numbers of the laws that the check covers in part.
         rules: The rule names of the table rows that the check covers.
-        hooks: The hooks of a server that the check needs.
+        hooks: The names of the hooks that the server must have for the check.
         time_needed: How much time the check lets pass on the server's clock.
     """
 
@@ -38,7 +38,10 @@ class Check:
     time_needed: timedelta = timedelta(0)
 
     def begin(self, context: CheckContext) -> Steps[None]:
-        """Run the check with a new app."""
+        """Return the steps of the check, which a runner performs.
+
+        They make a new app and then run the generator function `self.steps` with that app.
+        """
         yield from self.steps((yield from new_app(context)))
 
 
@@ -59,11 +62,11 @@ class Checks(list[Check]):
         The docstring of the function becomes `Check.shows`.
 
         Args:
-            name: See `Check`, as for all arguments.
-            laws: The laws that the check covers in part.
-            rules: The rule names that it covers.
-            hooks: The hooks that it needs.
-            time_needed: How much time it lets pass.
+            name: The unique name of the check.
+            laws: The numbers of the laws that the check covers in part.
+            rules: The rule names of the table rows that the check covers.
+            hooks: The names of the hooks that the server must have for the check.
+            time_needed: How much time the check lets pass on the server's clock.
         """
 
         def add_check(steps: CheckFunction) -> CheckFunction:
@@ -95,13 +98,12 @@ def row_check(
     """Return a check of a single table row, named after the row.
 
     Args:
-        row: The row. Its outcome completes the sentence of the check.
-        doing: The first half of that sentence: what the check does, such as "revoke on a
-            connection that is ACTIVE".
+        row: The row. `Check.shows` consists of `doing` and the outcome of the row.
+        doing: The action that the check takes, such as "revoke on a connection that is ACTIVE".
         steps: The generator function that runs the check.
-        laws: The laws that the check covers in part.
-        hooks: The hooks that it needs; repeated names count once.
-        time_needed: How much time it lets pass.
+        laws: The numbers of the laws that the check covers in part.
+        hooks: The names of the hooks that the check needs; repeated names count once.
+        time_needed: How much time the check lets pass on the server's clock.
     """
     return Check(
         name=row.rule,

@@ -51,8 +51,10 @@ BAD_REQUEST: Final = 400
 class App:
     """An SDK app with an API key.
 
-    A method named after an operation, such as `create`, builds a request. A method in the past
-    tense, such as `created`, also sends the request and raises unless it succeeds.
+    A method named after an operation, such as `create`, builds a request and sends nothing. A
+    method in the past tense, such as `created`, also sends the request. It raises
+    `NotConformingError` unless the response is a success. Methods that return `Steps` are
+    generators, which a check runs with `yield from`.
 
     Attributes:
         api_key: The text of the API key.
@@ -66,7 +68,7 @@ class App:
 
     @property
     def names(self) -> Names:
-        """The source of fresh names."""
+        """The source of fresh names: that of `context`."""
         return self.context.names
 
     def request(
@@ -77,14 +79,14 @@ class App:
         *headers: tuple[str, str],
         key: str | None = None,
     ) -> Request:
-        """Build a request of this app.
+        """Build a request with the API key of this app.
 
         Args:
             method: The HTTP method.
             path: The path and query, without `BASE_PATH`.
             body: Bytes, which are sent as they are, or a value to send as JSON. With None the
                 request has no body.
-            *headers: More headers.
+            *headers: More headers, each as a pair of name and value.
             key: The idempotency key, or None to send none.
         """
         own_headers = [("Authorization", f"Bearer {self.api_key}")]
@@ -108,7 +110,10 @@ class App:
     def create(
         self, user: str, packages: Iterable[str] = PACKAGES, *, key: str | None = None
     ) -> Request:
-        """Build a request that creates a connection, with a fresh `key` by default."""
+        """Build a request that creates a connection of an app user to data packages.
+
+        `key` is the idempotency key; a fresh one by default.
+        """
         body = {"appUserId": user, "dataPackages": list(packages)}
         return self.request("POST", "/connections", body, key=key or self.new_key())
 
@@ -117,21 +122,21 @@ class App:
         return self.request("GET", f"/connections/{connection_id}")
 
     def reconnect(self, connection_id: str, *, key: str | None = None) -> Request:
-        """Build a request that reconnects a connection, with a fresh `key` by default."""
+        """Build a request to reconnect a connection; the idempotency `key` is fresh by default."""
         path = f"/connections/{connection_id}:reconnect"
         return self.request("POST", path, key=key or self.new_key())
 
     def revoke(self, connection_id: str, *, key: str | None = None) -> Request:
-        """Build a request that revokes a connection, with a fresh `key` by default."""
+        """Build a request to revoke a connection; the idempotency `key` is fresh by default."""
         path = f"/connections/{connection_id}:revoke"
         return self.request("POST", path, key=key or self.new_key())
 
     def initiate(
         self, user: str, *, prefer_signup: bool | None = None, key: str | None = None
     ) -> Request:
-        """Build a request that initiates a session, with a fresh `key` by default.
+        """Build a request that initiates a session; the idempotency `key` is fresh by default.
 
-        With None for `prefer_signup` the body has no `preferSignup`.
+        If `prefer_signup` is None, the body has no `preferSignup`.
         """
         body: dict[str, object] = {"appUserId": user}
         if prefer_signup is not None:
@@ -139,17 +144,17 @@ class App:
         return self.request("POST", "/curae-connect/initiate", body, key=key or self.new_key())
 
     def account_state(self, user: str, *headers: tuple[str, str]) -> Request:
-        """Build a request for the account state of a user, with more `headers`."""
+        """Build a request that reads the account state of an app user, with more `headers`."""
         query = f"appUserId={quote(user, safe='')}"
         return self.request("GET", f"/curae-connect/account-state?{query}", None, *headers)
 
     def graduate(self, user: str, *headers: tuple[str, str]) -> Request:
-        """Build a request that starts a graduation hand-off, with more `headers`."""
+        """Build a request that starts a user's graduation hand-off, with more `headers`."""
         body = {"appUserId": user}
         return self.request("POST", "/curae-connect/graduation-handoff", body, *headers)
 
     def coordinate(self, user: str) -> values.Coordinate:
-        """Return the coordinate of a user of this app."""
+        """Return the coordinate of an app user with the environment, app and account of the key."""
         owner = self.key_request
         return values.Coordinate(
             environment=owner.environment,
@@ -175,46 +180,55 @@ class App:
         return App((yield from make_key(key_request)), key_request, self.context)
 
     def created(self, user: str | None = None) -> Steps[Document]:
-        """Create a connection and return its JSON object; the user is fresh by default."""
+        """Create a connection, raise unless that succeeds, and return its JSON object.
+
+        The app user is a fresh one by default.
+        """
         request = self.create(user or self.names.word("user"))
         return (yield from _connection(request, CREATED))
 
     def seen(self, connection_id: str) -> Steps[Document]:
-        """Read a connection and return its JSON object."""
+        """Read a connection, raise unless that succeeds, and return its JSON object."""
         return (yield from _connection(self.get(connection_id), OK))
 
     def all_seen(self, ids: Iterable[str]) -> Steps[list[Document]]:
-        """Read several connections and return their JSON objects, in the order of the ids."""
+        """Read several connections and return their JSON objects in the order of `ids`.
+
+        Raises if one of the requests does not succeed.
+        """
         seen: list[Document] = []
         for each in ids:
             seen += [(yield from self.seen(each))]
         return seen
 
     def shows(self, connection_id: str, status: str) -> Steps[None]:
-        """Read a connection and raise unless its status is `status`."""
+        """Read a connection and raise unless its status is `status`.
+
+        The status AUTHORIZED counts as ACTIVE.
+        """
         seen = yield from self.seen(connection_id)
         same(status_of(seen), status, f"the status of {connection_id}")
 
     def revoked(self, connection_id: str) -> Steps[Document]:
-        """Revoke a connection and return the body of the response."""
+        """Revoke a connection, raise unless that succeeds, and return the response's body."""
         return (yield from success(self.revoke(connection_id), OK))
 
     def reconnected(self, connection_id: str) -> Steps[Document]:
-        """Reconnect a connection and return the body of the response."""
+        """Reconnect a connection, raise unless that succeeds, and return the response's body."""
         return (yield from success(self.reconnect(connection_id), CREATED))
 
     def initiated(self, user: str, *, prefer_signup: bool | None = None) -> Steps[Document]:
-        """Initiate a session and return the body of the response."""
+        """Initiate a session, raise unless that succeeds, and return the response's body."""
         request = self.initiate(user, prefer_signup=prefer_signup)
         return (yield from success(request, CREATED))
 
     def filled(self, user: str, count: int = INITIATES_PER_MINUTE) -> Steps[None]:
-        """Initiate `count` sessions of a user, by default as many as a minute admits."""
+        """Initiate `count` sessions of a user, by default a minute's limit; raise if one fails."""
         for _ in range(count):
             yield from self.initiated(user)
 
     def state(self, user: str) -> Steps[str]:
-        """Read and return the account state of a user."""
+        """Read the account state of a user and return its name, such as `LIMITED`."""
         answer = yield from success(self.account_state(user), OK)
         return text(answer, "lifecycleState")
 
@@ -233,8 +247,8 @@ def new_app(
         context: The context of the check.
         account: The customer account's id; a fresh one by default.
         app_id: The app's id; a fresh one by default.
-        scopes: The scopes of the key.
-        environment: The environment; by default that of the context.
+        scopes: The scopes of the key; by default those that allow every operation.
+        environment: The environment of the key; by default that of `context`.
     """
     key_request = ApiKeyRequest(
         app_id=app_id or context.names.word("app"),
@@ -271,14 +285,14 @@ def document(response: Response) -> Document:
 
 
 def in_short(response: Response) -> str:
-    """Return the status of a response and, if it is a problem, its code."""
+    """Return the status of a response with its problem code, if any: `404 NOT_FOUND`, or `200`."""
     value = parsed(response)
     code = cast("dict[str, object]", value).get("code") if isinstance(value, dict) else None
     return f"{response.status} {code}" if isinstance(code, str) else str(response.status)
 
 
 def expect(response: Response, status: int) -> Document:
-    """Return the JSON object in the body of a successful response.
+    """Return the JSON object in the body of a response that must have the status `status`.
 
     Raises:
         NotConformingError: The response has another status, or its body is not a JSON object.
@@ -289,7 +303,7 @@ def expect(response: Response, status: int) -> Document:
 
 
 def expect_problem(response: Response, status: int, code: str) -> Document:
-    """Return the details of a problem.
+    """Return the `details` of a response that must be the problem `code` with this status.
 
     Raises:
         NotConformingError: The response has another status or code, or its `details` are not a
@@ -306,24 +320,27 @@ def expect_problem(response: Response, status: int, code: str) -> Document:
 
 
 def answered(request: Request, status: int) -> Steps[Response]:
-    """Send a request, raise unless it succeeds with `status`, and return the response."""
+    """Send a request and return the response.
+
+    Raises `NotConformingError` unless the response has `status` and its body is a JSON object.
+    """
     answer = yield from send(request)
     expect(answer, status)
     return answer
 
 
 def success(request: Request, status: int) -> Steps[Document]:
-    """Send a request, raise unless it succeeds with `status`, and return the response's body."""
+    """Send a request, raise unless the response has `status`, and return its JSON body."""
     return expect((yield from send(request)), status)
 
 
 def made(request: Request) -> Steps[str]:
-    """Send a request, raise unless it makes a connection, and return the connection's id."""
+    """Send a request, raise unless it creates a connection, and return the connection's id."""
     return text((yield from success(request, CREATED)), "connection.id")
 
 
 def refusal(request: Request, status: int, code: str) -> Steps[Document]:
-    """Send a request, raise unless this problem refuses it, and return the problem's details."""
+    """Send a request, raise unless the problem `code` refuses it, and return the `details`."""
     return expect_problem((yield from send(request)), status, code)
 
 
@@ -364,19 +381,19 @@ def text(holder: Document, path: str) -> str:
 
 
 def instant(holder: Document, path: str) -> datetime:
-    """Return the member at a path, which must be a time; see `member`.
+    """Return the member at a path, which must be a UTC time (RFC 3339); see `member`.
 
     Raises:
-        NotConformingError: There is no such member, or it is not a time.
+        NotConformingError: There is no such member, or it is not such a time.
     """
     return as_instant(member(holder, path), path)
 
 
 def as_instant(value: object, name: str) -> datetime:
-    """Return the instant of a value that must be a time.
+    """Return the instant of a JSON value that must be an RFC 3339 time ending in Z.
 
     Raises:
-        NotConformingError: The value is not a time; the message names it `name`.
+        NotConformingError: The value is not such a time. The message calls the value `name`.
     """
     try:
         return values.parse_time(name, value)
@@ -390,9 +407,9 @@ def same(seen: object, expected: object, what: str) -> None:
     """Raise `NotConformingError` unless a value is the expected one.
 
     Args:
-        seen: The value.
+        seen: The value that the server showed.
         expected: The expected value.
-        what: The name of the value in the message.
+        what: The name of the value in the error message.
     """
     if seen != expected:
         raise NotConformingError(f"{what} is {seen!r} instead of {expected!r}")
@@ -403,23 +420,25 @@ def require(holds: bool, what: str) -> None:  # noqa: FBT001 - what is required
 
     Args:
         holds: The condition.
-        what: What was seen instead, as the message.
+        what: The error message: what the server did instead.
     """
     if not holds:
         raise NotConformingError(what)
 
 
 def headers(response: Response, name: str) -> list[str]:
-    """Return every value of a header, in order; `name` is in lower case."""
+    """Return the values of all headers with this name, in order; `name` is in lower case."""
     return [value for key, value in response.headers if key.lower() == name]
 
 
 def lasting(response: Response, varying: frozenset[str]) -> Response:
-    """Return a response without the headers that may differ each time it is sent.
+    """Return a copy of a response without the headers that may differ in each response.
+
+    The names of the other headers are put into lower case.
 
     Args:
         response: The response.
-        varying: More headers to leave out, in lower case, beside `NEVER_COMPARED`.
+        varying: The names of headers to leave out besides `NEVER_COMPARED`, in lower case.
     """
     left_out = NEVER_COMPARED | varying
     pairs = [(name.lower(), value) for name, value in response.headers]
@@ -428,16 +447,16 @@ def lasting(response: Response, varying: frozenset[str]) -> Response:
 
 
 def status_of(connection: Document) -> str:
-    """Return the status of a connection's JSON object, with AUTHORIZED read as ACTIVE."""
+    """Return the status in a connection's JSON object; AUTHORIZED is returned as `ACTIVE`."""
     status = text(connection, "status")
     return "ACTIVE" if status == "AUTHORIZED" else status
 
 
 def as_document(value: object) -> Document:
-    """Return a value that must be a JSON object.
+    """Return `value` itself, which must be a JSON object.
 
     Raises:
-        NotConformingError: The value is something else.
+        NotConformingError: `value` is something else.
     """
     if not isinstance(value, dict):
         raise NotConformingError(f"the response holds {value!r} instead of a JSON object")
@@ -445,7 +464,7 @@ def as_document(value: object) -> Document:
 
 
 def id_of(connection: Document) -> str:
-    """Return the id of a connection's JSON object."""
+    """Return the member `id` of a connection's JSON object."""
     return text(connection, "id")
 
 
@@ -453,8 +472,8 @@ def expect_said(said: str | None, expected: str) -> None:
     """Raise if a hook reports another outcome of a fact than the expected one.
 
     Args:
-        said: The outcome that the hook reported, or None if it reported none.
-        expected: The expected outcome.
+        said: The outcome that the hook reported. None, if it reported none, is always accepted.
+        expected: The expected outcome: `done`, `ignored` or a problem code.
 
     Raises:
         NotConformingError: The hook reported another outcome.
@@ -464,11 +483,17 @@ def expect_said(said: str | None, expected: str) -> None:
 
 
 def happens(hook: str, *arguments: object, said: str = "done") -> Steps[None]:
-    """Call a hook that records a fact, and raise if it reports another outcome than `said`."""
+    """Call a hook that records a fact, and raise if it reports another outcome than `said`.
+
+    A hook that reports no outcome (None) is accepted.
+    """
     expect_said((yield from use(hook, *arguments)), said)
 
 
 def lifetime(answer: Document) -> timedelta:
-    """Return how long the next action of a response is valid, by the times in that response."""
+    """Return how long the next action in a response's body is valid.
+
+    The start is the session's `createdAt` or, without a session, the connection's `updatedAt`.
+    """
     start = "session.createdAt" if "session" in answer else "connection.updatedAt"
     return instant(answer, "nextAction.expiresAt") - instant(answer, start)

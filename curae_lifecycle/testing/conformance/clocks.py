@@ -15,7 +15,7 @@ from curae_lifecycle.testing.conformance.standings import ALMOST
 from curae_lifecycle.testing.conformance.steps import Steps, later, wait
 
 AHEAD: Final = 5 * MINUTE - ALMOST
-"""How far the checks report a fact ahead of time: nearly the 5 minutes that the rules allow."""
+"""How far ahead of the server's clock the checks date a fact: nearly the allowed 5 minutes."""
 
 _FACTS: Final = {
     "authorize_late": ("authorizedAt", "connection.authorize.pending", ()),

@@ -49,7 +49,7 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
     Standing.EXPIRED: ("authorize", "expire"),
     Standing.REVOKED: (),
 }
-"""The hooks that the kit needs to bring a connection into each standing."""
+"""The hooks that `move` needs to bring a pending connection into each standing."""
 
 
 def create_in_standing(
@@ -73,11 +73,13 @@ def create_in_standing(
 def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> Steps[None]:
     """Bring a pending connection into a standing.
 
+    Raises `NotConformingError` if the server then shows another status than that of the standing.
+
     Args:
         app: The app of the connection.
         connection_id: The id of the connection.
-        standing: The standing to reach.
-        lapse: How long the hand-off of the connection is valid.
+        standing: The standing to reach. For PENDING nothing is done.
+        lapse: How long the hand-off of the connection is valid; used for LAPSED only.
     """
     match standing:
         case Standing.PENDING:
@@ -98,25 +100,28 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
 
 
 def time_needed(*standings: Standing) -> timedelta:
-    """Return how much time `move` lets pass to bring connections into these standings."""
+    """Return the `time_needed` of a check that brings one connection into each standing.
+
+    For each LAPSED among `standings` it is half an hour and a second, else nothing.
+    """
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
 
 
 def outcome_name(outcome: object) -> str:
-    """Return the word of a hook for the outcome of a fact: done, ignored or a problem code."""
+    """Return the outcome of a table row as a hook reports it: done, ignored or a problem code."""
     if isinstance(outcome, RefuseWith):
         return outcome.code
     return "ignored" if isinstance(outcome, Ignore | RecordExpiry) else "done"
 
 
 def changed(before: Document, after: Document) -> frozenset[str]:
-    """Return the names of the members that differ between two JSON objects of a connection."""
+    """Return the names of the members in which two JSON objects of a connection differ."""
     names = before.keys() | after.keys()
     return frozenset([name for name in names if before.get(name) != after.get(name)])
 
 
 def stays(app: App, before: Document) -> Steps[None]:
-    """Read a connection again and raise unless it equals `before`."""
+    """Read a connection again and raise unless it equals `before`, its earlier JSON object."""
     what = f"the set of changed members of connection {client.id_of(before)}"
     same(changed(before, (yield from app.seen(client.id_of(before)))), NOTHING, what)
 
@@ -175,7 +180,7 @@ _TRIGGER_LAWS: Final = {
 
 
 def checks() -> list[Check]:
-    """Return one check for each row of the table `connection`."""
+    """Return one check for each row of the table `connection`: a trigger in a standing."""
     return [
         row_check(
             row,

@@ -34,11 +34,11 @@ from curae_lifecycle.web.request import Request
 
 
 def caller_of(api_key: str, wanted: ApiKeyRequest) -> Caller:
-    """Return the caller of an API key.
+    """Return the caller that an API key stands for.
 
     Args:
-        api_key: The text of the key. The caller's API key id is derived from it.
-        wanted: The request that the key was made for.
+        api_key: The text of the key. Its part after the last underscore gives the caller's key id.
+        wanted: The request that `make_key` got: the caller's app, account, environment and scopes.
     """
     return Caller(
         api_key_id=ApiKeyId(f"key-{api_key.rpartition('_')[2]}"),
@@ -50,7 +50,7 @@ def caller_of(api_key: str, wanted: ApiKeyRequest) -> Caller:
 
 
 def outcome_name(answer: FactAnswer) -> str:
-    """Return the word of a hook for the outcome of a fact: done, ignored or a problem code."""
+    """Return the answer to a fact as a hook reports it: done, ignored or a problem code."""
     if isinstance(answer, Refused):
         return answer.problem.code
     return "done" if isinstance(answer, Done) else "ignored"
@@ -59,28 +59,35 @@ def outcome_name(answer: FactAnswer) -> str:
 class FactHooks(ABC):
     """The hooks of a server that records the library's own facts.
 
-    A subclass implements the abstract methods. The other hooks record a fact with `record_fact`.
+    A subclass implements the abstract methods. Each other hook builds a fact, passes it to
+    `record_fact` and returns the outcome: `done`, `ignored` or a problem code.
     """
 
     @abstractmethod
     def make_key(self, wanted: ApiKeyRequest) -> str:
-        """Make a new API key and return its text."""
+        """Make a new API key for what `wanted` describes, and return the text of the key."""
 
     @abstractmethod
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
-        """Let an API key stand for another app from now on, under the id that it had."""
+        """Register an existing API key for the app, account and scopes of `wanted`.
+
+        The key keeps its id.
+        """
 
     @abstractmethod
     def pass_time(self, span: timedelta) -> None:
-        """Move the server's clock on, or wait."""
+        """Move the server's clock forward by `span`, or wait for that long."""
 
     @abstractmethod
     def may_read(self, connection_id: str, package: str) -> bool:
-        """Return whether the server lets a data package be read over a connection now."""
+        """Return whether the server would now let a data package of a connection be read."""
 
     @abstractmethod
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        """Give every key these standard buckets alone, full; None restores the server's own."""
+        """Replace the standard buckets of every API key with these, all full.
+
+        `None` restores the server's own buckets.
+        """
 
     @abstractmethod
     def clock(self) -> datetime:
@@ -88,15 +95,15 @@ class FactHooks(ABC):
 
     @abstractmethod
     def record_fact(self, fact: Fact) -> FactAnswer:
-        """Record a fact now and return the server's answer."""
+        """Record a fact now and return the answer: done, ignored or refused."""
 
     def as_server(
         self, send: Callable[[Request], Response], environment: Environment | None
     ) -> Server:
-        """Return a server for the kit with every hook of this class.
+        """Return a `Server` for the kit that has every hook of this class and no others.
 
         Args:
-            send: Answers a request.
+            send: Sends a request to the server and returns the response.
             environment: The one environment that the server serves, or None if it serves both.
         """
         return Server(
@@ -120,43 +127,71 @@ class FactHooks(ABC):
         )
 
     def record(self, fact: Fact) -> str:
-        """Record a fact and return the outcome in a word; see `outcome_name`."""
+        """Record a fact and return the outcome: `done`, `ignored` or a problem code."""
         return outcome_name(self.record_fact(fact))
 
     def authorize(self, connection_id: str, lifetime: timedelta | None) -> str:
-        """Record that the patient authorized a connection, for `lifetime` or without an end."""
+        """Record that the patient authorized a connection, for `lifetime` or without an end (None).
+
+        Returns the outcome as `record` does.
+        """
         end = None if lifetime is None else self.clock() + lifetime
         return self.record(Authorized(ConnectionId(connection_id), end))
 
     def authorize_late(self, connection_id: str, ago: timedelta) -> str:
-        """Record that the patient authorized a connection without an end, `ago` before now."""
+        """Record that the patient authorized a connection without an end, `ago` before now.
+
+        Returns the outcome as `record` does.
+        """
         happened = self.clock() - ago
         return self.record(Authorized(ConnectionId(connection_id), happened_at=happened))
 
     def require_action(self, connection_id: str, reason: str) -> str:
-        """Record that the patient must act on a connection."""
+        """Record that the patient must act on a connection, for a reason such as `portal_login`.
+
+        Returns the outcome as `record` does.
+        """
         return self.record(ActionRequired(ConnectionId(connection_id), reason))
 
     def expire(self, connection_id: str) -> str:
-        """Record that the upstream ended the authorization of a connection."""
+        """Record that the upstream ended the authorization of a connection.
+
+        Returns the outcome as `record` does.
+        """
         return self.record(Expired(ConnectionId(connection_id)))
 
     def revoke(self, connection_id: str, actor: Actor) -> str:
-        """Record that an actor other than the app revoked a connection."""
+        """Record that an actor other than the app revoked a connection.
+
+        Returns the outcome as `record` does.
+        """
         return self.record(Revoked(ConnectionId(connection_id), actor))
 
     def revoke_late(self, connection_id: str, actor: Actor, ago: timedelta) -> str:
-        """Record that an actor revoked a connection `ago` before now."""
+        """Record that an actor other than the app revoked a connection `ago` before now.
+
+        Returns the outcome as `record` does.
+        """
         return self.record(Revoked(ConnectionId(connection_id), actor, self.clock() - ago))
 
     def complete_handoff(self, session_id: str, user_id: str) -> str:
-        """Record that the sign-up page of a session landed for a platform user."""
+        """Record that a platform user completed the sign-up page of a session.
+
+        Returns the outcome as `record` does.
+        """
         return self.record(HandoffCompleted(SessionId(session_id), UserId(user_id)))
 
     def graduate(self, coordinate: Coordinate, user_id: str | None) -> str:
-        """Record that the LIMITED user of a coordinate became ACTIVE; None means the bound user."""
+        """Record that the LIMITED user of a coordinate became ACTIVE.
+
+        `user_id` is the user who graduated; `None` means the user who is bound to the coordinate.
+        Returns the outcome as `record` does.
+        """
         return self.record(Graduated(coordinate, None if user_id is None else UserId(user_id)))
 
     def tombstone(self, coordinate: Coordinate) -> str:
-        """Record that the platform user of a coordinate is gone."""
+        """Record that the user who is bound to a coordinate is gone.
+
+        Returns the outcome as `record` does.
+        """
         return self.record(Tombstoned(coordinate))

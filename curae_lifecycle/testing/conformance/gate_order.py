@@ -38,7 +38,7 @@ GATES: Final = {
     "ownership":       (404, "NOT_FOUND",                   "request.ownership"),
 }
 # fmt: on
-"""The status and code of the refusal at each gate, and the rule of the gate."""
+"""The gates by name: the status and the code of the refusal, and the name of the rule."""
 
 
 @attrs.frozen
@@ -74,7 +74,7 @@ class _Change(TypedDict, total=False):
 
 
 GateFailure = tuple[str, _Change]
-"""A gate, and the change to a valid request that makes it fail there."""
+"""The name of a gate, and the change to a valid request that makes that gate refuse it."""
 
 
 @attrs.frozen

@@ -28,18 +28,18 @@ CHECKS: Final = Checks()
 
 
 def without(request: Request, *names: str) -> Request:
-    """Return a request without the headers of these names, which are in lower case."""
+    """Return a copy of a request without the headers in `names`, which are in lower case."""
     kept = tuple([pair for pair in request.headers if pair[0].lower() not in names])
     return attrs.evolve(request, headers=kept)
 
 
 def having(request: Request, *extra: tuple[str, str]) -> Request:
-    """Return a request with more headers."""
+    """Return a copy of a request with the headers `extra` added, as pairs of name and value."""
     return attrs.evolve(request, headers=(*request.headers, *extra))
 
 
 def expect_documented_refusal(request: Request, status: int, code: str) -> Steps[Document]:
-    """Send a request, raise unless a documented problem refuses it, and return its details.
+    """Send a request that a documented problem must refuse, and return the problem's `details`.
 
     Args:
         request: The request.
@@ -48,7 +48,7 @@ def expect_documented_refusal(request: Request, status: int, code: str) -> Steps
 
     Raises:
         NotConformingError: The response has another status or code.
-        LawBrokenError: The problem is not as its code is documented.
+        LawBrokenError: The problem differs from what is documented for its code.
     """
     answer = yield from send(request)
     details = client.expect_problem(answer, status, code)

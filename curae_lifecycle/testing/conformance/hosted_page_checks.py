@@ -20,7 +20,7 @@ CHECKS: Final = Checks()
 
 
 def url_of(answer: Document) -> str:
-    """Return the hand-off URL of a response."""
+    """Return the hand-off URL, `nextAction.url`, from the body of a response."""
     return client.text(answer, "nextAction.url")
 
 

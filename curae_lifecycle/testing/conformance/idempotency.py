@@ -20,16 +20,20 @@ from curae_lifecycle.testing.conformance.steps import CheckContext, Operations, 
 from curae_lifecycle.testing.laws import check_replay
 
 KEY_REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
-"""The status and code of the refusal of a reused key."""
+"""The status and the code of the refusal of a reused idempotency key."""
 
 
 def expect_replay(kit: CheckContext, first: Response, again: Response) -> None:
-    """Raise unless a response repeats the first one.
+    """Raise unless the response to a retry repeats the first response.
 
     Args:
-        kit: The context of the check, which says which headers may differ.
+        kit: The context of the check. Headers in its `varying` may differ.
         first: The first response.
         again: The response to the retry.
+
+    Raises:
+        NotConformingError: The statuses differ.
+        LawBrokenError: The bodies differ, or headers that must be the same.
     """
     require(
         first.status == again.status,
@@ -40,7 +44,7 @@ def expect_replay(kit: CheckContext, first: Response, again: Response) -> None:
 
 
 def expect_key_reused(answer: Response, differs: str) -> None:
-    """Raise unless a request is refused because another request used its key.
+    """Raise unless a response is the refusal of an idempotency key that another request used.
 
     Args:
         answer: The response.
@@ -61,10 +65,10 @@ def _retry_is_replayed(kind: Kind, app: App) -> Steps[None]:
 CHECKS: Final = Checks()
 
 REPLAY_RULES: Final = ("idempotency.completed.same",)
-"""The rules that replay a response to a retry."""
+"""The names of the rules by which a retry gets the first response."""
 
 REUSE_RULES: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
-"""The rules that refuse a reused key."""
+"""The names of the rules that refuse a reused idempotency key."""
 
 
 @CHECKS.add("idempotency.replay.after-all-moved", laws=(9,), rules=REPLAY_RULES)
@@ -219,7 +223,10 @@ BY_VALUE: Final = (
      b'{"appUserId": "ada", "preferSignup": false}', "/curae-connect/initiate"),
 )
 # fmt: on
-"""Pairs of bodies that are the same request: name, difference, both bodies, and the path."""
+"""Pairs of bodies that are the same request.
+
+Each holds a name for the check, the difference, both bodies, and the path of the operation.
+"""
 
 
 CHECKS.extend(
@@ -235,7 +242,7 @@ CHECKS.extend(
 
 
 def checks(operations: Operations) -> list[Check]:
-    """Return one check for each operation that needs a key."""
+    """Return a check for each operation that needs an idempotency key: retries are replayed."""
     return [
         Check(
             f"idempotency.replay.{short_name(kind)}",

@@ -41,7 +41,7 @@ BAD_KEYS: Final = {
     "two headers": ("k-1", "k-2"),
     "the same header twice": ("k-1", "k-1"),
 }
-"""Invalid values of the header, by what is wrong with them."""
+"""Faults of the header `Idempotency-Key`, each with the values of the headers to send."""
 
 
 @CHECKS.add("request.key-invalid", rules=("request.key-invalid", "problem.key-invalid"))

@@ -28,11 +28,11 @@ from curae_lifecycle.testing.conformance.steps import (
 from curae_lifecycle.testing.laws import check_rate_limit
 
 FEW: Final = timedelta(seconds=5)
-"""The unit of the waits in these checks. A correct server may pause for less than this."""
+"""The unit of the waits in these checks. A correct server may pause for less than one unit."""
 
 
 def limited(answer: Response, policy: str, window: int, quota: int) -> int:
-    """Return the seconds of the `Retry-After` of a 429.
+    """Return the seconds of `Retry-After` in a response that must be the 429 of a limit.
 
     Args:
         answer: The response.
@@ -41,7 +41,8 @@ def limited(answer: Response, policy: str, window: int, quota: int) -> int:
         quota: How many requests the limit admits in a window.
 
     Raises:
-        NotConformingError: The response is no such 429, or its headers and details disagree.
+        NotConformingError: The response is no 429 of this limit, its headers and details disagree,
+            or `Retry-After` is longer than the window.
     """
     details = client.expect_problem(answer, 429, "RATE_LIMITED")
     retry_after = _only_header(answer, "retry-after")
@@ -64,7 +65,7 @@ def _only_header(answer: Response, name: str) -> str:
 
 
 def expect_initiate_limited(app: App, user: str) -> Steps[int]:
-    """Send an initiate that must be refused by the limit; return the seconds to wait."""
+    """Send an initiate that the limit must refuse, and return the seconds of its `Retry-After`."""
     return limited(
         (yield from send(app.initiate(user))),
         policy="initiate",

@@ -65,10 +65,10 @@ LENGTH: Final = 120
 """How many steps a run has."""
 
 TRIALS: Final = 60
-"""How many shorter runs are tried at most after a run has failed."""
+"""The most shorter runs that the check tries after a run has failed."""
 
 SLACK: Final = timedelta(seconds=15)
-"""How far the server's clock may be ahead of the latest timestamp in its responses."""
+"""How far times of the server may differ from the store's, in responses and of the clock."""
 
 LIFETIME: Final = timedelta(minutes=30)
 """The lifetime of a next action if no response shows another one."""
@@ -86,7 +86,7 @@ REQUESTS: Final = {
     "stranger": 5,
     "burst": 2,
 }
-"""The kinds of request in a run, with their weights."""
+"""The kinds of request in a run, each with the weight of its random choice."""
 
 FACTS: Final = {
     "authorize": 12,
@@ -98,7 +98,7 @@ FACTS: Final = {
     "tombstone": 3,
     "pass_time": 9,
 }
-"""The hooks in a run, with their weights; a run uses those that the server has."""
+"""The hooks in a run, weighted like `REQUESTS`; a run uses those that the server has."""
 
 OTHER_FACTS: Final[dict[str, type[Fact]]] = {
     kind.kind: kind
@@ -106,10 +106,10 @@ OTHER_FACTS: Final[dict[str, type[Fact]]] = {
     if issubclass(kind, ConnectionFact)
     and kind not in {Authorized, ActionRequired, Expired, Revoked}
 }
-"""The facts about connections that have no hook of their own, by their kind."""
+"""The classes of facts about connections that only `record_fact` records, by their `kind`."""
 
 OTHER_FACT_WEIGHT: Final = 4
-"""The weight of each of them in a run, if the server has the hook `record_fact`."""
+"""The weight of each fact of `OTHER_FACTS`, used if the server has the hook `record_fact`."""
 
 # All are multiples of 10 s. Short sums of them miss the deadlines of the rules by 10 s or more.
 SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_600, 90_000))
@@ -117,10 +117,10 @@ SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_
 
 @attrs.frozen
 class ModelStep:
-    """One step of a run, without ids.
+    """One random step of a run, without ids, so that it can be tried on any server.
 
     Attributes:
-        kind: The kind of request, the hook, or the kind of a fact without a hook of its own.
+        kind: A key of `REQUESTS`, `FACTS` or `OTHER_FACTS`.
         pick: A random number that selects what the step acts on, among the values that exist then.
     """
 
@@ -129,11 +129,11 @@ class ModelStep:
 
 
 def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
-    """Draw the steps of a run.
+    """Return the `LENGTH` random steps of a run.
 
     Args:
         seed: The seed; the same seed gives the same steps.
-        hooks: The hooks that the server has.
+        hooks: The names of the hooks that the server has.
     """
     draw = Random(seed)  # noqa: S311 - a test's choices, not secrets
     weights = REQUESTS | {name: weight for name, weight in FACTS.items() if name in hooks}
@@ -145,12 +145,12 @@ def draw_steps(seed: str, hooks: frozenset[str]) -> list[ModelStep]:
 
 @attrs.frozen
 class Difference:
-    """The first difference between the server and the store.
+    """The first difference in a run between the server and the library's own store.
 
     Attributes:
-        position: The position of the step.
-        what: What differs.
-        log: The log up to that step.
+        position: The index of the step that showed the difference, from 0.
+        what: A sentence that says what differs.
+        log: The lines of the run's log up to that step.
     """
 
     position: int

@@ -27,27 +27,27 @@ _SAMPLE_VALUES: Final[tuple[object, ...]] = ("word", True, 1, ["word"], "2026-01
 
 
 def operations_where(app: App, has: Callable[[OperationRule], object]) -> list[Kind]:
-    """Return the served operations whose rule meets a condition.
+    """Return the classes of the served operations whose rule meets a condition.
 
     Args:
-        app: The app of the check.
-        has: Returns a true value for the rules to select.
+        app: The app of the check. Its context holds the classes of the served operations.
+        has: The condition: returns a true value for the rule of each operation to select.
     """
     return [kind for kind in app.context.operations if has(kind.rule)]
 
 
 def keyed(rule: OperationRule) -> bool:
-    """Return whether an operation needs an idempotency key."""
+    """Return whether an operation with this rule needs an idempotency key."""
     return rule.key is KeyUse.NEEDED
 
 
 def short_name(kind: Kind) -> str:
-    """Return the name of an operation in check names: `create` for `create-connection`."""
+    """Return the operation's name without `-connection`, such as `create`, for names of checks."""
     return kind.rule.name.removesuffix("-connection")
 
 
 def about(connection_id: str, user: str = "user") -> dict[str, object]:
-    """Return the values of a request about a connection and an app user, by member name."""
+    """Return values for `build_request` about a connection and an app user, by member name."""
     return {"connectionId": connection_id, "appUserId": user, "dataPackages": [*PACKAGES]}
 
 
@@ -62,12 +62,17 @@ def build_request(
     """Return a request for an operation.
 
     Args:
-        app: The app that sends it.
+        app: The app that sends the request.
         kind: The class of the operation.
-        values: The values of the operation's members, by name.
-        headers: Additional headers.
-        body: The body to send instead of the one that `values` gives; bytes are sent unchanged.
-        key: The idempotency key. By default it is fresh if the operation needs one.
+        values: The values of members, by name; `connectionId` is required. An id, a required query
+            parameter or a required body member without a value gets its example or a sample value.
+            Optional members are not sent.
+        headers: Additional headers, each as a pair of name and value.
+        body: The body to send; bytes are sent unchanged. `None` builds the body from `values`.
+        key: The idempotency key; by default a fresh one if the operation needs a key.
+
+    Raises:
+        NotSeenError: The kit knows no value of a member.
     """
     rule = kind.rule
     path = rule.path.removeprefix(BASE_PATH)
@@ -86,7 +91,10 @@ def build_request(
 
 
 def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
-    """Return the required members of the body of an operation, with their values."""
+    """Return the required members of an operation's body, each with its value by `value_of`.
+
+    The result is empty if the operation has no body.
+    """
     needed = [each for each in kind.rule.body or () if not each.optional]
     return {each.name: value_of(each, values) for each in needed}
 
@@ -94,15 +102,18 @@ def body_of(kind: Kind, values: Mapping[str, object]) -> dict[str, object]:
 def value_of(
     wanted: Member[object], values: Mapping[str, object], *, in_query: bool = False
 ) -> object:
-    """Return the value of a member: a known value, its example, or a sample value.
+    """Return a value to send for a member.
+
+    The first of these is returned: the known value; the example of the member; or, without an
+    example, the first sample value that the parser of the member accepts.
 
     Args:
         wanted: The member.
-        values: The known values, by member name.
-        in_query: Whether the member is part of a query, whose parsers get text.
+        values: The known values, by member name; `connectionId` is required.
+        in_query: Whether the member belongs to a query. If so, its example or sample is text.
 
     Raises:
-        NotSeenError: The parser accepts no value that the kit knows.
+        NotSeenError: The parser of the member accepts neither its example nor a sample value.
     """
     if wanted.name in values:
         return values[wanted.name]
@@ -126,14 +137,15 @@ def takes(wanted: Member[object], value: object) -> bool:
 def build_successful_request(app: App, kind: Kind, body: object = None) -> Steps[Request]:
     """Return a request that must succeed, about a new connection and a new app user.
 
-    A first request finds out what the operation needs. It is about a pending connection and an
-    UNLINKED user. If it gets a 409, the returned request is about a revoked connection and a
-    LIMITED user instead. If the operation takes a session id, the user is LIMITED in both requests.
+    A first request, which is sent, finds out what the operation needs. It is about a pending
+    connection and an UNLINKED user. If it gets a 409 other than `IDEMPOTENCY_KEY_IN_FLIGHT`, the
+    returned request is about a revoked connection and a LIMITED user, otherwise about new ones in
+    the same states. If the operation takes a session id, the user is LIMITED in both requests.
 
     Args:
-        app: The app that sends it.
+        app: The app that sends both requests.
         kind: The class of the operation.
-        body: The body to send instead of the usual one.
+        body: The body of the returned request; by default it is built from the members.
     """
     first = yield from send(build_request(app, kind, (yield from _new_subject(app, kind))))
     refused = in_short(first).startswith("409") and in_short(first) != _RETRYABLE

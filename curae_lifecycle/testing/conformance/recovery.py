@@ -22,18 +22,18 @@ from curae_lifecycle.testing.conformance.steps import (
 from curae_lifecycle.testing.laws import check_one_pending_successor
 
 LONG_CHAIN: Final = 60
-"""The connections of a patient who must act every month for five years."""
+"""The number of connections of a patient who must act every month for five years."""
 
 CHECKS: Final = Checks()
 
 
 def successor_of(answer: Document) -> str:
-    """Return the id of the successor from the response of a reconnect."""
+    """Return the id of the successor from the body of the response to a reconnect."""
     return client.text(answer, "connection.id")
 
 
 def create_recovered(app: App, user: str | None = None) -> Steps[tuple[str, str]]:
-    """Create a revoked connection and its pending successor, and return both ids.
+    """Create a revoked connection and its pending successor; return their ids in this order.
 
     Args:
         app: The app.
@@ -91,7 +91,7 @@ def _is_superseded(standing: Standing, app: App) -> Steps[None]:
 
 
 def superseded_by(app: App, connection_id: str, successor: str, head: str) -> Steps[None]:
-    """Raise unless a reconnect is refused with `CONNECTION_SUPERSEDED`.
+    """Reconnect a connection and raise unless that is refused with `CONNECTION_SUPERSEDED`.
 
     Args:
         app: The app.
@@ -191,7 +191,10 @@ def _chain_of_three(app: App) -> Steps[None]:
 
 
 def create_long_chain(app: App) -> Steps[list[str]]:
-    """Create a chain of `LONG_CHAIN` connections with a pending head; return the ids in order."""
+    """Create a chain of `LONG_CHAIN` connections and return their ids, oldest first.
+
+    The last connection, the head, is pending. The others are revoked.
+    """
     ids = [client.id_of((yield from app.created()))]
     while len(ids) < LONG_CHAIN:
         yield from app.revoked(ids[-1])

@@ -68,6 +68,10 @@ def check_reply(kind: type[Operation], answer: Response) -> None:
     Args:
         kind: The class of the operation.
         answer: The response.
+
+    Raises:
+        NotConformingError: The status, a value or a header is wrong.
+        LawBrokenError: A member of the body is missing or not listed.
     """
     rule, reply = kind.rule, kind.reply
     body = client.expect(answer, rule.status)
@@ -167,7 +171,10 @@ def _nothing_internal(app: App) -> Steps[None]:
 
 
 def checks(operations: Operations) -> list[Check]:
-    """Return one check for each operation."""
+    """Return a check for each operation.
+
+    Each check shows that a success has the status, members, types and headers of its reply.
+    """
     return [
         Check(
             f"operation.{kind.rule.name}",

@@ -14,7 +14,7 @@ class Failure:
 
     Attributes:
         check: The name of the check.
-        message: What the server did, after which steps, and which laws and rules it breaks.
+        message: What the server did, after which steps, and which laws and rules that breaks.
     """
 
     check: str
@@ -35,11 +35,11 @@ class NotRun:
 
 
 Result = Failure | NotRun | None
-"""The result of one check; `None` if it passed."""
+"""The result of one check; `None` if the check passed."""
 
 
 class CheckOutcome(StrEnum):
-    """The outcome of a check."""
+    """The outcome of a check: passed, failed or not run."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -48,13 +48,13 @@ class CheckOutcome(StrEnum):
 
 @attrs.frozen
 class Progress:
-    """A check that has ended.
+    """The progress of a run after a check, as passed to a `ProgressCallback`.
 
     Attributes:
         check: The name of the check.
-        outcome: Its outcome.
-        seconds: How long it took.
-        number: Its position in the run, counted from 1.
+        outcome: Whether the check passed, failed or was not run.
+        seconds: How long the check took.
+        number: The position of the check in the run, counted from 1.
         total: The number of checks in the run.
     """
 
@@ -66,7 +66,7 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], object]
-"""A function that `run` calls after each check."""
+"""A function that `run` and `run_async` call after each check; its result is ignored."""
 
 
 @attrs.frozen
@@ -77,7 +77,7 @@ class Report:
         passed: The names of the checks that passed.
         failed: The checks that failed.
         not_run: The checks that could not be run.
-        seed: The seed of the run. A run with the same seed sends the same requests.
+        seed: The seed of the run. A run with the same seed sends the same random names.
     """
 
     passed: tuple[str, ...]
@@ -94,7 +94,7 @@ class Report:
 
 
 def outcome_of(result: Result) -> CheckOutcome:
-    """Return the outcome of a result."""
+    """Return PASSED for `None`, FAILED for a `Failure` and NOT_RUN for a `NotRun`."""
     match result:
         case None:
             return CheckOutcome.PASSED

@@ -35,7 +35,7 @@ from curae_lifecycle.testing.conformance.steps import (
 from curae_lifecycle.testing.laws import check_one_execution
 
 RETENTION: Final = timedelta(hours=24)
-"""How long a response is stored, from the first use of its key."""
+"""How long a server stores a response, from the first use of its idempotency key."""
 
 CHECKS: Final = Checks()
 
@@ -214,7 +214,10 @@ def _concurrent_bodies(app: App) -> Steps[None]:
 
 
 def checks(operations: Operations) -> list[Check]:
-    """Return one check for each operation that needs a key."""
+    """Return a check for each operation that needs an idempotency key.
+
+    Each check shows that concurrent requests with one key execute once.
+    """
     return [
         Check(
             f"idempotency.at-once.{short_name(kind)}",

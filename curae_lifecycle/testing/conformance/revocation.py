@@ -111,7 +111,7 @@ def _reach(actor: Actor, app: App) -> Steps[None]:
 
 
 def revoked_together(app: App, ids: Collection[str]) -> Steps[None]:
-    """Raise unless all connections were revoked at the same instant.
+    """Read connections and raise unless all are REVOKED with the same `revokedAt`.
 
     Args:
         app: The app.

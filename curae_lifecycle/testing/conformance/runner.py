@@ -75,7 +75,7 @@ _RESTORE_BUCKETS: Final = HookCall(_BUCKETS, (None,))
 
 
 class ServerRaisedError(LifecycleError, AssertionError):
-    """A function of the server raised an exception."""
+    """A function of `Server` or `AsyncServer`, such as `send`, raised an exception."""
 
 
 def run(
@@ -92,19 +92,19 @@ def run(
     Args:
         server: The server.
         only: The names of the checks to run; all by default.
-        seed: The seed of the names that are sent. It is random by default, since a server that
-            keeps running still holds the names of earlier runs.
-        operations: The operations that the server serves.
+        seed: The seed of the names that the checks send. It is random by default, since a server
+            that keeps running still holds the names of earlier runs.
+        operations: The classes of the operations that the server serves.
         timeout: How long a check may take, in addition to the server's `max_time_per_check` if that
             is limited. A check that takes longer fails, and its thread is left behind. With `None`
             there is no timeout, and every check runs in the caller's own thread.
-        progress: Called after each check.
+        progress: Called after each check with its outcome.
 
     Returns:
         The result of every selected check: passed, failed or not run.
 
     Raises:
-        KeyError: No check has one of the names.
+        KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed
     results = _Results(select_checks(only, operations), progress)
@@ -124,7 +124,7 @@ async def run_async(
     timeout: timedelta | None = DEFAULT_TIMEOUT,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Run the checks against an async server, as `run` does.
+    """Run the checks against an async server, as `run` does, and return the result of each.
 
     A check that exceeds the timeout is cancelled. The timeout cannot interrupt a coroutine that
     blocks the event loop.
@@ -132,13 +132,13 @@ async def run_async(
     Args:
         server: The server.
         only: The names of the checks to run; all by default.
-        seed: The seed of the names that are sent; random by default.
-        operations: The operations that the server serves.
-        timeout: How long a check may take; `None` for no timeout.
-        progress: Called after each check.
+        seed: The seed of the names that the checks send; random by default.
+        operations: The classes of the operations that the server serves.
+        timeout: How long a check may take, as in `run`; `None` for no timeout.
+        progress: Called after each check with its outcome.
 
     Raises:
-        KeyError: No check has one of the names.
+        KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed
     results = _Results(select_checks(only, operations), progress)
@@ -198,10 +198,10 @@ def select_checks(only: Collection[str] | None, operations: Operations = OPERATI
 
     Args:
         only: The names; `None` selects all checks.
-        operations: The operations that the server serves.
+        operations: The classes of the operations that the server serves.
 
     Raises:
-        KeyError: No check has one of the names.
+        KeyError: A name in `only` is not the name of a check.
     """
     kit = checks(operations)
     names = {check.name for check in kit}
@@ -224,10 +224,7 @@ class _CheckRun:
         self.replaces_buckets = _BUCKETS in check.hooks
 
     def next(self, outcome: object) -> Step | None:
-        """Send the outcome of the last step and return the next one.
-
-        Returns None if the check has ended or was abandoned after its timeout.
-        """
+        """Send the outcome of the last step and return the next one, or None after the end."""
         if self.abandoned:
             return None
         try:
@@ -262,13 +259,15 @@ def run_check(
     operations: Operations,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Result:
-    """Run one check; afterwards restore the server's buckets if the check replaced them.
+    """Run one check and return its result, which is `None` if it passed.
+
+    If the check uses the hook `replace_buckets`, the server's own buckets are restored afterwards.
 
     Args:
         server: The server.
         check: The check.
-        seed: The seed of the names that are sent.
-        operations: The operations that the server serves.
+        seed: The seed of the names that the check sends.
+        operations: The classes of the operations that the server serves.
         timeout: How long the check may take, as in `run`.
     """
     begun = _begin(server, check=check, seed=seed, operations=operations, timeout=timeout)
@@ -299,13 +298,13 @@ async def run_check_async(
     operations: Operations,
     timeout: timedelta | None = DEFAULT_TIMEOUT,
 ) -> Result:
-    """Run one check against an async server, as `run_check` does.
+    """Run one check against an async server, as `run_check` does; return None if it passed.
 
     Args:
         server: The server.
         check: The check.
-        seed: The seed of the names that are sent.
-        operations: The operations that the server serves.
+        seed: The seed of the names that the check sends.
+        operations: The classes of the operations that the server serves.
         timeout: How long the check may take, as in `run_async`.
     """
     begun = _begin(server, check=check, seed=seed, operations=operations, timeout=timeout)

@@ -32,8 +32,9 @@ class ApiKeyRequest:
     """A request for a new API key. Two equal requests must give two different keys.
 
     Attributes:
-        app_id: The SDK app. Create it if it does not exist.
-        customer_account_id: The customer account, a UUID. Create it if it does not exist.
+        app_id: The id of the SDK app. Create the app if it does not exist.
+        customer_account_id: The UUID of the customer account. Create the account if it does not
+            exist.
         environment: Live or test.
         scopes: The scopes of the key. Without scopes the key may only read.
     """
@@ -50,7 +51,7 @@ Outbox = Sequence[Mapping[str, object]]
 
 @attrs.frozen
 class Server:
-    """A server of blocking functions, as the kit sees it.
+    """The server under test, as blocking functions.
 
     Only `send` and `make_key` are required. Each other field lets more checks run.
 
@@ -86,7 +87,7 @@ class Server:
             restores the server's own buckets.
         register_again: Registers an existing API key for another app, account or scopes. The key
             keeps its id. Takes the key's text and the new registration.
-        withdraw: Withdraws an API key, which is unknown from then on. Takes the key's text.
+        withdraw: Withdraws an API key. From then on the key is unknown. Takes the key's text.
         finish: Opens the URL of a next action and completes its page. Besides the outcome of a
             fact, it may return `gone` if the URL leads nowhere.
         cancel: Opens the URL of a next action and declines on its page. It returns the same values
@@ -133,7 +134,7 @@ class Server:
 
 @attrs.frozen
 class AsyncServer:
-    """A server of coroutine functions. Its fields mean the same as those of `Server`."""
+    """The server under test, as coroutine functions. The fields mean the same as in `Server`."""
 
     send: Callable[[Request], Awaitable[Response]]
     make_key: Callable[[ApiKeyRequest], Awaitable[str]]
@@ -163,4 +164,7 @@ class AsyncServer:
 
 
 HOOKS: Final = tuple(field.name for field in attrs.fields(Server) if field.default is None)
-"""The names of the hooks: the optional fields of `Server` that are `None` by default."""
+"""The names of the hooks: the optional fields of `Server` that are `None` by default.
+
+They include `race_rounds` and `environment`, which are values and no functions.
+"""

@@ -44,7 +44,7 @@ def bring_account_to(app: App, user: str, state: AccountState) -> Steps[None]:
     Args:
         app: The app.
         user: The app user, whose account is UNLINKED.
-        state: The state.
+        state: The state to reach.
     """
     match state:
         case AccountState.UNLINKED:
@@ -61,18 +61,18 @@ def bring_account_to(app: App, user: str, state: AccountState) -> Steps[None]:
 
 
 def expect_state(app: App, user: str, state: str) -> Steps[None]:
-    """Raise unless the account of an app user is in a state.
+    """Read the account state of an app user and raise unless it is the expected one.
 
     Args:
         app: The app.
         user: The app user.
-        state: The state.
+        state: The expected state.
     """
     same((yield from app.state(user)), str(state), "the account state")
 
 
 def session_id(answer: Document) -> str:
-    """Return the id of the session from the response of an initiate."""
+    """Return the id of the session from the body of the response to an initiate."""
     return client.text(answer, "session.id")
 
 

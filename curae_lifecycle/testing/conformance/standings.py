@@ -294,10 +294,10 @@ def expect_readable(
     allowed: bool,  # noqa: FBT001 - what is expected
     package: str = client.PACKAGES[0],
 ) -> Steps[None]:
-    """Raise unless the server grants or denies access as expected.
+    """Call the hook `may_read` and raise unless the server grants or denies access as expected.
 
     Args:
-        connection_id: The connection.
+        connection_id: The id of the connection.
         allowed: Whether the server must grant access now.
         package: The data package to read.
     """

@@ -26,11 +26,11 @@ Result = TypeVar("Result")
 
 @attrs.frozen
 class HookCall:
-    """A call of a hook of the server.
+    """A step that calls a hook of the server.
 
     Attributes:
         hook: The name of the hook: a field of `Server`.
-        arguments: The arguments of the call.
+        arguments: The positional arguments of the call.
     """
 
     hook: str
@@ -43,23 +43,28 @@ SingleStep = Request | HookCall
 
 @attrs.frozen
 class Concurrently:
-    """Several steps that run concurrently.
+    """A step that consists of several steps, run concurrently.
 
-    The outcome is a tuple with the outcomes of the steps, in the same order.
+    Its outcome is a tuple with the outcomes of `steps`, in the same order.
     """
 
     steps: tuple[SingleStep, ...]
 
 
 Step = Request | Concurrently | HookCall
+"""A step that a check yields: a request to send, a hook to call, or several of these."""
+
 Steps = Generator[Step, object, Result]
+"""A generator that yields steps, receives the outcome of each, and returns a result."""
+
 Operations = tuple[type[Operation], ...]
+"""The classes of the operations that a server serves."""
 
 
 class NotConformingError(LifecycleError, AssertionError):
     """The server breaks a rule.
 
-    The runner adds the steps that led there and the laws and rules of the check.
+    The runner's failure message adds the last steps, the laws and the rules of the check.
 
     Attributes:
         what: What the server did, and what the rules require instead.
@@ -73,14 +78,14 @@ class NotConformingError(LifecycleError, AssertionError):
 class NotSeenError(LifecycleError):
     """A check cannot judge this server.
 
-    The message says why. The check is reported as not run.
+    The message says why. The runner reports the check as not run.
     """
 
 
 class Names:
     """A source of fresh names.
 
-    The same seed gives the same names; different seeds give different ones.
+    The same seed and calls give the same names; different seeds give different ones.
     """
 
     def __init__(self, seed: str) -> None:
@@ -95,7 +100,7 @@ class Names:
         )
 
     def word(self, kind: str) -> str:
-        """Return a fresh name that begins with `kind`."""
+        """Return a fresh name: `kind`, a hyphen and 16 hexadecimal digits."""
         return f"{kind}-{self._random.getrandbits(64):016x}"
 
 
@@ -110,7 +115,7 @@ class CheckContext:
         max_time_per_check: The longest time that the check may let pass on the server's clock.
         varying: Names, in lower case, of headers that may differ from response to response.
         seed: The seed of the run, for a check that draws more than names.
-        operations: The operations that the server serves.
+        operations: The classes of the operations that the server serves.
         rounds: How often a race is run; 0 if the server must not be called concurrently.
     """
 
@@ -125,7 +130,7 @@ class CheckContext:
 
 
 CONCURRENT_REQUESTS: Final = 8
-"""How many requests a check sends concurrently."""
+"""The number of requests that a check of concurrent requests sends."""
 
 NEVER_COMPARED: Final = frozenset(
     (
@@ -155,24 +160,24 @@ def run_concurrently(*steps: SingleStep) -> Steps[tuple[object, ...]]:
 
 
 def use(hook: str, *arguments: object) -> Steps[str | None]:
-    """Call a hook and return the outcome that it reports, or None."""
+    """Call a hook by name and return the outcome that it reports, or None if it reports none."""
     return cast("str | None", (yield HookCall(hook, arguments)))
 
 
 def call_bool_hook(hook: str, *arguments: object) -> Steps[bool]:
-    """Call a hook that returns true or false."""
+    """Call a hook by name and return whether the hook returned True."""
     return (yield HookCall(hook, arguments)) is True
 
 
 def wait(span: timedelta) -> Steps[None]:
-    """Let time pass on the server's clock."""
+    """Let time pass on the server's clock, through the hook `pass_time`."""
     yield HookCall("pass_time", (span,))
 
 
 def later(kit: CheckContext, span: timedelta) -> Steps[None]:
     """Let time pass on the server's clock if the server and the check allow it.
 
-    A check that compares two timestamps calls this in between, so that they can differ.
+    A check calls `later` between two requests, so that their timestamps can differ.
 
     Args:
         kit: The context of the check. Without the hook `pass_time`, no time passes.

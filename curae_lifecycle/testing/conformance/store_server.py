@@ -39,8 +39,9 @@ def server_for_store(store: StoreWithApiKeys) -> Server:
     """Return a server for the kit that runs in this process on a simulated clock.
 
     Args:
-        store: An empty store. The kit calls it from several threads. If it has a method `withdraw`,
-            the kit withdraws API keys too. Its own outbox, hosted pages and clock are not checked.
+        store: An empty store. The kit calls the store from several threads. If the store has a
+            method `withdraw`, the kit withdraws API keys too. The store's own outbox, hosted pages
+            and clock are not checked.
     """
     hooks = _StoreHooks(store)
     return attrs.evolve(

@@ -27,9 +27,9 @@ def conformance_tests(
     """Return a test function that is parametrized with every check of the kit.
 
     Args:
-        make_server: Returns the server, or a context manager that yields it and cleans up. It is
-            called for each check and may return the same server each time.
-        operations: The operations that the server serves.
+        make_server: Returns the server, or a context manager that yields the server and cleans up.
+            `make_server` is called for each check and may return the same server each time.
+        operations: The classes of the operations that the server serves.
         timeout: How long a check may take, as in `run`. Pass `None` if the server must be called
             from the thread that made it, as with some database connections.
 
@@ -61,12 +61,13 @@ def async_conformance_tests(
 ) -> Callable[[Check], None]:
     """Return a test function for an async server, as `conformance_tests` does.
 
-    It needs no pytest plugin. Each check runs in a new event loop, in which `make_server` is called
-    too.
+    The test function needs no pytest plugin. Each check runs in a new event loop, in which
+    `make_server` is called too.
 
     Args:
-        make_server: Returns the server, or an async context manager that yields it and cleans up.
-        operations: The operations that the server serves.
+        make_server: Returns the server, or an async context manager that yields the server and
+            cleans up.
+        operations: The classes of the operations that the server serves.
         timeout: How long a check may take; `None` for no timeout.
     """
 

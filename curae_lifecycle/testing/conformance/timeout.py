@@ -21,7 +21,7 @@ from curae_lifecycle.rules.errors import LifecycleError
 Result = TypeVar("Result")
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=30)
-"""How long a check may take by default."""
+"""The default timeout of a check."""
 
 _GRACE: Final = 1.0
 """How many seconds a cancelled coroutine has to end."""
@@ -32,9 +32,10 @@ class CheckTimeoutError(LifecycleError, AssertionError):
 
 
 def run_with_timeout(timeout: timedelta | None, function: Callable[[], Result]) -> Result:
-    """Call a function in a new thread and return its result.
+    """Call a function, in a new thread if there is a timeout, and return its result.
 
-    The function sees the caller's context variables. Its exceptions are raised again here.
+    In that thread the function sees a copy of the caller's context variables. An exception of the
+    function is raised again in the caller's thread.
 
     Args:
         timeout: How long to wait. With `None` the function runs in the caller's own thread.
@@ -66,15 +67,15 @@ def run_with_timeout(timeout: timedelta | None, function: Callable[[], Result]) 
 async def run_with_timeout_async(
     timeout: timedelta | None, coroutine: Coroutine[object, object, Result]
 ) -> Result:
-    """Await a coroutine and return its result.
+    """Await a coroutine and return its result, or raise its exception.
 
     Args:
         timeout: How long to wait; `None` waits without a limit.
         coroutine: The coroutine to await.
 
     Raises:
-        CheckTimeoutError: The coroutine did not end in time and was cancelled. If it ignores the
-            cancellation for a second, it keeps running.
+        CheckTimeoutError: The coroutine did not end in time and was cancelled. A coroutine that
+            ignores the cancellation for a second keeps running.
     """
     task = asyncio.ensure_future(coroutine)
     try:

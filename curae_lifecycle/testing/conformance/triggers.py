@@ -33,14 +33,17 @@ OWN_HOOKS: Final[Mapping[Trigger, tuple[str, tuple[object, ...]]]] = {
     Trigger.EXPIRE: ("expire", ()),
     Trigger.REVOKE: ("revoke", (Actor.PLATFORM,)),
 }
-"""The hooks of triggers that have one of their own, with the arguments after the connection's id."""
+"""The triggers with a hook of their own: its name, and the arguments after the connection's id."""
 
 OWN_HOOK_NAMES: Final = tuple(hook for hook, _ in OWN_HOOKS.values())
 """The names of these hooks."""
 
 
 def hook_of(trigger: Trigger) -> str:
-    """Return the name of the hook that fires a trigger of a fact."""
+    """Return the name of the hook that fires a trigger of a fact.
+
+    This is `GENERIC_HOOK` for a trigger without a hook in `OWN_HOOKS`.
+    """
     return OWN_HOOKS[trigger][0] if trigger in OWN_HOOKS else GENERIC_HOOK
 
 
@@ -50,7 +53,10 @@ def triggers_of(hooks: frozenset[str]) -> list[Trigger]:
 
 
 def fire(trigger: Trigger, connection_id: str) -> Steps[str | None]:
-    """Fire a trigger of a fact through its hook, and return the outcome that the hook reports."""
+    """Fire a trigger of a fact through its hook, and return the outcome that the hook reports.
+
+    The result is None if the hook reports no outcome.
+    """
     if trigger in OWN_HOOKS:
         hook, arguments = OWN_HOOKS[trigger]
         return (yield from use(hook, connection_id, *arguments))
@@ -59,14 +65,18 @@ def fire(trigger: Trigger, connection_id: str) -> Steps[str | None]:
 
 
 def example_fact(kind: type[Fact], connection_id: str) -> Fact:
-    """Return a fact about a connection, with the examples of its other members."""
+    """Return a fact of the class `kind` about a connection.
+
+    Its other required members have their example values, and optional members their defaults.
+    """
     return build(kind, {"connection_id": connection_id})
 
 
 def settable_members(trigger: Trigger) -> frozenset[str]:
-    """Return the members of a connection that a trigger may set, beside status and `updatedAt`.
+    """Return the members of a connection that a trigger may set, without status and `updatedAt`.
 
-    They are the members that its rule sets, and those that its fact names.
+    These are the members that the rules of the trigger change from some status, and the members
+    that the connection shares with the fact that fires the trigger, if any.
     """
     fact = FACT_BY_TRIGGER.get(trigger)
     named = [] if fact is None else [member.name for member in fact.members]

@@ -31,8 +31,10 @@ _RANKED: Final = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
 def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
     """Check law 1: the stored status of one id never falls in rank.
 
+    The ranks are, from low to high: PENDING, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED.
+
     Args:
-        snapshots: The stored values in the order in which they were stored, of any number of ids.
+        snapshots: The stored values of any number of ids, in the order in which they were stored.
 
     Raises:
         LawBrokenError: The rank of an id fell.
@@ -49,12 +51,13 @@ def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
 
 @attrs.frozen
 class RevocationAnswer:
-    """The answer of one executed revocation. A replay is not an execution.
+    """The answer to one executed revocation. A replay is not an execution.
 
     Attributes:
         connection_id: The id of the connection.
         revoked_now: Whether the answer says that this execution revoked the connection.
-        revoked_at: The instant of the revocation, as the answer states it; `None` if absent.
+        revoked_at: The instant of the revocation as the answer states it: a datetime from the
+            library, text from a server's response; `None` if it is null or not text.
     """
 
     connection_id: str
@@ -63,7 +66,7 @@ class RevocationAnswer:
 
     @classmethod
     def of(cls, answer: Done[Connection] | Ignored[Connection]) -> RevocationAnswer:
-        """Build the answer from the result of the library's `revoke`, `Done` or `Ignored`."""
+        """Build the answer from a result of `revoke`: `Done` revoked now, `Ignored` did not."""
         connection = answer.value
         return cls(connection.id, isinstance(answer, Done), connection.revoked_at)
 
@@ -89,14 +92,14 @@ def check_revocation(answers: Iterable[RevocationAnswer], *, revoked: Iterable[s
     """Check law 2: a connection is revoked once, and its `revokedAt` never changes.
 
     Args:
-        answers: The answers of revocations in the order of their execution, of any number of ids.
+        answers: The answers to revocations of any number of ids, in the order of their execution.
             The first answer for each id must have `revoked_now` true, and no later one may.
         revoked: The ids that were already revoked by other means. None of their answers may have
             `revoked_now` true.
 
     Raises:
-        LawBrokenError: `revokedNow` was true twice, or not the first time; `revokedAt` is
-            missing or moved.
+        LawBrokenError: `revokedNow` is true for an id that was revoked before, or false for one
+            that was not; or `revokedAt` is missing or differs from an earlier answer.
     """
     before = set(revoked)
     instants: dict[str, datetime | str] = {}
@@ -132,10 +135,11 @@ def check_merge(
         a: A snapshot.
         b: A second snapshot of the same connection.
         c: A third snapshot of the same connection.
-        merge: The function to check.
+        merge: The function to check, which merges two snapshots.
 
     Raises:
-        LawBrokenError: The order, the grouping or a repetition matters, or a revocation is lost.
+        LawBrokenError: The order, the grouping or a repetition changes the result, or a revocation
+            is lost.
     """
     where = f"connection {a.id}, statuses {a.status}, {b.status}, {c.status}"
     for left, right in itertools.permutations((a, b, c), 2):
@@ -164,13 +168,15 @@ def check_standing_is_monotone(
 ) -> None:
     """Check law 4: time alone only moves a standing forward.
 
+    Time alone may change PENDING to LAPSED, and ACTIVE or ACTION_REQUIRED to EXPIRED.
+
     Args:
-        connection: The connection.
-        instants: The instants at which to compare its standing, in any order.
-        standing: The function to check.
+        connection: The connection, which stays the same.
+        instants: The instants at which to compare the connection's standings, in any order.
+        standing: The function to check, which returns the standing of a connection at an instant.
 
     Raises:
-        LawBrokenError: The standing moved in a way that time alone does not allow.
+        LawBrokenError: From one instant to the next, the standing changed in another way.
     """
     before: str | None = None
     for now in sorted(instants):
@@ -196,11 +202,11 @@ def check_access(
         connection: The connection.
         package: The data package.
         now: The instant to decide for.
-        decide: The function to check.
+        decide: The function to check, which decides access by a connection to a data package.
 
     Raises:
-        LawBrokenError: The decision grants access that the connection does not allow at `now`, or
-            for longer than the connection lasts.
+        LawBrokenError: The decision grants access that the connection does not allow at `now`,
+            until an instant that has passed, or for longer than the connection lasts.
     """
     decision = decide(connection, package, now)
     if not isinstance(decision, Granted):
@@ -232,10 +238,10 @@ def check_tombstone(
     """Check law 17: no connection of a tombstoned user grants access.
 
     Args:
-        gone: The connections that existed when the account was tombstoned, and those created later
-            from values loaded before.
-        now: Any instant since the tombstone.
-        decide: The function that decides access.
+        gone: The connections that existed when the account was tombstoned, and those that were
+            created later from values loaded before the tombstone.
+        now: An instant that is not before the tombstone.
+        decide: The function to check, which decides access by a connection to a data package.
 
     Raises:
         LawBrokenError: One of the connections grants access.
@@ -250,13 +256,16 @@ def check_tombstone(
 def check_chain(connections: Sequence[Connection], now: datetime) -> None:
     """Check law 6: a chain is linear, and only its newest connection is PENDING.
 
+    A PENDING connection past the deadline of its hand-off does not count as PENDING. An ACTIVE one
+    past its `expires_at` does not count as ACTIVE.
+
     Args:
         connections: All connections of one chain, in any order.
-        now: The instant to judge at. It must not be earlier than any stored instant.
+        now: The instant to judge at. No stored instant may be later.
 
     Raises:
-        LawBrokenError: The chain has a fork, a cycle, a gap, a second coordinate or set of
-            packages, a second ACTIVE or PENDING, or a PENDING that is not the newest.
+        LawBrokenError: The chain has a fork, a cycle, a gap, a wrong root id, a second coordinate
+            or set of packages, a second ACTIVE or PENDING, or a PENDING that is not the newest.
     """
     line = _line(connections)
     alive: set[str] = set()
@@ -310,12 +319,12 @@ def check_one_pending_successor(
     """Check law 7: reconnects create one successor while it is pending, whatever their keys.
 
     Args:
-        answers: The answers of reconnects while the successor was pending. Each is a pair of the
-            recovered id (`previousConnectionId`) and the id of the new connection.
-        stored: Stored connections, which may include a successor that no answer names.
+        answers: The answers to reconnects while the successor was pending. Each is a pair: the id
+            of the recovered connection (`previousConnectionId`) and the id of the new one.
+        stored: Stored connections. Each that has a predecessor counts as that one's successor.
 
     Raises:
-        LawBrokenError: One connection has two successors, or succeeds itself.
+        LawBrokenError: A connection has two successors or is its own successor.
     """
     successors: dict[str, str] = {}
     pairs = list(answers)

@@ -42,9 +42,9 @@ class LawBrokenError(LifecycleError, AssertionError):
 
     Attributes:
         law: The number of the law, 1 to 18.
-        what: The observation.
-        where: The place of the observation: an id, an instant, a position or a member.
-        law_text: The text of the law.
+        what: A phrase that says what was observed.
+        where: The place of the observation, such as an id, an instant, a position or a member.
+        law_text: The text of the law, from `LAWS`.
     """
 
     def __init__(self, law: int, what: str, where: str) -> None:

@@ -43,11 +43,11 @@ def check_entry_paths(path: Callable[[AccountState, bool], EntryPath] = _path) -
     """Check law 8: every account state and preference has one fixed path.
 
     Args:
-        path: The function to check. It returns the path for an account state and for whether a
-            sign-up is preferred. It is called twice for each pair.
+        path: The function to check. Its arguments are an account state and whether the app prefers
+            a sign-up; it returns the entry path. It is called twice for each pair of arguments.
 
     Raises:
-        LawBrokenError: A path is wrong, or the two calls differ.
+        LawBrokenError: A path is wrong, or two calls with the same arguments differ.
     """
     for state, prefers, expected in _PATHS:
         where = f"account {state}, preferSignup {str(prefers).lower()}"
@@ -66,9 +66,10 @@ def check_replay(original: Response, replay: Response, changes: Changes = NO_CHA
     """Check law 9: a replay equals the original byte for byte and changes nothing else.
 
     Args:
-        original: The first response as it was stored, which is without `Date` and the like.
-        replay: The response to the retry.
-        changes: The changes of the retry. Only buckets of an API key may be charged.
+        original: The first response as it was stored, without headers that a web server adds, such
+            as `Date`.
+        replay: The response to the retry, without such headers.
+        changes: The changes of the retry. They may only charge buckets of an API key.
 
     Raises:
         LawBrokenError: The responses differ, or the changes hold an effect, an event, a charge to
@@ -87,8 +88,8 @@ def check_one_execution(answers: Sequence[Response], executions: int) -> None:
     """Check law 12: one idempotency key has at most one execution that takes effect.
 
     Args:
-        answers: All answers under one key that an execution or its replay gave. Leave out answers
-            without an execution: a key in flight, a rate limit, a failure.
+        answers: All answers under one key that come from an execution or from a replay. Leave out
+            answers without an execution: a key in flight, a rate limit, a failure.
         executions: The number of executions that took effect, from your store or your own counter.
 
     Raises:
@@ -134,7 +135,7 @@ def check_rate_limit(admitted: Iterable[datetime], *, limit: int = 10, seconds: 
         seconds: The length of the window in seconds.
 
     Raises:
-        LawBrokenError: A window holds more calls.
+        LawBrokenError: A window holds more than `limit` calls.
     """
     instants = sorted(admitted)
     window = timedelta(seconds=seconds)
@@ -151,14 +152,15 @@ def check_retry_after(
     """Check law 10: a refusal names the shortest wait after which a call is admitted.
 
     Args:
-        admits: Returns whether a call at an instant would be admitted if nothing was charged since
-            the refusal.
+        admits: Returns whether a call at an instant would be admitted, given that nothing was
+            charged since the refusal.
         refused_at: The instant at which a call was refused.
-        retry_after: The exact wait that the refusal named. A header rounds it up to whole seconds.
+        retry_after: The exact wait that the refusal named, not the whole seconds of the header
+            `Retry-After`, which are rounded up.
 
     Raises:
-        LawBrokenError: The wait is not positive, a call after the wait is refused, or a call one
-            microsecond earlier is admitted.
+        LawBrokenError: The wait is not positive, a call at the end of the wait is refused, or a
+            call one microsecond earlier is admitted.
     """
     then = refused_at + retry_after
     where = f"refused at {refused_at.isoformat()} with a wait of {retry_after}"
@@ -178,9 +180,9 @@ def check_nothing_changed(before: object, after: object, changes: Changes = NO_C
 
     Args:
         before: A value, or all contents of a store, before the request or fact.
-        after: The same after it.
-        changes: The changes of the request or fact. They may hold an idempotency record and rate
-            limits.
+        after: The same value or contents after the request or fact.
+        changes: The changes of the request or fact. They may only write idempotency records and
+            rate limits.
 
     Raises:
         LawBrokenError: `after` differs from `before`, or the changes hold an effect, an event or
@@ -200,9 +202,9 @@ def check_deterministic(
     """Check law 14: the result of a function depends on its arguments alone.
 
     Args:
-        function: The function. It is called three times.
-        *args: Its positional arguments.
-        **kwargs: Its keyword arguments.
+        function: The function, which is called three times.
+        *args: The positional arguments of each call.
+        **kwargs: The keyword arguments of each call.
 
     Returns:
         The result of the first call.
@@ -227,7 +229,7 @@ def check_indistinguishable(a: Response, b: Response) -> None:
         b: The response for the other id.
 
     Raises:
-        LawBrokenError: The responses differ, or they are not 404.
+        LawBrokenError: The responses differ, or their status is not 404.
     """
     _check_same(15, first=a, second=b, where="another tenant's id and an unknown id")
     if a.status != 404:  # noqa: PLR2004 - HTTP's own number

@@ -6,15 +6,15 @@ import json
 from collections.abc import Callable
 from typing import Protocol
 
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.stores import codec
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.formats import FORMAT, NewerFormatError
 from curae_lifecycle.testing.laws.law import LawBrokenError
-from curae_lifecycle.web.json import Json
 
 
 class Load(Protocol):
-    """A function that reads a stored value."""
+    """A function that turns a stored document into a value of a given class."""
 
     def __call__(self, kind: type[Storable], document: Json, /) -> object:
         """Return the value of a stored document.
@@ -34,12 +34,12 @@ def check_stored(
 
     Args:
         value: The value.
-        dump: Returns the document that a store keeps of a value.
-        load: Reads such a document.
+        dump: The function to check that turns a value into the document that a store keeps.
+        load: The function to check that turns such a document into the value again.
 
     Raises:
-        LawBrokenError: The loaded value differs, the document has no format number, or a document
-            of the next format is read.
+        LawBrokenError: The loaded value differs, the document has no format number, or `load`
+            accepts a document whose format number is one higher.
     """
     kind, where = type(value), type(value).__name__
     document: dict[str, Json] = json.loads(json.dumps(dump(value)))

@@ -73,9 +73,9 @@ CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
     "RATE_LIMITED": (429, True, ("policy", "retryAfter")),
     "INTERNAL": (500, True, ()),
 }
-"""The status of each problem, whether it is retryable, and the keys of its details.
+"""The status of each problem, whether it is retryable, and the keys of its details, by code.
 
-A problem code without a row here is described by the catalogue.
+A problem code that is not listed here is checked against the catalogue of the rules.
 """
 
 _CATALOGUE_CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
@@ -93,8 +93,10 @@ def check_wire_members(
     """Check law 13: a response body has the listed members and no others.
 
     Args:
-        body: The body as bytes, text or a parsed object. An empty body (304) has no members.
-        operations: The served operations.
+        body: The body as bytes, text or a parsed object. An empty body, such as that of a 304, is
+            accepted.
+        operations: The classes of the operations that the server serves. The body must be that of
+            a success of one of them, or a problem.
 
     Raises:
         LawBrokenError: A member is missing or not listed, or the body is not a JSON object.
@@ -159,12 +161,12 @@ def check_documented(response: Response, *, operations: Operations = OPERATIONS)
 
     Args:
         response: The response.
-        operations: The served operations.
+        operations: The classes of the operations that the server serves.
 
     Raises:
-        LawBrokenError: The response is neither a success nor a problem of the catalogue with its
-            status, media type and `retryable`. Or law 13 is broken: its members are not the
-            listed ones.
+        LawBrokenError: The response is neither a success of an operation nor a problem of the
+            catalogue with the status, media type and `retryable` of that problem. Or law 13 is
+            broken: the members of the response are not the listed ones.
     """
     where = f"status {response.status}"
     if response.status == 304:  # noqa: PLR2004 - HTTP's own number
@@ -196,7 +198,7 @@ def parse_object(law: int, body: bytes | str) -> Mapping[str, object]:
     """Parse a body that must be a JSON object; an empty body counts as an empty object.
 
     Args:
-        law: The number of the law to report.
+        law: The number of the law to report in the error.
         body: The body.
 
     Raises:
@@ -215,9 +217,9 @@ def require_object(law: int, value: object, where: str) -> Mapping[str, object]:
     """Return a value that must be a JSON object.
 
     Args:
-        law: The number of the law to report.
-        value: The value.
-        where: Its place in the response, for the error.
+        law: The number of the law to report in the error.
+        value: The value, as parsed from JSON.
+        where: The place of the value in the response, to report in the error.
 
     Raises:
         LawBrokenError: The value is not an object.
@@ -228,5 +230,5 @@ def require_object(law: int, value: object, where: str) -> Mapping[str, object]:
 
 
 def format_names(names: Iterable[str]) -> str:
-    """Return names of members as text, in alphabetical order."""
+    """Return names of members as one text, in alphabetical order, with commas between them."""
     return ", ".join(sorted(names))

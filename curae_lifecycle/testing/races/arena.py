@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.idempotency import Record
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
@@ -24,7 +25,6 @@ from curae_lifecycle.testing.races.scenarios import (
     commit_with_retries,
 )
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWithApiKeys
-from curae_lifecycle.web.json import Json
 
 Content = Mapping[str, str]
 """The contents of a store: the text of each part, by the name of the part."""
@@ -33,12 +33,12 @@ AnyStore = TypeVar("AnyStore", bound=Store, covariant=True)
 
 
 class Arena(Protocol[AnyStore]):
-    """A place to run races, one after the other."""
+    """A store under test, with the steps that races need. Races run one after the other."""
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
-        """Prepare a tenant for a race, and set the clock to the instant of the race.
+        """Prepare a new tenant for a race, and set the store's clock to the instant of the race.
 
-        The actions before the race run for the tenant, and no others.
+        Preparing a tenant runs the earlier actions of the scenario, and no others.
 
         Args:
             scenario: The scenario of the race.
@@ -49,31 +49,35 @@ class Arena(Protocol[AnyStore]):
         ...
 
     def stores(self) -> tuple[AnyStore, AnyStore]:
-        """Return two handles of the same store, one for each racing action."""
+        """Return two handles of the same store: one for the first action, one for the second."""
         ...
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """Return the stored values of a tenant that some writes may have touched.
+        """Return the stored values of a tenant, as text by the names of their parts.
+
+        The contents of two tenants are compared, so the tenant's `id_prefix` must be replaced in the
+        result by text that is the same for all tenants.
 
         Args:
             tenant: The tenant.
-            touched: The writes. Other stored values may be returned too.
+            touched: The writes of the race. The values that they touched must be returned; other
+                values of the tenant may be returned too.
         """
         ...
 
     def reference(self) -> Arena[Store]:
-        """Return an arena with a correct store, which runs the two actions in sequence."""
+        """Return an arena with a correct store, to run both actions in sequence for comparison."""
         ...
 
 
 class StoreArena:
     """An arena for any store that keeps the contract.
 
-    Each race has a tenant of its own in the store. Its contents are compared with those of a
-    `MemoryStore` after the two actions ran in sequence.
+    Each race has a separate tenant in the store. After a race, the tenant's contents are compared
+    with the contents of a `MemoryStore` in which the same two actions ran in sequence.
 
     Args:
-        store: The store. Both handles are this store.
+        store: The store, which both actions of a race use.
     """
 
     def __init__(self, store: StoreWithApiKeys) -> None:
@@ -81,7 +85,7 @@ class StoreArena:
         self._numbers = count(1)
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
-        """Prepare a new tenant, and set the clock to the instant of the race."""
+        """Prepare a new tenant, and set the store's clock to the instant of the race."""
         tenant = RaceTenant.of(next(self._numbers), Settings(buckets=scenario.buckets))
         self._store.register(ApiKey(tenant.api_key), tenant.caller)
         for minutes, action in scenario.before(tenant):
@@ -91,7 +95,7 @@ class StoreArena:
         return tenant
 
     def stores(self) -> tuple[Store, Store]:
-        """Return the store twice."""
+        """Return the store twice, since both actions use the same handle."""
         return self._store, self._store
 
     def reference(self) -> Arena[Store]:
@@ -101,7 +105,16 @@ class StoreArena:
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
         """Load the tenant's binding and connections, and all other values that were touched.
 
-        The tenant's own digits in ids and URLs are replaced, so that tenants can be compared.
+        The tenant's `id_prefix` is replaced in every name and text, so that the contents of tenants
+        can be compared. Of a record's fingerprint only the operation is returned, since its digest
+        hides the tenant's digits.
+
+        Args:
+            tenant: The tenant.
+            touched: The writes of the race.
+
+        Returns:
+            The text of each part of the values, by the name of the part.
         """
         parts: dict[str, str] = {}
         for name, value in _load_values(self._store, tenant, touched):

@@ -24,7 +24,8 @@ AnyStore = TypeVar("AnyStore", bound=Store)
 Interleaving = Callable[[AnyStore, PendingCommit, AnyStore, PendingCommit], tuple[bool, bool]]
 """A function that commits one pending commit through each of two stores.
 
-It returns, for each of the two, whether the store accepted the commit.
+Its arguments are a store and its pending commit, then the other store and its pending commit. It
+returns whether each store accepted the commit, in the same order.
 """
 
 
@@ -33,11 +34,12 @@ class RaceResult:
     """The result of one race.
 
     Attributes:
-        first: The name of the action that committed first.
-        second: The name of the action that loaded before that commit and committed after it.
-        differences: The parts of the contents that differ from the nearest allowed order, each as
-            "part: value, not expected value". If the store raised, this is one line with the error.
-            Empty if the contents match an order.
+        first: The name of the action that loaded first. `commit_in_sequence` commits it first.
+        second: The name of the action that loaded second, before the first one committed.
+        differences: The differences from the contents after the two actions in sequence, each as
+            "part: value, not expected value". If both sequences are allowed, the one with fewer
+            differences counts. If the store raised, this is one line with the error. Empty if the
+            race passed.
     """
 
     first: str
@@ -48,7 +50,7 @@ class RaceResult:
 def commit_in_sequence(
     first: Store, one: PendingCommit, second: Store, two: PendingCommit
 ) -> tuple[bool, bool]:
-    """Commit the first, then the second; both have loaded before.
+    """Commit `one`, then `two`; both were loaded before either commits.
 
     Args:
         first: The store of the first action.
@@ -57,7 +59,7 @@ def commit_in_sequence(
         two: The pending commit of the second action.
 
     Returns:
-        For each of the two, whether the store accepted the commit.
+        Whether the store accepted `one`, and whether it accepted `two`.
     """
     return commit(first, one), commit(second, two)
 
@@ -69,12 +71,13 @@ def race_all(
 ) -> Iterator[RaceResult]:
     """Race every ordered pair of the actions that change something in a scenario.
 
-    An action whose commit was not accepted loads, decides and commits again.
+    An action also races against itself. An action whose commit the store does not accept starts
+    over: it loads, decides and commits again.
 
     Args:
-        arena: The arena.
-        scenario: The scenario.
-        interleave: Runs the two commits of each race.
+        arena: The arena with the store under test.
+        scenario: The scenario in which each race begins.
+        interleave: The function that runs the two commits of each race.
 
     Yields:
         The result of each race.

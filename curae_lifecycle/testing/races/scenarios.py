@@ -71,8 +71,8 @@ class PendingCommit:
 
     Attributes:
         loaded: The loaded values that the changes were decided from.
-        changes: The changes.
-        page: The hosted page to store with them, if any.
+        changes: The changes to commit.
+        page: The hosted page to register in the same commit, if any.
     """
 
     loaded: Loaded
@@ -81,7 +81,7 @@ class PendingCommit:
 
     @property
     def is_empty(self) -> bool:
-        """True if there is nothing to commit."""
+        """True if there is nothing to commit: no changes and no page."""
         return self.page is None and self.changes == NO_CHANGES
 
 
@@ -90,7 +90,7 @@ Action = Callable[[Store], PendingCommit]
 
 
 def fact_action(fact: Fact) -> Action:
-    """Return the action that records a fact."""
+    """Return an `Action` that loads what a fact needs and decides its changes."""
 
     def action(store: Store) -> PendingCommit:
         loaded = store.load(fact.needs())
@@ -101,14 +101,14 @@ def fact_action(fact: Fact) -> Action:
 
 
 def commit(store: Store, decided: PendingCommit) -> bool:
-    """Commit once, and return whether the store accepted the commit.
+    """Try a commit once.
 
     Args:
         store: The store.
         decided: The pending commit.
 
     Returns:
-        False if the commit was a conflict or the store was unavailable.
+        Whether the store accepted the commit. False on a conflict, or if the store was unavailable.
     """
     try:
         return store.commit(decided.loaded, decided.changes, decided.page)
@@ -117,24 +117,25 @@ def commit(store: Store, decided: PendingCommit) -> bool:
 
 
 class CommitRefusedError(LifecycleError, AssertionError):
-    """A store that refused every commit although no other transaction ran."""
+    """A store that refused 20 commits of one action although no other transaction ran."""
 
     def __str__(self) -> str:
         return f"the store refused {_ATTEMPTS} commits although no other transaction ran"
 
 
 def commit_with_retries(store: Store, action: Action) -> list[PendingCommit]:
-    """Run an action and commit it, again from the load until the store accepts the commit.
+    """Run an action and commit its result; repeat both until the store accepts the commit.
 
     Args:
         store: The store.
         action: The action.
 
     Returns:
-        Every pending commit that was tried. The store accepted the last one, or it was empty.
+        The pending commits in order. The store refused all but the last. The last was accepted, or
+        was empty and needed no commit.
 
     Raises:
-        CommitRefusedError: The store refused 20 commits.
+        CommitRefusedError: The store refused the commit 20 times.
     """
     tried: list[PendingCommit] = []
     for _ in range(_ATTEMPTS):
@@ -146,21 +147,21 @@ def commit_with_retries(store: Store, action: Action) -> list[PendingCommit]:
 
 
 def at(minutes: float) -> datetime:
-    """Return the instant that many minutes after the beginning of a scenario."""
+    """Return the instant that is `minutes` after `START`, at which every scenario begins."""
     return START + timedelta(minutes=minutes)
 
 
 @attrs.frozen
 class RaceTenant:
-    """One app user with an app, an API key and ids of their own.
+    """One app user with a separate app, API key and ids, so that no two tenants share a value.
 
     Attributes:
-        caller: The caller, which is the app of the user.
-        api_key: The caller's API key.
-        user: The app user.
-        id_prefix: The first eight digits of every UUID that is made for the tenant.
-        page_url_prefix: The first part of the URL of every hosted page.
-        settings: The settings of the server.
+        caller: The caller of `api_key`, with the app that the user uses.
+        api_key: The API key of the app.
+        user: The id of the app user.
+        id_prefix: The first eight hex digits of every UUID that is made for the tenant.
+        page_url_prefix: The first part of the URL of every hosted page of the tenant.
+        settings: The settings of the server, by which requests are decided.
     """
 
     caller: Caller
@@ -172,7 +173,7 @@ class RaceTenant:
 
     @classmethod
     def of(cls, number: int, settings: Settings) -> RaceTenant:
-        """Build the tenant with a number.
+        """Build the tenant with this number.
 
         Args:
             number: The number. Tenants with different numbers share no stored value.
@@ -197,7 +198,7 @@ class RaceTenant:
 
     @property
     def digest(self) -> str:
-        """The digest of the API key."""
+        """The digest of `api_key`."""
         return ApiKey(self.api_key).digest()
 
     @property
@@ -207,21 +208,21 @@ class RaceTenant:
 
     @property
     def first(self) -> ConnectionId:
-        """The id of the connection that a scenario begins with."""
+        """The id of the connection that most scenarios create before the race."""
         return ConnectionId(self._uuid(_FIRST))
 
     @property
     def second(self) -> ConnectionId:
-        """The id of the successor of `first`."""
+        """The id of the successor of `first`, in scenarios that create one before the race."""
         return ConnectionId(self._uuid(_SECOND))
 
     @property
     def open_session(self) -> SessionId:
-        """The id of the session that waits for a sign-up."""
+        """The id of the session that waits for a sign-up, in scenarios that open one."""
         return SessionId(self._uuid(_SESSIONS + _FIRST))
 
     def new_ids(self, number: int, now: datetime) -> NewIds:
-        """Return the new ids with a number.
+        """Return the ids and the next action that the request with this number may use.
 
         Args:
             number: The number. Different numbers give different ids.
@@ -235,11 +236,11 @@ class RaceTenant:
         )
 
     def request_action(self, operation: Operation, number: int, key: str | None = None) -> Action:
-        """Return the action that decides a request of the tenant.
+        """Return an `Action` that loads what a request of the tenant needs and decides it.
 
         Args:
-            operation: The operation.
-            number: The number of the new ids.
+            operation: The requested operation.
+            number: The number for `new_ids`.
             key: The idempotency key; by default it is made from the number. Ignored if the
                 operation takes no key.
         """
@@ -259,11 +260,11 @@ class RaceTenant:
         return action
 
     def create_action(self, number: int) -> Action:
-        """Return the action that creates a connection, with new ids of a number."""
+        """Return an `Action` that creates a connection; `number` is the one for `new_ids`."""
         return self.request_action(CreateConnection(self.user, (DataPackage("labs"),)), number)
 
     def actions(self) -> Mapping[str, Action]:
-        """Return the actions that race over the user of a scenario, by name."""
+        """Return the actions of the tenant that race against each other, by name."""
         first, second, request = self.first, self.second, self.request_action
         landed = HandoffCompleted(self.open_session, UserId("user-9"))
         sign_up = Initiate(self.user, prefer_signup=True)
@@ -294,7 +295,7 @@ class RaceTenant:
 
 
 Past = tuple[tuple[float, Action], ...]
-"""Earlier actions, each with its minute."""
+"""Earlier actions, each after the minute at which it runs, counted from `START`."""
 
 
 @attrs.frozen
@@ -302,9 +303,9 @@ class Scenario:
     """The actions before a race, and the instant of the race.
 
     Attributes:
-        before: Returns the earlier actions of a tenant, each with its minute.
-        race_minute: The minute of the race.
-        buckets: The buckets of the server's settings, if they matter.
+        before: Returns the actions of a tenant before the race, each with its minute.
+        race_minute: The minute of the race. Minutes are counted from `START`.
+        buckets: The token buckets of the server's settings; by default there are none.
     """
 
     before: Callable[[RaceTenant], Past]

@@ -42,10 +42,10 @@ def simulate(
         clients: The number of apps.
         hours: The number of simulated hours.
         make_store: Makes an empty store for the server's settings; a `MemoryStore` by default.
-        watched: Whether the laws are checked at each step.
+        watched: Whether a `Watch` checks the laws at each step.
 
     Returns:
-        The summary of the world. Its `violation` names the broken law, if any.
+        The summary of the world. Its `violation` holds the broken law, or is `None`.
     """
     simulation = Simulation(
         seed, clients=clients, hours=hours, make_store=make_store, watched=watched

@@ -41,7 +41,8 @@ class Client:
 
     Attributes:
         caller: The caller of the first API key.
-        keys: Four API keys: for writing and for reading only, first live and then test.
+        keys: Four API keys, in this order: live with write access, live without, test with write
+            access, test without.
     """
 
     caller: Caller
@@ -50,13 +51,14 @@ class Client:
 
 @attrs.define
 class User:
-    """An app user of an account, in every app of that account.
+    """An app user of a customer account, who uses every app of that account.
 
     Attributes:
         name: The app user's id.
         gone_at: The instant at which the user stops using the apps.
         app_user: The app user in the live environment.
-        connections: The latest connection ids that each app knows.
+        connections: The latest ids of the user's connections that each app knows, oldest first, by
+            app id.
     """
 
     name: values.AppUserId
@@ -67,22 +69,25 @@ class User:
     )
 
     def ids_known_by(self, client: Client) -> list[values.ConnectionId]:
-        """Return the list of connection ids that an app knows of this user, oldest first."""
+        """Return the ids of this user's connections that a client knows, oldest first.
+
+        The result is the stored list itself, so changes of it count.
+        """
         return self.connections.setdefault(client.caller.app_id, [])
 
 
 class Population:
-    """All clients, and the current users of each account.
+    """All clients of a world, and the current users of each customer account.
 
-    Two clients share one account. All their API keys are registered with the store.
+    Every two clients share one account. The constructor registers all API keys with the store.
 
     Args:
         number: The number of clients.
         dice: The source of chance.
-        numbers: Numbers for unique ids.
+        numbers: An iterator of unused numbers, from which unique ids are made.
         journal: The log, to which the registrations of the API keys are added.
         store: The store.
-        now: The first instant.
+        now: The first instant of the world.
 
     Attributes:
         clients: The clients.
@@ -131,7 +136,10 @@ class Population:
         return User(name, gone_at, values.AppUser(values.Environment.LIVE, account, name))
 
     def pick_user(self, client: Client, now: datetime) -> User:
-        """Draw a user of the client's account; a new user replaces one who is gone."""
+        """Draw a user of the client's account.
+
+        If the drawn user has stopped using the apps by `now`, a new user takes the place.
+        """
         users = self._users[client.caller.customer_account_id]
         place = self._dice.chance.randrange(len(users))
         user = users[place]
@@ -143,17 +151,19 @@ class Population:
     def request(
         self, operation: str, client: Client, user: User, key: str | None, now: datetime
     ) -> Request | None:
-        """Build a request of a client for a user.
+        """Build an HTTP request of a client for a user.
+
+        Mishaps may replace the API key or make the request malformed.
 
         Args:
             operation: The short name of the operation, such as "create".
             client: The client.
             user: The user.
-            key: The idempotency key, if the operation takes one.
+            key: The idempotency key; `None` if the operation takes none.
             now: The current instant.
 
         Returns:
-            The request; `None` if it needs a connection and the client knows none.
+            The request; `None` if it needs the id of a connection and the client knows none.
         """
         call = self._call(operation, client, user, now)
         if call is None:
@@ -206,9 +216,9 @@ class Population:
     def pick_connection_id(
         self, client: Client, user: User, now: datetime
     ) -> values.ConnectionId | None:
-        """Draw a connection id that the client knows of the user, mostly the newest.
+        """Draw the id of one of the user's connections that the client knows, mostly the newest.
 
-        It is sometimes an unknown id or another client's.
+        As a mishap, the id is sometimes an unknown one or that of another client's connection.
 
         Args:
             client: The client.
@@ -230,11 +240,11 @@ class Population:
 
 
 def uuid_of(kind: int, number: int) -> str:
-    """Return the UUID of a kind of value and a number.
+    """Return a UUID that is made of two numbers.
 
     Args:
-        kind: The first eight hex digits.
-        number: The last twelve hex digits.
+        kind: The number of a kind of values, which becomes the first eight hex digits.
+        number: The number of the value, which becomes the last twelve hex digits.
     """
     return f"{kind:08x}-0000-4000-8000-{number:012x}"
 

@@ -32,11 +32,11 @@ _ACTORS: Final = (Actor.PATIENT, Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM, 
 
 
 class HostedPages:
-    """Patients on hosted pages, and upstreams.
+    """A source of the facts that patients on hosted pages and upstreams cause.
 
     Args:
         dice: The source of chance.
-        numbers: Numbers for unique ids.
+        numbers: An iterator of unused numbers, from which unique ids are made.
     """
 
     def __init__(self, dice: Dice, numbers: Iterator[int]) -> None:
@@ -44,7 +44,7 @@ class HostedPages:
         self._numbers = numbers
 
     def seconds_on_page(self) -> float | None:
-        """Draw the seconds until a patient authorizes; `None` if the patient leaves the page."""
+        """Draw the seconds until a patient authorizes; `None` if the patient never does."""
         fate = self._dice.chance.random()
         if fate < 0.2:  # noqa: PLR2004 - one in five leaves
             return None
@@ -52,25 +52,26 @@ class HostedPages:
         return 5 + self._dice.around(240) if fate < 0.9 else 1900 + self._dice.around(600)  # noqa: PLR2004
 
     def authorization(self, connection_id: ConnectionId, now: datetime) -> Authorized:
-        """Draw an authorization by the patient now.
+        """Draw the fact that the patient authorizes a connection now.
 
         Args:
             connection_id: The id of the connection.
-            now: The current instant. The authorization ends an hour, a day or 30 days later, or
+            now: The instant of the authorization, which ends an hour, a day or 30 days later, or
                 never.
         """
         ends = self._dice.chance.choice(_ENDS)
         return Authorized(connection_id, None if ends is None else now + ends, now)
 
     def sign_ups(self, user: AppUserId, session: CuraeConnectSession) -> Iterator[DelayedFact]:
-        """Yield the completions of a session's hand-off, if any.
+        """Yield facts that complete the hand-off of a session, if any.
 
         Args:
-            user: The app user.
+            user: The id of the app user.
             session: The session.
 
         Yields:
-            The completion by the patient, and sometimes a later one by another user.
+            The completion by the patient, and sometimes a later one by another user. Each is a
+            pair: the delay in seconds, and the fact.
         """
         dice = self._dice
         if session.handoff != "AWAITED" and not dice.strikes(Mishap.UNEXPECTED_FACT):
@@ -82,11 +83,14 @@ class HostedPages:
             yield seconds + dice.around(100), HandoffCompleted(session.id, other)
 
     def unexpected_fact(self, coordinate: Coordinate, known: list[ConnectionId]) -> DelayedFact:
-        """Draw a fact that follows from nothing that happened before.
+        """Draw a random fact about an app user, whatever happened before.
 
         Args:
             coordinate: The coordinate of the app user.
-            known: The ids of the user's connections.
+            known: The ids of the user's connections; may be empty.
+
+        Returns:
+            The delay in seconds, and the fact.
         """
         facts: list[Fact] = [
             Tombstoned(coordinate),
@@ -105,9 +109,10 @@ class HostedPages:
         return self._dice.around(60), chance.choice(facts)
 
     def after_authorization(self, connection_id: ConnectionId) -> Iterator[DelayedFact]:
-        """Yield later facts of an authorized connection, if any.
+        """Yield later facts about an authorized connection, if any.
 
-        They are a required action, an expiry, both, or a revocation.
+        The facts are a required action, an expiry, both, or a revocation. Each is a pair: the delay
+        in seconds, and the fact.
         """
         chance = self._dice.chance
         fate = chance.random()

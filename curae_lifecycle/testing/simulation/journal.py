@@ -14,9 +14,9 @@ from datetime import datetime
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.values import AppUser, format_time
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.log_format import format_caller, format_fact, format_response
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 
 Line = dict[str, Json]
@@ -24,7 +24,7 @@ _Entry = tuple[datetime, Request | Fact, Response | None]
 
 
 class Journal:
-    """The committed requests and facts, by app user."""
+    """A log of the committed requests and facts, by app user."""
 
     def __init__(self) -> None:
         """Start with an empty log."""
@@ -48,25 +48,25 @@ class Journal:
         """Add a committed request or fact.
 
         Args:
-            user: The app user.
-            at: The instant that it was decided for.
+            user: The app user that the request or fact is about.
+            at: The instant that the request or fact was decided for.
             entry: The request or fact.
-            response: The response to the request, if it is to be logged.
+            response: The response to the request; `None` to log none.
         """
         self._entries[user].append((at, entry, response))
 
     def drop(self, user: AppUser) -> None:
-        """Drop the entries of an app user."""
+        """Drop all entries of an app user."""
         self._entries.pop(user, None)
 
     def lines(self, user: AppUser | None) -> Iterator[str]:
-        """Yield the registrations, then the entries of one app user, as JSON text.
+        """Yield the registrations of API keys, then the entries of one app user.
 
         Args:
             user: The app user; `None` for the registrations alone.
 
         Yields:
-            The lines in order.
+            The lines in order, each a JSON object as text.
         """
         yield from map(_to_json, self._setup)
         entries = [] if user is None else self._entries.get(user, [])

@@ -22,7 +22,7 @@ from curae_lifecycle.service.settings import Settings
 
 
 class Mishap(StrEnum):
-    """Something that may go wrong."""
+    """Something unusual that may happen in a world, mostly a failure."""
 
     REQUEST_LOST = "the request is lost"
     ANSWER_LOST = "the answer is lost"
@@ -67,11 +67,11 @@ class WorldProfile:
     """The profile of one world: its mishaps, its load and its server's settings.
 
     Attributes:
-        rates: The probability of each mishap at each place where it can happen. A mishap without
-            a rate never happens.
+        rates: The probability of each mishap at each step at which the mishap can happen. A mishap
+            without a rate never happens.
         requests_per_hour: The mean number of times that one client acts in an hour by day.
-        users: The number of app users that an account has at a time.
-        days_of_a_user: The mean number of days that an app user stays.
+        users: The number of app users that a customer account has at a time.
+        days_of_a_user: The mean number of days for which an app user uses the apps.
         settings: The settings of the server.
     """
 
@@ -83,7 +83,7 @@ class WorldProfile:
 
     @classmethod
     def draw(cls, chance: Random) -> WorldProfile:
-        """Draw the profile of one world from a source of chance."""
+        """Draw the profile of one world from a random number generator."""
         rates: dict[Mishap, float] = {}
         for mishap in Mishap:
             drawn = math.exp(chance.uniform(math.log(_RAREST), math.log(_OFTENEST)))
@@ -118,7 +118,7 @@ class Dice:
     counts: Counter[Mishap] = attrs.field(factory=Counter[Mishap])
 
     def strikes(self, mishap: Mishap) -> bool:
-        """Decide whether a mishap happens now, and count it if it does."""
+        """Return whether a mishap happens now, by its rate in the profile, and count it if so."""
         rate = self.profile.rates.get(mishap)
         if rate is None or self.chance.random() >= rate:
             return False
@@ -126,9 +126,12 @@ class Dice:
         return True
 
     def likely(self, probability: float) -> bool:
-        """Decide whether an event happens that has this probability and is no mishap."""
+        """Return True with this probability, from 0 to 1.
+
+        Use it for ordinary events: unlike `strikes`, it counts nothing.
+        """
         return self.chance.random() < probability
 
     def around(self, mean: float) -> float:
-        """Draw a number from an exponential distribution with this mean."""
+        """Draw a positive number from the exponential distribution with this mean."""
         return self.chance.expovariate(1 / mean)

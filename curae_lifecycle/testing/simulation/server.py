@@ -53,11 +53,12 @@ class Transaction:
     """A request between its load and its commit.
 
     Attributes:
-        digest: The digest of its API key.
+        digest: The digest of the request's API key.
         call: The request as it was read.
-        loaded: The loaded values, at the instant of the worker's clock.
-        loaded_at_commit: The watch's `commit_count` at the load.
-        attempt: The attempt that makes an external call, once it has begun.
+        loaded: The values of the latest load, with the instant of the worker's clock.
+        loaded_at_commit: The number of commits that the `Watch` had observed when the values were
+            loaded; 0 without a `Watch`.
+        attempt: The attempt that makes an external call; `None` until it has begun.
     """
 
     digest: str
@@ -68,7 +69,7 @@ class Transaction:
 
     @property
     def now(self) -> datetime:
-        """The instant of the load."""
+        """The instant of the latest load, by the worker's clock."""
         return self.loaded.now
 
 
@@ -78,7 +79,7 @@ class FactTransaction:
 
     Attributes:
         fact: The fact.
-        loaded: The loaded values, at the instant of the worker's clock.
+        loaded: The loaded values, with the instant of the worker's clock.
     """
 
     fact: Fact
@@ -86,25 +87,25 @@ class FactTransaction:
 
     @property
     def now(self) -> datetime:
-        """The instant of the load."""
+        """The instant of the load, by the worker's clock."""
         return self.loaded.now
 
 
 class SimulatedServer:
     """A server that loads, decides and commits in separate steps.
 
-    The methods raise `LawBrokenError` if a law is broken: by the watch, or with law 16 if the rules
-    raise an error.
+    The methods raise `LawBrokenError` if `watch` finds a broken law. If the rules raise an error,
+    law 16 is broken.
 
     Args:
         store: The store.
         settings: The settings of the server.
-        watch: Observes every commit and answer; `None` for none.
+        watch: The `Watch` that observes every commit and answer; `None` to check no laws.
 
     Attributes:
-        unrecorded: The hand-offs that have landed and are not recorded yet.
+        unrecorded: The hand-offs that have landed and that no fact records yet, by connection id.
         conflicts: The number of commits that the store refused because of a conflict.
-        facts: The number of facts by kind and outcome.
+        facts: The number of judged facts, by kind and outcome.
     """
 
     def __init__(self, store: SimulatedClockStore, settings: Settings, watch: Watch | None) -> None:
@@ -117,14 +118,14 @@ class SimulatedServer:
         self.facts: Counter[str] = Counter()
 
     def load(self, request: Request, now: datetime) -> Transaction | Answer:
-        """Read a request and load its needs.
+        """Read a request and load the values that it needs.
 
         Args:
             request: The request.
             now: The instant of the worker's clock.
 
         Returns:
-            The transaction; the answer if the request was refused before the load.
+            The transaction to commit; an answer if the request was refused before the load.
         """
         api_key = bearer(request)
         digest = "" if api_key is None else api_key.digest()
@@ -149,10 +150,10 @@ class SimulatedServer:
 
         Args:
             transaction: The request with its loaded values.
-            new_ids: The ids that it may use.
+            new_ids: The ids that the request may use.
 
         Returns:
-            The answer; `None` after a conflict, when the request must be loaded again.
+            The answer; `None` on a conflict, after which the request must be loaded again.
         """
         answer = self._decide_answer(transaction, transaction.loaded.snapshot, new_ids)
         return self._commit(transaction, answer)
@@ -163,14 +164,15 @@ class SimulatedServer:
         """Commit the attempt of a request that makes an external call, and nothing else.
 
         Args:
-            transaction: The request with its loaded values. Its `attempt` is set if it has begun.
-            new_ids: The ids that it may use.
-            lease: The lease in microseconds.
-            lost_lease: The meaning of a lost lease.
+            transaction: The request with its loaded values. The method sets its `attempt` when the
+                attempt has begun.
+            new_ids: The ids that the request may use.
+            lease: The length of the attempt's lease in microseconds.
+            lost_lease: The meaning of an expired lease, which is stored with the attempt.
 
         Returns:
-            The answer if the request needs no attempt. `None` if the attempt has begun, or after a
-            conflict.
+            The answer if the request needs no attempt. `None` if the attempt has begun, or on a
+            conflict, after which `transaction.attempt` is still `None`.
         """
         decision = self._decide(transaction, transaction.loaded.snapshot, new_ids)
         attempt = decision.attempt
@@ -185,13 +187,13 @@ class SimulatedServer:
     def renew_lease(
         self, transaction: Transaction, attempt: Attempt, now: datetime, lease: int
     ) -> None:
-        """Renew the lease of an attempt; a lost lease stays lost.
+        """Renew the lease of an attempt; do nothing if the lease was lost, or on a conflict.
 
         Args:
             transaction: The request of the attempt.
             attempt: The attempt.
             now: The instant of the worker's clock.
-            lease: The new lease in microseconds.
+            lease: The length of the new lease in microseconds, from `now` on.
         """
         loaded = self._load_record(transaction.digest, attempt.key, now)
         record = loaded.snapshot.record
@@ -206,12 +208,12 @@ class SimulatedServer:
 
         Args:
             transaction: The request.
-            attempt: Its attempt.
+            attempt: The attempt of the request.
             now: The instant of the worker's clock.
-            new_ids: The ids that it may use.
+            new_ids: The ids that the request may use.
 
         Returns:
-            The answer; `None` if the lease was lost, or after a conflict.
+            The answer; `None` if the lease was lost, or on a conflict.
         """
         transaction.loaded_at_commit = self._commit_count()
         transaction.loaded = self._load(transaction.digest, transaction.call, now)
@@ -232,15 +234,15 @@ class SimulatedServer:
         return self._commit(transaction, attrs.evolve(answer, changes=changes))
 
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
-        """Load the needs of a fact, at the instant `now` of the worker's clock."""
+        """Load the values that a fact needs, at the instant `now` of the worker's clock."""
         self._store.now = now
         return FactTransaction(fact, self._store.load(fact.needs()))
 
     def commit_fact(self, transaction: FactTransaction) -> FactAnswer | None:
-        """Record a fact and commit it.
+        """Judge a fact by the loaded values and commit its changes.
 
         Returns:
-            The answer; `None` after a conflict, when the fact must be loaded again.
+            The answer; `None` on a conflict, after which the fact must be loaded again.
         """
         fact, loaded, now = transaction.fact, transaction.loaded, transaction.now
         answer = _without_error(lambda: record_fact(fact, loaded.snapshot, now))
@@ -266,8 +268,8 @@ class SimulatedServer:
             now: The current instant.
 
         Returns:
-            "200" if access is granted, "404" if the caller owns no such connection, else the status
-            and the reason of the denial.
+            "200" if access is granted; "404" if the caller owns no connection with this id;
+            otherwise the status and the reason of the denial, with a space between them.
         """
         self._store.now = now
         connection = self._store.load(Needs(connection=connection_id)).snapshot.connection
@@ -284,10 +286,11 @@ class SimulatedServer:
         """Resolve the attempt of a dead worker, as an operator does.
 
         Args:
-            key: The key of the record.
+            key: The key of the attempt's idempotency record.
             now: The current instant.
-            took_effect: Whether to resolve the attempt with the server's latest 404 as its
-                response. Otherwise, or if there was no 404 yet, it is resolved as one without
+            took_effect: Whether to resolve the attempt as one that took effect. The response to
+                store is then the latest 404 that this server answered to any request. If False, or
+                if this server has answered no 404 yet, the attempt is resolved as one without
                 effect.
         """
         loaded = self._load_record("", key, now)
@@ -295,23 +298,24 @@ class SimulatedServer:
         self._commit_upkeep(loaded, resolve(loaded.snapshot.record, now, response=response))
 
     def erase_response(self, key: RecordKey, now: datetime) -> None:
-        """Erase the response of an idempotency key, as an operator does.
+        """Erase the stored response of an idempotency key, as an operator does.
 
         Args:
-            key: The key of the record.
+            key: The key of the idempotency record.
             now: The current instant.
         """
         loaded = self._load_record("", key, now)
         self._commit_upkeep(loaded, forget(loaded.snapshot.record, now))
 
     def purge(self, now: datetime) -> int:
-        """Drop expired values from the watch and the store.
+        """Forget the expired idempotency keys of the `Watch`, if there is one, and purge the store.
 
         Args:
-            now: The instant to judge at. No worker's clock may be behind it.
+            now: The instant to judge expiry at. No worker's clock may be behind `now`.
 
         Returns:
-            The number of values that the store dropped, as far as it reports it.
+            The number of dropped values that the store reported; 0 if it reports none or cannot be
+            purged.
         """
         if self._watch is not None:
             self._watch.purge(now)

@@ -18,10 +18,11 @@ class Violation:
     Attributes:
         message: The text of the error: the law, the observation and its place.
         law: The number of the law.
-        at: The simulated instant.
-        log: The commits for the app user before the violation, as JSON lines that `replay` reads.
+        at: The simulated instant at which the law was broken.
+        log: The log of the app user whose step broke the law, as JSON lines that `replay` reads: the
+            registrations of API keys, then the committed requests and facts.
         environment: The environment that the server serves, which `replay` needs to know; `None`
-            if it serves both.
+            if the server serves both.
     """
 
     message: str
@@ -40,14 +41,14 @@ class Summary:
         clients: The number of apps.
         hours: The number of hours that have ended.
         requests: The number of requests that reached the server.
-        asked: Requests by operation.
-        answers: Responses by status and problem code.
+        asked: The number of requests by operation.
+        answers: The number of responses by status and problem code.
         replays: The number of responses that were replays.
-        facts: Facts by kind and outcome.
-        access: Access questions by status and reason.
-        mishaps: Mishaps by kind.
+        facts: The number of judged facts by kind and outcome.
+        access: The number of access decisions by status and reason.
+        mishaps: The number of mishaps by kind.
         conflicts: The number of commits that the store refused because of a conflict.
-        purged: The number of expired records and rate limits that the store dropped.
+        purged: The number of expired values that the store reported as dropped.
         violation: The broken law; `None` if every law held.
     """
 
@@ -67,11 +68,14 @@ class Summary:
 
     @property
     def client_hours(self) -> int:
-        """The number of clients times the number of hours."""
+        """The number of clients times the number of hours that have ended."""
         return self.clients * self.hours
 
     def add(self, other: Summary) -> None:
-        """Add the counts of another world, which must have the same number of clients."""
+        """Add the counts of another world to this summary, but not that world's violation.
+
+        Both worlds must have the same number of clients, or `client_hours` is wrong.
+        """
         self.hours += other.hours
         self.requests += other.requests
         self.replays += other.replays
@@ -81,14 +85,17 @@ class Summary:
             mine.update(theirs)
 
     def headline(self) -> str:
-        """Return the totals as one line of text."""
+        """Return the seed and the totals as one line of text."""
         return (
             f"seed {self.seed}: {self.client_hours:,} client-hours, {self.requests:,} requests, "
             f"{self.replays:,} replays, {self.conflicts:,} conflicts, {self.purged:,} purged"
         )
 
     def lines(self) -> Iterator[str]:
-        """Yield all counts as lines of text, which are the same for the same seed."""
+        """Yield the counts by kind as lines of text, under a title for each group.
+
+        Worlds with the same seed and arguments yield the same lines.
+        """
         titles = ("requests", "answers", "facts", "access", "mishaps")
         for title, counts in zip(titles, self._counts(), strict=True):
             yield title

@@ -86,15 +86,15 @@ _ACCESS_PERCENT: Final = 10
 
 @attrs.define
 class ClientRequest:
-    """A request of a client, with all its tries.
+    """A request of a client, which the client may send several times.
 
     Attributes:
-        operation: The short name of the operation.
+        operation: The short name of the operation, such as "create".
         client: The client.
         user: The app user.
         request: The HTTP request.
-        key: The idempotency key, if the operation takes one.
-        makes_external_call: Whether each try makes an external call.
+        key: The idempotency key; `None` if the operation takes none.
+        makes_external_call: Whether the server makes an external call for each try.
         tries: The number of tries so far.
     """
 
@@ -108,17 +108,17 @@ class ClientRequest:
 
 
 class Simulation:
-    """One world.
+    """One simulated world.
 
     Args:
         seed: The seed, which decides everything that happens.
         clients: The number of apps.
         hours: The number of simulated hours.
         make_store: Makes an empty store for the server's settings.
-        watched: Whether the laws are checked at each step.
+        watched: Whether a `Watch` checks the laws at each step.
 
     Attributes:
-        summary: The counts so far.
+        summary: The counts so far. `run` sets conflicts, facts and mishaps when it ends.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Simulation:
         """Run the world until its last hour or until a violation.
 
         Yields:
-            The number of each hour that has ended.
+            After each simulated hour, the number of hours that have ended.
         """
         for client in self._population.clients:
             self._schedule_in(self._dice.around(60), self._act, client)

@@ -22,6 +22,7 @@ from curae_lifecycle.rules.values import (
     parse_data_packages,
     parse_uuid,
 )
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
@@ -39,7 +40,6 @@ from curae_lifecycle.testing.strategies.request import (
     format_request,
     operations,
 )
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 
 

@@ -17,12 +17,13 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.log_format import format_caller, format_fact, format_response
 from curae_lifecycle.testing.strategies import traffic, values
 from curae_lifecycle.testing.strategies.request import as_bytes
 from curae_lifecycle.testing.strategies.values import START
-from curae_lifecycle.web.json import Json, format_json, parse_json
+from curae_lifecycle.web.json import format_json, parse_json
 from curae_lifecycle.web.wire_format import to_camel_case
 
 

@@ -57,7 +57,7 @@ def response_references() -> st.SearchStrategy[ResponseReference]:
 
 
 def attempts() -> st.SearchStrategy[Attempt]:
-    """Draw attempts of a record: its first one, or one after one or two released attempts."""
+    """Draw the first, second or third attempt of a record; those before it were released."""
     return st.builds(_attempt, record_keys(), fingerprints(), st.integers(0, 2))
 
 

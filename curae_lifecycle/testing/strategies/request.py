@@ -17,6 +17,7 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import EntityTags, Member, ParsedMembers
 from curae_lifecycle.service.operations.account_state import GetAccountState, etag
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -28,7 +29,7 @@ from curae_lifecycle.testing.factories import query_text
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.fields import build_from_fields
 from curae_lifecycle.testing.strategies.limit import buckets
-from curae_lifecycle.web.json import Json, format_json, parse_json
+from curae_lifecycle.web.json import format_json, parse_json
 from curae_lifecycle.web.request import ParsedBody, Request
 from curae_lifecycle.web.wire_format import to_camel_case
 

@@ -37,10 +37,11 @@ from curae_lifecycle.web.wire_format import format_problem, to_camel_case
 
 
 def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
-    """Return the OpenAPI 3.1 document of a server with some settings.
+    """Return the OpenAPI 3.1 document of a server with the given settings.
 
-    It has every status of every operation, every problem code with its members, every header, and an
-    example of each. `type_base` is part of every problem's `type`.
+    The document lists every operation with all its statuses and headers, and every problem code
+    with its members. Each success and each problem has an example. `settings.type_base` is the base
+    URI of every problem's `type`.
     """
     paths: dict[str, Json] = {}
     for kind in settings.operations:
@@ -240,9 +241,10 @@ def _problems(codes: list[ProblemCode], settings: Settings) -> Schema:
 
 
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
-    """Return every problem code that may refuse an operation, in the order of the catalogue.
+    """Return every problem code with which an operation may refuse, in the order of `ProblemCode`.
 
-    The codes come from the gates that it passes, and from the tables that these gates ask.
+    The codes are those of the request gates that apply to the operation, and of the tables that
+    these gates ask.
     """
     rule = kind.rule
     codes: set[ProblemCode] = set()

@@ -25,10 +25,10 @@ _NEW_IDS: Final = NewIds(
 
 
 def successes(kind: type[Operation], settings: Settings) -> dict[str, Response]:
-    """Return the responses to the examples of an operation, by their titles.
+    """Return the responses to the example requests of an operation, by the examples' titles.
 
     Args:
-        kind: The operation.
+        kind: The operation, whose `examples()` gives the requests.
         settings: The settings of the server.
     """
     return {each.title: _response(each, settings) for each in kind.examples()}

@@ -46,11 +46,11 @@ from curae_lifecycle.web.wire_format import to_camel_case
 
 
 def reference(kind: str, name: str) -> Schema:
-    """Return a reference to a component.
+    """Return a `$ref` to a component of the OpenAPI or AsyncAPI document.
 
     Args:
-        kind: The kind of the component: `schemas` or `headers`.
-        name: Its name.
+        kind: The kind of the component: `schemas`, `headers` or `messages`.
+        name: The component's name.
     """
     return {"$ref": f"#/components/{kind}/{name}"}
 
@@ -99,23 +99,23 @@ SHARED: Final[Schema] = {
     )
     | {"description": "What the app must show the user; the URL can hold a secret."},
 }
-"""The schemas of the parts of replies."""
+"""The schemas of connections, connect sessions and next actions, by component name."""
 
 
 def body_name(kind: type[Operation]) -> str:
-    """Return the name of the schema of an operation's body."""
+    """Return the name of the schema of an operation's body; `Nothing` if it has no members."""
     return kind.__name__ if kind.rule.body else "Nothing"
 
 
 def body_schema(kind: type[Operation]) -> Schema:
-    """Return the schema of an operation's body: its members and no others."""
+    """Return the schema of an operation's request body: an object with the members it may have."""
     body = kind.rule.body or ()
     optional = tuple(member.name for member in body if member.optional)
     return object_of({each.name: each.schema for each in body}, optional=optional)
 
 
 def reply_schema(reply: type[Reply]) -> Schema:
-    """Return the schema of a reply: one member for each field."""
+    """Return the schema of a successful response's body: one member for each field of `reply`."""
     hints = get_type_hints(reply)
     shapes = {
         name: _schema_of(hints[name]) | _DESCRIPTIONS.get(name, {}) for name in reply.__match_args__
@@ -159,7 +159,7 @@ def problem_schema(code: ProblemCode, type_base: str) -> Schema:
 
     Args:
         code: The problem's code.
-        type_base: The base URI of its `type`.
+        type_base: The base URI of the problem's `type`.
     """
     kind = CATALOGUE[code].outcome
     properties: dict[str, Json] = {
@@ -177,7 +177,7 @@ def problem_schema(code: ProblemCode, type_base: str) -> Schema:
 
 
 def example_reply(code: ProblemCode) -> ProblemReply:
-    """Return a reply with a problem, whose details have example values."""
+    """Return a reply with the problem of a code, whose details have example values."""
     details = [_example_detail(code, name) for name in CATALOGUE[code].outcome.details]
     limited = _LIMITED if code is ProblemCode.RATE_LIMITED else None
     return ProblemReply(Problem(code, tuple(details)), limited)
@@ -209,4 +209,4 @@ HEADERS: Final[Schema] = {
     "RateLimit-Policy": _header(_POLICY, TEXT, format_rate_limit_policy(INITIATE_LIMIT)),
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "example": "Bearer"},
 }
-"""The headers of responses."""
+"""The OpenAPI descriptions of all response headers, by header name."""

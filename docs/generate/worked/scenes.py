@@ -36,10 +36,10 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Snapshot
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.wire_format import parse_connection
 from docs.generate.vectors import connections, keys, wire

@@ -16,11 +16,12 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import AppUser, AppUserId, CustomerAccountId, Environment
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.keys import rate_key
 from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT
-from curae_lifecycle.web.json import Json, parse_json
+from curae_lifecycle.web.json import parse_json
 from tests.wire.crash.world import Place, Posted, Rest
 
 Stored = TypeVar("Stored", bound=Storable)

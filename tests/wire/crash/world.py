@@ -32,6 +32,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
@@ -47,7 +48,6 @@ from curae_lifecycle.service.writes import (
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import respond
