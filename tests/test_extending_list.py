@@ -17,6 +17,7 @@ from curae_lifecycle import ApiKey, Caller, MemoryStore, Request, Response, Sett
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.values import ApiKeyId, AppId, AppUserId
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite
@@ -26,7 +27,6 @@ from curae_lifecycle.testing.conformance import run
 from curae_lifecycle.testing.conformance.replies import check_reply
 from curae_lifecycle.testing.conformance.steps import NotConformingError
 from curae_lifecycle.testing.watch import Watch
-from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi
 from tests import server
 from tests.instants import handle_at
@@ -86,8 +86,7 @@ def get(store: Store, query: str, api_key: str = server.API_KEY) -> Response:
         headers=(("Authorization", f"Bearer {api_key}"),),
         body=b"",
     )
-    answer = serve(store, request, lambda now: server.new_ids(99, now), settings=SETTINGS)
-    return answer.response
+    return serve(store, request, lambda now: server.new_ids(99, now), settings=SETTINGS).response
 
 
 def listed(response: Response) -> tuple[list[int], str | None]:
