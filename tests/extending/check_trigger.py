@@ -15,7 +15,7 @@ from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.registry import FACT_BY_TRIGGER
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS
 from curae_lifecycle.testing import strategies
-from curae_lifecycle.testing.conformance import model
+from curae_lifecycle.testing.conformance import CHECKS, model
 from curae_lifecycle.testing.conformance.triggers import example_fact, settable_members
 from curae_lifecycle.testing.factories import build
 from curae_lifecycle.testing.log_format import format_fact
@@ -42,6 +42,8 @@ def check_previews() -> None:
 def check_kit() -> None:
     assert settable_members(DECLINE) == {"revokedAt"}
     assert model.OTHER_FACTS == {"connection.decline": DECLINED}
+    rows = [check.name for check in CHECKS if check.name.startswith("connection.decline.")]
+    assert len(rows) == len(Standing) == 6
     require_checks_to_pass(
         "connection.decline.",
         "law-01.rank-never-falls",
