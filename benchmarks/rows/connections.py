@@ -96,25 +96,18 @@ def _construct(after: Connection) -> Callable[[int], Work]:
     packages, created, root = identity.data_packages, identity.created_at, identity.root_id
 
     def work() -> Connection:
-        own = ConnectionIdentity(
-            id=identity.id,
-            coordinate=COORDINATE,
-            data_packages=packages,
-            created_at=created,
-            predecessor_id=None,
-            root_id=root,
-        )
+        own = ConnectionIdentity(identity.id, COORDINATE, packages, created, None, root)
         return Connection(
-            identity=own,
-            status=after.status,
-            updated_at=after.updated_at,
-            handoff_deadline=NEXT_ACTION.expires_at,
-            authorized_at=SOON,
-            expires_at=END,
-            action_required_reason=None,
-            revoked_at=after.revoked_at,
-            revoked_by=after.revoked_by,
-            version=after.version,
+            own,
+            after.status,
+            after.updated_at,
+            NEXT_ACTION.expires_at,
+            SOON,
+            END,
+            None,
+            after.revoked_at,
+            after.revoked_by,
+            after.version,
         )
 
     return lambda _calls: work

@@ -121,16 +121,7 @@ def _kept(records: dict[tuple[str, str], _Stored], key: str, now: int) -> Respon
     fingerprint = _digest("initiate", "user-1", "false")
     if asked in records:
         return None
-    records[asked] = _Stored(
-        key=asked,
-        fingerprint=fingerprint,
-        state="COMPLETED",
-        token=1,
-        first_used_at=now,
-        seen_at=now,
-        lease_until=None,
-        response=RESPONSE,
-    )
+    records[asked] = _Stored(asked, fingerprint, "COMPLETED", 1, now, now, None, RESPONSE)
     return RESPONSE
 
 
