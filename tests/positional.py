@@ -102,9 +102,10 @@ def _variadic(trees: Iterable[ast.Module]) -> dict[str, bool]:
             elif isinstance(node, ast.ClassDef):
                 made = [each for each in node.body if isinstance(each, _Function)]
                 by = [each for each in made if each.name in {"__init__", "__call__"}]
-                # A class that adds no constructor takes what its base takes, whatever that is.
-                inherits = bool(node.bases) and not by and not node.decorator_list
-                found[node.name].append(inherits or any(each.args.vararg for each in by))
+                # A class that adds no constructor takes the arguments of its base. Which these
+                # are is not known here, so it is left out.
+                if not node.bases or by or node.decorator_list:
+                    found[node.name].append(any(each.args.vararg for each in by))
     return {name: any(each) for name, each in found.items()}
 
 

@@ -64,3 +64,8 @@ def test_a_long_call_is_found(call: str, called: str) -> None:
 )
 def test_short_foreign_and_variadic_calls_pass(call: str) -> None:
     assert long_calls({"a.py": HERE + call}) == []
+
+
+def test_a_class_elsewhere_with_the_same_name_and_a_base_hides_no_long_call() -> None:
+    sources = {"a.py": HERE + "Pair(1, 2, 3, 4)", "b.py": "class Pair(dict): ...\n"}
+    assert [each.called for each in long_calls(sources)] == ["Pair"]
