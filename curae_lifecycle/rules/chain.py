@@ -22,6 +22,7 @@ from curae_lifecycle.rules.connection import (
     Standing,
     check_next_action,
     clamp_to_updated_at,
+    evolve_connection,
     standing,
 )
 from curae_lifecycle.rules.outcomes import (
@@ -39,7 +40,6 @@ from curae_lifecycle.rules.triggers import (
     SuccessorState,
     Trigger,
     build_problem,
-    evolve_connection,
     revoke,
     successor_state,
 )

@@ -281,6 +281,48 @@ def create(
     )
 
 
+def evolve_connection(
+    connection: Connection,
+    status: Status,
+    now: datetime,
+    *,
+    handoff_deadline: datetime | None = None,
+    authorized_at: datetime | None = None,
+    expires_at: datetime | None = None,
+    reason: str | None = None,
+    revoked_at: datetime | None = None,
+    revoked_by: Actor | None = None,
+) -> Connection:
+    """Return a changed copy of a connection, its version one higher; `None` keeps a member.
+
+    `expires_at` is used only with `authorized_at`, and then `None` means no end.
+
+    Args:
+        connection: The connection as it is stored.
+        status: The new stored status.
+        now: When the change is recorded, the new `updated_at`.
+        handoff_deadline: When the hosted page ends.
+        authorized_at: When the patient authorized.
+        expires_at: When the authorization ends.
+        reason: Why the patient must act.
+        revoked_at: When the connection was revoked.
+        revoked_by: The actor that revoked the connection.
+    """
+    # By position: every transition passes here, and the fields are declared above.
+    return Connection(
+        connection.identity,
+        status,
+        now,
+        handoff_deadline or connection.handoff_deadline,
+        authorized_at or connection.authorized_at,
+        expires_at if authorized_at else connection.expires_at,
+        connection.action_required_reason if reason is None else reason,
+        revoked_at or connection.revoked_at,
+        revoked_by or connection.revoked_by,
+        connection.version + 1,
+    )
+
+
 def check_next_action(next_action: NextAction, now: datetime) -> None:
     """Check that a next action did not end before `now`.
 

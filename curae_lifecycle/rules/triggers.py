@@ -26,6 +26,7 @@ from curae_lifecycle.rules.connection import (
     Standing,
     Status,
     clamp_to_updated_at,
+    evolve_connection,
     standing,
 )
 from curae_lifecycle.rules.errors import ArgumentError
@@ -359,47 +360,6 @@ def revoke(
         return Done(after, row.rules)
     assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
     return Ignored(connection, row.rules)
-
-
-def evolve_connection(
-    connection: Connection,
-    status: Status,
-    now: datetime,
-    *,
-    handoff_deadline: datetime | None = None,
-    authorized_at: datetime | None = None,
-    expires_at: datetime | None = None,
-    reason: str | None = None,
-    revoked_at: datetime | None = None,
-    revoked_by: Actor | None = None,
-) -> Connection:
-    """Return a changed copy of a connection, its version one higher; `None` keeps a member.
-
-    `expires_at` is used only with `authorized_at`, and then `None` means no end.
-
-    Args:
-        connection: The connection as it is stored.
-        status: The new stored status.
-        now: When the change is recorded, the new `updated_at`.
-        handoff_deadline: When the hosted page ends.
-        authorized_at: When the patient authorized.
-        expires_at: When the authorization ends.
-        reason: Why the patient must act.
-        revoked_at: When the connection was revoked.
-        revoked_by: The actor that revoked the connection.
-    """
-    return Connection(
-        identity=connection.identity,
-        status=status,
-        updated_at=now,
-        handoff_deadline=handoff_deadline or connection.handoff_deadline,
-        authorized_at=authorized_at or connection.authorized_at,
-        expires_at=expires_at if authorized_at else connection.expires_at,
-        action_required_reason=connection.action_required_reason if reason is None else reason,
-        revoked_at=revoked_at or connection.revoked_at,
-        revoked_by=revoked_by or connection.revoked_by,
-        version=connection.version + 1,
-    )
 
 
 def _happened(connection: Connection, happened_at: datetime, at: datetime) -> datetime:

@@ -148,7 +148,8 @@ def _body(reading: _Reading) -> Refused | None:
     rule, request = reading.kind.rule, reading.request
     try:
         values = {} if rule.body is None else parse_members(_document(request, rule), rule.body)
-        values |= _query_members(request, rule.query)
+        if rule.query:
+            values |= _query_members(request, rule.query)
         for member in rule.ids:
             values[member.name] = parse_member(member, reading.segments[member.name])
     except MalformedError as malformed:
