@@ -36,7 +36,10 @@ ANY: Final = Wildcard.ANY
 
 
 class TableError(LifecycleError, ValueError):
-    """The error of a table that is not total, raised when the table is built, so at import.
+    """The error of a malformed table or mapping, raised when it is built, so at import.
+
+    A table is malformed if it is not total or decides a cell twice, or if an axis, a rule name, a
+    reason or the `state` is wrong. A mapping is malformed if it lacks an entry.
 
     Attributes:
         table: The name of the table.

@@ -36,11 +36,12 @@ class AuthorizationEvidence(StrEnum):
 
 @attrs.frozen
 class ReadAs:
-    """A verdict of the table `stored-status`: the status to store, and whether its hand-off lapsed.
+    """A verdict of the table `stored-status`: how the status in a response is read back.
 
     Attributes:
-        status: The stored status.
-        lapsed: Whether the hand-off had ended when the snapshot was taken.
+        status: The stored status that the response stands for.
+        lapsed: True for a PENDING connection whose hand-off had ended, which a response shows as
+            EXPIRED.
     """
 
     status: Status

@@ -47,10 +47,10 @@ class StoreUnavailableError(LifecycleError, RuntimeError):
 class StoreUnchangedError(StoreUnavailableError):
     """A temporary failure that certainly stored nothing, such as a lock timeout or a deadlock.
 
-    `serve` and `record` retry after either error. The difference matters to a store that keeps its
-    rate limits elsewhere, such as `RedisLimitsStore`. After a `StoreUnchangedError` that store gives
-    the charge back, so that a request that waited for a lock is charged once. Raise this error only
-    if it is certain that nothing was stored.
+    `serve` and `record` retry after this error and after its base class alike. The difference
+    matters to a store that keeps its rate limits elsewhere, such as `RedisLimitsStore`. After a
+    `StoreUnchangedError` that store gives the charge back, so that a request that waited for a lock
+    is charged once. Raise this error only if it is certain that nothing was stored.
     """
 
 

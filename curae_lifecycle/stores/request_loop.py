@@ -173,7 +173,7 @@ class RequestAttempts:
     async def commit_decision(self, decided: AttemptDecision) -> Answer | None:
         """Commit a decision and return its answer, or None on a conflict.
 
-        If the customer account is full, nothing is stored and the `INTERNAL` answer is returned.
+        If the store raises `StoreFullError`, nothing is stored and the `INTERNAL` answer is returned.
         """
         try:
             return await self.commit(decided.loaded, respond(decided.decision), decided.page)

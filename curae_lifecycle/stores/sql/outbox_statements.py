@@ -126,7 +126,11 @@ class Backlog(NamedTuple):
 
 
 def backlog_statement(dialect: Dialect) -> Statement:
-    """Build the SELECT that counts the messages and reads the delay, as `Backlog` holds them."""
+    """Build the SELECT of the numbers that `backlog` parses.
+
+    Its row holds the number of messages to deliver, the number of dead messages, the earliest
+    instant at which a message is due, and the database's current instant.
+    """
     text = (
         f"SELECT COUNT(due_at), COUNT(*) - COUNT(due_at), MIN(due_at), (SELECT {NOW_SQL[dialect]}) "
         "FROM curae_outbox"

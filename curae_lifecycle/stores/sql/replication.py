@@ -38,7 +38,7 @@ class Notice(Protocol):
 
 
 class Replication:
-    """A record of the commits of one PostgreSQL database that a failover might lose.
+    """Counts of the commits of one process to a PostgreSQL database that a failover might lose.
 
     A commit may be lost if its wait for a standby was cancelled and no later commit has reached the
     standby yet.

@@ -134,8 +134,8 @@ class Purge:
         """Build the DELETE of one batch of expired rows.
 
         Args:
-            batch_end: The rows that the statement `batch_end` returned. Rows that expired up to that
-                instant are deleted; all expired rows, if there is none.
+            batch_end: The result of the statement `batch_end`: one row with the instant up to which
+                expired rows are deleted, or no row, to delete all expired rows.
         """
         until = batch_end[0][0] if batch_end else self.until
         assert isinstance(until, int)  # noqa: S101 - the column holds integers

@@ -40,9 +40,9 @@ OWN_HOOK_NAMES: Final = tuple(hook for hook, _ in OWN_HOOKS.values())
 
 
 def hook_of(trigger: Trigger) -> str:
-    """Return the name of the hook that fires a trigger of a fact.
+    """Return the name of the hook that records the fact of a trigger.
 
-    This is `GENERIC_HOOK` for a trigger without a hook in `OWN_HOOKS`.
+    A trigger without a hook in `OWN_HOOKS` uses `GENERIC_HOOK`.
     """
     return OWN_HOOKS[trigger][0] if trigger in OWN_HOOKS else GENERIC_HOOK
 

@@ -79,7 +79,8 @@ class User:
 class Population:
     """All clients of a world, and the current users of each customer account.
 
-    Every two clients share one account. The constructor registers all API keys with the store.
+    Clients 0 and 1 share a customer account, clients 2 and 3 the next one, and so on. The
+    constructor registers all API keys with the store.
 
     Args:
         number: The number of clients.

@@ -165,8 +165,8 @@ class CoordinateHistory:
     Attributes:
         coordinate: The coordinate.
         steps: The acts, oldest first; a hand-off without any session before it is left out.
-        sessions: All sessions of the coordinate as stored after the last step, oldest first. A
-            session can have any entry path, and its hand-off any state; its time may be over.
+        sessions: All sessions of the coordinate as stored after the last step, oldest first. Their
+            entry paths and hand-off states vary, and a session may have expired by the last step.
     """
 
     coordinate: Coordinate

@@ -32,13 +32,14 @@ from curae_lifecycle.testing.strategies.values import NEXT_ACTION_LIFETIME, STAR
 
 @attrs.frozen
 class FactTemplate:
-    """A fact about a connection that is not chosen yet; the method `fact` fills in ID and instants.
+    """A fact without its connection; the method `fact` fills in the connection's id and the instants.
 
     Attributes:
         kind: The class of the fact.
-        delay: The time from the fact's `happened_at` to its recording; zero leaves `happened_at` out.
-        field_values: The other fields as pairs of name and value. A `timedelta` becomes an instant:
-            the one that is so long after the fact happened.
+        delay: How long before its recording the fact happened, but never before the connection was
+            created; zero leaves `happened_at` out.
+        field_values: The other fields as pairs of name and value. A `timedelta` stands for the
+            instant that long after the fact happened.
     """
 
     kind: type[Fact]
