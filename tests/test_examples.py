@@ -72,7 +72,7 @@ module = importlib.import_module(sys.argv[1])
 served, database = module.served, getattr(module, "database", None)
 database = getattr(database, "_database", database)
 connections = None if database is None else database._engine.pool.size()
-bounds = [connections, threads[:], served._turns._value]
+bounds = [connections, threads[:], served._slots._value]
 
 async def ask(path):
     scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}

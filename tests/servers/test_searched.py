@@ -17,9 +17,11 @@ from curae_lifecycle import ApiKey, ArgumentError, NewIds, Request, Response, Re
 from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.new_ids import IdFactory
+from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import run
@@ -276,6 +278,10 @@ class Behind(Reference):
             return is_done
 
         self.world.commit = commit  # type: ignore[method-assign]  # as the outbox would be told
+
+    def record_fact(self, fact: Fact) -> FactAnswer:
+        self.tick()
+        return record(self.world, fact)
 
     def send(self, request: Request) -> Response:
         self.tick()

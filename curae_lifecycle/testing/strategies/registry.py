@@ -11,11 +11,13 @@ from typing import Final, cast, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules.access import DenialReason
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import ConnectionIdentity
-from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.outcomes import Done, Ignored, Reason
 from curae_lifecycle.rules.problems import WORDING, Wording
 from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.triggers import RefusalReason
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.operations.operation import Example, Ruling
@@ -91,6 +93,7 @@ def register() -> None:
     """
     for kind, strategy in _strategies():
         st.register_type_strategy(kind, strategy)
+    st.register_type_strategy(Reason, st.sampled_from([*DenialReason, *RefusalReason]))
     st.register_type_strategy(Done, _done)
     st.register_type_strategy(Ignored, _ignored)
 
