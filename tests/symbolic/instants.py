@@ -163,7 +163,7 @@ def claims() -> Iterator[Claim]:
             Mistake(
                 module=idempotency,
                 function="record_standing",
-                right="now = record.seen_at",
+                right="now = max(now, record.seen_at)",
                 wrong="pass",
             ),
             Mistake(

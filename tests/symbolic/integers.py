@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import z3
@@ -114,8 +114,17 @@ class Span(Number):
 class Instant:
     """An instant that stands for all that the assumptions allow; a `datetime` to the functions."""
 
+    tzinfo = UTC
+
     def __init__(self, term: z3.ArithRef) -> None:
         self.term = term
+
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> type[datetime]:
+            """The class that `isinstance` sees, so that the functions' own checks pass."""
+            return datetime
 
     def __sub__(self, other: Instant | datetime) -> Span:
         return Span(self.term - _instant_term(other))
