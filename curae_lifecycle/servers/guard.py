@@ -226,7 +226,7 @@ async def _lifespan(app: AsgiApp, scope: AsgiMessage, receive: Receive, send: Se
         await app(scope, note_receive, send)
     except Exception:
         if supports_lifespan:
-            # The app read a lifespan message, so this is a failure of its own startup or shutdown.
+            # The app read a lifespan message, so this is a failure of the app's startup or shutdown.
             raise
         for phase in ("startup", "shutdown"):
             await receive()

@@ -1,7 +1,7 @@
 """Numbered forms of stored values, and the upgrades from each form to the next.
 
 The law of this module: **the next release reads what this one stored, and a value that a newer
-release stored is refused by name**, never misread. Each kind of value has forms of its own,
+release stored is refused by name**, never misread. The forms of each kind of value are
 numbered from 1. A stored document goes through every upgrade from its form to the newest.
 """
 

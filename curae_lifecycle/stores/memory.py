@@ -111,7 +111,7 @@ class MemoryStore:
             self._bindings,
             self._connections,
         )
-        # The cast is safe, since each collection only gets writes of its own kind.
+        # The cast is safe, since each collection only gets writes of the kind that it is registered for.
         self._by_kind: dict[Kind, AnyCollection] = {
             each.kind: cast("AnyCollection", each) for each in collections
         }

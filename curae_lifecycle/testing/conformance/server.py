@@ -80,7 +80,7 @@ class Server:
             and the id of the user who graduated; `None` means the bound user.
         tombstone: Records that the user who is bound to a coordinate is gone.
         record_fact: Records any fact of the library now. Takes the fact. The kit calls it for facts
-            that have no hook of their own.
+            that no other hook records.
         may_read: Returns whether the server would now let a data package be read. Takes the
             connection's id and the package.
         replace_buckets: Replaces the standard buckets of every key with these, all full. `None`

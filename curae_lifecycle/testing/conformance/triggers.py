@@ -1,7 +1,7 @@
 """Triggers as the kit fires them: through the hooks of facts, or through operations.
 
-The law of this module: **a trigger without a hook of its own has one all the same**: `record_fact`
-gets the fact that fires the trigger, built from the examples of its members.
+The law of this module: **the kit can fire every trigger of a fact**. If `OWN_HOOKS` names no hook for
+a trigger, the hook `record_fact` gets its fact, built from the examples of the fact's members.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OWN_HOOKS: Final[Mapping[Trigger, tuple[str, tuple[object, ...]]]] = {
     Trigger.EXPIRE: ("expire", ()),
     Trigger.REVOKE: ("revoke", (Actor.PLATFORM,)),
 }
-"""The triggers with a hook of their own: its name, and the arguments after the connection's id."""
+"""The triggers that one hook serves alone: the name of the hook, and the arguments after the connection's id."""
 
 OWN_HOOK_NAMES: Final = tuple(hook for hook, _ in OWN_HOOKS.values())
 """The names of these hooks."""

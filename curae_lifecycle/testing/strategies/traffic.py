@@ -305,8 +305,8 @@ def _some_buckets() -> st.SearchStrategy[tuple[Bucket, ...]]:
     return st.sampled_from(((), (Bucket(name="platform", capacity=5, refill=1, seconds=1),)))
 
 
-def _newest(known: list[Id], back: int, nobody: Id) -> Id:
-    return known[max(0, len(known) - 1 - back)] if known else nobody
+def _newest(known: list[Id], back: int, unknown: Id) -> Id:
+    return known[max(0, len(known) - 1 - back)] if known else unknown
 
 
 class _Play:
@@ -403,7 +403,7 @@ class _Play:
 
     def _commit(self, loaded: Loaded, changes: Changes) -> None:
         stored = self._store.commit(loaded, changes)
-        assert stored, "one turn at a time: nobody else has written"  # noqa: S101 - see its words
+        assert stored, "no other writer, since the steps run one after another"  # noqa: S101 - see its words
         for write in changes.writes:
             match write:
                 case ConnectionWrite(None, Connection(identity)):
