@@ -206,3 +206,10 @@ def test_instants_are_utc(wrong: datetime) -> None:
         rules.clamp_to_updated_at(pending(), wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
         rules.check_next_action(next_action(wrong), NOW)
+
+
+def test_an_authorization_without_an_end_drops_the_end_that_was_stored() -> None:
+    ending = attrs.evolve(pending(), expires_at=at(60))
+    authorized = rules.evolve_connection(ending, Status.ACTIVE, at(1), authorized_at=at(1))
+    kept = rules.evolve_connection(ending, Status.ACTION_REQUIRED, at(1), reason="consent")
+    assert (authorized.expires_at, kept.expires_at) == (None, at(60))
