@@ -208,7 +208,7 @@ def test_a_server_that_raises_fails_the_check_and_no_other() -> None:
     report = run(server, seed="1", only=["law-02.revoked-once", "law-02.at-once", "request.limit"])
     assert report.passed == ("request.limit",)
     for failure in report.failed:
-        assert "the server raised ZeroDivisionError()" in failure.message
+        assert "send raised ZeroDivisionError()" in failure.message
         assert "law 2:" in failure.message
     again = asyncio.run(
         run_async(asynchronous(server), only=["law-02.revoked-once", "law-02.at-once"])
@@ -242,7 +242,7 @@ def test_a_hook_that_raises_fails_the_check() -> None:
 
     server = attrs.evolve(Reference().server(), authorize=authorize)
     report = run(server, seed="1", only=["standing.active"])
-    assert "the server raised LookupError" in report.failed[0].message
+    assert "the hook authorize raised LookupError" in report.failed[0].message
     assert "where: authorize" in str(report)
 
 

@@ -55,6 +55,7 @@ from curae_lifecycle.testing.conformance.steps import (
     wait,
 )
 from curae_lifecycle.testing.conformance.triggers import GENERIC_HOOK, example_fact
+from curae_lifecycle.testing.conformance.wording import format_value
 from curae_lifecycle.testing.log_format import format_caller, format_fact
 from curae_lifecycle.web.request import Request
 
@@ -485,7 +486,7 @@ def _difference(path: str, theirs: object, ours: object) -> str | None:
         is_same = _same_text(name, theirs, ours)
     else:
         is_same = theirs == ours
-    return None if is_same else f"{path} is {theirs!r} instead of {ours!r}"
+    return None if is_same else f"{path} is {format_value(theirs)} instead of {format_value(ours)}"
 
 
 def _same_text(name: str, theirs: str, ours: str) -> bool:
