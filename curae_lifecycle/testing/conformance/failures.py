@@ -26,7 +26,7 @@ _BODY_IN_MESSAGE: Final = 80
 """How many bytes of a request body a failure message shows."""
 
 _SHORT_HOOKS: Final = frozenset(
-    {"make_key", "register_again", "renew_key_id", "withdraw", "outbox"}
+    {"make_key", "register_again", "change_key_id", "withdraw", "outbox"}
 )
 """Hooks of which a failure message shows only the name: their values are secret or long."""
 
