@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
+import re
+import tomllib
 from pathlib import Path
 
 import curae_lifecycle
@@ -54,3 +56,11 @@ def test_a_flat_test_a_stray_folder_and_a_folder_without_init_are_found(tmp_path
         "rules/sums is no module of the package",
         "rules has no __init__.py",
     ]
+
+
+def test_contributing_names_each_marker_with_what_it_needs() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    markers: list[str] = settings["tool"]["pytest"]["ini_options"]["markers"]
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
+    assert sorted(rows) == sorted(each.partition(":")[0] for each in markers)
