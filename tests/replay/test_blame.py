@@ -11,7 +11,7 @@ from curae_lifecycle.cli.main import main
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.replay.recorded import ABSENT, Divergence
 from curae_lifecycle.service.json_schema import Json
-from tests.logs import K1, account, answers, created, fact, got, initiated, sent
+from tests.support.logs import K1, account, answers, created, fact, got, initiated, sent
 
 RECONNECT = "connections/{c1.connection.id}:reconnect"
 REVOKE = "connections/{c1.connection.id}:revoke"
