@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from types import ModuleType
 from typing import cast
 from uuid import uuid4  # noqa: TID251 - a planted bug draws it
@@ -26,9 +25,10 @@ from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.testing.conformance.fact_hooks import outcome_name
 from curae_lifecycle.testing.numbered_ids import NumberedIds
 from curae_lifecycle.web.request import Request
+from tests.support.paths import ROOT
 from tests.support.strategies import START
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs/testing.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
 API_KEY = "cae_live_k1"
 CALLER = Caller(
     api_key_id=ApiKeyId("key-1"),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from curae_lifecycle.testing.conformance import CHECKS
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
 
 SERVER = """
@@ -72,6 +72,7 @@ def make_wrong():
 CONFTEST = """
 from curae_lifecycle.testing.conformance.pytest_plugin import collect_checks
 from my_server import {name}
+
 pytest_collect_file = collect_checks(__file__, {name})
 """
 
@@ -117,9 +118,15 @@ def counts(told: str) -> dict[str, int]:
     return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", last)}
 
 
+def test_page_shows_three_lines() -> None:
+    (shown,) = re.findall(r"^```py\n(from .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    lines = CONFTEST.format(name="my_server").replace("from my_server ", "from my_app.testing ")
+    assert shown == lines.lstrip()
+
+
 def test_three_lines_collect_every_check_by_its_name(tmp_path: Path) -> None:
     conftest = CONFTEST.format(name="make_server")
-    assert len(conftest.strip().splitlines()) == 3
+    assert len([line for line in conftest.splitlines() if line]) == 3
     status, told = run_pytest(tmp_path, conftest, "--collect-only", "-q")
     assert status == 0, told
     names = re.findall(r"^conftest\.py::(\S+)$", told, re.MULTILINE)
@@ -138,10 +145,12 @@ def test_three_lines_collect_every_check_by_its_name(tmp_path: Path) -> None:
     ],
 )
 def test_server_passes_by_function_and_by_fixture(tmp_path: Path, conftest: str, name: str) -> None:
-    status, told = run_pytest(tmp_path, conftest.format(name=name), "-k", "registration")
+    status, told = run_pytest(
+        tmp_path, conftest.format(name=name), "-k", "registration or limit.at-once"
+    )
     assert status == 0, told
     ended = counts(told)
-    assert ended["passed"] + ended.get("skipped", 0) == 4
+    assert ended["passed"] + ended.get("skipped", 0) == 5
 
 
 def test_one_check_runs_by_its_node_id(tmp_path: Path) -> None:
