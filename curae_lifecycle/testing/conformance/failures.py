@@ -48,7 +48,7 @@ def server_raised(step: SingleStep, error: BaseException) -> ServerRaisedError:
 
 
 def failure_of(
-    check: Check, error: Exception, history: Iterable[str], last_status: int = 0
+    check: Check, error: Exception, history: Iterable[str], *, last_status: int = 0
 ) -> Failure:
     """Return the failure of a check.
 

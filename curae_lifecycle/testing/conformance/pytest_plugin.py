@@ -72,7 +72,7 @@ def collect_checks(
     def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if file_path != path:
             return None
-        file = _CheckFile.from_parent(parent, path=file_path)
+        file: _CheckFile = _CheckFile.from_parent(parent, path=file_path)  # pyright: ignore[reportUnknownMemberType] - pytest says no more
         file.tests = _CheckTests(server, operations, timeout)
         return file
 
@@ -87,8 +87,10 @@ class _CheckFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """Yield a test for each check."""
         for check in checks(self.tests.operations):
-            test = self.tests.test_of(check)
-            yield pytest.Function.from_parent(self, name=check.name, callobj=test)
+            test: pytest.Item = pytest.Function.from_parent(  # pyright: ignore[reportUnknownMemberType] - pytest says no more
+                self, name=check.name, callobj=self.tests.test_of(check)
+            )
+            yield test
 
 
 @attrs.define

@@ -269,7 +269,7 @@ class _CheckRun:
         """Return the result of a check that raised an error."""
         if isinstance(error, NotSeenError):
             return NotRun(self.check.name, str(error))
-        return failure_of(self.check, error, self.history, self.last_status)
+        return failure_of(self.check, error, self.history, last_status=self.last_status)
 
     def time_out(self) -> Result:
         """Abandon the check and return its failure."""

@@ -194,7 +194,9 @@ def test_argument_of_a_hook_is_written_without_quotes() -> None:
 def test_failures_of_one_cause_are_printed_once() -> None:
     failed = tuple([Failure(f"a.{each}", f"down\n  where: {each}") for each in range(12)])
     not_run = (NotRun("b.1", "needs x"), NotRun("b.2", "needs y"), NotRun("b.3", "needs x"))
-    report = Report((), (*failed, Failure("c", "other")), not_run, "seed")
+    report = Report(
+        passed=(), failed=(*failed, Failure("c", "other")), not_run=not_run, seed="seed"
+    )
     assert str(report).splitlines() == [
         "0 passed, 13 failed, 3 not run (seed seed)",
         "failed: a.0",
