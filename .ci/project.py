@@ -30,10 +30,10 @@ def readme_commands(text: str) -> tuple[str, str]:
 
 
 def lowest(dependencies: list[str]) -> list[str]:
-    """Pin every `name>=version` to that very version."""
+    """Pin every `name>=version` or `name[extra]>=version` to that very version."""
     pins: list[str] = []
     for dependency in dependencies:
-        bound = re.fullmatch(r"([\w.-]+)>=([\w.]+)", dependency)
+        bound = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", dependency)
         if bound is None:
             raise SystemExit(f"pyproject.toml: {dependency!r} is not of the form name>=version")
         pins.append(f"{bound[1]}=={bound[2]}")

@@ -65,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="take scopes away from keys, by their id",
         description="Leaves all keys of an id only the named scopes, which each of them must have.",
     )
-    narrow.add_argument("--api-key-id", metavar="ID", required=True)
+    narrow.add_argument("--api-key-id", metavar="ID", required=True, help="all keys of this id")
     _add_scopes(narrow, "a scope to keep; without scopes the keys may only read")
     withdraw = acts.add_parser(
         "withdraw",
