@@ -1,7 +1,8 @@
 """What the CI needs to know of the project, read from the project's own files.
 
 - `project.py command 1|2`: the README's first or second command, exactly as written
-- `project.py lowest`: the runtime dependencies, pinned to their lower bounds
+- `project.py lowest`: the runtime dependencies, pinned to their lower bounds; `extras/run_all.py` does
+  the same for each extra
 """
 
 import re

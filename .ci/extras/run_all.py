@@ -86,7 +86,8 @@ def main(wheel: str, newest: str, oldest: str) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="curae-extras-")))
         os.environ["UV_CACHE_DIR"] = str(folder / "cache")
-        os.environ.setdefault("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS", ""))
+        if "PIP_FIND_LINKS" in os.environ:
+            os.environ.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
         os.environ["REDIS_URL"] = stack.enter_context(valkey()).url
         made = database(stack.enter_context(postgres()))
         os.environ["POSTGRESQL_URL"] = stack.enter_context(made)
