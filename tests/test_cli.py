@@ -122,7 +122,7 @@ def test_the_tour_reads_the_same_with_and_without_rich() -> None:
     assert all(len(line) <= 80 for line in without_colour(pretty).splitlines())
     assert "\x1b[31m   < 409" in pretty, "a refusal is red"
     assert "\x1b[32m   < 201" in pretty, "a success is green"
-    assert "\x1b[2m   < \"session\"" in pretty, "JSON is dim"
+    assert '\x1b[2m   < "session"' in pretty, "JSON is dim"
     assert "\x1b[1;33m   rule " in pretty, "a rule is bold"
     poor = on_a_terminal(f"import sys; sys.modules['rich.console'] = None; {tour}")
     assert poor.replace("\r\n", "\n") == without_colour(pretty)
