@@ -25,9 +25,9 @@ sys.path[:0] = [str(TREE), str(HERE.parent)]
 
 import project  # noqa: E402 - needs the path above
 
-from tests.sql.mariadb import mariadb, mariadb_database  # noqa: E402 - needs the path above
-from tests.wire.postgres import database, postgres  # noqa: E402 - needs the path above
-from tests.wire.valkey import valkey  # noqa: E402 - needs the path above
+from tests.support.databases.mariadb import mariadb, mariadb_database  # noqa: E402 - needs the path above
+from tests.support.databases.postgres import database, postgres  # noqa: E402 - needs the path above
+from tests.support.databases.valkey import valkey  # noqa: E402 - needs the path above
 
 AT_ONCE: Final = 2
 

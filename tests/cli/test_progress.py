@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from curae_lifecycle.cli import terminal
-from tests.commands import on_a_terminal
+from tests.support.commands import on_a_terminal
 
 BUSY = (
     "import sys, time; {before}from curae_lifecycle.cli import terminal; "

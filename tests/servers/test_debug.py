@@ -10,10 +10,10 @@ import pytest
 from curae_lifecycle import Request, Response
 from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
 from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS
-from tests.server import request
-from tests.servers.asking import KINDS, MINT, Log, logged
 from tests.servers.test_endpoint import broken
-from tests.serving import Awaited, faulty, run_async
+from tests.support.asking import KINDS, MINT, Log, logged
+from tests.support.server import request
+from tests.support.serving import Awaited, faulty, run_async
 
 CREATE = request("create")
 

@@ -35,9 +35,9 @@ from curae_lifecycle.stores.sql.engine import (
 from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, Outbox
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
-from tests.server import CALLER, request
-from tests.serving import Awaited
-from tests.strategies import START, uuid
+from tests.support.server import CALLER, request
+from tests.support.serving import Awaited
+from tests.support.strategies import START, uuid
 
 URL: Final = "sqlite:///never-opened.db"
 ENGINE: Final = create_engine(URL)
