@@ -1,7 +1,7 @@
 """Install each extra alone in a fresh environment, and run the program of that extra.
 
-`run_all.py WHEEL NEWEST OLDEST`: the Python NEWEST gets the newest releases, and OLDEST the oldest
-ones that `pyproject.toml` allows. It is started by a Python that has the extra `test` and uv, from
+`run_all.py WHEEL NEWEST OLDEST [EXTRA ...]`: the Python NEWEST gets the newest releases, and OLDEST the oldest
+ones that `pyproject.toml` allows. Without names it tries all extras. It is started by a Python that has the extra `test` and uv, from
 the folder of the project, whose tests start the databases.
 """
 
@@ -78,7 +78,7 @@ def try_extra(name: str, wheel: Path, python: str, pins: list[str], work: Path) 
     return None
 
 
-def main(wheel: str, newest: str, oldest: str) -> int:
+def main(wheel: str, newest: str, oldest: str, *names: str) -> int:
     """Try every extra, print how long each took, and return the exit status."""
     started = monotonic()
     runtime = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -102,7 +102,7 @@ def main(wheel: str, newest: str, oldest: str) -> int:
             said = at(pins if release == "oldest" else [], folder / f"{name}-{release}")
             return f"{name}, {release}", said, monotonic() - begun
 
-        jobs = [(name, release) for name in extras() for release in ("newest", "oldest")]
+        jobs = [(name, release) for name in names or extras() for release in ("newest", "oldest")]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for label, said, seconds in pool.map(lambda each: job(*each), jobs):
                 print(f"{label}: {'failed' if said else 'ok'} ({seconds:.1f} s)", flush=True)

@@ -35,9 +35,9 @@ def status_at(port: int) -> int | None:
     return None
 
 
-servers = [start(f"{each}_app") for each in ("asgi", "django", "fastapi", "flask")]
-statuses = [status_at(port) for _, port in servers]
-for server, _ in servers:
+for name in ("asgi_app", "django_app", "fastapi_app", "flask_app"):
+    server, port = start(name)
+    status = status_at(port)
     server.send_signal(signal.SIGTERM)
-assert [server.wait(60) for server, _ in servers] == [0] * 4
-assert statuses == [200] * 4
+    ended = server.wait(60)
+    assert (status, ended) == (200, 0), (name, status, ended)
