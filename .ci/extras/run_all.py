@@ -1,8 +1,9 @@
 """Install each extra alone in a fresh environment, and run the program of that extra.
 
-`run_all.py WHEEL NEWEST OLDEST [EXTRA ...]`: the Python NEWEST gets the newest releases, and OLDEST the oldest
-ones that `pyproject.toml` allows. Without names it tries all extras. It is started by a Python that has the extra `test` and uv, from
-the folder of the project, whose tests start the databases.
+`run_all.py WHEEL NEWEST OLDEST [EXTRA ...]`: the Python NEWEST gets the newest releases, and OLDEST
+the oldest ones that `pyproject.toml` allows. Without names it tries all extras. It is started by a
+Python that has the extra `test` and uv, from the folder of the project, whose tests start the
+databases.
 """
 
 from __future__ import annotations
