@@ -80,20 +80,24 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="a callable that returns a new empty store each time; it may be a coroutine function",
     )
     command.add_argument(
-        "--seeds", type=positive, metavar="N", default=3, help="how many seeds to simulate, from 0"
+        "--seeds",
+        type=positive,
+        metavar="N",
+        default=3,
+        help="how many seeds to simulate, from 0 (default: %(default)s)",
     )
     command.add_argument(
         "--limit",
         type=positive,
         metavar="SECONDS",
         default=DEFAULT_TIMEOUT // timedelta(seconds=1),
-        help="how long one check of the kit may take, in seconds",
+        help="how long one check of the kit may take, in seconds (default: %(default)s)",
     )
-    command.add_argument("--only", choices=tuple(_PARTS), help="run only this part")
+    command.add_argument("--only", choices=tuple(_PARTS), help="run only this part; by default all")
     command.add_argument(
         "--strict", action="store_true", help="also exit with status 1 if any check was not run"
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

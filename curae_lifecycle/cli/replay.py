@@ -29,9 +29,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--environment",
         choices=("live", "test"),
-        help="serve only this environment; a key of the other one is refused",
+        help="serve only this environment, and refuse a key of the other one; by default both",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

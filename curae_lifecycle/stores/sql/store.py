@@ -25,6 +25,7 @@ from curae_lifecycle.stores.sql.buckets import check_sizes
 from curae_lifecycle.stores.sql.clock import now_parameter
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 CALLER_CACHE_SIZE: Final = 10_000
 """The number of callers that a store caches."""
@@ -156,10 +157,12 @@ class SqlStore:
         settings: The server's settings, by which events are formatted.
 
     Raises:
-        ArgumentError: A bucket of the settings is too large for 64-bit integers.
+        ArgumentError: `database` is no database of this kind, or a bucket of the settings is too
+            large for 64-bit integers.
     """
 
     def __init__(self, database: Database, settings: Settings = DEFAULT_SETTINGS) -> None:
+        check_database(database, "AsyncSqlStore")
         self._database = database
         self._statements = _Statements(database.dialect, settings)
 
@@ -250,10 +253,12 @@ class AsyncSqlStore:
         settings: The server's settings, by which events are formatted.
 
     Raises:
-        ArgumentError: A bucket of the settings is too large for 64-bit integers.
+        ArgumentError: `database` is no database of this kind, or a bucket of the settings is too
+            large for 64-bit integers.
     """
 
     def __init__(self, database: AsyncDatabase, settings: Settings = DEFAULT_SETTINGS) -> None:
+        check_async_database(database, "SqlStore")
         self._database = database
         self._statements = _Statements(database.dialect, settings)
 
