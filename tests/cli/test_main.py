@@ -163,7 +163,7 @@ def test_replay_checks_recorded_responses(
     capsys.readouterr()
     assert main(["replay", str(wrong), "--check"]) == 1
     out, err = capsys.readouterr()
-    rule = "binding.provision.unlinked"
+    rule = "operation.initiate"
     assert err == f"line 2: status: recorded 200, decided 201 by rule {rule}\n"
     assert json.loads(out.splitlines()[1])["divergences"] == [
         {"member": "status", "recorded": 200, "decided": 201, "rule": rule}
