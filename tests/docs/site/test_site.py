@@ -235,7 +235,6 @@ def test_each_test_that_is_cited_passes_by_its_name() -> None:
 RUN_BY = {
     "README.md": "tests/docs/test_docs.py",
     "docs/ahead.md": "tests/docs/pages/test_tasks.py",
-    "docs/audit.md": "tests/docs/pages/test_tasks.py",
     "docs/changing.md": "tests/docs/pages/test_tasks.py",
     "docs/conformance.md": "tests/testing/conformance/test_kit.py",
     "docs/django.md": "tests/docs/pages/test_django_and_redis.py",
@@ -247,6 +246,7 @@ RUN_BY = {
     "docs/outbox.md": "tests/stores/sql/test_outbox_messages.py",
     "docs/questions.md": "tests/docs/site/test_site.py",
     "docs/redis.md": "tests/docs/pages/test_django_and_redis.py",
+    "docs/replay.md": "tests/docs/pages/test_tasks.py",
     "docs/servers.md": "tests/servers/test_run.py",
     "docs/simulation.md": "tests/docs/site/test_site.py",
     "docs/stores.md": "tests/docs/pages/test_stores.py",
