@@ -18,7 +18,7 @@ from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.rules.ratelimit import BucketState, LogState
+from curae_lifecycle.rules.ratelimit import MAX_INTEGER, BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import ResponseReference
@@ -109,9 +109,7 @@ sessions = st.builds(
     st.none() | st.text().map(UserId),
 )
 logs = st.lists(any_instants, max_size=10).map(LogState.of)
-buckets = st.tuples(st.integers(), st.integers(0), st.integers(1)).map(
-    lambda each: BucketState(each[0], each[1], each[1] + each[2])
-)
+buckets = st.builds(BucketState, st.integers(), st.integers(0, MAX_INTEGER - 1))
 
 KINDS = (
     Connection,

@@ -31,6 +31,7 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode
 from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
+    Bucket,
     Charge,
     ExactLog,
     LogState,
@@ -72,7 +73,10 @@ REVOKED = attrs.evolve(
 )
 OK = Response(200, (("content-type", "application/json"),), b'{"lifecycleState":"ACTIVE"}')
 CHARGED = RateWrite(
-    key=BucketKey(CALLER.key_owner, "p"), policy=INITIATE_LIMIT, before=None, after=LogState()
+    key=BucketKey(CALLER.key_owner, Bucket(name="p", capacity=1, refill=1, seconds=1)),
+    policy=INITIATE_LIMIT,
+    before=None,
+    after=LogState(),
 )
 PAID = RateWrite(
     key=LimitKey(COORDINATE.app_user, "initiate"),

@@ -276,8 +276,8 @@ def _state(key: RateKey, held: str) -> RateState | None:
         raise NewerFormatError(kind.__name__, int(form), _FORM)
     if kind is LogState:
         return LogState(bytes.fromhex("".join(parts)))
-    seconds, micros, part, of = map(int, parts[:4])
-    return BucketState(seconds * SECOND + micros, part, of)
+    seconds, micros, part = map(int, parts[:3])
+    return BucketState(seconds * SECOND + micros, part)
 
 
 # --- Charging ---------------------------------------------------------------------------------

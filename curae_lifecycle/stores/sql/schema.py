@@ -82,10 +82,9 @@ _TABLES: Final = {
     ),
     "curae_bucket": (
         "id DIGEST NOT NULL PRIMARY KEY",
-        # When the bucket is full again: microseconds since 1970, plus part / parts of one.
+        # When the bucket is full again: microseconds since 1970, plus part / refill of one.
         "full_at NUMBER NOT NULL",
         "part NUMBER NOT NULL",
-        "parts NUMBER NOT NULL",
     ),
     "curae_page": (
         # The digest of the page's URL: a reader of the database cannot open the page with it.
