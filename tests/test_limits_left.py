@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import given
 import curae_lifecycle as curae
 from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, Charge, ExactLog, LimitLeft
+from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.web.respond import Answer, rate_limit_headers
 from tests.instants import handle_at
