@@ -33,9 +33,6 @@ from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK
 from tests.patiently import PATIENCE
 from tests.stores.limits import BUCKET_KEY, redis_url
 
-FOREVER: Final = 10**15
-"""A margin that no clock of a Redis is past, so that states of any time can be seen."""
-
 FIRST: Final = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
 LAST: Final = to_epoch_microseconds(datetime.max.replace(tzinfo=UTC))
 
@@ -148,12 +145,11 @@ class Held:
         held = self.client.get(self.name)
         return limits._state(BUCKET_KEY, *limits._texts([held]))
 
-    def charge(self, rule: Bucket, now: datetime, margin: int = FOREVER) -> bool:
+    def charge(self, rule: Bucket, now: datetime) -> bool:
         charge = limits._Charge(
             at=to_epoch_microseconds(now), names=(self.name,), buckets=(rule,), log=None
         )
         given = charge.charge_arguments()
-        given[3] = margin
         answer = self.asked.execute_command("EVAL", CHARGE.text, 1, self.name, *given)
         if answer is not None:
             self.answers.append((charge, answer))
@@ -309,16 +305,27 @@ def test_a_bucket_that_was_dropped_since_is_left_alone(client: redis.Redis) -> N
     assert held.state() == after
 
 
+LONGEST: Final = 4 * 10**15
+"""The most milliseconds that Redis is asked to keep a state for."""
+
+
+def milliseconds_kept(client: redis.Redis, name: str) -> int:
+    """Return how much longer Redis keeps a state."""
+    kept = client.pttl(name)
+    assert isinstance(kept, int)
+    return kept
+
+
 def test_when_a_state_is_dropped_can_always_be_told(client: redis.Redis) -> None:
-    # In more years than Redis can count, and before those that it counts.
+    # In more years than Redis can count, and by a clock before those that it counts.
     slow, early = Held(client), Held(client)
     assert slow.charge(
         Bucket(name="b", capacity=1, refill=1, seconds=MAX_INTEGER), from_epoch_microseconds(0)
     )
-    assert client.pexpiretime(slow.name) == 4 * 10**15
+    assert LONGEST - 60_000 < milliseconds_kept(client, slow.name) <= LONGEST
     assert early.charge(
         Bucket(name="b", capacity=1, refill=1, seconds=1),
         from_epoch_microseconds(FIRST),
-        margin=300_000,
     )
-    assert early.state() is None
+    assert early.state() == BucketState(FIRST + SECOND)
+    assert 301_000 - 60_000 < milliseconds_kept(client, early.name) <= 301_000

@@ -112,12 +112,12 @@ end
 CHARGE: Final = Script(
     f"{_TIME_FUNCTIONS}\nlocal TOLERANCE = {{{CLOCK_TOLERANCE // SECOND}, 0, 0}}\n"
     """
--- Returns when Redis may expire the value, in milliseconds within the range that Redis accepts.
-local function dropped_at(full_at, margin)
-  if full_at[1] > 4000000000000 then return 4000000000000000 end
-  local u = full_at[2]
-  if full_at[3] > 0 then u = u + 1 end
-  return math.max(1, full_at[1] * 1000 + math.ceil(u / 1000) + margin)
+-- Returns how many milliseconds Redis keeps the value, within the range that Redis accepts.
+local function kept_for(left, margin)
+  if left[1] > 4000000000000 then return 4000000000000000 end
+  local u = left[2]
+  if left[3] > 0 then u = u + 1 end
+  return left[1] * 1000 + math.ceil(u / 1000) + margin
 end
 
 local now, margin, buckets = time_at(1), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -140,7 +140,7 @@ for number = 1, buckets do
     if exceeds(difference(state.full_at, now, refill), most) then return false end
   end
   result[number] = written(state)
-  charged[number] = {result[number], dropped_at(state.full_at, margin)}
+  charged[number] = {result[number], kept_for(difference(state.full_at, now, refill), margin)}
 end
 local place = 7 * buckets + 6
 if ARGV[place] then
@@ -148,7 +148,7 @@ if ARGV[place] then
   charged[buckets + 1] = {ARGV[place + 1], ARGV[place + 2]}
 end
 for number, state in ipairs(charged) do
-  redis.call('SET', KEYS[number], state[1], 'PXAT', string.format('%.0f', state[2]))
+  redis.call('SET', KEYS[number], state[1], 'PX', string.format('%.0f', state[2]))
 end
 return result
 """
@@ -161,7 +161,7 @@ Keys: the buckets, then the exact log if one is charged. Arguments:
 - how many milliseconds a value is kept after it expires;
 - the number of buckets;
 - for each bucket: its refill, the cost of a token, and the most that may be missing;
-- for the log: its value as loaded, its new value, and when Redis may expire it.
+- for the log: its value as loaded, its new value, and how many milliseconds Redis keeps it.
 
 The script returns the new value of each bucket. It returns nil and changes nothing if a bucket has
 too few tokens, if the log has changed since it was loaded, or if a bucket has another form.
