@@ -1,0 +1,214 @@
+"""Section 5 of the rules: a log counts the same admissions when the numbers of its rule change.
+
+A change of settings is one rule after another; old and new workers side by side are two rules in
+turns. Each answer is held against lists of instants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules import ratelimit
+from curae_lifecycle.rules.ratelimit import (
+    FRESH_LOG,
+    Admitted,
+    Bucket,
+    Charge,
+    ExactLog,
+    LogState,
+    RateState,
+    admit,
+    admit_one,
+)
+from curae_lifecycle.testing import laws
+from tests.support.strategies import START, TICK
+
+_Rule = TypeVar("_Rule", ExactLog, Bucket)
+Turn = tuple[_Rule, datetime, int]
+"""Whose turn it is: its rule, what its clock shows, and the cost."""
+
+DECADE: Final = 10 * 365 * 24 * 60 * 60
+SECOND: Final = timedelta(seconds=1)
+
+# Crowded around whole and third parts of seconds; some are decades away.
+instants = st.one_of(
+    st.tuples(st.integers(0, 18), st.integers(-1, 1)).map(
+        lambda part: START + SECOND * part[0] / 3 + TICK * part[1]
+    ),
+    st.integers(0, 6_000_000).map(lambda us: START + TICK * us),
+    st.tuples(st.integers(-5, 500), st.integers(-1, 1)).map(
+        lambda part: START + SECOND * DECADE * part[0] + TICK * part[1]
+    ),
+)
+
+
+def logs(
+    limits: st.SearchStrategy[int], seconds: st.SearchStrategy[int]
+) -> st.SearchStrategy[ExactLog]:
+    return st.builds(ExactLog, st.just("log"), limits, seconds)
+
+
+buckets = st.builds(
+    Bucket,
+    st.just("bucket"),
+    st.integers(1, 5),
+    st.one_of(st.integers(1, 7), st.integers(1, 10**9)),
+    st.one_of(st.integers(1, 3), st.sampled_from([DECADE, 3 * DECADE + 1])),
+)
+
+
+def turns(rules: st.SearchStrategy[_Rule]) -> st.SearchStrategy[list[Turn[_Rule]]]:
+    """Calls that meet one of one to three rules, by clocks of any order."""
+    some = st.lists(rules, min_size=1, max_size=3)
+    return some.flatmap(
+        lambda each: st.lists(
+            st.tuples(st.sampled_from(each), instants, st.integers(1, 3)), max_size=16
+        )
+    )
+
+
+def charged(rule: ExactLog | Bucket, state: RateState, now: datetime, cost: int) -> RateState | int:
+    """The state after, or the wait."""
+    answer = admit((Charge(rule, state),), now, cost=cost)
+    return answer.states[0] if isinstance(answer, Admitted) else answer.retry_after
+
+
+def micros(instant: datetime) -> int:
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // TICK
+
+
+def check_wait(rule: ExactLog | Bucket, state: RateState, turn: datetime, cost: int) -> None:
+    """The wait is exact, whoever charged the state before."""
+    wait = charged(rule, state=state, now=turn, cost=cost)
+    if isinstance(wait, int):
+        try:
+            then = turn + TICK * wait
+        except OverflowError:
+            return
+        laws.check_retry_after(
+            lambda at: not isinstance(charged(rule, state=state, now=at, cost=cost), int),
+            turn,
+            then - turn,
+        )
+
+
+# --- The exact log ---------------------------------------------------------------------------
+
+
+def counted(admitted: Sequence[datetime], now: datetime, seconds: int) -> int:
+    return sum(now - at < SECOND * seconds for at in admitted)
+
+
+def held_against_all_that_was(history: Sequence[Turn[ExactLog]]) -> None:
+    """Each rule admits exactly what its own numbers allow, over everybody's admissions."""
+    state: RateState = FRESH_LOG
+    admitted: list[datetime] = []
+    for rule, now, asked in history:
+        cost = min(asked, rule.limit)
+        check_wait(rule, state=state, turn=now, cost=cost)
+        after = charged(rule, state=state, now=now, cost=cost)
+        room = counted(admitted, now, rule.seconds) + cost <= rule.limit
+        assert room is isinstance(after, LogState)
+        if isinstance(after, LogState):
+            state = after
+            admitted += [now] * cost
+        free = max(0, rule.limit - counted(admitted, now, rule.seconds))
+        assert ratelimit.count_remaining(rule, state, now) == free
+
+
+@given(
+    st.sampled_from([1, 2, DECADE]).flatmap(lambda s: turns(logs(st.integers(1, 5), st.just(s))))
+)
+def test_another_limit_counts_exactly_the_newest(history: list[Turn[ExactLog]]) -> None:
+    held_against_all_that_was(sorted(history, key=lambda turn: turn[1]))
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda limit: turns(logs(st.just(limit), st.sampled_from([1, 2, 3, DECADE, 7 * DECADE])))
+    )
+)
+def test_another_window_counts_exactly_what_is_in_it_whatever_the_clocks_say(
+    history: list[Turn[ExactLog]],
+) -> None:
+    held_against_all_that_was(history)
+
+
+any_logs = logs(st.integers(1, 5), st.sampled_from([1, 2, 3, DECADE]))
+
+
+@given(turns(any_logs))
+def test_of_any_logs_a_state_remembers_the_newest_as_many_as_the_largest_limit_needs(
+    history: list[Turn[ExactLog]],
+) -> None:
+    state: RateState = FRESH_LOG
+    remembered: list[datetime] = []
+    for rule, now, asked in history:
+        cost = min(asked, rule.limit)
+        check_wait(rule, state=state, turn=now, cost=cost)
+        after = charged(rule, state=state, now=now, cost=cost)
+        if isinstance(after, LogState):
+            state = after
+            kept = max(len(remembered), min(rule.limit, len(remembered) + cost))
+            remembered = sorted([*remembered, *[now] * cost])[-kept:]
+            assert after.instants == tuple(remembered)
+        else:
+            assert counted(remembered, now, rule.seconds) + cost > rule.limit
+
+
+@given(turns(any_logs))
+def test_of_any_logs_the_shortest_window_never_holds_more_than_the_largest_limit(
+    history: list[Turn[ExactLog]],
+) -> None:
+    state: RateState = FRESH_LOG
+    admitted: list[datetime] = []
+    for rule, now, _ in sorted(history, key=lambda turn: turn[1]):
+        after = admit_one(rule, state, now)
+        if not isinstance(after, int):
+            state = after
+            admitted.append(now)
+    if history:
+        limit = max(rule.limit for rule, _, _ in history)
+        seconds = min(rule.seconds for rule, _, _ in history)
+        laws.check_rate_limit(admitted, limit=limit, seconds=seconds)
+
+
+def test_a_lower_limit_locks_nobody_out_and_a_higher_one_finds_what_counts() -> None:
+    few, many = ExactLog("log", 2, 60), ExactLog("log", 5, 3600)
+    state: RateState = LogState.of(START + SECOND * place for place in range(5))
+    # The newest two are those of the fourth and the fifth second.
+    assert admit_one(few, state, START + SECOND * 62) == SECOND // TICK
+    after = admit_one(few, state, START + SECOND * 63)
+    assert isinstance(after, LogState)
+    # A worker that still has the higher limit finds as many as it needs.
+    assert len(after.instants) == 5
+    assert ratelimit.count_remaining(many, after, START + SECOND * 63) == 0
+    assert ratelimit.count_remaining(few, after, START + SECOND * 63) == 0
+
+
+def test_no_more_go_than_must_make_room() -> None:
+    rule = ExactLog("log", 3, 60)
+    later = START + SECOND * 60
+    after = charged(rule, state=LogState.of((START, START + SECOND)), now=later, cost=2)
+    assert after == LogState.of((START + SECOND, later, later))
+
+
+def test_a_log_is_eight_bytes_for_each_instant_the_first_byte_the_greatest() -> None:
+    early = datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    state = LogState.of((START, early))
+    assert bytes(state) == b"\xff" * 8 + micros(START).to_bytes(8, "big")
+    assert repr(state) == f"LogState.of({(early, START)})"
+
+
+def test_clocks_before_1970_are_in_order_too() -> None:
+    early = datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)
+    rule = ExactLog("log", 2, 60)
+    after = admit_one(rule, LogState.of((START,)), early)
+    assert after == LogState.of((early, START))
+    assert isinstance(after, LogState)
+    assert after.instants == (early, START)
