@@ -35,7 +35,7 @@ from curae_lifecycle.rules.values import (
     from_epoch_microseconds,
     to_epoch_microseconds,
 )
-from tests.strategies import START, TICK
+from tests.support.strategies import START, TICK
 
 NOW: Final = to_epoch_microseconds(START)
 HOUR: Final = 60 * MINUTE

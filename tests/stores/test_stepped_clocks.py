@@ -21,11 +21,11 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request
-from tests.sql.conftest import mariadb_server, mariadb_url, opened
-from tests.sql.databases import Clocked
-from tests.stores.charging import unused
-from tests.stores.limits import limited, redis_url
-from tests.stores.served import MINT, PATIENCE, Clock
+from tests.stores.redis.charging import unused
+from tests.stores.sql.conftest import mariadb_server, mariadb_url, opened
+from tests.support.redis_limits import limited, redis_url
+from tests.support.served import MINT, PATIENCE, Clock
+from tests.support.sql.databases import Clocked
 
 __all__ = ["mariadb_server", "mariadb_url", "redis_url"]
 

@@ -23,9 +23,7 @@ from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.storing import commit_statements
-from tests.sql.conftest import DATABASES, mariadb_server, mariadb_url, opened
-
-__all__ = ["mariadb_server", "mariadb_url"]
+from tests.stores.sql.conftest import DATABASES, opened
 
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
