@@ -46,7 +46,7 @@ small = st.integers(1, 9)
 buckets = st.builds(Bucket, st.just("b"), small, small, small)
 
 
-def charge(bucket: Bucket, state: RateState, at: int, cost: int = 1) -> RateState | int:
+def charge(bucket: Bucket, state: RateState, at: int, *, cost: int = 1) -> RateState | int:
     """Charge a bucket, and return the state after or the wait."""
     answer = admit((Charge(bucket, state),), from_epoch_microseconds(at), cost=cost)
     return answer.states[0] if isinstance(answer, Admitted) else answer.retry_after
@@ -108,7 +108,7 @@ def test_a_bucket_believes_its_window_and_five_minutes(beyond: int, *, is_admitt
 def test_the_last_believed_state_is_exact_to_a_part(bucket: Bucket, parts: int, cost: int) -> None:
     assume(cost <= bucket.capacity)
     state = later(bucket, last_believed(bucket), parts)
-    after = charge(bucket, state, NOW, cost)
+    after = charge(bucket, state, NOW, cost=cost)
     assert isinstance(after, int) is (parts <= 0)
     if not isinstance(after, int):
         # The bucket is left empty, whatever the request costs.
@@ -121,16 +121,16 @@ def test_a_wait_is_exact_and_at_most_the_window_and_five_minutes(
 ) -> None:
     assume(cost <= bucket.capacity)
     state = BucketState(NOW + ahead, part % bucket.refill)
-    wait = charge(bucket, state, NOW, cost)
+    wait = charge(bucket, state, NOW, cost=cost)
     if isinstance(wait, int):
         assert 0 < wait < window(bucket) + CLOCK_TOLERANCE + 1
-        assert charge(bucket, state, NOW + wait - 1, cost) == 1
-        assert isinstance(charge(bucket, state, NOW + wait, cost), BucketState)
+        assert charge(bucket, state, NOW + wait - 1, cost=cost) == 1
+        assert isinstance(charge(bucket, state, NOW + wait, cost=cost), BucketState)
 
 
 def test_the_longest_wait_is_for_the_whole_capacity() -> None:
     bucket = Bucket(name="b", capacity=3, refill=7, seconds=2)
-    wait = charge(bucket, last_believed(bucket), NOW, 3)
+    wait = charge(bucket, last_believed(bucket), NOW, cost=3)
     assert wait == -(-6 * SECOND // 7) + CLOCK_TOLERANCE
 
 
@@ -148,7 +148,7 @@ def test_a_reset_bucket_admits_its_whole_capacity_once() -> None:
     bucket, far = Bucket(name="b", capacity=9, refill=1, seconds=1), BucketState(NOW + YEAR)
     assert ratelimit.count_remaining(bucket, far, START) == 9
     assert ratelimit.limit_left(bucket, far, START) == ratelimit.LimitLeft(bucket, 1, 9)
-    after = charge(bucket, far, NOW, 9)
+    after = charge(bucket, far, NOW, cost=9)
     assert not isinstance(after, int)
     assert ratelimit.count_remaining(bucket, after, START) == 0
     assert charge(bucket, after, NOW) == SECOND
@@ -164,13 +164,13 @@ def test_a_key_recovers_when_its_clock_is_put_right(step: int, cost: int) -> Non
     # One request while the clock ran ahead.
     state = charge(bucket, FULL_BUCKET, NOW + step)
     assert not isinstance(state, int)
-    after = charge(bucket, state, NOW, cost)
+    after = charge(bucket, state, NOW, cost=cost)
     if step > CLOCK_TOLERANCE + 2 * SECOND:
         assert isinstance(after, BucketState)
     else:
         assert isinstance(after, int)
         assert after <= 2 * SECOND + CLOCK_TOLERANCE
-        assert isinstance(charge(bucket, state, NOW + after, cost), BucketState)
+        assert isinstance(charge(bucket, state, NOW + after, cost=cost), BucketState)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -233,7 +233,7 @@ def schedules(length: int, waits: Sequence[int]) -> Iterator[tuple[tuple[int, in
 
 
 def check_schedule(
-    bucket: Bucket, apart: int, schedule: Sequence[tuple[int, int]], cost: int = 1
+    bucket: Bucket, apart: int, schedule: Sequence[tuple[int, int]], *, cost: int = 1
 ) -> None:
     """Check two workers beside a bucket that believes every instant."""
     state: RateState = FULL_BUCKET
@@ -242,7 +242,7 @@ def check_schedule(
     for worker, wait in schedule:
         true_time += wait
         at = true_time + worker * apart
-        after = charge(bucket, state, at, cost)
+        after = charge(bucket, state, at, cost=cost)
         wanted = max(exact, Fraction(at)) + cost * token
         assert isinstance(after, int) is (wanted > at + window(bucket))
         if not isinstance(after, int):
@@ -271,7 +271,7 @@ def test_two_workers_admit_nothing_extra_in_every_short_schedule(
 def test_two_workers_admit_nothing_extra_in_long_schedules(
     bucket: Bucket, apart: int, schedule: Sequence[tuple[int, int]], cost: int
 ) -> None:
-    check_schedule(bucket, apart, schedule, min(cost, bucket.capacity))
+    check_schedule(bucket, apart, schedule, cost=min(cost, bucket.capacity))
 
 
 # --- When a state expires --------------------------------------------------------------------

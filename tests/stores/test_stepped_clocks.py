@@ -49,13 +49,18 @@ class World:
     def ask(self, *buckets: Bucket) -> Response:
         """Ask for an account state, on a server with these buckets."""
         target = f"{BASE}/account-state?appUserId=ada"
-        return self.send(Request("GET", target, self._headers(), b""), buckets)
+        return self.send(Request("GET", target, self._headers()), buckets)
 
     def initiate(self) -> Response:
         """Send an initiate of the app user."""
         key = ("idempotency-key", f"visit-{next(self.numbers)}")
-        body = b'{"appUserId": "ada"}'
-        return self.send(Request("POST", f"{BASE}/initiate", (*self._headers(), key), body), ())
+        request = Request(
+            method="POST",
+            target=f"{BASE}/initiate",
+            headers=(*self._headers(), key),
+            body=b'{"appUserId": "ada"}',
+        )
+        return self.send(request, ())
 
     def send(self, request: Request, buckets: tuple[Bucket, ...]) -> Response:
         return serve(
