@@ -116,8 +116,7 @@ def test_a_page_about_nothing_that_is_stored_is_the_server_s_own() -> None:
     about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)
     assert about_the_user is not None
     assert about_the_user.kind is USER_PAGE
-    # The empty id is nobody's: such a page graduates nobody.
-    assert about_the_user.user_id == ""
+    assert about_the_user.user_id is None
 
 
 def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:

@@ -56,8 +56,8 @@ def ask(
     return decide(call, snapshot, at(2), new_ids(9, at(2))).rules
 
 
-def loaded(connection: Connection, **others: LandedHandoff) -> Snapshot:
-    return Snapshot(connection=connection, **others)
+def loaded(connection: Connection, landed_handoff: LandedHandoff | None = None) -> Snapshot:
+    return Snapshot(connection=connection, landed_handoff=landed_handoff)
 
 
 FULL: Final = LogState.of([at(2)] * 10)

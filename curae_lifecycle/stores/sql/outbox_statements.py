@@ -19,7 +19,8 @@ from typing import Final, NamedTuple, cast
 
 from curae_lifecycle.rules.values import SECOND
 from curae_lifecycle.service.json_schema import Json
-from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.formats import NewerFormatError, upgrade_document
+from curae_lifecycle.stores.outbox import MESSAGE, Delivery, NewerDelivery
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
@@ -159,21 +160,24 @@ def dead_statement(after: int, limit: int) -> Statement:
 _COLUMNS: Final = "id, attempts, kind, subject, document"
 
 
-def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery, ...]:
-    """Parse the rows of a `claimed_statement` or a `dead_statement`, and keep their order."""
-    found = [cast("tuple[int, int, str, str, str]", tuple(row)) for row in rows]
-    return tuple(
-        [
-            Delivery(
-                number=number,
-                attempt=attempt,
-                kind=kind,
-                subject=subject,
-                document=cast("dict[str, Json]", parse_json(document)),
-            )
-            for number, attempt, kind, subject, document in found
-        ]
-    )
+def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery | NewerDelivery, ...]:
+    """Parse the rows of a `claimed_statement` or a `dead_statement`, and keep their order.
+
+    Raises:
+        MalformedError: A document is not one that this library wrote.
+    """
+    return tuple([_delivery(row) for row in rows])
+
+
+def _delivery(row: Sequence[object]) -> Delivery | NewerDelivery:
+    number, attempt, kind, subject, text = cast("tuple[int, int, str, str, str]", tuple(row))
+    try:
+        document = upgrade_document(MESSAGE, cast("dict[str, Json]", parse_json(text)))
+    except NewerFormatError as error:
+        return NewerDelivery(
+            number=number, attempt=attempt, kind=kind, subject=subject, error=error
+        )
+    return Delivery(number=number, attempt=attempt, kind=kind, subject=subject, document=document)
 
 
 def delete_delivered_statement(number: int, claim: str) -> Statement:
@@ -231,7 +235,9 @@ def mark_failed_dead_statement(number: int, claim: str) -> Statement:
     return Statement(text, (number, claim), 1)
 
 
-def release_claim_statement(dialect: Dialect, untried: Sequence[Delivery], claim: str) -> Statement:
+def release_claim_statement(
+    dialect: Dialect, untried: Sequence[Delivery | NewerDelivery], claim: str
+) -> Statement:
     """Build the UPDATE that releases claimed messages and does not count the attempt.
 
     Args:
