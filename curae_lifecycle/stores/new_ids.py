@@ -10,7 +10,7 @@ from uuid import uuid4  # noqa: TID251 - the one place that makes ids
 
 import attrs
 
-from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.errors import ArgumentError, check_type
 from curae_lifecycle.rules.values import (
     SECOND,
     ConnectionId,
@@ -18,6 +18,7 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
     add_microseconds,
+    parse_opaque,
 )
 from curae_lifecycle.service.snapshot import NewIds
 
@@ -45,7 +46,14 @@ class RandomIds:
     lifetime: timedelta = NEXT_ACTION_LIFETIME
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a lifetime of zero or less."""
+        """Check the base URL and the lifetime.
+
+        Raises:
+            ArgumentError: The base URL is empty or no text, or the lifetime is no `timedelta` above
+                zero.
+        """
+        parse_opaque("hosted_page_base_url", self.hosted_page_base_url)
+        check_type("lifetime", self.lifetime, timedelta, "a timedelta longer than 0")
         if self.lifetime <= timedelta(0):
             raise ArgumentError("lifetime", "longer than 0")
 

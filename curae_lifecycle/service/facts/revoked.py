@@ -8,7 +8,7 @@ import attrs
 
 from curae_lifecycle.rules import outcomes, values
 from curae_lifecycle.rules.connection import Actor
-from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts import fact
@@ -19,7 +19,8 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
     if not isinstance(value, Actor):
-        raise ArgumentError("actor", f"one of {', '.join(f'Actor.{each.name}' for each in Actor)}")
+        allowed = f"one of {', '.join(f'Actor.{each.name}' for each in Actor)}"
+        raise ArgumentError("actor", allowed, describe(value))
 
 
 @attrs.frozen

@@ -395,7 +395,9 @@ class _Worker:
         due = outbox_statements.due_messages(
             await self.database.rows(outbox_statements.due_statement(self.database.dialect, limit))
         )
-        self.newer.intersection_update([each.number for each in due])
+        if len(due) < limit:
+            # All due messages are here, so any other number is gone.
+            self.newer.intersection_update([each.number for each in due])
         return [each for each in due if each.number not in self.newer][: self.settings.batch]
 
     async def _return_untried(self, newer: Sequence[NewerDelivery], claim: str) -> None:
