@@ -61,7 +61,7 @@ def describe(value: object, text: str = "a str") -> str:
     return f"{'an' if name[0] in _VOWELS else 'a'} {name}"
 
 
-_VOWELS: Final = frozenset("aeiouAEIOU")
+_VOWELS: Final = frozenset("aeioAEIO")
 
 
 def check_type(argument: str, value: object, kinds: type | tuple[type, ...], allowed: str) -> None:
