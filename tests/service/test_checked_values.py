@@ -152,13 +152,13 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
     (make(Graduated, coordinate=COORDINATE, user_id=""), "user_id", OPAQUE, "an empty str"),
     (make(Graduated, coordinate="user-1"), "coordinate", "a Coordinate", "a str"),
     (
-        lambda: Tombstoned(coordinate(environment="live")),  # type: ignore[arg-type]  # the mistake
+        make(Tombstoned, coordinate=coordinate(environment="live")),
         "coordinate.environment",
         ENVIRONMENT,
         "a str",
     ),
     (
-        lambda: Tombstoned(coordinate(customer_account_id="1")),  # type: ignore[arg-type]  # the mistake
+        make(Tombstoned, coordinate=coordinate(customer_account_id="1")),
         "coordinate.customer_account_id",
         LOWER_UUID,
         "other text",

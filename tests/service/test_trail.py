@@ -201,7 +201,7 @@ def test_rules_page_lists_the_tables_of_trails() -> None:
     )
     tables = document()["tables"]
     assert isinstance(tables, list)
-    explored = {table["name"] for table in tables if isinstance(table, dict)}
+    explored = {str(table["name"]) for table in tables if isinstance(table, dict)}
     # A preview and `standing` name no rule; the explorer looks the standing's row up.
     named = {*explored, "permission"} - {"standing"}
     assert set(absent) == set(TABLES) - named

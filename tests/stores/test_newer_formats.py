@@ -12,9 +12,10 @@ from typing import Final
 import attrs
 import pytest
 
+from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.service.facts.revoked import Actor, Revoked
+from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.callers import format_caller, parse_caller
 from curae_lifecycle.stores.codec import dump

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.idempotency import parse_idempotency_key
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import (
+    NextAction,
     check_instant,
     parse_app_user_id,
     parse_data_packages,
@@ -278,15 +279,13 @@ def broken_documents() -> st.SearchStrategy[BrokenDocument]:
 
 
 def _hosted_pages() -> st.SearchStrategy[HostedPage]:
-    actions = values.next_actions()
     kinds = st.sampled_from([PageKind.CONNECTION, PageKind.SESSION])
-    return st.builds(
-        lambda action, kind, subject: HostedPage(
-            digest=url_digest(action.url), kind=kind, subject=subject, expires_at=action.expires_at
-        ),
-        actions,
-        kinds,
-        values.uuids(),
+    return st.builds(_hosted_page, values.next_actions(), kinds, values.uuids())
+
+
+def _hosted_page(action: NextAction, kind: PageKind, subject: str) -> HostedPage:
+    return HostedPage(
+        digest=url_digest(action.url), kind=kind, subject=subject, expires_at=action.expires_at
     )
 
 
