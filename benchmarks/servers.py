@@ -34,9 +34,9 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from curae_lifecycle.testing.conformance import ApiKeyRequest  # noqa: E402 - found by the line above
-from tests.wire.postgres import database, postgres  # noqa: E402 - the same
-from tests.wire.running import Behind, engine_of, sqlite  # noqa: E402 - the same
-from tests.wire.serve import Control  # noqa: E402 - the same
+from tests.support.databases.postgres import database, postgres  # noqa: E402 - the same
+from tests.support.wire.running import Behind, engine_of, sqlite  # noqa: E402 - the same
+from tests.support.wire.serve import Control  # noqa: E402 - the same
 
 CLIENTS: Final = 4
 ACCOUNT: Final = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"

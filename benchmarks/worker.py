@@ -32,7 +32,7 @@ from curae_lifecycle.stores.sql.engine import (  # noqa: E402 - as above
     create_engine,
     create_engine_async,
 )
-from tests.wire.serve import reserve, serve_here  # noqa: E402 - as above
+from tests.support.wire.serve import reserve, serve_here  # noqa: E402 - as above
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")

@@ -29,8 +29,8 @@ from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.new_ids import RandomIds
-from tests.server import CALLER, ID, new_ids
-from tests.strategies import COORDINATE, START, uuid
+from tests.support.server import CALLER, ID, new_ids
+from tests.support.strategies import COORDINATE, START, uuid
 
 SECRET: Final = "cae_live_secret"
 NAIVE: Final = datetime(2030, 1, 1)  # noqa: DTZ001 - it has no time zone on purpose

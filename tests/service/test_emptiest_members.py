@@ -26,8 +26,8 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request
-from tests.server import API_KEY, CALLER
-from tests.strategies import START
+from tests.support.server import API_KEY, CALLER
+from tests.support.strategies import START
 
 
 def parse_text(value: object) -> str:

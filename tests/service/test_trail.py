@@ -29,8 +29,8 @@ from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request
 from docs.explorer.answers import document
-from tests.server import CALLER, ID, LIMITED, new_ids, request, successor, world
-from tests.strategies import COORDINATE, START, apply_trigger, at, pending
+from tests.support.server import CALLER, ID, LIMITED, new_ids, request, successor, world
+from tests.support.strategies import COORDINATE, START, apply_trigger, at, pending
 
 RULES: Final = Path(__file__).parents[2] / "docs" / "rules.md"
 ACTIVE: Final = apply_trigger(pending(), "authorize for ever", at(1))
