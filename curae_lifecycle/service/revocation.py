@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import attrs
-
 from curae_lifecycle.rules import chain, outcomes
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.values import ConnectionId
@@ -21,20 +19,8 @@ from curae_lifecycle.service.changes import (
 )
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
-
-@attrs.frozen
-class Revocation:
-    """The result of a revocation.
-
-    Attributes:
-        answer: The answer for the named connection. Done: it was revoked now.
-        rules: The names of the rules that decided, for every connection that was reached.
-        changes: The changes to commit; `NO_CHANGES` if every connection was revoked before.
-    """
-
-    answer: outcomes.Done[Connection] | outcomes.Ignored[Connection]
-    rules: tuple[str, ...]
-    changes: Changes
+Answers = tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...]
+"""The answer of `revoke` for each connection that a revocation reached, the named one first."""
 
 
 def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:
@@ -56,7 +42,7 @@ def revoke_reached(
     *,
     actor: Actor,
     happened_at: datetime | None = None,
-) -> Revocation:
+) -> tuple[Answers, Changes]:
     """Revoke a connection, and the later ones of its chain if the actor's revocation reaches them.
 
     Args:
@@ -65,20 +51,28 @@ def revoke_reached(
         now: When the revocation is recorded, in UTC.
         actor: The actor that revokes.
         happened_at: When the revocation happened, in UTC; `None` for `now`.
+
+    Returns:
+        The answer for each connection that was reached, the named one first, and the changes to
+        commit; `NO_CHANGES` if every connection was revoked before.
     """
     answers = chain.revoke_chain(
         connection, snapshot.following, now, actor=actor, happened_at=happened_at
     )
-    rules = tuple(rule for answer in answers for rule in answer.rules)
     if not any(isinstance(answer, outcomes.Done) for answer in answers):
-        return Revocation(answers[0], rules, NO_CHANGES)
+        return answers, NO_CHANGES
     if _reaches_chain(actor):
         reached = (connection, *snapshot.following)
         changes = revocation_changes(reached, answers, heads=reached[-1:])
     else:
         changes = revocation_changes((connection,), answers)
         changes += live_head_changes(connection, snapshot.head, now)
-    return Revocation(answers[0], rules, changes)
+    return answers, changes
+
+
+def join_rules(answers: Answers) -> tuple[str, ...]:
+    """Return the names of the rules of all answers, in order."""
+    return tuple(rule for answer in answers for rule in answer.rules)
 
 
 def _reaches_chain(actor: Actor) -> bool:

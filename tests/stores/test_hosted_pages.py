@@ -137,7 +137,7 @@ def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256)
 
 
-@given(texts, texts, texts, texts)
+@given(texts, st.uuids().map(str), texts, texts)
 def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
     app: str, account: str, user: str, bound: str
 ) -> None:

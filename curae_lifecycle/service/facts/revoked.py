@@ -13,7 +13,7 @@ from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, FACT_CONNECTION_ID, HAPPENED_AT
-from curae_lifecycle.service.revocation import revocation_needs, revoke_reached
+from curae_lifecycle.service.revocation import join_rules, revocation_needs, revoke_reached
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
@@ -47,13 +47,13 @@ class Revoked(fact.ConnectionFact):
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Revoke each connection that the revocation reaches, or ignore a fact without effect."""
-        revocation = revoke_reached(
+        answers, changes = revoke_reached(
             fact.require_connection(snapshot),
             snapshot,
             now,
             actor=self.actor,
             happened_at=self.happened_at,
         )
-        if revocation.changes is NO_CHANGES:
-            return outcomes.Ignored(NO_CHANGES, revocation.rules)
-        return outcomes.Done(revocation.changes, revocation.rules)
+        if changes is NO_CHANGES:
+            return outcomes.Ignored(NO_CHANGES, join_rules(answers))
+        return outcomes.Done(changes, join_rules(answers))

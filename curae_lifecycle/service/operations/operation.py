@@ -275,7 +275,10 @@ class Operation(ABC):
             value: object = getattr(self, name)
             if isinstance(value, tuple):
                 items = cast("tuple[object, ...]", value)
-                values += [f"{_MARK}{len(items)}", *map(str, items)]
+                values.extend(map(str, items))
+                if name != self.__match_args__[-1]:
+                    # Without a count, items of this tuple could be items of the next one.
+                    values.append(f"{_MARK}{len(items)}")
             elif isinstance(value, bool):
                 values.append("true" if value else "false")
             elif isinstance(value, datetime):

@@ -8,7 +8,7 @@ from curae_lifecycle.rules import credentials, outcomes, triggers, values
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import example_values, operation
-from curae_lifecycle.service.revocation import revocation_needs, revoke_reached
+from curae_lifecycle.service.revocation import join_rules, revocation_needs, revoke_reached
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
@@ -64,9 +64,9 @@ class Revoke(operation.ConnectionOperation):
 
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Reply with the connection after its revocation, unchanged if it was revoked before."""
-        revocation = revoke_reached(
+        answers, changes = revoke_reached(
             context.connection, context.snapshot, context.now, actor=Actor.APP
         )
-        answer = revocation.answer
+        answer = answers[0]
         reply = ConnectionRevoked(answer.value, isinstance(answer, outcomes.Done))
-        return operation.Ruling(reply, revocation.rules, revocation.changes)
+        return operation.Ruling(reply, join_rules(answers), changes)

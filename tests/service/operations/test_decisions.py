@@ -338,7 +338,6 @@ def test_a_fingerprint_holds_the_text_of_each_field_in_order() -> None:
         "false",
         "2026-01-05T09:30:00Z",
         "\0",
-        "\0002",
         "labs",
         "clinical_summary",
     ]
