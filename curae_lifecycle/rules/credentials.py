@@ -15,7 +15,7 @@ import attrs
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.errors import ArgumentError, check_type
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import PROCEED, Proceed, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
@@ -40,7 +40,7 @@ class ApiKey:
         Raises:
             ArgumentError: The key is empty, or holds a character other than visible ASCII.
         """
-        check_type("api key", self._secret, str, "visible ASCII characters without spaces")
+        values.check_type("api key", self._secret, str, "visible ASCII characters without spaces")
         if not (self._secret.isascii() and self._secret.isprintable()) or " " in self._secret:
             raise ArgumentError("api key", "visible ASCII characters without spaces")
         if not self._secret:
@@ -117,7 +117,7 @@ class Caller:
         values.check_uuid("customer_account_id", self.customer_account_id)
         values.check_environment("environment", self.environment)
         # A str would grant each scope that is part of it.
-        check_type("scopes", self.scopes, frozenset, "a frozenset of scopes")
+        values.check_type("scopes", self.scopes, frozenset, "a frozenset of scopes")
         for scope in self.scopes:
             values.parse_opaque("scopes", scope)
 

@@ -17,7 +17,7 @@ from typing import Final, NewType, TypeGuard, cast
 
 import attrs
 
-from curae_lifecycle.rules.errors import ArgumentError, check_type, describe
+from curae_lifecycle.rules.errors import ArgumentError, describe
 
 ApiKeyId = NewType("ApiKeyId", str)
 """A server's id of an API key, which is no secret."""
@@ -139,6 +139,22 @@ class NextAction:
 
     url: str = attrs.field(repr=False)
     expires_at: datetime
+
+
+def check_type(argument: str, value: object, kinds: type | tuple[type, ...], allowed: str) -> None:
+    """Check that a value is of a type, for programs that no type checker reads.
+
+    Args:
+        argument: The name of the argument, for the error.
+        value: The value to check.
+        kinds: The type, or the types.
+        allowed: The allowed values in words, for the error.
+
+    Raises:
+        ArgumentError: The value is of another type.
+    """
+    if not isinstance(value, kinds):
+        raise ArgumentError(argument, allowed, describe(value))
 
 
 def check_instant(argument: str, value: object) -> None:

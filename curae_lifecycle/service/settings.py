@@ -7,10 +7,10 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.rules.errors import ArgumentError, check_type, describe
+from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import Environment, check_environment, parse_opaque
+from curae_lifecycle.rules.values import Environment, check_environment, check_type, parse_opaque
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 
@@ -27,14 +27,16 @@ class Settings:
         buckets: The rate-limit buckets that each API key has; their names are unique.
         type_base: The base URI of the `type` of every problem.
         active_spelling: The spelling of ACTIVE on the wire: ACTIVE, or AUTHORIZED [P].
-        operations: The operations that the server serves; their names are unique.
+        operations: The operations that the server serves; their names are unique. The default is
+            `OPERATIONS`.
     """
 
     environment: Environment | None = None
     buckets: tuple[Bucket, ...] = ()
     type_base: str = DEFAULT_TYPE_BASE
     active_spelling: str = "ACTIVE"
-    operations: tuple[type[Operation], ...] = OPERATIONS
+    # A factory, because `help` would show a default of seven classes in full.
+    operations: tuple[type[Operation], ...] = attrs.field(factory=lambda: OPERATIONS)
 
     def __attrs_post_init__(self) -> None:
         """Check the type of each setting, the spelling, and that no two names are the same.
@@ -57,6 +59,13 @@ class Settings:
             raise ArgumentError("buckets", "of different names")
         if len({each.rule.name for each in self.operations}) < len(self.operations):
             raise ArgumentError("operations", "of different names")
+
+    def __repr__(self) -> str:
+        # Only what differs from the default, because signatures in `help` show default settings.
+        values = attrs.asdict(self, recurse=False)
+        defaults = attrs.asdict(DEFAULT_SETTINGS, recurse=False)
+        changed = [f"{name}={values[name]!r}" for name in values if values[name] != defaults[name]]
+        return f"Settings({', '.join(changed)})"
 
 
 def _check_tuple(

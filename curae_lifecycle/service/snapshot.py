@@ -14,7 +14,7 @@ import attrs
 from curae_lifecycle.rules import idempotency, ratelimit, values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordinate
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.errors import ArgumentError, check_type
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 
@@ -138,7 +138,8 @@ class NewIds:
         values.check_uuid("connection_id", self.connection_id)
         values.check_uuid("session_id", self.session_id)
         values.parse_opaque("user_id", self.user_id)
-        check_type("next_action", self.next_action, values.NextAction, "a NextAction")
+        allowed = "a NextAction, which has a URL and its expiry"
+        values.check_type("next_action", self.next_action, values.NextAction, allowed)
         values.parse_opaque("next_action.url", self.next_action.url)
         values.check_instant("next_action.expires_at", self.next_action.expires_at)
 

@@ -10,7 +10,7 @@ from uuid import uuid4  # noqa: TID251 - the one place that makes ids
 
 import attrs
 
-from curae_lifecycle.rules.errors import ArgumentError, check_type
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import (
     SECOND,
     ConnectionId,
@@ -18,7 +18,7 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
     add_microseconds,
-    parse_opaque,
+    check_type,
 )
 from curae_lifecycle.service.snapshot import NewIds
 
@@ -26,6 +26,9 @@ NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
 """The default lifetime of a next action [O]."""
 
 _TICK: Final = timedelta(microseconds=1)
+
+_SLASHES: Final = len("///")
+"""The number of slashes in a URL that ends after its host and `/`."""
 
 IdFactory = Callable[[datetime], NewIds]
 """A function that makes the ids and the next action of a request, given the request's instant."""
@@ -40,6 +43,9 @@ class RandomIds:
             `https://connect.example/`.
         lifetime: The lifetime of a next action, longer than 0. Its expiry is capped at the last
             instant that a `datetime` can hold.
+
+    Raises:
+        ArgumentError: The base URL is no text or has no path, or the lifetime is not above 0.
     """
 
     hosted_page_base_url: str
@@ -49,10 +55,14 @@ class RandomIds:
         """Check the base URL and the lifetime.
 
         Raises:
-            ArgumentError: The base URL is empty or no text, or the lifetime is no `timedelta` above
-                zero.
+            ArgumentError: The base URL is no text or has no path, or the lifetime is no `timedelta`
+                above zero.
         """
-        parse_opaque("hosted_page_base_url", self.hosted_page_base_url)
+        base, allowed = self.hosted_page_base_url, "a URL such as https://connect.example/"
+        check_type("hosted_page_base_url", base, str, allowed)
+        if base.count("/") < _SLASHES:
+            # The random part of a URL would become a part of the host's name.
+            raise ArgumentError("hosted_page_base_url", allowed)
         check_type("lifetime", self.lifetime, timedelta, "a timedelta longer than 0")
         if self.lifetime <= timedelta(0):
             raise ArgumentError("lifetime", "longer than 0")

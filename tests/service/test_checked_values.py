@@ -58,6 +58,8 @@ def action(**members: object) -> Callable[[], object]:
 
 OPAQUE: Final = "text that is not empty and holds no surrogates"
 LOWER_UUID: Final = "the text of a UUID with hyphens, in lower case"
+BASE_URL: Final = "a URL such as https://connect.example/"
+ACTION: Final = "a NextAction, which has a URL and its expiry"
 ENVIRONMENT: Final = "Environment.LIVE or Environment.TEST"
 
 WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
@@ -166,11 +168,11 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
     (change(new_ids(), connection_id="c-1"), "connection_id", LOWER_UUID, "other text"),
     (change(new_ids(), session_id=None), "session_id", LOWER_UUID, "None"),
     (change(new_ids(), user_id=""), "user_id", OPAQUE, "an empty str"),
-    (change(new_ids(), next_action="https://x"), "next_action", "a NextAction", "a str"),
+    (change(new_ids(), next_action="https://x"), "next_action", ACTION, "a str"),
     (action(url=""), "next_action.url", OPAQUE, "an empty str"),
-    (make(RandomIds, hosted_page_base_url=b"x"), "hosted_page_base_url", OPAQUE, "a bytes"),
+    (make(RandomIds, hosted_page_base_url=b"x"), "hosted_page_base_url", BASE_URL, "a bytes"),
     (
-        make(RandomIds, hosted_page_base_url="x", lifetime=30),
+        make(RandomIds, hosted_page_base_url="https://x/", lifetime=30),
         "lifetime",
         "a timedelta longer than 0",
         "an int",

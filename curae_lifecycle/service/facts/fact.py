@@ -16,10 +16,9 @@ from datetime import datetime
 from typing import ClassVar, Self, TypeVar
 
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.errors import check_type
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition, Trigger
-from curae_lifecycle.rules.values import ConnectionId, check_instant, clamp_happened_at
+from curae_lifecycle.rules.values import ConnectionId, check_instant, check_type, clamp_happened_at
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.gates import Gate, refuse_at

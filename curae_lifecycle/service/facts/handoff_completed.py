@@ -6,9 +6,8 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.errors import check_type
 from curae_lifecycle.rules.session import complete_handoff
-from curae_lifecycle.rules.values import SessionId, UserId, parse_opaque
+from curae_lifecycle.rules.values import SessionId, UserId, check_type, parse_opaque
 from curae_lifecycle.service.changes import landing_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import FACT_SESSION_ID, HAPPENED_AT, USER_ID

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.deadline import seconds_left
 from curae_lifecycle.stores.sql.drivers import (
@@ -44,9 +45,14 @@ class SqlDatabase:
 
     Args:
         engine: An engine from `create_engine`.
+
+    Raises:
+        ArgumentError: `engine` is async, from another function, or no engine.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
+        allowed = f"an engine from create_engine: {_fix_of(engine)}"
+        check_type("engine", engine, sa.Engine, allowed)
         self._engine = engine
         self._dialect = dialect_of(engine)
         self._bounds = bounds_of(engine)
@@ -130,9 +136,14 @@ class AsyncSqlDatabase:
 
     Args:
         engine: An engine from `create_engine_async`.
+
+    Raises:
+        ArgumentError: `engine` is blocking, from another function, or no engine.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
+        allowed = f"an engine from create_engine_async: {_fix_of(engine)}"
+        check_type("engine", engine, AsyncEngine, allowed)
         self._engine = engine
         self._dialect = dialect_of(engine.sync_engine)
         self._error = _error_of(engine.sync_engine)
@@ -197,6 +208,17 @@ class AsyncSqlDatabase:
             if self._engine.sync_engine.pool is not pool and not pooled.invalidated:
                 await pooled.invalidate()
             await pooled.close()
+
+
+def _fix_of(value: object) -> str:
+    # The fix for a value that was passed instead of an engine.
+    if isinstance(value, AsyncEngine):
+        return "this one is async, so use AsyncSqlDatabase"
+    if isinstance(value, sa.Engine):
+        return "this one is blocking, so use ThreadedDatabase(SqlDatabase(engine))"
+    if isinstance(value, str):
+        return "pass the URL to that function"
+    return f"{type(value).__name__} is no engine"
 
 
 _BEGIN: Final = Statement("BEGIN")

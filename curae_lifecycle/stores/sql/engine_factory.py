@@ -122,7 +122,8 @@ def bounds_of(engine: sa.Engine) -> Bounds:
     """
     found = engine.get_execution_options().get(_BOUNDS_OPTION)
     if found is None:
-        raise ArgumentError("engine", "an engine from create_engine or create_engine_async")
+        allowed = "an engine from create_engine or create_engine_async of stores.sql.engine"
+        raise ArgumentError("engine", allowed)
     return cast("Bounds", found)
 
 

@@ -157,16 +157,37 @@ def dead_statement(after: int, limit: int) -> Statement:
     return Statement(f"SELECT {_COLUMNS} FROM curae_outbox WHERE {where}", (after, limit))
 
 
+def messages_statement() -> Statement:
+    """Build the SELECT of every message, also of dead ones, in the order of their numbers."""
+    return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", ())
+
+
 _COLUMNS: Final = "id, attempts, kind, subject, document"
 
 
 def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery | NewerDelivery, ...]:
-    """Parse the rows of a `claimed_statement` or a `dead_statement`, and keep their order.
+    """Parse the rows of a `claimed_statement`, a `dead_statement` or a `messages_statement`.
+
+    The messages keep the order of the rows.
 
     Raises:
         MalformedError: A document is not one that this library wrote.
     """
     return tuple([_delivery(row) for row in rows])
+
+
+def documents(rows: Iterable[Sequence[object]]) -> list[dict[str, Json]]:
+    """Parse the rows of a `messages_statement`, and return the document of each message.
+
+    Raises:
+        NewerFormatError: A newer release stored one of the messages.
+    """
+    found: list[dict[str, Json]] = []
+    for delivery in deliveries(rows):
+        if isinstance(delivery, NewerDelivery):
+            raise delivery.error
+        found.append(delivery.document)
+    return found
 
 
 def _delivery(row: Sequence[object]) -> Delivery | NewerDelivery:
