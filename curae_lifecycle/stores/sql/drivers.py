@@ -1,4 +1,4 @@
-"""Driver connections behind one interface: run a statement, roll back, tell if idle."""
+"""Connections of blocking drivers behind one interface: run a statement, roll back, tell if idle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows
 
 if TYPE_CHECKING:
-    from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection, BoundedConnection
+    from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 
 _MARIADB_IN_TRANSACTION: Final = 1
 """The bit of MariaDB's server status that is set while a transaction is open."""
@@ -152,36 +152,5 @@ def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
             return _Mariadb(cast("_PymysqlConnection", connection))
 
 
-class AsyncDriverConnection:
-    """An async connection of psycopg (an `AsyncBoundedConnection`) that runs statements."""
-
-    def __init__(self, connection: object) -> None:
-        self._connection = cast("AsyncBoundedConnection", connection)
-
-    @property
-    def is_idle(self) -> bool:
-        """True if the connection is open and no transaction is open on it, otherwise False."""
-        return _is_idle(self._connection)
-
-    async def run(self, statements: Sequence[Statement]) -> Rows:
-        """Run statements in order; return the rows of the last, or none if it has no result."""
-        from psycopg import AsyncRawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
-
-        replication = self._connection.replication
-        if replication.is_in_doubt:
-            doubts = replication.cancelled_waits
-            await self._connection.execute(CONFIRM)
-            replication.settle(doubts)
-        cursor = AsyncRawCursor(self._connection)
-        for statement in statements:
-            await cursor.execute(statement.as_numbered.encode(), statement.values)
-        replication.check()
-        return await cursor.fetchall() if cursor.description else ()
-
-    async def rollback(self) -> None:
-        """Roll back the open transaction."""
-        await self._connection.rollback()
-
-
-def _is_idle(connection: BoundedConnection | AsyncBoundedConnection) -> bool:
+def _is_idle(connection: BoundedConnection) -> bool:
     return not connection.closed and connection.pgconn.transaction_status == 0

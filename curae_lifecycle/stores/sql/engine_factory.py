@@ -1,4 +1,4 @@
-"""SQLAlchemy engines whose every wait has a timeout.
+"""Engines whose every wait has a timeout: blocking ones of SQLAlchemy, and async ones.
 
 The law of this module: **nothing waits for ever**: not for a connection, a lock or a statement, and
 not for a response that a hung server never sends.
@@ -7,6 +7,7 @@ not for a response that a hung server never sends.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from threading import BoundedSemaphore
 from typing import Final, NotRequired, Protocol, TypedDict, cast
 
@@ -14,21 +15,18 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError as MalformedUrlError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.sql.async_connecting import async_connector
+from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
 from curae_lifecycle.stores.sql.failures import is_transient
+from curae_lifecycle.stores.sql.limits import GRACE, mariadb_limits, postgresql_limits
+from curae_lifecycle.stores.sql.pool import AsyncPool
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Dialect
 
 DEFAULT_TIMEOUT: Final = 2.0
 """The default timeout for a connection, a lock or a statement, in seconds."""
-
-GRACE: Final = 0.25
-"""Extra seconds that the client waits beyond the server's timeout.
-
-The server's own error comes first that way, and it says more.
-"""
 
 _BOUNDS_OPTION: Final = "curae_lifecycle"
 """The execution option in which an engine of this module carries its `Bounds`."""
@@ -56,8 +54,9 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
     Do not use the engine for anything else: its connections are in autocommit mode.
 
     Args:
-        url: `sqlite:///file`, `postgresql://...` (the driver is psycopg 3) or `mariadb://...`
-            (the driver is PyMySQL).
+        url: The URL of the database. Its driver is one of `BLOCKING_DRIVERS`; `sqlite://`,
+            `postgresql://` and `mariadb://` stand for `sqlite+pysqlite`, `postgresql+psycopg` and
+            `mariadb+pymysql`.
         timeout: The longest wait for each of a connection, a lock, and a statement with its
             response, in seconds. MariaDB rounds it to whole seconds, at least 1. A statement on
             SQLite has no limit.
@@ -67,7 +66,7 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
         ArgumentError: The URL is malformed or for another database or driver. Or it names an
             in-memory SQLite database, which would be a separate one for each connection.
     """
-    parsed, dialect = _parse_url(url)
+    parsed, dialect = _parse_url(url, BLOCKING_DRIVERS)
     settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
     engine = sa.create_engine(parsed, **settings)
     match dialect:
@@ -80,32 +79,51 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
     return engine
 
 
+@attrs.frozen
+class AsyncEngine:
+    """The engine of an `AsyncSqlDatabase`.
+
+    Attributes:
+        dialect: The database's dialect.
+        pool: The pool of connections.
+        errors: The driver's exceptions, and those of the network if the driver does not wrap them.
+    """
+
+    dialect: Dialect
+    pool: AsyncPool[AsyncConnection]
+    errors: tuple[type[Exception], ...]
+
+    async def dispose(self) -> None:
+        """Close all connections: idle ones now, those in use when they are returned."""
+        await self.pool.dispose()
+
+
 def create_engine_async(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> AsyncEngine:
-    """Create the engine of an `AsyncSqlDatabase`, for PostgreSQL only.
-
-    For other databases, wrap a `SqlDatabase` in a `ThreadedDatabase`.
+    """Create the engine of an `AsyncSqlDatabase`, with all timeouts set.
 
     Args:
-        url: `postgresql://...`. The driver is psycopg 3.
+        url: The URL of the database. Its driver is one of `ASYNC_DRIVERS`; `sqlite://`,
+            `postgresql://` and `mariadb://` stand for `sqlite+aiosqlite`, `postgresql+psycopg` and
+            `mariadb+aiomysql`.
         timeout: The longest wait for each of a connection, a lock, and a statement with its
-            response, in seconds.
-        pool_size: The number of connections that the pool keeps, which is also the maximum.
+            response, in seconds. MariaDB rounds it to whole seconds, at least 1. A statement on
+            SQLite has no limit.
+        pool_size: The largest number of connections.
 
     Raises:
-        ArgumentError: The URL is malformed or for another database or driver.
+        ArgumentError: The URL is malformed or for another database or driver. Or it names an
+            in-memory SQLite database, which would be a separate one for each connection.
     """
-    parsed, dialect = _parse_url(url)
-    if dialect is not Dialect.POSTGRESQL:
-        raise ArgumentError("url", "a PostgreSQL URL")
-    settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
-    settings["connect_args"]["async_creator_fn"] = _async_connect_with_timeout(timeout + GRACE)
-    return create_async_engine(parsed, **settings)
+    parsed, dialect = _parse_url(url, ASYNC_DRIVERS)
+    connector = async_connector(parsed, timeout)
+    pool = AsyncPool(connector.connect, pool_size, timeout)
+    return AsyncEngine(dialect, pool, connector.errors)
 
 
 def dialect_of(engine: sa.Engine) -> Dialect:
-    """Return the dialect of an engine from `create_engine` or `create_engine_async`.
+    """Return the dialect of an engine from `create_engine`.
 
     Raises:
         ArgumentError: Another function made the engine, so its connections may not autocommit.
@@ -115,40 +133,60 @@ def dialect_of(engine: sa.Engine) -> Dialect:
 
 
 def bounds_of(engine: sa.Engine) -> Bounds:
-    """Return the `Bounds` of an engine from `create_engine` or `create_engine_async`.
+    """Return the `Bounds` of an engine from `create_engine`.
 
     Raises:
         ArgumentError: Another function made the engine.
     """
     found = engine.get_execution_options().get(_BOUNDS_OPTION)
     if found is None:
-        raise ArgumentError("engine", "an engine from create_engine or create_engine_async")
+        raise ArgumentError("engine", "an engine from create_engine")
     return cast("Bounds", found)
 
 
-_DRIVERS: Final = {
-    "sqlite": ("sqlite+pysqlite", Dialect.SQLITE),
-    "sqlite+pysqlite": ("sqlite+pysqlite", Dialect.SQLITE),
-    "postgresql": ("postgresql+psycopg", Dialect.POSTGRESQL),
-    "postgresql+psycopg": ("postgresql+psycopg", Dialect.POSTGRESQL),
-    "mariadb": ("mariadb+pymysql", Dialect.MARIADB),
-    "mariadb+pymysql": ("mariadb+pymysql", Dialect.MARIADB),
-}
+BLOCKING_DRIVERS: Final = {
+    "sqlite":             "sqlite+pysqlite",
+    "sqlite+pysqlite":    "sqlite+pysqlite",
+    "postgresql":         "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "mariadb":            "mariadb+pymysql",
+    "mariadb+pymysql":    "mariadb+pymysql",
+}  # fmt: skip
+"""The drivers of `create_engine`, by the beginning of a URL."""
+
+ASYNC_DRIVERS: Final = {
+    "sqlite":             "sqlite+aiosqlite",
+    "sqlite+aiosqlite":   "sqlite+aiosqlite",
+    "postgresql":         "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "mariadb":            "mariadb+aiomysql",
+    "mariadb+aiomysql":   "mariadb+aiomysql",
+    "mariadb+asyncmy":    "mariadb+asyncmy",
+}  # fmt: skip
+"""The drivers of `create_engine_async`, by the beginning of a URL."""
 
 
-def _parse_url(url: str) -> tuple[sa.URL, Dialect]:
+def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
     try:
         parsed = sa.make_url(url)
     except MalformedUrlError:
         # Its message repeats the URL, which can hold a password.
         raise ArgumentError("url", "a database URL") from None
-    if parsed.drivername not in _DRIVERS:
-        raise ArgumentError("url", f"a URL that begins with one of {', '.join(_DRIVERS)}")
-    driver, dialect = _DRIVERS[parsed.drivername]
+    driver = drivers.get(parsed.drivername)
+    if driver is None:
+        raise ArgumentError("url", _refusal(parsed.drivername, drivers))
+    dialect = Dialect(driver.partition("+")[0])
     if dialect is Dialect.SQLITE and parsed.database in {None, "", ":memory:"}:
         allowed = "for an SQLite file, since each connection in memory has a separate database"
         raise ArgumentError("url", allowed)
     return parsed.set(drivername=driver), dialect
+
+
+def _refusal(name: str, drivers: Mapping[str, str]) -> str:
+    kind, others = ("a blocking", ASYNC_DRIVERS) if drivers is BLOCKING_DRIVERS else ("an async", BLOCKING_DRIVERS)
+    reason = f"{name} is of the other kind" if name in others else f"{name} is not supported"
+    return f"for {kind} driver: {', '.join(sorted({*drivers.values()}))}; {reason}"
 
 
 class _Settings(TypedDict):
@@ -178,31 +216,25 @@ def _settings(url: sa.URL, dialect: Dialect, wait: float, pool_size: int) -> _Se
 
 
 def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, object]:
-    milliseconds, seconds = int(wait * 1000), max(1, round(wait))
     match dialect:
         case Dialect.SQLITE:
             return {"timeout": wait, "isolation_level": None}
         case Dialect.POSTGRESQL:
-            limits = f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
+            limits = [f"-c {name}={value}" for name, value in postgresql_limits(wait).items()]
             return {
                 # psycopg treats one second as two.
-                "connect_timeout": max(2, seconds),
-                "options": " ".join([*url.normalized_query.get("options", ()), limits]),
+                "connect_timeout": max(2, round(wait)),
+                "options": " ".join([*url.normalized_query.get("options", ()), *limits]),
             }
         case Dialect.MARIADB:
-            # The store compares versions itself, so this level is enough. It deadlocks least.
-            level = "transaction_isolation = 'READ-COMMITTED'"
-            # The lock timeout is the shortest: its error says for certain that nothing was stored.
-            limits = (
-                f"innodb_lock_wait_timeout = {seconds}, max_statement_time = {seconds + GRACE / 2}"
-            )
+            session = mariadb_limits(wait)
             return {
                 "autocommit": True,
                 "charset": "utf8mb4",
-                "connect_timeout": seconds,
-                "read_timeout": seconds + GRACE,
-                "write_timeout": seconds + GRACE,
-                "init_command": f"SET SESSION {level}, {limits}",
+                "connect_timeout": session.seconds,
+                "read_timeout": session.seconds + GRACE,
+                "write_timeout": session.seconds + GRACE,
+                "init_command": session.init_command,
             }
 
 
@@ -210,10 +242,6 @@ class _Connect(Protocol):
     def __call__(
         self, dialect: object, record: object, args: object, named: dict[str, object], /
     ) -> object: ...
-
-
-class _AsyncConnect(Protocol):
-    async def __call__(self, **named: object) -> object: ...
 
 
 def _connect_with_timeout(seconds: float) -> _Connect:
@@ -225,18 +253,6 @@ def _connect_with_timeout(seconds: float) -> _Connect:
     def connect(_: object, __: object, ___: object, named: dict[str, object], /) -> object:
         parameters = _connection_parameters(named)
         return BoundedConnection.connect_with_timeout(seconds, parameters, replication)
-
-    return connect
-
-
-def _async_connect_with_timeout(seconds: float) -> _AsyncConnect:
-    from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection  # noqa: PLC0415
-
-    replication = Replication()
-
-    async def connect(**named: object) -> object:
-        parameters = _connection_parameters(named)
-        return await AsyncBoundedConnection.connect_with_timeout(seconds, parameters, replication)
 
     return connect
 
