@@ -336,7 +336,19 @@ class _EndpointCore:
     ) -> None:
         try:
             line = _request_line(request, answered=answered, stats=stats, seconds=seconds)
-            _LOG.info(line)
+            if _LOG.isEnabledFor(logging.INFO):
+                # `_LOG.info` would walk the stack for a place that no line shows.
+                _LOG.handle(
+                    _LOG.makeRecord(
+                        _LOG.name,
+                        logging.INFO,
+                        fn=__file__,
+                        lno=0,
+                        msg=line,
+                        args=(),
+                        exc_info=None,
+                    )
+                )
             if self.counters is not None:
                 self.counters.count(line, stats)
         except Exception as error:  # noqa: BLE001 - a response matters more than its log line

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
+from typing import Final
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+
+_CACHE_SIZE: Final = 1024
+"""The number of parsed callers that are cached; each request parses the text of its caller."""
 
 
 def format_caller(caller: Caller) -> str:
@@ -20,6 +25,7 @@ def format_caller(caller: Caller) -> str:
     return json.dumps(members)
 
 
+@lru_cache(_CACHE_SIZE)
 def parse_caller(text: str) -> Caller:
     """Return the caller from a text that `format_caller` returned."""
     members = json.loads(text)
