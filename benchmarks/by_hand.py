@@ -13,7 +13,8 @@ import re
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final, Protocol, cast
 from uuid import uuid4
 
@@ -52,7 +53,7 @@ class Recorder:
     """
 
     database: Database
-    read: Statement = Statement("")
+    read: Statement = attrs.field(factory=lambda: Statement(""))
     written: list[Statement] = attrs.field(factory=list[Statement])
 
     @property
@@ -176,21 +177,35 @@ class ByHand(Protocol):
         ...
 
 
+class _AsyncpgConnection(Protocol):
+    # asyncpg does not ship its types.
+    async def fetch(self, text: str, *values: Value) -> object: ...
+
+
+class _AsyncpgPool(Protocol):
+    def acquire(self) -> AbstractAsyncContextManager[_AsyncpgConnection]: ...
+
+
+class _AsyncpgModule(Protocol):
+    async def create_pool(
+        self, url: str, *, min_size: int, max_size: int, reset: Callable[[object], Awaitable[None]]
+    ) -> _AsyncpgPool: ...
+
+
 class _Asyncpg:
     def __init__(self, url: sa.URL) -> None:
         self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._pool: object = None
+        self._pool: _AsyncpgPool | None = None
         self._opening = asyncio.Lock()
 
     async def rows(self, statement: Statement) -> object:
-        import asyncpg  # noqa: PLC0415 - needed for this driver alone
-
-        if self._pool is None:
-            async with self._opening:
-                self._pool = self._pool or await asyncpg.create_pool(
+        async with self._opening:
+            if self._pool is None:
+                asyncpg = cast("_AsyncpgModule", importlib.import_module("asyncpg"))
+                self._pool = await asyncpg.create_pool(
                     self._url, min_size=POOL, max_size=POOL, reset=_no_reset
                 )
-        async with self._pool.acquire() as connection:  # type: ignore[attr-defined]  # asyncpg has no types
+        async with self._pool.acquire() as connection:
             return await connection.fetch(statement.as_numbered, *statement.values)
 
     async def write(self, statements: Sequence[Statement]) -> None:
@@ -283,7 +298,9 @@ def by_hand(url: sa.URL) -> ByHand:
             return _Threads(connect, "BEGIN IMMEDIATE", "?")
         case "mariadb":
             pymysql = importlib.import_module("pymysql")
-            _, named = url.set(drivername="mariadb+pymysql").get_dialect()().create_connect_args(url)
+            _, named = (
+                url.set(drivername="mariadb+pymysql").get_dialect()().create_connect_args(url)
+            )
 
             def open_mariadb() -> Callable[[], _Cursor]:
                 opened = pymysql.connect(**named, autocommit=True, charset="utf8mb4")

@@ -137,7 +137,6 @@ class Guard:
         finally:
             self._slots.release()
 
-
     async def _take_slot(self) -> bool:
         # Returns whether a slot became free in time.
         if not self._slots.locked():

@@ -17,10 +17,10 @@ from curae_lifecycle.stores.sql.async_drivers import (
     AiosqliteConnection,
     AiosqliteDriver,
     AsyncConnection,
+    AsyncmyConnection,
+    AsyncmyDriver,
     AsyncpgConnection,
     AsyncpgDriver,
-    MariadbConnection,
-    MariadbDriver,
     PsycopgConnection,
 )
 from curae_lifecycle.stores.sql.limits import GRACE, mariadb_limits, postgresql_limits
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class _Module(Protocol):
-    # The two that ship no types, and the two that are used through the same few names.
+    # What is used of a driver that is not imported by name, since it may not be installed.
     Error: type[Exception]
     InterfaceError: type[Exception]
     PostgresError: type[Exception]
@@ -68,7 +68,7 @@ def async_connector(url: sa.URL, wait: float) -> Connector:
         ModuleNotFoundError: The driver is not installed.
     """
     places, named = url.get_dialect()().create_connect_args(url)
-    connector = _CONNECTORS[url.drivername](places, named, wait)
+    connector = _CONNECTORS[url.drivername]([*places], dict(named), wait)
 
     async def connect() -> AsyncConnection:
         async with asyncio.timeout(wait + GRACE):
@@ -96,9 +96,7 @@ def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
 
     async def connect() -> AsyncConnection:
         return PsycopgConnection(
-            await AsyncBoundedConnection.connect_with_timeout(
-                wait + GRACE, parameters, replication
-            )
+            await AsyncBoundedConnection.connect_with_timeout(wait + GRACE, parameters, replication)
         )
 
     return Connector(connect, (psycopg.Error,))
@@ -133,8 +131,9 @@ def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
     return Connector(connect, (aiosqlite.Error,))
 
 
-def _mariadb(_: _Places, named: _Named, wait: float, *, module: str, errors: str) -> Connector:
-    driver = cast("_Module", importlib.import_module(module))
+def _asyncmy(_: _Places, named: _Named, wait: float) -> Connector:
+    asyncmy = cast("_Module", importlib.import_module("asyncmy"))
+    errors = cast("_Module", importlib.import_module("asyncmy.errors"))
     limits = mariadb_limits(wait)
     arguments = {
         **named,
@@ -144,24 +143,15 @@ def _mariadb(_: _Places, named: _Named, wait: float, *, module: str, errors: str
     }
 
     async def connect() -> AsyncConnection:
-        opened = await driver.connect(**arguments)
-        return MariadbConnection(cast("MariadbDriver", opened), limits.seconds + GRACE)
+        opened = await asyncmy.connect(**arguments)
+        return AsyncmyConnection(cast("AsyncmyDriver", opened), limits.seconds + GRACE)
 
-    return Connector(connect, (cast("_Module", importlib.import_module(errors)).Error,))
-
-
-def _aiomysql(places: _Places, named: _Named, wait: float) -> Connector:
-    return _mariadb(places, named, wait, module="aiomysql", errors="pymysql.err")
-
-
-def _asyncmy(places: _Places, named: _Named, wait: float) -> Connector:
-    return _mariadb(places, named, wait, module="asyncmy", errors="asyncmy.errors")
+    return Connector(connect, (errors.Error,))
 
 
 _CONNECTORS: Final[dict[str, Callable[[_Places, _Named, float], Connector]]] = {
     "postgresql+psycopg": _psycopg,
     "postgresql+asyncpg": _asyncpg,
     "sqlite+aiosqlite": _aiosqlite,
-    "mariadb+aiomysql": _aiomysql,
     "mariadb+asyncmy": _asyncmy,
 }

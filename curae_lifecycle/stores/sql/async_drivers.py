@@ -3,7 +3,7 @@
 The law of this module: **every statement has a time limit on the client's side**. A hung server
 ends no statement itself, and its kernel still acknowledges packets.
 
-psycopg and asyncpg run PostgreSQL, aiosqlite runs SQLite, aiomysql and asyncmy run MariaDB. Only
+psycopg and asyncpg run PostgreSQL, aiosqlite runs SQLite, asyncmy runs MariaDB. Only
 the driver of the URL is imported.
 """
 
@@ -13,7 +13,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, Self, cast
 
 import attrs
 
@@ -89,7 +89,10 @@ class PsycopgConnection:
         from psycopg.pq import TransactionStatus  # noqa: PLC0415 - as above
 
         driver = self._driver
-        if driver.pgconn.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
+        if driver.pgconn.transaction_status in {
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        }:
             with suppress(Error):
                 await driver.rollback()
         return driver.pgconn.transaction_status == TransactionStatus.IDLE
@@ -201,7 +204,7 @@ class AsyncpgConnection:
         if self.driver.is_closed():
             return
         # asyncpg has no public way to its socket.
-        found = self.driver._transport.get_extra_info("socket")  # noqa: SLF001 - as above
+        found = self.driver._transport.get_extra_info("socket")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as above
         handle = None if found is None else duplicate_socket(found.fileno())
         with suppress(TimeoutError):
             await self.driver.close(timeout=_CANCEL_SECONDS)
@@ -277,35 +280,35 @@ class AiosqliteConnection:
         await self.driver.close()
 
 
-class MariadbCursor(Protocol):
-    """The part of the cursors of aiomysql and asyncmy that is used."""
+class AsyncmyCursor(Protocol):
+    """The part of asyncmy's `Cursor` that is used."""
 
     @property
-    def rowcount(self) -> int: ...  # noqa: D102 - theirs
-    async def __aenter__(self) -> MariadbCursor: ...
+    def rowcount(self) -> int: ...  # noqa: D102 - asyncmy's
+    async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *raised: object) -> None: ...
-    async def execute(self, text: str, values: Sequence[object], /) -> object: ...  # noqa: D102 - theirs
-    async def fetchall(self) -> Rows: ...  # noqa: D102 - theirs
+    async def execute(self, text: str, values: Sequence[object], /) -> object: ...  # noqa: D102 - asyncmy's
+    async def fetchall(self) -> Rows: ...  # noqa: D102 - asyncmy's
 
 
-class MariadbDriver(Protocol):
-    """The part of the connections of aiomysql and asyncmy that is used."""
+class AsyncmyDriver(Protocol):
+    """The part of asyncmy's `Connection` that is used."""
 
-    def cursor(self) -> MariadbCursor: ...  # noqa: D102 - theirs
-    async def rollback(self) -> None: ...  # noqa: D102 - theirs
-    def close(self) -> None: ...  # noqa: D102 - theirs
+    def cursor(self) -> AsyncmyCursor: ...  # noqa: D102 - asyncmy's
+    async def rollback(self) -> None: ...  # noqa: D102 - asyncmy's
+    def close(self) -> None: ...  # noqa: D102 - asyncmy's
 
 
 @attrs.define(eq=False)
-class MariadbConnection:
-    """A connection of aiomysql or asyncmy.
+class AsyncmyConnection:
+    """A connection of asyncmy.
 
     Attributes:
         driver: The connection.
         seconds: The longest wait for each response.
     """
 
-    driver: MariadbDriver
+    driver: AsyncmyDriver
     seconds: float
     _is_hung: bool = attrs.field(default=False, init=False)
 

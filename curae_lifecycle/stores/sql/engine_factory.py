@@ -106,7 +106,7 @@ def create_engine_async(
     Args:
         url: The URL of the database. Its driver is one of `ASYNC_DRIVERS`; `sqlite://`,
             `postgresql://` and `mariadb://` stand for `sqlite+aiosqlite`, `postgresql+psycopg` and
-            `mariadb+aiomysql`.
+            `mariadb+asyncmy`.
         timeout: The longest wait for each of a connection, a lock, and a statement with its
             response, in seconds. MariaDB rounds it to whole seconds, at least 1. A statement on
             SQLite has no limit.
@@ -160,8 +160,7 @@ ASYNC_DRIVERS: Final = {
     "postgresql":         "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
     "postgresql+asyncpg": "postgresql+asyncpg",
-    "mariadb":            "mariadb+aiomysql",
-    "mariadb+aiomysql":   "mariadb+aiomysql",
+    "mariadb":            "mariadb+asyncmy",
     "mariadb+asyncmy":    "mariadb+asyncmy",
 }  # fmt: skip
 """The drivers of `create_engine_async`, by the beginning of a URL."""
@@ -184,7 +183,11 @@ def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
 
 
 def _refusal(name: str, drivers: Mapping[str, str]) -> str:
-    kind, others = ("a blocking", ASYNC_DRIVERS) if drivers is BLOCKING_DRIVERS else ("an async", BLOCKING_DRIVERS)
+    kind, others = (
+        ("a blocking", ASYNC_DRIVERS)
+        if drivers is BLOCKING_DRIVERS
+        else ("an async", BLOCKING_DRIVERS)
+    )
     reason = f"{name} is of the other kind" if name in others else f"{name} is not supported"
     return f"for {kind} driver: {', '.join(sorted({*drivers.values()}))}; {reason}"
 

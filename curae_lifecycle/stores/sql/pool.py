@@ -226,7 +226,7 @@ async def wait_for_server(handle: socket.socket | None) -> None:
     if handle is None:
         return
     with handle, suppress(OSError):
-        handle.setblocking(False)  # noqa: FBT003 - the signature of the standard library
+        handle.setblocking(False)
         if handle.family in {socket.AF_INET, socket.AF_INET6}:
             _probe_host(handle)
         handle.shutdown(socket.SHUT_WR)
