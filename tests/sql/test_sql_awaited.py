@@ -223,16 +223,16 @@ def test_a_url_that_no_engine_can_be_made_of_is_refused_unseen(url: str) -> None
     [
         (create_engine, "postgresql+psycopg2", "postgresql+psycopg2 is not supported"),
         (create_engine, "mysql+mysqldb", "mysql+mysqldb is not supported"),
-        (create_engine, "postgresql+asyncpg", "postgresql+asyncpg is of the other kind"),
+        (create_engine, "postgresql+asyncpg", "postgresql+asyncpg is an async driver"),
         (create_engine_async, "mariadb+aiomysql", "mariadb+aiomysql is not supported"),
-        (create_engine_async, "mariadb+pymysql", "mariadb+pymysql is of the other kind"),
+        (create_engine_async, "mariadb+pymysql", "mariadb+pymysql is a blocking driver"),
         (create_engine_async, "postgresql+pg8000", "postgresql+pg8000 is not supported"),
     ],
 )
 def test_unsupported_driver_is_refused_by_name_with_the_list(
     make: Callable[[str], object], driver: str, reason: str
 ) -> None:
-    with pytest.raises(ArgumentError, match="url: must be for ") as raised:
+    with pytest.raises(ArgumentError, match="url: must be the URL of a database with an? ") as raised:
         make(f"{driver}://curae:hunter2@host/curae")
     told = str(raised.value)
     assert reason in told

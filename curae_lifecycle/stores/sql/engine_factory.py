@@ -171,7 +171,8 @@ def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
         parsed = sa.make_url(url)
     except MalformedUrlError:
         # Its message repeats the URL, which can hold a password.
-        raise ArgumentError("url", "a database URL") from None
+        allowed = "the URL of a SQLite, PostgreSQL or MariaDB database"
+        raise ArgumentError("url", allowed) from None
     driver = drivers.get(parsed.drivername)
     if driver is None:
         raise ArgumentError("url", _refusal(parsed.drivername, drivers))
@@ -183,13 +184,14 @@ def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
 
 
 def _refusal(name: str, drivers: Mapping[str, str]) -> str:
-    kind, others = (
-        ("a blocking", ASYNC_DRIVERS)
+    kind, other_kind, others = (
+        ("a blocking", "an async", ASYNC_DRIVERS)
         if drivers is BLOCKING_DRIVERS
-        else ("an async", BLOCKING_DRIVERS)
+        else ("an async", "a blocking", BLOCKING_DRIVERS)
     )
-    reason = f"{name} is of the other kind" if name in others else f"{name} is not supported"
-    return f"for {kind} driver: {', '.join(sorted({*drivers.values()}))}; {reason}"
+    listed = ", ".join(sorted({*drivers.values()}))
+    reason = f"is {other_kind} driver" if name in others else "is not supported"
+    return f"the URL of a database with {kind} driver ({listed}); {name} {reason}"
 
 
 class _Settings(TypedDict):
