@@ -27,8 +27,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -134,12 +135,27 @@ def caller(client: int) -> Caller:
 
 
 @attrs.frozen
+class Client:
+    """A client of the load.
+
+    Attributes:
+        number: Its number, from 0.
+        name: A text that no other client has.
+        connection: The id of a revoked connection of the client.
+    """
+
+    number: int
+    name: str
+    connection: str
+
+
+@attrs.frozen
 class Asked:
     """A request of the load, without its headers."""
 
     method: str
     path: str
-    body: dict[str, object] | None = None
+    body: Mapping[str, object] | None = None
     key: str | None = None
 
     def headers(self, client: int) -> tuple[tuple[str, str], ...]:
@@ -152,26 +168,28 @@ class Asked:
         return b"" if self.body is None else json.dumps(self.body).encode()
 
 
-def asked(kind: str, mine: str, connection: str, number: int) -> Asked:
-    """Return a client's request with a number.
+def post(path: str, body: Mapping[str, object], key: str) -> Asked:
+    """Return a request that writes."""
+    return Asked("POST", f"{BASE}/{path}", body=body, key=key)
+
+
+def asked(kind: str, client: Client, unique: str) -> Asked:
+    """Return a client's request.
 
     Args:
         kind: One of `KINDS`.
-        mine: A text that no other client has.
-        connection: The id of a revoked connection of the client.
-        number: The number of the request.
+        client: The client.
+        unique: A text that no other request has.
     """
-    unique = f"{mine}-{kind}-{number}"
     match kind:
         case "get":
-            return Asked("GET", f"{BASE}/connections/{connection}")
+            return Asked("GET", f"{BASE}/connections/{client.connection}")
         case "reconnect":
-            return Asked("POST", f"{BASE}/connections/{connection}:reconnect", {}, unique)
+            return post(f"connections/{client.connection}:reconnect", {}, unique)
         case _:
             # Every initiate is for another user, so that none is at its limit.
-            named = f"{mine}-replayed" if kind == "replay" else unique
-            body: dict[str, object] = {"appUserId": named}
-            return Asked("POST", f"{BASE}/curae-connect/initiate", body, named)
+            named = f"{client.name}-replayed" if kind == "replay" else unique
+            return post("curae-connect/initiate", {"appUserId": named}, named)
 
 
 class Prepared:
@@ -190,54 +208,38 @@ class Prepared:
                 connection.exec_driver_sql(f"INSERT INTO bare (id, body) VALUES {row}")  # noqa: S608 - no input
         self.clients = [self._register(client) for client in range(clients)]
 
-    def _register(self, client: int) -> tuple[str, str]:
-        # Returns a text that no other client has, and the id of a revoked connection.
-        self._store.register(ApiKey(api_key(client)), caller(client))
-        mine = str(uuid4())
-        create = Asked(
-            "POST",
-            f"{BASE}/connections",
-            {"appUserId": mine, "dataPackages": ["labs"]},
-            f"{mine}-create",
-        )
-        connection = str(self._ask(client, create)["connection"]["id"])
-        self._ask(client, Asked("POST", f"{BASE}/connections/{connection}:revoke", {}, f"{mine}-r"))
-        self._ask(client, asked("replay", mine, connection, 0))
-        return mine, connection
+    def _register(self, number: int) -> Client:
+        self._store.register(ApiKey(api_key(number)), caller(number))
+        name = str(uuid4())
+        create = {"appUserId": name, "dataPackages": ["labs"]}
+        created = self._ask(number, post("connections", create, f"{name}-create"))
+        client = Client(number, name, str(created["connection"]["id"]))
+        self._ask(number, post(f"connections/{client.connection}:revoke", {}, f"{name}-revoke"))
+        self._ask(number, asked("replay", client, ""))
+        return client
 
-    def _ask(self, client: int, request: Asked) -> dict[str, dict[str, object]]:
+    def _ask(self, number: int, request: Asked) -> dict[str, dict[str, object]]:
+        headers = tuple([(name.lower(), value) for name, value in request.headers(number)])
         sent = Request(
-            method=request.method,
-            target=request.path,
-            headers=tuple([(name.lower(), value) for name, value in request.headers(client)]),
-            body=request.encoded(),
+            method=request.method, target=request.path, headers=headers, body=request.encoded()
         )
-        answer = serve(self._store, sent, MINT, self._settings)
-        assert answer.response.status < 300, answer.response  # noqa: PLR2004 - a success
+        answer = serve(self._store, sent, id_factory=MINT, settings=self._settings)
+        assert answer.response.status < 300, answer.response.body  # noqa: PLR2004 - a success
         found: dict[str, dict[str, object]] = json.loads(answer.response.body)
         return found
+
+    def _ask_once(self, kind: str, client: Client) -> None:
+        self._ask(client.number, asked(kind, client, uuid4().hex))
 
     def recordings(self) -> dict[str, list[Recording]]:
         """Record one request of each kind for each client; connections are the floor's own."""
         found: dict[str, list[Recording]] = {kind: [] for kind in KINDS}
-        for client in range(len(self.clients)):
-            mine, connection = self._register(client)
+        for number in range(len(self.clients)):
+            client = self._register(number)
+            # The first reconnect makes a successor, the others issue its page again.
+            self._ask_once("reconnect", client)
             for kind in KINDS:
-                numbers = iter(range(-9, 0))
-
-                def ask(
-                    client: int = client,
-                    kind: str = kind,
-                    mine: str = mine,
-                    connection: str = connection,
-                    numbers: Iterator[int] = numbers,
-                ) -> None:
-                    self._ask(client, asked(kind, mine, connection, next(numbers)))
-
-                if kind == "reconnect":
-                    # The first one makes a successor, the others issue its page again.
-                    ask()
-                found[kind].append(record(self._recorder, ask))
+                found[kind].append(record(self._recorder, partial(self._ask_once, kind, client)))
         return found
 
     def close(self) -> None:
@@ -286,24 +288,18 @@ def servers(setup: Setup, url: str, directory: Path) -> Iterator[dict[str, Serve
             process.communicate(timeout=_PATIENCE)
 
 
-def makers(side: str, kind: str, prepared: Prepared, clients: int) -> list[MakeRequest]:
+def makers(side: str, kind: str, clients: Sequence[Client]) -> list[MakeRequest]:
     """Return what makes each client's requests to a side."""
-    made: list[MakeRequest] = []
     # Keys of an earlier turn would be replayed.
     turn = uuid4().hex[:8]
-    for client in range(clients):
-        mine, connection = prepared.clients[client]
 
-        def make(
-            number: int, client: int = client, mine: str = mine, connection: str = connection
-        ) -> bytes:
-            unique = mine if kind == "replay" else f"{turn}-{client}"
-            request = asked(kind, unique, connection, number)
-            path = request.path if side == "ours" else f"/{kind}/{client}"
-            return http_request(request.method, path, request.headers(client), request.encoded())
+    def make(client: Client, number: int) -> bytes:
+        request = asked(kind, client, f"{turn}-{client.number}-{number}")
+        path = request.path if side == "ours" else f"/{kind}/{client.number}"
+        headers = request.headers(client.number)
+        return http_request(request.method, path, headers=headers, body=request.encoded())
 
-        made.append(make)
-    return made
+    return [partial(make, client) for client in clients]
 
 
 @attrs.frozen
@@ -330,7 +326,7 @@ def measure(
         for side in SIDES if round_ % 2 else SIDES[::-1]:
             server = found[side]
             seconds = lengths.seconds if round_ else _WARM_UP
-            made = makers(side, kind, prepared, clients)
+            made = makers(side, kind, prepared.clients[:clients])
             before = processor_time([server.process]), processor_time(place.processes())
             done, took = asyncio.run(load.run(server.port, made, seconds))
             after = processor_time([server.process]), processor_time(place.processes())

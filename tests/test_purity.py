@@ -136,6 +136,15 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "_wait": {"sleep", "time"},
         "async_retrier": {"sleep"},
     },
+    "curae_lifecycle.stores.sql.async_drivers": {
+        "PsycopgConnection.close": {"socket"},
+    },
+    "curae_lifecycle.stores.sql.pool": {
+        "<module>": {"os", "socket"},
+        "_probe_host": {"socket"},
+        "duplicate_socket": {"os", "socket"},
+        "wait_for_server": {"socket"},
+    },
     "curae_lifecycle.stores.sql.clock": {
         "<module>": {"time"},
         "now_parameter": {"time", "time_ns"},

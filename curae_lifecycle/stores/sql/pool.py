@@ -16,7 +16,6 @@ psycopg's and asyncpg's pools count a connection until the client closes it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 from collections import deque
@@ -27,8 +26,6 @@ from typing import Final, Generic, Protocol, TypeVar
 import attrs
 
 from curae_lifecycle.stores.contract import StoreUnchangedError
-
-_LOG: Final = logging.getLogger(__name__)
 
 CLOSING_SECONDS: Final = 60.0
 """How long a connection counts at most after the client has closed it, in seconds."""
@@ -189,10 +186,10 @@ class AsyncPool(Generic[_Connection]):
 
     async def _close_and_uncount(self, connection: _Connection) -> None:
         try:
-            async with asyncio.timeout(CLOSING_SECONDS):
-                await connection.close()
-        except Exception as error:  # noqa: BLE001 - nothing else can be done with the connection
-            _LOG.debug("closing a connection failed: %s", type(error).__name__)
+            # Nothing else can be done with a connection that cannot be closed.
+            with suppress(Exception):
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await connection.close()
         finally:
             self._count -= 1
             self._open_for_waiters()
