@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.explore.published import LONG, PUBLISHED, SMALL, Runs
+from tests.proof.explore.published import LONG, PUBLISHED, SMALL, Runs
 
 
 def main() -> None:

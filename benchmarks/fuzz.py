@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import curae_lifecycle
-from tests.fuzz.corpus_files import load_corpus, store_corpus
-from tests.fuzz.mutate import mutate
-from tests.fuzz.targets import TARGETS, Target
+from tests.proof.fuzz.corpus_files import load_corpus, store_corpus
+from tests.proof.fuzz.mutate import mutate
+from tests.proof.fuzz.targets import TARGETS, Target
 
 if TYPE_CHECKING:
     from _typeshed import TraceFunction

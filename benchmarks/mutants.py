@@ -8,7 +8,8 @@ Hypothesis tests are left out, since a random test kills a mutant on some seeds 
 
 A mutant that no test notices is *equivalent* where `EQUIVALENT` gives the proof, and *survives*
 otherwise; then the exit status is 1. So it is where an entry of `EQUIVALENT` fits no mutant or
-a mutant that is killed. Tables are not code: `tests/test_table_mutants.py` changes their cells.
+a mutant that is killed. Tables are not code: `tests/proof/oracles/test_table_mutants.py` changes
+their cells.
 """
 
 from __future__ import annotations
@@ -31,33 +32,36 @@ from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
 GENERAL: Final = (
-    "changed_limits",
-    "changes",
-    "exact_answers",
-    "exact_facts",
-    "extending",
-    "gate_order",
-    "limits_left",
-    "mistakes",
-    "operation_examples",
-    "read",
-    "record_fact",
-    "replay",
-    "replies",
-    "respond",
-    "shapes",
-    "small_domains",
-    "table_mutants",
-    "times",
+    "docs/extending/test_extending.py",
+    "proof/domains/test_domains.py",
+    "proof/oracles/test_table_mutants.py",
+    "replay/test_log.py",
+    "rules/test_changed_limits.py",
+    "rules/test_times.py",
+    "service/test_gate_order.py",
+    "service/test_mistakes.py",
+    "web/test_events.py",
+    "web/test_limits_left.py",
+    "web/test_read.py",
+    "web/test_respond.py",
+    "web/test_wire_format.py",
 )
 """The tests of several modules."""
 
 
 def tests_of(names: tuple[str, ...]) -> list[str]:
-    """The tests of the modules: each has its own or its folder's, and some are of several."""
-    words = {word for name in names for word in name.split(".")[1:]}
-    paths = [f"tests/test_{word}.py" for word in sorted(words | {*GENERAL})]
-    return [path for path in paths if (ROOT / path).exists()]
+    """Return the tests of the modules: those at their paths, and those of several modules."""
+    found = {f"tests/{path}" for path in GENERAL}
+    for name in names:
+        room, *words = name.split(".")
+        *folders, module = words
+        own = Path("tests", room, *folders, f"test_{module}.py")
+        if (ROOT / own).exists():
+            found.add(own.as_posix())
+        if folders:
+            tests = (ROOT / own.parent).glob("test_*.py")
+            found.update(path.relative_to(ROOT).as_posix() for path in tests)
+    return sorted(found)
 
 
 def main() -> int:

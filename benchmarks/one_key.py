@@ -39,8 +39,8 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine_async,
 )
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
-from tests.wire.postgres import database, postgres
-from tests.wire.valkey import valkey
+from tests.support.databases.postgres import database, postgres
+from tests.support.databases.valkey import valkey
 
 WORKERS: Final = 2
 CLIENTS: Final = (4, 16, 60, 200)

@@ -26,8 +26,8 @@ from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.outbox_worker import Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
-from tests.wire.postgres import database, postgres
-from tests.wire.running import sqlite
+from tests.support.databases.postgres import database, postgres
+from tests.support.wire.running import sqlite
 
 ROUNDS: Final = 3
 OF_EACH: Final = 4

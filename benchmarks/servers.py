@@ -62,8 +62,8 @@ from curae_lifecycle.stores.new_ids import RandomIds  # noqa: E402 - as above
 from curae_lifecycle.stores.serve import serve  # noqa: E402 - as above
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine  # noqa: E402 - as above
 from curae_lifecycle.stores.sql.store import SqlStore  # noqa: E402 - as above
-from tests.sql.mariadb import mariadb, mariadb_database  # noqa: E402 - as above
-from tests.wire.postgres import Cluster, cluster, database, processes_of  # noqa: E402 - as above
+from tests.support.databases.mariadb import mariadb, mariadb_database  # noqa: E402 - as above
+from tests.support.databases.postgres import Cluster, cluster, database, processes_of  # noqa: E402 - as above
 
 SIDES: Final = ("bare", "floor", "ours")
 KINDS: Final = ("initiate", "get", "reconnect", "replay")

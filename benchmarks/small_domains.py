@@ -2,7 +2,7 @@
 
     python benchmarks/small_domains.py [--size small|heavy|long]
 
-Every answer is compared with one that `tests/test_small_domains.py` works out from the rules
+Every answer is compared with one that `tests/proof/domains/test_domains.py` works out from the rules
 alone; the first that differs ends the run. What is printed is how many were compared.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.test_small_domains import walked
+from tests.proof.domains.test_domains import walked
 
 
 def main() -> None:

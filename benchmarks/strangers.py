@@ -38,9 +38,9 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from curae_lifecycle.testing.conformance import ApiKeyRequest  # noqa: E402 - found by the line above
-from tests.wire.launched import Launched, launched  # noqa: E402 - the same
-from tests.wire.running import Behind, engine_of, sqlite  # noqa: E402 - the same
-from tests.wire.serve import Control  # noqa: E402 - the same
+from tests.support.wire.launched import Launched, launched  # noqa: E402 - the same
+from tests.support.wire.running import Behind, engine_of, sqlite  # noqa: E402 - the same
+from tests.support.wire.serve import Control  # noqa: E402 - the same
 
 APPS: Final = ("fastapi", "flask", "django", "asgi")
 ACCOUNT: Final = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"

@@ -46,7 +46,7 @@ from curae_lifecycle.web.asgi_wsgi import (  # noqa: E402 - as above
     asgi_headers,
     asgi_request,
 )
-from tests.wire.serve import reserve, serve_here  # noqa: E402 - as above
+from tests.support.wire.serve import reserve, serve_here  # noqa: E402 - as above
 
 BUCKETS: Final = (Bucket(name="platform", capacity=1_000_000, refill=1_000_000, seconds=1),)
 """Never empty, so that each request charges it and none is refused."""

@@ -1,10 +1,11 @@
-"""What all tests share: how Hypothesis runs, where files are, and one PostgreSQL a process."""
+"""What all tests share: how Hypothesis runs, where files are, and empty databases."""
 
 from __future__ import annotations
 
 import gc
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -59,7 +60,30 @@ def pytest_runtest_call() -> Generator[None, object, object]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[sa.URL]:
     # Here, for a folder's own `conftest.py` would start another for that folder.
-    from tests.wire.postgres import postgres  # noqa: PLC0415 - most tests need none
+    from tests.support.databases.postgres import postgres  # noqa: PLC0415 - most tests need none
 
     with postgres() as server:
         yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: sa.URL) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    from tests.support.databases.postgres import database  # noqa: PLC0415 - most tests need none
+
+    with database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an empty SQLite database."""
+    from tests.support.wire.running import sqlite  # noqa: PLC0415 - most tests need none
+
+    return sqlite(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of either kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))

@@ -6,10 +6,7 @@ import os
 
 import pytest
 
-from tests.wire.conftest import postgres_url, sqlite_url
-from tests.wire.postgres import GIVEN
-
-__all__ = ["postgres_url", "sqlite_url"]
+from tests.support.databases.postgres import GIVEN
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from curae_lifecycle import ApiKey, Request, Response
 from curae_lifecycle.web.request import header_values
-from tests.servers.asking import Log
+from tests.support.asking import Log
 
 SECRET_MEMBERS = frozenset({"appUserId", "id", "userId", "url", "fromAppUserId"})
 """Members of bodies whose values no log may hold: users, ids, pages."""

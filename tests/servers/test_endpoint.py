@@ -17,9 +17,9 @@ from curae_lifecycle.servers.log import RequestLine
 from curae_lifecycle.stores.deadline import seconds_left
 from curae_lifecycle.stores.retry import RetryPolicy, RetryStats
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
-from tests.server import API_KEY, CALLER, request
-from tests.servers.asking import KINDS, MINT, Asking, header, logged
-from tests.serving import (
+from tests.support.asking import KINDS, MINT, Asking, header, logged
+from tests.support.server import API_KEY, CALLER, request
+from tests.support.serving import (
     BEFORE,
     HANGS,
     LOST,
@@ -31,7 +31,7 @@ from tests.serving import (
     faulty,
     run_async,
 )
-from tests.strategies import pending
+from tests.support.strategies import pending
 
 CREATE = request("create")
 INITIATE = request("initiate")

@@ -31,14 +31,14 @@ from curae_lifecycle.stores.sql.engine_factory import bounds_of
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
-from tests.patiently import PATIENCE, PATIENT
-from tests.server import API_KEY, CALLER, request
-from tests.servers.asking import MINT, header, logged
-from tests.servers.hanging import hanging, stopped
-from tests.serving import faulty
-from tests.stores.limits import limited
-from tests.stores.project import database as django_database
-from tests.wire.valkey import valkey
+from tests.support.asking import MINT, header, logged
+from tests.support.databases.valkey import valkey
+from tests.support.django_project import database as django_database
+from tests.support.hanging import hanging, stopped
+from tests.support.patiently import PATIENCE, PATIENT
+from tests.support.redis_limits import limited
+from tests.support.server import API_KEY, CALLER, request
+from tests.support.serving import faulty
 
 KINDS: Final = ("psycopg", "psycopg awaited", "psycopg in threads", "Django")
 WHILE: Final = 20.0

@@ -16,7 +16,7 @@ from curae_lifecycle.servers.log import (
     configure_logging,
     request_id,
 )
-from tests.servers.asking import logged
+from tests.support.asking import logged
 
 UUID = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -15,11 +15,11 @@ from curae_lifecycle import Bucket, Request, Settings, __version__
 from curae_lifecycle.servers.metrics import MEDIA_TYPE, SECONDS, Metrics
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
-from tests.server import request
-from tests.servers.asking import KINDS, Asking, header
-from tests.serving import BEFORE, LOST, fake_time, faulty
+from tests.support.asking import KINDS, Asking, header
+from tests.support.paths import ROOT
+from tests.support.server import request
+from tests.support.serving import BEFORE, LOST, fake_time, faulty
 
-ROOT = Path(__file__).parents[2]
 CREATE = request("create")
 READ = Request("GET", "/metrics")
 

@@ -25,13 +25,13 @@ from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import run
-from tests import patiently
-from tests.kit import Reference
-from tests.patiently import PATIENCE, PATIENT
-from tests.server import API_KEY, CALLER, KEYED, OPERATIONS, request
-from tests.servers.asking import KINDS, MINT, Asking, Log, header, logged
 from tests.servers.searching import Secrets
-from tests.serving import BEFORE, faulty
+from tests.support import patiently
+from tests.support.asking import KINDS, MINT, Asking, Log, header, logged
+from tests.support.kit import Reference
+from tests.support.patiently import PATIENCE, PATIENT
+from tests.support.server import API_KEY, CALLER, KEYED, OPERATIONS, request
+from tests.support.serving import BEFORE, faulty
 
 SHORT: Final = RetryPolicy(seconds=0.2, attempts=3)
 """For whoever is to be refused."""

@@ -16,9 +16,9 @@ from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
-from tests.sql.conftest import opened
-from tests.sql.databases import Counted
-from tests.strategies import COORDINATE, pending, uuid
+from tests.stores.sql.conftest import opened
+from tests.support.sql.databases import Counted
+from tests.support.strategies import COORDINATE, pending, uuid
 
 OTHER_USER = attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
 OTHER_APP = attrs.evolve(COORDINATE, app_id=AppId("app-2"))

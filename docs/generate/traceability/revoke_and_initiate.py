@@ -15,8 +15,8 @@ REVOKE: Final = Part(
             rules=("operation.revoke",),
             code=("service.operations.revoke:Revoke",),
             tests=(
-                "test_read::test_each_path_is_its_operation_with_its_status_of_success",
-                "test_exact_answers::test_a_revoke_is_answered_exactly",
+                "web/test_read::test_each_path_is_its_operation_with_its_status_of_success",
+                "service/operations/test_exact::test_a_revoke_is_answered_exactly",
             ),
             names=("revoke", "POST"),
         ),
@@ -35,9 +35,9 @@ REVOKE: Final = Part(
             ),
             code=("rules.triggers:revoke", "rules.merge:merge"),
             tests=(
-                "test_triggers::test_law_01_the_stored_rank_of_one_id_never_falls",
-                "test_triggers::test_law_02_revoked_now_is_true_exactly_once_and_the_first_revoked_at_stands",
-                "test_merge::test_law_03_merge_is_commutative_associative_and_idempotent_and_revoked_absorbs",
+                "rules/test_triggers::test_law_01_the_stored_rank_of_one_id_never_falls",
+                "rules/test_triggers::test_law_02_revoked_now_is_true_exactly_once_and_the_first_revoked_at_stands",
+                "rules/test_merge::test_law_03_merge_is_commutative_associative_and_idempotent_and_revoked_absorbs",
             ),
         ),
         Statement(
@@ -46,8 +46,8 @@ REVOKE: Final = Part(
             rules=("request.ownership", "#sdk-app", "#coordinate"),
             code=("rules.credentials:Caller", "service.decide:decide"),
             tests=(
-                "test_credentials::test_a_connection_is_owned_by_app_account_and_environment",
-                "test_respond::test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byte_alike",
+                "rules/test_credentials::test_a_connection_is_owned_by_app_account_and_environment",
+                "web/test_respond::test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byte_alike",
             ),
         ),
         Statement(
@@ -63,9 +63,9 @@ REVOKE: Final = Part(
             ),
             code=("rules.access:decide_access", "service.effects:AccessEnded"),
             tests=(
-                "test_access::test_access_ends_with_a_revocation_whoever_revokes",
-                "test_access::test_law_05_access_implies_active_a_granted_package_and_before_valid_until",
-                "test_triggers::test_what_ends_is_what_the_status_before_had",
+                "rules/test_access::test_access_ends_with_a_revocation_whoever_revokes",
+                "rules/test_access::test_law_05_access_implies_active_a_granted_package_and_before_valid_until",
+                "rules/test_triggers::test_what_ends_is_what_the_status_before_had",
             ),
         ),
         Statement(
@@ -74,8 +74,8 @@ REVOKE: Final = Part(
             rules=("#no-enforcement-artefact",),
             code=("web.respond:respond", "service.changes:Changes"),
             tests=(
-                "test_respond::test_law_13_nothing_internal_is_on_the_wire",
-                "test_events::test_nothing_internal_leaves_with_an_event",
+                "web/test_respond::test_law_13_nothing_internal_is_on_the_wire",
+                "web/test_events::test_nothing_internal_leaves_with_an_event",
             ),
         ),
     ),
@@ -90,8 +90,8 @@ INITIATE: Final = Part(
             rules=("operation.initiate", "#connect-session"),
             code=("service.operations.initiate:Initiate",),
             tests=(
-                "test_read::test_each_path_is_its_operation_with_its_status_of_success",
-                "test_exact_answers::test_an_initiate_is_answered_exactly",
+                "web/test_read::test_each_path_is_its_operation_with_its_status_of_success",
+                "service/operations/test_exact::test_an_initiate_is_answered_exactly",
             ),
             names=("initiate", "POST"),
         ),
@@ -100,7 +100,7 @@ INITIATE: Final = Part(
             says="It selects one of three paths, A, B and C.",
             rules=("#path-a", "#path-b", "#path-c"),
             code=("rules.session:EntryPath", "rules.session:ENTRY_PATHS"),
-            tests=("test_session::test_a_session_takes_the_path_that_the_table_says",),
+            tests=("rules/test_session::test_a_session_takes_the_path_that_the_table_says",),
             names=("Path A", "Path B", "Path C"),
         ),
         Statement(
@@ -109,8 +109,8 @@ INITIATE: Final = Part(
             rules=("#new-session", "#connect-session"),
             code=("rules.session:CuraeConnectSession", "rules.session:initiate"),
             tests=(
-                "test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",
-                "test_minting::test_nothing_is_drawn_twice",
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
+                "stores/test_new_ids::test_nothing_is_drawn_twice",
             ),
             names=("CuraeConnectSession",),
         ),
@@ -120,8 +120,8 @@ INITIATE: Final = Part(
             rules=("#coordinate", "#sdk-app"),
             code=("rules.values:Coordinate", "rules.credentials:Caller"),
             tests=(
-                "test_credentials::test_a_caller_names_coordinates_within_its_own_app_account_and_environment",
-                "test_shapes::test_a_session_is_printed_without_the_user",
+                "rules/test_credentials::test_a_caller_names_coordinates_within_its_own_app_account_and_environment",
+                "web/test_wire_format::test_a_session_is_printed_without_the_user",
             ),
             names=("customerAccountId", "appUserId"),
         ),
@@ -131,7 +131,7 @@ INITIATE: Final = Part(
             rules=("#path-a", "#path-b", "#path-c", "#path-else"),
             code=("rules.session:ENTRY_PATHS",),
             tests=(
-                "test_session::test_law_08_path_selection_is_total_and_a_function_of_account_state_and_preference_alone",
+                "rules/test_session::test_law_08_path_selection_is_total_and_a_function_of_account_state_and_preference_alone",
             ),
         ),
         Statement(
@@ -140,8 +140,8 @@ INITIATE: Final = Part(
             rules=("#limited-account-app-binding",),
             code=("rules.binding:LimitedAccountAppBinding", "rules.binding:account_state"),
             tests=(
-                "test_binding::test_the_account_state_is_the_bindings_or_unlinked",
-                "test_session::test_a_session_takes_the_path_that_the_table_says",
+                "rules/test_binding::test_the_account_state_is_the_bindings_or_unlinked",
+                "rules/test_session::test_a_session_takes_the_path_that_the_table_says",
             ),
             names=("LimitedAccountAppBinding",),
         ),
@@ -151,8 +151,8 @@ INITIATE: Final = Part(
             rules=("entry-path.active", "#path-a"),
             code=("rules.session:ENTRY_PATHS", "rules.session:PATH_A"),
             tests=(
-                "test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",
-                "test_session::test_completing_a_hand_off_answers_what_the_spec_says",
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
+                "rules/test_session::test_completing_a_hand_off_answers_what_the_spec_says",
             ),
             names=("Path A", "EXISTING_ACTIVE_HANDOFF", "ACTIVE"),
         ),
@@ -161,7 +161,9 @@ INITIATE: Final = Part(
             says="There the hand-off lands in the same transaction.",
             rules=("entry-path.active", "#path-a"),
             code=("rules.session:initiate", "service.changes:initiation_changes"),
-            tests=("test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",),
+            tests=(
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
+            ),
         ),
         Statement(
             number="I9",
@@ -173,8 +175,8 @@ INITIATE: Final = Part(
                 "service.members:PREFER_SIGNUP",
             ),
             tests=(
-                "test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",
-                "test_members::test_a_malformed_body_is_refused_by_its_member_and_fault",
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
+                "service/test_members::test_a_malformed_body_is_refused_by_its_member_and_fault",
             ),
             names=("Path B", "NEW_ACTIVE_SIGNUP_HANDOFF", "preferSignup"),
         ),
@@ -189,8 +191,8 @@ INITIATE: Final = Part(
             ),
             code=("rules.session:complete_handoff", "rules.session:COMPLETION"),
             tests=(
-                "test_session::test_completing_a_hand_off_answers_what_the_spec_says",
-                "test_session::test_a_hand_off_lands_once",
+                "rules/test_session::test_completing_a_hand_off_answers_what_the_spec_says",
+                "rules/test_session::test_a_hand_off_lands_once",
             ),
             names=("completeHandoff",),
         ),
@@ -210,8 +212,8 @@ INITIATE: Final = Part(
                 "rules.session:PATH_C_REUSED",
             ),
             tests=(
-                "test_operations::test_initiate_mints_a_session_and_binds_whom_it_provisions",
-                "test_session::test_a_session_takes_the_path_that_the_table_says",
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
+                "rules/test_session::test_a_session_takes_the_path_that_the_table_says",
             ),
             names=("Path C", "SILENT_LIMITED"),
         ),
@@ -226,9 +228,9 @@ INITIATE: Final = Part(
             ),
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
-                "test_session::test_the_trail_names_the_path_and_the_provisioning",
-                "test_session::test_a_path_that_provisions_nobody_hands_back_the_very_same_binding",
-                "test_binding::test_every_cell_does_what_the_table_says",
+                "rules/test_session::test_the_trail_names_the_path_and_the_provisioning",
+                "rules/test_session::test_a_path_that_provisions_nobody_hands_back_the_very_same_binding",
+                "rules/test_binding::test_every_cell_does_what_the_table_says",
             ),
             names=("LIMITED",),
         ),
@@ -244,8 +246,8 @@ INITIATE: Final = Part(
             ),
             code=("rules.credentials:CONNECTION_WRITE", "rules.credentials:check_permission"),
             tests=(
-                "test_credentials::test_a_caller_may_run_what_the_table_says",
-                "test_credentials::test_every_mutation_has_the_same_scope",
+                "rules/test_credentials::test_a_caller_may_run_what_the_table_says",
+                "rules/test_credentials::test_every_mutation_has_the_same_scope",
             ),
             names=("connection:write",),
         ),
@@ -254,7 +256,7 @@ INITIATE: Final = Part(
             says="The header Idempotency-Key is required.",
             rules=("request.key-required", "#key-needed"),
             code=("service.operations.operation:KeyUse", "web.read:read"),
-            tests=("test_gates::test_the_gates_are_passed_in_the_order_of_their_table",),
+            tests=("service/test_gates::test_the_gates_are_passed_in_the_order_of_their_table",),
             names=("Idempotency-Key",),
         ),
         Statement(
@@ -263,8 +265,8 @@ INITIATE: Final = Part(
             rules=("#replay-verbatim", "idempotency.completed.same", "request.idempotency"),
             code=("rules.idempotency:KnownResponse", "web.respond:respond"),
             tests=(
-                "test_respond::test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_nothing",
-                "test_idempotency::test_a_replay_is_verbatim_and_beside_the_response",
+                "web/test_respond::test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_nothing",
+                "rules/test_idempotency::test_a_replay_is_verbatim_and_beside_the_response",
             ),
         ),
         Statement(
@@ -273,9 +275,9 @@ INITIATE: Final = Part(
             rules=("request.limit", "#ten-a-minute"),
             code=("rules.ratelimit:INITIATE_LIMIT", "rules.ratelimit:admit"),
             tests=(
-                "test_ratelimit::test_law_10_in_any_half_open_60_s_at_most_10_initiates_are_admitted",
-                "test_ratelimit::test_the_limits_of_an_app_user_are_ten_a_minute",
-                "test_values::test_an_app_user_is_counted_across_apps_but_not_across_environments",
+                "rules/test_ratelimit::test_law_10_in_any_half_open_60_s_at_most_10_initiates_are_admitted",
+                "rules/test_ratelimit::test_the_limits_of_an_app_user_are_ten_a_minute",
+                "rules/test_values::test_an_app_user_is_counted_across_apps_but_not_across_environments",
             ),
             names=("10", "minute"),
         ),
@@ -285,8 +287,8 @@ INITIATE: Final = Part(
             rules=("request.buckets", "#standard-buckets"),
             code=("rules.ratelimit:Bucket", "service.settings:Settings"),
             tests=(
-                "test_gates::test_a_bucket_that_refuses_is_named_and_the_app_user_s_limit_is_not",
-                "test_exact_answers::test_a_bucket_refuses_exactly",
+                "service/test_gates::test_a_bucket_that_refuses_is_named_and_the_app_user_s_limit_is_not",
+                "service/operations/test_exact::test_a_bucket_refuses_exactly",
             ),
         ),
         Statement(

@@ -23,7 +23,7 @@ from docs.generate.worked.scenes import SCENES
 _HEAD: Final = """\
 [The table](../{}.md) has all of them side by side. A rule keeps the laws that name it or its table on
 [the page of laws](../../correctness.md). It is held by the test in which its answer was written down by
-hand, and `tests/test_table_mutants.py` puts other answers in its place: something must notice each.
+hand, and `tests/proof/oracles/test_table_mutants.py` puts other answers in its place: something must notice each.
 The examples were run by `python -m docs.generate worked`; JSON is set in lines.
 """
 Example = tuple[Scene, object]

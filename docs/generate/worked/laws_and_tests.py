@@ -15,9 +15,8 @@ from typing import Final
 
 from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
-from tests import test_table_mutants
-from tests.oracles import by_hand, oracle
-from tests.specimens import Key
+from tests.proof.oracles import by_hand, oracle, test_table_mutants
+from tests.support.specimens import Key
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 CORRECTNESS: Final = (ROOT / "docs/correctness.md").read_text(encoding="utf-8")
@@ -46,6 +45,12 @@ def holders() -> dict[str, str]:
     file = Path(by_hand.__file__)
     tree = ast.parse(file.read_text(encoding="utf-8"))
     own = file.relative_to(ROOT).as_posix()
+    modules = {
+        alias.name: f"{(node.module or '').replace('.', '/')}/{alias.name}.py"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "BY_HAND":
@@ -54,7 +59,7 @@ def holders() -> dict[str, str]:
                 assert isinstance(key, ast.Constant)
                 named = re.findall(r"\b(test_\w+)\.([A-Z]\w*)", ast.unparse(value))
                 module, name = named[0] if named else ("", "BY_HAND")
-                path = f"tests/{module}.py" if module else own
+                path = modules[module] if module else own
                 found[str(key.value)] = f"`{path}` in `{name}`"
     return found
 
@@ -78,7 +83,7 @@ _CHANGES: Final = Counter(
 
 
 def changes_noticed(table: AnyTable, row: Row[object]) -> int:
-    """Count the mutants of a rule that `tests/test_table_mutants.py` must kill.
+    """Count the mutants of a rule that `tests/proof/oracles/test_table_mutants.py` must kill.
 
     Raises:
         LookupError: There are none.

@@ -1,0 +1,334 @@
+"""What the benchmarks time is what they say: every side of a row gives the same answer.
+
+Ours and the floors run here; the peers run where the group `peers` is installed, as `.ci/run` has it:
+`python -m pytest -m peers`.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from html import escape
+from itertools import count
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
+
+import attrs
+import pytest
+
+from benchmarks import floors, shares, table
+from benchmarks.measure import (
+    ONCE,
+    How,
+    Kind,
+    Row,
+    Side,
+    calls_in,
+    check,
+    measured,
+    ratios,
+    spent,
+    spread,
+    times,
+)
+from benchmarks.picture import picture
+from benchmarks.rows import imports, replays, scale, sizes
+from benchmarks.rows.subjects import F
+from benchmarks.table import PEERS, Line, Report, all_rows, dumped, loaded, markdown, write
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.outcomes import Done
+from tests.support.paths import ROOT
+
+ROWS: Final = all_rows(PEERS)
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
+PICTURE: Final = ROOT / "docs" / "benchmarks.svg"
+
+
+def named(row: Row) -> str:
+    return f"{row.family}: {row.name}"
+
+
+# --- The sides --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", ROWS, ids=named)
+def test_ours_and_the_floor_answer_what_the_row_says(row: Row) -> None:
+    own = [side for side in row.sides if side.kind is not Kind.PEER]
+    assert own[0].kind is Kind.OURS
+    for side in own:
+        check(row, side)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("row", ROWS, ids=named)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_peers_answer_what_the_row_says(row: Row) -> None:
+    for side in row.sides:
+        if side.kind is Kind.PEER:
+            check(row, side)
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_all_peers_run_in_one_process_and_stand_in_the_table() -> None:
+    report = table.measure(ONCE, PEERS)
+    assert {line.side for line in report.lines if line.kind == "peer"} > {"token-bucket"}
+    assert report.left_out == []
+    assert "left out" not in markdown(report)
+
+
+@pytest.mark.peers
+def test_the_peers_are_installed_as_they_are_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pinned = dict(each.split("==") for each in project["dependency-groups"]["peers"])
+    assert set(PEERS) <= set(pinned)
+    assert {name: table.installed(name) for name in pinned} == pinned
+
+
+def test_every_peer_of_a_row_is_named_and_says_how_it_differs() -> None:
+    peers = [side for row in ROWS for side in row.sides if side.kind is Kind.PEER]
+    assert {side.package for side in peers} == set(PEERS) - {"pydantic"}
+    assert [side.name for side in peers if not side.lacks] == []
+
+
+def test_a_side_that_answers_something_else_is_found() -> None:
+    wrong = Side("ours", lambda _calls: lambda: "refused", str)
+    row = Row(family="a family", name="a name", answer="admitted", sides=(wrong,))
+    with pytest.raises(AssertionError, match="ours answers refused, not admitted"):
+        check(row, wrong)
+
+
+def test_a_side_that_answers_something_else_the_second_time_is_found() -> None:
+    answers = iter(["admitted", "refused"])
+    wrong = Side("ours", lambda _calls: lambda: next(answers), str)
+    with pytest.raises(AssertionError, match="ours answers refused"):
+        check(Row(family="a family", name="a name", answer="admitted", sides=(wrong,)), wrong)
+
+
+# --- The figures ------------------------------------------------------------------------------
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    assert ratios([2.0, 30.0], [1.0, 10.0]) == [2.0, 3.0]
+    assert ratios([2.0], [0.0]) == [0.0]
+
+
+def test_the_spread_is_the_middle_half_of_the_rounds() -> None:
+    assert spread([5.0]) == 0.0
+    assert spread([8.0, 9.0, 10.0, 11.0, 100.0]) == pytest.approx(0.2)
+
+
+def test_a_batch_is_made_for_as_many_calls_as_are_timed() -> None:
+    made: list[int] = []
+    calls: list[None] = []
+
+    def make(number: int) -> Callable[[], object]:
+        made.append(number)
+        return lambda: calls.append(None)
+
+    side = Side("ours", make, str)
+    assert calls_in(side, 0) == 1
+    assert calls_in(side, 1e-9) >= 1
+    assert made
+    calls.clear()
+    assert spent(side.make(7), 7) >= 0
+    assert len(calls) == 7
+
+
+def test_sides_take_turns_and_each_round_begins_with_another() -> None:
+    order: list[str] = []
+
+    def side(name: str) -> Side:
+        return Side(name, lambda _calls: lambda: order.append(name), str)
+
+    seen = times([side("a"), side("b")], How(rounds=3, batch=0))
+    assert "".join(order) == "abbaab"
+    assert [len(each) for each in seen] == [3, 3]
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every look at the clock of the processor's time be a microsecond later than the one before."""
+    for name in ("thread_time_ns", "process_time_ns"):
+        monkeypatch.setattr(time, name, partial(next, count(1000, 1000)))
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_row_gives_a_figure_for_each_of_its_sides() -> None:
+    row = all_rows(())[0]
+    figures = measured(row, F, ONCE)
+    assert [each.side for each in figures] == list(row.sides)
+    assert figures[0].to_ours == 1
+
+
+@pytest.mark.usefixtures("ticking")
+def test_sizes_replay_and_scale_run() -> None:
+    seen = [
+        *sizes.quantities(20),
+        *replays.quantities(80, 1),
+        *scale.quantities((5, 10), 10, 1),
+    ]
+    assert [each.name for each in seen if each.value <= 0 and each.unit != "B"] == []
+    log = next(each for each in seen if each.name == "a full log of ten")
+    assert log.value > 80, "ten instants take eight bytes each"
+
+
+def test_the_log_that_is_replayed_is_answered_as_it_is_meant() -> None:
+    answers = [json.dumps(line.answer) for line in replay(replays.log(16))]
+    assert len(answers) == 17
+    assert [each for each in answers if '"status": 4' in each or "broken" in each] == []
+    assert sum('"replayed": true' in each for each in answers) == 2
+
+
+def test_what_is_imported_can_be_imported() -> None:
+    for statement in (imports.ATTRS, *imports.OURS.values()):
+        exec(statement, {})  # noqa: S102 - the benchmark's own words
+
+
+@pytest.mark.heavy
+def test_an_import_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
+    assert imports.milliseconds(imports.ATTRS, str(tmp_path)) > 0
+    seen = imports.quantities(1, pydantic=False)
+    assert [each.side for each in seen] == ["ours"] * len(imports.OURS)
+
+
+# --- The table, the picture and the page ------------------------------------------------------
+
+
+def a_report() -> Report:
+    def line(side: str, kind: str, to_ours: float) -> Line:
+        return Line(
+            family="limits",
+            name="a log",
+            side=side,
+            kind=kind,
+            value=1.5,
+            unit="µs",
+            spread=0.1,
+            lacks="no <wait>",
+            in_f=2.0,
+            to_ours=to_ours,
+            to_ours_spread=0.2,
+        )
+
+    about = {"Python": "CPython 3.11.7, GCC", "machine": "a machine", "attrs": "26.1.0"}
+    lines = [line("ours", "ours", 1.0), line("a & b", "peer", 12.0), line("floor", "floor", 0.1)]
+    return Report(about, ["automat"], lines)
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(dumped(a_report()), encoding="utf-8")
+    assert loaded(file) == a_report()
+
+
+def test_the_table_says_what_was_seen_and_what_was_left_out() -> None:
+    text = markdown(a_report())
+    assert "Seen on CPython 3.11.7, GCC, a machine; attrs 26.1.0." in text
+    assert "left out: automat." in text
+    assert "|  | a & b | 1.50 µs ±5% | 2.00 | 12.0 × ±10% | no <wait> |" in text
+
+
+def test_another_interpreter_stands_beside() -> None:
+    other = attrs.evolve(a_report(), about={"Python": "CPython 3.13.5, GCC"})
+    assert "| limits: a log | 1.50 µs | 1.50 µs | 1.00 × | 2.00 | 2.00 |" in markdown(
+        a_report(), other
+    )
+
+
+def test_the_picture_is_svg_with_a_title_for_light_and_for_dark() -> None:
+    text = picture(a_report().lines)
+    root = ET.fromstring(text)  # noqa: S314 - made here
+    space = "{http://www.w3.org/2000/svg}"
+    assert [child.tag for child in root][:2] == [f"{space}title", f"{space}desc"]
+    assert "prefers-color-scheme: dark" in text
+    bars = {each.get("class"): each for each in root.iter(f"{space}rect")}
+    assert set(bars) == {"peer", "floor"}
+    one = next(each for each in root.iter(f"{space}line") if each.get("class") == "one")
+    where = float(one.get("x1", ""))
+    assert float(bars["peer"].get("x", "")) == pytest.approx(where), "slower: to the right"
+    floor = float(bars["floor"].get("x", "")) + float(bars["floor"].get("width", ""))
+    assert floor == pytest.approx(where, abs=0.2), "faster: to the left"
+
+
+def test_the_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n", encoding="utf-8")
+    write(page, "new\n")
+    assert page.read_text("utf-8") == (f"before\n{table.BEGIN}\n\nnew\n\n{table.END}\nafter\n")
+    page.write_text("no marks", encoding="utf-8")
+    with pytest.raises(SystemExit, match="no place for the figures"):
+        write(page, "new\n")
+
+
+def test_the_command_shows_what_a_file_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, svg = tmp_path / "report.json", tmp_path / "picture.svg"
+    file.write_text(dumped(a_report()), encoding="utf-8")
+    table.main(["--from", str(file), "--svg", str(svg)])
+    assert capsys.readouterr().out == markdown(a_report()) + "\n"
+    assert svg.read_text("utf-8") == picture(a_report().lines)
+
+
+def test_the_page_and_its_picture_show_every_row_and_side() -> None:
+    page, svg = PAGE.read_text("utf-8"), PICTURE.read_text("utf-8")
+    shown = page.partition(table.BEGIN)[2].partition(table.END)[0]
+    ET.fromstring(svg)  # noqa: S314 - our own
+    for row in ROWS:
+        assert f"| {row.name} | ours |" in shown
+        for side in row.sides:
+            assert f"| {side.name} |" in shown
+        if len(row.sides) > 1:
+            assert escape(f"{row.family}: {row.name}") in svg
+
+
+# --- Where the time goes ----------------------------------------------------------------------
+
+
+def test_as_many_samples_are_taken_as_were_asked_for() -> None:
+    (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
+    before = signal.getsignal(signal.SIGPROF)
+    assert shares.sampled(row, 2).total() >= 2
+    assert signal.getsignal(signal.SIGPROF) is before
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+
+
+def test_a_share_is_of_the_function_at_work() -> None:
+    (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
+    work = row.sides[0].make(1)
+    seen = set[str]()
+    sys.setprofile(lambda frame, _event, _argument: seen.add(shares.where(frame)))
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    ours = {"constructing values", "`web.read: read`", "`service.decide: decide`"}
+    assert ours | {"Python's decoder"} <= seen
+
+
+def test_shares_are_printed_with_what_all_others_make() -> None:
+    seen = Counter({f"function {number:02}": 20 - number for number in range(shares.SHOWN + 1)})
+    text = shares.markdown(seen)
+    assert "| function 00 |" in text
+    assert f"function {shares.SHOWN}" not in text
+    assert text.splitlines()[-1].endswith("| all others |")
+
+
+def test_the_values_of_a_call_are_those_that_it_makes() -> None:
+    rows = {(row.family, row.name): row for row in all_rows(())}
+    work = rows["connection", "authorize, accepted"].sides[0].make(2)
+    made = floors.made_by(work)
+    assert [type(make(*arguments)) for make, arguments in made] == [Connection, Done]
+    moved, done = [make(*arguments) for make, arguments in made]
+    assert done == work()
+    assert isinstance(done, Done)
+    assert done.value == moved

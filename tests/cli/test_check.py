@@ -1,0 +1,214 @@
+"""`python -m curae_lifecycle check`: what it says of stores that are right, wrong, and none at all."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from curae_lifecycle.cli import check
+from curae_lifecycle.cli.main import main
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
+from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.conformance import CHECKS
+from curae_lifecycle.testing.races import SCENARIOS, StoreArena, race_all
+from tests.support import serving
+from tests.support.paths import ROOT
+from tests.support.strategies import START
+from tests.support.wrong_stores import Lazy
+
+RIGHT = "curae_lifecycle:MemoryStore"
+REPLAYS = [each.name for each in CHECKS if each.name.startswith("idempotency.replay.")]
+LAPSED, LAST = "the pending connection has lapsed", "the key has one request left"
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few checks, one scene and short worlds."""
+    few = tuple([each for each in CHECKS if each.name in REPLAYS])
+    monkeypatch.setattr(check, "CHECKS", few)
+    monkeypatch.setattr(check, "SCENARIOS", {LAPSED: SCENARIOS[LAPSED]})
+    monkeypatch.setattr(check, "_HOURS", 2)
+
+
+def wrong(name: str) -> str:
+    return f"tests.support.wrong_stores:{name}"
+
+
+@pytest.mark.usefixtures("_small")
+def test_of_a_store_that_is_right_nothing_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", RIGHT, "--seeds", "2"]) == 0
+    kit, races, *worlds, last = capsys.readouterr().out.splitlines()
+    assert kit == f"kit: {len(REPLAYS)} checks passed, 0 failed"
+    assert races == "races: 169 pairs run, 0 failed"
+    assert [line[:19] for line in worlds] == ["simulation: seed 0:", "simulation: seed 1:"]
+    assert last == "findings: 0"
+
+
+FOUND_BY = {
+    "ComparesNothing": {"races", "simulation"},
+    "Lazy": {"races"},
+    "Stepping": {"races", "simulation"},
+    "Forgetful": {"kit", "races", "simulation"},
+    "AnswersAnyway": {"races", "simulation"},
+}
+"""What finds each store that is wrong, each time."""
+
+BY_CHANCE = {"ComparesNothing", "Lazy", "Stepping", "AnswersAnyway"}
+"""Those that the kit finds where its threads happen to meet."""
+
+
+@pytest.mark.parametrize("name", FOUND_BY)
+@pytest.mark.usefixtures("_small")
+def test_the_races_find_every_store_that_is_wrong(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", wrong(name), "--only", "races"]) == 1
+    headline, first, part, *_ = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"races: 1\d\d pairs run, [1-9]\d* failed", headline)
+    assert first.startswith(f"{LAPSED}: ")
+    assert part.startswith("  ")
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("part", ["kit", "races", "simulation"])
+@pytest.mark.parametrize("name", FOUND_BY)
+def test_each_part_finds_what_is_said_of_it(name: str, part: str) -> None:
+    status = main(["check", wrong(name), "--only", part])
+    assert status == (part in FOUND_BY[name]) or (part == "kit" and name in BY_CHANCE)
+
+
+@pytest.mark.usefixtures("_small")
+def test_what_is_found_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "_MAX_SHOWN", len(REPLAYS) - 1)
+    assert main(["check", wrong("Forgetful"), "--only", "kit"]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith(f"kit: 0 checks passed, {len(REPLAYS)} failed\nidempotency.replay.")
+    assert "law 9 is broken" in told
+    assert told.endswith(f"\nand 1 more\nfindings: {len(REPLAYS)}\n")
+    assert main(["check", wrong("Forgetful"), "--only", "simulation"]) == 1
+    told = capsys.readouterr().out
+    assert re.search(r"^seed 0 at \S+: law \d+ is broken", told, re.MULTILINE)
+    assert '{"at":"2026-01-05T00:00:00Z","register":' in told
+
+
+def test_a_race_is_told_by_what_is_otherwise() -> None:
+    every = race_all(StoreArena(Lazy()), SCENARIOS[LAPSED])
+    races = {(each.first, each.second): each.differences for each in every}
+    told = races["reconnect the first", "the first is authorized"]
+    first = "connection xxxxxxxx-0000-4000-8000-000000000001"
+    assert f"{first}.status: ACTIVE, not PENDING" in told
+    assert not races["the patient revokes the first", "revoke the first"]
+
+
+class Passing(MemoryStore):
+    """It cannot do what it is asked now and then, and says so."""
+
+    turn = 0
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        self.turn += 1
+        if self.turn % 5 == 0:
+            raise StoreUnavailableError("a lock")
+        return super().commit(loaded, changes, page)
+
+
+def test_what_may_pass_is_tried_again_in_a_race() -> None:
+    every = [*race_all(StoreArena(Passing()), SCENARIOS[LAST])]
+    assert len(every) == 100
+    assert [each for each in every if each.differences] == []
+
+
+class Broken(MemoryStore):
+    """It loads nothing."""
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:  # noqa: ARG002 - it does not look
+        raise RuntimeError("no such table")
+
+
+@pytest.mark.usefixtures("_small")
+def test_what_a_store_raises_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "tests.cli.test_check:Broken", "--only", "races"]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("races: raised RuntimeError: no such table\nTraceback ")
+    assert told.endswith("findings: 1\n")
+
+
+class Awaited(serving.Awaited):
+    """A store in memory that is awaited; its keys are registered at once."""
+
+    def __init__(self) -> None:
+        # It drops what is over by a clock that nobody can set, which no test may come after.
+        self.made = MemoryStore(clock=lambda: START)
+        super().__init__(self.made)
+
+    def register(self, api_key: ApiKey, caller: Caller) -> object:
+        self.made.register(api_key, caller)
+        return caller
+
+
+class AwaitedWhole(Awaited):
+    """The same, and that is awaited, too."""
+
+    async def register(self, api_key: ApiKey, caller: Caller) -> None:
+        self.made.register(api_key, caller)
+
+
+@pytest.mark.parametrize("name", ["Awaited", "AwaitedWhole"])
+@pytest.mark.usefixtures("_small")
+def test_a_store_that_is_awaited_is_checked_like_one_that_waits(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--only", "simulation", "--seeds", "1"]
+    assert main(["check", f"tests.cli.test_check:{name}", *options]) == 0
+    told = capsys.readouterr().out
+    assert main(["check", RIGHT, *options]) == 0
+    assert told.replace(" 0 purged", "") == re.sub(" [0-9]+ purged", "", capsys.readouterr().out)
+
+
+@pytest.mark.heavy
+def test_a_store_that_is_awaited_passes_every_part() -> None:
+    assert main(["check", "tests.cli.test_check:Awaited"]) == 0
+
+
+class NoRegister:
+    """A store that knows nobody."""
+
+    caller_of = load = commit = print
+
+
+MISTAKES = {
+    "curae_lifecycle": "must be MODULE:STORE, such as",
+    ":MemoryStore": "must be MODULE:STORE, such as",
+    "no_such_module:Store": "No module named 'no_such_module'",
+    "curae_lifecycle:NoStore": "has no attribute 'NoStore'",
+    "curae_lifecycle:__version__": "must be callable and return a store",
+    "builtins:object": "object is not a store: it has no method register, caller_of, load, commit",
+    "tests.cli.test_check:NoRegister": "NoRegister is not a store: it has no method register\n",
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_what_is_no_store_is_a_mistake(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", text])
+    assert stopped.value.code == 2
+    assert MISTAKES[text] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--seeds", "0"], ["--seeds", "x"], ["--only", "luck"]])
+def test_an_option_that_does_not_exist_is_a_mistake(options: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", RIGHT, *options])
+    assert stopped.value.code == 2
+
+
+def test_every_store_that_is_wrong_is_in_the_table() -> None:
+    text = (ROOT / "tests/support/wrong_stores.py").read_text(encoding="utf-8")
+    assert re.findall(r"^class (\w+)", text, re.MULTILINE) == [*FOUND_BY]

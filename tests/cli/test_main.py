@@ -1,0 +1,302 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle import __version__
+from curae_lifecycle.cli import terminal
+from curae_lifecycle.cli.main import main
+from curae_lifecycle.cli.program_name import SCRIPT
+from curae_lifecycle.cli.tour import steps
+from curae_lifecycle.service.rulebook import find_rule
+from curae_lifecycle.web.events import asyncapi
+from curae_lifecycle.web.openapi import openapi
+from tests.support.commands import on_a_terminal, run, without_colour
+from tests.support.paths import ROOT
+from tests.support.wrong_stores import Forgetful
+
+DOCS = ROOT / "docs"
+
+
+ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
+
+
+REGISTER = {
+    "at": "2026-01-01T00:00:00Z",
+    "register": {
+        "apiKey": "cae_live_k1",
+        "appId": "app-1",
+        "customerAccountId": ACCOUNT,
+        "scopes": ["connection:write"],
+    },
+}
+
+
+def initiate(status: int = 201) -> dict[str, object]:
+    headers = {"Authorization": "Bearer cae_live_k1", "Idempotency-Key": "k"}
+    path = "/api/sdk/v1/curae-connect/initiate"
+    request = {"method": "POST", "path": path, "headers": headers, "body": {"appUserId": "u"}}
+    return {"at": "2026-01-01T00:00:01Z", "request": request, "response": {"status": status}}
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in (REGISTER, initiate())))
+    return path
+
+
+def test_the_tour_tells_the_whole_story(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tour"]) == 0
+    told = capsys.readouterr().out
+    statuses = [step.answered[0] for step in steps()]
+    assert statuses == [
+        *("201", "201", "done", "201", "201", "done", "409", "200"),
+        *("201", "201 (replayed)", "200", "200", "429"),
+    ]
+    for path in ("SILENT_LIMITED", "NEW_ACTIVE_SIGNUP_HANDOFF", "EXISTING_ACTIVE_HANDOFF"):
+        assert path in told
+    for rule in (step.rules[-1] for step in steps()):
+        assert find_rule(rule) is not None
+        assert f"rule {rule}: [" in told
+    assert '"revokedNow": true' in told
+    assert '"revokedNow": false' in told
+    assert "retry-after: 50" in told
+
+
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [
+        ("/usr/bin/curae-lifecycle", "curae-lifecycle"),
+        ("curae-lifecycle.exe", "curae-lifecycle"),
+        ("/lib/curae_lifecycle/__main__.py", "python -m curae_lifecycle"),
+    ],
+)
+def test_it_names_itself_as_it_was_called(
+    called: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+    assert main(["tour"]) == 0
+    assert capsys.readouterr().out.endswith(f": {name} tables RULE\n")
+    with pytest.raises(SystemExit):
+        main(["tables", "nothing"])
+    assert capsys.readouterr().err.startswith(f"usage: {name} ")
+
+
+def test_the_console_script_is_the_command_line() -> None:
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {SCRIPT: f"{main.__module__}:{main.__name__}"}
+
+
+def test_the_tour_replays_byte_for_byte() -> None:
+    (first,) = [step for step in steps() if "starts a recovery" in step.title]
+    (retry,) = [step for step in steps() if "byte for byte" in step.title]
+    assert retry.answered[1:] == first.answered[1:]
+
+
+def test_the_tour_reads_the_same_with_and_without_rich() -> None:
+    plain = run("tour").stdout.decode()
+    tour = "from curae_lifecycle.cli.main import main; raise SystemExit(main(['tour']))"
+    pretty = on_a_terminal(tour)
+    assert "\x1b[" in pretty
+    assert without_colour(pretty).split() == plain.split()
+    assert all(len(line) <= 80 for line in without_colour(pretty).splitlines())
+    assert "\x1b[31m   < 409" in pretty, "a refusal is red"
+    assert "\x1b[32m   < 201" in pretty, "a success is green"
+    poor = on_a_terminal(f"import sys; sys.modules['rich.console'] = None; {tour}")
+    assert poor.replace("\r\n", "\n") == without_colour(pretty)
+
+
+def test_replay_answers_every_line(log: Path) -> None:
+    answered = run("replay", str(log))
+    assert answered.returncode == 0
+    assert answered.stderr == b""
+    first, second = map(json.loads, answered.stdout.splitlines())
+    assert first == {"line": 1, "outcome": "done"}
+    assert (second["line"], second["status"], second["replayed"]) == (2, 201, False)
+
+
+def test_replay_reads_standard_input_and_goes_on_after_a_broken_line(log: Path) -> None:
+    answered = run("replay", "-", given=b"\xff\n\n" + log.read_bytes())
+    assert answered.returncode == 1
+    lines = [json.loads(line) for line in answered.stdout.splitlines()]
+    assert [line["line"] for line in lines] == [1, 2, 3, 4]
+    assert ["error" in line for line in lines] == [True, True, False, False]
+
+
+def test_replay_serves_one_environment(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(log), "--environment", "test"]) == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[1])
+    assert (answer["status"], "WRONG_ENVIRONMENT" in answer["body"]) == (403, True)
+
+
+def test_replay_checks_recorded_responses(
+    tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(log), "--check"]) == 0
+    assert capsys.readouterr().err == ""
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text("".join(json.dumps(line) + "\n" for line in (REGISTER, initiate(200))))
+    assert main(["replay", str(wrong)]) == 0
+    capsys.readouterr()
+    assert main(["replay", str(wrong), "--check"]) == 1
+    out, err = capsys.readouterr()
+    rule = "binding.provision.unlinked"
+    assert err == f"line 2: status: recorded 200, decided 201 by rule {rule}\n"
+    assert json.loads(out.splitlines()[1])["divergences"] == [
+        {"member": "status", "recorded": 200, "decided": 201, "rule": rule}
+    ]
+
+
+def test_a_log_that_is_not_there_is_a_mistake_on_the_command_line(tmp_path: Path) -> None:
+    answered = run("replay", str(tmp_path / "none.jsonl"))
+    assert answered.returncode == 2
+    assert b"none.jsonl: No such file" in answered.stderr
+
+
+def test_a_reader_that_has_read_enough_is_no_error(log: Path) -> None:
+    log.write_bytes(log.read_bytes() * 3000)
+    command = f"{sys.executable} -m curae_lifecycle replay {log} | head -n 1"
+    answered = subprocess.run(  # noqa: S602 - a shell's pipe is what is tested
+        f"set -o pipefail; {command}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (answered.returncode, answered.stderr) == (0, b"")
+    assert json.loads(answered.stdout) == {"line": 1, "outcome": "done"}
+
+
+def test_simulate_tells_what_happened_and_that_every_law_held(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["simulate", "--seed", "3", "--seeds", "2", "--clients", "1", "--hours", "2"]
+    assert main([*arguments, "--cells"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    told = out.splitlines()
+    assert told[0].startswith("seed 3: 2 client-hours, ")
+    assert told[1].startswith("seed 4: 2 client-hours, ")
+    titles = [line for line in told[2:] if not line.startswith((" ", "never reached: "))]
+    assert titles[:5] == ["requests", "answers", "facts", "access", "mishaps"]
+    assert re.fullmatch(r"cells reached: \d+ of 339", titles[5])
+    assert "never reached: request × room in the store" in told
+    assert any(re.fullmatch(r" +\d+  create", line) for line in told)
+    assert re.fullmatch(r"every law held: 4 client-hours, \d+ requests", told[-1])
+    assert main(arguments) == 0
+    assert "cells" not in capsys.readouterr().out
+
+
+def test_simulate_writes_a_log_that_replay_reads_where_a_law_does_not_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curae_lifecycle.cli.simulate.MemoryStore", Forgetful)
+    arguments = ["simulate", "--seed", "0", "--seeds", "9"]
+    assert main(arguments) == 1
+    told = capsys.readouterr().out
+    place = re.search(
+        r"^seed \d+ at 2026-01-\S+: law 12 is broken: .*\n.*\n.*\nto replay the log: .* -.*\n",
+        told,
+        re.MULTILINE,
+    )
+    assert place is not None
+    path = tmp_path / "violation.jsonl"
+    assert main([*arguments, "--log", str(path)]) == 1
+    assert path.read_text() == told[place.end() :]
+    capsys.readouterr()
+    assert main(["replay", str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (["--seed", "x"], "invalid int value"),
+        (["--seed", "1", "--hours", "0"], "must be 1 or more"),
+        (["--seed", "1", "--clients", "x"], "invalid"),
+        (["--seed", "1", "--log", "/nowhere/at/all"], "its directory does not exist"),
+        ([], "--seed"),
+    ],
+)
+def test_simulate_says_what_is_wrong_with_an_argument(
+    wrong: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["simulate", *wrong])
+    assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
+def test_progress_shows_on_a_terminal_and_hands_every_line_on(rich: str) -> None:
+    shown = on_a_terminal(
+        f"{rich}from curae_lifecycle.cli.terminal import track_progress\n"
+        "lines = [b'x' * 9 + b'\\n'] * 500\n"
+        "assert list(track_progress('replay', lines, 5000, len)) == lines\n"
+        "assert list(track_progress('replay', lines, 0, len)) == lines\n"
+    )
+    assert "replay" in shown
+
+
+def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(terminal, "_console", lambda **_: None)
+    assert (
+        len(list(terminal.track_progress("replay", items=[b"x" * 10] * 80, total=800, size=len)))
+        == 80
+    )
+    assert shown.getvalue().endswith(f"\rreplay [{'#' * 40}]\n")
+    shown.truncate(0)
+    assert len(list(terminal.track_progress("replay", items=[b"x"] * 3, total=0, size=len))) == 3
+    assert shown.getvalue() == ""
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version").stdout.decode().strip() == f"curae_lifecycle {__version__}"
+    assert run().returncode == 2
+    for command in ((), ("tour",), ("tables",), ("replay",), ("simulate",)):
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, "--help"])
+        assert "usage: python -m curae_lifecycle" in capsys.readouterr().out
+
+
+DOCUMENTS = {"openapi": openapi, "asyncapi": asyncapi}
+
+
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_a_document_is_printed_written_and_checked(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command]) == 0
+    assert json.loads(capsys.readouterr().out) == DOCUMENTS[command]()
+    file = tmp_path / f"{command}.json"
+    assert main([command, "--write", str(file)]) == 0
+    assert main([command, "--write", str(file), "--check"]) == 0
+    file.write_text("{}")
+    assert main([command, "--write", str(file), "--check"]) == 1
+    assert "stale" in capsys.readouterr().err
+    assert main([command, "--write", str(DOCS / f"{command}.json"), "--check"]) == 0
+
+
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_a_check_of_no_file_is_a_mistake(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--check"])
+    assert stopped.value.code == 2
+    assert "--write" in capsys.readouterr().err
+
+
+def test_the_module_that_python_runs_does_nothing_when_it_is_imported() -> None:
+    assert import_module("curae_lifecycle.__main__").main is main

@@ -1,0 +1,490 @@
+"""What an operator does to a database: facts, erasure, purge, a restored backup; the page's commands.
+
+The law of this module: **whoever was let in by mistake is let out by what the page says**.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import attrs
+import pytest
+
+from curae_lifecycle import Settings
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    SessionId,
+    UserId,
+    format_time,
+)
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.erasing import Erasure, erase
+from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.schema import TABLE_NAMES
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Rows, SqlStore
+from curae_lifecycle.web.request import Request
+from tests.support.commands import Command
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+MINT = RandomIds("https://pages.example/")
+ACCOUNT = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
+WRITER = Caller(
+    api_key_id=ApiKeyId("key-1"),
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    environment=Environment.LIVE,
+    scopes=frozenset({CONNECTION_WRITE}),
+)
+KEY = ApiKey("cae_live_k1")
+# Of letters that no digest and no id has.
+MARY = Coordinate(
+    environment=Environment.LIVE,
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    app_user_id=AppUserId("mary"),
+)
+NAMED = ("--app-id", "app-1", "--account", ACCOUNT, "--environment", "live")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)])
+def url(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+@attrs.frozen
+class Platform:
+    """A database with one app's key, and what apps and patients do to it."""
+
+    url: str
+    database: SqlDatabase
+    store: SqlStore
+
+    def ask(self, method: str, path: str, **body: object) -> tuple[int, dict[str, object]]:
+        """Ask the API; the status and the document."""
+        # A graduation takes no key: its answer is new each time.
+        is_keyed = method == "POST" and "graduation" not in path
+        keyed = [("Idempotency-Key", os.urandom(8).hex())] if is_keyed else []
+        headers = (("Authorization", "Bearer cae_live_k1"), *keyed)
+        sent = json.dumps(body).encode() if body else b""
+        request = Request(method=method, target=f"/api/sdk/v1/{path}", headers=headers, body=sent)
+        response = serve(self.store, request, MINT).response
+        return response.status, json.loads(response.body)
+
+    def connect(self, user: str = "mary", *, authorized: bool = True) -> str:
+        """A connection of an app user."""
+        _, made = self.ask("POST", "connections", appUserId=user, dataPackages=["labs"])
+        connection = made["connection"]
+        assert isinstance(connection, dict)
+        if authorized:
+            self.record(Authorized(ConnectionId(connection["id"])))
+        return str(connection["id"])
+
+    def sign_up(self, user: str = "mary") -> None:
+        """Bind a user to an app user, over the hosted page of a session."""
+        initiate = {"appUserId": user, "preferSignup": True}
+        _, begun = self.ask("POST", "curae-connect/initiate", **initiate)
+        session = begun["session"]
+        assert isinstance(session, dict)
+        self.record(HandoffCompleted(SessionId(session["id"]), UserId(f"u-{session['id']}")))
+
+    def record(self, fact: Fact) -> None:
+        record(self.store, fact)
+
+    def status(self, connection_id: str) -> object:
+        """What the wire says of a connection; the problem's code where it says none."""
+        _, document = self.ask("GET", f"connections/{connection_id}")
+        held = document.get("connection")
+        return held["status"] if isinstance(held, dict) else document["code"]
+
+    def ship(self) -> list[Delivery]:
+        """Ship all that is in the outbox."""
+        shipped: list[Delivery] = []
+        outbox = Outbox(self.database)
+        while outbox.deliver_batch(shipped.append):
+            pass
+        return shipped
+
+    def everything(self) -> str:
+        """All that is stored, but the callers."""
+        return "\n".join(
+            str(row)
+            for table in TABLE_NAMES
+            if table != "curae_caller"
+            for row in self.database.rows(Statement(f"SELECT * FROM {table}"))  # noqa: S608
+        )
+
+
+@pytest.fixture
+def platform(url: str) -> Iterator[Platform]:
+    engine = create_engine(url, timeout=30)
+    database = SqlDatabase(engine)
+    store = SqlStore(database)
+    store.create_tables()
+    store.register(KEY, WRITER)
+    yield Platform(url, database, store)
+    engine.dispose()
+
+
+@pytest.fixture
+def command(
+    platform: Platform, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    return Command(capsys, monkeypatch, ("--database", platform.url))
+
+
+# --- Erasure ----------------------------------------------------------------------------------
+
+
+def test_nothing_of_an_app_user_is_left_but_answers_that_are_kept_for_a_day(
+    platform: Platform, command: Command
+) -> None:
+    platform.sign_up()
+    made = [platform.connect(), platform.connect(authorized=False)]
+    other = platform.connect("bob")
+    waiting = ("database", "erase", *NAMED)
+    # The events of all that, and those of its end.
+    status, printed, _ = command(*waiting, given="mary\n")
+    assert (status, printed[0]["connections"]) == (1, 0)
+    assert printed[0]["waiting"]
+    assert [platform.status(each) for each in made] == ["REVOKED", "REVOKED"]
+    told = [(each.kind, each.document.get("connectionId")) for each in platform.ship()]
+    assert ("AccessEnded", made[0]) in told
+    assert ("HandoffCancelled", made[1]) in told
+    erased = {"connections": 2, "sessions": 1, "bindings": 1, "waiting": 0}
+    assert command(*waiting, given="mary\n")[:2] == (0, [erased])
+    assert [platform.status(each) for each in [*made, other]] == [
+        "NOT_FOUND",
+        "NOT_FOUND",
+        "ACTIVE",
+    ]
+    platform.database.run_transaction([Statement("DELETE FROM curae_record")])
+    assert "mary" not in platform.everything()
+    assert "bob" in platform.everything()
+    # Whoever comes next is a stranger.
+    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=mary")
+    assert state["lifecycleState"] == "UNLINKED"
+
+
+def test_where_nobody_is_bound_connections_are_ended_all_the_same(platform: Platform) -> None:
+    made = [platform.connect(), platform.connect(authorized=False), platform.connect()]
+    platform.record(ActionRequired(ConnectionId(made[2]), "login"))
+    assert erase(platform.database, MARY).waiting
+    assert [platform.status(each) for each in made] == ["REVOKED"] * 3
+    platform.ship()
+    assert erase(platform.database, MARY) == Erasure(
+        connections=3, sessions=0, bindings=0, waiting=0
+    )
+    assert erase(platform.database, MARY) == Erasure()
+
+
+def test_an_app_user_with_hundreds_of_connections_is_erased(platform: Platform) -> None:
+    made = [platform.connect(authorized=False) for _ in range(101)]
+    erase(platform.database, MARY)
+    platform.database.run_transaction([Statement("DELETE FROM curae_outbox")])
+    assert erase(platform.database, MARY).connections == 101
+    assert {platform.status(each) for each in made} == {"NOT_FOUND"}
+
+
+def test_what_is_about_the_user_alone_is_waited_for_too(platform: Platform) -> None:
+    platform.sign_up()
+    platform.ship()
+    # All that this posts is about the binding.
+    assert erase(platform.database, MARY).waiting == 1
+
+
+def test_what_is_dead_in_the_outbox_is_waited_for(platform: Platform) -> None:
+    platform.connect()
+    erase(platform.database, MARY)
+
+    def fail(_: Delivery) -> None:
+        raise ValueError
+
+    while Outbox(platform.database, DeliverySettings(attempts=1)).deliver_batch(fail):
+        pass
+    assert erase(platform.database, MARY).waiting == len(Outbox(platform.database).list_dead())
+
+
+def test_a_page_of_an_erased_user_leads_nowhere(platform: Platform) -> None:
+    initiate = "curae-connect/initiate"
+    _, begun = platform.ask("POST", initiate, appUserId="mary", preferSignup=True)
+    platform.ask("POST", initiate, appUserId="mary")
+    _, graduation = platform.ask("POST", "curae-connect/graduation-handoff", appUserId="mary")
+    _, again = platform.ask("POST", "connections", appUserId="mary", dataPackages=["labs"])
+    actions = [each["nextAction"] for each in (begun, graduation, again)]
+    urls = [str(each["url"]) for each in actions if isinstance(each, dict)]
+    assert len(urls) == 3
+    assert None not in [platform.store.hosted_page(each) for each in urls]
+    erase(platform.database, MARY)
+    platform.ship()
+    assert not erase(platform.database, MARY).waiting
+    assert [platform.store.hosted_page(each) for each in urls] == [None] * 3
+
+
+@attrs.frozen
+class Meanwhile:
+    """A database that lets something happen between the end of access and the erasure."""
+
+    database: SqlDatabase
+    happen: Callable[[], None]
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        if "COUNT" in statement.text:
+            self.happen()
+        return self.database.rows(statement)
+
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return self.database.run_transaction(statements)
+
+
+def test_what_begins_while_a_user_is_erased_is_of_the_next_one(platform: Platform) -> None:
+    platform.sign_up()
+    old = platform.connect()
+    erase(platform.database, MARY)
+    platform.ship()
+    new: list[str] = []
+
+    def come_back() -> None:
+        platform.sign_up()
+        new.append(platform.connect())
+        platform.ship()
+
+    assert erase(Meanwhile(platform.database, come_back), MARY).connections == 1
+    assert [platform.status(each) for each in (old, *new)] == ["NOT_FOUND", "ACTIVE"]
+    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=mary")
+    # A user who is gone is followed by a new one, provisioned silently.
+    assert state["lifecycleState"] == "LIMITED"
+    (kept,) = platform.database.rows(Statement("SELECT COUNT(*) FROM curae_session"))
+    assert kept == (1,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "said"),
+    [
+        (("--app-id", "", *NAMED[2:]), "mary", "app id"),
+        ((*NAMED[:2], "--account", "x", *NAMED[4:]), "mary", "customerAccountId"),
+        (NAMED, "", "appUserId"),
+        (NAMED[2:], "mary", "--app-id"),
+    ],
+)
+def test_who_is_to_be_erased_is_named_rightly(
+    command: Command, arguments: tuple[str, ...], given: str, said: str
+) -> None:
+    status, printed, error = command("database", "erase", *arguments, given=given)
+    assert (status, printed) == (2, [])
+    assert said in error
+
+
+# --- Purge ------------------------------------------------------------------------------------
+
+
+def test_what_is_over_is_purged_by_a_command(platform: Platform, command: Command) -> None:
+    platform.connect()
+    count = Statement("SELECT COUNT(*) FROM curae_record")
+    assert command("database", "purge")[0] == 0
+    assert platform.database.rows(count) == [(1,)]
+    platform.database.run_transaction([Statement("UPDATE curae_record SET expires_at = 1")])
+    assert command("database", "purge")[0] == 0
+    assert platform.database.rows(count) == [(0,)]
+
+
+# --- Facts ------------------------------------------------------------------------------------
+
+
+def test_facts_are_recorded_and_answered_line_by_line(
+    platform: Platform, command: Command, tmp_path: Path
+) -> None:
+    made = platform.connect()
+    revoke = json.dumps({"type": "connection.revoke", "connectionId": made, "actor": "PLATFORM"})
+    unknown = json.dumps({"type": "connection.expire", "connectionId": "x"})
+    text = f"{revoke}\n{revoke}\n{unknown}\n[]\nno JSON\n"
+    file = tmp_path / "facts.jsonl"
+    file.write_text(text)
+    for arguments, given in ((str(file), ""), ("-", text)):
+        status, printed, _ = command("facts", arguments, given=given)
+        assert status == 1
+        outcomes = [each.get("outcome") for each in printed]
+        assert outcomes == ["done" if not given else "ignored", "ignored", "refused", None, None]
+        assert printed[2]["code"] == "NOT_FOUND"
+        assert "fact.type: must be one of" in str(printed[3]["error"])
+        assert [each["line"] for each in printed] == [1, 2, 3, 4, 5]
+    assert platform.status(made) == "REVOKED"
+    assert command("facts", "-", given=f"{revoke}\n")[0] == 0
+
+
+def test_a_file_or_an_instant_that_is_none_is_told_of(command: Command, tmp_path: Path) -> None:
+    status, _, error = command("facts", str(tmp_path / "none"))
+    assert (status, "cannot read" in error) == (2, True)
+    status, _, error = command("facts", "-", "--ends-since", "today")
+    assert (status, "--ends-since" in error) == (2, True)
+
+
+# --- A restored backup ------------------------------------------------------------------------
+
+
+def printed_lines(shipped: list[Delivery]) -> str:
+    """What the outbox's command prints of them."""
+    lines = [{"number": each.number, "document": each.document} for each in shipped]
+    return "".join(f"{json.dumps(line)}\n" for line in lines)
+
+
+def is_revocation(document: Mapping[str, object]) -> bool:
+    return document.get("kind") == "connection.revoked"
+
+
+def copy(source: str | Path, target: str | Path) -> None:
+    with closing(sqlite3.connect(source)) as of, closing(sqlite3.connect(target)) as to:
+        of.backup(to)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the clock of the database
+
+
+def test_what_a_restored_database_has_forgotten_comes_back_by_the_page_s_command(
+    tmp_path: Path, command: Command, platform: Platform
+) -> None:
+    if not platform.url.startswith("sqlite"):
+        pytest.skip("a file is what is restored here")
+    file = platform.url.removeprefix("sqlite:///")
+    platform.sign_up()
+    platform.sign_up("bob")
+    chain, alone, lasting = platform.connect(), platform.connect(), platform.connect("cy")
+    bobs = platform.connect("bob")
+    old = platform.connect("cy")
+    command("facts", "-", given=json.dumps({"type": "connection.expire", "connectionId": old}))
+    _, followed = platform.ask("POST", f"connections/{old}:reconnect")
+    head = followed["connection"]
+    assert isinstance(head, dict)
+    platform.record(Authorized(ConnectionId(str(head["id"]))))
+    shipped = platform.ship()
+    backup = tmp_path / "backup.db"
+    since = now()
+    copy(file, backup)
+    # Ends of every reach, and something that begins.
+    platform.ask("POST", f"connections/{alone}:revoke")
+    command("facts", "-", given=json.dumps({"type": "connection.expire", "connectionId": chain}))
+    _, recovered = platform.ask("POST", f"connections/{chain}:reconnect")
+    patient = {"type": "connection.revoke", "connectionId": chain, "actor": "PATIENT"}
+    command("facts", "-", given=json.dumps(patient))
+    platform.record(Tombstoned(attrs.evolve(MARY, app_user_id=AppUserId("bob"))))
+    # An app tidies up an old id, whose successor lives on.
+    command(
+        "facts",
+        "-",
+        given=json.dumps({"type": "connection.revoke", "connectionId": old, "actor": "APP"}),
+    )
+    later = platform.connect("cy")
+    shipped += platform.ship()
+    ends = [chain, alone, bobs, old]
+    truth = [platform.ask("GET", f"connections/{each}")[1] for each in ends]
+    copy(backup, file)
+    # What the page warns of: access that was ended is granted again.
+    assert [platform.status(each) for each in ends] == ["ACTIVE", "ACTIVE", "ACTIVE", "EXPIRED"]
+    given = printed_lines(shipped)
+    for outcome in ("done", "ignored"):
+        status, printed, _ = command("facts", "-", "--ends-since", format_time(since), given=given)
+        assert status == 0
+        # The successor of the chain is gone with its revocation.
+        assert {each["outcome"] for each in printed} == {outcome, "refused"} | (
+            {"ignored"} if outcome == "done" else set()
+        )
+    again = [platform.ask("GET", f"connections/{each}")[1] for each in ends]
+    for before, after in zip(truth, again, strict=True):
+        was, held = before["connection"], after["connection"]
+        assert isinstance(was, dict)
+        assert isinstance(held, dict)
+        assert (held["status"], held["revokedAt"]) == ("REVOKED", was["revokedAt"])
+    assert [platform.status(each) for each in (lasting, str(head["id"]))] == ["ACTIVE", "ACTIVE"]
+    assert platform.status(later) == "NOT_FOUND"
+    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=bob")
+    assert state["lifecycleState"] == "TOMBSTONED"
+    successor = recovered["connection"]
+    assert isinstance(successor, dict)
+    assert platform.status(str(successor["id"])) == "NOT_FOUND"
+
+
+def test_ends_before_the_instant_and_what_is_no_end_are_passed_over(
+    platform: Platform, command: Command
+) -> None:
+    made = platform.connect()
+    platform.ask("POST", f"connections/{made}:revoke")
+    shipped = platform.ship()
+    given = printed_lines(shipped)
+    (at,) = [each.document["at"] for each in shipped if is_revocation(each.document)]
+    status, printed, _ = command("facts", "-", "--ends-since", str(at), given=given)
+    assert (status, [each["outcome"] for each in printed]) == (0, ["ignored"])
+    tomorrow = format_time(now() + timedelta(days=1))
+    assert command("facts", "-", "--ends-since", tomorrow, given=given) == (0, [], "")
+    status, printed, _ = command("facts", "-", "--ends-since", tomorrow, given='{}\n{"document":1}')
+    assert status == 1
+    assert {each["error"] for each in printed} == {"the line: must be a line that outbox printed"}
+    # A line that lost a part is told of, and not passed over.
+    for broken in ('{"kind": "connection.revoked"}', '{"kind": "binding.tombstoned", "at": 1}'):
+        line = f'{{"document": {broken}}}'
+        status, printed, _ = command("facts", "-", "--ends-since", tomorrow, given=line)
+        assert (status, "error" in printed[0]) == (1, True)
+
+
+# --- Buckets ----------------------------------------------------------------------------------
+
+
+def test_workers_with_old_and_new_buckets_lock_nobody_out_and_hand_out_no_full_one(
+    platform: Platform,
+) -> None:
+    namespace: dict[str, object] = {}
+    (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    exec(block, namespace)  # noqa: S102 - the page's own code
+    old, new = namespace["before"], namespace["after"]
+    assert isinstance(old, Settings)
+    assert isinstance(new, Settings)
+    (bucket,) = new.buckets
+    slow = attrs.evolve(bucket, refill=1, seconds=3600)
+    headers = (("Authorization", "Bearer cae_live_k1"),)
+    asked = Request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=mary", headers)
+
+    def admitted(settings: Settings) -> int:
+        store = SqlStore(platform.database, settings)
+        statuses = [
+            serve(store, request=asked, id_factory=MINT, settings=settings).response.status
+            for _ in range(25)
+        ]
+        return statuses.count(200)
+
+    # So slow that none comes back while the test runs.
+    assert admitted(Settings(buckets=(slow,))) == 20
+    assert admitted(Settings(buckets=(attrs.evolve(slow, capacity=22),))) <= 2
+    assert admitted(Settings(buckets=(attrs.evolve(slow, name="another"),))) == 20
+    assert isinstance(old.buckets[0], Bucket)

@@ -1,0 +1,258 @@
+"""Lines of logs: what ends one and what does not, for whoever reads a log and its answers.
+
+A log's line ends with a line feed and with nothing else. Python's own `str.splitlines`, many
+editors and some tools also end lines at what `ODD` holds, so no answer may hold any of it as it
+stands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from curae_lifecycle.service.json_schema import Json
+from tests.support.commands import run
+
+ACCOUNT: Final = "d8c60791-7301-441c-98e8-5bea9a162d9b"
+AT: Final = "2026-01-01T00:00:00Z"
+
+WITHOUT_ESCAPE: Final = {
+    "line separator": "\u2028",
+    "paragraph separator": "\u2029",
+    "next line": "\x85",
+    "byte order mark": "\ufeff",
+    "no-break space": "\xa0",
+    "delete": "\x7f",
+    "noncharacter": "\uffff",
+    "beyond the first plane": "\U0001f600",
+}
+"""What may stand in a JSON string as it is."""
+
+WITH_ESCAPE: Final = {
+    "form feed": "\x0c",
+    "vertical tab": "\x0b",
+    "carriage return": "\r",
+    "line feed": "\n",
+    "both": "\r\n",
+    "null": "\0",
+    "file separator": "\x1c",
+    "group separator": "\x1d",
+    "record separator": "\x1e",
+    "unit separator": "\x1f",
+    "escape": "\x1b[2K",
+    "high surrogate": "\ud800",
+    "low surrogate": "\udc00",
+    "reversed surrogates": "\udc00\ud800",
+}
+"""What a JSON string holds only as an escape; a lone surrogate has no bytes at all."""
+
+ODD: Final = {**WITHOUT_ESCAPE, **WITH_ESCAPE}
+
+
+# --- Logs -----------------------------------------------------------------------------------
+
+
+def line(members: dict[str, Json], *, escaped: bool = True) -> bytes:
+    text = json.dumps({"at": AT, **members}, ensure_ascii=escaped)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def registered(app: str = "app-1", api_key: str = "cae_live_k1") -> dict[str, Json]:
+    owner: dict[str, Json] = {"appId": app, "customerAccountId": ACCOUNT}
+    return {"register": {"apiKey": api_key, "scopes": ["connection:write"], **owner}}
+
+
+def asked(
+    path: str, body: Json, *, key: str = "k", method: str = "POST", name: str = "x-odd"
+) -> dict[str, Json]:
+    headers: Json = {
+        "Authorization": "Bearer cae_live_k1",
+        "Idempotency-Key": key,
+        name: ["plain", key],
+    }
+    return {"method": method, "path": f"/api/sdk/v1/{path}", "headers": headers, "body": body}
+
+
+def created(user: str, key: str) -> dict[str, Json]:
+    return asked("connections", {"appUserId": user, "dataPackages": ["labs"]}, key=key)
+
+
+def holding(odd: str, number: int) -> Iterator[dict[str, Json]]:
+    """Every kind of line with an odd text wherever a line holds a string."""
+    text = f"a{odd}z"
+    name = f"c{number}"
+    url: Json = {"nextAction": {"type": "open_webview", "url": f"https://x/{text}"}}
+    yield registered(app=text, api_key=f"cae_live_{number}")
+    yield registered(api_key=text)
+    yield {"as": name, "request": created("user", f"k-{number}"), "response": {"body": url}}
+    yield {"as": text, "request": created(text, f"u-{number}")}
+    yield {"request": asked(f"connections/{text}", None, method="GET")}
+    yield {"request": asked("connections", text, key=f"t-{number}")}
+    yield {"request": asked("connections", {text: text}, method=text)}
+    yield {"request": asked("curae-connect/initiate", {"appUserId": "u"}, key=text, name=text)}
+    about: dict[str, Json] = {"connectionId": f"{{{name}.connection.id}}"}
+    yield {"fact": {"type": "connection.authorize", **about}}
+    yield {"fact": {"type": "connection.require_action", "reason": text, **about}}
+    yield {"request": asked(f"connections/{{{name}.connection.id}}", None, method="GET")}
+    yield {"ask": {"type": "access", "dataPackage": text, **about}}
+    yield {"ask": {"type": "access", "dataPackage": "labs", "connectionId": f"{{{text}.x.y}}"}}
+    yield {"fact": {"type": text, **about}}
+    yield {text: text}
+    yield {"buckets": [{"name": text, "capacity": 9, "refill": 9, "seconds": 1}]}
+    yield {"buckets": []}
+
+
+ESCAPED: Final = [
+    line(registered()),
+    *(line(members) for number, odd in enumerate(ODD.values()) for members in holding(odd, number)),
+]
+"""A log that every reader splits alike: all that is odd is escaped."""
+
+RAW: Final = [
+    line(registered()),
+    *(
+        line(members, escaped=False)
+        for number, odd in enumerate(WITHOUT_ESCAPE.values())
+        for members in holding(odd, number)
+    ),
+]
+"""The same as far as JSON lets it stand as it is."""
+
+BROKEN: Final = {
+    "two documents and a carriage return between them": b"%s\r%s",
+    "a carriage return within": b'{"at":"\r"}',
+    "a form feed before": b"\x0c%s",
+    "a vertical tab behind": b"%s\x0b",
+    "a byte order mark before": b"\xef\xbb\xbf%s",
+    "a next line behind": b"%s\xc2\x85",
+    "a line separator behind": b"%s\xe2\x80\xa8",
+    "a null behind": b"%s\0",
+    "a null alone": b"\0",
+    "a byte order mark alone": b"\xef\xbb\xbf",
+    "a carriage return alone": b"\r",
+    "a form feed alone": b"\x0c",
+    "nothing": b"",
+    "blanks": b" \t",
+    "a raw line separator for a member": b'{"at"\xe2\x80\xa8: "x"}',
+    "the bytes of a surrogate": b'{"at": "\xed\xa0\x80"}',
+    "a null in a string": b'{"at": "\0"}',
+    "a form feed in a string": b'{"at": "\x0c"}',
+    "UTF-16": "{}".encode("utf-16"),
+}
+"""Lines that are no JSON document, however their characters are taken for white space."""
+
+
+def answers(output: bytes) -> list[dict[str, Json]]:
+    """The answers of an output, which every reader splits alike."""
+    text = output.decode("ascii")
+    assert text.endswith("\n") or not text
+    assert text.splitlines() == text.split("\n")[:-1]
+    read: list[dict[str, Json]] = [json.loads(each) for each in text.splitlines()]
+    assert [each["line"] for each in read] == list(range(1, len(read) + 1))
+    return read
+
+
+# --- Reading --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[dict[str, Json]]:
+    """The answers to a whole log of odd texts."""
+    done = run("replay", "-", given=b"".join(each + b"\n" for each in ESCAPED))
+    assert done.stderr == b""
+    return answers(done.stdout)
+
+
+def test_one_answer_for_each_line_whatever_its_strings_hold(whole: list[dict[str, Json]]) -> None:
+    assert len(whole) == len(ESCAPED)
+    of_each = len(list(holding("", 0)))
+    for number, (name, odd) in enumerate(ODD.items()):
+        own = whole[1 + of_each * number :][:of_each]
+        # API keys and names of buckets are ASCII, kinds and members are known, a name's path is in
+        # its answer; and what is stored has no lone surrogate.
+        lone = "surrogate" in name
+        broken = [each for each, answer in enumerate(own) if "error" in answer]
+        assert broken == [*([0] if lone else []), 1, *([9] if lone else []), 12, 13, 14, 15], name
+        # Only such as may stand in an app user's id got a connection, and it is theirs.
+        allowed = name in WITHOUT_ESCAPE and odd not in "\x85\x7f"
+        assert own[3]["status"] == (201 if allowed else 400), name
+        if allowed:
+            connection = json.loads(str(own[3]["body"]))["connection"]
+            assert connection["appUserId"] == f"a{odd}z"
+        if not lone:
+            shown = json.loads(str(own[10]["body"]))["connection"]
+            assert shown["actionRequiredReason"] == f"a{odd}z"
+            minted = json.loads(str(own[2]["body"]))["nextAction"]
+            assert minted["url"] == f"https://x/a{odd}z"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_raw_and_escaped_texts_are_answered_alike_from_a_file(
+    end: bytes, whole: list[dict[str, Json]], tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    # The last line has no end.
+    log.write_bytes(end.join(RAW))
+    done = run("replay", str(log))
+    assert done.stderr == b""
+    assert answers(done.stdout) == whole[: len(RAW)]
+
+
+def test_a_line_that_is_no_document_is_answered_and_moves_nothing(tmp_path: Path) -> None:
+    whole = line(registered())
+    broken = [each.replace(b"%s", whole) for each in BROKEN.values()]
+    good = line({"request": created("user", "k")})
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b"\n".join([*broken, good, whole, good]))
+    done = run("replay", str(log))
+    assert done.returncode == 1
+    *first, before, between, after = answers(done.stdout)
+    assert [{*each} for each in first] == [{"line", "error"}] * len(broken)
+    # None of them let the key in.
+    assert [before["status"], between["outcome"], after["status"]] == [401, "done", 201]
+
+
+def test_an_empty_log_has_no_answers(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b"")
+    for done in (run("replay", str(log)), run("replay", "-")):
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+# --- Checking -------------------------------------------------------------------------------
+
+
+def test_each_divergence_is_one_line_whatever_was_recorded() -> None:
+    recorded: list[Json] = [
+        {"status": 201, "body": {"connection": {f"a{odd}z": odd}, odd: {odd: [odd]}}}
+        for odd in ODD.values()
+    ]
+    for odd in ODD.values():
+        recorded.append({"status": odd, "code": odd})  # noqa: PERF401 - its type is the list's
+    lines = [
+        line({"request": created("user", f"k-{number}"), "response": each})
+        for number, each in enumerate(recorded)
+    ]
+    given = b"\n".join([line(registered()), *lines])
+    done = run("replay", "-", "--check", given=given)
+    assert done.returncode == 1
+    said = done.stderr.decode("ascii")
+    assert said.splitlines() == said.split("\n")[:-1]
+    answers(done.stdout)
+    documents = map(json.loads, done.stdout.splitlines())
+    found = [
+        (each["line"], *divergence.values())
+        for each in documents
+        for divergence in each.get("divergences", [])
+    ]
+    assert len(found) > 5 * len(ODD)
+    assert [
+        f"line {number}: {json.dumps(member)[1:-1]}: recorded {json.dumps(theirs)}, "
+        f"decided {json.dumps(ours)} by rule {rule}"
+        for number, member, theirs, ours, rule in found
+    ] == said.splitlines()
+    assert all(each.isprintable() for each in said.splitlines())

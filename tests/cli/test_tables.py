@@ -1,0 +1,223 @@
+"""The command `tables`: what it prints, what it compares and where a rule stands."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle import __version__
+from curae_lifecycle.cli.main import main
+from curae_lifecycle.cli.table_formats import to_markdown
+from curae_lifecycle.cli.tables import find_source
+from curae_lifecycle.rules.tables import Axis, Row, Table
+from curae_lifecycle.service.rulebook import TABLES
+from tests.support.commands import on_a_terminal, run, without_colour
+
+
+def test_tables_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tables"]) == 0
+    everything = capsys.readouterr().out
+    assert everything.count("\n# ") + 1 == len(TABLES)
+    assert main(["tables", "recovery"]) == 0
+    assert capsys.readouterr().out == to_markdown(TABLES["recovery"])
+
+
+def test_tables_speaks_json_and_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tables", "--format", "json"]) == 0
+    tables = json.loads(capsys.readouterr().out)
+    assert [table["name"] for table in tables["tables"]] == list(TABLES)
+    assert (tables["format"], tables["version"]) == (1, __version__)
+    assert main(["tables", "access", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "access"
+    assert main(["tables", "--format", "mermaid"]) == 0
+    assert "PENDING --> ACTIVE: authorize" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main(["tables", "access", "--format", "mermaid"])
+    assert "moves no state" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.heavy)])
+def test_a_rule_of_an_answer_leads_to_its_line_of_code(
+    step: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for table in TABLES.values():
+        for row in table.rows[::step]:
+            assert main(["tables", row.rule]) == 0
+            place = capsys.readouterr().out.splitlines()[2]
+            assert re.fullmatch(r"curae_lifecycle/[\w/]+\.py:\d+", place), (row.rule, place)
+    assert main(["tables", "connection.reconnect.active", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "connection"
+
+
+@pytest.fixture
+def older(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """All tables, as if revoking a pending connection had once done nothing."""
+    main(["tables", "--format", "json"])
+    document = json.loads(capsys.readouterr().out) | {"version": "0.0.1"}
+    for table in document["tables"]:
+        for cell in table["cells"]:
+            if cell["rule"] == "connection.revoke.pending":
+                cell |= {"outcome": {"kind": "Ignore"}, "says": "ignore"}
+    path = tmp_path / "older.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_what_changed_since_an_older_release_is_said(
+    older: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tables", "--diff", str(older)]) == 1
+    why = TABLES["connection"].rows[18].why
+    assert capsys.readouterr().out == (
+        f"from 0.0.1 to {__version__}: changed: 1 table; answer changed: 1 cell\n"
+        "\n"
+        "connection\n"
+        "  revoke × PENDING: answer changed\n"
+        f"    was: ignore, by connection.revoke.pending: {why}\n"
+        f"    now: REVOKED, by connection.revoke.pending: {why}\n"
+    )
+    assert main(["tables", "--diff", str(older), "--format", "json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["from"], document["to"]) == ("0.0.1", __version__)
+    assert [table["name"] for table in document["changes"]] == ["connection"]
+
+
+def test_between_a_release_and_itself_there_is_no_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["tables", "--format", "json"])
+    same = tmp_path / "same.json"
+    same.write_text(capsys.readouterr().out)
+    assert main(["tables", "--diff", str(same)]) == 0
+    assert capsys.readouterr().out == f"from {__version__} to {__version__}: no difference\n"
+    assert main(["tables", "--diff", str(same), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changes"] == []
+
+
+def test_what_changed_stands_in_columns_on_a_terminal(older: Path) -> None:
+    words = run("tables", "--diff", str(older)).stdout.decode().split()
+    program = (
+        "from curae_lifecycle.cli.main import main\n"
+        f"assert main(['tables', '--diff', {str(older)!r}]) == 1\n"
+    )
+    pretty = without_colour(on_a_terminal(program))
+    assert all(len(line.rstrip()) <= 80 for line in pretty.splitlines())
+    assert {word.strip(":─") for word in pretty.split()} == {
+        *(word.strip(":") for word in words), *("where", "change", "and", ""),
+    }  # fmt: skip
+    poor = on_a_terminal(f"import sys; sys.modules['rich.console'] = None\n{program}")
+    assert poor.split() == words
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "why"),
+    [
+        (b"\xff", [], "it is not JSON"),
+        (b"{}", [], "it is not a document of tables"),
+        (b'{"format": 2}', [], "its format is 2, but this version reads only 1"),
+        (None, [], "No such file"),
+        (b"{}", ["access"], "--diff compares all tables"),
+        (b"{}", ["--format", "mermaid"], "--diff compares all tables"),
+    ],
+)
+def test_a_file_that_cannot_be_compared_is_a_mistake_on_the_command_line(
+    given: bytes | None,
+    more: list[str],
+    why: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "old.json"
+    if given is not None:
+        path.write_bytes(given)
+    with pytest.raises(SystemExit, match="2"):
+        main(["tables", "--diff", str(path), *more])
+    assert why in capsys.readouterr().err
+
+
+def test_an_unknown_table_is_named_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["tables", "nonsense"])
+    assert "nonsense" in (told := capsys.readouterr().err)
+    assert "recovery" in told
+
+
+def shown_table(columns: int, name: str, before: str = "") -> str:
+    """What `tables NAME` prints on a terminal that is so wide."""
+    main_of = "from curae_lifecycle.cli.main import main"
+    program = f"import os\nos.environ['COLUMNS'] = '{columns}'\n{before}\n{main_of}\n"
+    return without_colour(on_a_terminal(f"{program}raise SystemExit(main(['tables', '{name}']))"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        (80, "connection"),
+        (160, "recovery"),
+        pytest.param(80, "recovery", marks=pytest.mark.heavy),
+        pytest.param(80, "idempotency", marks=pytest.mark.heavy),
+        pytest.param(160, "connection", marks=pytest.mark.heavy),
+        pytest.param(160, "idempotency", marks=pytest.mark.heavy),
+    ],
+)
+def test_a_table_stands_in_columns_on_a_terminal_and_no_word_is_broken(
+    columns: int, name: str
+) -> None:
+    shown = shown_table(columns, name)
+    assert all(len(line.rstrip()) <= columns for line in shown.splitlines())
+    words = set(shown.split())
+    for row in TABLES[name].rows:
+        assert set(str(row.outcome).split()) <= words, row.rule
+        assert set(row.why.split()) <= words, row.rule
+        assert columns < 160 or row.rule in words
+
+
+def test_a_table_is_markdown_on_a_terminal_without_rich() -> None:
+    shown = shown_table(80, "recovery", "import sys; sys.modules['rich.console'] = None")
+    assert shown == to_markdown(TABLES["recovery"])
+
+
+@pytest.mark.parametrize(
+    ("word", "rules"),
+    [
+        ("ALREADY_ACTIVE", ["connection.reconnect.active"]),
+        (
+            "BINDING_NOT_LIMITED",
+            [
+                "graduation-handoff.unlinked",
+                "graduation-handoff.active",
+                "graduation-handoff.tombstoned",
+                "problem.binding-not-limited",
+            ],
+        ),
+        ("PACKAGE_NOT_GRANTED", ["access.active-other-package"]),
+    ],
+)
+def test_a_problem_s_code_and_a_reason_lead_to_their_rules(
+    word: str, rules: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tables", word]) == 0
+    shown = capsys.readouterr().out.split("\n\n")
+    assert [each.partition(":")[0] for each in shown if each] == rules
+    for each in shown[: len(rules)]:
+        assert re.fullmatch(r"curae_lifecycle/[\w/]+\.py:\d+", each.splitlines()[2])
+    assert main(["tables", word, "--format", "json"]) == 0
+    named = json.loads(capsys.readouterr().out)
+    tables = named.get("tables", [named])
+    assert {rule.partition(".")[0] for rule in rules} >= {
+        table["name"].removesuffix("s") if table["name"] == "problems" else table["name"]
+        for table in tables
+    }
+
+
+def test_a_rule_of_a_table_made_elsewhere_has_no_line_here() -> None:
+    axis = Axis("weather", ("rain",))
+    table: Table[str, str] = Table(
+        "of-elsewhere", "What to wear.", axis, Row("rain", "a coat", "[O] It is wet.")
+    )
+    assert find_source(table, table["rain"]) == "its source was not found"

@@ -1,0 +1,69 @@
+"""The whole conformance kit against each example, over real sockets, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from pathlib import Path
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.testing.conformance import CHECKS, run
+from tests.support.wire.running import Behind, conformance_server, engine_of, running_server, said
+from tests.support.wire.serve import Control, read_control
+
+APPS = ("fastapi", "flask", "asgi", "django")
+ONE_ENVIRONMENT = "permission.wrong-environment"
+"""What can be seen only where one environment alone is served."""
+
+OF_THE_FRONT = "idempotency.dates"
+"""The Date is set by granian, from a clock that no test moves."""
+
+PER_CHECK = timedelta(minutes=5)
+"""How long a check may take: no server here hangs, and a machine may be slow."""
+
+NAMES = [check.name for check in CHECKS]
+
+
+def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
+    with running_server(app, url, directory) as server, engine_of(url) as engine:
+        behind = Behind(server.control, engine)
+        seen = run(conformance_server(server, behind), only=names, seed="1", timeout=PER_CHECK)
+        assert not seen.failed, str(seen)
+        left = {each.check for each in seen.not_run}
+        assert left == {ONE_ENVIRONMENT, OF_THE_FRONT}.intersection(names), str(seen)
+        if ONE_ENVIRONMENT in names:
+            attrs.evolve(read_control(server.control), environment="test").write(server.control)
+            served = conformance_server(server, behind, Environment.TEST)
+            seen = run(served, only=[ONE_ENVIRONMENT], timeout=PER_CHECK)
+            assert seen.passed == (ONE_ENVIRONMENT,)
+    assert said(server.log) == []
+
+
+def test_a_part_of_the_kit_on_an_example(sqlite_url: str, tmp_path: Path) -> None:
+    check("fastapi", url=sqlite_url, directory=tmp_path, names=[*NAMES[::8], ONE_ENVIRONMENT])
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", APPS)
+def test_the_whole_kit_on_postgresql(app: str, postgres_url: str, tmp_path: Path) -> None:
+    check(app, url=postgres_url, directory=tmp_path, names=NAMES)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", APPS)
+def test_the_whole_kit_on_sqlite(app: str, sqlite_url: str, tmp_path: Path) -> None:
+    check(app, url=sqlite_url, directory=tmp_path, names=NAMES)
+
+
+def test_the_kit_finds_a_store_that_does_not_compare(postgres_url: str, tmp_path: Path) -> None:
+    Control(wrong="trusting").write(tmp_path / "control.json")
+    with (
+        running_server("asgi", postgres_url, tmp_path) as server,
+        engine_of(postgres_url) as engine,
+    ):
+        wrong = conformance_server(server, Behind(server.control, engine))
+        seen = run(wrong, only=["limit.at-once"], seed="1", timeout=PER_CHECK)
+    assert [each.check for each in seen.failed] == ["limit.at-once"], str(seen)

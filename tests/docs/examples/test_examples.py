@@ -1,0 +1,418 @@
+"""Each example starts with its one command, and does what it prints and what its page says."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Final, get_args
+
+import demo
+import pytest
+import sqlalchemy as sa
+
+from curae_lifecycle import ApiKey
+from curae_lifecycle.service.effects import Effect
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.testing.conformance import ApiKeyRequest
+from curae_lifecycle.testing.conformance.fact_hooks import caller_of
+from tests.support.databases.postgres import database
+from tests.support.paths import ROOT
+from tests.support.wire.running import engine_of
+from tests.support.wire.trying import EXAMPLES, PATIENCE, send_parsed, send_printed, walk
+
+APPS: Final = ("fastapi_app", "flask_app", "django_app", "asgi_app")
+
+
+@pytest.mark.parametrize(
+    "app",
+    ["fastapi_app", *(pytest.param(app, marks=pytest.mark.heavy) for app in APPS[1:])],
+)
+def test_an_example_starts_with_one_command_and_its_lines_do_what_they_promise(
+    app: str, tmp_path: Path
+) -> None:
+    walk(app, tmp_path, send_parsed)
+
+
+# Not every machine has curl; above, what it does is done by what Python has.
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", APPS)
+def test_the_lines_work_as_they_are_printed(app: str, tmp_path: Path) -> None:
+    walk(app, tmp_path, send_printed(tmp_path))
+
+
+ASKED: Final = """
+import asyncio, concurrent.futures, importlib, json, sys
+
+threads = []
+
+class Noted(concurrent.futures.ThreadPoolExecutor):
+    def __init__(self, max_workers=None, *more, **named):
+        if max_workers != 1:  # one of asgiref's own
+            threads.append(max_workers)
+        super().__init__(max_workers, *more, **named)
+
+concurrent.futures.ThreadPoolExecutor = Noted
+import demo
+from curae_lifecycle.servers import endpoint
+
+# How long it is waited for is the endpoint's, and tested there.
+endpoint.READY_TIMEOUT_SECONDS = 60.0
+
+module = importlib.import_module(sys.argv[1])
+served, database = module.served, getattr(module, "database", None)
+database = getattr(database, "_database", database)
+connections = None if database is None else database._engine.pool.size()
+bounds = [connections, threads[:], served._slots._value]
+
+async def ask(path):
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}
+    scope |= {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+    scope |= {"headers": [], "server": ("127.0.0.1", 1), "client": ("127.0.0.1", 2)}
+    told = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        told.append(message)
+
+    await served(scope, receive, send)
+    return told[0]["status"], told[1]["body"].decode()
+
+async def main():
+    said = [await ask("/metrics"), await ask("/readyz")]
+    served.drain()
+    return [*said, await ask("/readyz")]
+
+said = None
+if len(sys.argv) == 2:
+    if sys.argv[1] == "django_app":
+        from django.db import connection
+        demo.prepare_django()
+        assert connection.connection is None, "a connection is left to the workers"
+    else:
+        demo.prepare()
+    said = asyncio.run(main())
+print(json.dumps([bounds, said]))
+"""
+
+
+def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[object]], list[str]]:
+    """The bounds of an example, what it answers before and after its drain, and what it logs."""
+    path = os.pathsep.join((str(ROOT), str(EXAMPLES)))
+    given = {"DATABASE_URL": url, "METRICS": "1", "POOL": "3", "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, app, *more],
+        capture_output=True,
+        check=True,
+        env={**os.environ, **given},
+        text=True,
+        timeout=PATIENCE,
+    )
+    bounds, said = json.loads(done.stdout)
+    return bounds, said, done.stderr.splitlines()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("app", "bounds"),
+    [
+        ("fastapi_app", [3, [], 30]),
+        ("flask_app", [3, [3], 3]),
+        ("django_app", [None, [3], 3]),
+        ("asgi_app", [3, [3], 3]),
+    ],
+)
+def test_an_example_keeps_to_its_pool_counts_its_outbox_and_says_that_it_is_to_end(
+    app: str, bounds: list[object], tmp_path: Path
+) -> None:
+    found, ((counted, metrics), ready, draining), log = asked(
+        app, f"sqlite:///{tmp_path / 'curae.db'}"
+    )
+    # Connections, threads and turns; Django has a connection for each thread.
+    assert found == bounds
+    assert counted == 200
+    assert "curae_outbox_messages 0.0" in str(metrics)
+    assert ready == [200, '{"status": "ok"}']
+    assert draining == [503, '{"status": "draining"}']
+    # Django would have a word of its own for each answer of 500 or more.
+    lines = [json.loads(line) for line in log]
+    assert [(each["message"], each.get("status")) for each in lines] == [
+        ("request", 200),
+        ("request", 200),
+        ("request", 503),
+    ]
+
+
+@pytest.mark.heavy
+def test_an_awaited_example_keeps_to_its_pool_on_postgresql() -> None:
+    # Nobody connects before there is a request.
+    bounds, _, _ = asked("fastapi_app", "postgresql://127.0.0.1:1/nobody", "bounds")
+    assert bounds == [3, [], 30]
+
+
+# --- What a user writes ---------------------------------------------------------------------
+
+
+def lines_of(file: Path, function: str) -> int:
+    """The lines of code of a function: no blank one, no comment, no docstring."""
+    text = file.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function:
+            start = min([node.lineno, *[each.lineno for each in node.decorator_list]])
+            docstring = node.body[0]
+            assert isinstance(docstring, ast.Expr)
+            counted = set(range(start, (node.end_lineno or 0) + 1))
+            counted -= set(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
+            return sum(is_code(lines[number - 1]) for number in counted)
+    raise AssertionError(function)
+
+
+def is_code(line: str) -> bool:
+    return bool(line.strip()) and not line.strip().startswith("#")
+
+
+def test_what_is_counted_is_code_alone(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text(
+        textwrap.dedent('''
+            @route
+            def endpoint():
+                """One line.
+
+                Three in all.
+                """
+                # Why.
+                first = 1
+
+                return (
+                    first
+                )
+        ''')
+    )
+    assert lines_of(file, "endpoint") == 6
+
+
+def lines_for(file: Path, *names: str) -> int:
+    """The lines of code of a module's statements that name these, and no function."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    plain = [each for each in body if isinstance(each, ast.Assign | ast.Expr)]
+    return sum(
+        (each.end_lineno or 0) - each.lineno + 1
+        for each in plain
+        if ast.unparse(each).startswith(names)
+    )
+
+
+def test_what_is_counted_of_a_module_is_what_it_names(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text(
+        textwrap.dedent("""
+            store = Store(
+                URL
+            )
+            other = 1
+            store.create_tables()
+
+            def work():
+                store = 1
+        """)
+    )
+    assert lines_for(file, "store") == 4
+
+
+_Names = tuple[str, ...]
+
+EMBEDDED: Final[dict[str, tuple[str, _Names, str, _Names]]] = {
+    "FastAPI": (
+        "fastapi_app",
+        ("database =", "store =", "endpoint ="),
+        "route",
+        ("app.router.default =", "served ="),
+    ),
+    "Flask": ("flask_app", ("database =", "store =", "endpoint ="), "route", ("served =",)),
+    "Django": (
+        "django_app",
+        ("store, backlog =", "api, pages =", "endpoint ="),
+        "view",
+        ("urlpatterns, handler404 =", "served ="),
+    ),
+}
+"""Of each framework its file, and what its store and its route are made of."""
+
+
+def embedded(name: str) -> tuple[int, int]:
+    """The lines that open a store and make its endpoint, and those of what routes to it."""
+    app, opening, answering, routing = EMBEDDED[name]
+    file = EXAMPLES / f"{app}.py"
+    assert all(lines_for(file, each) for each in (*opening, *routing))
+    return lines_for(file, *opening), lines_of(file, answering) + lines_for(file, *routing)
+
+
+def test_a_user_writes_as_many_lines_as_the_page_says_and_at_most_fifteen() -> None:
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    assert rows == [
+        (name, *(str(number) for number in (*embedded(name), sum(embedded(name)))))
+        for name in EMBEDDED
+    ]
+    assert max(sum(embedded(name)) for name in EMBEDDED) <= 15
+    asgi = EXAMPLES / "asgi_app.py"
+    spent = lines_of(asgi, "app")
+    assert f"spends {spent} lines" in page
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_an_example_fits_on_a_page(app: str) -> None:
+    assert len((EXAMPLES / f"{app}.py").read_text(encoding="utf-8").splitlines()) <= 60
+
+
+@pytest.mark.heavy
+def test_more_connections_than_the_database_has_are_refused_at_the_start(
+    postgres_server: sa.URL, tmp_path: Path
+) -> None:
+    with database(postgres_server) as url:
+        given = {"DATABASE_URL": url, "PYTHONPATH": str(ROOT), "WORKERS": "50", "POOL": "100"}
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / "flask_app.py")],
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, **given},
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"WORKERS times POOL must be at most \d+: max_connections is \d+\n", done.stderr
+    )
+    assert done.stdout == ""
+
+
+@pytest.mark.heavy
+def test_ten_connections_are_left_and_no_key_is_let_in(
+    postgres_server: sa.URL, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with database(postgres_server) as url, engine_of(url) as engine:
+        with engine.connect() as connection:
+            most = int(connection.exec_driver_sql("SHOW max_connections").scalar_one())
+        monkeypatch.setattr(demo, "DATABASE_URL", url)
+        monkeypatch.setattr(demo, "WORKERS", 1)
+        monkeypatch.setattr(demo, "POOL", most - 10)
+        demo.prepare()
+        monkeypatch.setattr(demo, "POOL", most - 9)
+        with pytest.raises(SystemExit, match=f"at most {most - 10}: max_connections is {most}"):
+            demo.prepare()
+        store = SqlStore(SqlDatabase(engine))
+        assert store.caller_of(ApiKey(demo.API_KEY).digest()) is None
+    assert capsys.readouterr().out == ""
+
+
+def test_every_setting_and_file_of_the_examples_is_on_their_page() -> None:
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    files = list(EXAMPLES.rglob("*.py"))
+    read = {
+        name
+        for file in files
+        for name in re.findall(r'os\.environ\.get\("(\w+)"', file.read_text(encoding="utf-8"))
+    }
+    # Django's own, which signs nothing here.
+    assert read - {"SECRET_KEY"} == set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
+    for file in EXAMPLES.glob("*.py"):
+        assert f"({file.name})" in page
+
+
+# --- Django's tables ------------------------------------------------------------------------
+
+
+def manage(database: Path, *command: str) -> str:
+    given = {"DATABASE_URL": f"sqlite:///{database}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "django_app.py"), *command],
+        capture_output=True,
+        check=True,
+        env={**os.environ, **given},
+        text=True,
+        timeout=PATIENCE,
+    )
+    return done.stdout
+
+
+def test_the_migrations_of_django_make_what_its_models_say(tmp_path: Path) -> None:
+    assert "No changes" in manage(tmp_path / "new.db", "makemigrations", "--check", "--dry-run")
+
+
+# Django keeps a table of its own beside them, and SQLite one for each that counts up.
+TABLES: Final = """
+    SELECT name FROM sqlite_master
+    WHERE type = 'table' AND name NOT LIKE 'django_%' AND name NOT LIKE 'sqlite_%'
+"""
+
+
+def schema(database: Path) -> dict[str, object]:
+    """Of each table its columns, and of each index whether it is unique, and of what."""
+    connection = sqlite3.connect(database)
+    seen: dict[str, object] = {}
+    for (table,) in connection.execute(TABLES).fetchall():
+        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+        indexes = connection.execute(f"PRAGMA index_list({table})").fetchall()
+        parts = sorted(
+            (unique, *[part[2] for part in connection.execute(f"PRAGMA index_info({name})")])
+            for _, name, unique, *_ in indexes
+        )
+        seen[table] = [column[:4] for column in columns], parts
+    connection.close()
+    return seen
+
+
+def test_django_and_sqlalchemy_make_the_same_tables(tmp_path: Path) -> None:
+    manage(tmp_path / "django.db", "migrate")
+    with engine_of(f"sqlite:///{tmp_path / 'sqlalchemy.db'}"):
+        expected = schema(tmp_path / "sqlalchemy.db")
+    found = schema(tmp_path / "django.db")
+    assert "curae_record" in expected
+    assert {name: str(each).upper() for name, each in found.items()} == {
+        name: str(each).upper() for name, each in expected.items()
+    }
+
+
+def test_django_takes_over_the_tables_that_sqlalchemy_made(tmp_path: Path) -> None:
+    api_key, database = ApiKey("cae_test_1"), tmp_path / "curae.db"
+    caller = caller_of("cae_test_1", ApiKeyRequest("app-1", "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"))
+    with engine_of(f"sqlite:///{database}") as engine:
+        store = SqlStore(SqlDatabase(engine))
+        store.register(api_key, caller)
+        assert "OK" in manage(database, "migrate")
+        assert store.load(Needs(), api_key.digest()).caller == caller
+        assert "No migrations to apply" in manage(database, "migrate")
+
+
+# --- The how-to -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "count"), [("howto.md", 15), ("upgrades.md", 2)])
+def test_the_blocks_of_a_page_are_one_program_that_runs(name: str, count: int) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == count
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(block, namespace)  # noqa: S102 - the page's own code
+
+
+def test_the_how_to_says_what_to_do_with_each_effect_and_names_each_fact() -> None:
+    page = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
+    for heading, kinds in (("| effect |", get_args(Effect)), ("| what happened |", FACTS)):
+        table = page.partition(heading)[2].partition("\n\n")[0]
+        assert set(re.findall(r"`([A-Z]\w+)`", table)) == {each.__name__ for each in kinds}

@@ -1,0 +1,484 @@
+"""Each promise of the hosted pages that the examples show, held against one request after another.
+
+`docs/pages.md` names a test of this module for each of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Final
+
+import hosted_pages
+import pytest
+from page_html import REFUSED
+from settings import PUBLIC_URL
+
+from curae_lifecycle import ApiKey, Expired, ProblemCode, Request, StoreUnavailableError, Tombstoned
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, UserMatch
+from curae_lifecycle.rules.connection import Actor, Standing
+from curae_lifecycle.rules.outcomes import RefuseWith
+from curae_lifecycle.rules.session import COMPLETION
+from curae_lifecycle.rules.triggers import AUTHORIZATION, TRIGGERS, Trigger
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage, csrf_token
+from curae_lifecycle.web.request import ParsedBody
+from tests.docs.examples.visits import App, Meddled, path_of, seen, url_of
+from tests.support.server import API_KEY, CALLER
+from tests.support.strategies import COORDINATE, TICK, at
+
+DONE: Final = (200, "Done", "You can go back to the app.")
+NO: Final = (200, "Done", "Nothing is shared. You can go back to the app.")
+BEFORE: Final = (200, "Done", "This was done before. You can go back to the app.")
+KEPT: Final = (
+    200,
+    "Done",
+    "This was done before, and nothing was cancelled. You can go back to the app.",
+)
+ENDED: Final = "It was ended, or has to be renewed: nothing is shared here now."
+CHANGED: Final = "This page was about one that is gone."
+NOWHERE: Final = (404, "Nothing here", "This page is over, or a newer one took its place.")
+
+
+@pytest.fixture(params=["waits", "awaited"])
+def app(request: pytest.FixtureRequest) -> App:
+    return App(request.param == "awaited")
+
+
+# --- Only a form of its own acts ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_nothing_happens_where_a_page_is_only_looked_at(app: App, method: str) -> None:
+    connection_id, url = app.create()
+    before = app.connection(connection_id)
+    for target in ("", "?token=1", "/finish", "/cancel", f"/finish?token={csrf_token(url)}"):
+        for headers in ((), (("Sec-Purpose", "prefetch"),)):
+            body = f"token={csrf_token(url)}".encode()
+            shown = app.shown(
+                Request(method=method, target=path_of(url) + target, headers=headers, body=body)
+            )
+            assert shown.status == 200
+            assert 'id="finish"' in shown.body.decode()
+    assert app.connection(connection_id) == before
+
+
+def test_other_methods_are_refused_with_those_that_there_are(app: App) -> None:
+    connection_id, url = app.create()
+    body = f"token={csrf_token(url)}".encode()
+    for method, action, allowed in (
+        ("POST", "", "GET, HEAD"),
+        ("PUT", "", "GET, HEAD"),
+        ("post", "/finish", "GET, HEAD, POST"),
+        ("DELETE", "/finish", "GET, HEAD, POST"),
+        ("OPTIONS", "/cancel", "GET, HEAD, POST"),
+    ):
+        answer = app.shown(
+            Request(method=method, target=path_of(url) + action, headers=(), body=body)
+        )
+        assert (answer.status, dict(answer.headers)["allow"]) == (405, allowed)
+    assert app.is_now(connection_id) is Standing.PENDING
+
+
+def test_the_form_of_a_page_holds_its_token_and_leads_to_the_page_itself(app: App) -> None:
+    _, url = app.create()
+    page = app.shown(Request("GET", path_of(url))).body.decode()
+    assert re.findall('<input type="hidden" name="(.*)" value="(.*)">', page) == [
+        ("token", csrf_token(url))
+    ]
+    assert re.findall('formaction="(.*)" id', page) == [
+        f"{path_of(url)}/finish",
+        f"{path_of(url)}/cancel",
+    ]
+    assert '<form method="post">' in page
+
+
+@pytest.mark.parametrize("button", ["finish", "cancel"])
+def test_a_post_without_the_page_s_own_token_does_nothing_and_says_so(
+    app: App, button: str
+) -> None:
+    connection_id, url = app.create()
+    _, another = app.create()
+    token, target = csrf_token(url), f"{path_of(url)}/{button}"
+    bodies: list[bytes | ParsedBody] = [
+        b"",
+        b"token=",
+        token.encode(),
+        f"token={csrf_token(another)}".encode(),
+        f"token={csrf_token(path_of(url))}".encode(),
+        f"token={token[:-1]}".encode(),
+        f"token={token.upper()}".encode(),
+        f"token={token}&token={token}".encode(),
+        f"token={token}&".encode(),
+        f"Token={token}".encode(),
+        f"token={token}\r\n".encode(),
+        b"token=" + b"a" * 70_000,
+        b"token=\xff",
+        ParsedBody({"token": token}),
+    ]
+    for body in bodies:
+        looked = app.store.looked
+        refused = seen(app.shown(Request(method="POST", target=target, headers=(), body=body)))
+        assert refused == (
+            403,
+            "Nothing done",
+            "Please open the page again, and press the button there.",
+        )
+        # A stranger costs the store nothing.
+        assert app.store.looked == looked
+    assert app.is_now(connection_id) is Standing.PENDING
+
+
+@pytest.mark.parametrize("button", ["finish", "cancel"])
+def test_a_form_of_another_site_does_nothing(app: App, button: str) -> None:
+    connection_id, url = app.create()
+    body = f"token={csrf_token(url)}".encode()
+    target = f"{path_of(url)}/{button}"
+    for sites in (("cross-site",), ("same-site",), ("same-origin", "cross-site"), ("",)):
+        headers = tuple([("sec-fetch-site", site) for site in sites])
+        assert (
+            app.shown(Request(method="POST", target=target, headers=headers, body=body)).status
+            == 403
+        )
+    assert app.is_now(connection_id) is Standing.PENDING
+    own = (("Sec-Fetch-Site", "same-origin"),)
+    taken = seen(app.shown(Request(method="POST", target=target, headers=own, body=body)))
+    assert taken == {"finish": DONE, "cancel": NO}[button]
+
+
+def test_a_form_that_the_person_sends_again_is_taken(app: App) -> None:
+    _, url = app.create()
+    body = f"token={csrf_token(url)}".encode()
+    again = Request(
+        method="POST",
+        target=f"{path_of(url)}/finish",
+        headers=(("sec-fetch-site", "none"),),
+        body=body,
+    )
+    assert seen(app.shown(again)) == DONE
+
+
+def test_a_url_that_is_guessed_leads_nowhere(app: App) -> None:
+    app.create()
+    guessed = f"{PUBLIC_URL}/pages/{'A' * 43}"
+    assert app.visit(guessed) == NOWHERE
+    assert app.press(guessed, "finish") == NOWHERE
+    looked = app.store.looked
+    for path in ("/pages/", "/pages//", "/pages/a/b", "/pages/%41", "/pages/" + "a" * 129):
+        assert seen(app.shown(Request("GET", path))) == NOWHERE
+    assert app.store.looked == looked
+    for path in ("/pages", "/", "/api/sdk/v1/connections", "*", "/page/a"):
+        assert app.send(Request("GET", path)) is None
+
+
+# --- Finished once --------------------------------------------------------------------------
+
+
+def test_who_finishes_is_connected_once_and_told_so_until_the_page_is_over(app: App) -> None:
+    connection_id, url = app.create()
+    status, title, text = app.visit(url)
+    assert (status, title) == (200, "Share your records?")
+    assert "records of yours for 90 days: clinical summary, labs." in text
+    assert app.press(url, "finish") == DONE
+    assert app.is_now(connection_id) is Standing.ACTIVE
+    finished = app.connection(connection_id)
+    assert finished.expires_at == at(30) + hosted_pages.AUTHORIZED_FOR
+    app.clock.now = at(30) - TICK
+    assert app.press(url, "finish") == BEFORE
+    assert app.visit(url) == BEFORE
+    assert app.connection(connection_id) == finished
+    app.clock.now = at(30)
+    assert app.visit(url) == NOWHERE
+    assert app.press(url, "finish") == NOWHERE
+    assert app.press(url, "cancel") == NOWHERE
+    assert app.connection(connection_id) == finished
+
+
+def test_what_is_finished_is_not_cancelled(app: App) -> None:
+    connection_id, url = app.create()
+    app.press(url, "finish")
+    finished = app.connection(connection_id)
+    assert app.press(url, "cancel") == KEPT
+    assert app.connection(connection_id) == finished
+
+
+def test_who_finishes_while_somebody_cancels_is_not_cancelled(app: App) -> None:
+    connection_id, url = app.create()
+    app.store.loaded = lambda: app.beside().press(url, "finish")
+    assert app.press(url, "cancel") == KEPT
+    assert app.is_now(connection_id) is Standing.ACTIVE
+
+
+def test_what_is_recovered_and_finished_is_not_cancelled_from_an_earlier_page(app: App) -> None:
+    first, url = app.create()
+    app.revoke(first)
+    second, newer = app.recover(first)
+    assert app.press(newer, "finish") == DONE
+    assert app.press(url, "cancel")[1] == "Asked again"
+    assert app.is_now(second) is Standing.ACTIVE
+
+
+def test_a_page_that_was_finished_cancels_nothing_that_came_later(app: App) -> None:
+    first, url = app.create()
+    app.press(url, "finish")
+    app.revoke(first)
+    second, newer = app.recover(first)
+    assert app.press(url, "cancel") == (410, "Asked again", "A newer page took this one's place.")
+    assert app.is_now(second) is Standing.PENDING
+    assert app.press(newer, "finish") == DONE
+
+
+def test_a_page_that_is_found_in_time_and_finished_too_late_says_so(app: App) -> None:
+    connection_id, url = app.create()
+    app.store.found = lambda: app.clock.pass_time(30 * 60)
+    over = "This page is over"
+    assert app.press(url, "finish") == (409, over, "The app can ask you again.")
+    assert app.connection(connection_id).authorized_at is None
+
+
+# --- Said no --------------------------------------------------------------------------------
+
+
+def test_who_says_no_revokes_as_the_patient(app: App) -> None:
+    connection_id, url = app.create()
+    assert app.press(url, "cancel") == NO
+    revoked = app.connection(connection_id)
+    assert revoked.revoked_by is Actor.PATIENT
+    assert app.press(url, "cancel") == (410, "Nothing to share", ENDED)
+    assert app.press(url, "finish") == (409, "Nothing to share", ENDED)
+    assert app.visit(url) == (410, "Nothing to share", ENDED)
+    assert app.connection(connection_id) == revoked
+
+
+def test_who_says_no_ends_the_chain_from_there_on(app: App) -> None:
+    first, url = app.create()
+    app.revoke(first)
+    second, _ = app.recover(first)
+    app.revoke(second)
+    third, newest = app.recover(second)
+    before = [app.connection(each) for each in (first, second)]
+    assert app.press(url, "cancel") == NO
+    assert app.connection(third).revoked_by is Actor.PATIENT
+    # Who revoked first stands for ever.
+    after = [app.connection(each) for each in (first, second)]
+    assert [each.revoked_by for each in after] == [Actor.APP, Actor.APP]
+    assert [each.revoked_at for each in after] == [each.revoked_at for each in before]
+    assert app.press(newest, "finish") == (409, "Nothing to share", ENDED)
+
+
+# --- Shown is what is true ------------------------------------------------------------------
+
+
+def test_after_an_app_s_revoke_there_is_nothing_to_share(app: App) -> None:
+    first, url = app.create()
+    app.revoke(first)
+    assert app.visit(url) == (410, "Nothing to share", ENDED)
+    assert "form" not in app.shown(Request("GET", path_of(url))).body.decode()
+    assert app.press(url, "finish") == (409, "Nothing to share", ENDED)
+    app.recover(first)
+    assert app.visit(url) == (410, "Asked again", "A newer page took this one's place.")
+
+
+def test_a_finished_connection_that_was_revoked_or_expired_is_not_said_to_share(app: App) -> None:
+    for ends in (app.revoke, lambda each: app.happens(Expired(each))):
+        connection_id, url = app.create()
+        app.press(url, "finish")
+        ends(connection_id)
+        assert app.visit(url) == (410, "Nothing to share", ENDED)
+
+
+def test_a_page_that_was_given_out_again_takes_the_place_of_the_earlier_one(app: App) -> None:
+    first, _ = app.create()
+    app.revoke(first)
+    second, url = app.recover(first)
+    again, newer = app.recover(first)
+    assert again == second
+    for answer in (app.visit(url), app.press(url, "finish"), app.press(url, "cancel")):
+        assert answer == NOWHERE
+    assert app.is_now(second) is Standing.PENDING
+    assert app.press(newer, "finish") == DONE
+
+
+def test_who_finishes_while_the_page_is_given_out_again_is_connected(app: App) -> None:
+    first, _ = app.create()
+    app.revoke(first)
+    second, url = app.recover(first)
+    # The page was there when the button was pressed, and the rules know a pending connection.
+    app.store.found = lambda: app.recover(first)
+    assert app.press(url, "finish") == DONE
+    assert app.is_now(second) is Standing.ACTIVE
+    assert app.visit(url) == NOWHERE
+
+
+def test_a_page_of_a_session_that_needs_no_hand_off_asks_nothing(app: App) -> None:
+    url = url_of(app.ask("initiate"))
+    all_set = ("All set", "Nothing is asked of you. You can go back to the app.")
+    assert app.visit(url) == (200, *all_set)
+    assert app.press(url, "finish") == (409, *all_set)
+    assert app.account() == "LIMITED"
+
+
+# --- About one user alone -------------------------------------------------------------------
+
+
+def test_who_signs_up_is_one_user_however_often_the_page_is_finished(app: App) -> None:
+    url = app.sign_up()
+    assert app.visit(url) == (200, "Sign up?", "The app goes on with your new account.")
+    waits = "Nothing was cancelled, and nothing is done before you finish."
+    assert app.press(url, "cancel")[2].startswith(waits)
+    assert app.account() == "UNLINKED"
+    assert app.press(url, "finish") == DONE
+    assert app.account() == "ACTIVE"
+    bound = app.store.binding(COORDINATE)
+    assert app.press(url, "finish") == BEFORE
+    assert app.press(url, "cancel") == KEPT
+    assert app.store.binding(COORDINATE) == bound
+
+
+def test_a_page_of_another_sign_up_binds_nobody_else(app: App) -> None:
+    first, second = app.sign_up(), app.sign_up()
+    assert app.press(first, "finish") == DONE
+    bound = app.store.binding(COORDINATE)
+    assert app.press(second, "finish") == (409, "The account changed", CHANGED)
+    assert app.visit(second) == (410, "The account changed", CHANGED)
+    assert app.store.binding(COORDINATE) == bound
+
+
+def test_who_was_provisioned_meanwhile_is_not_signed_up_over(app: App) -> None:
+    url = app.sign_up()
+    app.ask("initiate")
+    assert app.press(url, "finish") == (409, "The account changed", CHANGED)
+    assert app.account() == "LIMITED"
+
+
+def test_a_graduation_is_of_the_user_that_was_bound_when_the_page_was_given_out(app: App) -> None:
+    app.ask("initiate")
+    url = app.graduate()
+    assert app.visit(url) == (200, "Complete your account?", "The app goes on with it.")
+    app.happens(Tombstoned(COORDINATE))
+    assert app.visit(url) == (410, "The account changed", CHANGED)
+    assert app.press(url, "finish") == (409, "The account changed", CHANGED)
+    app.ask("initiate")
+    assert app.visit(url) == (410, "The account changed", CHANGED)
+    assert app.press(url, "finish") == (409, "The account changed", CHANGED)
+    assert app.account() == "LIMITED"
+    newer = app.graduate()
+    assert app.press(newer, "finish") == DONE
+    assert app.account() == "ACTIVE"
+    # Nor is the earlier one taken for what the later one did.
+    assert app.visit(url) == (410, "The account changed", CHANGED)
+    assert app.visit(newer) == BEFORE
+    assert app.press(newer, "finish") == BEFORE
+    assert app.press(newer, "cancel") == KEPT
+
+
+def test_a_later_graduation_page_of_the_same_user_takes_the_place_of_the_first(app: App) -> None:
+    app.ask("initiate")
+    first, second = app.graduate(), app.graduate()
+    assert app.visit(first) == NOWHERE
+    assert app.press(second, "finish") == DONE
+
+
+def test_after_a_tombstone_every_page_of_the_user_is_worthless(app: App) -> None:
+    signed = app.sign_up()
+    app.press(signed, "finish")
+    connection_id, url = app.create()
+    waits, waiting = app.create()
+    app.press(url, "finish")
+    app.happens(Tombstoned(COORDINATE))
+    assert app.visit(signed) == (410, "The account changed", CHANGED)
+    assert app.press(signed, "finish") == (410, "The account changed", CHANGED)
+    for page in (url, waiting):
+        assert app.visit(page) == (410, "Nothing to share", ENDED)
+        assert app.press(page, "finish") == (409, "Nothing to share", ENDED)
+    for each in (connection_id, waits):
+        held = app.connection(each)
+        assert not isinstance(decide_access(held, "labs", app.clock.now), Granted)
+    # Who comes next is another user, and so is a sign-up that landed before.
+    app.ask("initiate")
+    assert app.visit(signed) == (410, "The account changed", CHANGED)
+    assert app.account() == "LIMITED"
+
+
+def test_after_a_tombstone_and_a_purge_no_page_holds_the_user(app: App) -> None:
+    app.ask("initiate")
+    app.graduate()
+    app.happens(Tombstoned(COORDINATE))
+    held = app.store._pages
+    assert "user-1" in "".join(each.subject for each in held._by_digest.values())
+    app.clock.now = at(35)
+    app.store.purge()
+    assert (held._by_digest, held._by_subject, held._expiries) == ({}, {}, [])
+
+
+# --- What may be read of it -----------------------------------------------------------------
+
+
+def test_a_page_is_whole_without_a_script_and_says_what_it_is(app: App) -> None:
+    _, url = app.create()
+    asked = app.shown(Request("GET", path_of(url))).body.decode()
+    gone = app.shown(Request("GET", path_of(url) + "x")).body.decode()
+    for page in (asked, gone):
+        assert page.startswith('<!doctype html>\n<html lang="en">\n')
+        assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+        titles = re.findall("<title>(.*)</title>", page)
+        assert titles == re.findall("<h1>(.*)</h1>", page)
+        for foreign in ("<script", "src=", "http", "<link", " on", "style="):
+            assert foreign not in page.replace(" one", "")
+    assert re.findall("<button.*>(.*)</button>", asked) == ["Finish", "Cancel"]
+
+
+class Fails(Meddled):
+    """Fails with a text that repeats what it was asked for."""
+
+    def hosted_page(self, url: str) -> HostedPage | None:
+        raise StoreUnavailableError(url)
+
+
+class FailsLater(Meddled):
+    """Finds a page, and fails with a text that repeats what was to be stored."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        if page is None:
+            raise OSError(f"{changes} {loaded}")
+        return super().commit(loaded, changes, page)
+
+
+@pytest.mark.parametrize("store", [Fails, FailsLater])
+def test_a_page_that_fails_says_so_and_the_log_says_where_and_no_url(
+    app: App, store: type[Meddled], caplog: pytest.LogCaptureFixture
+) -> None:
+    app.store = store(clock=app.clock)
+    app.store.register(ApiKey(API_KEY), CALLER)
+    with caplog.at_level(logging.DEBUG):
+        connection_id, url = app.create()
+        body = f"token={csrf_token(url)}".encode()
+        answer = app.shown(
+            Request(method="POST", target=f"{path_of(url)}/finish", headers=(), body=body)
+        )
+    assert seen(answer) == (503, "Not now", "Please try again in a moment.")
+    assert dict(answer.headers)["retry-after"] == "1"
+    (line,) = [each.getMessage() for each in caplog.records if each.name != "asyncio"]
+    error = "StoreUnavailableError" if store is Fails else "OSError"
+    assert re.match(f"a page failed: {error} at hosted_pages:[0-9]+ > ", line)
+    for secret in (url.rpartition("/")[2], csrf_token(url), connection_id, "user-1"):
+        assert secret not in line
+
+
+def test_a_person_is_told_of_every_refusal_that_there_is() -> None:
+    authorizing = [TRIGGERS[Trigger.AUTHORIZE, each].outcome for each in Standing]
+    binding = [
+        BINDING[trigger, account, user].outcome
+        for trigger in (BindingTrigger.COMPLETE_SIGN_UP, BindingTrigger.GRADUATE)
+        for account in AccountState
+        for user in UserMatch
+    ]
+    tables = [row.outcome for table in (AUTHORIZATION, COMPLETION) for row in table.rows]
+    codes = {
+        each.code for each in [*authorizing, *binding, *tables] if isinstance(each, RefuseWith)
+    }
+    # An unknown id is refused before any table is asked.
+    assert codes | {ProblemCode.NOT_FOUND} == REFUSED.keys()
+    assert {status for status, _, _ in REFUSED.values()} == {200, 404, 410}

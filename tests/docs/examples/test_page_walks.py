@@ -1,0 +1,127 @@
+"""A person and an app who do anything in any order: what a page shows is true, and is text."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from page_html import show
+
+from curae_lifecycle import ConnectionId, Request, Response, Tombstoned, UserId
+from curae_lifecycle.rules.connection import Connection
+from tests.docs.examples.visits import App, path_of
+from tests.support.strategies import COORDINATE
+
+DONE: Final = (200, "Done", "You can go back to the app.")
+
+
+class Walk:
+    """A person and an app who do anything in any order."""
+
+    def __init__(self) -> None:
+        self.app = App(awaited=False)
+        self.made: list[ConnectionId] = []
+        self.urls: list[str] = []
+        # Who was bound when a graduation was given out.
+        self.bound: dict[str, UserId] = {}
+
+    def act(self, step: str, number: int) -> None:
+        made = self.made[number % len(self.made)] if self.made else None
+        url = self.urls[number % len(self.urls)] if self.urls else None
+        match step:
+            case "create":
+                self._take(self.app.ask("create"))
+            case "enter":
+                self._take(self.app.ask("initiate"))
+            case "sign up":
+                self.urls.append(self.app.sign_up())
+            case "graduate":
+                self.graduates()
+            case "tombstone":
+                self.app.happens(Tombstoned(COORDINATE))
+            case "wait":
+                self.app.clock.pass_time(11 * 60)
+            case "reconnect" | "revoke" if made is not None:
+                self._take(self.app.ask(step, made))
+            case "finish" if url is not None:
+                self.finishes(url)
+            case "cancel" if url is not None:
+                self.cancels(url)
+            case _:
+                pass
+
+    def graduates(self) -> None:
+        answer, bound = self.app.ask("graduation"), self.app.store.binding(COORDINATE)
+        self._take(answer)
+        if answer.status == 201 and bound is not None:
+            self.bound[self.urls[-1]] = bound.user_id
+
+    def finishes(self, url: str) -> None:
+        """What is shown is what a finish would do."""
+        before = self.state()
+        asked = self.app.shown(Request("GET", path_of(url)))
+        assert self.state() == before
+        shows_a_form = "<form" in asked.body.decode()
+        assert (self.app.press(url, "finish") == DONE) == shows_a_form
+        assert (self.state() != before) == shows_a_form
+        bound = self.app.store.binding(COORDINATE)
+        if shows_a_form and url in self.bound:
+            assert bound is not None
+            assert bound.user_id == self.bound[url]
+        # Whatever it was, a second one changes nothing, and no page that is done asks again.
+        after = self.state()
+        assert self.app.press(url, "finish") != DONE
+        assert self.state() == after
+        assert "<form" not in self.app.shown(Request("GET", path_of(url))).body.decode()
+
+    def cancels(self, url: str) -> None:
+        """Nothing that was authorized is cancelled, and no account is moved."""
+        before, account = self.authorized(), self.app.store.binding(COORDINATE)
+        self.app.press(url, "cancel")
+        assert (self.authorized(), self.app.store.binding(COORDINATE)) == (before, account)
+
+    def authorized(self) -> list[Connection]:
+        held = [self.app.connection(each) for each in self.made]
+        return [each for each in held if each.authorized_at is not None]
+
+    def state(self) -> object:
+        held = [self.app.connection(each) for each in self.made]
+        return held, self.app.store.binding(COORDINATE), dict(self.app.store._sessions)
+
+    def _take(self, answer: Response) -> None:
+        members = json.loads(answer.body)
+        if answer.status == 201:
+            self.urls.append(members["nextAction"]["url"])
+            if "connection" in members:
+                self.made.append(ConnectionId(members["connection"]["id"]))
+
+
+STEPS: Final = (
+    *("create", "enter", "sign up", "graduate", "tombstone", "wait"),
+    *("reconnect", "revoke", "finish", "cancel"),
+)
+
+
+# What must be met in every run: a finish before a cancel, and a user after the page's own.
+@example([("create", 0), ("finish", 0), ("cancel", 0)])
+@example([("enter", 0), ("graduate", 0), ("tombstone", 0), ("enter", 0)])
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), max_size=25))
+def test_in_any_order_what_is_shown_is_true_and_nothing_finished_is_cancelled(
+    steps: list[tuple[str, int]],
+) -> None:
+    walk = Walk()
+    for step, number in steps:
+        walk.act(step, number)
+    for url in walk.urls:
+        walk.finishes(url)
+        walk.cancels(url)
+
+
+def test_what_a_page_says_is_text() -> None:
+    page = show(200, '<b>One & "two"', "<script>alert(1)</script> & so on").body.decode()
+    assert "<b>" not in page
+    assert "<script" not in page
+    assert page.count("&lt;b&gt;One &amp; &quot;two&quot;") == 2
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; so on" in page

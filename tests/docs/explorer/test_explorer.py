@@ -1,0 +1,259 @@
+"""The explorer's page in a browser: every answer that it shows is the library's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import product
+from typing import Final, NamedTuple
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.rulebook import TABLES
+from docs.explorer import answers
+from tests.docs.browser import chromium
+from tests.docs.explorer.explored import (
+    CHOICES,
+    FACTS_ASKED,
+    NAMES,
+    OPERATIONS_ASKED,
+    STATES,
+    Shown,
+    State,
+    expected,
+)
+from tests.support.paths import ROOT
+
+DOCS: Final = ROOT / "docs"
+PAGE: Final = (DOCS / "explorer.md").read_text(encoding="utf-8")
+PATIENCE: Final = 300
+"""Seconds after which a browser that has not answered is taken for dead."""
+
+# --- The page itself ---------------------------------------------------------------------------
+
+SWEEP: Final = r"""
+const selects = [...document.querySelectorAll("#explorer-page select")];
+const fields = document.querySelector("#explorer-page fieldset");
+const lines = [...document.querySelectorAll("#explorer-page .answers li")];
+const lit = document.getElementById("explorer-page").getElementsByClassName("lit");
+const texts = new Map(), found = [];
+const number = (text) => texts.get(text) ?? (texts.set(text, texts.size), texts.size - 1);
+const change = new Event("change", { bubbles: true });
+// Thousands of addresses in a second are no reader's, and the browser refuses them.
+history.replaceState = () => {};
+
+function sweep(at) {
+  if (at < selects.length) {
+    for (let i = 0; i < selects[at].length; i++) {
+      selects[at].selectedIndex = i;
+      sweep(at + 1);
+    }
+    return;
+  }
+  fields.dispatchEvent(change);
+  const said = lines.map((line) => [...line.children].map((each) => each.textContent).join("\n"));
+  const named = [...lit].map((row) => `${row.querySelector("a").textContent}: ${row.querySelector(".by").textContent}`);
+  found.push([said.map(number), named.map(number)]);
+}
+
+selects[0].selectedIndex = arguments[0];
+selects[1].selectedIndex = arguments[1];
+sweep(2);
+return { texts: [...texts.keys()], found };
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    folder = tmp_path_factory.mktemp("explorer")
+    (place,) = re.findall("<div.*</div>", PAGE)
+    (folder / "data.js").write_text(answers.script(), encoding="utf-8")
+    html = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Explorer</title>
+        <meta name="viewport" content="width=device-width">
+        <style>:root {{ --color-brand-primary: blue }}</style>
+        <link rel="stylesheet" href="{(DOCS / "explorer/explorer.css").as_uri()}">
+        <script defer src="data.js"></script>
+        <script defer src="{(DOCS / "explorer/explorer.js").as_uri()}"></script>
+        <main><h1>Explorer</h1>{place}</main>"""
+    (folder / "explorer.html").write_text(html, encoding="utf-8")
+    with chromium(folder / "profile", "--window-size=1280,900") as browser:
+        browser.set_script_timeout(PATIENCE)
+        yield Page(browser, (folder / "explorer.html").as_uri())
+
+
+class Page(NamedTuple):
+    """The explorer in a browser, loaded from a file."""
+
+    browser: webdriver.Chrome
+    address: str
+
+    def opens(self, fragment: str = "") -> None:
+        self.browser.get("about:blank")
+        self.browser.get(self.address + fragment)
+
+    def chosen(self) -> State:
+        selects = self.browser.find_elements(By.TAG_NAME, "select")
+        return State(*(Select(each).first_selected_option.text for each in selects))
+
+    def says(self) -> dict[str, Shown]:
+        script = """return [...document.querySelectorAll(".answers li")]
+            .map((line) => [...line.children].map((each) => each.textContent))"""
+        return {line[0]: Shown(*line) for line in self.browser.execute_script(script)}
+
+    def link(self) -> str:
+        return str(self.browser.find_element(By.ID, "explorer-link").get_property("value"))
+
+
+@pytest.mark.browser
+def test_every_answer_in_every_state_is_the_library_s(page: Page) -> None:
+    page.opens()
+    names = page.browser.execute_script(
+        'return [...document.querySelectorAll("select")].map((each) => [each.name,'
+        "[...each.options].map((option) => option.text)])"
+    )
+    assert dict(names) == CHOICES
+    assert len(STATES) == 39_200
+    order = [row.rule for table in TABLES.values() for row in table.rows]
+    left = iter(STATES)
+    # In parts, so that a browser that is slow is not taken for dead.
+    for at in product(*(range(len(values)) for values in [*CHOICES.values()][:2])):
+        swept = page.browser.execute_script(SWEEP, *at)
+        texts = swept["texts"]
+        lines = [Shown(*text.split("\n")) if "\n" in text else None for text in texts]
+        for said, lit in swept["found"]:
+            state = next(left)
+            told = [expected(name, state) for name in NAMES]
+            assert [lines[each] for each in said] == told, state
+            by: dict[str, list[str]] = {}
+            for answer in told:
+                for rule in dict.fromkeys(answer.rules.split(" → ")):
+                    by.setdefault(rule, []).append(answer.name)
+            named = [f"{rule}: {'; '.join(by[rule])}" for rule in order if rule in by]
+            assert [texts[each] for each in lit] == named, state
+    assert next(left, None) is None
+
+
+@pytest.mark.browser
+def test_a_link_to_a_state_is_copied_and_shows_that_state(page: Page) -> None:
+    page.opens()
+    first = State(*(values[0] for values in CHOICES.values()))
+    last = State(*(values[-1] for values in CHOICES.values()))
+    assert page.chosen() == first
+    for select, value in zip(page.browser.find_elements(By.TAG_NAME, "select"), last, strict=True):
+        Select(select).select_by_visible_text(value)
+    assert page.chosen() == last
+    assert page.link() == page.browser.current_url
+    page.browser.find_element(By.TAG_NAME, "button").click()
+    status = page.browser.find_element(By.CSS_SELECTOR, "[role=status]")
+    WebDriverWait(page.browser, PATIENCE).until(lambda _: status.text)
+    # Whatever the browser allows, Control and C copies what is selected.
+    selected = (
+        "const link = arguments[0]; return link.value.slice(link.selectionStart, link.selectionEnd)"
+    )
+    link = page.browser.find_element(By.ID, "explorer-link")
+    assert page.browser.execute_script(selected, link) == page.browser.current_url
+    address = page.link()
+    page.opens()
+    assert page.chosen() == first
+    page.browser.get(address)
+    # Within one page, a browser tells of the new address only after it has gone there.
+    WebDriverWait(page.browser, PATIENCE).until(lambda _: page.chosen() == last)
+    assert page.says() == {name: expected(name, last) for name in NAMES}
+    page.browser.refresh()
+    assert page.chosen() == last
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "fragment", ["#", "#x", "#clock=never&stored+status=", "#%", "#clock=" + "x" * 9_999]
+)
+def test_a_link_that_names_no_state_shows_the_first(page: Page, fragment: str) -> None:
+    page.opens(fragment + "&account=LIMITED")
+    first = State(*(values[0] for values in CHOICES.values()))
+    assert page.chosen() == first._replace(account="LIMITED")
+
+
+@pytest.mark.browser
+def test_the_keyboard_alone_reaches_and_changes_everything(page: Page) -> None:
+    page.opens()
+    visited: list[tuple[str, str]] = []
+    focused = """const at = document.activeElement, style = getComputedStyle(at);
+        return [at.tagName, at.name || at.textContent, style.outlineStyle, style.outlineWidth]"""
+    links = sum(len(each.rules.split(" → ")) for each in page.says().values())
+    tables = page.browser.find_elements(By.TAG_NAME, "table")
+    rules = page.browser.find_elements(By.CSS_SELECTOR, "tbody tr")
+    for _ in range(len(CHOICES) + 2 + links + 2 * len(tables) + len(rules)):
+        ActionChains(page.browser).send_keys(Keys.TAB).perform()
+        tag, name, style, width = page.browser.execute_script(focused)
+        visited.append((tag, name))
+        assert (style, width) == ("solid", "3px"), name
+    assert visited[:9] == [
+        *(("SELECT", name) for name in CHOICES),
+        ("INPUT", ""),
+        ("BUTTON", "Copy the link"),
+    ]
+    assert [tag for tag, _ in visited[9:]].count("A") == links + len(tables) + len(rules)
+    assert [tag for tag, _ in visited].count("DIV") == len(tables)
+    page.opens()
+    ActionChains(page.browser).send_keys(Keys.TAB, Keys.DOWN).perform()
+    assert page.chosen().status == "ACTIVE"
+    assert page.says()["standing"].said == "ACTIVE"
+
+
+@pytest.mark.browser
+def test_it_fits_a_phone_and_a_finger(page: Page) -> None:
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page.opens()
+        wide = "return [document.documentElement.scrollWidth, window.innerWidth]"
+        assert page.browser.execute_script(wide) == [360, 360]
+        boxes = page.browser.find_elements(By.CSS_SELECTOR, ".table-wrapper")
+        script = "return arguments[0].some((each) => each.scrollWidth > each.clientWidth)"
+        assert page.browser.execute_script(script, boxes)
+        for each in page.browser.find_elements(By.CSS_SELECTOR, "select, input, button"):
+            assert each.size["height"] >= 44
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+# --- What needs no browser ---------------------------------------------------------------------
+
+
+def test_every_operation_and_every_fact_is_asked() -> None:
+    assert [each.name for each in answers.ASKED] == NAMES
+    assert {each.rule.name for each in OPERATIONS} == {
+        each.rule.name for each in OPERATIONS_ASKED.values()
+    }
+    assert set(FACTS) == {type(each) for each in FACTS_ASKED.values()}
+
+
+def test_every_link_of_the_page_leads_to_a_rule() -> None:
+    for table in TABLES.values():
+        text = (DOCS / f"tables/{table.name}.md").read_text(encoding="utf-8")
+        assert all(f'<a id="{row.rule}"></a>' in text for row in table.rows)
+    document = json.loads(answers.script().removeprefix("const EXPLORER = ").removesuffix(";\n"))
+    names = {rule for answer in document["answers"] for rule in answer["rules"]}
+    rows = {row["rule"] for table in document["tables"] for row in table["rows"]}
+    assert names <= rows
+    # The rules that no state lights: they let pass, decide before, or meet what no rule stores.
+    before = {row.rule for row in TABLES["request"].rows} - {"request.limit"}
+    assert rows - names - before == {
+        "authorization.no-successor",
+        "binding.provision.active",
+        "binding.provision.limited",
+        "standing.revoked",
+    }
+
+
+def test_without_javascript_the_page_leads_to_the_tables() -> None:
+    named = re.findall(r"\]\(tables/([\w-]+)\.md", PAGE)
+    assert {"README", "standing", "connection", "recovery", "binding", "idempotency"} <= set(named)

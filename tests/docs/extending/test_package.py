@@ -1,0 +1,95 @@
+"""The steps of `docs/extending.md` that change the package touch only the files that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.extending import page
+
+TRIGGER_FILES = [
+    "curae_lifecycle/rules/triggers.py",
+    "curae_lifecycle/service/facts/declined.py",
+    "curae_lifecycle/service/facts/registry.py",
+]
+OPERATION_FILE = "curae_lifecycle/service/operations/relabel.py"
+
+
+def test_a_trigger_touches_three_files_and_then_works(tmp_path: Path) -> None:
+    copy = page.copy_package(tmp_path)
+    assert page.apply_section(copy, "A trigger") == TRIGGER_FILES
+    page.run_check(copy, "check_trigger")
+
+
+def test_a_problem_touches_one_file_and_then_works(tmp_path: Path) -> None:
+    copy = page.copy_package(tmp_path)
+    assert page.apply_section(copy, "A problem") == ["curae_lifecycle/rules/problems.py"]
+    page.run_check(copy, "check_problem")
+
+
+def test_a_reason_touches_one_file_and_then_works(tmp_path: Path) -> None:
+    copy = page.copy_package(tmp_path)
+    # The page's reason is of the problem above it, for the trigger above that.
+    page.apply_section(copy, "A trigger")
+    page.apply_section(copy, "A problem")
+    assert page.apply_section(copy, "A reason") == ["curae_lifecycle/rules/triggers.py"]
+    page.run_check(copy, "check_reason")
+
+
+def test_an_operation_touches_two_files_and_then_works(tmp_path: Path) -> None:
+    copy = page.copy_package(tmp_path)
+    before = page.digests(copy)
+    page.write_new(copy / OPERATION_FILE, page.blocks("An operation")[0].text)
+    page.apply_section(copy, "An operation")
+    after = page.digests(copy)
+    changed = sorted(path for path in after if after[path] != before.get(path))
+    assert changed == ["curae_lifecycle/service/operations/registry.py", OPERATION_FILE]
+    page.run_check(copy, "check_operation")
+
+
+def test_the_page_names_each_file_that_its_edits_touch() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    for path in (*TRIGGER_FILES, OPERATION_FILE):
+        assert path in text
+
+
+# --- The test itself can fail ------------------------------------------------------------------
+
+
+def test_a_copy_that_lacks_a_step_fails_its_check(tmp_path: Path) -> None:
+    copy = page.copy_package(tmp_path)
+    page.apply_section(copy, "A trigger")
+    registry = copy / "curae_lifecycle/service/facts/registry.py"
+    registry.write_text(registry.read_text("utf-8").replace("    Declined,\n", ""), "utf-8")
+    with pytest.raises(AssertionError, match="KeyError"):
+        page.run_check(copy, "check_trigger")
+
+
+@pytest.mark.parametrize(
+    ("start", "error"),
+    [
+        ("    DECLINE: lambda", "previews"),
+        ("    Row((DECLINE,        LAPSED)", "no rule decides a cell"),
+    ],
+    ids=["preview", "row"],
+)
+def test_a_trigger_without_its_preview_or_a_row_fails_at_import(
+    tmp_path: Path, start: str, error: str
+) -> None:
+    copy = page.copy_package(tmp_path)
+    page.apply_section(copy, "A trigger")
+    table = copy / "curae_lifecycle/rules/triggers.py"
+    lines = table.read_text("utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(start)]
+    assert len(kept) == len(lines) - 1
+    table.write_text("".join(kept), "utf-8")
+    with pytest.raises(AssertionError, match=error):
+        page.run_check(copy, "check_trigger")
+
+
+def test_a_hunk_that_fits_no_place_is_found(tmp_path: Path) -> None:
+    copy = page.copy_package(tmp_path)
+    page.apply_section(copy, "A trigger")
+    with pytest.raises(AssertionError, match="0 places fit"):
+        page.apply_section(copy, "A trigger")

@@ -1,0 +1,163 @@
+"""The page of correctness: each law says how strongly it is held, and every figure is one of another place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import curae_lifecycle
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.testing import laws
+from tests.proof.domains.test_domains import DOMAINS
+from tests.proof.fuzz.corpus_files import load_corpus
+from tests.proof.fuzz.targets import TARGETS
+from tests.proof.oracles.oracle import UNREACHABLE
+from tests.support.paths import ROOT
+
+PACKAGE = Path(curae_lifecycle.__file__).parent
+PAGE = (ROOT / "docs/correctness.md").read_text(encoding="utf-8")
+QUESTIONS = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
+STRENGTHS: Final = ("Proven", "Exhausted", "Sampled", "Lived through", "By reading")
+
+
+def sections(page: str) -> dict[int, str]:
+    """What the page says of each law."""
+    found = re.findall(r"^### Law (\d+)\n(.*?)(?=^##)", page, re.MULTILINE | re.DOTALL)
+    return {int(number): text for number, text in found}
+
+
+def items(text: str) -> list[tuple[str, str]]:
+    """The points of a list, each with the word before its colon."""
+    points = re.findall(r"^- ([A-Z][a-z ]+): (.*?)(?=^- |\Z)", text, re.MULTILINE | re.DOTALL)
+    return [(word, " ".join(said.split())) for word, said in points]
+
+
+def figures(said: str) -> set[str]:
+    """The numbers of at least two digits in a text, without its links' targets and its code."""
+    bare = re.sub(r"\]\([^)]*\)|`[^`]*`|\blaws? \d+", " ", said)
+    return set(re.findall(r"\d[\d,]*\d", bare))
+
+
+def sources(text: str) -> str:
+    """What the pages and the tests say that a text names, all numbers without separators."""
+    pages = re.findall(r"\]\(([\w/-]+\.md)", text)
+    tests = re.findall(r"`(tests/[\w/]+\.py)", text)
+    paths = [ROOT / "docs" / page for page in pages] + [ROOT / test for test in tests]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    return re.sub(r"(?<=\d)[,_](?=\d)", "", said)
+
+
+def loose(text: str, *more: str) -> list[str]:
+    """The figures of a law that none of the places which it names has."""
+    there = set(re.findall(r"\d+", sources(text))) | set(more)
+    return sorted(each for each in figures(text) if each.replace(",", "") not in there)
+
+
+def test_each_law_says_what_enforces_it_and_how_strongly_it_is_held() -> None:
+    said = sections(PAGE)
+    assert said.keys() == laws.LAWS.keys()
+    for number, text in said.items():
+        words = [word for word, _ in items(text)]
+        assert words[0] == "Enforced by", number
+        assert words[-1] == "Shown by", number
+        strengths = [word for word in words if word in STRENGTHS]
+        assert words[1 : len(strengths) + 1] == strengths != [], number
+        assert words[len(strengths) + 1 :] in (["Code", "Shown by"], ["Shown by"]), number
+        for code in re.findall(r"`([\w/]+(?:\.py)?)`", dict(items(text)).get("Code", "")):
+            assert (PACKAGE / code).exists() or (ROOT / code).exists(), code
+        assert strengths == [word for word in STRENGTHS if word in strengths], number
+        row = next(line for line in PAGE.splitlines() if line.startswith(f"| {number} |"))
+        assert f"[{', '.join(strengths).lower()}](#law-{number})" in row
+
+
+def test_each_strength_is_explained_and_names_where_it_is_to_be_seen() -> None:
+    for word in STRENGTHS:
+        assert re.search(rf"^- \*\*{word}\*\*: ", PAGE, re.MULTILINE), word
+    for number, text in sections(PAGE).items():
+        for word, said in items(text):
+            named = re.search(
+                r"`tests/[\w/]+\.py`|\]\([\w-]+\.md|as law \d|the same states", said, re.IGNORECASE
+            )
+            assert named or word not in STRENGTHS or word == "By reading", (number, word)
+
+
+MERGES = sum(each.answers for each in DOMAINS if each.walk.__name__.startswith("merge_"))
+INPUTS = sum(len(load_corpus(target)) for target in TARGETS)
+
+
+def test_every_figure_is_that_of_the_page_or_the_test_beside_it() -> None:
+    for number, text in sections(PAGE).items():
+        assert loose(text, str(MERGES), str(INPUTS), str(len(TARGETS))) == [], number
+    assert (
+        f"- Exhausted: every pair and every triple of small snapshots, {MERGES:,} answers" in PAGE
+    )
+    assert f"- Sampled: {INPUTS} committed inputs and 60 mutants of each, at {len(TARGETS)}" in PAGE
+    assert f"{INPUTS} committed inputs and their mutants go through {len(TARGETS)} parsers" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("said", "file", "held"),
+    [
+        ("holds 290 servers with one mistake each", "proof/bugs/test_bugs", "VISIBLE = 290"),
+        ("and 50 functions and stores", "proof/bugs/test_bugs", "HIDDEN = 50"),
+        ("Sixty generated logs", "proof/test_against_reference", "SEEDS: Final = range(60)"),
+        (
+            "member by member, 2,035 mutants",
+            "proof/oracles/test_table_mutants",
+            "== (2035, 1960, 0, 75)",
+        ),
+        ("something else (1,960)", "proof/oracles/test_table_mutants", "== (2035, 1960, 0, 75)"),
+        ("reach the cell (75,", "proof/oracles/test_table_mutants", "== (2035, 1960, 0, 75)"),
+        (
+            "that Hypothesis and 300 seeds choose",
+            "proof/stateful/test_serving",
+            "for seed in range(300)",
+        ),
+    ],
+)
+def test_what_is_said_of_how_it_is_shown_is_held_there(said: str, file: str, held: str) -> None:
+    assert said in " ".join(PAGE.split())
+    assert held in (ROOT / f"tests/{file}.py").read_text(encoding="utf-8")
+
+
+def test_a_law_that_a_whole_table_proves_says_how_many_cells_that_has() -> None:
+    for number, name in ((4, "standing"), (5, "access"), (8, "entry-path")):
+        text = " ".join(sections(PAGE)[number].split())
+        assert f"](tables/{name}.md)" in text
+        out_of_reach = sum(of == name for of, *_ in UNREACHABLE)
+        but = f", but for {out_of_reach} that no caller reaches" if out_of_reach else ""
+        assert f"whose {len(TABLES[name])} cells are tried{but}" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "law", "found"),
+    [
+        ("10,603 of them", "10,604 of them", 1, ["10,604"]),
+        ("60 chains of 30 steps", "70 chains of 30 steps", 6, ["70"]),
+        ("2,940 standings", "2,941 standings", 4, ["2,941"]),
+    ],
+)
+def test_a_figure_of_nowhere_is_found(old: str, new: str, law: int, found: list[str]) -> None:
+    assert old in PAGE
+    assert loose(sections(PAGE.replace(old, new))[law]) == found
+
+
+# --- What is not proven ----------------------------------------------------------------------
+
+
+def unproven() -> dict[str, str]:
+    """What no test can show, by its anchor."""
+    text = PAGE.partition("\n## What no test here can show\n")[2]
+    found = re.findall(r'^- <a id="([\w-]+)"></a>(.*?)(?=^- |\Z)', text, re.MULTILINE | re.DOTALL)
+    assert len(found) == text.count("\n- ")
+    return {anchor: " ".join(said.split()) for anchor, said in found}
+
+
+def test_the_questions_say_the_same_of_what_is_not_proven() -> None:
+    last = QUESTIONS.partition("\n## What is not proven?\n")[2]
+    led_to = re.findall(r"^- \[.*?\]\(correctness\.md#([\w-]+)\)", last, re.MULTILINE | re.DOTALL)
+    assert led_to == list(unproven())
+    assert len(led_to) == last.count("\n- ")

@@ -1,0 +1,180 @@
+"""The page of decisions: each rule of ours belongs to one, and each says why and how to differ."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from fnmatch import fnmatchcase
+from typing import Final
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.ratelimit import ExactLog
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.service.settings import Settings
+from tests.support.instants import handle_at
+from tests.support.paths import ROOT
+from tests.support.server import new_ids, request, world
+from tests.support.strategies import apply_trigger, at, pending
+
+DOCS = ROOT / "docs"
+PAGE = (DOCS / "decisions.md").read_text(encoding="utf-8")
+RULES = (DOCS / "rules.md").read_text(encoding="utf-8")
+OURS: Final = {
+    row.rule: name for name, table in TABLES.items() for row in table.rows if "[O" in row.why
+}
+"""Each rule that is ours, in whole or in part, with its table."""
+
+_LINK = re.compile(r"\[(`?)([^\]`]+)`?\]\(([^)]+)\)")
+_ENTRY = re.compile(
+    r"\A\n\n(?:(?!- ).*?\n\n)?- Why: (?P<why>.*?)\n- Instead: (?P<instead>.*?)\n"
+    r"- To change it: (?P<change>.*?)\n- Rules: (?P<rules>.*?)\s*\Z",
+    re.DOTALL,
+)
+_WAYS = ("a setting", "a cell", "an operation of your own", "not without a fork")
+
+
+@attrs.frozen
+class Decision:
+    title: str
+    change: str
+    rules: tuple[tuple[str, str], ...]
+    """Names of rules, or patterns of some, and places of `rules.md`, each with where it leads."""
+
+
+def decisions(page: str) -> list[Decision]:
+    found: list[Decision] = []
+    body = re.sub(r"^## .*$", "", page.partition("\n## ")[2], flags=re.MULTILINE)
+    for section in body.split("\n### ")[1:]:
+        title, newline, rest = section.partition("\n")
+        entry = _ENTRY.match(newline + rest)
+        assert entry is not None, title
+        links = tuple((name, target) for _, name, target in _LINK.findall(entry["rules"]))
+        found.append(Decision(title, entry["change"], links))
+    return found
+
+
+def faults(page: str) -> list[str]:
+    """What is wrong with a page of decisions, each in a line."""
+    wrong: list[str] = []
+    held: Counter[str] = Counter()
+    for decision in decisions(page):
+        names = 0
+        for name, target in decision.rules:
+            if target.startswith("rules.md#"):
+                names += 1
+                if target.removeprefix("rules.md#") not in anchors(RULES):
+                    wrong.append(f"{decision.title}: {target} is not there")
+                continue
+            table, _, anchor = target.removeprefix("tables/").partition(".md")
+            rules = [rule for rule, of in OURS.items() if of == table and fnmatchcase(rule, name)]
+            names += len(rules)
+            held.update(rules)
+            if not rules:
+                wrong.append(f"{decision.title}: no rule of ours is {name} of {table}")
+            if anchor != ("" if "*" in name else f"#{name}"):
+                wrong.append(f"{decision.title}: {name} leads to {target}")
+        if not names:
+            wrong.append(f"{decision.title}: names no rule")
+        if not decision.change.lower().startswith(_WAYS):
+            wrong.append(f"{decision.title}: does not say how to change it")
+    wrong += [f"no decision names {rule}" for rule in OURS if rule not in held]
+    wrong += [f"{times} decisions name {rule}" for rule, times in held.items() if times > 1]
+    return wrong
+
+
+def anchors(text: str) -> set[str]:
+    """Where links into a page may lead: its own anchors, and its headings as GitHub names them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)"></a>', text))
+
+
+def test_each_rule_of_ours_belongs_to_one_decision_and_each_decision_has_a_rule() -> None:
+    assert faults(PAGE) == []
+
+
+def test_no_decision_is_lost_or_stands_twice() -> None:
+    assert (len(decisions(PAGE)), len(OURS)) == (59, 167)
+    titles = [decision.title for decision in decisions(PAGE)]
+    assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (
+            "[`recovery.*.pending`](tables/recovery.md), ",
+            "",
+            "no decision names recovery.lapsed.pending",
+        ),
+        (
+            "[`recovery.*.pending`](tables/recovery.md), [neighbours](rules.md#neighbours)",
+            "none",
+            "A reconnect of one whose successor waits gives that successor another URL: names no rule",
+        ),
+        (
+            "[`recovery.*.other`]",
+            "[`recovery.*`]",
+            "2 decisions name recovery.lapsed.pending",
+        ),
+        (
+            "(tables/request.md#request.room)",
+            "(tables/request.md#request.rule)",
+            "A full store refuses what is new: request.room leads to tables/request.md#request.rule",
+        ),
+        (
+            "[`request.room`]",
+            "[`request.rule`]",
+            "A full store refuses what is new: no rule of ours is request.rule of request",
+        ),
+        (
+            "rules.md#law-16",
+            "rules.md#law-61",
+            "A program's mistake comes out: rules.md#law-61 is not there",
+        ),
+        (
+            "a setting: the `capacity` of",
+            "the `capacity` of",
+            "A full store refuses what is new: does not say how to change it",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_decision_is_found(old: str, new: str, fault: str) -> None:
+    assert old in PAGE
+    assert fault in faults(PAGE.replace(old, new))
+
+
+# --- What the page says of operations of one's own -------------------------------------------
+
+
+@attrs.frozen
+class Politer(Reconnect):
+    """A reconnect that is answered 200."""
+
+    rule = attrs.evolve(Reconnect.rule, status=200)
+
+
+@attrs.frozen
+class Rarer(Initiate):
+    """An initiate that is admitted twice a minute."""
+
+    rule = attrs.evolve(Initiate.rule, limit=ExactLog("initiate", 2, 60))
+
+
+def test_an_operation_of_one_s_own_stands_in_place_of_ours() -> None:
+    mine: dict[type[Operation], type[Operation]] = {Reconnect: Politer, Initiate: Rarer}
+    settings = Settings(operations=tuple(mine.get(each, each) for each in OPERATIONS))
+    store = world(settings, apply_trigger(pending(), "APP", at(1)))
+    statuses = [
+        handle_at(store, each, at(2), new_ids=new_ids(number, at(2))).response.status
+        for number, each in enumerate(
+            [request("reconnect"), *(request("initiate", key=f"k{n}") for n in range(3))], 2
+        )
+    ]
+    assert statuses == [200, 201, 201, 429]

@@ -1,0 +1,73 @@
+"""What the pages on Django and on Redis show runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, cast
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory, override_settings
+
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.stores.contract import Store
+from curae_lifecycle.stores.django import checks
+from curae_lifecycle.stores.sql.store import SqlStore
+from tests.support.django_project import database
+from tests.support.paths import ROOT
+from tests.support.server import API_KEY, CALLER
+
+DOCS: Final = ROOT / "docs"
+
+
+def blocks(page: str) -> list[str]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def run(block: str) -> dict[str, object]:
+    namespace: dict[str, object] = {}
+    exec(block, namespace)  # noqa: S102 - the page's own code
+    return namespace
+
+
+def test_the_view_of_the_page_serves_and_is_fifteen_lines(url: str) -> None:
+    _, views = blocks("django.md")
+    with database(url) as alias, override_settings(CURAE_LIFECYCLE_DATABASE=alias):
+        page = run(views)
+        store = cast("SqlStore", page["STORE"])
+        store.register(ApiKey(API_KEY), CALLER)
+        endpoint = cast("Callable[[HttpRequest], HttpResponse]", page["endpoint"])
+
+        def send(method: str, path: str, body: bytes = b"", key: str = "k-1") -> HttpResponse:
+            headers = {"Authorization": f"Bearer {API_KEY}"}
+            headers |= {"Idempotency-Key": key} if method == "POST" else {}
+            target = f"/api/sdk/v1/{path}"
+            made = RequestFactory().generic(
+                method, target, body, "application/json", headers=headers, REQUEST_URI=target
+            )
+            return endpoint(made)
+
+        asked = b'{"appUserId": "user-1", "dataPackages": ["labs"]}'
+        made = send("POST", "connections", asked)
+        assert made.status_code == 201
+        assert made["content-type"] == "application/json"
+        assert send("POST", "connections", asked).content == made.content
+        long = b'{"appUserId": "user-1", "dataPackages": ["labs"]' + b" " * 70_000 + b"}"
+        assert send("POST", path="connections", body=long, key="k-2").status_code == 400
+        assert send("GET", f"connections/{'0' * 8}-0000-4000-8000-{'0' * 12}").status_code == 404
+    assert len([line for line in views.splitlines() if line and line[0] != "#"]) <= 15
+
+
+def test_the_settings_of_the_page_pass_the_checks() -> None:
+    settings, _ = blocks("django.md")
+    databases = cast("dict[str, dict[str, dict[str, object]]]", run(settings)["DATABASES"])
+    assert [*checks._check_postgresql("it", databases["default"]["OPTIONS"])] == []
+
+
+@pytest.mark.parametrize("number", range(len(blocks("redis.md"))))
+def test_the_store_of_the_page_is_one(number: int) -> None:
+    store = cast("Store", run(blocks("redis.md")[number])["store"])
+    # It asks Redis nothing yet, so none is needed.
+    assert store.caller_of("") is None

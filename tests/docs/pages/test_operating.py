@@ -1,0 +1,53 @@
+"""What the operating page says is there to be watched is counted, and its commands run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+
+
+def test_what_is_to_be_watched_is_counted_and_has_such_labels() -> None:
+    counted = (ROOT / "docs/observing.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(curae_\w+)` \| (.*)$", counted, re.MULTILINE))
+    watched = re.findall(r"^\| `(curae_\w+)`(.*?) \|", PAGE, re.MULTILINE)
+    assert len(watched) == 6
+    for metric, more in watched:
+        labels = re.findall(r'`(\w+)="', more)
+        assert all(f"`{each}`" in rows[metric] for each in labels), metric
+
+
+@pytest.mark.heavy
+def test_the_page_s_commands_run_in_its_order(tmp_path: Path) -> None:
+    typed = "\n".join(re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE))
+    python = shlex.quote(sys.executable)
+    # The page's `python` is the one that runs this.
+    program = f'set -e\npython() {{ {python} "$@"; }}\n{typed}'
+    ended = subprocess.run(
+        ["/bin/sh", "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    printed = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+    assert [each.get("apiKeyId") for each in printed[:2]] == ["partner-7"] * 2
+    assert printed[2]["code"] == "NOT_FOUND"
+    assert printed[3] == {"connections": 0, "sessions": 0, "bindings": 0, "waiting": 0}
+    first, second = (
+        json.loads((tmp_path / f"{each}.json").read_text()) for each in ("first", "second")
+    )
+    assert first["apiKey"] != second["apiKey"]

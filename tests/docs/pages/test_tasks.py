@@ -1,0 +1,104 @@
+"""The pages of one task each do what they show: their programs, their commands, their change of a rule."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+import curae_lifecycle
+from curae_lifecycle.service.settings import Settings
+from tests.support.paths import ROOT
+
+DOCS = ROOT / "docs"
+PACKAGE = Path(curae_lifecycle.__file__).parent
+BLOCKS = re.compile(r"^```(python|console|diff)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def typed(block: str, folder: Path, package: Path = PACKAGE) -> str:
+    """What a command prints, its `python` being this one."""
+    command = block.removeprefix("$ ").partition("\n")[0]
+    program = f'python() {{ "{sys.executable}" "$@"; }}\n{command}'
+    ended = subprocess.run(
+        ["/bin/sh", "-c", program],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(package.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return ended.stdout
+
+
+def walk(page: str, folder: Path, package: Path = PACKAGE) -> int:
+    """Run a page's blocks in their order; a change is made to the package. How many there are."""
+    namespace: dict[str, object] = {}
+    blocks = BLOCKS.findall((DOCS / page).read_text(encoding="utf-8"))
+    for kind, block in blocks:
+        if kind == "python":
+            exec(block, namespace)  # noqa: S102 - the page's own code
+        elif kind == "console":
+            assert typed(block, folder, package) == block.partition("\n")[2], block
+        else:
+            old, new = (line[1:] for line in block.splitlines())
+            (file,) = (each for each in package.rglob("*.py") if old in each.read_text("utf-8"))
+            file.write_text(file.read_text("utf-8").replace(old, new), "utf-8")
+    return len(blocks)
+
+
+@pytest.mark.parametrize(
+    ("page", "count"),
+    [
+        ("ahead.md", 4),
+        ("merging.md", 3),
+        # It starts three processes.
+        pytest.param("audit.md", 5, marks=pytest.mark.heavy),
+    ],
+)
+def test_a_page_does_what_it_shows(
+    page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert walk(page, tmp_path) == count
+
+
+def test_each_setting_is_on_the_page() -> None:
+    page = (DOCS / "changing.md").read_text(encoding="utf-8")
+    table = page.partition("## What is a setting")[2].partition("```python")[0]
+    named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert named == [each.name for each in attrs.fields(Settings)]
+
+
+@pytest.mark.heavy
+def test_the_change_of_a_rule_is_all_that_is_reported(tmp_path: Path) -> None:
+    package = tmp_path / "curae_lifecycle"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    assert walk("changing.md", tmp_path, package) == 4
+
+
+# --- The frameworks ------------------------------------------------------------------------------
+
+EMBEDDING = (DOCS / "embedding.md").read_text(encoding="utf-8")
+
+
+def test_what_is_shown_of_an_example_is_the_example() -> None:
+    shown = re.findall(
+        r"\]\(examples/(\w+\.py)\):\n\n```py\n(.*?)^```", EMBEDDING, re.MULTILINE | re.DOTALL
+    )
+    assert EMBEDDING.count("```py\n") == len(shown) == 8
+    for file, block in shown:
+        assert f"\n{block}" in (DOCS / "examples" / file).read_text(encoding="utf-8"), block
+    assert {file for file, _ in shown} >= {
+        "asgi_app.py",
+        "django_app.py",
+        "fastapi_app.py",
+        "flask_app.py",
+    }

@@ -1,0 +1,222 @@
+"""What the page on other libraries says of them holds of the versions that it names."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tomllib
+from collections.abc import Awaitable, Callable, MutableMapping
+
+import pytest
+
+from benchmarks import excerpts
+from benchmarks.rows import state_machines
+from curae_lifecycle import Request
+from curae_lifecycle.rules.tables import Axis, Row, Table, TableError
+from tests.support import server
+from tests.support.instants import handle_at
+from tests.support.paths import ROOT
+from tests.support.strategies import START
+
+PAGE = (ROOT / "docs/why.md").read_text(encoding="utf-8")
+BENCHMARKS = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+
+
+def test_its_figures_are_those_of_the_benchmarks() -> None:
+    assert excerpts.rewritten(PAGE, BENCHMARKS) == PAGE
+    for family, peer in (
+        ("connection", "automat"),
+        ("idempotency", "powertools"),
+        ("limits", "token-bucket"),
+    ):
+        rows = excerpts.excerpt(BENCHMARKS, family)
+        assert rows in PAGE
+        assert peer in rows
+        assert "| ours |" in rows
+
+
+def test_another_figure_is_seen() -> None:
+    (ratio,) = re.findall(r"transitions, a machine for each \|.*\| ([\d.]+) ×", BENCHMARKS)
+    changed = BENCHMARKS.replace(f"| {ratio} ×", "| 99 ×")
+    assert excerpts.rewritten(PAGE, changed) != PAGE
+
+
+def test_the_versions_that_it_names_are_those_that_are_measured() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pinned = dict(each.split("==") for each in groups["dependency-groups"]["peers"])
+    named = dict(re.findall(r"([\w-]+) (\d+\.\d+\.\d+)", PAGE))
+    assert len(named) == 9
+    assert {name: pinned[name] for name in named} == named
+
+
+def test_a_table_that_lacks_a_cell_is_none() -> None:
+    with pytest.raises(TableError):
+        Table("half", "One of two.", Axis("side", ("left", "right")), Row(("left",), 1, "[O] One."))
+
+
+def test_the_order_of_a_body_s_members_does_not_matter() -> None:
+    world = server.world()
+    head = (("Authorization", f"Bearer {server.API_KEY}"), ("Idempotency-Key", "k-1"))
+    bodies = (
+        b'{"appUserId": "ada", "dataPackages": ["labs"]}',
+        b'{"dataPackages": ["labs"], "appUserId": "ada"}',
+    )
+    asked = [
+        Request(method="POST", target="/api/sdk/v1/connections", headers=head, body=body)
+        for body in bodies
+    ]
+    answers = [handle_at(world, each, START, new_ids=server.new_ids()) for each in asked]
+    assert [answer.replayed for answer in answers] == [False, True]
+
+
+# --- What the peers do ---------------------------------------------------------------------------
+
+peers = pytest.mark.peers
+
+
+@peers
+@pytest.mark.parametrize(
+    ("machine", "error"),
+    [
+        (state_machines._transitions, "MachineError"),
+        (state_machines._statemachine, "TransitionNotAllowed"),
+        (state_machines._automat, "NoTransition"),
+        (state_machines._django_fsm, "TransitionNotAllowed"),
+    ],
+    ids=["transitions", "python-statemachine", "automat", "django-fsm-2"],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_move_that_is_not_covered_is_found_when_it_happens(
+    machine: Callable[[], object], error: str
+) -> None:
+    made = machine()
+    if isinstance(made, state_machines._Model):
+        made.state = "PENDING"
+    else:
+        assert callable(made)
+        made = made()
+    authorize: Callable[[], object] = getattr(made, "authorize")  # noqa: B009 - they are untyped
+    authorize()
+    assert raised(authorize) == error
+
+
+def raised(move: Callable[[], object]) -> str:
+    try:
+        move()
+    except Exception as error:  # noqa: BLE001 - a peer that is not installed has no class to name
+        return type(error).__name__
+    return ""
+
+
+def middleware() -> Callable[[str, bytes], tuple[int, bytes]]:
+    """fastapi-idempotency-key around an app that counts its calls; asked with a key and a body."""
+    from fastapi_idempotency_key import IdempotencyMiddleware
+
+    calls = 0
+
+    async def app(_scope: object, receive: Receive, send: Send) -> None:
+        nonlocal calls
+        calls += 1
+        await receive()
+        await send({"type": "http.response.start", "status": 201, "headers": []})
+        await send({"type": "http.response.body", "body": b"call %d" % calls})
+
+    guarded = IdempotencyMiddleware(app)
+
+    def ask(bearer: str, body: bytes) -> tuple[int, bytes]:
+        headers = [(b"authorization", bearer.encode()), (b"idempotency-key", b"k-1")]
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+        told: list[MutableMapping[str, object]] = []
+
+        async def receive() -> MutableMapping[str, object]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: MutableMapping[str, object]) -> None:
+            told.append(message)
+
+        asyncio.run(guarded(scope, receive, send))
+        status, answered = told[0]["status"], told[1]["body"]
+        assert isinstance(status, int)
+        assert isinstance(answered, bytes)
+        return status, answered
+
+    return ask
+
+
+Receive = Callable[[], Awaitable[MutableMapping[str, object]]]
+Send = Callable[[MutableMapping[str, object]], Awaitable[None]]
+
+
+@peers
+def test_the_answer_is_given_to_whoever_sends_the_same_key_and_body() -> None:
+    ask = middleware()
+    assert ask("Bearer one", b"{}") == (201, b"call 1")
+    assert ask("Bearer two", b"{}") == (201, b"call 1")
+
+
+@peers
+def test_the_same_values_in_another_order_are_refused() -> None:
+    ask = middleware()
+    assert ask("Bearer one", b'{"a": 1, "b": 2}') == (201, b"call 1")
+    assert ask("Bearer one", b'{"b": 2, "a": 1}')[0] == 422
+
+
+@peers
+def test_the_answer_of_who_comes_late_takes_the_place_of_the_newer_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fastapi_idempotency_key import MemoryBackend
+
+    now = 0.0
+    monkeypatch.setattr("time.time", lambda: now)
+
+    async def late() -> bytes:
+        nonlocal now
+        backend = MemoryBackend()
+        assert (await backend.try_lock("k-1", "f", ttl=60, timeout=0.0))[0]
+        now = 61.0
+        assert (await backend.try_lock("k-1", "f", ttl=60, timeout=0.0))[0]
+        await backend.store_response("k-1", 201, [], b"the newer one", ttl=60)
+        await backend.store_response("k-1", 201, [], b"the late one", ttl=60)
+        _, record = await backend.try_lock("k-1", "f", ttl=60, timeout=0.0)
+        assert record is not None
+        return bytes(record.body)
+
+    assert asyncio.run(late()) == b"the late one"
+
+
+@peers
+def test_a_limit_that_was_asked_first_stays_charged_where_another_refuses() -> None:
+    from limits import RateLimitItemPerMinute
+    from limits.storage import MemoryStorage
+    from limits.strategies import MovingWindowRateLimiter
+    from token_bucket import Limiter
+    from token_bucket import MemoryStorage as Buckets
+
+    limiter = MovingWindowRateLimiter(MemoryStorage())
+    account, user = RateLimitItemPerMinute(10), RateLimitItemPerMinute(1)
+    for _ in range(5):
+        _ = limiter.hit(account, "account") and limiter.hit(user, "user")
+    assert limiter.get_window_stats(account, "account").remaining == 5
+
+    kept = Buckets()
+    accounts, users = Limiter(0.001, 10, kept), Limiter(0.001, 1, kept)
+    for _ in range(5):
+        _ = accounts.consume("account") and users.consume("user")
+    assert round(kept.get_token_count("account")) == 5
+
+
+@peers
+def test_a_token_bucket_of_ten_a_minute_lets_through_nineteen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from token_bucket import Limiter, MemoryStorage
+
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    limiter = Limiter(10 / 60, 10, MemoryStorage())
+    admitted = sum(limiter.consume("user") for _ in range(20))
+    while now < 59:
+        now += 1.0
+        admitted += limiter.consume("user")
+    assert admitted == 19

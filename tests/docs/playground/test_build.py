@@ -1,0 +1,85 @@
+"""The playground before it is in a browser: what is built in, what is pinned, what its page promises."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import pytest
+
+from curae_lifecycle.replay.log import replay
+from tests.support.paths import ROOT
+
+HERE: Final = ROOT / "docs" / "playground"
+PAGE: Final = (ROOT / "docs" / "playground.md").read_text(encoding="utf-8")
+EXAMPLE: Final = (HERE / "example.jsonl").read_bytes()
+
+
+def builder() -> ModuleType:
+    """What builds the playground into a site."""
+    spec = importlib.util.spec_from_file_location("playground_build", HERE / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BUILD: Final = builder()
+
+
+def test_the_page_has_one_place_for_it_and_keeps_one_when_it_is_built_in() -> None:
+    places = BUILD._PLACE.findall(PAGE)
+    assert len(places) == 1
+    assert "not built" in places[0]
+    built = PAGE.replace(places[0], BUILD.fragment(1, 1))
+    assert BUILD._PLACE.findall(built) == [BUILD.fragment(1, 1)]
+
+
+def test_what_is_built_in_says_how_large_it_is_and_begins_with_the_example() -> None:
+    made = BUILD.fragment(13_955_925, 6_833_572)
+    assert "Load 14.0 MB and answer" in made
+    assert "6.8 MB where the server compresses" in made
+    assert "[[" not in made
+    log = re.search(r"<textarea[^>]*>(.*?)</textarea>", made, re.DOTALL)
+    assert log is not None
+    assert html.unescape(log[1]) + "\n" == EXAMPLE.decode()
+
+
+def test_the_example_has_each_kind_of_line_that_is_shown_in_a_way_of_its_own() -> None:
+    answers = [line.answer for line in replay(EXAMPLE.splitlines(keepends=True))]
+    assert [line["line"] for line in answers if "error" in line] == [10]
+    assert [line["granted"] for line in answers if "granted" in line] == [True, False]
+    replayed = [line["line"] for line in answers if line.get("replayed") is True]
+    refused = [line["line"] for line in answers if line.get("status") == 409]
+    assert (replayed, refused) == ([3], [6, 12])
+    assert [line["outcome"] for line in answers if "outcome" in line] == ["done"] * 3
+
+
+def test_the_page_s_bounds_are_those_of_the_script() -> None:
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    found = dict(re.findall(r"const (\w+) = ([\d_]+);", script))
+    bounds = {name: f"{int(value):,}" for name, value in found.items()}
+    assert bounds.keys() == {"LOG_BYTES", "LOG_LINES", "LINK_CHARACTERS", "SECONDS"}
+    assert f"at most {bounds['LOG_BYTES']} bytes and {bounds['LOG_LINES']} lines" in PAGE
+    assert f"at most {bounds['LINK_CHARACTERS']} characters" in " ".join(PAGE.split())
+    assert f"longer than {bounds['SECONDS']} seconds" in PAGE
+
+
+def test_what_is_not_what_was_pinned_is_not_built_in() -> None:
+    digest = hashlib.sha256(b"attrs").hexdigest()
+    BUILD.hold("attrs", digest, digest)
+    with pytest.raises(SystemExit, match="attrs is not what was pinned"):
+        BUILD.hold("attrs", digest, BUILD.ATTRS_SHA256)
+
+
+def test_a_site_without_the_page_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "playground.html").write_text("<p>another page</p>")
+    with pytest.raises(SystemExit, match="has no place for the playground"):
+        BUILD.build(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["playground.html"]

@@ -1,0 +1,193 @@
+"""The built site in a browser: nobody is kept out of a page, and none is wider than its screen."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.remote_connection import RemoteConnection
+
+from docs.mending import mended
+from tests.docs.browser import chromium
+from tests.docs.node import PATIENCE, installed
+from tests.docs.site.weights import weigh
+from tests.support.paths import ROOT
+
+MODES: Final = {
+    "phone, dark": (390, "dark"),
+    "phone, light": (390, "light"),
+    "desktop, light": (1280, "light"),
+    "desktop, dark": (1280, "dark"),
+}
+JUDGED: Final = ("phone, dark",)
+"""Where axe looks at every page; elsewhere it looks at `SAMPLE`, for four looks take minutes."""
+
+SAMPLE: Final = (
+    *("index", "explorer", "questions", "howto", "search", "tables/README", "tables/connection"),
+    *("problems/README", "problems/rate-limited", "reference/servers"),
+)
+"""One page of each kind: text, code, long tables, the generated reference, the explorer."""
+
+SETTLED: Final = """
+const [width, done] = arguments;
+// What listens to a new width hears of it before the next frame but one.
+function frame(left) {
+  if (left === 0) done();
+  else requestAnimationFrame(() => frame(innerWidth === width ? left - 1 : 3));
+}
+frame(3);
+"""
+JUDGE: Final = """
+const done = arguments[arguments.length - 1];
+axe.run(document, { resultTypes: ["violations"], preload: false }).then((found) => done(
+  found.violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 200)}`)),
+));
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site that `CURAE_SITE` names, or one that is built here."""
+    built = os.environ.get("CURAE_SITE")
+    if built is not None:
+        return Path(built)
+    assert importlib.util.find_spec("sphinx"), "the dependency group `docs` is not installed"
+    out = tmp_path_factory.mktemp("site")
+    command = ["-q", "-W", "--keep-going", "-d", str(out / "doctrees"), "-b", "html", "docs"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *command, str(out / "html")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return out / "html"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A browser whose every page holds axe-core from the start."""
+    folder = installed(ROOT / "tests/docs/site/axe", tmp_path_factory.mktemp("axe") / "axe")
+    axe = (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+    with chromium(folder / "profile", "--hide-scrollbars") as opened:
+        # The largest pages take long where much else runs; a pool of connections keeps its limit.
+        executor = opened.command_executor
+        assert isinstance(executor, RemoteConnection)
+        executor.client_config.timeout = PATIENCE
+        executor.client_config.keep_alive = False
+        opened.set_script_timeout(PATIENCE)
+        opened.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": axe})
+        yield opened
+
+
+def look(browser: webdriver.Chrome, page: Path, judged: tuple[str, ...]) -> list[str]:
+    """What is wrong with a page: what axe finds in some modes, and where it is wider than its screen."""
+    browser.get(page.as_uri())
+    faults: list[str] = []
+    for mode, (width, scheme) in MODES.items():
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        colours = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": colours})
+        browser.execute_async_script(SETTLED, width)
+        found = [*browser.execute_async_script(JUDGE)] if mode in judged else []
+        wide = browser.execute_script("return document.documentElement.scrollWidth")
+        if wide > width:
+            found.append(f"is {wide} wide")
+        faults += [f"{page.stem}, {mode}: {fault}" for fault in found]
+    return faults
+
+
+@pytest.mark.browser
+@pytest.mark.node
+def test_axe_finds_nothing_and_no_page_is_wider_than_its_screen(
+    site: Path, browser: webdriver.Chrome
+) -> None:
+    pages = {
+        page.relative_to(site).with_suffix("").as_posix(): page for page in site.rglob("*.html")
+    }
+    assert set(SAMPLE) <= set(pages)
+    faults: list[str] = []
+    for name, page in pages.items():
+        faults += look(browser, page, tuple(MODES) if name in SAMPLE else JUDGED)
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.browser
+@pytest.mark.node
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('<img src="data:image/png;base64,AA==">', "image-alt: "),
+        ('<p style="color: #999; background: #fff">pale', "color-contrast: "),
+        ("<h3>too deep</h3>", "heading-order: "),
+        ("<table><tr><th></th><td>1</td></tr></table>", "empty-table-header: "),
+        ('<p style="width: 2000px">wide</p>', "is 20"),
+    ],
+)
+def test_a_page_that_keeps_somebody_out_is_found(
+    browser: webdriver.Chrome, tmp_path: Path, body: str, fault: str
+) -> None:
+    page = tmp_path / "page.html"
+    html = '<!doctype html><html lang="en"><title>t</title><main><h1>t</h1>'
+    page.write_text(f"{html}{body}</main></html>", encoding="utf-8")
+    (found, *_) = look(browser, page, ("phone, dark",))
+    assert found.startswith(f"page, phone, dark: {fault}")
+
+
+@pytest.mark.browser
+@pytest.mark.node
+def test_the_site_s_explorer_runs_from_a_file_and_without_scripts_leads_to_the_tables(
+    site: Path, browser: webdriver.Chrome
+) -> None:
+    browser.get((site / "explorer.html").as_uri())
+    assert browser.find_elements(By.CSS_SELECTOR, "#explorer-page .answers li")
+    links = browser.find_elements(By.CSS_SELECTOR, "#explorer-page tbody a")
+    for link in links:
+        path, _, anchor = str(link.get_dom_attribute("href")).partition("#")
+        assert f'id="{anchor}"' in (site / path).read_text(encoding="utf-8")
+    assert len(links) > 100
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get((site / "explorer.html").as_uri())
+        assert not browser.find_elements(By.CSS_SELECTOR, "#explorer-page *")
+        (link, *_) = browser.find_elements(By.LINK_TEXT, "the tables")
+        assert link.is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.mark.browser
+def test_a_page_is_as_heavy_as_its_text_and_what_it_loads(tmp_path: Path) -> None:
+    (tmp_path / "a.css").write_bytes(b"p { color: red }")
+    (tmp_path / "a.js").write_bytes(b"1;")
+    page = '<!doctype html><link rel="stylesheet" href="a.css?v=1"><script src="a.js"></script>'
+    (tmp_path / "a.html").write_text(page)
+    (weight,) = weigh(tmp_path)
+    assert weight[:3] == ("a.html", len(page), 18)
+    assert weight.took > 0
+
+
+def test_a_page_that_was_mended_is_not_mended_again() -> None:
+    page = (
+        '<aside class="sidebar-drawer"><aside class="toc-drawer"><p class="caption" role="heading">'
+    )
+    heading = '<h2>HANDOFF_LAPSED and testing.store_invariants, twice._<a href="#handoff_lapsed">#</a></h2>'
+    once = mended(page + '<div id="search-results"></div>' + heading)
+    assert mended(once) == once
+    assert once.endswith(
+        "<h2>HANDOFF_<wbr>LAPSED and testing.<wbr>store_<wbr>invariants, twice._"
+        '<a href="#handoff_lapsed">#</a></h2>'
+    )
+    assert once.count("aria-label=") == 2
+    assert 'role="heading" aria-level="2">' in once
+    assert "<h1>Search</h1>" in once

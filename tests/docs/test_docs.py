@@ -1,0 +1,228 @@
+"""What the README and the pages say is executed, generated or looked up."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from curae_lifecycle import Authorized, ConnectionId, RandomIds, Request, Response, standing
+from curae_lifecycle.cli import main as command_line
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.stores import memory
+from curae_lifecycle.testing import laws
+from docs.generate import readme, tables
+from tests.support.instants import handle_at, record_at
+from tests.support.paths import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+KEY = "cae_live_k1"
+
+
+def block(text: str, language: str) -> str:
+    found = re.search(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def world(settings: Settings = DEFAULT_SETTINGS) -> memory.MemoryStore:
+    store = memory.MemoryStore(settings)
+    account = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
+    scopes = frozenset({CONNECTION_WRITE})
+    caller = Caller(
+        api_key_id=ApiKeyId("key-1"),
+        app_id=AppId("app-1"),
+        customer_account_id=account,
+        environment=Environment.LIVE,
+        scopes=scopes,
+    )
+    store.register(ApiKey(KEY), caller)
+    return store
+
+
+def request(method: str, target: str, key: str = "", body: bytes = b"") -> Request:
+    keyed = (("idempotency-key", key),) if key else ()
+    return Request(
+        method=method,
+        target=target,
+        headers=(("authorization", f"Bearer {KEY}"), *keyed),
+        body=body,
+    )
+
+
+def readme_endpoint(store: memory.MemoryStore) -> Callable[[Request], Response]:
+    """The README's endpoint, at a store of the test's."""
+    namespace: dict[str, object] = {}
+    exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
+    namespace["store"] = store
+    return cast("Callable[[Request], Response]", namespace["endpoint"])
+
+
+def create(key: str) -> Request:
+    body = b'{"appUserId": "ada", "dataPackages": ["clinical_summary"]}'
+    return request("POST", target="/api/sdk/v1/connections", key=key, body=body)
+
+
+def test_the_readme_endpoint_serves() -> None:
+    endpoint = readme_endpoint(world())
+    made = endpoint(create("k-1"))
+    assert made.status == 201
+    connection_id = json.loads(made.body)["connection"]["id"]
+    got = endpoint(request("GET", f"/api/sdk/v1/connections/{connection_id}"))
+    assert json.loads(got.body)["connection"]["status"] == "PENDING"
+    assert endpoint(Request("GET", "/")).status == 401
+
+
+def test_the_readme_endpoint_knows_the_key_that_it_registers() -> None:
+    namespace: dict[str, object] = {}
+    exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
+    endpoint = cast("Callable[[Request], Response]", namespace["endpoint"])
+    assert endpoint(create("k-1")).status == 201
+
+
+def test_the_readme_endpoint_goes_by_the_settings_of_its_store() -> None:
+    asked = request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=ada")
+    elsewhere = readme_endpoint(world(Settings(environment=Environment.TEST)))
+    assert json.loads(elsewhere(asked).body)["code"] == "WRONG_ENVIRONMENT"
+    assert readme_endpoint(world())(asked).status == 200
+
+
+def test_the_readme_endpoint_is_fifteen_lines() -> None:
+    lines = [line for line in block(README, "python").splitlines() if line.strip()]
+    assert len(lines) <= 15
+
+
+def test_the_readme_lists_every_command() -> None:
+    listed = re.findall(r"^\$ (.*)$", README, re.MULTILINE)
+    assert listed == re.findall(r"^python -m .*$", command_line.__doc__ or "", re.MULTILINE)
+    assert {line.split()[3] for line in listed} == command_line.COMMANDS.keys()
+
+
+def test_what_the_readme_says_of_the_package_is_what_its_project_says() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    prefix = "Programming Language :: Python :: 3."
+    *before, last = [
+        f"3.{each.removeprefix(prefix)}"
+        for each in project["classifiers"]
+        if each.startswith(prefix)
+    ]
+    (dependency,) = project["dependencies"]
+    said = f"Python {', '.join(before)} and {last} · {project['license']} · typed · one dependency, attrs"
+    assert f"\n{said}\n" in README
+    assert dependency.startswith("attrs>=")
+    assert "Typing :: Typed" in project["classifiers"]
+
+
+def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
+    """Each connection of the picture, with what happened to it, in its order."""
+    drawn = block(README, "text")
+    now = datetime(2030, 1, 5, 9, tzinfo=UTC)
+    store = world()
+    rules: list[str] = []
+    statuses: list[list[str]] = []
+
+    def post(target: str, key: str, body: bytes = b"{}") -> ConnectionId:
+        sent = request("POST", target=f"/api/sdk/v1/connections{target}", key=key, body=body)
+        answer = handle_at(store, sent, now, new_ids=RandomIds("https://connect.example/")(now))
+        rules.append(answer.rules[-1])
+        return ConnectionId(json.loads(answer.response.body)["connection"]["id"])
+
+    def seen(connection_id: ConnectionId) -> str:
+        found = store.connection(connection_id)
+        assert found is not None
+        return str(standing(found, now))
+
+    a = post("", "k-1", b'{"appUserId": "ada", "dataPackages": ["labs"]}')
+    statuses.append([seen(a)])
+    authorized = record_at(store, Authorized(a, now + timedelta(days=1)), now)
+    rules[-1] = authorized.rules[-1]
+    statuses[-1].append(seen(a))
+    now += timedelta(days=1)
+    statuses[-1].append(seen(a))
+    b = post(f"/{a}:reconnect", "k-2")
+    statuses.append([seen(b)])
+    post(f"/{b}:revoke", "k-3")
+    statuses[-1].append(seen(b))
+    c = post(f"/{b}:reconnect", "k-4")
+    statuses.append([seen(c)])
+    # Nothing that was recovered has changed.
+    assert (seen(a), seen(b)) == ("EXPIRED", "REVOKED")
+    assert re.findall(r"[\w-]+\.[\w.-]+", drawn) == rules
+    of_each = re.split(r"^[ABC] ", drawn, flags=re.MULTILINE)[1:]
+    assert [re.findall(r"\b[A-Z]{6,}\b", each) for each in of_each] == statuses
+
+
+def test_readme_lists_every_table() -> None:
+    listed = README.partition(readme.BEGIN)[2].partition(readme.END)[0]
+    assert listed == tables.index("docs/tables/")
+
+
+def test_readme_without_marks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(README.replace(readme.END, ""), encoding="utf-8")
+    monkeypatch.setattr(readme, "README", page)
+    with pytest.raises(SystemExit, match="has no marks"):
+        readme.files()
+
+
+def test_the_log_of_the_replay_page_runs() -> None:
+    text = block((ROOT / "docs/replay.md").read_text(encoding="utf-8"), "json")
+    answers = list(replay(line.encode() for line in text.splitlines()))
+    assert len(answers) == 5
+    assert not any(line.broken for line in answers)
+    assert answers[-1].answer["granted"] is True
+
+
+@pytest.mark.parametrize(
+    "page",
+    # A folder of an environment's, or of who did the tutorial, holds others' pages.
+    [path for path in ROOT.glob("**/*.md") if not {".venv", "tutorial"} & {*path.parts}],
+    ids=str,
+)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    # A regular expression in code may look like a link.
+    text = re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_every_law_has_a_test_that_names_it_and_a_row_on_the_correctness_page() -> None:
+    page = (ROOT / "docs/correctness.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r"^### Law (\d+)\n(?:(?!##).*\n)*?- Shown by: `(tests/[\w/]+\.py)::(test_\w+)`$",
+        page,
+        re.MULTILINE,
+    )
+    rows = re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
+    assert [int(number) for number in rows] == list(laws.LAWS)
+    assert [int(number) for number, _, _ in shown] == list(laws.LAWS)
+    for number, file, name in shown:
+        assert name.startswith(f"test_law_{int(number):02}_")
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_the_programs_of_the_testing_page_run() -> None:
+    text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    programs = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(programs) == 2
+    for program in programs:
+        namespace: dict[str, object] = {}
+        exec(program, namespace)  # noqa: S102 - the page's own code
+        for name, value in namespace.items():
+            if name.startswith("test_") and callable(value):
+                value()
+
+
+def test_the_testing_page_names_every_check() -> None:
+    page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    checks = {name for name in vars(laws) if name.startswith("check_")}
+    assert set(re.findall(r"`(check_\w+)`", page)) == checks

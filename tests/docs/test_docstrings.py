@@ -1,0 +1,129 @@
+"""The reference: every public name of the package says what it is, and of what it is made.
+
+It is complete where each public module is on a page (`tests/docs/site/test_site.py`) and each
+public name has a docstring: the site shows what has one.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+import pytest
+
+import curae_lifecycle
+from tests.docs.docstrings import Named, listed_modules, names_of, public_names, tells_of
+
+INNER: Final = (
+    "stores.sql.buckets",
+    "stores.sql.callers",
+    "stores.sql.outbox_statements",
+    "stores.sql.clock",
+    "stores.sql.drivers",
+    "stores.sql.failures",
+    "stores.sql.keys",
+    "stores.sql.loading",
+    "stores.sql.postgresql",
+    "stores.sql.statement",
+    "stores.sql.storing",
+)
+"""Modules that make and run the texts of the SQL store beside them: nobody else calls their functions."""
+
+
+def test_every_public_name_says_something() -> None:
+    assert [named.name for named in public_names() if not named.says.strip()] == []
+
+
+def test_every_parameter_and_field_is_told_of_where_there_are_several() -> None:
+    untold = {named.name: named.untold for named in public_names() if named.untold}
+    assert {name: parts for name, parts in untold.items() if not name.startswith(INNER)} == {}
+    assert set(INNER) <= set(listed_modules())
+
+
+def test_every_error_that_is_raised_and_every_outcome_is_named() -> None:
+    assert {named.name: named.unsaid for named in public_names() if named.unsaid} == {}
+
+
+def test_what_a_server_uses_is_all_described() -> None:
+    by_name = {named.name: named for named in public_names()}
+    for home, names in curae_lifecycle._MODULES.items():
+        for name in names:
+            named = by_name[f"{home}.{name}"]
+            said = f"{named.says}\n{named.told_elsewhere}"
+            assert all(tells_of(said, part) for part in named.parts), name
+
+
+def test_the_search_for_public_names_finds_them() -> None:
+    kinds = [named.kind for named in public_names()]
+    assert kinds.count("function") >= 270
+    assert kinds.count("class") >= 250
+    assert kinds.count("method") >= 230
+    assert kinds.count("constant") >= 120
+    assert len({named.name for named in public_names()}) == len(kinds)
+
+
+def found(source: str) -> dict[str, Named]:
+    return {named.name: named for named in names_of("m", ast.parse(source).body)}
+
+
+def test_a_name_without_a_docstring_is_found() -> None:
+    silent = found(
+        "A: Final = 1\nB = 2\n'''What B is.'''\n\ndef f(): ...\n\nclass C: ...\n_d = 1\n"
+    )
+    assert {name: named.says.strip() for name, named in silent.items()} == {
+        "m.A": "",
+        "m.B": "What B is.",
+        "m.f": "",
+        "m.C": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "untold"),
+    [
+        ("def f(store, now):\n    '''At a store.'''", ("now",)),
+        ("def f(store, now):\n    '''At `store`, `now`.'''", ()),
+        ("def f(store):\n    '''Whatever.'''", ()),
+        ("def f(a_key, *rest, **more):\n    '''The key.'''", ("a_key", "rest", "more")),
+        ("def f(_inner, now, at):\n    '''Now, at.'''", ()),
+        ("class f:\n    '''A thing.'''\n    one: int\n    two: int", ("one", "two")),
+        ("class f:\n    '''Of one.'''\n    one: int\n    two: int\n    '''The two.'''", ()),
+        ("class f:\n    '''A.'''\n    def __init__(self, one, two): ...", ("one", "two")),
+        ("def f(store, id_factory):\n    '''Serve as `serve` does.'''", ()),
+    ],
+)
+def test_a_parameter_or_field_that_is_not_told_of_is_found(
+    source: str, untold: tuple[str, ...]
+) -> None:
+    assert found(source)["m.f"].untold == untold
+
+
+@pytest.mark.parametrize(
+    ("source", "unsaid"),
+    [
+        ("def f():\n    '''A.'''\n    if x:\n        raise a.MyError(1)", {"MyError"}),
+        (
+            "def f():\n    '''A.\n\n    Raises:\n        MyError: So.\n    '''\n    raise MyError",
+            set(),
+        ),
+        ("def f():\n    '''A.'''\n    def g():\n        raise MyError", set()),
+        ("def f():\n    '''A.'''\n    raise error", set()),
+        ("def f() -> Done[int] | Refused:\n    '''Done: it is.'''", {"Refused"}),
+    ],
+)
+def test_an_error_or_an_outcome_that_is_not_named_is_found(source: str, unsaid: set[str]) -> None:
+    assert found(source)["m.f"].unsaid == unsaid
+
+
+@pytest.mark.parametrize(
+    ("said", "part", "told"),
+    [
+        ("The connection's id.", "connection_id", True),
+        ("Its `connectionId`.", "connection_id", True),
+        ("Its connection.", "connection_id", False),
+        ("Data packages.", "data_packages", True),
+        ("It knows.", "now", False),
+    ],
+)
+def test_a_part_is_told_of_by_its_name_or_in_words(said: str, part: str, *, told: bool) -> None:
+    assert tells_of(said, part) is told

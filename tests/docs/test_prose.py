@@ -1,0 +1,60 @@
+"""Docstrings and comments of the package are plain English, as far as a machine can tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import curae_lifecycle
+from tests.docs.prose import offences, offences_of
+
+PACKAGE = Path(curae_lifecycle.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_the_package_is_written_in_plain_english() -> None:
+    assert len(FILES) > 200
+    found = [each for path in FILES for each in offences(path, str(path.relative_to(PACKAGE)))]
+    assert not found, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        ('"""What a store loads."""', "starts with 'what'"),
+        ('"""Whom a key stood for."""', "says 'Whom'"),
+        ('class A:\n    """Who revoked."""', "starts with 'who'"),
+        ('A = 1\n"""Where it is."""', "starts with 'where'"),
+        ('def f():\n    """Whether it is so."""', "starts with 'whether'"),
+        ('def f():\n    """Which one."""', "starts with 'which'"),
+        ('def f():\n    """Until when."""', "starts with 'until'"),
+        ('def f():\n    """As `g` does."""', "starts with 'as'"),
+        ('def f():\n    """Also its end."""', "starts with 'also'"),
+        ('async def f():\n    """The answer."""', "starts with 'the', which is no verb"),
+        ('"""It is for whoever asks."""', "says 'whoever'"),
+        ('"""It is for nobody."""', "says 'nobody'"),
+        ('"""So it\nis answered at once."""', "says 'is answered'"),
+        ("# somebody was faster", "says 'somebody'"),
+        ("# it comes back later", "says 'comes back'"),
+        ("# it stands still", "says 'stands still'"),
+    ],
+)
+def test_a_sentence_in_the_dialect_is_found(source: str, rule: str) -> None:
+    assert [each.rule.replace("\n", " ") for each in offences_of(source)][-1:] == [rule]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'def f():\n    """Return the caller, or None."""',
+        'class A:\n    """The caller of an API key."""',
+        'class A:\n    @property\n    def b(self):\n        """The id of the connection."""',
+        '"""Rows that `nobody` wrote."""',
+        '"""Say "what" and "whoever" only in quotes."""',
+        "x = 1  # noqa: E501 - whoever",
+        'x = "nobody is bound"',
+    ],
+)
+def test_plain_sentences_code_and_quotes_pass(source: str) -> None:
+    assert list(offences_of(source)) == []

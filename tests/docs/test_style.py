@@ -1,0 +1,78 @@
+"""The pages' words and blocks keep to one style; what Markdown is, pymarkdown checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+BLOCK: Final = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+LANGUAGES: Final = {"console", "diff", "json", "mermaid", "py", "python", "sh", "text", "ts"}
+
+AVOIDED: Final = re.compile(
+    # Who speaks is nobody; what is easy shows by itself; old words, and Latin where English will do.
+    r"\b(we|us|let's"
+    r"|simply|easily|obviously|of course|basically|please note|in order to|leverage|utili[sz]e"
+    r"|as ever|be it|buried|zombie"
+    r"|via|etc|e\.g|i\.e)\b",
+    re.IGNORECASE,
+)
+
+
+def avoided(text: str) -> Iterator[tuple[int, str]]:
+    """Each word of prose that is avoided, with its line; code, and where a link leads, is no prose."""
+    prose = BLOCK.sub(lambda block: "\n" * block[0].count("\n"), text)
+    for number, line in enumerate(prose.splitlines(), 1):
+        said = re.sub(r"`[^`]*`|\]\([^)]*\)|[\w.-]+/[\w.-]+#\d+", "", line)
+        yield from ((number, found[0]) for found in AVOIDED.finditer(said))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Then we decide.", [(1, "we")]),
+        ("One\n\nThis is simply so, etc.", [(3, "simply"), (3, "etc")]),
+        ("`via` and [a](via.md) and we-promise/sure#3657", []),
+        ("```py\n# we wait\n```\nWe wait.", [(4, "We")]),
+        ("It was us.", [(1, "us")]),
+        ("We're", [(1, "We")]),
+        ("status, used, etching", []),
+    ],
+)
+def test_a_word_that_is_avoided_is_found(text: str, found: list[tuple[int, str]]) -> None:
+    assert list(avoided(text)) == found
+
+
+def test_no_page_has_a_word_that_is_avoided() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix(): words
+        for path in PAGES
+        if (words := list(avoided(path.read_text(encoding="utf-8"))))
+    }
+    assert found == {}
+
+
+def test_every_block_says_what_it_is_and_only_what_is_shown_with_its_output_has_a_prompt() -> None:
+    for path in PAGES:
+        for _, language, block in BLOCK.findall(path.read_text(encoding="utf-8")):
+            assert language in LANGUAGES, (path, block)
+            typed = re.search(r"^\s*\$ ", block, re.MULTILINE) is not None
+            # Whoever copies a block of `sh` copies no prompt.
+            assert typed == (language == "console"), (path, block)
+
+
+def test_what_is_installed_is_the_folder_since_nothing_is_released() -> None:
+    for path in PAGES:
+        assert "pip install 'curae" not in path.read_text(encoding="utf-8"), path
+
+
+def test_every_page_begins_with_its_name() -> None:
+    for path in PAGES:
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        # Of a page of the top folder the one in `docs` is the site's place for it.
+        assert re.fullmatch(r"# [^#].*[^.]", first), path

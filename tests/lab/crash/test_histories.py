@@ -1,0 +1,384 @@
+"""The search of a history, before anybody trusts it: what it explains, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage
+from tests.lab.crash.history import at
+from tests.lab.crash.lived import START, STEP, USER, Lived
+from tests.lab.crash.world import Rest, Visited
+
+
+@pytest.fixture
+def lived() -> Lived:
+    return Lived()
+
+
+def revoked(lived: Lived) -> str:
+    """One connection that was made, seen, revoked and seen again."""
+    lived.create("k-1")
+    connection = lived.connections[0]
+    lived.get(connection)
+    lived.revoke(connection, "k-2")
+    lived.get(connection)
+    return connection
+
+
+def test_what_happened_is_explained(lived: Lived) -> None:
+    revoked(lived)
+    verdict = lived.judged()
+    assert verdict.is_explained
+    assert verdict.placed == 4
+
+
+def test_what_overlaps_may_have_come_in_any_order(lived: Lived) -> None:
+    revoked(lived)
+    for number in range(4):
+        lived.alter(number, invoked=START, returned=lived.moment)
+    lived.history.reverse()
+    assert lived.judged().is_explained
+
+
+def test_a_lost_update_is_not_explained(lived: Lived) -> None:
+    lived.create("k-1")
+    before = lived.store.connection(ConnectionId(lived.connections[0]))
+    assert before is not None
+    lived.revoke(lived.connections[0], "k-2")
+    rest = lived.rest()
+    values = {**rest.values, ("Connection", before.id): before}
+    assert lived.judged(Rest(values, rest.posted)).is_explained is False
+
+
+@pytest.mark.parametrize("kind", ["Connection", "Record", "CuraeConnectSession", "LogState"])
+def test_what_is_gone_is_not_explained(lived: Lived, kind: str) -> None:
+    lived.create("k-1")
+    lived.initiate("k-2")
+    rest = lived.rest()
+    gone = next(place for place in rest.values if place[0] == kind)
+    values = {place: each for place, each in rest.values.items() if place != gone}
+    assert lived.judged(Rest(values, rest.posted)).is_explained is False
+
+
+def test_a_message_more_or_fewer_is_not_explained(lived: Lived) -> None:
+    lived.create("k-1")
+    rest = lived.rest()
+    ((subject, posted),) = rest.posted.items()
+    for others in ({subject: [*posted, *posted]}, {}, {"another": posted}):
+        assert lived.judged(Rest(rest.values, others)).is_explained is False
+
+
+def test_a_stale_read_is_not_explained_unless_it_was_in_time(lived: Lived) -> None:
+    revoked(lived)
+    lived.alter(3, answer=lived.history[1].answer)
+    assert lived.judged().is_explained is False
+    lived.alter(3, invoked=lived.history[2].invoked)
+    assert lived.judged().is_explained
+
+
+def test_a_read_before_what_it_saw_is_not_explained(lived: Lived) -> None:
+    revoked(lived)
+    lived.alter(3, invoked=lived.history[1].invoked, returned=lived.history[1].returned)
+    assert lived.judged().is_explained is False
+
+
+def test_a_doubled_execution_is_not_explained(lived: Lived) -> None:
+    lived.create("k-1")
+    lived.create("k-2")
+    # As if both had come with the first one's key.
+    lived.alter(1, work=lived.history[0].work)
+    assert lived.judged().is_explained is False
+
+
+def test_a_repeated_answer_is_explained(lived: Lived) -> None:
+    assert lived.create("k-1") == lived.create("k-1")
+    assert lived.judged().is_explained
+
+
+def test_a_wrong_404_is_not_explained(lived: Lived) -> None:
+    revoked(lived)
+    unknown = lived.get("00000000-0000-0000-0000-000000000001")
+    assert lived.judged().is_explained
+    lived.alter(3, answer=unknown)
+    assert lived.judged().is_explained is False
+
+
+def test_what_is_not_known_may_have_taken_effect_or_not(lived: Lived) -> None:
+    lived.create("k-1")
+    before = lived.rest()
+    lived.revoke(lived.connections[0], "k-2")
+    after = lived.rest()
+    assert lived.judged(before).is_explained is False
+    lived.alter(1, answer=None, returned=None)
+    assert lived.judged(before).is_explained
+    assert lived.judged(after).is_explained
+
+
+def test_what_is_not_known_may_take_effect_late_and_never_early(lived: Lived) -> None:
+    revoked(lived)
+    begun = lived.history[0].invoked
+    lived.alter(2, answer=None, returned=None, invoked=begun)
+    assert lived.judged().is_explained
+    # As if it had been sent only after the read that saw its effect.
+    lived.alter(2, invoked=lived.moment)
+    assert lived.judged().is_explained is False
+
+
+def test_a_fact_that_finds_its_own_work_done_needs_a_doubt(lived: Lived) -> None:
+    lived.create("k-1")
+    lived.tell(Revoked(ConnectionId(lived.connections[0]), Actor.PATIENT))
+    lived.alter(1, answer="ignored")
+    assert lived.judged().is_explained is False
+    lived.alter(1, is_doubtful=True)
+    assert lived.judged().is_explained
+
+
+def test_what_has_no_key_and_no_answer_is_charged_twice_where_that_is_in_doubt(
+    lived: Lived,
+) -> None:
+    lived.initiate("k-1")
+    for _ in range(2):
+        # As its server did it: it did not hear of the first time.
+        lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
+    twice = lived.history.pop()
+    lived.alter(1, answer=None, returned=None)
+    assert lived.judged().is_explained is False
+    lived.alter(1, is_doubtful=True)
+    assert lived.judged().is_explained
+    # Whoever has a key is charged once, whatever happens.
+    lived.history.append(twice)
+    lived.initiate("k-2")
+    lived.initiate("k-3")
+    lived.history.pop()
+    lived.alter(3, answer=None, returned=None, is_doubtful=True)
+    assert lived.judged().is_explained is False
+
+
+def test_many_that_are_alike_and_never_answered_are_no_reason_to_give_up(lived: Lived) -> None:
+    lived.initiate("k-1")
+    for _ in range(4):
+        lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
+    one = attrs.evolve(lived.history[1], answer=None, returned=None, is_doubtful=True)
+    # None of them happened but one, which came first.
+    lived.history[1:2] = [attrs.evolve(one, invoked=one.invoked + each) for each in range(16)]
+    assert lived.judged().is_explained
+    # That one cannot have come before it was sent.
+    lived.history[1:17] = [attrs.evolve(one, invoked=lived.moment)] * 16
+    assert lived.judged().is_explained is False
+
+
+def test_what_a_bucket_refused_changes_nothing(lived: Lived) -> None:
+    policy = ("ratelimit-policy", '"platform";q=1;w=1')
+    away = Response(429, (policy,), b"{}")
+    before = lived.rest()
+    lived.create("k-1")
+    lived.alter(0, answer=away)
+    assert lived.judged(before).is_explained
+    assert lived.judged().is_explained is False
+
+
+def test_the_limit_of_an_app_user_is_held_to_the_second(lived: Lived) -> None:
+    for number in range(10):
+        lived.initiate(f"k-{number}")
+    refused = lived.initiate("k-refused")
+    assert refused.status == 429
+    assert lived.judged().is_explained
+    headers = [(name, "1" if name == "retry-after" else each) for name, each in refused.headers]
+    lived.alter(10, answer=attrs.evolve(refused, headers=tuple(headers)))
+    assert lived.judged().is_explained is False
+
+
+def test_an_eleventh_initiate_is_not_explained(lived: Lived) -> None:
+    for number in range(10):
+        lived.initiate(f"k-{number}")
+    lived.pass_time(60)
+    lived.initiate("k-later")
+    assert lived.judged().is_explained
+    # As if it had been admitted at once.
+    late = lived.history[9]
+    assert late.returned is not None
+    lived.alter(10, invoked=late.invoked, returned=late.returned)
+    assert lived.judged().is_explained is False
+
+
+def test_a_clock_that_is_ahead_explains_what_a_right_one_does_not(lived: Lived) -> None:
+    lived.create("k-1")
+    lived.alter(0, invoked=START - 15_000_000, returned=START - 14_900_000)
+    assert lived.judged().is_explained is False
+    lived.alter(0, skew=15_000_000 - STEP)
+    assert lived.judged().is_explained
+
+
+def test_a_page_is_explained_by_its_fact_or_says_no(lived: Lived) -> None:
+    lived.create("k-1")
+    connection = lived.connections[0]
+    until = at(START + 10**12)
+    lived.tell(Authorized(ConnectionId(connection), until))
+    lived.alter(
+        1, work=Visited(kind="connection", subject=connection, coordinate=USER, action="finish")
+    )
+    assert lived.judged().is_explained
+    lived.alter(1, answer="refused")
+    assert lived.judged().is_explained is False
+
+
+def test_a_page_that_may_have_found_its_work_done_may_also_have_done_it(lived: Lived) -> None:
+    revoked(lived)
+    first = lived.connections[0]
+    lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")
+    assert lived.tell(Revoked(ConnectionId(first), Actor.PATIENT)) == "done"
+    # It began when there was nothing left to revoke, and ended when there was.
+    work = Visited(kind="connection", subject=first, coordinate=USER, action="cancel")
+    lived.alter(5, work=work, invoked=lived.history[4].invoked)
+    assert lived.judged().is_explained
+
+
+@pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
+def test_a_reissue_whose_commit_comes_late_is_explained(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
+) -> None:
+    lived.create("k-1")
+    first = ConnectionId(lived.connections[0])
+    lived.tell(Authorized(first))
+    lived.tell(ActionRequired(first, "login"))
+    lived.ask("POST", f"connections/{first}:reconnect", None, "k-2")
+    commit = lived.store.commit
+
+    def late(loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        # As behind a lock that others hold: all that it was decided from was loaded before.
+        monkeypatch.undo()
+        assert lived.tell(meanwhile(first)) == "done"
+        lived.get(ConnectionId(lived.connections[1]))
+        return commit(loaded, changes, page)
+
+    begun = lived.moment
+    monkeypatch.setattr(lived.store, "commit", late)
+    assert lived.ask("POST", f"connections/{first}:reconnect", None, "k-3").status == 201
+    lived.alter(len(lived.history) - 1, invoked=begun)
+    assert lived.judged().is_explained
+
+
+def test_a_revocation_whose_commit_comes_late_names_no_head_that_ended_meanwhile(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived.create("k-1")
+    first = ConnectionId(lived.connections[0])
+    lived.tell(Authorized(first))
+    lived.tell(ActionRequired(first, "login"))
+    lived.ask("POST", f"connections/{first}:reconnect", None, "k-2")
+    commit = lived.store.commit
+
+    def late(loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        monkeypatch.undo()
+        lived.tell(Revoked(ConnectionId(lived.connections[1]), Actor.UPSTREAM))
+        lived.get(first)
+        return commit(loaded, changes, page)
+
+    begun = lived.moment
+    monkeypatch.setattr(lived.store, "commit", late)
+    assert lived.revoke(first, "k-3").status == 200
+    lived.alter(len(lived.history) - 1, invoked=begun)
+    assert lived.judged().is_explained
+
+
+def test_a_search_that_is_given_up_says_so(lived: Lived) -> None:
+    revoked(lived)
+    assert lived.judged(budget=2).is_explained is None
+
+
+def test_two_charges_of_one_instant_are_two(lived: Lived) -> None:
+    lived.initiate("k-1")
+    lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
+    lived.history.append(lived.history[1])
+    assert lived.judged().is_explained is False
+
+
+# --- At random ------------------------------------------------------------------------------------
+
+WORKS: Final = (
+    *("create", "initiate", "initiate-again", "graduate", "state"),
+    *("get", "revoke", "reconnect", "authorized", "expired", "action-required", "revoked"),
+    *("landed", "graduated", "tombstoned", "wait"),
+)
+
+
+def live(lived: Lived, number: int, kind: str, which: int) -> None:
+    """One more operation of a kind."""
+    known, sessions = lived.connections, lived.sessions
+    connection = ConnectionId(known[which % len(known)]) if known else ConnectionId("0" * 8)
+    of_user: dict[str, Callable[[], object]] = {
+        "create": lambda: lived.create(f"k-{number}"),
+        "initiate": lambda: lived.initiate(f"k-{number}"),
+        "initiate-again": lambda: lived.initiate(f"again-{which}"),
+        "graduate": lambda: lived.ask(
+            "POST", "curae-connect/graduation-handoff", {"appUserId": "ada"}
+        ),
+        "state": lambda: lived.ask("GET", "curae-connect/account-state?appUserId=ada"),
+        "wait": lambda: lived.pass_time([1, 61, 1801][which]),
+        "graduated": lambda: lived.tell(Graduated(USER)),
+        "tombstoned": lambda: lived.tell(Tombstoned(USER)),
+    }
+    of_session: dict[str, Callable[[], object]] = {
+        "landed": lambda: lived.tell(HandoffCompleted(SessionId(sessions[-1]), UserId("user-1"))),
+    }
+    of_connection: dict[str, Callable[[], object]] = {
+        "get": lambda: lived.get(connection),
+        "revoke": lambda: lived.revoke(connection, f"k-{number}"),
+        "reconnect": lambda: lived.ask(
+            "POST", f"connections/{connection}:reconnect", None, f"k-{number}"
+        ),
+        "authorized": lambda: lived.tell(Authorized(connection)),
+        "expired": lambda: lived.tell(Expired(connection)),
+        "action-required": lambda: lived.tell(ActionRequired(connection, "login")),
+        "revoked": lambda: lived.tell(Revoked(connection, list(Actor)[which])),
+    }
+    may = of_user | (of_connection if known else {}) | (of_session if sessions else {})
+    may.get(kind, lambda: None)()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(WORKS), st.integers(0, 2)), min_size=1, max_size=12),
+    st.data(),
+)
+def test_what_the_loop_does_is_explained_and_nothing_else(
+    works: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    lived = Lived()
+    for number, (kind, which) in enumerate(works):
+        live(lived, number=number, kind=kind, which=which)
+    verdict = lived.judged()
+    assert verdict.is_explained, verdict.stuck
+    answered = [n for n, each in enumerate(lived.history) if isinstance(each.answer, Response)]
+    rest = lived.rest()
+    if answered:
+        number = data.draw(st.sampled_from(answered))
+        right = lived.history[number].answer
+        assert isinstance(right, Response)
+        lived.alter(number, answer=attrs.evolve(right, body=right.body + b" "))
+        assert lived.judged().is_explained is False
+        lived.alter(number, answer=right)
+    if rest.values:
+        place = data.draw(st.sampled_from(sorted(rest.values)))
+        values = {each: value for each, value in rest.values.items() if each != place}
+        assert lived.judged(Rest(values, rest.posted)).is_explained is False

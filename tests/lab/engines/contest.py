@@ -1,0 +1,133 @@
+"""One engine that spans hosts, enemies that work against it under load, and the judge of it all.
+
+The law of this module: **what is sent and what is done follow from a seed**; how they meet is the
+machine's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Final, Protocol
+
+from tests.lab.crash import Run, crash
+from tests.lab.crash.enemies import Against, Enemy
+from tests.lab.crash.place import Place
+from tests.lab.engines.watching import Copy, Watch
+
+_NAMES: Final = {each: each.name.lower().replace("_", "-") for each in Enemy}
+
+
+class Engine(Protocol):
+    """An engine that runs on several hosts."""
+
+    @property
+    def url(self) -> str:
+        """The database, as it is reached from this process, which nobody cuts off."""
+        ...
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Where servers run, and their ways to the database."""
+        ...
+
+    @property
+    def against(self) -> Against:
+        """What is done to it."""
+        ...
+
+    @property
+    def copies(self) -> Mapping[str, Copy]:
+        """Its copies that can be read, by their names."""
+        ...
+
+
+def parser(text: str, enemies: Mapping[Enemy, int]) -> argparse.ArgumentParser:
+    """What a command takes.
+
+    Args:
+        text: What the command is.
+        enemies: Who may strike, and how often where nothing else is asked for.
+    """
+    made = argparse.ArgumentParser(description=text, allow_abbrev=False)
+    made.add_argument("--app", default="fastapi")
+    made.add_argument("--requests", type=int, default=10_000)
+    made.add_argument("--workers", type=int, default=6)
+    made.add_argument("--rounds", type=int, default=12)
+    made.add_argument("--users", type=int, default=48)
+    made.add_argument("--seed", type=int, default=1)
+    made.add_argument("--longest", type=float, default=12.0, help="seconds that a fault lasts")
+    made.add_argument("--blows", action="store_true", help="say each blow")
+    made.add_argument("--report", type=Path, help="where all that was wrong is written")
+    made.add_argument("--none", action="store_true", help="no enemies but those that are named")
+    for each, times in enemies.items():
+        made.add_argument(f"--{_NAMES[each]}", type=int, help=f"how many: {each} ({times})")
+    return made
+
+
+def _wanted(asked: argparse.Namespace, enemies: Mapping[Enemy, int]) -> dict[Enemy, int]:
+    named = {each: getattr(asked, _NAMES[each].replace("-", "_")) for each in enemies}
+    usual = dict.fromkeys(enemies, 0) if asked.none else enemies
+    return {each: usual[each] if times is None else times for each, times in named.items()}
+
+
+def contend(
+    engine: Engine,
+    asked: argparse.Namespace,
+    enemies: Mapping[Enemy, int],
+    wrong: str | None = None,
+) -> bool:
+    """Let enemies work against an engine, say what was seen, and whether all of it was right.
+
+    Args:
+        engine: The engine; it runs.
+        asked: What the command was asked for.
+        enemies: As `parser` was given them.
+        wrong: In what way the store of each server is wrong.
+    """
+    # What this process has to try again is no news.
+    logging.disable(logging.WARNING)
+    watch = Watch(engine.copies)
+    with tempfile.TemporaryDirectory() as directory:
+        seen = crash(
+            asked.app,
+            engine.url,
+            Path(directory),
+            requests=asked.requests,
+            enemies=_wanted(asked, enemies),
+            against=engine.against,
+            places=engine.places,
+            beside=watch.over,
+            workers=asked.workers,
+            rounds=asked.rounds,
+            users=asked.users,
+            seed=asked.seed,
+            longest=asked.longest,
+            wrong=wrong,
+        )
+    if asked.blows:
+        _say("\n".join(seen.fought))
+    _say(seen.summary)
+    _say(_gaps(seen))
+    _say(str(watch))
+    broken = [*watch.broken, *seen.broken]
+    # A history is told on many lines.
+    _say("\n".join([each.split("\n")[0] for each in broken[:20]]))
+    if asked.report is not None:
+        asked.report.write_text("\n".join(broken))
+    return not broken
+
+
+def _gaps(seen: Run) -> str:
+    lines = ["seconds without a commit, for the median and the longest of each:"]
+    for enemy, gaps in seen.gaps.items():
+        lines.append(f"  {enemy}: {len(gaps)} times, {median(gaps):.1f}, {max(gaps):.1f}")
+    return "\n".join(lines)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a command's answer

@@ -1,0 +1,110 @@
+"""PostgreSQL with Patroni, etcd and haproxy on three hosts, enemies against it, and the judge."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from tests.lab.crash.enemies import Enemy
+from tests.lab.crash.place import Place
+from tests.lab.engines.against_patroni import AgainstPatroni
+from tests.lab.engines.contest import contend, parser
+from tests.lab.engines.hosts import enter, need, network
+from tests.lab.engines.patroni import Cluster, Setting, cluster
+from tests.lab.engines.watching import Copy
+
+ENEMIES: Final = {
+    Enemy.KILL: 10,
+    Enemy.PAUSE: 5,
+    Enemy.CRASH: 5,
+    Enemy.STOP: 5,
+    Enemy.CUT_OFF: 5,
+    Enemy.CUT: 5,
+    Enemy.SLOW: 3,
+    Enemy.LOSE: 3,
+    Enemy.SWITCH_OVER: 4,
+    Enemy.FAIL_OVER: 3,
+    Enemy.CANCEL: 3,
+}
+"""Who strikes, and how often."""
+
+PACKAGES: Final = {
+    "/usr/lib/postgresql/17/bin/postgres": "postgresql-17",
+    "etcd": "etcd-server",
+    "patroni": "patroni",
+    "/usr/lib/python3/dist-packages/etcd": "python3-etcd",
+    "haproxy": "haproxy",
+    "nft": "nftables",
+    "ip": "iproute2",
+}
+
+
+SETTINGS: Final = {
+    "asynchronous": Setting(synchronous=False),
+    "alone": Setting(synchronous=False, members=1),
+}
+"""What a cluster may be besides: the first loses what was acknowledged."""
+
+
+@attrs.frozen
+class Postgres:
+    """The cluster, as an engine; whether waits are cancelled while links are cut."""
+
+    cluster: Cluster
+    cancels: bool = False
+
+    @property
+    def url(self) -> str:
+        """The primary, as it is found from here."""
+        return self.cluster.url
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Each host, with its own way to the primary."""
+        return self.cluster.places
+
+    @property
+    def copies(self) -> Mapping[str, Copy]:
+        """The standbys."""
+        return self.cluster.copies
+
+    @property
+    def against(self) -> AgainstPatroni:
+        """What is done to it."""
+        return AgainstPatroni(self.cluster, self.cancels)
+
+
+def main() -> int:
+    """Run it; 0 where nothing was wrong."""
+    enter()
+    for program, package in PACKAGES.items():
+        need(program, package)
+    words = parser(str(__doc__), ENEMIES)
+    words.add_argument(
+        "--wrong", choices=["asynchronous", "cancelled", "deaf"], help="what must be found"
+    )
+    words.add_argument("--alone", action="store_true", help="one PostgreSQL, and no enemies")
+    words.add_argument("--keep", type=Path, help="where logs stay")
+    asked = words.parse_args()
+    setting = SETTINGS.get(asked.wrong or ("alone" if asked.alone else ""), Setting())
+    with tempfile.TemporaryDirectory() as directory, network("a", "b", "c") as hosts:
+        place = asked.keep or Path(directory) / "cluster"
+        place.mkdir(parents=True)
+        Path(directory).chmod(0o755)
+        with cluster(hosts, place, setting) as made:
+            is_right = contend(
+                Postgres(made, asked.wrong in {"cancelled", "deaf"}),
+                asked,
+                {} if asked.alone else ENEMIES,
+                wrong="deaf" if asked.wrong == "deaf" else None,
+            )
+    return 0 if is_right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

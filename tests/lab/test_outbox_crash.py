@@ -1,0 +1,58 @@
+"""Servers and workers of an outbox are killed at any point, and no message is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.paths import ROOT
+
+
+def crash(url: str, kills: int, *more: str) -> dict[str, object]:
+    """A run in a process of its own, which forks: what it saw."""
+    command = [sys.executable, "-m", "tests.lab.outbox_crash", "--kills", str(kills)]
+    ended = subprocess.run(
+        [*command, "--url", url, *more],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert ended.stdout, ended.stderr
+    found: dict[str, object] = json.loads(ended.stdout.splitlines()[0])
+    assert ended.returncode == (1 if found["broken"] else 0), ended.stdout
+    return found
+
+
+def test_no_message_is_lost_and_a_kill_doubles_one_at_most(sqlite_url: str) -> None:
+    seen = crash(sqlite_url, 10)
+    assert seen["broken"] == []
+    assert seen["posted"] == seen["shipped"] != 0
+    assert seen["kills"] == 15
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_no_message_is_lost_by_many_kills(database: str, request: pytest.FixtureRequest) -> None:
+    assert crash(request.getfixturevalue(f"{database}_url"), 400)["broken"] == []
+
+
+# That a run meets a mistake is a matter of chance, so these are long; the mistakes of workers
+# are found in every run by the machine of `tests/proof/stateful/test_outbox.py`.
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("forgetting", "nobody was told UserProvisioned"),
+        ("dropping first", "was never shipped"),
+        ("without order", "subject "),
+    ],
+)
+def test_what_is_wrong_is_found(wrong: str, said: str, sqlite_url: str) -> None:
+    broken = crash(sqlite_url, 60, "--wrong", wrong)["broken"]
+    assert isinstance(broken, list)
+    assert any(said in str(each) for each in broken)

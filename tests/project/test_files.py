@@ -1,0 +1,44 @@
+"""The files of the repository: each is short enough to hold one thing, and says what it holds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import curae_lifecycle
+from tests.support.paths import ROOT
+
+PACKAGE: Final = Path(curae_lifecycle.__file__).resolve().parent
+FOLDERS: Final = (PACKAGE, ROOT / "tests", ROOT / "benchmarks", ROOT / "docs")
+LONGEST: Final = 500
+"""A file of more lines holds two things."""
+
+
+def too_long(folder: Path) -> list[str]:
+    """The Python files in a folder, at any depth, that are longer than a file may be."""
+    lengths = {file: len(file.read_text("utf-8").splitlines()) for file in folder.rglob("*.py")}
+    assert lengths, f"no Python file in {folder}"
+    return [f"{file}: {lines} lines" for file, lines in lengths.items() if lines > LONGEST]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_no_file_is_longer_than_what_holds_one_thing(folder: Path) -> None:
+    assert too_long(folder) == []
+
+
+def test_a_file_that_is_too_long_is_found_at_any_depth(tmp_path: Path) -> None:
+    deep = tmp_path / "one" / "two"
+    deep.mkdir(parents=True)
+    (deep / "short.py").write_text("x = 1\n" * LONGEST)
+    (deep / "long.py").write_text("x = 1\n" * (LONGEST + 1))
+    assert too_long(tmp_path) == [f"{deep / 'long.py'}: 501 lines"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_module_s_first_line_says_what_it_holds(folder: Path) -> None:
+    texts = {str(file): file.read_text("utf-8") for file in folder.rglob("*.py")}
+    # An empty file makes a folder a package, and holds nothing.
+    assert [file for file, text in texts.items() if text and not re.match(r'r?"""\S', text)] == []

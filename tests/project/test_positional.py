@@ -1,0 +1,73 @@
+"""Calls of this repository's own functions give at most three arguments by position."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.project.positional import long_calls, python_files
+from tests.support.paths import ROOT
+
+FOREIGN = {
+    # Methods of other packages whose names are methods here, too.
+    ("benchmarks/servers.py", "request"),
+    ("benchmarks/strangers.py", "request"),
+}
+
+
+OWN = {
+    # The class's own helper in the module that defines it; its parameters are keywords.
+    ("curae_lifecycle/rules/connection.py", "Connection"),
+}
+
+FLOORS = {
+    # A floor is the least that could do the work, so it names no argument.
+    ("benchmarks/rows/connections.py", "Connection"),
+    ("benchmarks/rows/connections.py", "ConnectionIdentity"),
+    ("benchmarks/rows/idempotency.py", "_Stored"),
+    ("benchmarks/rows/subjects.py", "Eleven"),
+}
+
+
+def test_no_call_gives_more_than_three_arguments_by_position() -> None:
+    sources = python_files(ROOT)
+    assert len(sources) > 500
+    found = {(each.file, each.called): each for each in long_calls(sources)}
+    wrong = [str(each) for called, each in found.items() if called not in FOREIGN | FLOORS | OWN]
+    assert not wrong, "\n".join(wrong)
+    assert found.keys() >= FLOORS | OWN
+
+
+HERE = "def swap(a, b, c, d): ...\nclass Pair:\n    def move(self, a, b, c, d): ...\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "called"),
+    [
+        ("swap(1, 2, 3, 4)", "swap"),
+        ("swap(*a, b, c, d)", "swap"),
+        ("Pair().move(1, 2, 3, 4)", "move"),
+        ("Pair(1, 2, 3, 4)", "Pair"),
+        ("[swap(1, 2, 3, 4) for _ in x]", "swap"),
+    ],
+)
+def test_a_long_call_is_found(call: str, called: str) -> None:
+    assert [each.called for each in long_calls({"a.py": HERE + call})] == [called]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "swap(1, 2, 3, d=4)",
+        "max(1, 2, 3, 4)",
+        "def f(swap): return swap(1, 2, 3, 4)",
+        "from os import swap\nswap(1, 2, 3, 4)",
+        "def any_number(*a): ...\nany_number(1, 2, 3, 4)",
+    ],
+)
+def test_short_foreign_and_variadic_calls_pass(call: str) -> None:
+    assert long_calls({"a.py": HERE + call}) == []
+
+
+def test_a_class_elsewhere_with_the_same_name_and_a_base_hides_no_long_call() -> None:
+    sources = {"a.py": HERE + "Pair(1, 2, 3, 4)", "b.py": "class Pair(dict): ...\n"}
+    assert [each.called for each in long_calls(sources)] == ["Pair"]

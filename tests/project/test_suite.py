@@ -1,0 +1,61 @@
+"""The suite itself: what fails says so, whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.paths import ROOT
+
+FAILING = """
+import warnings
+
+import attrs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+@attrs.frozen
+class Link:
+    id: int
+    name: str
+
+
+@settings(deadline=None)
+@given(chain=st.lists(st.builds(Link, st.integers(), st.just("x")), min_size=2))
+def test_no_chain_has_two_links(chain):
+    assert len(chain) < 2
+
+
+def test_it_warns():
+    warnings.warn("old", DeprecationWarning)
+"""
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What pytest prints of tests that must fail, with this repository's own settings."""
+    directory = tmp_path_factory.mktemp("failing")
+    (directory / "test_failing.py").write_text(FAILING)
+    settings = f"--config-file={ROOT / 'pyproject.toml'}"
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", settings, "-n0", "-p", "no:cacheprovider", "."],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        timeout=120,
+    )
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "2 failed" in ended.stdout
+    return ended.stdout
+
+
+def test_a_failing_case_of_hypothesis_is_printed_whole(printed: str) -> None:
+    assert "chain=[Link(0, 'x'), Link(0, 'x')]," in printed
+
+
+def test_a_warning_is_an_error(printed: str) -> None:
+    assert "DeprecationWarning: old" in printed

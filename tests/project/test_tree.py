@@ -1,0 +1,66 @@
+"""The tree of the tests mirrors the package: a test is where the path of what it tests says."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+import tomllib
+from pathlib import Path
+
+import curae_lifecycle
+from tests.support.paths import ROOT
+
+TESTS = ROOT / "tests"
+BESIDE = {"benchmarks", "docs", "lab", "project", "proof", "support"}
+"""The folders of tests that are no room of the package."""
+
+
+def package_paths() -> set[str]:
+    """Return the path of each module and package, from the package's own folder, without suffix."""
+    found = pkgutil.walk_packages(curae_lifecycle.__path__, "curae_lifecycle.")
+    return {each.name.removeprefix("curae_lifecycle.").replace(".", "/") for each in found}
+
+
+def faults(tests: Path, paths: set[str]) -> list[str]:
+    """Return what is in no place of its own: flat tests, folders without a module, no packages."""
+    flat = [f"{file.name} lies flat" for file in tests.glob("test_*.py")]
+    strays: list[str] = []
+    bare: list[str] = []
+    for folder in sorted({file.parent for file in tests.rglob("*.py")} - {tests}):
+        path = folder.relative_to(tests)
+        if path.parts[0] not in BESIDE and path.as_posix() not in paths:
+            strays.append(f"{path.as_posix()} is no module of the package")
+        if any(folder.glob("test_*.py")) and not (folder / "__init__.py").exists():
+            bare.append(f"{path.as_posix()} has no __init__.py")
+    return flat + strays + bare
+
+
+def test_every_test_lies_where_the_package_has_its_subject() -> None:
+    assert faults(TESTS, package_paths()) == []
+
+
+def test_every_room_of_the_package_has_its_folder_of_tests() -> None:
+    rooms = {path for path in package_paths() if "/" not in path} - {"__main__"}
+    assert {path.name for path in TESTS.iterdir() if (path / "__init__.py").exists()} == (
+        rooms | BESIDE
+    )
+
+
+def test_a_flat_test_a_stray_folder_and_a_folder_without_init_are_found(tmp_path: Path) -> None:
+    for name in ("test_a.py", "rules/test_b.py", "rules/sums/test_c.py", "proof/any/d.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "rules" / "sums" / "__init__.py").touch()
+    assert faults(tmp_path, {"rules", "rules/chain"}) == [
+        "test_a.py lies flat",
+        "rules/sums is no module of the package",
+        "rules has no __init__.py",
+    ]
+
+
+def test_contributing_names_each_marker_with_what_it_needs() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    markers: list[str] = settings["tool"]["pytest"]["ini_options"]["markers"]
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
+    assert sorted(rows) == sorted(each.partition(":")[0] for each in markers)

@@ -1,0 +1,362 @@
+"""Stores that get the record of a running attempt wrong."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.attempt import complete, release, renew
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    Fingerprint,
+    KnownResponse,
+    LostLeaseAction,
+    Record,
+    RecordKey,
+    RecordState,
+    begin_attempt,
+    in_flight_record,
+)
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.problems import ProblemCode
+from curae_lifecycle.rules.values import MINUTE
+from curae_lifecycle.service.response import Response
+from tests.proof.bugs.attempt_model import Ended, KeyStore, probe
+from tests.proof.bugs.bug import HiddenBug
+
+
+def _late_completes(
+    record: Record | None, attempt: Attempt, response: Response, now: datetime
+) -> Ended:
+    return complete(
+        _as_held_by(record, attempt),
+        attempt=attempt,
+        response=response,
+        now=min(now, attempt.started_at),
+    )
+
+
+def _late_releases(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
+    return release(_as_held_by(record, attempt), attempt, min(now, attempt.started_at))
+
+
+def _late_renews(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
+    if record is None or record.state is not RecordState.IN_FLIGHT:
+        return renew(record, attempt, now, lease=MINUTE)
+    return renew(_as_held_by(record, attempt), attempt, now, lease=MINUTE)
+
+
+def _as_held_by(record: Record | None, attempt: Attempt) -> Record:
+    held = in_flight_record(attempt, lease=MINUTE)
+    return held if record is None else attrs.evolve(held, seen_at=attempt.started_at)
+
+
+def _lease_alone(record: Record | None, attempt: Attempt) -> Record | None:
+    # Whoever comes while a lease runs counts as its holder.
+    if record is None:
+        return None
+    return attrs.evolve(record, token=attempt.token, first_used_at=attempt.first_used_at)
+
+
+def _unfenced_complete(
+    record: Record | None, attempt: Attempt, response: Response, now: datetime
+) -> Ended:
+    return complete(_lease_alone(record, attempt), attempt=attempt, response=response, now=now)
+
+
+def _unfenced_release(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
+    return release(_lease_alone(record, attempt), attempt, now)
+
+
+def _anyone_takes_over(
+    record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
+) -> Attempt | KnownResponse | Refused:
+    if (
+        record is not None
+        and record.lease_until is not None
+        and max(now, record.seen_at) >= record.lease_until
+    ):
+        record = attrs.evolve(record, fingerprint=fingerprint)
+    return begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
+
+
+def _token_starts_again(
+    record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
+) -> Attempt | KnownResponse | Refused:
+    answer = begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
+    released = record is not None and record.state is RecordState.RELEASED
+    if released and isinstance(answer, Attempt):
+        return attrs.evolve(answer, token=1)
+    return answer
+
+
+def _in_flight_evicted(record: Record | None) -> Record | None:
+    if record is not None and record.state is RecordState.IN_FLIGHT:
+        return None
+    return record
+
+
+def _completed_evicted(record: Record | None) -> Record | None:
+    if record is not None and record.state is RecordState.COMPLETED:
+        return None
+    return record
+
+
+def _locked_for_ever(attempt: Attempt, lost_lease: LostLeaseAction) -> Record:
+    return in_flight_record(attempt, lease=60 * 24 * 7 * MINUTE, lost_lease=lost_lease)
+
+
+def _no_deadline(attempt: Attempt, lost_lease: LostLeaseAction) -> Record:
+    # Without a deadline a live attempt looks like an orphan.
+    return attrs.evolve(in_flight_record(attempt, lost_lease=lost_lease), lease_until=None)
+
+
+def _always_executes(attempt: Attempt, lost_lease: LostLeaseAction) -> Record:
+    del lost_lease
+    return in_flight_record(attempt, lease=MINUTE, lost_lease=LostLeaseAction.EXECUTE)
+
+
+def _fingerprint_lost(
+    record: Record | None, attempt: Attempt, response: Response, now: datetime
+) -> Ended:
+    ended = complete(record, attempt=attempt, response=response, now=now)
+    if isinstance(ended, Done):
+        bare = attrs.evolve(ended.value, fingerprint=Fingerprint.of("create", [""]))
+        return Done(bare, ended.rules)
+    return ended
+
+
+def _forget_deletes(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
+    del record, now
+    return Ignored(None, ())
+
+
+def _believes_the_clock(
+    record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
+) -> Attempt | KnownResponse | Refused:
+    if record is not None:
+        record = attrs.evolve(record, seen_at=min(now, record.seen_at))
+    return begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
+
+
+def _lease_checked_first(
+    record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
+) -> Attempt | KnownResponse | Refused:
+    answer = begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
+    if record is not None and isinstance(answer, Refused):
+        running = begin_attempt(record, key=key, fingerprint=record.fingerprint, now=now)
+        if isinstance(running, Refused):
+            return running
+    return answer
+
+
+def _release_keeps_the_lock(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
+    ended = release(record, attempt, now)
+    if isinstance(ended, Done) and record is not None:
+        return Done(attrs.evolve(record, seen_at=ended.value.seen_at), ended.rules)
+    return ended
+
+
+def _mismatch_executes(
+    record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
+) -> Attempt | KnownResponse | Refused:
+    answer = begin_attempt(record, key=key, fingerprint=fingerprint, now=now)
+    if (
+        record is not None
+        and record.state is RecordState.RELEASED
+        and isinstance(answer, Refused)
+        and answer.problem.code is ProblemCode.IDEMPOTENCY_KEY_REUSED
+    ):
+        return begin_attempt(
+            attrs.evolve(record, fingerprint=fingerprint), key=key, fingerprint=fingerprint, now=now
+        )
+    return answer
+
+
+RIGHT: Final = KeyStore()
+_FOUND: Final = "bugs.attempt_model.probe"
+
+BUGS: Final = (
+    HiddenBug(
+        name="late-attempt-completes",
+        wrong="An attempt whose lease is over overwrites the newer answer.",
+        breaks="law 12; attempt.completed",
+        seen="aegra#502, powertools-python 3.37.0, justonce, fastidempotent",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(complete=_late_completes),
+    ),
+    HiddenBug(
+        name="late-attempt-releases",
+        wrong="An attempt whose lease is over deletes the newer record, and a third one runs.",
+        breaks="law 12; attempt.completed",
+        seen="lion-reader#917, powertools-python 3.37.0",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(release=_late_releases),
+    ),
+    HiddenBug(
+        name="late-attempt-renews",
+        wrong="The heartbeat of an attempt that lost its lease takes the lease back.",
+        breaks="law 12; attempt.in-flight.other",
+        seen="altinn-studio#18507, stroom#5772",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(renew=_late_renews),
+    ),
+    HiddenBug(
+        name="unfenced-complete",
+        wrong="Whoever comes while a lease runs completes it, whoever holds it.",
+        breaks="law 12; attempt.in-flight.other",
+        seen="aegra#547",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(complete=_unfenced_complete),
+    ),
+    HiddenBug(
+        name="unfenced-release",
+        wrong="Whoever comes while a lease runs releases it, whoever holds it.",
+        breaks="law 12; attempt.in-flight.other",
+        seen="altinn-studio#18507",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(release=_unfenced_release),
+    ),
+    HiddenBug(
+        name="anyone-takes-over",
+        wrong="A lease that is over is taken over by a request with another payload.",
+        breaks="law 12; idempotency.lease-over.other",
+        seen="idemkit and fastapi-idempotency",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_anyone_takes_over),
+    ),
+    HiddenBug(
+        name="token-starts-again",
+        wrong="After a release the tokens start at one, and an old attempt fits again.",
+        breaks="law 12; section 4, tokens only grow",
+        seen="",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_token_starts_again),
+    ),
+    HiddenBug(
+        name="in-flight-evicted",
+        wrong="A full store evicts the record of a request that is being worked on.",
+        breaks="law 12; section 4, nothing live is evicted",
+        seen="fastapi-idempotency-key",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(under_pressure=_in_flight_evicted),
+    ),
+    HiddenBug(
+        name="completed-evicted",
+        wrong="A full store evicts a completed record within its retention.",
+        breaks="law 12; section 4, nothing live is evicted",
+        seen="fastidempotent; AnchorNet#221",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(under_pressure=_completed_evicted),
+    ),
+    HiddenBug(
+        name="locked-for-ever",
+        wrong="A worker that dies leaves its key locked for days.",
+        breaks="idempotency.lease-over.same",
+        seen="snok#16: 409 for ever",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(start=_locked_for_ever),
+    ),
+    HiddenBug(
+        name="no-deadline",
+        wrong="A live attempt has no deadline, so it is taken for an orphan and run again.",
+        breaks="law 12; idempotency.in-flight.same",
+        seen="powertools-python#8386",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(start=_no_deadline),
+    ),
+    HiddenBug(
+        name="unknown-outcome-executes",
+        wrong="A lease that ran out is executed again although the dead worker may have called out.",
+        breaks="law 12; idempotency.unknown.same",
+        seen="all the libraries that were run but justonce",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(start=_always_executes),
+    ),
+    HiddenBug(
+        name="fingerprint-lost",
+        wrong="Completing a record drops its fingerprint, and the identical retry is refused.",
+        breaks="law 9; idempotency.completed.same",
+        seen="powertools-typescript#5705",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(complete=_fingerprint_lost),
+    ),
+    HiddenBug(
+        name="forget-deletes",
+        wrong="Erasing an answer deletes its record, and the retry executes.",
+        breaks="law 12; idempotency.forgotten.same",
+        seen="granit-dotnet#1151",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(forget=_forget_deletes),
+    ),
+    HiddenBug(
+        name="clock-believed",
+        wrong="A clock that steps back brings a lease back that was over.",
+        breaks="section 4, instants are clamped",
+        seen="stroom#5772, idempotency4j on Redis' clock",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_believes_the_clock),
+    ),
+    HiddenBug(
+        name="lease-checked-first",
+        wrong="Another payload under a key in flight has to wait instead of being refused.",
+        breaks="idempotency.in-flight.other",
+        seen="idempot-js#183",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_lease_checked_first),
+    ),
+    HiddenBug(
+        name="release-keeps-the-lock",
+        wrong="An attempt that failed releases its record and the lock stays.",
+        breaks="idempotency.released.same",
+        seen="snok#16, fastapi-idempotency-key",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(release=_release_keeps_the_lock),
+    ),
+    HiddenBug(
+        name="released-to-anyone",
+        wrong="A released key may be used for another request.",
+        breaks="idempotency.released.other",
+        seen="powertools-python#3781",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_mismatch_executes),
+    ),
+)

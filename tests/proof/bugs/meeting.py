@@ -1,0 +1,185 @@
+"""Servers whose store compares something else than what was read, where two meet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    Write,
+)
+from tests.proof.bugs.bug import VisibleBug
+from tests.proof.bugs.service import Service
+from tests.support.memory import LooksForNobody, is_current, overwrite
+from tests.support.wrong_stores import only_counts
+
+
+class _Loose(Service):
+    """Does not compare some of what it writes."""
+
+    def loose(self, write: Write) -> bool:
+        del write
+        return False
+
+    def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
+        del call
+        with self._lock:
+            held = [self._over_what_is_there(each) if self.loose(each) else each for each in writes]
+            compared = [each for each in held if not self.loose(each)]
+            if not all(is_current(self.memory, each) for each in compared):
+                return False
+            for each in held:
+                overwrite(self.memory, each)
+            return True
+
+
+class ConnectionsUncompared(_Loose):
+    def loose(self, write: Write) -> bool:
+        return isinstance(write, ConnectionWrite)
+
+
+class PendingUncompared(_Loose):
+    def loose(self, write: Write) -> bool:
+        # Nobody else moves what is pending, they thought.
+        return isinstance(write, ConnectionWrite) and write.after.status is Status.PENDING
+
+
+class FactsUncompared(Service):
+    def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
+        if call is not None:
+            return super().store(call, writes)
+        with self._lock:
+            for write in writes:
+                overwrite(self.memory, write)
+            return True
+
+
+class BindingsUncompared(_Loose):
+    def loose(self, write: Write) -> bool:
+        return isinstance(write, BindingWrite)
+
+
+class RecordsUncompared(_Loose):
+    def loose(self, write: Write) -> bool:
+        return isinstance(write, RecordWrite)
+
+
+class LimitsUncompared(_Loose):
+    def loose(self, write: Write) -> bool:
+        return isinstance(write, RateWrite)
+
+
+class RelyingUncounted(Service):
+    """Leaves out what only counts that a value was relied on."""
+
+    kept_in = LooksForNobody
+
+    def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
+        return super().store(call, tuple([each for each in writes if not only_counts(each)]))
+
+
+class VersionsOfOneStatus(Service):
+    """Takes a value for unmoved where its status is."""
+
+    def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
+        with self._lock:
+            return super().store(call, tuple([self._brought_up(each) for each in writes]))
+
+    def _brought_up(self, write: Write) -> Write:
+        if isinstance(write, ConnectionWrite) and write.before is not None:
+            held = self.memory.connection(write.before.id)
+            if held is not None and held.status is write.before.status:
+                return ConnectionWrite(held, write.after)
+        return write
+
+
+BUGS: Final = (
+    VisibleBug(
+        name="connections-uncompared",
+        wrong="A connection is written without looking at what it replaces.",
+        breaks="law 1; law 2; law 17",
+        seen="",
+        found_by=(
+            "race.authorize.revoke",
+            "race.require-action.revoke",
+            "race.reissue.authorize",
+            "race.reissue.revoke",
+            "race.reconnect.revoke",
+            "race.chain-revocation.authorize",
+            "race.chain-revocation.reissue",
+            "race.tombstone.authorize",
+            "race.tombstone.reissue",
+        ),
+        make=ConnectionsUncompared,
+        slowly=True,
+    ),
+    VisibleBug(
+        name="pending-uncompared",
+        wrong="A reissue is written over whatever became of the connection meanwhile.",
+        breaks="law 1; recovery.revoked.pending",
+        seen="",
+        found_by=("race.reissue.authorize", "race.reissue.revoke", "race.tombstone.reissue"),
+        make=PendingUncompared,
+        slowly=True,
+    ),
+    VisibleBug(
+        name="facts-uncompared",
+        wrong="What a fact moves is written without looking at what it replaces.",
+        breaks="law 2; law 17",
+        seen="",
+        found_by=("race.authorize.revoke", "race.tombstone.authorize", "race.tombstone.graduate"),
+        make=FactsUncompared,
+        slowly=True,
+    ),
+    VisibleBug(
+        name="bindings-uncompared",
+        wrong="A binding is written without looking at what it replaces.",
+        breaks="law 17; binding.complete-sign-up.active.other",
+        seen="",
+        found_by=("race.tombstone.graduate", "race.sign-up.sign-up"),
+        make=BindingsUncompared,
+        slowly=True,
+    ),
+    VisibleBug(
+        name="records-uncompared",
+        wrong="A record is written without looking at what it replaces.",
+        breaks="law 12",
+        seen="",
+        found_by=("race.one-key.two-operations", "idempotency.at-once.other-bodies"),
+        make=RecordsUncompared,
+        slowly=True,
+    ),
+    VisibleBug(
+        name="limits-uncompared",
+        wrong="The log of an app user is written without looking at what it replaces.",
+        breaks="law 10",
+        seen="",
+        found_by=("race.limit.last-initiate", "limit.at-once"),
+        make=LimitsUncompared,
+        slowly=True,
+    ),
+    VisibleBug(
+        name="relying-uncounted",
+        wrong="What a decision only relied on is not written, so nobody else sees that it did.",
+        breaks="law 6; section 2, every write moves a version",
+        seen="",
+        found_by=("race.late-authorization.reconnect",),
+        make=RelyingUncounted,
+        slowly=True,
+    ),
+    VisibleBug(
+        name="status-for-a-version",
+        wrong="A connection counts as unmoved where its status is, and its version is not looked at.",
+        breaks="law 6; section 2, every write moves a version",
+        seen="",
+        found_by=("race.late-authorization.reconnect",),
+        make=VersionsOfOneStatus,
+        slowly=True,
+    ),
+)
+"""What is wrong where two meet."""

@@ -1,0 +1,385 @@
+"""A correct server over the store in memory, in small steps, for a bug to change one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from threading import RLock
+from typing import Final, cast
+
+import attrs
+
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import ApiKey, Caller, KeyOwner
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    NextAction,
+    SessionId,
+    UserId,
+)
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.service.writes import RateWrite, RecordWrite, Write
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.outbox import messages
+from curae_lifecycle.testing.conformance import ApiKeyRequest
+from curae_lifecycle.testing.conformance.fact_hooks import caller_of, outcome_name
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer, respond
+from tests.support.hosted import Hosted, Page
+from tests.support.instants import caller_at, commit_writes
+from tests.support.memory import overwrite
+
+START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+LIFETIME: Final = timedelta(minutes=30)
+
+TRIES: Final = 100
+
+
+class StuckError(RuntimeError):
+    """A bug shows the rules what the store will never take."""
+
+
+class Service:
+    """A server on a clock of its own; every method is one step that a bug may get wrong."""
+
+    compares = True
+    """Whether the store compares what it replaces with what was read."""
+
+    kept_in: type[MemoryStore] = MemoryStore
+    """The store that it is over."""
+
+    def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
+        self.settings = settings
+        self.clock = START
+        self.memory = self.kept_in(settings)
+        self.memory.clock = lambda: self.clock
+        self.numbers = count(1)
+        self.keys = count(1)
+        self._lock = RLock()
+        self.left: list[dict[str, Json]] = []
+        self.hosted = self.pages()
+
+    # --- What a client and the hosted pages see --------------------------------------------
+
+    def send(self, request: Request) -> Response:
+        with self._lock:
+            now = self.now()
+            call = self.read(request, now)
+            if isinstance(call, Decision):
+                return self.dated(self.sent(request, self.respond(None, call).response))
+            for _ in range(TRIES):
+                answer = self.judged(call, self.load(call), now)
+                if self.store(call, answer.changes.writes):
+                    return self.given(request, answer)
+            raise StuckError
+
+    async def send_slowly(self, request: Request) -> Response:
+        # The same steps, but every other request gets its turn between the load and the store.
+        now = self.now()
+        call = self.read(request, now)
+        if isinstance(call, Decision):
+            return self.dated(self.sent(request, self.respond(None, call).response))
+        for _ in range(TRIES):
+            snapshot = self.load(call)
+            await asyncio.sleep(0)
+            answer = self.judged(call, snapshot, now)
+            if self.store(call, answer.changes.writes):
+                return self.given(request, answer)
+        raise StuckError
+
+    def given(self, request: Request, answer: Answer) -> Response:
+        # What is stored leaves, and a page is opened for it.
+        self.leave(answer.changes)
+        response = self.dated(self.sent(request, answer.response))
+        self.hosted.note(request, answer.response)
+        return response
+
+    def make_key(self, wanted: ApiKeyRequest) -> str:
+        with self._lock:
+            text = f"cae_{wanted.environment}_{next(self.keys)}"
+            self.register_again(text, wanted)
+            return text
+
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
+        self.memory.register(ApiKey(api_key), caller_of(api_key, wanted))
+
+    def withdraw(self, api_key: str) -> None:
+        self.memory._callers.pop(ApiKey(api_key).digest())
+
+    def pass_time(self, span: timedelta) -> None:
+        with self._lock:
+            self.clock += span
+            self.purge()
+
+    def record(self, fact: Fact) -> FactAnswer:
+        with self._lock:
+            now = self.now()
+            for _ in range(TRIES):
+                answer = self.judge_fact(fact, self.load_fact(fact), now)
+                if self.taken(answer):
+                    return answer
+            raise StuckError
+
+    async def record_slowly(self, fact: Fact) -> FactAnswer:
+        # As `send_slowly` does.
+        now = self.now()
+        for _ in range(TRIES):
+            snapshot = self.load_fact(fact)
+            await asyncio.sleep(0)
+            answer = self.judge_fact(fact, snapshot, now)
+            if self.taken(answer):
+                return answer
+        raise StuckError
+
+    def taken(self, answer: FactAnswer) -> bool:
+        if not isinstance(answer, Done):
+            return True
+        if not self.store(None, answer.value.writes):
+            return False
+        self.leave(answer.value)
+        return True
+
+    def leave(self, changes: Changes) -> None:
+        self.left += [each.document for each in messages(changes, self.settings)]
+
+    def outbox(self) -> list[dict[str, Json]]:
+        return [*self.left]
+
+    def finish(self, url: str) -> str:
+        return self.followed(url, lambda page: self.hosted.finished(page, self.now()))
+
+    def cancel(self, url: str) -> str:
+        return self.followed(url, self.hosted.cancelled)
+
+    def followed(self, url: str, what: Callable[[Page], Fact | None]) -> str:
+        page = self.hosted.find(url, self.now())
+        if page is None:
+            return "gone"
+        fact = what(page)
+        if fact is None:
+            return "ignored"
+        outcome = outcome_name(self.record(fact))
+        if outcome == "done":
+            self.hosted.close(url)
+        return outcome
+
+    def may_read(self, connection_id: ConnectionId, package: str) -> bool:
+        with self._lock:
+            connection = self.memory.connection(connection_id)
+            return connection is not None and self.access(connection, package, self.now())
+
+    def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
+        with self._lock:
+            self.settings = attrs.evolve(self.settings, buckets=buckets)
+            self.memory.replace_buckets(buckets)
+
+    def pages(self) -> Hosted:
+        return Hosted(self.memory)
+
+    # --- The steps ----------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        return self.clock
+
+    def purge(self) -> None:
+        self.memory.purge(self.clock)
+
+    def caller(self, request: Request) -> Caller | None:
+        return caller_at(self.memory, bearer(request))
+
+    def read(self, request: Request, now: datetime) -> Call | Decision:
+        return read(request, caller=self.caller(request), now=now, settings=self.settings)
+
+    def asked(self, call: Call) -> Needs:
+        return call.needs
+
+    def load(self, call: Call) -> Snapshot:
+        return self.memory.load(self.asked(call)).snapshot
+
+    def judged(self, call: Call, snapshot: Snapshot, now: datetime) -> Answer:
+        return self.respond(
+            call, self.decide(call, snapshot=snapshot, now=now, new_ids=self.new_ids(now))
+        )
+
+    def new_ids(self, now: datetime) -> NewIds:
+        number = next(self.numbers)
+        return NewIds(
+            connection_id=ConnectionId(f"abcdef00-0000-4000-8000-{number:012x}"),
+            session_id=SessionId(f"abcdef00-0000-4000-9000-{number:012x}"),
+            user_id=UserId(f"limited-{number}"),
+            next_action=NextAction(f"https://connect.example/{number}", now + LIFETIME),
+        )
+
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        return decide(call, snapshot=snapshot, now=now, new_ids=new_ids)
+
+    def respond(self, call: Call | None, decision: Decision) -> Answer:
+        del call
+        return respond(decision)
+
+    def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
+        del call
+        if self.compares:
+            return commit_writes(self.memory, writes)
+        for write in writes:
+            overwrite(self.memory, self._over_what_is_there(write))
+        return True
+
+    def _over_what_is_there(self, write: Write) -> Write:
+        # The store notes a deadline down for what is new, so what is not must say so.
+        match write:
+            case RecordWrite(key, None, after):
+                return RecordWrite(key, self.memory._records.of(key), after)
+            case RateWrite(key, policy, None, after):
+                return RateWrite(
+                    key=key, policy=policy, before=self.memory._rates.of(key), after=after
+                )
+            case _:
+                return write
+
+    def sent(self, request: Request, response: Response) -> Response:
+        del request
+        return self.answered(response)
+
+    def answered(self, response: Response) -> Response:
+        return response
+
+    def dated(self, response: Response) -> Response:
+        # What any front does last; a date that is there already came from further in.
+        if header_of(response, "date"):
+            return response
+        return with_header(response, "date", http_date(self.clock))
+
+    def load_fact(self, fact: Fact) -> Snapshot:
+        return self.memory.load(fact.needs()).snapshot
+
+    def access(self, connection: Connection, package: str, now: datetime) -> bool:
+        return isinstance(decide_access(connection, package, now), Granted)
+
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
+        return record_fact(fact, snapshot, now)
+
+
+# --- What many bugs do to the rules -----------------------------------------------------------
+
+
+ANYBODY: Final = KeyOwner(
+    api_key_id=ApiKeyId("anonymous"),
+    environment=Environment.LIVE,
+    app_id=AppId("any"),
+    customer_account_id=CustomerAccountId("any"),
+)
+"""Whose a key is where nobody asks."""
+
+
+def alone(snapshot: Snapshot) -> Snapshot:
+    """The snapshot without what came after its connection."""
+    return attrs.evolve(snapshot, successor=None, head=None)
+
+
+def collated(coordinate: Coordinate) -> Coordinate:
+    """The coordinate as a database compares it that takes letters of one kind for the same."""
+    name = unicodedata.normalize("NFKC", coordinate.app_user_id).casefold().rstrip(".\u200b")
+    return attrs.evolve(coordinate, app_user_id=AppUserId(name))
+
+
+class MisreadFact(Service):
+    """Shows a fact another connection than the stored one, so its writes compare nothing."""
+
+    compares = False
+
+    def misread_fact(self, connection: Connection, fact: Fact) -> Connection:
+        del fact
+        return connection
+
+    def load_fact(self, fact: Fact) -> Snapshot:
+        snapshot = super().load_fact(fact)
+        connection = snapshot.connection
+        if connection is None:
+            return snapshot
+        return attrs.evolve(snapshot, connection=self.misread_fact(connection, fact))
+
+
+def with_writes(decision: Decision, *writes: Write) -> Decision:
+    changes = decision.changes
+    more = Changes((*changes.writes, *writes), changes.effects, changes.events)
+    return attrs.evolve(decision, changes=more)
+
+
+# --- What many bugs do to a request or a response ---------------------------------------------
+
+
+def document(response: Response) -> dict[str, object]:
+    """The members of a body; none where it is empty."""
+    value: object = json.loads(response.body or b"{}")
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def part(members: Mapping[str, object], name: str) -> dict[str, object]:
+    """A member that is an object; none of its members where it is missing."""
+    value = members.get(name)
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def with_body(response: Response, members: Mapping[str, object]) -> Response:
+    """The response with another body."""
+    text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+    return attrs.evolve(response, body=text.encode())
+
+
+def with_members(response: Response, within: str, **members: object) -> Response:
+    """The response with members added or replaced in one part of its body, if it is there."""
+    body = document(response)
+    if within and within not in body:
+        return response
+    inner = part(body, within) if within else body
+    inner.update(members)
+    return with_body(response, body)
+
+
+def without_header(response: Response, *names: str) -> Response:
+    """The response without some headers."""
+    kept = tuple(pair for pair in response.headers if pair[0] not in names)
+    return attrs.evolve(response, headers=kept)
+
+
+def with_header(response: Response, name: str, value: str) -> Response:
+    """The response with one header replaced, or added at the end."""
+    left = without_header(response, name)
+    return attrs.evolve(left, headers=(*left.headers, (name, value)))
+
+
+def header_of(response: Response, name: str) -> str:
+    """A header's value; empty where there is none."""
+    return next((value for key, value in response.headers if key == name), "")
+
+
+def http_date(instant: datetime) -> str:
+    """An instant as a `Date` header has it."""
+    return instant.strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+def code_of(response: Response) -> object:
+    """The problem's code; `None` where it is no problem."""
+    return document(response).get("code")

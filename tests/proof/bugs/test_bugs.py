@@ -1,0 +1,127 @@
+"""Who tests the tests: every seeded bug is found by what the catalogue says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+import pytest
+
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.rulebook import find_rule
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.testing.conformance import CHECKS, Report, Response, run, run_async
+from tests.proof.bugs.bug import Hidden, VisibleBug
+from tests.proof.bugs.catalogue import hidden, page, rules_named, visible
+from tests.proof.bugs.kit import server, slow_server
+from tests.proof.bugs.revocation import SecondRevokeRefused
+from tests.proof.bugs.service import Service, with_header
+from tests.support.paths import ROOT
+
+PAGE = ROOT / "docs/seeded-bugs.md"
+SEED = "bugs"
+SIDE_BY_SIDE = "model.side-by-side"
+
+# The catalogue may grow; a bug that is dropped must be missed.
+VISIBLE = 290
+HIDDEN = 50
+
+
+class Undated(Service):
+    def dated(self, response: Response) -> Response:
+        return response
+
+
+class DatedByAnotherClock(Service):
+    """Each answer is dated a second after the one before, whatever time passes."""
+
+    told = 0
+
+    def dated(self, response: Response) -> Response:
+        self.told += 1
+        date = f"Mon, 05 Jan 2026 09:00:{self.told % 60:02} GMT"
+        return with_header(response, "date", date)
+
+
+def _held_against(service: Service, *, slowly: bool, only: Collection[str] | None) -> Report:
+    if slowly:
+        return asyncio.run(run_async(slow_server(service), only=only, seed=SEED))
+    return run(server(service), only=only, seed=SEED)
+
+
+def _failed(report: Report) -> set[str]:
+    return {failure.check for failure in report.failed}
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+def test_no_check_raises_a_false_alarm(slowly: bool) -> None:  # noqa: FBT001 - a test's parameter
+    report = _held_against(Service(), slowly=slowly, only=None)
+    assert not report.failed, str(report)
+    assert len(report.passed) > 100
+
+
+@pytest.mark.parametrize("bug", visible(), ids=lambda bug: bug.name)
+def test_the_named_checks_find_the_bug(bug: VisibleBug) -> None:
+    report = _held_against(bug.make(), slowly=bug.slowly, only=bug.found_by)
+    assert _failed(report) == set(bug.found_by), str(report)
+    assert bug.found_by, "no check finds it"
+    # A bug that raises where it should answer shows nothing of the check.
+    assert ("the server raised" in str(report)) is bug.name.endswith("-crashes"), str(report)
+
+
+@pytest.mark.parametrize("bug", hidden(), ids=lambda bug: bug.name)
+def test_the_named_model_finds_the_bug_and_no_other(bug: Hidden) -> None:
+    bug.probe_right()
+    with pytest.raises(AssertionError):
+        bug.probe_mistaken()
+
+
+@pytest.mark.heavy
+def test_every_check_finds_a_bug_and_every_bug_is_found_by_its_checks() -> None:
+    single = {check.name for check in CHECKS} - {SIDE_BY_SIDE}
+    useful: set[str] = set()
+    for bug in visible():
+        failed = _failed(_held_against(bug.make(), slowly=bug.slowly, only=single))
+        assert failed >= set(bug.found_by), bug.name
+        useful |= failed
+    # A check that no mistake can fail would show nothing.
+    assert useful == single
+
+
+@pytest.mark.heavy
+def test_the_run_beside_the_model_finds_a_bug_by_itself() -> None:
+    report = _held_against(SecondRevokeRefused(), slowly=False, only=[SIDE_BY_SIDE])
+    assert _failed(report) == {SIDE_BY_SIDE}
+
+
+def test_what_a_server_does_not_show_is_reported_as_not_run() -> None:
+    undated = Undated(Settings(environment=Environment.LIVE))
+    report = _held_against(undated, slowly=False, only=["limit.environments", "idempotency.dates"])
+    assert {(left.check, left.reason) for left in report.not_run} == {
+        ("limit.environments", "the server serves one environment"),
+        ("idempotency.dates", "the server sends no valid Date header"),
+    }
+    report = _held_against(DatedByAnotherClock(), slowly=False, only=["idempotency.dates"])
+    assert [left.reason for left in report.not_run] == [
+        "the Date header does not follow the clock that pass_time moves"
+    ]
+
+
+def test_the_catalogue_is_complete() -> None:
+    assert (len(visible()), len(hidden())) == (VISIBLE, HIDDEN)
+    names = [bug.name for bug in visible()] + [bug.name for bug in hidden()]
+    assert len(set(names)) == len(names)
+
+
+def test_the_catalogue_names_checks_and_rules_that_exist() -> None:
+    checks = {check.name for check in CHECKS}
+    for bug in visible():
+        assert checks.issuperset(bug.found_by), bug.name
+    everything: list[VisibleBug | Hidden] = [*visible(), *hidden()]
+    for each in everything:
+        for name in rules_named(each):
+            assert find_rule(name) is not None, f"{each.name}: {name}"
+
+
+def test_the_page_lists_the_catalogue() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page()

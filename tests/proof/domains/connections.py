@@ -1,0 +1,285 @@
+"""Connections: what they are, who may read, what happens to them and what recovers them."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules import chain as chains
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import triggers
+from curae_lifecycle.rules.access import Denied, Granted, decide_access
+from curae_lifecycle.rules.chain import Minted
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.values import ConnectionId, NextAction
+from tests.proof.domains.marks import IDENTITY, STATUSES, TICKS, Mark, instant, marks
+from tests.rules import test_access, test_chain, test_connection, test_triggers
+from tests.support.specimens import refusal
+from tests.support.strategies import START, uuid
+
+State = tuple[str, Mark, Mark, Mark]
+"""What is stored of a connection: its status, both deadlines, and when it was revoked."""
+
+
+def states(size: int) -> tuple[State, ...]:
+    return tuple(product(STATUSES, marks(size), marks(size), (None, 0)))
+
+
+def revocation(state: State) -> str:
+    return "no revokedAt" if state[3] is None else "a revokedAt"
+
+
+def waits_for(state: State) -> Mark:
+    """The instant at which a connection changes by itself."""
+    status, deadline, end, _ = state
+    which = test_connection.DEADLINES[status, revocation(state)]
+    return {"the hand-off's deadline": deadline, "expiresAt": end, "none": None}[which]
+
+
+def stands(state: State, now: int) -> str:
+    """What a connection is at an instant."""
+    over_at = waits_for(state)
+    early = over_at is None or now < over_at
+    clock = "before the deadline, or none set" if early else "at or after the deadline"
+    return test_connection.STANDINGS[state[0], revocation(state), clock]
+
+
+def stored(state: State, seen: int = 0) -> Connection:
+    status, deadline, end, revoked = state
+    return Connection(
+        identity=IDENTITY,
+        status=Status(status),
+        updated_at=TICKS[seen],
+        handoff_deadline=instant(deadline),
+        authorized_at=START,
+        expires_at=instant(end),
+        action_required_reason="portal_login",
+        revoked_at=instant(revoked),
+        revoked_by=Actor.APP,
+        version=3,
+    )
+
+
+def standings(size: int) -> int:
+    cases = 0
+    for state in states(size):
+        connection = stored(state)
+        assert rules.next_deadline(connection) == instant(waits_for(state))
+        for now in range(size):
+            assert rules.standing(connection, TICKS[now]) == stands(state, now)
+            cases += 1
+    return cases
+
+
+def accesses(size: int) -> int:
+    cases = 0
+    for state, now in product(states(size), range(size)):
+        connection = stored(state)
+        for package in ("clinical_summary", "labs", "lab"):
+            answer = decide_access(connection, package, TICKS[now])
+            held = "package not granted" if package == "lab" else "package granted"
+            expected = test_access.CELLS[stands(state, now), held]
+            if expected == "grant":
+                assert isinstance(answer, Granted)
+                assert answer.valid_until == instant(state[2])
+                assert answer.rule == "access.active"
+            else:
+                assert isinstance(answer, Denied)
+                assert answer.reason == expected
+                assert answer.problem.code == "CONNECTION_ACCESS_DENIED"
+                assert answer.problem.detail_values == (IDENTITY.id, package, expected)
+            cases += 1
+    return cases
+
+
+TRIGGERS: Final = ("authorize", "require_action", "expire", "revoke")
+
+
+def happen(
+    trigger: str, connection: Connection, now: int, happened: Mark
+) -> Done[Connection] | Ignored[Connection] | Refused:
+    at, when = TICKS[now], instant(happened)
+    match trigger:
+        case "authorize":
+            return triggers.authorize(connection, at, expires_at=TICKS[99], happened_at=when)
+        case "require_action":
+            return triggers.require_action(connection, at, reason="new", happened_at=when)
+        case "expire":
+            return triggers.expire(connection, at, happened_at=when)
+        case _:
+            return triggers.revoke(connection, at, actor=Actor.PATIENT, happened_at=when)
+
+
+def moved(trigger: str, before: Connection, now: int, happened: int) -> Connection:
+    """The connection with the members that a transition names, and nothing else."""
+    at, when = TICKS[now], TICKS[happened]
+    connection = attrs.evolve(before, version=before.version + 1)
+    match trigger:
+        case "authorize":
+            return attrs.evolve(
+                connection,
+                status=Status.ACTIVE,
+                updated_at=at,
+                authorized_at=when,
+                expires_at=TICKS[99],
+            )
+        case "require_action":
+            return attrs.evolve(
+                connection,
+                status=Status.ACTION_REQUIRED,
+                updated_at=at,
+                action_required_reason="new",
+            )
+        case "expire":
+            return attrs.evolve(connection, status=Status.EXPIRED, updated_at=at)
+        case _:
+            return attrs.evolve(
+                connection,
+                status=Status.REVOKED,
+                updated_at=at,
+                revoked_at=when,
+                revoked_by=Actor.PATIENT,
+            )
+
+
+def check_trigger(connection: Connection, verdict: str, trigger: str, now: int, past: Mark) -> None:
+    # What was seen counts as now, and what is said to be later than that too.
+    seen = TICKS.index(connection.updated_at)
+    at = max(now, seen)
+    happened = at if past is None else min(past, at)
+    answer = happen(trigger, connection=connection, now=now, happened=past)
+    if verdict == "EXPIRED (records it) or ignore":
+        verdict = test_triggers.EXPIRY_RECORDS[connection.status]
+    if verdict in STATUSES:
+        assert isinstance(answer, Done)
+        assert answer.value == moved(trigger, before=connection, now=at, happened=happened)
+        assert answer.value.identity is connection.identity
+    elif verdict == "ignore":
+        assert isinstance(answer, Ignored)
+        assert answer.value is connection
+    else:
+        assert isinstance(answer, Refused)
+        details = {
+            "HANDOFF_LAPSED": connection.handoff_deadline,
+            "CONNECTION_NOT_PENDING": rules.standing(connection, TICKS[happened]),
+        }
+        code = verdict.removeprefix("refuse ")
+        assert answer.problem.code == code
+        assert answer.problem.detail_values == (connection.id, details[code])
+
+
+def happenings(size: int) -> int:
+    cases = 0
+    for state, seen in product(states(size), (0, size - 1)):
+        connection = stored(state, seen)
+        for now, trigger in product(range(size), TRIGGERS):
+            at = max(now, seen)
+            for past in (None, *range(size + 1)):
+                # Facts are judged at the instant they happened, commands at `now`.
+                judged = at if past is None or trigger == "revoke" else min(past, at)
+                verdict = test_triggers.CELLS[trigger, stands(state, judged)]
+                check_trigger(connection, verdict=verdict, trigger=trigger, now=now, past=past)
+                cases += 1
+    return cases
+
+
+ACTION_ENDS: Final = 100
+
+
+def reconnects(size: int) -> int:
+    """Every standing of a connection beside every standing of its successor."""
+    cases = 0
+    action = NextAction("https://connect.example/2", TICKS[ACTION_ENDS])
+    later_identity = attrs.evolve(
+        IDENTITY,
+        id=ConnectionId(uuid(7)),
+        predecessor_id=IDENTITY.id,
+        root_id=IDENTITY.id,
+        position=2,
+    )
+    olds = states(size)
+    for now, state in product(range(size), olds):
+        old = stored(state)
+        standing = stands(state, now)
+        for other in (None, *olds):
+            later = None if other is None else attrs.evolve(stored(other), identity=later_identity)
+            answer = chains.reconnect(
+                old, later, TICKS[now], id=ConnectionId(uuid(9)), next_action=action
+            )
+            cases += 1
+            verdict = test_triggers.CELLS["reconnect", standing]
+            if verdict != "recover":
+                assert isinstance(answer, Refused)
+                assert refusal(answer) == verdict
+                assert answer.problem.detail_values == (old.id, answer.problem.details["reason"])
+                continue
+            kind = "no successor"
+            if other is not None:
+                waits = stands(other, now) == "PENDING"
+                kind = "successor PENDING" if waits else "successor anything else"
+            made_of = test_chain.RECOVERIES[standing, kind]
+            if made_of == "mint":
+                made = Connection(
+                    identity=attrs.evolve(
+                        IDENTITY,
+                        id=ConnectionId(uuid(9)),
+                        created_at=TICKS[now],
+                        predecessor_id=old.id,
+                        position=2,
+                    ),
+                    status=Status.PENDING,
+                    updated_at=TICKS[now],
+                    handoff_deadline=TICKS[ACTION_ENDS],
+                )
+                assert isinstance(answer, Done)
+                assert answer.value == Minted(made)
+            elif made_of == "reissue":
+                assert later is not None
+                again = attrs.evolve(
+                    later,
+                    updated_at=TICKS[now],
+                    handoff_deadline=TICKS[ACTION_ENDS],
+                    version=later.version + 1,
+                )
+                assert isinstance(answer, Done)
+                assert answer.value == chains.Reissued(later, again)
+            else:
+                assert isinstance(answer, Refused)
+                assert made_of == "superseded"
+                assert later is not None
+                assert answer.problem.code == "CONNECTION_SUPERSEDED"
+                assert answer.problem.detail_values == (old.id, later.id, later.id)
+    return cases
+
+
+def revocations(size: int) -> int:
+    """Every chain of up to `size` connections, revoked at its head by everybody."""
+    cases = 0
+    for length in range(1, size + 1):
+        links = product(STATUSES, (1, 50), (50,), (None, 2))
+        for states_of_links in product(links, repeat=length):
+            named, *following = [stored(state) for state in states_of_links]
+            for actor, past in product(Actor, (None, 3)):
+                answers = chains.revoke_chain(
+                    named, tuple(following), TICKS[5], actor=actor, happened_at=instant(past)
+                )
+                reach = 1 if test_chain.REACHES[actor] == "that connection" else length
+                assert len(answers) == reach
+                for before, answer in zip((named, *following), answers, strict=False):
+                    if before.status == "REVOKED" or before.revoked_at is not None:
+                        assert isinstance(answer, Ignored)
+                        assert answer.value is before
+                    else:
+                        assert isinstance(answer, Done)
+                        expected = attrs.evolve(
+                            moved(
+                                "revoke", before=before, now=5, happened=5 if past is None else past
+                            ),
+                            revoked_by=actor,
+                        )
+                        assert answer.value == expected
+                cases += 1
+    return cases

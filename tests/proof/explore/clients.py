@@ -1,0 +1,437 @@
+"""Clients that share one store: every interleaving of their steps.
+
+The law of this module: **only what one step touches is decided, once**. A step of a client sees
+the store and that client alone, so it is computed once for each such pair, by the production
+functions, and remembered: they are pure (law 14), so the memory changes no answer. The explorer
+then combines numbers.
+
+Three reductions, each on its own switch. *Alike*: worlds that differ only in the order of alike
+clients are one. *Relative*: worlds that differ only in when they happen are one. *One order*:
+where a client has a step that nobody else can see, that one is taken first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Flag, auto
+from typing import Final, Generic, Protocol, TypeVar
+
+import attrs
+
+from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.testing.laws import LawBrokenError
+from tests.proof.explore.engine import Label, Line, RuleBrokenError, StepBrokenError
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""When every model starts."""
+
+Store = TypeVar("Store", bound=Hashable)
+Client = TypeVar("Client", bound=Hashable)
+Value = TypeVar("Value", bound=Hashable)
+
+SERVER: Final = "server"
+CLOCK: Final = "clock"
+
+
+class Reduce(Flag):
+    """Which worlds are taken for one; each may be left out."""
+
+    NOTHING = 0
+    ALIKE = auto()
+    RELATIVE = auto()
+    ONE_ORDER = auto()
+
+
+EVERYTHING: Final = Reduce.ALIKE | Reduce.RELATIVE | Reduce.ONE_ORDER
+
+
+@attrs.frozen
+class Step(Generic[Store, Client]):
+    """What one client can do next, or what happens to it.
+
+    Attributes:
+        what: In words.
+        store: The store afterwards.
+        client: The client afterwards.
+        fault: Whether it is a fault: liveness counts on none.
+    """
+
+    what: str
+    store: Store
+    client: Client
+    fault: bool = False
+
+
+@attrs.frozen
+class Change(Generic[Store]):
+    """What the server or the clock can do next, as `Step`."""
+
+    what: str
+    store: Store
+    fault: bool = False
+
+
+@attrs.frozen
+class Taken(Generic[Store, Client]):
+    """A step of a trace, as it was taken.
+
+    Attributes:
+        who: The client's name, the server or the clock.
+        what: In words.
+        store: The store before.
+        client: The client before; `None` where the server or the clock acted.
+        after: The store afterwards; `None` where the step broke a law.
+    """
+
+    who: str
+    what: str
+    store: Store
+    client: Client | None
+    after: Store | None
+
+
+class Rules(Protocol[Store, Client]):
+    """What clients and a store do; written over values, without a thought of speed."""
+
+    @property
+    def promise(self) -> str:
+        """What is reached once faults stop."""
+        ...
+
+    def starts(self) -> Iterable[tuple[Store, tuple[Client, ...]]]:
+        """Where it may start."""
+        ...
+
+    def client_steps(self, store: Store, client: Client) -> Iterable[Step[Store, Client]]:
+        """What a client can do, or what can happen to it."""
+        ...
+
+    def hidden_steps(self, store: Store, client: Client) -> Iterable[Step[Store, Client]]:
+        """Those of the client's steps that nobody else sees, where it has some."""
+        ...
+
+    def server_steps(self, store: Store) -> Iterable[Change[Store]]:
+        """What the server does by itself."""
+        ...
+
+    def clock_steps(self, store: Store, busy: bool) -> Iterable[Change[Store]]:  # noqa: FBT001 - the parameter says which
+        """How time can go on; `busy` is whether somebody is caught by it."""
+        ...
+
+    def busy(self, store: Store, client: Client) -> bool:
+        """Whether a client is in the middle of something that time could end."""
+        ...
+
+    def check(self, before: Store, after: Store, had: Client | None, has: Client | None) -> None:
+        """Hold a step against the laws; the client is `None` where the server acted.
+
+        Raises:
+            LawBrokenError: One is broken.
+            RuleBrokenError: A rule is.
+        """
+        ...
+
+    def done(self, client: Client) -> bool:
+        """Whether a client has got what it wanted."""
+        ...
+
+    def now(self, store: Store) -> datetime:
+        """What the clock says."""
+        ...
+
+    def moved_store(self, store: Store, by: timedelta) -> Store:
+        """The same store, everything in it that much earlier."""
+        ...
+
+    def moved_client(self, client: Client, by: timedelta) -> Client:
+        """The same client, everything in it that much earlier."""
+        ...
+
+    def line(self, taken: Taken[Store, Client]) -> Line | None:
+        """A step as a line of a log, without its time; `None` where a log cannot say it."""
+        ...
+
+    def opening(self, store: Store) -> Iterable[Line]:
+        """The lines that set the scene."""
+        ...
+
+
+class Numbers(Generic[Value]):
+    """A number for each value, in the order of their coming."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.values: list[Value] = []
+        self._numbers: dict[Value, int] = {}
+
+    def of(self, value: Value) -> int:
+        """The value's number."""
+        number = self._numbers.get(value)
+        if number is None:
+            number = self._numbers[value] = len(self.values)
+            self.values.append(value)
+        return number
+
+
+World = tuple[int, ...]
+"""The number of the store, then of each client."""
+
+_Moves = list[tuple[Label, bool, World]]
+
+
+class Clients(Generic[Store, Client]):
+    """A model of clients that share a store.
+
+    Args:
+        rules: What they do.
+        reduce: Which worlds are taken for one.
+    """
+
+    def __init__(self, rules: Rules[Store, Client], reduce: Reduce = EVERYTHING) -> None:
+        """Nothing is computed yet."""
+        self._rules = rules
+        self._alike = Reduce.ALIKE in reduce
+        self._relative = Reduce.RELATIVE in reduce
+        self._one_order = Reduce.ONE_ORDER in reduce
+        self._stores: Numbers[Store] = Numbers()
+        self._clients: Numbers[Client] = Numbers()
+        # What pure functions answered, by the numbers of their arguments.
+        self._local: dict[tuple[int, int], list[tuple[str, bool, int, int]]] = {}
+        self._hidden: dict[tuple[int, int], list[tuple[str, bool, int, int]]] = {}
+        self._server: dict[int, list[tuple[str, bool, int]]] = {}
+        self._clock: dict[tuple[int, bool], list[tuple[str, bool, int]]] = {}
+        self._busy: dict[tuple[int, int], bool] = {}
+        self._rebased: dict[int, tuple[int, timedelta]] = {}
+        self._moved: dict[tuple[int, timedelta], int] = {}
+        self._done: list[bool] = []
+        self._judges = True
+
+    @property
+    def promise(self) -> str:
+        """What is reached once faults stop."""
+        return self._rules.promise
+
+    def values(self, world: World) -> tuple[Store, tuple[Client, ...]]:
+        """The store and the clients of a world."""
+        return self._stores.values[world[0]], tuple(self._clients.values[c] for c in world[1:])
+
+    def starts(self) -> Iterator[World]:
+        """Where it may start."""
+        for world in self._raw_starts():
+            yield self._canonical(world)
+
+    def _raw_starts(self) -> Iterator[World]:
+        for store, clients in self._rules.starts():
+            yield (self._stores.of(store), *map(self._clients.of, clients))
+
+    def settled(self, world: World) -> bool:
+        """Whether every client has got what it wanted."""
+        known = len(self._done)
+        self._done.extend(map(self._rules.done, self._clients.values[known:]))
+        return all(map(self._done.__getitem__, world[1:]))
+
+    def steps(self, world: World) -> _Moves:
+        """Every step of every client, of the server and of the clock.
+
+        Raises:
+            StepBrokenError: A step breaks a law or a rule.
+        """
+        if self._one_order:
+            hidden = self._steps_of_clients(
+                world, self._hidden, self._rules.hidden_steps, only=True
+            )
+            if hidden:
+                return hidden
+        moves = self._steps_of_clients(world, self._local, self._rules.client_steps)
+        store, clients = world[0], world[1:]
+        for what, fault, after in self._server_of(store):
+            moves.append(((SERVER, what), fault, (after, *clients)))
+        for what, fault, after in self._clock_of(world):
+            late = (after, *clients)
+            moves.append(((CLOCK, what), fault, self._canonical(late) if self._relative else late))
+        return moves
+
+    def _steps_of_clients(
+        self,
+        world: World,
+        known: dict[tuple[int, int], list[tuple[str, bool, int, int]]],
+        compute: Callable[[Store, Client], Iterable[Step[Store, Client]]],
+        *,
+        only: bool = False,
+    ) -> _Moves:
+        moves: _Moves = []
+        store, alike = world[0], self._alike
+        for place in range(1, len(world)):
+            client = world[place]
+            if alike and client == world[place - 1] and place > 1:
+                continue
+            steps = known.get((store, client))
+            if steps is None:
+                steps = known[store, client] = self._compute(
+                    store, client=client, place=place, compute=compute
+                )
+            who = _NAMES[place]
+            for what, fault, after, became in steps:
+                if alike:
+                    rest = [*world[1:place], became, *world[place + 1 :]]
+                    rest.sort()
+                    moves.append(((who, what), fault, (after, *rest)))
+                else:
+                    moves.append(
+                        (
+                            (who, what),
+                            fault,
+                            (after, *world[1:place], became, *world[place + 1 :]),
+                        )
+                    )
+            if only and moves:
+                break
+        return moves
+
+    def _compute(
+        self,
+        store: int,
+        client: int,
+        place: int,
+        compute: Callable[[Store, Client], Iterable[Step[Store, Client]]],
+    ) -> list[tuple[str, bool, int, int]]:
+        before, had = self._stores.values[store], self._clients.values[client]
+        steps: list[tuple[str, bool, int, int]] = []
+        for step in compute(before, had):
+            self._check(
+                (_NAMES[place], step.what),
+                before=before,
+                after=step.store,
+                had=had,
+                has=step.client,
+            )
+            after, became = self._stores.of(step.store), self._clients.of(step.client)
+            steps.append((step.what, step.fault, after, became))
+        return steps
+
+    def _check(
+        self, label: Label, before: Store, after: Store, had: Client | None, has: Client | None
+    ) -> None:
+        if not self._judges:
+            return
+        try:
+            self._rules.check(before, after, had=had, has=has)
+        except (LawBrokenError, RuleBrokenError) as broken:
+            raise StepBrokenError(label, broken) from broken
+
+    def _server_of(self, store: int) -> list[tuple[str, bool, int]]:
+        changes = self._server.get(store)
+        if changes is None:
+            value = self._stores.values[store]
+            changes = self._server[store] = self._changes(
+                SERVER, value, self._rules.server_steps(value)
+            )
+        return changes
+
+    def _clock_of(self, world: World) -> list[tuple[str, bool, int]]:
+        store = world[0]
+        busy = any(self._is_busy(store, client) for client in world[1:])
+        changes = self._clock.get((store, busy))
+        if changes is None:
+            value = self._stores.values[store]
+            changes = self._clock[store, busy] = self._changes(
+                CLOCK, value, self._rules.clock_steps(value, busy)
+            )
+        return changes
+
+    def _changes(
+        self, who: str, before: Store, changes: Iterable[Change[Store]]
+    ) -> list[tuple[str, bool, int]]:
+        computed: list[tuple[str, bool, int]] = []
+        for change in changes:
+            self._check((who, change.what), before=before, after=change.store, had=None, has=None)
+            computed.append((change.what, change.fault, self._stores.of(change.store)))
+        return computed
+
+    def _is_busy(self, store: int, client: int) -> bool:
+        busy = self._busy.get((store, client))
+        if busy is None:
+            busy = self._rules.busy(self._stores.values[store], self._clients.values[client])
+            self._busy[store, client] = busy
+        return busy
+
+    def _canonical(self, world: World) -> World:
+        store, clients = world[0], world[1:]
+        if self._relative:
+            rebased = self._rebased.get(store)
+            if rebased is None:
+                value = self._stores.values[store]
+                by = self._rules.now(value) - START
+                rebased = self._stores.of(self._rules.moved_store(value, by)), by
+                self._rebased[store] = rebased
+            store, by = rebased
+            clients = tuple([self._earlier(client, by) for client in clients])
+        if self._alike:
+            clients = tuple(sorted(clients))
+        return (store, *clients)
+
+    def _earlier(self, client: int, by: timedelta) -> int:
+        moved = self._moved.get((client, by))
+        if moved is None:
+            moved = self._clients.of(self._rules.moved_client(self._clients.values[client], by))
+            self._moved[client, by] = moved
+        return moved
+
+    def quotient(self, world: World, plain: Clients[Store, Client]) -> World:
+        """The world of this model that a world of a plain one is taken for."""
+        store, clients = plain.values(world)
+        return self._canonical((self._stores.of(store), *map(self._clients.of, clients)))
+
+    def run(
+        self, states: Sequence[World], last: Label | None
+    ) -> Sequence[tuple[Label, Line | None]]:
+        """Say a path in the words of one world, with its own clients and its own clock."""
+        plain = Clients(self._rules, Reduce.NOTHING)
+        # The path was judged already; beside it there may be steps that break a law, too.
+        plain._judges = False
+        here = next(
+            world for world in plain._raw_starts() if self.quotient(world, plain) == states[0]
+        )
+        first, _ = plain.values(here)
+        trace: list[tuple[Label, Line | None]] = [
+            (("log", "opens"), line) for line in self._rules.opening(first)
+        ]
+        # A log's clock steps back for nobody.
+        latest = self._rules.now(first)
+        for goal in [*states[1:], None]:
+            if goal is not None:
+                label, _, after = next(
+                    move for move in plain.steps(here) if self.quotient(move[2], plain) == goal
+                )
+                line = self._line(label, plain=plain, here=here, after=plain.values(after)[0])
+            elif last is not None:
+                label, after = self._last(plain, here, last), here
+                line = self._line(label, plain=plain, here=here, after=None)
+            else:
+                break
+            latest = max(latest, self._rules.now(plain.values(here)[0]))
+            trace.append((label, None if line is None else {"at": format_time(latest), **line}))
+            here = after
+        return trace
+
+    def _last(self, plain: Clients[Store, Client], here: World, last: Label) -> Label:
+        # The step that breaks a law, by the client who takes it in the world of the trace.
+        store, clients = plain.values(here)
+        judging = Clients(self._rules, Reduce.NOTHING)
+        try:
+            judging.steps((judging._stores.of(store), *map(judging._clients.of, clients)))
+        except StepBrokenError as error:
+            last = error.label
+        return last
+
+    def _line(
+        self, label: Label, plain: Clients[Store, Client], here: World, after: Store | None
+    ) -> Line | None:
+        store, clients = plain.values(here)
+        who, what = label
+        client = clients[_NAMES.index(who) - 1] if who in _NAMES else None
+        return self._rules.line(Taken(who=who, what=what, store=store, client=client, after=after))
+
+
+_NAMES: Final = ("", "client 1", "client 2", "client 3", "client 4")

@@ -1,0 +1,193 @@
+"""Rules, ends and stores that are broken on purpose, and which kind of check notices.
+
+The law of this module: **a mutant is killed by the first check that notices it**: a law or a rule
+(safety), what is stuck (liveness), how much was visited (figures), or the ends of the intervals.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from types import ModuleType
+from typing import Final, Protocol, cast
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules import access, attempt, chain, idempotency, ratelimit, session, triggers
+from curae_lifecycle.rules import connection as connections
+from tests.proof.explore.account import Account
+from tests.proof.explore.chain import Chain
+from tests.proof.explore.clients import Clients
+from tests.proof.explore.ends import check_ends
+from tests.proof.explore.engine import RuleBrokenError, ViolationError, explore
+from tests.proof.explore.key import Held
+from tests.proof.explore.published import SMALL, Figures
+from tests.proof.explore.races import Racer, Races, RaceStore, Task
+from tests.proof.explore.rows import Stores
+from tests.proof.explore.scene import TICK
+from tests.support.cells import Key, outcome_of, outcomes
+
+TABLES_OF_THE_MODELS: Final = (
+    "deadline",
+    "standing",
+    "connection",
+    "expiry-record",
+    "authorization",
+    "recovery",
+    "revocation-reach",
+    "life",
+    "ending",
+    "entry-path",
+    "binding",
+    "completion",
+    "graduation-handoff",
+    "record-standing",
+    "idempotency",
+    "attempt",
+    "record-upkeep",
+)
+"""The tables that the models look into."""
+
+
+def mutant(table: str, key: Key, like: Key) -> AbstractContextManager[None]:
+    """One cell of a table holds what another one holds."""
+    return outcome_of(table, key, outcomes(table)[like])
+
+
+COMPLETE = ("complete", "in flight, lease running", "this attempt")
+EXECUTE = ("absent, or retention over", "same fingerprint")
+BUSY = ("in flight, lease running", "same fingerprint")
+LOST = ("complete", "completed", "another attempt")
+KEY = "one key, 2 clients, 1 fault"
+ALONE = "one key, 1 client, 1 fault"
+AT_ONCE = "one key, one transaction, 2 clients, 1 fault"
+ONE = "one connection, 4 steps"
+CHAIN = "one predecessor, 1 client, everybody acts"
+RACE = "one predecessor, 2 clients"
+ENTRY = "one coordinate, 2 clients"
+LIMIT = "limit of 2"
+
+
+def verdict(run: Callable[[], object]) -> str:
+    """What a run says: it holds, or by what it is broken."""
+    try:
+        run()
+    except ViolationError as violation:
+        return "liveness" if violation.broken is None else "safety"
+    except Exception:  # noqa: BLE001 - whatever a function raises is a function that is broken
+        return "safety"
+    return "holds"
+
+
+def killed_by(runs: Sequence[str], then: dict[str, Figures]) -> str:
+    """The first kind of check that notices: safety, liveness, the figures, or the ends."""
+    seen = set[str]()
+    for name in runs:
+        got: list[Figures] = []
+        said = verdict(lambda: got.append(SMALL[name]()))  # noqa: B023 - called at once
+        if said == "safety":
+            return said
+        seen.add(said if said == "liveness" or got == [then[name]] else "figures")
+    for kind in ("liveness", "figures"):
+        if kind in seen:
+            return kind
+    try:
+        check_ends()
+    except RuleBrokenError:
+        return "ends"
+    return "nothing"
+
+
+STORES: Final[dict[str, Callable[[], object]]] = {
+    "one key": lambda: explore(Clients(Held(2, 1, compares=False))),
+    "one key, at once": lambda: explore(Clients(Held(2, 0, at_once=True, compares=False))),
+    "one predecessor": lambda: explore(Clients(Chain(2, 0, compares=False))),
+    "one key, one transaction": lambda: explore(
+        Clients(Chain(2, 0, shared_key=True, page=False, compares=False))
+    ),
+    "one coordinate": lambda: explore(Clients(Account(2, 0, compares=False))),
+    "one user": lambda: explore(Clients(Races(2, store=Stores(compares=False)))),
+    "without what only counts": lambda: explore(Clients(Races(2, store=Stores(counts=False)))),
+    "a part of what is written": lambda: explore(Clients(Account(2, 0, whole=False))),
+}
+"""Stores that do not compare, or set a part."""
+
+
+def uncounted(root: str, *tasks: Task) -> Clients[RaceStore, Racer]:
+    """Two workers, each at one of these, and a store that leaves out the writes that only count."""
+    return Clients(Races(2, roots=((root,),), store=Stores(counts=False), tasks=tasks))
+
+
+class _Asked(Protocol):
+    def __call__(self, *given: object) -> object: ...
+
+
+@attrs.frozen
+class Shifted:
+    """A function that is asked one tick late, so that an end belongs to its interval, or early.
+
+    Attributes:
+        name: The function.
+        by: How late.
+        modules: Where it is, and where others call it.
+    """
+
+    name: str
+    by: timedelta
+    modules: tuple[ModuleType, ...]
+
+    def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = cast("_Asked", getattr(self.modules[0], self.name))
+
+        def shifted(*given: object) -> object:
+            *first, last = given
+            return asked(*first, cast("datetime", last) + self.by)
+
+        for module in self.modules:
+            monkeypatch.setattr(module, self.name, shifted)
+
+
+SHIFTED: Final = tuple(
+    Shifted(name, by, tuple(modules))
+    for name, *modules in (
+        ("standing", connections, triggers, chain),
+        ("standing", access),
+        ("_session_standing", session),
+        ("record_standing", idempotency, attempt),
+        ("admit_one", ratelimit),
+    )
+    for by in (TICK, -TICK)
+)
+
+
+def mutants_of_cells() -> Iterator[tuple[str, Key, object]]:
+    """Every cell that a small run looks at, with every other kind of outcome of its table."""
+    for table in TABLES_OF_THE_MODELS:
+        cells = outcomes(table)
+        kinds = {kind_of(outcome): outcome for outcome in cells.values()}
+        for key, held in cells.items():
+            for kind, outcome in kinds.items():
+                if kind != kind_of(held):
+                    yield table, key, outcome
+
+
+def kind_of(outcome: object) -> str:
+    # What is refused is refused, whatever its problem is called: words are other tests' business.
+    name = type(outcome).__name__
+    return name if name == "RefuseWith" else repr(outcome)
+
+
+def table_of_mutants(rows: dict[str, Counter[str]]) -> str:
+    lines = ["| mutants | in all | safety | with liveness | with the figures | with the ends |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for name, killers in rows.items():
+        columns = [name, str(killers.total())]
+        killed = 0
+        for kind in ("safety", "liveness", "figures", "ends"):
+            killed += killers[kind]
+            columns.append(str(killed))
+        lines.append(f"| {' | '.join(columns)} |")
+    return "\n".join(lines)

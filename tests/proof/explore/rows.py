@@ -1,0 +1,106 @@
+"""The rows of a small store: what is loaded of them, and how a write is compared and set.
+
+The law of this module: **versions are all that is compared**. Nobody looks whether a connection
+has a successor by now: an insert needs its id and its predecessor to be free, an update needs the
+version that was read.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Write
+from tests.support.wrong_stores import only_counts
+
+Connections = tuple[Connection, ...]
+
+
+@attrs.frozen
+class Stores:
+    """What a store does when it is handed the writes of a decision.
+
+    Attributes:
+        compares: Whether it compares versions before it sets.
+        counts: Whether it takes the writes that only count; one that leaves them out is wrong.
+    """
+
+    compares: bool = True
+    counts: bool = True
+
+
+CORRECT = Stores()
+
+
+def following(connections: Connections, connection_id: ConnectionId) -> Connections:
+    """Every later connection of its chain, nearest first."""
+    by_predecessor = {each.identity.predecessor_id: each for each in connections}
+    line: list[Connection] = []
+    after = by_predecessor.get(connection_id)
+    while after is not None:
+        line.append(after)
+        after = by_predecessor.get(after.id)
+    return tuple(line)
+
+
+def loaded(
+    connections: Connections,
+    connection_id: ConnectionId,
+    binding: LimitedAccountAppBinding | None = None,
+) -> Snapshot:
+    """A connection, its successor and its head, with the binding of the coordinate."""
+    later = following(connections, connection_id)
+    successor, head = (later[0], later[-1]) if later else (None, None)
+    named = next(each for each in connections if each.id == connection_id)
+    return Snapshot(connection=named, successor=successor, head=head, binding=binding)
+
+
+def loaded_for(
+    fact: Fact, connections: Connections, binding: LimitedAccountAppBinding | None = None
+) -> Snapshot:
+    """What a fact needs, and nothing else."""
+    asked = fact.needs()
+    bound = None if asked.binding is None else binding
+    everything = () if asked.connections is None else connections
+    named = asked.connection or asked.chain
+    if named is None:
+        return Snapshot(binding=bound, connections=everything)
+    line = loaded(connections, named)
+    if asked.chain is not None:
+        return Snapshot(connection=line.connection, following=following(connections, named))
+    return Snapshot(connection=line.connection, successor=line.successor, head=line.head)
+
+
+def compared_and_set(
+    connections: Connections,
+    binding: LimitedAccountAppBinding | None,
+    writes: tuple[Write, ...],
+    store: Stores = CORRECT,
+) -> tuple[Connections, LimitedAccountAppBinding | None] | None:
+    """What is stored afterwards; `None` where somebody was faster. Other writes are left alone."""
+    after = {each.id: each for each in connections}
+    for write in writes:
+        if not isinstance(write, ConnectionWrite | BindingWrite):
+            continue
+        held = binding if isinstance(write, BindingWrite) else after.get(write.after.id)
+        if not store.counts and only_counts(write):
+            continue
+        if store.compares and _version(held) != _version(write.before):
+            return None
+        if isinstance(write, BindingWrite):
+            binding = write.after
+            continue
+        predecessor = write.after.identity.predecessor_id
+        taken = {each.identity.predecessor_id for each in after.values()} - {None}
+        if store.compares and write.before is None and predecessor in taken:
+            return None
+        after[write.after.id] = write.after
+    return tuple(after.values()), binding
+
+
+def _version(value: Connection | LimitedAccountAppBinding | None) -> int | None:
+    return None if value is None else value.version

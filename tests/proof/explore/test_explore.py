@@ -1,0 +1,485 @@
+"""Exhaustive exploration: what is visited, what is promised, and what would be noticed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
+from typing import Final, TypeVar
+
+import pytest
+
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules import chain, ratelimit, triggers
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
+from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.web.json import parse_json
+from docs.generate.vectors.cases import cell_id
+from tests.proof.explore.account import Account
+from tests.proof.explore.chain import Chain
+from tests.proof.explore.clients import Clients, Reduce, Rules
+from tests.proof.explore.ends import check_ends
+from tests.proof.explore.engine import (
+    Model,
+    RuleBrokenError,
+    ViolationError,
+    count_sequences,
+    explore,
+)
+from tests.proof.explore.key import Held
+from tests.proof.explore.limit import SmallLimit
+from tests.proof.explore.mutants import (
+    ALONE,
+    AT_ONCE,
+    BUSY,
+    CHAIN,
+    COMPLETE,
+    ENTRY,
+    EXECUTE,
+    KEY,
+    LIMIT,
+    LOST,
+    ONE,
+    RACE,
+    SHIFTED,
+    STORES,
+    TABLES_OF_THE_MODELS,
+    Shifted,
+    killed_by,
+    mutant,
+    mutants_of_cells,
+    table_of_mutants,
+    uncounted,
+    verdict,
+)
+from tests.proof.explore.published import EITHER, FEW, PUBLISHED, SMALL, Figures
+from tests.proof.explore.races import Races, Task
+from tests.proof.explore.single import Single
+from tests.support.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs/exploration.md").read_text(encoding="utf-8")
+State = TypeVar("State", bound=Hashable)
+Store = TypeVar("Store", bound=Hashable)
+Client = TypeVar("Client", bound=Hashable)
+
+
+def figures() -> dict[str, Figures]:
+    rows = re.findall(r"^\| ([^|]+) \| ([\d,]+) \| ([\d,]+) \| (\d+) \|", PAGE, re.MULTILINE)
+    return {
+        name: Figures(*(int(number.replace(",", "")) for number in numbers))
+        for name, *numbers in rows
+    }
+
+
+# --- What is visited -------------------------------------------------------------------------
+
+
+@cache
+def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
+    """What a small run visited, and how often it looked at each cell."""
+    with count_cell_lookups() as counts:
+        seen = SMALL[name]()
+    return seen, counts
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_run_visits_what_the_page_says(name: str) -> None:
+    assert small_run(name)[0] == figures()[name]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_run_visits_what_the_page_says(name: str) -> None:
+    assert PUBLISHED[name]() == figures()[name]
+
+
+def test_the_page_has_every_run_that_is_held_and_of_more_than_a_million_states() -> None:
+    page = figures()
+    assert page.keys() >= {*SMALL, *PUBLISHED}
+    assert sum(page[name].states for name in PUBLISHED) > 1_000_000
+    assert sum(each.states for each in page.values()) > 10_000_000
+
+
+def test_sequences_of_one_connection_are_counted() -> None:
+    assert [count_sequences(Single(), length) for length in (0, 1, 2, 3)] == [1, 10, 103, 1096]
+
+
+@pytest.mark.heavy
+def test_all_sequences_of_nine_steps_are_as_many_as_the_page_says() -> None:
+    assert f"{count_sequences(Single(), 9):,} sequences of nine steps" in PAGE
+
+
+# --- The reductions --------------------------------------------------------------------------
+
+
+def check_quotient(rules: Rules[Store, Client], reduce: Reduce) -> None:
+    plain, reduced = Clients(rules, Reduce.NOTHING), Clients(rules, reduce)
+    every, some = explore(plain).order, explore(reduced).order
+    assert {reduced.quotient(world, plain) for world in every} == set(some)
+
+
+@pytest.mark.parametrize("reduce", [Reduce.ALIKE, Reduce.RELATIVE, Reduce.ALIKE | Reduce.RELATIVE])
+def test_worlds_that_are_taken_for_one_are_those_of_the_plain_explorer(reduce: Reduce) -> None:
+    check_quotient(Held(2, 1, forgets=True), reduce)
+    check_quotient(Held(1, 1, steps_back=True, at_once=True), reduce)
+    check_quotient(Held(2, 0, days=1), reduce)
+    check_quotient(Held(1, 0, days=2), reduce)
+    check_quotient(Account(2, 0, one_user=True), reduce)
+    check_quotient(Chain(2, 0, happens=False), reduce)
+
+
+def check_one_order(rules: Rules[Store, Client]) -> None:
+    plain, reduced = Clients(rules, Reduce.NOTHING), Clients(rules, Reduce.ONE_ORDER)
+    every, some = explore(plain).order, explore(reduced).order
+    assert len(some) < len(every)
+    assert {plain.values(world)[0] for world in every} == {
+        reduced.values(world)[0] for world in some
+    }
+
+
+def test_one_order_reaches_every_store_that_the_plain_explorer_reaches() -> None:
+    check_one_order(Held(2, 1))
+    check_one_order(Held(1, 2, forgets=True))
+    check_one_order(Chain(2, 0, happens=False, follows=1))
+    check_one_order(Chain(2, 1, shared_key=True, page=False, happens=False))
+    check_one_order(Chain(1, 1, shared_key=True, page=False, roots=("REVOKED",)))
+
+
+@pytest.mark.heavy
+def test_one_order_reaches_every_store_of_a_chain_whatever_the_old_connection_is() -> None:
+    check_one_order(Chain(1, 1, shared_key=True, page=False))
+
+
+# --- Mutants ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("run", "table", "key", "like", "killer"),
+    [
+        (KEY, "idempotency", BUSY, EXECUTE, "safety"),
+        (KEY, "idempotency", ("completed", "same fingerprint"), EXECUTE, "safety"),
+        (KEY, "idempotency", ("completed", "other fingerprint"), EXECUTE, "safety"),
+        (KEY, "idempotency", ("unknown", "same fingerprint"), EXECUTE, "safety"),
+        (KEY, "idempotency", ("forgotten", "same fingerprint"), EXECUTE, "safety"),
+        (KEY, "attempt", LOST, COMPLETE, "safety"),
+        (ALONE, "idempotency", ("in flight, lease over", "same fingerprint"), BUSY, "liveness"),
+        (ONE, "connection", ("authorize", "REVOKED"), ("authorize", "PENDING"), "safety"),
+        (ONE, "connection", ("reconnect", "LAPSED"), ("reconnect", "PENDING"), "figures"),
+        (
+            RACE,
+            "recovery",
+            ("EXPIRED", "successor PENDING"),
+            ("EXPIRED", "no successor"),
+            "figures",
+        ),
+        (CHAIN, "revocation-reach", ("PATIENT",), ("APP",), "figures"),
+        (
+            ENTRY,
+            "entry-path",
+            ("UNLINKED", "preferSignup true"),
+            ("UNLINKED", "preferSignup false or absent"),
+            "safety",
+        ),
+    ],
+)
+def test_a_mutant_of_a_cell_is_killed(
+    run: str, table: str, key: Key, like: Key, killer: str
+) -> None:
+    with mutant(table, key, like):
+        assert killed_by([run], figures()) == killer
+
+
+@pytest.mark.parametrize("shifted", SHIFTED, ids=lambda each: f"{each.name} {each.by}")
+def test_an_end_that_is_a_tick_off_is_noticed(
+    shifted: Shifted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check_ends() == 13
+    shifted.put(monkeypatch)
+    with pytest.raises(RuleBrokenError, match="rule half-open is broken"):
+        check_ends()
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_store_that_does_not_compare_or_sets_a_part_breaks_a_law_or_a_rule(name: str) -> None:
+    with pytest.raises(ViolationError) as error:
+        STORES[name]()
+    assert error.value.broken is not None
+
+
+# What a store lets through that leaves out the writes that only count: the shortest ways there.
+UNCOUNTED: Final[dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
+    "two ACTIVE": (
+        ("LAPSED", Task.RECOVER_FIRST, Task.REPORT),
+        "law 6 is broken: a second ACTIVE",
+        (
+            "client 1: recovers the first: decided",
+            "server: the newest hand-off lands",
+            "client 1: recovers the first: stored",
+            "server: the newest hand-off lands",
+        ),
+    ),
+    "a connection that outlives the revocation of its chain": (
+        ("ACTION_REQUIRED", Task.RECOVER_FIRST, Task.REVOKE),
+        "rule chain-revocation is broken: a connection of the chain is PENDING",
+        (
+            "client 1: recovers the first: decided",
+            "client 2: revokes the chain: decided",
+            "client 1: recovers the first: stored",
+            "client 2: revokes the chain: stored",
+        ),
+    ),
+    "a connection that is recovered past a tombstone": (
+        ("REVOKED", Task.RECOVER_FIRST, Task.TOMBSTONE),
+        "law 17 is broken: granted although its user is gone",
+        (
+            "client 1: recovers the first: decided",
+            "client 2: tombstones: decided",
+            "client 1: recovers the first: stored",
+            "client 2: tombstones: stored",
+            "server: the newest hand-off lands",
+        ),
+    ),
+    "a connection that is created past a tombstone": (
+        ("LAPSED", Task.CREATE, Task.TOMBSTONE),
+        "law 17 is broken: granted although its user is gone",
+        (
+            "client 1: creates: decided",
+            "client 2: tombstones: decided",
+            "client 1: creates: stored",
+            "client 2: tombstones: stored",
+            "server: the newest hand-off lands",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNCOUNTED)
+def test_a_store_that_leaves_out_what_only_counts_lets_through(what: str) -> None:
+    (root, *tasks), says, trace = UNCOUNTED[what]
+    violation = broken_by(lambda: explore(uncounted(root, *map(Task, tasks))))
+    assert violation.what.startswith(says)
+    assert tuple(step for step in violation.trace if step != "log: opens") == trace
+    shown = "".join(f"    {number}. {step}\n" for number, step in enumerate(trace, 1))
+    assert shown in PAGE, what
+    # Nothing but the writes that count keeps these apart: with them it holds.
+    counted = Clients(Races(2, roots=((root,),), tasks=tuple(map(Task, tasks))))
+    assert explore(counted).states > 10
+
+
+def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
+    plain, reduced = Clients(rules, Reduce.NOTHING), Clients(rules, Reduce.ONE_ORDER)
+    said = verdict(lambda: explore(plain, most=most))
+    assert verdict(lambda: explore(reduced, most=most)) == said
+    return said
+
+
+@pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
+def test_one_order_says_of_mutants_what_the_plain_explorer_says(most: int) -> None:
+    said = Counter[str]()
+    for rules, table, key, like in (
+        (Held(2, 1), "idempotency", BUSY, EXECUTE),
+        (Held(2, 1), "attempt", LOST, COMPLETE),
+        (Held(1, 1), "attempt", COMPLETE, LOST),
+        (Held(1, 1), "idempotency", ("in flight, lease over", "same fingerprint"), BUSY),
+        (Held(1, 1), "idempotency", ("completed", "same fingerprint"), EXECUTE),
+        (Held(1, 1), "attempt", ("renew", "in flight, lease running", "this attempt"), LOST),
+    ):
+        with mutant(table, key, like):
+            said[verdict_in_any_order(rules, most)] += 1
+    expired = Chain(2, 0, happens=False, page=False, roots=("EXPIRED",))
+    for successor in ("successor PENDING", "successor anything else"):
+        for outcome in (chain.MINT, triggers.ALREADY_ACTIVE):
+            with outcome_of("recovery", ("EXPIRED", successor), outcome):
+                said[verdict_in_any_order(expired, most)] += 1
+    assert said.keys() == {"safety", "liveness", "holds"}
+
+
+@pytest.mark.heavy
+def test_mutants_are_killed_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    then = figures()
+    looked = {name: small_run(name)[1] for name in SMALL}
+    # The smaller a run, the sooner it is asked.
+    cheap = sorted(SMALL, key=lambda name: then[name].transitions)
+    cells = Counter[str]()
+    for table, key, outcome in mutants_of_cells():
+        # The two smallest runs that look at it are enough to ask.
+        runs = [name for name in cheap if (table, *key) in looked[name]][:2]
+        if runs:
+            with outcome_of(table, key, outcome):
+                cells[killed_by(runs, then)] += 1
+    ticks = Counter[str]()
+    for shifted in SHIFTED:
+        with monkeypatch.context() as patch:
+            shifted.put(patch)
+            ticks[killed_by(cheap, then)] += 1
+    stores = Counter(map(verdict, STORES.values()))
+    table = table_of_mutants({"cells": cells, "ends, a tick off": ticks, "stores": stores})
+    assert table in PAGE, table
+
+
+# --- What a violation shows ------------------------------------------------------------------
+
+
+def broken_by(run: Callable[[], object]) -> ViolationError:
+    with pytest.raises(ViolationError) as error:
+        run()
+    return error.value
+
+
+def answers_of(log: Sequence[bytes]) -> list[dict[str, Json]]:
+    lines = list(replay(log))
+    assert not [line.answer for line in lines if line.broken]
+    return [line.answer for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("run", "table", "key", "like", "law"),
+    [
+        (KEY, "idempotency", ("completed", "same fingerprint"), EXECUTE, 12),
+        (AT_ONCE, "idempotency", ("completed", "same fingerprint"), EXECUTE, 12),
+        (ONE, "connection", ("authorize", "REVOKED"), ("authorize", "PENDING"), 1),
+        (ONE, "connection", ("revoke", "REVOKED"), ("revoke", "ACTIVE"), 2),
+        (
+            ENTRY,
+            "entry-path",
+            ("UNLINKED", "preferSignup true"),
+            ("UNLINKED", "preferSignup false or absent"),
+            8,
+        ),
+    ],
+)
+def test_a_violation_names_its_law_and_is_a_log_that_replay_runs(
+    run: str, table: str, key: Key, like: Key, law: int
+) -> None:
+    with mutant(table, key, like):
+        violation = broken_by(SMALL[run])
+    assert isinstance(violation.broken, LawBrokenError)
+    assert violation.broken.law == law
+    assert f"law {law} is broken" in str(violation)
+    assert answers_of(violation.log)
+
+
+def test_a_rule_without_a_law_is_named() -> None:
+    key = ("complete sign-up", "LIMITED", "other user, or none bound")
+    with mutant("binding", key, ("complete sign-up", "UNLINKED", "other user, or none bound")):
+        violation = broken_by(SMALL[ENTRY])
+    assert isinstance(violation.broken, RuleBrokenError)
+    assert violation.broken.rule == "binding"
+    assert "rule binding is broken: a new generation without a tombstone" in str(violation)
+    assert [answer.get("status") for answer in answers_of(violation.log)].count(201) > 0
+    key = ("complete sign-up", "UNLINKED", "other user, or none bound")
+    with mutant("binding", key, ("provision", *key[1:])):
+        assert "rule landing is broken: a hand-off would land" in str(broken_by(SMALL[ENTRY]))
+    torn = broken_by(STORES["a part of what is written"])
+    assert isinstance(torn.broken, RuleBrokenError)
+    assert torn.broken.rule == "landing"
+
+
+def test_what_is_stuck_is_shown_with_its_promise() -> None:
+    with mutant("idempotency", ("in flight, lease over", "same fingerprint"), BUSY):
+        violation = broken_by(SMALL[ALONE])
+    assert violation.broken is None
+    assert "liveness is broken: once faults stop, every client gets its answer" in str(violation)
+    assert violation.trace[-1] == "clock: a lease passes"
+
+
+def test_a_law_of_the_limit_is_shown_with_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "admit_one", lambda _policy, state, _now: state)
+    violation = broken_by(SMALL[LIMIT])
+    assert "law 10 is broken" in str(violation)
+    assert [answer.get("status") for answer in answers_of(violation.log)] == [None, 201, 201, 201]
+
+
+@pytest.mark.heavy
+def test_a_log_says_what_a_path_did() -> None:
+    # About fifty paths of each world; in no log is anything broken, unheard of or not found.
+    codes = {
+        *codes_on_paths(Single(), 3),
+        *codes_on_paths(Clients(Account(2, 0))),
+        *codes_on_paths(Clients(Account(1, 2))),
+        *codes_on_paths(Clients(Chain(2, 0, happens=False, follows=1))),
+        *codes_on_paths(Clients(Chain(1, 0, roots=("REVOKED",)))),
+        *codes_on_paths(Clients(Chain(1, 0, roots=("EXPIRED EARLY",)))),
+        *codes_on_paths(Clients(Chain(1, 1, happens=False, roots=("LAPSED",)))),
+        *codes_on_paths(Clients(Races(2))),
+        *codes_on_paths(Clients(Held(1, 1, steps_back=True))),
+        *codes_on_paths(SmallLimit(2), 5),
+    }
+    assert codes == {
+        None,
+        "BINDING_CHANGED",
+        "SESSION_EXPIRED",
+        "CONNECTION_SUPERSEDED",
+        "CONNECTION_NOT_RECONNECTABLE",
+        "HANDOFF_LAPSED",
+    }
+
+
+def codes_on_paths(model: Model[State], depth: int | None = None) -> set[str | None]:
+    done = explore(model, depth=depth)
+    codes = set[str | None]()
+    for place in range(0, done.states, max(1, done.states // 50)):
+        trace = model.run(done.path(place), None)
+        lines = [json.dumps(dict(line)).encode() for _, line in trace if line is not None]
+        codes.update(map(code_of, answers_of(lines)))
+    return codes
+
+
+def code_of(answer: dict[str, Json]) -> str | None:
+    body = answer.get("body")
+    problem = parse_json(body.encode()) if isinstance(body, str) else answer
+    code = problem.get("code") if isinstance(problem, dict) else None
+    return code if isinstance(code, str) else None
+
+
+# --- The cells -------------------------------------------------------------------------------
+
+# What a server could only have stored by itself: no function makes such a value.
+_BY_HAND: Final = "a revocation stores its status with its instant"
+NEVER_MADE: Final[dict[tuple[str, ...], str]] = {
+    ("deadline", "REVOKED", "no revokedAt"): _BY_HAND,
+    ("standing", "REVOKED", "no revokedAt", "before the deadline, or none set"): _BY_HAND,
+    **{
+        cell: _BY_HAND
+        for status in ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED")
+        for cell in (
+            ("deadline", status, "a revokedAt"),
+            ("standing", status, "a revokedAt", "before the deadline, or none set"),
+        )
+    },
+    ("completion", "EXISTING_ACTIVE_HANDOFF", "waiting"): "path A is minted landed",
+    ("completion", "EXISTING_ACTIVE_HANDOFF", "over without landing"): "path A is minted landed",
+    ("completion", "SILENT_LIMITED", "landed for the same user"): "path C never lands",
+    ("completion", "SILENT_LIMITED", "landed for another user"): "path C never lands",
+    **{
+        ("record-standing", state, "lease running", lost): "only an attempt in flight has a lease"
+        for state in ("RELEASED", "COMPLETED", "FORGOTTEN")
+        for lost in ("execute", "unknown")
+    },
+}
+
+
+@pytest.mark.heavy
+def test_every_cell_that_traffic_can_reach_is_looked_at() -> None:
+    with count_cell_lookups() as counts:
+        explore(Single(), depth=8, liveness=False)
+        explore(Clients(Account(1, 3)), liveness=False)
+        explore(Clients(Chain(1, 0, roots=("EXPIRED EARLY",))))
+        one_try = Held(2, 2, attempts=1, lost_leases=EITHER, forgets=True)
+        explore(Clients(one_try), liveness=False, most=5_000)
+    for name in SMALL:
+        counts += small_run(name)[1]
+    unseen = {
+        cell
+        for cell in cells_of(TABLES[name] for name in TABLES_OF_THE_MODELS)
+        if cell not in counts
+    }
+    unreachable = {
+        cell for cell in unseen if cell_id(cell[0], cell[1:]) in UNREACHABLE | NEVER_ASKED
+    }
+    assert unseen - unreachable == set(NEVER_MADE)

@@ -1,0 +1,94 @@
+"""The tables of bindings and sessions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import product
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules import binding as bindings
+from curae_lifecycle.rules.binding import AccountState, BindingTrigger
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.session import EntryPath, HandoffState, complete_handoff
+from curae_lifecycle.rules.values import UserId
+from tests.proof.oracles.oracle import UNREACHABLE, Answer, answered, said
+from tests.support.specimens import BOUND, NEW_USER, Key, bind, binding_in, mint, waiting
+from tests.support.strategies import START, TICK
+
+
+def account_bindings() -> list[Answer]:
+    def bound(trigger: str, state: str, user: UserId) -> tuple[str, Key]:
+        answer = bind(trigger, binding_in(state), user)
+        moved = None if isinstance(answer, Refused) else answer.value
+        return said(answer, "" if moved is None else moved.state), answer.rules
+
+    users = (("same user", BOUND), ("other user, or none bound", UserId("u-other")))
+    return [
+        answered((trigger, state, beside), bound, trigger, state, user)
+        for trigger, state, (beside, user) in product(BindingTrigger, AccountState, users)
+        if ("binding", trigger, state, beside) not in UNREACHABLE
+    ]
+
+
+def graduations() -> list[Answer]:
+    def started(state: AccountState) -> tuple[str, Key]:
+        answer = bindings.start_graduation(binding_in(state))
+        return said(answer, "proceed"), answer.rules
+
+    return [answered((state,), started, state) for state in AccountState]
+
+
+USERS: Final = {
+    ("UNLINKED", None): "none yet",
+    ("LIMITED", BOUND): "the bound LIMITED user",
+    ("ACTIVE", BOUND): "the bound user",
+    ("UNLINKED", NEW_USER): "a new LIMITED user",
+    ("TOMBSTONED", NEW_USER): "a new LIMITED user",
+}
+"""Whose session it is, by the account before it and the session's user."""
+
+
+def entry_paths() -> list[Answer]:
+    def entered(state: AccountState, *, prefers: bool) -> tuple[str, Key]:
+        answer = mint(state, prefer_signup=prefers)
+        session = answer.value.session
+        landed = "" if (session.landed_at is None) is (session.handoff != "LANDED") else " amiss"
+        user = USERS.get((state, session.user_id), "amiss")
+        return f"{session.path}, hand-off {session.handoff}, {user}{landed}", answer.rules
+
+    preferences = (("preferSignup true", True), ("preferSignup false or absent", False))
+    return [
+        answered((state, preference), entered, state, prefers=prefers)
+        for state, (preference, prefers) in product(AccountState, preferences)
+    ]
+
+
+COMPLETIONS: Final = (
+    ("waiting", -TICK, None),
+    ("over without landing", timedelta(), None),
+    ("landed for the same user", -TICK, "u-1"),
+    ("landed for the same user", timedelta(), "u-1"),
+    ("landed for another user", -TICK, "u-2"),
+    ("landed for another user", timedelta(), "u-2"),
+)
+"""What a session is to the user u-1, when beside its end, and for whom it landed."""
+
+
+def completions() -> list[Answer]:
+    def completed(path: EntryPath, at_end: timedelta, landed_for: str | None) -> tuple[str, Key]:
+        session = attrs.evolve(waiting(), path=path)
+        if landed_for is not None:
+            session = attrs.evolve(
+                session, handoff=HandoffState.LANDED, landed_at=START, user_id=UserId(landed_for)
+            )
+        answer = complete_handoff(
+            session, binding=None, user_id=UserId("u-1"), now=session.expires_at + at_end
+        )
+        return said(answer, "proceed"), answer.rules
+
+    return [
+        answered((path, completion), completed, path, at_end, landed_for)
+        for path, (completion, at_end, landed_for) in product(EntryPath, COMPLETIONS)
+    ]

@@ -1,0 +1,77 @@
+"""What an oracle is, and what a call did in the words of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, ParamSpec
+
+from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.web.json import MalformedError
+from tests.support.specimens import Key, refusal
+
+Answer = tuple[Key, str, Key]
+"""A cell, what the functions did there in the words of the page, and the trail."""
+
+Oracle = Callable[[], list[Answer]]
+Given = ParamSpec("Given")
+RAISED: Final = (
+    ArgumentError,
+    AssertionError,
+    AttributeError,
+    KeyError,
+    MalformedError,
+    TypeError,
+    ValueError,
+)
+
+
+def answered(
+    key: Key, call: Callable[Given, tuple[str, Key]], *given: Given.args, **named: Given.kwargs
+) -> Answer:
+    """What a call does; a mutant may make it raise."""
+    try:
+        deed, trail = call(*given, **named)
+    except RAISED as error:
+        return key, f"raises {type(error).__name__}", ()
+    return tuple(map(str, key)), deed, trail
+
+
+def said(answer: Done[object] | Ignored[object] | Refused, to: str = "") -> str:
+    """An outcome: what a value moved to, ignore, or a refusal with its reason."""
+    match answer:
+        case Done():
+            return to
+        case Ignored():
+            return "ignore"
+        case Refused():
+            return refusal(answer)
+
+
+NOBODY: Final = "Nobody is bound to an UNLINKED coordinate, so no user can be the bound one."
+TOMBSTONED: Final = "`tombstone` takes no user: it is the bound one that is gone."
+NO_DEADLINE: Final = "`deadline` gives it no end, so no instant is at or after it."
+NEVER_ENDING: Final = (
+    ("EXPIRED", "no revokedAt"),
+    ("REVOKED", "no revokedAt"),
+    *((status, "a revokedAt") for status in Status),
+)
+"""What waits for no deadline: stored status and revocation."""
+UNREACHABLE: Final[dict[Key, str]] = {
+    **{
+        ("standing", status, revocation, "at or after the deadline"): NO_DEADLINE
+        for status, revocation in NEVER_ENDING
+    },
+    ("binding", "provision", "UNLINKED", "same user"): NOBODY,
+    ("binding", "complete sign-up", "UNLINKED", "same user"): NOBODY,
+    ("binding", "graduate", "UNLINKED", "same user"): NOBODY,
+    ("binding", "tombstone", "UNLINKED", "same user"): NOBODY,
+    ("binding", "tombstone", "LIMITED", "other user, or none bound"): TOMBSTONED,
+    ("binding", "tombstone", "ACTIVE", "other user, or none bound"): TOMBSTONED,
+    ("binding", "tombstone", "TOMBSTONED", "other user, or none bound"): TOMBSTONED,
+    ("binding", "provision", "TOMBSTONED", "same user"): (
+        "`provision` raises for the tombstoned user before the table is asked."
+    ),
+}
+"""Cells that no call asks, with the proof."""

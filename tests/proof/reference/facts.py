@@ -1,0 +1,330 @@
+"""What the model's platform knows, what facts make of it, and who may read."""
+
+# A model that is read from top to bottom has long functions and plain arguments:
+# ruff: noqa: C901, PLR0912, PLR0915
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypedDict
+
+from tests.proof.reference.values import (
+    SKEW,
+    Broken,
+    Members,
+    format_time,
+    is_app_user,
+    members,
+    parse_uuid,
+    require_environment,
+    require_text,
+    require_time,
+    require_uuid,
+)
+
+ACTORS = ["APP", "PATIENT", "PLATFORM", "UPSTREAM"]
+
+Coordinate = tuple[str, str, str, str]
+"""Environment, app, account and the app's user."""
+
+
+class Connection(TypedDict):
+    """One authorization, stored; what it is at an instant is its standing."""
+
+    id: str
+    environment: str
+    app: str
+    account: str
+    user: str
+    packages: list[str]
+    status: str
+    authorized_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    reason: str | None
+    created_at: datetime
+    updated_at: datetime
+    deadline: datetime
+    previous: str | None
+
+
+class Session(TypedDict):
+    """One run of the entry flow."""
+
+    path: str
+    coordinate: Coordinate
+    created_at: datetime
+    expires_at: datetime
+    landed_user: str | None
+
+
+def standing(connection: Connection, now: datetime) -> str:
+    status = connection["status"]
+    if connection["revoked_at"] is not None:
+        return "REVOKED"
+    if status == "PENDING":
+        return "PENDING" if now < connection["deadline"] else "LAPSED"
+    if status in ["ACTIVE", "ACTION_REQUIRED"]:
+        end = connection["expires_at"]
+        return status if end is None or now < end else "EXPIRED"
+    return status
+
+
+def format_connection(connection: Connection, now: datetime) -> dict[str, object]:
+    at_now = standing(connection, now)
+    return {
+        "id": connection["id"],
+        "customerAccountId": connection["account"],
+        "appUserId": connection["user"],
+        # Reading: the wire shows the standing, also where only `expiresAt` has passed.
+        "status": "EXPIRED" if at_now == "LAPSED" else at_now,
+        "dataPackages": connection["packages"],
+        "authorizedAt": format_time(connection["authorized_at"]),
+        "expiresAt": format_time(connection["expires_at"]),
+        "revokedAt": format_time(connection["revoked_at"]),
+        "actionRequiredReason": connection["reason"],
+        "createdAt": format_time(connection["created_at"]),
+        "updatedAt": format_time(connection["updated_at"]),
+    }
+
+
+def coordinate_of(connection: Connection) -> Coordinate:
+    return (
+        connection["environment"],
+        connection["app"],
+        connection["account"],
+        connection["user"],
+    )
+
+
+def touch(connection: Connection, now: datetime) -> None:
+    """Records that the connection was written; this instant never goes back."""
+    connection["updated_at"] = max(now, connection["updated_at"])
+
+
+class Platform:
+    """What facts move: connections, sessions, bindings."""
+
+    def __init__(self) -> None:
+        self.connections: dict[str, Connection] = {}
+        self.sessions: dict[str, Session] = {}
+        self.bindings: dict[Coordinate, tuple[str, str]] = {}
+
+    def _successor(self, connection: Connection) -> Connection | None:
+        for other in self.connections.values():
+            if other["previous"] == connection["id"]:
+                return other
+        return None
+
+    def _head(self, connection: Connection) -> Connection:
+        """The last one of its chain."""
+        while True:
+            successor = self._successor(connection)
+            if successor is None:
+                return connection
+            connection = successor
+
+    def _fact(self, now: datetime, value: object) -> tuple[str, str | None]:
+        kind = dict(value.pairs).get("type") if isinstance(value, Members) else None
+        common = ["type"]
+        given: dict[str, object]
+        if kind == "connection.authorize":
+            given = members(value, [*common, "connectionId"], ["happenedAt", "expiresAt"])
+        elif kind == "connection.require_action":
+            given = members(value, [*common, "connectionId", "reason"], ["happenedAt"])
+        elif kind == "connection.expire":
+            given = members(value, [*common, "connectionId"], ["happenedAt"])
+        elif kind == "connection.revoke":
+            given = members(value, [*common, "connectionId", "actor"], ["happenedAt"])
+        elif kind == "handoff.complete":
+            given = members(value, [*common, "sessionId", "userId"], ["happenedAt"])
+        elif kind in ["binding.graduate", "binding.tombstone"]:
+            given = members(
+                value,
+                [*common, "customerAccountId", "appId", "appUserId"],
+                ["environment", "userId", "happenedAt"],
+            )
+        else:
+            raise Broken("an unknown fact")
+        # Reading: an optional member that is null is broken, as a null is in a body.
+        happened = require_time(given["happenedAt"]) if "happenedAt" in given else now
+        if happened - now > SKEW:
+            raise Broken("it happened too long after it was recorded")
+        happened = min(happened, now)
+        user = require_text(given["userId"]) if "userId" in given else None
+
+        if kind == "handoff.complete":
+            assert user is not None
+            return self._complete(happened, given["sessionId"], user)
+        if kind in ["binding.graduate", "binding.tombstone"]:
+            if not is_app_user(given["appUserId"]):
+                raise Broken("an app user was expected")
+            coordinate = (
+                require_environment(given.get("environment", "live")),
+                require_text(given["appId"]),
+                require_uuid(given["customerAccountId"]),
+                str(given["appUserId"]),
+            )
+            if kind == "binding.graduate":
+                return self._graduate(coordinate, user)
+            return self._tombstone(coordinate, now, happened)
+
+        reason = require_text(given["reason"]) if "reason" in given else ""
+        actor = given.get("actor", "APP")
+        if not isinstance(actor, str) or actor not in ACTORS:
+            raise Broken("an actor was expected")
+        if not isinstance(given["connectionId"], str):
+            raise Broken("an id is a string")
+        connection = self.connections.get(parse_uuid(given["connectionId"]) or "")
+        if connection is not None:
+            happened = max(happened, connection["created_at"])
+        # Reading: an end that is not after the authorization breaks the line whatever the
+        # connection is, also one that nobody knows.
+        expires = require_time(given["expiresAt"]) if "expiresAt" in given else None
+        if expires is not None and expires <= happened:
+            raise Broken("the access ends before it begins")
+        if connection is None:
+            return "refused", "NOT_FOUND"
+        if kind == "connection.authorize":
+            return self._authorize(connection, now=now, happened=happened, expires=expires)
+        if kind == "connection.require_action":
+            return self._require_action(connection, now=now, happened=happened, reason=reason)
+        if kind == "connection.expire":
+            return self._expire(connection, now)
+        # Reading: a patient's or the platform's revoke is done if it ended anything, also
+        # where the id it names had been revoked before.
+        changed = self._revoke(connection, now, happened)
+        while actor in ["PATIENT", "PLATFORM"]:
+            successor = self._successor(connection)
+            if successor is None:
+                break
+            connection = successor
+            changed = self._revoke(connection, now, happened) or changed
+        return ("done" if changed else "ignored"), None
+
+    def _authorize(
+        self,
+        connection: Connection,
+        now: datetime,
+        happened: datetime,
+        expires: datetime | None,
+    ) -> tuple[str, str | None]:
+        if self._successor(connection) is not None:
+            return "refused", "CONNECTION_SUPERSEDED"
+        was = standing(connection, happened)
+        if was == "LAPSED":
+            return "refused", "HANDOFF_LAPSED"
+        if was == "ACTIVE":
+            return "ignored", None
+        if was != "PENDING":
+            return "refused", "CONNECTION_NOT_PENDING"
+        connection["status"] = "ACTIVE"
+        connection["authorized_at"] = happened
+        connection["expires_at"] = expires
+        touch(connection, now)
+        return "done", None
+
+    def _require_action(
+        self, connection: Connection, now: datetime, happened: datetime, reason: str
+    ) -> tuple[str, str | None]:
+        if standing(connection, happened) != "ACTIVE":
+            return "ignored", None
+        connection["status"] = "ACTION_REQUIRED"
+        connection["reason"] = reason
+        touch(connection, now)
+        return "done", None
+
+    def _expire(self, connection: Connection, now: datetime) -> tuple[str, str | None]:
+        # Whether it had come to its end by itself at that instant does not matter: what is
+        # stored so is ended, or its end is recorded.
+        if connection["status"] not in ["ACTIVE", "ACTION_REQUIRED"]:
+            return "ignored", None
+        connection["status"] = "EXPIRED"
+        touch(connection, now)
+        return "done", None
+
+    def _revoke(self, connection: Connection, now: datetime, happened: datetime) -> bool:
+        """Whether this is the revoke that counts."""
+        if connection["revoked_at"] is not None:
+            return False
+        # Reading: where one fact ends many connections, "before it was made" is asked of each
+        # of them by itself. A late revocation may be before `authorizedAt`: what never goes
+        # back is what was recorded, and `revokedAt` was not.
+        connection["status"] = "REVOKED"
+        connection["revoked_at"] = max(happened, connection["created_at"])
+        touch(connection, now)
+        return True
+
+    def _complete(
+        self, happened: datetime, session_id: object, user: str
+    ) -> tuple[str, str | None]:
+        if not isinstance(session_id, str):
+            raise Broken("an id is a string")
+        session = self.sessions.get(parse_uuid(session_id) or "")
+        if session is None:
+            return "refused", "NOT_FOUND"
+        happened = max(happened, session["created_at"])
+        if session["path"] != "NEW_ACTIVE_SIGNUP_HANDOFF":
+            return "refused", "HANDOFF_NOT_REQUIRED"
+        if session["landed_user"] is not None:
+            if session["landed_user"] == user:
+                return "ignored", None
+            return "refused", "BINDING_CONFLICT"
+        if happened >= session["expires_at"]:
+            return "refused", "SESSION_EXPIRED"
+        state, bound = self.bindings.get(session["coordinate"], ("UNLINKED", ""))
+        if state in ["LIMITED", "TOMBSTONED"]:
+            return "refused", "BINDING_CHANGED"
+        if state == "ACTIVE" and bound != user:
+            return "refused", "BINDING_CONFLICT"
+        self.bindings[session["coordinate"]] = ("ACTIVE", user)
+        session["landed_user"] = user
+        return "done", None
+
+    def _graduate(self, coordinate: Coordinate, user: str | None) -> tuple[str, str | None]:
+        # Reading: a binding has no creation of its own, so `happenedAt` may be any earlier
+        # time, and the binding is judged as it is when the fact is recorded.
+        state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
+        if state in ["UNLINKED", "TOMBSTONED"]:
+            return "refused", "BINDING_CHANGED"
+        if user is not None and user != bound:
+            return "refused", "BINDING_CONFLICT"
+        if state == "ACTIVE":
+            return "ignored", None
+        self.bindings[coordinate] = ("ACTIVE", bound)
+        return "done", None
+
+    def _tombstone(
+        self, coordinate: Coordinate, now: datetime, happened: datetime
+    ) -> tuple[str, str | None]:
+        # Reading: a tombstone may name a user, as the log's line kind shows it, but none of its
+        # table's cells asks for one.
+        state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
+        if state in ["UNLINKED", "TOMBSTONED"]:
+            return "ignored", None
+        self.bindings[coordinate] = ("TOMBSTONED", bound)
+        # Reading: every one that is there when the tombstone is recorded, also one that was
+        # made after the tombstone happened.
+        for connection in self.connections.values():
+            if coordinate_of(connection) == coordinate:
+                self._revoke(connection, now, happened)
+        return "done", None
+
+    def _ask(self, now: datetime, value: object) -> dict[str, object]:
+        given = members(value, ["type", "connectionId", "dataPackage"], [])
+        if given["type"] != "access":
+            raise Broken("an unknown question")
+        package = given["dataPackage"]
+        if not isinstance(package, str):
+            raise Broken("a package is a string")
+        connection = self.connections.get(parse_uuid(given["connectionId"]) or "")
+        if connection is None:
+            raise Broken("an unknown id")
+        reason = standing(connection, now)
+        # Reading: a package that is no token is one that was not granted.
+        if reason == "ACTIVE" and package not in connection["packages"]:
+            reason = "PACKAGE_NOT_GRANTED"
+        if reason != "ACTIVE":
+            return {"granted": False, "reason": reason, "validUntil": None}
+        end = connection["expires_at"]
+        return {"granted": True, "reason": None, "validUntil": format_time(end)}

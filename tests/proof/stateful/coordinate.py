@@ -1,0 +1,261 @@
+"""One coordinate: its binding, and several sessions that wait, land or lapse beside each other."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Final
+
+import attrs
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, precondition, rule
+
+from curae_lifecycle.rules import binding as bindings
+from curae_lifecycle.rules import session as rules
+from curae_lifecycle.rules.binding import AccountState, BindingTransition, LimitedAccountAppBinding
+from curae_lifecycle.rules.outcomes import Done, Refused
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.rules.values import AppUserId, NextAction, SessionId, UserId
+from curae_lifecycle.testing.laws import check_nothing_changed
+from tests.proof.stateful.coordinate_model import MISTAKE, TOLERANCE, CoordinateModel, Said, Session
+from tests.proof.stateful.running import (
+    START,
+    TICK,
+    CountedMachine,
+    agree,
+    heard,
+    is_mistake,
+    ticks,
+)
+from tests.support.strategies import COORDINATE, uuid
+
+OTHERS: Final = attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
+
+users = st.sampled_from(["the bound one", "the bound one", "u-1", "u-2"])
+"""Whom a trigger names."""
+which = st.sampled_from([0, 0, 1, 2, 3])
+"""A session; the latest is 0."""
+moments = st.sampled_from(["now", "now", "created", "end", "end", "soon"])
+STRANGE: Final = [
+    (EntryPath.EXISTING_ACTIVE_HANDOFF, HandoffState.AWAITED),
+    (EntryPath.SILENT_LIMITED, HandoffState.LANDED),
+]
+
+
+class CoordinateMachine(CountedMachine):
+    paths: ClassVar[dict[tuple[str, bool], str]] = {}
+    """Which path every account state and preference took, in all runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.binding: LimitedAccountAppBinding | None = None
+        self.sessions: list[CuraeConnectSession] = []
+        self.model = CoordinateModel()
+        self.numbered = 0
+
+    @initialize(
+        waiting=st.integers(0, 3),
+        strange=st.sampled_from([None, None, *STRANGE]),
+        landed_for=users,
+    )
+    def found_in_the_store(
+        self, waiting: int, strange: tuple[EntryPath, HandoffState] | None, landed_for: str
+    ) -> None:
+        """Sessions that wait; at times one that no rule makes, which is answered all the same."""
+        for _ in range(waiting):
+            self._initiate(prefers=True, life=60, new_user=True)
+        if strange is None:
+            return
+        path, handoff = strange
+        user = UserId(self._user(landed_for))
+        landed = START if handoff is HandoffState.LANDED else None
+        end = START + 60 * TICK
+        self.sessions.append(
+            CuraeConnectSession(
+                id=SessionId(uuid(99)),
+                coordinate=COORDINATE,
+                path=path,
+                handoff=handoff,
+                created_at=START,
+                expires_at=end,
+                landed_at=landed,
+                user_id=user,
+            )
+        )
+        self.model.sessions[uuid(99)] = shown(self.sessions[-1])
+
+    # Time -----------------------------------------------------------------------------------
+
+    @rule(by=st.sampled_from([1, 1, 30, 1000]))
+    def time_passes(self, by: int) -> None:
+        self.now += by * TICK
+
+    # Requests -------------------------------------------------------------------------------
+
+    @rule(prefers=st.booleans(), life=st.sampled_from([60, 60, 1, 0]), new_user=st.booleans())
+    def initiate(self, prefers: bool, life: int, new_user: bool) -> None:  # noqa: FBT001 - drawn
+        self._initiate(prefers=prefers, life=life, new_user=new_user)
+
+    def _initiate(self, *, prefers: bool, life: int, new_user: bool) -> None:
+        self.numbered += 1
+        session_id, end = uuid(self.numbered), self.now + life * TICK
+        user_id = f"limited-{self.numbered}" if new_user else self._user("the bound one")
+        before = str(self.model.state)
+
+        def ask() -> Done[rules.Initiated]:
+            return rules.initiate(
+                self.binding,
+                COORDINATE,
+                self.now,
+                prefer_signup=prefers,
+                id=SessionId(session_id),
+                user_id=UserId(user_id),
+                next_action=NextAction("https://connect.example/1", end),
+            )
+
+        said = self.model.initiate(session_id, self.now, end, new_user=user_id, prefers=prefers)
+        if said == MISTAKE:
+            agree("a tombstoned user is never provisioned again", True, is_mistake(ask))
+            return
+        made = ask().value
+        path = str(made.session.path)
+        agree(
+            f"law 8: the path of {before}, preferSignup {prefers}",
+            self.paths.setdefault((before, prefers), path),
+            path,
+        )
+        self.sessions.append(made.session)
+        self.binding = made.binding
+
+    @rule()
+    def start_graduation(self) -> None:
+        agree(
+            "a graduation hand-off",
+            self.model.start_graduation(),
+            heard(bindings.start_graduation(self.binding)),
+        )
+
+    # Facts ----------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.sessions)
+    @rule(n=which, user=users, moment=moments, tick=ticks)
+    def complete(self, n: int, user: str, moment: str, tick: int) -> None:
+        position = len(self.sessions) - 1 - n % len(self.sessions)
+        session, user_id = self.sessions[position], UserId(self._user(user))
+        happened: datetime | None = None
+        if moment == "created":
+            happened = session.created_at + tick * TICK
+        elif moment == "end":
+            happened = session.expires_at + tick * TICK
+            self.now = max(self.now, happened - TICK)
+        elif moment == "soon":
+            # The page's clock is ahead.
+            happened = self.now + TOLERANCE + tick * TICK
+        said = self.model.complete(session.id, user_id, self.now, happened=happened or self.now)
+        if said == MISTAKE:
+            wrong = is_mistake(
+                rules.complete_handoff,
+                session,
+                self.binding,
+                user_id,
+                self.now,
+                happened_at=happened,
+            )
+            agree("completed further ahead than clocks may be apart", True, wrong)
+            return
+        answer = rules.complete_handoff(
+            session, binding=self.binding, user_id=user_id, now=self.now, happened_at=happened
+        )
+        agree("completeHandoff", said, heard(answer))
+        if isinstance(answer, Refused):
+            return
+        landing = answer.value
+        if not isinstance(answer, Done):
+            check_nothing_changed(session, landing.session)
+            assert landing.session is session
+            assert landing.binding is self.binding
+        self.sessions[position], self.binding = landing.session, landing.binding
+
+    @rule(user=users)
+    def provision(self, user: str) -> None:
+        user_id = UserId(self._user(user))
+        said = self.model.provision(user_id)
+        if said == MISTAKE:
+            wrong = is_mistake(bindings.provision, self.binding, COORDINATE, user_id)
+            agree("a tombstoned user is never provisioned again", True, wrong)
+            return
+        self._moved("provision", said, bindings.provision(self.binding, COORDINATE, user_id))
+
+    @rule(user=users)
+    def sign_up(self, user: str) -> None:
+        user_id = UserId(self._user(user))
+        said = self.model.sign_up(user_id)
+        answer = bindings.complete_sign_up(self.binding, COORDINATE, user_id)
+        self._moved("complete sign-up", said, answer)
+
+    @rule(user=users)
+    def graduate(self, user: str) -> None:
+        user_id = UserId(self._user(user))
+        said = self.model.graduate(user_id)
+        self._moved("graduate", said, bindings.graduate(self.binding, COORDINATE, user_id))
+
+    @rule()
+    def tombstone(self) -> None:
+        said = self.model.tombstone()
+        self._moved("tombstone", said, bindings.tombstone(self.binding, COORDINATE))
+
+    @precondition(lambda self: self.binding is not None and self.numbered == 2)
+    @rule()
+    def the_binding_of_another_coordinate_is_a_mistake(self) -> None:
+        wrong = is_mistake(bindings.graduate, self.binding, OTHERS, UserId("u-1"))
+        agree("another coordinate's binding is a mistake", True, wrong)
+
+    # What always holds ----------------------------------------------------------------------
+
+    @invariant()
+    def what_is_stored_is_the_model_s(self) -> None:
+        state = str(bindings.account_state(self.binding))
+        user = None if self.binding is None else self.binding.user_id
+        bound = self.binding
+        numbers = (0, 0) if bound is None else (bound.generation, bound.version)
+        model = self.model
+        expected = (model.state, model.user, (model.generation, model.version))
+        agree("the binding", expected, (state, user, numbers))
+        agree("the sessions", list(model.sessions.values()), list(map(shown, self.sessions)))
+
+    # Helpers --------------------------------------------------------------------------------
+
+    def _user(self, user: str) -> str:
+        if user != "the bound one":
+            return user
+        return "u-1" if self.binding is None else self.binding.user_id
+
+    def _moved(self, trigger: str, said: Said, answer: BindingTransition) -> None:
+        agree(trigger, said, heard(answer))
+        if isinstance(answer, Refused):
+            return
+        after = answer.value
+        if not isinstance(answer, Done):
+            assert after is self.binding
+        elif self.binding is not None and after is not None:
+            rises = after.generation > self.binding.generation or RISING.index(
+                after.state
+            ) > RISING.index(self.binding.state)
+            agree("a binding only rises, or is a new generation", True, rises)
+        self.binding = after
+
+
+RISING: Final = [AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED]
+
+
+def shown(session: CuraeConnectSession) -> Session:
+    """A session in the model's words."""
+    return {
+        "id": session.id,
+        "path": str(session.path),
+        "handoff": str(session.handoff),
+        "created": session.created_at,
+        "end": session.expires_at,
+        "landed": session.landed_at,
+        "user": session.user_id,
+    }

@@ -1,0 +1,326 @@
+"""Stateful models: six machines beside independent predictions, and the cells they reach."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from curae_lifecycle.rules.access import ACCESS, DenialReason, Deny, PackageGrant
+from curae_lifecycle.rules.attempt import ATTEMPT, UPKEEP, AttemptAction, Holder, UpkeepAction
+from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, UserMatch
+from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH, Liveness, Mint, Reach
+from curae_lifecycle.rules.connection import (
+    DEADLINE,
+    STANDING,
+    Actor,
+    DeadlineKind,
+    DeadlineState,
+    RevocationState,
+    Standing,
+    Status,
+)
+from curae_lifecycle.rules.idempotency import (
+    IDEMPOTENCY,
+    Execute,
+    FingerprintMatch,
+    RecordStanding,
+    RecordState,
+)
+from curae_lifecycle.rules.outcomes import Ignore, MoveTo, Proceed, Value
+from curae_lifecycle.rules.session import COMPLETION, EntryPath, SessionStanding
+from curae_lifecycle.rules.tables import AnyTable
+from curae_lifecycle.rules.triggers import (
+    AUTHORIZATION,
+    ENDING,
+    TRIGGERS,
+    Ending,
+    SuccessorState,
+    Trigger,
+)
+from curae_lifecycle.rules.wire_status import (
+    STORED_STATUS,
+    AuthorizationEvidence,
+    ReadAs,
+    WireStatus,
+)
+from curae_lifecycle.service.gates import REQUEST_GATES, Ask
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.testing.cells import Cell, cells_of
+from curae_lifecycle.testing.laws import check_entry_paths
+from docs.generate.vectors.cases import cell_id
+from tests.proof.stateful import limits
+from tests.proof.stateful.chain import ChainMachine
+from tests.proof.stateful.coordinate import CoordinateMachine
+from tests.proof.stateful.limits import LimitsMachine
+from tests.proof.stateful.record import RecordMachine
+from tests.proof.stateful.running import CountedMachine, Reached, Size, cells_in, run, run_once
+from tests.proof.stateful.world import FullWorldMachine, WorldMachine
+from tests.support.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
+
+FULL: Final[dict[type[CountedMachine], Size]] = {
+    ChainMachine: Size(5, 220, 20),
+    CoordinateMachine: Size(4, 150, 20),
+    RecordMachine: Size(5, 260, 20),
+    LimitsMachine: Size(3, 100, 30),
+    WorldMachine: Size(4, 30, 30),
+    FullWorldMachine: Size(2, 10, 20),
+}
+"""The published size of each machine."""
+
+SMALL: Final = Size(1, 15, 15)
+
+OWN_TABLES: Final[dict[type[CountedMachine], tuple[str, ...]]] = {
+    ChainMachine: (
+        "deadline",
+        "standing",
+        "connection",
+        "expiry-record",
+        "authorization",
+        "recovery",
+        "revocation-reach",
+        "life",
+        "ending",
+        "access",
+        "wire-status",
+        "stored-status",
+    ),
+    CoordinateMachine: ("entry-path", "binding", "completion", "graduation-handoff"),
+    RecordMachine: ("record-standing", "idempotency", "attempt", "record-upkeep"),
+    WorldMachine: ("permission", "request", "operation"),
+}
+"""The tables that a machine must exhaust by itself; problems are shown by all of them."""
+
+
+EVERY: Final = {cell: cell_id(cell[0], cell[1:]) for cell in cells_of(TABLES.values())}
+"""Every cell, and how the test vectors name it."""
+
+REACHABLE: Final = [cell for cell in EVERY if EVERY[cell] not in UNREACHABLE | NEVER_ASKED]
+
+
+def reached(machine: type[CountedMachine]) -> Reached:
+    """What a machine reached at its full size; a gate that asks another table goes by that."""
+    seen = run_once(machine, FULL[machine])
+    cells = seen.cells.copy()
+    for gate, row in REQUEST_GATES.items():
+        if isinstance(row.outcome, Ask):
+            # A gate that names no table leaves it to the operation.
+            names = [row.outcome.table] if row.outcome.table else OF_OPERATIONS
+            cells[REQUEST_GATES.name, gate] = sum(seen.cells[cell] for cell in cells_in(*names))
+    return Reached(cells, seen.seen)
+
+
+OF_OPERATIONS: Final = sorted(
+    {rule.partition(".")[0] for each in OPERATIONS for rule in each.rule.asks}
+)
+"""The tables that may refuse an operation."""
+
+
+def printed(cells: Counter[Cell], tables: tuple[str, ...]) -> str:
+    """Per table: cells reached, cells that can be, and how often the rarest one was."""
+    lines = [f"{'table':20} reached    rarest"]
+    for name in tables:
+        own = [cell for cell in REACHABLE if cell[0] == name]
+        found = sum(cells[cell] > 0 for cell in own)
+        lines.append(f"{name:20} {found:3} of {len(own):2}  {min(map(cells.__getitem__, own)):8}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("machine", FULL)
+def test_a_machine_does_what_its_model_predicts(machine: type[CountedMachine]) -> None:
+    run(machine, SMALL)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("machine", OWN_TABLES)
+def test_a_machine_reaches_every_cell_of_its_tables(machine: type[CountedMachine]) -> None:
+    cells = reached(machine).cells
+    tables = OWN_TABLES[machine]
+    print(printed(cells, tables))  # noqa: T201 - the counts are part of the result
+    assert [cell for cell in REACHABLE if cell[0] in tables and not cells[cell]] == []
+
+
+@pytest.mark.heavy
+def test_the_limits_machine_sees_every_situation() -> None:
+    seen = reached(LimitsMachine).seen
+    print(*(f"{seen[name]:8} {name}" for name in limits.SITUATIONS), sep="\n")  # noqa: T201 - the same
+    assert seen.keys() == set(limits.SITUATIONS)
+    assert [name for name in limits.SITUATIONS if not seen[name]] == []
+
+
+@pytest.mark.heavy
+def test_the_worlds_give_every_status_and_replays() -> None:
+    seen = reached(WorldMachine).seen + reached(FullWorldMachine).seen
+    statuses = [200, 201, 400, 401, 403, 404, 409, 422, 429, 500]
+    expected = {"replay", "records dropped", *(f"answered {status}" for status in statuses)}
+    assert seen.keys() == expected
+
+
+@pytest.mark.heavy
+def test_the_machines_together_reach_every_cell_of_all_tables() -> None:
+    cells = sum((reached(machine).cells for machine in FULL), Counter[Cell]())
+    print(printed(cells, tuple(TABLES)))  # noqa: T201 - the counts are part of the result
+    assert [cell for cell in REACHABLE if not cells[cell]] == []
+    assert len(REACHABLE) == len(EVERY) - len(UNREACHABLE) - len(NEVER_ASKED) == 323
+    beyond = {EVERY[cell] for cell, count in cells.items() if count} & UNREACHABLE.keys()
+    assert beyond == {"request/room-in-the-store"}
+
+
+@pytest.mark.heavy
+def test_law_08_holds_of_the_paths_that_were_taken() -> None:
+    reached(CoordinateMachine)
+    taken = CoordinateMachine.paths
+    check_entry_paths(lambda state, prefers: EntryPath(taken[str(state), prefers]))
+
+
+MODELS: Final = sorted(Path(__file__).parent.glob("*_model.py"))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
+def test_a_model_shares_no_code_with_the_package(model: Path) -> None:
+    tree = ast.parse(model.read_text(encoding="utf-8"))
+    imported = {
+        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
+    } | {
+        name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    }
+    allowed = {
+        "__future__",
+        "datetime",
+        "fractions",
+        "typing",
+        "tests.proof.stateful.coordinate_model",
+    }
+    assert imported <= allowed
+
+
+BROKEN: Final[list[tuple[type[CountedMachine], AnyTable, Key, object, str]]] = [
+    (
+        ChainMachine,
+        DEADLINE,
+        (Status.ACTION_REQUIRED, RevocationState.NEVER),
+        Value(DeadlineKind.NONE),
+        "the deadline of",
+    ),
+    (
+        ChainMachine,
+        STANDING,
+        (Status.PENDING, RevocationState.NEVER, DeadlineState.REACHED),
+        Value(Standing.PENDING),
+        "the model says",
+    ),
+    (
+        ChainMachine,
+        TRIGGERS,
+        (Trigger.AUTHORIZE, Standing.REVOKED),
+        MoveTo(Status.ACTIVE),
+        "the model says",
+    ),
+    (
+        ChainMachine,
+        TRIGGERS,
+        (Trigger.REQUIRE_ACTION, Standing.ACTION_REQUIRED),
+        MoveTo(Status.ACTION_REQUIRED),
+        "require_action",
+    ),
+    (ChainMachine, AUTHORIZATION, (SuccessorState.OTHER,), Proceed(), "authorize"),
+    (ChainMachine, RECOVERY, (Standing.REVOKED, SuccessorState.PENDING), Mint(), "reconnect"),
+    (ChainMachine, REVOCATION_REACH, (Actor.PATIENT,), Value(Reach.ONE), "revoked by PATIENT"),
+    (ChainMachine, LIFE, (Standing.ACTION_REQUIRED,), Value(Liveness.OVER), "the life of"),
+    (ChainMachine, ENDING, (Status.PENDING,), Value(Ending.ACCESS), "revoked by"),
+    (
+        ChainMachine,
+        STORED_STATUS,
+        (WireStatus.EXPIRED, RevocationState.NEVER, AuthorizationEvidence.NONE),
+        ReadAs(Status.EXPIRED),
+        "a snapshot read from the wire",
+    ),
+    (
+        ChainMachine,
+        STORED_STATUS,
+        (WireStatus.ACTIVE, RevocationState.ONCE, AuthorizationEvidence.SHOWN),
+        ReadAs(Status.ACTIVE),
+        "the status of a contradiction",
+    ),
+    (
+        ChainMachine,
+        STANDING,
+        (Status.ACTIVE, RevocationState.ONCE, DeadlineState.BEFORE),
+        Value(Standing.ACTIVE),
+        "the standing of a contradiction",
+    ),
+    (
+        ChainMachine,
+        DEADLINE,
+        (Status.PENDING, RevocationState.ONCE),
+        Value(DeadlineKind.HANDOFF),
+        "the deadline of a contradiction",
+    ),
+    (
+        ChainMachine,
+        ACCESS,
+        (Standing.ACTIVE, PackageGrant.GRANTED),
+        Deny(DenialReason.PENDING),
+        "access",
+    ),
+    (
+        CoordinateMachine,
+        BINDING,
+        (BindingTrigger.GRADUATE, AccountState.LIMITED, UserMatch.OTHER),
+        MoveTo(AccountState.ACTIVE),
+        "graduate",
+    ),
+    (
+        CoordinateMachine,
+        COMPLETION,
+        (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, SessionStanding.OVER),
+        Ignore(),
+        "completeHandoff",
+    ),
+    (
+        RecordMachine,
+        IDEMPOTENCY,
+        (RecordStanding.UNKNOWN, FingerprintMatch.SAME),
+        Execute(),
+        "request with the key",
+    ),
+    (
+        RecordMachine,
+        ATTEMPT,
+        (AttemptAction.COMPLETE, RecordStanding.IN_FLIGHT, Holder.OTHER),
+        MoveTo(RecordState.COMPLETED),
+        "may complete",
+    ),
+    (
+        RecordMachine,
+        UPKEEP,
+        (UpkeepAction.FORGET, RecordStanding.COMPLETED),
+        Ignore(),
+        "something to forget",
+    ),
+    (
+        WorldMachine,
+        TRIGGERS,
+        (Trigger.REVOKE, Standing.PENDING),
+        Ignore(),
+        "the world differs",
+    ),
+]
+"""A machine, a cell with another outcome, and what the failure says."""
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("machine", "table", "key", "outcome", "said"), BROKEN)
+def test_a_machine_finds_a_broken_rule(
+    machine: type[CountedMachine],
+    table: AnyTable,
+    key: Key,
+    outcome: object,
+    said: str,
+) -> None:
+    with outcome_of(table.name, key, outcome), pytest.raises(AssertionError, match=said):
+        run(machine, FULL[machine], shrinks=False)

@@ -1,0 +1,212 @@
+"""Workers of an outbox that meet, stall, fail and are killed, held against a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Protocol, cast
+
+import attrs
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
+
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.sql import outbox_statements
+from curae_lifecycle.stores.sql.outbox_worker import _Worker
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from tests.proof.stateful.outbox import Shipped
+
+
+def run(*phases: Phase) -> None:
+    chosen = settings(
+        max_examples=150 if Phase.shrink in phases else 10_000,
+        stateful_step_count=40,
+        database=None,
+        phases=phases,
+        print_blob=False,
+        report_multiple_bugs=False,
+    )
+    run_state_machine_as_test(Shipped, settings=chosen)
+
+
+def test_no_message_is_lost_or_out_of_order_whoever_is_killed_when() -> None:
+    Shipped.seen.clear()
+    run(Phase.generate, Phase.shrink)
+    # Which chance leaves out now and then.
+    revive_one()
+    reached = {name for name, times in Shipped.seen.items() if times}
+    assert reached == {
+        "a message shipped",
+        "a message shipped twice",
+        "a message dead",
+        "a message revived",
+        "a number committed late",
+        "a worker killed",
+    }
+
+
+# --- Mistakes that it finds --------------------------------------------------------------------
+
+
+class Made(Protocol):
+    def __call__(self, *args: object, **named: object) -> Statement: ...
+
+
+def changed(patched: pytest.MonkeyPatch, name: str, part: str, instead: str) -> None:
+    """Let a statement of the outbox have something in place of a part."""
+    made: Made = getattr(outbox_statements, name)
+
+    def wrong(*args: object, **named: object) -> Statement:
+        statement = made(*args, **named)
+        assert part in statement.text
+        return statement._replace(text=statement.text.replace(part, instead))
+
+    patched.setattr(outbox_statements, name, wrong)
+
+
+def without_order(patched: pytest.MonkeyPatch) -> None:
+    changed(patched, name="due_statement", part="earlier.id < later.id", instead="earlier.id < 0")
+
+
+def behind_the_dead(patched: pytest.MonkeyPatch) -> None:
+    changed(patched, name="due_statement", part="AND earlier.due_at IS NOT NULL", instead="")
+
+
+def without_comparing(patched: pytest.MonkeyPatch) -> None:
+    changed(patched, name="claim_statement", part="due_at <= ?", instead="? > 0")
+
+
+def without_counting(patched: pytest.MonkeyPatch) -> None:
+    changed(patched, name="claim_statement", part="attempts = attempts + 1, ", instead="")
+
+
+def with_a_cursor(patched: pytest.MonkeyPatch) -> None:
+    past = [0]
+    due, deliveries, init = (
+        outbox_statements.due_statement,
+        outbox_statements.deliveries,
+        Shipped.__init__,
+    )
+
+    def begun(machine: Shipped) -> None:
+        past[0] = 0
+        init(machine)
+
+    def after(dialect: Dialect, limit: int) -> Statement:
+        statement = due(dialect, limit)
+        text = statement.text.replace("WHERE", f"WHERE later.id > {past[0]} AND", 1)
+        return statement._replace(text=text)
+
+    def noted(rows: Iterable[Sequence[object]]) -> tuple[Delivery, ...]:
+        found = deliveries(rows)
+        past[0] = max([past[0], *[each.number for each in found]])
+        return found
+
+    patched.setattr(Shipped, "__init__", begun)
+    patched.setattr(outbox_statements, "due_statement", after)
+    patched.setattr(outbox_statements, "deliveries", noted)
+
+
+def dropped_first(patched: pytest.MonkeyPatch) -> None:
+    async def wrong(worker: _Worker, delivery: Delivery, claim: str) -> None:
+        if await worker._change(
+            outbox_statements.delete_delivered_statement(delivery.number, claim)
+        ):
+            with suppress(ValueError):
+                await worker.handle(delivery)
+
+    patched.setattr(_Worker, "_try", wrong)
+
+
+def dropped_where_it_failed(patched: pytest.MonkeyPatch) -> None:
+    def wrong(_: _Worker, delivery: Delivery, claim: str, __: Exception) -> list[Statement]:
+        return [outbox_statements.delete_delivered_statement(delivery.number, claim)]
+
+    patched.setattr(_Worker, "_failed", wrong)
+
+
+def beyond_the_lease(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(_Worker, "_has_time", lambda *_: True)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        without_order,
+        behind_the_dead,
+        without_comparing,
+        without_counting,
+        with_a_cursor,
+        dropped_first,
+        dropped_where_it_failed,
+        beyond_the_lease,
+    ],
+)
+def test_a_wrong_worker_is_found(
+    mistake: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mistake(monkeypatch)
+    with pytest.raises(AssertionError):
+        run(Phase.generate)
+
+
+@attrs.frozen
+class Chosen:
+    """What a rule draws."""
+
+    value: object
+
+    def draw(self, _: st.SearchStrategy[object]) -> object:
+        return self.value
+
+
+def revive_one() -> None:
+    """A message dies, is revived, and is shipped."""
+    machine = Shipped()
+    try:
+        machine.post(["one"])
+        for _ in range(4):
+            machine.go_on(0, 30, "fails")
+            machine.pass_time(61.0)
+        machine.revive(cast("st.DataObject", Chosen(machine.dead()[0])))
+    finally:
+        machine.teardown()
+
+
+def test_whoever_has_noted_how_a_message_fared_holds_it_no_longer() -> None:
+    machine = Shipped()
+    try:
+        machine.post(["one"])
+        machine.go_on_until_it_ships(0, "fails")
+        while not machine.processes[0].noted:
+            machine.go_on(0, 1, "fails")
+        assert machine.processes[0].current == 1
+        machine.pass_time(5.0)
+        machine.go_on_until_it_ships(1, "ships")
+        assert machine.processes[1].current == 1
+    finally:
+        machine.teardown()
+
+
+def give_back() -> None:
+    """A worker that stalled beyond its lease gives back what another took over."""
+    machine = Shipped()
+    try:
+        machine.post(["one", "two"])
+        machine.go_on_until_it_ships(0, "ships")
+        machine.pass_time(61.0)
+        machine.go_on_until_it_ships(1, "ships")
+        machine.go_on_until_it_ships(1, "ships")
+        machine.go_on(0, 30, "ships")
+        machine.go_on_until_it_ships(2, "ships")
+    finally:
+        machine.teardown()
+
+
+def test_a_worker_gives_back_nothing_that_another_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_back()
+    changed(monkeypatch, name="release_claim_statement", part="claim = ?", instead="? <> ''")
+    with pytest.raises(AssertionError, match="two ship one message"):
+        give_back()

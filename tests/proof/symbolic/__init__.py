@@ -1,0 +1,1 @@
+"""The arithmetic of limits and intervals, proven and searched; `python -m tests.proof.symbolic.prove`."""

@@ -1,0 +1,104 @@
+"""Claims about the production functions, mistakes that must refute them, and their numbers.
+
+The law of this module: **a claim that no mistake breaks says nothing**. A mistake is a text in a
+production function and another in its place; the claim is proven without it and refuted with it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from textwrap import dedent
+from types import ModuleType
+from typing import cast
+
+import attrs
+
+from curae_lifecycle.rules import values
+from tests.proof.symbolic.integers import Instant, Number, Refuted, prove
+
+
+@attrs.frozen
+class Mistake:
+    """A text in a production function, and what a mutant has in its place."""
+
+    module: ModuleType
+    function: str
+    right: str
+    wrong: str
+
+
+@attrs.frozen
+class Claim:
+    """Something that holds for all values.
+
+    Attributes:
+        says: What.
+        check: A function for `prove`.
+        mistakes: Each must refute it.
+    """
+
+    says: str
+    check: Callable[[], None]
+    mistakes: tuple[Mistake, ...]
+
+
+@contextmanager
+def built_in(mistake: Mistake) -> Iterator[None]:
+    """The module with the mistake in its function."""
+    module, name = mistake.module, mistake.function
+    function: object = getattr(module, name)
+    source = dedent(inspect.getsource(cast("Callable[[], object]", function)))
+    assert source.count(mistake.right) == 1, f"{name} no longer says {mistake.right!r}"
+    setattr(module, name, _compiled(source.replace(mistake.right, mistake.wrong), module, name))
+    try:
+        yield
+    finally:
+        setattr(module, name, function)
+
+
+def _compiled(source: str, module: ModuleType, name: str) -> object:
+    # The future import keeps annotations unread, as they are in the module.
+    names = dict(vars(module))
+    exec(f"from __future__ import annotations\n{source}", names)  # noqa: S102 - the mutant
+    return names[name]
+
+
+def is_refuted(claim: Claim, mistake: Mistake) -> bool:
+    """Whether the claim fails with the mistake built in."""
+    with built_in(mistake):
+        try:
+            prove(claim.check)
+        except Refuted:
+            return True
+    return False
+
+
+# --- What stands for what --------------------------------------------------------------------
+
+
+def span(since: Instant, now: Instant) -> Number:
+    """What `elapsed` makes of two instants."""
+    return as_number(values.elapsed(as_datetime(since), as_datetime(now)))
+
+
+def since_epoch(now: Instant) -> Number:
+    """What `microseconds` makes of an instant."""
+    return as_number(values.to_epoch_microseconds(as_datetime(now)))
+
+
+def as_int(value: Number) -> int:
+    """A number, to a function that takes an integer."""
+    return cast("int", value)
+
+
+def as_number(value: int) -> Number:
+    """What a function made of numbers."""
+    return cast("Number", value)
+
+
+def as_datetime(value: Instant) -> datetime:
+    """An instant, to a function that takes a datetime."""
+    return cast("datetime", value)

@@ -1,0 +1,389 @@
+"""The vectors say what the rules say, all of it, and what these lines expect by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.chain import is_live
+from curae_lifecycle.rules.connection import Connection, Status, next_deadline, standing
+from curae_lifecycle.rules.idempotency import Record, record_standing
+from curae_lifecycle.rules.merge import merge
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import format_time, parse_time
+from curae_lifecycle.service.gates import REQUEST_GATES, Ask
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.rulebook import TABLES, find_rule
+from curae_lifecycle.stores.codec import Storable, load
+from curae_lifecycle.stores.formats import FORMAT, newest_format
+from docs.generate.vectors import VERSION, Verdict, files
+from docs.generate.vectors.cases import cell_id, stored
+from tests.proof.vectors import expected_connections, expected_requests
+from tests.proof.vectors.expected_requests import ACCEPTABLE, SYNTAX
+from tests.support.cells import UNREACHABLE
+from tests.support.paths import ROOT
+
+FOLDER = ROOT / "docs" / "vectors"
+TEXTS = files()
+
+Object = dict[str, Json]
+DOCUMENTS = cast("dict[str, Object]", {name: json.loads(text) for name, text in TEXTS.items()})
+CASES = {
+    cast("str", case["id"]): case
+    for document in DOCUMENTS.values()
+    for case in cast("list[Object]", document["cases"])
+}
+
+# --- The documents -------------------------------------------------------------------------
+
+
+def test_they_are_the_same_each_time() -> None:
+    assert files() == TEXTS
+
+
+def test_the_readme_names_every_file() -> None:
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"`([a-z-]+\.json)`", readme)) == sorted(TEXTS)
+
+
+def test_every_document_has_its_members_and_nothing_else() -> None:
+    for file, document in DOCUMENTS.items():
+        assert document.keys() == {"name", "version", "law", "cases"}
+        assert f"{document['name']}.json" == file
+        assert document["version"] == VERSION == 1
+        assert re.fullmatch(r"[A-Z][^\n]+\.", cast("str", document["law"]))
+        assert TEXTS[file].endswith("}\n")
+
+
+def test_every_case_has_its_members_and_nothing_else() -> None:
+    for case in CASES.values():
+        assert case.keys() - {"comment"} == {"id", "input", "answer", "rule", "verdict"}
+        assert case["verdict"] in list(Verdict)
+        assert re.fullmatch(r"[A-Za-z0-9_./-]+", cast("str", case["id"]))
+
+
+def test_ids_are_unique() -> None:
+    counted = sum(len(cast("list[Object]", document["cases"])) for document in DOCUMENTS.values())
+    assert counted == len(CASES) == 937
+
+
+def test_every_id_begins_with_its_document() -> None:
+    for document in DOCUMENTS.values():
+        for case in cast("list[Object]", document["cases"]):
+            assert cast("str", case["id"]).split("/")[0] == document["name"]
+
+
+def test_every_rule_that_is_named_stands_in_a_table() -> None:
+    for case in CASES.values():
+        answer = cast("Object", case["answer"])
+        for rule in [case["rule"], *cast("list[Json]", answer.get("rules", []))]:
+            assert rule is None or find_rule(cast("str", rule)) is not None
+
+
+# --- The cells -----------------------------------------------------------------------------
+
+SILENT = {"authorization/no-successor": "connection.authorize.pending"}
+"""The cells that let pass without a word in the trail, and the rule that then decides."""
+
+CELLS = {cell_id(name, key): row for name, page in TABLES.items() for key, row in page.cells()}
+
+
+def test_every_cell_that_a_function_can_reach_is_there() -> None:
+    assert len(CELLS) == sum(len(page) for page in TABLES.values())
+    assert CELLS.keys() - CASES.keys() == UNREACHABLE.keys()
+
+
+def test_rules_without_a_cell_that_can_be_reached() -> None:
+    reached = {row.rule for cell, row in CELLS.items() if cell not in UNREACHABLE}
+    assert {row.rule for row in CELLS.values()} - reached == {"request.room"}
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS.keys() - UNREACHABLE.keys()))
+def test_a_cell_is_decided_by_its_own_rule(cell: str) -> None:
+    case = CASES[cell]
+    row = CELLS[cell]
+    trail = cast("list[str]", cast("Object", case["answer"]).get("rules", [case["rule"]]))
+    if isinstance(row.outcome, Ask):
+        found = find_rule(cast("str", case["rule"]))
+        assert found is not None
+        # A gate that names no table leaves it to the operation, which is a reconnect here.
+        names = (row.outcome.table,) if row.outcome.table else Reconnect.rule.asks
+        assert found.table.name in names or found.row.rule.startswith(names)
+    elif cell in SILENT:
+        assert trail == [SILENT[cell]]
+    else:
+        assert row.rule in trail
+    assert case["rule"] in trail
+
+
+def test_every_gate_of_a_request_that_asks_another_table_is_known() -> None:
+    asking = [row.rule for row in REQUEST_GATES.values() if isinstance(row.outcome, Ask)]
+    assert asking == ["request.permission", "request.idempotency", "request.rule"]
+
+
+# --- What the inputs hold ------------------------------------------------------------------
+
+
+def snake(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {
+            re.sub("[A-Z]", lambda it: "_" + it[0].lower(), k): snake(v) for k, v in value.items()
+        }
+    return [snake(part) for part in value] if isinstance(value, list) else value
+
+
+def test_stored_values_can_be_loaded_again() -> None:
+    kinds: dict[str, type[Storable]] = {
+        "connection": Connection,
+        "successor": Connection,
+        "head": Connection,
+        "left": Connection,
+        "right": Connection,
+        "binding": LimitedAccountAppBinding,
+        "session": CuraeConnectSession,
+        "record": Record,
+    }
+    loaded = 0
+    for case in CASES.values():
+        for member, value in cast("Object", case["input"]).items():
+            if member in kinds and value is not None:
+                again = load(kinds[member], as_stored(kinds[member], value))
+                assert json.loads(json.dumps(stored(again))) == value
+                loaded += 1
+    assert loaded == 612
+
+
+def as_stored(kind: type[Storable], value: Json) -> Json:
+    """A value of a vector as our own store keeps it: in the newest of its forms."""
+    members = snake(value)
+    assert isinstance(members, dict)
+    return {FORMAT: newest_format(kind.__name__), **members}
+
+
+def run_standing(given: Object) -> Object:
+    connection = load(Connection, as_stored(Connection, given["connection"]))
+    return {"standing": standing(connection, parse_time("now", given["now"]))}
+
+
+def run_deadline(given: Object) -> Object:
+    deadline = next_deadline(load(Connection, as_stored(Connection, given["connection"])))
+    return {"nextDeadline": None if deadline is None else format_time(deadline)}
+
+
+def run_life(given: Object) -> Object:
+    connection = load(Connection, as_stored(Connection, given["connection"]))
+    return {"live": is_live(connection, parse_time("now", given["now"]))}
+
+
+def run_record_standing(given: Object) -> Object:
+    record = load(Record, as_stored(Record, given["record"]))
+    return {"standing": record_standing(record, parse_time("now", given["now"]))}
+
+
+def run_access(given: Object) -> Object:
+    connection = load(Connection, as_stored(Connection, given["connection"]))
+    package = cast("str", given["dataPackage"])
+    decision = decide_access(connection, package, parse_time("now", given["now"]))
+    if not isinstance(decision, Granted):
+        return {"outcome": "denied", "reason": decision.reason}
+    until = decision.valid_until
+    return {"outcome": "granted", "validUntil": None if until is None else format_time(until)}
+
+
+def run_merge(given: Object) -> Object:
+    left, right = (
+        load(Connection, as_stored(Connection, given[side])) for side in ("left", "right")
+    )
+    if left.identity != right.identity:
+        return {"outcome": "error"}
+    joined = json.dumps(stored(merge(left, right)))
+    return {"outcome": "done", "connection": cast("Json", json.loads(joined))}
+
+
+@pytest.mark.parametrize(
+    ("document", "run"),
+    [
+        ("standing.json", run_standing),
+        ("deadline.json", run_deadline),
+        ("life.json", run_life),
+        ("record-standing.json", run_record_standing),
+        ("access.json", run_access),
+        ("merge.json", run_merge),
+    ],
+)
+def test_an_input_holds_all_that_its_answer_depends_on(
+    document: str, run: Callable[[Object], Object]
+) -> None:
+    for case in cast("list[Object]", DOCUMENTS[document]["cases"]):
+        assert run(cast("Object", case["input"])).items() <= cast("Object", case["answer"]).items()
+
+
+def test_a_merge_is_the_same_both_ways_round() -> None:
+    pairs = {name: case for name, case in CASES.items() if name.startswith("merge/")}
+    statuses = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
+    for name, case in pairs.items():
+        first, second = name.split("/")[1:3] if name.count("/") == 2 else (name, "")
+        if first in statuses:
+            assert case["answer"] == pairs[f"merge/{second}/{first}"]["answer"]
+        elif second != "swapped":
+            assert case["answer"] == pairs[f"{name}/swapped"]["answer"]
+
+
+# --- By hand -------------------------------------------------------------------------------
+
+
+def member(answer: Json, path: str) -> Json:
+    for name in path.split("."):
+        answer = cast("Object", answer)[name]
+    return answer
+
+
+EXPECTED = expected_connections.EXPECTED | expected_requests.EXPECTED
+
+
+@pytest.mark.parametrize("case_id", EXPECTED)
+def test_a_case_says_what_is_expected_by_hand(case_id: str) -> None:
+    verdict, expected = EXPECTED[case_id]
+    case = CASES[case_id]
+    assert case["verdict"] == verdict
+    assert {path: member(case["answer"], path) for path in expected} == expected
+
+
+@pytest.mark.parametrize("name", SYNTAX)
+def test_what_is_valid_and_what_is_acceptable_by_hand(name: str) -> None:
+    def words(verdict: Verdict) -> list[str]:
+        cases = cast("list[Object]", DOCUMENTS[f"{name}.json"]["cases"])
+        return [cast("str", it["id"]).split("/")[1] for it in cases if it["verdict"] == verdict]
+
+    assert words(Verdict.VALID) == SYNTAX[name].split()
+    assert words(Verdict.ACCEPTABLE) == ACCEPTABLE[name].split()
+    assert len(words(Verdict.INVALID)) > 5
+
+
+def test_a_revocation_reaches_the_chain_or_not() -> None:
+    for actor, answers in (("APP", 1), ("UPSTREAM", 1), ("PATIENT", 3), ("PLATFORM", 3)):
+        answer = cast("Object", CASES[f"revocation-reach/{actor}"]["answer"])
+        given = cast("list[Object]", answer["answers"])
+        assert [it["outcome"] for it in given] == ["done"] * answers
+        again = cast("Object", CASES[f"revocation-reach/{actor}/again"]["answer"])
+        first, *_ = cast("list[Object]", again["answers"])
+        assert first["outcome"] == "ignored"
+
+
+def value(case_id: str) -> str:
+    return cast("str", cast("Object", CASES[case_id]["answer"])["values"])
+
+
+def test_after_a_tombstone_every_connection_is_revoked_by_the_platform() -> None:
+    for word in ("LIMITED", "ACTIVE", "late", *(f"connection/{each}" for each in Status)):
+        case = CASES[f"tombstone/{word}"]
+        given = cast("list[Object]", cast("Object", case["input"])["connections"])
+        after = cast("list[Object]", cast("Object", case["answer"])["connections"])
+        gone = cast("Object", case["input"])["happenedAt"] or "2030-01-01T00:40:00Z"
+        found = {member(each, "identity.id"): each for each in given}
+        for each in after:
+            before = found.pop(member(each, "identity.id"))
+            assert each["status"] == "REVOKED"
+            assert each["version"] == cast("int", before["version"]) + 1
+            if before["revokedAt"] is None:
+                assert (each["revokedBy"], each["revokedAt"]) == ("PLATFORM", gone)
+            else:
+                assert {**each, "version": 1} == before, "the first revocation stands"
+        # Only what was revoked already, and is no head, needs no write.
+        assert [each["status"] for each in found.values()] == ["REVOKED"] * len(found)
+
+
+def test_only_the_values_of_a_body_count() -> None:
+    body = "request-body/"
+    plain = value(f"{body}initiate/plain")
+    same = {value(f"{body}initiate/{word}") for word in ("false", "escapes")}
+    assert same == {plain}
+    preferred = value(f"{body}initiate/preference")
+    assert value(f"{body}initiate/order-and-space") == preferred != plain
+    in_order = value(f"{body}create/plain")
+    assert value(f"{body}create/packages-in-any-order") == in_order
+    assert value(f"{body}revoke/absent") == value(f"{body}revoke/empty-object")
+
+
+def test_the_faults_of_a_body_by_hand() -> None:
+    faults = {
+        word.removeprefix("request-body/"): (
+            member(case["answer"], "problem.details.fault"),
+            member(case["answer"], "problem.details.member"),
+        )
+        for word, case in CASES.items()
+        if word.startswith("request-body/") and case["verdict"] == "invalid"
+    }
+    not_json = ("NOT_JSON", None)
+    no_object = ("NOT_AN_OBJECT", None)
+    assert faults == {
+        "initiate/lone-surrogate": ("INVALID", "appUserId"),
+        "initiate/empty": not_json,
+        "initiate/not-json": not_json,
+        "initiate/two-documents": not_json,
+        "initiate/comment": not_json,
+        "initiate/not-a-number": not_json,
+        "initiate/number-beyond-doubles": not_json,
+        "initiate/byte-order-mark": not_json,
+        "initiate/too-deep": not_json,
+        "initiate/deepest": no_object,
+        "initiate/list": no_object,
+        "initiate/null-document": no_object,
+        "initiate/missing": ("MISSING", "appUserId"),
+        "initiate/unknown": ("UNKNOWN", None),
+        "initiate/other-case": ("UNKNOWN", None),
+        "initiate/repeated": ("REPEATED", "appUserId"),
+        "initiate/unknown-repeated": ("REPEATED", None),
+        "initiate/null": ("NULL", "appUserId"),
+        "initiate/null-preference": ("NULL", "preferSignup"),
+        "initiate/text-preference": ("INVALID", "preferSignup"),
+        "initiate/number-preference": ("INVALID", "preferSignup"),
+        "create/no-packages": ("INVALID", "dataPackages"),
+        "create/packages-missing": ("MISSING", "dataPackages"),
+        "create/packages-null": ("NULL", "dataPackages"),
+        "revoke/member": ("UNKNOWN", None),
+        "revoke/null": no_object,
+        "revoke/list": no_object,
+    }
+
+
+def test_the_targets_by_hand() -> None:
+    state = "request-target/"
+    assert len({value(f"{state}{word}") for word in ("user", "encoded-name")}) == 1
+    assert value(f"{state}other-parameters") == value(f"{state}user")
+    assert value(f"{state}plus-is-a-space") != value(f"{state}percent")
+    codes = {
+        "missing": ("BAD_REQUEST", "MISSING"),
+        "empty": ("BAD_REQUEST", "INVALID"),
+        "no-value": ("BAD_REQUEST", "INVALID"),
+        "repeated": ("BAD_REQUEST", "REPEATED"),
+        "not-utf-8": ("BAD_REQUEST", "INVALID"),
+        "space-at-the-end": ("BAD_REQUEST", "INVALID"),
+        "connection-without-hyphens": ("BAD_REQUEST", "INVALID"),
+        "connection-no-uuid": ("BAD_REQUEST", "INVALID"),
+        "no-such-path": ("NOT_FOUND", None),
+        "trailing-slash": ("NOT_FOUND", None),
+        "other-action": ("NOT_FOUND", None),
+        "action-by-get": ("NOT_FOUND", None),
+    }
+    for word, expected in codes.items():
+        problem = cast("Object", member(CASES[f"{state}{word}"]["answer"], "problem"))
+        assert (problem["code"], cast("Object", problem["details"]).get("fault")) == expected
+
+
+def test_a_pending_connection_heals_where_its_hand_off_landed_in_time() -> None:
+    for word, status in (("before", "ACTIVE"), ("at", "EXPIRED"), ("after", "EXPIRED")):
+        answer = CASES[f"operation/get-connection/landed/{word}"]["answer"]
+        shown = cast("Object", json.loads(cast("str", member(answer, "body"))))
+        assert member(shown, "connection.status") == status
+
+
+def test_a_foreign_id_answers_byte_for_byte_like_an_unknown_one() -> None:
+    assert CASES["request/another-app"]["answer"] == CASES["request/ownership"]["answer"]

@@ -1,0 +1,279 @@
+"""Logs of traffic: a broken line says so and does nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.json_schema import Json
+from tests.support.logs import (
+    ASK,
+    BINDING,
+    BUCKET,
+    FACT,
+    K1,
+    KEY,
+    LAND,
+    POST,
+    RECONNECTED,
+    REST,
+    REVOKE,
+    REVOKED,
+    STORY,
+    UNKNOWN,
+    A,
+    answers,
+    asked,
+    created,
+    fact,
+    is_broken,
+    last,
+    time,
+    with_,
+    without,
+    written,
+)
+from tests.support.strategies import TICK, at
+
+
+def test_the_lines_that_were_broken_are_good_but_for_their_faults() -> None:
+    for line in [KEY, POST, FACT, BINDING, REVOKE, LAND, ASK, written(9, buckets=[BUCKET])]:
+        assert not list(replay([*STORY, line]))[-1].broken
+
+
+@pytest.mark.parametrize("lines", [[], [REVOKED], [A, RECONNECTED]])
+def test_an_end_before_the_authorization_breaks_the_line_whatever_the_connection_is(
+    lines: list[bytes],
+) -> None:
+    for connection in ["{c1.connection.id}", UNKNOWN]:
+        late = fact(50, "connection.authorize", connectionId=connection, expiresAt=time(50))
+        assert is_broken(last(A, *lines, late))
+
+
+def test_equal_times_are_in_order() -> None:
+    assert not any(map(is_broken, answers(K1, created(0), created(0, "c2"))))
+
+
+def test_a_fault_is_never_repeated_in_an_error() -> None:
+    line = with_(KEY, "register", apiKey="cae_live_secret two")
+    assert "secret" not in str(last(line)["error"])
+
+
+@given(st.binary(max_size=80))
+def test_law_16_every_line_gives_an_answer(line: bytes) -> None:
+    broken, ask = list(replay([K1, A, line, asked(9)]))[2:]
+    assert is_broken(broken.answer)
+    assert ask.answer["reason"] == "PENDING"
+
+
+texts = st.text(max_size=8) | st.sampled_from(["{c1.connection.id}", "{c1}", time(2), UNKNOWN])
+values: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.sampled_from([KEY, POST, FACT, BINDING, REVOKE, LAND, ASK]),
+    st.integers(0, 40),
+    values,
+)
+def test_law_16_every_value_anywhere_in_a_line_gives_an_answer(
+    line: bytes, place: int, value: Json
+) -> None:
+    document: Json = json.loads(line)
+    places = list(_places(document))
+    holder, name = places[place % len(places)]
+    holder[name] = value
+    answer = list(replay([*STORY, json.dumps(document).encode()], check=True))[-1].answer
+    assert answer["line"] == len(STORY) + 1
+    assert is_broken(answer) or {"status", "outcome", "granted"} & answer.keys()
+
+
+def _places(document: Json) -> Iterator[tuple[dict[str, Json], str]]:
+    if isinstance(document, dict):
+        for name in list(document):
+            yield document, name
+            yield from _places(document[name])
+
+
+# --- Every way in which a line is broken ------------------------------------------------------
+
+BUCKETS: Final[list[Json]] = [
+    None,
+    {},
+    [7],
+    [{}],
+    [{**BUCKET, "colour": 1}],
+    [BUCKET, BUCKET],
+    [{**BUCKET, "name": ""}],
+    [{**BUCKET, "name": None}],
+    [{**BUCKET, "capacity": 0}],
+    [{**BUCKET, "capacity": True}],
+    [{**BUCKET, "refill": 1.0}],
+    [{**BUCKET, "seconds": -1}],
+    [{**BUCKET, "seconds": "1"}],
+]
+
+
+AHEAD: Final = format_time(at(14) + TICK)
+"""Further ahead of minute 9 than clocks may be."""
+
+BROKEN: Final[dict[str, list[bytes]]] = {
+    "not JSON": [
+        b"",
+        b" ",
+        b"\n",
+        b"x",
+        b"{",
+        b"\xff",
+        b"\xef\xbb\xbf" + ASK,
+        ASK + ASK,
+        ASK.replace(b'"labs"', b"NaN"),
+        ASK.replace(b'"labs"', b"9" * 5000),
+        b"[" * 100_000,
+    ],
+    "no line": [
+        b"null",
+        b"7",
+        b'"x"',
+        b"[]",
+        b"{}",
+        b"[" + ASK + b"]",
+        without(ASK, "ask"),
+        without(ASK, "at"),
+        with_(ASK, colour=1),
+        ASK.replace(b'"at"', b'"at": "2026-01-01T00:09:00Z", "at"'),
+    ],
+    "two kinds": [
+        with_(ASK, fact=json.loads(FACT)["fact"]),
+        with_(KEY, buckets=[]),
+        with_(POST, ask=json.loads(ASK)["ask"]),
+    ],
+    "a time": [
+        with_(ASK, at=None),
+        with_(ASK, at=7),
+        with_(ASK, at="2026-01-01"),
+        with_(ASK, at="2026-01-01T00:09:00"),
+        with_(ASK, at="2026-01-01T00:09:00+00:00"),
+        with_(ASK, at="2026-02-30T00:09:00Z"),
+        with_(ASK, at="2026-01-01T00:09:00.0000000Z"),
+        with_(ASK, at=time(1.99)),
+    ],
+    "a name or a response on another kind": [
+        line[:-1] + more
+        for line in [ASK, FACT, KEY, written(9, buckets=[])]
+        for more in [b', "as": "x"}', b', "response": {"status": 200}}']
+    ],
+    "a request": [
+        with_(POST, request=None),
+        without(POST, "method"),
+        without(POST, "path"),
+        with_(POST, "request", method=None),
+        with_(POST, "request", path=7),
+        with_(POST, "request", headers=None),
+        with_(POST, "request", headers=[]),
+        with_(POST, "request", headers={"x": 7}),
+        with_(POST, "request", headers={"x": ["y", None]}),
+        with_(POST, "request", colour=1),
+        POST.replace(b'"as": "broken"', b'"as": 7'),
+        with_(POST, response=[]),
+        with_(POST, response="201"),
+        POST.replace(b'"status"', b'"status": 200, "status"'),
+        with_(POST, response={"body": {"x": [{}]}}).replace(b"[{}]", b'[{"y": 1, "y": 2}]'),
+    ],
+    "a registration": [
+        *(without(KEY, each) for each in ["apiKey", "appId", "customerAccountId", "scopes"]),
+        with_(KEY, "register", colour=1),
+        with_(KEY, "register", apiKey=""),
+        with_(KEY, "register", apiKey="two words"),
+        with_(KEY, "register", apiKey=7),
+        with_(KEY, "register", appId=""),
+        with_(KEY, "register", customerAccountId="account-1"),
+        with_(KEY, "register", scopes="connection:write"),
+        with_(KEY, "register", scopes=[7]),
+        with_(KEY, "register", environment="prod"),
+        with_(KEY, "register", environment=None),
+        with_(KEY, register=[]),
+    ],
+    "buckets": [written(9, buckets=each) for each in BUCKETS],
+    "a fact": [
+        with_(FACT, fact=None),
+        with_(FACT, fact=[]),
+        without(FACT, "type"),
+        with_(FACT, "fact", type="connection.create"),
+        with_(FACT, "fact", type=["connection.authorize"]),
+        with_(FACT, "fact", colour=1),
+        with_(FACT, "fact", connectionId=None),
+        without(FACT, "connectionId"),
+        with_(FACT, "fact", expiresAt=None),
+        with_(FACT, "fact", expiresAt="soon"),
+        with_(FACT, "fact", happenedAt="before"),
+        FACT.replace(b'"type"', b'"type": "connection.authorize", "type"'),
+        fact(9, "connection.require_action"),
+        fact(9, "connection.require_action", reason=""),
+        without(REVOKE, "actor"),
+        with_(REVOKE, "fact", actor="DOCTOR"),
+        with_(REVOKE, "fact", actor=None),
+        without(LAND, "userId"),
+        with_(LAND, "fact", userId=""),
+        with_(LAND, "fact", sessionId=7),
+    ],
+    "a coordinate": [
+        with_(BINDING, "fact", customerAccountId="account-1"),
+        with_(BINDING, "fact", appUserId=" user-1"),
+        with_(BINDING, "fact", appUserId=""),
+        with_(BINDING, "fact", appId=7),
+        with_(BINDING, "fact", environment="prod"),
+        with_(BINDING, "fact", userId=None),
+        with_(fact(9, "binding.tombstone"), "fact", userId=7),
+    ],
+    "a question": [
+        with_(ASK, ask=None),
+        with_(ASK, "ask", type="consent"),
+        with_(ASK, "ask", connectionId=UNKNOWN),
+        with_(ASK, "ask", connectionId="no-uuid"),
+        with_(ASK, "ask", connectionId=None),
+        with_(ASK, "ask", dataPackage=None),
+        with_(ASK, "ask", colour=1),
+        without(ASK, "dataPackage"),
+    ],
+    "an occurrence": [
+        with_(FACT, "fact", happenedAt=AHEAD),
+        with_(FACT, "fact", expiresAt=time(9)),
+        with_(FACT, "fact", expiresAt=time(9), happenedAt=time(14)),
+        with_(FACT, "fact", expiresAt=time(2), happenedAt=time(2)),
+        with_(FACT, "fact", expiresAt=time(1), happenedAt=time(0)),
+        with_(REVOKE, "fact", happenedAt=AHEAD),
+        fact(9, "connection.expire", happenedAt=AHEAD),
+        fact(9, "connection.require_action", reason="x", happenedAt=AHEAD),
+        with_(LAND, "fact", happenedAt=AHEAD),
+        with_(BINDING, "fact", happenedAt=AHEAD),
+        fact(9, "binding.tombstone", happenedAt=AHEAD),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [pytest.param(line, id=f"{why}-{n}") for why in BROKEN for n, line in enumerate(BROKEN[why])],
+)
+def test_a_broken_line_does_nothing_and_the_rest_goes_on(line: bytes) -> None:
+    # It stands at minute 9 where it can, and all that follows before: it moves no clock.
+    *before, broken = list(replay([*STORY, line]))
+    assert broken.broken
+    assert is_broken(broken.answer)
+    assert broken.answer["line"] == len(STORY) + 1
+    assert isinstance(broken.answer["error"], str)
+    assert not any(each.broken for each in before)
+    whole = answers(*STORY, line, *REST)
+    rest = [{**each, "line": 0} for each in whole[len(STORY) + 1 :]]
+    assert rest == [{**each, "line": 0} for each in answers(*STORY, *REST)[len(STORY) :]]

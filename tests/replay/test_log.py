@@ -1,0 +1,249 @@
+"""Logs of traffic, written by hand: section 9 of the rules, each kind of line and the whole of a log."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Final
+
+import pytest
+
+from curae_lifecycle.replay.log import _LogRunner, replay
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.settings import Settings
+from tests.support.logs import (
+    ACCOUNT,
+    API,
+    BUCKET,
+    K1,
+    OTHER_ACCOUNT,
+    REST,
+    STORY,
+    account,
+    answers,
+    asked,
+    created,
+    fact,
+    got,
+    initiated,
+    is_broken,
+    last,
+    registered,
+    sent,
+    time,
+    told,
+    written,
+)
+
+
+def test_every_kind_of_line_answers_with_its_own_members() -> None:
+    buckets: Json = [{"name": "platform", "capacity": 100, "refill": 50, "seconds": 1}]
+    lines = [
+        K1,
+        written(0, buckets=buckets),
+        created(1),
+        fact(2, "connection.authorize", expiresAt=time(60)),
+        asked(3),
+        asked(4, "vitals"),
+        b"{}",
+    ]
+    request = {"line", "as", "status", "headers", "body", "replayed", "rules"}
+    found = answers(*lines)
+    assert found[:2] == [{"line": 1, "outcome": "done"}, {"line": 2, "outcome": "done"}]
+    assert found[2].keys() == request
+    assert (found[2]["line"], found[2]["as"], found[2]["status"]) == (3, "c1", 201)
+    assert found[3] == {"line": 4, "outcome": "done", "code": None, "rules": found[3]["rules"]}
+    assert found[3]["rules"] == ["connection.authorize.pending"]
+    granted = {"line": 5, "granted": True, "reason": None, "validUntil": time(60)}
+    denied = {"line": 6, "granted": False, "reason": "PACKAGE_NOT_GRANTED", "validUntil": None}
+    assert found[4:6] == [granted, denied]
+    assert is_broken(found[6])
+    assert found[6]["line"] == 7
+
+
+def test_a_request_without_a_name_answers_a_null_name() -> None:
+    assert last(created(1, None))["as"] is None
+
+
+def test_an_answer_is_read_as_a_whole_response() -> None:
+    assert last(created(1)) | {"rules": []} == {
+        "line": 2,
+        "as": "c1",
+        "status": 201,
+        "headers": {"content-type": "application/json", "cache-control": "no-store"},
+        "body": '{"connection":{"id":"00000000-0000-4000-8000-000000000002",'
+        f'"customerAccountId":"{ACCOUNT}","appUserId":"user-1","status":"PENDING",'
+        '"dataPackages":["labs"],"authorizedAt":null,"expiresAt":null,"revokedAt":null,'
+        '"actionRequiredReason":null,"createdAt":"2026-01-01T00:01:00Z",'
+        '"updatedAt":"2026-01-01T00:01:00Z"},"nextAction":{"type":"open_webview",'
+        '"url":"https://connect.example/1","expiresAt":"2026-01-01T00:31:00Z"}}',
+        "replayed": False,
+        "rules": [],
+    }
+
+
+def test_a_lines_number_counts_broken_lines_too() -> None:
+    assert [each["line"] for each in answers(b"", K1, b"x", created(1))] == [1, 2, 3, 4]
+
+
+def test_registering_again_replaces() -> None:
+    lines = [
+        registered(scope="other:read"),
+        created(1),
+        registered(minutes=2),
+        created(2),
+        registered(minutes=3, customerAccountId=OTHER_ACCOUNT),
+        got(3),
+        created(4),
+        account(4),
+    ]
+    assert [told(each) for each in answers(*lines) if "status" in each] == [
+        (403, "SCOPE_INSUFFICIENT"),
+        (201, None),
+        (404, "NOT_FOUND"),
+        (201, None),
+        (200, None),
+    ]
+
+
+def test_an_environment_is_live_unless_it_is_told() -> None:
+    lines = [
+        registered("cae_live_k1"),
+        registered("cae_test_k2", environment="test"),
+        initiated(1, None, api_key="cae_test_k2"),
+        fact(2, "binding.graduate"),
+        fact(2, "binding.graduate", environment="test"),
+    ]
+    assert list(map(told, answers(*lines)[-2:])) == [("refused", "BINDING_CHANGED"), ("done", None)]
+
+
+@pytest.mark.parametrize(
+    ("served", "live", "test"),
+    [
+        (None, (201, None), (201, None)),
+        (Environment.LIVE, (201, None), (403, "WRONG_ENVIRONMENT")),
+        (Environment.TEST, (403, "WRONG_ENVIRONMENT"), (201, None)),
+    ],
+)
+def test_a_server_of_one_environment_refuses_keys_of_the_other(
+    served: Environment | None, live: tuple[int, str], test: tuple[int, str]
+) -> None:
+    lines = [
+        registered("cae_live_k1"),
+        registered("cae_test_k2", environment="test"),
+        created(1, api_key="cae_live_k1"),
+        created(1, api_key="cae_test_k2"),
+    ]
+    assert list(map(told, answers(*lines, environment=served)[2:])) == [live, test]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"appUserId": "user-1", "dataPackages": ["labs"]}, 201),
+        ('{"appUserId": "user-1", "dataPackages": ["labs"]}', 201),
+        ('{"appUserId": "user-1", "dataPackages": ["labs"', 400),
+        ('{"appUserId": "user-1", "appUserId": "user-1", "dataPackages": ["labs"]}', 400),
+        ('{"appUserId": "\ud800", "dataPackages": ["labs"]}', 400),
+        ("", 400),
+        (None, 400),
+        (False, 400),
+        (7, 400),
+        (["appUserId"], 400),
+    ],
+)
+def test_a_body_is_a_json_value_or_raw_text(body: Json, status: int) -> None:
+    assert last(sent(1, method="POST", path="connections", body=body))["status"] == status
+
+
+def test_a_member_that_is_repeated_in_a_body_is_the_requests_fault_not_the_lines() -> None:
+    line = created(1).replace(b'"appUserId"', b'"appUserId": "user-1", "appUserId"')
+    assert told(last(created(0), line)) == (400, "BAD_REQUEST")
+
+
+def test_an_answer_without_a_body_has_a_null_body() -> None:
+    answer = last(account(1), account(2, unless="{a1.headers.etag}"))
+    assert (answer["status"], answer["body"]) == (304, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"If-None-Match": '"x"'}, 200),
+        ({"If-None-Match": ["{a1.headers.etag}"]}, 304),
+        ({"If-None-Match": ['"x"', "W/{a1.headers.etag}"]}, 304),
+        ({"IF-NONE-MATCH": "{a1.headers.etag}"}, 304),
+        ({"if-none-match": '"x", {a1.headers.etag}'}, 304),
+        ({"If-None-Match": '"x"', "if-none-match": "{a1.headers.etag}"}, 304),
+        ({"If-None-Match": []}, 200),
+    ],
+)
+def test_a_header_may_be_a_list_and_its_name_ignores_case(
+    headers: dict[str, Json], status: int
+) -> None:
+    path = "curae-connect/account-state?appUserId=user-1"
+    assert last(account(1), sent(2, "GET", path, headers=headers))["status"] == status
+
+
+def test_a_header_that_is_repeated_in_the_line_is_sent_twice() -> None:
+    line = created(1).replace(b'"Idempotency-Key"', b'"Idempotency-Key": "k", "Idempotency-Key"')
+    assert told(last(line)) == (400, "IDEMPOTENCY_KEY_INVALID")
+
+
+def test_headers_may_be_absent() -> None:
+    line = written(1, request={"method": "GET", "path": API})
+    assert told(last(line)) == (401, "UNAUTHENTICATED")
+
+
+def test_a_replay_is_told_beside_the_response() -> None:
+    first, again, other = answers(
+        K1, created(1, key="k"), created(2, key="k"), created(3, user="user-2", key="k")
+    )[1:]
+    assert (first["replayed"], again["replayed"], other["replayed"]) == (False, True, False)
+    same = {"as", "status", "headers", "body"}
+    assert {each: first[each] for each in same} == {each: again[each] for each in same}
+    assert told(other) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+# --- As a whole -----------------------------------------------------------------------------
+
+WHOLE: Final = [*STORY, *REST]
+
+
+def test_law_14_the_same_log_gives_the_same_answers() -> None:
+    lines = list(WHOLE)
+    assert list(replay(lines, check=True)) == list(replay(lines, check=True))
+    assert lines == WHOLE
+
+
+def test_two_logs_share_nothing() -> None:
+    one, two = replay(WHOLE), replay(WHOLE)
+    assert all(a == b for a, b in zip(one, two, strict=True))
+
+
+def test_lines_are_read_one_by_one() -> None:
+    read = count()
+    lines = (line for line in WHOLE if next(read) >= 0)
+    found = replay(lines)
+    assert next(read) == 0
+    next(found)
+    next(found)
+    assert next(read) == 3
+
+
+def test_what_is_over_is_dropped() -> None:
+    day = 24 * 60
+    log, numbers = _LogRunner(Settings(), FACTS, check=False), count(1)
+
+    def held(*lines: bytes) -> tuple[int, int]:
+        assert not any(log.answer_line(next(numbers), line).broken for line in lines)
+        return len(log._store._records), len(log._store._rates)
+
+    assert held(K1, written(0, buckets=[BUCKET]), initiated(1)) == (1, 2)
+    # Each five minutes after it is over: another worker's clock may be behind.
+    assert held(account(6.9)) == (1, 2)
+    assert held(account(7)) == (1, 1)
+    assert held(created(day + 5.9)) == (2, 1)
+    assert held(registered(minutes=day + 6)) == (1, 1)
+    assert held(registered(minutes=day + 11)) == (1, 0)

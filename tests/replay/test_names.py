@@ -1,0 +1,216 @@
+"""Logs of traffic: names of answers, and what is adopted from a recorded response."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from curae_lifecycle.service.json_schema import Json
+from tests.support.logs import (
+    K1,
+    account,
+    answers,
+    asked,
+    created,
+    fact,
+    initiated,
+    is_broken,
+    last,
+    member,
+    recorded,
+    sent,
+    time,
+    told,
+)
+from tests.support.strategies import uuid
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("{c1.connection.id}", "00000000-0000-4000-8000-000000000002"),
+        ("{c1.nextAction.url}", "https://connect.example/1"),
+        ("{c1.headers.content-type}", "application/json"),
+        ("{c1.headers.Content-Type}", "application/json"),
+        ("a{c1.connection.status}b{c1.connection.status}c", "aPENDINGbPENDINGc"),
+        ("\\u007bc1.connection.status\\u007d", "PENDING"),
+        # No earlier answer has these names: plain text.
+        ("{c2.connection.id}", "{c2.connection.id}"),
+        ("{C1.connection.id}", "{C1.connection.id}"),
+        ("{c2}", "{c2}"),
+        ("{}", "{}"),
+        ("{", "{"),
+        ("}c1.connection.id{", "}c1.connection.id{"),
+        ("{ c1.connection.id}", "{ c1.connection.id}"),
+        ("{{c1.connection.status}}", "{PENDING}"),
+    ],
+)
+def test_a_later_string_may_name_a_value_of_an_answer(name: str, value: str) -> None:
+    line = created(2, "c3", user="NAME").replace(b"NAME", name.encode())
+    assert member(last(created(1), line), "connection.appUserId") == value
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{c1}",
+        "{c1.connection}",
+        "{c1.connection.revokedAt}",
+        "{c1.connection.dataPackages}",
+        "{c1.connection.dataPackages.0}",
+        "{c1.connection.id.id}",
+        "{c1.connection.colour}",
+        "{c1.headers}",
+        "{c1.headers.etag}",
+        "{c1.header.content-type}",
+    ],
+)
+def test_a_name_whose_path_is_missing_or_no_string_breaks_the_line(name: str) -> None:
+    assert is_broken(last(created(1), created(2, "c2", user=name)))
+
+
+def test_an_answer_without_a_body_has_headers_to_name_and_nothing_else() -> None:
+    lines = [K1, account(1), account(2, unless="*")]
+    by_header = account(3, unless="{a1.headers.etag}")
+    by_body = account(3, user="{a1.lifecycleState}")
+    assert answers(*lines, by_header)[-1]["status"] == 304
+    assert is_broken(answers(*lines, by_body)[-1])
+
+
+def test_a_name_may_stand_wherever_a_string_does() -> None:
+    lines = [
+        created(1),
+        fact(2, "connection.authorize", expiresAt="{c1.nextAction.expiresAt}"),
+        asked(2, package="labs"),
+    ]
+    assert last(*lines)["validUntil"] == time(31)
+    again = created(3, "c2").replace(time(3).encode(), b"{c1.connection.createdAt}")
+    assert member(last(created(1), again), "connection.createdAt") == time(1)
+    packages: Json = ["{c1.connection.status}"]
+    body: Json = {"appUserId": "user-1", "dataPackages": packages}
+    assert last(created(1), sent(2, method="POST", path="connections", body=body))["status"] == 400
+    twice = created(2, "c2", user="{c1.connection.id}").replace(
+        b'"appUserId"', b'"appUserId": "{c1}", "appUserId"'
+    )
+    assert is_broken(last(created(1), twice))
+
+
+def test_a_members_name_and_the_name_of_the_answer_are_no_strings_to_be_replaced() -> None:
+    assert last(created(1), created(2, "{c1.connection.id}"))["as"] == "{c1.connection.id}"
+    body: Json = {"{c1}": 1}
+    assert told(last(created(1), sent(2, method="POST", path="connections", body=body))) == (
+        400,
+        "BAD_REQUEST",
+    )
+
+
+def test_a_value_is_not_read_for_names_again() -> None:
+    lines = [
+        created(1, user="{c1.connection.id}"),
+        created(2, "c2", user="{c1.connection.appUserId}"),
+    ]
+    assert member(last(*lines), "connection.appUserId") == "{c1.connection.id}"
+
+
+def test_names_cannot_make_a_text_grow_without_end() -> None:
+    def page(url: str) -> Json:
+        return {"body": {"nextAction": {"url": url, "expiresAt": time(60)}}}
+
+    urls = ["u" * 16_384, *["{c1.nextAction.url}" * 2] * 3]
+    doubled = [created(n, key=f"k-{n}", response=page(url)) for n, url in enumerate(urls, 1)]
+    *fine, broken = answers(K1, *doubled)[1:]
+    assert [answer["status"] for answer in fine] == [201, 201, 201]
+    assert broken["error"] == "names: must make no text longer than 65536"
+    # What was long before a name was put in may stay so.
+    assert last(created(1), created(2, "c2", response=page("u" * 70_000 + "{c1}")))["error"]
+    assert last(created(1, response=page("u" * 70_000)))["status"] == 201
+
+
+def test_a_name_that_is_given_again_names_the_later_answer() -> None:
+    lines = [
+        created(1, user="one"),
+        created(2, user="two"),
+        created(3, user="{c1.connection.appUserId}"),
+    ]
+    assert member(last(*lines), "connection.appUserId") == "two"
+
+
+def test_a_refusal_can_be_named() -> None:
+    line = created(2, "c2", user="{c1.code}")
+    assert member(last(created(1, user=""), line), "connection.appUserId") == "BAD_REQUEST"
+
+
+# --- What is adopted ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spell", [lambda body: body, json.dumps])
+def test_ids_url_and_end_are_adopted_from_a_recorded_response(
+    spell: Callable[[Json], Json],
+) -> None:
+    response = recorded(77)
+    assert isinstance(response, dict)
+    response["body"] = spell(response["body"])
+    connection = last(created(1, response=response))
+    assert member(connection, "connection.id") == uuid(77)
+    assert member(connection, "nextAction.url") == "https://own.example/x"
+    assert member(connection, "nextAction.expiresAt") == time(10)
+    session = last(initiated(1, response=response))
+    assert member(session, "session.id") == uuid(77)
+    assert member(session, "session.expiresAt") == time(10)
+
+
+def test_an_adopted_end_is_the_connections_deadline() -> None:
+    lines = [created(1, response=recorded(77)), asked(9.99), asked(10)]
+    assert [each["reason"] for each in answers(K1, *lines)[2:]] == ["PENDING", "LAPSED"]
+
+
+def test_a_next_action_lives_thirty_minutes_where_nothing_is_recorded() -> None:
+    lines = [created(1), asked(30.99), asked(31)]
+    assert [each["reason"] for each in answers(K1, *lines)[2:]] == ["PENDING", "LAPSED"]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"status": 201},
+        {"status": 201, "body": None},
+        {"status": 201, "body": ""},
+        {"status": 201, "body": "{"},
+        {"status": 201, "body": []},
+        {"status": 201, "body": {"connection": uuid(77), "nextAction": "https://own.example/x"}},
+        {"status": 201, "body": {"connection": {}, "nextAction": {}}},
+        recorded("77", url=7, ends="soon"),
+        recorded(uuid(77).replace("-", ""), url="\ud800", ends=time(1)),
+        recorded("", url=None, ends=time(0.5)),
+    ],
+)
+def test_what_cannot_be_adopted_is_numbered(response: Json) -> None:
+    assert last(created(1, response=response))["body"] == last(created(1))["body"]
+
+
+def test_a_recorded_id_is_read_in_any_case() -> None:
+    answer = last(created(1, response=recorded(uuid(0xABC).upper())))
+    assert member(answer, "connection.id") == uuid(0xABC)
+
+
+@pytest.mark.parametrize("first", ["connection", "session"])
+@pytest.mark.parametrize("second", ["connection", "session"])
+def test_only_an_id_that_is_not_in_use_is_adopted(first: str, second: str) -> None:
+    write: dict[str, Callable[[float], bytes]] = {
+        "connection": lambda minutes: created(minutes, response=recorded(77)),
+        "session": lambda minutes: initiated(minutes, response=recorded(77)),
+    }
+    one, two = answers(K1, write[first](1), write[second](2))[1:]
+    assert member(one, f"{first}.id") == uuid(77)
+    assert member(two, f"{second}.id") != uuid(77)
+
+
+def test_a_number_that_was_adopted_is_not_given_again() -> None:
+    adopted = [initiated(number, response=recorded(number)) for number in range(1, 10)]
+    made = [created(number) for number in range(10, 20)]
+    found = answers(K1, *adopted, *made)[1:]
+    ids = [member(each, "session.id" if n < 9 else "connection.id") for n, each in enumerate(found)]
+    assert ids[:9] == [uuid(number) for number in range(1, 10)]
+    assert len(set(ids)) == len(ids)

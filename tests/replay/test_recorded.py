@@ -1,0 +1,210 @@
+"""Logs of traffic: recorded responses are held against the rules."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+
+import pytest
+
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.response import Response
+from tests.support.logs import (
+    K1,
+    UNKNOWN,
+    A,
+    account,
+    created,
+    got,
+    initiated,
+    last,
+    recorded,
+    sent,
+    time,
+    with_,
+)
+from tests.support.strategies import uuid
+
+
+def checked(*lines: bytes) -> list[Divergence]:
+    """Every divergence of a log."""
+    return [found for each in replay([K1, *lines], check=True) for found in each.divergences]
+
+
+def answered(*lines: bytes) -> dict[str, Json]:
+    """The response that a log would record for its last line."""
+    answer = last(*lines)
+    return {"status": answer["status"], "body": json.loads(str(answer["body"]))}
+
+
+def changed(response: dict[str, Json], path: str, value: Json) -> dict[str, Json]:
+    response = deepcopy(response)
+    *outer, name = path.split(".")
+    holder: Json = response
+    for each in outer:
+        assert isinstance(holder, dict)
+        holder = holder[each]
+    assert isinstance(holder, dict)
+    holder[name] = value
+    return response
+
+
+def test_nothing_is_compared_unless_it_is_asked_for() -> None:
+    lines = [K1, created(1, response={"status": 500})]
+    assert [each.divergences for each in replay(lines)] == [(), ()]
+
+
+def test_what_the_rules_say_themselves_does_not_diverge() -> None:
+    assert checked(created(1, response=answered(created(1)))) == []
+    assert checked(initiated(1, response=answered(initiated(1)))) == []
+    problem = answered(created(1, user=""))
+    assert checked(created(1, user="", response=problem)) == []
+    unmoved: Json = {"status": 304, "body": None}
+    assert checked(account(1, unless="*", response=unmoved)) == []
+    assert checked(created(1)) == []
+
+
+def rule_of(*lines: bytes) -> Json:
+    """The rule that had the last word on the last line."""
+    rules = last(*lines)["rules"]
+    assert isinstance(rules, list)
+    return rules[-1]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "at", "decided"),
+    [
+        ("status", 200, "status", 201),
+        ("status", "201", "status", 201),
+        ("code", "NOT_FOUND", "code", None),
+        ("body.code", "NOT_FOUND", "code", None),
+        ("body.connection.status", "ACTIVE", "body.connection.status", "PENDING"),
+        ("body.connection.dataPackages", ["a"], "body.connection.dataPackages", ["labs"]),
+        ("body.connection.authorizedAt", time(1), "body.connection.authorizedAt", None),
+        ("body.connection.createdAt", time(2), "body.connection.createdAt", time(1)),
+        ("body.connection.createdAt", "today", "body.connection.createdAt", time(1)),
+        ("body.connection.createdAt", 7, "body.connection.createdAt", time(1)),
+        ("body.connection.appUserId", "user-2", "body.connection.appUserId", "user-1"),
+        ("body.connection.colour", "red", "body.connection.colour", None),
+        ("body.connection.id", "no-uuid", None, None),
+        ("body.nextAction.url", 7, "body.nextAction.url", "https://connect.example/1"),
+        ("body.nextAction.expiresAt", time(1), "body.nextAction.expiresAt", time(31)),
+    ],
+)
+def test_a_divergence_names_the_member_and_the_rule(
+    path: str, value: Json, at: str | None, decided: Json
+) -> None:
+    response = changed(answered(created(1)), path, value)
+    expected = (
+        []
+        if at is None
+        else [Divergence(member=at, recorded=value, decided=decided, rule=str(rule_of(created(1))))]
+    )
+    assert checked(created(1, response=response)) == expected
+
+
+@pytest.mark.parametrize("body", [None, [], "", "not JSON", '{"connection": {}}', {}])
+def test_another_body_diverges(body: Json) -> None:
+    found = checked(created(1, response={"status": 201, "body": body}))
+    assert found
+    assert {each.rule for each in found} == {str(rule_of(created(1)))}
+    assert {each.member.partition(".")[0] for each in found} == {"body"}
+
+
+def test_a_success_recorded_with_a_null_code_is_compared_by_its_body() -> None:
+    right = answered(created(1)) | {"code": None}
+    assert checked(created(1, response=right)) == []
+    wrong = changed(right, "body.connection.appUserId", "user-2")
+    [found] = checked(created(1, response=wrong))
+    assert found.member == "body.connection.appUserId"
+
+
+def test_a_member_that_is_missing_diverges() -> None:
+    response = answered(created(1))
+    body = response["body"]
+    assert isinstance(body, dict)
+    del body["nextAction"]
+    (found,) = checked(created(1, response=response))
+    assert (found.member, found.recorded) == ("body.nextAction", None)
+
+
+def test_what_is_not_recorded_is_not_compared() -> None:
+    responses: list[Json] = [{}, {"status": 201}, {"headers": {"x": "y"}}]
+    for response in responses:
+        assert checked(created(1, response=response)) == []
+
+
+def test_a_problem_is_compared_by_its_code() -> None:
+    def found(**response: Json) -> list[tuple[str, Json, Json]]:
+        lines = [created(1, user="", response=response)]
+        return [(each.member, each.recorded, each.decided) for each in checked(*lines)]
+
+    assert found(status=400, code="BAD_REQUEST") == []
+    assert found(status=400, body={"code": "BAD_REQUEST", "title": "Oh"}) == []
+    assert found(status=400, body=json.dumps({"code": "BAD_REQUEST"})) == []
+    other = ("code", "NOT_FOUND", "BAD_REQUEST")
+    assert found(status=404, body={"code": "NOT_FOUND"}) == [("status", 404, 400), other]
+    assert found(code="NOT_FOUND") == [other]
+    assert found(body={"connection": {}}) == [("code", None, "BAD_REQUEST")]
+
+
+def test_the_rule_that_is_named_had_the_last_word() -> None:
+    wrong: Json = {"status": 500}
+    again = [created(1, key="k"), created(2, key="k", response=wrong)]
+    refused = [A, sent(2, "POST", "connections/{c1.connection.id}:reconnect", response=wrong)]
+    unknown = [got(1, UNKNOWN, response=wrong)]
+    assert [each.rule for lines in [again, refused, unknown] for each in checked(*lines)] == [
+        "idempotency.completed.same",
+        "connection.reconnect.pending",
+        "request.ownership",
+    ]
+
+
+def test_a_value_of_another_type_diverges() -> None:
+    line = sent(2, "POST", "connections/{c1.connection.id}:revoke")
+    response = changed(answered(A, line), "body.revokedNow", 1)
+    (found,) = checked(A, with_(line, response=response))
+    assert (found.member, found.recorded, found.decided) == ("body.revokedNow", 1, True)
+
+
+def test_times_are_compared_as_instants_and_ids_in_any_case() -> None:
+    response = changed(
+        answered(created(1)), "body.connection.createdAt", "2026-01-01T00:01:00.000Z"
+    )
+    assert checked(created(1, response=response)) == []
+    lines = [created(1, response=recorded(0xABC)), got(2, response=answered(A, got(2)))]
+    assert {each.member for each in checked(*lines)} >= {"body.connection.id"}
+    upper = changed(answered(A, got(2)), "body.connection.id", uuid(0xABC).upper())
+    members = [
+        each.member
+        for each in checked(created(1, response=recorded(0xABC)), got(2, response=upper))
+    ]
+    assert "body.connection.id" not in members
+
+
+def test_ids_match_one_to_one() -> None:
+    def shown(number: int) -> Json:
+        return {"body": {"connection": {"id": uuid(number)}, "previousConnectionId": uuid(number)}}
+
+    def compared(*pairs: tuple[int, int]) -> list[list[str]]:
+        comparison = Comparison()
+        found = []
+        for theirs, ours in pairs:
+            response, decided = shown(theirs), shown(ours)
+            assert isinstance(response, dict)
+            assert isinstance(decided, dict)
+            body = json.dumps(decided["body"]).encode()
+            divergences = comparison.divergences(
+                Recorded.of(response), Response(200, (), body), "rule"
+            )
+            found.append([each.member for each in divergences])
+        return found
+
+    both = ["body.connection.id", "body.previousConnectionId"]
+    assert compared((1, 7), (2, 8), (1, 7), (2, 8)) == [[], [], [], []]
+    assert compared((1, 7), (1, 8)) == [[], both]
+    assert compared((1, 7), (2, 7)) == [[], both]
+    assert compared((1, 7), (2, 8), (1, 8), (2, 7)) == [[], [], both, both]
+    assert compared((1, 2), (2, 1)) == [[], []]

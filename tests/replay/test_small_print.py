@@ -1,0 +1,75 @@
+"""Logs of traffic: facts that are recorded late, and buckets that are replaced."""
+
+from __future__ import annotations
+
+import pytest
+
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.json_schema import Json
+from tests.support.logs import (
+    LAND,
+    REVOKE,
+    A,
+    B,
+    C,
+    answers,
+    created,
+    fact,
+    got,
+    last,
+    member,
+    registered,
+    time,
+    told,
+    with_,
+    written,
+)
+
+
+def test_a_late_fact_tells_when_it_happened_and_when_it_was_recorded() -> None:
+    authorized = fact(40, "connection.authorize", happenedAt=time(5))
+    revoked = fact(50, "connection.revoke", actor="PATIENT", happenedAt=time(6))
+    first = last(A, authorized, got(41))
+    assert member(first, "connection.status") == "ACTIVE"
+    assert member(first, "connection.authorizedAt") == time(5)
+    assert member(first, "connection.updatedAt") == time(40)
+    second = last(A, authorized, revoked, got(51))
+    assert member(second, "connection.revokedAt") == time(6)
+    assert member(second, "connection.updatedAt") == time(50)
+
+
+@pytest.mark.parametrize(
+    ("said", "recorded"),
+    [(time(9), 9), (time(14), 9), (time(0.9), 1), (time(-60 * 24 * 365), 1)],
+)
+def test_clocks_that_disagree_lose_no_fact(said: str, recorded: float) -> None:
+    revoked = last(A, with_(REVOKE, "fact", happenedAt=said), got(10))
+    assert member(revoked, "connection.revokedAt") == time(recorded)
+    assert member(revoked, "connection.updatedAt") == time(9)
+    landed = last(B, with_(LAND, "fact", happenedAt=said))
+    assert told(landed) == ("done", None)
+
+
+def test_a_landing_that_is_recorded_late_is_judged_when_it_happened() -> None:
+    assert told(last(B, fact(31, "handoff.complete", happenedAt=time(30)))) == ("done", None)
+
+
+def test_a_binding_has_no_creation_that_a_fact_could_precede() -> None:
+    assert told(last(C, fact(2, "binding.graduate", happenedAt=time(0)))) == ("done", None)
+
+
+def test_both_403s_apply_and_the_environment_is_told() -> None:
+    lines = [registered("cae_test_k2", environment="test", scope="other:read")]
+    lines.append(created(1, api_key="cae_test_k2"))
+    assert told(answers(*lines, environment=Environment.LIVE)[-1]) == (403, "WRONG_ENVIRONMENT")
+
+
+def bucket(name: str, capacity: int, refill: int = 1, seconds: int = 60) -> Json:
+    return {"name": name, "capacity": capacity, "refill": refill, "seconds": seconds}
+
+
+def test_a_new_buckets_line_replaces_all_of_them_full() -> None:
+    full = written(1, buckets=[bucket("b", 1)])
+    assert told(last(full, created(1), got(1)))[0] == 429
+    assert told(last(full, created(1), full, got(1)))[0] == 200
+    assert told(last(full, created(1), written(1, buckets=[]), got(1)))[0] == 200

@@ -1,0 +1,141 @@
+"""Access is granted in ACTIVE alone, for a granted package, until the standing changes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules import access
+from curae_lifecycle.rules.access import (
+    ACCESS,
+    AccessDecision,
+    Granted,
+    PackageGrant,
+    decide_access,
+)
+from curae_lifecycle.rules.connection import (
+    Actor,
+    Connection,
+    Standing,
+    Status,
+    next_deadline,
+    standing,
+)
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.triggers import revoke
+from curae_lifecycle.testing import laws
+from tests.support.specimens import EVERY_CONNECTION, NAIVE, NOW, STANDS, stored, transcribed
+from tests.support.strategies import TICK, at, connections, instants, pending, snapshots
+
+CELLS = transcribed("""
+                | package granted | package not granted
+PENDING         | PENDING         | PENDING
+LAPSED          | LAPSED          | LAPSED
+ACTIVE          | grant           | PACKAGE_NOT_GRANTED
+ACTION_REQUIRED | ACTION_REQUIRED | ACTION_REQUIRED
+EXPIRED         | EXPIRED         | EXPIRED
+REVOKED         | REVOKED         | REVOKED
+""")
+
+
+@pytest.mark.parametrize(("cell", "expected"), CELLS.items())
+def test_each_standing_answers_what_the_table_says(cell: tuple[str, str], expected: str) -> None:
+    at_now, held = cell
+    packages = ("clinical_summary", "labs") if held == "package granted" else ("imaging", "lab")
+    for connection in STANDS[at_now]:
+        before = deepcopy(connection)
+        for package in packages:
+            answer = decide_access(connection, package, NOW)
+            assert word(answer) == expected
+            assert answer.rule == ACCESS[Standing(at_now), PackageGrant(held)].rule
+            assert answer == decide_access(connection, package, NOW)
+        assert connection == before
+
+
+def word(answer: AccessDecision) -> str:
+    return "grant" if isinstance(answer, Granted) else answer.reason.value
+
+
+packages = st.sampled_from(["clinical_summary", "labs", "imaging", "", "LABS", "lab"])
+
+
+def test_the_reasons_are_those_of_the_specification() -> None:
+    assert [str(reason) for reason in access.DenialReason] == [
+        "PENDING", "LAPSED", "ACTION_REQUIRED", "EXPIRED", "REVOKED", "PACKAGE_NOT_GRANTED",
+    ]  # fmt: skip
+
+
+def test_a_denial_carries_the_problem_that_a_server_answers() -> None:
+    answer = decide_access(pending(), "imaging", at(30))
+    assert isinstance(answer, access.Denied)
+    assert answer.problem.code == "CONNECTION_ACCESS_DENIED"
+    assert answer.problem.details == {
+        "connectionId": pending().id, "dataPackage": "imaging", "reason": "LAPSED",
+    }  # fmt: skip
+
+
+def test_a_grant_without_an_end_is_valid_until_an_event() -> None:
+    answer = decide_access(stored("ACTIVE"), "labs", at(10**6))
+    assert isinstance(answer, Granted)
+    assert answer.valid_until is None
+
+
+def test_a_now_that_is_not_utc_is_a_mistake() -> None:
+    for connection in EVERY_CONNECTION:
+        with pytest.raises(ArgumentError, match=r"^now: "):
+            decide_access(connection, "labs", NAIVE)
+
+
+@pytest.mark.parametrize("years", [1, 40, 400])
+def test_a_grant_is_valid_until_the_next_deadline_also_where_that_is_decades_away(
+    years: int,
+) -> None:
+    end = NOW.replace(year=NOW.year + years)
+    connection = stored("ACTIVE", end)
+    for now in (NOW, end - TICK):
+        answer = decide_access(connection, "labs", now)
+        assert isinstance(answer, Granted)
+        assert answer.valid_until == next_deadline(connection) == end
+    assert word(decide_access(connection, "labs", end)) == "EXPIRED"
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("revoked_at", [NOW - TICK, NOW, NOW + TICK, at(10**6)])
+def test_whatever_carries_a_revoked_at_gives_no_access(
+    status: Status, revoked_at: datetime
+) -> None:
+    for deadline in (None, NOW + TICK):
+        connection = stored(status, deadline, revoked_at=revoked_at)
+        for package in ("labs", "lab"):
+            answer = decide_access(connection, package, NOW)
+            assert word(answer) == "REVOKED"
+            assert answer.rule == "access.revoked"
+
+
+@given(connections() | snapshots, packages, instants)
+def test_law_05_access_implies_active_a_granted_package_and_before_valid_until(
+    connection: Connection, package: str, now: datetime
+) -> None:
+    laws.check_access(connection, package, now)
+    # And nothing is denied that is due, nor a grant shorter than it may be.
+    answer = decide_access(connection, package, now)
+    if isinstance(answer, Granted):
+        end = answer.valid_until
+        assert end == connection.expires_at == next_deadline(connection)
+        if end is not None:
+            assert isinstance(decide_access(connection, package, end - TICK), Granted)
+            assert word(decide_access(connection, package, end)) == "EXPIRED"
+    else:
+        assert standing(connection, now) != "ACTIVE" or package not in {"clinical_summary", "labs"}
+
+
+@given(connections() | snapshots, packages, instants, st.sampled_from(Actor))
+def test_access_ends_with_a_revocation_whoever_revokes(
+    connection: Connection, package: str, now: datetime, actor: Actor
+) -> None:
+    revoked = revoke(connection, now, actor=actor).value
+    assert word(decide_access(revoked, package, now)) == "REVOKED"

@@ -1,0 +1,150 @@
+"""Section 3 of the rules, the binding: its table, written out a second time by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules import binding as rules
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.values import Environment, UserId
+from tests.support import specimens
+from tests.support.specimens import BOUND, bind, binding_in
+from tests.support.strategies import COORDINATE
+
+SHORT = specimens.transcribed("""
+                 | UNLINKED        | LIMITED                   | ACTIVE                    | TOMBSTONED
+provision        | LIMITED new     | ignore                    | ignore                    | LIMITED new
+complete sign-up | ACTIVE new      | BINDING_CHANGED           | ignore / BINDING_CONFLICT | BINDING_CHANGED
+graduate         | BINDING_CHANGED | ACTIVE / BINDING_CONFLICT | ignore / BINDING_CONFLICT | BINDING_CHANGED
+tombstone        | ignore          | TOMBSTONED                | TOMBSTONED                | ignore
+""")
+"""For the bound user / for another one, where that makes a difference; `new`: another generation."""
+
+
+@pytest.mark.parametrize("state", AccountState)
+def test_the_account_state_is_the_bindings_or_unlinked(state: AccountState) -> None:
+    assert rules.account_state(binding_in(state)) is state
+
+
+OTHER = UserId("u-other")
+CELLS: dict[specimens.Key, str] = {
+    (*cell, beside): words.partition(" / ")[2 * number] or words
+    for cell, words in SHORT.items()
+    for number, beside in enumerate(("same user", "other user, or none bound"))
+}
+GRADUATIONS = {
+    "UNLINKED": "refuse BINDING_NOT_LIMITED",
+    "LIMITED": "proceed",
+    "ACTIVE": "refuse BINDING_NOT_LIMITED",
+    "TOMBSTONED": "refuse BINDING_NOT_LIMITED",
+}
+
+
+def test_a_binding_of_another_coordinate_is_a_mistake() -> None:
+    elsewhere = attrs.evolve(COORDINATE, environment=Environment.TEST)
+    bound = binding_in("LIMITED")
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: rules.provision(bound, elsewhere, BOUND),
+        lambda: rules.complete_sign_up(bound, elsewhere, BOUND),
+        lambda: rules.graduate(bound, elsewhere, BOUND),
+        lambda: rules.tombstone(bound, elsewhere),
+    )
+    for call in calls:
+        with pytest.raises(ArgumentError, match="binding: must be the binding of the coordinate"):
+            call()
+
+
+@pytest.mark.parametrize(("key", "words"), CELLS.items())
+def test_every_cell_does_what_the_table_says(key: tuple[str, str, str], words: str) -> None:
+    trigger, state, beside = key
+    user = BOUND if beside == "same user" else OTHER
+    binding = binding_in(state)
+    before = deepcopy(binding)
+    if (trigger, state, user) == ("provision", "TOMBSTONED", BOUND):
+        with pytest.raises(ArgumentError, match="user_id"):
+            bind(trigger, binding, user)
+        return
+    answer = bind(trigger, binding, user)
+    assert binding == before
+    assert bind(trigger, binding, user) == answer
+    if words == "ignore":
+        assert isinstance(answer, Ignored)
+        assert answer.value is binding
+    elif words.startswith("BINDING_"):
+        assert isinstance(answer, Refused)
+        assert answer.problem.code == words
+        assert answer.problem.details == {"lifecycleState": state}
+    else:
+        assert isinstance(answer, Done)
+        to, _, new = words.partition(" ")
+        # The bound user rises; a new one is the coordinate's next generation.
+        generation = {"UNLINKED": 1}.get(state, 4) if new else 3
+        assert answer.value == LimitedAccountAppBinding(
+            coordinate=COORDINATE,
+            user_id=user if new else BOUND,
+            state=AccountState(to),
+            generation=generation,
+            version=1 if binding is None else 6,
+        )
+    which = BOUND if trigger == "tombstone" else user
+    same = rules.UserMatch.SAME if binding is not None and which == BOUND else rules.UserMatch.OTHER
+    assert (
+        answer.rules
+        == rules.BINDING[rules.BindingTrigger(trigger), AccountState(state), same].rules
+    )
+
+
+@pytest.mark.parametrize(("state", "expected"), GRADUATIONS.items())
+def test_a_graduation_hand_off_starts_from_limited_only(state: str, expected: str) -> None:
+    answer = rules.start_graduation(binding_in(state))
+    assert answer.rules == rules.GRADUATION_HANDOFF[AccountState(state)].rules
+    if expected == "proceed":
+        assert answer == Done(AccountState.LIMITED, answer.rules)
+    else:
+        assert isinstance(answer, Refused)
+        assert specimens.refusal(answer) == expected
+        assert answer.problem.details == {"lifecycleState": state}
+
+
+RANK = {"LIMITED": 0, "ACTIVE": 1, "TOMBSTONED": 2}
+happenings = st.lists(
+    st.tuples(
+        st.sampled_from(["provision", "complete sign-up", "graduate", "tombstone"]),
+        st.sampled_from(["the bound user", "somebody new"]),
+    ),
+    max_size=12,
+)
+
+
+@given(happenings)
+def test_a_binding_only_rises_and_is_rebound_only_after_a_tombstone(
+    happened: list[tuple[str, str]],
+) -> None:
+    binding: LimitedAccountAppBinding | None = None
+    for step, (trigger, whose) in enumerate(happened):
+        new = trigger == "provision" or whose == "somebody new"
+        user = UserId(f"u-{step}") if binding is None or new else binding.user_id
+        answer = bind(trigger, binding, user)
+        if not isinstance(answer, Done):
+            assert isinstance(answer, Refused) or answer.value is binding
+            continue
+        after = answer.value
+        assert after.coordinate is COORDINATE
+        assert after.version == (1 if binding is None else binding.version + 1)
+        if binding is None:
+            assert after.generation == 1
+        elif after.user_id == binding.user_id:
+            assert RANK[after.state] > RANK[binding.state]
+            assert after.generation == binding.generation
+        else:
+            assert binding.state is AccountState.TOMBSTONED
+            assert after.generation == binding.generation + 1
+        binding = after

@@ -1,0 +1,369 @@
+"""Chains of connections: their tables, written out a second time by hand, and laws 6 and 7."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import datetime, timedelta
+from itertools import chain as flattened
+from itertools import pairwise
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules import chain
+from curae_lifecycle.rules.chain import Minted, Reissued, revoke_chain
+from curae_lifecycle.rules.connection import Actor, Connection, Status, standing
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.triggers import authorize, revoke
+from curae_lifecycle.testing import laws
+from tests.support import specimens
+from tests.support.specimens import NEW_ID, NEXT_ID, NOW, OLD_ID, STANDS, happen, stored
+from tests.support.strategies import (
+    NEXT_ACTION_LIFETIME,
+    START,
+    TICK,
+    at,
+    next_action,
+    pending,
+)
+
+RECOVERIES = specimens.transcribed("""
+                | no successor | successor PENDING | successor anything else
+LAPSED          | mint         | reissue           | superseded
+ACTION_REQUIRED | mint         | reissue           | superseded
+EXPIRED         | mint         | reissue           | superseded
+REVOKED         | mint         | reissue           | superseded
+""")
+
+
+def test_a_chain_keeps_the_id_of_its_first_connection_and_counts_its_places() -> None:
+    second = specimens.successor_of(stored("EXPIRED"), stored("EXPIRED"))
+    answer = specimens.reconnect(second)
+    assert isinstance(answer, Done)
+    identity = answer.value.connection.identity
+    assert (identity.predecessor_id, identity.root_id) == (NEXT_ID, OLD_ID)
+    assert (second.identity.position, identity.position) == (2, 3)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 300])
+def test_places_count_up_however_long_the_chain_is(length: int) -> None:
+    made = specimens.chain_of(length)
+    assert [each.identity.position for each in made] == [*range(1, length + 1)]
+    assert {each.identity.root_id for each in made} == {OLD_ID}
+    assert [each.identity.predecessor_id for each in made] == [None, *(each.id for each in made)][
+        :-1
+    ]
+    assert {each.version for each in made} == {1}
+    laws.check_chain(tuple(made), made[-1].updated_at)
+
+
+@pytest.mark.parametrize("length", [2, 3, 300])
+def test_a_refusal_names_the_head_of_the_chain_from_any_older_place(length: int) -> None:
+    made = specimens.chain_of(length)
+    head = made[-1]
+    for now in (head.updated_at, head.updated_at + NEXT_ACTION_LIFETIME):
+        pending_head = standing(head, now) == "PENDING"
+        for place, (old, next_one) in enumerate(pairwise(made), start=1):
+            ids = {
+                "connectionId": old.id,
+                "nextConnectionId": next_one.id,
+                "headConnectionId": head.id,
+            }
+            answer = specimens.reconnect(old, next_one, now, head=head)
+            if pending_head and place == length - 1:
+                assert isinstance(answer, Done)
+                assert answer.value.connection.id == head.id
+            else:
+                assert isinstance(answer, Refused)
+                assert answer.problem.details == ids
+            late = authorize(old, now, successor=next_one, head=head)
+            assert isinstance(late, Refused)
+            assert late.problem.details == ids
+            # Where the successor is the head, it need not be given twice.
+            if next_one is head:
+                assert authorize(old, now, successor=next_one) == late
+                assert specimens.reconnect(old, next_one, now) == answer
+
+
+REACHES = {
+    "APP": "that connection",
+    "PATIENT": "that connection and every later one",
+    "PLATFORM": "that connection and every later one",
+    "UPSTREAM": "that connection",
+}
+LIVES = {
+    "PENDING": "live",
+    "LAPSED": "over",
+    "ACTIVE": "live",
+    "ACTION_REQUIRED": "live",
+    "EXPIRED": "over",
+    "REVOKED": "over",
+}
+
+# --- Recovery ----------------------------------------------------------------------------------
+
+
+def made(connection: Connection, successor: Connection | None) -> str:
+    """The word of the table for the answer, after checking all else that it says."""
+    answer = specimens.reconnect(connection, successor)
+    if isinstance(answer, Refused):
+        assert answer.problem.code == "CONNECTION_SUPERSEDED"
+        ids = {"connectionId": OLD_ID, "nextConnectionId": NEXT_ID, "headConnectionId": NEXT_ID}
+        assert answer.problem.details == ids
+        return "superseded"
+    match answer.value:
+        case Minted(minted):
+            assert successor is None
+            identity = attrs.evolve(
+                connection.identity, id=NEW_ID, created_at=NOW, predecessor_id=OLD_ID, position=2
+            )
+            assert minted == Connection(
+                identity=identity,
+                status=Status.PENDING,
+                updated_at=NOW,
+                handoff_deadline=NOW + NEXT_ACTION_LIFETIME,
+                version=1,
+            )
+            return "mint"
+        case Reissued(before, again):
+            assert successor is not None
+            assert before is successor
+            assert again == attrs.evolve(
+                successor, updated_at=NOW, handoff_deadline=NOW + NEXT_ACTION_LIFETIME, version=8
+            )
+            return "reissue"
+
+
+@pytest.mark.parametrize(("cell", "expected"), RECOVERIES.items())
+def test_a_reconnect_makes_what_the_recovery_table_says(
+    cell: tuple[str, str], expected: str
+) -> None:
+    at_now, kind = cell
+    for connection in STANDS[at_now]:
+        for successor in specimens.successors(connection)[kind]:
+            before = deepcopy((connection, successor))
+            assert made(connection, successor) == expected
+            again = specimens.reconnect(connection, successor)
+            assert specimens.reconnect(connection, successor) == again
+            assert (connection, successor) == before, "neither is touched"
+
+
+@pytest.mark.parametrize(
+    ("at_now", "reason"), [("PENDING", "STILL_PENDING"), ("ACTIVE", "ALREADY_ACTIVE")]
+)
+def test_what_needs_no_recovery_is_refused_whatever_follows_it(at_now: str, reason: str) -> None:
+    for connection in STANDS[at_now]:
+        for successor in flattened.from_iterable(specimens.successors(connection).values()):
+            answer = specimens.reconnect(connection, successor)
+            assert isinstance(answer, Refused)
+            assert answer.problem.code == "CONNECTION_NOT_RECONNECTABLE"
+            assert answer.problem.details == {"connectionId": OLD_ID, "reason": reason}
+            assert len(answer.rules) == 1
+
+
+def test_a_next_action_that_ends_at_once_makes_a_connection_that_has_lapsed() -> None:
+    answer = chain.reconnect(
+        stored("EXPIRED"), None, NOW, id=NEW_ID, next_action=next_action(NOW, 0 * TICK)
+    )
+    assert isinstance(answer, Done)
+    assert standing(answer.value.connection, NOW) == "LAPSED"
+
+
+def test_a_next_action_that_was_over_before_it_began_is_a_mistake() -> None:
+    for connection in specimens.EVERY_CONNECTION:
+        with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: must be "):
+            chain.reconnect(connection, None, NOW, id=NEW_ID, next_action=next_action(NOW, -TICK))
+
+
+@pytest.mark.parametrize(
+    "wrong", [specimens.NAIVE, specimens.ELSEWHERE], ids=["naive", "elsewhere"]
+)
+def test_a_reconnect_wants_utc(wrong: datetime) -> None:
+    with pytest.raises(ArgumentError, match=r"^now: "):
+        specimens.reconnect(stored("EXPIRED"), None, wrong)
+    with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
+        chain.reconnect(pending(), None, NOW, id=NEW_ID, next_action=next_action(wrong))
+    with pytest.raises(ArgumentError, match=r"^now: "):
+        revoke_chain(pending(), (), wrong, actor=Actor.PATIENT)
+
+
+# --- Reissues ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "lifetime", [0 * TICK, TICK, NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME * 100_000]
+)
+def test_a_reissued_deadline_is_the_end_of_the_newest_next_action(lifetime: timedelta) -> None:
+    # Also where it ends before the one that it replaces: that page's URL is dead.
+    old = stored("EXPIRED")
+    waiting = specimens.successor_of(old, stored("PENDING", at(10_000)))
+    answer = chain.reconnect(old, waiting, NOW, id=NEW_ID, next_action=next_action(NOW, lifetime))
+    assert isinstance(answer, Done)
+    again = answer.value.connection
+    assert again == attrs.evolve(
+        waiting, updated_at=NOW, handoff_deadline=NOW + lifetime, version=waiting.version + 1
+    )
+    assert standing(again, NOW) == ("PENDING" if lifetime else "LAPSED")
+
+
+def test_hundreds_of_reissues_are_hundreds_of_versions() -> None:
+    old, successor = stored("EXPIRED"), None
+    for number in range(300):
+        answer = specimens.reconnect(old, successor, NOW + number * TICK)
+        assert isinstance(answer, Done)
+        successor = answer.value.connection
+        assert successor.version == number + 1
+        assert successor.updated_at == NOW + number * TICK
+        assert successor.handoff_deadline == successor.updated_at + NEXT_ACTION_LIFETIME
+        assert successor.identity.created_at == NOW
+
+
+# --- Clocks that disagree ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behind", [TICK, NEXT_ACTION_LIFETIME, timedelta(days=9000)])
+def test_a_reconnect_under_a_clock_that_is_behind_takes_what_was_seen_for_now(
+    behind: timedelta,
+) -> None:
+    seen = at(60)
+    action = next_action(seen)
+
+    def reconnect(old: Connection, after: Connection | None, now: datetime) -> chain.Recovery:
+        return chain.reconnect(old, after, now, id=NEW_ID, next_action=action)
+
+    for at_now, connections in STANDS.items():
+        for each in connections:
+            old = attrs.evolve(each, updated_at=seen)
+            for like in [None, *specimens.EVERY_CONNECTION]:
+                after = None
+                if like is not None:
+                    after = attrs.evolve(specimens.successor_of(old, like), updated_at=seen)
+                assert reconnect(old, after, seen - behind) == reconnect(old, after, seen), at_now
+                if after is not None:
+                    # What the successor has seen counts as well.
+                    young = attrs.evolve(after, updated_at=seen + 5 * TICK)
+                    late = reconnect(old, young, seen + 5 * TICK)
+                    assert reconnect(old, young, seen - behind) == late
+    minted = reconnect(attrs.evolve(stored("REVOKED"), updated_at=seen), None, seen - behind)
+    assert isinstance(minted, Done)
+    made = minted.value.connection
+    assert (made.identity.created_at, made.updated_at) == (seen, seen)
+    waiting = attrs.evolve(
+        specimens.successor_of(stored("REVOKED"), pending()), updated_at=seen, handoff_deadline=None
+    )
+    again = reconnect(stored("REVOKED"), waiting, seen - behind)
+    assert isinstance(again, Done)
+    assert again.value.connection.updated_at == seen
+    assert again.value.connection.handoff_deadline == action.expires_at
+
+
+@pytest.mark.parametrize("to", ["revoke", "expire"])
+def test_a_reissue_is_the_same_whether_its_predecessor_moved_before_or_after(to: str) -> None:
+    # They write two rows and meet on none, so either may be stored first.
+    recovered = stored("ACTION_REQUIRED")
+    minted = specimens.reconnect(recovered)
+    assert isinstance(minted, Done)
+    successor = minted.value.connection
+    moved = happen(to, recovered, NOW + 2 * TICK)
+    assert isinstance(moved, Done)
+    after, before = [
+        specimens.reconnect(each, successor, NOW + TICK) for each in (moved.value, recovered)
+    ]
+    assert isinstance(after, Done)
+    assert isinstance(before, Done)
+    assert after.value == before.value
+
+
+# --- Contradictions ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", Status)
+def test_whatever_carries_a_revoked_at_is_no_pending_successor_and_is_not_alive(
+    status: str,
+) -> None:
+    after = specimens.successor_of(stored("EXPIRED"), stored(status, revoked_at=at(10)))
+    answer = specimens.reconnect(stored("EXPIRED"), after)
+    assert isinstance(answer, Refused)
+    assert answer.problem.code == "CONNECTION_SUPERSEDED"
+    assert not chain.is_live(after, NOW)
+
+
+# --- Revocation --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("actor", "reach"), REACHES.items())
+def test_a_patient_or_the_platform_ends_the_chain_and_others_one_connection(
+    actor: str, reach: str
+) -> None:
+    named = stored("EXPIRED")
+    later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
+    before = deepcopy((named, later))
+    answers = revoke_chain(named, later, NOW, actor=Actor[actor])
+    assert (named, later) == before
+    reached = (named,) if reach == "that connection" else (named, *later)
+    assert [type(answer) for answer in answers] == [Done, Ignored, Done][: len(reached)]
+    for connection, answer in zip(reached, answers, strict=True):
+        assert answer == revoke(connection, NOW, actor=Actor[actor])
+
+
+def test_a_late_revocation_of_a_chain_has_one_instant_but_for_what_was_made_later() -> None:
+    young = attrs.evolve(
+        stored("ACTIVE"), identity=attrs.evolve(pending(at(15)).identity, id=NEXT_ID)
+    )
+    for happened_at, expected in (
+        (START - TICK, [START, at(15)]),
+        (at(12), [at(12), at(15)]),
+        (at(15) - TICK, [at(15) - TICK, at(15)]),
+        (at(15), [at(15), at(15)]),
+        (at(15) + TICK, [at(15) + TICK, at(15) + TICK]),
+        (at(25), [NOW, NOW]),
+    ):
+        answers = revoke_chain(
+            stored("EXPIRED"), (young,), NOW, actor=Actor.PATIENT, happened_at=happened_at
+        )
+        assert [answer.value.revoked_at for answer in answers] == expected
+        assert [answer.value.updated_at for answer in answers] == [NOW, NOW]
+        assert [answer.value.version for answer in answers] == [8, 8]
+    with pytest.raises(ArgumentError, match=r"^happened_at: "):
+        revoke_chain(
+            stored("EXPIRED"), (young,), NOW, actor=Actor.PATIENT, happened_at=at(25) + TICK
+        )
+
+
+@pytest.mark.parametrize("length", [2, 3, 300])
+@pytest.mark.parametrize("actor", [Actor.PATIENT, Actor.PLATFORM])
+def test_a_patient_s_revocation_reaches_over_every_link_that_lapsed(
+    length: int, actor: Actor
+) -> None:
+    *lapsed, head = specimens.chain_of(length)
+    now = head.updated_at + TICK
+    assert {standing(each, now) for each in lapsed} == {"LAPSED"}
+    for place, named in enumerate(lapsed):
+        if place not in {0, 1, length - 2}:
+            continue
+        answers = revoke_chain(named, (*lapsed[place + 1 :], head), now, actor=actor)
+        assert len(answers) == length - place
+        for before, answer in zip((*lapsed[place:], head), answers, strict=True):
+            assert answer.value == attrs.evolve(
+                before,
+                status=Status.REVOKED,
+                updated_at=now,
+                revoked_at=now,
+                revoked_by=actor,
+                version=2,
+            )
+
+
+def test_a_revocation_of_a_chain_under_a_clock_that_is_behind_is_recorded() -> None:
+    made = specimens.chain_of(3)
+    answers = revoke_chain(made[0], tuple(made[1:]), START - TICK, actor=Actor.PATIENT)
+    assert [answer.value.revoked_at for answer in answers] == [each.updated_at for each in made]
+    assert {type(answer) for answer in answers} == {Done}
+
+
+@pytest.mark.parametrize(("at_now", "life"), LIVES.items())
+def test_what_lives_is_what_gives_access_or_may_once_its_patient_acts(
+    at_now: str, life: str
+) -> None:
+    assert {chain.is_live(each, NOW) for each in STANDS[at_now]} == {life == "live"}

@@ -1,0 +1,215 @@
+"""What a connection is at an instant, its tables written out a second time by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import cast
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules.connection import (
+    Connection,
+    Standing,
+    Status,
+    standing,
+)
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import LAST_INSTANT, DataPackage
+from curae_lifecycle.testing import laws
+from tests.support import specimens
+from tests.support.specimens import ELSEWHERE, NAIVE, NOW, STANDS, stored, transcribed
+from tests.support.strategies import (
+    COORDINATE,
+    START,
+    TICK,
+    Frozen,
+    at,
+    instants,
+    next_action,
+    pending,
+    snapshots,
+)
+
+STANDINGS = transcribed("""
+                               | before the deadline, or none set | at or after the deadline
+PENDING × no revokedAt         | PENDING                          | LAPSED
+ACTIVE × no revokedAt          | ACTIVE                           | EXPIRED
+ACTION_REQUIRED × no revokedAt | ACTION_REQUIRED                  | EXPIRED
+EXPIRED × no revokedAt         | EXPIRED                          | EXPIRED
+REVOKED × no revokedAt         | REVOKED                          | REVOKED
+PENDING × a revokedAt          | REVOKED                          | REVOKED
+ACTIVE × a revokedAt           | REVOKED                          | REVOKED
+ACTION_REQUIRED × a revokedAt  | REVOKED                          | REVOKED
+EXPIRED × a revokedAt          | REVOKED                          | REVOKED
+REVOKED × a revokedAt          | REVOKED                          | REVOKED
+""")
+REVOCATIONS = {"no revokedAt": (None,), "a revokedAt": (START, NOW - TICK, NOW, NOW + TICK)}
+"""Whatever instant it is, also one that is still to come: it was revoked."""
+
+
+@pytest.mark.parametrize(("cell", "expected"), STANDINGS.items())
+def test_each_status_stands_as_the_table_says_and_intervals_are_half_open(
+    cell: tuple[str, str, str], expected: str
+) -> None:
+    status, revocation, clock = cell
+    early, late = (None, NOW + TICK), (NOW, NOW - TICK)
+    for deadline in early if clock.startswith("before") else late:
+        for revoked_at in REVOCATIONS[revocation]:
+            assert standing(stored(status, deadline, revoked_at=revoked_at), NOW) == expected
+
+
+DEADLINES = transcribed("""
+                | no revokedAt            | a revokedAt
+PENDING         | the hand-off's deadline | none
+ACTIVE          | expiresAt               | none
+ACTION_REQUIRED | expiresAt               | none
+EXPIRED         | none                    | none
+REVOKED         | none                    | none
+""")
+
+
+@pytest.mark.parametrize(("cell", "waits_for"), DEADLINES.items())
+def test_the_next_deadline_is_the_one_that_the_status_waits_for(
+    cell: tuple[str, str], waits_for: str
+) -> None:
+    status, revocation = cell
+    instants = {"the hand-off's deadline": at(21), "expiresAt": at(22), "none": None}
+    for revoked_at in REVOCATIONS[revocation]:
+        connection = stored(status, revoked_at=revoked_at)
+        assert rules.next_deadline(connection) is None
+        both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
+        assert rules.next_deadline(both) == instants[waits_for]
+
+
+def test_statuses_and_standings_are_those_of_the_rules_in_order_of_rank() -> None:
+    assert list(Status.__members__) == [
+        status for status, revoked in DEADLINES if revoked == "no revokedAt"
+    ]
+    assert list(Standing.__members__) == list(STANDS)
+    for name, connections in STANDS.items():
+        assert {standing(each, NOW) for each in connections} == {name}
+
+
+@given(snapshots, st.lists(instants, min_size=2, max_size=6))
+def test_law_04_standing_is_monotone_in_time_for_a_fixed_record(
+    connection: Connection, times: list[datetime]
+) -> None:
+    laws.check_standing_is_monotone(connection, times)
+
+
+@given(snapshots, instants)
+def test_the_standing_changes_by_itself_at_the_next_deadline_and_at_no_other_instant(
+    connection: Connection, now: datetime
+) -> None:
+    deadline = rules.next_deadline(connection)
+    first = standing(connection, START - TICK)
+    if deadline is None or now < deadline:
+        assert standing(connection, now) == first
+    else:
+        assert standing(connection, now) == standing(connection, deadline) != first
+
+
+# --- Far away ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "ACTION_REQUIRED"])
+@pytest.mark.parametrize("years", [1, 40, 400])
+def test_an_end_that_is_decades_away_is_still_exact(status: str, years: int) -> None:
+    end = START.replace(year=START.year + years)
+    connection = stored(status, end)
+    assert rules.next_deadline(connection) == end
+    assert standing(connection, end - TICK) == status
+    assert standing(connection, end) == "EXPIRED"
+    assert standing(connection, LAST_INSTANT) == "EXPIRED"
+
+
+def test_what_has_no_end_stands_until_the_last_instant() -> None:
+    assert standing(stored("ACTIVE"), LAST_INSTANT) == "ACTIVE"
+    assert standing(stored("ACTIVE", LAST_INSTANT), LAST_INSTANT - TICK) == "ACTIVE"
+
+
+# --- Clocks ------------------------------------------------------------------------------------
+
+
+def test_what_is_recorded_is_never_before_what_the_connection_has_seen() -> None:
+    connection = stored("ACTIVE")
+    assert connection.updated_at == START
+    assert rules.clamp_to_updated_at(connection, NOW) == NOW
+    assert rules.clamp_to_updated_at(connection, START) == START
+    assert rules.clamp_to_updated_at(connection, START - TICK) == START
+    assert rules.clamp_to_updated_at(connection, at(-(10**6))) == START
+
+
+def test_what_is_recorded_is_recorded_at_a_datetime_of_any_class_and_at_nothing_else() -> None:
+    now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
+    assert now == NOW
+    assert rules.clamp_to_updated_at(stored("ACTIVE"), now) is now
+    for nothing in (None, "2026-01-01T00:20:00Z", 1_767_226_800):
+        with pytest.raises(ArgumentError, match=r"^now: "):
+            rules.clamp_to_updated_at(stored("ACTIVE"), cast("datetime", nothing))
+
+
+# --- A new connection --------------------------------------------------------------------------
+
+
+def test_a_new_connection_is_pending_until_its_next_action_ends() -> None:
+    made = pending()
+    assert made == Connection(
+        identity=made.identity, status=Status.PENDING, updated_at=START, handoff_deadline=at(30)
+    )
+    assert made.id == specimens.OLD_ID
+    assert made.identity == rules.ConnectionIdentity(
+        id=specimens.OLD_ID,
+        coordinate=COORDINATE,
+        data_packages=(DataPackage("clinical_summary"), DataPackage("labs")),
+        created_at=START,
+        predecessor_id=None,
+        root_id=specimens.OLD_ID,
+        position=1,
+    )
+    assert attrs.asdict(made, recurse=False) | {"identity": None} == {
+        "identity": None,
+        "status": "PENDING",
+        "updated_at": START,
+        "handoff_deadline": at(30),
+        "authorized_at": None,
+        "expires_at": None,
+        "action_required_reason": None,
+        "revoked_at": None,
+        "revoked_by": None,
+        "version": 1,
+    }
+
+
+def test_a_next_action_that_was_over_before_it_began_is_a_mistake() -> None:
+    with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: must be "):
+        rules.create(
+            id=specimens.OLD_ID,
+            coordinate=COORDINATE,
+            data_packages=(DataPackage("labs"),),
+            now=NOW,
+            next_action=next_action(NOW, -TICK),
+        )
+
+
+@pytest.mark.parametrize("wrong", [NAIVE, ELSEWHERE], ids=["naive", "elsewhere"])
+def test_instants_are_utc(wrong: datetime) -> None:
+    with pytest.raises(ArgumentError, match=r"^now: "):
+        pending(wrong)
+    with pytest.raises(ArgumentError, match=r"^now: "):
+        standing(pending(), wrong)
+    with pytest.raises(ArgumentError, match=r"^now: "):
+        rules.clamp_to_updated_at(pending(), wrong)
+    with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
+        rules.check_next_action(next_action(wrong), NOW)
+
+
+def test_an_authorization_without_an_end_drops_the_end_that_was_stored() -> None:
+    ending = attrs.evolve(pending(), expires_at=at(60))
+    authorized = rules.evolve_connection(ending, Status.ACTIVE, at(1), authorized_at=at(1))
+    kept = rules.evolve_connection(ending, Status.ACTION_REQUIRED, at(1), reason="consent")
+    assert (authorized.expires_at, kept.expires_at) == (None, at(60))

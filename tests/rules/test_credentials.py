@@ -1,0 +1,261 @@
+"""API keys are opaque and never shown; a caller acts within its app, account and environment."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from itertools import product
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.credentials import (
+    CONNECTION_WRITE,
+    ApiKey,
+    Caller,
+    KeyOwner,
+    check_permission,
+)
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.idempotency import IdempotencyKey, RecordKey
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+)
+from tests.support.specimens import transcribed
+from tests.support.strategies import COORDINATE, pending, uuid
+
+
+def test_the_digest_is_sha_256_in_hex() -> None:
+    # FIPS 180-2's own example
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert ApiKey("abc").digest() == expected
+
+
+SECRET: Final = "cae_live_s3cr3t"
+CALLER: Final = Caller(
+    api_key_id=ApiKeyId("key-1"),
+    app_id=COORDINATE.app_id,
+    customer_account_id=COORDINATE.customer_account_id,
+    environment=Environment.LIVE,
+    scopes=frozenset({"connection:write"}),
+)
+
+
+def fails_with_a_key(key: ApiKey) -> None:
+    raise RuntimeError(key)
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r}".format, lambda key: f"{[key]}"])
+def test_no_text_of_a_key_shows_it(show: Callable[[ApiKey], str]) -> None:
+    assert "s3cr3t" not in show(ApiKey(SECRET))
+
+
+def test_no_exception_or_traceback_shows_a_key() -> None:
+    with pytest.raises(RuntimeError) as error:
+        fails_with_a_key(ApiKey(SECRET))
+    shown = traceback.TracebackException.from_exception(error.value, capture_locals=True)
+    text = "".join(line for line in shown.format() if "fails_with_a_key" in line)
+    assert "key = ApiKey()" in text
+    assert "s3cr3t" not in text + str(error.value) + repr(error.value)
+
+
+@pytest.mark.parametrize("bad", ["", " ", "\t", "\n", "\x7f", "\x00", "é", "\u2003", "\ud800"])
+def test_a_key_is_visible_ascii_and_what_is_not_is_refused_without_repeating_it(bad: str) -> None:
+    for text in {bad, bad and SECRET + bad, bad and bad + SECRET}:
+        with pytest.raises(ArgumentError) as error:
+            ApiKey(text)
+        assert error.value.argument == "api key"
+        assert "s3cr3t" not in "".join(traceback.format_exception(error.value))
+        assert error.value.__cause__ is error.value.__context__ is None
+
+
+@given(st.text([chr(number) for number in range(0x21, 0x7F)], min_size=1, max_size=300))
+def test_a_key_is_opaque_and_equal_keys_are_equal_values(text: str) -> None:
+    assert ApiKey(text) == ApiKey(text)
+    assert hash(ApiKey(text)) == hash(ApiKey(text))
+    assert ApiKey(text) != ApiKey(text + "x")
+    assert repr(ApiKey(text)) == "ApiKey()"
+
+
+CELLS = transcribed("""
+                    | scope held or not needed | scope missing
+environment served  | proceed                  | SCOPE_INSUFFICIENT
+another environment | WRONG_ENVIRONMENT        | WRONG_ENVIRONMENT
+""")
+
+
+@pytest.mark.parametrize(
+    ("environment", "served", "needed", "scopes"),
+    list(
+        product(
+            Environment,
+            [None, *Environment],
+            [None, "connection:write"],
+            [frozenset(), frozenset({"other"}), frozenset({"connection:write", "other"})],
+        )
+    ),
+)
+def test_a_caller_may_run_what_the_table_says(
+    environment: Environment,
+    served: Environment | None,
+    needed: str | None,
+    scopes: frozenset[str],
+) -> None:
+    caller = attrs.evolve(CALLER, environment=environment, scopes=scopes)
+    here = served is None or served is environment
+    held = needed is None or needed in scopes
+    cell = CELLS[
+        "environment served" if here else "another environment",
+        "scope held or not needed" if held else "scope missing",
+    ]
+    answer = check_permission(caller, needed, served)
+    assert check_permission(caller, needed, served) == answer
+    if cell == "proceed":
+        assert answer is None
+        return
+    assert isinstance(answer, Refused)
+    assert answer.problem.code == cell
+    assert answer.problem.details == (
+        {"environment": environment}
+        if cell == "WRONG_ENVIRONMENT"
+        else {"scope": "connection:write"}
+    )
+    assert answer.rules == (
+        "permission.wrong-environment"
+        if cell == "WRONG_ENVIRONMENT"
+        else "permission.scope-missing",
+    )
+
+
+def test_every_mutation_has_the_same_scope() -> None:
+    assert CONNECTION_WRITE == "connection:write"
+
+
+def test_a_caller_names_coordinates_within_its_own_app_account_and_environment() -> None:
+    assert CALLER.coordinate(AppUserId("user-2")) == Coordinate(
+        environment=Environment.LIVE,
+        app_id=COORDINATE.app_id,
+        customer_account_id=COORDINATE.customer_account_id,
+        app_user_id=AppUserId("user-2"),
+    )
+
+
+def test_a_key_s_owner_is_its_id_with_its_environment_app_and_account() -> None:
+    assert CALLER.key_owner == KeyOwner(
+        api_key_id=ApiKeyId("key-1"),
+        environment=Environment.LIVE,
+        app_id=COORDINATE.app_id,
+        customer_account_id=COORDINATE.customer_account_id,
+    )
+    # What a key may do is no part of whose it is.
+    assert attrs.evolve(CALLER, scopes=frozenset()).key_owner == CALLER.key_owner
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        attrs.evolve(CALLER, api_key_id=ApiKeyId("key-2")),
+        attrs.evolve(CALLER, environment=Environment.TEST),
+        attrs.evolve(CALLER, app_id=AppId("app-2")),
+        attrs.evolve(CALLER, customer_account_id=CustomerAccountId(uuid(7))),
+    ],
+)
+def test_a_key_that_is_registered_again_for_another_owner_shares_nothing(other: Caller) -> None:
+    assert other.key_owner != CALLER.key_owner
+    assert len({other.key_owner, CALLER.key_owner}) == 2
+
+
+# --- Twins -------------------------------------------------------------------------------------
+
+TWINS: Final = [
+    ("app-1", "App-1"),
+    ("stra\u00dfe", "strasse"),
+    ("caf\u00e9", "cafe\u0301"),
+    ("\ufb01", "fi"),
+    ("\u212b", "\u00c5"),
+    ("\u0130", "i\u0307"),
+    ("\u0430", "a"),
+    ("1", "\u0661"),
+    ("app-1", "app-1x"),
+    ("app-1", "app-1\u200b"),
+    ("app-1", "app-1\ufe0f"),
+    ("app-1", "app-1\u0301"),
+    ("app-1", "app\u20111"),
+    ("app-1", "app-1 "),
+]
+"""Texts that look alike, fold to one another, or begin alike; opaque ids are compared exactly."""
+
+each_twin = pytest.mark.parametrize(
+    ("one", "other"), [*TWINS, *(pair[::-1] for pair in TWINS)], ids=ascii
+)
+
+
+def with_key(text: str) -> Caller:
+    return attrs.evolve(CALLER, api_key_id=ApiKeyId(text))
+
+
+def with_app(text: str) -> Caller:
+    return attrs.evolve(CALLER, app_id=AppId(text))
+
+
+def with_account(text: str) -> Caller:
+    return attrs.evolve(CALLER, customer_account_id=CustomerAccountId(text))
+
+
+@each_twin
+@pytest.mark.parametrize("caller", [with_app, with_account])
+def test_a_twin_of_an_app_or_account_owns_nothing_of_the_other_s(
+    caller: Callable[[str], Caller], one: str, other: str
+) -> None:
+    user = AppUserId("user-1")
+    made = pending()
+    mine = attrs.evolve(
+        made, identity=attrs.evolve(made.identity, coordinate=caller(one).coordinate(user))
+    )
+    assert caller(one).owns(mine)
+    assert not caller(other).owns(mine)
+    assert len({caller(text).coordinate(user) for text in (one, other)}) == 2
+
+
+@each_twin
+@pytest.mark.parametrize("caller", [with_key, with_app, with_account])
+def test_a_twin_of_a_key_app_or_account_is_another_owner(
+    caller: Callable[[str], Caller], one: str, other: str
+) -> None:
+    owners = {caller(text).key_owner for text in (one, other)}
+    assert len(owners) == 2
+    assert len({RecordKey(owner, IdempotencyKey("k-1")) for owner in owners}) == 2
+
+
+@each_twin
+def test_a_twin_of_an_app_user_or_of_an_idempotency_key_is_another_one(
+    one: str, other: str
+) -> None:
+    users = {CALLER.coordinate(AppUserId(text)) for text in (one, other)}
+    assert len(users) == len({each.app_user for each in users}) == 2
+    assert len({RecordKey(CALLER.key_owner, IdempotencyKey(text)) for text in (one, other)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("caller", "owns"),
+    [
+        (CALLER, True),
+        (attrs.evolve(CALLER, api_key_id=ApiKeyId("key-2"), scopes=frozenset()), True),
+        (attrs.evolve(CALLER, app_id=AppId("app-2")), False),
+        (attrs.evolve(CALLER, customer_account_id=CustomerAccountId("another")), False),
+        (attrs.evolve(CALLER, environment=Environment.TEST), False),
+    ],
+)
+def test_a_connection_is_owned_by_app_account_and_environment(
+    *, caller: Caller, owns: bool
+) -> None:
+    assert caller.owns(pending()) is owns

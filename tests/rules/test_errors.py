@@ -1,0 +1,133 @@
+"""Exceptions: one family, each names what was wrong, and survives pickle and copy."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import pickle
+import pkgutil
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+import curae_lifecycle
+from curae_lifecycle.cli.outbox import ReaderGoneError
+from curae_lifecycle.cli.release import UnreadableError
+from curae_lifecycle.replay.log import BrokenLineError
+from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
+from curae_lifecycle.rules.merge import MergeError
+from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.rules.ratelimit import CostError
+from curae_lifecycle.rules.tables import TableError
+from curae_lifecycle.rules.values import CustomerAccountId, Environment
+from curae_lifecycle.stores.contract import (
+    StoreFullError,
+    StoreUnavailableError,
+    StoreUnchangedError,
+)
+from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.testing.conformance.runner import ServerRaisedError
+from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
+from curae_lifecycle.testing.conformance.timeout import CheckTimeoutError
+from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.races.scenarios import CommitRefusedError
+from curae_lifecycle.web.json import MalformedError
+from tests.support.specimens import NEXT_ID, OLD_ID
+
+
+def test_an_argument_error_names_the_argument_and_what_it_may_be() -> None:
+    error = ArgumentError("cost", "at least 1")
+    assert (error.argument, error.allowed) == ("cost", "at least 1")
+    assert str(error) == "cost: must be at least 1"
+
+
+ERRORS = [
+    ArgumentError("cost", "at least 1"),
+    BrokenLineError("its time runs backwards"),
+    CostError("initiate", 11, 10),
+    LawBrokenError(7, "two successors", "connection 1"),
+    LifecycleError("anything"),
+    MalformedError("appUserId", Fault.NULL),
+    MalformedError(None, Fault.NOT_JSON),
+    MergeError(OLD_ID, NEXT_ID),
+    CommitRefusedError(),
+    NewerFormatError("Record", 3, 2),
+    NotConformingError("200 where the rules say 201"),
+    NotSeenError("the server sends no Date"),
+    CheckTimeoutError("it took longer"),
+    ServerRaisedError("it raised"),
+    StoreUnavailableError("the connection was lost"),
+    StoreUnchangedError("a lock was not free in time"),
+    StoreFullError(
+        kind="Connection",
+        capacity=10,
+        environment=Environment.LIVE,
+        customer_account_id=CustomerAccountId("account-1"),
+    ),
+    TableError("light", "no rule decides a cell", ("red", "green")),
+    UnreadableError("it is not JSON"),
+]
+"""One of each class at least; the walk below finds whatever is missing."""
+
+
+def classes() -> Iterator[type[BaseException]]:
+    """Every exception class that a module of the package defines."""
+    for module in pkgutil.walk_packages(curae_lifecycle.__path__, "curae_lifecycle."):
+        if module.name.endswith("__main__"):
+            continue
+        for value in vars(importlib.import_module(module.name)).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, BaseException)
+                and value.__module__ == module.name
+            ):
+                yield value
+
+
+def test_every_exception_of_the_package_is_of_the_family_and_has_its_specimen() -> None:
+    found = set(classes())
+    # It ends a command whose output nobody reads any more, through code that catches exceptions.
+    assert {each for each in found if not issubclass(each, LifecycleError)} == {ReaderGoneError}
+    assert found - {ReaderGoneError} == {type(error) for error in ERRORS}
+
+
+def pickled(error: LifecycleError, protocol: int) -> object:
+    again: object = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - it was made here
+    return again
+
+
+COPIES: dict[str, Callable[[LifecycleError], object]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{
+        f"pickle protocol {protocol}": partial(pickled, protocol=protocol)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("how", COPIES)
+def test_an_exception_survives_pickle_and_copy(error: LifecycleError, how: str) -> None:
+    again = COPIES[how](error)
+    assert type(again) is type(error)
+    assert isinstance(again, LifecycleError)
+    assert again is not error
+    assert again.args == error.args
+    assert vars(again) == vars(error)
+    assert (str(again), repr(again)) == (str(error), repr(error))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_what_an_exception_is_made_of_is_in_its_attributes(error: LifecycleError) -> None:
+    assert type(error)(*error.args).args == error.args
+    plain = {LifecycleError, NotSeenError, CheckTimeoutError, ServerRaisedError}
+    assert type(error) in plain or set(error.args) <= set(vars(error).values())
+
+
+def test_a_mistake_is_also_what_python_calls_it() -> None:
+    assert issubclass(ArgumentError, ValueError)
+    assert issubclass(StoreFullError, RuntimeError)
+    for seen in (LawBrokenError, NotConformingError, ServerRaisedError):
+        assert issubclass(seen, AssertionError)

@@ -1,0 +1,136 @@
+"""Snapshots of one connection that arrive in any order: what is kept of which."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import attrs
+import pytest
+from hypothesis import given
+
+from curae_lifecycle.rules import triggers
+from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status, standing
+from curae_lifecycle.rules.merge import MergeError, merge
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.values import DataPackage, Environment
+from curae_lifecycle.testing import laws
+from tests.support.specimens import NEXT_ID, NOW, stored
+from tests.support.strategies import COORDINATE, START, at, pending, snapshots
+
+IDENTITY = pending().identity
+
+
+def test_a_higher_rank_wins_with_the_earliest_facts_and_the_latest_deadline() -> None:
+    left = Connection(
+        identity=IDENTITY,
+        status=Status.ACTION_REQUIRED,
+        updated_at=at(20),
+        handoff_deadline=at(30),
+        authorized_at=at(5),
+        expires_at=None,
+        action_required_reason="b",
+        revoked_at=None,
+        revoked_by=None,
+        version=300,
+    )
+    right = Connection(
+        identity=IDENTITY,
+        status=Status.REVOKED,
+        updated_at=at(12),
+        handoff_deadline=at(40),
+        authorized_at=at(6),
+        expires_at=at(90),
+        action_required_reason="a",
+        revoked_at=at(12),
+        revoked_by=Actor.APP,
+        version=4,
+    )
+    assert merge(left, right) == Connection(
+        identity=IDENTITY,
+        status=Status.REVOKED,
+        updated_at=at(20),
+        handoff_deadline=at(40),
+        authorized_at=at(5),
+        expires_at=at(90),
+        action_required_reason="a",
+        revoked_at=at(12),
+        revoked_by=Actor.APP,
+        version=300,
+    )
+
+
+each_status = pytest.mark.parametrize("status", Status)
+
+
+@each_status
+@pytest.mark.parametrize("other", Status)
+def test_the_higher_rank_wins(status: Status, other: Status) -> None:
+    rank = ["PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED"]
+    merged = merge(stored(status), stored(other))
+    assert merged.status == max(status, other, key=rank.index)
+
+
+def test_the_first_revocation_is_kept_with_who_did_it() -> None:
+    first, second = (
+        attrs.evolve(stored("REVOKED"), revoked_at=instant, revoked_by=actor)
+        for instant, actor in ((at(3), Actor.UPSTREAM), (at(4), Actor.APP))
+    )
+    merged = merge(second, first)
+    assert (merged.revoked_at, merged.revoked_by) == (at(3), Actor.UPSTREAM)
+
+
+@each_status
+def test_a_snapshot_that_knows_less_takes_nothing_away(status: Status) -> None:
+    """The wire has neither the deadline of the hand-off nor who revoked."""
+    known = stored(status, NOW)
+    known = attrs.evolve(known, revoked_at=at(10) if status is Status.REVOKED else None)
+    less = Connection(known.identity, status, START, revoked_at=known.revoked_at)
+    assert merge(known, less) == merge(less, known) == known
+
+
+@each_status
+@pytest.mark.parametrize("other", Status)
+def test_a_revocation_that_a_lower_rank_carries_absorbs_all_others(
+    status: Status, other: Status
+) -> None:
+    contradiction = stored(status, revoked_at=at(3))
+    for merged in (merge(contradiction, stored(other)), merge(stored(other), contradiction)):
+        assert standing(merged, NOW) == "REVOKED"
+        assert merged.revoked_at == at(3)
+
+
+def test_a_lapse_does_not_beat_an_authorization_that_is_learnt_late() -> None:
+    authorized = triggers.authorize(pending(), at(29))
+    assert isinstance(authorized, Done)
+    assert standing(pending(), at(40)) == "LAPSED"
+    merged = merge(pending(), authorized.value)
+    assert standing(merged, at(40)) == "ACTIVE"
+
+
+OTHER_IDENTITIES = [
+    attrs.evolve(IDENTITY, id=NEXT_ID),
+    attrs.evolve(IDENTITY, created_at=at(1)),
+    attrs.evolve(IDENTITY, data_packages=(DataPackage("labs"),)),
+    attrs.evolve(IDENTITY, predecessor_id=NEXT_ID),
+    attrs.evolve(IDENTITY, root_id=NEXT_ID),
+    attrs.evolve(IDENTITY, position=2),
+    attrs.evolve(IDENTITY, coordinate=attrs.evolve(COORDINATE, environment=Environment.TEST)),
+]
+
+
+@pytest.mark.parametrize("identity", OTHER_IDENTITIES)
+def test_snapshots_of_different_connections_do_not_merge(identity: ConnectionIdentity) -> None:
+    left, right = pending(), attrs.evolve(pending(), identity=identity)
+    with pytest.raises(MergeError, match="have different identities") as error:
+        merge(left, right)
+    assert (error.value.left, error.value.right) == (left.id, right.id)
+
+
+@given(snapshots, snapshots, snapshots)
+def test_law_03_merge_is_commutative_associative_and_idempotent_and_revoked_absorbs(
+    one: Connection, two: Connection, three: Connection
+) -> None:
+    before = deepcopy((one, two, three))
+    laws.check_merge(one, two, three)
+    laws.check_merge(one, two, attrs.evolve(three, status=Status.REVOKED))
+    assert (one, two, three) == before

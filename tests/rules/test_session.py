@@ -1,0 +1,369 @@
+"""Section 3 of the rules, the entry path and the completed hand-off, written out by hand."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from copy import deepcopy
+from datetime import datetime, timedelta
+from itertools import cycle, product
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules import session as rules
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.session import CuraeConnectSession, HandoffState
+from curae_lifecycle.rules.values import NextAction, SessionId, UserId
+from curae_lifecycle.testing import laws
+from tests.support import specimens
+from tests.support.specimens import BOUND, NEW_USER, binding_in, mint, waiting
+from tests.support.strategies import COORDINATE, START, TICK, at, instants, next_action, uuid
+
+
+def test_a_session_never_takes_up_the_tombstoned_user() -> None:
+    with pytest.raises(ArgumentError, match="user_id"):
+        mint("TOMBSTONED", prefer_signup=False, user=BOUND)
+
+
+A, B, C = "EXISTING_ACTIVE_HANDOFF", "NEW_ACTIVE_SIGNUP_HANDOFF", "SILENT_LIMITED"
+PREFERRED, NOT_PREFERRED = "preferSignup true", "preferSignup false or absent"
+
+PATHS = [
+    # account, preference, path, hand-off, user of the session, binding afterwards
+    ("ACTIVE", PREFERRED, A, "LANDED", BOUND, "kept"),
+    ("ACTIVE", NOT_PREFERRED, A, "LANDED", BOUND, "kept"),
+    ("UNLINKED", PREFERRED, B, "AWAITED", None, "kept"),
+    ("UNLINKED", NOT_PREFERRED, C, "NOT_REQUIRED", NEW_USER, "LIMITED, generation 1"),
+    ("LIMITED", PREFERRED, C, "NOT_REQUIRED", BOUND, "kept"),
+    ("LIMITED", NOT_PREFERRED, C, "NOT_REQUIRED", BOUND, "kept"),
+    ("TOMBSTONED", PREFERRED, C, "NOT_REQUIRED", NEW_USER, "LIMITED, generation 4"),
+    ("TOMBSTONED", NOT_PREFERRED, C, "NOT_REQUIRED", NEW_USER, "LIMITED, generation 4"),
+]
+
+
+@pytest.mark.parametrize(("account", "preference", "path", "handoff", "user", "after"), PATHS)
+def test_a_session_takes_the_path_that_the_table_says(
+    account: str, preference: str, path: str, handoff: str, user: UserId | None, after: str
+) -> None:
+    binding = binding_in(account)
+    before = deepcopy(binding)
+    minted = mint(account, prefer_signup=preference == PREFERRED)
+    assert binding == before
+    assert mint(account, prefer_signup=preference == PREFERRED) == minted
+    assert minted.value.session == CuraeConnectSession(
+        id=SessionId(uuid(1)),
+        coordinate=COORDINATE,
+        path=rules.EntryPath(path),
+        handoff=HandoffState(handoff),
+        created_at=START,
+        expires_at=at(30),
+        landed_at=START if path == A else None,
+        user_id=user,
+    )
+    if after == "kept":
+        assert minted.value.binding == binding
+    else:
+        state, _, generation = after.partition(", generation ")
+        assert minted.value.binding == LimitedAccountAppBinding(
+            coordinate=COORDINATE,
+            user_id=NEW_USER,
+            state=AccountState(state),
+            generation=int(generation),
+            version=1 if binding is None else 6,
+        )
+
+
+COMPLETIONS = specimens.transcribed("""
+                         | EXISTING_ACTIVE_HANDOFF | NEW_ACTIVE_SIGNUP_HANDOFF | SILENT_LIMITED
+waiting                  | HANDOFF_NOT_REQUIRED    | proceed                   | HANDOFF_NOT_REQUIRED
+over without landing     | HANDOFF_NOT_REQUIRED    | SESSION_EXPIRED           | HANDOFF_NOT_REQUIRED
+landed for the same user | HANDOFF_NOT_REQUIRED    | ignore                    | HANDOFF_NOT_REQUIRED
+landed for another user  | HANDOFF_NOT_REQUIRED    | BINDING_CONFLICT          | HANDOFF_NOT_REQUIRED
+""")
+"""Whether a hand-off can be completed; where it proceeds, the binding's table decides."""
+
+
+@pytest.mark.parametrize(
+    ("account", "prefer", "trail"),
+    [
+        ("ACTIVE", True, ("entry-path.active",)),
+        ("UNLINKED", True, ("entry-path.unlinked.sign-up",)),
+        ("UNLINKED", False, ("entry-path.unlinked.silent", "binding.provision.unlinked")),
+        ("LIMITED", True, ("entry-path.limited.sign-up",)),
+        ("LIMITED", False, ("entry-path.limited.silent",)),
+        ("TOMBSTONED", False, ("entry-path.tombstoned", "binding.provision.tombstoned")),
+    ],
+)
+def test_the_trail_names_the_path_and_the_provisioning(
+    *, account: str, prefer: bool, trail: tuple[str, ...]
+) -> None:
+    answer = mint(account, prefer_signup=prefer)
+    assert answer.rules == trail
+
+
+def test_a_path_that_provisions_nobody_hands_back_the_very_same_binding() -> None:
+    binding = binding_in("LIMITED")
+    answer = rules.initiate(
+        binding,
+        COORDINATE,
+        START,
+        prefer_signup=True,
+        id=SessionId(uuid(1)),
+        user_id=NEW_USER,
+        next_action=next_action(START),
+    )
+    assert answer.value.binding is binding
+
+
+users = st.integers(0, 99).map(lambda number: UserId(f"u-{number}"))
+
+
+@given(
+    calls=st.lists(st.tuples(instants, users, st.integers(0, 99), users), min_size=2, max_size=4)
+)
+def test_law_08_path_selection_is_total_and_a_function_of_account_state_and_preference_alone(
+    calls: list[tuple[datetime, UserId, int, UserId]],
+) -> None:
+    everything_else = cycle(calls)
+
+    def path(state: AccountState, prefers: bool) -> rules.EntryPath:  # noqa: FBT001 - a law's axis
+        now, user, number, bound = next(everything_else)
+        answer = rules.initiate(
+            binding_in(state, UserId(f"bound-{bound}")),
+            COORDINATE,
+            now,
+            prefer_signup=prefers,
+            id=SessionId(uuid(number)),
+            user_id=user,
+            next_action=next_action(now),
+        )
+        chosen[state, prefers].add((answer.value.session.handoff, answer.rules))
+        return answer.value.session.path
+
+    chosen: defaultdict[tuple[str, bool], set[tuple[str, tuple[str, ...]]]] = defaultdict(set)
+    laws.check_entry_paths(path)
+    assert {len(answers) for answers in chosen.values()} == {1}
+    assert len(chosen) == 8
+
+
+@pytest.mark.parametrize(
+    ("now", "ends", "argument"),
+    [
+        (START, START - TICK, "next_action.expires_at"),
+        (START.replace(tzinfo=None), at(30), "now"),
+        (START, at(30).replace(tzinfo=None), "next_action.expires_at"),
+    ],
+)
+def test_a_session_needs_utc_instants_in_order(
+    now: datetime, ends: datetime, argument: str
+) -> None:
+    with pytest.raises(ArgumentError) as error:
+        rules.initiate(
+            None,
+            COORDINATE,
+            now,
+            prefer_signup=True,
+            id=SessionId(uuid(1)),
+            user_id=NEW_USER,
+            next_action=NextAction("https://connect.example/1", ends),
+        )
+    assert error.value.argument == argument
+
+
+# --- completeHandoff -------------------------------------------------------------------------
+
+# session, user, binding, instant: answer. Path B lands only where the binding allows it.
+PATH_A_OR_C: Final = [
+    (path, user, state, minutes, "HANDOFF_NOT_REQUIRED")
+    for path, user, state, minutes in product(
+        "AC", (BOUND, NEW_USER), ("UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"), (0, 29, 30, 99)
+    )
+]
+PATH_B: Final = [
+    # waiting
+    ("waiting", NEW_USER, "UNLINKED", 0, "lands"),
+    ("waiting", NEW_USER, "UNLINKED", 29, "lands"),
+    ("waiting", NEW_USER, "LIMITED", 29, "BINDING_CHANGED"),
+    ("waiting", BOUND, "LIMITED", 29, "BINDING_CHANGED"),
+    ("waiting", NEW_USER, "ACTIVE", 29, "BINDING_CONFLICT"),
+    ("waiting", BOUND, "ACTIVE", 29, "lands"),
+    ("waiting", NEW_USER, "TOMBSTONED", 29, "BINDING_CHANGED"),
+    ("waiting", BOUND, "TOMBSTONED", 29, "BINDING_CHANGED"),
+    # at expiresAt it is over, whatever is bound
+    ("waiting", NEW_USER, "UNLINKED", 30, "SESSION_EXPIRED"),
+    ("waiting", BOUND, "ACTIVE", 30, "SESSION_EXPIRED"),
+    ("waiting", NEW_USER, "LIMITED", 99, "SESSION_EXPIRED"),
+    ("waiting", NEW_USER, "TOMBSTONED", 99, "SESSION_EXPIRED"),
+    # landed already, whatever is bound and whatever the hour
+    *[
+        ("landed for bound", user, state, minutes, answer)
+        for user, answer in ((BOUND, "ignore"), (NEW_USER, "BINDING_CONFLICT"))
+        for state in ("UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED")
+        for minutes in (0, 29, 30, 99)
+    ],
+]
+
+
+def session_that_is(name: str) -> CuraeConnectSession:
+    match name:
+        case "A":
+            return mint("ACTIVE", prefer_signup=False).value.session
+        case "C":
+            return mint("UNLINKED", prefer_signup=False).value.session
+        case "waiting":
+            return waiting()
+        case _:
+            landed = rules.complete_handoff(waiting(), binding=None, user_id=BOUND, now=START)
+            assert isinstance(landed, Done)
+            return landed.value.session
+
+
+@pytest.mark.parametrize(("name", "user", "state", "minutes", "expected"), PATH_A_OR_C + PATH_B)
+def test_completing_a_hand_off_answers_what_the_spec_says(
+    name: str, user: UserId, state: str, minutes: int, expected: str
+) -> None:
+    session, binding, now = session_that_is(name), binding_in(state), at(minutes)
+    before = deepcopy((session, binding))
+    answer = rules.complete_handoff(session, binding=binding, user_id=user, now=now)
+    assert (session, binding) == before
+    assert rules.complete_handoff(session, binding=binding, user_id=user, now=now) == answer
+    if expected == "lands":
+        assert isinstance(answer, Done)
+        assert answer.value.session == attrs.evolve(
+            session, handoff=HandoffState.LANDED, landed_at=now, user_id=user
+        )
+        bound = LimitedAccountAppBinding(
+            coordinate=COORDINATE, user_id=user, state=AccountState.ACTIVE, generation=1
+        )
+        assert answer.value.binding == (bound if binding is None else binding)
+    elif expected == "ignore":
+        assert isinstance(answer, Ignored)
+        assert answer.value.session is session
+        assert answer.value.binding is binding
+    else:
+        assert isinstance(answer, Refused)
+        assert answer.problem.code == expected
+        assert answer.problem.details == {
+            "HANDOFF_NOT_REQUIRED": {"sessionId": session.id, "path": session.path},
+            "SESSION_EXPIRED": {"sessionId": session.id, "expiresAt": at(30)},
+        }.get(expected, {"lifecycleState": state})
+
+
+def test_the_trail_of_a_landing_names_the_session_and_the_binding() -> None:
+    landed = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
+    assert landed.rules == ("completion.waiting", "binding.complete-sign-up.unlinked")
+    changed = rules.complete_handoff(
+        waiting(), binding=binding_in("LIMITED"), user_id=NEW_USER, now=START
+    )
+    assert changed.rules == ("completion.waiting", "binding.complete-sign-up.limited")
+    late = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=at(30))
+    assert late.rules == ("completion.over",)
+
+
+def test_a_second_session_that_lands_for_the_user_already_bound_is_done() -> None:
+    first = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
+    assert isinstance(first, Done)
+    second = mint("UNLINKED", prefer_signup=True, number=2).value.session
+    answer = rules.complete_handoff(
+        second, binding=first.value.binding, user_id=NEW_USER, now=START
+    )
+    assert isinstance(answer, Done)
+    assert answer.value.session.handoff is HandoffState.LANDED
+    assert answer.value.binding is first.value.binding
+
+
+@given(happened=instants, late=st.integers(0, 10**10).map(lambda us: timedelta(microseconds=us)))
+def test_a_hand_off_is_judged_at_the_instant_it_happened(
+    happened: datetime, late: timedelta
+) -> None:
+    answer = rules.complete_handoff(
+        waiting(), binding=None, user_id=NEW_USER, now=happened + late, happened_at=happened
+    )
+    if happened < at(30):
+        assert isinstance(answer, Done)
+        assert answer.value.session.landed_at == happened
+    else:
+        assert isinstance(answer, Refused)
+        assert answer.problem.code == "SESSION_EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("now", "happened_at", "landed_at"),
+    [
+        # Said to be before the session was made: as of its making.
+        (at(10), START - TICK, START),
+        (at(10), START - specimens.DAY, START),
+        (at(10), START, START),
+        (at(10), START + TICK, START + TICK),
+        # Ahead of the recording clock by up to five minutes: as of the recording.
+        (at(10), at(10) + TICK, at(10)),
+        (at(10), at(15), at(10)),
+        # The recording clock is behind the making.
+        (START - TICK, None, START),
+        (at(-90), None, START),
+        (at(-90), at(-95), START),
+        (at(-90), START, START),
+        (at(-90), at(5), START),
+        # A page that ends at 30 was finished in time by the clock that recorded it.
+        (at(30) - TICK, at(34), at(30) - TICK),
+    ],
+)
+def test_clocks_that_disagree_lose_no_hand_off(
+    now: datetime, happened_at: datetime | None, landed_at: datetime
+) -> None:
+    answer = rules.complete_handoff(
+        waiting(), binding=None, user_id=NEW_USER, now=now, happened_at=happened_at
+    )
+    assert isinstance(answer, Done)
+    assert answer.value.session.landed_at == landed_at
+
+
+@pytest.mark.parametrize(
+    ("now", "happened_at", "argument"),
+    [
+        (at(10), at(15) + TICK, "happened_at"),
+        (at(-90), at(5) + TICK, "happened_at"),
+        (START.replace(tzinfo=None), None, "now"),
+        (START.replace(tzinfo=None), START, "now"),
+        (START, START.replace(tzinfo=None), "happened_at"),
+    ],
+)
+def test_a_hand_off_far_ahead_or_without_a_time_zone_is_a_mistake(
+    now: datetime, happened_at: datetime | None, argument: str
+) -> None:
+    with pytest.raises(ArgumentError) as error:
+        rules.complete_handoff(
+            waiting(), binding=None, user_id=NEW_USER, now=now, happened_at=happened_at
+        )
+    assert error.value.argument == argument
+
+
+completions = st.lists(
+    st.tuples(st.sampled_from([BOUND, NEW_USER]), st.integers(0, 40)), max_size=6
+)
+
+
+@given(completions)
+def test_a_hand_off_lands_once(completed: list[tuple[UserId, int]]) -> None:
+    stored = rules.Landing(waiting(), None)
+    landings = []
+    for user, minutes in sorted(completed, key=lambda each: each[1]):
+        answer = rules.complete_handoff(
+            stored.session, binding=stored.binding, user_id=user, now=at(minutes)
+        )
+        if isinstance(answer, Done):
+            stored = answer.value
+            landings.append((user, minutes))
+    first = min((minutes for _, minutes in completed), default=99)
+    assert len(landings) == (first < 30)
+    if landings:
+        user, minutes = landings[0]
+        assert (stored.session.user_id, stored.session.landed_at) == (user, at(minutes))
+        assert stored.binding == LimitedAccountAppBinding(
+            coordinate=COORDINATE, user_id=user, state=AccountState.ACTIVE, generation=1
+        )

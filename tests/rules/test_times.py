@@ -1,0 +1,61 @@
+"""Instants as text: RFC 3339 in one spelling, printed and read back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+
+from curae_lifecycle import ArgumentError
+from curae_lifecycle.rules.values import format_time, parse_time
+from tests.support.malformed import any_instants
+from tests.support.strategies import START
+
+TIMES = [
+    ("2026-01-01T00:00:00Z", START),
+    ("2026-01-01T00:00:00.5Z", START + timedelta(milliseconds=500)),
+    ("2026-01-01T00:00:00.000001Z", START + timedelta(microseconds=1)),
+    ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
+    ("9999-12-31T23:59:59.999999Z", datetime.max.replace(tzinfo=UTC)),
+]
+
+
+@pytest.mark.parametrize(("text", "instant"), TIMES)
+def test_a_time_is_printed_in_its_shortest_form_and_read_back(text: str, instant: datetime) -> None:
+    assert format_time(instant) == text
+    assert parse_time("at", text) == instant
+    assert parse_time("at", text).tzinfo is UTC
+
+
+@given(any_instants)
+def test_every_instant_survives_its_text(instant: datetime) -> None:
+    assert parse_time("at", format_time(instant)) == instant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-01T00:00:00",
+        "2026-01-01T00:00:00+00:00",
+        "2026-01-01t00:00:00z",
+        "2026-01-01 00:00:00Z",
+        "2026-01-01T00:00Z",
+        "2026-01-01T00:00:00.Z",
+        "2026-01-01T00:00:00.1234567Z",
+        "2026-02-30T00:00:00Z",
+        "2026-01-01T24:00:00Z",
+        "2026-01-01T00:00:60Z",
+        "0000-01-01T00:00:00Z",
+        "20260101T000000Z",
+        "2026-01-01T00:00:00Z\n",
+        "٢٠٢٦-01-01T00:00:00Z",
+        "",
+        None,
+        0,
+        START,
+    ],
+)
+def test_what_is_no_time_of_the_wire_is_refused_by_its_argument(text: object) -> None:
+    with pytest.raises(ArgumentError, match="at: must be an RFC 3339 time"):
+        parse_time("at", text)

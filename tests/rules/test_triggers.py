@@ -1,0 +1,495 @@
+"""What happens to a connection: the tables of the triggers, written out a second time by hand."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules import merge, triggers
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, standing
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.triggers import AUTHORIZATION, EXPIRY_RECORD, TRIGGERS, Trigger
+from curae_lifecycle.rules.values import LAST_INSTANT
+from curae_lifecycle.service import changes
+from curae_lifecycle.service.effects import AccessEnded, Effect, HandoffCancelled
+from curae_lifecycle.service.events import EventKind
+from curae_lifecycle.testing import laws
+from tests.support import specimens
+from tests.support.specimens import NOW, OLD_ID, STANDS, happen, stored, transcribed
+from tests.support.strategies import (
+    NEXT_ACTION_LIFETIME,
+    START,
+    TICK,
+    Frozen,
+    actors,
+    at,
+    instants,
+    pending,
+    snapshots,
+)
+
+SHORT = """
+               | PENDING         | LAPSED  | ACTIVE          | ACTION_REQUIRED | EXPIRED      | REVOKED
+authorize      | ACTIVE          | LAPSED! | ignore          | NOT_PENDING!    | NOT_PENDING! | NOT_PENDING!
+require_action | ignore          | ignore  | ACTION_REQUIRED | ignore          | ignore       | ignore
+expire         | ignore          | ignore  | EXPIRED         | EXPIRED         | record       | ignore
+revoke         | REVOKED         | REVOKED | REVOKED         | REVOKED         | REVOKED      | ignore
+reconnect      | STILL_PENDING!  | recover | ALREADY_ACTIVE! | recover         | recover      | recover
+"""
+
+
+def test_the_table_has_every_trigger_and_every_standing() -> None:
+    assert set(CELLS) == {(trigger, standing) for trigger in Trigger for standing in Standing}
+
+
+LONG = {
+    "LAPSED!": "refuse HANDOFF_LAPSED",
+    "NOT_PENDING!": "refuse CONNECTION_NOT_PENDING",
+    "STILL_PENDING!": "refuse CONNECTION_NOT_RECONNECTABLE (STILL_PENDING)",
+    "ALREADY_ACTIVE!": "refuse CONNECTION_NOT_RECONNECTABLE (ALREADY_ACTIVE)",
+    "record": "EXPIRED (records it) or ignore",
+}
+CELLS = {cell: LONG.get(word, word) for cell, word in transcribed(SHORT).items()}
+"""The table in the words of its page."""
+
+NAMED: dict[str, dict[str, object]] = {
+    "authorize": {"authorized_at": NOW, "expires_at": specimens.END},
+    "require_action": {"action_required_reason": "consent_withdrawn"},
+    "expire": {},
+    "revoke": {"revoked_at": NOW, "revoked_by": Actor.UPSTREAM},
+}
+"""The members that each trigger names; status, `updated_at` and version move with all of them."""
+
+EXPIRY_RECORDS = {"ACTIVE": "EXPIRED", "ACTION_REQUIRED": "EXPIRED", "EXPIRED": "ignore"}
+AUTHORIZATIONS = {
+    "no successor": "proceed",
+    "successor PENDING": "refuse CONNECTION_SUPERSEDED",
+    "successor anything else": "refuse CONNECTION_SUPERSEDED",
+}
+ENDINGS = {
+    "PENDING": "its live hand-off",
+    "ACTIVE": "the access that it gave",
+    "ACTION_REQUIRED": "the access that it gave",
+    "EXPIRED": "the access that it gave",
+}
+
+
+def members(connection: Connection) -> dict[str, object]:
+    return attrs.asdict(connection, recurse=False)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"), [each for each in CELLS.items() if each[0][0] != "reconnect"]
+)
+def test_each_trigger_does_to_each_standing_what_the_table_says(
+    cell: tuple[str, str], expected: str
+) -> None:
+    trigger, at_now = cell
+    for connection in STANDS[at_now]:
+        before = deepcopy(connection)
+        answer = happen(trigger, connection)
+        assert connection == before, "the input is untouched"
+        assert answer == happen(trigger, connection), "the same call gives the same answer"
+        assert answer.rules[0] == TRIGGERS[Trigger(trigger), Standing[at_now]].rule
+
+        if expected == "EXPIRED (records it) or ignore":
+            to = EXPIRY_RECORDS[connection.status]
+            assert answer.rules[1:] == (EXPIRY_RECORD[connection.status].rule,)
+        else:
+            to = expected
+            assert len(answer.rules) == 1
+
+        match answer:
+            case Done(value):
+                named = {"status": to, "updated_at": NOW, "version": 8, **NAMED[trigger]}
+                assert members(value) == members(connection) | named
+                assert value.identity is connection.identity
+            case Ignored(value):
+                assert to == "ignore"
+                assert value is connection
+            case Refused():
+                assert to == specimens.refusal(answer)
+
+
+@pytest.mark.parametrize("at_now", STANDS)
+@pytest.mark.parametrize(("kind", "expected"), AUTHORIZATIONS.items())
+def test_whoever_has_a_successor_is_never_authorized(at_now: str, kind: str, expected: str) -> None:
+    rule = next(row.rule for value, row in AUTHORIZATION.items() if value == kind)
+    for connection in STANDS[at_now]:
+        for successor in specimens.successors(connection)[kind]:
+            if successor is None:
+                answer = triggers.authorize(connection, NOW)
+                assert expected == "proceed"
+                assert answer.rules[0].startswith("connection.authorize.")
+                continue
+            for head in (None, successor, pending(number=9)):
+                answer = triggers.authorize(connection, NOW, successor=successor, head=head)
+                assert isinstance(answer, Refused)
+                assert specimens.refusal(answer) == expected
+                assert answer.rules == (rule,)
+                assert answer.problem.details == {
+                    "connectionId": OLD_ID,
+                    "nextConnectionId": specimens.NEXT_ID,
+                    "headConnectionId": (head or successor).id,
+                }
+
+
+@pytest.mark.parametrize(("status", "ending"), ENDINGS.items())
+def test_what_ends_is_what_the_status_before_had(status: str, ending: str) -> None:
+    revoked = happen("revoke", stored(status))
+    assert isinstance(revoked, Done)
+    kind = EventKind.CONNECTION_REVOKED
+    expected: Effect = AccessEnded(OLD_ID, NOW)
+    if ending == "its live hand-off":
+        expected = HandoffCancelled(OLD_ID)
+    made = changes.ending_changes(kind, stored(status), revoked.value)
+    assert made.effects == (expected,)
+
+
+@pytest.mark.parametrize("at_now", ["ACTION_REQUIRED", "EXPIRED", "REVOKED"])
+def test_a_refused_authorization_says_what_the_connection_is(at_now: str) -> None:
+    for connection in STANDS[at_now]:
+        answer = triggers.authorize(connection, NOW)
+        assert isinstance(answer, Refused)
+        assert answer.problem.details == {"connectionId": OLD_ID, "standing": at_now}
+
+
+def test_a_lapsed_authorization_says_when_the_hand_off_was_over() -> None:
+    answer = triggers.authorize(pending(), at(30))
+    assert isinstance(answer, Refused)
+    assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
+
+
+def test_an_authorization_without_an_end_has_none() -> None:
+    answer = triggers.authorize(pending(), NOW)
+    assert isinstance(answer, Done)
+    assert answer.value.expires_at is None
+    assert standing(answer.value, at(10**6)) == "ACTIVE"
+
+
+# --- Late facts --------------------------------------------------------------------------------
+
+
+def test_a_late_authorization_is_judged_when_it_happened() -> None:
+    answer = triggers.authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
+    assert isinstance(answer, Done)
+    assert (answer.value.authorized_at, answer.value.updated_at) == (at(30) - TICK, at(90))
+    assert standing(answer.value, at(90)) == "EXPIRED"
+    late = triggers.authorize(pending(), at(90), happened_at=at(30))
+    assert isinstance(late, Refused)
+    assert late.problem.code == "HANDOFF_LAPSED"
+
+
+def test_a_late_action_or_expiry_is_judged_when_it_happened() -> None:
+    over = stored("ACTIVE", NOW)
+    in_time = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
+    assert isinstance(in_time, Done)
+    assert in_time.value.updated_at == at(90)
+    too_late = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW)
+    assert isinstance(too_late, Ignored)
+    early = triggers.expire(over, at(90), happened_at=NOW - TICK)
+    recorded = triggers.expire(over, at(90), happened_at=NOW)
+    assert isinstance(early, Done)
+    assert isinstance(recorded, Done)
+    assert early.value == recorded.value
+    assert early.rules != recorded.rules
+
+
+def test_a_late_revocation_is_judged_now_and_dated_when_it_happened() -> None:
+    answer = triggers.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
+    assert isinstance(answer, Done)
+    assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
+    assert answer.rules == (TRIGGERS[Trigger.REVOKE, Standing.LAPSED].rule,)
+
+
+# --- Clocks that disagree ----------------------------------------------------------------------
+
+each_fact = pytest.mark.parametrize("trigger", NAMED)
+SEEN = at(60)
+"""When the connections below last recorded something: ahead of every clock that asks them."""
+
+
+@each_fact
+@pytest.mark.parametrize("ahead", [TICK, timedelta(minutes=5)], ids=["a tick", "five minutes"])
+def test_what_happened_up_to_five_minutes_ahead_happened_now(
+    trigger: str, ahead: timedelta
+) -> None:
+    for connection in specimens.EVERY_CONNECTION:
+        assert happen(trigger, connection=connection, now=NOW, happened_at=NOW + ahead) == happen(
+            trigger, connection
+        )
+
+
+@each_fact
+@pytest.mark.parametrize("before", [TICK, timedelta(days=9000)], ids=["a tick", "decades"])
+def test_what_happened_before_the_making_happened_at_the_making(
+    trigger: str, before: timedelta
+) -> None:
+    for connection in specimens.EVERY_CONNECTION:
+        early = happen(trigger, connection=connection, now=NOW, happened_at=START - before)
+        assert early == happen(trigger, connection=connection, now=NOW, happened_at=START)
+    authorized = triggers.authorize(pending(), NOW, happened_at=START - before)
+    assert isinstance(authorized, Done)
+    assert authorized.value.authorized_at == START
+    revoked = triggers.revoke(pending(), NOW, actor=Actor.PATIENT, happened_at=START - before)
+    assert revoked.value.revoked_at == START
+
+
+@each_fact
+@pytest.mark.parametrize("now", [SEEN - TICK, NOW, START - TICK, at(-9000)])
+def test_a_clock_that_is_behind_is_taken_as_what_the_connection_has_seen(
+    trigger: str, now: datetime
+) -> None:
+    for each in specimens.EVERY_CONNECTION:
+        connection = attrs.evolve(each, updated_at=SEEN)
+        ends = SEEN + NEXT_ACTION_LIFETIME
+        answer = happen(trigger, connection, now, expires_at=ends)
+        assert answer == happen(trigger, connection, SEEN, expires_at=ends)
+        if isinstance(answer, Done):
+            assert answer.value.updated_at == SEEN
+            assert answer.value.authorized_at in {at(5), SEEN}
+        # Ahead of a clock that is behind is ahead of what was seen.
+        for happened_at in (at(25), SEEN, SEEN + timedelta(minutes=5)):
+            answer = happen(
+                trigger, connection=connection, now=now, happened_at=happened_at, expires_at=ends
+            )
+            assert answer == happen(
+                trigger,
+                connection=connection,
+                now=SEEN,
+                happened_at=min(happened_at, SEEN),
+                expires_at=ends,
+            )
+        with pytest.raises(ArgumentError, match=r"^happened_at: "):
+            happen(
+                trigger, connection=connection, now=now, happened_at=at(65) + TICK, expires_at=ends
+            )
+
+
+@pytest.mark.parametrize("at_now", [name for name in STANDS if name != "REVOKED"])
+@pytest.mark.parametrize("actor", Actor)
+def test_a_revocation_under_a_clock_that_is_behind_is_recorded(at_now: str, actor: Actor) -> None:
+    for each in STANDS[at_now]:
+        connection = attrs.evolve(each, updated_at=SEEN)
+        for now, happened_at, revoked_at in (
+            (START - TICK, None, SEEN),
+            (NOW, START - TICK, START),
+            (NOW, at(12), at(12)),
+            (NOW, at(30), at(30)),
+            (SEEN - TICK, SEEN + TICK, SEEN),
+        ):
+            answer = triggers.revoke(connection, now, actor=actor, happened_at=happened_at)
+            assert isinstance(answer, Done)
+            assert answer.value == attrs.evolve(
+                connection,
+                status=Status.REVOKED,
+                updated_at=SEEN,
+                revoked_at=revoked_at,
+                revoked_by=actor,
+                version=8,
+            )
+
+
+def test_an_authorization_ends_at_a_datetime_of_any_class_and_at_nothing_else() -> None:
+    end = Frozen(2026, 3, 1, tzinfo=UTC)
+    answer = triggers.authorize(pending(), NOW, expires_at=end)
+    assert isinstance(answer, Done)
+    assert answer.value.expires_at is end
+    for nothing in ("2026-03-01T00:00:00Z", 1_772_323_200):
+        with pytest.raises(ArgumentError, match=r"^expires_at: "):
+            triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing))
+
+
+def test_an_authorization_that_ends_is_measured_from_what_the_connection_has_seen() -> None:
+    connection = attrs.evolve(pending(), updated_at=at(10))
+    with pytest.raises(ArgumentError, match=r"^expires_at: "):
+        triggers.authorize(connection, START, expires_at=at(10))
+    answer = triggers.authorize(connection, START, expires_at=at(10) + TICK)
+    assert isinstance(answer, Done)
+    assert (answer.value.authorized_at, answer.value.updated_at) == (at(10), at(10))
+    early = triggers.authorize(pending(), NOW, expires_at=START + TICK, happened_at=START - TICK)
+    assert isinstance(early, Done)
+    with pytest.raises(ArgumentError, match=r"^expires_at: "):
+        triggers.authorize(pending(), NOW, expires_at=START, happened_at=START - TICK)
+
+
+# --- Contradictions ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trigger", Trigger)
+@pytest.mark.parametrize("status", Status)
+def test_whatever_carries_a_revoked_at_answers_as_revoked(trigger: str, status: str) -> None:
+    expected = CELLS[trigger, "REVOKED"]
+    for deadline in (None, NOW - TICK, NOW, NOW + TICK):
+        # Also a revocation that is still to come, by this clock.
+        for revoked_at in (START, NOW, at(10**6)):
+            connection = stored(status, deadline, revoked_at=revoked_at)
+            if trigger == "reconnect":
+                recovered = specimens.reconnect(connection)
+                assert isinstance(recovered, Done)
+                assert recovered.rules == ("connection.reconnect.revoked", "recovery.revoked.none")
+                continue
+            answer = happen(trigger, connection)
+            assert answer.rules == (TRIGGERS[Trigger(trigger), Standing.REVOKED].rule,)
+            if expected == "ignore":
+                assert isinstance(answer, Ignored)
+                assert answer.value is connection
+            else:
+                assert isinstance(answer, Refused)
+                assert specimens.refusal(answer) == expected
+                assert answer.problem.details["standing"] == "REVOKED"
+
+
+# --- Far away ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("years", [30, 400])
+def test_an_authorization_for_decades_ends_to_the_tick(years: int) -> None:
+    end = NOW.replace(year=NOW.year + years)
+    answer = triggers.authorize(pending(), NOW, expires_at=end)
+    assert isinstance(answer, Done)
+    assert standing(answer.value, end - TICK) == "ACTIVE"
+    recorded = triggers.expire(answer.value, end)
+    early = triggers.expire(answer.value, end - TICK)
+    assert isinstance(recorded, Done)
+    assert isinstance(early, Done)
+    assert len(recorded.rules) == 2
+    assert len(early.rules) == 1
+    assert recorded.value.expires_at == end
+
+
+# --- Mistakes ----------------------------------------------------------------------------------
+
+
+@each_fact
+def test_a_fact_far_ahead_or_without_a_time_zone_is_a_mistake_whatever_the_connection_is(
+    trigger: str,
+) -> None:
+    for connection in specimens.EVERY_CONNECTION:
+        for happened_at, allowed in (
+            (at(25) + TICK, "no more than five minutes after now"),
+            (LAST_INSTANT, "no more than five minutes after now"),
+            (specimens.NAIVE, "datetime.UTC"),
+            (specimens.ELSEWHERE, "datetime.UTC"),
+        ):
+            with pytest.raises(ArgumentError, match=rf"^happened_at: must be .*{allowed}"):
+                happen(trigger, connection=connection, now=NOW, happened_at=happened_at)
+
+
+@each_fact
+@pytest.mark.parametrize("now", [specimens.NAIVE, specimens.ELSEWHERE], ids=["naive", "elsewhere"])
+def test_a_now_that_is_not_utc_is_a_mistake(trigger: str, now: datetime) -> None:
+    with pytest.raises(ArgumentError, match=r"^now: "):
+        happen(trigger, connection=pending(), now=now, happened_at=START)
+
+
+@pytest.mark.parametrize(
+    "expires_at", [at(10), at(10) - TICK, specimens.NAIVE, specimens.ELSEWHERE]
+)
+def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_the_connection_is(
+    expires_at: datetime,
+) -> None:
+    for connection in specimens.EVERY_CONNECTION:
+        for successor in (None, specimens.successor_of(connection, pending())):
+            with pytest.raises(ArgumentError, match=r"^expires_at: "):
+                triggers.authorize(
+                    connection,
+                    NOW,
+                    expires_at=expires_at,
+                    happened_at=at(10),
+                    successor=successor,
+                )
+        triggers.authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10))
+
+
+# --- One connection, whatever happens ----------------------------------------------------------
+
+happenings = st.lists(st.tuples(st.sampled_from([*NAMED]), instants, instants, actors), max_size=8)
+"""Triggers, each with two instants, recorded in no order of time at all."""
+
+
+def histories(
+    happened: list[tuple[str, datetime, datetime, Actor]], behind: timedelta = timedelta()
+) -> list[tuple[Connection, str, triggers.Transition]]:
+    """What each trigger was asked of, and what it was answered."""
+    connection = pending()
+    history = []
+    for trigger, one, other, actor in happened:
+        now = max(one, other) - behind
+        happened_at = min(one, other, now)
+        ends = max(happened_at, connection.updated_at) + NEXT_ACTION_LIFETIME
+        answer = happen(
+            trigger,
+            connection=connection,
+            now=now,
+            happened_at=happened_at,
+            actor=actor,
+            expires_at=ends,
+        )
+        history.append((connection, trigger, answer))
+        if not isinstance(answer, Refused):
+            connection = answer.value
+    return history
+
+
+@given(happenings, st.lists(snapshots, max_size=2))
+def test_law_01_the_stored_rank_of_one_id_never_falls(
+    happened: list[tuple[str, datetime, datetime, Actor]], others: list[Connection]
+) -> None:
+    kept = [pending()]
+    for before, _, answer in histories(happened):
+        kept.append(before if isinstance(answer, Refused) else answer.value)
+    laws.check_rank_never_falls(kept)
+    for each in kept:
+        for other in others:
+            laws.check_rank_never_falls([each, merge.merge(each, other)])
+
+
+@given(happenings)
+def test_law_02_revoked_now_is_true_exactly_once_and_the_first_revoked_at_stands(
+    happened: list[tuple[str, datetime, datetime, Actor]],
+) -> None:
+    history = histories([*happened, ("revoke", at(200), START, Actor.APP)])
+    asked = [answer for _, trigger, answer in history if trigger == "revoke"]
+    answered = [answer for answer in asked if not isinstance(answer, Refused)]
+    assert len(answered) == len(asked), "a revocation is never refused"
+    laws.check_revocation(map(laws.RevocationAnswer.of, answered))
+    # Nothing else moves it either, and who revoked stands as well.
+    revoked = [before for before, _, _ in history if before.status is Status.REVOKED]
+    revoked += [answer.value for answer in answered]
+    assert len({(each.revoked_at, each.revoked_by) for each in revoked}) == 1
+
+
+@given(happenings, st.sampled_from([timedelta(), TICK, NEXT_ACTION_LIFETIME, timedelta(days=1)]))
+def test_no_recorded_instant_goes_back_and_every_write_moves_the_version_by_one(
+    happened: list[tuple[str, datetime, datetime, Actor]], behind: timedelta
+) -> None:
+    for before, _, answer in histories(happened, behind):
+        if isinstance(answer, Done):
+            after = answer.value
+            assert after.version == before.version + 1
+            assert after.updated_at >= before.updated_at
+            assert after.updated_at >= (after.revoked_at or START) >= START
+            assert after.updated_at >= (after.authorized_at or START) >= START
+
+
+def test_a_refusal_that_names_the_next_connection_names_the_head_too() -> None:
+    named = triggers.build_problem(
+        triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2)
+    )
+    assert named.detail_values == (pending().id, pending(number=2).id, pending(number=2).id)
+    long = triggers.build_problem(
+        triggers.SUPERSEDED,
+        connection=pending(),
+        at=START,
+        successor=pending(number=2),
+        head=pending(number=3),
+    )
+    assert long.detail_values == (pending().id, pending(number=2).id, pending(number=3).id)

@@ -1,0 +1,97 @@
+"""How a standing is spelled on the wire and what a spelling is read as, written out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from curae_lifecycle.rules.connection import RevocationState, Status, standing
+from curae_lifecycle.rules.wire_status import STORED_STATUS, AuthorizationEvidence, WireStatus
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.web.json import MalformedError
+from curae_lifecycle.web.wire_format import format_connection, parse_connection
+from tests.support.specimens import NOW, STANDS, stored, transcribed
+from tests.support.strategies import COORDINATE, TICK, at, pending
+
+SPELLINGS = {
+    "PENDING": "PENDING",
+    "LAPSED": "EXPIRED",
+    "ACTIVE": "ACTIVE",
+    "ACTION_REQUIRED": "ACTION_REQUIRED",
+    "EXPIRED": "EXPIRED",
+    "REVOKED": "REVOKED",
+}
+
+
+@pytest.mark.parametrize(("at_now", "expected"), SPELLINGS.items())
+def test_each_standing_is_spelled_as_the_table_says(at_now: str, expected: str) -> None:
+    for connection in STANDS[at_now]:
+        assert format_connection(connection, NOW)["status"] == expected
+        other = format_connection(connection, NOW, "AUTHORIZED")["status"]
+        assert other == ("AUTHORIZED" if expected == "ACTIVE" else expected)
+
+
+READINGS = transcribed("""
+                               | authorizedAt or a reason | neither authorizedAt nor a reason
+PENDING × no revokedAt         | PENDING                  | PENDING
+ACTIVE × no revokedAt          | ACTIVE                   | ACTIVE
+AUTHORIZED × no revokedAt      | ACTIVE                   | ACTIVE
+ACTION_REQUIRED × no revokedAt | ACTION_REQUIRED          | ACTION_REQUIRED
+EXPIRED × no revokedAt         | EXPIRED                  | PENDING, its hand-off over
+REVOKED × no revokedAt         | REVOKED                  | REVOKED
+PENDING × a revokedAt          | REVOKED                  | REVOKED
+ACTIVE × a revokedAt           | REVOKED                  | REVOKED
+AUTHORIZED × a revokedAt       | REVOKED                  | REVOKED
+ACTION_REQUIRED × a revokedAt  | REVOKED                  | REVOKED
+EXPIRED × a revokedAt          | REVOKED                  | REVOKED
+REVOKED × a revokedAt          | REVOKED                  | REVOKED
+""")
+
+
+MEMBERS = {
+    "authorizedAt or a reason": (
+        {"authorizedAt": "2026-01-01T00:00:00Z", "actionRequiredReason": "portal_login"},
+        {"authorizedAt": "2026-01-01T00:00:00Z", "actionRequiredReason": None},
+        {"authorizedAt": None, "actionRequiredReason": "portal_login"},
+    ),
+    "neither authorizedAt nor a reason": ({"authorizedAt": None, "actionRequiredReason": None},),
+}
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected", "members"),
+    [(cell, word, each) for cell, word in READINGS.items() for each in MEMBERS[cell[2]]],
+)
+def test_each_spelling_is_read_as_the_table_says(
+    cell: tuple[str, str, str], expected: str, members: dict[str, str | None]
+) -> None:
+    status, revocation, trace = cell
+    revoked_at = None if revocation == "no revokedAt" else at(10)
+    page = format_connection(stored("ACTIVE", revoked_at=revoked_at), NOW)
+    page |= {**members, "status": status}
+    made = parse_connection(page, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
+    to, _, lapsed = expected.partition(", ")
+    assert made.status == to
+    # The wire has no deadline; one that is over by then is the latest that it can have been.
+    assert made.handoff_deadline == (made.updated_at if lapsed else None)
+    assert made.revoked_at == revoked_at
+    row = STORED_STATUS[
+        WireStatus(status), RevocationState(revocation), AuthorizationEvidence(trace)
+    ]
+    assert str(row.outcome) == expected
+
+
+def test_a_lapsed_connection_that_went_over_the_wire_is_still_a_lapsed_one() -> None:
+    deadline = pending().handoff_deadline
+    assert deadline is not None
+    page = format_connection(pending(), deadline)
+    made = parse_connection(page, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
+    assert page["status"] == "EXPIRED"
+    assert made.status is Status.PENDING
+    assert standing(made, deadline + TICK) == "LAPSED"
+
+
+@pytest.mark.parametrize("status", ["LAPSED", "active", "", "GRANTED", None, 1])
+def test_an_unknown_spelling_is_read_as_nothing_at_all(status: Json) -> None:
+    page = format_connection(stored("ACTIVE"), NOW) | {"status": status}
+    with pytest.raises(MalformedError, match=r"^status: "):
+        parse_connection(page, environment=COORDINATE.environment, app_id=COORDINATE.app_id)

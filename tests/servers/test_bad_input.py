@@ -1,0 +1,118 @@
+"""Whatever arrives at a socket is answered as documented, and no log shows a secret."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from time import sleep
+
+import pytest
+
+from curae_lifecycle.testing.conformance import ApiKeyRequest
+from tests.servers.bad_input import ANSWERED, CONNECTIONS, REFUSED_BEFORE, UPPER
+from tests.support.wire.raw import BASE, BODY, IDEMPOTENCY_KEY, USER, Wire, key
+from tests.support.wire.running import PATIENCE, Behind, engine_of, running_server, sqlite
+
+ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
+APPS = ("fastapi", "flask", "asgi", "django")
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_what_reaches_the_app_is_answered_as_documented(wire: Wire, name: str) -> None:
+    asked, body, answer = ANSWERED[name]
+    assert wire.answer_to(wire.request(*asked, body=body)) == answer
+
+
+@pytest.mark.parametrize("name", REFUSED_BEFORE)
+def test_what_is_no_http_is_refused_before_the_app(wire: Wire, name: str) -> None:
+    assert wire.answer_to(wire.request(b"POST", CONNECTIONS, REFUSED_BEFORE[name])) == "400"
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x00\xa5\r\n\r\n", b"GET /a b HTTP/1.1\r\n\r\n"])
+def test_what_is_no_request_at_all_is_refused_before_the_app(wire: Wire, sent: bytes) -> None:
+    assert wire.answer_to(sent) == "400"
+
+
+def test_a_body_that_comes_in_parts_is_read_whole(wire: Wire) -> None:
+    sent = wire.request(b"POST", CONNECTIONS, key(15))
+    address = ("127.0.0.1", wire.server.port)
+    with socket.create_connection(address, timeout=PATIENCE) as connection:
+        for part in (sent[: -len(BODY)], BODY[:20], BODY[20:-1], BODY[-1:]):
+            connection.sendall(part)
+            # Most likely the server has read it by then; if not, it comes with the next one.
+            sleep(0.05)
+        with connection.makefile("rb") as stream:
+            assert stream.read().startswith(b"HTTP/1.1 201")
+
+
+def test_a_body_in_chunks_is_read_whole(wire: Wire) -> None:
+    length = b"Content-Length: " + str(len(BODY)).encode()
+    sent = wire.request(b"POST", CONNECTIONS, key(17)).removesuffix(BODY)
+    sent = sent.replace(length, b"Transfer-Encoding: chunked")
+    for part in (BODY[:10], BODY[10:]):
+        sent += b"%x\r\n%b\r\n" % (len(part), part)
+    assert wire.answer_to(sent + b"0\r\n\r\n") == "201"
+
+
+def test_several_requests_at_once_are_answered_in_order(wire: Wire) -> None:
+    sent = wire.request(b"POST", CONNECTIONS, last=False)
+    sent += wire.request(b"GET", CONNECTIONS + b"/" + UPPER, body=b"", last=False)
+    sent += wire.request(b"POST", CONNECTIONS, key(20))
+    assert [status for status, _ in wire.exchange(sent)] == [400, 404, 201]
+
+
+def test_clients_that_hang_up_leave_the_server_as_it_was(wire: Wire) -> None:
+    whole = wire.request(b"POST", CONNECTIONS, key(30))
+    for cut in (1, 20, len(whole) // 2, len(whole) - 1, len(whole)):
+        wire.hang_up(whole[:cut])
+    # Whether the last one was stored or not, the same key is answered now.
+    assert wire.answer_to(whole) == "201"
+
+
+def test_a_body_that_is_cut_off_is_no_body(wire: Wire) -> None:
+    # What came would be one by itself.
+    asked = wire.request(b"POST", CONNECTIONS, key(31), body=BODY + b" ").removesuffix(b" ")
+    wire.hang_up(asked)
+    # Long after it would have been stored.
+    for _ in range(20):
+        assert wire.answer_to(wire.request(b"GET", CONNECTIONS, body=b"")) == "404 NOT_FOUND"
+    other = BODY.replace(b"labs", b"clinical_summary")
+    assert wire.answer_to(wire.request(b"POST", CONNECTIONS, key(31), body=other)) == "201"
+
+
+def test_an_answer_with_nothing_in_it_is_of_no_type(wire: Wire) -> None:
+    state = BASE + b"/curae-connect/account-state?appUserId=ada"
+    sent = wire.request(b"GET", state, b"If-None-Match: *", body=b"")
+    with socket.create_connection(("127.0.0.1", wire.server.port), timeout=PATIENCE) as connection:
+        connection.sendall(sent)
+        with connection.makefile("rb") as stream:
+            seen = stream.read().lower()
+    assert seen.startswith(b"http/1.1 304")
+    assert b"content-type" not in seen
+
+
+def test_a_head_request_is_answered_with_no_body(wire: Wire) -> None:
+    sent = wire.request(b"HEAD", CONNECTIONS + b"/" + UPPER, body=b"", last=False)
+    with socket.create_connection(("127.0.0.1", wire.server.port), timeout=PATIENCE) as connection:
+        connection.sendall(sent + wire.request(b"GET", CONNECTIONS + b"/" + UPPER, body=b""))
+        with connection.makefile("rb") as stream:
+            seen = stream.read()
+    assert seen.count(b"HTTP/1.1 404") == 2
+    assert seen.count(b'"code":"NOT_FOUND"') == 1
+
+
+@pytest.fixture(scope="module", params=APPS)
+def wire(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Wire]:
+    directory = tmp_path_factory.mktemp("bad-input")
+    url = sqlite(directory)
+    with running_server(str(request.param), url, directory) as server, engine_of(url) as engine:
+        behind = Behind(server.control, engine)
+        wire = Wire(server, behind.make_key(ApiKeyRequest("app-1", ACCOUNT)))
+        yield wire
+        # Whatever was sent before, it goes on, and its log has nothing that must stay secret.
+        assert wire.answer_to(wire.request(b"POST", BASE + b"/connections", key(0))) == "201"
+        log = server.log.read_text()
+        for secret in (wire.api_key, USER, IDEMPOTENCY_KEY, "/pages/", "Traceback"):
+            assert secret not in log, log

@@ -1,0 +1,161 @@
+"""A server that starts from nothing, whose database fails, or that is made to wait."""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle.testing.conformance import ApiKeyRequest
+from curae_lifecycle.web.request import Request
+from tests.support.wire.running import (
+    PATIENCE,
+    Behind,
+    RunningServer,
+    engine_of,
+    running_server,
+    said,
+    sqlite,
+)
+from tests.support.wire.serve import Control
+from tests.support.wire.visiting import pressed
+
+ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
+APPS = [
+    "fastapi",
+    *(pytest.param(app, marks=pytest.mark.heavy) for app in ("flask", "asgi", "django")),
+]
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_table_that_is_gone_is_answered_and_told_without_a_secret(
+    app: str, tmp_path: Path
+) -> None:
+    url = sqlite(tmp_path)
+    with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
+        api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
+        headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "a-secret-key"))
+        body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
+        create = Request(
+            method="POST", target="/api/sdk/v1/connections", headers=headers, body=body
+        )
+        # Whoever answers has made its tables.
+        assert server.send(Request("GET", "/")).status == 401
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE curae_connection RENAME TO elsewhere")
+        answer = server.send(create)
+        assert answer.status == 500
+        assert dict(answer.headers)["content-type"] == "application/problem+json"
+        assert dict(answer.headers)["retry-after"] == "1"
+        problem = json.loads(answer.body)
+        assert (problem["code"], problem["retryable"]) == ("INTERNAL", True)
+        # Nothing was stored: the same key runs once the table is back.
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO curae_connection")
+        assert server.send(create).status == 201
+    (line,) = said(server.log)
+    assert "OperationalError" in line
+    for secret in (api_key, "a-secret-key", "ada", "/pages/"):
+        assert secret not in line
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_server_makes_its_own_tables(app: str, tmp_path: Path) -> None:
+    with running_server(app, sqlite(tmp_path), tmp_path) as server:
+        unknown = (("Authorization", "Bearer cae_live_unknown"),)
+        assert server.send(Request("GET", "/", unknown)).status == 401
+    assert said(server.log) == []
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
+    app: str, tmp_path: Path
+) -> None:
+    url = sqlite(tmp_path)
+    # An attempt soon gives up, and many more follow, however long this test needs to see it.
+    Control(wait=0.1).write(tmp_path / "control.json")
+    with (
+        running_server(app, url, tmp_path) as server,
+        engine_of(url) as engine,
+        ThreadPoolExecutor() as pool,
+    ):
+        api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
+        headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
+        body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
+        create = Request(
+            method="POST", target="/api/sdk/v1/connections", headers=headers, body=body
+        )
+        # Whoever answers has made its tables.
+        assert server.send(Request("GET", "/")).status == 401
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            created = pool.submit(server.send, create)
+            # Until the first attempt gave up.
+            while not said(server.log):
+                assert not created.done()
+                assert server.send(Request("GET", "/")).status == 401
+            connection.exec_driver_sql("ROLLBACK")
+        # It had patience.
+        assert created.result().status == 201
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", ["fastapi", "flask"])
+def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
+    app: str, tmp_path: Path
+) -> None:
+    url = sqlite(tmp_path)
+    # It gives up as it would anywhere.
+    Control(patience=None, wait=None).write(tmp_path / "control.json")
+    with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
+        api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
+        headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
+        body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
+        created = server.send(
+            Request(method="POST", target="/api/sdk/v1/connections", headers=headers, body=body)
+        )
+        finish = pressed(json.loads(created.body)["nextAction"]["url"], "finish")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            refused = server.send(finish)
+            assert refused.status == 503
+            assert b"Please try again in a moment." in refused.body
+            connection.exec_driver_sql("ROLLBACK")
+        assert server.send(finish).status == 200
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_of_a_long_body_no_more_is_kept_than_is_needed(app: str, tmp_path: Path) -> None:
+    with running_server(app, sqlite(tmp_path), tmp_path) as server:
+        stranger = Request(method="POST", target="/", headers=(), body=b"")
+        assert server.send(stranger).status == 401
+        before = most_memory(server)
+        taken, answer = send_long_body(server.port, 200_000_000)
+        assert answer.startswith(b"HTTP/1.1 401")
+        assert taken < 50_000_000
+        assert most_memory(server) - before < 50_000
+        # Its connection is over, and nothing else.
+        assert server.send(stranger).status == 401
+    assert said(server.log) == []
+
+
+def send_long_body(port: int, length: int) -> tuple[int, bytes]:
+    """Send a body until nobody takes it any more; how many bytes that were, and the answer."""
+    taken = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % length
+        connection.sendall(head)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while taken < length:
+                taken += connection.send(b" " * 65_536)
+        return taken, connection.recv(65_536)
+
+
+def most_memory(server: RunningServer) -> int:
+    """The most that a process has taken so far, in kilobytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0])

@@ -1,0 +1,116 @@
+"""A server that is asked to end answers what it has, and its clients hear of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+
+from curae_lifecycle.servers.shutdown import SHUTDOWN_DELAY_SECONDS
+from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY
+from curae_lifecycle.testing.conformance import ApiKeyRequest
+from tests.support.wire.launched import launched
+from tests.support.wire.running import PATIENCE, Behind, engine_of, sqlite
+from tests.support.wire.serve import Control
+
+ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
+CREATE = "/api/sdk/v1/connections"
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        "asgi",
+        *(pytest.param(app, marks=pytest.mark.heavy) for app in ("fastapi", "flask", "django")),
+    ],
+)
+def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path) -> None:
+    url, control = sqlite(tmp_path), tmp_path / "control.json"
+    Control().write(control)
+    with (
+        engine_of(url) as engine,
+        launched(app, url, tmp_path, workers=2) as server,
+        ThreadPoolExecutor() as pool,
+        ExitStack() as stack,
+    ):
+        key = Behind(control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
+        clients = [
+            stack.enter_context(closing(Client(server.port, key, f"user-{number}")))
+            for number in range(4)
+        ]
+        # Each connection is a worker's by now.
+        assert [each.create("first") for each in clients] == [(201, False)] * 4
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            since = monotonic()
+            begun = [pool.submit(each.create, "second") for each in clients[:2]]
+            # The log says that a request waits for the lock.
+            while True:
+                given_up = any(each.done() for each in begun)
+                if "attempt 1" in server.log.read_text():
+                    break
+                assert not given_up
+                sleep(0.02)
+            ends = monotonic()
+            server.terminate()
+            # Whoever goes on asking on a connection is answered until it is told; so is who was
+            # silent when the end came, and whose connection was not ended over its head.
+            for client in clients[2:]:
+                told = False
+                while not told:
+                    assert monotonic() - ends < PATIENCE, (
+                        "it goes on as if nobody had asked it to end"
+                    )
+                    try:
+                        status, told = client.state()
+                    except (http.client.RemoteDisconnected, ConnectionResetError):
+                        # On a machine that has no time for all this, that is no promise: a worker
+                        # goes on for so long, whether or not anybody gets to ask it.
+                        assert monotonic() - ends > SHUTDOWN_DELAY_SECONDS - 0.1
+                        break
+                    assert status == 200
+            connection.exec_driver_sql("ROLLBACK")
+        answers = {each.result() for each in begun}
+        # Nor that the lock does not outlast what a request is tried for: it is answered that, then.
+        took = monotonic() - since
+        late = {(500, True), (500, False)} if took > DEFAULT_RETRY_POLICY.seconds - 0.5 else set()
+        assert answers <= {(201, True), *late}
+        assert server.ended() == 0
+        with pytest.raises(ConnectionRefusedError):
+            stack.enter_context(closing(Client(server.port, key, "nobody"))).state()
+
+
+class Client:
+    """A client that keeps its connection."""
+
+    def __init__(self, port: int, key: str, user: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        self._key = key
+        self._user = user
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def create(self, idempotency_key: str) -> tuple[int, bool]:
+        """The status of an answer, and whether the connection is over."""
+        body = json.dumps({"appUserId": self._user, "dataPackages": ["labs"]})
+        key = f"{self._user}-{idempotency_key}"
+        return self._ask("POST", path=CREATE, body=body, headers={"Idempotency-Key": key})
+
+    def state(self) -> tuple[int, bool]:
+        path = f"/api/sdk/v1/curae-connect/account-state?appUserId={self._user}"
+        return self._ask("GET", path=path, body=None, headers={})
+
+    def _ask(
+        self, method: str, path: str, body: str | None, headers: dict[str, str]
+    ) -> tuple[int, bool]:
+        given = {"Authorization": f"Bearer {self._key}", **headers}
+        self._connection.request(method, path, body, given)
+        answer = self._connection.getresponse()
+        answer.read()
+        return answer.status, answer.will_close

@@ -1,0 +1,354 @@
+"""What each fact changes: of a connection, of a session, of a binding."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.service import changes
+from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled, SuccessorsLive
+from curae_lifecycle.service.events import EventKind
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, to_connection_fact_answer
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.members import ParsedMembers
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
+from tests.support import subjects
+from tests.support.server import ID, LIMITED
+from tests.support.strategies import COORDINATE, START, TICK, apply_trigger, at, pending
+from tests.support.subjects import OF_A_CONNECTION, REASON, SESSION, STANDINGS, USER, WAITING
+
+
+@pytest.mark.parametrize("fact", OF_A_CONNECTION)
+@pytest.mark.parametrize("standing", STANDINGS)
+def test_a_fact_about_a_connection_answers_as_the_table_says(fact: str, standing: str) -> None:
+    connection, now = STANDINGS[standing]
+    answer = curae.record_fact(OF_A_CONNECTION[fact], curae.Snapshot(connection=connection), now)
+    assert outcome(answer) == SPEC[fact][list(STANDINGS).index(standing)]
+    if isinstance(answer, curae.Done):
+        (write,) = answer.value.writes
+        assert isinstance(write, ConnectionWrite)
+        assert write.before is connection
+        assert write.after.version == connection.version + 1
+        assert write.after.updated_at == now
+
+
+SPEC = {
+    "authorize": [
+        "done connection.authorized",
+        "refused HANDOFF_LAPSED",
+        "ignored",
+        "refused CONNECTION_NOT_PENDING",
+        "refused CONNECTION_NOT_PENDING",
+        "refused CONNECTION_NOT_PENDING",
+        "refused CONNECTION_NOT_PENDING",
+    ],
+    "require_action": [
+        "ignored",
+        "ignored",
+        "done connection.action_required",
+        "ignored",
+        "ignored",
+        "ignored",
+        "ignored",
+    ],
+    "expire": [
+        "ignored",
+        "ignored",
+        "done connection.expired",
+        "done connection.expired",
+        "done connection.expired",
+        "ignored",
+        "ignored",
+    ],
+    "revoke": ["done connection.revoked"] * 6 + ["ignored"],
+}
+"""The table in section 2 of the rules, row by row; EXPIRED before and after it is stored."""
+
+
+def outcome(answer: FactAnswer) -> str:
+    """The outcome, and the code or the events with it."""
+    match answer:
+        case curae.Done(changed):
+            return " ".join(["done", *(event.kind for event in changed.events)])
+        case curae.Ignored(unchanged):
+            assert unchanged == changes.Changes()
+            return "ignored"
+        case curae.Refused(problem):
+            return f"refused {problem.code}"
+
+
+ENDINGS = [
+    ("authorize", "PENDING", ()),
+    ("require_action", "PENDING", ()),
+    ("require_action", "ACTIVE", (AccessEnded(ID, at(20)),)),
+    ("expire", "ACTIVE", (AccessEnded(ID, at(20)),)),
+    ("revoke", "PENDING", (HandoffCancelled(ID),)),
+    ("revoke", "LAPSED", (HandoffCancelled(ID),)),
+    ("revoke", "ACTIVE", (AccessEnded(ID, at(20)),)),
+    ("revoke", "REVOKED", ()),
+]
+
+
+@pytest.mark.parametrize(("fact", "standing", "effects"), ENDINGS)
+def test_what_a_fact_ends_the_server_tears_down(
+    fact: str, standing: str, effects: tuple[object, ...]
+) -> None:
+    connection, now = STANDINGS[standing]
+    answer = curae.record_fact(OF_A_CONNECTION[fact], curae.Snapshot(connection=connection), now)
+    assert not isinstance(answer, curae.Refused)
+    assert answer.value.effects == effects
+
+
+LATE: list[tuple[Fact, Connection, dict[str, object]]] = [
+    (
+        curae.Authorized(ID, at(90), at(29)),
+        pending(),
+        {"status": Status.ACTIVE, "authorized_at": at(29), "expires_at": at(90)},
+    ),
+    (curae.Revoked(ID, curae.Actor.UPSTREAM, at(5)), pending(), {"status": Status.REVOKED}),
+    (
+        curae.ActionRequired(ID, REASON, at(59)),
+        STANDINGS["ACTIVE"][0],
+        {"status": Status.ACTION_REQUIRED, "action_required_reason": REASON},
+    ),
+    (
+        curae.Expired(ID, at(59)),
+        STANDINGS["ACTIVE"][0],
+        {"status": Status.EXPIRED, "expires_at": at(60)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("fact", "connection", "members"), LATE)
+def test_a_late_fact_is_judged_when_it_happened_and_stamped_when_it_is_recorded(
+    fact: Fact, connection: Connection, members: dict[str, object]
+) -> None:
+    answer = curae.record_fact(fact, curae.Snapshot(connection=connection), at(70))
+    assert isinstance(answer, curae.Done)
+    (write,) = answer.value.writes
+    assert isinstance(write, ConnectionWrite)
+    assert write.after.updated_at == at(70)
+    for member, value in members.items():
+        assert getattr(write.after, member) == value
+    if isinstance(fact, curae.Revoked):
+        assert (write.after.revoked_at, write.after.revoked_by) == (at(5), curae.Actor.UPSTREAM)
+    assert [event.at for event in answer.value.events] == [at(70)]
+
+
+def test_whoever_was_recovered_cannot_be_authorized_late() -> None:
+    lapsed = pending()
+    second = subjects.recovered(lapsed, at(31), 2)
+    third = subjects.recovered(apply_trigger(second, "APP", at(32)), at(33), 3)
+    for head in (second, third):
+        answer = curae.record_fact(
+            curae.Authorized(ID, None, at(29)),
+            curae.Snapshot(connection=lapsed, successor=second, head=head),
+            at(40),
+        )
+        assert isinstance(answer, curae.Refused)
+        assert answer.problem.details == {
+            "connectionId": ID,
+            "nextConnectionId": second.id,
+            "headConnectionId": head.id,
+        }
+        assert outcome(answer) == "refused CONNECTION_SUPERSEDED"
+
+
+CHAIN = {
+    "APP": [True, False, False],
+    "UPSTREAM": [True, False, False],
+    "PATIENT": [True, True, True],
+    "PLATFORM": [True, True, True],
+}
+"""How far a revocation reaches [O]: the named connection, its successor, the next one."""
+
+
+@pytest.mark.parametrize("actor", CHAIN)
+def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) -> None:
+    first = subjects.needing_action(pending(), at(1))
+    second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
+    third = apply_trigger(subjects.recovered(second, at(4), 3), "authorize for ever", at(5))
+    fact = curae.Revoked(ID, curae.Actor[actor], at(6))
+    answer = curae.record_fact(fact, loaded(fact, first, second, third), at(7))
+    assert isinstance(answer, curae.Done)
+    reached = [each for each, hit in zip((first, second, third), CHAIN[actor], strict=True) if hit]
+    # A head that is named as alive is held, so that it does not end meanwhile.
+    held = [] if len(reached) == 3 else [third]
+    assert [write.before for write in answer.value.writes] == reached + held
+    assert [event.subject_id for event in answer.value.events] == [each.id for each in reached]
+    ended = [AccessEnded(each.id, at(6)) for each in reached]
+    alive = [] if len(reached) == 3 else [SuccessorsLive(ID, third.id)]
+    assert list(answer.value.effects) == ended + alive
+    assert len(answer.rules) == len(reached)
+
+
+def loaded(fact: Fact, *chain: Connection) -> curae.Snapshot:
+    """What a store loads for a fact of the first connection of a chain."""
+    if fact.needs().chain is not None:
+        return curae.Snapshot(connection=chain[0], following=chain[1:])
+    successor, head = (chain[1], chain[-1]) if chain[1:] else (None, None)
+    return curae.Snapshot(connection=chain[0], successor=successor, head=head)
+
+
+def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
+    first = apply_trigger(pending(), "APP", START)
+    second = subjects.recovered(first, at(1), 2)
+    fact = curae.Revoked(ID, curae.Actor.PATIENT)
+    answer = curae.record_fact(fact, loaded(fact, first, second), at(2))
+    assert isinstance(answer, curae.Done)
+    assert [write.before for write in answer.value.writes] == [second]
+    assert answer.value.effects == (HandoffCancelled(second.id),)
+
+
+def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
+    first = subjects.needing_action(pending(), at(1))
+    second = apply_trigger(subjects.recovered(first, at(2), 2), "APP", at(3))
+    fact = curae.Revoked(ID, curae.Actor.PATIENT)
+    answer = curae.record_fact(fact, loaded(fact, first, second), at(4))
+    assert isinstance(answer, curae.Done)
+    moved, held = answer.value.writes
+    assert (moved.before, held) == (first, ConnectionWrite(second, changes.bump_version(second)))
+
+
+def test_a_chain_of_hundreds_ends_with_its_patient_s_word() -> None:
+    chain = [apply_trigger(pending(), "APP", START)]
+    for number in range(2, 400):
+        made = subjects.recovered(chain[-1], at(number), number)
+        chain.append(apply_trigger(made, "APP", at(number)) if number < 399 else made)
+    fact = curae.Revoked(ID, curae.Actor.PATIENT)
+    answer = curae.record_fact(fact, loaded(fact, *chain), at(400))
+    assert isinstance(answer, curae.Done)
+    (write,) = answer.value.writes
+    assert write.before is chain[-1]
+    assert len(answer.rules) == 399
+
+
+def test_an_app_s_or_an_upstream_s_revocation_says_when_the_head_still_lives() -> None:
+    first = subjects.needing_action(pending(), at(1))
+    second = subjects.recovered(first, at(2), 2)
+    fact = curae.Revoked(ID, curae.Actor.UPSTREAM)
+    for now, alive in ((at(32) - TICK, True), (at(32), False)):
+        answer = curae.record_fact(fact, loaded(fact, first, second), now)
+        assert isinstance(answer, curae.Done)
+        named = SuccessorsLive(ID, second.id)
+        assert (named in answer.value.effects) is alive, "its hosted page is over then"
+
+
+# --- Sessions and bindings -----------------------------------------------------------------
+
+
+COMPLETED: list[tuple[CuraeConnectSession, LimitedAccountAppBinding | None, str, str]] = [
+    (subjects.LANDED, subjects.ACTIVE, "u-1", "ignored"),
+    (subjects.LANDED, subjects.ACTIVE, "u-2", "refused BINDING_CONFLICT"),
+    (WAITING, subjects.ACTIVE, "u-2", "refused BINDING_CONFLICT"),
+    (WAITING, LIMITED, "u-1", "refused BINDING_CHANGED"),
+    (WAITING, subjects.TOMBSTONED, "u-1", "refused BINDING_CHANGED"),
+    (attrs.evolve(WAITING, expires_at=at(2)), None, "u-1", "refused SESSION_EXPIRED"),
+    (
+        attrs.evolve(WAITING, path=EntryPath.SILENT_LIMITED, handoff=HandoffState.NOT_REQUIRED),
+        LIMITED,
+        "u-1",
+        "refused HANDOFF_NOT_REQUIRED",
+    ),
+    (
+        attrs.evolve(subjects.LANDED, path=EntryPath.EXISTING_ACTIVE_HANDOFF),
+        subjects.ACTIVE,
+        "u-1",
+        "refused HANDOFF_NOT_REQUIRED",
+    ),
+]
+
+
+@pytest.mark.parametrize(("session", "binding", "user", "expected"), COMPLETED)
+def test_a_hand_off_that_cannot_land_changes_nothing(
+    session: CuraeConnectSession,
+    binding: LimitedAccountAppBinding | None,
+    user: str,
+    expected: str,
+) -> None:
+    snapshot = curae.Snapshot(session=session, binding=binding)
+    assert (
+        outcome(
+            curae.record_fact(curae.HandoffCompleted(SESSION, curae.UserId(user)), snapshot, at(2))
+        )
+        == expected
+    )
+
+
+BINDING_FACTS: list[tuple[Fact, LimitedAccountAppBinding | None, str]] = [
+    (curae.Graduated(COORDINATE), None, "refused BINDING_CHANGED"),
+    (curae.Graduated(COORDINATE), LIMITED, "done binding.graduated"),
+    (curae.Graduated(COORDINATE, USER), LIMITED, "done binding.graduated"),
+    (
+        curae.Graduated(COORDINATE, curae.UserId("u-2")),
+        LIMITED,
+        "refused BINDING_CONFLICT",
+    ),
+    (curae.Graduated(COORDINATE), subjects.ACTIVE, "ignored"),
+    (curae.Graduated(COORDINATE, curae.UserId("u-2")), subjects.ACTIVE, "refused BINDING_CONFLICT"),
+    (curae.Graduated(COORDINATE), subjects.TOMBSTONED, "refused BINDING_CHANGED"),
+    (curae.Tombstoned(COORDINATE), None, "ignored"),
+    (curae.Tombstoned(COORDINATE), LIMITED, "done binding.tombstoned"),
+    (curae.Tombstoned(COORDINATE), subjects.ACTIVE, "done binding.tombstoned"),
+    (curae.Tombstoned(COORDINATE), subjects.TOMBSTONED, "ignored"),
+]
+
+
+@pytest.mark.parametrize(("fact", "binding", "expected"), BINDING_FACTS)
+def test_a_fact_about_a_binding_answers_as_the_table_says(
+    fact: Fact, binding: LimitedAccountAppBinding | None, expected: str
+) -> None:
+    answer = curae.record_fact(fact, curae.Snapshot(binding=binding), at(2))
+    assert outcome(answer) == expected
+    if isinstance(answer, curae.Done):
+        state = (
+            AccountState.ACTIVE if isinstance(fact, curae.Graduated) else AccountState.TOMBSTONED
+        )
+        assert answer.value.writes == (BindingWrite(binding, subjects.bound(state, version=2)),)
+
+
+GIVEN: dict[str, object] = {
+    "connectionId": ID,
+    "sessionId": SESSION,
+    "reason": REASON,
+    "actor": curae.Actor.PATIENT,
+    "userId": USER,
+    "environment": COORDINATE.environment,
+    "appId": COORDINATE.app_id,
+    "customerAccountId": COORDINATE.customer_account_id,
+    "appUserId": COORDINATE.app_user_id,
+    "expiresAt": at(60),
+    "happenedAt": at(1),
+}
+READ: list[Fact] = [
+    curae.Authorized(ID, at(60), at(1)),
+    curae.ActionRequired(ID, REASON, at(1)),
+    curae.Expired(ID, at(1)),
+    curae.Revoked(ID, curae.Actor.PATIENT, at(1)),
+    curae.HandoffCompleted(SESSION, USER, at(1)),
+    curae.Graduated(COORDINATE, USER, at(1)),
+    curae.Tombstoned(COORDINATE, at(1)),
+]
+
+
+@pytest.mark.parametrize("fact", READ, ids=lambda fact: fact.kind)
+def test_a_fact_is_made_of_its_members(fact: Fact) -> None:
+    names = {member.name for member in fact.members}
+    assert type(fact).from_members(ParsedMembers({name: GIVEN[name] for name in names})) == fact
+
+
+def test_every_fact_is_made_here() -> None:
+    assert [type(fact) for fact in READ] == list(FACTS)
+
+
+def test_a_connection_that_a_fact_did_not_move_says_why() -> None:
+    refused = curae.Refused(Problem(ProblemCode.INTERNAL), ("rule",))
+    kind = EventKind.CONNECTION_EXPIRED
+    assert to_connection_fact_answer(kind, pending(), refused) is refused
+    ignored = to_connection_fact_answer(kind, pending(), curae.Ignored(pending(), ("rule",)))
+    assert ignored == curae.Ignored(changes.NO_CHANGES, ("rule",))

@@ -1,0 +1,239 @@
+"""Whole answers to facts, member for member: what is stored, ended and reported."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.session import (
+    CuraeConnectSession,
+    EntryPath,
+    HandoffState,
+    complete_handoff,
+)
+from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import record_fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite
+from tests.service.exact import ACTIVE, NEXT, NOW, REVOKED, counted, event
+from tests.support.server import ID, LIMITED
+from tests.support.strategies import COORDINATE, START, at, pending, uuid
+
+
+def test_an_authorization_is_recorded_exactly() -> None:
+    after = attrs.evolve(
+        counted(pending()),
+        status=Status.ACTIVE,
+        updated_at=NOW,
+        authorized_at=at(7),
+        expires_at=at(90),
+    )
+    fact = Authorized(ID, expires_at=at(90), happened_at=at(7))
+    assert record_fact(fact, Snapshot(connection=pending()), NOW) == Done(
+        Changes(
+            (ConnectionWrite(pending(), after),),
+            (),
+            (event("connection.authorized", after),),
+        ),
+        ("connection.authorize.pending",),
+    )
+
+
+def test_a_required_action_is_recorded_exactly() -> None:
+    after = attrs.evolve(
+        counted(ACTIVE), status=Status.ACTION_REQUIRED, updated_at=NOW, action_required_reason="why"
+    )
+    fact = ActionRequired(ID, "why", happened_at=at(7))
+    assert record_fact(fact, Snapshot(connection=ACTIVE), NOW) == Done(
+        Changes(
+            (ConnectionWrite(ACTIVE, after),),
+            (AccessEnded(ID, NOW),),
+            (event("connection.action_required", after),),
+        ),
+        ("connection.require-action.active",),
+    )
+
+
+def test_an_expiry_is_recorded_or_ignored_exactly() -> None:
+    after = attrs.evolve(counted(ACTIVE), status=Status.EXPIRED, updated_at=NOW)
+    assert record_fact(Expired(ID), Snapshot(connection=ACTIVE), NOW) == Done(
+        Changes(
+            (ConnectionWrite(ACTIVE, after),),
+            (AccessEnded(ID, NOW),),
+            (event("connection.expired", after),),
+        ),
+        ("connection.expire.active",),
+    )
+    assert record_fact(Expired(ID), Snapshot(connection=pending()), NOW) == Ignored(
+        Changes(), ("connection.expire.pending",)
+    )
+
+
+def test_an_expiry_is_judged_when_it_happened() -> None:
+    over = attrs.evolve(ACTIVE, expires_at=at(8))
+    after = attrs.evolve(counted(over), status=Status.EXPIRED, updated_at=NOW)
+    recorded = Changes(
+        (ConnectionWrite(over, after),),
+        (AccessEnded(ID, NOW),),
+        (event("connection.expired", after),),
+    )
+    by_time = ("connection.expire.expired", "expiry-record.active")
+    for happened_at, rules in (
+        (at(7), ("connection.expire.active",)),
+        (at(8), by_time),
+        (None, by_time),
+    ):
+        fact = Expired(ID, happened_at)
+        assert record_fact(fact, Snapshot(connection=over), NOW) == Done(recorded, rules)
+
+
+def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
+    after = attrs.evolve(
+        counted(pending()),
+        status=Status.REVOKED,
+        updated_at=NOW,
+        revoked_at=at(7),
+        revoked_by=Actor.UPSTREAM,
+    )
+    fact = Revoked(ID, Actor.UPSTREAM, happened_at=at(7))
+    assert record_fact(fact, Snapshot(connection=pending()), NOW) == Done(
+        Changes(
+            (ConnectionWrite(pending(), after),),
+            (HandoffCancelled(ID),),
+            (event("connection.revoked", after),),
+        ),
+        ("connection.revoke.pending",),
+    )
+    assert record_fact(fact, Snapshot(connection=REVOKED), NOW) == Ignored(
+        Changes(), ("connection.revoke.revoked",)
+    )
+
+
+def ended(connection: Connection) -> Connection:
+    return attrs.evolve(
+        counted(connection),
+        status=Status.REVOKED,
+        updated_at=NOW,
+        revoked_at=NOW,
+        revoked_by=Actor.PATIENT,
+    )
+
+
+def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
+    fact = Revoked(ID, Actor.PATIENT)
+    assert record_fact(fact, Snapshot(connection=ACTIVE), NOW) == Done(
+        Changes(
+            (ConnectionWrite(ACTIVE, ended(ACTIVE)),),
+            (AccessEnded(ID, NOW),),
+            (event("connection.revoked", ended(ACTIVE)),),
+        ),
+        ("connection.revoke.active",),
+    )
+    head = attrs.evolve(
+        NEXT, identity=attrs.evolve(NEXT.identity, id=ConnectionId(uuid(3)), predecessor_id=NEXT.id)
+    )
+    following = (NEXT, head)
+    assert record_fact(fact, Snapshot(connection=ACTIVE, following=following), NOW) == Done(
+        Changes(
+            (
+                ConnectionWrite(ACTIVE, ended(ACTIVE)),
+                ConnectionWrite(NEXT, ended(NEXT)),
+                ConnectionWrite(head, ended(head)),
+            ),
+            (AccessEnded(ID, NOW), HandoffCancelled(NEXT.id), HandoffCancelled(head.id)),
+            tuple(event("connection.revoked", ended(each)) for each in (ACTIVE, NEXT, head)),
+        ),
+        ("connection.revoke.active", "connection.revoke.pending", "connection.revoke.pending"),
+    )
+    gone = ended(head)
+    assert record_fact(fact, Snapshot(connection=ACTIVE, following=(NEXT, gone)), NOW) == Done(
+        Changes(
+            (
+                ConnectionWrite(ACTIVE, ended(ACTIVE)),
+                ConnectionWrite(NEXT, ended(NEXT)),
+                ConnectionWrite(gone, counted(gone)),
+            ),
+            (AccessEnded(ID, NOW), HandoffCancelled(NEXT.id)),
+            tuple(event("connection.revoked", ended(each)) for each in (ACTIVE, NEXT)),
+        ),
+        ("connection.revoke.active", "connection.revoke.pending", "connection.revoke.revoked"),
+    )
+
+
+WAITING: Final = CuraeConnectSession(
+    id=SessionId(uuid(1001)),
+    coordinate=COORDINATE,
+    path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+    handoff=HandoffState.AWAITED,
+    created_at=START,
+    expires_at=at(30),
+    landed_at=None,
+    user_id=None,
+)
+LANDED: Final = attrs.evolve(
+    WAITING, handoff=HandoffState.LANDED, landed_at=at(7), user_id=UserId("u-1")
+)
+BOUND: Final = LimitedAccountAppBinding(
+    coordinate=COORDINATE, user_id=UserId("u-1"), state=AccountState.ACTIVE, generation=1
+)
+COMPLETED: Final = HandoffCompleted(WAITING.id, UserId("u-1"), happened_at=at(7))
+SESSION_LANDED: Final = event("connect_session.landed", LANDED)
+
+
+def test_a_hand_off_is_recorded_exactly() -> None:
+    assert record_fact(COMPLETED, Snapshot(session=WAITING), NOW) == Done(
+        Changes(
+            (SessionWrite(WAITING, LANDED), BindingWrite(None, BOUND)),
+            (),
+            (SESSION_LANDED, event("binding.signed_up", BOUND)),
+        ),
+        ("completion.waiting", "binding.complete-sign-up.unlinked"),
+    )
+    assert record_fact(COMPLETED, Snapshot(session=WAITING, binding=BOUND), NOW) == Done(
+        Changes((SessionWrite(WAITING, LANDED),), (), (SESSION_LANDED,)),
+        ("completion.waiting", "binding.complete-sign-up.active.same"),
+    )
+    assert record_fact(COMPLETED, Snapshot(session=LANDED, binding=BOUND), NOW) == Ignored(
+        Changes(), ("completion.landed.same",)
+    )
+
+
+def test_a_binding_s_facts_are_recorded_exactly() -> None:
+    active = attrs.evolve(counted(LIMITED), state=AccountState.ACTIVE)
+    tombstoned = attrs.evolve(counted(LIMITED), state=AccountState.TOMBSTONED)
+    bound, nobody = Snapshot(binding=LIMITED), Snapshot()
+    assert record_fact(Graduated(COORDINATE), bound, NOW) == Done(
+        Changes((BindingWrite(LIMITED, active),), (), (event("binding.graduated", active),)),
+        ("binding.graduate.limited.same",),
+    )
+    assert record_fact(Graduated(COORDINATE), Snapshot(binding=active), NOW) == Ignored(
+        Changes(), ("binding.graduate.active.same",)
+    )
+    assert record_fact(Tombstoned(COORDINATE), bound, NOW) == Done(
+        Changes(
+            (BindingWrite(LIMITED, tombstoned),), (), (event("binding.tombstoned", tombstoned),)
+        ),
+        ("binding.tombstone.limited",),
+    )
+    assert record_fact(Tombstoned(COORDINATE), nobody, NOW) == Ignored(
+        Changes(), ("binding.tombstone.unlinked",)
+    )
+
+
+def test_a_repeated_completion_names_its_rule() -> None:
+    answer = complete_handoff(LANDED, binding=BOUND, user_id=UserId("u-1"), now=NOW)
+    assert isinstance(answer, Ignored)
+    assert answer.rules == ("completion.landed.same",)

@@ -1,0 +1,313 @@
+"""Recording a fact: what is loaded for it, what is a mistake, and what always holds."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import datetime, timedelta
+from typing import ClassVar, cast
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules.values import (
+    AppId,
+    AppUserId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+)
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.members import ParsedMembers
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.testing import laws
+from tests.support import subjects
+from tests.support.server import ID, LIMITED
+from tests.support.strategies import (
+    COORDINATE,
+    START,
+    TICK,
+    apply_trigger,
+    at,
+    connections,
+    instants,
+    pending,
+    uuid,
+)
+from tests.support.subjects import SESSION, STANDINGS, USER, WAITING
+
+OF_A_CONNECTION = list(subjects.OF_A_CONNECTION.values())
+OF_A_CHAIN = [curae.Revoked(ID, actor) for actor in (curae.Actor.PATIENT, curae.Actor.PLATFORM)]
+EVERY = [
+    *((fact, Needs(connection=ID)) for fact in OF_A_CONNECTION),
+    *((fact, Needs(chain=ID)) for fact in OF_A_CHAIN),
+    (curae.Revoked(ID, curae.Actor.APP), Needs(connection=ID)),
+    *subjects.OTHERS,
+]
+
+
+@pytest.mark.parametrize(("fact", "needed"), EVERY)
+def test_what_a_fact_needs_loaded(fact: Fact, needed: Needs) -> None:
+    assert fact.needs() == needed
+
+
+@pytest.mark.parametrize("fact", [fact for fact, needed in EVERY if needed.binding is None])
+def test_a_fact_about_an_unknown_id_is_refused(fact: Fact) -> None:
+    answer = curae.record_fact(fact, curae.Snapshot(), at(1))
+    assert isinstance(answer, curae.Refused)
+    assert answer.problem.code == "NOT_FOUND"
+
+
+def at_instant(fact: Fact, happened_at: datetime) -> Fact:
+    """The fact, as of an instant."""
+    # Every fact is an attrs class; the type of the base does not say so.
+    return attrs.evolve(cast("curae.Expired", fact), happened_at=happened_at)
+
+
+@pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
+def test_an_instant_that_cannot_be_is_a_mistake_whatever_is_stored(fact: Fact) -> None:
+    for snapshot in (
+        curae.Snapshot(),
+        curae.Snapshot(connection=pending(), session=WAITING, binding=LIMITED),
+    ):
+        with pytest.raises(curae.ArgumentError, match="happened_at"):
+            curae.record_fact(at_instant(fact, at(6) + TICK), snapshot, at(1))
+        with pytest.raises(curae.ArgumentError, match="happened_at"):
+            curae.record_fact(at_instant(fact, START.replace(tzinfo=None)), snapshot, at(1))
+        with pytest.raises(curae.ArgumentError, match="now"):
+            curae.record_fact(fact, snapshot, START.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
+def test_a_fact_from_a_clock_a_little_ahead_happened_when_it_is_recorded(fact: Fact) -> None:
+    for ahead in (TICK, timedelta(minutes=1), timedelta(minutes=5)):
+        assert recorded(at_instant(fact, at(1) + ahead), at(1)) == recorded(fact, at(1))
+
+
+@pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
+def test_a_fact_from_before_its_subject_happened_at_its_making(fact: Fact) -> None:
+    for before in (TICK, timedelta(days=20_000)):
+        early = recorded(at_instant(fact, START - before), at(1))
+        assert early == recorded(at_instant(fact, START), at(1))
+
+
+@pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
+def test_what_a_clock_behind_records_is_of_what_was_seen_last(fact: Fact) -> None:
+    seen = recorded(at_instant(fact, START), START)
+    for behind in (TICK, timedelta(minutes=5), timedelta(days=20_000)):
+        now = START - behind
+        late = recorded(at_instant(fact, now), now)
+        for event, same in zip(late.value.events, seen.value.events, strict=True):
+            assert event.subject == same.subject
+            assert event.at == (now if event.kind in OF_A_BINDING else START)
+
+
+OF_A_BINDING = ("binding.graduated", "binding.tombstoned")
+"""A binding holds no instant that could go back."""
+
+
+def recorded(fact: Fact, now: datetime) -> curae.Done[Changes]:
+    """What a fact changes of what it can happen to, made at `START`."""
+    connection = pending()
+    if isinstance(fact, curae.ActionRequired | curae.Expired):
+        connection = apply_trigger(connection, "authorize for ever", START)
+    binding = None if isinstance(fact, curae.HandoffCompleted) else LIMITED
+    user = (pending(number=7),) if isinstance(fact, curae.Tombstoned) else ()
+    snapshot = curae.Snapshot(
+        connection=connection, session=WAITING, binding=binding, connections=user
+    )
+    answer = curae.record_fact(fact, snapshot, now)
+    assert isinstance(answer, curae.Done)
+    return answer
+
+
+@pytest.mark.parametrize("standing", STANDINGS)
+def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_is_stored(
+    standing: str,
+) -> None:
+    connection, now = STANDINGS[standing]
+    for stored in (connection, None):
+        with pytest.raises(curae.ArgumentError, match="expires_at"):
+            curae.record_fact(
+                curae.Authorized(ID, at(5), at(5)), curae.Snapshot(connection=stored), now
+            )
+
+
+# --- A snapshot of another, and other mistakes -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fact", [*OF_A_CONNECTION, *(curae.Revoked(ID, actor) for actor in curae.Actor)]
+)
+def test_a_connection_that_the_fact_does_not_name_is_a_mistake(fact: Fact) -> None:
+    other = pending(number=2)
+    later = subjects.recovered(other, at(31), 3)
+    for snapshot in (
+        curae.Snapshot(connection=other),
+        curae.Snapshot(connection=other, successor=later, head=later, following=(later,)),
+    ):
+        with pytest.raises(curae.ArgumentError, match="asked for") as raised:
+            curae.record_fact(fact, snapshot, at(40))
+        assert raised.value.argument == "snapshot.connection"
+
+
+@pytest.mark.parametrize("fact", OF_A_CHAIN)
+def test_a_chain_with_a_link_of_another_is_a_mistake(fact: Fact) -> None:
+    ada = STANDINGS["REVOKED"][0]
+    second, stranger = subjects.recovered(ada, at(31), 2), pending(number=3)
+    for following in ((stranger,), (second, stranger), (second, second)):
+        with pytest.raises(curae.ArgumentError, match="later connections of the chain") as raised:
+            curae.record_fact(fact, curae.Snapshot(connection=ada, following=following), at(40))
+        assert raised.value.argument == "snapshot.following"
+
+
+@pytest.mark.parametrize("fact", [*OF_A_CONNECTION, curae.Revoked(ID, curae.Actor.APP)])
+def test_a_line_of_another_is_a_mistake(fact: Fact) -> None:
+    ada, stranger = STANDINGS["REVOKED"][0], pending(number=3)
+    with pytest.raises(
+        curae.ArgumentError, match="the connection that recovered the one"
+    ) as raised:
+        curae.record_fact(
+            fact, curae.Snapshot(connection=ada, successor=stranger, head=stranger), at(40)
+        )
+    assert raised.value.argument == "snapshot.successor"
+
+
+def test_a_session_that_the_fact_does_not_name_is_a_mistake() -> None:
+    other = attrs.evolve(WAITING, id=curae.SessionId(uuid(1002)))
+    with pytest.raises(curae.ArgumentError, match="asked for") as raised:
+        curae.record_fact(
+            curae.HandoffCompleted(SESSION, USER), curae.Snapshot(session=other), at(2)
+        )
+    assert raised.value.argument == "snapshot.session"
+
+
+@pytest.mark.parametrize("fact", [fact for fact, _ in subjects.OTHERS])
+def test_a_binding_of_another_coordinate_is_a_mistake(fact: Fact) -> None:
+    elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
+    with pytest.raises(curae.ArgumentError, match="the binding of the coordinate"):
+        curae.record_fact(fact, curae.Snapshot(session=WAITING, binding=elsewhere), at(2))
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        attrs.evolve(COORDINATE, environment=Environment.TEST),
+        attrs.evolve(COORDINATE, app_id=AppId("app-2")),
+        attrs.evolve(COORDINATE, customer_account_id=CustomerAccountId(uuid(99))),
+        attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
+    ],
+)
+def test_a_connection_of_another_coordinate_is_a_mistake(elsewhere: Coordinate) -> None:
+    own, other = pending(), pending(number=2)
+    other = attrs.evolve(other, identity=attrs.evolve(other.identity, coordinate=elsewhere))
+    for loaded in ((other,), (own, other), (other, own)):
+        for binding in (None, LIMITED, subjects.TOMBSTONED):
+            snapshot = curae.Snapshot(binding=binding, connections=loaded)
+            with pytest.raises(curae.ArgumentError, match="of the coordinate") as raised:
+                curae.record_fact(curae.Tombstoned(COORDINATE), snapshot, at(2))
+            assert raised.value.argument == "snapshot.connections"
+
+
+@attrs.frozen
+class Noted(Fact):
+    """A fact of a server's own, which changes nothing whatever was loaded."""
+
+    loads: Needs
+    happened_at: datetime | None = None
+
+    kind: ClassVar = "noted"
+    members: ClassVar = ()
+
+    @classmethod
+    def from_members(cls, parsed: ParsedMembers) -> Noted:
+        raise NotImplementedError
+
+    def needs(self) -> Needs:
+        return self.loads
+
+    def judge(self, snapshot: curae.Snapshot, now: datetime) -> FactAnswer:
+        del snapshot, now
+        return curae.Ignored(Changes(), ("noted",))
+
+
+def test_a_snapshot_is_checked_whatever_the_fact_looks_at() -> None:
+    elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
+    loaded = curae.Snapshot(session=subjects.LANDED, binding=elsewhere)
+    for asked in (Needs(binding=COORDINATE), Needs(session=SESSION)):
+        with pytest.raises(curae.ArgumentError) as caught:
+            curae.record_fact(Noted(asked), loaded, at(2))
+        assert caught.value.argument == "binding"
+        own = attrs.evolve(loaded, binding=LIMITED)
+        assert isinstance(curae.record_fact(Noted(asked), own, at(2)), curae.Ignored)
+    assert isinstance(curae.record_fact(Noted(Needs()), loaded, at(2)), curae.Ignored)
+
+
+@pytest.mark.parametrize("actor", ["patient", "PATIENT", "NOBODY", "", None])
+def test_whoever_revokes_is_an_actor_or_is_named(actor: object) -> None:
+    with pytest.raises(curae.ArgumentError, match=r"one of Actor\.APP, ") as raised:
+        curae.Revoked(ID, cast("curae.Actor", actor))
+    assert raised.value.argument == "actor"
+
+
+# --- Laws ------------------------------------------------------------------------------------
+
+facts = st.sampled_from(
+    [
+        *(fact for fact, _ in EVERY),
+        *(curae.Revoked(ID, actor) for actor in curae.Actor),
+        curae.Authorized(ID, at(300)),
+    ]
+)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> curae.Snapshot:
+    connection = draw(connections())
+    successor = draw(st.none() | st.just(subjects.recovered(STANDINGS["REVOKED"][0], at(31), 2)))
+    session = draw(st.sampled_from([WAITING, subjects.LANDED]))
+    other = pending(number=5)
+    return curae.Snapshot(
+        connection=connection,
+        successor=successor,
+        head=successor,
+        following=() if successor is None else (successor,),
+        session=session,
+        binding=draw(st.sampled_from([None, LIMITED, subjects.ACTIVE, subjects.TOMBSTONED])),
+        connections=draw(st.sampled_from([(), (connection,), (connection, other)])),
+    )
+
+
+@given(facts, snapshots(), instants)
+def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
+    fact: Fact, snapshot: curae.Snapshot, now: datetime
+) -> None:
+    stored = [
+        snapshot.connection,
+        *snapshot.following,
+        *snapshot.connections,
+        snapshot.session,
+        snapshot.binding,
+    ]
+    answer = curae.record_fact(fact, snapshot, now)
+    if isinstance(answer, curae.Done):
+        changes = answer.value
+        assert changes.events
+        assert any(write.after != write.before for write in changes.writes)
+        for write in changes.writes:
+            assert write.before in stored, "a write says what was there before"
+    else:
+        changes = answer.value if isinstance(answer, curae.Ignored) else Changes()
+        laws.check_nothing_changed((), changes.writes, changes)
+
+
+@given(facts, snapshots(), instants)
+def test_law_14_the_same_fact_gives_the_same_answer_and_leaves_its_inputs_alone(
+    fact: Fact, snapshot: curae.Snapshot, now: datetime
+) -> None:
+    before = deepcopy((fact, snapshot))
+    laws.check_deterministic(curae.record_fact, fact, snapshot, now)
+    assert (fact, snapshot) == before

@@ -1,0 +1,17 @@
+"""The hashes of the keys of rate limits: those of the members that usually differ."""
+
+from __future__ import annotations
+
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
+from tests.support.server import CALLER
+from tests.support.strategies import COORDINATE
+
+
+def test_a_bucket_key_is_hashed_by_its_api_key_and_policy() -> None:
+    key = BucketKey(CALLER.key_owner, "burst")
+    assert hash(key) == hash((CALLER.api_key_id, "burst"))
+
+
+def test_a_limit_key_is_hashed_by_its_customer_account_and_app_user() -> None:
+    key = LimitKey(COORDINATE.app_user, "initiate")
+    assert hash(key) == hash((COORDINATE.customer_account_id, COORDINATE.app_user_id))

@@ -1,0 +1,249 @@
+"""The values that a server mints and loads are checked where they come in."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+import attrs
+import pytest
+
+from curae_lifecycle import ArgumentError, ConnectionId, SessionId, UserId
+from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
+from curae_lifecycle.rules.session import initiate
+from curae_lifecycle.rules.values import AppUserId
+from curae_lifecycle.service.rate_keys import BucketKey
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot, check_snapshot
+from tests.support import subjects
+from tests.support.server import CALLER, new_ids
+from tests.support.strategies import COORDINATE, apply_trigger, at, next_action, pending, uuid
+
+THE_CONNECTION = "the connection that was asked for"
+A_SUCCESSOR = "given if the chain goes on"
+ITS_SUCCESSOR = "the connection that recovered the one that was asked for"
+ITS_HEAD = "the last connection of the chain"
+LATER = "the later connections of the chain"
+THEIRS = "the connections of the coordinate"
+ONE_PAGE = "one page, in the order of the ids"
+
+GOOD = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        UUID(GOOD),
+        GOOD.upper(),
+        GOOD.replace("-", ""),
+        f"{{{GOOD}}}",
+        f"urn:uuid:{GOOD}",
+        f"{GOOD}\n",
+        GOOD[:-1],
+        "",
+        None,
+        GOOD.encode(),
+    ],
+    ids=repr,
+)
+def test_an_id_is_the_text_of_a_uuid_in_lower_case_or_is_named(value: object) -> None:
+    assert attrs.evolve(new_ids(), session_id=SessionId(GOOD)).session_id == GOOD
+    wrong = cast("str", value)
+    with pytest.raises(ArgumentError, match="the text of a UUID") as raised:
+        attrs.evolve(new_ids(), connection_id=ConnectionId(wrong))
+    assert raised.value.argument == "connection_id"
+    with pytest.raises(ArgumentError, match="the text of a UUID") as raised:
+        attrs.evolve(new_ids(), session_id=SessionId(wrong))
+    assert raised.value.argument == "session_id"
+
+
+@pytest.mark.parametrize("value", ["", "\ud800", None, 7])
+def test_a_user_s_id_is_text_or_is_named(value: object) -> None:
+    with pytest.raises(ArgumentError, match="text that is not empty") as raised:
+        attrs.evolve(new_ids(), user_id=UserId(cast("str", value)))
+    assert raised.value.argument == "user_id"
+
+
+# --- A line of a chain ------------------------------------------------------------------------
+
+FIRST = subjects.needing_action(pending(), at(1))
+SECOND = subjects.recovered(FIRST, at(2), 2)
+THIRD = subjects.recovered(apply_trigger(SECOND, "APP", at(3)), at(4), 3)
+STRANGER = subjects.recovered(pending(number=7), at(40), 8)
+
+
+def renamed(connection: Connection, **members: object) -> Connection:
+    """The connection with another identity, in what is given."""
+    identity = connection.identity
+    held = {name: getattr(identity, name) for name in attrs.fields_dict(type(identity))}
+    return attrs.evolve(connection, identity=ConnectionIdentity(**{**held, **members}))
+
+
+@pytest.mark.parametrize(
+    ("successor", "head"),
+    [(None, None), (None, FIRST), (SECOND, SECOND), (SECOND, THIRD)],
+)
+def test_a_connection_with_its_successor_and_its_head_is_a_line(
+    successor: Connection | None, head: Connection | None
+) -> None:
+    check_snapshot(
+        Needs(connection=FIRST.id),
+        Snapshot(connection=FIRST, successor=successor, head=head),
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "allowed", "connection", "successor", "head"),
+    [
+        ("connection", THE_CONNECTION, SECOND, None, None),
+        ("connection", THE_CONNECTION, SECOND, SECOND, SECOND),
+        ("successor", A_SUCCESSOR, FIRST, None, SECOND),
+        ("successor", A_SUCCESSOR, FIRST, None, THIRD),
+        ("successor", ITS_SUCCESSOR, FIRST, THIRD, THIRD),
+        ("successor", ITS_SUCCESSOR, FIRST, FIRST, FIRST),
+        ("successor", ITS_SUCCESSOR, FIRST, STRANGER, THIRD),
+        ("successor", ITS_SUCCESSOR, FIRST, renamed(SECOND, predecessor_id=None), SECOND),
+        ("head", ITS_HEAD, FIRST, SECOND, None),
+        ("head", ITS_HEAD, FIRST, SECOND, FIRST),
+        ("head", ITS_HEAD, FIRST, SECOND, STRANGER),
+        ("head", ITS_HEAD, FIRST, SECOND, renamed(THIRD, root_id=STRANGER.id)),
+        ("head", ITS_HEAD, FIRST, SECOND, renamed(THIRD, position=1)),
+    ],
+)
+def test_a_line_of_anything_else_is_named(
+    argument: str,
+    allowed: str,
+    connection: Connection,
+    successor: Connection | None,
+    head: Connection | None,
+) -> None:
+    with pytest.raises(ArgumentError) as raised:
+        check_snapshot(
+            Needs(connection=FIRST.id),
+            Snapshot(connection=connection, successor=successor, head=head),
+        )
+    assert raised.value.argument == f"snapshot.{argument}"
+    assert raised.value.allowed == allowed
+
+
+@pytest.mark.parametrize("following", [(), (SECOND,), (SECOND, THIRD)])
+def test_a_connection_with_the_rest_of_its_chain_is_one(
+    following: tuple[Connection, ...],
+) -> None:
+    check_snapshot(Needs(chain=FIRST.id), Snapshot(connection=FIRST, following=following))
+
+
+@pytest.mark.parametrize(
+    ("argument", "allowed", "connection", "following"),
+    [
+        ("connection", THE_CONNECTION, SECOND, ()),
+        ("connection", THE_CONNECTION, SECOND, (THIRD,)),
+        ("following", LATER, FIRST, (THIRD,)),
+        ("following", LATER, FIRST, (THIRD, SECOND)),
+        ("following", LATER, FIRST, (SECOND, SECOND)),
+        ("following", LATER, FIRST, (SECOND, STRANGER)),
+    ],
+)
+def test_a_chain_of_anything_else_is_named(
+    argument: str, allowed: str, connection: Connection, following: tuple[Connection, ...]
+) -> None:
+    with pytest.raises(ArgumentError) as raised:
+        check_snapshot(Needs(chain=FIRST.id), Snapshot(connection=connection, following=following))
+    assert raised.value.argument == f"snapshot.{argument}"
+    assert raised.value.allowed == allowed
+
+
+# --- A session, buckets and a page of connections ----------------------------------------------
+
+
+SESSION = initiate(
+    None,
+    COORDINATE,
+    at(0),
+    prefer_signup=True,
+    id=SessionId(GOOD),
+    user_id=UserId("u-1"),
+    next_action=next_action(at(0)),
+).value.session
+
+
+def test_the_session_is_the_one_of_the_needs() -> None:
+    check_snapshot(Needs(session=SESSION.id), Snapshot(session=SESSION))
+    with pytest.raises(ArgumentError) as raised:
+        check_snapshot(Needs(session=SessionId(uuid(9))), Snapshot(session=SESSION))
+    assert raised.value.argument == "snapshot.session"
+    assert raised.value.allowed == "the session that was asked for"
+
+
+@pytest.mark.parametrize(("asked", "loaded"), [(0, 1), (1, 0), (2, 1), (1, 2)])
+def test_each_bucket_of_the_needs_has_a_state(asked: int, loaded: int) -> None:
+    key = BucketKey(CALLER.key_owner, "ip")
+    check_snapshot(Needs(buckets=(key,) * asked), Snapshot(buckets=(None,) * asked))
+    with pytest.raises(ArgumentError) as raised:
+        check_snapshot(Needs(buckets=(key,) * asked), Snapshot(buckets=(None,) * loaded))
+    assert raised.value.argument == "snapshot.buckets"
+    assert raised.value.allowed == "a state or None for each bucket of the settings"
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_page_of_less_than_one_connection_is_refused(limit: int) -> None:
+    with pytest.raises(ArgumentError) as raised:
+        ConnectionsPage(COORDINATE, limit=limit)
+    assert raised.value.argument == "limit"
+    assert raised.value.allowed == "at least 1, or None for all"
+
+
+ONE, TWO, THREE = (pending(number=number) for number in (1, 2, 3))
+ELSEWHERE = renamed(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")))
+
+
+@pytest.mark.parametrize(
+    ("after", "limit", "connections"),
+    [
+        (None, None, ()),
+        (None, None, (ONE, TWO, THREE)),
+        (None, None, (TWO, THREE, ONE)),
+        (None, 1, ()),
+        (None, 1, (ONE,)),
+        (None, 2, (ONE,)),
+        (None, 2, (ONE, THREE)),
+        (ONE.id, None, ()),
+        (ONE.id, None, (TWO, THREE)),
+        (ONE.id, 2, (TWO, THREE)),
+        (TWO.id, 2, (THREE,)),
+    ],
+)
+def test_connections_are_all_in_any_order_or_one_page_in_order(
+    after: ConnectionId | None, limit: int | None, connections: tuple[Connection, ...]
+) -> None:
+    page = ConnectionsPage(COORDINATE, after, limit)
+    check_snapshot(Needs(connections=page), Snapshot(connections=connections))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "after", "limit", "connections"),
+    [
+        (THEIRS, None, None, (ELSEWHERE,)),
+        (THEIRS, None, None, (ONE, ELSEWHERE)),
+        (THEIRS, None, 2, (ONE, ELSEWHERE)),
+        (ONE_PAGE, None, 1, (ONE, TWO)),
+        (ONE_PAGE, None, 2, (ONE, TWO, THREE)),
+        (ONE_PAGE, None, 2, (TWO, ONE)),
+        (ONE_PAGE, None, 2, (ONE, ONE)),
+        (ONE_PAGE, ONE.id, None, (THREE, TWO)),
+        (ONE_PAGE, ONE.id, None, (ONE,)),
+        (ONE_PAGE, TWO.id, None, (ONE,)),
+        (ONE_PAGE, ONE.id, 1, (TWO, THREE)),
+        (ONE_PAGE, TWO.id, 2, (ONE, THREE)),
+    ],
+)
+def test_connections_of_another_coordinate_or_page_are_named(
+    allowed: str,
+    after: ConnectionId | None,
+    limit: int | None,
+    connections: tuple[Connection, ...],
+) -> None:
+    page = ConnectionsPage(COORDINATE, after, limit)
+    with pytest.raises(ArgumentError) as raised:
+        check_snapshot(Needs(connections=page), Snapshot(connections=connections))
+    assert raised.value.argument == "snapshot.connections"
+    assert raised.value.allowed == allowed

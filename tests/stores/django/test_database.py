@@ -1,0 +1,306 @@
+"""Statements on Django's connections: their transactions, their failures, migrations and checks."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import unittest
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db import ProgrammingError, connections, transaction
+from django.db.backends.postgresql import psycopg_any
+from django.db.utils import DatabaseError, OperationalError
+from django.test import TestCase, override_settings
+
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.django.checks import TAG
+from curae_lifecycle.stores.django.database import DjangoDatabase
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql.schema import TABLE_NAMES
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.testing.races import commit
+from tests.support.django_project import database
+from tests.support.page_rows import check_pages
+from tests.support.served import MINT, PATIENCE
+from tests.support.server import API_KEY, CALLER, request
+from tests.support.sql.databases import Clocked
+from tests.support.sql.works import CREATE, asks
+
+SECRET = "a-secret-of-somebody"
+
+Given = Sequence[object] | None
+"""The values of a statement, as Django has them."""
+
+
+def registered(alias: str) -> SqlStore:
+    store = SqlStore(DjangoDatabase(alias))
+    store.register(ApiKey(API_KEY), CALLER)
+    return store
+
+
+def creates(store: SqlStore, key: str = "k-1") -> int:
+    return serve(store, request("create", key=key), MINT, retry_policy=PATIENCE).response.status
+
+
+def counted(alias: str) -> int:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM curae_connection")
+        (number,) = cursor.fetchone()
+    return int(number)
+
+
+# --- Transactions -----------------------------------------------------------------------------
+
+
+def test_a_commit_refuses_to_be_part_of_another_transaction(url: str) -> None:
+    with database(url) as alias:
+        store = registered(alias)
+        with transaction.atomic(alias), pytest.raises(ArgumentError, match="no transaction"):
+            creates(store)
+        assert counted(alias) == 0
+        assert creates(store) == 201
+
+
+def test_a_commit_refuses_a_connection_that_does_not_commit_by_itself(url: str) -> None:
+    with database(url) as alias:
+        store = registered(alias)
+        connections[alias].set_autocommit(False)
+        with pytest.raises(ArgumentError, match="autocommit"):
+            creates(store)
+        connections[alias].rollback()
+        connections[alias].set_autocommit(True)
+        assert counted(alias) == 0
+
+
+def test_nothing_is_committed_where_there_is_nothing_to(url: str) -> None:
+    with database(url) as alias:
+        store = registered(alias)
+        loaded = store.load(Needs(), ApiKey(API_KEY).digest())
+        assert loaded.caller == CALLER
+        assert store.commit(loaded, NO_CHANGES)
+
+
+def test_a_test_case_of_djangos_undoes_all_that_was_committed(url: str) -> None:
+    with database(url) as alias:
+
+        class Case(TestCase):
+            databases = {alias}  # noqa: RUF012 - as Django has it
+
+            def runTest(self) -> None:  # noqa: N802 - unittest's word
+                store = registered(alias)
+                assert creates(store) == 201
+                twice = [asks(CREATE, 2)(store) for _ in range(2)]
+                assert [commit(store, each) for each in twice] == [True, False]
+                with pytest.raises(DatabaseError):
+                    DjangoDatabase(alias).run_transaction(
+                        [Statement("UPDATE curae_nothing SET id = 1")]
+                    )
+                assert counted(alias) == 2
+
+        result = unittest.TestResult()
+        unittest.TestSuite([Case()]).run(result)
+        assert result.testsRun == 1
+        assert result.wasSuccessful(), [text for _, text in result.failures + result.errors]
+        assert counted(alias) == 0
+
+
+def test_half_a_transaction_is_undone(url: str) -> None:
+    insert = "INSERT INTO curae_caller (id, version, document) VALUES (?, 1, 'x')"
+    first = Statement(insert, ("a",), 1)
+    with database(url) as alias:
+        made = DjangoDatabase(alias)
+        for second in (
+            # A unique index refuses it; it changes nothing; it is a mistake.
+            Statement(insert, ("a",), 1),
+            Statement("UPDATE curae_caller SET version = 2 WHERE id = ?", ("b",), 1),
+        ):
+            assert not made.run_transaction([first, second])
+            assert made.rows(Statement("SELECT id FROM curae_caller")) == []
+        with pytest.raises(DatabaseError):
+            made.run_transaction([first, Statement("UPDATE curae_nothing SET version = 2")])
+        assert made.rows(Statement("SELECT id FROM curae_caller")) == []
+        assert made.run_transaction([first])
+        assert [*map(tuple, made.rows(Statement("SELECT id FROM curae_caller")))] == [("a",)]
+
+
+def test_what_is_too_much_for_one_statement_is_still_one_transaction(url: str) -> None:
+    insert = "INSERT INTO curae_caller (id, version, document) VALUES (?, 1, 'x')"
+    many = [Statement(insert, (f"key-{number}",), 1) for number in range(120)]
+    with database(url) as alias:
+        made, values = DjangoDatabase(alias), list[int]()
+
+        def note(
+            execute: Callable[[str, Given, bool, dict[str, object]], object],
+            text: str,
+            given: Given,
+            many: bool,  # noqa: FBT001 - as Django has it
+            context: dict[str, object],
+        ) -> object:
+            values.append(len(given or ()))
+            return execute(text, given, many, context)
+
+        # The last one finds the first one's row.
+        assert not made.run_transaction([*many, many[0]])
+        assert made.rows(Statement("SELECT id FROM curae_caller")) == []
+        with connections[alias].execute_wrapper(note):
+            assert made.run_transaction(many)
+        assert len(made.rows(Statement("SELECT id FROM curae_caller"))) == 120
+        assert max(values) <= 50
+        assert sum(values) == 120
+
+
+def test_a_value_is_never_part_of_a_statement(url: str) -> None:
+    with database(url) as alias:
+        found = DjangoDatabase(alias).rows(Statement("SELECT '%', ?", ("? %s '",)))
+        assert [*map(tuple, found)] == [("%", "? %s '")]
+
+
+# --- Failures ---------------------------------------------------------------------------------
+
+
+def test_a_connection_that_was_lost_is_not_used_again(postgres_url: str) -> None:
+    with database(postgres_url) as alias:
+        store = registered(alias)
+
+        def lose() -> None:
+            pid = connections[alias].connection.info.backend_pid
+            engine = sa.create_engine(postgres_url)
+            with engine.connect() as other:
+                other.execute(sa.select(sa.func.pg_terminate_backend(pid, 5000)))
+            engine.dispose()
+
+        lose()
+        with pytest.raises(StoreUnavailableError):
+            store.load(Needs(), "")
+        # A request of its own would not notice.
+        assert store.load(Needs(), "").caller is None
+        lose()
+        assert creates(store) == 201
+
+
+def test_a_row_that_somebody_holds_is_not_waited_for_without_an_end(postgres_url: str) -> None:
+    options = {"options": "-c statement_timeout=10000 -c lock_timeout=50"}
+    with database(postgres_url, options=options) as alias:
+        store = registered(alias)
+        engine = sa.create_engine(postgres_url)
+        with engine.connect() as other:
+            decided = asks(CREATE, 2)(store)
+            other.execute(sa.text("LOCK TABLE curae_record IN EXCLUSIVE MODE"))
+            with pytest.raises(StoreUnavailableError, match="55P03") as refused:
+                store.commit(decided.loaded, decided.changes)
+            assert "user-1" not in str(refused.value)
+        engine.dispose()
+        assert creates(store) == 201
+
+
+def test_a_file_that_somebody_writes_is_not_waited_for_without_an_end(
+    sqlite_url: str,
+) -> None:
+    with database(sqlite_url, options={"timeout": 0.05}) as alias:
+        store = registered(alias)
+        decided = asks(CREATE, 2)(store)
+        with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailableError, match="code 5"):
+                store.commit(decided.loaded, decided.changes)
+        assert store.commit(decided.loaded, decided.changes)
+
+
+def test_a_database_that_is_not_there_is_unavailable(tmp_path: str) -> None:
+    url = f"postgresql+psycopg://nobody@/nothing?host={tmp_path}"
+    with database(url, migrated=False) as alias, pytest.raises(StoreUnavailableError):
+        SqlStore(DjangoDatabase(alias)).load(Needs(), "")
+
+
+def test_what_would_come_again_is_raised_as_it_is(url: str) -> None:
+    missing = pytest.raises((ProgrammingError, OperationalError), match="curae_caller")
+    with database(url, migrated=False) as alias, missing:
+        SqlStore(DjangoDatabase(alias)).load(Needs(), "")
+
+
+# --- Migrations -------------------------------------------------------------------------------
+
+
+def test_a_migration_makes_the_tables_and_takes_them_back(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with database(url) as alias:
+        made = connections[alias].introspection.table_names
+        assert set(TABLE_NAMES) <= set(made())
+        assert creates(registered(alias)) == 201
+        call_command("migrate", "curae_lifecycle", "zero", database=alias, verbosity=0)
+        assert not set(TABLE_NAMES) & set(made())
+        # Where the tables are there already, made by the store itself, they stay.
+        SqlStore(DjangoDatabase(alias)).create_tables()
+        assert creates(registered(alias)) == 201
+        call_command("migrate", database=alias, verbosity=0)
+        assert counted(alias) == 1
+        call_command("makemigrations", check=True, dry_run=True)
+    assert "No changes detected" in capsys.readouterr().out
+
+
+# --- Pages ------------------------------------------------------------------------------------
+
+
+def test_what_is_kept_of_pages_is_what_is_promised(url: str) -> None:
+    with database(url) as alias:
+        clocked = Clocked(DjangoDatabase(alias))
+        kept = Statement("SELECT * FROM curae_page")
+        set_clock = partial(setattr, clocked, "now")
+        check_pages(SqlStore(clocked), set_clock, lambda: [*map(str, clocked.rows(kept))])
+
+
+# --- Checks -----------------------------------------------------------------------------------
+
+
+def found(alias: str) -> set[str]:
+    with override_settings(CURAE_LIFECYCLE_DATABASE=alias):
+        return {str(each.id).partition(".")[2] for each in run_checks(tags=[TAG])}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "expected"),
+    [
+        ("sqlite", {}, set()),
+        ("postgres", {}, set()),
+        ("sqlite", {"ATOMIC_REQUESTS": True}, {"W001"}),
+        ("postgres", {"ATOMIC_REQUESTS": True, "AUTOCOMMIT": False}, {"W001", "E003"}),
+    ],
+)
+def test_the_settings_are_checked(
+    kind: str, changed: dict[str, bool], expected: set[str], request: pytest.FixtureRequest
+) -> None:
+    url = str(request.getfixturevalue(f"{kind}_url"))
+    with database(url, migrated=False, changed=changed) as alias:
+        assert found(alias) == expected
+        with override_settings(CURAE_LIFECYCLE_DATABASE=alias):
+            assert SqlStore(DjangoDatabase()).load is not None
+
+
+def test_a_database_that_is_not_there_or_not_spoken_with_is_named() -> None:
+    assert found("nowhere") == {"E001"}
+    assert found("default") == {"E002"}
+    with pytest.raises(ArgumentError, match="default"):
+        DjangoDatabase("default")
+
+
+def test_what_may_be_waited_for_without_an_end_is_named(postgres_url: str) -> None:
+    options = {"options": "-c statement_timeout=2000"}
+    with database(postgres_url, migrated=False, options=options) as alias:
+        assert found(alias) == {"W002"}
+
+
+def test_another_driver_is_named(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with database(postgres_url, migrated=False) as alias:
+        monkeypatch.setattr(psycopg_any, "is_psycopg3", False)
+        assert found(alias) == {"E004"}

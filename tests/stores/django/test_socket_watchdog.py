@@ -1,0 +1,209 @@
+"""A connection of Django's whose server does not answer is ended, and no other socket is."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from threading import Thread
+from time import monotonic, sleep
+
+import pytest
+from django.db import connections
+
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
+from curae_lifecycle.stores.deadline import deadline_scope
+from curae_lifecycle.stores.django.database import DjangoDatabase, configured_timeout
+from curae_lifecycle.stores.django.socket_watchdog import SocketWatchdog
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from tests.support.django_project import CONNECT, database
+
+SOON = 0.05
+LONG = 20.0
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    one, other = socket.socketpair()
+    # Nobody waits for ever where the watch does nothing.
+    one.settimeout(LONG)
+    yield one, other
+    one.close()
+    other.close()
+
+
+def test_whoever_waits_for_too_long_is_ended(pair: tuple[socket.socket, socket.socket]) -> None:
+    watch = SocketWatchdog()
+    with watch.watch(pair[0].fileno(), monotonic() + SOON):
+        assert pair[0].recv(1) == b""
+    # Its time is over once: the watch does not spin.
+    assert watch._wakes_at == float("inf")
+
+
+def test_one_that_is_over_sooner_is_not_late_because_of_another(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    watch, long = SocketWatchdog(), socket.socketpair()
+    with watch.watch(long[0].fileno(), monotonic() + 2 * LONG):
+        # It sleeps until that one is over.
+        while watch._wakes_at == float("inf"):
+            sleep(0.001)
+        with watch.watch(pair[0].fileno(), monotonic() + SOON):
+            assert pair[0].recv(1) == b""
+        long[1].send(b"x")
+        assert long[0].recv(1) == b"x"
+    for each in long:
+        each.close()
+
+
+def test_what_is_over_in_time_is_left_alone(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("curae_lifecycle.stores.django.socket_watchdog.monotonic", lambda: now)
+    watch, other = SocketWatchdog(), socket.socketpair()
+    with watch.watch(pair[0].fileno(), SOON):
+        pass
+    # When this one is ended, that one's time is over, too.
+    now = 2 * SOON
+    other[0].settimeout(LONG)
+    with watch.watch(other[0].fileno(), 2 * SOON):
+        assert other[0].recv(1) == b""
+    pair[1].send(b"x")
+    assert pair[0].recv(1) == b"x"
+    for each in other:
+        each.close()
+
+
+def test_who_takes_the_number_of_a_file_that_was_closed_is_left_alone(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    watch, first = SocketWatchdog(), socket.socketpair()
+    first[1].settimeout(LONG)
+    number = first[0].fileno()
+    with watch.watch(number, monotonic() + SOON):
+        os.dup2(pair[0].fileno(), number)
+        # The one that is watched is ended: its other end hears of it.
+        assert first[1].recv(1) == b""
+    pair[1].send(b"x")
+    assert pair[0].recv(1) == b"x"
+    for each in first:
+        each.close()
+
+
+def test_what_is_no_longer_connected_is_no_trouble(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    watch, plain = SocketWatchdog(), socket.socket()
+    with (
+        watch.watch(plain.fileno(), monotonic() + SOON),
+        watch.watch(pair[0].fileno(), monotonic() + SOON),
+    ):
+        assert pair[0].recv(1) == b""
+    plain.close()
+
+
+def test_a_process_that_was_forked_watches_over_its_own(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    watch, parents = SocketWatchdog(), socket.socketpair()
+    ended = Thread(target=lambda: None)
+    ended.start()
+    ended.join()
+    # As a fork finds it: the parent waits, and its thread is not here.
+    with watch.watch(parents[0].fileno(), monotonic() + LONG):
+        watch._thread = ended
+        with watch.watch(pair[0].fileno(), monotonic() + SOON):
+            assert len(watch._watched) == 1
+            assert pair[0].recv(1) == b""
+    for each in parents:
+        each.close()
+
+
+# --- On Django ------------------------------------------------------------------------------
+
+SLEEP = Statement("SELECT pg_sleep(60)")
+SLOW = Statement(
+    "INSERT INTO curae_caller (id, version, document) SELECT 'a', 1, 'x' FROM pg_sleep(60)"
+)
+ONE = Statement("SELECT 1")
+
+
+def limits(milliseconds: int) -> dict[str, object]:
+    return {"options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"}
+
+
+def test_a_server_that_does_not_count_its_seconds_is_not_waited_for(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database(postgres_url, options=limits(50_000)) as alias:
+        made = DjangoDatabase(alias)
+        assert made._wait == 50.0
+        for act in (lambda: made.rows(SLEEP), lambda: made.run_transaction([SLOW])):
+            made.rows(Statement("SELECT set_config('statement_timeout', '0', false)"))
+            lost = connections[alias].connection
+            with monkeypatch.context() as hasty:
+                hasty.setattr(made, "_wait", SOON)
+                with pytest.raises(StoreUnavailableError, match="OperationalError"):
+                    act()
+            assert lost is not None
+            assert lost.closed
+            assert made.rows(ONE)
+
+
+def test_a_deadline_is_the_end_for_a_statement_too(postgres_url: str) -> None:
+    with database(postgres_url, options=limits(60_000)) as alias:
+        made = DjangoDatabase(alias)
+        assert made.rows(ONE)
+        with deadline_scope(SOON), pytest.raises(StoreUnavailableError):
+            made.rows(SLEEP)
+        assert made.rows(ONE)
+
+
+def test_a_connection_is_begun_only_where_there_is_time_for_it(postgres_url: str) -> None:
+    with database(postgres_url) as alias:
+        made = DjangoDatabase(alias)
+        connections[alias].close()
+        less = CONNECT - 0.1
+        with (
+            deadline_scope(less),
+            pytest.raises(StoreUnchangedError, match="no time was left to connect"),
+        ):
+            made.rows(ONE)
+        with deadline_scope(3 * CONNECT):
+            assert made.rows(ONE)
+        # One that is open is used for as long as there is time.
+        with deadline_scope(less):
+            assert made.rows(ONE)
+
+
+def test_a_connection_that_was_closed_underneath_is_replaced(postgres_url: str) -> None:
+    with database(postgres_url) as alias:
+        made = DjangoDatabase(alias)
+        assert made.rows(ONE)
+        held = connections[alias].connection
+        assert held is not None
+        held.close()
+        with pytest.raises(StoreUnavailableError):
+            made.rows(ONE)
+        assert made.rows(ONE)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "options", "seconds"),
+    [
+        (Dialect.SQLITE, {}, 5.0),
+        (Dialect.SQLITE, {"timeout": 2}, 2.0),
+        (Dialect.POSTGRESQL, {}, 2.0),
+        (Dialect.POSTGRESQL, {"options": "-c lock_timeout=9000"}, 2.0),
+        (Dialect.POSTGRESQL, {"options": "-c statement_timeout=1500"}, 1.5),
+        (Dialect.POSTGRESQL, {"options": "-c statement_timeout=1500ms"}, 1.5),
+        (Dialect.POSTGRESQL, {"options": "-c lock_timeout=1 -c statement_timeout=3s"}, 3.0),
+        # Without an end it would be waited for.
+        (Dialect.POSTGRESQL, {"options": "-c statement_timeout=0"}, 2.0),
+    ],
+)
+def test_how_long_is_waited_is_what_the_settings_say(
+    dialect: Dialect, options: dict[str, object], seconds: float
+) -> None:
+    assert configured_timeout(dialect, options) == seconds

@@ -1,0 +1,181 @@
+"""A call out that is awaited: in turns with others, cancelled, thrown away, hanging."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+import pytest
+
+from curae_lifecycle import NewIds, NextAction, RetryPolicy, serve_with_external_call_async
+from curae_lifecycle.rules.idempotency import RecordState
+from curae_lifecycle.stores.external_call import AsyncRenew
+from curae_lifecycle.web.respond import Answer
+from tests.stores.external_call.calling import LEASE, UNKNOWN, UNREACHABLE, Called, retry, state
+from tests.support.server import code, request
+from tests.support.serving import (
+    AFTER,
+    BEFORE,
+    HANGS,
+    HANGS_AFTER,
+    LOST,
+    Awaited,
+    FakeTime,
+    Fault,
+    Faulty,
+    Numbered,
+    check_given_up,
+    fake_time,
+    faulty,
+    run_async,
+)
+from tests.support.strategies import NEXT_ACTION_LIFETIME
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    return fake_time(monkeypatch)
+
+
+class Page:
+    """Another service that is awaited: it answers when the test lets it."""
+
+    def __init__(self, made: Faulty) -> None:
+        self.made = made
+        self.called = asyncio.Event()
+        self.free = asyncio.Event()
+        self.times = 0
+
+    async def __call__(self, _: NewIds, renew: AsyncRenew) -> NextAction:
+        self.times += 1
+        self.called.set()
+        await self.free.wait()
+        assert await renew() in {True, False}
+        return NextAction(
+            f"https://pages.example/{self.times}", self.made.clock.now + NEXT_ACTION_LIFETIME
+        )
+
+
+def asking(made: Faulty, page: Page, first: int = 2) -> Coroutine[None, None, Answer]:
+    mint = Numbered(first)
+    return serve_with_external_call_async(
+        Awaited(made), request=request("create"), id_factory=mint, make_next_action=page
+    )
+
+
+def test_who_outlives_the_lease_is_told_that_another_is_at_work(time: FakeTime) -> None:
+    made = faulty()
+
+    async def both() -> tuple[Answer, Answer]:
+        slow, quick = Page(made), Page(made)
+        first = asyncio.create_task(asking(made, slow))
+        await slow.called.wait()
+        made.clock.pass_time(LEASE + 1)
+        second = asyncio.create_task(asking(made, quick, 20))
+        await quick.called.wait()
+        slow.free.set()
+        late = await first
+        quick.free.set()
+        return late, await second
+
+    late, answer = run_async(both(), time)
+    assert code(late) == "IDEMPOTENCY_KEY_IN_FLIGHT"
+    assert answer.response.status == 201
+
+
+async def cancel(task: asyncio.Task[Answer]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("fault", [None, LOST, BEFORE, AFTER, HANGS, HANGS_AFTER])
+def test_a_call_that_is_cancelled_leaves_the_key_free(fault: Fault | None, time: FakeTime) -> None:
+    made = faulty([None, fault])
+
+    async def cancelled() -> None:
+        page = Page(made)
+        task = asyncio.create_task(asking(made, page))
+        await page.called.wait()
+        await cancel(task)
+
+    run_async(cancelled(), time)
+    assert state(made) is RecordState.RELEASED
+
+
+@pytest.mark.parametrize("fault", [HANGS, HANGS_AFTER])
+@pytest.mark.parametrize("calm", [0, 1, 2])
+def test_a_commit_that_is_cancelled_leaves_no_key_in_flight(
+    calm: int, fault: Fault, time: FakeTime
+) -> None:
+    made = faulty([*[None] * calm, fault])
+
+    async def cancelled() -> None:
+        page = Page(made)
+        page.free.set()
+        task = asyncio.create_task(asking(made, page))
+        await asyncio.sleep(1.0)
+        await cancel(task)
+
+    run_async(cancelled(), time)
+    # The first commit takes the key, the second one renews the lease, the third one ends it.
+    expected = {
+        (0, HANGS): None,
+        (0, HANGS_AFTER): RecordState.RELEASED,
+        (1, HANGS): RecordState.RELEASED,
+        (1, HANGS_AFTER): RecordState.RELEASED,
+        (2, HANGS): RecordState.RELEASED,
+        (2, HANGS_AFTER): RecordState.COMPLETED,
+    }
+    assert state(made) is expected[calm, fault]
+
+
+def test_an_awaited_call_has_the_lease_that_the_server_says(time: FakeTime) -> None:
+    made = faulty()
+
+    async def fails(_: NewIds, renew: AsyncRenew) -> NextAction:
+        made.clock.pass_time(29)
+        assert await renew()
+        made.clock.pass_time(30)
+        assert not await renew()
+        raise UNREACHABLE
+
+    asked = serve_with_external_call_async(
+        Awaited(made),
+        request=request("create"),
+        id_factory=Numbered(),
+        make_next_action=fails,
+        lease=30.0,
+        lost_lease=UNKNOWN,
+    )
+    check_given_up(run_async(asked, time))
+    assert code(retry(made, request("create"), Called(made))) == "IDEMPOTENCY_OUTCOME_UNKNOWN"
+
+
+def test_a_coroutine_that_is_thrown_away_is_closed_at_once() -> None:
+    made = faulty()
+
+    async def closed() -> None:
+        page = Page(made)
+        coroutine = asking(made, page)
+        while not page.called.is_set():
+            coroutine.send(None)
+        coroutine.close()
+
+    run_async(closed())
+    assert state(made) is RecordState.IN_FLIGHT, "until its lease is over"
+
+
+def test_a_store_that_hangs_at_either_end_is_given_up_on_in_time(time: FakeTime) -> None:
+    made = faulty([None, *[HANGS] * 100])
+
+    async def hangs() -> Answer:
+        async def page(_: NewIds, __: AsyncRenew) -> NextAction:
+            return NextAction("https://pages.example/1", made.clock.now + NEXT_ACTION_LIFETIME)
+
+        return await serve_with_external_call_async(
+            Awaited(made), request=request("create"), id_factory=Numbered(), make_next_action=page
+        )
+
+    check_given_up(run_async(hangs(), time))
+    assert time.passed <= RetryPolicy().seconds + RetryPolicy().attempt_seconds

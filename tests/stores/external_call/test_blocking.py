@@ -1,0 +1,330 @@
+"""A call out between two transactions: made once, committed whatever that takes, never left behind."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+import pytest
+
+import curae_lifecycle as curae
+from curae_lifecycle import ArgumentError, NewIds, NextAction, RetryPolicy, serve_with_external_call
+from curae_lifecycle.rules.idempotency import RecordState
+from curae_lifecycle.rules.values import elapsed
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.writes import RecordWrite
+from curae_lifecycle.stores import external_call
+from curae_lifecycle.stores.external_call import Renew
+from curae_lifecycle.testing.laws import check_one_execution
+from curae_lifecycle.web.respond import Answer
+from tests.stores.external_call.calling import (
+    KEYED,
+    LEASE,
+    UNREACHABLE,
+    Called,
+    ask,
+    executions,
+    failing,
+    prepared,
+    retry,
+    state,
+    url,
+)
+from tests.support.instants import commit_writes
+from tests.support.server import code, request
+from tests.support.serving import (
+    AFTER,
+    BEFORE,
+    LATE,
+    LOST,
+    FakeTime,
+    Fault,
+    Faulty,
+    Numbered,
+    check_given_up,
+    fake_time,
+    faulty,
+)
+from tests.support.strategies import COORDINATE, START, TICK, pending, uuid
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    return fake_time(monkeypatch)
+
+
+# --- The way it goes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", [*KEYED, "graduation"])
+def test_the_other_service_makes_the_page(operation: str) -> None:
+    made = prepared(operation)
+    called = Called(made)
+    answer = ask(made, request(operation), called)
+    assert (answer.response.status, called.times) == (201, 1)
+    assert url(answer) == "https://pages.example/1"
+    assert made.store.hosted_page("https://pages.example/1") is not None
+    assert called.given is not None
+    assert made.store.hosted_page(called.given.next_action.url) is None
+    assert state(made) is (None if operation == "graduation" else RecordState.COMPLETED)
+
+
+def test_the_ids_that_the_other_service_is_given_are_those_of_the_answer() -> None:
+    made = faulty([LOST, None, LOST])
+    called = Called(made)
+    ask(made, request("create"), called)
+    assert called.given is not None
+    assert made.store.connection(called.given.connection_id) is not None
+
+
+@pytest.mark.parametrize("operation", KEYED)
+def test_a_retry_meanwhile_is_told_to_come_later_and_afterwards_gets_the_answer(
+    operation: str,
+) -> None:
+    made = prepared(operation)
+    seen: list[Answer] = []
+
+    def meanwhile(_: Renew) -> None:
+        made.clock.pass_time(10)
+        seen.append(retry(made, request(operation), called))
+
+    called = Called(made, meanwhile)
+    answer = ask(made, request(operation), called)
+    assert code(seen[0]) == "IDEMPOTENCY_KEY_IN_FLIGHT"
+    waits = [int(value) for name, value in seen[0].response.headers if name == "retry-after"]
+    assert waits in ([LEASE - 10], [LEASE - 10 + 1])
+    again = retry(made, request(operation), called)
+    assert (again.replayed, again.response, called.times) == (True, answer.response, 1)
+
+
+def test_there_are_two_transactions_with_the_call_between_them() -> None:
+    made = faulty()
+    steps: list[int] = []
+    called = Called(made, lambda _: steps.append(made.asked["commit"]))
+    ask(made, request("create"), called)
+    assert steps == [1]
+    assert made.asked == {"caller_of": 1, "load": 2, "commit": 2}
+
+
+@pytest.mark.parametrize("operation", ["get", "account-state", "revoke"])
+def test_what_sends_nobody_anywhere_calls_nobody(operation: str) -> None:
+    made = faulty((), pending())
+    called = Called(made)
+    assert ask(made, request(operation), called).response.status == 200
+    assert called.times == 0
+
+
+def test_a_refusal_or_a_replay_calls_nobody() -> None:
+    made = faulty((), pending())
+    called = Called(made)
+    for asked, status in (
+        (request("reconnect"), 409),
+        (request("reconnect"), 409),
+        (request("reconnect", id=uuid(9), key="k-2"), 404),
+        (request("create"), 422),
+        (request("create", body=b"", key="k-3"), 400),
+        (attrs.evolve(request("create"), headers=()), 401),
+    ):
+        assert ask(made, asked, called).response.status == status
+    assert called.times == 0
+    assert state(made) is RecordState.COMPLETED, "a refusal of the rule is kept"
+
+
+# --- Lost races, and a store that fails -----------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", KEYED)
+@pytest.mark.parametrize("fault", [LOST, BEFORE, AFTER, LATE])
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("calm", [0, 1])
+def test_whatever_becomes_of_a_commit_it_is_called_once_and_executed_once(
+    operation: str, fault: Fault, times: int, calm: int
+) -> None:
+    made = prepared(operation, *[None] * calm, *[fault] * times)
+    delivered = executions(made)
+    called = Called(made)
+    answer = ask(made, request(operation), called)
+    assert (answer.response.status, called.times) == (201, 1)
+    assert url(answer) == "https://pages.example/1"
+    again = retry(made, request(operation), called)
+    check_one_execution([answer.response, again.response], len(delivered))
+    assert (len(delivered), called.times, again.replayed) == (1, 1, True)
+    record = made.record_of("k-1")
+    assert record is not None
+    assert record.token == 1, "a key that was taken unknown to the store is known again"
+
+
+def test_a_key_that_another_took_at_the_same_instant_is_not_taken_for_ones_own() -> None:
+    made = faulty([BEFORE])
+    called = Called(made)
+
+    def other_is_faster(changes: Changes) -> None:
+        made.before_commit = lambda _: None
+        (taken,) = changes.writes
+        assert isinstance(taken, RecordWrite)
+        assert taken.after.lease_until is not None
+        theirs = attrs.evolve(taken.after, lease_until=taken.after.lease_until + TICK)
+        assert commit_writes(made.store, (attrs.evolve(taken, after=theirs),))
+
+    made.before_commit = other_is_faster
+    assert code(ask(made, request("create"), called)) == "IDEMPOTENCY_KEY_IN_FLIGHT"
+    assert called.times == 0
+
+
+def test_a_lease_has_a_part_that_tells_attempts_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = faulty()
+    leases: list[int] = []
+
+    def meanwhile(_: Renew) -> None:
+        record = made.record_of(key)
+        assert record is not None
+        assert record.lease_until is not None
+        leases.append(elapsed(record.seen_at, record.lease_until))
+
+    called = Called(made, meanwhile)
+    key = "k-1"
+    monkeypatch.setattr(external_call, "random_microseconds", lambda: 7)
+    ask(made, request("create"), called)
+    key = "k-2"
+    monkeypatch.setattr(external_call, "random_microseconds", lambda: 8)
+    ask(made, request("create", key=key), called, first=3)
+    assert leases == [60_000_007, 60_000_008]
+
+
+def test_who_cannot_take_the_key_calls_nobody_and_leaves_it_free() -> None:
+    made = faulty([LOST] * 20)
+    called = Called(made)
+    check_given_up(ask(made, request("create"), called))
+    assert (called.times, state(made)) == (0, None)
+
+
+def test_a_key_that_was_taken_unknown_to_a_store_that_then_fails_is_let_go() -> None:
+    # All that patience has fails, and the store recovers when the key is to be let go.
+    made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
+    called = Called(made)
+    patience = RetryPolicy(attempts=3)
+    check_given_up(
+        serve_with_external_call(
+            made,
+            request=request("create"),
+            id_factory=Numbered(),
+            make_next_action=called,
+            retry_policy=patience,
+        )
+    )
+    assert (called.times, state(made)) == (0, RecordState.RELEASED)
+
+
+def test_what_no_attempt_could_commit_leaves_the_key_free(time: FakeTime) -> None:
+    made = faulty([None, *[LOST] * 20])
+    called = Called(made)
+    check_given_up(ask(made, request("create"), called))
+    assert (called.times, state(made)) == (1, RecordState.RELEASED)
+    assert made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections == ()
+    assert len(time.pauses) == 19, "the key is let go in one attempt"
+    assert retry(made, request("create"), called).response.status == 201
+
+
+def test_a_store_that_can_no_more_is_not_asked_for_ever(time: FakeTime) -> None:
+    made = faulty([None, *[BEFORE] * 100])
+    check_given_up(ask(made, request("create"), Called(made)))
+    assert time.passed < RetryPolicy().seconds
+    assert state(made) is RecordState.IN_FLIGHT
+
+
+# --- A call that fails ----------------------------------------------------------------------
+
+
+class Stop(BaseException):
+    """Not even an Exception."""
+
+
+@pytest.mark.parametrize("operation", [*KEYED, "graduation"])
+def test_where_the_call_raises_the_answer_may_be_retried_and_the_key_is_free(
+    operation: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = prepared(operation)
+    check_given_up(ask(made, request(operation), Called(made, failing(UNREACHABLE))))
+    (line,) = caplog.messages
+    assert re.fullmatch(r"a request failed: OSError at curae_lifecycle\S+ > .* > tests\S+", line)
+    check_free(made, operation)
+
+
+@pytest.mark.parametrize("operation", [*KEYED, "graduation"])
+@pytest.mark.parametrize("error", [ArgumentError("a", "b"), AssertionError(), Stop()])
+def test_a_mistake_and_an_end_of_the_program_come_out_and_the_key_is_free(
+    operation: str, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = prepared(operation)
+    with pytest.raises(type(error)) as raised:
+        ask(made, request(operation), Called(made, failing(error)))
+    assert raised.value is error
+    assert caplog.messages == []
+    check_free(made, operation)
+
+
+def check_free(made: Faulty, operation: str) -> None:
+    """The next retry runs, at once."""
+    assert state(made) is (None if operation == "graduation" else RecordState.RELEASED)
+    called = Called(made)
+    assert retry(made, request(operation), called).response.status == 201
+    assert called.times == 1
+
+
+@pytest.mark.parametrize("error", [UNREACHABLE, Stop()])
+def test_what_fails_while_the_key_is_let_go_hides_nothing(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = faulty()
+
+    def fail(_: Renew) -> None:
+        made.before_load = lambda: int("a secret")
+        raise error
+
+    if isinstance(error, Stop):
+        with pytest.raises(Stop):
+            ask(made, request("create"), Called(made, fail))
+    else:
+        check_given_up(ask(made, request("create"), Called(made, fail)))
+    assert [line.partition(" at ")[0] for line in caplog.messages] == [
+        "a key was not freed: ValueError",
+        *(["a request failed: OSError"] if error is UNREACHABLE else []),
+    ]
+
+
+@pytest.mark.parametrize("fault", [LOST, BEFORE, AFTER])
+def test_the_key_is_let_go_in_as_many_attempts_as_that_takes(fault: Fault) -> None:
+    made = faulty([None, fault, fault])
+    check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
+    assert state(made) is RecordState.RELEASED
+
+
+def test_a_key_that_cannot_be_let_go_is_free_when_its_lease_is_over() -> None:
+    made = faulty([None, *[BEFORE] * 100])
+    check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
+    made.commits = iter(())
+    called = Called(made)
+    assert code(retry(made, request("create"), called)) == "IDEMPOTENCY_KEY_IN_FLIGHT"
+    made.clock.pass_time(LEASE + 1)
+    assert retry(made, request("create"), called).response.status == 201
+    assert called.times == 1
+
+
+def test_a_page_that_is_over_already_is_a_mistake_and_leaves_the_key_free() -> None:
+    made = faulty()
+
+    def stale(_: NewIds, __: Renew) -> NextAction:
+        return NextAction("https://pages.example/1", START - TICK)
+
+    with pytest.raises(ArgumentError, match="next_action"):
+        serve_with_external_call(
+            made, request=request("create"), id_factory=Numbered(), make_next_action=stale
+        )
+    assert state(made) is RecordState.RELEASED
+
+
+def test_an_error_before_anything_was_asked_for_is_answered() -> None:
+    made = faulty()
+    made.after_load = lambda: int("a mistake")
+    check_given_up(ask(made, request("create"), Called(made)))
+    assert made.asked["load"] == 1, "there is no key to let go"

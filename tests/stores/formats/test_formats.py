@@ -1,0 +1,155 @@
+"""Stored values evolve: what was ever stored is read, and what a newer release stored is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import runpy
+from pathlib import Path
+from typing import cast, get_args
+
+import pytest
+
+from curae_lifecycle import dump, load
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.stores import codec
+from curae_lifecycle.stores.codec import Storable
+from curae_lifecycle.stores.formats import (
+    UPGRADES,
+    Document,
+    NewerFormatError,
+    Upgrade,
+    newest_format,
+    upgrade_document,
+)
+from curae_lifecycle.web.json import MalformedError
+from tests.stores.formats import FOLDER, VALUES
+from tests.support.strategies import pending
+
+KINDS: dict[str, type[Storable]] = {kind.__name__: kind for kind in get_args(Storable)}
+
+
+def stored(kind: str, form: int) -> list[Json]:
+    return cast("list[Json]", json.loads((FOLDER / f"{kind}.{form}.json").read_text("utf-8")))
+
+
+def test_the_corpus_has_a_file_for_every_form_that_a_value_ever_had() -> None:
+    forms = {(kind, form) for kind in KINDS for form in range(1, newest_format(kind) + 1)}
+    assert {tuple(file.name.split(".")[:2]) for file in FOLDER.glob("*.json")} == {
+        (kind, str(form)) for kind, form in forms
+    }
+    assert UPGRADES.keys() <= KINDS.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_law_18_what_any_release_stored_is_read(kind: str) -> None:
+    for form in range(1, newest_format(kind) + 1):
+        loaded = [load(KINDS[kind], document) for document in stored(kind, form)]
+        assert loaded == VALUES[kind], form
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_newest_form_of_the_corpus_is_what_is_stored(kind: str) -> None:
+    # A stored form that changes without a number of its own fails here.
+    written = json.loads(json.dumps([dump(value) for value in VALUES[kind]]))
+    assert written == stored(kind, newest_format(kind))
+
+
+def test_a_file_of_the_corpus_is_never_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.stores.formats.FOLDER", tmp_path)
+    for _ in range(2):
+        runpy.run_module("tests.stores.formats.__main__", run_name="__main__")
+    file = tmp_path / "Connection.1.json"
+    file.write_text("[]", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"never changed: Connection\.1\.json;"):
+        runpy.run_module("tests.stores.formats.__main__", run_name="__main__")
+    assert file.read_text(encoding="utf-8") == "[]"
+
+
+# --- Upgrades -------------------------------------------------------------------------------
+
+
+def renamed(document: Document) -> Document:
+    document["reason"] = document.pop("why")
+    return document
+
+
+def counted(document: Document) -> Document:
+    return {**document, "count": 1}
+
+
+STEPS = {"Thing": (Upgrade("the reason has its name", renamed), Upgrade("it counts", counted))}
+
+
+@pytest.mark.parametrize(
+    ("document", "newest"),
+    [
+        ({"format": 1, "why": "x"}, {"reason": "x", "count": 1}),
+        ({"format": 2, "reason": "x"}, {"reason": "x", "count": 1}),
+        ({"format": 3, "reason": "x", "count": 7}, {"reason": "x", "count": 7}),
+    ],
+)
+def test_a_document_goes_through_the_upgrades_that_it_needs_in_order(
+    document: Document, newest: Document
+) -> None:
+    before = copy.deepcopy(document)
+    assert upgrade_document("Thing", document, STEPS) == newest
+    assert document == before
+
+
+def test_a_form_counts_for_its_own_kind() -> None:
+    assert newest_format("Thing", STEPS) == 3
+    assert newest_format("Another", STEPS) == 1
+    assert upgrade_document("Another", {"format": 1, "why": "x"}, STEPS) == {"why": "x"}
+
+
+@pytest.mark.parametrize("form", [None, 0, -1, True, "1", 1.0, [1]])
+def test_a_document_that_does_not_say_its_form_is_malformed(form: Json) -> None:
+    with pytest.raises(MalformedError) as raised:
+        load(Connection, {**dump(pending()), "format": form})
+    assert (raised.value.member, raised.value.fault) == ("format", Fault.INVALID)
+
+
+def test_a_document_without_a_form_is_malformed() -> None:
+    document = dump(pending())
+    del document["format"]
+    with pytest.raises(MalformedError) as raised:
+        load(Connection, document)
+    assert raised.value.member == "format"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_law_18_what_a_newer_release_stored_is_refused_by_name(kind: str) -> None:
+    known = newest_format(kind)
+    # Whatever else it holds: it may mean anything.
+    bare: Document = {"format": known + 1}
+    for document in (bare, {**dump(VALUES[kind][0]), **bare}):
+        with pytest.raises(NewerFormatError) as raised:
+            load(KINDS[kind], document)
+        error = raised.value
+        assert (error.kind, error.stored, error.known) == (kind, known + 1, known)
+        assert str(error) == (
+            f"{kind}: stored in form {known + 1} by a newer release; "
+            f"this one reads forms up to {known}"
+        )
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        assert (type(again), str(again)) == (NewerFormatError, str(error))
+
+
+def test_an_upgrade_runs_when_a_value_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def older(document: Document) -> Document:
+        return {**document, "version": 1}
+
+    steps = {"Connection": (Upgrade("a connection counts its writes", older),)}
+    monkeypatch.setattr(
+        codec, "upgrade_document", lambda kind, held: upgrade_document(kind, held, steps)
+    )
+    document = dump(pending())
+    del document["version"]
+    assert load(Connection, document) == pending()
+    assert load(Connection, {**dump(pending()), "format": 2}) == pending()

@@ -1,0 +1,117 @@
+"""The store in memory: bounded, and purged at deadlines and never before."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import curae_lifecycle as curae
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.writes import ConnectionWrite, Write
+from curae_lifecycle.stores.contract import StoreFullError
+from tests.support import server
+from tests.support.instants import commit_writes, handle_at, record_at
+from tests.support.memory import BUCKET, TOLERANCE, written_by
+from tests.support.server import ID, call, code, document, new_ids, request, world
+from tests.support.strategies import START, TICK, at, pending, uuid
+
+
+def test_a_full_store_refuses_what_is_new_and_evicts_nothing_live() -> None:
+    made = world(capacity=1)
+    first = handle_at(made, request("create"), START, new_ids=new_ids(1))
+    answer = handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(2))
+    assert (answer.response.status, code(answer)) == (500, "INTERNAL")
+    assert document(answer)["retryable"] is True
+    assert (answer.changes.writes, answer.rules) == ((), ("request.room",))
+    assert made.connection(curae.ConnectionId(uuid(2))) is None
+    replay = handle_at(made, request("create"), START, new_ids=new_ids(3))
+    assert (replay.replayed, replay.response) == (True, first.response)
+    assert isinstance(record_at(made, curae.Authorized(ID), at(1)), curae.Done), (
+        "what is stored still moves"
+    )
+
+
+KINDS: dict[str, Write] = {
+    "Connection": ConnectionWrite(None, pending(number=2)),
+    **{type(write).__name__.removesuffix("Write"): write for write in written_by("initiate")},
+}
+
+
+@pytest.mark.parametrize("kind", ["Connection", "Session", "Binding", "Record", "Rate"])
+def test_a_full_store_names_the_kind_that_found_no_room(kind: str) -> None:
+    made = curae.MemoryStore(capacity=0)
+    with pytest.raises(StoreFullError, match=f"0 values of kind {kind}") as raised:
+        commit_writes(made, (KINDS[kind],))
+    assert (raised.value.kind, raised.value.capacity) == (kind, 0)
+
+
+def test_writes_that_find_room_one_by_one_and_not_together_store_nothing() -> None:
+    made = curae.MemoryStore(capacity=1)
+    both = (ConnectionWrite(None, pending()), ConnectionWrite(None, pending(number=2)))
+    with pytest.raises(StoreFullError):
+        commit_writes(made, both)
+    assert made.connection(ID) is None
+    assert commit_writes(made, both[:1])
+
+
+@given(st.integers(1, 24 * 60 * 60))
+def test_a_record_is_purged_at_its_deadline_and_never_before(seconds: int) -> None:
+    made = world(capacity=1)
+    now = START + timedelta(seconds=seconds)
+    handle_at(made, request("create"), now, new_ids=new_ids(1, now))
+    deadline = now + timedelta(hours=24)
+    assert handle_at(
+        made, request("create"), deadline - TICK, new_ids=new_ids(2, deadline)
+    ).replayed
+    dropped = deadline + TOLERANCE
+    assert made.purge(dropped - TICK) == 0, "another worker's clock may be behind"
+    assert made.purge(dropped) == 1
+    assert made.purge(dropped) == 0
+    snapshot = made.load(call(CreateConnection(server.USER, server.PACKAGES)).needs).snapshot
+    assert snapshot.record is None
+
+
+def test_a_rate_limit_is_purged_when_it_would_admit_everything_again() -> None:
+    made = world(curae.Settings(buckets=(BUCKET,)))
+    handle_at(made, request("account-state"), START)
+    handle_at(made, request("account-state"), at(0.5))
+    full = at(2) + TOLERANCE
+    assert made.purge(full - TICK) == 0, "the bucket fills in two minutes from the first charge"
+    assert made.purge(full) == 1
+    handle_at(made, request("graduation"), at(8), new_ids=new_ids(1, at(8)))
+    fresh = at(9) + TOLERANCE
+    assert made.purge(fresh - TICK) == 0
+    assert made.purge(fresh) == 2, "the app user's log, and the bucket"
+
+
+def test_a_record_past_its_retention_is_replaced_and_lives_its_own_day() -> None:
+    made = world()
+    for day in (0, 1):
+        now = at(day * 24 * 60)
+        answer = handle_at(made, request("create"), now, new_ids=new_ids(1 + day, now))
+        assert not answer.replayed
+    dropped = at(48 * 60) + TOLERANCE
+    assert made.purge(dropped - TICK) == 0
+    assert made.purge(dropped) == 1
+
+
+def test_replaced_buckets_are_full_and_leave_the_app_users_alone() -> None:
+    made = world(curae.Settings(buckets=(BUCKET,)))
+    for number in range(2):
+        handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))
+    assert code(handle_at(made, request("account-state"), START)) == "RATE_LIMITED"
+    other = curae.Bucket(name="other", capacity=100, refill=1, seconds=60)
+    made.replace_buckets((BUCKET, other))
+    assert made.settings.buckets == (BUCKET, other)
+    assert handle_at(made, request("account-state"), START).response.status == 200
+    made.replace_buckets((other,))
+    answers = [
+        handle_at(made, request("initiate", key=f"l-{number}"), START, new_ids=new_ids(10 + number))
+        for number in range(9)
+    ]
+    assert [answer.response.status for answer in answers] == [201] * 8 + [429]
+    made.replace_buckets(())
+    assert made.purge(at(60)) == 1, "the app user's log; the buckets went when they were replaced"

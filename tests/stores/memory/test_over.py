@@ -1,0 +1,168 @@
+"""The store in memory: what is over is kept as long as said, and not longer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import attrs
+import pytest
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.values import LAST_INSTANT
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.writes import BindingWrite, SessionWrite
+from tests.support import subjects
+from tests.support.instants import clock_at, commit_writes, handle_at, record_at
+from tests.support.memory import (
+    ACTIVE,
+    DAY,
+    EMPTY,
+    FOR_EVER,
+    MONTH,
+    REVOKED,
+    TOLERANCE,
+    revoked_chain,
+    store,
+)
+from tests.support.server import ID, LIMITED, call, new_ids, request
+from tests.support.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
+
+PENDING_OVER: Final = pending().handoff_deadline or START
+ENDINGS: Final = {
+    "LAPSED": (pending(), PENDING_OVER),
+    "EXPIRED by itself": (ACTIVE, at(60)),
+    "EXPIRED, recorded": (apply_trigger(ACTIVE, "expire", at(61)), at(61)),
+    "REVOKED": (apply_trigger(ACTIVE, "PATIENT", at(7)), at(7)),
+    "REVOKED, whatever stands beside it": (
+        attrs.evolve(FOR_EVER, revoked_at=at(7), updated_at=at(8)),
+        at(8),
+    ),
+}
+"""A connection, and when it is over."""
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+def test_a_connection_that_is_over_is_kept_as_long_as_said_and_not_longer(how: str) -> None:
+    connection, over = ENDINGS[how]
+    made = store(connection, keep_over=MONTH)
+    due = over + MONTH + TOLERANCE
+    assert made.purge(due - TICK) == 0
+    assert made.connection(ID) is connection
+    assert made.purge(due) == 1
+    assert made.sizes() == EMPTY
+    assert made.connection(ID) is None
+    assert handle_at(made, request("get"), due).response.status == 404
+    assert (
+        handle_at(made, request("reconnect"), due, new_ids=new_ids(2, due)).response.status == 404
+    )
+    assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), due), curae.Refused)
+
+
+@pytest.mark.parametrize("live", [FOR_EVER, attrs.evolve(pending(), handoff_deadline=None)])
+def test_what_only_an_event_ends_is_kept_until_one_does(live: Connection) -> None:
+    made = store(live, keep_over=MONTH)
+    for days in range(0, 4000, 7):
+        assert made.purge(START + timedelta(days=days)) == 0
+    now = START + timedelta(days=4000)
+    assert handle_at(made, request("revoke"), now).response.status == 200
+    due = now + MONTH + TOLERANCE
+    assert made.purge(due - TICK) == 1, "the idempotency record"
+    assert made.purge(due) == 1
+    assert made.sizes() == EMPTY
+
+
+def test_what_ends_earlier_than_it_would_by_itself_is_dropped_as_much_earlier() -> None:
+    far = attrs.evolve(ACTIVE, expires_at=START + timedelta(days=4000))
+    made = store(far, keep_over=MONTH)
+    for days in range(100):
+        assert made.purge(START + timedelta(days=days)) == 0
+    now = START + timedelta(days=100)
+    record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), now)
+    assert made.purge(now + MONTH + TOLERANCE - TICK) == 0
+    assert made.purge(now + MONTH + TOLERANCE) == 1
+
+
+def test_everything_is_kept_where_nothing_is_said() -> None:
+    made = store(*(connection for connection, _ in [ENDINGS["REVOKED"]]))
+    handle_at(made, request("initiate"), START, new_ids=new_ids(3))
+    assert made.purge(LAST_INSTANT) == 2, "the record and the limit"
+    assert made.connection(ID) is not None
+    assert made.session(curae.SessionId(uuid(1003))) is not None
+    assert made.binding(COORDINATE) is not None
+
+
+@pytest.mark.parametrize("span", [DAY - TICK, timedelta(0), -MONTH])
+def test_nothing_is_dropped_that_a_replay_may_name(span: timedelta) -> None:
+    with pytest.raises(curae.ArgumentError, match="ended_retention: must be at least 24 hours"):
+        curae.MemoryStore(ended_retention=span)
+    store(keep_over=DAY)
+    made = store(FOR_EVER, keep_over=timedelta.max)
+    assert made.purge(LAST_INSTANT - TOLERANCE) == 0
+
+
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_a_chain_with_a_living_head_is_kept_whole_and_goes_whole(length: int) -> None:
+    made = store(*revoked_chain(length, FOR_EVER), keep_over=MONTH)
+    year = START + timedelta(days=365)
+    assert made.purge(year) == 0
+    assert made.counted() == length
+    record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), year)
+    due = year + MONTH + TOLERANCE
+    assert made.purge(due - TICK) == 0
+    assert made.purge(due, limit=1) == length, "a chain counts as one, and goes as one"
+    assert made.sizes() == EMPTY
+
+
+def test_a_chain_lives_while_any_connection_of_it_does() -> None:
+    waiting = apply_trigger(FOR_EVER, "require action", at(2))
+    lapsed = subjects.recovered(waiting, at(3), 2)
+    made = store(waiting, lapsed, keep_over=MONTH)
+    assert made.purge(START + 10 * MONTH) == 0
+    assert made.counted() == 2
+
+
+def test_another_chain_of_the_same_user_stays() -> None:
+    made = store(
+        REVOKED, attrs.evolve(FOR_EVER, identity=pending(number=2).identity), keep_over=MONTH
+    )
+    assert made.purge(START + 3 * MONTH) == 1
+    tombstoned = curae.Tombstoned(COORDINATE)
+    commit_writes(made, (BindingWrite(None, LIMITED),))
+    assert [each.id for each in made.load(tombstoned.needs()).snapshot.connections] == [uuid(2)]
+    assert isinstance(record_at(made, tombstoned, START + 3 * MONTH), curae.Done)
+
+
+def test_a_session_that_is_over_is_kept_as_long_as_said() -> None:
+    made = store(keep_over=MONTH)
+    assert commit_writes(made, (SessionWrite(None, subjects.WAITING),))
+    due = subjects.WAITING.expires_at + MONTH + TOLERANCE
+    assert made.purge(due - TICK) == 0
+    landed = curae.HandoffCompleted(subjects.SESSION, subjects.USER, at(1))
+    assert isinstance(record_at(made, landed, due - TICK), curae.Done)
+    assert made.purge(due) == 1
+    assert made.session(subjects.SESSION) is None
+    assert isinstance(record_at(made, landed, due), curae.Refused)
+    sizes = made.sizes()
+    assert sizes == EMPTY | {"bindings": 1, "counted": 1}, "a binding is never over"
+
+
+def test_requests_drop_chains_and_sessions_too() -> None:
+    made = store(*revoked_chain(3, REVOKED), keep_over=MONTH)
+    handle_at(made, request("initiate"), START, new_ids=new_ids(3))
+    later = START + 3 * MONTH
+    for _ in range(17):
+        handle_at(made, request("get", id=uuid(9)), later)
+    assert made.sizes() == EMPTY | {"bindings": 1, "counted": 1}
+
+
+def test_what_was_dropped_since_it_was_read_is_not_written() -> None:
+    made = store(REVOKED, keep_over=MONTH)
+    asked, now = call(Reconnect(ID)), START + MONTH
+    with clock_at(made, now):
+        snapshot = made.load(asked.needs).snapshot
+    decided = curae.decide(asked, snapshot=snapshot, now=now, new_ids=new_ids(2, now))
+    assert made.purge(START + 2 * MONTH) == 1
+    assert not commit_writes(made, decided.changes.writes)
+    assert made.sizes() == EMPTY

@@ -1,0 +1,140 @@
+"""Limits in a cluster: they are charged together, once, and a cluster that is gone admits nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+
+import attrs
+import pytest
+import redis
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.redis.clients import ClusterClient, create_cluster_client_async
+from curae_lifecycle.stores.retry import RetryPolicy
+from tests.stores.redis.charging import BUCKET, Who, known
+from tests.support import patiently
+from tests.support.databases.valkey import Valkey, valkey_cluster
+from tests.support.hanging import stopped
+from tests.support.patiently import PATIENCE
+from tests.support.ports import free_port
+from tests.support.redis_limits import limited
+
+KINDS = ("waiting for a cluster", "awaited in a cluster")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Valkey]:
+    with valkey_cluster() as server:
+        yield server
+
+
+@pytest.fixture
+def client(cluster: Valkey) -> Iterator[redis.Redis]:
+    with redis.Redis(port=cluster.port) as made:
+        yield made
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def who(kind: str, cluster: Valkey, client: redis.Redis) -> Iterator[Who]:
+    with known(kind, cluster.url, client) as made:
+        yield made
+
+
+def test_ten_are_admitted_and_each_is_charged_twice(who: Who) -> None:
+    # All keys of a script must be in one slot: else the cluster refuses it.
+    assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
+    assert who.charged() == (10, 10)
+
+
+def test_what_the_other_store_refuses_is_given_back(who: Who) -> None:
+    who.inner.before = [lambda: False]
+    assert who.initiate(0).status == 201
+    assert who.charged() == (1, 1)
+
+
+def test_a_node_that_says_nothing_is_charged_once_at_most(
+    kind: str, cluster: Valkey, who: Who
+) -> None:
+    with limited(kind, who.inner, cluster.url, wait=0.1) as store:
+        hasty = attrs.evolve(who, store=store)
+        assert who.initiate(0).status == 201
+        needs = Needs(buckets=(who.bucket_key,))
+        loaded = patiently.run(lambda: store.load(needs, who.api_key.digest()), 0.1)
+        assert cluster.process is not None
+        with stopped(cluster.process.pid):
+            charged = Changes(
+                (RateWrite(key=who.bucket_key, policy=BUCKET, before=None, after=FULL_BUCKET),)
+            )
+            with pytest.raises(StoreUnavailableError):
+                store.commit(loaded, charged)
+        # The answer was lost; whether it was charged is not known.
+        assert who.charged() in {(1, 1), (2, 1)}
+        # It is found again.
+        assert hasty.initiate(1).status == 201
+
+
+def test_a_cluster_that_is_gone_admits_nobody(kind: str) -> None:
+    # It was not there when the worker started.
+    port = free_port()
+    with redis.Redis(port=port) as nobody, known(kind, f"redis://127.0.0.1:{port}", nobody) as who:
+        with pytest.raises(StoreUnavailableError, match="Redis failed"):
+            who.held()
+        answer = who.initiate(1, RetryPolicy(attempts=2))
+        assert answer.status == 500
+        assert json.loads(answer.body)["retryable"] is True
+
+
+def test_who_asks_is_as_the_first_url_says() -> None:
+    urls = ["rediss://ada:a%3Ab@one:7000", "redis://two"]
+    waiting = ClusterClient(urls)
+    awaited = create_cluster_client_async(urls)
+    nodes = awaited.nodes_manager.startup_nodes.values()
+    assert [(each.host, each.port) for each in nodes] == [("one", 7000), ("two", 6379)]
+    assert waiting._nodes.addresses == (("one", 7000), ("two", 6379))
+    given = awaited.connection_kwargs
+    assert (given["username"], given["password"]) == ("ada", "a:b")
+    assert (waiting._nodes.username, waiting._nodes.password) == ("ada", "a:b")
+    assert waiting._nodes.encrypted
+
+
+def test_nobody_waits_longer_for_who_looks_for_the_cluster(cluster: Valkey) -> None:
+    with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
+        made._timeout = 0.05
+        with made._lock, pytest.raises(redis.TimeoutError):
+            made.execute_command("PING")
+        made._timeout = PATIENCE
+        assert made.execute_command("GET", "nothing") is None
+
+
+def test_a_client_that_was_never_asked_is_closed() -> None:
+    with closing(ClusterClient(["redis://127.0.0.1:1"])):
+        pass
+
+
+def test_nothing_is_sent_again_by_itself(cluster: Valkey) -> None:
+    with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
+        assert made._connected().retry.get_retries() == 0
+    awaited = create_cluster_client_async([cluster.url])
+    assert awaited.retry.get_retries() == 0
+
+
+@pytest.mark.parametrize(
+    "urls", ["redis://host", [], ["redis://host:port"], ["redis://host:65536"], ["host:6379"]]
+)
+def test_a_cluster_is_a_list_of_urls(urls: list[str]) -> None:
+    with pytest.raises(ArgumentError, match="urls"):
+        ClusterClient(urls)
+    with pytest.raises(ArgumentError, match="urls"):
+        _ = create_cluster_client_async(urls)

@@ -1,0 +1,91 @@
+"""A Redis that fails: it admits nobody, and charges once at most."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+import pytest
+import redis
+
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.redis import limits
+from curae_lifecycle.stores.redis.clients import create_client, create_client_async
+from curae_lifecycle.stores.retry import RetryPolicy
+from tests.stores.redis.charging import BUCKET, KINDS, Who, client, known, who
+from tests.support import patiently
+from tests.support.databases.valkey import valkey
+from tests.support.hanging import stopped
+from tests.support.patiently import PATIENCE
+from tests.support.redis_limits import limited, redis_url
+
+__all__ = ["client", "redis_url", "who"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
+    with (
+        valkey() as server,
+        create_client(server.url, timeout=PATIENCE) as client,
+        known(kind, server.url, client) as who,
+    ):
+        assert who.initiate(0).status == 201
+        server.kill()
+        with pytest.raises(StoreUnavailableError, match="ConnectionError"):
+            who.held()
+        answer = who.initiate(1, RetryPolicy(attempts=3, seconds=PATIENCE))
+        assert answer.status == 500
+        assert json.loads(answer.body)["retryable"] is True
+        assert dict(answer.headers)["retry-after"] == "1"
+        server.start()
+        # What was charged outlived it.
+        assert [who.initiate(number).status for number in range(1, 11)] == [201] * 9 + [429]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(kind: str) -> None:
+    with (
+        valkey() as server,
+        create_client(server.url, timeout=PATIENCE) as client,
+        known(kind, server.url, client) as patient,
+        limited(kind, patient.inner, server.url, wait=0.1) as store,
+    ):
+        who = attrs.evolve(patient, store=store)
+        # From here on it knows the script.
+        assert patient.initiate(0).status == 201
+        needs = Needs(buckets=(who.bucket_key,))
+        loaded = patiently.run(lambda: store.load(needs, who.api_key.digest()), 0.1)
+        assert server.process is not None
+        with stopped(server.process.pid):
+            charged = Changes(
+                (RateWrite(key=who.bucket_key, policy=BUCKET, before=None, after=FULL_BUCKET),)
+            )
+            with pytest.raises(StoreUnavailableError):
+                store.commit(loaded, charged)
+            with pytest.raises(StoreUnavailableError):
+                who.held()
+            assert who.initiate(1, RetryPolicy(attempts=2)).status == 500
+        # The answer was lost; whether it was charged is not known.
+        assert patient.charged() in {(1, 1), (2, 1)}
+
+
+def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
+    for made in (create_client(redis_url), create_client_async(redis_url)):
+        assert made.connection_pool.connection_kwargs["retry"].get_retries() == 0
+
+
+def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
+    # Somebody else's value under a name of ours.
+    who.client.rpush(limits._name(who.bucket_key), "1")
+    needs = Needs(buckets=(who.bucket_key,))
+    loaded = who.store.load(needs, who.api_key.digest())
+    charged = Changes(
+        (RateWrite(key=who.bucket_key, policy=BUCKET, before=None, after=FULL_BUCKET),)
+    )
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        who.store.commit(loaded, charged)
+    assert who.initiate(1).status == 500

@@ -1,0 +1,394 @@
+"""Limits in Redis: charged first, together or not at all, given back where nothing was stored."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+import redis
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.ratelimit import (
+    FULL_BUCKET,
+    INITIATE_LIMIT,
+    Bucket,
+    BucketState,
+    LogState,
+    Policy,
+    RateState,
+    admit_one,
+    fresh_state,
+)
+from curae_lifecycle.rules.values import to_epoch_microseconds
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
+from curae_lifecycle.stores.contract import (
+    Loaded,
+    StoreFullError,
+    StoreUnavailableError,
+    StoreUnchangedError,
+)
+from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.redis import limits
+from curae_lifecycle.stores.redis.clients import create_client
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimitsStore
+from curae_lifecycle.stores.retry import RetryPolicy
+from curae_lifecycle.stores.sql.keys import key_of
+from curae_lifecycle.testing.conformance import run
+from tests.stores.redis.charging import BUCKET, Wavering, Who, client, known, who
+from tests.support.databases.valkey import valkey
+from tests.support.kit import needing
+from tests.support.patiently import PATIENCE
+from tests.support.redis_limits import AtOnce, limited, redis_url
+from tests.support.served import NOT_THERE, Clock, Served
+
+__all__ = ["client", "redis_url", "who"]
+
+# --- Charged ----------------------------------------------------------------------------------
+
+
+def test_ten_are_admitted_and_each_charges_the_bucket_and_the_log(who: Who) -> None:
+    assert who.held() == (None, None)
+    assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
+    # The app user's refusal charges no bucket, and the log is all that it was.
+    assert who.charged() == (10, 10)
+    # A replay charges the bucket alone, and asks the other store to commit nothing.
+    who.inner.before = [unasked]
+    assert who.initiate(0).status == 201
+    assert who.charged() == (11, 10)
+    who.inner.before = []
+    who.inner.now += timedelta(seconds=60)
+    assert who.initiate(11).status == 201
+
+
+def unasked() -> bool:
+    raise AssertionError("there is nothing to commit")
+
+
+def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
+    loads = Needs(
+        record=None, buckets=(who.bucket_key,), limit=who.limit_key, connection=None, binding=None
+    )
+    loaded = who.store.load(loads, who.api_key.digest())
+    admitted = charges(who, loaded, BUCKET)
+    # The log is no longer as it was read, so the bucket is not charged.
+    assert who.initiate(1).status == 201
+    assert not who.store.commit(loaded, admitted)
+    assert who.charged() == (1, 1)
+    # The bucket has too little by then, so the log is not charged.
+    loaded = who.store.load(loads, who.api_key.digest())
+    assert not who.store.commit(
+        loaded, charges(who, loaded, Bucket(name="platform", capacity=1, refill=50, seconds=1))
+    )
+    assert who.charged() == (1, 1)
+    assert who.store.commit(loaded, charges(who, loaded, BUCKET))
+    assert who.charged() == (2, 2)
+
+
+def charges(who: Who, loaded: Loaded, bucket: Bucket) -> Changes:
+    """What an initiate charges, and nothing else."""
+    held, log = loaded.snapshot.buckets[0], loaded.snapshot.limit
+    after = curae_admitted(INITIATE_LIMIT, log, loaded.now)
+    return Changes(
+        (
+            RateWrite(key=who.limit_key, policy=INITIATE_LIMIT, before=log, after=after),
+            # What it becomes is for the script to say.
+            RateWrite(key=who.bucket_key, policy=bucket, before=held, after=FULL_BUCKET),
+        )
+    )
+
+
+def curae_admitted(rule: Policy, state: RateState | None, now: datetime) -> RateState:
+    after = admit_one(rule, fresh_state(rule) if state is None else state, now)
+    assert not isinstance(after, int)
+    return after
+
+
+def test_two_that_read_the_same_bucket_both_charge_it(who: Who) -> None:
+    loads = Needs(buckets=(who.bucket_key,))
+    both = [who.store.load(loads, who.api_key.digest()) for _ in range(2)]
+    for loaded in both:
+        assert loaded.snapshot.buckets == (None,)
+        changes = Changes(
+            (RateWrite(key=who.bucket_key, policy=BUCKET, before=None, after=FULL_BUCKET),)
+        )
+        assert who.store.commit(loaded, changes)
+    assert who.charged() == (2, 0)
+
+
+def test_ten_of_twenty_at_once_are_admitted(who: Who) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        statuses = sorted(each.status for each in pool.map(who.initiate, range(20)))
+    assert statuses == [201] * 10 + [429] * 10
+    assert who.charged() == (10, 10)
+
+
+# --- Given back -------------------------------------------------------------------------------
+
+
+def test_a_charge_is_given_back_where_the_other_store_was_faster(who: Who) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def conflict() -> bool:
+        seen.append(who.charged())
+        return False
+
+    who.inner.before = [conflict, conflict]
+    assert who.initiate(1).status == 201
+    # Each time it was charged, and nothing was left of it.
+    assert seen == [(1, 1), (1, 1)]
+    assert who.charged() == (1, 1)
+
+
+def test_a_charge_is_given_back_from_among_those_of_others(who: Who) -> None:
+    def others_come() -> bool:
+        for number in range(3):
+            assert who.initiate(f"other-{number}").status == 201
+        assert who.charged() == (5, 5)
+        return False
+
+    assert who.initiate("earlier").status == 201
+    who.inner.before = [others_come, lambda: True, lambda: True, lambda: True]
+    assert who.initiate("late").status == 201
+    assert who.charged() == (5, 5)
+
+
+def test_what_a_full_log_dropped_comes_back_with_what_is_given_back(who: Who) -> None:
+    for number in range(10):
+        assert who.initiate(number).status == 201
+    who.inner.now += timedelta(seconds=60)
+    _, log = who.held()
+    who.inner.before = [lambda: False]
+    assert who.initiate(10, RetryPolicy(attempts=1)).status == 500
+    assert who.held()[1] == log
+
+
+def test_nothing_is_given_back_that_others_dropped(who: Who) -> None:
+    def emptied() -> bool:
+        for key in who.client.scan_iter("curae:*"):
+            who.client.delete(key)
+        return False
+
+    who.inner.before = [emptied]
+    assert who.initiate(1).status == 201
+    assert who.charged() == (1, 1)
+
+
+def test_a_charge_is_given_back_where_nothing_was_stored_for_sure(who: Who) -> None:
+    def wait() -> bool:
+        raise StoreUnchangedError("a lock was not free in time")
+
+    who.inner.before = [wait, wait]
+    assert who.initiate(1).status == 201
+    assert who.charged() == (1, 1)
+
+
+@pytest.mark.parametrize("mistake", ["full", "mistaken"])
+def test_a_charge_is_given_back_where_the_other_store_has_no_room(who: Who, mistake: str) -> None:
+    def refuse() -> bool:
+        if mistake == "full":
+            caller = who.caller
+            raise StoreFullError(
+                kind="session",
+                capacity=1,
+                environment=caller.environment,
+                customer_account_id=caller.customer_account_id,
+            )
+        raise ArgumentError("new_ids", "new")
+
+    who.inner.before = [refuse]
+    if mistake == "full":
+        assert who.initiate(1).status == 500
+    else:
+        with pytest.raises(ArgumentError):
+            who.initiate(1)
+    assert who.charged() == (0, 0)
+
+
+def test_a_charge_stays_where_nobody_knows_what_was_stored(who: Who) -> None:
+    def lose() -> bool:
+        raise StoreUnavailableError("it is gone")
+
+    who.inner.before = [lose]
+    assert who.initiate(1).status == 201
+    assert who.charged() == (2, 2)
+
+
+def test_law_10_holds_where_every_fourth_commit_is_lost(who: Who) -> None:
+    def lose() -> bool:
+        raise StoreUnavailableError("it is gone")
+
+    once = RetryPolicy(attempts=1)
+    statuses: list[int] = []
+    for number in range(20):
+        who.inner.before = [lose] if number % 4 == 0 else []
+        statuses.append(who.initiate(number, once).status)
+    # Ten were charged: the first ten, of which three were never stored.
+    assert statuses[:10].count(201) == 7
+    assert set(statuses[10:]) == {429}
+    who.inner.now += timedelta(seconds=60)
+    assert who.initiate(21).status == 201
+
+
+# --- What is asked, and what is kept ----------------------------------------------------------
+
+
+def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
+    store = RedisLimitsStore(Wavering(), Never())
+    loaded = store.load(Needs(), "")
+    assert loaded.snapshot.buckets == ()
+    assert store.commit(loaded, NO_CHANGES)
+    fact = store.load(Needs())
+    assert store.commit(fact, NO_CHANGES)
+    assert store.caller_of("") is None
+
+
+def test_so_it_does_where_it_is_awaited() -> None:
+    store = AsyncRedisLimitsStore(AtOnce(Wavering()), AwaitedNever())
+
+    async def ask() -> None:
+        loaded = await store.load(Needs(), "")
+        assert loaded.snapshot.buckets == ()
+        assert await store.commit(loaded, NO_CHANGES)
+        assert await store.commit(await store.load(Needs()), NO_CHANGES)
+        assert await store.caller_of("") is None
+
+    asyncio.run(ask())
+
+
+class AwaitedNever:
+    """A client that must not be asked, awaited."""
+
+    async def execute_command(self, *command: str | int) -> object:
+        raise AssertionError(command)
+
+
+class Never:
+    """A client that must not be asked."""
+
+    def execute_command(self, *command: str | int) -> object:
+        raise AssertionError(command)
+
+
+def test_what_another_store_loaded_is_not_charged_for(who: Who) -> None:
+    loaded = who.inner.load(Needs(), who.api_key.digest())
+    with pytest.raises(ArgumentError, match="loaded"):
+        who.store.commit(loaded, NO_CHANGES)
+
+
+def test_a_state_is_dropped_five_minutes_after_it_is_over(who: Who) -> None:
+    assert who.initiate(1).status == 201
+    bucket, log = who.held()
+    assert isinstance(bucket, BucketState)
+    assert isinstance(log, LogState)
+    overs = {bucket.full_at, to_epoch_microseconds(log.instants[0] + timedelta(seconds=60))}
+    dropped = sorted(dropped_at(who, key) for key in keys_of(who))
+    for over, at in zip(sorted(overs), dropped, strict=True):
+        assert 0 <= at * 1000 - over - 300_000_000 < 1000
+    # A charge that is given back leaves it as long.
+    who.inner.before = [lambda: False]
+    assert who.initiate(2, RetryPolicy(attempts=1)).status == 500
+    assert all(dropped_at(who, key) > 0 for key in keys_of(who))
+
+
+def dropped_at(who: Who, key: str) -> int:
+    """When Redis drops it, in milliseconds; below zero for never."""
+    at = who.client.pexpiretime(key)
+    assert isinstance(at, int)
+    return at
+
+
+def keys_of(who: Who) -> list[str]:
+    """The keys of an account."""
+    tag = key_of(who.caller.customer_account_id)
+    return [key.decode() for key in who.client.scan_iter(f"curae:{{{tag}}}:*")]
+
+
+def test_nothing_in_redis_names_anybody(who: Who) -> None:
+    assert who.initiate(1).status == 201
+    keys = keys_of(who)
+    assert len(keys) == 2
+    for key in keys:
+        # An account is on one node of a cluster; all else is digits.
+        assert re.fullmatch(r"curae:\{[0-9a-f]{64}\}:[0-9a-f]{64}", key)
+        text = who.client.get(key)
+        assert isinstance(text, bytes)
+        assert re.fullmatch(rb"[0-9a-f -]+", text)
+
+
+def test_what_a_newer_release_stored_is_refused_by_name_and_left_alone(who: Who) -> None:
+    for number, kind in ((0, "BucketState"), (1, "LogState")):
+        assert who.initiate(f"first-{number}").status == 201
+        loads = Needs(
+            record=None,
+            buckets=(who.bucket_key,),
+            limit=who.limit_key,
+            connection=None,
+            binding=None,
+        )
+        loaded = who.store.load(loads, who.api_key.digest())
+        key = limits._name((who.bucket_key, who.limit_key)[number])
+        who.client.set(key, "2 5 later")
+        with pytest.raises(NewerFormatError, match=kind):
+            who.store.load(loads, who.api_key.digest())
+        assert who.initiate(f"second-{number}").status == 500
+        assert not who.store.commit(loaded, charges(who, loaded, BUCKET))
+        assert who.client.get(key) == b"2 5 later"
+        who.client.delete(key)
+
+
+def test_what_a_newer_release_made_of_a_charge_is_not_given_back(
+    who: Who, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [limits._name(key) for key in (who.bucket_key, who.limit_key)]
+    newer: list[bytes] = []
+
+    def renewed() -> bool:
+        # All that this release wrote, and something more.
+        for name in names:
+            text = who.client.get(name)
+            assert isinstance(text, bytes)
+            newer.append(b"2" + text[1:] + b" more")
+            who.client.set(name, newer[-1])
+        return False
+
+    who.inner.before = [renewed]
+    assert who.initiate(1).status == 500
+    assert "a request failed: NewerFormatError at" in caplog.text
+    assert who.client.mget(names) == newer
+
+
+def test_texts_may_come_as_texts(redis_url: str) -> None:
+    with (
+        redis.Redis.from_url(redis_url, decode_responses=True) as client,
+        known("waiting", redis_url, client) as made,
+    ):
+        who = attrs.evolve(made, store=RedisLimitsStore(made.inner, client))
+        assert who.initiate(1).status == 201
+        who.inner.before = [lambda: False]
+        assert who.initiate(2).status == 201
+        assert who.charged() == (2, 2)
+
+
+# --- The whole kit ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["waiting", pytest.param("awaited", marks=pytest.mark.heavy)])
+def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
+    clock = Clock()
+    with valkey() as server, create_client(server.url, timeout=PATIENCE) as client:
+        inner = MemoryStore(clock=clock)
+        with limited(kind, inner, server.url) as store:
+            served = Served(store=store, registry=inner, clock=clock, fill=client.flushall)
+            seen = run(served.server(), seed="1")
+        assert not seen.failed, str(seen)
+        # One needs a server of one environment, the other a front that tells the date.
+        left = {"permission.wrong-environment", "idempotency.dates", *needing(*NOT_THERE)}
+        assert {each.check for each in seen.not_run} == left
+        assert client.dbsize() > 0

@@ -1,0 +1,308 @@
+"""What Redis runs counts as `rules.ratelimit` does, and gives back never too much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import count
+from typing import Final
+
+import attrs
+import pytest
+import redis
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.ratelimit import (
+    FULL_BUCKET,
+    MAX_INTEGER,
+    Bucket,
+    BucketState,
+    RateState,
+    admit_one,
+)
+from curae_lifecycle.rules.values import SECOND, from_epoch_microseconds, to_epoch_microseconds
+from curae_lifecycle.stores.redis import limits
+from curae_lifecycle.stores.redis.clients import Redis, create_client
+from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK
+from tests.support.patiently import PATIENCE
+from tests.support.redis_limits import BUCKET_KEY, redis_url
+
+FOREVER: Final = 10**15
+"""A margin that no clock of a Redis is past, so that states of any time can be seen."""
+
+FIRST: Final = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
+LAST: Final = to_epoch_microseconds(datetime.max.replace(tzinfo=UTC))
+
+__all__ = ["redis_url"]
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with create_client(redis_url, timeout=PATIENCE) as made:
+        yield made
+
+
+sizes = st.one_of(
+    st.integers(1, 12), st.integers(1, MAX_INTEGER), st.integers(MAX_INTEGER - 3, MAX_INTEGER)
+)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Bucket:
+    capacity, refill, seconds = draw(sizes), draw(sizes), draw(sizes)
+    if capacity * seconds > refill * MAX_INTEGER:
+        capacity = max(1, refill * MAX_INTEGER // seconds)
+        seconds = min(seconds, refill * MAX_INTEGER)
+    return Bucket(name="platform", capacity=capacity, refill=refill, seconds=seconds)
+
+
+@st.composite
+def states(draw: st.DrawFn, at: int) -> BucketState:
+    parts = draw(sizes)
+    near = st.integers(-3 * SECOND, 10**7).map(at.__add__)
+    far = st.integers(FIRST, 10**15 * SECOND)
+    return BucketState(draw(near | far), draw(st.integers(0, parts - 1)), parts)
+
+
+instants = st.one_of(
+    st.integers(FIRST, LAST), st.integers(-3, 3), st.integers(2**53 - 3, 2**53 + 3)
+)
+
+
+@given(st.data())
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_redis_charges_a_bucket_as_the_rules_do(client: redis.Redis, data: st.DataObject) -> None:
+    at = data.draw(instants)
+    rule, state = data.draw(rules()), data.draw(st.none() | states(at))
+    now = from_epoch_microseconds(at)
+    held = Held(client)
+    held.put(state)
+    charged = held.charge(rule, now)
+    expected = admit_one(rule, FULL_BUCKET if state is None else state, now)
+    if isinstance(expected, int):
+        assert not charged
+        assert held.state() == state
+    else:
+        assert charged
+        assert held.state() == expected
+
+
+@given(st.data())
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whole_lives_of_a_bucket_whose_rule_changes_are_the_same(
+    client: redis.Redis, data: st.DataObject
+) -> None:
+    small = st.integers(1, 9)
+    some = data.draw(st.lists(st.builds(Bucket, st.just("b"), small, small, small), min_size=1))
+    held = Held(client)
+    state: RateState = FULL_BUCKET
+    at = 0
+    for rule in data.draw(st.lists(st.sampled_from(some), max_size=12)):
+        at += data.draw(st.integers(-SECOND, 3 * SECOND))
+        expected = admit_one(rule, state, from_epoch_microseconds(at))
+        assert held.charge(rule, from_epoch_microseconds(at)) is not isinstance(expected, int)
+        state = state if isinstance(expected, int) else expected
+        assert held.state() == (None if state == FULL_BUCKET else state)
+
+
+_NUMBERS: Final = count(1)
+
+
+@attrs.define
+class Held:
+    """One bucket in Redis, of a name that no other has."""
+
+    client: redis.Redis
+    name: str = attrs.field(factory=lambda: f"bucket-{next(_NUMBERS)}")
+    answers: list[tuple[limits._Charge, object]] = attrs.field(factory=list)
+    instants: list[datetime] = attrs.field(factory=list)
+
+    @property
+    def asked(self) -> Redis:
+        return self.client
+
+    def put(self, state: BucketState | None, last: int = FIRST) -> None:
+        if state is not None:
+            seconds, micros = divmod(state.full_at, SECOND)
+            numbers = (1, seconds, micros, state.part, state.parts, *divmod(last, SECOND), 0, 0, 0)
+            self.client.set(self.name, " ".join(map(str, numbers)))
+
+    def state(self) -> RateState | None:
+        held = self.client.get(self.name)
+        return limits._state(BUCKET_KEY, *limits._texts([held]))
+
+    def charge(self, rule: Bucket, now: datetime, margin: int = FOREVER) -> bool:
+        charge = limits._Charge(
+            at=to_epoch_microseconds(now), names=(self.name,), buckets=(rule,), log=None
+        )
+        given = charge.charge_arguments()
+        given[3] = margin
+        answer = self.asked.execute_command("EVAL", CHARGE.text, 1, self.name, *given)
+        if answer is not None:
+            self.answers.append((charge, answer))
+            self.instants.append(now)
+        return answer is not None
+
+    def give_back(self, number: int) -> None:
+        charge, answer = self.answers[number]
+        given = charge.give_back_arguments(answer)
+        self.asked.execute_command("EVAL", GIVE_BACK.text, 1, self.name, *given)
+
+
+# --- Given back -------------------------------------------------------------------------------
+
+
+@given(rule=rules(), state=st.none() | states(0), at=st.integers(0, 10 * SECOND))
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_charge_that_nobody_came_after_is_given_back_whole(
+    client: redis.Redis, rule: Bucket, state: BucketState | None, at: int
+) -> None:
+    held, other, now = Held(client), Held(client), from_epoch_microseconds(at)
+    held.put(state)
+    other.put(state)
+    if held.charge(rule, now):
+        held.give_back(0)
+        # It is as it was, where it was full by then from that instant on.
+        after = held.state()
+        assert isinstance(after, BucketState)
+        assert admit_one(rule, after, now) == admit_one(
+            rule, FULL_BUCKET if state is None else state, now
+        )
+
+
+Step = tuple[str, int]
+"""A charge so many microseconds after the one before it, or one of those that stand given back."""
+
+steps = st.lists(
+    st.tuples(
+        st.just("charge"),
+        st.sampled_from((0, 0, 1, 10_000, SECOND)) | st.integers(-SECOND, 2 * SECOND),
+    )
+    | st.tuples(st.just("back"), st.integers(0, 9)),
+    max_size=16,
+)
+
+
+@given(
+    rule=st.builds(Bucket, st.just("b"), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4)),
+    steps=steps,
+)
+# What was given back before counts: the second of the two would have come back by itself.
+@example(
+    rule=Bucket(name="b", capacity=5, refill=1, seconds=1),
+    steps=[("charge", 0), ("charge", 0), ("back", 0), ("charge", 1), ("back", 0)],
+)
+# The latest instant is the one that counts, not the last.
+@example(
+    rule=Bucket(name="b", capacity=5, refill=1, seconds=1),
+    steps=[("charge", 0), ("charge", 10_000), ("charge", -10_000), ("back", 0)],
+)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_given_back_never_leaves_more_than_if_it_had_not_been_charged(
+    client: redis.Redis, rule: Bucket, steps: list[Step]
+) -> None:
+    held, kept = play(client, rule, steps)
+    without: RateState = FULL_BUCKET
+    for instant in kept:
+        charged = admit_one(rule, without, instant)
+        # It was admitted where more had been charged.
+        assert not isinstance(charged, int)
+        without = charged
+    latest = max(held.instants, default=from_epoch_microseconds(0))
+    assert wait(rule, held.state(), latest) >= wait(rule, without, latest)
+
+
+@given(
+    rule=st.builds(Bucket, st.just("b"), st.integers(5, 9), st.integers(1, 4), st.integers(1, 4)),
+    after=st.integers(0, SECOND // 4),
+    steps=steps,
+)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_bucket_in_use_all_the_time_is_given_back_whole(
+    client: redis.Redis, rule: Bucket, after: int, steps: list[Step]
+) -> None:
+    # The first one stands, and all others come before what it took is back.
+    first: list[Step] = [("charge", 0), ("charge", after)]
+    others = [(what, 0 if what == "charge" else 1 + number) for what, number in steps]
+    held, kept = play(client, rule, [*first, *others])
+    assert kept[0] == held.instants[0]
+    without: RateState = FULL_BUCKET
+    for instant in kept:
+        charged = admit_one(rule, without, instant)
+        assert not isinstance(charged, int)
+        without = charged
+    assert held.state() == without
+
+
+def play(client: redis.Redis, rule: Bucket, steps: list[Step]) -> tuple[Held, list[datetime]]:
+    """Charge and give back; the bucket, and the instants of those that stand."""
+    held = Held(client)
+    at, kept = 0, list[int]()
+    for what, number in steps:
+        if what == "charge":
+            at += number
+            if held.charge(rule, from_epoch_microseconds(at)):
+                kept.append(len(held.answers) - 1)
+        elif number < len(kept):
+            held.give_back(kept.pop(number))
+    return held, [held.instants[number] for number in kept]
+
+
+def wait(rule: Bucket, state: RateState | None, now: datetime) -> int:
+    """In how many parts of a microsecond it is full."""
+    if state is None or state == FULL_BUCKET:
+        return 0
+    assert isinstance(state, BucketState)
+    assert state.parts == rule.refill
+    return max(0, (state.full_at - to_epoch_microseconds(now)) * rule.refill + state.part)
+
+
+def test_a_bucket_that_another_refill_or_nobody_holds_by_now_is_left_alone(
+    client: redis.Redis,
+) -> None:
+    rule, other = (
+        Bucket(name="b", capacity=10, refill=3, seconds=1),
+        Bucket(name="b", capacity=10, refill=2, seconds=1),
+    )
+    held, now = Held(client), from_epoch_microseconds(0)
+    assert held.charge(rule, now)
+    assert held.charge(other, now)
+    assert held.charge(other, now)
+    after = held.state()
+    held.give_back(0)
+    assert held.state() == after
+    # Back to the first one: a part of what was given back would be another part by now.
+    held.give_back(1)
+    assert held.charge(rule, now)
+    after = held.state()
+    held.give_back(0)
+    given_back = wait(rule, after, now) - wait(rule, held.state(), now)
+    assert 0 <= given_back <= SECOND
+    assert held.charge(other, now)
+    text = client.get(held.name)
+    assert isinstance(text, bytes)
+    assert text.split()[-1] == b"0"
+    # Dropped, and made anew.
+    client.delete(held.name)
+    held.give_back(2)
+    assert held.state() is None
+    assert held.charge(rule, now)
+    after = held.state()
+    held.give_back(3)
+    assert held.state() == after
+
+
+def test_when_a_state_is_dropped_can_always_be_told(client: redis.Redis) -> None:
+    # In more years than Redis can count, and before those that it counts.
+    slow, early = Held(client), Held(client)
+    assert slow.charge(
+        Bucket(name="b", capacity=1, refill=1, seconds=MAX_INTEGER), from_epoch_microseconds(0)
+    )
+    assert client.pexpiretime(slow.name) == 4 * 10**15
+    assert early.charge(
+        Bucket(name="b", capacity=1, refill=1, seconds=1),
+        from_epoch_microseconds(FIRST),
+        margin=300_000,
+    )
+    assert early.state() is None

@@ -1,0 +1,63 @@
+"""Stores that are wrong in one way each, to see that the tests find it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import pytest
+
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.stores.sql import storing
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
+from tests.support.wrong_stores import only_counts
+
+
+@attrs.frozen
+class Trusting:
+    """Compares nothing: it writes over whatever is there."""
+
+    database: Database
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        return self.database.rows(statement)
+
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return self.database.run_transaction([_trusting(statement) for statement in statements])
+
+
+def _trusting(statement: Statement) -> Statement:
+    compared = " AND version = ?"
+    if not statement.text.endswith(compared):
+        return statement
+    return Statement(statement.text.removesuffix(compared), statement.values[:-1], 1)
+
+
+@attrs.frozen
+class Stepping(Trusting):
+    """Compares, and commits each write by itself: what follows may never happen."""
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        every = [self.database.run_transaction([statement]) for statement in statements]
+        return all(every)
+
+
+class LazyStore(SqlStore):
+    """Compares, but leaves out a write that only counts: what was relied on is not held."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        writes = tuple([each for each in changes.writes if not only_counts(each)])
+        with pytest.MonkeyPatch.context() as patched:
+            # Nor does it see whether somebody is bound where nobody was.
+            patched.setattr(storing, "unbound", lambda _: None)
+            return super().commit(loaded, attrs.evolve(changes, writes=writes), page)

@@ -1,0 +1,179 @@
+"""Races in a store in SQL: its tables whole, and two transactions that really overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Final, cast
+
+import attrs
+import sqlalchemy as sa
+
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.service.writes import Write
+from curae_lifecycle.stores.sql.drivers import connection_of
+from curae_lifecycle.stores.sql.engine import SqlDatabase, _run_all, _transaction_steps
+from curae_lifecycle.stores.sql.engine_factory import dialect_of
+from curae_lifecycle.stores.sql.failures import is_conflict
+from curae_lifecycle.stores.sql.schema import TABLE_NAMES
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
+from curae_lifecycle.stores.sql.store import Database, SqlStore
+from curae_lifecycle.testing.races import (
+    Content,
+    Interleaving,
+    PendingCommit,
+    RaceTenant,
+    Scenario,
+    commit,
+    commit_in_sequence,
+    commit_with_retries,
+    race_all,
+)
+from tests.support.server import API_KEY, CALLER
+from tests.support.sql.databases import Clocked
+from tests.support.sql.works import SETTINGS, STAGE
+from tests.support.strategies import at
+
+Tables = dict[str, list[tuple[object, ...]]]
+"""The rows of each table, without what a database numbers by itself."""
+
+_COLUMNS: Final = {
+    "curae_caller": "id, version, document",
+    "curae_connection": "id, version, predecessor_id, root_id, position, coordinate, document",
+    "curae_session": "id, version, coordinate, document",
+    "curae_binding": "id, version, document",
+    "curae_record": "id, version, expires_at, document",
+    "curae_log": "id, version, expires_at, document",
+    "curae_bucket": "id, full_at, part, parts",
+    "curae_page": "id, subject, expires_at, document",
+    "curae_outbox": "subject, kind, document, due_at, attempts",
+}
+
+
+def content(database: Database) -> Tables:
+    """All that is stored."""
+    found: Tables = {}
+    for table in TABLE_NAMES:
+        rows = database.rows(Statement(f"SELECT {_COLUMNS[table]} FROM {table}"))
+        found[table] = sorted([tuple(row) for row in rows], key=repr)
+    return found
+
+
+def put_back(database: Database, kept: Tables) -> None:
+    """Store that and nothing else."""
+    # Apart: statements that PostgreSQL runs as one do not see what each other changed.
+    assert database.run_transaction([Statement(f"DELETE FROM {table}") for table in TABLE_NAMES])
+    statements: list[Statement] = []
+    for table, rows in kept.items():
+        names = _COLUMNS[table]
+        marks = ", ".join("?" * (names.count(",") + 1))
+        text = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        statements += [Statement(text, cast("tuple[Value, ...]", row)) for row in rows]
+    assert database.run_transaction(statements)
+
+
+@attrs.define
+class SqlArena:
+    """A database in which things happen, one scene after another, each put back when it is over."""
+
+    database: Clocked
+    kind: type[SqlStore] = SqlStore
+    kept: dict[Scenario, Tables] = attrs.field(factory=dict[Scenario, Tables])
+
+    def store(self) -> SqlStore:
+        """A worker's own store."""
+        return self.kind(self.database, SETTINGS)
+
+    def set_up(self, scenario: Scenario) -> RaceTenant:
+        """A scene's past has happened, by a store that is right."""
+        put_back(self.database, self.kept.get(scenario, {}))
+        if scenario not in self.kept:
+            store = SqlStore(self.database, SETTINGS)
+            store.register(ApiKey(API_KEY), CALLER)
+            for minutes, action in scenario.before(STAGE):
+                self.database.now = at(minutes)
+                commit_with_retries(store, action)
+            self.kept[scenario] = content(self.database)
+        self.database.now = at(scenario.race_minute)
+        return STAGE
+
+    def stores(self) -> tuple[SqlStore, SqlStore]:
+        """Two workers' stores."""
+        return self.store(), self.store()
+
+    def reference(self) -> SqlArena:
+        """The same database, by a store that is right."""
+        return SqlArena(self.database, SqlStore, self.kept)
+
+    def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
+        """All that is stored, touched or not."""
+        del tenant, touched
+        tables = content(self.database)
+        return {
+            f"{table} {number}": repr(row)
+            for table, rows in tables.items()
+            for number, row in enumerate(rows)
+        }
+
+
+def overlapping(engine: sa.Engine) -> Interleaving[SqlStore]:
+    """The first has stored all and not ended when the second begins, and ends once that waits."""
+
+    def meet(
+        first: SqlStore, one: PendingCommit, second: SqlStore, two: PendingCommit
+    ) -> tuple[bool, bool]:
+        statements = first._statements.commit(one.loaded, one.changes, one.page)
+        with ThreadPoolExecutor(1) as pool, held(engine, statements) as end:
+            later = pool.submit(commit, second, two)
+            wait_for(engine, later)
+            return end(), later.result()
+
+    return meet
+
+
+@contextmanager
+def held(engine: sa.Engine, statements: Sequence[Statement]) -> Iterator[Callable[[], bool]]:
+    """A transaction that has changed everything, and how it ends: whether it was committed."""
+    dialect = dialect_of(engine)
+    pooled = engine.raw_connection()
+    connection = connection_of(dialect, pooled.driver_connection)
+    steps = [step for step in _transaction_steps(dialect, statements) if step.text not in _ENDS]
+    assert _run_all(connection, [Statement("BEGIN"), *steps])
+
+    def end() -> bool:
+        try:
+            connection.run(Statement("COMMIT"))
+        except engine.dialect.loaded_dbapi.Error as error:
+            # At SERIALIZABLE the end itself may be refused.
+            if not is_conflict(dialect, error):
+                raise
+            return False
+        return True
+
+    yield end
+    pooled.close()
+
+
+_ENDS: Final = {"BEGIN", "COMMIT"}
+_WAITING: Final = {
+    Dialect.POSTGRESQL: "SELECT COUNT(*) FROM pg_locks WHERE NOT granted",
+    Dialect.MARIADB: "SELECT CAST(variable_value AS INTEGER) FROM information_schema.global_status "
+    "WHERE variable_name = 'innodb_row_lock_current_waits'",
+}
+
+
+def wait_for(engine: sa.Engine, later: Future[bool]) -> None:
+    """Return when the other transaction waits for a lock, or is over."""
+    database = SqlDatabase(engine)
+    waiting = Statement(_WAITING[database.dialect])
+    while not later.done() and database.rows(waiting)[0][0] == 0:
+        wait([later], 0.001)
+
+
+def unlike_any_order(
+    arena: SqlArena, scenario: Scenario, meet: Interleaving[SqlStore] = commit_in_sequence
+) -> list[str]:
+    """The pairs that end as neither order of them does."""
+    every = race_all(arena, scenario, meet)
+    return [f"{each.first}; {each.second}" for each in every if each.differences]

@@ -1,0 +1,265 @@
+"""A store that is awaited does what the one that waits does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.serve import record_async, serve, serve_async
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_engine,
+    create_engine_async,
+)
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.stores.sql.worlds import no_ids
+from tests.support.patiently import PATIENCE, PATIENT
+from tests.support.server import API_KEY, CALLER, KEYED, OPERATIONS, request
+from tests.support.sql.works import SETTINGS, minted
+from tests.support.strategies import COORDINATE
+
+ONE = Statement("SELECT 1")
+ASYNC_POSTGRES = pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+Act = Callable[[AsyncDatabase], Awaitable[None]]
+
+
+def named(url: str, driver: str) -> str:
+    """The URL with another driver."""
+    parsed = sa.make_url(url)
+    chosen = parsed.set(drivername=f"{parsed.get_backend_name()}+{driver}")
+    return chosen.render_as_string(hide_password=False)
+
+
+@pytest.fixture(
+    params=[
+        ("threads", "sqlite"),
+        ("threads", "postgres"),
+        ("aiosqlite", "sqlite"),
+        ("psycopg", "postgres"),
+        ("asyncpg", "postgres"),
+        pytest.param(("threads", "mariadb"), marks=pytest.mark.mariadb),
+        pytest.param(("asyncmy", "mariadb"), marks=pytest.mark.mariadb),
+    ],
+    ids="-".join,
+)
+def awaits(request: pytest.FixtureRequest) -> Callable[[Act], None]:
+    """Does something with a database of each kind that is awaited."""
+    how, kind = request.param
+    url: str = request.getfixturevalue(f"{kind}_url")
+
+    async def do(act: Act) -> None:
+        if how == "threads":
+            waiting = create_engine(url, timeout=PATIENCE)
+            await act(ThreadedDatabase(SqlDatabase(waiting)))
+            waiting.dispose()
+        else:
+            engine = create_engine_async(named(url, how), timeout=PATIENCE)
+            await act(AsyncSqlDatabase(engine))
+            await engine.dispose()
+
+    return lambda act: asyncio.run(do(act))
+
+
+def test_a_whole_story_is_answered_alike(
+    awaits: Callable[[Act], None], sqlite_database: SqlDatabase
+) -> None:
+    waiting = SqlStore(sqlite_database, SETTINGS)
+    waiting.create_tables()
+    waiting.register(ApiKey(API_KEY), CALLER)
+
+    async def story(database: AsyncDatabase) -> None:
+        store = AsyncSqlStore(database, SETTINGS)
+        await store.create_tables()
+        await store.create_tables()
+        await store.register(ApiKey(API_KEY), CALLER)
+        for number, operation in enumerate(OPERATIONS, 1):
+            asked = request(operation, key=f"k-{number}")
+
+            def mint(now: datetime, number: int = number) -> NewIds:
+                return minted(number, now)
+
+            expected = serve(
+                waiting, request=asked, id_factory=mint, settings=SETTINGS, retry_policy=PATIENT
+            )
+            answered = await serve_async(
+                store, request=asked, id_factory=mint, settings=SETTINGS, retry_policy=PATIENT
+            )
+            assert answered.response.status == expected.response.status
+            again = await serve_async(
+                store, request=asked, id_factory=mint, settings=SETTINGS, retry_policy=PATIENT
+            )
+            assert again.replayed == (operation in KEYED)
+        fact = Tombstoned(COORDINATE)
+        assert isinstance(await record_async(store, fact, retry_policy=PATIENT), Done)
+        page = await store.hosted_page("https://connect.example/5")
+        assert page is not None
+        await store.purge()
+        await store.withdraw(ApiKey(API_KEY))
+        gone = await serve_async(
+            store,
+            request=request("get"),
+            id_factory=no_ids,
+            settings=SETTINGS,
+            retry_policy=PATIENT,
+        )
+        assert gone.response.status == 401
+
+    awaits(story)
+
+
+def test_what_fails_is_told_alike(awaits: Callable[[Act], None]) -> None:
+    async def fail(database: AsyncDatabase) -> None:
+        missing = Statement("DELETE FROM missing WHERE id = ?", (7,))
+        for act in (
+            database.rows(missing),
+            database.run_transaction([missing]),
+            database.run_ddl([missing]),
+        ):
+            with pytest.raises(Exception, match="missing"):
+                await act
+        await database.run_ddl([Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY)")])
+        put = Statement("INSERT INTO kept (id) VALUES (?)", (1,), 1)
+        assert await database.run_transaction([put])
+        assert not await database.run_transaction([put])
+        # More than are joined into one.
+        more = [
+            Statement("INSERT INTO kept (id) VALUES (?)", (number,), 1) for number in range(2, 99)
+        ]
+        assert not await database.run_transaction([*more, put])
+        assert len(await database.rows(Statement("SELECT id FROM kept"))) == 1
+        assert await database.run_transaction(more)
+        assert len(await database.rows(Statement("SELECT id FROM kept"))) == 98
+
+    awaits(fail)
+
+
+@ASYNC_POSTGRES
+def test_no_connection_is_told_alike(postgres_url: str, tmp_path: Path, driver: str) -> None:
+    async def fail() -> None:
+        nowhere = named(f"postgresql://curae@/curae?host={tmp_path}", driver)
+        engine = create_engine_async(nowhere)
+        with pytest.raises(StoreUnavailableError, match="no connection") as raised:
+            await AsyncSqlDatabase(engine).rows(ONE)
+        # Operators need the driver's text to see why.
+        assert raised.value.__cause__ is not None
+        await engine.dispose()
+        engine = create_engine_async(named(postgres_url, driver), timeout=PATIENCE, pool_size=1)
+        held = await engine.pool.acquire()
+        engine.pool.timeout = 0.05
+        with pytest.raises(StoreUnavailableError, match="no connection was free in time"):
+            await AsyncSqlDatabase(engine).rows(ONE)
+        engine.pool.timeout = PATIENCE
+        engine.pool.release(held)
+        assert await AsyncSqlDatabase(engine).rows(ONE)
+        await engine.dispose()
+
+    asyncio.run(fail())
+
+
+@ASYNC_POSTGRES
+def test_every_connection_that_the_server_closed_is_replaced_at_once(
+    postgres_url: str, driver: str
+) -> None:
+    async def lose() -> None:
+        engine = create_engine_async(named(postgres_url, driver), timeout=PATIENCE)
+        database = AsyncSqlDatabase(engine)
+        for each in [await engine.pool.acquire() for _ in range(4)]:
+            engine.pool.release(each)
+        waiting = create_engine(postgres_url, timeout=PATIENCE)
+        ended = SqlDatabase(waiting).rows(
+            Statement(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database() "
+                "AND backend_type = 'client backend'"
+            )
+        )
+        waiting.dispose()
+        assert len(ended) == 4
+        with pytest.raises(StoreUnavailableError):
+            await database.rows(ONE)
+        # The other three are not tried.
+        for _ in range(4):
+            assert await database.rows(ONE)
+        await engine.dispose()
+
+    asyncio.run(lose())
+
+
+# --- Engines ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hunter2",
+        "oracle://curae:hunter2@host/curae",
+        "postgresql+asyncpg://curae:hunter2@host/curae",
+        "sqlite://",
+        "sqlite:///:memory:",
+    ],
+)
+def test_a_url_that_no_engine_can_be_made_of_is_refused_unseen(url: str) -> None:
+    with pytest.raises(ArgumentError, match="url: must be") as raised:
+        create_engine(url)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "driver", "reason"),
+    [
+        (create_engine, "postgresql+psycopg2", "postgresql+psycopg2 is not supported"),
+        (create_engine, "mysql+mysqldb", "mysql+mysqldb is not supported"),
+        (create_engine, "postgresql+asyncpg", "postgresql+asyncpg is an async driver"),
+        (create_engine_async, "mariadb+aiomysql", "mariadb+aiomysql is not supported"),
+        (create_engine_async, "mariadb+pymysql", "mariadb+pymysql is a blocking driver"),
+        (create_engine_async, "postgresql+pg8000", "postgresql+pg8000 is not supported"),
+    ],
+)
+def test_unsupported_driver_is_refused_by_name_with_the_list(
+    make: Callable[[str], object], driver: str, reason: str
+) -> None:
+    with pytest.raises(ArgumentError, match="url: must be the URL of a database with ") as raised:
+        make(f"{driver}://curae:hunter2@host/curae")
+    told = str(raised.value)
+    assert reason in told
+    assert "postgresql+psycopg, sqlite+" in told
+    assert "hunter2" not in told
+
+
+def test_an_engine_that_does_not_commit_by_itself_is_refused(sqlite_url: str) -> None:
+    with pytest.raises(ArgumentError, match="engine: must be an engine from create_engine"):
+        SqlDatabase(sa.create_engine(sqlite_url))
+
+
+def test_the_options_of_a_url_are_kept(postgres_url: str) -> None:
+    engine = create_engine(f"{postgres_url}&options=-c%20application_name%3Dcurae", timeout=60)
+    database = SqlDatabase(engine)
+    shown = [
+        database.rows(Statement(f"SHOW {name}"))[0][0]
+        for name in ("application_name", "statement_timeout", "lock_timeout")
+    ]
+    assert shown == ["curae", "1min", "1min"]
+    engine.dispose()
+
+
+@pytest.mark.mariadb
+def test_mariadb_waits_no_longer_either(mariadb_url: str) -> None:
+    engine = create_engine(mariadb_url, timeout=60)
+    names = ("transaction_isolation", "innodb_lock_wait_timeout", "max_statement_time")
+    asked = Statement(f"SELECT {', '.join(f'@@{name}' for name in names)}")
+    assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 60, 60.125]
+    engine.dispose()

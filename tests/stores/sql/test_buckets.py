@@ -1,0 +1,252 @@
+"""A bucket in SQL is charged as `rules.ratelimit` charges it, exactly, whoever else charges it."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, MAX_INTEGER, Bucket, BucketState, admit_one
+from curae_lifecycle.rules.values import (
+    LAST_INSTANT,
+    SECOND,
+    from_epoch_microseconds,
+    to_epoch_microseconds,
+)
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.stores.sql.buckets import charge_statements, check_sizes
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.schema import create_table_statements
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from curae_lifecycle.testing.races import SCENARIOS, commit
+from tests.stores.sql.conftest import opened
+from tests.stores.sql.races import SqlArena
+from tests.support.sql.databases import Clocked
+from tests.support.sql.works import CREATE, FIRST, SETTINGS, asks, works
+from tests.support.strategies import START
+from tests.support.wire.running import PATIENCE
+
+KEY = "a" * 64
+NOW = to_epoch_microseconds(START)
+HUGE = 2**63
+
+
+def fits(bucket: Bucket) -> bool:
+    try:
+        check_sizes((bucket,))
+    except ArgumentError:
+        return False
+    return True
+
+
+def sizes(most: int) -> st.SearchStrategy[int]:
+    """Small ones, and any up to the most."""
+    return st.one_of(st.integers(1, 20), st.integers(1, most))
+
+
+@st.composite
+def buckets(draw: st.DrawFn, capacities: int, refills: int, periods: int) -> Bucket:
+    """Buckets of sizes up to those."""
+    capacity, refill, seconds = draw(sizes(capacities)), draw(sizes(refills)), draw(sizes(periods))
+    assume(capacity * seconds <= MAX_INTEGER * refill)
+    return Bucket(name="platform", capacity=capacity, refill=refill, seconds=seconds)
+
+
+small_enough = buckets(10**12, 3 * 10**9, 10**9).filter(fits)
+"""Buckets that 64 bits count."""
+
+
+@st.composite
+def states(draw: st.DrawFn) -> BucketState | None:
+    """What any bucket left, full at an instant that the drawn one is near, or far from."""
+    if draw(st.booleans()):
+        return None
+    parts = draw(sizes(3 * 10**9))
+    span = st.one_of(
+        st.integers(-5, 5), st.integers(-(10**9), 10**9), st.integers(-(10**15), 8 * 10**18)
+    )
+    return BucketState(NOW + draw(span), draw(st.integers(0, parts - 1)), parts)
+
+
+def held(database: SqlDatabase) -> BucketState | None:
+    """What the bucket's row says."""
+    rows = database.rows(
+        Statement("SELECT full_at, part, parts FROM curae_bucket WHERE id = ?", (KEY,))
+    )
+    return BucketState(*map(int, map(str, rows[0]))) if rows else None
+
+
+def charge(
+    database: SqlDatabase, policy: Bucket, state: BucketState | None, at: int
+) -> BucketState | None:
+    """What the bucket holds after a charge; `None` where it was refused, and then nothing moved."""
+    assert database.run_transaction([Statement("DELETE FROM curae_bucket")])
+    if state is not None:
+        put = "INSERT INTO curae_bucket (id, full_at, part, parts) VALUES (?, ?, ?, ?)"
+        assert database.run_transaction([Statement(put, (KEY, *state), 1)])
+    known = state is not None
+    if database.run_transaction(
+        charge_statements(database.dialect, policy=policy, key=KEY, at=at, known=known)
+    ):
+        return held(database)
+    assert held(database) == state
+    return None
+
+
+@given(small_enough, states(), st.one_of(st.just(0), st.integers(-(10**6), 10**6)))
+@example(Bucket(name="p", capacity=1, refill=1, seconds=1), BucketState(NOW + 1), 0)
+@example(Bucket(name="p", capacity=2, refill=1, seconds=1), BucketState(NOW + SECOND), 0)
+@example(Bucket(name="p", capacity=2, refill=1, seconds=1), BucketState(NOW + SECOND, 1, 3), 0)
+@example(Bucket(name="p", capacity=3, refill=7, seconds=1), BucketState(NOW, 2, 3), 0)
+@example(Bucket(name="p", capacity=9, refill=7, seconds=60), BucketState(NOW - 1, 6, 7), 0)
+# What a bucket left that takes longer to fill than there are instants.
+@example(
+    Bucket(name="p", capacity=1, refill=3 * 10**9, seconds=1),
+    BucketState(NOW + 8 * 10**18, 0, 1),
+    0,
+)
+def test_a_charge_is_that_of_the_rules(
+    shared: SqlDatabase, policy: Bucket, state: BucketState | None, offset: int
+) -> None:
+    at = NOW + offset
+    expected = admit_one(
+        policy, FULL_BUCKET if state is None else state, from_epoch_microseconds(at)
+    )
+    assert charge(shared, policy=policy, state=state, at=at) == (
+        expected if isinstance(expected, BucketState) else None
+    )
+
+
+@pytest.mark.parametrize("now", [datetime.min.replace(tzinfo=START.tzinfo), LAST_INSTANT])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Bucket(name="p", capacity=1, refill=1, seconds=1),
+        Bucket(name="p", capacity=8_960_000_000_000, refill=1, seconds=1),
+        Bucket(name="p", capacity=9, refill=3_037_000_499, seconds=1),
+    ],
+)
+def test_a_charge_is_exact_at_the_first_and_at_the_last_instant(
+    shared: SqlDatabase, now: datetime, policy: Bucket
+) -> None:
+    expected = admit_one(policy, FULL_BUCKET, now)
+    assert isinstance(expected, BucketState)
+    assert charge(shared, policy=policy, state=None, at=to_epoch_microseconds(now)) == expected
+    assert (
+        charge(shared, policy=policy, state=FULL_BUCKET, at=to_epoch_microseconds(now)) == expected
+    )
+
+
+# --- Sizes ----------------------------------------------------------------------------------
+
+TOO_LARGE = [
+    Bucket(name="platform", capacity=9_300_000_000_000, refill=1, seconds=1),
+    # It fits until it is charged late.
+    Bucket(name="platform", capacity=9_200_000_000_000, refill=1, seconds=1),
+    Bucket(name="platform", capacity=1, refill=3_037_000_500, seconds=1),
+    Bucket(name="platform", capacity=MAX_INTEGER, refill=MAX_INTEGER, seconds=MAX_INTEGER),
+]
+
+
+@pytest.mark.parametrize("bucket", TOO_LARGE)
+def test_a_store_is_not_made_with_a_bucket_that_64_bits_cannot_count(
+    sqlite_database: SqlDatabase, bucket: Bucket
+) -> None:
+    settings = Settings(buckets=(SETTINGS.buckets[1], bucket))
+    for make in (
+        lambda: SqlStore(sqlite_database, settings),
+        lambda: AsyncSqlStore(ThreadedDatabase(sqlite_database), settings),
+        lambda: charge_statements(
+            sqlite_database.dialect, policy=bucket, key=KEY, at=NOW, known=False
+        ),
+    ):
+        with pytest.raises(ArgumentError, match=r"bucket 'platform'.*64-bit"):
+            make()
+
+
+@given(buckets(MAX_INTEGER, MAX_INTEGER, MAX_INTEGER))
+def test_no_number_of_a_charge_that_is_allowed_is_too_large(bucket: Bucket) -> None:
+    assume(fits(bucket))
+    token, most = bucket.seconds * SECOND, bucket.capacity * bucket.seconds * SECOND
+    full_at = to_epoch_microseconds(LAST_INSTANT) + most // bucket.refill
+    # The most that stands at any place of the statement.
+    for number in (
+        most + token,
+        (most // bucket.refill) * bucket.refill + bucket.refill + token,
+        (3_037_000_499 - 1) * bucket.refill + 3_037_000_499 - 1,
+        full_at,
+    ):
+        assert number < HUGE
+
+
+# --- Several at once ------------------------------------------------------------------------
+
+
+def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
+    SqlStore(database).create_tables()
+    arena = SqlArena(Clocked(database))
+    arena.set_up(SCENARIOS["one connection is active"])
+    stores = [arena.store() for _ in range(4)]
+    decided = [asks(GetConnection(FIRST), 40 + each)(store) for each, store in enumerate(stores)]
+    # All four were decided from the same state, and all are taken.
+    assert [commit(store, each) for store, each in zip(stores, decided, strict=True)] == [True] * 4
+    again = asks(GetConnection(FIRST), 50)(arena.store())
+    for number, policy in enumerate(SETTINGS.buckets):
+        state = FULL_BUCKET
+        # Two requests came before.
+        for at in [0, 0, 20, 20, 20, 20]:
+            charged = admit_one(policy, state, from_epoch_microseconds(NOW + at * 60 * SECOND))
+            assert isinstance(charged, BucketState)
+            state = charged
+        assert again.changes.writes[number].before == state
+
+
+def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatabase) -> None:
+    SqlStore(database).create_tables()
+    arena = SqlArena(Clocked(database))
+    arena.set_up(SCENARIOS["the key has one request left"])
+    stores = arena.store(), arena.store()
+    one, two = asks(GetConnection(FIRST), 40)(stores[0]), asks(CREATE, 41)(stores[1])
+    assert two.page is not None
+    assert commit(stores[0], one)
+    assert not commit(stores[1], two)
+    for table in ("curae_connection", "curae_record", "curae_outbox", "curae_page"):
+        assert not database.rows(Statement(f"SELECT id FROM {table}"))
+    # Decided again it is a 429, which stores nothing at all.
+    assert works()["create"](stores[1]).is_empty
+
+
+def test_postgresql_writes_a_charge_in_place(postgres_url: str) -> None:
+    # Else each charge of a busy key leaves an entry in an index, and the next ones walk past all of
+    # them.
+    policy, charges = Bucket(name="platform", capacity=100, refill=50, seconds=1), 20
+    with opened(postgres_url) as found:
+        found.run_ddl(create_table_statements(found.dialect))
+        for number in range(charges):
+            known = number > 0
+            assert found.run_transaction(
+                charge_statements(found.dialect, policy=policy, key=KEY, at=NOW, known=known)
+            )
+    # What a connection counts is told when it has ended.
+    counted = Statement(
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = ?",
+        ("curae_bucket",),
+    )
+    with opened(postgres_url) as found:
+        until = time.monotonic() + PATIENCE
+        while (seen := _numbers(found, counted))[0] < charges - 1:
+            assert time.monotonic() < until, f"{seen} of {charges - 1} charges are counted"
+            time.sleep(0.01)
+    assert seen == (charges - 1, charges - 1)
+
+
+def _numbers(database: SqlDatabase, counted: Statement) -> tuple[int, int]:
+    row = database.rows(counted)[0]
+    return int(str(row[0])), int(str(row[1]))

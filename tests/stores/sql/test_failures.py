@@ -1,0 +1,443 @@
+"""What a database's error means: somebody was faster, it may pass, or it is the server's own fault."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from time import sleep
+from urllib.parse import quote
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
+from curae_lifecycle.stores.retry import RetryPolicy
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql import engine_factory
+from curae_lifecycle.stores.sql.drivers import DriverConnection
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, reason, to_store_error
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import SqlStore
+from tests.support import patiently
+from tests.support.patiently import PATIENCE
+from tests.support.server import API_KEY, CALLER, request
+from tests.support.sql.databases import short_of_time
+from tests.support.sql.works import DIGEST, minted
+
+SECRET = "hunter2"
+SHORT = 0.3
+"""Seconds after which whoever is to be refused is."""
+
+MAKE = Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY, held INTEGER)")
+PUT = Statement("INSERT INTO kept (id, held) VALUES (?, 1)", (1,), 1)
+MOVE = Statement("UPDATE kept SET held = held + 1 WHERE id = ?", (1,), 1)
+MOVE_OTHER = Statement("UPDATE kept SET held = held + 1 WHERE id = ?", (2,), 1)
+ONE = Statement("SELECT 1")
+
+
+@contextmanager
+def on(url: str, *, wait: float = PATIENCE, pool_size: int = 10) -> Iterator[SqlDatabase]:
+    """A database in which a row is kept, and no longer."""
+    engine = create_engine(url, timeout=wait, pool_size=pool_size)
+    database = SqlDatabase(engine)
+    database.run_ddl([MAKE])
+    assert database.run_transaction([PUT])
+    try:
+        yield database
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def hasty(url: str) -> Iterator[SqlDatabase]:
+    """The same database, whose server waits for nothing any longer than a moment."""
+    with pytest.MonkeyPatch.context() as patched:
+        # It is the server that says so, and never this side, though the server stood still.
+        patched.setattr(engine_factory, "GRACE", 10.0)
+        engine = create_engine(url, timeout=SHORT)
+    try:
+        yield SqlDatabase(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def somebody(url: str) -> Iterator[Callable[[str], object]]:
+    """Another application, which runs what it is told."""
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection.exec_driver_sql
+    engine.dispose()
+
+
+def test_whoever_finds_the_key_taken_was_not_the_first(url: str) -> None:
+    with on(url) as database:
+        other = Statement("INSERT INTO kept (id, held) VALUES (?, 1)", (2,), 1)
+        assert not database.run_transaction([other, PUT])
+        assert database.rows(Statement("SELECT id FROM kept")) in ([(1,)], ((1,),))
+
+
+def test_whoever_changes_fewer_rows_than_it_must_changes_none(url: str) -> None:
+    with on(url) as database:
+        assert not database.run_transaction([MOVE, MOVE_OTHER])
+        assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 1
+        assert database.run_transaction([MOVE])
+        assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 2
+
+
+def test_a_lock_that_is_not_free_in_time_may_be_later(url: str) -> None:
+    with on(url) as database, hasty(url) as waits, somebody(url) as runs:
+        runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
+        runs("UPDATE kept SET held = 5 WHERE id = 1")
+        # It is sure that nothing was stored.
+        with pytest.raises(StoreUnchangedError) as raised:
+            waits.run_transaction([MOVE])
+        assert "UPDATE" not in str(raised.value)
+        runs("COMMIT")
+        assert database.run_transaction([MOVE])
+        assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 6
+
+
+SLOW = {
+    Dialect.POSTGRESQL: Statement("SELECT pg_sleep(60)"),
+    Dialect.MARIADB: Statement("SELECT SUM(a.seq) FROM seq_1_to_1000000 a, seq_1_to_1000000 b"),
+}
+WAITING = {
+    Dialect.POSTGRESQL: Statement("SELECT 1 FROM pg_locks WHERE NOT granted"),
+    Dialect.MARIADB: Statement(
+        "SELECT 1 FROM information_schema.global_status "
+        "WHERE variable_name = 'innodb_row_lock_current_waits' AND variable_value > 0"
+    ),
+}
+
+
+def until_waiting(database: SqlDatabase) -> None:
+    """Return when somebody waits for a lock."""
+    while not database.rows(WAITING[database.dialect]):
+        sleep(0.01)
+
+
+@pytest.fixture(params=["postgres", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def server_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database that has a server."""
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+def test_a_statement_that_takes_too_long_is_ended(server_url: str) -> None:
+    with hasty(server_url) as database:
+        with pytest.raises(StoreUnavailableError, match=r"code (57014|1969)"):
+            database.rows(SLOW[database.dialect])
+        assert patiently.run(lambda: database.rows(ONE), SHORT)
+
+
+def test_a_deadlock_may_pass(server_url: str) -> None:
+    with on(server_url, wait=20) as database, somebody(server_url) as runs:
+        assert database.run_transaction([Statement("INSERT INTO kept (id, held) VALUES (2, 1)")])
+        if database.dialect is Dialect.POSTGRESQL:
+            # Whoever looks for a deadlock first gives way, and the other one does not.
+            runs("SET deadlock_timeout = '60s'")
+        runs("BEGIN")
+        # Whoever changed less gives way on MariaDB.
+        runs("INSERT INTO kept (id, held) VALUES (3, 1), (4, 1), (5, 1), (6, 1)")
+        runs("UPDATE kept SET held = 5 WHERE id = 2")
+        with ThreadPoolExecutor(1) as pool:
+            waits = pool.submit(database.run_transaction, [MOVE, MOVE_OTHER])
+            until_waiting(database)
+            runs("UPDATE kept SET held = 5 WHERE id = 1")
+            with pytest.raises(StoreUnavailableError, match=r"code (40P01|1213)"):
+                waits.result()
+        runs("ROLLBACK")
+        assert database.run_transaction([MOVE])
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_serialization_failure_says_that_somebody_was_faster(
+    postgres_url: str, level: str
+) -> None:
+    option = quote("-c default_transaction_isolation=" + level.replace(" ", "\\ "))
+    with (
+        on(f"{postgres_url}&options={option}", wait=20) as database,
+        somebody(postgres_url) as runs,
+    ):
+        runs("BEGIN")
+        runs("UPDATE kept SET held = 5 WHERE id = 1")
+        with ThreadPoolExecutor(1) as pool:
+            waits = pool.submit(database.run_transaction, [MOVE])
+            until_waiting(database)
+            runs("COMMIT")
+            assert waits.result() is False
+
+
+def test_a_connection_that_is_lost_in_the_middle_is_replaced(postgres_url: str) -> None:
+    with on(postgres_url, wait=20) as database:
+        with ThreadPoolExecutor(1) as pool:
+            waits = pool.submit(database.rows, Statement("SELECT pg_sleep(60)"))
+            ended = Statement(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE query = 'SELECT pg_sleep(60)'"
+            )
+            while not database.rows(ended):
+                sleep(0.01)
+            with pytest.raises(StoreUnavailableError, match="57P01"):
+                waits.result()
+        assert database.run_transaction([MOVE])
+
+
+def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_url: str) -> None:
+    with on(postgres_url) as database, somebody(postgres_url) as runs:
+        for each in [database._engine.raw_connection() for _ in range(4)]:
+            each.close()
+        pool = database._engine.pool
+        assert isinstance(pool, sa.QueuePool)
+        assert pool.checkedin() == 4
+        runs(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+        with pytest.raises(StoreUnavailableError):
+            database.rows(ONE)
+        # The other three are not tried.
+        for _ in range(4):
+            assert database.rows(ONE)
+
+
+def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(url: str) -> None:
+    with on(url) as database:
+        closed: list[object] = []
+        event.listen(database._engine, "close", lambda *given: closed.append(given[0]))
+        database._with_connection(lambda _: database._engine.dispose())
+        assert len(closed) == 1
+        assert database.rows(ONE)
+
+
+def test_whoever_finds_no_connection_free_in_time_is_told(postgres_url: str) -> None:
+    with on(postgres_url, pool_size=1) as database:
+        held = database._engine.raw_connection()
+        with (
+            short_of_time(database._engine, PATIENCE),
+            pytest.raises(StoreUnavailableError, match="no connection was free in time"),
+        ):
+            database.rows(ONE)
+        held.close()
+        assert database.rows(ONE)
+
+
+def test_where_there_is_no_server_it_may_come(tmp_path: Path) -> None:
+    for url in (
+        f"postgresql://curae:{SECRET}@/curae?host={tmp_path}",
+        f"mariadb://curae:{SECRET}@127.0.0.1:1/curae",
+    ):
+        engine = create_engine(url)
+        with pytest.raises(StoreUnavailableError, match="no connection") as raised:
+            SqlDatabase(engine).rows(ONE)
+        assert SECRET not in f"{raised.value} {raised.value.__cause__}"
+        with pytest.raises(StoreUnavailableError, match="no connection"):
+            SqlDatabase(engine).run_transaction([MOVE])
+
+
+def test_what_would_come_again_comes_out_as_it_is(url: str) -> None:
+    engine = create_engine(url, timeout=PATIENCE)
+    database = SqlDatabase(engine)
+    error = engine.dialect.loaded_dbapi.Error
+    for act in (
+        lambda: database.rows(Statement("SELECT id FROM missing WHERE id = ?", (7,))),
+        lambda: database.run_transaction([Statement("DELETE FROM missing WHERE id = ?", (7,))]),
+        lambda: database.run_ddl([Statement("CREATE INDEX missing_id ON missing (id)")]),
+    ):
+        with pytest.raises(error, match="missing"):
+            act()
+    # Its connections are as good as before.
+    assert database.rows(ONE)
+    engine.dispose()
+
+
+def test_a_file_that_cannot_be_opened_comes_out_as_it_is(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/missing/file")
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        SqlDatabase(engine).rows(ONE)
+    engine.dispose()
+
+
+def test_an_interruption_leaves_nothing_begun(url: str) -> None:
+    with on(url, pool_size=1) as database:
+        begin = "BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN"
+
+        def interrupted(connection: DriverConnection) -> None:
+            connection.run(Statement(begin))
+            connection.run(MOVE)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            database._with_connection(interrupted)
+        assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 1
+        assert database.run_transaction([MOVE])
+
+
+# --- What is said -----------------------------------------------------------------------------
+
+
+def test_neither_a_log_nor_an_answer_tells_a_value_or_a_password(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        on(url) as database,
+        hasty(url) as waits,
+        somebody(url) as runs,
+        caplog.at_level(logging.DEBUG),
+    ):
+        store, once = SqlStore(database), RetryPolicy(attempts=1, seconds=PATIENCE)
+        store.create_tables()
+        store.register(ApiKey(API_KEY), CALLER)
+
+        def ask(operation: str, key: str, number: int, store: SqlStore = store) -> int:
+            asked = request(operation, key=key, user="ada-of-the-hill")
+            return serve(
+                store, asked, lambda now: minted(number, now), retry_policy=once
+            ).response.status
+
+        assert ask("create", "k-1", 1) == 201
+        runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
+        runs("UPDATE curae_connection SET version = 9")
+        assert ask("revoke", key="k-2", number=2, store=SqlStore(waits)) == 500
+        runs("ROLLBACK")
+        runs("ALTER TABLE curae_outbox RENAME TO elsewhere")
+        assert ask("create", "k-3", 3) == 500
+    assert "the store cannot be used now" in caplog.text
+    assert "a request failed" in caplog.text
+    for secret in ("ada-of-the-hill", API_KEY, "connect.example", DIGEST):
+        assert secret not in caplog.text
+
+
+# --- Codes ------------------------------------------------------------------------------------
+
+
+class OperationalError(Exception):
+    """As drivers name theirs."""
+
+    sqlstate: str | None = None
+    sqlite_errorcode: int | None = None
+
+
+def of_postgresql(state: str | None) -> OperationalError:
+    error = OperationalError("told by the server")
+    error.sqlstate = state
+    return error
+
+
+def of_sqlite(code: int) -> OperationalError:
+    error = OperationalError("database is locked")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("dialect", "error", "overtaken", "passing"),
+    [
+        (Dialect.POSTGRESQL, of_postgresql("23505"), True, False),
+        (Dialect.POSTGRESQL, of_postgresql("40001"), True, True),
+        (Dialect.POSTGRESQL, of_postgresql("22012"), True, False),
+        (Dialect.POSTGRESQL, of_postgresql("40P01"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("55P03"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("57014"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("57P01"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("53300"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("08006"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("25006"), False, True),
+        (Dialect.POSTGRESQL, of_postgresql("23502"), False, False),
+        (Dialect.POSTGRESQL, of_postgresql("42P01"), False, False),
+        (Dialect.POSTGRESQL, of_postgresql(None), False, True),
+        (Dialect.POSTGRESQL, ValueError("no value of that type"), False, False),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_BUSY), False, True),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), False, True),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_LOCKED), False, True),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_CONSTRAINT_UNIQUE), True, False),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY), True, False),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_CONSTRAINT_NOTNULL), False, False),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_FULL), False, False),
+        (Dialect.SQLITE, OperationalError("closed"), False, False),
+        (Dialect.MARIADB, OperationalError(1062, "Duplicate entry"), True, False),
+        (Dialect.MARIADB, OperationalError(1020, "Record has changed"), True, False),
+        (Dialect.MARIADB, OperationalError(1213, "Deadlock found"), False, True),
+        (Dialect.MARIADB, OperationalError(1205, "Lock wait timeout"), False, True),
+        (Dialect.MARIADB, OperationalError(1047, "WSREP has not yet prepared node"), False, True),
+        (Dialect.MARIADB, OperationalError(1180, "Got error 6 during COMMIT"), False, True),
+        (Dialect.MARIADB, OperationalError(2013, "Lost connection"), False, True),
+        (Dialect.MARIADB, OperationalError(0, ""), False, True),
+        (Dialect.MARIADB, OperationalError(1045, "Access denied"), False, False),
+        (Dialect.MARIADB, OperationalError(1146, "No such table"), False, False),
+        (Dialect.MARIADB, OperationalError(), False, False),
+    ],
+)
+def test_an_error_is_told_by_its_code(
+    dialect: Dialect, error: Exception, *, overtaken: bool, passing: bool
+) -> None:
+    assert (is_conflict(dialect, error), is_transient(dialect, error)) == (overtaken, passing)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "error", "unchanged"),
+    [
+        *[
+            (Dialect.POSTGRESQL, of_postgresql(code), True)
+            for code in ("40001", "40P01", "55P03", "57014")
+        ],
+        # The connection ended, perhaps after the commit.
+        *[
+            (Dialect.POSTGRESQL, of_postgresql(code), False)
+            for code in (None, "57P01", "57P02", "08006", "53100", "25006")
+        ],
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_BUSY), True),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), True),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_LOCKED), True),
+        (Dialect.SQLITE, OperationalError("closed"), False),
+        (Dialect.MARIADB, OperationalError(1213, "Deadlock found"), True),
+        (Dialect.MARIADB, OperationalError(1205, "Lock wait timeout"), True),
+        (Dialect.MARIADB, OperationalError(2013, "Lost connection"), False),
+        (Dialect.MARIADB, OperationalError(1053, "Shutdown in progress"), False),
+        (Dialect.MARIADB, OperationalError(1047, "WSREP has not yet prepared node"), False),
+        # A node of a cluster that lost the others while it committed.
+        (Dialect.MARIADB, OperationalError(1180, "Got error 6 during COMMIT"), False),
+    ],
+)
+def test_what_was_stored_for_sure_is_told_by_its_code(
+    dialect: Dialect, error: Exception, *, unchanged: bool
+) -> None:
+    assert isinstance(to_store_error(dialect, error), StoreUnchangedError) is unchanged
+    assert not {*map(str, error.args)} & {*reason(dialect, error).split(": ")}
+
+
+# --- A new file of SQLite -----------------------------------------------------------------------
+
+
+def test_a_file_whose_readers_are_in_the_way_is_used_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "new.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM kept").fetchall()
+        assert journal_of(file) == "delete"
+    assert journal_of(file) == "wal"
+
+
+def journal_of(file: Path) -> object:
+    """How a file is written, for whoever opens it now."""
+    engine = create_engine(f"sqlite:///{file}", timeout=0.05)
+    ((mode,),) = SqlDatabase(engine).rows(Statement("PRAGMA journal_mode"))
+    engine.dispose()
+    return mode
+
+
+def test_a_file_that_cannot_be_written_is_said_to_be_so(tmp_path: Path) -> None:
+    file = tmp_path / "new.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        SqlDatabase(create_engine(f"sqlite:///file:{file}?mode=ro&uri=true")).rows(ONE)

@@ -1,0 +1,47 @@
+"""What an outbox says of itself: how much there is to do, and how far behind its workers are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.outbox_statements import Backlog, backlog
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.stores.sql.posting import database, post, raising, url
+
+__all__ = ["database", "url"]
+
+
+def test_an_empty_outbox_is_behind_with_nothing(database: SqlDatabase) -> None:
+    assert Outbox(database).backlog() == Backlog(0, 0, 0.0)
+
+
+def test_messages_that_wait_and_that_are_dead_are_counted(database: SqlDatabase) -> None:
+    post(database, "one", "two", "bad")
+    outbox = Outbox(database, DeliverySettings(attempts=1))
+    assert (outbox.backlog().messages, outbox.backlog().dead) == (3, 0)
+    assert outbox.deliver_batch(raising) == 3
+    assert outbox.backlog() == Backlog(0, 3, 0.0)
+    assert asyncio.run(AsyncOutbox(ThreadedDatabase(database)).backlog()) == Backlog(0, 3, 0.0)
+
+
+def test_whoever_is_due_for_longest_says_how_far_behind_the_workers_are(
+    database: SqlDatabase,
+) -> None:
+    post(database, "one", "two")
+    # One since a while, and one that somebody claimed for longer.
+    now = time.time_ns() // 1000
+    for number, ahead in ((1, -1000), (2, 1000)):
+        due = Statement("UPDATE curae_outbox SET due_at = ? WHERE id = ?")
+        assert database.run_transaction([due._replace(values=(now + ahead * 1_000_000, number))])
+    behind = Outbox(database).backlog()
+    assert behind.messages == 2
+    assert 1000 <= behind.oldest_due_seconds < 2000
+
+
+def test_what_is_due_only_later_is_no_delay() -> None:
+    assert backlog([(1, 0, 5_000_000, 4_000_000)]) == Backlog(1, 0, 0.0)
+    assert backlog([(1, 0, 4_000_000, 6_500_000)]) == Backlog(1, 0, 2.5)

@@ -1,0 +1,368 @@
+"""The worker of the outbox, on each database: what it ships, what fails, and how it goes on."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.retry import RetryPolicy
+from curae_lifecycle.stores.sql import outbox_worker
+from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.keys import key_of
+from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Database, Rows
+from tests.stores.sql.posting import database, left, pass_time, post, raising, url
+
+__all__ = ["database", "url"]
+
+Answered = TypeVar("Answered")
+
+
+# --- What is shipped ------------------------------------------------------------------------
+
+
+def test_each_message_is_shipped_once_and_each_subjects_in_order(database: SqlDatabase) -> None:
+    post(database, "one", "two", "one", "one", "two")
+    seen: list[Delivery] = []
+    outbox = Outbox(database)
+    assert [outbox.deliver_batch(seen.append) for _ in range(4)] == [2, 2, 1, 0]
+    assert [each.document for each in seen] == [{"number": n} for n in (0, 1, 2, 4, 3)]
+    first = seen[0]
+    assert (first.kind, first.subject, first.attempt) == ("kind", key_of("one"), 1)
+    assert "document" not in repr(first)
+    assert left(database) == 0
+
+
+def test_a_batch_is_as_large_as_it_was_set(database: SqlDatabase) -> None:
+    post(database, *"abcde")
+    outbox = Outbox(database, DeliverySettings(batch=2))
+    assert [outbox.deliver_batch(lambda _: None) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_number_takes_64_bits(database: SqlDatabase) -> None:
+    override = "OVERRIDING SYSTEM VALUE " if database.dialect == "postgresql" else ""
+    columns = "curae_outbox (id, subject, kind, document, attempts, due_at)"
+    text = f"INSERT INTO {columns} {override}VALUES (?, 's', 'k', '{{}}', 0, 1)"
+    assert database.run_transaction([Statement(text, (2**63 - 2,), 1)])
+    seen: list[Delivery] = []
+    Outbox(database).deliver_batch(seen.append)
+    assert [each.number for each in seen] == [2**63 - 2]
+    assert left(database) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["batch", "attempts", "lease", "pause", "longest_pause", "poll_seconds"]
+)
+@pytest.mark.parametrize("wrong", [0, -1, 10**9, float("nan")])
+def test_what_would_ship_nothing_is_refused(name: str, wrong: float) -> None:
+    with pytest.raises(ArgumentError, match=name):
+        DeliverySettings(**{name: cast("int", wrong)})
+
+
+# --- What fails -----------------------------------------------------------------------------
+
+
+def instant(database: Database) -> int:
+    """The database's instant, in microseconds."""
+    at = now_parameter(database.dialect)
+    statement = Statement(f"SELECT {NOW_SQL[database.dialect]}", () if at is None else (at,))
+    return int(str(database.rows(statement)[0][0]))
+
+
+@pytest.mark.parametrize("part", [0.5, 1.0])
+def test_a_message_that_fails_waits_longer_each_time_and_so_do_those_after_it(
+    part: float,
+    database: SqlDatabase,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        drawn.append((least, most))
+        return part
+
+    monkeypatch.setattr(random, "uniform", uniform)
+    post(database, "one", "one", "two")
+    outbox = Outbox(database, DeliverySettings(pause=100.0, longest_pause=150.0, attempts=9))
+    for pause in (100, 150, 150):
+        begun = instant(database)
+        assert outbox.deliver_batch(raising) == 2
+        ended = instant(database)
+        assert outbox.deliver_batch(raising) == 0, "nothing is due"
+        for (due,) in database.rows(Statement("SELECT due_at FROM curae_outbox")):
+            assert begun <= int(str(due)) - pause * part * 1_000_000 <= ended
+        pass_time(database)
+    assert set(drawn) == {(0.5, 1)}
+    seen: list[Delivery] = []
+    assert outbox.deliver_batch(seen.append) == 2
+    assert [each.attempt for each in seen] == [4, 4]
+    assert "message 1: attempt 3 of 9: ValueError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("attempt", "pause"), [(1, 1.0), (2, 2.0), (5, 16.0), (11, 600.0), (10_000, 600.0)]
+)
+def test_pauses_double_up_to_the_longest(attempt: int, pause: float) -> None:
+    assert DeliverySettings().pause_after(attempt) == pause
+
+
+def test_after_its_last_attempt_a_message_is_dead_and_holds_up_nothing(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one", "one")
+    outbox = Outbox(database, DeliverySettings(attempts=2))
+    for _ in range(2):
+        assert outbox.deliver_batch(raising) == 1
+        pass_time(database)
+    assert "message 1 is dead: attempt 2 of 2: ValueError" in caplog.text
+    seen: list[Delivery] = []
+    assert outbox.deliver_batch(seen.append) == 1
+    assert [each.number for each in seen] == [2]
+    dead = outbox.list_dead()
+    assert [(each.number, each.attempt) for each in dead] == [(1, 2)]
+    assert outbox.list_dead(after=1) == outbox.list_dead(limit=0) == ()
+    assert outbox.deliver_batch(seen.append) == 0
+    post(database, "one")
+    assert not outbox.revive(3)
+    assert outbox.revive(1)
+    assert outbox.list_dead() == ()
+    assert [outbox.deliver_batch(seen.append) for _ in range(3)] == [1, 1, 0], "it goes first again"
+    assert [(each.number, each.attempt) for each in seen] == [(2, 1), (1, 1), (3, 1)]
+
+
+class GoneError(BaseException):
+    """The process of a worker ends."""
+
+
+@attrs.define
+class Breaking:
+    """A database that does what it is told, and then fails as often as it was told to."""
+
+    database: Database
+    breaks: str = "nothing"
+    times: int = 10**6
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        return self._then_fail(statement.text, self.database.rows(statement))
+
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return self._then_fail(statements[0].text, self.database.run_transaction(statements))
+
+    def _then_fail(self, text: str, answered: Answered) -> Answered:
+        if self.breaks in text and self.times:
+            self.times -= 1
+            raise StoreUnavailableError("a test broke it")
+        return answered
+
+
+class Killed(Breaking):
+    """A database of a process that may die: it changes nothing from then on."""
+
+    dead: bool = False
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        if self.dead:
+            raise StoreUnavailableError("its process is gone")
+        return super().run_transaction(statements)
+
+    def die(self) -> None:
+        self.dead = True
+        raise GoneError
+
+
+def test_a_message_that_kills_its_workers_dies_alone(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "bad", *"abcd")
+    seen: list[Delivery] = []
+
+    def life() -> None:
+        killed = Killed(database)
+
+        def handle(delivery: Delivery) -> None:
+            if delivery.subject == key_of("bad"):
+                killed.die()
+            seen.append(delivery)
+
+        while Outbox(killed, DeliverySettings(attempts=3)).deliver_batch(handle):
+            pass
+
+    for _ in range(3):
+        with pytest.raises(GoneError):
+            life()
+        pass_time(database)
+    life()
+    assert [(each.number, each.attempt) for each in seen] == [(n, 2) for n in (2, 3, 4, 5)]
+    assert [(each.number, each.attempt) for each in Outbox(database).list_dead()] == [(1, 3)]
+    assert "message 1 is dead: its last attempt did not end" in caplog.text
+
+
+def test_what_a_worker_that_ends_has_not_tried_is_due_at_once(database: SqlDatabase) -> None:
+    post(database, *"abc")
+
+    def handle(delivery: Delivery) -> None:
+        if delivery.number == 2:
+            raise GoneError
+
+    with pytest.raises(GoneError):
+        Outbox(database).deliver_batch(handle)
+    seen: list[Delivery] = []
+    assert Outbox(database).deliver_batch(seen.append) == 1
+    pass_time(database)
+    assert Outbox(database).deliver_batch(seen.append) == 1
+    assert [(each.number, each.attempt) for each in seen] == [(3, 1), (2, 2)]
+
+
+# --- Databases that fail ----------------------------------------------------------------------
+
+
+def test_what_was_shipped_is_noted_when_the_database_is_there_again(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(seconds=60.0))
+    post(database, "one", "two")
+    seen: list[Delivery] = []
+    outbox = Outbox(Breaking(database, "DELETE", 3))
+    assert outbox.deliver_batch(seen.append) == 2
+    assert left(database) == 0
+    assert len(seen) == 2
+
+
+def test_a_worker_that_can_note_nothing_ships_no_more(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(attempts=2))
+    post(database, "one", "two")
+    seen: list[Delivery] = []
+    killed = Killed(database)
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery)
+        killed.dead = True
+
+    with pytest.raises(StoreUnavailableError):
+        Outbox(killed).deliver_batch(handle)
+    assert [each.number for each in seen] == [1]
+    assert left(database) == 2
+
+
+def test_a_claim_whose_answer_was_lost_is_due_after_its_lease(database: SqlDatabase) -> None:
+    post(database, "one")
+    seen: list[Delivery] = []
+    with pytest.raises(StoreUnavailableError):
+        Outbox(Breaking(database, "attempts + 1")).deliver_batch(seen.append)
+    assert Outbox(database).deliver_batch(seen.append) == 0
+    pass_time(database)
+    assert Outbox(database).deliver_batch(seen.append) == 1
+
+
+def test_a_worker_looks_again_where_others_were_faster(database: SqlDatabase) -> None:
+    post(database, "one", "two")
+    seen: list[Delivery] = []
+
+    class Overtaken(Breaking):
+        def rows(self, statement: Statement) -> Rows:
+            found = super().rows(statement)
+            if self.times:
+                self.times = 0
+                Outbox(database, DeliverySettings(batch=1)).deliver_batch(lambda _: None)
+                Outbox(database, DeliverySettings(batch=1)).deliver_batch(lambda _: None)
+                post(database, "three")
+            return found
+
+    assert Outbox(Overtaken(database)).deliver_batch(seen.append) == 1
+    assert [each.number for each in seen] == [3]
+
+
+def test_a_handler_that_outlasts_its_lease_is_told_of(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one")
+
+    def handle(_: Delivery) -> None:
+        pass_time(database)
+        Outbox(database).deliver_batch(lambda _: None)
+
+    assert Outbox(database).deliver_batch(handle) == 1
+    assert "message 1: the claim was lost before the result was stored" in caplog.text
+
+
+def test_no_message_is_begun_in_the_second_half_of_a_lease(database: SqlDatabase) -> None:
+    post(database, *"abc")
+    seen: list[Delivery] = []
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery)
+        time.sleep(0.02)
+
+    assert Outbox(database, DeliverySettings(lease=0.02)).deliver_batch(handle) in {0, 1}
+    assert len(seen) <= 1
+    assert Outbox(database).deliver_batch(seen.append) >= 2
+
+
+# --- Workers that go on -----------------------------------------------------------------------
+
+
+def test_a_worker_goes_on_until_it_is_told_and_finishes_what_it_is_at(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, seen = threading.Event(), list[int]()
+    post(database, "one")
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery.number)
+        if delivery.number == 1:
+            post(database, "two", "three")
+        else:
+            stop.set()
+
+    outbox = Outbox(Breaking(database, "SELECT later", 1), DeliverySettings(poll_seconds=0.01))
+    outbox.run(handle, stop)
+    assert "a test broke it" in caplog.text
+    assert seen == [1, 2]
+    assert Outbox(database).deliver_batch(lambda delivery: seen.append(delivery.attempt)) == 1
+    assert seen == [1, 2, 1], "what it claimed and did not try was given back"
+
+
+def test_several_workers_ship_no_message_twice(database: SqlDatabase) -> None:
+    subjects = [f"subject {number % 20}" for number in range(120)]
+    post(database, *subjects)
+    seen: list[Delivery] = []
+    stop = threading.Event()
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery)
+        if len(seen) == len(subjects):
+            stop.set()
+
+    outbox = Outbox(database, DeliverySettings(batch=7, poll_seconds=0.01))
+    threads = [threading.Thread(target=outbox.run, args=(handle, stop)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(each.number for each in seen) == [*range(1, 121)]
+    for about in set(subjects):
+        numbers = [each.number for each in seen if each.subject == key_of(about)]
+        assert numbers == sorted(numbers)
+    assert left(database) == 0

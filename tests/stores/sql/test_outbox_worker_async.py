@@ -1,0 +1,123 @@
+"""The worker of the outbox where it is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_engine_async
+from curae_lifecycle.stores.sql.keys import key_of
+from curae_lifecycle.stores.sql.outbox_worker import AsyncOutbox, DeliverySettings
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows
+from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
+from tests.stores.sql.posting import database, left, post, url
+
+__all__ = ["database", "url"]
+
+
+def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
+    post(database, "one", "two", "one", "bad")
+    seen: list[int] = []
+
+    async def run() -> None:
+        outbox = AsyncOutbox(
+            ThreadedDatabase(database), DeliverySettings(attempts=1, poll_seconds=0.01)
+        )
+        stop = asyncio.Event()
+
+        async def handle(delivery: Delivery) -> None:
+            if delivery.subject == key_of("bad"):
+                raise ValueError
+            seen.append(delivery.number)
+
+        assert await outbox.deliver_batch(handle) == 3
+        assert [each.number for each in await outbox.list_dead()] == [4]
+        assert await outbox.revive(4)
+
+        async def last(delivery: Delivery) -> None:
+            seen.append(delivery.number)
+            if delivery.number == 3:
+                await asyncio.to_thread(post, database, "late")
+            if len(seen) == 5:
+                stop.set()
+
+        await asyncio.gather(*[outbox.run(last, stop) for _ in range(3)])
+
+    asyncio.run(run())
+    assert sorted(seen) == [1, 2, 3, 4, 5]
+    assert left(database) == 0
+
+
+def test_an_awaited_worker_looks_again_until_it_is_told(database: SqlDatabase) -> None:
+    stop, looked = asyncio.Event(), list[str]()
+
+    class Idle(ThreadedDatabase):
+        async def rows(self, statement: Statement) -> Rows:
+            looked.append(statement.text)
+            if len(looked) == 2:
+                stop.set()
+            return await super().rows(statement)
+
+    outbox = AsyncOutbox(Idle(database), DeliverySettings(poll_seconds=0.01))
+    asyncio.run(outbox.run(lambda _: asyncio.sleep(0), stop))
+    assert len(looked) == 2
+
+
+def test_an_awaited_handler_ends_with_its_time(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one")
+    lived: list[float] = []
+
+    async def run() -> int:
+        loop = asyncio.get_running_loop()
+        real, ahead = loop.time, 0.0
+        # Nobody waits for the clock of the loop, so that no machine is too slow for a lease.
+        setattr(loop, "time", lambda: real() + ahead)  # noqa: B010 - a method, to type checkers
+
+        async def handle(_: Delivery) -> None:
+            nonlocal ahead
+            for ahead in (2400.0, 3600.0):
+                await asyncio.sleep(0.01)
+                lived.append(ahead)
+
+        return await AsyncOutbox(
+            ThreadedDatabase(database), DeliverySettings(lease=7200.0)
+        ).deliver_batch(handle)
+
+    assert asyncio.run(run()) == 1
+    # Half of its lease is a handler's.
+    assert lived == [2400.0]
+    assert "message 1: attempt 1 of 50: TimeoutError" in caplog.text
+
+
+def test_a_worker_on_an_awaited_engine(postgres_url: str) -> None:
+    seen: list[int] = []
+
+    async def run() -> None:
+        engine = create_engine_async(postgres_url, timeout=30)
+        database = AsyncSqlDatabase(engine)
+        await AsyncSqlStore(database).create_tables()
+        columns = "curae_outbox (subject, kind, document, attempts, due_at)"
+        values = "VALUES ('s', 'k', '{}', 0, 1)"
+        text = f"INSERT INTO {columns} {values}"
+        assert await database.run_transaction([Statement(text, (), 1)])
+
+        async def handle(delivery: Delivery) -> None:
+            seen.append(delivery.number)
+
+        outbox = AsyncOutbox(database)
+        assert [await outbox.deliver_batch(handle), await outbox.deliver_batch(handle)] == [1, 0]
+        await engine.dispose()
+
+    asyncio.run(run())
+    assert seen == [1]
+
+
+def test_what_waits_never_suspends() -> None:
+    with pytest.raises(AssertionError, match="suspended"):
+        run_sync(asyncio.sleep(0))

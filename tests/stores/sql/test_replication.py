@@ -1,0 +1,223 @@
+"""A commit whose wait for a standby was cancelled is neither called done nor read, until it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+
+import attrs
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
+from curae_lifecycle.stores.django import database as django_database
+from curae_lifecycle.stores.django.database import DjangoDatabase
+from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.retry import RetryPolicy
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql import async_drivers, drivers, replication
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_engine,
+    create_engine_async,
+)
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
+from tests.support.databases.postgres import cluster, database
+from tests.support.django_project import database as django
+from tests.support.patiently import PATIENCE, PATIENT
+from tests.support.server import API_KEY, CALLER, request
+
+DROP = Statement("DELETE FROM kept")
+MAKE = (
+    Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY)"),
+    Statement(
+        "CREATE FUNCTION warned() RETURNS INTEGER LANGUAGE plpgsql AS "
+        "'BEGIN RAISE WARNING ''beware''; RETURN 1; END'"
+    ),
+)
+PUT = Statement("INSERT INTO kept (id) SELECT warned()", (), 1)
+KEPT = Statement("SELECT id FROM kept")
+WARNS = "exec_stmt_raise"
+"""Where PostgreSQL raises what a function of somebody's own warns of."""
+
+CLOSED = "a wait for a standby was cancelled"
+
+
+@attrs.frozen
+class Awaited:
+    """A database that is awaited, for whoever waits."""
+
+    database: AsyncSqlDatabase
+    run: Callable[[Coroutine[object, object, object]], object]
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        found = self.run(self.database.rows(statement))
+        assert isinstance(found, Sequence)
+        return found
+
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.run(self.database.run_ddl(statements))
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return bool(self.run(self.database.run_transaction(statements)))
+
+
+@contextmanager
+def opened(kind: str, url: str, wait: float) -> Iterator[Database]:
+    """A PostgreSQL, as stores of this kind run statements on it."""
+    if kind == "django":
+        limits = f"-c statement_timeout={int(wait * 1000)} -c lock_timeout={int(wait * 1000)}"
+        with django(url, migrated=False, options={"options": limits}) as alias:
+            yield DjangoDatabase(alias)
+    elif kind in {"awaited", "asyncpg"}:
+        driver = "postgresql+psycopg" if kind == "awaited" else "postgresql+asyncpg"
+        named = sa.make_url(url).set(drivername=driver).render_as_string(hide_password=False)
+        engine = create_engine_async(named, timeout=wait)
+        with asyncio.Runner() as runner:
+            try:
+                yield Awaited(AsyncSqlDatabase(engine), runner.run)
+            finally:
+                runner.run(engine.dispose())
+    else:
+        waiting = create_engine(url, timeout=wait)
+        try:
+            yield SqlDatabase(waiting)
+        finally:
+            waiting.dispose()
+
+
+KINDS = pytest.mark.parametrize("kind", ["waits", "awaited", "asyncpg", "django"])
+
+
+@KINDS
+def test_what_may_be_lost_is_neither_called_done_nor_read(
+    kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(kind, postgres_url, PATIENCE) as made:
+        made.run_ddl(MAKE)
+        with monkeypatch.context() as cancelled:
+            cancelled.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
+            with pytest.raises(StoreUnavailableError, match=CLOSED) as raised:
+                made.run_transaction([PUT])
+            assert not isinstance(raised.value, StoreUnchangedError)
+            # What is to vouch for it does not come to a standby either.
+            for module in (drivers, async_drivers, django_database):
+                cancelled.setattr(module, "CONFIRM", "SELECT warned()")
+            for _ in range(2):
+                with pytest.raises(StoreUnavailableError, match=CLOSED):
+                    made.rows(KEPT)
+                with pytest.raises(StoreUnavailableError, match=CLOSED):
+                    made.run_transaction([DROP])
+        assert list(map(tuple, made.rows(KEPT))) == [(1,)]
+        assert made.run_transaction([Statement("DELETE FROM kept", (), 1)])
+
+
+@KINDS
+def test_what_else_a_server_warns_of_is_no_doubt(kind: str, postgres_url: str) -> None:
+    with opened(kind, postgres_url, PATIENCE) as made:
+        made.run_ddl(MAKE)
+        assert made.run_transaction([PUT])
+        assert list(map(tuple, made.rows(KEPT))) == [(1,)]
+
+
+def test_a_doubt_in_the_middle_of_a_transaction_waits_for_its_end(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # More statements than PostgreSQL is given as one.
+    puts = [Statement("INSERT INTO kept (id) VALUES (?)", (each,), 1) for each in range(60)]
+    monkeypatch.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
+    for kind in ("waits", "awaited", "asyncpg", "django"):
+        with opened(kind, postgres_url, PATIENCE) as made:
+            made.run_ddl([Statement("DROP TABLE IF EXISTS kept"), MAKE[0]])
+            if kind == "waits":
+                made.run_ddl(MAKE[1:])
+            first = Statement("INSERT INTO kept (id) SELECT 1000 + warned()", (), 1)
+            with pytest.raises(StoreUnavailableError, match=CLOSED):
+                made.run_transaction([first, *puts])
+            # It is undone, or it is whole; nothing of it is doubted any more.
+            assert len(made.rows(KEPT)) in {0, 61}
+
+
+# --- On a server that has no standby, and waits for one ------------------------------------
+
+
+@contextmanager
+def cancelled(server: sa.URL) -> Iterator[None]:
+    """Whoever waits for a standby waits in vain, and is told to wait no longer."""
+    url = server.set(drivername="postgresql").render_as_string(hide_password=False)
+    ended = threading.Event()
+    waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+    def cancel() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not ended.wait(0.02):
+                connection.execute(waiting)
+
+    thread = threading.Thread(target=cancel)
+    _set(url, "nobody")
+    thread.start()
+    try:
+        _write_until_told(url)
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        _set(url, "")
+
+
+def _set(url: str, standbys: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standbys}'".encode())
+        connection.execute("SELECT pg_reload_conf()")
+        # Other processes read it a moment later.
+        until = time.monotonic() + 60
+        while connection.execute("SHOW synchronous_standby_names").fetchone() != (standbys,):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+def _write_until_told(url: str) -> None:
+    # A commit waits from when another process has read who is waited for.
+    told = threading.Event()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.add_notice_handler(lambda _: told.set())
+        until = time.monotonic() + 60
+        while not told.is_set():
+            assert time.monotonic() < until
+            connection.execute("SELECT pg_logical_emit_message(true, 'written', '')")
+
+
+@pytest.mark.heavy
+def test_a_wait_that_is_cancelled_is_answered_as_unknown_and_replayed_when_it_lasts() -> None:
+    with cluster() as server:
+        for kind in ("waits", "awaited", "asyncpg", "django"):
+            with database(server.url) as url, opened(kind, url, PATIENCE) as made:
+                _cancelled_and_replayed(made, server.url, url)
+
+
+def _cancelled_and_replayed(made: Database, server: sa.URL, url: str) -> None:
+    mint, created = RandomIds("https://connect.example/"), request("create")
+    store = SqlStore(made)
+    store.create_tables()
+    store.register(ApiKey(API_KEY), CALLER)
+    with cancelled(server):
+        thrice = RetryPolicy(attempts=3, seconds=PATIENCE)
+        lost = serve(store, created, mint, retry_policy=thrice).response
+    assert lost.status == 500, lost.body
+    # Everybody else reads it: whoever asked again at another process would have found it.
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        count = "SELECT count(*) FROM curae_connection"
+        assert connection.execute(count).fetchone() == (1,)
+        assert serve(store, created, mint, retry_policy=PATIENT).response.status == 201
+        assert connection.execute(count).fetchone() == (1,)

@@ -1,0 +1,297 @@
+"""A server's own store: what was dumped is loaded as the same, and nothing else is loaded."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from curae_lifecycle import Response, SessionId, UserId, dump, load, standing
+from curae_lifecycle.rules import idempotency
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.rules.ratelimit import BucketState, LogState
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.response import ResponseReference
+from curae_lifecycle.stores.codec import Storable
+from curae_lifecycle.web.json import MalformedError, parse_json
+from tests.support.malformed import any_instants, fault, fault_if_any, jsons
+from tests.support.server import CALLER
+from tests.support.strategies import (
+    COORDINATE,
+    START,
+    apply_trigger,
+    at,
+    connections,
+    instants,
+    pending,
+    uuid,
+)
+from tests.support.subjects import LANDED
+
+
+def test_a_coordinate_that_cannot_be_loaded_is_named_within_its_connection() -> None:
+    document = dump(pending())
+    assert load(Connection, document) == pending()
+    broken = with_value(document, ("identity", "coordinate", "app_id"), 7)
+    assert fault(lambda: load(Connection, broken)) == ("identity.coordinate.app_id", "INVALID")
+
+
+STORED: list[Storable] = [
+    apply_trigger(pending(), "PATIENT", at(1)),
+    LANDED,
+    LimitedAccountAppBinding(
+        coordinate=COORDINATE, user_id=UserId("u-1"), state=AccountState.LIMITED, generation=1
+    ),
+    idempotency.Record(
+        key=idempotency.RecordKey(CALLER.key_owner, idempotency.IdempotencyKey("k-1")),
+        fingerprint=idempotency.Fingerprint.of("revoke", ["x"]),
+        state=idempotency.RecordState.COMPLETED,
+        token=1,
+        first_used_at=START,
+        seen_at=START,
+        lease_until=None,
+        lost_lease=idempotency.LostLeaseAction.EXECUTE,
+        response=Response(200, (), b"{}"),
+    ),
+    LogState.of((START,)),
+    BucketState(5),
+]
+
+
+keys = st.builds(
+    idempotency.RecordKey, st.just(CALLER.key_owner), st.just(idempotency.IdempotencyKey("k-1"))
+)
+responses = st.builds(
+    Response,
+    st.sampled_from([200, 404, 409]),
+    st.lists(st.tuples(st.text(), st.text()), max_size=3).map(tuple),
+    st.binary(),
+) | st.builds(ResponseReference, st.just(201), st.text())
+records = st.builds(
+    idempotency.Record,
+    keys,
+    st.builds(idempotency.Fingerprint.of, st.text(), st.text()),
+    st.sampled_from(idempotency.RecordState),
+    st.integers(1),
+    any_instants,
+    any_instants,
+    st.none() | any_instants,
+    st.sampled_from(idempotency.LostLeaseAction),
+    st.none() | responses,
+)
+bindings = st.builds(
+    LimitedAccountAppBinding,
+    st.just(COORDINATE),
+    st.text().map(UserId),
+    st.sampled_from(AccountState),
+    st.integers(1),
+    st.integers(1),
+)
+sessions = st.builds(
+    CuraeConnectSession,
+    st.just(SessionId(uuid(1))),
+    st.just(COORDINATE),
+    st.sampled_from(EntryPath),
+    st.sampled_from(HandoffState),
+    any_instants,
+    any_instants,
+    st.none() | any_instants,
+    st.none() | st.text().map(UserId),
+)
+logs = st.lists(any_instants, max_size=10).map(LogState.of)
+buckets = st.tuples(st.integers(), st.integers(0), st.integers(1)).map(
+    lambda each: BucketState(each[0], each[1], each[1] + each[2])
+)
+
+KINDS = (
+    Connection,
+    CuraeConnectSession,
+    LimitedAccountAppBinding,
+    idempotency.Record,
+    LogState,
+    BucketState,
+)
+
+
+def stored(value: Storable) -> dict[str, Json]:
+    return dump(value)
+
+
+def loaded(kind: type[Storable], document: Json) -> Storable:
+    return load(kind, document)
+
+
+@given(connections() | sessions | bindings | records | logs | buckets)
+def test_what_is_dumped_is_loaded_as_the_same_value_of_the_same_types(value: Storable) -> None:
+    document = stored(value)
+    through_json: Json = json.loads(json.dumps(document, allow_nan=False))
+    for each in (document, through_json):
+        again = loaded(type(value), each)
+        # An enumeration equals its text; only the repr tells them apart.
+        assert (again, repr(again)) == (value, repr(value))
+
+
+@given(connections(), instants)
+def test_a_loaded_connection_stands_where_the_stored_one_stood(
+    connection: Connection, now: datetime
+) -> None:
+    document: Json = json.loads(json.dumps(dump(connection)))
+    assert standing(load(Connection, document), now) is standing(connection, now)
+
+
+def members_of(kind: type[Storable]) -> dict[str, bool]:
+    """The members of a document of this kind, and whether it must have them."""
+    if kind is LogState:
+        return {"instants": True}
+    if attrs.has(kind):
+        return {field.name: field.default is attrs.NOTHING for field in attrs.fields(kind)}
+    return dict.fromkeys(BucketState._fields, True)
+
+
+@pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
+def test_anything_but_what_was_dumped_is_malformed(value: Storable) -> None:
+    kind = type(value)
+    document: dict[str, Json] = json.loads(json.dumps(stored(value)))
+    assert loaded(kind, document) == value
+    assert fault(partial(loaded, kind, {**document, "added_later": None})) == (None, "INVALID")
+    required = [name for name, must in members_of(kind).items() if must]
+    for gone in required:
+        left = {name: document[name] for name in document if name != gone}
+        assert fault(partial(loaded, kind, left)) == (gone, "INVALID")
+
+
+def places(document: dict[str, Json]) -> Iterator[tuple[str, ...]]:
+    """The path to every member of a document, however deep."""
+    for name, value in document.items():
+        yield (name,)
+        if isinstance(value, dict):
+            yield from ((name, *inner) for inner in places(value))
+
+
+def with_value(document: Json, path: tuple[str, ...], value: Json) -> Json:
+    """The document with another value in one place."""
+    if not path:
+        return value
+    assert isinstance(document, dict)
+    return {**document, path[0]: with_value(document[path[0]], path[1:], value)}
+
+
+@pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
+def test_the_member_at_fault_is_named_by_its_path_and_what_stood_there_is_not(
+    value: Storable,
+) -> None:
+    document: dict[str, Json] = json.loads(json.dumps(stored(value)))
+    wrong: list[Json] = [["u-secret", None], 1.5, True]
+    for path in places(document):
+        for bad in wrong:
+            broken = with_value(document, path, bad)
+            with pytest.raises(MalformedError, match="INVALID") as raised:
+                loaded(type(value), broken)
+            assert (raised.value.member, raised.value.fault) == (".".join(path), Fault.INVALID)
+            assert "u-secret" not in "".join(traceback.format_exception(raised.value))
+
+
+MAY_BE_NULL: dict[type[Storable], set[str]] = {
+    Connection: {
+        "identity.predecessor_id",
+        "handoff_deadline",
+        "authorized_at",
+        "expires_at",
+        "action_required_reason",
+        "revoked_at",
+        "revoked_by",
+    },
+    CuraeConnectSession: {"landed_at", "user_id"},
+    idempotency.Record: {"lease_until", "response"},
+}
+"""The members that may be null, by their paths."""
+
+
+@pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
+def test_what_may_be_null_may_and_nothing_else(value: Storable) -> None:
+    kind, document = type(value), stored(value)
+    for path in places(document):
+        name = ".".join(path)
+        expected = None if name in MAY_BE_NULL.get(kind, set()) else (name, "INVALID")
+        broken = with_value(document, path, None)
+        assert fault_if_any(partial(loaded, kind, broken)) == expected
+
+
+@pytest.mark.parametrize("packages", ["labs", {"labs": 1}])
+def test_a_stored_set_of_packages_is_a_list_and_nothing_that_merely_iterates(
+    packages: Json,
+) -> None:
+    broken = with_value(dump(pending()), ("identity", "data_packages"), packages)
+    assert fault(lambda: load(Connection, broken)) == ("identity.data_packages", "INVALID")
+
+
+def test_a_status_that_a_later_release_may_have_added_is_malformed() -> None:
+    document = {**dump(pending()), "status": "PAUSED"}
+    with pytest.raises(MalformedError, match=r"^status: INVALID$") as raised:
+        load(Connection, document)
+    assert "PAUSED" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"full_at":1,"full_at":2}',
+        b'{"full_at":{"a":1,"a":1}}',
+        b'{"format":1,"full_at":1,"full_at":2,"part":0,"parts":1}',
+        b'{"format":1,"full_at":{"a":1,"a":1},"part":0,"parts":1}',
+        b'{"format":1,"full_at":1,"part":[{"a":1,"a":1}],"parts":1}',
+    ],
+)
+def test_a_stored_document_that_says_something_twice_is_malformed(text: bytes) -> None:
+    assert fault(lambda: load(BucketState, parse_json(text))) == (None, "INVALID")
+
+
+def test_a_stored_object_that_says_the_same_twice_is_malformed_where_an_object_is_wanted() -> None:
+    text = json.dumps(dump(pending())).replace('"app_id"', '"app_id": "app-1", "app_id"', 1)
+    assert fault(lambda: load(Connection, parse_json(text))) == (None, "INVALID")
+
+
+def test_a_stored_document_may_hold_the_same_list_twice() -> None:
+    assert (
+        load(LogState, {"format": 1, "instants": [0, 0]}).instants
+        == (datetime(1970, 1, 1, tzinfo=UTC),) * 2
+    )
+
+
+@pytest.mark.parametrize("instants", [[1, 0], [10**30], [-(10**30)]])
+def test_a_stored_log_is_in_order_and_of_instants_that_there_are(instants: list[Json]) -> None:
+    assert fault(lambda: load(LogState, {"format": 1, "instants": instants})) == (None, "INVALID")
+
+
+@pytest.mark.parametrize(("part", "parts"), [(7, 7), (-1, 7), (0, 0)])
+def test_what_a_stored_bucket_lacks_beside_whole_microseconds_is_less_than_one(
+    part: int, parts: int
+) -> None:
+    document: Json = {"format": 1, "full_at": 0, "part": part, "parts": parts}
+    assert fault(lambda: load(BucketState, document)) == (None, "INVALID")
+
+
+# --- Law 16 -----------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(KINDS), jsons)
+@example(Connection, None)
+@example(Connection, [])
+@example(BucketState, "full_at")
+@example(LogState, 5)
+def test_law_16_every_stored_document_is_loaded_or_malformed(
+    kind: type[Storable], document: Json
+) -> None:
+    found = fault_if_any(partial(loaded, kind, document))
+    fields = {None, "format", *members_of(kind)}
+    assert found is None or (found[0] in fields and found[1] is Fault.INVALID)

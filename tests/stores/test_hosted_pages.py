@@ -1,0 +1,256 @@
+"""Hosted pages: one page about one thing, found by the digest of its URL, until it is over."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.values import (
+    AppId,
+    AppUserId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    NextAction,
+    UserId,
+)
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted, StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import KeyUse, Operation, Replayed, Reply
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.stores.hosted_pages import (
+    HostedPage,
+    HostedPageTable,
+    PageKind,
+    csrf_token,
+    hosted_page_for,
+    url_digest,
+)
+from tests.support.server import CALLER, ID, LIMITED, PACKAGES, USER, call, new_ids
+from tests.support.strategies import (
+    NEXT_ACTION_LIFETIME,
+    START,
+    TICK,
+    apply_trigger,
+    at,
+    pending,
+    uuid,
+)
+
+URL: Final = "https://connect.example/1"
+DIGEST: Final = hashlib.sha256(URL.encode()).hexdigest()
+CONNECTION, SESSION, USER_PAGE = PageKind
+
+
+def decided(operation: Operation, snapshot: Snapshot) -> Decision:
+    key = None if operation.rule.key is not KeyUse.NEEDED else "k-1"
+    return decide(call(operation, key), snapshot=snapshot, now=START, new_ids=new_ids(7))
+
+
+REVOKED: Final = apply_trigger(pending(), "APP", START)
+
+SENDING: Final[list[tuple[Operation, Snapshot, PageKind, str]]] = [
+    (CreateConnection(USER, PACKAGES), Snapshot(), CONNECTION, uuid(7)),
+    (Reconnect(ID), Snapshot(connection=REVOKED), CONNECTION, uuid(7)),
+    (Initiate(USER), Snapshot(), SESSION, uuid(1007)),
+    (
+        StartGraduation(USER),
+        Snapshot(binding=LIMITED),
+        USER_PAGE,
+        '["live", "app-1", "d8c60791-7301-441c-98e8-5bea9a162d9b", "user-1", "u-1"]',
+    ),
+]
+
+
+@pytest.mark.parametrize(("operation", "snapshot", "kind", "subject"), SENDING)
+def test_a_reply_that_sends_its_user_to_a_page_says_what_the_page_is_about(
+    operation: Operation, snapshot: Snapshot, kind: PageKind, subject: str
+) -> None:
+    found = hosted_page_for(call(operation), decided(operation, snapshot).reply, snapshot.binding)
+    assert found == HostedPage(
+        digest=DIGEST, kind=kind, subject=subject, expires_at=START + NEXT_ACTION_LIFETIME
+    )
+
+
+def test_every_reply_with_a_next_action_is_among_them() -> None:
+    sending = [each for each in OPERATIONS if "next_action" in each.reply.__match_args__]
+    assert {type(operation) for operation, *_ in SENDING} == set(sending)
+
+
+@pytest.mark.parametrize(
+    ("operation", "snapshot"),
+    [
+        (GetConnection(ID), Snapshot(connection=pending())),
+        (Revoke(ID), Snapshot(connection=pending())),
+        (Reconnect(ID), Snapshot(connection=pending())),
+        (StartGraduation(USER), Snapshot()),
+    ],
+)
+def test_what_sends_nobody_anywhere_has_no_page(operation: Operation, snapshot: Snapshot) -> None:
+    reply = decided(operation, snapshot).reply
+    assert hosted_page_for(call(operation), reply, snapshot.binding) is None
+
+
+def test_a_replay_opens_no_page() -> None:
+    replayed = Replayed(Response(201, (), b"{}"))
+    assert hosted_page_for(call(CreateConnection(USER, PACKAGES)), replayed, LIMITED) is None
+
+
+@attrs.frozen
+class Elsewhere(Reply):
+    """An answer of a server's own operation: a way to somewhere, and nothing that is stored."""
+
+    next_action: NextAction
+
+
+def test_a_page_about_nothing_that_is_stored_is_the_server_s_own() -> None:
+    reply = Elsewhere(new_ids().next_action)
+    assert hosted_page_for(call(GetConnection(ID)), reply, None) is None
+    about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)
+    assert about_the_user is not None
+    assert about_the_user.kind is USER_PAGE
+    # The empty id is nobody's: such a page graduates nobody.
+    assert about_the_user.user_id == ""
+
+
+def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:
+    shown = repr(HostedPage(digest=DIGEST, kind=USER_PAGE, subject="ada", expires_at=START))
+    assert DIGEST not in shown
+    assert "ada" not in shown
+    assert url_digest(URL) == DIGEST
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256)
+
+
+@given(texts, texts, texts, texts)
+def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
+    app: str, account: str, user: str, bound: str
+) -> None:
+    coordinate = Coordinate(
+        environment=Environment.TEST,
+        app_id=AppId(app),
+        customer_account_id=CustomerAccountId(account),
+        app_user_id=AppUserId(user),
+    )
+    caller = attrs.evolve(
+        CALLER,
+        app_id=coordinate.app_id,
+        customer_account_id=coordinate.customer_account_id,
+        environment=coordinate.environment,
+    )
+    asked = Call(caller, StartGraduation(coordinate.app_user_id))
+    binding = LimitedAccountAppBinding(
+        coordinate=coordinate, user_id=UserId(bound), state=AccountState.LIMITED, generation=1
+    )
+    found = hosted_page_for(asked, GraduationStarted(new_ids().next_action), binding)
+    assert found is not None
+    assert (found.coordinate, found.user_id) == (coordinate, bound)
+
+
+def test_the_longest_id_is_no_longer_in_a_subject_than_it_is() -> None:
+    user = AppUserId("\N{GRINNING FACE}" * 256)
+    bound = attrs.evolve(LIMITED, user_id=UserId(user))
+    found = hosted_page_for(
+        call(StartGraduation(user)), GraduationStarted(new_ids().next_action), bound
+    )
+    assert found is not None
+    assert len(found.subject) < 2 * 256 + 100
+
+
+def test_the_token_of_a_form_follows_from_the_url_and_not_from_what_is_stored() -> None:
+    token = csrf_token(URL)
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    assert token == csrf_token(URL)
+    digests = {DIGEST, csrf_token(DIGEST), url_digest(DIGEST), csrf_token(f"{URL}0")}
+    assert token not in digests
+
+
+# --- Kept in memory -------------------------------------------------------------------------
+
+
+def page(name: str, subject: str = "c-1", minutes: float = 30) -> HostedPage:
+    return HostedPage(
+        digest=url_digest(name), kind=CONNECTION, subject=subject, expires_at=at(minutes)
+    )
+
+
+def test_a_page_is_found_until_it_is_over() -> None:
+    pages = HostedPageTable()
+    pages.add(page("first"))
+    assert pages.find("first", at(30) - TICK) == page("first")
+    assert pages.find("first", at(30)) is None
+    assert pages.find("another", START) is None
+
+
+def test_a_later_page_about_the_same_takes_the_place_of_the_first() -> None:
+    pages = HostedPageTable()
+    pages.add(page("first"))
+    pages.add(page("of another", "c-2"))
+    pages.add(page("second"))
+    assert pages.find("first", START) is None
+    assert pages.find("second", START) == page("second")
+    assert pages.find("of another", START) == page("of another", "c-2")
+
+
+def test_a_connection_and_a_session_of_one_id_have_a_page_each() -> None:
+    pages = HostedPageTable()
+    pages.add(page("first"))
+    pages.add(attrs.evolve(page("second"), kind=SESSION))
+    assert pages.find("first", START) is not None
+    assert pages.find("second", START) is not None
+
+
+def held(pages: HostedPageTable) -> tuple[int, int, int]:
+    return len(pages._by_digest), len(pages._by_subject), len(pages._expiries)
+
+
+def test_a_page_is_dropped_when_it_is_well_over_and_never_before() -> None:
+    pages = HostedPageTable()
+    pages.add(page("first"))
+    pages.add(page("of another", "c-2", minutes=31))
+    pages.drop_expired(at(35) - TICK)
+    assert held(pages) == (2, 2, 2), "another clock may be five minutes behind"
+    pages.drop_expired(at(35))
+    assert held(pages) == (1, 1, 1)
+    assert pages.find("of another", at(30)) is not None
+    pages.drop_expired(at(36))
+    assert held(pages) == (0, 0, 0)
+
+
+def test_a_page_that_took_the_place_of_one_that_is_over_stays() -> None:
+    pages = HostedPageTable()
+    pages.add(page("first"))
+    pages.add(page("second", minutes=60))
+    pages.drop_expired(at(35))
+    assert pages.find("second", at(35)) is not None
+    assert held(pages) == (1, 1, 1)
+
+
+def test_a_url_that_is_given_out_again_lives_as_long_as_the_last_time() -> None:
+    pages = HostedPageTable()
+    pages.add(page("same"))
+    pages.add(page("same", minutes=60))
+    pages.drop_expired(at(35))
+    assert pages.find("same", at(59)) is not None
+    # A URL for two things leads to the later one, and the end of the first leaves it alone.
+    pages.add(page("same", "c-2", minutes=40))
+    pages.add(page("other", "c-1", minutes=40))
+    assert pages.find("same", at(39)) == page("same", "c-2", minutes=40)
+    pages.drop_expired(at(100))
+    assert held(pages) == (0, 0, 0)

@@ -1,0 +1,219 @@
+"""Patience: attempts and seconds are counted, pauses grow, nothing spins and nothing hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle import ArgumentError, RetryPolicy
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.retry import (
+    DEFAULT_RETRY_POLICY,
+    Retrier,
+    RetryStats,
+    async_retrier,
+    blocking_retrier,
+)
+from tests.support.serving import FakeTime, fake_time, run_async
+
+
+class Tried:
+    """An attempt that answers what it is told to, one after the other; an error is raised."""
+
+    def __init__(self, *answers: str | Exception | None) -> None:
+        self.answers = list(answers)
+        self.times = 0
+
+    async def __call__(self) -> str | None:
+        self.times += 1
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def until_done(attempt: Tried, patience: RetryPolicy = DEFAULT_RETRY_POLICY) -> str | None:
+    return asyncio.run(blocking_retrier(patience).run(attempt))
+
+
+SECONDS: Final[dict[str, Callable[[float], RetryPolicy]]] = {
+    "seconds": lambda value: RetryPolicy(seconds=value),
+    "attempt_seconds": lambda value: RetryPolicy(attempt_seconds=value),
+    "pause": lambda value: RetryPolicy(pause=value),
+    "longest_pause": lambda value: RetryPolicy(longest_pause=value),
+}
+
+
+@pytest.mark.parametrize("name", SECONDS)
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+def test_seconds_are_some_and_come_to_an_end(name: str, value: float) -> None:
+    with pytest.raises(
+        ArgumentError, match=f"^{name}: must be a finite number of seconds, more than 0"
+    ):
+        SECONDS[name](value)
+
+
+def test_it_is_tried_at_least_once() -> None:
+    with pytest.raises(ArgumentError, match=r"^attempts: must be at least 1"):
+        RetryPolicy(attempts=0)
+    assert RetryPolicy(attempts=1).attempts == 1
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    patience = RetryPolicy(pause=0.005, longest_pause=0.25)
+    pauses = [patience.pause_after(attempt) for attempt in range(1, 9)]
+    assert pauses == [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.25, 0.25]
+
+
+@given(st.integers(1, 10**6))
+def test_every_pause_is_some_time_and_none_is_longer_than_the_longest(attempt: int) -> None:
+    patience = RetryPolicy(pause=1e-300)
+    assert 0 < patience.pause_after(attempt) <= patience.longest_pause
+
+
+def test_the_first_answer_is_the_answer_and_nothing_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    time = fake_time(monkeypatch)
+    attempt = Tried("done", "never asked for")
+    assert until_done(attempt) == "done"
+    assert (attempt.times, time.pauses) == (1, [])
+
+
+def test_an_answer_that_is_false_is_an_answer() -> None:
+    async def attempt() -> bool:
+        return False
+
+    assert asyncio.run(blocking_retrier(DEFAULT_RETRY_POLICY).run(attempt)) is False
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_between_two_attempts_it_waits_a_random_part_of_a_pause_that_grows(
+    monkeypatch: pytest.MonkeyPatch, chance: float
+) -> None:
+    time = fake_time(monkeypatch, chance)
+    attempt = Tried(None, StoreUnavailableError("locked"), TimeoutError(), "done")
+    assert until_done(attempt) == "done"
+    assert attempt.times == 4
+    assert time.pauses == [pytest.approx(chance * each) for each in (0.005, 0.01, 0.02)]
+
+
+def test_attempts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = fake_time(monkeypatch)
+    attempt = Tried()
+    assert until_done(attempt, RetryPolicy(attempts=5)) is None
+    assert (attempt.times, len(time.pauses)) == (5, 4), "after the last one nothing is waited for"
+
+
+def test_no_attempt_begins_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = fake_time(monkeypatch)
+    attempt = Tried()
+    patience = RetryPolicy(attempts=10**6, seconds=1.0, pause=0.25, longest_pause=0.25)
+    assert until_done(attempt, patience) is None
+    assert (attempt.times, time.passed) == (4, 0.75), "the fifth one would begin at the end"
+
+
+def test_the_time_of_an_attempt_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = fake_time(monkeypatch)
+    times: list[float] = []
+
+    async def attempt() -> None:
+        times.append(time.passed)
+        time.passed += 3.0
+
+    assert asyncio.run(blocking_retrier(DEFAULT_RETRY_POLICY).run(attempt)) is None
+    assert times == [0.0, 3.005]
+
+
+def test_an_error_that_is_no_passing_one_comes_out_at_once() -> None:
+    attempt = Tried(KeyError("a mistake"), "never asked for")
+    with pytest.raises(KeyError):
+        until_done(attempt)
+    assert attempt.times == 1
+
+
+def test_once_is_once_as_long_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = fake_time(monkeypatch)
+    attempt = Tried()
+    effort = RetryStats(attempts=2)
+    trying = blocking_retrier(DEFAULT_RETRY_POLICY, effort).single_attempt()
+    assert asyncio.run(trying.run(attempt)) is None
+    assert effort == RetryStats(attempts=3, conflicts=1)
+    assert (attempt.times, time.pauses) == (1, [])
+    assert trying.policy.attempt_seconds == DEFAULT_RETRY_POLICY.attempt_seconds
+
+
+class Hanging:
+    """An attempt that never ends, and when it began."""
+
+    def __init__(self, time: FakeTime) -> None:
+        self.time = time
+        self.began: list[float] = []
+
+    async def __call__(self) -> str:
+        self.began.append(self.time.passed)
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
+
+FOUR_SECONDS = RetryPolicy(seconds=4.0, attempt_seconds=1.5, pause=0.1, longest_pause=0.1)
+
+
+def test_what_hangs_is_ended_and_tried_again_while_there_is_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    time = fake_time(monkeypatch)
+    attempt, trying = Hanging(time), async_retrier(FOUR_SECONDS)
+    assert run_async(trying.run(attempt), time) is None
+    assert attempt.began == [pytest.approx(each) for each in (0.0, 1.6, 3.2)]
+    assert time.passed == pytest.approx(4.0), "the last one had no more than what was left"
+
+
+def test_a_cancellation_from_outside_is_none_of_its_time_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    time = fake_time(monkeypatch)
+    attempt, trying = Hanging(time), async_retrier(FOUR_SECONDS)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(trying.run(attempt))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run_async(cancelled(), time)
+    assert attempt.began == [0.0]
+
+
+def test_the_log_says_what_an_attempt_met_and_when_it_was_the_last(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake_time(monkeypatch)
+    with caplog.at_level(logging.INFO):
+        until_done(
+            Tried(StoreUnavailableError("a deadlock"), TimeoutError()), RetryPolicy(attempts=3)
+        )
+    assert [record.getMessage() for record in caplog.records] == [
+        "attempt 1: the store cannot be used now: a deadlock",
+        "attempt 2: no answer within 2.000 seconds",
+        "gave up after attempt 3",
+    ]
+
+
+def test_a_wait_is_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = fake_time(monkeypatch)
+    asyncio.run(trying_to_sleep(blocking_retrier(DEFAULT_RETRY_POLICY)))
+    assert time.pauses == [0.125]
+    run_async(trying_to_sleep(async_retrier(DEFAULT_RETRY_POLICY)), time)
+    assert (time.pauses, time.passed) == ([0.125], 0.25)
+
+
+async def trying_to_sleep(trying: Retrier) -> None:
+    await trying.sleep(0.125)

@@ -1,0 +1,341 @@
+"""Values as rows: what each is found by, what is wanted, and what rows in any order say."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given
+
+import curae_lifecycle as curae
+from curae_lifecycle import ApiKey, MemoryStore, Settings
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.idempotency import IdempotencyKey, RecordKey
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    to_epoch_microseconds,
+)
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
+from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, RecordWrite, Write
+from curae_lifecycle.stores.callers import format_caller, parse_caller
+from curae_lifecycle.stores.codec import dump
+from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
+from curae_lifecycle.stores.rows import Row, RowQuery, build_row_query, row_of, snapshot_of
+from curae_lifecycle.testing import strategies
+from curae_lifecycle.web.json import MalformedError, format_json
+from tests.support.instants import commit_writes, handle_at
+from tests.support.memory import revoked_chain
+from tests.support.server import API_KEY, CALLER, ID, PACKAGES, USER, call, request
+from tests.support.serving import Numbered
+from tests.support.strategies import COORDINATE, START, at, pending, uuid
+
+# --- Keys and callers -----------------------------------------------------------------------
+
+OWNER: Final = CALLER.key_owner
+OWNERS: Final = [
+    OWNER,
+    attrs.evolve(OWNER, api_key_id=ApiKeyId("key-2")),
+    attrs.evolve(OWNER, environment=Environment.TEST),
+    attrs.evolve(OWNER, app_id=AppId("app-2")),
+    attrs.evolve(OWNER, customer_account_id=CustomerAccountId(uuid(99))),
+]
+COORDINATES: Final = [
+    COORDINATE,
+    attrs.evolve(COORDINATE, environment=Environment.TEST),
+    attrs.evolve(COORDINATE, app_id=AppId("app-2")),
+    attrs.evolve(COORDINATE, customer_account_id=CustomerAccountId(uuid(99))),
+    attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
+]
+APP_USERS: Final = sorted({each.app_user for each in COORDINATES}, key=str)
+K_1, K_2 = IdempotencyKey("k-1"), IdempotencyKey("k-2")
+
+TEXTS: Final = {
+    "coordinate": [coordinate_key(each) for each in COORDINATES],
+    "record": [record_key(RecordKey(owner, key)) for owner in OWNERS for key in (K_1, K_2)],
+    "bucket": [rate_key(BucketKey(owner, name)) for owner in OWNERS for name in ("a", "b")],
+    "log": [rate_key(LimitKey(user, name)) for user in APP_USERS for name in ("a", "b")],
+}
+"""The texts of keys that differ in a single member, or in two."""
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_every_member_of_a_key_tells_it_from_others(kind: str) -> None:
+    assert len(set(TEXTS[kind])) == len(TEXTS[kind]) >= 5
+    assert {len(text) for text in TEXTS[kind]} == {64}, "it fits every index"
+
+
+def test_members_that_run_into_one_another_are_kept_apart() -> None:
+    pairs = [("a", "bc"), ("ab", "c"), ('a","b', "c"), ("a", 'b","c')]
+    texts = {
+        coordinate_key(
+            Coordinate(
+                environment=Environment.LIVE,
+                app_id=AppId(app),
+                customer_account_id=CustomerAccountId(account),
+                app_user_id=AppUserId("u"),
+            )
+        )
+        for app, account in pairs
+    }
+    assert len(texts) == len(pairs)
+
+
+@given(strategies.coordinates())
+def test_a_caller_is_read_as_it_was_written(coordinate: Coordinate) -> None:
+    scopes = frozenset({"b", "a", coordinate.app_user_id})
+    caller = attrs.evolve(
+        CALLER, app_id=coordinate.app_id, environment=coordinate.environment, scopes=scopes
+    )
+    assert parse_caller(format_caller(caller)) == caller
+
+
+def test_the_same_caller_has_the_same_text() -> None:
+    scopes = [f"scope-{number}" for number in range(30)]
+    text = format_caller(attrs.evolve(CALLER, scopes=frozenset(scopes)))
+    assert json.loads(text)["scopes"] == sorted(scopes)
+
+
+# --- Rows -----------------------------------------------------------------------------------
+
+
+def written() -> list[Write]:
+    """What an initiate and a create write, and the recovery that a reconnect makes."""
+    settings = Settings(buckets=(Bucket(name="platform", capacity=9, refill=1, seconds=1),))
+    store, writes = MemoryStore(settings), list[Write]()
+    store.register(ApiKey(API_KEY), CALLER)
+    for number, operation in enumerate(("initiate", "create"), 1):
+        asked = request(operation, key=f"k-{number}")
+        writes += handle_at(store, asked, START, new_ids=Numbered(number)(START)).changes.writes
+    chain = revoked_chain(2)
+    return [*writes, ConnectionWrite(None, chain[1])]
+
+
+def test_a_value_is_found_by_its_kind_and_its_key() -> None:
+    rows = [row_of(write) for write in written()]
+    session, binding = "CuraeConnectSession", "LimitedAccountAppBinding"
+    bucket, log = BucketKey(OWNER, "platform"), LimitKey(COORDINATE.app_user, "initiate")
+    record = [RecordKey(OWNER, IdempotencyKey(f"k-{number}")) for number in (1, 2)]
+    assert sorted((row.kind, row.key) for row in rows) == sorted(
+        [
+            ("BucketState", rate_key(bucket)),
+            ("LogState", rate_key(log)),
+            (session, uuid(1001)),
+            (binding, coordinate_key(COORDINATE)),
+            ("Record", record_key(record[0])),
+            ("BucketState", rate_key(bucket)),
+            ("Connection", uuid(2)),
+            (binding, coordinate_key(COORDINATE)),
+            ("Record", record_key(record[1])),
+            ("Connection", uuid(2)),
+        ]
+    )
+
+
+def test_a_row_says_all_and_when_it_is_over() -> None:
+    for write in written():
+        row = row_of(write)
+        assert row.document == format_json(dump(write.after)).decode()
+        if isinstance(write, RecordWrite):
+            assert row.expires_at == to_epoch_microseconds(at(24 * 60))
+        elif isinstance(write, RateWrite):
+            assert row.expires_at == to_epoch_microseconds(write.expires_at)
+        else:
+            assert row.expires_at is None
+
+
+def test_a_connection_and_a_session_are_found_by_their_user_too() -> None:
+    user = coordinate_key(COORDINATE)
+    for write in written():
+        row = row_of(write)
+        has_user = row.kind in {"Connection", "CuraeConnectSession"}
+        assert row.user == (user if has_user else None)
+
+
+def test_a_connection_is_found_by_its_place_in_its_chain() -> None:
+    places = [
+        (row.predecessor, row.root, row.position)
+        for row in (row_of(ConnectionWrite(None, each)) for each in revoked_chain(3))
+    ]
+    first, second = uuid(1), uuid(2)
+    assert places == [(None, first, 1), (first, first, 2), (second, first, 3)]
+
+
+def test_a_row_shows_nothing_of_its_value_in_its_repr() -> None:
+    for write in written():
+        assert "user-1" not in repr(row_of(write))
+
+
+# --- What is wanted and what was found ------------------------------------------------------
+
+
+class Rows:
+    """The rows of some values, found by what is wanted, in an order of their own."""
+
+    def __init__(self, *connections: Connection) -> None:
+        settings = Settings(
+            buckets=(
+                Bucket(name="platform", capacity=9, refill=1, seconds=1),
+                Bucket(name="other", capacity=9, refill=1, seconds=1),
+            )
+        )
+        self.store = MemoryStore(settings)
+        self.store.register(ApiKey(API_KEY), CALLER)
+        self.rows: dict[tuple[str, str], Row] = {}
+        self._keep(tuple(ConnectionWrite(None, each) for each in connections))
+        sign_up = b'{"appUserId": "user-1", "preferSignup": true}'
+        self._ask(request("initiate", key="first", body=sign_up), 50)
+        self._ask(request("initiate", key="k-1"), 51)
+
+    def _ask(self, asked: curae.Request, number: int) -> None:
+        answer = handle_at(self.store, asked, START, new_ids=Numbered(number)(START))
+        assert answer.response.status == 201
+        self._note(answer.changes.writes)
+
+    def _keep(self, writes: tuple[Write, ...]) -> None:
+        assert commit_writes(self.store, writes)
+        self._note(writes)
+
+    def _note(self, writes: tuple[Write, ...]) -> None:
+        for write in writes:
+            row = row_of(write)
+            self.rows[row.kind, row.key] = row
+
+    def found(self, asked: Needs, order: int) -> dict[tuple[str, str], str]:
+        """What is wanted, fetched as `RowQuery` says."""
+        need = build_row_query(asked)
+        named = {*need.keys}
+        for name, row in self.rows.items():
+            if row.kind == "Connection" and self._is_wanted(row, need):
+                named.add(name)
+        session = self.rows.get(("CuraeConnectSession", need.session or ""))
+        if session is not None:
+            named.add(("LimitedAccountAppBinding", session.user or ""))
+        return shuffled({name: self.rows[name] for name in named if name in self.rows}, order)
+
+    def _is_wanted(self, row: Row, need: RowQuery) -> bool:
+        position = row.position or 0
+        if need.chain is not None:
+            first = self.rows.get(("Connection", need.chain))
+            if first is not None and first.root == row.root and position > (first.position or 0):
+                return True
+        if need.line is not None:
+            asked = self.rows.get(("Connection", need.line))
+            head = max(each.position or 0 for each in self.rows.values() if each.root == row.root)
+            if row.predecessor == need.line:
+                return True
+            if asked is not None and asked.root == row.root and position == head:
+                return True
+        return need.user is not None and row.user == need.user
+
+
+def shuffled(rows: dict[tuple[str, str], Row], order: int) -> dict[tuple[str, str], str]:
+    """The documents of some rows, in one of many orders."""
+    documents = [(name, row.document) for name, row in sorted(rows.items())]
+    random.Random(order).shuffle(documents)  # noqa: S311 - no secret
+    return dict(documents)
+
+
+THREE: Final = revoked_chain(3)
+STRANGER: Final = attrs.evolve(
+    pending(number=9),
+    identity=attrs.evolve(
+        pending(number=9).identity,
+        coordinate=attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
+    ),
+)
+UNKNOWN: Final = ConnectionId(uuid(77))
+
+
+def elsewhere(connection: Connection) -> Connection:
+    """The same in a chain of its own."""
+
+    def other(connection_id: ConnectionId) -> ConnectionId:
+        return ConnectionId(connection_id.replace("0000", "ffff", 1))
+
+    its = connection.identity
+    before = its.predecessor_id
+    moved = attrs.evolve(
+        its,
+        id=other(its.id),
+        root_id=other(its.root_id),
+        predecessor_id=None if before is None else other(before),
+    )
+    return attrs.evolve(connection, identity=moved)
+
+
+EVERY: Final = (*THREE, STRANGER, *map(elsewhere, THREE))
+
+OPERATIONS: Final[list[Operation]] = [
+    CreateConnection(USER, PACKAGES),
+    Initiate(USER),
+    Initiate(AppUserId("nobody")),
+    Reconnect(UNKNOWN),
+    *[Reconnect(each.id) for each in THREE],
+    *[GetConnection(each.id) for each in THREE],
+]
+FACTS: Final[list[Fact]] = [
+    *[curae.Authorized(each) for each in (THREE[0].id, THREE[1].id, THREE[2].id, UNKNOWN)],
+    *[
+        curae.Revoked(each, curae.Actor.PATIENT)
+        for each in (THREE[0].id, THREE[1].id, THREE[2].id, UNKNOWN)
+    ],
+    curae.HandoffCompleted(curae.SessionId(uuid(1050)), curae.UserId("u-1")),
+    curae.HandoffCompleted(curae.SessionId(uuid(1077)), curae.UserId("u-1")),
+    curae.Graduated(COORDINATE, None),
+    curae.Graduated(attrs.evolve(COORDINATE, app_user_id=AppUserId("nobody")), None),
+    curae.Tombstoned(COORDINATE),
+    curae.Tombstoned(STRANGER.identity.coordinate),
+]
+
+
+@pytest.mark.parametrize("order", range(3))
+@pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
+def test_the_rows_of_a_call_say_what_the_store_in_memory_says(
+    operation: Operation, order: int
+) -> None:
+    rows = Rows(*EVERY)
+    asked = attrs.evolve(call(operation), settings=rows.store.settings).needs
+    expected = rows.store.load(asked).snapshot
+    assert snapshot_of(asked, rows.found(asked, order)) == expected
+    assert snapshot_of(asked, shuffled(rows.rows, order)) == expected, "others are not looked at"
+
+
+@pytest.mark.parametrize("order", range(3))
+@pytest.mark.parametrize("fact", FACTS, ids=repr)
+def test_the_rows_of_a_fact_say_what_the_store_in_memory_says(fact: Fact, order: int) -> None:
+    rows = Rows(*EVERY)
+    asked, expected = fact.needs(), rows.store.load(fact.needs()).snapshot
+    for found in (rows.found(asked, order), shuffled(rows.rows, order)):
+        assert snapshot_of(asked, found) == expected
+
+
+def test_where_only_the_caller_is_asked_for_nothing_is_wanted() -> None:
+    assert build_row_query(Needs()) == RowQuery(keys=())
+    assert snapshot_of(Needs(), {}) == Snapshot()
+
+
+def test_a_document_that_is_none_names_the_member_at_fault() -> None:
+    rows = Rows(pending())
+    asked = call(GetConnection(ID)).needs
+    found = rows.found(asked, 0)
+    name = "Connection", ID
+    found[name] = found[name].replace("PENDING", "WAITING")
+    with pytest.raises(MalformedError, match="status"):
+        snapshot_of(asked, found)

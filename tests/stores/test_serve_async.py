@@ -1,0 +1,295 @@
+"""The loop, awaited: equal to the one that waits, in time where a store hangs, and cancelled whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import curae_lifecycle as curae
+from curae_lifecycle import (
+    Request,
+    RetryPolicy,
+    StoreUnavailableError,
+    record,
+    record_async,
+    serve,
+    serve_async,
+    serve_with_external_call,
+    serve_with_external_call_async,
+)
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import NextAction
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.stores import external_call
+from curae_lifecycle.stores.external_call import AsyncRenew, Renew
+from curae_lifecycle.web.respond import Answer
+from tests.support.instants import record_at
+from tests.support.server import ID, code, request
+from tests.support.serving import (
+    AFTER,
+    BEFORE,
+    HANGS,
+    HANGS_AFTER,
+    LATE,
+    LOST,
+    Awaited,
+    FakeTime,
+    Fault,
+    Faulty,
+    Numbered,
+    fake_time,
+    faulty,
+    run_async,
+)
+from tests.support.strategies import COORDINATE, NEXT_ACTION_LIFETIME, at, pending, uuid
+
+PATIENCE: Final = RetryPolicy()
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    return fake_time(monkeypatch)
+
+
+def ask(made: Faulty, asked: Request, time: FakeTime) -> Answer:
+    return run_async(serve_async(Awaited(made), asked, Numbered()), time)
+
+
+# --- The same as the one that waits ---------------------------------------------------------
+
+SETTINGS: Final = Settings(buckets=(Bucket(name="platform", capacity=12, refill=1, seconds=60),))
+
+Said = Answer | FactAnswer | str
+"""What a step of some traffic came to; an error by its name."""
+
+operations = st.sampled_from(
+    ["create", "create", "get", "reconnect", "revoke", "initiate", "initiate", "graduation"]
+)
+requests = st.builds(
+    lambda operation, key: request(operation, key=f"k-{key}"), operations, st.integers(0, 3)
+)
+facts: st.SearchStrategy[Fact] = st.sampled_from(
+    [
+        curae.Authorized(ID),
+        curae.ActionRequired(ID, "portal_login"),
+        curae.Expired(ID),
+        curae.Revoked(ID, curae.Actor.PATIENT),
+        curae.Graduated(COORDINATE, None),
+        curae.Tombstoned(COORDINATE),
+        curae.HandoffCompleted(curae.SessionId(uuid(1002)), curae.UserId("u-1")),
+        # A mistake, which comes out of both.
+        curae.Authorized(ID, happened_at=at(10**6)),
+    ]
+)
+passing = st.sampled_from([None, None, LOST, BEFORE, AFTER, LATE])
+steps = st.lists(st.tuples(requests | facts, st.booleans(), st.integers(0, 90)), max_size=12)
+
+
+def page(number: int, made: Faulty) -> NextAction:
+    return NextAction(f"https://pages.example/{number}", made.clock.now + NEXT_ACTION_LIFETIME)
+
+
+class Waiting:
+    """Traffic at a store that waits."""
+
+    def __init__(self, made: Faulty, patience: RetryPolicy) -> None:
+        self.made, self.mint, self.patience = made, Numbered(2), patience
+
+    def __call__(self, asked: Request | Fact, number: int, calls_out: bool) -> Said:  # noqa: FBT001 - drawn
+        made, patience = self.made, self.patience
+        if isinstance(asked, Fact):
+            return record(made, asked, retry_policy=patience)
+        if not calls_out:
+            return serve(
+                made, request=asked, id_factory=self.mint, settings=SETTINGS, retry_policy=patience
+            )
+
+        def call_out(_: curae.NewIds, renew: Renew) -> NextAction:
+            renew()
+            return page(number, made)
+
+        return serve_with_external_call(
+            made,
+            request=asked,
+            id_factory=self.mint,
+            make_next_action=call_out,
+            settings=SETTINGS,
+            retry_policy=patience,
+        )
+
+
+class Awaiting(Waiting):
+    """The same traffic at a store that is awaited."""
+
+    def __call__(self, asked: Request | Fact, number: int, calls_out: bool) -> Said:  # noqa: FBT001 - drawn
+        return run_async(self.awaited(asked, number, calls_out))
+
+    async def awaited(self, asked: Request | Fact, number: int, calls_out: bool) -> Said:  # noqa: FBT001 - drawn
+        made, patience = Awaited(self.made), self.patience
+        if isinstance(asked, Fact):
+            return await record_async(made, asked, retry_policy=patience)
+        if not calls_out:
+            return await serve_async(
+                made, request=asked, id_factory=self.mint, settings=SETTINGS, retry_policy=patience
+            )
+
+        async def call_out(_: curae.NewIds, renew: AsyncRenew) -> NextAction:
+            await renew()
+            return page(number, self.made)
+
+        return await serve_with_external_call_async(
+            made,
+            request=asked,
+            id_factory=self.mint,
+            make_next_action=call_out,
+            settings=SETTINGS,
+            retry_policy=patience,
+        )
+
+
+def said(
+    kind: type[Waiting],
+    traffic: Sequence[tuple[Request | Fact, bool, int]],
+    commits: Sequence[Fault | None],
+    loads: Sequence[Fault | None],
+) -> tuple[list[object], list[Changes]]:
+    """What each step came to, and what was delivered; an answer without the machine's clock."""
+    made = faulty(commits, pending(), loads=loads, settings=SETTINGS)
+    delivered: list[Changes] = []
+    made.store._deliver = delivered.append
+    side = kind(made, RetryPolicy(attempts=3, seconds=60, pause=1e-9, longest_pause=1e-9))
+    heard: list[object] = []
+    for number, (asked, calls_out, seconds) in enumerate(traffic):
+        try:
+            answer = side(asked, number, calls_out)
+        except (StoreUnavailableError, curae.ArgumentError) as error:
+            heard.append(type(error))
+            continue
+        if isinstance(answer, Answer):
+            heard.append((answer.response, answer.rules, answer.replayed))
+        else:
+            heard.append(answer)
+        made.clock.pass_time(seconds)
+    return heard, delivered
+
+
+@given(
+    steps,
+    st.lists(passing, max_size=20),
+    st.lists(st.sampled_from([None, None, BEFORE]), max_size=20),
+)
+def test_the_same_traffic_is_answered_alike(
+    traffic: list[tuple[Request | Fact, bool, int]],
+    commits: list[Fault | None],
+    loads: list[Fault | None],
+) -> None:
+    with patch.object(external_call, "random_microseconds", lambda: 7):
+        waited = said(Waiting, traffic=traffic, commits=commits, loads=loads)
+        awaited = said(Awaiting, traffic=traffic, commits=commits, loads=loads)
+    assert awaited == waited
+
+
+# --- A store that hangs ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["callers", "loads", "commits"])
+@pytest.mark.parametrize("fault", [HANGS, HANGS_AFTER])
+def test_a_call_that_hangs_once_is_made_again(call: str, fault: Fault, time: FakeTime) -> None:
+    made = faulty()
+    setattr(made, call, iter([fault]))
+    answer = ask(made, request("create"), time)
+    assert answer.response.status == 201
+    assert PATIENCE.attempt_seconds < time.passed < PATIENCE.seconds
+    held = made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections
+    assert len(held) == 1, "also where it hung after it had done its work"
+
+
+@pytest.mark.parametrize("call", ["callers", "loads", "commits"])
+def test_a_store_that_hangs_is_given_up_on_in_time(call: str, time: FakeTime) -> None:
+    made = faulty()
+    setattr(made, call, iter([HANGS] * 100))
+    answer = ask(made, request("create"), time)
+    assert (answer.response.status, code(answer)) == (500, "INTERNAL")
+    assert ("retry-after", "1") in answer.response.headers
+    assert time.passed <= PATIENCE.seconds
+
+
+def test_a_fact_at_a_store_that_hangs_is_given_up_on_in_time(time: FakeTime) -> None:
+    made = faulty([HANGS] * 100, pending())
+    with pytest.raises(StoreUnavailableError):
+        run_async(record_async(Awaited(made), curae.Authorized(ID)), time)
+    assert time.passed <= PATIENCE.seconds
+
+
+# --- Several at once ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["create", "reconnect", "revoke", "initiate"])
+def test_one_key_is_executed_once_however_many_send_it_at_once(
+    operation: str, time: FakeTime
+) -> None:
+    made = faulty((), pending())
+    if operation == "reconnect":
+        record_at(made.store, curae.Revoked(ID, curae.Actor.APP), at(0))
+    delivered: list[Changes] = []
+    made.store._deliver = delivered.append
+    mint = Numbered(2)
+
+    async def all_at_once() -> list[Answer]:
+        asked = [serve_async(Awaited(made), request(operation), mint) for _ in range(8)]
+        return await asyncio.gather(*asked)
+
+    answers = run_async(all_at_once(), time)
+    assert len({answer.response for answer in answers}) == 1
+    assert sorted(answer.replayed for answer in answers) == [False, *[True] * 7]
+    assert len(delivered) == 1
+
+
+# --- What nobody foresaw --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError("a secret"), ExceptionGroup("a secret", [OSError()])])
+def test_an_error_that_nobody_foresaw_is_answered_alike(
+    error: Exception, time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = faulty()
+
+    def fail() -> None:
+        raise error
+
+    made.after_load = fail
+    answer = ask(made, request("create"), time)
+    assert (answer.response.status, code(answer)) == (500, "INTERNAL")
+    assert [line.partition(" at ")[0] for line in caplog.messages] == [
+        f"a request failed: {type(error).__name__}"
+    ]
+    assert "a secret" not in caplog.text
+
+
+# --- Cancelled ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["callers", "loads", "commits"])
+def test_a_request_that_is_cancelled_is_not_tried_again(call: str, time: FakeTime) -> None:
+    made = faulty()
+    setattr(made, call, iter([HANGS]))
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(serve_async(Awaited(made), request("create"), Numbered()))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run_async(cancelled(), time)
+    assert time.passed == 1.0
+    assert made.asked.total() <= 3
+    assert ask(made, request("create"), time).response.status == 201, "its key is unused"

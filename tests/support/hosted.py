@@ -1,0 +1,113 @@
+"""Hosted pages of a server that has none of its own, known from what it answered.
+
+The law of this module: **one page about one thing, over once somebody finished or cancelled it**. A
+page of a graduation is about the user who was bound when it was made, and nobody after them.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from threading import RLock
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.values import (
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    SessionId,
+    UserId,
+    parse_time,
+)
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.request import Request, bearer
+from tests.support.instants import caller_at
+
+LASTS: Final = timedelta(days=90)
+"""How long a connection is authorized for."""
+
+
+@attrs.frozen
+class Page:
+    """A page that a URL leads to."""
+
+    subject: ConnectionId | SessionId | Coordinate
+    until: datetime
+    session: bool = False
+    user: UserId | None = None
+
+
+class Hosted:
+    """The pages of a server over a store in memory; a bug gets one of its steps wrong."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.found: dict[str, Page] = {}
+        self.about: dict[object, str] = {}
+        self.given: set[str] = set()
+        self.lock = RLock()
+
+    def note(self, request: Request, answer: Response) -> None:
+        """Open the page that an answer leads to, if it is one that was never given before."""
+        if answer.status != 201:
+            return
+        body = json.loads(answer.body)
+        url = body.get("nextAction", {}).get("url")
+        with self.lock:
+            if isinstance(url, str) and url not in self.given:
+                self.given.add(url)
+                self.open(url, self.page_of(request, body))
+
+    def page_of(self, request: Request, body: dict[str, dict[str, str]]) -> Page:
+        """What a page is about."""
+        until = parse_time("expiresAt", body["nextAction"]["expiresAt"])
+        if "connection" in body:
+            return Page(ConnectionId(body["connection"]["id"]), until)
+        if "session" in body:
+            return Page(SessionId(body["session"]["id"]), until, session=True)
+        caller = caller_at(self.store, bearer(request))
+        assert caller is not None
+        assert isinstance(request.body, bytes)
+        coordinate = caller.coordinate(AppUserId(json.loads(request.body)["appUserId"]))
+        bound = self.store.binding(coordinate)
+        return Page(coordinate, until, user=None if bound is None else bound.user_id)
+
+    def open(self, url: str, page: Page) -> None:
+        """Let a page be found; an earlier one about the same is gone."""
+        self.found.pop(self.about.get(page.subject, ""), None)
+        self.found[url] = page
+        self.about[page.subject] = url
+
+    def find(self, url: str, now: datetime) -> Page | None:
+        """What a URL leads to now."""
+        page = self.found.get(url)
+        return page if page is not None and now < page.until else None
+
+    def close(self, url: str) -> None:
+        """Nobody finds a page again."""
+        self.found.pop(url, None)
+
+    def finished(self, page: Page, now: datetime) -> Fact:
+        """What happened where somebody finished."""
+        match page.subject:
+            case Coordinate() as coordinate:
+                return Graduated(coordinate, page.user)
+            case subject if page.session:
+                return HandoffCompleted(SessionId(subject), UserId(f"user-{subject}"))
+            case subject:
+                return Authorized(ConnectionId(subject), now + LASTS)
+
+    def cancelled(self, page: Page) -> Fact | None:
+        """What happened where somebody said no; nothing where the hand-off just waits on."""
+        if page.session or isinstance(page.subject, Coordinate):
+            return None
+        return Revoked(ConnectionId(page.subject), Actor.PATIENT)

@@ -1,0 +1,97 @@
+"""Databases for the tests of the stores in SQL: with a clock of the test's own, counted, held up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import attrs
+import sqlalchemy as sa
+
+from curae_lifecycle.rules.values import to_epoch_microseconds
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
+from tests.support.strategies import START
+
+
+@attrs.define
+class Clocked:
+    """A database whose clock shows what the test says."""
+
+    database: Database
+    now: datetime = START
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        return self.shown(self.database.rows(statement))
+
+    def shown(self, rows: Rows) -> Rows:
+        """The rows, with the instant that the clock shows."""
+        at = to_epoch_microseconds(self.now)
+        return [(*row[:2], at, *row[3:]) if row[0] == "now" else row for row in rows]
+
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return self.database.run_transaction(statements)
+
+
+@attrs.frozen
+class AsyncClocked:
+    """A database that is awaited, with the clock of one that waits."""
+
+    database: AsyncDatabase
+    clock: Clocked
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    async def rows(self, statement: Statement) -> Rows:
+        return self.clock.shown(await self.database.rows(statement))
+
+    async def run_ddl(self, statements: Sequence[Statement]) -> None:
+        await self.database.run_ddl(statements)
+
+    async def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        return await self.database.run_transaction(statements)
+
+
+@contextmanager
+def short_of_time(engine: sa.Engine, wait: float) -> Iterator[None]:
+    """Let a pool that gives a connection within so many seconds give up after a moment."""
+    pool = engine.pool
+    assert isinstance(pool, sa.QueuePool)
+    assert pool.timeout() == wait
+    pool._timeout = 0.05
+    yield
+    pool._timeout = wait
+
+
+@attrs.define
+class Counted:
+    """A database that notes what is run on it."""
+
+    database: Database
+    read: list[Statement] = attrs.field(factory=list[Statement])
+    changed: list[Sequence[Statement]] = attrs.field(factory=list[Sequence[Statement]])
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        self.read.append(statement)
+        return self.database.rows(statement)
+
+    def run_ddl(self, statements: Sequence[Statement]) -> None:
+        self.database.run_ddl(statements)
+
+    def run_transaction(self, statements: Sequence[Statement]) -> bool:
+        self.changed.append(statements)
+        return self.database.run_transaction(statements)

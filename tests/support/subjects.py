@@ -1,0 +1,103 @@
+"""One fact of each kind, and what facts are about: connections, a session, a binding."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle import (
+    ActionRequired,
+    Actor,
+    Authorized,
+    ConnectionId,
+    Done,
+    Expired,
+    Graduated,
+    HandoffCompleted,
+    Revoked,
+    SessionId,
+    Tombstoned,
+)
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.chain import Minted, reconnect
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
+from tests.support.server import ID, LIMITED
+from tests.support.strategies import (
+    COORDINATE,
+    START,
+    apply_trigger,
+    at,
+    next_action,
+    pending,
+    uuid,
+)
+
+SESSION: Final = SessionId(uuid(1001))
+USER: Final = LIMITED.user_id
+REASON: Final = "portal_login"
+OF_A_CONNECTION: Final[dict[str, Fact]] = {
+    "authorize": Authorized(ID),
+    "require_action": ActionRequired(ID, REASON),
+    "expire": Expired(ID),
+    "revoke": Revoked(ID, Actor.UPSTREAM),
+}
+OTHERS: Final[list[tuple[Fact, Needs]]] = [
+    (HandoffCompleted(SESSION, USER), Needs(session=SESSION)),
+    (Graduated(COORDINATE), Needs(binding=COORDINATE)),
+    (Tombstoned(COORDINATE), Needs(binding=COORDINATE, connections=ConnectionsPage(COORDINATE))),
+]
+"""The other facts, and what each needs loaded."""
+
+
+def recovered(connection: Connection, now: datetime, number: int) -> Connection:
+    """The connection of that number, which recovers another."""
+    answer = reconnect(
+        connection, None, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
+    )
+    assert isinstance(answer, Done)
+    assert isinstance(answer.value, Minted)
+    return answer.value.connection
+
+
+def needing_action(connection: Connection, now: datetime) -> Connection:
+    """A connection that was authorized, and whose patient must act."""
+    return apply_trigger(apply_trigger(connection, "authorize", now), "require action", now)
+
+
+AUTHORIZED: Final = apply_trigger(pending(), "authorize", at(10))
+STANDINGS: Final[dict[str, tuple[Connection, datetime]]] = {
+    "PENDING": (pending(), at(20)),
+    "LAPSED": (pending(), at(30)),
+    "ACTIVE": (AUTHORIZED, at(20)),
+    "ACTION_REQUIRED": (apply_trigger(AUTHORIZED, "require action", at(11)), at(20)),
+    "EXPIRED": (AUTHORIZED, at(60)),
+    "EXPIRED, recorded": (apply_trigger(AUTHORIZED, "expire", at(11)), at(20)),
+    "REVOKED": (apply_trigger(pending(), "PATIENT", at(10)), at(20)),
+}
+"""A connection, and an instant at which it stands there; EXPIRED before and after it is stored."""
+
+WAITING: Final = CuraeConnectSession(
+    id=SESSION,
+    coordinate=COORDINATE,
+    path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+    handoff=HandoffState.AWAITED,
+    created_at=START,
+    expires_at=at(30),
+    landed_at=None,
+    user_id=None,
+)
+LANDED: Final = attrs.evolve(WAITING, handoff=HandoffState.LANDED, landed_at=at(1), user_id=USER)
+
+
+def bound(state: AccountState, version: int = 1) -> LimitedAccountAppBinding:
+    """The binding of the coordinate to the user, in a state."""
+    return attrs.evolve(LIMITED, state=state, version=version)
+
+
+ACTIVE: Final = bound(AccountState.ACTIVE)
+TOMBSTONED: Final = bound(AccountState.TOMBSTONED)

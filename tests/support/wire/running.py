@@ -1,0 +1,284 @@
+"""Start and stop servers in processes of their own, and reach behind them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import count
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Final
+
+import attrs
+import sqlalchemy as sa
+
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import ConnectionId, Environment
+from curae_lifecycle.servers.endpoint import REQUEST_ID_HEADER
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.retry import RetryPolicy
+from curae_lifecycle.stores.serve import record
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.testing.conformance import ApiKeyRequest, Server
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
+from curae_lifecycle.web.request import Request
+from tests.lab.engines.hosts import Host
+from tests.support.wire.databases import MovedDatabase
+from tests.support.wire.forked import LOCAL, fork
+from tests.support.wire.serve import Control, read_control
+from tests.support.wire.visiting import Visitor
+
+PATIENCE: Final = 60
+"""Seconds after which a server that says nothing is taken for dead."""
+
+
+RACES: Final = 3
+"""How often a race is run over sockets."""
+
+
+class ServerEndedError(AssertionError):
+    """A server ended before it served, as it does where its database is not there."""
+
+
+# --- Servers --------------------------------------------------------------------------------
+
+
+@attrs.define
+class RunningServer:
+    """A server in a process of its own."""
+
+    app: str
+    url: str
+    control: Path
+    log: Path
+    process: ForkServerProcess
+    port: int
+    skew: int = 0
+    host: Host | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its address and its port."""
+        return LOCAL if self.host is None else self.host.address, self.port
+
+    def send(self, request: Request) -> Response:
+        """Send a request over a socket of its own, as it stands."""
+        return send(self.place, request)
+
+    def pause(self) -> None:
+        """Let it stand still, as a machine does that has no time for it."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it stood still."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.process.kill()
+        self.process.join(PATIENCE)
+        self.process.close()
+
+
+def said(log: Path) -> list[str]:
+    """What a server said in its log, but for its line of each request."""
+    lines = log.read_text().splitlines()
+    return [line for line in lines if not is_request(line)]
+
+
+def is_request(line: str) -> bool:
+    """Whether a line is what an endpoint logs of a request."""
+    try:
+        return bool(json.loads(line)["message"] == "request")
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def send(place: tuple[str, int], request: Request, patience: float = PATIENCE) -> Response:
+    """Send a request to an address and a port, as it stands."""
+    address, port = place
+    connection = http.client.HTTPConnection(address, port, timeout=patience)
+    try:
+        connection.putrequest(
+            request.method, request.target, skip_host=True, skip_accept_encoding=True
+        )
+        connection.putheader("Host", f"{address}:{port}")
+        for name, value in request.headers:
+            connection.putheader(name, value)
+        body = request.body
+        assert isinstance(body, bytes)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        headers = tuple([(name.lower(), value) for name, value in answer.getheaders()])
+        return Response(answer.status, headers, answer.read())
+    finally:
+        connection.close()
+
+
+def start_server(
+    app: str, url: str, directory: Path, port: int = 0, skew: int = 0, host: Host | None = None
+) -> RunningServer:
+    """Start an example on a database; what controls it and its log are files in the directory.
+
+    Args:
+        app: The example.
+        url: The database.
+        directory: The directory.
+        port: Where it listens; 0 for a free port.
+        skew: How many microseconds its clock is ahead of what controls it.
+        host: Where it runs; on this machine, where none is given.
+
+    Raises:
+        ServerEndedError: It ended before it served.
+    """
+    directory.mkdir(exist_ok=True)
+    control, log = directory / "control.json", directory / "log"
+    if not control.exists():
+        Control().write(control)
+    environment = {**os.environ, "DATABASE_URL": url, "SKEW": str(skew)}
+    process, listens = fork(
+        app, control=control, port=port, environment=environment, log=log, host=host
+    )
+    if listens is None:
+        process.join(PATIENCE)
+        process.close()
+        raise ServerEndedError(f"{app} did not start:\n{log.read_text()[-4000:]}")
+    return RunningServer(
+        app=app,
+        url=url,
+        control=control,
+        log=log,
+        process=process,
+        port=listens,
+        skew=skew,
+        host=host,
+    )
+
+
+@contextmanager
+def running_server(app: str, url: str, directory: Path) -> Iterator[RunningServer]:
+    """A server for as long as the context lasts."""
+    server = start_server(app, url, directory)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+# --- Databases ------------------------------------------------------------------------------
+
+
+def sqlite(directory: Path) -> str:
+    """The URL of a SQLite file in the directory."""
+    return f"sqlite:///{directory / 'curae.db'}"
+
+
+@contextmanager
+def engine_of(url: str) -> Iterator[sa.Engine]:
+    """A database as the examples see it, its tables made."""
+    engine = create_engine(url, timeout=PATIENCE)
+    SqlStore(SqlDatabase(engine)).create_tables()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+# --- Behind a server ------------------------------------------------------------------------
+
+
+class Behind(FactHooks):
+    """What a platform does beside its API: keys, facts, settings and the clock.
+
+    Everything goes straight into the database of a server that runs, at the time of its clock.
+    """
+
+    def __init__(self, control: Path, engine: sa.Engine) -> None:
+        self.control = control
+        self.engine = engine
+        self.store = SqlStore(
+            MovedDatabase(SqlDatabase(engine), lambda: read_control(control).ahead)
+        )
+        self._numbers = count(1)
+        self._posted: dict[int, dict[str, Json]] = {}
+
+    def now(self) -> datetime:
+        return read_control(self.control).now()
+
+    def make_key(self, wanted: ApiKeyRequest) -> str:
+        text = f"cae_{wanted.environment}_{next(self._numbers)}"
+        self.register_again(text, wanted)
+        return text
+
+    def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
+        self.store.register(ApiKey(api_key), caller_of(api_key, wanted))
+
+    def withdraw(self, api_key: str) -> None:
+        self.store.withdraw(ApiKey(api_key))
+
+    def outbox(self) -> list[dict[str, Json]]:
+        # Nothing is shipped here, so whatever has been posted is still there.
+        query = "SELECT id, document FROM curae_outbox ORDER BY id"
+        with self.engine.connect() as connection:
+            found = connection.exec_driver_sql(query).all()
+        new = {number: text for number, text in found if number not in self._posted}
+        self._posted |= {number: json.loads(text) for number, text in new.items()}
+        return [self._posted[number] for number, _ in found]
+
+    def pass_time(self, span: timedelta) -> None:
+        control = read_control(self.control)
+        ahead = control.ahead + span // timedelta(microseconds=1)
+        attrs.evolve(control, ahead=ahead).write(self.control)
+        self.store.purge()
+
+    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
+        rows = tuple(
+            [(each.name, each.capacity, each.refill, each.seconds) for each in buckets or ()]
+        )
+        attrs.evolve(read_control(self.control), buckets=rows).write(self.control)
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM curae_bucket")
+
+    def clock(self) -> datetime:
+        return self.now()
+
+    def record_fact(self, fact: Fact) -> FactAnswer:
+        # Longer than a server would: nothing tries again here.
+        return record(self.store, fact, retry_policy=RetryPolicy(attempts=1000, seconds=PATIENCE))
+
+    def may_read(self, connection_id: str, package: str) -> bool:
+        asked = Needs(connection=ConnectionId(connection_id))
+        held = self.store.load(asked).snapshot.connection
+        assert held is not None
+        return isinstance(decide_access(held, package, self.now()), Granted)
+
+
+def conformance_server(
+    server: RunningServer, behind: Behind, environment: Environment | None = None
+) -> Server:
+    """A running server as the conformance kit sees it, with every hook."""
+    visitor = Visitor(server.send)
+    return attrs.evolve(
+        behind.as_server(server.send, environment),
+        withdraw=behind.withdraw,
+        finish=visitor.finish,
+        cancel=visitor.cancel,
+        purge=behind.store.purge,
+        outbox=behind.outbox,
+        race_rounds=RACES,
+        varying_headers=frozenset({REQUEST_ID_HEADER}),
+    )

@@ -1,0 +1,65 @@
+"""Stores that are wrong in one way each, for `python -m curae_lifecycle check`."""
+
+from __future__ import annotations
+
+import attrs
+
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, RecordWrite, Write
+from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.stores.memory import MemoryStore
+from tests.support.instants import commit_writes
+from tests.support.memory import LooksForNobody, compares_all_but
+
+
+class ComparesNothing(MemoryStore):
+    """The last one wins."""
+
+    def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
+        super().__init__(settings)
+        compares_all_but(self, *self._by_kind)
+
+
+class Lazy(LooksForNobody):
+    """It leaves out a write that only counts."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        writes = tuple([each for each in changes.writes if not only_counts(each)])
+        return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
+
+
+def only_counts(write: Write) -> bool:
+    """Whether a write moves nothing but a version: its decision only relied on the value."""
+    if not isinstance(write, ConnectionWrite | BindingWrite) or write.before is None:
+        return False
+    return attrs.evolve(write.after, version=write.before.version) == write.before
+
+
+class Stepping(LooksForNobody):
+    """It commits each write by itself."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        every = [super(Stepping, self)._store((write,)) for write in changes.writes]
+        return all(every) and super().commit(loaded, attrs.evolve(changes, writes=()), page)
+
+
+class Forgetful(MemoryStore):
+    """It keeps no record."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        writes = tuple([each for each in changes.writes if not isinstance(each, RecordWrite)])
+        return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
+
+
+class AnswersAnyway(MemoryStore):
+    """It keeps the answer of an attempt that was refused."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        taken = super().commit(loaded, changes, page)
+        if not taken:
+            commit_writes(
+                self, tuple([each for each in changes.writes if isinstance(each, RecordWrite)])
+            )
+        return taken

@@ -1,0 +1,467 @@
+"""The conformance kit against servers that are right, and against some that are not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import ClassVar
+
+import attrs
+import pytest
+
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.members import Member
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.conformance import (
+    CHECKS,
+    HOOKS,
+    UNSEEN,
+    UNSEEN_LAWS,
+    ApiKeyRequest,
+    AsyncServer,
+    Report,
+    Request,
+    Response,
+    Server,
+    async_conformance_tests,
+    checks,
+    conformance_tests,
+    run,
+    run_async,
+)
+from curae_lifecycle.testing.conformance.store_server import server_for_store
+from curae_lifecycle.testing.laws import LAWS
+from tests.support.eighth import EIGHT, Relabel
+from tests.support.kit import RIGHT, Forgetful, Given, Reference, asynchronous, written
+from tests.support.paths import ROOT
+
+test_reference = conformance_tests(lambda: Reference().server())
+
+
+def passes_everything(report: Report, *missing: str) -> None:
+    assert not report.failed, str(report)
+    assert {each.reason for each in report.not_run} == {f"needs {name}" for name in missing}
+    assert len(report.passed) + len(report.not_run) == len(CHECKS)
+
+
+def test_a_right_server_passes_every_check_and_what_is_not_run_is_named() -> None:
+    report = run(Reference().server(), seed="1")
+    passes_everything(report, "environment")
+    assert [each.check for each in report.not_run] == ["permission.wrong-environment"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind == "one environment" else pytest.param(kind, marks=pytest.mark.heavy)
+        for kind in RIGHT
+    ],
+)
+def test_right_servers_of_every_kind_pass(kind: str) -> None:
+    report = run(RIGHT[kind]().server(), seed=kind)
+    assert not report.failed, str(report)
+
+
+def test_a_right_server_of_coroutine_functions_passes() -> None:
+    report = asyncio.run(run_async(asynchronous(Reference().server()), seed="1"))
+    passes_everything(report, "environment")
+
+
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.heavy)])
+def test_checks_that_share_a_server_do_not_meet(step: int) -> None:
+    server, names = Reference().server(), [check.name for check in CHECKS[::step]]
+    assert not run(server, only=names).failed
+    report = run(server, only=names[::-1])
+    assert report.passed == tuple(name for name in names if name in report.passed)
+    assert report.passed
+    assert not report.failed
+
+
+@pytest.mark.heavy
+def test_twenty_runs_raise_no_false_alarm() -> None:
+    kinds = list(RIGHT.values())
+    for number in range(20):
+        reference = kinds[number % len(kinds)]().server()
+        assert not run(reference, seed=f"sync {number}").failed
+        assert not asyncio.run(run_async(asynchronous(reference), seed=f"async {number}")).failed
+
+
+def test_without_hooks_every_check_that_needs_one_names_it() -> None:
+    full = Reference().server()
+    report = run(Server(full.send, full.make_key), seed="1")
+    assert not report.failed, str(report)
+    needed = {check.name: check.hooks for check in CHECKS if check.hooks}
+    assert {each.check: each.reason for each in report.not_run} == {
+        name: f"needs {', '.join(hooks)}" for name, hooks in needed.items()
+    }
+    assert len(report.passed) == 129
+
+
+def test_a_check_that_lets_more_time_pass_than_the_patience_is_not_run() -> None:
+    full = attrs.evolve(Reference().server(), max_time_per_check=timedelta(minutes=2))
+    some = ["idempotency.retention", "limit.half-open", "model.side-by-side"]
+    report = run(full, only=some, seed="1")
+    assert not report.failed, str(report)
+    reasons = {each.check: each.reason for each in report.not_run}
+    assert reasons["idempotency.retention"] == "needs a max_time_per_check of 1 day, 0:00:00"
+    assert "limit.half-open" in report.passed
+    assert "model.side-by-side" in report.passed
+
+
+def test_a_hook_that_says_nothing_leaves_out_only_what_it_alone_could_show() -> None:
+    reference = Reference()
+    server = reference.server()
+
+    def silent(function: Callable[Given, object] | None) -> Callable[Given, None]:
+        assert function is not None
+
+        def hook(*args: Given.args, **kwargs: Given.kwargs) -> None:
+            function(*args, **kwargs)
+
+        return hook
+
+    quiet = attrs.evolve(
+        server,
+        authorize=silent(server.authorize),
+        complete_handoff=silent(server.complete_handoff),
+        graduate=silent(server.graduate),
+        tombstone=silent(server.tombstone),
+    )
+    report = run(quiet, seed="1")
+    assert not report.failed, str(report)
+    assert {each.check for each in report.not_run} == {
+        "permission.wrong-environment",
+        "binding.complete-sign-up.active.other",
+        "binding.graduate.active.other",
+        "completion.existing-active",
+        "completion.landed.other",
+    }
+
+
+def test_a_name_that_no_check_has_is_a_mistake() -> None:
+    with pytest.raises(KeyError, match="no such check: nonsense"):
+        run(Reference().server(), only=["nonsense", "request.route"])
+
+
+def test_the_same_seed_sends_the_same_requests() -> None:
+    sent: list[list[Request]] = [[], []]
+    for each in sent:
+        reference = Reference()
+
+        def recorded(
+            request: Request, to: list[Request] = each, server: Reference = reference
+        ) -> Response:
+            to.append(request)
+            return server.send(request)
+
+        names = [check.name for check in CHECKS if "at-once" not in check.name]
+        run(attrs.evolve(reference.server(), send=recorded), only=names[::5], seed="1")
+    assert sent[0] == sent[1]
+
+
+def test_every_rule_of_every_table_is_shown_by_a_check_or_listed_with_a_reason() -> None:
+    rules = {row.rule for table in TABLES.values() for row in table.rows}
+    shown = {rule for check in CHECKS for rule in check.rules}
+    assert shown | UNSEEN.keys() == rules
+    assert not shown & UNSEEN.keys()
+    assert (len(shown), len(UNSEEN)) == (158, 80)
+    assert all(UNSEEN.values())
+
+
+def test_every_law_is_shown_by_a_check_or_listed_with_a_reason() -> None:
+    shown = {law for check in CHECKS for law in check.laws}
+    assert shown | UNSEEN_LAWS.keys() == set(LAWS)
+    assert not shown & UNSEEN_LAWS.keys()
+
+
+def test_names_are_unique_and_a_check_named_after_a_rule_shows_it() -> None:
+    names = [check.name for check in CHECKS]
+    rules = {row.rule for table in TABLES.values() for row in table.rows}
+    assert len(set(names)) == len(names) == 306
+    for check in CHECKS:
+        assert set(check.hooks) <= set(HOOKS), check.name
+        assert check.shows.endswith("."), check.name
+        if check.name in rules:
+            assert check.name in check.rules
+
+
+def test_a_server_that_raises_fails_the_check_and_no_other() -> None:
+    reference = Reference()
+
+    def send(request: Request) -> Response:
+        if request.target.endswith(":revoke"):
+            raise ZeroDivisionError
+        return reference.send(request)
+
+    server = attrs.evolve(reference.server(), send=send)
+    report = run(server, seed="1", only=["law-02.revoked-once", "law-02.at-once", "request.limit"])
+    assert report.passed == ("request.limit",)
+    for failure in report.failed:
+        assert "the server raised ZeroDivisionError()" in failure.message
+        assert "law 2:" in failure.message
+    again = asyncio.run(
+        run_async(asynchronous(server), only=["law-02.revoked-once", "law-02.at-once"])
+    )
+    assert [each.check for each in again.failed] == [each.check for each in report.failed]
+
+
+def test_a_failure_tells_the_steps_before_it_and_no_api_key() -> None:
+    reference = Reference()
+    given: list[str] = []
+
+    def make_key(wanted: ApiKeyRequest) -> str:
+        given.append(reference.make_key(wanted))
+        return given[-1]
+
+    def send(request: Request) -> Response:
+        return attrs.evolve(reference.send(request), status=500)
+
+    server = attrs.evolve(reference.server(), make_key=make_key, send=send)
+    for failure in run(server, seed="1").failed:
+        assert "\n  after: " in failure.message
+        assert not any(key in failure.message for key in given)
+    (one,) = run(server, seed="1", only=["request.body.accepted"]).failed
+    assert "after: make_key\n  after: POST /api/sdk/v1/connections Idempotency-Key: " in one.message
+    assert """b'{"appUserId": "xxx""" in one.message
+
+
+def test_a_hook_that_raises_fails_the_check() -> None:
+    def authorize(connection_id: str, lifetime: timedelta | None) -> str:
+        raise LookupError(connection_id, lifetime)
+
+    server = attrs.evolve(Reference().server(), authorize=authorize)
+    report = run(server, seed="1", only=["standing.active"])
+    assert "the server raised LookupError" in report.failed[0].message
+    assert "where: authorize" in str(report)
+
+
+def test_a_difference_to_the_model_is_shown_as_a_short_log_that_can_be_replayed() -> None:
+    full = Forgetful().server()
+    requests_alone = Server(full.send, full.make_key, pass_time=full.pass_time)
+    report = run(requests_alone, seed="1", only=["model.side-by-side"])
+    account = report.failed[0].message
+    lines = [line.strip() for line in account.splitlines() if line.strip().startswith("{")]
+    assert 6 <= len(lines) <= 12
+    assert "cae_live_app_1" in account
+    answers = list(replay((line.encode() for line in lines), check=True))
+    assert not any(line.broken for line in answers)
+    assert [bool(line.divergences) for line in answers] == [False] * (len(lines) - 1) + [True]
+
+
+def test_a_long_search_for_a_short_log_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curae_lifecycle.testing.conformance.model.TRIALS", 1)
+    report = run(Forgetful().server(), seed="1", only=["model.side-by-side"])
+    assert "the last line of this log" in report.failed[0].message
+
+
+def test_what_a_server_of_coroutine_functions_cannot_show_is_not_run() -> None:
+    server = asynchronous(RIGHT["one environment"]().server())
+    report = asyncio.run(run_async(server, only=["request.ownership.environment"], seed="1"))
+    assert report.not_run[0].reason == "the server serves one environment"
+
+
+def test_the_programs_of_the_page_run_and_it_names_every_hook() -> None:
+    page = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
+    namespace: dict[str, object] = {}
+    for program in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        exec(program, namespace)  # noqa: S102 - the page's own code
+    report = namespace["report"]
+    assert isinstance(report, Report)
+    assert len(report.passed) > 100
+    assert set(re.findall(r"^\| `(\w+)", page, re.MULTILINE)) == set(HOOKS)
+    by_name = {check.name: check for check in CHECKS}
+    for test in (namespace["test_conformance"], namespace["test_async_conformance"]):
+        assert callable(test)
+        test(by_name["request.limit"])
+
+
+def test_the_pytest_face_fails_skips_and_cleans_up() -> None:
+    by_name = {check.name: check for check in CHECKS}
+    ended: list[str] = []
+
+    @contextmanager
+    def made() -> Iterator[Server]:
+        yield Forgetful().server()
+        ended.append("sync")
+
+    @asynccontextmanager
+    async def made_async() -> AsyncIterator[AsyncServer]:
+        assert asyncio.get_running_loop().is_running()
+        yield asynchronous(Forgetful().server())
+        ended.append("async")
+
+    for test in (
+        conformance_tests(made),
+        async_conformance_tests(made_async),
+        conformance_tests(lambda: Forgetful().server()),
+        async_conformance_tests(lambda: asynchronous(Forgetful().server())),
+    ):
+        test(by_name["request.route"])
+        with pytest.raises(pytest.skip.Exception, match="not run: needs environment"):
+            test(by_name["permission.wrong-environment"])
+        with pytest.raises(pytest.fail.Exception, match="law 7 is broken"):
+            test(by_name["recovery.revoked.pending"])
+    assert ended == ["sync"] * 3 + ["async"] * 3
+
+
+SPOILT: dict[str, tuple[dict[str, object], str]] = {
+    "an id in upper case": ({"connection__id": str.upper}, "connection.id is not a UUID"),
+    "an empty text": ({"label": ""}, "label is not a non-empty string"),
+    "a number for a text": ({"label": 7}, "label is not a non-empty string"),
+    "no time": ({"relabelledAt": "yesterday"}, "relabelledAt is not an RFC 3339 time"),
+    "null where there is a time": ({"relabelledAt": None}, "relabelledAt is not an RFC 3339 time"),
+    "no time or null": ({"forgottenAt": "yesterday"}, "forgottenAt is not an RFC 3339 time"),
+    "nobody's word": ({"by": "PARENT"}, "by is not one of APP, PATIENT, PLATFORM, UPSTREAM"),
+    "a flag for a number": ({"times": True}, "times is not an integer"),
+    "a part that is none": ({"connection": "c"}, "not an object"),
+}
+
+
+def only_relabel(spoil: Callable[[Response], Response]) -> str:
+    reference = Reference(Settings(operations=EIGHT))
+
+    def send(request: Request) -> Response:
+        answer = reference.send(request)
+        return spoil(answer) if request.target.endswith(":relabel") else answer
+
+    server = attrs.evolve(reference.server(), send=send)
+    report = run(server, seed="1", only=["operation.relabel"], operations=EIGHT)
+    return "" if report.passed else report.failed[0].message
+
+
+def test_an_eighth_operation_is_checked_by_its_own_class() -> None:
+    report = run(Reference(Settings(operations=EIGHT)).server(), seed="1", operations=EIGHT)
+    assert not report.failed, str(report)
+    assert {"operation.relabel", "law-13.nothing-internal"} <= set(report.passed)
+    assert len(report.passed) == len(checks(EIGHT)) - 1
+    assert "operation.relabel" not in {check.name for check in CHECKS}
+    assert only_relabel(lambda answer: answer) == ""
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_wrong_shape_in_an_eighth_operation_s_answer_is_found(how: str) -> None:
+    changed, what = SPOILT[how]
+    assert what in only_relabel(lambda answer: written(answer, changed))
+
+
+def test_another_status_member_or_media_type_of_an_eighth_operation_is_found() -> None:
+    def more(answer: Response) -> Response:
+        body = {**json.loads(answer.body), "userId": "u-1"}
+        return attrs.evolve(answer, body=json.dumps(body).encode())
+
+    assert "200 instead of 202" in only_relabel(lambda answer: attrs.evolve(answer, status=200))
+    assert "the members" in only_relabel(more)
+    assert "Content-Type is []" in only_relabel(lambda answer: attrs.evolve(answer, headers=()))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("request.credentials", "request.route", "permission.scope-missing", "request.ownership"),
+        *("request.key-required", "request.key-invalid", "request.body.malformed-id"),
+        *(
+            f"request.body.{what}"
+            for what in ("no-json", "no-object", "member-missing", "packages")
+        ),
+        *(f"request.body.member-{what}" for what in ("unknown", "repeated", "null")),
+        *(f"order.{gate}" for gate in ("credentials", "scope", "body", "idempotency", "ownership")),
+        *("idempotency.replay.relabel", "idempotency.at-once.relabel"),
+    ],
+)
+def test_an_eighth_operation_that_passes_a_gate_which_it_should_not_is_found(name: str) -> None:
+    reference = Reference(Settings(operations=EIGHT))
+    whole = json.dumps({"label": "word"}).encode()
+
+    def send(request: Request) -> Response:
+        answer = reference.send(request)
+        if ":relabel" not in request.target.lower():
+            return answer
+        return attrs.evolve(answer, status=202, body=whole, headers=(("x-at", str(reference.now)),))
+
+    server = attrs.evolve(reference.server(), send=send)
+    (failure,) = run(server, seed="1", only=[name], operations=EIGHT).failed
+    assert "relabel" in failure.message
+
+
+def test_a_server_that_does_not_serve_the_eighth_operation_fails_its_check() -> None:
+    report = run(Reference().server(), seed="1", only=["operation.relabel"], operations=EIGHT)
+    assert "404 NOT_FOUND instead of 202" in report.failed[0].message
+    with pytest.raises(KeyError, match=r"no such check: operation\.relabel"):
+        run(Reference().server(), only=["operation.relabel"])
+
+
+def no_word(value: object) -> str:
+    raise ArgumentError("password", f"another one than {type(value).__name__}")
+
+
+class Guarded(Relabel):
+    rule: ClassVar = attrs.evolve(Relabel.rule, body=(Member("password", no_word),))
+
+
+def test_an_operation_with_a_member_that_nobody_can_guess_is_not_run() -> None:
+    operations: tuple[type[Operation], ...] = (*OPERATIONS, Guarded)
+    server = Reference(Settings(operations=operations)).server()
+    report = run(server, seed="1", only=["operation.relabel"], operations=operations)
+    assert report.not_run[0].reason == "the kit knows no value of the member password"
+
+
+def test_the_pytest_face_has_a_check_for_an_eighth_operation() -> None:
+    test = conformance_tests(
+        lambda: Reference(Settings(operations=EIGHT)).server(), operations=EIGHT
+    )
+    by_name = {check.name: check for check in checks(EIGHT)}
+    test(by_name["operation.relabel"])
+
+
+def test_an_outbox_without_effects_shows_none_and_its_events_are_judged() -> None:
+    reference = Reference()
+
+    def outbox() -> list[dict[str, Json]]:
+        return [each for each in reference.left if "id" in each]
+
+    server = attrs.evolve(reference.server(), outbox=outbox)
+    report = run(server, only=["outbox.reissue", "outbox.ids"], seed="1")
+    assert report.passed == ("outbox.ids",)
+    assert [each.reason for each in report.not_run] == ["the outbox holds no effects"]
+
+
+def test_a_page_that_nobody_can_cancel_is_judged_by_its_finish() -> None:
+    server = attrs.evolve(Reference().server(), cancel=None)
+    report = run(server, only=["page.finish.replaced", "page.cancel"], seed="1")
+    assert report.passed == ("page.finish.replaced",)
+    assert [each.reason for each in report.not_run] == ["needs cancel"]
+
+
+def test_what_is_over_may_be_gone_after_a_purge() -> None:
+    reference = Reference()
+    reference.world = MemoryStore(ended_retention=timedelta(days=1), clock=reference.clock)
+    report = run(reference.server(), only=["purge.over", "purge.live"], seed="1")
+    assert report.passed == ("purge.live", "purge.over"), str(report)
+    assert len(reference.world._connections) < 10
+
+
+class Withdrawing(MemoryStore):
+    def withdraw(self, api_key: ApiKey) -> None:
+        del self._callers[api_key.digest()]
+
+
+def test_the_server_of_a_store_has_the_hooks_that_the_store_allows() -> None:
+    whole, some = server_for_store(Withdrawing()), server_for_store(MemoryStore())
+    missing = {"finish", "cancel", "outbox", "environment"}
+    assert {each for each in HOOKS if getattr(whole, each) is None} == missing
+    assert {each for each in HOOKS if getattr(some, each) is None} == {*missing, "withdraw"}
+    only = ["registration.withdrawn", "purge.live", "race.reissue.authorize", "bucket.refills"]
+    only += ["access.ends-with-a-revocation", "clock.late.revoke"]
+    report = run(whole, only=only, seed="1")
+    assert set(report.passed) == set(only), str(report)

@@ -1,0 +1,287 @@
+"""The kit's limit on how long a check may take, and how it says how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextvars import ContextVar
+from datetime import timedelta
+from queue import SimpleQueue
+from threading import Event
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.testing.conformance import (
+    CHECKS,
+    CheckOutcome,
+    NotRun,
+    Progress,
+    Request,
+    Response,
+    Server,
+    conformance_tests,
+    run,
+    run_async,
+    timeout,
+)
+from tests.support.kit import Reference, asynchronous
+from tests.support.serving import run_async as in_fake_time
+
+MOMENT = timedelta(milliseconds=50)
+"""Enough for nobody who hangs. Where a test's threads hang, the limit is over as soon as they do."""
+
+WHILE = timedelta(milliseconds=500)
+"""Enough in a loop whose time passes where nobody has anything to do."""
+
+LONG = timedelta(seconds=20)
+"""Enough for everybody who does not."""
+
+REVOKED = "law-02.revoked-once"
+
+
+@attrs.define
+class Hanging:
+    """A server that answers no revocation until it is let go."""
+
+    reference: Reference = attrs.Factory(Reference)
+    release: Event = attrs.Factory(Event)
+    sent: list[Request] = attrs.Factory(list)
+    seen: SimpleQueue[str] = attrs.Factory(SimpleQueue)
+
+    def send(self, request: Request) -> Response:
+        self.sent.append(request)
+        if request.target.endswith(":revoke"):
+            self.hang()
+        return self.reference.send(request)
+
+    def hang(self) -> None:
+        self.seen.put("hangs")
+        self.release.wait()
+
+    def wait(self, futures: list[Future[object]], seconds: float) -> None:
+        """Until it hangs, or has ended."""
+        del seconds
+        futures[0].add_done_callback(lambda _: self.seen.put("ended"))
+        self.seen.get()
+
+    def server(self) -> Server:
+        return attrs.evolve(self.reference.server(), send=self.send)
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    made = Hanging()
+    monkeypatch.setattr(timeout, "wait", made.wait)
+    before = {*threading.enumerate()}
+    yield made
+    made.release.set()
+    for thread in {*threading.enumerate()} - before:
+        thread.join()
+
+
+def test_a_check_that_hangs_is_named_with_where_it_hung(hanging: Hanging) -> None:
+    (failure,) = run(hanging.server(), only=[REVOKED], seed="1", timeout=MOMENT).failed
+    assert failure.check == REVOKED
+    hung, where, *after = failure.message.splitlines()
+    assert hung == "the check took longer than 0:00:00.050000"
+    assert where == f"  where: {hanging.sent[-1]}"
+    assert after[0] == "  after: make_key"
+
+
+def test_whoever_is_left_behind_does_nothing_more(hanging: Hanging) -> None:
+    before = {*threading.enumerate()}
+    assert run(hanging.server(), only=[REVOKED], seed="1", timeout=MOMENT).failed
+    (left,) = {*threading.enumerate()} - before
+    assert left.daemon
+    hanging.release.set()
+    left.join()
+    assert [each.target.rpartition("/")[2][36:] for each in hanging.sent] == ["", ":revoke"]
+
+
+def test_requests_at_once_that_hang_leave_threads_to_take_turns_as_before(
+    hanging: Hanging,
+) -> None:
+    before = sys.getswitchinterval()
+    (failure,) = run(hanging.server(), only=["law-02.at-once"], seed="1", timeout=MOMENT).failed
+    assert "where: 8 concurrent steps, such as Request(method='POST'" in failure.message
+    assert sys.getswitchinterval() == before
+
+
+def test_a_hang_stops_no_other_check(hanging: Hanging) -> None:
+    only = ["connection.revoke.pending", "request.limit"]
+    report = run(hanging.server(), only=only, seed="1")
+    assert [each.check for each in report.failed] == ["connection.revoke.pending"]
+    assert report.passed == ("request.limit",)
+
+
+def test_a_slow_server_passes_within_its_patience() -> None:
+    patient = attrs.evolve(Reference().server(), max_time_per_check=LONG)
+    assert run(patient, only=[REVOKED], seed="1", timeout=timedelta(0)).passed == (REVOKED,)
+    awaited = asynchronous(Reference().server())
+    awaited = attrs.evolve(awaited, max_time_per_check=LONG)
+    report = asyncio.run(run_async(awaited, only=[REVOKED], seed="1", timeout=timedelta(0)))
+    assert report.passed == (REVOKED,)
+
+
+def test_the_server_s_own_buckets_come_back_where_a_check_hung(hanging: Hanging) -> None:
+    given: list[object] = []
+
+    def replace_buckets(buckets: tuple[Bucket, ...] | None) -> None:
+        given.append(buckets)
+        if buckets is not None:
+            hanging.hang()
+
+    server = attrs.evolve(hanging.server(), replace_buckets=replace_buckets)
+    (failure,) = run(server, only=["request.buckets"], seed="1", timeout=MOMENT).failed
+    assert "where: replace_buckets" in failure.message
+    assert given[1:] == [None]
+
+
+def test_a_hang_while_the_buckets_come_back_is_one_too(hanging: Hanging) -> None:
+    reference = Reference()
+
+    def replace_buckets(buckets: tuple[Bucket, ...] | None) -> None:
+        if buckets is None:
+            hanging.hang()
+        reference.replace_buckets(buckets)
+
+    server = attrs.evolve(reference.server(), replace_buckets=replace_buckets)
+    (failure,) = run(server, only=["request.buckets"], seed="1", timeout=MOMENT).failed
+    assert (
+        "the check took longer than 0:00:00.050000\n  where: replace_buckets\n" in failure.message
+    )
+
+
+def test_a_coroutine_that_hangs_is_cancelled() -> None:
+    async def hang() -> None:
+        ended: list[str] = []
+        plain = asynchronous(Reference().server())
+
+        async def send(request: Request) -> Response:
+            if request.target.endswith(":revoke"):
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.append(request.target)
+            return await plain.send(request)
+
+        server = attrs.evolve(plain, send=send)
+        only = [REVOKED, "law-02.at-once"]
+        report = await run_async(server, only=only, seed="1", timeout=WHILE)
+        assert [each.check for each in report.failed] == only
+        assert len(ended) == 9
+        assert all("the check took longer than" in each.message for each in report.failed)
+
+    in_fake_time(hang())
+
+
+def test_a_coroutine_that_takes_no_cancelling_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timeout, "_GRACE", 0.05)
+
+    async def hang() -> None:
+        release, refused = asyncio.Event(), list[str]()
+        plain = asynchronous(Reference().server())
+
+        async def send(request: Request) -> Response:
+            while not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    refused.append(request.method)
+            return await plain.send(request)
+
+        server = attrs.evolve(plain, send=send)
+        report = await run_async(server, only=[REVOKED], seed="1", timeout=WHILE)
+        assert len(report.failed) == 1
+        assert refused
+        release.set()
+
+    in_fake_time(hang())
+
+
+def test_without_a_limit_a_check_runs_in_the_caller_s_thread() -> None:
+    reference, threads = Reference(), set[threading.Thread]()
+
+    def send(request: Request) -> Response:
+        threads.add(threading.current_thread())
+        return reference.send(request)
+
+    server = attrs.evolve(reference.server(), send=send)
+    assert run(server, only=[REVOKED], timeout=None).passed
+    assert threads == {threading.current_thread()}
+    test = conformance_tests(lambda: server, timeout=None)
+    test(next(each for each in CHECKS if each.name == REVOKED))
+    assert threads == {threading.current_thread()}
+    assert asyncio.run(
+        run_async(asynchronous(reference.server()), only=[REVOKED], timeout=None)
+    ).passed
+
+
+def test_what_the_caller_set_around_it_is_seen_within_the_limit() -> None:
+    reference, around = Reference(), ContextVar("around", default="nothing")
+    around.set("here")
+    seen: set[str] = set()
+
+    def send(request: Request) -> Response:
+        seen.add(around.get())
+        return reference.send(request)
+
+    assert run(attrs.evolve(reference.server(), send=send), only=[REVOKED]).passed
+    assert seen == {"here"}
+
+
+def test_who_wants_to_end_the_program_is_not_held_up() -> None:
+    def send(request: Request) -> Response:
+        raise SystemExit(request.method)
+
+    with pytest.raises(SystemExit, match="POST"):
+        run(attrs.evolve(Reference().server(), send=send), only=[REVOKED])
+
+
+def test_a_program_ends_though_a_check_hangs() -> None:
+    program = """
+import threading
+from datetime import timedelta
+from curae_lifecycle.testing.conformance import Server, run
+hangs = Server(lambda request: threading.Event().wait(), lambda wanted: "cae_live_1")
+report = run(hangs, only=["law-02.revoked-once"], timeout=timedelta(seconds=0.1))
+print(len(report.failed), threading.active_count())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout == "1 2\n"
+
+
+def test_each_check_that_has_ended_is_told() -> None:
+    only = ["request.limit", "law-02.revoked-once", "permission.wrong-environment"]
+    reference = Reference()
+
+    def send(request: Request) -> Response:
+        answer = reference.send(request)
+        return attrs.evolve(answer, status=500) if "initiate" in request.target else answer
+
+    server, told = attrs.evolve(reference.server(), send=send), list[Progress]()
+    report = run(server, only=only, seed="1", progress=told.append)
+    names = [each.name for each in CHECKS if each.name in only]
+    assert [(each.check, each.number, each.total) for each in told] == [
+        (name, number, 3) for number, name in enumerate(names, 1)
+    ]
+    assert {each.check: each.outcome for each in told} == {
+        "request.limit": CheckOutcome.FAILED,
+        "law-02.revoked-once": CheckOutcome.PASSED,
+        "permission.wrong-environment": CheckOutcome.NOT_RUN,
+    }
+    assert all(each.seconds >= 0 for each in told)
+    assert report.not_run == (NotRun("permission.wrong-environment", "needs environment"),)
+    again = list[Progress]()
+    asyncio.run(run_async(asynchronous(server), only=only, seed="1", progress=again.append))
+    assert [each.outcome for each in again] == [each.outcome for each in told]

@@ -1,0 +1,69 @@
+"""Counting cells: it sees what is asked, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import STANDING, Actor, standing
+from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, RecordKey, begin_attempt
+from curae_lifecycle.rules.session import ENTRY_PATHS, SignUpPreference
+from curae_lifecycle.rules.triggers import revoke
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.testing.cells import cells_of, count_cell_lookups
+from tests.support.specimens import OWNER
+from tests.support.strategies import START, at, pending
+
+
+def rows() -> Iterator[tuple[object, ...]]:
+    for table in TABLES.values():
+        for key, row in table.cells():
+            yield table.name, key, row
+
+
+def test_every_cell_has_a_name_of_its_own() -> None:
+    cells = cells_of(TABLES.values())
+    assert len(cells) == len(set(cells)) == sum(map(len, TABLES.values())) == 339
+    assert ("connection", "revoke", "PENDING") in cells
+
+
+def test_what_is_asked_is_counted_and_what_is_not_is_not() -> None:
+    with count_cell_lookups() as counts:
+        revoke(pending(), at(1), actor=Actor.APP)
+    assert counts["connection", "revoke", "PENDING"] > 0
+    assert ("connection", "revoke", "REVOKED") not in counts
+    assert {cell[0] for cell in counts} == {"deadline", "standing", "connection"}
+
+
+def test_a_row_whose_rules_alone_are_read_counts() -> None:
+    key = RecordKey(OWNER, IdempotencyKey("k-1"))
+    with count_cell_lookups() as counts:
+        begin_attempt(None, key=key, fingerprint=Fingerprint("create", "-"), now=START)
+    assert dict(counts) == {("idempotency", "absent, or retention over", "same fingerprint"): 1}
+
+
+def test_only_the_tables_that_were_named_are_counted() -> None:
+    with count_cell_lookups([TABLES["entry-path"]]) as counts:
+        standing(pending(), START)
+        assert ENTRY_PATHS[AccountState.ACTIVE, SignUpPreference.SIGN_UP].outcome is not None
+    assert {cell[0] for cell in counts} == {"entry-path"}
+
+
+def broken_off(expected: object) -> None:
+    with count_cell_lookups():
+        assert revoke(pending(), at(1), actor=Actor.APP) == expected
+        assert [row.rule for row in ENTRY_PATHS.values()] == [
+            ENTRY_PATHS[key].rule for key in ENTRY_PATHS
+        ]
+        assert len(STANDING) == len(tuple(STANDING))
+        raise ZeroDivisionError
+
+
+def test_answers_are_the_same_and_the_tables_are_as_they_were_even_after_an_error() -> None:
+    before = list(rows())
+    with pytest.raises(ZeroDivisionError):
+        broken_off(revoke(pending(), at(1), actor=Actor.APP))
+    after = list(rows())
+    assert all(a[2] is b[2] for a, b in zip(before, after, strict=True))

@@ -1,0 +1,81 @@
+"""Operations and facts are built from values and from the examples of their members."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import find
+from jsonschema import Draft202012Validator
+
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.values import AppUserId, ConnectionId, DataPackage
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.members import Member
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.testing.factories import (
+    build,
+    can_build,
+    example_fields,
+    members_of,
+    parse_example,
+    query_text,
+    to_field_name,
+)
+from curae_lifecycle.testing.strategies.fields import build_from_fields
+from tests.support.strategies import uuid
+from tests.testing.conformance.test_triggers import Closed
+
+ID = ConnectionId(uuid(1))
+
+
+def test_a_required_field_without_a_value_takes_its_example() -> None:
+    assert build(ActionRequired, {"connection_id": ID}) == ActionRequired(ID, "portal_login")
+    assert build(Revoked, {"connection_id": ID}) == Revoked(ID, Actor.PATIENT)
+    packages = (DataPackage("clinical_summary"), DataPackage("labs"))
+    assert build(CreateConnection, {}) == CreateConnection(AppUserId("user-1"), packages)
+
+
+def test_a_field_with_a_default_keeps_it() -> None:
+    assert build(Authorized, {"connection_id": ID, "other": 1}) == Authorized(ID, None, None)
+
+
+def test_a_field_without_value_default_or_example_cannot_be_built() -> None:
+    assert can_build(ActionRequired, ())
+    # The members spell the coordinate out, so it has no example.
+    assert not can_build(Graduated, ())
+    assert can_build(Graduated, ("coordinate",))
+    assert example_fields(Graduated) == {}
+
+
+def test_a_strategy_draws_the_example_of_an_unknown_field() -> None:
+    drawn = find(build_from_fields(Closed), lambda _: True)
+    assert (drawn.connection_id, drawn.desk) == (uuid(1), "north")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("a b", "a b"), (20, "20"), (True, "true"), (None, "null")]
+)
+def test_a_value_has_a_text_for_a_query(value: object, text: str) -> None:
+    assert query_text(value) == text
+
+
+def test_a_member_names_its_field() -> None:
+    names = [to_field_name(Member(name, str)) for name in ("label", "appUserId")]
+    assert names == ["label", "app_user_id"]
+
+
+@pytest.mark.parametrize("kind", [*OPERATIONS, *FACTS], ids=lambda kind: kind.__name__)
+def test_every_required_member_has_an_example_that_fits(kind: type[Operation | Fact]) -> None:
+    for member in members_of(kind):
+        Draft202012Validator.check_schema(member.schema)
+        assert member.schema
+        assert member.optional or member.example is not None
+        if member.example is not None:
+            Draft202012Validator(member.schema).validate(member.example)
+            parse_example(kind, member)

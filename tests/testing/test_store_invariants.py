@@ -1,0 +1,54 @@
+"""A store at rest: one that the rules filled passes, and one that breaks a law does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.testing.store_invariants import check_store
+from tests.support.instants import record_at
+from tests.support.server import ID, LIMITED, request, successor
+from tests.support.strategies import COORDINATE, START, at, pending, uuid
+from tests.testing.watched import REVOKED, Watched, another, broken, session
+
+
+def test_a_store_at_rest_passes() -> None:
+    made = Watched(REVOKED, successor())
+    given = b'{"appUserId":"user-1","preferSignup":true}'
+    made.ask(request("initiate", body=given), START, 1)
+    found = made.world.session(SessionId(uuid(1001)))
+    assert found is not None
+    check_store([REVOKED, successor()], sessions=[found], bindings=[], now=at(1))
+    record_at(made.world, HandoffCompleted(found.id, UserId("u-7")), at(1))
+    landed, binding = made.world.session(found.id), made.world.binding(COORDINATE)
+    assert landed is not None
+    assert binding is not None
+    check_store([REVOKED, successor()], sessions=[landed], bindings=[binding], now=at(1))
+    made.watch.observe_fact(record_at(made.world, Revoked(ID, Actor.PATIENT), at(2)), at(2))
+
+
+@pytest.mark.parametrize(
+    ("law", "connections", "sessions", "bindings"),
+    [
+        (1, [pending(), pending()], [], []),
+        (6, [another(pending(), root_id=ConnectionId(uuid(9)))], [], []),
+        (7, [REVOKED, successor(), another(successor(), id=ConnectionId(uuid(3)))], [], []),
+        (8, [], [], [LIMITED, LIMITED]),
+        (12, [], [session()], []),
+        (12, [], [session()], [LIMITED]),
+        (12, [], [session(user_id=UserId("u-2"))], [LIMITED]),
+    ],
+)
+def test_a_store_at_rest_that_breaks_a_law(
+    law: int,
+    connections: list[Connection],
+    sessions: list[CuraeConnectSession],
+    bindings: list[LimitedAccountAppBinding],
+) -> None:
+    with broken(law):
+        check_store(connections, sessions=sessions, bindings=bindings, now=at(1))

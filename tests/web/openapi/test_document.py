@@ -1,0 +1,310 @@
+"""The OpenAPI document: valid, as committed, and what real traffic is answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from itertools import chain
+from typing import cast
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.status import status_of
+from curae_lifecycle.testing import strategies as draw
+from curae_lifecycle.web.openapi import openapi, problem_codes
+from curae_lifecycle.web.request import Request
+from tests.proof.reference.traffic import traffic
+from tests.support import server
+from tests.support.instants import handle_at
+from tests.support.paths import ROOT
+from tests.support.strategies import START
+
+COMMITTED = ROOT / "docs" / "openapi.json"
+DOCUMENT = cast("dict[str, Json]", json.loads(json.dumps(openapi())))
+
+Object = dict[str, Json]
+
+
+def at(*names: str, document: Json = DOCUMENT) -> Object:
+    """The object at a path of the document."""
+    value = document
+    for name in names:
+        assert isinstance(value, dict), names
+        value = value[name]
+    assert isinstance(value, dict), names
+    return value
+
+
+@cache
+def validator(*names: str) -> Draft202012Validator:
+    """What judges a value by the schema at a path of the document."""
+    pointer = "/".join(name.replace("~", "~0").replace("/", "~1") for name in names)
+    schema = {"$ref": f"#/{pointer}", "components": DOCUMENT["components"]}
+    return Draft202012Validator(
+        schema | {"paths": DOCUMENT["paths"]}, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+
+
+def by_schema(schema: Json) -> Draft202012Validator:
+    """What judges a value by a schema that refers to no other."""
+    assert isinstance(schema, dict)
+    return Draft202012Validator(schema)
+
+
+def where(kind: type[Operation]) -> tuple[str, str, str]:
+    return ("paths", kind.rule.path, kind.rule.method.lower())
+
+
+def test_it_is_an_openapi_document() -> None:
+    validate(DOCUMENT)
+
+
+def test_the_committed_file_is_what_the_package_computes() -> None:
+    assert json.loads(COMMITTED.read_text(encoding="utf-8")) == DOCUMENT
+
+
+def test_every_operation_is_there_once_and_nothing_else() -> None:
+    listed = {("paths", path, method) for path in at("paths") for method in at("paths", path)}
+    assert listed == {where(kind) for kind in OPERATIONS}
+    ids = [at(*where(kind))["operationId"] for kind in OPERATIONS]
+    assert ids == [
+        "createConnection",
+        "getConnection",
+        "reconnect",
+        "revoke",
+        "initiate",
+        "accountState",
+        "graduationHandoff",
+    ]
+
+
+def test_every_code_is_described_and_stands_under_its_own_status() -> None:
+    shown: set[ProblemCode] = set()
+    for kind in OPERATIONS:
+        codes = problem_codes(kind)
+        responses = at(*where(kind), "responses")
+        for status in responses.keys() - {"200", "201", "304"}:
+            content = at(*where(kind), "responses", status, "content", "application/problem+json")
+            examples = content["examples"]
+            assert isinstance(examples, dict)
+            of_status = [code for code in codes if status_of(Problem(code)) == int(status)]
+            assert list(examples) == of_status
+            shown.update(of_status)
+        assert {str(status_of(Problem(code))) for code in codes} <= responses.keys()
+    # These answer facts and access questions, which have no path of their own.
+    assert set(ProblemCode) - shown == {
+        ProblemCode.CONNECTION_ACCESS_DENIED,
+        ProblemCode.CONNECTION_NOT_PENDING,
+        ProblemCode.HANDOFF_LAPSED,
+        ProblemCode.SESSION_EXPIRED,
+        ProblemCode.HANDOFF_NOT_REQUIRED,
+        ProblemCode.BINDING_CHANGED,
+        ProblemCode.BINDING_CONFLICT,
+    }
+
+
+def contents() -> list[tuple[str, ...]]:
+    """Every place of the document that has a schema and examples for it."""
+    found: list[tuple[str, ...]] = []
+    for kind in OPERATIONS:
+        place = where(kind)
+        for status, response in at(*place, "responses").items():
+            kinds = at("content", document=response) if status != "304" else ()
+            found += [(*place, "responses", status, "content", kind) for kind in kinds]
+        if "requestBody" in at(*place):
+            found.append((*place, "requestBody", "content", "application/json"))
+    return found
+
+
+@pytest.mark.parametrize("place", contents(), ids=" ".join)
+def test_every_example_is_valid(place: tuple[str, ...]) -> None:
+    content = at(*place)
+    examples = cast("dict[str, Object]", content.get("examples", {}))
+    values = [each["value"] for each in examples.values()] or [content["example"]]
+    for value in values:
+        validator(*place, "schema").validate(value)
+
+
+def test_every_example_of_a_parameter_and_a_header_is_valid() -> None:
+    for kind in OPERATIONS:
+        parameters = at(*where(kind))["parameters"]
+        assert isinstance(parameters, list)
+        for parameter in parameters:
+            assert isinstance(parameter, dict)
+            by_schema(parameter["schema"]).validate(parameter["example"])
+    for header in at("components", "headers").values():
+        assert isinstance(header, dict)
+        if "example" in header:
+            by_schema(header["schema"]).validate(header["example"])
+
+
+SEEDS = range(24)
+UNREACHED = {"INTERNAL", "IDEMPOTENCY_KEY_IN_FLIGHT"} | {
+    "IDEMPOTENCY_OUTCOME_UNKNOWN",
+    "IDEMPOTENCY_KEY_FORGOTTEN",
+}
+"""What no log can bring about: a store that is full, a worker that died, an erasure."""
+
+
+def route(method: str, path: str) -> type[Operation] | None:
+    for kind in OPERATIONS:
+        rule = kind.rule
+        pattern = re.escape(rule.path).replace(r"\{connectionId\}", "[^/:]+")
+        if method == rule.method and re.fullmatch(pattern, path.partition("?")[0]):
+            return kind
+    return None
+
+
+Answered = tuple[str, str, int, dict[str, str], str | None]
+"""Method and target of a request; status, headers and body of its answer."""
+
+
+def replayed_traffic() -> Iterator[Answered]:
+    for seed in SEEDS:
+        lines = traffic(seed, 250)
+        environment = {6: Environment.LIVE, 7: Environment.TEST}.get(seed % 8)
+        for raw, replayed in zip(lines, replay(lines, environment=environment), strict=True):
+            answer = cast("Object", json.loads(json.dumps(replayed.answer)))
+            if "status" in answer:
+                request = cast("dict[str, Object]", json.loads(raw))["request"]
+                headers = cast("dict[str, str]", answer["headers"])
+                body = None if answer["body"] is None else str(answer["body"])
+                method, path = str(request["method"]), str(request["path"])
+                yield method, path, int(str(answer["status"])), headers, body
+
+
+def without(request: Request, name: str) -> Request:
+    kept = tuple(pair for pair in request.headers if pair[0] != name)
+    return Request(method=request.method, target=request.target, headers=kept, body=request.body)
+
+
+def requests_without_a_header() -> Iterator[Answered]:
+    for operation in server.OPERATIONS:
+        asked = server.request(operation)
+        unclosed = server.request(operation, key='"k')
+        for each in (without(asked, "Authorization"), without(asked, "Idempotency-Key"), unclosed):
+            answer = handle_at(server.world(), each, START, new_ids=server.new_ids()).response
+            yield (
+                each.method,
+                each.target,
+                answer.status,
+                dict(answer.headers),
+                answer.body.decode(),
+            )
+
+
+def test_whatever_is_answered_is_described_and_the_other_way_round() -> None:
+    seen: Counter[tuple[type[Operation], str]] = Counter()
+    for method, target, status, headers, body in chain(
+        replayed_traffic(), requests_without_a_header()
+    ):
+        kind = route(method, target)
+        if kind is None:
+            assert status in {401, 404}
+        else:
+            seen[kind, judge(kind, status=str(status), headers=headers, body=body)] += 1
+    described = {(kind, str(kind.rule.status)) for kind in OPERATIONS}
+    described.add((GetAccountState, "304"))
+    described |= {(kind, code) for kind in OPERATIONS for code in problem_codes(kind)}
+    reachable = {(kind, code) for kind, code in described if code not in UNREACHED}
+    assert seen.keys() == reachable
+
+
+def judge(kind: type[Operation], status: str, headers: dict[str, str], body: str | None) -> str:
+    """Hold an answer against the document; its code, or the status of a success."""
+    response = at(*where(kind), "responses", status)
+    told = {header.lower() for header in cast("Object", response.get("headers", {}))}
+    assert headers.keys() - {"content-type"} <= told
+    if not body:
+        assert "content" not in response
+        return status
+    document = cast("Object", json.loads(body))
+    place = (*where(kind), "responses", status, "content", headers["content-type"], "schema")
+    validator(*place).validate(document)
+    return str(document.get("code", status))
+
+
+def is_valid(place: tuple[str, ...], request: Request) -> bool:
+    body = request.body
+    assert isinstance(body, bytes)
+    try:
+        value: Json = json.loads(body or b"{}")
+    except ValueError:
+        return False
+    return validator(*place, "requestBody", "content", "application/json", "schema").is_valid(value)
+
+
+@given(draw.requests())
+def test_what_is_well_formed_is_valid_by_the_document(request: Request) -> None:
+    kind = route(request.method, request.target)
+    assert kind is not None
+    assert "requestBody" not in at(*where(kind)) or is_valid(where(kind), request)
+
+
+@given(draw.broken_requests())
+def test_a_broken_body_is_not_valid_by_the_document(broken: draw.BrokenRequest) -> None:
+    kind = route(broken.request.method, broken.request.target)
+    schema_can_tell = {"no JSON", "no object", "unknown member", "null member", "missing member"}
+    if kind is not None and broken.defect in schema_can_tell:
+        assert not is_valid(where(kind), broken.request)
+
+
+@given(st.text(max_size=300))
+def test_the_pattern_of_an_app_user_s_id_is_the_rule_of_the_code(text: str) -> None:
+    # Python's own `$` also matches before a last line feed; that of JSON Schema does not.
+    assume(not text.endswith("\n"))
+    schema = by_schema(at("components", "schemas", "StartGraduation", "properties")["appUserId"])
+    assert schema.is_valid(text) is draws_as_app_user(text)
+
+
+def draws_as_app_user(text: str) -> bool:
+    controls = any(ord(each) < 32 or 127 <= ord(each) < 160 for each in text)
+    return 0 < len(text) <= 256 and text == text.strip() and not controls
+
+
+@pytest.mark.parametrize(
+    ("key", "valid"),
+    [
+        ("k", True),
+        ("k" * 255, True),
+        ("k" * 256, False),
+        ("", False),
+        ("a b", False),
+        ("ключ", False),
+        ('"k"', True),
+        (f'"{"k" * 255}"', True),
+        (f'"{"k" * 256}"', False),
+        ('""', False),
+        ('"k', False),
+        (r'"a\"b\\"', True),
+        (r'"a\b"', False),
+        ('a"b', True),
+    ],
+)
+def test_the_pattern_of_a_key_is_the_rule_of_the_code(key: str, *, valid: bool) -> None:
+    parameters = cast("list[Object]", at(*where(Initiate))["parameters"])
+    assert by_schema(parameters[0]["schema"]).is_valid(key) is valid
+
+
+def test_settings_show() -> None:
+    document = openapi(Settings(type_base="https://health.example/problems/"))
+    kind = at("components", "schemas", "NOT_FOUND", "properties", "type", document=document)
+    assert kind == {"const": "https://health.example/problems/not-found"}
+    text = json.dumps(document)
+    assert "https://example.com/problems/" not in text

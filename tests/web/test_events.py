@@ -1,0 +1,284 @@
+"""Events as JSON and their document: what real traffic emits is what the messages say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache, reduce
+from itertools import islice, permutations
+from typing import ClassVar, cast
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from curae_lifecycle.replay import log as logs
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.merge import merge
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.events import Event, EventKind
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.events import asyncapi, format_event
+from curae_lifecycle.web.json import format_json
+from curae_lifecycle.web.wire_format import parse_connection
+from tests.proof.reference.traffic import traffic
+from tests.support import subjects
+from tests.support.paths import ROOT
+from tests.support.server import ID
+from tests.support.strategies import COORDINATE, START, apply_trigger, at, pending
+
+COMMITTED = ROOT / "docs" / "asyncapi.json"
+DOCUMENT = cast("dict[str, Json]", json.loads(json.dumps(asyncapi())))
+
+
+# --- The form ---------------------------------------------------------------------------------
+
+OWNER: dict[str, Json] = {
+    "environment": "live",
+    "appId": "app-1",
+    "customerAccountId": COORDINATE.customer_account_id,
+    "appUserId": "user-1",
+}
+WIRE: dict[str, Json] = {
+    "id": ID,
+    "customerAccountId": COORDINATE.customer_account_id,
+    "appUserId": "user-1",
+    "status": "PENDING",
+    "dataPackages": ["clinical_summary", "labs"],
+    "authorizedAt": None,
+    "expiresAt": None,
+    "revokedAt": None,
+    "actionRequiredReason": None,
+    "createdAt": "2026-01-01T00:00:00Z",
+    "updatedAt": "2026-01-01T00:00:00Z",
+}
+
+
+def test_an_event_says_who_what_and_when() -> None:
+    event = Event(EventKind.CONNECTION_CREATED, pending(), START)
+    assert format_event(event) == {
+        "id": event.id,
+        "kind": "connection.created",
+        "at": "2026-01-01T00:00:00Z",
+        "coordinate": OWNER,
+        "subject": WIRE,
+    }
+
+
+def test_a_connection_is_shown_as_the_wire_shows_it_at_that_instant() -> None:
+    kind = EventKind.CONNECTION_CREATED
+    for now, status in ((at(29), "PENDING"), (at(30), "EXPIRED")):
+        assert format_event(Event(kind, pending(), now))["subject"] == {**WIRE, "status": status}
+    active = apply_trigger(pending(), "authorize", at(1))
+    event = Event(EventKind.CONNECTION_AUTHORIZED, active, at(1))
+    for spelling in ("ACTIVE", "AUTHORIZED"):
+        subject = format_event(event, Settings(active_spelling=spelling))["subject"]
+        assert isinstance(subject, dict)
+        assert subject["status"] == spelling
+
+
+def test_a_session_and_an_account_are_shown_as_the_wire_shows_them() -> None:
+    landed = format_event(Event(EventKind.SESSION_LANDED, subjects.LANDED, at(1)))
+    assert landed["subject"] == {
+        "id": subjects.SESSION,
+        "customerAccountId": COORDINATE.customer_account_id,
+        "appUserId": "user-1",
+        "path": "NEW_ACTIVE_SIGNUP_HANDOFF",
+        "handoff": "LANDED",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "expiresAt": "2026-01-01T00:30:00Z",
+        "landedAt": "2026-01-01T00:01:00Z",
+    }
+    gone = format_event(Event(EventKind.BINDING_TOMBSTONED, subjects.TOMBSTONED, at(1)))
+    assert (gone["coordinate"], gone["subject"]) == (OWNER, {"lifecycleState": "TOMBSTONED"})
+
+
+# --- Real traffic -----------------------------------------------------------------------------
+
+
+class Outbox(MemoryStore):
+    """A store that remembers every event that is to be delivered."""
+
+    seen: ClassVar[list[Event]] = []
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        stored = super().commit(loaded, changes, page)
+        if stored:
+            self.seen.extend(changes.events)
+        return stored
+
+
+@cache
+def emitted_by(seed: int) -> tuple[Event, ...]:
+    """Every event of a log of mixed traffic, in their order."""
+    Outbox.seen.clear()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(logs, "MemoryStore", Outbox)
+        for _ in logs.replay(traffic(seed, 400)):
+            pass
+    return tuple(Outbox.seen)
+
+
+def emitted() -> Iterator[Event]:
+    """Every event of some logs."""
+    for seed in SEEDS:
+        yield from emitted_by(seed)
+
+
+SEEDS = range(6)
+
+
+@cache
+def validator(kind: EventKind) -> Draft202012Validator:
+    """What judges an event by the schema of its message."""
+    schema = {
+        "$ref": f"#/components/messages/{kind}/payload",
+        "components": DOCUMENT["components"],
+    }
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def test_each_event_of_real_traffic_is_what_its_message_says() -> None:
+    assert {event.kind for event in emitted()} == set(EventKind)
+    for event in emitted():
+        document = json.loads(format_json(format_event(event)))
+        validator(event.kind).validate(document)
+        for other in EventKind:
+            assert other == event.kind or not validator(other).is_valid(document)
+
+
+def names(value: object) -> Iterator[str]:
+    """The name of every member of a document, at any depth."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield name
+            yield from names(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from names(each)
+
+
+LISTED = {
+    *("id", "kind", "at", "coordinate", "subject", "environment", "appId", "lifecycleState"),
+    *(name for name in WIRE),
+    *("path", "handoff", "landedAt"),
+}
+
+
+def test_nothing_internal_leaves_with_an_event() -> None:
+    secrets = ("https://", "cae_live", "cae_test", "limited-", "user-of")
+    users = {
+        event.subject.user_id
+        for event in emitted()
+        if isinstance(event.subject, LimitedAccountAppBinding | CuraeConnectSession)
+    } - {None}
+    assert users
+    for event in emitted():
+        document = format_event(event)
+        assert set(names(document)) <= LISTED
+        text = format_json(document).decode()
+        assert not any(secret in text for secret in secrets)
+        assert not any(f'"{user}"' in text for user in users), "a user's id is the platform's own"
+
+
+def test_an_event_s_id_is_of_one_event() -> None:
+    by_id: dict[object, dict[str, Json]] = {}
+    for event in emitted():
+        document = format_event(event)
+        named = (document["kind"], document["at"], document["coordinate"], subject_id(document))
+        first = by_id.setdefault(document["id"], document)
+        assert named == (
+            first["kind"],
+            first["at"],
+            first["coordinate"],
+            subject_id(first),
+        ), "two events have one id"
+
+
+def subject_id(document: dict[str, Json]) -> Json:
+    subject = document["subject"]
+    assert isinstance(subject, dict)
+    return subject.get("id")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_snapshots_that_come_twice_and_in_any_order_make_one_connection(seed: int) -> None:
+    latest: dict[str, Connection] = {}
+    heard: dict[str, list[Connection]] = {}
+    for event in emitted_by(seed):
+        if isinstance(event.subject, Connection):
+            owner = event.coordinate
+            snapshot = parse_connection(
+                format_event(event)["subject"],
+                environment=owner.environment,
+                app_id=owner.app_id,
+            )
+            heard.setdefault(event.subject.id, []).append(snapshot)
+            latest[event.subject.id] = snapshot
+    assert max(map(len, heard.values())) >= 2
+    for connection_id, snapshots in heard.items():
+        for order in islice(permutations(snapshots), 24):
+            joined = reduce(merge, (*order, *snapshots))
+            assert joined.status == latest[connection_id].status
+            assert joined.revoked_at == latest[connection_id].revoked_at
+
+
+# --- The document -----------------------------------------------------------------------------
+
+
+def test_the_committed_file_is_what_the_package_computes() -> None:
+    assert json.loads(COMMITTED.read_text(encoding="utf-8")) == DOCUMENT
+
+
+def test_there_is_one_channel_and_a_message_for_each_kind() -> None:
+    kinds = [kind.value for kind in EventKind]
+    channel = part(DOCUMENT, "channels", "events", "messages")
+    assert list(channel) == list(part(DOCUMENT, "components", "messages")) == kinds
+    for kind in kinds:
+        assert channel[kind] == {"$ref": f"#/components/messages/{kind}"}
+        message = part(DOCUMENT, "components", "messages", kind)
+        assert message["name"] == kind
+        assert str(message["summary"]).endswith(".")
+    assert DOCUMENT["asyncapi"] == "3.0.0"
+    assert part(DOCUMENT, "operations", "publish")["channel"] == {"$ref": "#/channels/events"}
+
+
+def part(document: Json, *path: str) -> dict[str, Json]:
+    """The object at a path of the document."""
+    for name in path:
+        assert isinstance(document, dict)
+        document = document[name]
+    assert isinstance(document, dict)
+    return document
+
+
+def test_every_reference_of_the_document_leads_somewhere() -> None:
+    found = list(references(DOCUMENT))
+    assert len(found) >= 3 * len(EventKind)
+    for reference in found:
+        assert part(DOCUMENT, *reference.removeprefix("#/").split("/"))
+
+
+def references(value: object) -> Iterator[str]:
+    """Every reference in a document."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if name == "$ref":
+                yield str(each)
+            yield from references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+def test_every_schema_of_the_document_is_one() -> None:
+    components = part(DOCUMENT, "components")
+    for name in part(components, "schemas"):
+        Draft202012Validator.check_schema(part(components, "schemas", name))
+    for kind in EventKind:
+        Draft202012Validator.check_schema(part(components, "messages", kind, "payload"))

@@ -1,0 +1,142 @@
+"""JSON text to values and back: every text gives a value or a documented fault."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.web.json import (
+    DEPTH_MAX,
+    MalformedError,
+    format_json,
+    has_duplicate_keys,
+    parse_json,
+)
+from tests.support.malformed import BODIES, any_text, fault, fault_if_any, jsons
+
+
+def test_a_document_is_read_to_its_greatest_depth_and_however_wide() -> None:
+    assert parse_json(b"[" * DEPTH_MAX + b"]" * DEPTH_MAX)
+    wide = b"[" + b",".join([b"{}"] * 2 * DEPTH_MAX) + b"]"
+    assert parse_json(wide) == [{}] * 2 * DEPTH_MAX
+
+
+NOT_JSON: list[bytes | str] = [
+    b"",
+    b"{",
+    b"{}{}",
+    b"{'a':1}",
+    b'{"a":1,}',
+    b"[1,]",
+    b"// no\n{}",
+    b"NaN",
+    b"[Infinity]",
+    b'{"a":-Infinity}',
+    b"0x10",
+    b"01",
+    b"\xff",
+    b"\xef\xbb\xbf{}",
+    b'"\xed\xa0\x80"',
+    "{}".encode("utf-16"),
+    b'"\t"',
+    b'"\\x"',
+    b"nul",
+    b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1),
+    b"[" * 100_000,
+    b'{"a":' * (DEPTH_MAX + 1) + b"1" + b"}" * (DEPTH_MAX + 1),
+    b"9" * 5000,
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("text", NOT_JSON, ids=lambda text: repr(text[:16]))
+def test_what_is_no_json_is_said_to_be_none(text: bytes | str) -> None:
+    assert fault(lambda: parse_json(text)) == (None, "NOT_JSON")
+
+
+BRACKETS = "[{" * DEPTH_MAX
+VALUES: list[tuple[bytes | str, Json]] = [
+    (b" {} ", {}),
+    ('{"a": [1, 2.5, true, null, "x"]}', {"a": [1, 2.5, True, None, "x"]}),
+    (b'"\\ud83d\\ude00"', "\U0001f600"),
+    (b'"\\ud83d"', "\ud83d"),
+    (b"9" * 4000, int("9" * 4000)),
+    (json.dumps([BRACKETS, '\\"' + BRACKETS]).encode(), [BRACKETS, '\\"' + BRACKETS]),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), VALUES, ids=lambda value: repr(value)[:16])
+def test_what_is_json_is_read(text: bytes | str, value: Json) -> None:
+    assert parse_json(text) == value
+
+
+def test_a_document_is_read_or_refused_however_deep_the_caller_s_stack_is() -> None:
+    def sink(frames: int) -> tuple[str | None, Fault] | None:
+        if frames:
+            return sink(frames - 1)
+        return fault_if_any(lambda: parse_json(b"[" * DEPTH_MAX + b"]" * DEPTH_MAX))
+
+    room = sys.getrecursionlimit() - len(inspect.stack(0))
+    assert sink(room // 2) in {None, (None, Fault.NOT_JSON)}
+    assert sink(room - 50) in {None, (None, Fault.NOT_JSON)}
+
+
+def test_a_number_too_large_for_a_float_is_no_infinity() -> None:
+    assert fault(lambda: parse_json(b"1e999")) == (None, "NOT_JSON")
+
+
+def test_a_large_text_is_read_in_one_pass() -> None:
+    # Each of these takes minutes where a scan starts over at every character.
+    escapes = b'"' + b'\\"' * 200_000
+    assert fault(lambda: parse_json(escapes + BRACKETS.encode())) == (None, "NOT_JSON")
+    names = ",".join(f'"{number}":0' for number in range(100_000))
+    assert fault(lambda: BODIES["nothing"](parse_json(f'{{{names},"99999":0}}'))) == (
+        None,
+        "REPEATED",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [
+        ('{"a":1,"a":2}', True),
+        ('{"a" :1 , "\\u0061": 2}', True),
+        ('[{"a":1,"b":{"a":1,"a":1}}]', True),
+        ('{"a":{"a":1}}', False),
+        ('[{"a":1},{"a":1}]', False),
+        ('{"a:":":"}', False),
+        ('{"a":1}', False),
+        ("[]", False),
+    ],
+)
+def test_a_name_that_stands_twice_is_seen_and_one_that_does_not_is_not(
+    text: str, *, repeats: bool
+) -> None:
+    assert has_duplicate_keys(parse_json(text)) is repeats
+    assert parse_json(text) == json.loads(text)
+
+
+@given(st.dictionaries(st.text(), st.text() | st.integers() | st.none()))
+def test_a_document_that_is_printed_is_read_as_the_same(value: dict[str, Json]) -> None:
+    text = format_json(value)
+    assert parse_json(text) == value
+    assert text.decode() == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def test_a_fault_never_repeats_what_stood_there() -> None:
+    error = MalformedError("appUserId", Fault.INVALID)
+    assert str(error) == "appUserId: INVALID"
+    assert str(MalformedError(None, Fault.NOT_JSON)) == "the document: NOT_JSON"
+
+
+@given(st.binary() | any_text | jsons.map(json.dumps))
+def test_law_16_every_text_gives_a_value_or_a_documented_fault(text: bytes | str) -> None:
+    assert fault_if_any(partial(parse_json, text)) in {None, (None, Fault.NOT_JSON)}

@@ -1,0 +1,122 @@
+"""What is left of each limit: beside every answer that was charged, and in header fields."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules import ratelimit
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, Charge, ExactLog, LimitLeft
+from curae_lifecycle.testing import strategies as draw
+from curae_lifecycle.web.respond import Answer, rate_limit_headers
+from tests.support.instants import handle_at
+from tests.support.server import new_ids, request, world
+from tests.support.strategies import START, TICK, at
+
+BUCKETS = (
+    Bucket(name="a, b", capacity=5, refill=2, seconds=1),
+    Bucket(name="wide", capacity=100, refill=1, seconds=60),
+)
+
+
+@pytest.fixture
+def made() -> curae.MemoryStore:
+    return world(curae.Settings(buckets=BUCKETS))
+
+
+def ask(made: curae.MemoryStore, operation: str, now: datetime, number: int = 1) -> Answer:
+    return handle_at(made, request(operation, key=f"k-{number}"), now, new_ids=new_ids(number, now))
+
+
+def test_an_admitted_request_carries_what_is_left_of_each_limit(made: curae.MemoryStore) -> None:
+    first = ask(made, "initiate", START)
+    assert first.limits_left == (
+        LimitLeft(BUCKETS[0], 4, 1),
+        LimitLeft(BUCKETS[1], 99, 60),
+        LimitLeft(INITIATE_LIMIT, 9, 60),
+    )
+    second = ask(made, operation="initiate", now=START + timedelta(seconds=20), number=2)
+    assert second.limits_left == (
+        LimitLeft(BUCKETS[0], 4, 1),
+        LimitLeft(BUCKETS[1], 98, 100),
+        LimitLeft(INITIATE_LIMIT, 8, 60),
+    )
+
+
+def test_a_replay_carries_what_is_left_now_beside_the_same_bytes(made: curae.MemoryStore) -> None:
+    first = ask(made, "initiate", START)
+    again = ask(made, "initiate", START)
+    assert again.replayed
+    assert again.response == first.response
+    # The app user is charged nothing, so nothing is said of that limit.
+    assert again.limits_left == (LimitLeft(BUCKETS[0], 3, 1), LimitLeft(BUCKETS[1], 98, 120))
+
+
+def test_what_the_rule_itself_refuses_carries_it_too(made: curae.MemoryStore) -> None:
+    assert ask(made, "create", START).response.status == 201
+    refused = ask(made, operation="reconnect", now=at(1), number=2)
+    assert refused.response.status == 409
+    assert refused.limits_left == (LimitLeft(BUCKETS[0], 4, 1), LimitLeft(BUCKETS[1], 99, 60))
+    reused = ask(made, operation="revoke", now=at(1), number=2)
+    assert reused.response.status == 422
+    assert [each.remaining for each in reused.limits_left] == [3, 98]
+
+
+def test_what_a_limit_refuses_charges_nothing_and_carries_nothing(
+    made: curae.MemoryStore,
+) -> None:
+    answers = [ask(made, operation="initiate", now=START, number=number) for number in range(6)]
+    assert [answer.response.status for answer in answers] == [201] * 5 + [429]
+    assert answers[4].limits_left[0] == LimitLeft(BUCKETS[0], 0, 3)
+    assert answers[5].limits_left == ()
+
+
+def test_the_fields_list_each_limit_in_the_order_in_which_they_are_asked(
+    made: curae.MemoryStore,
+) -> None:
+    assert rate_limit_headers(ask(made, "initiate", START).limits_left) == (
+        ("ratelimit-policy", '"a, b";q=5;w=3, "wide";q=100;w=6000, "initiate";q=10;w=60'),
+        ("ratelimit", '"a, b";r=4;t=1, "wide";r=99;t=60, "initiate";r=9;t=60'),
+    )
+
+
+def test_without_a_limit_there_is_no_field() -> None:
+    made = world()
+    answer = ask(made, "create", START)
+    assert answer.limits_left == ()
+    assert rate_limit_headers(answer.limits_left) == ()
+
+
+@given(draw.charges(), draw.instants())
+def test_what_is_left_is_admitted_at_once_and_all_of_it_after_the_reset(
+    charge: Charge, now: datetime
+) -> None:
+    policy, state = charge.policy, charge.state
+    left = ratelimit.limit_left(policy, state, now)
+    assert left.policy is policy
+    assert left.remaining == ratelimit.count_remaining(policy, state, now)
+    reset = now + timedelta(seconds=left.reset_seconds)
+    assert ratelimit.count_remaining(policy, state, reset) == policy.limit
+    if left.reset_seconds:
+        second = timedelta(seconds=1)
+        assert ratelimit.count_remaining(policy, state, reset - second) < policy.limit
+    else:
+        assert left.remaining == policy.limit
+
+
+def test_the_reset_is_in_whole_seconds_rounded_up() -> None:
+    rule = ExactLog("log", 2, 60)
+    state = ratelimit.LogState.of((START,))
+    for passed, seconds in ((TICK, 60), (timedelta(seconds=1), 59), (timedelta(seconds=60), 0)):
+        assert ratelimit.limit_left(rule, state, START + passed).reset_seconds == seconds
+    assert ratelimit.limit_left(rule, ratelimit.FRESH_LOG, START) == LimitLeft(rule, 2, 0)
+    later = START + timedelta(days=1)
+    assert ratelimit.limit_left(rule, state, later) == LimitLeft(rule, 2, 0)
+
+
+def test_no_field_says_more_than_it_can_carry() -> None:
+    left = LimitLeft(ExactLog("log", 2, 60), 0, 10**15)
+    assert rate_limit_headers((left,))[1] == ("ratelimit", f'"log";r=0;t={10**15 - 1}')

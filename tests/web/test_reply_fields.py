@@ -1,0 +1,126 @@
+"""The fields of replies: their JSON and their schemas, by their types."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import NewType, Optional, cast
+
+import attrs
+import pytest
+from jsonschema import Draft202012Validator
+
+from curae_lifecycle import ArgumentError, ConnectionId, NextAction
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.service.json_schema import (
+    TEXT,
+    UUID,
+    Json,
+    Schema,
+    array_of,
+    enum_of,
+    object_of,
+    or_null,
+)
+from curae_lifecycle.service.operations.operation import Reply
+from curae_lifecycle.web.openapi.schemas import SHARED, reference, reply_schema
+from curae_lifecycle.web.wire_format import format_connection, format_reply, has_next_action
+from tests.support.strategies import START, next_action, pending, uuid
+
+Label = NewType("Label", str)
+CONNECTION = reference("schemas", "Connection")
+
+
+@attrs.frozen
+class Many(Reply):
+    """A field of every type that a reply may have and no reply of the package has."""
+
+    connections: tuple[Connection, ...] = ()
+    pages: tuple[NextAction, ...] = ()
+    nested: tuple[tuple[str, ...], ...] = ()
+    label: Label = Label("x")
+    next_id: ConnectionId | None = None
+    old_id: Optional[ConnectionId] = None  # noqa: UP045 - the other spelling of the same
+    count: int | None = None
+    state: AccountState | None = None
+    latest: Connection | None = None
+    at: datetime | None = None
+    mixed: int | str = 1
+    either: int | str | None = None
+    anything: object = None
+
+
+FIELDS: dict[str, Schema] = {
+    "connections": {"type": "array", "items": CONNECTION},
+    "pages": {"type": "array", "items": reference("schemas", "NextAction")},
+    "nested": {"type": "array", "items": {"type": "array", "items": TEXT}},
+    "label": TEXT,
+    "nextId": {**UUID, "type": ["string", "null"]},
+    "oldId": {**UUID, "type": ["string", "null"]},
+    "count": {"type": ["integer", "null"]},
+    "state": {"oneOf": [enum_of(AccountState), {"type": "null"}]},
+    "latest": {"oneOf": [CONNECTION, {"type": "null"}]},
+    "at": {"type": ["string", "null"], "format": "date-time", "pattern": "Z$"},
+    "mixed": {},
+    "either": {},
+    "anything": {},
+}
+
+
+@pytest.mark.parametrize(("name", "schema"), FIELDS.items())
+def test_the_schema_of_a_field_follows_from_its_type(name: str, schema: Schema) -> None:
+    properties = cast("dict[str, Json]", reply_schema(Many)["properties"])
+    assert list(properties) == list(FIELDS)
+    assert properties[name] == schema
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Many(),
+        Many(connections=(pending(), pending(number=2)), nested=(("a", "b"), ())),
+        Many(next_id=ConnectionId(uuid(1)), state=AccountState.ACTIVE, latest=pending(), at=START),
+        Many(pages=(next_action(START),), count=2, either="x"),
+    ],
+    ids=["empty", "tuples", "set", "pages"],
+)
+def test_a_reply_is_valid_by_its_schema(reply: Many) -> None:
+    body = json.loads(json.dumps(format_reply(reply, START)))
+    schema = {**reply_schema(Many), "components": {"schemas": SHARED}}
+    Draft202012Validator(schema).validate(body)
+
+
+def test_a_tuple_is_a_list_in_its_order() -> None:
+    first, second = pending(number=2), pending(number=1)
+    body = format_reply(Many(connections=(first, second)), START)
+    assert body["connections"] == [format_connection(each, START) for each in (first, second)]
+    assert body["nested"] == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Many(), False),
+        (Many(connections=(pending(),)), False),
+        (Many(pages=(next_action(START),)), True),
+    ],
+)
+def test_a_url_in_a_tuple_forbids_caching(reply: Many, *, expected: bool) -> None:
+    assert has_next_action(reply) is expected
+
+
+@pytest.mark.parametrize("value", [object(), (object(),), {"a": 1}, 1.5])
+def test_a_field_of_an_unknown_type_is_a_mistake(value: object) -> None:
+    with pytest.raises(ArgumentError, match="reply: must be made of connections"):
+        format_reply(Many(anything=value), START)
+
+
+def test_null_is_allowed_beside_any_schema() -> None:
+    assert or_null({}) == {}
+    constant: Schema = {"const": 1}
+    for schema in (TEXT, enum_of(("a",)), array_of(TEXT), object_of({"a": TEXT}), constant):
+        assert Draft202012Validator(or_null(schema)).is_valid(None)
+        assert not Draft202012Validator(schema).is_valid(None)
+    assert Draft202012Validator(or_null(enum_of(("a",)))).is_valid("a")
+    assert not Draft202012Validator(or_null(enum_of(("a",)))).is_valid("b")

@@ -1,0 +1,50 @@
+"""A request's headers: each gives a value or none, however malformed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from curae_lifecycle import ApiKey, Request, bearer
+from curae_lifecycle.web.request import header_values
+from tests.support.malformed import any_text
+from tests.support.server import API_KEY
+
+AUTHORIZATIONS: list[tuple[list[str], str | None]] = [
+    ([f"Bearer {API_KEY}"], API_KEY),
+    ([f"bearer   {API_KEY} \t"], API_KEY),
+    ([f"BEARER {API_KEY}"], API_KEY),
+    (["Bearer a~!/+="], "a~!/+="),
+    ([], None),
+    ([""], None),
+    (["Bearer"], None),
+    (["Bearer "], None),
+    ([f"Bearer{API_KEY}"], None),
+    ([f"Basic {API_KEY}"], None),
+    ([f"Bearer {API_KEY} more"], None),
+    ([f"Bearer\t{API_KEY}"], None),
+    ([f"Bearer {API_KEY}\n"], None),
+    (["Bearer é"], None),
+    (["Bearer \u212a"], None),
+    ([f"Bearer {API_KEY}", f"Bearer {API_KEY}"], None),
+]
+
+
+@pytest.mark.parametrize(("values", "key"), AUTHORIZATIONS)
+def test_an_api_key_comes_in_exactly_one_authorization_header(
+    values: list[str], key: str | None
+) -> None:
+    headers = tuple(("AUTHORIZATION", value) for value in values)
+    found = bearer(Request("GET", "/", headers))
+    assert found == (None if key is None else ApiKey(key))
+
+
+def test_a_header_ignores_the_case_of_its_name_and_keeps_its_order() -> None:
+    asked = Request("GET", "/", (("A-b", "1"), ("x", "2"), ("a-B", "3")))
+    assert header_values(asked, "a-b") == ["1", "3"]
+
+
+@given(any_text)
+def test_law_16_whatever_is_authorized_by_is_a_key_or_none(value: str) -> None:
+    found = bearer(Request("GET", "/", (("Authorization", value),)))
+    assert found is None or value.lower().startswith("bearer ")

@@ -1,0 +1,275 @@
+"""Decisions to responses: status, headers and body, byte for byte, and what is kept of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules import idempotency
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.values import AppUserId
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.decide import decide, fingerprint
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.operation import ProblemReply
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.status import status_of
+from curae_lifecycle.service.writes import RecordWrite
+from curae_lifecycle.testing import laws
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.respond import Answer, respond
+from tests.support import server
+from tests.support.instants import handle_at, record_at
+from tests.support.server import CALLER, ID, KEYED, call, document, new_ids, request, world
+from tests.support.strategies import (
+    COORDINATE,
+    START,
+    apply_trigger,
+    at,
+    connections,
+    instants,
+    pending,
+)
+from tests.support.subjects import needing_action
+
+BUCKET = curae.Bucket(name="platform", capacity=2, refill=1, seconds=60)
+
+
+@given(server.decisions())
+def test_law_13_nothing_internal_is_on_the_wire(case: tuple[Call, Snapshot, datetime]) -> None:
+    asked, snapshot, now = case
+    answer = respond(decide(asked, snapshot=snapshot, now=now, new_ids=new_ids(9, now)))
+    check_listed(type(asked.operation).__name__, answer)
+    everything = repr(answer.response.headers).encode() + answer.response.body
+    for internal in (b"app-1", b"key-1", b"u-1", b"limited-9", b"PATIENT", b"PLATFORM", b'"live"'):
+        assert internal not in everything
+    assert b"user-1" not in repr(answer.response.headers).encode()
+
+
+LISTED = {
+    "CreateConnection": {"connection", "nextAction"},
+    "GetConnection": {"connection"},
+    "Revoke": {"connection", "revokedNow"},
+    "Reconnect": {"connection", "previousConnectionId", "nextAction"},
+    "Initiate": {"session", "nextAction"},
+    "GetAccountState": {"lifecycleState"},
+    "StartGraduation": {"nextAction"},
+}
+"""Section 6 of the rules: what each operation answers; the laws know what is inside."""
+
+
+def check_listed(operation: str, answer: Answer) -> None:
+    """Every member is listed for the operation, or for the problem."""
+    laws.check_wire_members(answer.response.body)
+    laws.check_documented(answer.response)
+    if answer.response.status < 300:
+        assert document(answer).keys() == LISTED[operation]
+
+
+JSON = ("content-type", "application/json")
+PROBLEM_JSON = ("content-type", "application/problem+json")
+NO_STORE = ("cache-control", "no-store")
+HEADERS = {
+    "create": (JSON, NO_STORE),
+    "get": (JSON,),
+    "reconnect": (JSON, NO_STORE),
+    "revoke": (JSON,),
+    "initiate": (JSON, NO_STORE),
+    "account-state": (JSON, ("cache-control", "private, no-cache"), ("etag", '"account-limited"')),
+    "graduation": (JSON, NO_STORE),
+}
+
+
+@pytest.mark.parametrize("operation", server.OPERATIONS)
+def test_the_headers_of_each_success(operation: str) -> None:
+    reading = read(request(operation), CALLER, START)
+    assert isinstance(reading, Call)
+    connection = needing_action(pending(), START)
+    answer = respond(
+        decide(
+            reading,
+            snapshot=Snapshot(connection=connection, binding=server.LIMITED),
+            now=START,
+            new_ids=new_ids(2),
+        )
+    )
+    assert answer.response.headers == HEADERS[operation]
+
+
+def test_a_304_has_its_validators_and_no_body() -> None:
+    known = GetAccountState(AppUserId("user-1"), frozenset(AccountState))
+    answer = respond(decide(call(known, None), Snapshot(), START))
+    validators = (("cache-control", "private, no-cache"), ("etag", '"account-unlinked"'))
+    assert answer.response == Response(304, validators, b"")
+
+
+def test_the_headers_of_each_problem() -> None:
+    for refusal in (ProblemCode.NOT_FOUND, ProblemCode.INTERNAL):
+        decision = Decision(
+            reply=ProblemReply(Problem(refusal)),
+            status=status_of(Problem(refusal)),
+            decided_at=START,
+            changes=NO_CHANGES,
+            rules=(),
+        )
+        assert respond(decision).response.headers == (PROBLEM_JSON,)
+    unknown = read(request("get"), None, START)
+    assert isinstance(unknown, Decision)
+    challenge = ("www-authenticate", "Bearer")
+    assert respond(unknown).response.headers == (PROBLEM_JSON, challenge)
+
+
+def test_a_429_says_when_to_come_back_and_by_which_limit() -> None:
+    settings = curae.Settings(buckets=(BUCKET,))
+    made = world(settings)
+    for _ in range(2):
+        assert handle_at(made, request("account-state"), START).response.status == 200
+    later = START + timedelta(microseconds=1)
+    answer = handle_at(made, request("account-state"), later)
+    assert answer.response.headers == (
+        PROBLEM_JSON,
+        NO_STORE,
+        ("retry-after", "60"),
+        ("ratelimit-policy", '"platform";q=2;w=120'),
+        ("ratelimit", '"platform";r=0;t=60'),
+    )
+    assert document(answer)["details"] == {"policy": "platform", "retryAfter": 60}
+
+
+def test_a_key_in_flight_says_what_is_left_of_the_lease() -> None:
+    asked = call(Reconnect(ID))
+    assert asked.key is not None
+    key = idempotency.RecordKey(CALLER.key_owner, asked.key)
+    attempt = idempotency.begin_attempt(
+        None, key=key, fingerprint=fingerprint(asked.operation), now=START
+    )
+    assert isinstance(attempt, idempotency.Attempt)
+    snapshot = Snapshot(record=idempotency.in_flight_record(attempt, lease=1_500_000))
+    answer = respond(decide(asked, snapshot=snapshot, now=START, new_ids=new_ids(2)))
+    assert answer.response.headers == (PROBLEM_JSON, ("retry-after", "2"))
+    check_listed("Reconnect", answer)
+
+
+def test_a_problem_has_the_server_s_own_type_and_instance() -> None:
+    settings = curae.Settings(type_base="https://problems.example/")
+    caller = attrs.evolve(CALLER, scopes=frozenset())
+    forbidden = read(request("create"), caller=caller, now=START, settings=settings)
+    assert isinstance(forbidden, Decision)
+    answer = respond(forbidden, instance="/logs/1")
+    assert document(answer) == {
+        "type": "https://problems.example/scope-insufficient",
+        "title": "Scope insufficient",
+        "status": 403,
+        "detail": "The API key lacks the scope connection:write.",
+        "code": "SCOPE_INSUFFICIENT",
+        "details": {"scope": "connection:write"},
+        "retryable": False,
+        "instance": "/logs/1",
+    }
+    unknown = read(curae.Request("GET", "/"), CALLER, START)
+    assert isinstance(unknown, Decision)
+    assert "instance" not in document(respond(unknown, instance="/logs/1"))
+
+
+def test_active_is_spelled_as_the_server_asks() -> None:
+    active = apply_trigger(pending(), "authorize", at(1))
+    for spelling in ("ACTIVE", "AUTHORIZED"):
+        settings = curae.Settings(active_spelling=spelling)
+        answer = handle_at(world(settings, active), request("get"), at(2))
+        connection = document(answer)["connection"]
+        assert isinstance(connection, dict)
+        assert connection["status"] == spelling
+
+
+# --- What is kept -----------------------------------------------------------------------------
+
+
+def test_a_response_is_kept_where_the_rule_itself_reached_it() -> None:
+    for asked, snapshot, status in [
+        (call(Reconnect(ID)), Snapshot(), 404),
+        (call(Reconnect(ID)), Snapshot(connection=pending()), 409),
+        (call(Reconnect(ID)), Snapshot(connection=apply_trigger(pending(), "APP", START)), 201),
+    ]:
+        answer = respond(decide(asked, snapshot=snapshot, now=START, new_ids=new_ids(2)))
+        write = answer.changes.writes[-1]
+        assert isinstance(write, RecordWrite)
+        assert (write.before, write.after.response) == (None, answer.response)
+        assert answer.response.status == status
+        assert not answer.replayed
+
+
+@given(st.sampled_from(KEYED), connections(), st.integers(0, 24 * 60 * 60 - 1))
+def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_nothing(
+    operation: str, connection: Connection, seconds: int
+) -> None:
+    made = world(curae.Settings(buckets=(BUCKET,)), connection)
+    now, later = at(180), at(180) + timedelta(seconds=seconds)
+    first = handle_at(made, request(operation), now, new_ids=new_ids(2, now))
+    # Time and facts go on in between, and a replay is not decided again.
+    record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), later)
+    record_at(made, curae.Tombstoned(COORDINATE), later)
+    reading = read(request(operation), CALLER, later)
+    assert isinstance(reading, Call)
+    asked = reading.needs
+    before = made.load(asked)
+    again = handle_at(made, request(operation), later, new_ids=new_ids(3, later))
+    assert (first.replayed, again.replayed) == (False, True)
+    laws.check_replay(first.response, again.response, again.changes)
+    # It charges its bucket, and nothing that was loaded has moved.
+    assert server.written(again.changes.writes) == ["platform"]
+    assert made.load(asked) == before
+
+
+def test_a_replay_is_answered_at_the_app_user_s_limit() -> None:
+    made = world()
+    answers = [
+        handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))
+        for number in range(11)
+    ]
+    assert [answer.response.status for answer in answers] == [201] * 10 + [429]
+    again = handle_at(made, request("initiate", key="k-0"), START, new_ids=new_ids(99))
+    assert again.replayed
+    assert again.response == answers[0].response
+
+
+def test_a_response_that_is_kept_elsewhere_is_fetched_for_a_replay() -> None:
+    asked = call(Reconnect(ID))
+    answer = respond(decide(asked, snapshot=Snapshot(), now=START, new_ids=new_ids(2)))
+    write = answer.changes.writes[-1]
+    assert isinstance(write, RecordWrite)
+    reference = ResponseReference(404, "vault/1")
+    record = attrs.evolve(write.after, response=reference)
+    replay = decide(asked, snapshot=Snapshot(record=record), now=START, new_ids=new_ids(3))
+    assert (replay.replayed, replay.status) == (True, 404)
+    fetched = respond(replay, fetch={reference: answer.response}.__getitem__)
+    assert fetched.response is answer.response
+    with pytest.raises(curae.ArgumentError, match="fetch"):
+        respond(replay)
+
+
+# --- Laws -------------------------------------------------------------------------------------
+
+
+@given(connections(), instants, st.sampled_from(["get", "reconnect", "revoke"]))
+def test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byte_alike(
+    connection: Connection, now: datetime, operation: str
+) -> None:
+    for stranger in server.STRANGERS:
+        answers = []
+        for made in (world(), world(curae.Settings(), connection)):
+            made.register(curae.ApiKey(server.API_KEY), stranger)
+            answers.append(handle_at(made, request(operation), now, new_ids=new_ids(9, now)))
+        theirs, nobodys = answers
+        laws.check_indistinguishable(theirs.response, nobodys.response)
+        # Nor does anything that stays in the server tell them apart.
+        assert theirs == nobodys

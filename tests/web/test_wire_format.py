@@ -1,0 +1,368 @@
+"""What is on the wire: printed member by member, snapshots of others read back tolerantly."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from curae_lifecycle import ConnectionId, NextAction, SessionId, UserId, decide_access, standing
+from curae_lifecycle.rules.access import Granted
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.merge import merge
+from curae_lifecycle.rules.problems import Fault, Problem, ProblemCode
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.rules.values import DataPackage
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted
+from curae_lifecycle.service.operations.operation import Reply
+from curae_lifecycle.web import wire_format
+from curae_lifecycle.web.json import format_json, parse_json
+from curae_lifecycle.web.wire_format import format_connection, format_problem, parse_connection
+from tests.support.malformed import any_text, fault, fault_if_any, jsons
+from tests.support.strategies import (
+    COORDINATE,
+    START,
+    apply_trigger,
+    at,
+    connections,
+    instants,
+    pending,
+    uuid,
+)
+
+
+def test_a_connection_is_printed_member_by_member() -> None:
+    connection = apply_trigger(
+        apply_trigger(pending(), "authorize", at(1)), "require action", at(2)
+    )
+    connection = apply_trigger(connection, "PATIENT", at(3) + timedelta(microseconds=500))
+    assert format_connection(connection, at(4)) == {
+        "id": uuid(1),
+        "customerAccountId": "d8c60791-7301-441c-98e8-5bea9a162d9b",
+        "appUserId": "user-1",
+        "status": "REVOKED",
+        "dataPackages": ["clinical_summary", "labs"],
+        "authorizedAt": "2026-01-01T00:01:00Z",
+        "expiresAt": "2026-01-01T01:00:00Z",
+        "revokedAt": "2026-01-01T00:03:00.0005Z",
+        "actionRequiredReason": "portal_login",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "updatedAt": "2026-01-01T00:03:00.0005Z",
+    }
+
+
+MEMBERS = [
+    "id",
+    "customerAccountId",
+    "appUserId",
+    "status",
+    "dataPackages",
+    "authorizedAt",
+    "expiresAt",
+    "revokedAt",
+    "actionRequiredReason",
+    "createdAt",
+    "updatedAt",
+]
+"""Section 2 of the rules, the wire fields [S]."""
+
+SHOWN = {
+    "PENDING": "PENDING",
+    "LAPSED": "EXPIRED",
+    "ACTIVE": "ACTIVE",
+    "ACTION_REQUIRED": "ACTION_REQUIRED",
+    "EXPIRED": "EXPIRED",
+    "REVOKED": "REVOKED",
+}
+
+
+def read_back(document: Json) -> Connection:
+    return parse_connection(document, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
+
+
+@given(connections(), instants, st.sampled_from(["ACTIVE", "AUTHORIZED"]))
+def test_a_connection_is_printed_with_its_standing_and_read_back_as_the_same(
+    connection: Connection, now: datetime, spelling: str
+) -> None:
+    document = format_connection(connection, now, spelling)
+    shown = SHOWN[standing(connection, now)]
+    assert list(document) == MEMBERS
+    assert document["status"] == (spelling if shown == "ACTIVE" else shown)
+    parsed = parse_json(format_json(document))
+    assert isinstance(parsed, dict)
+    again = read_back(parsed)
+    assert format_connection(again, max(now, again.updated_at), spelling) == document
+    assert again.identity == connection.identity
+    assert merge(connection, again).status >= "", "it joins with what is stored"
+
+
+def test_a_wire_expired_that_was_never_authorized_is_a_lapsed_pending_and_can_heal() -> None:
+    stored = pending()
+    snapshot = read_back(format_connection(stored, at(31)))
+    assert (snapshot.status, standing(snapshot, at(31))) == ("PENDING", Standing.LAPSED)
+    healed = apply_trigger(stored, "authorize for ever", at(29))
+    assert merge(snapshot, healed).status == "ACTIVE"
+
+
+def test_a_wire_expired_with_a_reason_was_no_hand_off_that_lapsed() -> None:
+    stored = attrs.evolve(
+        pending(), status=Status.EXPIRED, action_required_reason="portal_login", updated_at=at(2)
+    )
+    document = format_connection(stored, at(3))
+    assert (document["authorizedAt"], document["actionRequiredReason"]) == (None, "portal_login")
+    assert read_back(document).status == "EXPIRED"
+
+
+SAMPLE: dict[str, Json] = {
+    "id": uuid(1),
+    "customerAccountId": COORDINATE.customer_account_id,
+    "appUserId": "user-1",
+    "status": "PENDING",
+    "dataPackages": ["labs", "clinical_summary"],
+    "authorizedAt": "2026-01-01T00:00:00Z",
+    "expiresAt": "2027-01-01T00:00:00Z",
+    "revokedAt": "2026-06-01T00:00:00Z",
+    "actionRequiredReason": "portal_login",
+    "createdAt": "2026-01-01T00:00:00Z",
+    "updatedAt": "2026-06-01T00:00:00Z",
+}
+"""Every member at once, as sample answers show a connection [S]: PENDING with a `revokedAt`."""
+
+
+def test_a_sample_that_shows_every_member_at_once_is_of_a_revoked_connection() -> None:
+    read = read_back(SAMPLE)
+    assert read.status == "REVOKED"
+    for now in (START, at(10**6)):
+        assert standing(read, now) == "REVOKED"
+        assert not isinstance(decide_access(read, DataPackage("labs"), now), Granted)
+    assert format_connection(read, START) == {
+        **SAMPLE,
+        "status": "REVOKED",
+        "dataPackages": ["clinical_summary", "labs"],
+    }
+
+
+@pytest.mark.parametrize("status", [*SHOWN.values(), "AUTHORIZED"])
+def test_whatever_shows_a_revoked_at_is_read_as_revoked(status: str) -> None:
+    for trace in ({}, {"authorizedAt": None, "actionRequiredReason": None}):
+        read = read_back({**SAMPLE, **trace, "status": status})
+        assert (read.status, read.handoff_deadline) == ("REVOKED", None)
+        assert standing(read, START) == "REVOKED"
+
+
+def test_both_spellings_of_active_are_read_and_upper_case_ids_too() -> None:
+    document = format_connection(apply_trigger(pending(), "authorize", at(1)), at(2), "AUTHORIZED")
+    assert document["status"] == "AUTHORIZED"
+    again = read_back({**document, "id": uuid(1).upper()})
+    assert (again.status, again.id) == ("ACTIVE", uuid(1))
+    assert decide_access(again, DataPackage("labs"), at(2)) == decide_access(
+        apply_trigger(pending(), "authorize", at(1)), DataPackage("labs"), at(2)
+    )
+
+
+def test_what_is_kept_beside_the_wire_comes_from_the_server() -> None:
+    chained = parse_connection(
+        format_connection(pending(number=3), START),
+        environment=COORDINATE.environment,
+        app_id=COORDINATE.app_id,
+        predecessor_id=ConnectionId(uuid(2)),
+        root_id=ConnectionId(uuid(1)),
+        position=3,
+    )
+    assert (chained.identity.predecessor_id, chained.identity.root_id) == (uuid(2), uuid(1))
+    assert chained.identity.position == 3
+    alone = read_back(format_connection(pending(number=3), START))
+    assert (alone.identity.root_id, alone.identity.position) == (uuid(3), 1)
+    # The wire says neither who revoked nor how often a connection was written.
+    assert (alone.revoked_by, alone.version) == (None, 1)
+
+
+NULLABLE = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_connection_of_somebody_else_s_is_read_tolerantly(member: str) -> None:
+    document = format_connection(pending(), START)
+    wrong: list[Json] = [7, True, {}, [], "", "\ud800"]
+    for value in wrong:
+        assert fault(partial(read_back, {**document, member: value})) == (member, "INVALID")
+    without = {name: value for name, value in document.items() if name != member}
+    if member in NULLABLE:
+        assert read_back(without) == read_back({**document, member: None}) == read_back(document)
+        full = {name: value for name, value in SAMPLE.items() if name != member}
+        assert read_back(full) == read_back({**SAMPLE, member: None})
+    else:
+        assert fault(lambda: read_back(without)) == (member, "MISSING")
+        assert fault(lambda: read_back({**document, member: None})) == (member, "NULL")
+
+
+@given(st.dictionaries(any_text.filter(lambda name: name not in MEMBERS), jsons, max_size=3))
+@example({"tenantId": "t-1"})
+@example({"ID": 7, "Status": None, "revoked_at": "2026-01-01T00:00:00Z"})
+def test_members_that_nobody_knows_are_ignored(more: dict[str, Json]) -> None:
+    document = format_connection(pending(), START)
+    assert read_back({**more, **document}) == read_back({**document, **more}) == read_back(document)
+
+
+@pytest.mark.parametrize(
+    "member", ["authorizedAt", "expiresAt", "revokedAt", "createdAt", "updatedAt"]
+)
+def test_utc_may_be_spelled_as_an_offset_and_nothing_else(member: str) -> None:
+    for text in ("2026-06-01T00:00:00", "2026-06-01T00:00:00.000001"):
+        as_offset = read_back({**SAMPLE, member: f"{text}+00:00"})
+        assert as_offset == read_back({**SAMPLE, member: f"{text}Z"})
+    for end in (
+        "+01:00",
+        "-00:00",
+        "+00:00:00",
+        "+0000",
+        "+00",
+        "",
+        "Z+00:00",
+        "+00:00Z",
+        "+00:01",
+    ):
+        wrong = partial(read_back, {**SAMPLE, member: f"2026-06-01T00:00:00{end}"})
+        assert fault(wrong) == (member, "INVALID"), end
+
+
+def test_a_member_that_comes_twice_is_read_as_nothing_at_all() -> None:
+    text = format_json(SAMPLE).decode()
+    again = parse_json(text[:-1] + ',"revokedAt":null}')
+    assert fault(lambda: read_back(again)) == ("revokedAt", "REPEATED")
+    unknown = parse_json(text[:-1] + ',"tenantId":1,"tenantId":2}')
+    assert fault(lambda: read_back(unknown)) == (None, "REPEATED")
+
+
+@given(any_text.filter(lambda text: text not in {*SHOWN.values(), "AUTHORIZED"}))
+@example("LAPSED")
+@example("active")
+def test_an_unknown_status_is_a_clear_error(status: str) -> None:
+    document = format_connection(pending(), START)
+    assert fault(lambda: read_back({**document, "status": status})) == ("status", "INVALID")
+
+
+@given(jsons)
+def test_law_16_every_value_is_a_connection_or_refused_by_member_and_fault(value: Json) -> None:
+    found = fault_if_any(lambda: read_back(value))
+    assert found is None or (found[0] in {None, *MEMBERS} and found[1] in Fault)
+
+
+# --- What else is printed ---------------------------------------------------------------------
+
+SESSION = CuraeConnectSession(
+    id=SessionId(uuid(1001)),
+    coordinate=COORDINATE,
+    path=EntryPath.EXISTING_ACTIVE_HANDOFF,
+    handoff=HandoffState.LANDED,
+    created_at=START,
+    expires_at=at(30),
+    landed_at=START,
+    user_id=UserId("u-secret"),
+)
+
+
+def test_a_session_is_printed_without_the_user() -> None:
+    assert wire_format.format_session(SESSION) == {
+        "id": uuid(1001),
+        "customerAccountId": COORDINATE.customer_account_id,
+        "appUserId": "user-1",
+        "path": "EXISTING_ACTIVE_HANDOFF",
+        "handoff": "LANDED",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "expiresAt": "2026-01-01T00:30:00Z",
+        "landedAt": "2026-01-01T00:00:00Z",
+    }
+    assert wire_format.format_session(attrs.evolve(SESSION, landed_at=None))["landedAt"] is None
+
+
+def test_a_next_action_is_printed_with_its_type() -> None:
+    action = NextAction("https://connect.example/1", at(30))
+    assert wire_format.format_reply(GraduationStarted(action), START) == {
+        "nextAction": {
+            "type": "open_webview",
+            "url": "https://connect.example/1",
+            "expiresAt": "2026-01-01T00:30:00Z",
+        }
+    }
+
+
+def test_a_problem_is_printed_as_rfc_9457_has_it() -> None:
+    lapsed = Problem(ProblemCode.HANDOFF_LAPSED, (uuid(1), at(30)))
+    printed = format_problem(lapsed, "https://problems.example/", "/logs/1")
+    assert printed == {
+        "type": "https://problems.example/handoff-lapsed",
+        "title": "Hand-off lapsed",
+        "status": 409,
+        "detail": lapsed.detail,
+        "code": "HANDOFF_LAPSED",
+        "details": {"connectionId": uuid(1), "deadline": "2026-01-01T00:30:00Z"},
+        "retryable": False,
+        "instance": "/logs/1",
+    }
+    assert "instance" not in format_problem(lapsed)
+    assert "instance" not in format_problem(Problem(ProblemCode.NOT_FOUND), instance="/logs/1")
+
+
+# --- Replies ----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Everything(Reply):
+    connection: Connection
+    connect_session: CuraeConnectSession
+    next_action: NextAction
+    since_when: datetime | None
+    how_many: int
+    is_new: bool
+    spelled: str
+    of_kind: Actor | None
+
+
+@attrs.frozen
+class Unprintable(Reply):
+    parts: set[str]
+
+
+@pytest.mark.parametrize("since", [None, at(3)])
+@pytest.mark.parametrize("spelling", ["ACTIVE", "AUTHORIZED"])
+def test_each_field_of_a_reply_is_printed_by_its_type(
+    since: datetime | None, spelling: str
+) -> None:
+    connection = attrs.evolve(pending(), status=Status.ACTIVE, authorized_at=at(1))
+    action = NextAction("https://connect.example/1", at(30))
+    reply = Everything(
+        connection=connection,
+        connect_session=SESSION,
+        next_action=action,
+        since_when=since,
+        how_many=3,
+        is_new=True,
+        spelled="as it is",
+        of_kind=None if since is None else Actor.PATIENT,
+    )
+    printed = wire_format.format_reply(reply, at(2), spelling)
+    assert list(printed.items()) == [
+        ("connection", format_connection(connection, at(2), spelling)),
+        ("connectSession", wire_format.format_session(SESSION)),
+        ("nextAction", wire_format.format_next_action(action)),
+        ("sinceWhen", None if since is None else "2026-01-01T00:03:00Z"),
+        ("howMany", 3),
+        ("isNew", True),
+        ("spelled", "as it is"),
+        ("ofKind", None if since is None else "PATIENT"),
+    ]
+    assert printed["connection"] == format_connection(connection, at(2)) | {"status": spelling}
+    assert wire_format.has_next_action(reply)
+    assert not wire_format.has_next_action(Unprintable({"a"}))
+
+
+def test_a_reply_with_an_unknown_type_is_an_argument_error() -> None:
+    with pytest.raises(ArgumentError, match="reply: must be made of connections, sessions"):
+        wire_format.format_reply(Unprintable({"a"}), START)
