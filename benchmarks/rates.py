@@ -63,6 +63,15 @@ def microseconds(turns: Sequence[Turn]) -> tuple[float, float]:
     return server / requests * _MICROSECONDS, database / requests * _MICROSECONDS
 
 
+def processor_ratio(turns: Sequence[Turn], others: Sequence[Turn]) -> float:
+    """Return the processor time of the others' requests as a part of that of these requests.
+
+    It counts server and database together. Where the processor is all that limits a rate, it is
+    the ratio of the rates, and other programs on the machine disturb it less.
+    """
+    return sum(microseconds(others)) / sum(microseconds(turns))
+
+
 def processor_time(processes: Iterable[int]) -> float:
     """Return the processor time in seconds that some processes, and their ended children, have used.
 

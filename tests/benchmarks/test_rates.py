@@ -10,7 +10,14 @@ from time import process_time
 import pytest
 
 from benchmarks.by_hand import Floor, Recorder, Recording, record
-from benchmarks.rates import Turn, median_rate, median_ratio, microseconds, processor_time
+from benchmarks.rates import (
+    Turn,
+    median_rate,
+    median_ratio,
+    microseconds,
+    processor_ratio,
+    processor_time,
+)
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows
 
@@ -46,6 +53,12 @@ def test_processor_time_is_shared_by_all_requests() -> None:
     fast, slow = microseconds(FAST), microseconds(SLOW)
     assert fast == pytest.approx((1.05 / 3100 * 1e6, 0.42 / 3100 * 1e6))
     assert slow[0] > fast[0]
+
+
+def test_ratio_by_processor_time_counts_both_processes() -> None:
+    assert processor_ratio(SLOW, FAST) == pytest.approx((1.47 / 3100) / (2.11 / 1890))
+    assert processor_ratio(SLOW, FAST) < 1 < processor_ratio(FAST, SLOW)
+    assert processor_ratio(FAST, FAST) == 1.0
 
 
 BURN = "import time\nwhile time.process_time() < {seconds}: pass\nprint(flush=True)\ninput()"
