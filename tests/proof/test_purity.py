@@ -139,11 +139,15 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.stores.sql.async_drivers": {
         "PsycopgConnection.close": {"socket"},
     },
+    "curae_lifecycle.stores.sql.drivers": {"<module>": {"socket"}},
+    "curae_lifecycle.stores.sql.engine": {"<module>": {"socket"}},
+    "curae_lifecycle.stores.sql.engine_factory": {"<module>": {"socket"}},
     "curae_lifecycle.stores.sql.pool": {
-        "<module>": {"os", "socket"},
+        "<module>": {"monotonic", "os", "socket", "time"},
+        "_end_sending": {"socket"},
         "_probe_host": {"socket"},
         "duplicate_socket": {"os", "socket"},
-        "wait_for_server": {"socket"},
+        "wait_for_server_blocking": {"monotonic"},
     },
     "curae_lifecycle.stores.sql.clock": {
         "<module>": {"time"},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from curae_lifecycle.stores.sql.pool import duplicate_socket
 from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows
@@ -50,6 +52,10 @@ class DriverConnection(Protocol):
         """Roll back the open transaction."""
         ...
 
+    def duplicate_socket(self) -> socket.socket | None:
+        """Return a second handle of the connection's socket, or None if it has none."""
+        ...
+
 
 class _Sqlite:
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -71,6 +77,9 @@ class _Sqlite:
 
     def rollback(self) -> None:
         self._connection.rollback()
+
+    def duplicate_socket(self) -> socket.socket | None:
+        return None
 
 
 class _Postgresql:
@@ -99,6 +108,9 @@ class _Postgresql:
 
     def rollback(self) -> None:
         self._connection.rollback()
+
+    def duplicate_socket(self) -> socket.socket | None:
+        return socket_of(self._connection)
 
 
 class _PymysqlCursor(Cursor, Protocol):
@@ -134,6 +146,15 @@ class _Mariadb:
 
     def rollback(self) -> None:
         self._connection.rollback()
+
+    def duplicate_socket(self) -> socket.socket | None:
+        # After a timeout PyMySQL has closed the socket already.
+        return None
+
+
+def socket_of(connection: BoundedConnection) -> socket.socket | None:
+    """Return a second handle of a connection's socket, or None if the connection is closed."""
+    return None if connection.closed else duplicate_socket(connection.pgconn.socket)
 
 
 def connection_of(dialect: Dialect, connection: object) -> DriverConnection:

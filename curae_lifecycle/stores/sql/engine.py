@@ -9,11 +9,13 @@ on the drivers' own cursors.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn, TypeVar, cast
 
 import sqlalchemy as sa
+from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -22,6 +24,7 @@ from curae_lifecycle.stores.deadline import seconds_left
 from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
 from curae_lifecycle.stores.sql.drivers import DriverConnection, connection_of
 from curae_lifecycle.stores.sql.engine_factory import (
+    COUNTED,
     AsyncEngine,
     bounds_of,
     create_engine,
@@ -89,12 +92,16 @@ class SqlDatabase:
         bounds = self._bounds
         if not bounds.free.acquire(timeout=seconds_left(bounds.wait)):
             raise StoreUnchangedError("no connection was free in time")
+        closing: list[socket.socket] = []
         try:
-            return self._with_pooled_connection(act)
+            return self._with_pooled_connection(act, closing)
         finally:
-            bounds.free.release()
+            bounds.release_when_closed(closing.pop() if closing else None)
 
-    def _with_pooled_connection(self, act: Callable[[DriverConnection], _Result]) -> _Result:
+    def _with_pooled_connection(
+        self, act: Callable[[DriverConnection], _Result], closing: list[socket.socket]
+    ) -> _Result:
+        # If it closes the connection, it adds the connection's socket to `closing`.
         pool = self._engine.pool
         try:
             pooled = self._engine.raw_connection()
@@ -112,14 +119,14 @@ class SqlDatabase:
                 connection.rollback()
             if not connection.is_idle:
                 # The connection is lost, and others of the pool may be too: drop them all.
-                pooled.invalidate()
+                _invalidate(pooled, connection, closing)
                 self._engine.dispose()
             raise
         finally:
             if self._engine.pool is not pool and pooled.is_valid:
                 # The pool was replaced meanwhile. The old one would keep this connection open
                 # and never use it again.
-                pooled.invalidate()
+                _invalidate(pooled, connection, closing)
             pooled.close()
 
 
@@ -223,6 +230,16 @@ def _run_all(connection: DriverConnection, statements: Sequence[Statement]) -> b
             connection.rollback()
             return False
     return True
+
+
+def _invalidate(
+    pooled: PoolProxiedConnection, connection: DriverConnection, closing: list[socket.socket]
+) -> None:
+    handle = connection.duplicate_socket()
+    if handle is not None:
+        closing.append(handle)
+    pooled.info[COUNTED] = True
+    pooled.invalidate()
 
 
 def _error_of(engine: sa.Engine) -> type[Exception]:

@@ -6,10 +6,11 @@ not for a response that a hung server never sends.
 
 from __future__ import annotations
 
+import socket
 import sqlite3
-from collections.abc import Mapping
-from threading import BoundedSemaphore
-from typing import Final, NotRequired, Protocol, TypedDict, cast
+from collections.abc import Callable, Mapping
+from threading import BoundedSemaphore, Thread
+from typing import TYPE_CHECKING, Final, NotRequired, Protocol, TypedDict, cast
 
 import attrs
 import sqlalchemy as sa
@@ -19,11 +20,17 @@ from sqlalchemy.exc import ArgumentError as MalformedUrlError
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.sql.async_connecting import async_connector
 from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
+from curae_lifecycle.stores.sql.drivers import socket_of
 from curae_lifecycle.stores.sql.failures import is_transient
 from curae_lifecycle.stores.sql.limits import GRACE, mariadb_limits, postgresql_limits
-from curae_lifecycle.stores.sql.pool import AsyncPool
+from curae_lifecycle.stores.sql.pool import AsyncPool, wait_for_server_blocking
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Dialect
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+    from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 
 DEFAULT_TIMEOUT: Final = 2.0
 """The default timeout for a connection, a lock or a statement, in seconds."""
@@ -37,7 +44,8 @@ class Bounds:
     """The timeout of an engine, and a semaphore for its connections.
 
     A SQLAlchemy pool has one timeout for all requests. So each blocking request first waits for
-    the semaphore, for at most the time that the request has left.
+    the semaphore, for at most the time that the request has left. A SQLAlchemy pool also counts a
+    connection only until the client closes it. The semaphore counts it until the server has.
 
     Attributes:
         wait: The longest wait for a connection or a lock, in seconds.
@@ -46,6 +54,25 @@ class Bounds:
 
     wait: float
     free: BoundedSemaphore
+
+    def release_when_closed(self, handle: socket.socket | None) -> None:
+        """Release the semaphore when the server has closed a connection.
+
+        Args:
+            handle: A second handle of the connection's socket; `None` if it has none. The client
+                has closed the connection or closes it next.
+        """
+        if handle is None:
+            self.free.release()
+            return
+
+        def wait() -> None:
+            try:
+                wait_for_server_blocking(handle)
+            finally:
+                self.free.release()
+
+        Thread(target=wait, daemon=True).start()
 
 
 def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10) -> sa.Engine:
@@ -68,12 +95,15 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
     """
     parsed, dialect = _parse_url(url, BLOCKING_DRIVERS)
     settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
+    bounds = Bounds(timeout, BoundedSemaphore(pool_size))
+    settings["execution_options"] = {_BOUNDS_OPTION: bounds}
     engine = sa.create_engine(parsed, **settings)
     match dialect:
         case Dialect.SQLITE:
             event.listen(engine, "connect", _enable_wal)
         case Dialect.POSTGRESQL:
             event.listen(engine, "do_connect", _connect_with_timeout(timeout + GRACE))
+            event.listen(engine, "close", _count_until_closed(bounds))
         case Dialect.MARIADB:
             pass
     return engine
@@ -212,7 +242,7 @@ def _settings(url: sa.URL, dialect: Dialect, wait: float, pool_size: int) -> _Se
         max_overflow=0,
         # `SqlDatabase` ends every transaction itself, so the pool has nothing to reset.
         pool_reset_on_return=None,
-        execution_options={_BOUNDS_OPTION: Bounds(wait, BoundedSemaphore(pool_size))},
+        execution_options={},
     )
     if dialect is Dialect.POSTGRESQL:
         # Each new connection would query the type hstore otherwise, which no table uses.
@@ -260,6 +290,19 @@ def _connect_with_timeout(seconds: float) -> _Connect:
         return BoundedConnection.connect_with_timeout(seconds, parameters, replication)
 
     return connect
+
+
+COUNTED: Final = "curae_lifecycle_counted"
+"""The key in a pooled connection's `info` that says that its request counts it until it is closed."""
+
+
+def _count_until_closed(bounds: Bounds) -> Callable[[BoundedConnection, ConnectionPoolEntry], None]:
+    # Counts an idle connection that the pool closes.
+    def close(connection: BoundedConnection, pooled: ConnectionPoolEntry) -> None:
+        if COUNTED not in pooled.info and bounds.free.acquire(blocking=False):
+            bounds.release_when_closed(socket_of(connection))
+
+    return close
 
 
 def _connection_parameters(named: dict[str, object]) -> dict[str, str]:

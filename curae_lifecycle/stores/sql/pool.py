@@ -21,6 +21,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from time import monotonic
 from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -32,6 +33,8 @@ CLOSING_SECONDS: Final = 60.0
 
 _DISPOSE_SECONDS: Final = 0.25
 """How long `dispose` waits for the server to close connections, in seconds."""
+
+_READ_SIZE: Final = 65536
 
 _PROBE_SECONDS: Final = 1
 """How often the kernel probes the host of a closing connection, in seconds."""
@@ -224,12 +227,28 @@ async def wait_for_server(handle: socket.socket | None) -> None:
         return
     with handle, suppress(OSError):
         handle.setblocking(False)
-        if handle.family in {socket.AF_INET, socket.AF_INET6}:
-            _probe_host(handle)
-        handle.shutdown(socket.SHUT_WR)
+        _end_sending(handle)
         loop = asyncio.get_running_loop()
-        while await loop.sock_recv(handle, 65536):
+        while await loop.sock_recv(handle, _READ_SIZE):
             pass
+
+
+def wait_for_server_blocking(handle: socket.socket) -> None:
+    """Do the same as `wait_for_server`, blocking, for at most `CLOSING_SECONDS`."""
+    end = monotonic() + CLOSING_SECONDS
+    with handle, suppress(OSError):
+        _end_sending(handle)
+        more = True
+        while more:
+            # Raises a TimeoutError, which is an OSError, at the end.
+            handle.settimeout(max(0.001, end - monotonic()))
+            more = bool(handle.recv(_READ_SIZE))
+
+
+def _end_sending(handle: socket.socket) -> None:
+    if handle.family in {socket.AF_INET, socket.AF_INET6}:
+        _probe_host(handle)
+    handle.shutdown(socket.SHUT_WR)
 
 
 def _probe_host(handle: socket.socket) -> None:

@@ -7,8 +7,10 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import sleep
 
 import attrs
 import psycopg
@@ -16,9 +18,20 @@ import pytest
 import sqlalchemy as sa
 
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
+from curae_lifecycle.stores.deadline import deadline_scope
 from curae_lifecycle.stores.sql import pool as pools
-from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, create_engine_async
-from curae_lifecycle.stores.sql.pool import AsyncPool, duplicate_socket, wait_for_server
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_engine,
+    create_engine_async,
+)
+from curae_lifecycle.stores.sql.pool import (
+    AsyncPool,
+    duplicate_socket,
+    wait_for_server,
+    wait_for_server_blocking,
+)
 from curae_lifecycle.stores.sql.statement import Statement
 
 LONG = 60.0
@@ -261,6 +274,21 @@ def test_wait_probes_the_host_of_a_tcp_connection() -> None:
     asyncio.run(act())
 
 
+def test_blocking_wait_ends_when_the_server_closes_or_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"too late")
+    theirs.close()
+    wait_for_server_blocking(ours)
+    assert ours.fileno() == -1
+    monkeypatch.setattr(pools, "CLOSING_SECONDS", 0.01)
+    ours, theirs = socket.socketpair()
+    wait_for_server_blocking(ours)
+    assert ours.fileno() == -1
+    theirs.close()
+
+
 def test_closed_socket_needs_no_wait() -> None:
     assert duplicate_socket(-1) is None
     asyncio.run(wait_for_server(None))
@@ -311,6 +339,42 @@ ENEMIES = {
     "stopped backends": stopped_backends,
     "terminated backends": terminated_backends,
 }
+
+
+@pytest.mark.parametrize("enemy", ENEMIES)
+def test_server_never_has_more_connections_than_a_blocking_pool_may_have(
+    postgres_url: str, enemy: str
+) -> None:
+    plain = sa.make_url(postgres_url).set(drivername="postgresql")
+    url = plain.render_as_string(hide_password=False)
+    named = plain.update_query_dict({"options": "-c application_name=pool"})
+    engine = create_engine(
+        named.render_as_string(hide_password=False), timeout=LONG, pool_size=SIZE
+    )
+    database = SqlDatabase(engine)
+    database.run_ddl([Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY)")])
+    database.run_transaction([Statement("INSERT INTO kept (id) VALUES (?)", (1,))])
+
+    def client() -> None:
+        for _ in range(6):
+            with suppress(StoreUnavailableError), deadline_scope(0.1):
+                database.rows(LOCK)
+
+    with psycopg.connect(url, autocommit=True) as other, ThreadPoolExecutor(4 * SIZE) as threads:
+
+        def backends() -> list[int]:
+            return [pid for (pid,) in other.execute(BACKENDS).fetchall()]
+
+        most = 0
+        wait([threads.submit(client) for _ in range(2 * SIZE)])
+        with ENEMIES[enemy](url, backends):
+            clients = [threads.submit(client) for _ in range(4 * SIZE)]
+            while not all(each.done() for each in clients):
+                most = max(most, len(backends()))
+                sleep(0.005)
+        assert database.rows(LOCK)
+    engine.dispose()
+    assert 1 <= most <= SIZE
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
