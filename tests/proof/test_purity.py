@@ -139,7 +139,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.stores.sql.async_drivers": {
         "PsycopgConnection.close": {"socket"},
     },
-    "curae_lifecycle.stores.sql.drivers": {"<module>": {"socket"}},
+    "curae_lifecycle.stores.sql.drivers": {"<module>": {"socket"}, "socket_of": {"socket"}},
     "curae_lifecycle.stores.sql.engine": {"<module>": {"socket"}},
     "curae_lifecycle.stores.sql.engine_factory": {"<module>": {"socket"}},
     "curae_lifecycle.stores.sql.pool": {
