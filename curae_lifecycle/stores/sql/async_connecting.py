@@ -123,9 +123,13 @@ def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
     writing = asyncio.Lock()
 
     async def connect() -> AsyncConnection:
-        opened = await aiosqlite.connect(*places, **named, timeout=wait, isolation_level=None)
+        opened = await aiosqlite.connect(*places, **named, timeout=0, isolation_level=None)
         connection = AiosqliteConnection(cast("AiosqliteDriver", opened), writing)
-        await connection.enable_wal()
+        try:
+            await connection.prepare(lock_timeout=wait)
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
     return Connector(connect, (aiosqlite.Error,))

@@ -245,15 +245,20 @@ class AiosqliteConnection:
     driver: AiosqliteDriver
     writing: asyncio.Lock
 
-    async def enable_wal(self) -> None:
-        """Use a write-ahead log, so that readers and the one writer do not wait for each other."""
+    async def prepare(self, lock_timeout: float) -> None:
+        """Set a new connection up; its own timeout for locks must be 0.
+
+        Args:
+            lock_timeout: The longest wait for a lock, in seconds.
+        """
         try:
+            # With a write-ahead log, readers and the one writer do not wait for each other.
             await self.driver.execute("PRAGMA journal_mode = WAL", ())
         except sqlite3.OperationalError as error:
             # If two connections set the mode of a new file at once, SQLite refuses one of them.
             if not is_transient(Dialect.SQLITE, error):
-                await self.driver.close()
                 raise
+        await self.driver.execute(f"PRAGMA busy_timeout = {int(lock_timeout * 1000)}", ())
 
     async def rows(self, statement: Statement) -> Rows:
         """Run one statement and return its rows."""

@@ -261,5 +261,5 @@ def _probe_host(handle: socket.socket) -> None:
         ("TCP_USER_TIMEOUT", _PROBE_SECONDS * _PROBES * 1000),
     ):
         # Not every system has all of them.
-        if hasattr(socket, name):
+        with suppress(AttributeError):
             handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -29,19 +29,13 @@ from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.sql.worlds import no_ids
 from tests.support.patiently import PATIENCE, PATIENT
 from tests.support.server import API_KEY, CALLER, KEYED, OPERATIONS, request
+from tests.support.sql.databases import with_driver
 from tests.support.sql.works import SETTINGS, minted
 from tests.support.strategies import COORDINATE
 
 ONE = Statement("SELECT 1")
 ASYNC_POSTGRES = pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 Act = Callable[[AsyncDatabase], Awaitable[None]]
-
-
-def named(url: str, driver: str) -> str:
-    """The URL with another driver."""
-    parsed = sa.make_url(url)
-    chosen = parsed.set(drivername=f"{parsed.get_backend_name()}+{driver}")
-    return chosen.render_as_string(hide_password=False)
 
 
 @pytest.fixture(
@@ -67,7 +61,7 @@ def awaits(request: pytest.FixtureRequest) -> Callable[[Act], None]:
             await act(ThreadedDatabase(SqlDatabase(waiting)))
             waiting.dispose()
         else:
-            engine = create_engine_async(named(url, how), timeout=PATIENCE)
+            engine = create_engine_async(with_driver(url, how), timeout=PATIENCE)
             await act(AsyncSqlDatabase(engine))
             await engine.dispose()
 
@@ -143,6 +137,13 @@ def test_what_fails_is_told_alike(awaits: Callable[[Act], None]) -> None:
         assert len(await database.rows(Statement("SELECT id FROM kept"))) == 1
         assert await database.run_transaction(more)
         assert len(await database.rows(Statement("SELECT id FROM kept"))) == 98
+        # A row that is not there cannot be changed, and what was changed before is undone.
+        changes = [
+            Statement(f"UPDATE kept SET id = {new} WHERE id = ?", (old,), 1)
+            for old, new in ((1, 201), (1, 202))
+        ]
+        assert not await database.run_transaction(changes)
+        assert len(await database.rows(Statement("SELECT id FROM kept WHERE id > 200"))) == 0
 
     awaits(fail)
 
@@ -150,14 +151,16 @@ def test_what_fails_is_told_alike(awaits: Callable[[Act], None]) -> None:
 @ASYNC_POSTGRES
 def test_no_connection_is_told_alike(postgres_url: str, tmp_path: Path, driver: str) -> None:
     async def fail() -> None:
-        nowhere = named(f"postgresql://curae@/curae?host={tmp_path}", driver)
+        nowhere = with_driver(f"postgresql://curae@/curae?host={tmp_path}", driver)
         engine = create_engine_async(nowhere)
         with pytest.raises(StoreUnavailableError, match="no connection") as raised:
             await AsyncSqlDatabase(engine).rows(ONE)
         # Operators need the driver's text to see why.
         assert raised.value.__cause__ is not None
         await engine.dispose()
-        engine = create_engine_async(named(postgres_url, driver), timeout=PATIENCE, pool_size=1)
+        engine = create_engine_async(
+            with_driver(postgres_url, driver), timeout=PATIENCE, pool_size=1
+        )
         held = await engine.pool.acquire()
         engine.pool.timeout = 0.05
         with pytest.raises(StoreUnavailableError, match="no connection was free in time"):
@@ -175,7 +178,7 @@ def test_every_connection_that_the_server_closed_is_replaced_at_once(
     postgres_url: str, driver: str
 ) -> None:
     async def lose() -> None:
-        engine = create_engine_async(named(postgres_url, driver), timeout=PATIENCE)
+        engine = create_engine_async(with_driver(postgres_url, driver), timeout=PATIENCE)
         database = AsyncSqlDatabase(engine)
         for each in [await engine.pool.acquire() for _ in range(4)]:
             engine.pool.release(each)
