@@ -13,6 +13,7 @@ import re
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 POOL: Final = 10
+_FIRST_INSTANT: Final = 10**15
+"""All larger numbers in a statement are instants in microseconds since 1970; this is 2001."""
 
 Stored = tuple[str, list[Value]]
 """A statement as JSON stores it: its text and its values."""
@@ -86,12 +89,14 @@ class Recording:
         new: The keys that must be new in each request.
         version: The version of the client's row that each request moves by 1, as it was in the
             recorded request; 0 if there is no such row.
+        at: The instant of the recording, in microseconds since 1970.
     """
 
     read: Stored
     written: list[Stored]
     new: list[str]
     version: int
+    at: int
 
 
 def record(recorder: Recorder, ask: Callable[[], None]) -> Recording:
@@ -120,6 +125,7 @@ def record(recorder: Recorder, ask: Callable[[], None]) -> Recording:
         written=[(each.text, [*each.values]) for each in _joined(recorder)],
         new=sorted(keys),
         version=versions.pop() if versions else 0,
+        at=_now(),
     )
 
 
@@ -153,6 +159,14 @@ class Floor:
         }
         if recording.version:
             new[recording.version] = recording.version + self.number
+        passed = _now() - recording.at
+        for _, values in recording.written:
+            # A bucket refuses a charge of long ago.
+            new |= {
+                value: value + passed
+                for value in values
+                if isinstance(value, int) and value > _FIRST_INSTANT
+            }
         written = [_with_new(each, new) for each in recording.written]
         return _with_new(recording.read, new), written
 
@@ -160,6 +174,10 @@ class Floor:
 def _with_new(stored: Stored, new: dict[Value, Value]) -> Statement:
     text, values = stored
     return Statement(text, tuple([new.get(value, value) for value in values]))
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
 
 
 # --- Running --------------------------------------------------------------------------------
