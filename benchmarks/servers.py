@@ -113,7 +113,11 @@ class Place:
 
     def processes(self) -> list[int]:
         """Return the processes of the database; none if it is a file of the server's process."""
-        return [] if self.data is None else processes_of(self.data)
+        if self.data is None:
+            return []
+        if self.url.get_backend_name() == "mariadb":
+            return [int(file.read_text()) for file in self.data.glob("*.pid")]
+        return processes_of(self.data)
 
 
 # --- Preparing ------------------------------------------------------------------------------

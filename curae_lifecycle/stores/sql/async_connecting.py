@@ -27,6 +27,8 @@ from curae_lifecycle.stores.sql.limits import GRACE, mariadb_limits, postgresql_
 from curae_lifecycle.stores.sql.replication import Replication
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     import sqlalchemy as sa
 
 
@@ -123,7 +125,10 @@ def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
     writing = asyncio.Lock()
 
     async def connect() -> AsyncConnection:
-        opened = await aiosqlite.connect(*places, **named, timeout=0, isolation_level=None)
+        opening = aiosqlite.connect(*places, **named, timeout=0, isolation_level=None)
+        # Its thread would keep a process that ends from ending. Older versions are the thread.
+        cast("Thread", getattr(opening, "_thread", opening)).daemon = True
+        opened = await opening
         connection = AiosqliteConnection(cast("AiosqliteDriver", opened), writing)
         try:
             await connection.prepare(lock_timeout=wait)
