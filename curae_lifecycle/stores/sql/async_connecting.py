@@ -15,12 +15,9 @@ import attrs
 
 from curae_lifecycle.stores.sql.async_drivers import (
     AiosqliteConnection,
-    AiosqliteDriver,
     AsyncConnection,
     AsyncmyConnection,
-    AsyncmyDriver,
     AsyncpgConnection,
-    AsyncpgDriver,
     PsycopgConnection,
 )
 from curae_lifecycle.stores.sql.limits import GRACE, mariadb_limits, postgresql_limits
@@ -113,9 +110,7 @@ def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
 
     async def connect() -> AsyncConnection:
         driver = await asyncpg.connect(**named, server_settings=settings)
-        return AsyncpgConnection(
-            cast("AsyncpgDriver", driver), seconds=wait + GRACE, replication=replication
-        )
+        return AsyncpgConnection(driver, seconds=wait + GRACE, replication=replication)
 
     return Connector(connect, (asyncpg.PostgresError, asyncpg.InterfaceError))
 
@@ -129,7 +124,7 @@ def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
         # Its thread would keep a process that ends from ending. Older versions are the thread.
         cast("Thread", getattr(opening, "_thread", opening)).daemon = True
         opened = await opening
-        connection = AiosqliteConnection(cast("AiosqliteDriver", opened), writing)
+        connection = AiosqliteConnection(opened, writing)
         try:
             await connection.prepare(lock_timeout=wait)
         except BaseException:
@@ -153,7 +148,7 @@ def _asyncmy(_: _Places, named: _Named, wait: float) -> Connector:
 
     async def connect() -> AsyncConnection:
         opened = await asyncmy.connect(**arguments)
-        return AsyncmyConnection(cast("AsyncmyDriver", opened), limits.seconds + GRACE)
+        return AsyncmyConnection(opened, limits.seconds + GRACE)
 
     return Connector(connect, (errors.Error,))
 

@@ -122,22 +122,26 @@ class _Transport(Protocol):
     def get_extra_info(self, name: str, /) -> _Socket | None: ...
 
 
-class AsyncpgDriver(Protocol):
+class _AsyncpgDriver(Protocol):
     """The part of asyncpg's `Connection` that is used; asyncpg does not ship its types."""
 
     _transport: _Transport
 
-    async def fetch(self, text: str, *values: object, timeout: float) -> Rows: ...  # noqa: ASYNC109, D102 - asyncpg's
-    async def execute(self, text: str, *, timeout: float) -> str: ...  # noqa: ASYNC109, D102 - asyncpg's
-    def add_log_listener(self, listener: Callable[[object, object], None], /) -> None: ...  # noqa: D102 - as above
-    def is_closed(self) -> bool: ...  # noqa: D102 - as above
-    def is_in_transaction(self) -> bool: ...  # noqa: D102 - as above
-    async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109, D102 - as above
+    async def fetch(self, text: str, *values: object, timeout: float) -> Rows: ...  # noqa: ASYNC109 - asyncpg's
+    async def execute(self, text: str, *, timeout: float) -> str: ...  # noqa: ASYNC109 - asyncpg's
+    def add_log_listener(self, listener: Callable[[object, object], None], /) -> None: ...
+    def is_closed(self) -> bool: ...
+    def is_in_transaction(self) -> bool: ...
+    async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109 - asyncpg's
 
 
 @attrs.frozen
 class _AsyncpgNotice:
     source_function: str | None
+
+
+def _as_asyncpg(driver: object) -> _AsyncpgDriver:
+    return cast("_AsyncpgDriver", driver)
 
 
 @attrs.define(eq=False)
@@ -150,7 +154,7 @@ class AsyncpgConnection:
         replication: The record of commits of this database that a failover might lose.
     """
 
-    driver: AsyncpgDriver
+    driver: _AsyncpgDriver = attrs.field(converter=_as_asyncpg)
     seconds: float
     replication: Replication
     _is_hung: bool = attrs.field(default=False, init=False)
@@ -214,22 +218,26 @@ class AsyncpgConnection:
 # --- SQLite and MariaDB -----------------------------------------------------------------------
 
 
-class AiosqliteCursor(Protocol):
+class _AiosqliteCursor(Protocol):
     """The part of aiosqlite's `Cursor` that is used."""
 
     @property
-    def rowcount(self) -> int: ...  # noqa: D102 - aiosqlite's
+    def rowcount(self) -> int: ...
 
 
-class AiosqliteDriver(Protocol):
+class _AiosqliteDriver(Protocol):
     """The part of aiosqlite's `Connection` that is used."""
 
     @property
-    def in_transaction(self) -> bool: ...  # noqa: D102 - aiosqlite's
-    async def execute(self, text: str, values: Sequence[object], /) -> AiosqliteCursor: ...  # noqa: D102 - as above
-    async def execute_fetchall(self, text: str, values: Sequence[object], /) -> Rows: ...  # noqa: D102 - as above
-    async def rollback(self) -> None: ...  # noqa: D102 - as above
-    async def close(self) -> None: ...  # noqa: D102 - as above
+    def in_transaction(self) -> bool: ...
+    async def execute(self, text: str, values: Sequence[object], /) -> _AiosqliteCursor: ...
+    async def execute_fetchall(self, text: str, values: Sequence[object], /) -> Rows: ...
+    async def rollback(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+def _as_aiosqlite(driver: object) -> _AiosqliteDriver:
+    return cast("_AiosqliteDriver", driver)
 
 
 @attrs.frozen(eq=False)
@@ -242,7 +250,7 @@ class AiosqliteConnection:
             again and again whether the one write lock is free.
     """
 
-    driver: AiosqliteDriver
+    driver: _AiosqliteDriver = attrs.field(converter=_as_aiosqlite)
     writing: asyncio.Lock
 
     async def prepare(self, lock_timeout: float) -> None:
@@ -285,23 +293,27 @@ class AiosqliteConnection:
         await self.driver.close()
 
 
-class AsyncmyCursor(Protocol):
+class _AsyncmyCursor(Protocol):
     """The part of asyncmy's `Cursor` that is used."""
 
     @property
-    def rowcount(self) -> int: ...  # noqa: D102 - asyncmy's
+    def rowcount(self) -> int: ...
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *raised: object) -> None: ...
-    async def execute(self, text: str, values: Sequence[object], /) -> object: ...  # noqa: D102 - asyncmy's
-    async def fetchall(self) -> Rows: ...  # noqa: D102 - asyncmy's
+    async def execute(self, text: str, values: Sequence[object], /) -> object: ...
+    async def fetchall(self) -> Rows: ...
 
 
-class AsyncmyDriver(Protocol):
+class _AsyncmyDriver(Protocol):
     """The part of asyncmy's `Connection` that is used."""
 
-    def cursor(self) -> AsyncmyCursor: ...  # noqa: D102 - asyncmy's
-    async def rollback(self) -> None: ...  # noqa: D102 - asyncmy's
-    def close(self) -> None: ...  # noqa: D102 - asyncmy's
+    def cursor(self) -> _AsyncmyCursor: ...
+    async def rollback(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def _as_asyncmy(driver: object) -> _AsyncmyDriver:
+    return cast("_AsyncmyDriver", driver)
 
 
 @attrs.define(eq=False)
@@ -313,7 +325,7 @@ class AsyncmyConnection:
         seconds: The longest wait for each response.
     """
 
-    driver: AsyncmyDriver
+    driver: _AsyncmyDriver = attrs.field(converter=_as_asyncmy)
     seconds: float
     _is_hung: bool = attrs.field(default=False, init=False)
 
