@@ -1,7 +1,8 @@
 """What the CI needs to know of the project, read from the project's own files.
 
 - `project.py command 1|2`: the README's first or second command, exactly as written
-- `project.py lowest`: the runtime dependencies, pinned to their lower bounds
+- `project.py lowest`: the runtime dependencies, pinned to their lower bounds; `extras/run_all.py` does
+  the same for each extra
 """
 
 import re
@@ -30,10 +31,10 @@ def readme_commands(text: str) -> tuple[str, str]:
 
 
 def lowest(dependencies: list[str]) -> list[str]:
-    """Pin every `name>=version` to that very version."""
+    """Pin every `name>=version` or `name[extra]>=version` to that very version."""
     pins: list[str] = []
     for dependency in dependencies:
-        bound = re.fullmatch(r"([\w.-]+)>=([\w.]+)", dependency)
+        bound = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", dependency)
         if bound is None:
             raise SystemExit(f"pyproject.toml: {dependency!r} is not of the form name>=version")
         pins.append(f"{bound[1]}=={bound[2]}")

@@ -1,45 +1,67 @@
-"""The lifecycle of patient-data connections: pure rules, for any server.
+"""The lifecycle of patient-data connections, as pure rules.
 
-This module exports the names that most servers need. The subpackages hold the rest.
+Most servers use only the names below. Import them from here. For help on
+one of them, use help(curae_lifecycle.serve). The subpackages hold the rest.
 
-Most servers call these functions:
+Requests
+    `serve` answers a `Request` with a `Response`: it loads, decides and
+    commits, with retries. `serve_with_external_call` does so if another
+    service makes the next action. `serve_async` and
+    `serve_with_external_call_async` do the same with an async store.
 
-- `serve` answers a request: it loads, decides and commits, with retries.
-- `serve_with_external_call` answers a request whose next action another service makes.
-- `record` records a fact: it loads, judges and commits, with retries.
-- `serve_async`, `serve_with_external_call_async` and `record_async` do the same with an async store.
-- `decide_access` returns `Granted`, or a denial with its reason.
-- `standing` returns the `Standing` of a connection at an instant.
+Facts: what happened outside of requests
+    `record` and `record_async` record one: `Authorized`, `ActionRequired`,
+    `Expired`, `Revoked`, `HandoffCompleted`, `Graduated` or `Tombstoned`.
+    The outcome is `Done`, `Ignored` or `Refused`; a refusal has a
+    `ProblemCode`. An `Actor` revokes. A `Coordinate` identifies a user of
+    the app: environment, app, customer account and `AppUserId`.
 
-`serve` takes a `Store` (`MemoryStore` to begin with), an ID factory such as `RandomIds`, `Settings`
-with its `Bucket`s, and a `RetryPolicy`. The store finds the `Caller` of an `ApiKey`.
+Stores
+    `MemoryStore` to begin with. `SqlStore` and `AsyncSqlStore` for SQLite,
+    PostgreSQL and MariaDB; help("curae_lifecycle.stores.sql") shows how to
+    open one. `Store` is the contract for a store of your own; it may raise
+    `StoreUnavailableError` and `StoreUnchangedError`.
 
-A fact is something that happened outside of requests: `Authorized`, `ActionRequired`, `Expired`,
-`Revoked`, `HandoffCompleted`, `Graduated` or `Tombstoned`. The outcome of a fact is `Done`,
-`Ignored` or `Refused`.
+Callers
+    `ApiKey` identifies a `Caller`, which has an `ApiKeyId`, an `AppId`, a
+    `CustomerAccountId`, an `Environment` and scopes.
 
-A server with its own loop calls the steps of `serve` itself, in this order:
+Settings
+    `Settings` of a server, with rate limits (`Bucket`). `RetryPolicy`: how
+    often and how long to retry. `RandomIds` mints `NewIds`: a
+    `ConnectionId`, a `SessionId`, a `UserId` and a `NextAction`.
 
-1. `bearer` finds the API key of a `Request`.
-2. `read` parses and validates the request without any stored value. It returns a call, or a
-   `Decision` that refuses the request.
-3. `call.needs` says what to load into a `Snapshot`.
-4. `decide` returns a `Decision`. `NewIds` and `NextAction` are the new values that the server mints.
-5. `respond` returns the `Response` and the changes to commit with it in one transaction.
+Questions
+    `decide_access` returns `Granted`, or a denial with its reason.
+    `standing` returns the `Standing` of a connection at an instant.
 
-For a fact, `fact.needs()` says what to load into a `Snapshot`, and `record_fact` judges the fact.
+A running server
+    help("curae_lifecycle.servers"): an endpoint with health checks, a log,
+    counters and hosted pages.
 
-`dump` turns a stored value into JSON, and `load` turns the JSON back into the value.
+A loop of your own: the steps of `serve`, in this order
+    1. `bearer` finds the API key of a request.
+    2. `read` parses the request into a call, or returns a `Decision` that
+       refuses it.
+    3. `call.needs` says what to load into a `Snapshot`.
+    4. `decide` returns a `Decision`.
+    5. `respond` returns the response, and the changes to commit with it in
+       one transaction.
+    For a fact, `fact.needs()` says what to load; `record_fact` judges it.
+    `dump` turns a stored value into JSON, and `load` turns it back.
 
-The package imports a name's module when the name is first used.
+Mistakes
+    `ArgumentError` names a wrong argument, and says what it must be.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from curae_lifecycle.rules.access import Granted, decide_access
     from curae_lifecycle.rules.connection import Actor, Standing, standing
     from curae_lifecycle.rules.credentials import ApiKey, Caller
@@ -48,7 +70,12 @@ if TYPE_CHECKING:
     from curae_lifecycle.rules.problems import ProblemCode
     from curae_lifecycle.rules.ratelimit import Bucket
     from curae_lifecycle.rules.values import (
+        ApiKeyId,
+        AppId,
+        AppUserId,
         ConnectionId,
+        Coordinate,
+        CustomerAccountId,
         Environment,
         NextAction,
         SessionId,
@@ -80,64 +107,73 @@ if TYPE_CHECKING:
         serve_with_external_call,
         serve_with_external_call_async,
     )
+    from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
     from curae_lifecycle.web.read import read
     from curae_lifecycle.web.request import Request, bearer
     from curae_lifecycle.web.respond import respond
 
-__version__ = "0.1.0"
+    # For type checkers alone: with `__all__`, `help` would print each of these names in full.
+    __all__ = [
+        "ActionRequired",
+        "Actor",
+        "ApiKey",
+        "ApiKeyId",
+        "AppId",
+        "AppUserId",
+        "ArgumentError",
+        "AsyncSqlStore",
+        "Authorized",
+        "Bucket",
+        "Caller",
+        "ConnectionId",
+        "Coordinate",
+        "CustomerAccountId",
+        "Decision",
+        "Done",
+        "Environment",
+        "Expired",
+        "Graduated",
+        "Granted",
+        "HandoffCompleted",
+        "Ignored",
+        "MemoryStore",
+        "NewIds",
+        "NextAction",
+        "ProblemCode",
+        "RandomIds",
+        "Refused",
+        "Request",
+        "Response",
+        "RetryPolicy",
+        "Revoked",
+        "SessionId",
+        "Settings",
+        "Snapshot",
+        "SqlStore",
+        "Standing",
+        "Store",
+        "StoreUnavailableError",
+        "StoreUnchangedError",
+        "Tombstoned",
+        "UserId",
+        "bearer",
+        "decide",
+        "decide_access",
+        "dump",
+        "load",
+        "read",
+        "record",
+        "record_async",
+        "record_fact",
+        "respond",
+        "serve",
+        "serve_async",
+        "serve_with_external_call",
+        "serve_with_external_call_async",
+        "standing",
+    ]
 
-__all__ = [
-    "ActionRequired",
-    "Actor",
-    "ApiKey",
-    "ArgumentError",
-    "Authorized",
-    "Bucket",
-    "Caller",
-    "ConnectionId",
-    "Decision",
-    "Done",
-    "Environment",
-    "Expired",
-    "Graduated",
-    "Granted",
-    "HandoffCompleted",
-    "Ignored",
-    "MemoryStore",
-    "NewIds",
-    "NextAction",
-    "ProblemCode",
-    "RandomIds",
-    "Refused",
-    "Request",
-    "Response",
-    "RetryPolicy",
-    "Revoked",
-    "SessionId",
-    "Settings",
-    "Snapshot",
-    "Standing",
-    "Store",
-    "StoreUnavailableError",
-    "StoreUnchangedError",
-    "Tombstoned",
-    "UserId",
-    "bearer",
-    "decide",
-    "decide_access",
-    "dump",
-    "load",
-    "read",
-    "record",
-    "record_async",
-    "record_fact",
-    "respond",
-    "serve",
-    "serve_async",
-    "serve_with_external_call",
-    "serve_with_external_call_async",
-    "standing",
-]
+__version__ = "0.1.0"
 
 _MODULES: Final = {
     "rules.access": ("Granted", "decide_access"),
@@ -147,7 +183,18 @@ _MODULES: Final = {
     "rules.outcomes": ("Done", "Ignored", "Refused"),
     "rules.problems": ("ProblemCode",),
     "rules.ratelimit": ("Bucket",),
-    "rules.values": ("ConnectionId", "Environment", "NextAction", "SessionId", "UserId"),
+    "rules.values": (
+        "ApiKeyId",
+        "AppId",
+        "AppUserId",
+        "ConnectionId",
+        "Coordinate",
+        "CustomerAccountId",
+        "Environment",
+        "NextAction",
+        "SessionId",
+        "UserId",
+    ),
     "service.call": ("Decision",),
     "service.decide": ("decide",),
     "service.facts.action_required": ("ActionRequired",),
@@ -174,6 +221,7 @@ _MODULES: Final = {
         "serve_with_external_call",
         "serve_with_external_call_async",
     ),
+    "stores.sql.store": ("AsyncSqlStore", "SqlStore"),
     "web.read": ("read",),
     "web.request": ("Request", "bearer"),
     "web.respond": ("respond",),
@@ -192,4 +240,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES})

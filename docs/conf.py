@@ -159,7 +159,7 @@ def face() -> str:
     lines += [
         f"| {{py:obj}}`{name} <curae_lifecycle.{homes[name]}.{name}>` "
         f"| `curae_lifecycle.{homes[name]}` |"
-        for name in package.__all__
+        for name in sorted(homes)
     ]
     return "\n".join(lines) + "\n"
 

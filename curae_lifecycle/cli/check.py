@@ -1,4 +1,7 @@
-"""The command `check`: the conformance kit, the races and the simulation on any store."""
+"""The command `check`: the conformance kit, the races and the simulation on any store.
+
+The law of this module: **what is not run is printed with its reason**, and never counts as passed.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,29 @@ import argparse
 import asyncio
 import inspect
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from typing import Final, cast
 
+import attrs
+
 from curae_lifecycle.cli.options import positive
 from curae_lifecycle.cli.simulate import run_seed, say_violation
-from curae_lifecycle.cli.terminal import say, track_progress
-from curae_lifecycle.testing.blocking import AsyncStoreWithApiKeys, BlockingStoreAdapter
-from curae_lifecycle.testing.conformance import CHECKS, DEFAULT_TIMEOUT, Failure
-from curae_lifecycle.testing.conformance import run as run_kit
-from curae_lifecycle.testing.conformance.store_server import server_for_store
+from curae_lifecycle.cli.terminal import say, track_progress, wrap_line
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.testing.blocking import (
+    AsyncStoreWithApiKeys,
+    BlockingStoreAdapter,
+    has_clock,
+    method_of,
+)
+from curae_lifecycle.testing.conformance import CHECKS, DEFAULT_TIMEOUT, Report
+from curae_lifecycle.testing.conformance.results import list_names
+from curae_lifecycle.testing.conformance.store_kit import NO_CLOCK, check_store
 from curae_lifecycle.testing.races import SCENARIOS, RaceResult, StoreArena, race_all
 from curae_lifecycle.testing.simulated_clock import StoreWithApiKeys
 
@@ -27,8 +41,35 @@ _HOURS: Final = 12
 _MAX_SHOWN: Final = 5
 """How many findings of a part are printed, and how many differences of a race."""
 
+_WIDTH: Final = 100
+"""The longest line of a list of checks, in characters."""
+
+_MARK: Final = ApiKey("cae_test_check_of_an_empty_store")
+"""An API key that the command registers in every store, to recognize a store that was used."""
+
+_MARK_CALLER: Final = Caller(
+    api_key_id=ApiKeyId("check-of-an-empty-store"),
+    app_id=AppId("check"),
+    customer_account_id=CustomerAccountId("00000000-0000-4000-8000-000000000000"),
+    environment=Environment.TEST,
+    scopes=frozenset(),
+)
+
 MakeStore = Callable[[], StoreWithApiKeys]
 """A function that returns a new empty store at each call."""
+
+
+@attrs.frozen
+class PartResult:
+    """The result of a part of the command.
+
+    Attributes:
+        findings: The number of findings.
+        not_run: The number of checks that were not run.
+    """
+
+    findings: int
+    not_run: int = 0
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -36,43 +77,62 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "store",
         metavar="MODULE:STORE",
-        help="a callable that returns a new empty store each time",
+        help="a callable that returns a new empty store each time; it may be a coroutine function",
     )
     command.add_argument(
-        "--seeds", type=positive, metavar="N", default=3, help="how many seeds to simulate, from 0"
+        "--seeds",
+        type=positive,
+        metavar="N",
+        default=3,
+        help="how many seeds to simulate, from 0 (default: %(default)s)",
     )
     command.add_argument(
         "--limit",
         type=positive,
         metavar="SECONDS",
         default=DEFAULT_TIMEOUT // timedelta(seconds=1),
-        help="how long one check of the kit may take, in seconds",
+        help="how long one check of the kit may take, in seconds (default: %(default)s)",
     )
-    command.add_argument("--only", choices=tuple(_PARTS), help="run only this part")
-    command.set_defaults(run=run)
+    command.add_argument("--only", choices=tuple(_PARTS), help="run only this part; by default all")
+    command.add_argument(
+        "--strict", action="store_true", help="also exit with status 1 if any check was not run"
+    )
+    command.set_defaults(run=run, parser=command)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Run the kit, the races and the simulation on the store, or only the part of `--only`.
 
-    Each part prints its findings. An exception that a part raises counts as a finding.
+    Each part prints what it ran, what it did not run and why, and its findings. An exception that a
+    part raises counts as a finding.
 
     Returns:
-        The exit status: 1 if there are any findings, else 0.
+        The exit status: 1 if there are any findings, else 0. With `--strict` also 1 if any check
+            was not run.
     """
-    make_store = _import_callable(parser, options.store)
+    make = _import_callable(parser, options.store)
     names = [options.only] if options.only else [*_PARTS]
-    findings = 0
+    findings = not_run = 0
     with asyncio.Runner() as runner:
+
+        def make_store() -> StoreWithApiKeys:
+            return _as_store(parser, make(), runner)
+
+        _refuse_used(parser, options.store, make_store)
         for name in names:
             try:
-                findings += _PARTS[name](lambda: _as_store(parser, make_store(), runner), options)
+                result = _PARTS[name](make_store, options)
             except Exception as error:  # noqa: BLE001 - whatever a store raises is a finding
                 say(f"{name}: raised {type(error).__name__}: {error}", "refused")
                 say("".join(traceback.format_exception(error)).rstrip(), "rule")
-                findings += 1
-    say(f"findings: {findings}", "title")
-    return 1 if findings else 0
+                result = PartResult(findings=1)
+            findings += result.findings
+            not_run += result.not_run
+    say(f"findings: {findings}" + (f", not run: {not_run}" if not_run else ""), "title")
+    return 1 if findings or (options.strict and not_run) else 0
+
+
+# --- The store ------------------------------------------------------------------------------
 
 
 def _import_callable(parser: argparse.ArgumentParser, text: str) -> Callable[[], object]:
@@ -89,36 +149,75 @@ def _import_callable(parser: argparse.ArgumentParser, text: str) -> Callable[[],
 
 
 def _as_store(
-    parser: argparse.ArgumentParser, store: object, runner: asyncio.Runner
+    parser: argparse.ArgumentParser, made: object, runner: asyncio.Runner
 ) -> StoreWithApiKeys:
+    store = (
+        runner.run(cast("Coroutine[object, object, object]", made))
+        if inspect.iscoroutine(made)
+        else made
+    )
     missing = [name for name in _REQUIRED_METHODS if not callable(getattr(store, name, None))]
     if missing:
         parser.error(
-            f"{type(store).__name__} is not a store: it has no method {', '.join(missing)}"
+            f"{type(store).__name__} is not a store: it has no method {', '.join(missing)}; "
+            "the callable must return the store itself"
         )
     if inspect.iscoroutinefunction(getattr(store, "load", None)):
         return BlockingStoreAdapter(cast("AsyncStoreWithApiKeys", store), runner)
     return cast("StoreWithApiKeys", store)
 
 
+def _refuse_used(parser: argparse.ArgumentParser, text: str, make_store: MakeStore) -> None:
+    """Exit with status 2 if the callable returns a store that holds values of an earlier use."""
+    for call in ("first", "second"):
+        # An exception of the store is a finding of the parts, which show where it comes from.
+        with suppress(Exception):
+            store = make_store()
+            if _is_used(store):
+                inner = store.inner if isinstance(store, BlockingStoreAdapter) else store
+                parser.error(
+                    f"{text}: {type(inner).__name__} is not empty at the {call} call; each call "
+                    "must return a new empty store, with an empty database"
+                )
+            store.register(_MARK, _MARK_CALLER)
+
+
+def _is_used(store: StoreWithApiKeys) -> bool:
+    outbox = method_of(store, "outbox")
+    return store.caller_of(_MARK.digest()) is not None or bool(outbox is not None and outbox())
+
+
 # --- The parts ------------------------------------------------------------------------------
 
 
-def _kit(make_store: MakeStore, options: argparse.Namespace) -> int:
-    server, limit = server_for_store(make_store()), timedelta(seconds=options.limit)
-    passed, failed = 0, list[Failure]()
-    for each in track_progress("kit", items=CHECKS, total=len(CHECKS), size=lambda _: 1):
-        report = run_kit(server, only=[each.name], timeout=limit)
-        passed += len(report.passed)
-        failed += report.failed
-    say(f"kit: {passed} checks passed, {len(failed)} failed", "title")
-    for failure in failed[:_MAX_SHOWN]:
-        say(f"{failure.check}: {failure.message}", "rule")
-    _say_rest(len(failed))
-    return len(failed)
+def _kit(make_store: MakeStore, options: argparse.Namespace) -> PartResult:
+    limit, names = timedelta(seconds=options.limit), [each.name for each in CHECKS]
+    ticks = track_progress("kit", items=names, total=len(names), size=lambda _: 1)
+    report = check_store(
+        make_store(), only=names, timeout=limit, progress=lambda _: next(ticks, None)
+    )
+    for _ in ticks:
+        # Checks that were not run, so that the progress ends.
+        pass
+    passed, failed, not_run = map(len, (report.passed, report.failed, report.not_run))
+    say(f"kit: {passed} checks passed, {failed} failed, {not_run} not run", "title")
+    _say_run(", ".join(_families(report)))
+    for reason, checks in report.reasons_not_run().items():
+        _say_not_run(list_names(checks), reason)
+    groups = report.failure_groups()
+    for group in groups[:_MAX_SHOWN]:
+        say(str(group), "rule")
+    _say_rest(len(groups))
+    return PartResult(findings=failed, not_run=not_run)
 
 
-def _races(make_store: MakeStore, options: argparse.Namespace) -> int:
+def _families(report: Report) -> list[str]:
+    ran = (*report.passed, *(each.check for each in report.failed))
+    families = Counter([name.partition(".")[0] for name in ran])
+    return [f"{family} {number}" for family, number in sorted(families.items())]
+
+
+def _races(make_store: MakeStore, options: argparse.Namespace) -> PartResult:
     del options
     arena = StoreArena(make_store())
     pairs, wrong = 0, list[tuple[str, RaceResult]]()
@@ -128,6 +227,7 @@ def _races(make_store: MakeStore, options: argparse.Namespace) -> int:
             if result.differences:
                 wrong.append((name, result))
     say(f"races: {pairs:,} pairs run, {len(wrong):,} failed", "title")
+    _say_run("; ".join(SCENARIOS))
     for name, result in wrong[:_MAX_SHOWN]:
         say(
             f"{name}: {result.first} commits before {result.second}, which had loaded already",
@@ -136,16 +236,33 @@ def _races(make_store: MakeStore, options: argparse.Namespace) -> int:
         for difference in result.differences[:_MAX_SHOWN]:
             say(f"  {difference}", "asked")
     _say_rest(len(wrong))
-    return len(wrong)
+    return PartResult(findings=len(wrong))
 
 
-def _simulation(make_store: MakeStore, options: argparse.Namespace) -> int:
+def _simulation(make_store: MakeStore, options: argparse.Namespace) -> PartResult:
+    store = make_store()
     for seed in range(options.seeds):
         summary = run_seed(seed, clients=_CLIENTS, hours=_HOURS, store=lambda _: make_store())
         say(f"simulation: {summary.headline()}", "title")
         if summary.violation is not None:
-            return say_violation(seed, summary.violation, None)
-    return 0
+            return PartResult(findings=say_violation(seed, summary.violation, None))
+    reason = None if has_clock(store) else NO_CLOCK
+    if method_of(store, "purge") is None:
+        reason = "the store has no method purge"
+    if reason is None:
+        return PartResult(findings=0)
+    _say_not_run("purges in the simulation", reason)
+    return PartResult(findings=0, not_run=1)
+
+
+def _say_run(what: str) -> None:
+    for line in wrap_line(f"  run: {what}", _WIDTH):
+        say(line, "asked")
+
+
+def _say_not_run(what: str, reason: str) -> None:
+    for line in wrap_line(f"  not run: {what}: {reason}", _WIDTH):
+        say(line, "rule")
 
 
 def _say_rest(number: int) -> None:
@@ -153,7 +270,7 @@ def _say_rest(number: int) -> None:
         say(f"and {number - _MAX_SHOWN} more", "rule")
 
 
-_PARTS: Final[dict[str, Callable[[MakeStore, argparse.Namespace], int]]] = {
+_PARTS: Final[dict[str, Callable[[MakeStore, argparse.Namespace], PartResult]]] = {
     "kit": _kit,
     "races": _races,
     "simulation": _simulation,

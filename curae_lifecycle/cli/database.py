@@ -8,10 +8,13 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from curae_lifecycle.cli.program_name import program_name
+from curae_lifecycle.cli.terminal import show_busy
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import (
     AppId,
@@ -23,6 +26,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.members import parse_account_id
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.sql.erasing import erase
+from curae_lifecycle.stores.sql.failures import is_missing_table
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.store import SqlStore
 
@@ -55,18 +59,26 @@ def add_app(command: argparse.ArgumentParser) -> None:
         "--account", metavar="UUID", required=True, help="the customer account's id"
     )
     command.add_argument(
-        "--environment", choices=[each.value for each in Environment], required=True
+        "--environment",
+        choices=[each.value for each in Environment],
+        required=True,
+        help="the environment of the API keys",
     )
 
 
 @contextmanager
 def open_database(
-    parser: argparse.ArgumentParser, options: argparse.Namespace
+    parser: argparse.ArgumentParser, options: argparse.Namespace, *, create: bool = False
 ) -> Generator[SqlDatabase, None, None]:
     """Open the database that `options.database` names, and close it at the end of the `with` block.
 
     A database error in the block prints a message and exits with status 1. A missing or malformed
     URL exits with status 2, and so does a missing package such as the database's driver.
+
+    Args:
+        parser: The parser of the command.
+        options: The options of the command.
+        create: Create a missing SQLite file. By default a missing file exits with status 1.
     """
     url: str | None = options.database
     if not url:
@@ -91,19 +103,29 @@ def open_database(
     except ModuleNotFoundError as error:
         parser.error(_missing_package(error))
     driver = engine.dialect.loaded_dbapi.Error
+    hint = f"create its tables with: {program_name()} database create\n"
+    if not create and _is_missing_file(engine.url.drivername, engine.url.database):
+        parser.exit(1, f"{parser.prog}: error: the SQLite file does not exist; {hint}")
+    database = SqlDatabase(engine)
     try:
-        yield SqlDatabase(engine)
+        yield database
     except StoreUnavailableError as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     except (SQLAlchemyError, driver) as error:
-        reason = str(getattr(error, "orig", error)).partition("\n")[0]
-        parser.exit(
-            1,
-            f"{parser.prog}: error: the database reported: {reason}\n"
-            f"if its tables are missing, run: {parser.prog} database create\n",
-        )
+        cause = getattr(error, "orig", error)
+        reason = str(cause).partition("\n")[0]
+        fix = hint if is_missing_table(database.dialect, cause) else ""
+        parser.exit(1, f"{parser.prog}: error: the database reported: {reason}\n{fix}")
     finally:
         engine.dispose()
+
+
+def _is_missing_file(driver: str, name: str | None) -> bool:
+    # SQLite would create the file. A URI decides that itself, and names a missing directory itself.
+    file = Path(name or "")
+    is_uri = (name or "").startswith("file:")
+    is_sqlite = driver.startswith("sqlite") and not is_uri
+    return is_sqlite and file.parent.is_dir() and not file.exists()
 
 
 def _missing_package(error: ModuleNotFoundError) -> str:
@@ -140,18 +162,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_app(erase)
     for command, run in ((create, _create), (purge, _purge), (erase, _erase)):
         add_database(command)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, parser=command)
 
 
 def _create(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    with open_database(parser, options) as database:
+    with open_database(parser, options, create=True) as database, show_busy("create"):
         SqlStore(database).create_tables()
     print(f"the tables exist: {', '.join(TABLE_NAMES)}")
     return 0
 
 
 def _purge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    with open_database(parser, options) as database:
+    with open_database(parser, options) as database, show_busy("purge"):
         SqlStore(database).purge()
     print("deleted what expired more than five minutes ago")
     return 0
@@ -167,7 +189,7 @@ def _erase(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         )
     except ArgumentError as error:
         parser.error(str(error))
-    with open_database(parser, options) as database:
+    with open_database(parser, options) as database, show_busy("erase"):
         erased = erase(database, coordinate)
     print(json.dumps(attrs.asdict(erased)))
     return 1 if erased.waiting else 0

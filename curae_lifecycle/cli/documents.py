@@ -24,7 +24,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --write: write nothing, and exit with status 1 if FILE is stale",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
 
 
 def document_text(name: str) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime
 
 from curae_lifecycle.cli.database import add_database, open_database
 from curae_lifecycle.cli.options import open_input
+from curae_lifecycle.cli.terminal import track_progress
 from curae_lifecycle.replay.log import BrokenLineError, format_fact_answer, read_fact
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
@@ -38,7 +40,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="take lines that `outbox` printed, and record their revocations and tombstones again "
         "if they happened at INSTANT or later, such as 2026-01-31T08:00:00Z",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -54,7 +56,9 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     broken = False
     with open_input(parser, options.file) as file, open_database(parser, options) as database:
         store = SqlStore(database)
-        for number, line in enumerate(file, 1):
+        total = os.fstat(file.fileno()).st_size if options.file != "-" else 0
+        lines = track_progress("facts", items=file, total=total, size=len)
+        for number, line in enumerate(lines, 1):
             try:
                 for fact in _facts_of_line(line, since):
                     answer = record(store, read_fact(fact))

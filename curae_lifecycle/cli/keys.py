@@ -10,15 +10,18 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from secrets import token_urlsafe
 from typing import Final, TypeVar
 from uuid import uuid4
 
 from curae_lifecycle.cli.database import add_app, add_database, open_database
+from curae_lifecycle.cli.parser import suggestion
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import ApiKeyId, AppId, Environment, parse_opaque
 from curae_lifecycle.service.members import parse_account_id
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.stores.sql.callers import (
     StoredCaller,
     callers_statement,
@@ -44,6 +47,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_app(register)
     _add_scopes(register, "a scope of the key; without scopes it may only read")
     register.add_argument(
+        "--own-scope",
+        action="append",
+        default=[],
+        metavar="SCOPE",
+        help="a scope of the key that only operations of your own know",
+    )
+    register.add_argument(
         "--api-key-id",
         metavar="ID",
         help="the id that idempotency records and rate limits belong to; a key and its replacement "
@@ -55,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="take scopes away from keys, by their id",
         description="Leaves all keys of an id only the named scopes, which each of them must have.",
     )
-    narrow.add_argument("--api-key-id", metavar="ID", required=True)
+    narrow.add_argument("--api-key-id", metavar="ID", required=True, help="all keys of this id")
     _add_scopes(narrow, "a scope to keep; without scopes the keys may only read")
     withdraw = acts.add_parser(
         "withdraw",
@@ -74,7 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     subcommands = ((register, _register), (narrow, _narrow), (withdraw, _withdraw), (shown, _list))
     for command, run in subcommands:
         add_database(command)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, parser=command)
 
 
 def _add_scopes(command: argparse.ArgumentParser, help_text: str) -> None:
@@ -88,14 +98,12 @@ def _add_scopes(command: argparse.ArgumentParser, help_text: str) -> None:
 
 
 def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    app_id = _parse_or_exit(
-        parser, lambda value: AppId(parse_opaque("app id", value)), options.app_id
-    )
+    app_id = AppId(_parse_or_exit(parser, partial(_parse_name, "app id"), options.app_id))
     account = _parse_or_exit(parser, parse_account_id, options.account)
-    environment, scopes = Environment(options.environment), _scopes(parser, options)
+    environment, scopes = Environment(options.environment), _new_scopes(parser, options)
     given_id: str | None = options.api_key_id
     if given_id is not None:
-        _parse_or_exit(parser, lambda value: parse_opaque("api key id", value), given_id)
+        _parse_or_exit(parser, partial(_parse_name, "api key id"), given_id)
     minted = None if options.stdin else f"cae_{environment}_{token_urlsafe(32)}"
     api_key = _read_key(parser) if minted is None else ApiKey(minted)
     with open_database(parser, options) as database:
@@ -115,7 +123,7 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 
 
 def _narrow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    scopes = _scopes(parser, options)
+    scopes = _scopes(parser, options.scope)
     with open_database(parser, options) as database:
         while found := _callers_of_id(database, options.api_key_id):
             lacking = [scope for each in found for scope in scopes - each.caller.scopes]
@@ -179,8 +187,25 @@ def _read_key(parser: argparse.ArgumentParser) -> ApiKey:
     return _parse_or_exit(parser, lambda value: ApiKey(str(value)), text)
 
 
-def _scopes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> frozenset[str]:
-    scopes: list[str] = options.scope
+def _parse_name(argument: str, value: object) -> str:
+    name = parse_opaque(argument, value)
+    if not name.isprintable():
+        raise ArgumentError(argument, "text without control characters")
+    return name
+
+
+def _new_scopes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> frozenset[str]:
+    scopes = _scopes(parser, options.scope)
+    known = {each.rule.scope for each in OPERATIONS if each.rule.scope is not None}
+    for unknown in sorted(scopes - known):
+        parser.error(
+            f"no operation needs the scope {unknown}: use --own-scope if one of yours does"
+            f"{suggestion(unknown, known)}"
+        )
+    return scopes | _scopes(parser, options.own_scope)
+
+
+def _scopes(parser: argparse.ArgumentParser, scopes: list[str]) -> frozenset[str]:
     if not all(scope.isascii() and scope.isprintable() and " " not in scope for scope in scopes):
         parser.error("a scope must be visible ASCII characters without spaces")
     if "" in scopes:

@@ -41,6 +41,7 @@ from curae_lifecycle.cli import (
     tables,
     tour,
 )
+from curae_lifecycle.cli.parser import Parser
 from curae_lifecycle.cli.program_name import program_name
 
 
@@ -156,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
             failed, or if an API key or a dead message does not exist. With status 0 after `--help`
             and `--version`.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program_name(),
         description="The lifecycle of patient-data connections, as pure rules.",
     )
@@ -164,9 +165,13 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, each in COMMANDS.items():
         each.add_options(commands.add_parser(name, help=each.help, description=each.description))
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    # The parser of the command that was named, so that an error shows the usage of this command.
+    command: argparse.ArgumentParser = options.parser
+    if unknown:
+        command.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
-        status: int = options.run(parser, options)
+        status: int = options.run(command, options)
     except (BrokenPipeError, outbox.ReaderGoneError):
         # The reader closed the pipe. Python would report that again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,11 +23,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="end when no message is due, instead of waiting for more",
     )
-    instead.add_argument("--dead", action="store_true", help="list dead messages")
+    instead.add_argument("--dead", action="store_true", help="list all dead messages")
     instead.add_argument(
         "--revive", type=int, metavar="NUMBER", help="make a dead message due again"
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

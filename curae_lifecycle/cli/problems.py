@@ -10,6 +10,7 @@ import argparse
 import json
 from typing import Final
 
+from curae_lifecycle.cli.parser import suggestion
 from curae_lifecycle.cli.table_formats import markdown_table
 from curae_lifecycle.rules.problems import (
     CATALOGUE,
@@ -40,8 +41,10 @@ _UNEXPECTED_ERRORS: Final = (
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options of the command `problems` to its parser, and set `run` to run it."""
-    command.add_argument("code", nargs="?", metavar="CODE", help="a problem code")
-    command.set_defaults(run=run)
+    command.add_argument(
+        "code", nargs="?", metavar="CODE", help="a problem code; by default every code"
+    )
+    command.set_defaults(run=run, parser=command)
 
 
 def to_markdown(code: ProblemCode) -> str:
@@ -100,7 +103,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         print("\n".join(to_markdown(each) for each in ProblemCode), end="")
         return 0
     if code not in ProblemCode.__members__:
-        parser.error(f"there is no problem code {code}; the codes are {', '.join(ProblemCode)}")
+        meant = suggestion(code, ProblemCode) or f"; the codes are {', '.join(ProblemCode)}"
+        parser.error(f"there is no problem code {code}{meant}")
     print(to_markdown(ProblemCode[code]), end="")
     return 0
 

@@ -7,12 +7,12 @@ import json
 import os
 import sys
 
-import attrs
-
 from curae_lifecycle.cli.options import open_input
 from curae_lifecycle.cli.terminal import track_progress
 from curae_lifecycle.replay.log import replay
+from curae_lifecycle.replay.recorded import Absent
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.json_schema import Json
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -21,16 +21,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--check",
         action="store_true",
-        help="compare recorded responses (status, code, body with ids matched one to one). Each "
-        "divergence is printed in its line's answer and on standard error, with the rule that "
-        "decided; the exit status is 1 if there are any",
+        help="compare recorded responses: status, code, body with ids matched one to one, then the "
+        "headers that the rules fix. Each divergence is printed in its line's answer and on "
+        "standard error, with the rule that decided that member; the exit status is 1 if there "
+        "are any",
     )
     command.add_argument(
         "--environment",
         choices=("live", "test"),
-        help="serve only this environment; a key of the other one is refused",
+        help="serve only this environment, and refuse a key of the other one; by default both",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -53,15 +54,19 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             for each in line.divergences:
                 print(
                     f"line {answer['line']}: {_escape(each.member)}: "
-                    f"recorded {json.dumps(each.recorded)}, "
-                    f"decided {json.dumps(each.decided)} by rule {each.rule}",
+                    f"recorded {_show(each.recorded)}, "
+                    f"decided {_show(each.decided)} by rule {each.rule}",
                     file=sys.stderr,
                 )
             if line.divergences:
-                answer = answer | {"divergences": [attrs.asdict(d) for d in line.divergences]}
+                answer = answer | {"divergences": [each.document() for each in line.divergences]}
             sys.stdout.write(f"{json.dumps(answer)}\n")
             failed = failed or line.broken or bool(line.divergences)
     return 1 if failed else 0
+
+
+def _show(value: Json | Absent) -> str:
+    return "nothing" if isinstance(value, Absent) else json.dumps(value)
 
 
 def _escape(text: str) -> str:

@@ -23,17 +23,25 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options of the command `simulate` to its parser, and set `run` to run it."""
     command.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
     command.add_argument(
-        "--seeds", type=positive, metavar="M", default=1, help="how many seeds, one simulation each"
+        "--seeds",
+        type=positive,
+        metavar="M",
+        default=1,
+        help="how many seeds, one simulation each (default: %(default)s)",
     )
     command.add_argument(
-        "--clients", type=positive, metavar="C", default=2, help="how many apps in each simulation"
+        "--clients",
+        type=positive,
+        metavar="C",
+        default=2,
+        help="how many apps in each simulation (default: %(default)s)",
     )
     command.add_argument(
         "--hours",
         type=positive,
         metavar="H",
         default=24,
-        help="how many simulated hours in each simulation",
+        help="how many simulated hours in each simulation (default: %(default)s)",
     )
     command.add_argument(
         "--cells",
@@ -46,7 +54,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where to write the log of a violation; standard output by default",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

@@ -9,12 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from curae_lifecycle.cli.parser import suggestion
 from curae_lifecycle.cli.release import UnreadableError, parse_release
 from curae_lifecycle.cli.table_diff import compare, findings, format_changes, summary
 from curae_lifecycle.cli.table_formats import to_document, to_json, to_markdown, to_mermaid
 from curae_lifecycle.cli.terminal import say, show_columns, show_table
+from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.tables import AnyTable, Row
-from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.service.rulebook import TABLES, reasons_of
 
 PACKAGE: Final = Path(__file__).parent.parent
 """The package's folder, in which `find_source` searches for a rule."""
@@ -23,9 +25,17 @@ PACKAGE: Final = Path(__file__).parent.parent
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options of the command `tables` to its parser, and set `run` to run it."""
     command.add_argument(
-        "name", nargs="?", metavar="NAME", help="a table, a rule, a problem code or a reason"
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="a table, a rule, a problem code or a reason; by default every table",
     )
-    command.add_argument("--format", choices=("md", "mermaid", "json"), default="md")
+    command.add_argument(
+        "--format",
+        choices=("md", "mermaid", "json"),
+        default="md",
+        help="how to print (default: %(default)s)",
+    )
     command.add_argument(
         "--diff",
         type=Path,
@@ -33,7 +43,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="print the changes since OLD.json, which --format json printed; the exit status is 1 "
         "if there are any",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -51,8 +61,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         return _show(parser, list(TABLES.values()) if name is None else [TABLES[name]], options)
     found = list(_find_rules(name))
     if not found:
-        known = ", ".join(TABLES)
-        parser.error(f"no table, rule, problem or reason is named {name}; the tables are {known}")
+        meant = suggestion(name, _known_words()) or f"; the tables are {', '.join(TABLES)}"
+        parser.error(f"no table, rule, problem or reason is named {name}{meant}")
     if options.format == "md":
         for table, row in found:
             print(f"{row.rule}: {row.outcome}\n{row.why}\n{find_source(table, row)}\n")
@@ -118,6 +128,12 @@ def _find_rules(word: str) -> Iterator[tuple[AnyTable, Row[object]]]:
             words |= {str(getattr(outcome, name, None)) for name in ("code", "reason")}
             if word == row.rule or (word.isupper() and word in words):
                 yield table, row
+
+
+def _known_words() -> set[str]:
+    rules = {row.rule for table in TABLES.values() for row in table.rows}
+    reasons = {reason for code in ProblemCode for reason in reasons_of(code)}
+    return {*TABLES, *rules, *ProblemCode, *reasons}
 
 
 def find_source(table: AnyTable, row: Row[object]) -> str:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from curae_lifecycle.rules.tables import AnyTable
@@ -22,26 +25,33 @@ _STYLES: Final = {
     "asked": "cyan",
     "answered": "green",
     "refused": "red",
-    "rule": "yellow",
+    "body": "dim",
+    "rule": "bold yellow",
     "blank": "",
 }
 _BAR_WIDTH: Final = 40
+
+SHOW_AFTER_SECONDS: Final = 2
+"""Seconds until a task of unknown size shows that it is running."""
 
 Item = TypeVar("Item")
 """An item of an iterable whose progress is shown."""
 
 
-def say(text: str, role: str) -> None:
+def say(text: str, role: str, piped_width: int | None = None) -> None:
     """Print one line to standard output; on a terminal, break a long line between words.
 
     Args:
         text: The line.
         role: The kind of line, which selects its colour: `title`, `time`, `asked`, `answered`,
-            `refused`, `rule` or `blank`.
+            `refused`, `body`, `rule` or `blank`.
+        piped_width: The width at which to break the line if standard output is no terminal; `None`
+            to print the line whole.
     """
     console = _console(stderr=False)
-    if sys.stdout.isatty():
-        text = "\n".join(wrap_line(text, shutil.get_terminal_size().columns))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else piped_width
+    if width is not None:
+        text = "\n".join(wrap_line(text, width))
     if console is None:
         sys.stdout.write(f"{text}\n")
     else:
@@ -155,14 +165,57 @@ def track_progress(
             bar.advance(task, size(item))
 
 
+@contextmanager
+def show_busy(name: str) -> Generator[None, None, None]:
+    """Show how long the block has been running, on standard error if that is a terminal.
+
+    Nothing is shown in the first two seconds.
+
+    Args:
+        name: The name of the task.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = Event()
+    shower = Thread(target=_show_seconds, args=(name, done), daemon=True)
+    shower.start()
+    try:
+        yield
+    finally:
+        done.set()
+        shower.join()
+
+
+def _show_seconds(name: str, done: Event) -> None:
+    seconds = SHOW_AFTER_SECONDS
+    if done.wait(seconds):
+        return
+    while True:
+        sys.stderr.write(f"\r{name}: {seconds} s")
+        sys.stderr.flush()
+        if done.wait(1):
+            sys.stderr.write("\n")
+            return
+        seconds += 1
+
+
 def _plain_progress(
     name: str, items: Iterable[Item], total: int, size: Callable[[Item], int]
 ) -> Iterator[Item]:
     done = shown = 0
+    next_time = monotonic() + SHOW_AFTER_SECONDS
     for item in items:
         yield item
         done += size(item)
-        filled = _BAR_WIDTH * done // total if total else 0
+        if not total:
+            # The size is unknown, so the amount is shown, once a second.
+            if monotonic() >= next_time:
+                shown, next_time = done, monotonic() + 1
+                sys.stderr.write(f"\r{name}: {done:,}")
+                sys.stderr.flush()
+            continue
+        filled = _BAR_WIDTH * done // total
         if filled > shown:
             shown = filled
             sys.stderr.write(f"\r{name} [{'#' * filled}{' ' * (_BAR_WIDTH - filled)}]")

@@ -133,14 +133,14 @@ class _Platform:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Set `run` to run the command `tour`, which has no options."""
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, parser=command)
 
 
 def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
     """Print the steps of the tour; return the exit status 0."""
     for number, step in enumerate(steps(), 1):
         for text, role in lines(number, step):
-            say(text, role)
+            say(text, role, PIPED_WIDTH)
     say(f"Each rule is a row of a table: {program_name()} tables RULE", "title")
     return 0
 
@@ -243,15 +243,20 @@ def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
     yield f"   at {values.format_time(step.at)}", "time"
     for each in step.asked:
         yield f"   > {each}", "asked"
-    role = "refused" if step.is_refused else "answered"
-    for each in step.answered:
-        yield f"   < {each}", role
+    status, *body = step.answered
+    yield f"   < {status}", "refused" if step.is_refused else "answered"
+    for each in body:
+        yield f"   < {each}", "body"
+    yield "", "blank"
     for rule in step.rules:
         found = find_rule(rule)
         why = f": {found.row.why} (table {found.table.name})" if found else ""
         yield f"   rule {rule}{why}", "rule"
     yield "", "blank"
 
+
+PIPED_WIDTH: Final = 80
+"""The width of the tour if standard output is no terminal."""
 
 _HALF_HOUR: Final = timedelta(minutes=30)
 _SHOWN: Final = frozenset({"retry-after", "ratelimit", "ratelimit-policy"})

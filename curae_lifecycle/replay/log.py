@@ -22,12 +22,13 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.replay.blame import Deciders
 from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.access import Denied, decide_access
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
-from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.registry import FACTS
@@ -150,6 +151,7 @@ class _LogRunner:
         self._now = values.EPOCH
         self._store = MemoryStore(settings, capacity=_UNBOUNDED, clock=lambda: self._now)
         self._comparison = Comparison() if check else None
+        self._deciders = Deciders(self._store)
         self._last_time: datetime | None = None
         self._named: dict[str, _NamedAnswer] = {}
         self._numbers = count(1)
@@ -185,8 +187,7 @@ class _LogRunner:
                 answer = self._answer_request(number, line, now)
             case "fact":
                 fact = read_fact(body, self._facts)
-                outcome = record(self._store, fact, retry_policy=_ONE_ATTEMPT)
-                answer = LineAnswer(format_fact_answer(number, outcome))
+                answer = LineAnswer(self._answer_fact(number, fact, now))
             case "ask":
                 answer = LineAnswer(self._answer_ask(number, body, now))
             case "register":
@@ -223,8 +224,10 @@ class _LogRunner:
         if name is not None:
             self._named[name] = _NamedAnswer(response)
         divergences: tuple[Divergence, ...] = ()
-        if self._comparison is not None and recorded is not None:
-            divergences = self._comparison.divergences(recorded, response, answer.rules[-1])
+        if self._comparison is not None:
+            rule_of = self._deciders.after_request(request, answer)
+            if recorded is not None:
+                divergences = self._comparison.divergences(recorded, response, rule_of)
         printed: dict[str, Json] = {
             "line": number,
             "as": name,
@@ -266,6 +269,12 @@ class _LogRunner:
             self._store.connection(values.ConnectionId(text)) is not None
             or self._store.session(values.SessionId(text)) is not None
         )
+
+    def _answer_fact(self, number: int, fact: Fact, now: datetime) -> dict[str, Json]:
+        answer = record(self._store, fact, retry_policy=_ONE_ATTEMPT)
+        if self._comparison is not None and isinstance(answer, Done):
+            self._deciders.note(answer.value, answer.rules, now)
+        return format_fact_answer(number, answer)
 
     def _answer_ask(self, number: int, body: Json, now: datetime) -> dict[str, Json]:
         ask = _object("ask", body, _REQUIRED_OF_ASK)

@@ -5,12 +5,14 @@ The laws of this module:
 - **Only an id that is not in use is adopted.**
 - **Ids match one to one over a whole log.** Two recorded ids are equal exactly if the two decided
   ids are.
+- **An absent value is not null.** A divergence says which of the two it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from enum import Enum
 from typing import Final, TypeVar
 
 import attrs
@@ -23,6 +25,16 @@ from curae_lifecycle.web.json import MalformedError, parse_json
 
 _Value = TypeVar("_Value")
 
+
+class Absent(Enum):
+    """The type of `ABSENT`, the marker of a value that is not there."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+"""The marker of a member that a response does not have, unlike a member that is null."""
+
 _FIXED: Final = frozenset({"status", "retryable"})
 """The members of a problem, besides its code, that the catalogue fixes."""
 
@@ -30,22 +42,35 @@ _ID_MEMBERS: Final = frozenset({"id", "previousConnectionId"})
 """The members of a body whose values are ids of connections and sessions."""
 
 
+_COMPARED_HEADERS: Final = ("content-type", "cache-control", "www-authenticate")
+"""The headers whose values the rules fix; the value of any other header may differ."""
+
+
 @attrs.frozen
 class Divergence:
     """A difference between a recorded response and the response by the rules.
 
     Attributes:
-        member: The place of the difference: `status`, `code`, or the path of a member of the body,
-            such as `body.connection.status`.
-        recorded: The recorded value; None if there is none.
-        decided: The value by the rules; None if there is none.
-        rule: The name of the rule that decided.
+        member: The place of the difference: `status`, `code`, the path of a member of the body,
+            such as `body.connection.status`, or a header, such as `headers.cache-control`.
+        recorded: The recorded value; `ABSENT` if there is none.
+        decided: The value by the rules; `ABSENT` if there is none.
+        rule: The name of the rule that decided this member.
     """
 
     member: str
-    recorded: Json = attrs.field(repr=False)
-    decided: Json = attrs.field(repr=False)
+    recorded: Json | Absent = attrs.field(repr=False)
+    decided: Json | Absent = attrs.field(repr=False)
     rule: str
+
+    def document(self) -> dict[str, Json]:
+        """Return the divergence as a JSON object, without `recorded` or `decided` if absent."""
+        document: dict[str, Json] = {"member": self.member}
+        if not isinstance(self.recorded, Absent):
+            document["recorded"] = self.recorded
+        if not isinstance(self.decided, Absent):
+            document["decided"] = self.decided
+        return document | {"rule": self.rule}
 
 
 @attrs.frozen
@@ -99,6 +124,10 @@ class Recorded:
             return None
 
 
+_Difference = tuple[str, Json | Absent, Json | Absent]
+"""The place of a difference, the recorded value and the value by the rules."""
+
+
 class Comparison:
     """Comparison of the recorded responses of one log with the responses by the rules.
 
@@ -110,77 +139,59 @@ class Comparison:
         self._recorded_ids: dict[str, str] = {}
 
     def divergences(
-        self, recorded: Recorded, response: Response, rule: str
+        self, recorded: Recorded, response: Response, rule_of: Callable[[str], str]
     ) -> tuple[Divergence, ...]:
-        """Return the divergences of one response: in the status, then in the problem or body.
+        """Return the divergences of one response: in the status, the problem or body, the headers.
 
         Of a problem only the code, the status and `retryable` are compared. The texts of a problem
         may change [P], and its details can differ from server to server. If the log has neither
-        code nor body, only the status is compared.
+        code nor body, they are not compared. Of the headers, those that the log has and whose value
+        the rules fix are compared.
 
         Args:
             recorded: The response in the log.
             response: The response by the rules.
-            rule: The name of the rule that decided.
+            rule_of: Returns the name of the rule that decided a member.
         """
-        found: list[Divergence] = []
         members = recorded.members
         decided = parse_json(response.body) if response.body else None
+        found: list[_Difference] = []
         if "status" in members and members["status"] != response.status:
-            found.append(
-                Divergence(
-                    member="status", recorded=members["status"], decided=response.status, rule=rule
-                )
-            )
+            found.append(("status", members["status"], response.status))
+        found += self._content(recorded, decided)
+        found += _header_differences(members.get("headers"), response)
+        return tuple(
+            [
+                Divergence(member=member, recorded=theirs, decided=ours, rule=rule_of(member))
+                for member, theirs, ours in found
+            ]
+        )
+
+    def _content(self, recorded: Recorded, decided: Json) -> Iterator[_Difference]:
+        members = recorded.members
         ours, theirs = _problem_members(decided), _problem_members(recorded.body)
         if "code" in members:
             theirs = theirs | {"code": members["code"]}
         elif "body" not in members:
-            return tuple(found)
+            return
         if ours.get("code") != theirs.get("code"):
-            found.append(
-                Divergence(
-                    member="code", recorded=theirs.get("code"), decided=ours.get("code"), rule=rule
-                )
-            )
+            yield "code", theirs.get("code", ABSENT), ours.get("code", ABSENT)
         elif not ours and "body" in members:
-            self._compare("body", recorded=recorded.body, decided=decided, rule=rule, found=found)
+            yield from self._differences("body", recorded.body, decided)
         else:
             for name in sorted(theirs.keys() & _FIXED):
-                self._compare(
-                    f"body.{name}",
-                    recorded=theirs[name],
-                    decided=ours[name],
-                    rule=rule,
-                    found=found,
-                )
-        return tuple(found)
+                yield from self._differences(f"body.{name}", theirs[name], ours[name])
 
-    def _compare(
-        self, path: str, recorded: Json, decided: Json, rule: str, found: list[Divergence]
-    ) -> None:
+    def _differences(self, path: str, recorded: Json, decided: Json) -> Iterator[_Difference]:
         if isinstance(recorded, dict) and isinstance(decided, dict):
             for name in sorted(recorded.keys() | decided.keys()):
                 inner = f"{path}.{name}"
-                if name not in recorded or name not in decided:
-                    found.append(
-                        Divergence(
-                            member=inner,
-                            recorded=recorded.get(name),
-                            decided=decided.get(name),
-                            rule=rule,
-                        )
-                    )
+                if name in recorded and name in decided:
+                    yield from self._differences(inner, recorded[name], decided[name])
                 else:
-                    self._compare(
-                        inner,
-                        recorded=recorded[name],
-                        decided=decided[name],
-                        rule=rule,
-                        found=found,
-                    )
+                    yield inner, recorded.get(name, ABSENT), decided.get(name, ABSENT)
         elif not self._is_same(path, recorded, decided):
-            found.append(Divergence(member=path, recorded=recorded, decided=decided, rule=rule))
+            yield path, recorded, decided
 
     def _is_same(self, path: str, recorded: Json, decided: Json) -> bool:
         if type(recorded) is not type(decided):
@@ -196,6 +207,26 @@ class Comparison:
             self._decided_ids[recorded] = decided
             self._recorded_ids[decided] = recorded
         return self._decided_ids.get(recorded) == decided
+
+
+def _header_differences(recorded: Json, response: Response) -> Iterator[_Difference]:
+    if not isinstance(recorded, dict):
+        return
+    theirs = {name.lower(): value for name, value in recorded.items()}
+    ours = dict(response.headers)
+    for name in _COMPARED_HEADERS:
+        if name not in theirs:
+            continue
+        value = theirs[name]
+        values = value if isinstance(value, list) else [value]
+        decided: list[Json] = [ours[name]] if name in ours else []
+        if [*map(_header_value, values)] != [*map(_header_value, decided)]:
+            yield f"headers.{name}", value, ours.get(name, ABSENT)
+
+
+def _header_value(value: Json) -> str:
+    # Of a media type, parameters such as the charset may differ.
+    return str(value).partition(";")[0].strip().lower()
 
 
 def _problem_members(body: Json) -> dict[str, Json]:

@@ -141,6 +141,22 @@ class NextAction:
     expires_at: datetime
 
 
+def check_type(argument: str, value: object, kinds: type | tuple[type, ...], allowed: str) -> None:
+    """Check that a value is of a type, for programs that no type checker reads.
+
+    Args:
+        argument: The name of the argument, for the error.
+        value: The value to check.
+        kinds: The type, or the types.
+        allowed: The allowed values in words, for the error.
+
+    Raises:
+        ArgumentError: The value is of another type.
+    """
+    if not isinstance(value, kinds):
+        raise ArgumentError(argument, allowed)
+
+
 def check_instant(argument: str, value: object) -> None:
     """Check that `value` is a datetime whose tzinfo is `datetime.UTC` itself.
 

@@ -24,6 +24,7 @@ from typing import Final, Protocol, cast
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.servers.health import (
     LIVE_PATH,
     READY_PATH,
@@ -37,7 +38,11 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores.contract import AsyncStore, Store
 from curae_lifecycle.stores.deadline import deadline_scope
 from curae_lifecycle.stores.new_ids import IdFactory
-from curae_lifecycle.stores.request_loop import internal_error_answer, log_error
+from curae_lifecycle.stores.request_loop import (
+    LOG_TRACEBACKS,
+    internal_error_answer,
+    log_error,
+)
 from curae_lifecycle.stores.retry import (
     ATTEMPT_GRACE_SECONDS,
     DEFAULT_RETRY_POLICY,
@@ -47,6 +52,13 @@ from curae_lifecycle.stores.retry import (
 from curae_lifecycle.stores.run_sync import run_sync
 from curae_lifecycle.stores.serve import as_async_store, serve, serve_async
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
+from curae_lifecycle.stores.wiring import (
+    check_async_function,
+    check_async_store,
+    check_function,
+    check_id_factory,
+    check_store,
+)
 from curae_lifecycle.web.read import operation_name
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -99,6 +111,11 @@ class Endpoint:
             neither.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
+        debug: Log an unexpected exception with its text and traceback, which can hold secrets. For
+            development only.
+
+    Raises:
+        ArgumentError: An argument is of the wrong kind, such as an async store.
     """
 
     def __init__(
@@ -111,7 +128,15 @@ class Endpoint:
         counters: Counters | None = None,
         backlog: Callable[[], Backlog] | None = None,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        debug: bool = False,
     ) -> None:
+        check_store(store, "AsyncEndpoint")
+        _check_values(id_factory, settings, counters)
+        if hosted_pages is not None:
+            check_function("hosted_pages", hosted_pages, f"a {_PAGES}")
+        if backlog is not None:
+            check_function("backlog", backlog, f"a {_BACKLOG}")
+
         async def serve_api(request: Request, stats: RetryStats) -> Answer:
             return serve(
                 store,
@@ -140,6 +165,7 @@ class Endpoint:
             count_backlog=count_backlog,
             check_ready=check_ready,
             time_limit=_deadline_limit,
+            debug=debug,
         )
 
     def __call__(self, request: Request) -> Response:
@@ -166,6 +192,11 @@ class AsyncEndpoint:
             neither. The methods are not async.
         backlog: Counts the messages in the outbox, for `counters`.
         retry_policy: Limits the attempts and the time that a request gets.
+        debug: Log an unexpected exception with its text and traceback, which can hold secrets. For
+            development only.
+
+    Raises:
+        ArgumentError: An argument is of the wrong kind, such as a blocking store.
     """
 
     def __init__(
@@ -178,7 +209,15 @@ class AsyncEndpoint:
         counters: Counters | None = None,
         backlog: Callable[[], Awaitable[Backlog]] | None = None,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        debug: bool = False,
     ) -> None:
+        check_async_store(store, "Endpoint")
+        _check_values(id_factory, settings, counters)
+        if hosted_pages is not None:
+            check_async_function("hosted_pages", hosted_pages, f"an async {_PAGES}")
+        if backlog is not None:
+            check_async_function("backlog", backlog, f"an async {_BACKLOG}")
+
         async def serve_api(request: Request, stats: RetryStats) -> Answer:
             return await serve_async(
                 store,
@@ -207,6 +246,7 @@ class AsyncEndpoint:
             count_backlog=count_backlog,
             check_ready=check_ready,
             time_limit=asyncio.timeout,
+            debug=debug,
         )
 
     async def __call__(self, request: Request) -> Response:
@@ -216,6 +256,18 @@ class AsyncEndpoint:
     def drain(self) -> None:
         """Answer 503 at `READY_PATH` from now on; other requests are served as before."""
         self._core.is_draining = True
+
+
+_PAGES: Final = "function that takes a Request and returns a Response or None"
+_BACKLOG: Final = "function that counts the outbox, such as the backlog of an Outbox"
+
+
+def _check_values(id_factory: object, settings: object, counters: object) -> None:
+    check_id_factory(id_factory)
+    check_type("settings", settings, Settings, "Settings, such as Settings()")
+    if isinstance(counters, type):
+        allowed = f"counters: {counters.__name__} is a class, so call it"
+        raise ArgumentError("counters", allowed)
 
 
 @asynccontextmanager
@@ -246,13 +298,18 @@ class _EndpointCore:
     count_backlog: Callable[[], Awaitable[Backlog | None]]
     check_ready: Callable[[], Awaitable[bool]]
     time_limit: Callable[[float], AbstractAsyncContextManager[object]]
+    debug: bool
     is_draining: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.debug:
+            _LOG.warning("debug is on: the log can hold secrets, so use it for development only")
 
     async def answer(self, request: Request) -> Response:
         """Return the response to a request, and log and count the request."""
         started, stats = perf_counter(), RetryStats()
         id_ = request_id(request)
-        token = REQUEST_ID.set(id_)
+        token, debug_token = REQUEST_ID.set(id_), LOG_TRACEBACKS.set(self.debug)
         answered: _EndpointAnswer | None = None
         try:
             answered = await self._dispatch(request, stats)
@@ -261,6 +318,7 @@ class _EndpointCore:
             # A cancelled request and one that a KeyboardInterrupt ends get their log line, too.
             seconds = perf_counter() - started
             self._log_and_count(request, answered=answered, stats=stats, seconds=seconds)
+            LOG_TRACEBACKS.reset(debug_token)
             REQUEST_ID.reset(token)
         # Added after the response was stored: a replay repeats the stored bytes under a new id.
         headers = (*response.headers, (REQUEST_ID_HEADER, id_))

@@ -2,8 +2,8 @@
 
 The laws of this module:
 
-- **No traceback is logged.** Of an exception, a line holds the type and where it was raised, and
-  never its text.
+- **No traceback is logged**, except for an endpoint in debug mode. Of an exception, a line holds
+  the type and where it was raised, and never its text.
 - **No line holds a path that server software logged.** The line is dropped, or loses its text if it
   reports a failure.
 - **No other logger is silenced.**
@@ -19,11 +19,12 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from secrets import token_hex
+from traceback import format_exception
 from typing import Final, TextIO
 
 import attrs
 
-from curae_lifecycle.stores.request_loop import format_frames
+from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS, format_frames
 from curae_lifecycle.web.request import Request, header_values
 
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
@@ -110,7 +111,8 @@ class JsonFormatter(logging.Formatter):
         """Return a log record as one line of JSON.
 
         The line has the id of the current request, if there is one. The members of a `RequestLine`
-        are added. Of an exception, the line has the type and where it was raised, not its text.
+        are added. Of an exception, the line has the type and where it was raised. Its traceback and
+        its text are added only in a request to an endpoint in debug mode.
         """
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, object] = {
@@ -127,6 +129,8 @@ class JsonFormatter(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             line |= {"error": type(error).__name__, "raisedAt": format_frames(error)}
+            if LOG_TRACEBACKS.get():
+                line["traceback"] = "".join(format_exception(error))
         return json.dumps(line)
 
 

@@ -26,14 +26,16 @@ class Settings:
         buckets: The rate-limit buckets that each API key has; their names are unique.
         type_base: The base URI of the `type` of every problem.
         active_spelling: The spelling of ACTIVE on the wire: ACTIVE, or AUTHORIZED [P].
-        operations: The operations that the server serves; their names are unique.
+        operations: The operations that the server serves; their names are unique. The default is
+            `OPERATIONS`.
     """
 
     environment: Environment | None = None
     buckets: tuple[Bucket, ...] = ()
     type_base: str = DEFAULT_TYPE_BASE
     active_spelling: str = "ACTIVE"
-    operations: tuple[type[Operation], ...] = OPERATIONS
+    # A factory, because `help` would show a default of seven classes in full.
+    operations: tuple[type[Operation], ...] = attrs.field(factory=lambda: OPERATIONS)
 
     def __attrs_post_init__(self) -> None:
         """Refuse an unknown spelling, and buckets or operations with the same name."""
@@ -43,6 +45,13 @@ class Settings:
             raise ArgumentError("buckets", "of different names")
         if len({each.rule.name for each in self.operations}) < len(self.operations):
             raise ArgumentError("operations", "of different names")
+
+    def __repr__(self) -> str:
+        # Only what differs from the default, because signatures in `help` show default settings.
+        values = attrs.asdict(self, recurse=False)
+        defaults = attrs.asdict(DEFAULT_SETTINGS, recurse=False)
+        changed = [f"{name}={values[name]!r}" for name in values if values[name] != defaults[name]]
+        return f"Settings({', '.join(changed)})"
 
 
 DEFAULT_SETTINGS: Final = Settings()

@@ -129,10 +129,12 @@ class NewIds:
     next_action: values.NextAction
 
     def __attrs_post_init__(self) -> None:
-        """Check the ids, because they are stored for ever."""
+        """Check the ids, because they are stored for ever, and the type of the next action."""
         values.check_uuid("connection_id", self.connection_id)
         values.check_uuid("session_id", self.session_id)
         values.parse_opaque("user_id", self.user_id)
+        allowed = "a NextAction, which has a URL and its expiry"
+        values.check_type("next_action", self.next_action, values.NextAction, allowed)
 
 
 def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:

@@ -84,6 +84,7 @@ class MemoryStore:
 
     Attributes:
         clock: The clock that was passed in; it may be replaced.
+        deliver: The function that was passed in; it may be replaced.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class MemoryStore:
     ) -> None:
         self._settings = settings
         self.clock = clock
-        self._deliver = deliver
+        self.deliver = deliver
         self._lock = RLock()
         self._pause = Event()
         self._callers: dict[str, Caller] = {}
@@ -127,6 +128,10 @@ class MemoryStore:
     def register(self, api_key: ApiKey, caller: Caller) -> None:
         """Register the caller of an API key; an earlier caller of the key is replaced."""
         self._callers[api_key.digest()] = caller
+
+    def withdraw(self, api_key: ApiKey) -> None:
+        """Make an API key unknown from the next request on."""
+        self._callers.pop(api_key.digest(), None)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
         """Replace the platform's buckets in `settings`; every API key's buckets are then full."""
@@ -193,8 +198,8 @@ class MemoryStore:
                 return False
             if page is not None:
                 self._pages.add(page)
-            if self._deliver is not None and (changes.effects or changes.events):
-                self._deliver(changes)
+            if self.deliver is not None and (changes.effects or changes.events):
+                self.deliver(changes)
         return True
 
     def hosted_page(self, url: str) -> HostedPage | None:

@@ -18,6 +18,7 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
     add_microseconds,
+    check_type,
 )
 from curae_lifecycle.service.snapshot import NewIds
 
@@ -25,6 +26,9 @@ NEXT_ACTION_LIFETIME: Final = timedelta(minutes=30)
 """The default lifetime of a next action [O]."""
 
 _TICK: Final = timedelta(microseconds=1)
+
+_SLASHES: Final = len("///")
+"""The number of slashes in a URL that ends after its host and `/`."""
 
 IdFactory = Callable[[datetime], NewIds]
 """A function that makes the ids and the next action of a request, given the request's instant."""
@@ -39,13 +43,21 @@ class RandomIds:
             `https://connect.example/`.
         lifetime: The lifetime of a next action, longer than 0. Its expiry is capped at the last
             instant that a `datetime` can hold.
+
+    Raises:
+        ArgumentError: The base URL is no text or has no path, or the lifetime is not above 0.
     """
 
     hosted_page_base_url: str
     lifetime: timedelta = NEXT_ACTION_LIFETIME
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a lifetime of zero or less."""
+        """Refuse a base URL without a path, and a lifetime of zero or less."""
+        base, allowed = self.hosted_page_base_url, "a URL such as https://connect.example/"
+        check_type("hosted_page_base_url", base, str, allowed)
+        if base.count("/") < _SLASHES:
+            # The random part of a URL would become a part of the host's name.
+            raise ArgumentError("hosted_page_base_url", allowed)
         if self.lifetime <= timedelta(0):
             raise ArgumentError("lifetime", "longer than 0")
 

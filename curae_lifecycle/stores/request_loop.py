@@ -1,8 +1,8 @@
 """The loop that answers a request or records a fact: load, decide, commit, and retry.
 
 The laws of this module: **every commit was decided from the values that it replaces**; **the log
-shows the class and the place of an unexpected error**, never its text, which could repeat a part of
-the request.
+shows the class and the place of an unexpected error**. It shows the error's text, which could
+repeat a part of the request, only to an endpoint in debug mode.
 
 The loop runs on an `AsyncStore`; `serve` adapts a blocking `Store` to one.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from contextvars import ContextVar
 from traceback import walk_tb
 from typing import Final
 
@@ -19,6 +20,7 @@ import attrs
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.service.call import Call, Decision, decision_from_refusal
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.decide import decide
@@ -42,6 +44,9 @@ from curae_lifecycle.web.respond import Answer, respond
 
 _LOG: Final = logging.getLogger(__name__)
 
+LOG_TRACEBACKS: Final[ContextVar[bool]] = ContextVar("log_tracebacks", default=False)
+"""True if the request logs unexpected errors with their tracebacks, which can hold secrets."""
+
 _RETRY_AFTER: Final = ("retry-after", "1")
 
 
@@ -55,11 +60,15 @@ def internal_error_answer(settings: Settings) -> Answer:
 def log_error(what: str, error: Exception) -> None:
     """Log an error by its class and the frames that it passed through, without its text.
 
+    If `LOG_TRACEBACKS` is set, the error's text and traceback are logged, too.
+
     Args:
         what: What failed, such as `a request failed`; it begins the line.
         error: The error.
     """
-    _LOG.error("%s: %s at %s", what, type(error).__name__, format_frames(error))
+    shown = error if LOG_TRACEBACKS.get() else None
+    place = format_frames(error)
+    _LOG.error("%s: %s at %s", what, type(error).__name__, place, exc_info=shown)
 
 
 def format_frames(error: BaseException) -> str:
@@ -164,6 +173,9 @@ class RequestAttempts:
             return AttemptDecision(loaded, attrs.evolve(call, decided_at=loaded.now))
         # Only a mutation needs a scope, and a read uses no new ids.
         new_ids = None if call.operation.rule.scope is None else self.id_factory(loaded.now)
+        if new_ids is not None:
+            allowed = "a function that takes an instant and returns NewIds"
+            check_type("id_factory", new_ids, NewIds, allowed)
         decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)
         page = hosted_page_for(call, decision.reply, loaded.snapshot.binding)
         return AttemptDecision(

@@ -38,6 +38,7 @@ from curae_lifecycle.stores.retry import (
     blocking_retrier,
 )
 from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.wiring import check_store_kind
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
@@ -73,6 +74,7 @@ def serve(
         ArgumentError: The program passed an argument that no correct program passes.
         AssertionError: The program is wrong, and one of the library's own checks found it.
     """
+    check_store_kind(store, "serve_async", is_async=False)
     return run_sync(
         answer_request(
             _BlockingStoreAdapter(store),
@@ -94,6 +96,7 @@ async def serve_async(
     stats: RetryStats | None = None,
 ) -> Answer:
     """Answer a request as `serve` does, with an async store."""
+    check_store_kind(store, "serve", is_async=True)
     return await answer_request(
         store,
         request=request,
@@ -153,6 +156,7 @@ def serve_with_external_call(
         AssertionError: The program is wrong, and one of the library's own checks found it. The key
             is released under the same condition.
     """
+    check_store_kind(store, "serve_with_external_call_async", is_async=False)
 
     async def call(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
         return make_next_action(new_ids, lambda: run_sync(_await(renew())))
@@ -186,6 +190,7 @@ async def serve_with_external_call_async(
     If the task is cancelled, the key is released before the cancellation is passed on, unless the
     call was made and `lost_lease` is UNKNOWN.
     """
+    check_store_kind(store, "serve_with_external_call", is_async=True)
     return await answer_with_external_call(
         store,
         request=request,
@@ -217,6 +222,7 @@ def record(
             recorded late or twice does no harm.
         StoreFullError: The fact makes a new binding, and its customer account is full.
     """
+    check_store_kind(store, "record_async", is_async=False)
     return run_sync(answer_fact(_BlockingStoreAdapter(store), fact, blocking_retrier(retry_policy)))
 
 
@@ -224,6 +230,7 @@ async def record_async(
     store: AsyncStore, fact: Fact, *, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
 ) -> FactAnswer:
     """Record a fact as `record` does, with an async store."""
+    check_store_kind(store, "record", is_async=True)
     return await answer_fact(store, fact, async_retrier(retry_policy))
 
 

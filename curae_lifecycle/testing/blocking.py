@@ -1,12 +1,13 @@
-"""An adapter that makes an async store usable as a blocking one."""
+"""An adapter that makes an async store usable as a blocking one, and the methods of any store."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from datetime import datetime
 from inspect import isawaitable
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
@@ -15,6 +16,14 @@ from curae_lifecycle.stores.contract import AsyncStore, Loaded
 from curae_lifecycle.stores.hosted_pages import HostedPage
 
 _Result = TypeVar("_Result")
+
+
+class Method(Protocol):
+    """A method of a store that is called with positional arguments."""
+
+    def __call__(self, *arguments: object) -> object:
+        """Call the method and return its result."""
+        ...
 
 
 class AsyncStoreWithApiKeys(AsyncStore, Protocol):
@@ -49,12 +58,7 @@ class BlockingStoreAdapter:
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
         """Register an API key for a caller, or replace the caller of a registered key."""
-
-        async def register() -> object:
-            result = self._store.register(api_key, caller)
-            return await result if isawaitable(result) else result
-
-        return self._run(register())
+        return self.blocking(cast("Method", self._store.register))(api_key, caller)
 
     def caller_of(self, key_digest: str) -> Caller | None:
         """Return the caller of an API key, or None for an unknown key; see `Store.caller_of`."""
@@ -68,6 +72,59 @@ class BlockingStoreAdapter:
         """Commit changes and return whether the store accepted them; see `Store.commit`."""
         return self._run(self._store.commit(loaded, changes, page))
 
+    @property
+    def inner(self) -> AsyncStoreWithApiKeys:
+        """The async store."""
+        return self._store
+
+    def blocking(self, method: Method) -> Method:
+        """Return a method of the async store as a blocking function.
+
+        The method may be a coroutine function or not.
+        """
+
+        async def call(arguments: tuple[object, ...]) -> object:
+            result = method(*arguments)
+            return cast("object", await result) if isawaitable(result) else result
+
+        return lambda *arguments: self._run(call(arguments))
+
     def _run(self, call: Coroutine[object, object, _Result]) -> _Result:
         with self._lock:
             return self._runner.run(call)
+
+
+def method_of(store: object, name: str) -> Method | None:
+    """Return a method that a store may have besides the contract, as a blocking function.
+
+    Args:
+        store: The store; the methods of a `BlockingStoreAdapter` are those of its async store.
+        name: The name of the method.
+
+    Returns:
+        The method, or None if the store has none of that name.
+    """
+    inner = _inner(store)
+    found: object = getattr(inner, name, None)
+    if not callable(found):
+        return None
+    method = cast("Method", found)
+    return store.blocking(method) if isinstance(store, BlockingStoreAdapter) else method
+
+
+def has_clock(store: object) -> bool:
+    """Return whether a store has an attribute `clock` that a test can replace."""
+    return callable(getattr(_inner(store), "clock", None))
+
+
+def replace_clock(store: object, clock: Callable[[], datetime]) -> None:
+    """Replace the attribute `clock` of a store for which `has_clock` is true."""
+    cast("_Clocked", _inner(store)).clock = clock
+
+
+class _Clocked(Protocol):
+    clock: Callable[[], datetime]
+
+
+def _inner(store: object) -> object:
+    return store.inner if isinstance(store, BlockingStoreAdapter) else store

@@ -18,6 +18,7 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, Store
 from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.testing.blocking import has_clock, method_of, replace_clock
 
 
 class StoreWithApiKeys(Store, Protocol):
@@ -59,7 +60,8 @@ class SimulatedClockStore:
     """Any store, run on a simulated clock.
 
     Args:
-        store: The store. If it is `Purgeable`, `purge` sets its clock.
+        store: The store. If it is `Purgeable`, `purge` sets its clock. An async store in a
+            `BlockingStoreAdapter` is `Purgeable` if its own methods are.
         now: The first simulated instant.
 
     Attributes:
@@ -70,10 +72,11 @@ class SimulatedClockStore:
         self.now = now
         self._store = store
         self._purged_at = now
-        if isinstance(store, Purgeable):
+        self._purge = method_of(store, "purge") if has_clock(store) else None
+        if self._purge is not None:
             # Transactions overlap and workers' clocks differ. If the store's clock showed the
             # latest `now`, the store could drop values that a slower worker still needs.
-            store.clock = lambda: self._purged_at
+            replace_clock(store, lambda: self._purged_at)
 
     def register(self, api_key: ApiKey, caller: Caller) -> object:
         """Register an API key for a caller, or replace the caller of a registered key."""
@@ -98,7 +101,7 @@ class SimulatedClockStore:
             The number of dropped values; 0 if the store does not report it or was not purged.
         """
         self._purged_at = now
-        if not isinstance(self._store, Purgeable):
+        if self._purge is None:
             return 0
-        dropped = self._store.purge()
+        dropped = self._purge()
         return dropped if isinstance(dropped, int) else 0

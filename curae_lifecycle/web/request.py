@@ -13,6 +13,7 @@ import attrs
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import IdempotencyKey, parse_idempotency_key
+from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import NO_TAGS, EntityTags
 
@@ -37,6 +38,9 @@ class ParsedBody:
     value: Json = attrs.field(repr=False)
 
 
+_BODIES: Final = (bytes, ParsedBody)
+
+
 @attrs.frozen
 class Request:
     """An HTTP request as it was received.
@@ -46,12 +50,35 @@ class Request:
         target: The path and, after `?`, the query; still percent-encoded.
         headers: Names and values in order, repeated headers included; the case of names is ignored.
         body: The exact bytes of the body, or the value that the framework parsed from them.
+
+    Raises:
+        ArgumentError: The method or the target is no text, the headers are no tuple of pairs of
+            text, or the body is of another type. Of the headers only the first is checked.
     """
 
     method: str
     target: str = attrs.field(repr=False)
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     body: bytes | ParsedBody = attrs.field(default=b"", repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse the types that frameworks use instead: bytes, a dict of headers, a parsed body."""
+        check_type("method", self.method, str, "a str such as GET")
+        check_type("target", self.target, str, "a str: decode bytes, as raw_path.decode('latin-1')")
+        check_type("headers", self.headers, tuple, "pairs, such as tuple(headers.items())")
+        if self.headers and not _is_text_pair(self.headers[0]):
+            allowed = "pairs of str: decode bytes, as value.decode('latin-1')"
+            raise ArgumentError("headers", allowed)
+        allowed = "bytes, or ParsedBody(value) for JSON that is parsed already"
+        check_type("body", self.body, _BODIES, allowed)
+
+
+def _is_text_pair(pair: object) -> bool:
+    match pair:
+        case (str(), str()):
+            return True
+        case _:
+            return False
 
 
 def header_values(request: Request, name: str) -> list[str]:

@@ -7,8 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 from settings import BLOCKING_URL, DATABASE_URL, DEMO_URL, POOL, PUBLIC_URL, WORKERS
 
-from curae_lifecycle import ApiKey, Caller, Environment
-from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
+from curae_lifecycle import ApiKey, ApiKeyId, AppId, Caller, CustomerAccountId, Environment
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 

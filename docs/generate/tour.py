@@ -30,7 +30,8 @@ text {{ font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fil
 .asked {{ fill: #6cc7f5; }}
 .answered {{ fill: #7ee787; }}
 .refused {{ fill: #ff9a92; }}
-.rule {{ fill: #f2cc60; }}
+.body {{ fill: #9ea7b3; }}
+.rule {{ fill: #f2cc60; font-weight: 600; }}
 .step {{ visibility: hidden; }}
 .still {{ visibility: visible; }}
 @media (prefers-reduced-motion: no-preference) {{

@@ -42,9 +42,11 @@ def wrong(name: str) -> str:
 @pytest.mark.usefixtures("_small")
 def test_of_a_store_that_is_right_nothing_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", RIGHT, "--seeds", "2"]) == 0
-    kit, races, *worlds, last = capsys.readouterr().out.splitlines()
-    assert kit == f"kit: {len(REPLAYS)} checks passed, 0 failed"
+    kit, replays, races, lapsed, *worlds, last = capsys.readouterr().out.splitlines()
+    assert kit == f"kit: {len(REPLAYS)} checks passed, 0 failed, 0 not run"
+    assert replays == f"  run: idempotency {len(REPLAYS)}"
     assert races == "races: 169 pairs run, 0 failed"
+    assert lapsed == f"  run: {LAPSED}"
     assert [line[:19] for line in worlds] == ["simulation: seed 0:", "simulation: seed 1:"]
     assert last == "findings: 0"
 
@@ -68,7 +70,7 @@ def test_the_races_find_every_store_that_is_wrong(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", wrong(name), "--only", "races"]) == 1
-    headline, first, part, *_ = capsys.readouterr().out.splitlines()
+    headline, _, first, part, *_ = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"races: 1\d\d pairs run, [1-9]\d* failed", headline)
     assert first.startswith(f"{LAPSED}: ")
     assert part.startswith("  ")
@@ -86,12 +88,18 @@ def test_each_part_finds_what_is_said_of_it(name: str, part: str) -> None:
 def test_what_is_found_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "_MAX_SHOWN", len(REPLAYS) - 1)
     assert main(["check", wrong("Forgetful"), "--only", "kit"]) == 1
     told = capsys.readouterr().out
-    assert told.startswith(f"kit: 0 checks passed, {len(REPLAYS)} failed\nidempotency.replay.")
+    headline = f"kit: 0 checks passed, {len(REPLAYS)} failed, 0 not run"
+    listed = f"  run: idempotency {len(REPLAYS)}"
+    assert told.startswith(f"{headline}\n{listed}\nidempotency.replay.")
     assert "law 9 is broken" in told
-    assert told.endswith(f"\nand 1 more\nfindings: {len(REPLAYS)}\n")
+    assert told.endswith(f"\nfindings: {len(REPLAYS)}\n")
+    monkeypatch.setattr(check, "_MAX_SHOWN", 1)
+    assert main(["check", wrong("Forgetful"), "--only", "kit"]) == 1
+    groups = len(re.findall(r"^idempotency\.replay\.\S+$", told, re.MULTILINE))
+    assert groups > 1
+    assert capsys.readouterr().out.endswith(f"\nand {groups - 1} more\nfindings: {len(REPLAYS)}\n")
     assert main(["check", wrong("Forgetful"), "--only", "simulation"]) == 1
     told = capsys.readouterr().out
     assert re.search(r"^seed 0 at \S+: law \d+ is broken", told, re.MULTILINE)
@@ -169,7 +177,12 @@ def test_a_store_that_is_awaited_is_checked_like_one_that_waits(
     assert main(["check", f"tests.cli.test_check:{name}", *options]) == 0
     told = capsys.readouterr().out
     assert main(["check", RIGHT, *options]) == 0
-    assert told.replace(" 0 purged", "") == re.sub(" [0-9]+ purged", "", capsys.readouterr().out)
+    simulated, *rest = told.splitlines()
+    *missing, last = rest
+    assert missing == ["  not run: purges in the simulation: the store has no method purge"]
+    assert last == "findings: 0, not run: 1"
+    plain = re.sub(" [0-9]+ purged", "", capsys.readouterr().out)
+    assert plain == f"{simulated.replace(' 0 purged', '')}\nfindings: 0\n"
 
 
 @pytest.mark.heavy
@@ -190,7 +203,7 @@ MISTAKES = {
     "curae_lifecycle:NoStore": "has no attribute 'NoStore'",
     "curae_lifecycle:__version__": "must be callable and return a store",
     "builtins:object": "object is not a store: it has no method register, caller_of, load, commit",
-    "tests.cli.test_check:NoRegister": "NoRegister is not a store: it has no method register\n",
+    "tests.cli.test_check:NoRegister": "NoRegister is not a store: it has no method register; ",
 }
 
 

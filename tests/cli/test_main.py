@@ -74,6 +74,16 @@ def test_the_tour_tells_the_whole_story(capsys: pytest.CaptureFixture[str]) -> N
     assert "retry-after: 50" in told
 
 
+def test_the_piped_tour_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tour"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert max(map(len, told)) <= 80
+    # A blank line separates the rules from the JSON above them.
+    first_rules = [at for at, line in enumerate(told) if line.startswith("   rule ")]
+    assert all(told[at - 1] == "" or told[at - 1].startswith("   ") for at in first_rules)
+    assert sum(told[at - 1] == "" for at in first_rules) == len([*steps()])
+
+
 @pytest.mark.parametrize(
     ("called", "name"),
     [
@@ -113,6 +123,8 @@ def test_the_tour_reads_the_same_with_and_without_rich() -> None:
     assert all(len(line) <= 80 for line in without_colour(pretty).splitlines())
     assert "\x1b[31m   < 409" in pretty, "a refusal is red"
     assert "\x1b[32m   < 201" in pretty, "a success is green"
+    assert '\x1b[2m   < "session"' in pretty, "JSON is dim"
+    assert "\x1b[1;33m   rule " in pretty, "a rule is bold"
     poor = on_a_terminal(f"import sys; sys.modules['rich.console'] = None; {tour}")
     assert poor.replace("\r\n", "\n") == without_colour(pretty)
 
@@ -151,7 +163,7 @@ def test_replay_checks_recorded_responses(
     capsys.readouterr()
     assert main(["replay", str(wrong), "--check"]) == 1
     out, err = capsys.readouterr()
-    rule = "binding.provision.unlinked"
+    rule = "operation.initiate"
     assert err == f"line 2: status: recorded 200, decided 201 by rule {rule}\n"
     assert json.loads(out.splitlines()[1])["divergences"] == [
         {"member": "status", "recorded": 200, "decided": 201, "rule": rule}

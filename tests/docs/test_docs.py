@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -99,6 +100,16 @@ def test_the_readme_endpoint_goes_by_the_settings_of_its_store() -> None:
 def test_the_readme_endpoint_is_fifteen_lines() -> None:
     lines = [line for line in block(README, "python").splitlines() if line.strip()]
     assert len(lines) <= 15
+
+
+def test_the_readme_snippet_of_a_sql_store_has_its_imports() -> None:
+    tree = ast.parse(block(README, "py"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    namespace: dict[str, object] = {}
+    exec(compile(ast.Module([*imports], []), "README.md", "exec"), namespace)  # noqa: S102 - its own
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    bound = {node.id for node in names if isinstance(node.ctx, ast.Store)} | namespace.keys()
+    assert {node.id for node in names} <= bound
 
 
 def test_the_readme_lists_every_command() -> None:

@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK: Final = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-LANGUAGES: Final = {"console", "diff", "json", "mermaid", "py", "python", "sh", "text", "ts"}
+LANGUAGES: Final = {"console", "diff", "json", "mermaid", "py", "python", "sh", "sql", "text", "ts"}
 
 AVOIDED: Final = re.compile(
     # Who speaks is nobody; what is easy shows by itself; old words, and Latin where English will do.

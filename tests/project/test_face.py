@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import pydoc
+import re
 import subprocess
 import sys
+import textwrap
+from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -17,10 +22,15 @@ SOURCE = ast.parse(Path(curae_lifecycle.__file__).read_text(encoding="utf-8"))
 
 
 def test_every_name_is_there_and_nothing_else() -> None:
-    assert sorted(_HOMES) == sorted(curae_lifecycle.__all__)
-    for name in curae_lifecycle.__all__:
+    (told,) = [
+        ast.literal_eval(node.value)
+        for node in ast.walk(SOURCE)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert told == sorted(_HOMES)
+    for name in _HOMES:
         assert getattr(curae_lifecycle, name).__name__ == name
-    assert set(curae_lifecycle.__all__) <= set(dir(curae_lifecycle))
+    assert set(_HOMES) <= set(dir(curae_lifecycle))
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         _ = curae_lifecycle.Nonsense
 
@@ -48,7 +58,7 @@ def test_an_import_loads_no_room_until_a_name_is_used() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("name", curae_lifecycle.__all__)
+@pytest.mark.parametrize("name", _HOMES)
 def test_help_on_a_name_is_readable(name: str) -> None:
     # `ConnectionId` and its like are names for text, and have no help of their own.
     value: object = getattr(curae_lifecycle, name)
@@ -58,3 +68,42 @@ def test_help_on_a_name_is_readable(name: str) -> None:
     assert name in text
     doc = getattr(value, "__doc__", "") or ""
     assert doc.strip().splitlines()[0].rstrip().endswith((".", "[S].", "[O].", "[P]."))
+
+
+def test_help_on_the_package_fits_a_few_screens() -> None:
+    lines = pydoc.plain(pydoc.render_doc(curae_lifecycle)).splitlines()
+    assert len(lines) <= 120
+    assert max(len(line) for line in lines if curae_lifecycle.__file__ not in line) <= 80
+
+
+def test_help_on_the_package_names_each_name() -> None:
+    doc = curae_lifecycle.__doc__ or ""
+    assert [name for name in _HOMES if f"`{name}`" not in doc] == []
+
+
+@pytest.mark.parametrize("name", _HOMES)
+def test_no_signature_shows_a_long_default(name: str) -> None:
+    value: object = getattr(curae_lifecycle, name)
+    if not isinstance(value, type | FunctionType) or name in {"ProblemCode", "Store"}:
+        return
+    for parameter in inspect.signature(value).parameters.values():
+        assert len(repr(parameter.default)) < 100, parameter
+
+
+@pytest.mark.parametrize("folder", ["stores", "stores.sql", "servers"])
+def test_help_on_a_subpackage_names_modules_that_exist(folder: str) -> None:
+    package = import_module(f"curae_lifecycle.{folder}")
+    named = re.findall(r"`((?:\w+\.)+\w+)`", package.__doc__ or "")
+    assert named
+    for path in named:
+        module, _, name = path.rpartition(".")
+        assert hasattr(import_module(f"curae_lifecycle.{folder}.{module}"), name)
+
+
+def test_help_opens_a_sql_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    doc = import_module("curae_lifecycle.stores.sql").__doc__ or ""
+    snippet = re.search(r"once:\n\n((?: {4}.*\n|\n)+)", doc)
+    assert snippet is not None
+    monkeypatch.chdir(tmp_path)
+    exec(textwrap.dedent(snippet[1]), {})  # noqa: S102 - the package's own snippet
+    assert (tmp_path / "connections.db").is_file()

@@ -8,7 +8,7 @@ from copy import deepcopy
 import pytest
 
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
+from curae_lifecycle.replay.recorded import ABSENT, Absent, Comparison, Divergence, Recorded
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Response
 from tests.support.logs import (
@@ -78,8 +78,8 @@ def rule_of(*lines: bytes) -> Json:
     [
         ("status", 200, "status", 201),
         ("status", "201", "status", 201),
-        ("code", "NOT_FOUND", "code", None),
-        ("body.code", "NOT_FOUND", "code", None),
+        ("code", "NOT_FOUND", "code", ABSENT),
+        ("body.code", "NOT_FOUND", "code", ABSENT),
         ("body.connection.status", "ACTIVE", "body.connection.status", "PENDING"),
         ("body.connection.dataPackages", ["a"], "body.connection.dataPackages", ["labs"]),
         ("body.connection.authorizedAt", time(1), "body.connection.authorizedAt", None),
@@ -87,14 +87,14 @@ def rule_of(*lines: bytes) -> Json:
         ("body.connection.createdAt", "today", "body.connection.createdAt", time(1)),
         ("body.connection.createdAt", 7, "body.connection.createdAt", time(1)),
         ("body.connection.appUserId", "user-2", "body.connection.appUserId", "user-1"),
-        ("body.connection.colour", "red", "body.connection.colour", None),
+        ("body.connection.colour", "red", "body.connection.colour", ABSENT),
         ("body.connection.id", "no-uuid", None, None),
         ("body.nextAction.url", 7, "body.nextAction.url", "https://connect.example/1"),
         ("body.nextAction.expiresAt", time(1), "body.nextAction.expiresAt", time(31)),
     ],
 )
 def test_a_divergence_names_the_member_and_the_rule(
-    path: str, value: Json, at: str | None, decided: Json
+    path: str, value: Json, at: str | None, decided: Json | Absent
 ) -> None:
     response = changed(answered(created(1)), path, value)
     expected = (
@@ -127,7 +127,7 @@ def test_a_member_that_is_missing_diverges() -> None:
     assert isinstance(body, dict)
     del body["nextAction"]
     (found,) = checked(created(1, response=response))
-    assert (found.member, found.recorded) == ("body.nextAction", None)
+    assert (found.member, found.recorded) == ("body.nextAction", ABSENT)
 
 
 def test_what_is_not_recorded_is_not_compared() -> None:
@@ -137,7 +137,7 @@ def test_what_is_not_recorded_is_not_compared() -> None:
 
 
 def test_a_problem_is_compared_by_its_code() -> None:
-    def found(**response: Json) -> list[tuple[str, Json, Json]]:
+    def found(**response: Json) -> list[tuple[str, Json | Absent, Json | Absent]]:
         lines = [created(1, user="", response=response)]
         return [(each.member, each.recorded, each.decided) for each in checked(*lines)]
 
@@ -147,7 +147,7 @@ def test_a_problem_is_compared_by_its_code() -> None:
     other = ("code", "NOT_FOUND", "BAD_REQUEST")
     assert found(status=404, body={"code": "NOT_FOUND"}) == [("status", 404, 400), other]
     assert found(code="NOT_FOUND") == [other]
-    assert found(body={"connection": {}}) == [("code", None, "BAD_REQUEST")]
+    assert found(body={"connection": {}}) == [("code", ABSENT, "BAD_REQUEST")]
 
 
 def test_the_rule_that_is_named_had_the_last_word() -> None:
@@ -197,7 +197,7 @@ def test_ids_match_one_to_one() -> None:
             assert isinstance(decided, dict)
             body = json.dumps(decided["body"]).encode()
             divergences = comparison.divergences(
-                Recorded.of(response), Response(200, (), body), "rule"
+                Recorded.of(response), Response(200, (), body), lambda _: "rule"
             )
             found.append([each.member for each in divergences])
         return found

@@ -27,7 +27,7 @@ from curae_lifecycle.stores.contract import (
     StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.testing.conformance.runner import ServerRaisedError
+from curae_lifecycle.testing.conformance.failures import ServerRaisedError
 from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
 from curae_lifecycle.testing.conformance.timeout import CheckTimeoutError
 from curae_lifecycle.testing.laws import LawBrokenError

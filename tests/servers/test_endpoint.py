@@ -210,7 +210,8 @@ def test_whatever_is_raised_is_logged_and_answered(kind: str, error: Exception, 
 def test_what_is_wrong_before_the_loop_is_answered_too(kind: str) -> None:
     with logged() as log:
         asking = Asking(kind=kind, store=faulty(), patience=RetryPolicy())
-        answer = asking(attrs.evolve(CREATE, headers=(("Authorization", b"no text"),)))  # type: ignore[arg-type]  # what no server hands over
+        wrong = (("Accept", "*/*"), ("Authorization", b"no text"))
+        answer = asking(attrs.evolve(CREATE, headers=wrong))  # type: ignore[arg-type]  # what no server hands over
     assert answer.status == 500
     assert log.lines[0]["message"] != "request"
 

@@ -80,7 +80,7 @@ def test_what_fails_at_the_store_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
     metrics = Metrics()
     Asking(kind="waits", store=faulty([LOST, BEFORE]), counters=metrics)(CREATE)
     Asking(kind="waits", store=faulty([], capacity=0), counters=metrics)(CREATE)
-    broken = attrs.evolve(CREATE, headers=(("Authorization", b"y"),))  # type: ignore[arg-type]  # as no server has it
+    broken = attrs.evolve(CREATE, headers=(("Accept", "*/*"), ("Authorization", b"y")))  # type: ignore[arg-type]  # as no server has it
     Asking(kind="waits", store=faulty(), counters=metrics)(broken)
     found = samples(metrics.render()[1].decode())
     assert found["curae_attempts_total ended=conflict"] == 1

@@ -31,3 +31,9 @@ def test_two_operations_of_one_name_would_share_their_records() -> None:
     with pytest.raises(ArgumentError, match="of different names") as raised:
         Settings(operations=(*OPERATIONS, Revoke))
     assert raised.value.argument == "operations"
+
+
+def test_repr_shows_what_differs_from_the_default() -> None:
+    assert repr(Settings()) == "Settings()"
+    changed = Settings(active_spelling="AUTHORIZED", operations=(Revoke,))
+    assert repr(changed) == f"Settings(active_spelling='AUTHORIZED', operations=({Revoke!r},))"

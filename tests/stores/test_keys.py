@@ -233,7 +233,16 @@ def test_a_key_that_is_registered_again_keeps_its_id(ask: Command) -> None:
 def test_keys_of_an_id_are_narrowed_and_withdrawn_without_their_text(ask: Command) -> None:
     named = ("--api-key-id", "key-1")
     for _ in range(2):
-        ask("keys", "register", *LIVE_OWNER, *named, "--scope", CONNECTION_WRITE, "--scope", "more")
+        ask(
+            "keys",
+            "register",
+            *LIVE_OWNER,
+            *named,
+            "--scope",
+            CONNECTION_WRITE,
+            "--own-scope",
+            "more",
+        )
     ask("keys", "register", *LIVE_OWNER, "--api-key-id", "key-2")
     status, narrowed, _ = ask("keys", "narrow", *named, "--scope", CONNECTION_WRITE)
     assert (status, narrowed) == (0, [SHOWN | {"apiKeyId": "key-1"}] * 2)
@@ -260,7 +269,7 @@ def test_a_key_that_is_registered_meanwhile_is_read_again(
     act: str, ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = ("--api-key-id", "key-1")
-    ask("keys", "register", *LIVE_OWNER, *named, "--scope", "a", "--stdin", given="k")
+    ask("keys", "register", *LIVE_OWNER, *named, "--own-scope", "a", "--stdin", given="k")
     read_once = keys._callers_of_id
     meanwhile = ["b"]
 
@@ -288,6 +297,15 @@ def test_a_key_that_is_registered_meanwhile_is_read_again(
         (("register", *LIVE_OWNER, "--api-key-id", ""), "", "api key id: must be"),
         (("register", *LIVE_OWNER, "--scope", "a b"), "", "without spaces"),
         (("register", *LIVE_OWNER, "--scope", ""), "", "a scope must not be empty"),
+        (("register", *LIVE_OWNER, "--own-scope", "a b"), "", "without spaces"),
+        (("register", *LIVE_OWNER, "--scope", "connection:wirte"), "", "use --own-scope if one of"),
+        (
+            ("register", *LIVE_OWNER, "--scope", "connection:wirte"),
+            "",
+            "did you mean connection:write?",
+        ),
+        (("register", *LIVE_OWNER, "--app-id", "a\x1b[31m"), "", "app id: must be text without"),
+        (("register", *LIVE_OWNER, "--api-key-id", "a\nb"), "", "api key id: must be text without"),
         (("register", *LIVE_OWNER, "--stdin"), "", "api key: must be not empty"),
         (("register", *LIVE_OWNER, "--stdin"), "a secret\n", "api key: must be visible ASCII"),
         (("withdraw",), "", "one of the arguments --api-key-id --stdin is required"),
@@ -332,7 +350,7 @@ def test_a_database_without_tables_is_told_of(url: str, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as ended:
         main(["keys", "list", "--database", url])
     assert ended.value.code == 1
-    assert "if its tables are missing, run: python -m curae_lifecycle database create" in (
+    assert "create its tables with: python -m curae_lifecycle database create" in (
         capsys.readouterr().err
     )
 
@@ -404,6 +422,22 @@ def test_dead_messages_are_listed_and_revived(ask: Command, database: SqlDatabas
     assert (status, "no dead message has the number" in error) == (1, True)
     assert [each["number"] for each in ask("outbox", "--once")[1]] == [int(number)]
     assert len(ask("outbox", "--dead")[1]) == 2
+
+
+def test_all_dead_messages_are_listed(
+    ask: Command, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provision(database)
+
+    def fail(_: Delivery) -> None:
+        raise ValueError
+
+    while Outbox(database, DeliverySettings(attempts=1)).deliver_batch(fail):
+        pass
+    # As if there were more of them than one query returns.
+    monkeypatch.setattr(Outbox.list_dead, "__defaults__", (0, 2))
+    _, dead, _ = ask("outbox", "--dead")
+    assert len({str(each["number"]) for each in dead}) == len(dead) == 3
 
 
 def test_who_reads_no_more_loses_nothing(url: str, database: SqlDatabase) -> None:

@@ -215,7 +215,7 @@ def test_a_commit_of_unknown_outcome_is_executed_once(
     right = sent(prepared(operation), operation)
     delivered: list[Changes] = []
     made = prepared(operation, *[fault] * times)
-    made.store._deliver = delivered.append
+    made.store.deliver = delivered.append
     answer = sent(made, operation)
     assert answer.response.status == right.response.status
     record_kept = made.record_of("k-1")

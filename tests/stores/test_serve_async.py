@@ -164,7 +164,7 @@ def said(
     """What each step came to, and what was delivered; an answer without the machine's clock."""
     made = faulty(commits, pending(), loads=loads, settings=SETTINGS)
     delivered: list[Changes] = []
-    made.store._deliver = delivered.append
+    made.store.deliver = delivered.append
     side = kind(made, RetryPolicy(attempts=3, seconds=60, pause=1e-9, longest_pause=1e-9))
     heard: list[object] = []
     for number, (asked, calls_out, seconds) in enumerate(traffic):
@@ -240,7 +240,7 @@ def test_one_key_is_executed_once_however_many_send_it_at_once(
     if operation == "reconnect":
         record_at(made.store, curae.Revoked(ID, curae.Actor.APP), at(0))
     delivered: list[Changes] = []
-    made.store._deliver = delivered.append
+    made.store.deliver = delivered.append
     mint = Numbered(2)
 
     async def all_at_once() -> list[Answer]:

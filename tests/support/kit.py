@@ -18,6 +18,7 @@ from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
+    ApiKeyId,
     ConnectionId,
     Environment,
     NextAction,
@@ -100,6 +101,11 @@ class Reference(FactHooks):
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         self.world.register(ApiKey(api_key), caller_of(api_key, wanted))
 
+    def change_key_id(self, api_key: str, wanted: ApiKeyRequest) -> None:
+        caller = caller_of(api_key, wanted)
+        changed = ApiKeyId(f"{caller.api_key_id}-{next(self.numbers)}")
+        self.world.register(ApiKey(api_key), attrs.evolve(caller, api_key_id=changed))
+
     def pass_time(self, span: timedelta) -> None:
         self.now += span
         self.world.purge(self.now)
@@ -150,6 +156,7 @@ class Reference(FactHooks):
         plain = self.as_server(self.send, self.settings.environment)
         return attrs.evolve(
             plain,
+            change_key_id=self.change_key_id,
             withdraw=self.withdraw,
             finish=self.finish,
             cancel=self.cancel,
@@ -194,6 +201,7 @@ def asynchronous(server: Server) -> AsyncServer:
         may_read=if_there(server.may_read),
         replace_buckets=if_there(server.replace_buckets),
         register_again=if_there(server.register_again),
+        change_key_id=if_there(server.change_key_id),
         withdraw=if_there(server.withdraw),
         finish=if_there(server.finish),
         cancel=if_there(server.cancel),

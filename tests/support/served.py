@@ -37,7 +37,7 @@ PATIENCE = RetryPolicy(attempts=1000, seconds=60, attempt_seconds=60)
 RACES = 3
 """How often a race is run."""
 
-NOT_THERE = ("withdraw", "finish", "cancel", "purge", "outbox")
+NOT_THERE = ("change_key_id", "withdraw", "finish", "cancel", "purge", "outbox")
 """The hooks that a store with the loop around it does not have here."""
 
 

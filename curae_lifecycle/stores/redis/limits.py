@@ -64,6 +64,7 @@ from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.redis.clients import AsyncRedis, Redis, Value
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK, Script
 from curae_lifecycle.stores.sql.keys import key_of, rate_key
+from curae_lifecycle.stores.wiring import check_async_store, check_store
 
 _FORM: Final = 1
 """The form in which the states of limits are stored. The module `scripts` describes it."""
@@ -86,9 +87,13 @@ class RedisLimitsStore:
     Args:
         store: The store for everything else, called "the other store" below.
         client: A client that never retries, as `create_client` and `ClusterClient` make.
+
+    Raises:
+        ArgumentError: `store` is async, or no store.
     """
 
     def __init__(self, store: Store, client: Redis) -> None:
+        check_store(store, "AsyncRedisLimitsStore")
         self._store = store
         self._client = client
 
@@ -160,9 +165,13 @@ class AsyncRedisLimitsStore:
         store: The store for everything else, called "the other store" below.
         client: An async client that never retries, as `create_client_async` and
             `create_cluster_client_async` make.
+
+    Raises:
+        ArgumentError: `store` is blocking, or no store.
     """
 
     def __init__(self, store: AsyncStore, client: AsyncRedis) -> None:
+        check_async_store(store, "RedisLimitsStore")
         self._store = store
         self._client = client
 

@@ -19,6 +19,7 @@ from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.deadline import seconds_left
 from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
@@ -45,9 +46,14 @@ class SqlDatabase:
 
     Args:
         engine: An engine from `create_engine`.
+
+    Raises:
+        ArgumentError: `engine` is async, from another function, or no engine.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
+        allowed = f"an engine from create_engine: {_fix_of(engine)}"
+        check_type("engine", engine, sa.Engine, allowed)
         self._engine = engine
         self._dialect = dialect_of(engine)
         self._bounds = bounds_of(engine)
@@ -135,9 +141,14 @@ class AsyncSqlDatabase:
 
     Args:
         engine: An engine from `create_engine_async`.
+
+    Raises:
+        ArgumentError: `engine` is blocking, from another function, or no engine.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
+        allowed = f"an engine from create_engine_async: {_fix_of(engine)}"
+        check_type("engine", engine, AsyncEngine, allowed)
         self._dialect = engine.dialect
         self._pool = engine.pool
         self._errors = engine.errors
@@ -194,6 +205,17 @@ class AsyncSqlDatabase:
             else:
                 self._pool.discard(connection)
         return result
+
+
+def _fix_of(value: object) -> str:
+    # The fix for a value that was passed instead of an engine.
+    if isinstance(value, AsyncEngine):
+        return "this one is async, so use AsyncSqlDatabase"
+    if isinstance(value, sa.Engine):
+        return "this one is blocking, so use ThreadedDatabase(SqlDatabase(engine))"
+    if isinstance(value, str):
+        return "pass the URL to that function"
+    return f"{type(value).__name__} is no engine"
 
 
 _BEGIN: Final = Statement("BEGIN")

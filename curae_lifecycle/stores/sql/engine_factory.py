@@ -170,7 +170,7 @@ def bounds_of(engine: sa.Engine) -> Bounds:
     """
     found = engine.get_execution_options().get(_BOUNDS_OPTION)
     if found is None:
-        raise ArgumentError("engine", "an engine from create_engine")
+        raise ArgumentError("engine", "an engine from create_engine of stores.sql.engine")
     return cast("Bounds", found)
 
 

@@ -22,6 +22,8 @@ _CONFLICT_CODES: Final[dict[Dialect, frozenset[object]]] = {
     Dialect.MARIADB: frozenset({1062, 1020}),
 }
 
+_MISSING_TABLE_CODES: Final = {Dialect.POSTGRESQL: "42P01", Dialect.MARIADB: 1146}
+
 _TRANSIENT_SQLITE_CODES: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _TRANSIENT_POSTGRESQL_CODES: Final = {
     # By class: connection exceptions, transaction rollbacks (deadlocks), insufficient resources,
@@ -55,6 +57,14 @@ _ROLLED_BACK_CODES: Final[dict[Dialect, frozenset[object]]] = {
 def is_conflict(dialect: Dialect, error: BaseException) -> bool:
     """Return whether `error` undid a commit because a concurrent commit came first."""
     return _code(dialect, error) in _CONFLICT_CODES[dialect]
+
+
+def is_missing_table(dialect: Dialect, error: BaseException) -> bool:
+    """Return whether `error` says that a table does not exist."""
+    if dialect is Dialect.SQLITE:
+        # SQLite has no code of its own for this.
+        return str(error).startswith("no such table")
+    return _code(dialect, error) == _MISSING_TABLE_CODES[dialect]
 
 
 def is_transient(dialect: Dialect, error: BaseException) -> bool:

@@ -156,11 +156,19 @@ def dead_statement(after: int, limit: int) -> Statement:
     return Statement(f"SELECT {_COLUMNS} FROM curae_outbox WHERE {where}", (after, limit))
 
 
+def messages_statement() -> Statement:
+    """Build the SELECT of every message, also of dead ones, in the order of their numbers."""
+    return Statement(f"SELECT {_COLUMNS} FROM curae_outbox ORDER BY id", ())
+
+
 _COLUMNS: Final = "id, attempts, kind, subject, document"
 
 
 def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery, ...]:
-    """Parse the rows of a `claimed_statement` or a `dead_statement`, and keep their order."""
+    """Parse the rows of a `claimed_statement`, a `dead_statement` or a `messages_statement`.
+
+    The messages keep the order of the rows.
+    """
     found = [cast("tuple[int, int, str, str, str]", tuple(row)) for row in rows]
     return tuple(
         [

@@ -40,6 +40,7 @@ from curae_lifecycle.stores.sql import outbox_statements
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
+from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -110,11 +111,15 @@ class Outbox:
     Args:
         database: The database of a `SqlStore`.
         settings: The batch size, lease, attempts and pauses.
+
+    Raises:
+        ArgumentError: `database` is async, or no database.
     """
 
     def __init__(
         self, database: Database, settings: DeliverySettings = DEFAULT_DELIVERY_SETTINGS
     ) -> None:
+        check_database(database, "AsyncOutbox")
         self._database = _BlockingDatabaseAdapter(database)
         self._settings = settings
 
@@ -196,11 +201,15 @@ class AsyncOutbox:
     Args:
         database: The database of an `AsyncSqlStore`.
         settings: The batch size, lease, attempts and pauses.
+
+    Raises:
+        ArgumentError: `database` is blocking, or no database.
     """
 
     def __init__(
         self, database: AsyncDatabase, settings: DeliverySettings = DEFAULT_DELIVERY_SETTINGS
     ) -> None:
+        check_async_database(database, "Outbox")
         self._database = database
         self._settings = settings
 

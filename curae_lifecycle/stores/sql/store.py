@@ -14,16 +14,18 @@ from typing import Final, Protocol
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.hosted_pages import HostedPage, url_digest
 from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.stores.sql import loading, storing
+from curae_lifecycle.stores.sql import loading, outbox_statements, storing
 from curae_lifecycle.stores.sql.buckets import check_sizes
 from curae_lifecycle.stores.sql.clock import now_parameter
 from curae_lifecycle.stores.sql.schema import create_table_statements
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.wiring import check_async_database, check_database
 
 CALLER_CACHE_SIZE: Final = 10_000
 """The number of callers that a store caches."""
@@ -155,10 +157,12 @@ class SqlStore:
         settings: The server's settings, by which events are formatted.
 
     Raises:
-        ArgumentError: A bucket of the settings is too large for 64-bit integers.
+        ArgumentError: `database` is no database of this kind, or a bucket of the settings is too
+            large for 64-bit integers.
     """
 
     def __init__(self, database: Database, settings: Settings = DEFAULT_SETTINGS) -> None:
+        check_database(database, "AsyncSqlStore")
         self._database = database
         self._statements = _Statements(database.dialect, settings)
 
@@ -223,6 +227,14 @@ class SqlStore:
         """Return the hosted page of a URL, or None if the URL is unknown or has expired."""
         return loading.loaded_page(self._database.rows(self._statements.page(url)))
 
+    def outbox(self) -> list[dict[str, Json]]:
+        """Return the effects and events in the outbox as JSON, in the order of their numbers.
+
+        This reads the whole outbox, so it is for tests; a server has an `Outbox` worker.
+        """
+        rows = self._database.rows(outbox_statements.messages_statement())
+        return [each.document for each in outbox_statements.deliveries(rows)]
+
     def purge(self) -> None:
         """Delete records, rate limits and pages that expired at least five minutes ago."""
         now = loading.loaded_now(self._database.rows(self._statements.instant()))
@@ -241,10 +253,12 @@ class AsyncSqlStore:
         settings: The server's settings, by which events are formatted.
 
     Raises:
-        ArgumentError: A bucket of the settings is too large for 64-bit integers.
+        ArgumentError: `database` is no database of this kind, or a bucket of the settings is too
+            large for 64-bit integers.
     """
 
     def __init__(self, database: AsyncDatabase, settings: Settings = DEFAULT_SETTINGS) -> None:
+        check_async_database(database, "SqlStore")
         self._database = database
         self._statements = _Statements(database.dialect, settings)
 
@@ -310,6 +324,14 @@ class AsyncSqlStore:
     async def hosted_page(self, url: str) -> HostedPage | None:
         """Return the hosted page of a URL, or None if the URL is unknown or has expired."""
         return loading.loaded_page(await self._database.rows(self._statements.page(url)))
+
+    async def outbox(self) -> list[dict[str, Json]]:
+        """Return the effects and events in the outbox as JSON, in the order of their numbers.
+
+        This reads the whole outbox, so it is for tests; a server has an `AsyncOutbox` worker.
+        """
+        rows = await self._database.rows(outbox_statements.messages_statement())
+        return [each.document for each in outbox_statements.deliveries(rows)]
 
     async def purge(self) -> None:
         """Delete records, rate limits and pages that expired at least five minutes ago."""

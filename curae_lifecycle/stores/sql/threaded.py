@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows
+from curae_lifecycle.stores.wiring import check_database
 
 
 class ThreadedDatabase:
@@ -16,9 +17,13 @@ class ThreadedDatabase:
 
     Args:
         database: The blocking database.
+
+    Raises:
+        ArgumentError: `database` is async, or no database.
     """
 
     def __init__(self, database: Database) -> None:
+        check_database(database, "the async database itself")
         self._database = database
 
     @property

@@ -28,6 +28,7 @@ from curae_lifecycle.testing.conformance.server import HOOKS as HOOKS
 from curae_lifecycle.testing.conformance.server import ApiKeyRequest as ApiKeyRequest
 from curae_lifecycle.testing.conformance.server import AsyncServer as AsyncServer
 from curae_lifecycle.testing.conformance.server import Server as Server
+from curae_lifecycle.testing.conformance.steps import NotSeenError as NotSeenError
 from curae_lifecycle.testing.conformance.suite import (
     async_conformance_tests as async_conformance_tests,
 )

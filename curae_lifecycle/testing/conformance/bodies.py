@@ -31,6 +31,7 @@ from curae_lifecycle.testing.conformance.operation_requests import (
     value_of,
 )
 from curae_lifecycle.testing.conformance.steps import Steps, send
+from curae_lifecycle.testing.conformance.wording import format_value
 from curae_lifecycle.web.request import BODY_MAX, Request
 
 CHECKS: Final = Checks()
@@ -171,7 +172,10 @@ BAD_IDS: Final = (
 
 def _expect_bad_request(request: Request) -> Steps[None]:
     fault = (yield from expect_documented_refusal(request, 400, "BAD_REQUEST")).get("fault")
-    require(fault in list(Fault), f"the fault is {fault!r} instead of one of {', '.join(Fault)}")
+    require(
+        fault in list(Fault),
+        f"the fault is {format_value(fault)} instead of one of {', '.join(Fault)}",
+    )
 
 
 def _all_operations_refuse(slug: str, app: App) -> Steps[None]:

@@ -30,6 +30,7 @@ from curae_lifecycle.testing.conformance.steps import (
     send,
     use,
 )
+from curae_lifecycle.testing.conformance.wording import format_value
 from curae_lifecycle.web.request import Request
 
 PACKAGES: Final = ("clinical_summary", "labs")
@@ -412,7 +413,8 @@ def same(seen: object, expected: object, what: str) -> None:
         what: The name of the value in the error message.
     """
     if seen != expected:
-        raise NotConformingError(f"{what} is {seen!r} instead of {expected!r}")
+        was, wanted = format_value(seen), format_value(expected)
+        raise NotConformingError(f"{what} is {was} instead of {wanted}")
 
 
 def require(holds: bool, what: str) -> None:  # noqa: FBT001 - what is required
@@ -440,9 +442,8 @@ def lasting(response: Response, varying: frozenset[str]) -> Response:
         response: The response.
         varying: The names of headers to leave out besides `NEVER_COMPARED`, in lower case.
     """
-    left_out = NEVER_COMPARED | varying
     pairs = [(name.lower(), value) for name, value in response.headers]
-    kept = tuple([pair for pair in pairs if pair[0] not in left_out])
+    kept = tuple([pair for pair in pairs if pair[0] not in NEVER_COMPARED | varying])
     return Response(response.status, kept, response.body)
 
 
@@ -459,7 +460,7 @@ def as_document(value: object) -> Document:
         NotConformingError: `value` is something else.
     """
     if not isinstance(value, dict):
-        raise NotConformingError(f"the response holds {value!r} instead of a JSON object")
+        raise NotConformingError(f"the response holds {format_value(value)}, not a JSON object")
     return cast("dict[str, object]", value)
 
 

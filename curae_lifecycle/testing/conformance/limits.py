@@ -25,6 +25,7 @@ from curae_lifecycle.testing.conformance.steps import (
     send_concurrently,
     wait,
 )
+from curae_lifecycle.testing.conformance.wording import format_value
 from curae_lifecycle.testing.laws import check_rate_limit
 
 FEW: Final = timedelta(seconds=5)
@@ -47,7 +48,9 @@ def limited(answer: Response, policy: str, window: int, quota: int) -> int:
     details = client.expect_problem(answer, 429, "RATE_LIMITED")
     retry_after = _only_header(answer, "retry-after")
     if re.fullmatch(r"[1-9][0-9]*", retry_after) is None:
-        raise NotConformingError(f"Retry-After is {retry_after!r}, not whole seconds of at least 1")
+        raise NotConformingError(
+            f"Retry-After is {format_value(retry_after)}, not whole seconds of at least 1"
+        )
     seconds = int(retry_after)
     same(dict(details), {"policy": policy, "retryAfter": seconds}, "details")
     expected = f'"{policy}";q={quota};w={window}'

@@ -55,6 +55,7 @@ from curae_lifecycle.testing.conformance.steps import (
     wait,
 )
 from curae_lifecycle.testing.conformance.triggers import GENERIC_HOOK, example_fact
+from curae_lifecycle.testing.conformance.wording import format_value
 from curae_lifecycle.testing.log_format import format_caller, format_fact
 from curae_lifecycle.web.request import Request
 
@@ -419,9 +420,8 @@ class _Comparison:
     # --- The log ----------------------------------------------------------------------------
 
     def _log(self, **members: object) -> None:
-        self.log.append(
-            json.dumps({"at": values.format_time(self.now), **members}, ensure_ascii=False)
-        )
+        line = {"at": values.format_time(self.now), **members}
+        self.log.append(json.dumps(line, ensure_ascii=False))
 
     def _alias(self, number: int) -> str:
         return f"cae_{self.kit.environment}_app_{number + 1}"
@@ -464,11 +464,14 @@ _APPROXIMATE: Final = frozenset({"retryAfter"})
 def _differs(theirs: Response, ours: Response, rule: str) -> str | None:
     if in_short(theirs) != in_short(ours):
         return f"answered {in_short(theirs)} instead of {in_short(ours)} (rule {rule})"
-    path = _difference("body", client.parsed(theirs), client.parsed(ours))
-    return None if path is None else f"{path} (rule {rule})"
+    what = _difference("body", client.parsed(theirs), client.parsed(ours))
+    return what and f"{what} (rule {rule})"
 
 
 def _difference(path: str, theirs: object, ours: object) -> str | None:
+    def differs() -> str:
+        return f"{path} is {format_value(theirs)} instead of {format_value(ours)}"
+
     name = path.rpartition(".")[2]
     if isinstance(theirs, dict) and isinstance(ours, dict):
         left, right = cast("dict[str, object]", theirs), cast("dict[str, object]", ours)
@@ -485,7 +488,7 @@ def _difference(path: str, theirs: object, ours: object) -> str | None:
         is_same = _same_text(name, theirs, ours)
     else:
         is_same = theirs == ours
-    return None if is_same else f"{path} is {theirs!r} instead of {ours!r}"
+    return None if is_same else differs()
 
 
 def _same_text(name: str, theirs: str, ours: str) -> bool:

@@ -59,7 +59,9 @@ def _effects(connection_id: str) -> Steps[list[_Message]]:
 
 
 def _expect_newest_event(app: App, kind: str, connection_id: str) -> Steps[None]:
-    newest = (yield from _events(app, "user"))[-1]
+    events = yield from _events(app, "user")
+    require(len(events) > 0, f"the outbox has no event of the user after {kind}")
+    newest = events[-1]
     same(newest["kind"], kind, "the kind of the newest event")
     seen = yield from app.seen(connection_id)
     same(newest["subject"], dict(seen), "the subject of the newest event")

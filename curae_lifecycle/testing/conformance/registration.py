@@ -11,7 +11,7 @@ import attrs
 
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import App, refusal, same
+from curae_lifecycle.testing.conformance.client import App, refusal, require, same
 from curae_lifecycle.testing.conformance.operation_requests import (
     about,
     build_request,
@@ -50,6 +50,20 @@ def _app_changes(app: App) -> Steps[None]:
     yield from use("register_again", app.api_key, app.key_request)
     yield from app.shows(connection_id, "PENDING")
     same((yield from app.state("user")), "LIMITED", "the account state")
+
+
+@CHECKS.add("registration.other-id", rules=("idempotency.absent",), hooks=("change_key_id",))
+def _id_changes(app: App) -> Steps[None]:
+    """Registering an API key under another id starts its idempotency keys anew; data is the same."""
+    request = app.create("user")
+    first = yield from client.made(request)
+    same((yield from client.made(request)), first, "the id of the replayed connection")
+    yield from use("change_key_id", app.api_key, app.key_request)
+    second = yield from client.made(request)
+    require(second != first, "the request was replayed although its API key has another id")
+    same((yield from client.made(request)), second, "the id of the replayed connection")
+    for each in (first, second):
+        yield from app.shows(each, "PENDING")
 
 
 @CHECKS.add("registration.withdrawn", rules=("request.credentials",), hooks=("withdraw",))

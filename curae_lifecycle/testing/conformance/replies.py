@@ -27,6 +27,7 @@ from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
 from curae_lifecycle.testing.conformance.operation_requests import build_successful_request
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Operations, Steps, send
+from curae_lifecycle.testing.conformance.wording import format_value
 from curae_lifecycle.testing.laws import check_wire_members
 from curae_lifecycle.web.wire_format import to_camel_case
 
@@ -83,7 +84,9 @@ def check_reply(kind: type[Operation], answer: Response) -> None:
         _check(body[name], shape, name)
     media = client.headers(answer, "content-type")
     if len(media) != 1 or _JSON.fullmatch(media[0]) is None:
-        raise NotConformingError(f"Content-Type is {media} instead of one application/json")
+        raise NotConformingError(
+            f"Content-Type is {format_value(media)} instead of one application/json"
+        )
     if NextAction in shapes.values():
         same(client.headers(answer, "cache-control"), ["no-store"], "Cache-Control")
     if rule.tags:
@@ -99,7 +102,7 @@ def entity_tag(answer: Response) -> str:
     """
     tags = client.headers(answer, "etag")
     if len(tags) != 1 or _STRONG_TAG.fullmatch(tags[0]) is None:
-        raise NotConformingError(f"ETag is {tags} instead of one strong entity tag")
+        raise NotConformingError(f"ETag is {format_value(tags)} instead of one strong entity tag")
     return tags[0]
 
 

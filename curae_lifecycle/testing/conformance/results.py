@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Final
 
 import attrs
+
+_NAMES_SHOWN: Final = 8
+"""How many names of checks a line of a report holds."""
 
 
 @attrs.frozen
@@ -15,10 +19,13 @@ class Failure:
     Attributes:
         check: The name of the check.
         message: What the server did, after which steps, and which laws and rules that breaks.
+        may_be_down: Whether a server that is down could have caused the failure: a function of the
+            server raised or took too long, or the last response was a server error.
     """
 
     check: str
     message: str
+    may_be_down: bool = False
 
 
 @attrs.frozen
@@ -70,6 +77,25 @@ ProgressCallback = Callable[[Progress], object]
 
 
 @attrs.frozen
+class FailureGroup:
+    """Failed checks whose messages begin with the same line, so that one cause is told once.
+
+    Attributes:
+        first: The first of the failures, in the order of the run.
+        others: The names of the other checks.
+    """
+
+    first: Failure
+    others: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.first.check}\n  {self.first.message}"]
+        if self.others:
+            lines.append(f"  the same in {len(self.others)} more: {list_names(self.others)}")
+        return "\n".join(lines)
+
+
+@attrs.frozen
 class Report:
     """The results of a run.
 
@@ -88,9 +114,36 @@ class Report:
     def __str__(self) -> str:
         counts = (len(self.passed), len(self.failed), len(self.not_run))
         lines = ["{} passed, {} failed, {} not run (seed {})".format(*counts, self.seed)]
-        lines += [f"failed: {failure.check}\n  {failure.message}" for failure in self.failed]
-        lines += [f"not run: {check.check}: {check.reason}" for check in self.not_run]
+        lines += [f"failed: {group}" for group in self.failure_groups()]
+        for reason, names in self.reasons_not_run().items():
+            lines.append(f"not run: {list_names(names)}: {reason}")
         return "\n".join(lines)
+
+    def failure_groups(self) -> tuple[FailureGroup, ...]:
+        """Return the failed checks in groups, each of messages that begin with the same line."""
+        groups: dict[str, list[Failure]] = {}
+        for failure in self.failed:
+            groups.setdefault(failure.message.partition("\n")[0], []).append(failure)
+        return tuple(
+            [
+                FailureGroup(first, tuple([each.check for each in others]))
+                for first, *others in groups.values()
+            ]
+        )
+
+    def reasons_not_run(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of the checks that were not run, by the reason."""
+        names: dict[str, list[str]] = {}
+        for each in self.not_run:
+            names.setdefault(each.reason, []).append(each.check)
+        return {reason: tuple(checks) for reason, checks in names.items()}
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return the names with commas between them: the first ones, and the number of the others."""
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def outcome_of(result: Result) -> CheckOutcome:

@@ -16,13 +16,19 @@ from datetime import timedelta
 from threading import Barrier, Thread
 from typing import Final, Protocol, cast
 
-from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.all_checks import checks
 from curae_lifecycle.testing.conformance.check import Check
-from curae_lifecycle.testing.conformance.client import in_short
+from curae_lifecycle.testing.conformance.failures import (
+    ServerRaisedError,
+    describe_outcome,
+    describe_step,
+    failure_of,
+    server_raised,
+)
+from curae_lifecycle.testing.conformance.probe import PROBE, down_failure, reason_not_run
 from curae_lifecycle.testing.conformance.results import (
     Failure,
     NotRun,
@@ -49,8 +55,6 @@ from curae_lifecycle.testing.conformance.timeout import (
     run_with_timeout,
     run_with_timeout_async,
 )
-from curae_lifecycle.testing.laws import LAWS
-from curae_lifecycle.web.request import Request
 
 _SWITCH_INTERVAL: Final = 1e-5
 """The interpreter's thread switch interval, in seconds, while steps run concurrently.
@@ -61,21 +65,9 @@ A short interval lets threads interleave often, so that races show.
 _STEPS_IN_MESSAGE: Final = 4
 """How many of the last steps a failure message shows."""
 
-_BODY_IN_MESSAGE: Final = 80
-"""How many bytes of a request body a failure message shows."""
-
-_SHORT_HOOKS: Final = frozenset({"make_key", "register_again", "withdraw", "outbox"})
-"""Hooks of which a failure message shows only the name: their values are secret or long."""
-
-_HIDDEN_HEADERS: Final = frozenset({"authorization", "content-type"})
-
 _BUCKETS: Final = "replace_buckets"
 _RESTORE_BUCKETS: Final = HookCall(_BUCKETS, (None,))
 """The step that restores the server's buckets after a check that replaced them."""
-
-
-class ServerRaisedError(LifecycleError, AssertionError):
-    """A function of `Server` or `AsyncServer`, such as `send`, raised an exception."""
 
 
 def run(
@@ -101,17 +93,23 @@ def run(
         progress: Called after each check with its outcome.
 
     Returns:
-        The result of every selected check: passed, failed or not run.
+        The result of every selected check: passed, failed or not run. If the server stops to
+        answer, one check fails and the others are not run.
 
     Raises:
         KeyError: A name in `only` is not the name of a check.
     """
     seed = secrets.token_hex(8) if seed is None else seed
     results = _Results(select_checks(only, operations), progress)
+
+    def run_one(check: Check) -> Result:
+        return run_check(server, check=check, seed=seed, operations=operations, timeout=timeout)
+
     for check in results.checks():
-        results.add(
-            check, run_check(server, check=check, seed=seed, operations=operations, timeout=timeout)
-        )
+        result = run_one(check)
+        if results.needs_probe(result):
+            result = results.judge_probe(result, run_one(PROBE))
+        results.add(check, result)
     return results.report(seed)
 
 
@@ -142,13 +140,17 @@ async def run_async(
     """
     seed = secrets.token_hex(8) if seed is None else seed
     results = _Results(select_checks(only, operations), progress)
-    for check in results.checks():
-        results.add(
-            check,
-            await run_check_async(
-                server, check=check, seed=seed, operations=operations, timeout=timeout
-            ),
+
+    async def run_one(check: Check) -> Result:
+        return await run_check_async(
+            server, check=check, seed=seed, operations=operations, timeout=timeout
         )
+
+    for check in results.checks():
+        result = await run_one(check)
+        if results.needs_probe(result):
+            result = results.judge_probe(result, await run_one(PROBE))
+        results.add(check, result)
     return results.report(seed)
 
 
@@ -160,12 +162,35 @@ class _Results:
         self._progress = progress
         self._results: list[tuple[Check, Result]] = []
         self._began = 0.0
+        self._down: Failure | None = None
 
     def checks(self) -> Iterator[Check]:
-        """Yield each check and note when it begins."""
+        """Yield each check to run and note when it begins.
+
+        Once the server is down, the other checks are added as not run.
+        """
         for check in self._selected:
             self._began = time.monotonic()
-            yield check
+            if self._down is None:
+                yield check
+            else:
+                self.add(check, NotRun(check.name, reason_not_run(self._down)))
+
+    def needs_probe(self, result: Result) -> bool:
+        """Return whether the server may be down and there are more checks to run."""
+        is_last = len(self._results) == len(self._selected) - 1
+        return isinstance(result, Failure) and result.may_be_down and not is_last
+
+    def judge_probe(self, result: Result, probe: Result) -> Result:
+        """Return the result of a check, or a failure that says that the server is down.
+
+        Args:
+            result: The result of the check.
+            probe: The result of the probe after the check.
+        """
+        if isinstance(result, Failure) and isinstance(probe, Failure):
+            result = self._down = down_failure(result, probe)
+        return result
 
     def add(self, check: Check, result: Result) -> None:
         """Add the result of a check and report the progress."""
@@ -219,6 +244,7 @@ class _CheckRun:
         self.timeout = timeout
         self.steps = check.begin(kit)
         self.history: deque[str] = deque(maxlen=_STEPS_IN_MESSAGE)
+        self.last_status = 0
         self.current: Step | None = None
         self.abandoned = False
         self.replaces_buckets = _BUCKETS in check.hooks
@@ -235,21 +261,23 @@ class _CheckRun:
 
     def note(self, step: Step, outcome: object) -> None:
         """Add a step and its outcome to the history."""
-        self.history.extend(_describe_outcome(step, outcome))
+        if isinstance(outcome, Response):
+            self.last_status = outcome.status
+        self.history.extend(describe_outcome(step, outcome))
 
     def result_of(self, error: Exception) -> Result:
         """Return the result of a check that raised an error."""
         if isinstance(error, NotSeenError):
             return NotRun(self.check.name, str(error))
-        return _failure(self.check, error, self.history)
+        return failure_of(self.check, error, self.history, last_status=self.last_status)
 
     def time_out(self) -> Result:
         """Abandon the check and return its failure."""
         self.abandoned = True
-        where = "" if self.current is None else f"\n  where: {_describe_step(self.current)}"
+        where = "" if self.current is None else f"\n  where: {describe_step(self.current)}"
         error = CheckTimeoutError(f"the check took longer than {self.timeout}{where}")
         # The abandoned thread may still add to the history.
-        return _failure(self.check, error, self.history.copy())
+        return failure_of(self.check, error, self.history.copy())
 
 
 def run_check(
@@ -356,52 +384,6 @@ def _begin(
     return _CheckRun(check, kit, timeout)
 
 
-def _failure(check: Check, error: Exception, history: deque[str]) -> Failure:
-    expected = isinstance(error, AssertionError)
-    lines = [str(error) if expected else f"the response could not be judged: {error!r}"]
-    lines += [f"  after: {step}" for step in history]
-    lines += [f"  law {law}: {LAWS[law]}" for law in check.laws]
-    if check.rules:
-        lines.append(f"  rules: {', '.join(check.rules)}")
-    lines.append(f"  check: {check.name}: {check.shows}")
-    return Failure(check.name, "\n".join(lines))
-
-
-def _describe_outcome(step: Step, outcome: object) -> Iterator[str]:
-    # No line may hold an API key.
-    match step:
-        case HookCall(hook, arguments):
-            call = "" if hook in _SHORT_HOOKS else f"({', '.join(map(str, arguments))}): {outcome}"
-            yield hook + call
-        case Concurrently(steps):
-            outcomes = cast("tuple[object, ...]", outcome)
-            for each, its_outcome in zip(steps, outcomes, strict=True):
-                lines = _describe_outcome(each, its_outcome)
-                yield from [f"concurrently, {line}" for line in lines]
-        case _:
-            yield _describe_response(step, cast("Response", outcome))
-
-
-def _describe_response(request: Request, response: Response) -> str:
-    parts = [request.method, request.target]
-    parts += [
-        f"{name}: {value}" for name, value in request.headers if name.lower() not in _HIDDEN_HEADERS
-    ]
-    if isinstance(request.body, bytes) and request.body:
-        parts.append(f"{request.body[:_BODY_IN_MESSAGE]!r}")
-    return f"{' '.join(parts)}: {in_short(response)}"
-
-
-def _describe_step(step: Step) -> str:
-    match step:
-        case Concurrently(steps):
-            return f"{len(steps)} concurrent steps, such as {_describe_step(steps[0])}"
-        case HookCall(hook):
-            return hook
-        case _:
-            return str(step)
-
-
 class _Hook(Protocol):
     def __call__(self, *arguments: object) -> object: ...
 
@@ -432,8 +414,10 @@ def _perform_one(server: Server, step: SingleStep) -> object:
             hook = cast("_Hook", getattr(server, step.hook))
             return hook(*step.arguments)
         return server.send(step)
+    except NotSeenError:
+        raise
     except Exception as error:
-        raise _server_raised(step, error) from error
+        raise server_raised(step, error) from error
 
 
 def _perform_concurrently(server: Server, steps: tuple[SingleStep, ...]) -> tuple[object, ...]:
@@ -444,7 +428,7 @@ def _perform_concurrently(server: Server, steps: tuple[SingleStep, ...]) -> tupl
         start.wait()
         try:
             outcomes[position] = _perform_one(server, steps[position])
-        except ServerRaisedError as error:
+        except (ServerRaisedError, NotSeenError) as error:
             outcomes[position] = error
 
     threads = [Thread(target=perform, args=(each,), daemon=True) for each in range(len(steps))]
@@ -483,8 +467,10 @@ async def _perform_one_async(server: AsyncServer, step: SingleStep) -> object:
             hook = cast("_AsyncHook", getattr(server, step.hook))
             return await hook(*step.arguments)
         return await server.send(step)
+    except NotSeenError:
+        raise
     except Exception as error:
-        raise _server_raised(step, error) from error
+        raise server_raised(step, error) from error
 
 
 def _raise_first_error(outcomes: Sequence[object]) -> tuple[object, ...]:
@@ -492,7 +478,3 @@ def _raise_first_error(outcomes: Sequence[object]) -> tuple[object, ...]:
         if isinstance(outcome, BaseException):
             raise outcome
     return tuple(outcomes)
-
-
-def _server_raised(step: SingleStep, error: BaseException) -> ServerRaisedError:
-    return ServerRaisedError(f"the server raised {error!r}\n  where: {_describe_step(step)}")

@@ -57,7 +57,8 @@ class Server:
 
     A hook that records a fact may return its outcome: `done`, `ignored`, or the code of the problem
     that refused it. If the hook returns `None`, the kit judges only what later requests show. The
-    hook must not raise when the server refuses the fact.
+    hook must not raise when the server refuses the fact. A hook that cannot do what a check asks for
+    raises `NotSeenError` with the reason; the check is then not run.
 
     Attributes:
         send: Sends a request and returns the response.
@@ -87,6 +88,8 @@ class Server:
             restores the server's own buckets.
         register_again: Registers an existing API key for another app, account or scopes. The key
             keeps its id. Takes the key's text and the new registration.
+        change_key_id: Registers an existing API key again, under an id that no key had before. Takes
+            the key's text and the registration.
         withdraw: Withdraws an API key. From then on the key is unknown. Takes the key's text.
         finish: Opens the URL of a next action and completes its page. Besides the outcome of a
             fact, it may return `gone` if the URL leads nowhere.
@@ -121,6 +124,7 @@ class Server:
     may_read: Callable[[str, str], bool] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], object] | None = None
     register_again: Callable[[str, ApiKeyRequest], object] | None = None
+    change_key_id: Callable[[str, ApiKeyRequest], object] | None = None
     withdraw: Callable[[str], object] | None = None
     finish: Callable[[str], str | None] | None = None
     cancel: Callable[[str], str | None] | None = None
@@ -152,6 +156,7 @@ class AsyncServer:
     may_read: Callable[[str, str], Awaitable[bool]] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], Awaitable[object]] | None = None
     register_again: Callable[[str, ApiKeyRequest], Awaitable[object]] | None = None
+    change_key_id: Callable[[str, ApiKeyRequest], Awaitable[object]] | None = None
     withdraw: Callable[[str], Awaitable[object]] | None = None
     finish: Callable[[str], Awaitable[str | None]] | None = None
     cancel: Callable[[str], Awaitable[str | None]] | None = None

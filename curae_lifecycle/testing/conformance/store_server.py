@@ -2,92 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
 from itertools import count
-from typing import Final, Protocol, cast, runtime_checkable
+from typing import Final, cast
 
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.outcomes import Ignored
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.rules.values import ApiKeyId, ConnectionId, Environment, SessionId, UserId
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, require_connection
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.new_ids import RandomIds
+from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.testing.blocking import Method, has_clock, method_of
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
-from curae_lifecycle.testing.conformance.server import ApiKeyRequest, Server
+from curae_lifecycle.testing.conformance.server import ApiKeyRequest, Outbox, Server
 from curae_lifecycle.testing.simulated_clock import SimulatedClockStore, StoreWithApiKeys
 from curae_lifecycle.web.request import Request
 
 START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
+"""The first simulated instant for a store whose clock can be replaced."""
+
 _ROUNDS: Final = 5
 """How often each race is run."""
 
 _IDS: Final = RandomIds("https://connect.example/")
 
 
-def server_for_store(store: StoreWithApiKeys) -> Server:
+def server_for_store(store: StoreWithApiKeys, environment: Environment | None = None) -> Server:
     """Return a server for the kit that runs in this process on a simulated clock.
 
     Args:
-        store: An empty store. The kit calls the store from several threads. If the store has a
-            method `withdraw`, the kit withdraws API keys too. The store's own outbox, hosted pages
-            and clock are not checked.
+        store: An empty store. The kit calls the store from several threads. It also checks the
+            methods `withdraw`, `hosted_page`, `purge` and `outbox` that the store has.
+        environment: The only environment that the server serves; `None` if it serves both.
     """
-    hooks = _StoreHooks(store)
-    return attrs.evolve(
-        hooks.as_server(hooks.send, None),
-        withdraw=hooks.withdraw if isinstance(store, _HasWithdraw) else None,
-        purge=hooks.purge,
-        race_rounds=_ROUNDS,
-    )
+    return StoreHooks(store).server(environment)
 
 
-@runtime_checkable
-class _HasWithdraw(Protocol):
-    def withdraw(self, api_key: ApiKey) -> object: ...
+class StoreHooks(FactHooks):
+    """The hooks of a server around a store.
 
+    The simulated clock starts at `START`. If the store's own clock cannot be replaced, the
+    simulated clock starts at the store's current instant. The store's clock is then never ahead, so
+    no value that is live for the kit has expired for the store.
 
-class _StoreHooks(FactHooks):
+    Args:
+        store: An empty store.
+    """
+
     def __init__(self, store: StoreWithApiKeys) -> None:
         self._inner = store
-        self._store = _RenamedBuckets(store, START)
+        self._has_clock = has_clock(store)
+        start = START if self._has_clock else store.load(Needs()).now
+        self._store = _RenamedBuckets(store, start)
         self._settings = Settings()
         self._numbers = count(1)
+        self._page = method_of(store, "hosted_page")
+        self._withdraw = method_of(store, "withdraw")
+        self._purge = method_of(store, "purge")
+        self._outbox = _outbox_of(store)
 
-    def send(self, request: Request) -> Response:
-        return serve(
-            self._store, request=request, id_factory=_IDS, settings=self._settings
-        ).response
+    def server(self, environment: Environment | None = None) -> Server:
+        """Return a server with every hook that the store allows.
+
+        Args:
+            environment: The only environment that the server serves; `None` if it serves both.
+        """
+        plain = self.as_server(partial(self._send, environment), environment)
+        return attrs.evolve(
+            plain,
+            change_key_id=self.change_key_id,
+            withdraw=None if self._withdraw is None else self.withdraw,
+            finish=None if self._page is None else self.finish,
+            cancel=None if self._page is None else self.cancel,
+            purge=None if self._purge is None else self.purge,
+            outbox=self._outbox,
+            race_rounds=_ROUNDS,
+        )
+
+    def _send(self, environment: Environment | None, request: Request) -> Response:
+        settings = attrs.evolve(self._settings, environment=environment)
+        answer = serve(self._store, request=request, id_factory=_IDS, settings=settings)
+        # A web server adds the date to every response, also to a replayed one.
+        date = ("date", format_datetime(self._store.now, usegmt=True))
+        return attrs.evolve(answer.response, headers=(*answer.response.headers, date))
 
     def make_key(self, wanted: ApiKeyRequest) -> str:
+        """Register a new API key."""
         text = f"cae_{wanted.environment}_{next(self._numbers)}"
         self.register_again(text, wanted)
         return text
 
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
+        """Register an existing API key again, under the id that follows from its text."""
         self._store.register(ApiKey(api_key), caller_of(api_key, wanted))
 
+    def change_key_id(self, api_key: str, wanted: ApiKeyRequest) -> None:
+        """Register an existing API key again under an id that no key had."""
+        caller = caller_of(api_key, wanted)
+        new_id = ApiKeyId(f"{caller.api_key_id}-{next(self._numbers)}")
+        self._store.register(ApiKey(api_key), attrs.evolve(caller, api_key_id=new_id))
+
     def pass_time(self, span: timedelta) -> None:
+        """Move the simulated clock, and purge the store if that follows the simulated clock."""
         self._store.now += span
-        self.purge()
+        if self._has_clock and self._purge is not None:
+            self.purge()
 
     def purge(self) -> None:
-        self._store.purge(self._store.now)
+        """Purge the store on the simulated clock, or on its own if that cannot be replaced."""
+        if self._has_clock:
+            _call(lambda: self._store.purge(self._store.now), "purge")
+        else:
+            _call(cast("Method", self._purge), "purge")
 
     def withdraw(self, api_key: str) -> None:
-        cast("_HasWithdraw", self._inner).withdraw(ApiKey(api_key))
+        """Withdraw an API key."""
+        withdraw = cast("Method", self._withdraw)
+        _call(lambda: withdraw(ApiKey(api_key)), "withdraw")
 
     def may_read(self, connection_id: str, package: str) -> bool:
+        """Return whether the access rules let a data package be read now."""
         loaded = self._store.load(Needs(connection=ConnectionId(connection_id)))
         connection = loaded.snapshot.connection
         if connection is None:
@@ -95,14 +152,87 @@ class _StoreHooks(FactHooks):
         return isinstance(decide_access(connection, package, loaded.now), Granted)
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
+        """Replace the standard buckets of every API key, all full."""
         self._settings = Settings(buckets=buckets or ())
         self._store.generation += 1
 
     def clock(self) -> datetime:
+        """Return the simulated instant."""
         return self._store.now
 
     def record_fact(self, fact: Fact) -> FactAnswer:
+        """Record a fact in the store."""
         return record(self._store, fact)
+
+    # --- Hosted pages -----------------------------------------------------------------------
+
+    def finish(self, url: str) -> str:
+        """Finish the hosted page of a URL, and return the outcome."""
+        page = self._find_page(url)
+        return "gone" if page is None else self.record(_finish_fact(page))
+
+    def cancel(self, url: str) -> str:
+        """Cancel the hosted page of a URL, and return the outcome."""
+        page = self._find_page(url)
+        if page is None:
+            return "gone"
+        if page.kind is not PageKind.CONNECTION:
+            return "ignored"
+        return self.record(_Declined(ConnectionId(page.subject), Actor.PATIENT))
+
+    def _find_page(self, url: str) -> HostedPage | None:
+        find = cast("Method", self._page)
+        return cast("HostedPage | None", _call(lambda: find(url), "hosted_page"))
+
+
+@attrs.frozen
+class _Declined(Revoked):
+    """The patient declined on the page, which does nothing after an authorization."""
+
+    def judge(self, snapshot: Snapshot, now: datetime) -> FactAnswer:
+        """Judge as a revocation does, unless a connection that it reaches was authorized."""
+        reached = (require_connection(snapshot), *snapshot.following)
+        if any(each.authorized_at is not None for each in reached):
+            return Ignored(NO_CHANGES, ("a finished page cancels nothing",))
+        return super().judge(snapshot, now)
+
+
+def _finish_fact(page: HostedPage) -> Fact:
+    match page.kind:
+        case PageKind.CONNECTION:
+            return Authorized(ConnectionId(page.subject))
+        case PageKind.SESSION:
+            return HandoffCompleted(SessionId(page.subject), UserId(f"user-{page.digest}"))
+        case PageKind.USER:
+            return Graduated(page.coordinate, page.user_id)
+
+
+def _outbox_of(store: object) -> Callable[[], Outbox] | None:
+    found = method_of(store, "outbox")
+    if found is not None:
+        return lambda: cast("Outbox", _call(found, "outbox"))
+    if not isinstance(store, MemoryStore):
+        return None
+    # A store in memory hands its messages to a function and keeps none.
+    delivered: list[dict[str, Json]] = []
+    deliver = store.deliver
+
+    def collect(changes: Changes) -> None:
+        if deliver is not None:
+            deliver(changes)
+        delivered.extend([each.document for each in messages(changes, store.settings)])
+
+    store.deliver = collect
+    return lambda: [*delivered]
+
+
+def _call(method: Callable[[], object], name: str) -> object:
+    # The hooks are the kit's own, so a failure names the method of the store.
+    try:
+        return method()
+    except Exception as error:
+        error.add_note(f"the store's method {name} raised this")
+        raise
 
 
 class _RenamedBuckets(SimulatedClockStore):

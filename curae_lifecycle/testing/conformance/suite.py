@@ -48,7 +48,7 @@ def conformance_tests(
                 operations=operations,
                 timeout=timeout,
             )
-        _pass_fail_or_skip(result)
+        pass_fail_or_skip(result)
 
     return _parametrize(test, operations)
 
@@ -83,7 +83,7 @@ def async_conformance_tests(
             )
 
     def test(check: Check) -> None:
-        _pass_fail_or_skip(asyncio.run(run(check)))
+        pass_fail_or_skip(asyncio.run(run(check)))
 
     return _parametrize(test, operations)
 
@@ -95,7 +95,8 @@ def _parametrize(test: Callable[[Check], None], operations: Operations) -> Calla
     return pytest.mark.parametrize("check", kit, ids=[check.name for check in kit])(test)
 
 
-def _pass_fail_or_skip(result: Result) -> None:
+def pass_fail_or_skip(result: Result) -> None:
+    """End the current test of pytest as a result says: passed, failed or skipped."""
     import pytest  # noqa: PLC0415 - the kit itself runs without pytest
 
     match result:

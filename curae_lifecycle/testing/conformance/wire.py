@@ -16,6 +16,7 @@ from curae_lifecycle.testing.conformance.client import App, Document, require, s
 from curae_lifecycle.testing.conformance.connections import BRINGS, HOUR, REASON, create_in_standing
 from curae_lifecycle.testing.conformance.replies import check_reply
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, use
+from curae_lifecycle.testing.conformance.wording import format_value
 from curae_lifecycle.testing.laws import check_documented
 from curae_lifecycle.web.request import Request
 
@@ -86,7 +87,9 @@ def _check_problem(answer: Response, problem: Document, code: str) -> None:
     kind = problem.get("type")
     kebab = code.lower().replace("_", "-")
     if not isinstance(kind, str) or not kind.endswith(kebab) or len(kind) == len(kebab):
-        raise NotConformingError(f"the type {kind!r} is not a base URI followed by {kebab}")
+        raise NotConformingError(
+            f"the type {format_value(kind)} is not a base URI followed by {kebab}"
+        )
     for name in ("title", "detail"):
         if not isinstance(problem.get(name), str) or not problem[name]:
             raise NotConformingError(f"{name} is not a non-empty string")

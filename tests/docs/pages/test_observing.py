@@ -68,12 +68,14 @@ def test_every_member_of_a_line_is_on_the_page() -> None:
         import logging  # noqa: PLC0415 - the one place that logs for itself
 
         from curae_lifecycle.servers.log import REQUEST_ID  # noqa: PLC0415
+        from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS  # noqa: PLC0415
 
-        token = REQUEST_ID.set("0" * 32)
+        token, debug = REQUEST_ID.set("0" * 32), LOG_TRACEBACKS.set(True)
         try:
             raise_one()
         except KeyError:
             logging.getLogger("x").exception("it failed")
+        LOG_TRACEBACKS.reset(debug)
         REQUEST_ID.reset(token)
     assert of_all == [*log.lines[0]]
 

@@ -124,6 +124,11 @@ class Service:
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         self.memory.register(ApiKey(api_key), caller_of(api_key, wanted))
 
+    def change_key_id(self, api_key: str, wanted: ApiKeyRequest) -> None:
+        caller = caller_of(api_key, wanted)
+        changed = ApiKeyId(f"{caller.api_key_id}-{next(self.keys)}")
+        self.memory.register(ApiKey(api_key), attrs.evolve(caller, api_key_id=changed))
+
     def withdraw(self, api_key: str) -> None:
         self.memory._callers.pop(ApiKey(api_key).digest())
 

@@ -104,7 +104,7 @@ def url(answer: Answer) -> object:
 def executions(made: Faulty) -> list[Changes]:
     """What is delivered from now on."""
     delivered: list[Changes] = []
-    made.store._deliver = delivered.append
+    made.store.deliver = delivered.append
     return delivered
 
 

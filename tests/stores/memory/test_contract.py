@@ -220,7 +220,7 @@ def test_nobody_commits_while_something_is_delivered() -> None:
             taken = other.submit(made.store._lock.acquire, blocking=False)
             free.append(taken.result())
 
-    made.store._deliver = look
+    made.store.deliver = look
     changes, page = made.create(2)
     made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
     assert free == [False]

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import ConnectionId, Environment
+from curae_lifecycle.rules.values import ApiKeyId, ConnectionId, Environment
 from curae_lifecycle.servers.endpoint import REQUEST_ID_HEADER
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.json_schema import Json
@@ -227,6 +227,11 @@ class Behind(FactHooks):
     def register_again(self, api_key: str, wanted: ApiKeyRequest) -> None:
         self.store.register(ApiKey(api_key), caller_of(api_key, wanted))
 
+    def change_key_id(self, api_key: str, wanted: ApiKeyRequest) -> None:
+        caller = caller_of(api_key, wanted)
+        changed = ApiKeyId(f"{caller.api_key_id}-{next(self._numbers)}")
+        self.store.register(ApiKey(api_key), attrs.evolve(caller, api_key_id=changed))
+
     def withdraw(self, api_key: str) -> None:
         self.store.withdraw(ApiKey(api_key))
 
@@ -274,6 +279,7 @@ def conformance_server(
     visitor = Visitor(server.send)
     return attrs.evolve(
         behind.as_server(server.send, environment),
+        change_key_id=behind.change_key_id,
         withdraw=behind.withdraw,
         finish=visitor.finish,
         cancel=visitor.cancel,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from random import Random
 
 import attrs
@@ -11,6 +12,9 @@ import pytest
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.testing.conformance import CHECKS, Request, Response, run
 from tests.support.kit import Reference
+
+PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of) (None|True|\{')")
+"""The notation of Python, which no message may hold."""
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,7 @@ def test_whatever_is_answered_every_check_ends_and_says_what_it_saw(
         for failure in report.failed:
             assert "could not be judged" not in failure.message, failure.message
             assert f"check: {failure.check}: " in failure.message
+            assert PYTHON.search(failure.message) is None, failure.message
         found |= {failure.check for failure in report.failed}
     assert len(found) > finds
 

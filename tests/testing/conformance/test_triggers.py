@@ -55,7 +55,7 @@ def test_a_hook_that_ignores_the_fact_fails_its_check(without_own_hook: dict[str
     server = attrs.evolve(Reference().server(), record_fact=lambda _: None)
     assert result_of(without_own_hook["connection.expire.revoked"], server) is None
     failed = result_of(without_own_hook["connection.expire.active"], server)
-    assert "the status is 'ACTIVE' instead of" in str(failed)
+    assert 'the status is "ACTIVE" instead of' in str(failed)
 
 
 def test_facts_are_fired_with_the_hooks_that_are_there() -> None:

@@ -1,0 +1,166 @@
+"""The rule that decided each member of a response.
+
+The law of this module: **a member is blamed on the rule that decided it**, also if that was the rule
+of an earlier request or fact. A status that follows from the clock is blamed on the standing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+from urllib.parse import parse_qs
+
+from curae_lifecycle.rules.connection import (
+    STANDING,
+    Connection,
+    DeadlineState,
+    RevocationState,
+    next_deadline,
+)
+from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode
+from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.service.status import PROBLEM_STATUS
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.json import parse_json
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer
+from curae_lifecycle.web.wire_format import format_connection
+
+_CONNECTION_TABLES: Final = ("connection", "recovery", "authorization", "expiry-record")
+"""The tables whose rules change a connection."""
+
+_MEMBER_TABLES: Final = {
+    "revokedNow": ("connection",),
+    "previousConnectionId": ("recovery",),
+    "session": ("entry-path",),
+    "nextAction": ("recovery", "entry-path", "graduation-handoff"),
+}
+"""The tables that decide a member of a success, besides the operation's rule."""
+
+_FIXED_BY_OPERATION: Final = frozenset({"id", "appUserId", "customerAccountId", "createdAt"})
+"""The members of a session that do not depend on its entry path."""
+
+
+class Deciders:
+    """The rules that last changed each member of the connections and accounts of a store.
+
+    Args:
+        store: The store, whose changes are passed to `note` when they are committed.
+    """
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._connections: dict[str, dict[str, str]] = {}
+        self._accounts: dict[Coordinate, str] = {}
+
+    def note(self, changes: Changes, rules: tuple[str, ...], now: datetime) -> None:
+        """Remember which of the rules made the changes, for each changed member.
+
+        Args:
+            changes: The changes that were committed.
+            rules: The names of the rules that decided, in order.
+            now: The instant of the decision.
+        """
+        for write in changes.writes:
+            match write:
+                case ConnectionWrite(before, after):
+                    earlier = {} if before is None else format_connection(before, now)
+                    rule = _last_of(_CONNECTION_TABLES, rules) or rules[-1]
+                    deciders = self._connections.setdefault(after.id, {})
+                    for name, value in format_connection(after, now).items():
+                        if name not in earlier or earlier[name] != value:
+                            deciders[name] = rule
+                case BindingWrite(before, after) if before is None or before.state != after.state:
+                    rule = _last_of(("binding",), rules) or rules[-1]
+                    self._accounts[after.coordinate] = rule
+                case _:
+                    pass
+
+    def after_request(self, request: Request, answer: Answer) -> Callable[[str], str]:
+        """Note the changes of an answer, and return the function that blames its members.
+
+        Args:
+            request: The request.
+            answer: The answer to the request.
+
+        Returns:
+            A function that returns the name of the rule that decided a member of the response. Its
+                argument is the place of the member, as in `Divergence.member`.
+        """
+        self.note(answer.changes, answer.rules, answer.decided_at)
+        return lambda member: self._rule_of(member, request, answer)
+
+    def _rule_of(self, member: str, request: Request, answer: Answer) -> str:
+        last = answer.rules[-1]
+        decided = parse_json(answer.response.body) if answer.response.body else None
+        if answer.replayed or not isinstance(decided, dict):
+            return last
+        if "code" in decided:
+            return _problem_rule(member, str(decided["code"])) or last
+        if member == "body.lifecycleState":
+            coordinate = self._coordinate(request)
+            return last if coordinate is None else self._accounts.get(coordinate, last)
+        return self._success_rule(member, decided, answer) or last
+
+    def _success_rule(self, member: str, decided: dict[str, Json], answer: Answer) -> str | None:
+        operation = _last_of(("operation",), answer.rules)
+        match member.split("."):
+            case ["body", "connection", name, *_]:
+                return self._connection_rule(name, decided, answer.decided_at) or operation
+            case ["body", "session", name, *_] if name in _FIXED_BY_OPERATION:
+                return operation
+            case ["body", name, *_] if name in _MEMBER_TABLES:
+                return _last_of(_MEMBER_TABLES[name], answer.rules) or operation
+            case ["code"]:
+                return None
+            case _:
+                return operation
+
+    def _coordinate(self, request: Request) -> Coordinate | None:
+        # The coordinate that a request for an account state names.
+        api_key = bearer(request)
+        caller = None if api_key is None else self._store.caller_of(api_key.digest())
+        users = parse_qs(request.target.partition("?")[2]).get("appUserId", [])
+        if caller is None or len(users) != 1:
+            return None
+        return caller.coordinate(AppUserId(users[0]))
+
+    def _connection_rule(self, name: str, decided: dict[str, Json], now: datetime) -> str | None:
+        shown = decided.get("connection")
+        id_ = shown.get("id") if isinstance(shown, dict) else None
+        if not isinstance(id_, str):
+            return None
+        connection = self._store.connection(ConnectionId(id_))
+        if name == "status" and connection is not None and _is_over(connection, now):
+            key = connection.status, RevocationState.NEVER, DeadlineState.REACHED
+            return STANDING[key].rule
+        return self._connections.get(id_, {}).get(name)
+
+
+def _is_over(connection: Connection, now: datetime) -> bool:
+    deadline = next_deadline(connection)
+    return connection.revoked_at is None and deadline is not None and deadline <= now
+
+
+def _problem_rule(member: str, code: str) -> str | None:
+    if code not in ProblemCode.__members__:
+        return None
+    row = CATALOGUE[ProblemCode[code]]
+    match member:
+        case "body.retryable":
+            return row.rule
+        case "body.status":
+            return PROBLEM_STATUS[row.outcome.kind].rule
+        case _:
+            return None
+
+
+def _last_of(tables: tuple[str, ...], rules: tuple[str, ...]) -> str | None:
+    for rule in reversed(rules):
+        if rule.partition(".")[0] in tables:
+            return rule
+    return None

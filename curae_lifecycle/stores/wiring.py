@@ -1,0 +1,227 @@
+"""Checks of how the parts of a server are put together, which run when the server starts.
+
+The law of this module: **a wiring mistake raises an `ArgumentError` that says what to pass**.
+
+A function counts as async if it is a coroutine function or its annotation says that it returns an
+awaitable. A lambda, a decorated function and an object with `__call__` may be either.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import lru_cache, partial
+from types import FunctionType
+from typing import Final
+
+from curae_lifecycle.rules.errors import ArgumentError
+
+STORE_METHODS: Final = ("caller_of", "load", "commit")
+"""The methods of a `Store` and of an `AsyncStore`."""
+
+DATABASE_METHODS: Final = ("rows", "run_ddl", "run_transaction")
+"""The methods of a `Database` and of an `AsyncDatabase`."""
+
+_AWAITABLES: Final = ("Awaitable", "Coroutine", "Future", "Task")
+
+
+def check_store(store: object, instead: str) -> None:
+    """Check that `store` is a blocking store.
+
+    Args:
+        store: The value that was passed as a store.
+        instead: The name of the function or class that takes an async store.
+
+    Raises:
+        ArgumentError: `store` is an async store, or no store.
+    """
+    _check_methods("store", store, STORE_METHODS)
+    _check_blocking("store", store, STORE_METHODS, f"so use {instead}")
+
+
+def check_async_store(store: object, instead: str) -> None:
+    """Check that `store` is an async store.
+
+    Args:
+        store: The value that was passed as a store.
+        instead: The name of the function or class that takes a blocking store.
+
+    Raises:
+        ArgumentError: `store` is a blocking store, or no store.
+    """
+    _check_methods("store", store, STORE_METHODS)
+    _check_async("store", store, STORE_METHODS, f"so use {instead}")
+
+
+def check_database(database: object, instead: str) -> None:
+    """Check that `database` is a blocking database.
+
+    Args:
+        database: The value that was passed as a database.
+        instead: The name of the class that takes an async database.
+
+    Raises:
+        ArgumentError: `database` is an async database, or no database.
+    """
+    _check_methods("database", database, DATABASE_METHODS)
+    _check_blocking("database", database, DATABASE_METHODS, f"so use {instead}")
+
+
+def check_async_database(database: object, instead: str) -> None:
+    """Check that `database` is an async database.
+
+    Args:
+        database: The value that was passed as a database.
+        instead: The name of the class that takes a blocking database.
+
+    Raises:
+        ArgumentError: `database` is a blocking database, or no database.
+    """
+    _check_methods("database", database, DATABASE_METHODS)
+    fix = f"so use {instead}, or wrap it in a ThreadedDatabase"
+    _check_async("database", database, DATABASE_METHODS, fix)
+
+
+def check_store_kind(store: object, instead: str, *, is_async: bool) -> None:
+    """Check that the `load` of a store is async or blocking, at little cost.
+
+    The class of the store is checked once. `check_store` and `check_async_store` find more.
+
+    Args:
+        store: The store.
+        instead: The name of the function that takes the other kind of store.
+        is_async: Whether the store must be async.
+
+    Raises:
+        ArgumentError: The store is of the other kind.
+    """
+    if _is_other_kind(type(store), is_async):  # type: ignore[arg-type]  # a class is hashable
+        check = check_async_store if is_async else check_store
+        check(store, instead)
+
+
+def check_id_factory(id_factory: object) -> None:
+    """Check that `id_factory` is a function that is not async.
+
+    Raises:
+        ArgumentError: It is something else, such as a text, a class or a coroutine function.
+    """
+    wanted = 'a function that takes an instant and returns NewIds, such as RandomIds("https://…/")'
+    check_function("id_factory", id_factory, wanted)
+
+
+def check_function(argument: str, value: object, wanted: str) -> None:
+    """Check that a value is a function that is not async, or another object that can be called.
+
+    Args:
+        argument: The name of the argument, for the error.
+        value: The value to check.
+        wanted: The function that is needed, in words that continue "must be".
+
+    Raises:
+        ArgumentError: The value cannot be called, or is a class or a coroutine function.
+    """
+    if isinstance(value, type):
+        raise ArgumentError(argument, f"{wanted}: {value.__name__} is a class, so call it")
+    if not callable(value):
+        raise ArgumentError(argument, f"{wanted}: {type(value).__name__} cannot be called")
+    if inspect.iscoroutinefunction(value):
+        raise ArgumentError(argument, f"{wanted}: this one is async")
+
+
+def check_async_function(argument: str, value: object, wanted: str) -> None:
+    """Check that a value is an async function, or another object that can be called.
+
+    Args:
+        argument: The name of the argument, for the error.
+        value: The value to check.
+        wanted: The function that is needed, in words that continue "must be".
+
+    Raises:
+        ArgumentError: The value cannot be called, or is a class or a blocking function.
+    """
+    if isinstance(value, type):
+        raise ArgumentError(argument, f"{wanted}: {value.__name__} is a class, so call it")
+    if not callable(value):
+        raise ArgumentError(argument, f"{wanted}: {type(value).__name__} cannot be called")
+    if _is_blocking(value):
+        raise ArgumentError(argument, f"{wanted}: this one is not async")
+
+
+def is_engine(value: object) -> bool:
+    """Return True for a blocking engine of SQLAlchemy, which need not be installed."""
+    return hasattr(value, "raw_connection") and not is_async_engine(value)
+
+
+def is_async_engine(value: object) -> bool:
+    """Return True for an engine of `create_engine_async`, or an async one of SQLAlchemy."""
+    return inspect.iscoroutinefunction(getattr(value, "dispose", None))
+
+
+# --- What is wrong --------------------------------------------------------------------------
+
+
+def _check_methods(argument: str, value: object, methods: tuple[str, ...]) -> None:
+    wanted = f"a {argument}"
+    if isinstance(value, type):
+        raise ArgumentError(argument, f"{wanted}: {value.__name__} is a class, so call it")
+    missing = [name for name in methods if not callable(getattr(value, name, None))]
+    if missing:
+        fix = _conversion(argument, value)
+        if fix is None:
+            fix = f"{type(value).__name__} has no method {' and no '.join(missing)}"
+        raise ArgumentError(argument, f"{wanted}: {fix}")
+
+
+def _conversion(argument: str, value: object) -> str | None:
+    # What makes a store or a database of this value, or None.
+    if is_engine(value):
+        database = "SqlDatabase(engine)"
+    elif is_async_engine(value):
+        database = "AsyncSqlDatabase(engine)"
+    elif isinstance(value, str):
+        database = "SqlDatabase(create_engine(url))"
+    elif all(hasattr(value, name) for name in DATABASE_METHODS):
+        database = "database"
+    else:
+        return None
+    if argument == "database":
+        return f"pass {database}"
+    kind = "AsyncSqlStore" if _is_async_database(value) else "SqlStore"
+    return f"pass {kind}({database})"
+
+
+def _is_async_database(value: object) -> bool:
+    return is_async_engine(value) or inspect.iscoroutinefunction(getattr(value, "rows", None))
+
+
+def _check_blocking(argument: str, value: object, methods: tuple[str, ...], fix: str) -> None:
+    for name in methods:
+        if inspect.iscoroutinefunction(getattr(value, name)):
+            method = f"{type(value).__name__}.{name}"
+            raise ArgumentError(argument, f"a blocking {argument}: {method} is async, {fix}")
+
+
+def _check_async(argument: str, value: object, methods: tuple[str, ...], fix: str) -> None:
+    for name in methods:
+        if _is_blocking(getattr(value, name)):
+            method = f"{type(value).__name__}.{name}"
+            raise ArgumentError(argument, f"an async {argument}: {method} is not async, {fix}")
+
+
+@lru_cache(maxsize=64)
+def _is_other_kind(kind: type[object], is_async: bool) -> bool:  # noqa: FBT001 - `lru_cache` is faster so
+    load = getattr(kind, "load", None)
+    return _is_blocking(load) if is_async else inspect.iscoroutinefunction(load)
+
+
+def _is_blocking(function: object) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    if not isinstance(function, FunctionType) or inspect.iscoroutinefunction(function):
+        return False
+    if function.__name__ == "<lambda>" or hasattr(function, "__wrapped__"):
+        # A lambda may return the result of an async function, and so may a decorated function.
+        return False
+    returned = str(function.__annotations__.get("return"))
+    return not any(word in returned for word in _AWAITABLES)

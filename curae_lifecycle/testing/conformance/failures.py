@@ -1,0 +1,111 @@
+"""Messages of failed checks: what the server did, after which steps, and what that breaks.
+
+The law of this module: **no message holds an API key**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, cast
+
+from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.check import Check
+from curae_lifecycle.testing.conformance.client import in_short
+from curae_lifecycle.testing.conformance.results import Failure
+from curae_lifecycle.testing.conformance.steps import Concurrently, HookCall, SingleStep, Step
+from curae_lifecycle.testing.conformance.timeout import CheckTimeoutError
+from curae_lifecycle.testing.conformance.wording import format_argument
+from curae_lifecycle.testing.laws import LAWS
+from curae_lifecycle.web.request import Request
+
+SERVER_ERROR: Final = 500
+"""The lowest status of a response that a server which is down may give."""
+
+_BODY_IN_MESSAGE: Final = 80
+"""How many bytes of a request body a failure message shows."""
+
+_SHORT_HOOKS: Final = frozenset(
+    {"make_key", "register_again", "change_key_id", "withdraw", "outbox"}
+)
+"""Hooks of which a failure message shows only the name: their values are secret or long."""
+
+_HIDDEN_HEADERS: Final = frozenset({"authorization", "content-type"})
+
+
+class ServerRaisedError(LifecycleError, AssertionError):
+    """A function of `Server` or `AsyncServer`, such as `send`, raised an exception."""
+
+
+def server_raised(step: SingleStep, error: BaseException) -> ServerRaisedError:
+    """Return the error of a function that raised `error`; the message names the function."""
+    function = f"the hook {step.hook}" if isinstance(step, HookCall) else "send"
+    lines = [f"{function} raised {error!r}"]
+    notes = cast("list[object]", getattr(error, "__notes__", []))
+    lines += [f"  note: {note}" for note in notes]
+    lines.append(f"  where: {describe_step(step)}")
+    return ServerRaisedError("\n".join(lines))
+
+
+def failure_of(
+    check: Check, error: Exception, history: Iterable[str], *, last_status: int = 0
+) -> Failure:
+    """Return the failure of a check.
+
+    Args:
+        check: The check.
+        error: The error that ended the check.
+        history: Descriptions of the last steps before the error.
+        last_status: The status of the last response; 0 if there was none.
+    """
+    expected = isinstance(error, AssertionError)
+    lines = [str(error) if expected else f"the response could not be judged: {error!r}"]
+    lines += [f"  after: {step}" for step in history]
+    lines += [f"  law {law}: {LAWS[law]}" for law in check.laws]
+    if check.rules:
+        lines.append(f"  rules: {', '.join(check.rules)}")
+    lines.append(f"  check: {check.name}: {check.shows}")
+    may_be_down = last_status >= SERVER_ERROR or isinstance(
+        error, ServerRaisedError | CheckTimeoutError
+    )
+    return Failure(check.name, "\n".join(lines), may_be_down)
+
+
+def describe_outcome(step: Step, outcome: object) -> Iterator[str]:
+    """Yield a line for each call of a step, with its outcome."""
+    match step:
+        case HookCall(hook, arguments):
+            yield hook if hook in _SHORT_HOOKS else _describe_call(hook, arguments, outcome)
+        case Concurrently(steps):
+            outcomes = cast("tuple[object, ...]", outcome)
+            for each, its_outcome in zip(steps, outcomes, strict=True):
+                lines = describe_outcome(each, its_outcome)
+                yield from [f"concurrently, {line}" for line in lines]
+        case _:
+            yield _describe_response(step, cast("Response", outcome))
+
+
+def _describe_call(hook: str, arguments: tuple[object, ...], outcome: object) -> str:
+    call = f"{hook}({', '.join(map(format_argument, arguments))})"
+    return call if outcome is None else f"{call}: {format_argument(outcome)}"
+
+
+def _describe_response(request: Request, response: Response) -> str:
+    parts = [request.method, request.target]
+    parts += [
+        f"{name}: {value}" for name, value in request.headers if name.lower() not in _HIDDEN_HEADERS
+    ]
+    if isinstance(request.body, bytes) and request.body:
+        parts.append(f"{request.body[:_BODY_IN_MESSAGE]!r}")
+    return f"{' '.join(parts)}: {in_short(response)}"
+
+
+def describe_step(step: Step) -> str:
+    """Return a step as text: the name of a hook, or a request without its API key."""
+    match step:
+        case Concurrently(steps):
+            return f"{len(steps)} concurrent steps, such as {describe_step(steps[0])}"
+        case HookCall(hook):
+            return hook
+        case _:
+            return str(step)

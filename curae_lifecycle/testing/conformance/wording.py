@@ -1,0 +1,63 @@
+"""Wording of values in failure messages.
+
+The law of this module: **a value is written as JSON writes it**, never as Python's `repr` does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import cast
+
+import attrs
+
+from curae_lifecycle.rules.values import format_time
+
+
+def format_value(value: object) -> str:
+    """Return a value as text: JSON, or the sorted names of a set; `none` for an empty set."""
+    if isinstance(value, AbstractSet):
+        names = cast("AbstractSet[object]", value)
+        return ", ".join(sorted(map(str, names))) or "none"
+    return json.dumps(_plain(value))
+
+
+def format_argument(value: object) -> str:
+    """Return an argument or a result of a hook as text: like `format_value`, but texts unquoted."""
+    match value:
+        case Enum():
+            return str(value.value)
+        case str() | timedelta():
+            return str(value)
+        case _:
+            return format_value(value)
+
+
+def _plain(value: object) -> object:
+    # A value that `json.dumps` can write, with members in their own order.
+    match value:
+        case Enum():
+            return _plain(cast("object", value.value))
+        case bytes():
+            return value.decode(errors="replace")
+        case datetime():
+            return format_time(value)
+        case Mapping():
+            members = cast("Mapping[object, object]", value)
+            return {str(name): _plain(member) for name, member in members.items()}
+        case list() | tuple() | AbstractSet():
+            items = cast("Iterable[object]", value)
+            if isinstance(value, AbstractSet):
+                items = sorted(items, key=str)
+            return [_plain(item) for item in items]
+        case None | bool() | int() | float() | str():
+            return value
+        case _ if attrs.has(type(value)):
+            kind = cast("type[attrs.AttrsInstance]", type(value))
+            fields = [each.name for each in attrs.fields(kind) if each.repr]
+            return {name: _plain(cast("object", getattr(value, name))) for name in fields}
+        case _:
+            return str(value)

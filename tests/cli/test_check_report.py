@@ -1,0 +1,168 @@
+"""The report of `check`: what was run, what was not run and why, and which stores are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle.cli import check
+from curae_lifecycle.cli.main import main
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.testing.conformance import CHECKS, Progress
+from curae_lifecycle.testing.conformance.store_kit import METHODS, NO_CLOCK, check_store
+from tests.cli import planted_stores
+from tests.cli.planted_stores import Bare, OwnClock, WithOutbox
+
+PLANTED = "tests.cli.planted_stores"
+FAMILIES = ("page", "outbox", "purge", "registration", "permission", "idempotency")
+"""Families of checks that meet the methods of a store, and some that do not."""
+
+
+def of_families(*families: str) -> list[str]:
+    return [each.name for each in CHECKS if each.name.partition(".")[0] in families]
+
+
+@pytest.fixture
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the checks that a method of the store decides."""
+    names = of_families("page", "outbox", "purge", "registration")
+    monkeypatch.setattr(check, "CHECKS", [each for each in CHECKS if each.name in names])
+
+
+FOUND_BY = {
+    "PurgeRaises": ("purge.live", "the hook purge raised PermissionError"),
+    "PurgeDeletesEverything": ("purge.live", "the server answered 404 NOT_FOUND instead of 200"),
+    "EmptyOutbox": ("outbox.connection", "the outbox has no event of the user"),
+    "NoPage": ("page.finish", "the hook returned gone instead of done"),
+    "EternalPages": ("page.cancel.over", "cancel returned done although the page must have no"),
+    "KeepsKeyId": ("registration.other-id", "the request was replayed although its API key"),
+    "KeepsWithdrawn": ("registration.withdrawn", "instead of 401 UNAUTHENTICATED"),
+}
+"""What finds each planted mistake, and how it is told."""
+
+
+@pytest.mark.parametrize("name", FOUND_BY)
+def test_planted_mistake_is_found_by_its_check(name: str) -> None:
+    make: type[MemoryStore] = getattr(planted_stores, name)
+    only, message = FOUND_BY[name]
+    report = check_store(make(), only=[only], seed="1")
+    (failure,) = report.failed
+    assert message in failure.message
+    assert not check_store(WithOutbox(), only=[only], seed="1").failed
+
+
+@pytest.mark.usefixtures("_few")
+@pytest.mark.parametrize("name", FOUND_BY)
+def test_planted_mistake_fails_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", f"{PLANTED}:{name}", "--only", "kit"]) == 1
+    told = capsys.readouterr().out
+    assert FOUND_BY[name][1] in told
+    if name == "PurgeRaises":
+        assert "  note: the store's method purge raised this\n" in told
+
+
+@pytest.mark.usefixtures("_few")
+def test_report_lists_what_was_run_and_what_was_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", f"{PLANTED}:Bare", "--only", "kit"]) == 0
+    headline, ran, *not_run, last = capsys.readouterr().out.splitlines()
+    assert headline == "kit: 3 checks passed, 0 failed, 24 not run"
+    assert ran == "  run: registration 3"
+    told = " ".join(each.strip() for each in not_run)
+    for method in ("withdraw", "hosted_page", "outbox", "purge"):
+        assert f": the store has no method {method}" in told
+    assert last == "findings: 0, not run: 24"
+
+
+@pytest.mark.usefixtures("_few")
+def test_strict_fails_if_anything_was_not_run() -> None:
+    assert main(["check", f"{PLANTED}:Bare", "--only", "kit", "--strict"]) == 1
+    assert main(["check", f"{PLANTED}:WithOutbox", "--only", "kit", "--strict"]) == 0
+    assert main(["check", "curae_lifecycle:MemoryStore", "--only", "kit", "--strict"]) == 0
+
+
+def test_every_check_runs_on_a_store_with_all_methods() -> None:
+    report = check_store(MemoryStore(), seed="1")
+    assert not report.failed, str(report)
+    assert not report.not_run, str(report)
+    assert set(report.passed) == {each.name for each in CHECKS}
+
+
+def test_every_missing_method_is_the_reason_for_its_checks() -> None:
+    report = check_store(Bare(), only=of_families(*FAMILIES), seed="1")
+    assert not report.failed, str(report)
+    for each in report.not_run:
+        (hooked,) = [one for one in CHECKS if one.name == each.check]
+        methods = {METHODS[hook] for hook in hooked.hooks if hook in METHODS}
+        assert each.reason == f"the store has no method {', '.join(sorted(methods))}"
+
+
+def test_clock_that_cannot_be_replaced_leaves_out_deadlines_of_the_store() -> None:
+    told = list[Progress]()
+    report = check_store(OwnClock(), only=of_families(*FAMILIES), seed="1", progress=told.append)
+    assert not report.failed, str(report)
+    assert {each.check: each.reason for each in report.not_run} == dict.fromkeys(
+        ("page.finish.over", "page.cancel.over", "purge.within-a-day", "purge.over"), NO_CLOCK
+    )
+    assert "page.finish" in report.passed
+    assert "purge.live" in report.passed
+    assert "outbox.connection" in report.passed
+    assert len(told) == len(report.passed)
+
+
+def test_sql_store_shows_its_pages_and_its_outbox(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'curae.db'}")
+    store = SqlStore(SqlDatabase(engine))
+    store.create_tables()
+    report = check_store(store, only=of_families(*FAMILIES), seed="1")
+    engine.dispose()
+    assert not report.failed, str(report)
+    assert {each.reason for each in report.not_run} == {NO_CLOCK}
+    assert {"outbox.account", "page.finish", "purge.live", "registration.other-id"} <= {
+        *report.passed
+    }
+
+
+# --- Factories ------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_few")
+@pytest.mark.parametrize("name", ["make_async_store", "make_store_in_coroutine"])
+def test_async_factory_is_awaited(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", f"{PLANTED}:{name}", "--only", "kit", "--strict"]) == 0
+    assert capsys.readouterr().out.startswith("kit: 27 checks passed, 0 failed, 0 not run\n")
+
+
+def test_async_store_is_purged_in_the_simulation(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--only", "simulation", "--seeds", "1", "--strict"]
+    assert main(["check", f"{PLANTED}:make_async_store", *options]) == 0
+    assert " 0 purged" not in capsys.readouterr().out
+
+
+REFUSED = {
+    "store_in_context": "is not a store: it has no method register, caller_of, load, commit; the "
+    "callable must return the store itself",
+    "same_store": "MemoryStore is not empty at the second call; each call must return a new empty",
+    "store_with_messages": "WithOutbox is not empty at the first call",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_factory_that_makes_no_new_store_is_refused_by_name(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", f"{PLANTED}:{name}"])
+    assert stopped.value.code == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{PLANTED}:{name}: " in told or name == "store_in_context"
+    assert REFUSED[name] in told
+
+
+@pytest.mark.usefixtures("_few")
+def test_factory_that_raises_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", f"{PLANTED}:failing_factory", "--only", "kit"]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("kit: raised ConnectionRefusedError: no database\n")

@@ -1,0 +1,85 @@
+"""A missing file or table is named with its fix; other errors get no such advice."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle.cli.main import main
+from curae_lifecycle.stores.sql.failures import is_missing_table
+from curae_lifecycle.stores.sql.statement import Dialect
+
+ADVICE = "create its tables with: python -m curae_lifecycle database create\n"
+OWNER = ("--app-id", "a", "--account", "d8c60791-7301-441c-98e8-5bea9a162d9b")
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments])
+    assert ended.value.code == 1
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("keys", "list"),
+        ("keys", "register", *OWNER, "--environment", "live"),
+        ("keys", "narrow", "--api-key-id", "1"),
+        ("keys", "withdraw", "--api-key-id", "1"),
+        ("outbox", "--once"),
+        ("outbox", "--dead"),
+        ("database", "purge"),
+    ],
+)
+def test_no_command_but_create_makes_a_file(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/none.db"
+    error = error_of(capsys, *arguments, "--database", url)
+    assert "error: the SQLite file does not exist; " in error
+    assert error.endswith(ADVICE)
+    assert [*tmp_path.iterdir()] == []
+    assert main(["database", "create", "--database", url]) == 0
+    assert main(["keys", "list", "--database", url]) == 0
+
+
+def test_a_file_without_tables_gets_the_advice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.db").touch()
+    error = error_of(capsys, "keys", "list", "--database", f"sqlite:///{tmp_path}/empty.db")
+    assert "no such table" in error
+    assert error.endswith(ADVICE)
+
+
+def test_another_error_gets_no_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.db").write_text("this is no database " * 100)
+    error = error_of(capsys, "keys", "list", "--database", f"sqlite:///{tmp_path}/text.db")
+    assert "file is not a database" in error
+    assert "database create" not in error
+
+
+@pytest.mark.parametrize(
+    ("dialect", "error", "missing"),
+    [
+        (Dialect.SQLITE, sqlite3.OperationalError("no such table: curae_caller"), True),
+        (Dialect.SQLITE, sqlite3.OperationalError("no such column: x"), False),
+        (Dialect.MARIADB, RuntimeError(1146, "Table 'x' doesn't exist"), True),
+        (Dialect.MARIADB, RuntimeError(1045, "Access denied"), False),
+    ],
+)
+def test_a_missing_table_is_told_by_its_code(
+    dialect: Dialect, error: Exception, *, missing: bool
+) -> None:
+    assert is_missing_table(dialect, error) is missing
+
+
+def test_a_missing_table_of_postgresql_is_told_by_its_code() -> None:
+    class Error(Exception):
+        sqlstate = "42P01"
+
+    assert is_missing_table(Dialect.POSTGRESQL, Error())
+    assert not is_missing_table(Dialect.POSTGRESQL, Exception())

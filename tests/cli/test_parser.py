@@ -1,0 +1,107 @@
+"""The command line says its defaults, suggests what was meant, and shows the right usage."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import pytest
+
+from curae_lifecycle.cli.main import COMMANDS, main
+from curae_lifecycle.cli.parser import Parser, suggestion
+from curae_lifecycle.rules.problems import ProblemCode
+
+
+def all_parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield the parser of each command and subcommand, by its name."""
+    for name, command in COMMANDS.items():
+        parser = Parser(prog=name)
+        command.add_options(parser)
+        waiting: list[argparse.ArgumentParser] = [parser]
+        while waiting:
+            each = waiting.pop()
+            yield each.prog, each
+            for action in each._actions:
+                if isinstance(action, argparse._SubParsersAction):
+                    waiting += action.choices.values()
+
+
+PARSERS = dict(all_parsers())
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_help_says_every_default(name: str) -> None:
+    for action in PARSERS[name]._actions:
+        assert action.help or isinstance(action, argparse._SubParsersAction), action
+        if action.default and action.default != argparse.SUPPRESS:
+            assert "(default: %(default)s)" in str(action.help), action
+
+
+def test_help_never_shows_the_database_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:a-secret@host/name")
+    for arguments in (["keys", "list"], ["outbox"], ["facts"], ["database", "create"]):
+        with pytest.raises(SystemExit):
+            main([*arguments, "--help"])
+    shown = capsys.readouterr().out
+    assert "DATABASE_URL" in shown
+    assert "a-secret" not in shown
+
+
+def error_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["tabels"], "tables"),
+        (["Tour"], "tour"),
+        (["keys", "regster"], "register"),
+        (["tables", "conection.revoke.pending"], "connection.revoke.pending"),
+        (["tables", "idempotencey"], "idempotency"),
+        (["tables", "already_activ"], "ALREADY_ACTIVE"),
+        (["problems", "not_found"], "NOT_FOUND"),
+        (["tables", "--fromat", "md"], "--format"),
+        (["tables", "--format", "markdwn-json"], None),
+        (["check", "m:s", "--only", "race"], "races"),
+        (["zzz"], None),
+        (["problems", "zzz"], None),
+    ],
+)
+def test_a_misspelt_word_gets_a_suggestion(
+    arguments: list[str], meant: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = error_of(arguments, capsys)
+    if meant is None:
+        assert "did you mean" not in error
+    else:
+        assert f"; did you mean {meant}?\n" in error
+
+
+def test_a_suggestion_ignores_case_and_may_be_missing() -> None:
+    assert suggestion("NOT_FUOND", ProblemCode) == "; did you mean NOT_FOUND?"
+    assert suggestion("x", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["tables", "zzz"], "tables [-h]"),
+        (["tables", "--zzz"], "tables [-h]"),
+        (["keys", "list", "--zzz"], "keys list [-h]"),
+        (["keys", "list", "--database", ""], "keys list [-h]"),
+        (["keys", "narrow", "--database", "x"], "keys narrow [-h]"),
+        (["check", "nothing"], "check [-h]"),
+        (["outbox", "--database", "oracle://x"], "outbox [-h]"),
+        (["openapi", "--check"], "openapi [-h]"),
+    ],
+)
+def test_an_error_shows_the_usage_of_its_command(
+    arguments: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert error_of(arguments, capsys).startswith(f"usage: python -m curae_lifecycle {usage}")

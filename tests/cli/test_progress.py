@@ -1,0 +1,43 @@
+"""What takes longer than two seconds shows on a terminal that it is running."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from curae_lifecycle.cli import terminal
+from tests.support.commands import on_a_terminal
+
+BUSY = (
+    "import sys, time; {before}from curae_lifecycle.cli import terminal; "
+    "terminal.SHOW_AFTER_SECONDS = {after}\n"
+    "with terminal.show_busy('purge'): time.sleep({seconds})"
+)
+
+
+def test_a_long_task_shows_its_seconds() -> None:
+    shown = on_a_terminal(BUSY.format(before="", after=0, seconds=1.5))
+    assert shown == "\rpurge: 0 s\rpurge: 1 s\r\n"
+
+
+def test_a_short_task_shows_nothing() -> None:
+    assert on_a_terminal(BUSY.format(before="", after=2, seconds=0.1)) == ""
+
+
+def test_a_pipe_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.show_busy("purge"):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unknown_size_shows_the_amount_once_a_second(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    instants = iter([0.0, 1.0, 2.0, 2.0, 2.5, 3.0, 3.0])
+    monkeypatch.setattr(terminal, "monotonic", lambda: next(instants))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(terminal, "_console", lambda **_: None)
+    found = [*terminal.track_progress("replay", range(4), total=0, size=lambda _: 1000)]
+    assert found == [0, 1, 2, 3]
+    assert capsys.readouterr().err == "\rreplay: 2,000\rreplay: 4,000\n"

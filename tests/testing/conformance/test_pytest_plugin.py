@@ -1,0 +1,205 @@
+"""The kit from three lines of a `conftest.py`: each check is a test with its own name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle.testing.conformance import CHECKS
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
+
+SERVER = """
+from contextlib import asynccontextmanager, contextmanager
+
+import attrs
+
+from curae_lifecycle import MemoryStore
+from curae_lifecycle.testing.conformance import AsyncServer, Response
+from curae_lifecycle.testing.conformance.store_server import server_for_store
+
+
+def make_server():
+    return attrs.evolve(server_for_store(MemoryStore()), environment=None, race_rounds=None)
+
+
+@contextmanager
+def server_in_context():
+    yield make_server()
+    print("closed")
+
+
+def make_async():
+    server = make_server()
+
+    async def send(request):
+        return server.send(request)
+
+    async def make_key(wanted):
+        return server.make_key(wanted)
+
+    return AsyncServer(send, make_key)
+
+
+@asynccontextmanager
+async def async_in_context():
+    yield make_async()
+
+
+def make_broken():
+    def send(request):
+        raise ConnectionRefusedError(111, "down")
+
+    return attrs.evolve(make_server(), send=send)
+
+
+def make_wrong():
+    server = make_server()
+
+    def send(request):
+        answer = server.send(request)
+        return attrs.evolve(answer, status=200) if answer.status == 404 else answer
+
+    return attrs.evolve(server, send=send)
+"""
+
+CONFTEST = """
+from curae_lifecycle.testing.conformance.pytest_plugin import collect_checks
+from my_server import {name}
+
+pytest_collect_file = collect_checks(__file__, {name})
+"""
+
+FIXTURE = """
+import pytest
+from curae_lifecycle.testing.conformance.pytest_plugin import collect_checks
+from my_server import {name}
+
+@pytest.fixture(scope="session")
+def server():
+    return {name}()
+
+pytest_collect_file = collect_checks(__file__, "server")
+"""
+
+
+PLAIN = ("-p", "no:cacheprovider", "-p", "no:schemathesis")
+
+
+def run_pytest(
+    directory: Path, conftest: str, *options: str, files: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Run pytest in a directory with this `conftest.py`, and return its status and output."""
+    (directory / "my_server.py").write_text(SERVER, encoding="utf-8")
+    (directory / "conftest.py").write_text(conftest, encoding="utf-8")
+    for name, text in (files or {}).items():
+        (directory / name).write_text(text, encoding="utf-8")
+    (directory / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *PLAIN, *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        timeout=300,
+    )
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def counts(told: str) -> dict[str, int]:
+    """Return the numbers in the last line of pytest."""
+    last = told.rstrip().splitlines()[-1]
+    return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", last)}
+
+
+def test_page_shows_three_lines() -> None:
+    (shown,) = re.findall(r"^```py\n(from .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    lines = CONFTEST.format(name="my_server").replace("from my_server ", "from my_app.testing ")
+    assert shown == lines.lstrip()
+
+
+def test_three_lines_collect_every_check_by_its_name(tmp_path: Path) -> None:
+    conftest = CONFTEST.format(name="make_server")
+    assert len([line for line in conftest.splitlines() if line]) == 3
+    status, told = run_pytest(tmp_path, conftest, "--collect-only", "-q")
+    assert status == 0, told
+    names = re.findall(r"^conftest\.py::(\S+)$", told, re.MULTILINE)
+    assert names == [each.name for each in CHECKS]
+
+
+@pytest.mark.parametrize(
+    ("conftest", "name"),
+    [
+        (CONFTEST, "make_server"),
+        (CONFTEST, "server_in_context"),
+        (CONFTEST, "make_async"),
+        (CONFTEST, "async_in_context"),
+        (FIXTURE, "make_server"),
+        (FIXTURE, "make_async"),
+    ],
+)
+def test_server_passes_by_function_and_by_fixture(tmp_path: Path, conftest: str, name: str) -> None:
+    status, told = run_pytest(
+        tmp_path, conftest.format(name=name), "-k", "registration or limit.at-once"
+    )
+    assert status == 0, told
+    ended = counts(told)
+    assert ended["passed"] + ended.get("skipped", 0) == 5
+
+
+def test_one_check_runs_by_its_node_id(tmp_path: Path) -> None:
+    conftest = CONFTEST.format(name="make_server")
+    status, told = run_pytest(tmp_path, conftest, "conftest.py::request.limit", "-v")
+    assert status == 0, told
+    assert "conftest.py::request.limit PASSED" in told
+    assert counts(told)["passed"] == 1
+
+
+def test_check_that_is_not_run_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    status, told = run_pytest(
+        tmp_path, CONFTEST.format(name="make_server"), "-rs", "-k", "wrong-environment"
+    )
+    assert status == 0, told
+    assert "not run: needs environment" in told
+
+
+def test_failure_is_told_in_the_words_of_the_kit(tmp_path: Path) -> None:
+    status, told = run_pytest(tmp_path, CONFTEST.format(name="make_wrong"), "-k", "ownership")
+    assert status == 1, told
+    assert "the server answered 200 NOT_FOUND instead of 404 NOT_FOUND" in told
+    assert "Traceback" not in told
+    assert "FAILED conftest.py::request.ownership" in told
+
+
+@pytest.mark.parametrize("name", ["make_broken"])
+def test_server_of_a_fixture_that_is_down_fails_one_test(tmp_path: Path, name: str) -> None:
+    status, told = run_pytest(tmp_path, FIXTURE.format(name=name), "-k", "law or page")
+    assert status == 1, told
+    assert counts(told)["failed"] == 1
+    assert "the server is down: send raised ConnectionRefusedError" in told
+
+
+def test_other_tests_and_other_conftests_are_collected_as_before(tmp_path: Path) -> None:
+    (tmp_path / "deeper").mkdir()
+    files = {
+        "test_zebra.py": "def test_zebra(): pass\n",
+        "deeper/conftest.py": "",
+        "deeper/test_deeper.py": "def test_deeper(): pass\n",
+    }
+    conftest = CONFTEST.format(name="make_server")
+    status, told = run_pytest(tmp_path, conftest, "-k", "zebra or deeper", files=files)
+    assert status == 0, told
+    assert counts(told)["passed"] == 2
+
+
+def test_checks_run_in_several_processes(tmp_path: Path) -> None:
+    conftest = CONFTEST.format(name="make_server")
+    status, told = run_pytest(tmp_path, conftest, "-n", "2", "-k", "registration")
+    assert status == 0, told
+    assert counts(told)["passed"] == 4
