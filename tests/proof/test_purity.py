@@ -135,6 +135,19 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "_wait": {"sleep", "time"},
         "async_retrier": {"sleep"},
     },
+    "curae_lifecycle.stores.sql.async_drivers": {
+        "PsycopgConnection.close": {"socket"},
+    },
+    "curae_lifecycle.stores.sql.drivers": {"<module>": {"socket"}, "socket_of": {"socket"}},
+    "curae_lifecycle.stores.sql.engine": {"<module>": {"socket"}},
+    "curae_lifecycle.stores.sql.engine_factory": {"<module>": {"socket"}},
+    "curae_lifecycle.stores.sql.pool": {
+        "<module>": {"monotonic", "os", "socket", "time"},
+        "_end_sending": {"socket"},
+        "_probe_host": {"socket"},
+        "duplicate_socket": {"os", "socket"},
+        "wait_for_server_blocking": {"monotonic"},
+    },
     "curae_lifecycle.stores.sql.clock": {
         "<module>": {"time"},
         "now_parameter": {"time", "time_ns"},

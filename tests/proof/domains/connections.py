@@ -210,10 +210,10 @@ def clocks(size: int) -> int:
     ending = [(status, None, mark, None) for status in STATUSES[1:3] for mark in marks(size)]
     some: list[State] = [*waiting, *ending, ("EXPIRED", None, 0, None), ("REVOKED", None, None, 0)]
     for now, state, seen in product(range(size), some, range(size)):
-        check_reconnect(state, None, now, seen)
+        check_reconnect(state, None, now, seen=seen)
         cases += 1
         for other, later_seen in product(some, range(size)):
-            check_reconnect(state, other, now, seen, later_seen)
+            check_reconnect(state, other, now, seen=seen, later_seen=later_seen)
             cases += 1
     return cases
 

@@ -211,7 +211,7 @@ class Chain:
         for now in dict.fromkeys((store.now, START) if self.steps_back else (store.now,)):
             ids = new_ids(len(store.chain) + 1, now)
             decision = decide(call, snapshot=snapshot, now=now, new_ids=ids)
-            _check_clock_of_predecessor(call, snapshot, decision, ids)
+            _check_clock_of_predecessor(call, snapshot, decision, ids=ids)
             answer = respond(decision)
             changed = decision.status < 400
             plan = Plan(
@@ -434,7 +434,7 @@ def _check_clock_of_predecessor(
         return
     earlier = attrs.evolve(named, updated_at=named.identity.created_at)
     moved = attrs.evolve(snapshot, connection=earlier)
-    assert decide(call, moved, decision.decided_at, ids).reply == decision.reply
+    assert decide(call, moved, decision.decided_at, new_ids=ids).reply == decision.reply
 
 
 def _check_plan(plan: Plan, effect: Response | None) -> None:
