@@ -1,4 +1,4 @@
-"""Counting cells: it sees what is asked, and changes nothing."""
+"""Tests of counting table lookups, which changes no result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conformance kit against servers that are right, and against some that are not."""
+"""Tests of the conformance kit against correct and wrong servers."""
 
 from __future__ import annotations
 
