@@ -29,7 +29,7 @@ OTHER_OWNERS: Final = [
     {**OWNER, "environment": "test"},
 ]
 TWINS: Final = ["\u00dcser", "user", "U\u0308ser\u200b", "\uff35\u0308ser", "u\u0308ser"]
-"""Users whom only an exact comparison tells from `U\u0308ser`."""
+"""Users that only an exact comparison tells from `U\u0308ser`."""
 
 
 class Log:

@@ -1,4 +1,4 @@
-"""Tests of `Endpoint`: every request is answered and logged without its contents."""
+"""Tests of `Endpoint`: a response to every request, and logs without its contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of graceful shutdown: started requests are answered, and clients are told to reconnect."""
+"""Tests of graceful shutdown: responses to started requests, and clients told to reconnect."""
 
 from __future__ import annotations
 

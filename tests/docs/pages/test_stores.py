@@ -211,7 +211,7 @@ RACES: Final[dict[str, tuple[tuple[Request, ...], Doing, Doing]]] = {
     "a landing, twice": ((INITIATE,), LANDED, LANDED),
     "two initiates": ((), request("initiate", key="k-1"), request("initiate", key="k-2")),
 }
-"""What is stored before, and two racing actions; each race meets at another kind of row."""
+"""The stored data and two racing actions; each race meets at another kind of row."""
 
 
 @pytest.mark.parametrize("race", RACES)

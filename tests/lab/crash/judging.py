@@ -56,7 +56,7 @@ class Judged:
 
 
 def tell(operations: Sequence[Operation], base: Rest, rest: Rest) -> str:
-    """Return everything about one user: operations by start, values before and after, and messages."""
+    """Return everything about one user: operations, values before and after, messages."""
     lines = ["", "seen:", *map(str, sorted(operations, key=lambda each: each.invoked))]
     for name, whole in (("stored before", base), ("stored after", rest)):
         lines.append(f"{name}:")

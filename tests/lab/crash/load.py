@@ -60,7 +60,7 @@ DOUBT: Final = 1_500_000
 """Microseconds after which a server may have tried more than once."""
 
 LOOP: Final = 10_000_000
-"""Microseconds after which a server no longer retries for a client that may be gone, even after a pause."""
+"""Microseconds after which no server retries for a client that may be gone, even after a pause."""
 
 ANSWERED: Final = 30.0
 """Seconds within which another worker answers while one is paused."""

@@ -124,7 +124,7 @@ def fact_of(random: Random, kind: str, target: Target, now: datetime) -> Fact | 
 
 
 def request_of(random: Random, kind: str, target: Target) -> Request | None:
-    """Return a request of a kind about a target; None if the kind is no request, or does not apply."""
+    """Return a request of a kind about a target; None for another kind, or if it does not apply."""
     user, connection = target.coordinate.app_user_id, target.connection
     path, body = {
         "initiate": (

@@ -10,7 +10,7 @@ from tests.proof.domains.marks import IDENTITY, STATUSES, TICKS, Mark, instant, 
 from tests.support.strategies import START
 
 Fields = tuple[int, Mark, str | None]
-"""A snapshot of the first group: its rank, and when and by whom it was revoked."""
+"""A snapshot of the first group: its rank, and the time and actor of its revocation."""
 
 Known = tuple[int, Mark, Mark, Mark, Mark]
 """A snapshot of the second group: updated, deadline, authorized, expires, and a reason."""

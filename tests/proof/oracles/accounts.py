@@ -73,7 +73,7 @@ COMPLETIONS: Final = (
     ("landed for another user", -TICK, "u-2"),
     ("landed for another user", timedelta(), "u-2"),
 )
-"""What a session is to the user u-1: its state, its time from the end, and its user."""
+"""Sessions as the user u-1 sees them: the state, the time from the end, and the user."""
 
 
 def completions() -> list[Answer]:

@@ -2,8 +2,8 @@
 
 The tests compare the package with these files, line by line, over generated traffic. The files were
 written from the rules alone, share no code with the package, and are meant to be read: plain
-dictionaries, lists and ifs, every search a loop over everything, every rate limit a list of instants
-or a fraction of a token. All is slow on purpose.
+dictionaries, lists and ifs, every search a loop over everything, every rate limit a list of
+instants or a fraction of a token. All is slow on purpose.
 
 One call of `Model.line` answers one line of the log. A line is either broken, and then nothing at
 all has happened, or it moves the clock to its `at` and gives an answer. So every `Broken` is raised

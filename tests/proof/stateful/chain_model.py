@@ -194,7 +194,7 @@ class ChainModel:
     def revoke(
         self, n: int, now: datetime, happened: datetime, actor: str
     ) -> tuple[list[str], list[str]] | None:
-        """Return done or ignored for each reached connection, and the effects; None for a mistake."""
+        """Return the outcome of each reached connection, and the effects; None for a mistake."""
         whole = actor in ["PATIENT", "PLATFORM"]
         reached = range(n, len(self.line) if whole else n + 1)
         instants = [self._instants(place, now, happened) for place in reached]

@@ -112,7 +112,7 @@ class Span(Number):
 
 
 class Instant:
-    """An instant that represents all values that the assumptions allow; a `datetime` to the functions."""
+    """An instant for all values that the assumptions allow; a `datetime` to the functions."""
 
     tzinfo = UTC
 

@@ -163,7 +163,7 @@ class Node:
 
     @property
     def is_synced(self) -> bool:
-        """Whether it belongs to its cluster and has every transaction."""
+        """Return whether the node belongs to its cluster and has every transaction."""
         said = self.status()
         return said.get("wsrep_ready") == "ON" and said.get("wsrep_local_state") == "4"
 

@@ -106,7 +106,7 @@ listen database
 
 
 def _login() -> bytes:
-    # What a client answers that has no password.
+    # The login packet of a client without a password.
     flags = _LONG_PASSWORD | _PROTOCOL_41 | _SECURE
     head = struct.pack("<IIB23x", flags, 1 << 24, _UTF8MB4)
     return _packet(1, head + USER.encode() + bytes(2))
