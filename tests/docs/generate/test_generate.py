@@ -1,4 +1,4 @@
-"""The command that writes and checks the generated pages."""
+"""Tests of the command that writes and checks the generated pages."""
 
 from __future__ import annotations
 

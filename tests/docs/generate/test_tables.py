@@ -1,4 +1,4 @@
-"""The pages of the tables, and their index."""
+"""Tests of the pages of the tables, and of their index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe of `docs/conformance.md` that moves a server's clock in the database, on PostgreSQL."""
+"""Tests of the recipe of `docs/conformance.md` that moves a server's clock in PostgreSQL."""
 
 from __future__ import annotations
 

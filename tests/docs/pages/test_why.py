@@ -1,4 +1,4 @@
-"""What the page on other libraries says of them holds of the versions that it names."""
+"""Tests that the page on other libraries is true for the versions that it names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_order_of_a_body_s_members_does_not_matter() -> None:
     assert [answer.replayed for answer in answers] == [False, True]
 
 
-# --- What the peers do ---------------------------------------------------------------------------
+# --- Behavior of the peers -----------------------------------------------------------------------
 
 peers = pytest.mark.peers
 
@@ -88,7 +88,7 @@ def raised(move: Callable[[], object]) -> str:
 
 
 def middleware() -> Callable[[str, bytes], tuple[int, bytes]]:
-    """fastapi-idempotency-key around an app that counts its calls; asked with a key and a body."""
+    """Build fastapi-idempotency-key around an app that counts calls; return its client."""
     from fastapi_idempotency_key import IdempotencyMiddleware
 
     calls = 0

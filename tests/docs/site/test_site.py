@@ -1,4 +1,4 @@
-"""The site's contents, its reference, and the questions of a reviewer: what is named is there."""
+"""Tests of the site: its contents, its reference and the reviewer's questions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TESTS = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", QUESTIONS)
 
 
 def site() -> ModuleType:
-    """What Sphinx reads, which needs nothing of Sphinx to be read."""
+    """Load the Sphinx configuration, which works without Sphinx."""
     spec = importlib.util.spec_from_file_location("site_conf", DOCS / "conf.py")
     assert spec is not None
     assert spec.loader is not None
@@ -95,7 +95,7 @@ def test_a_picture_of_the_tables_is_part_of_its_page_and_any_other_stays_a_file(
         assert SITE.page("rules", f"{other}\n") == f"{other}\n"
 
 
-# --- What is checked of a built site --------------------------------------------------------
+# --- Checks of a built site -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ ROOMS = ("rules", "service", "web", "stores", "replay", "testing", "servers")
 
 
 def modules(room: str) -> Iterator[tuple[str, str]]:
-    """Every module of a room that others may use, with the first line of its docstring."""
+    """Yield every documented module of a package with the first line of its docstring."""
     for path in sorted((PACKAGE / room).rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        # Of a package for suites its face is for others; a migration is Django's to read.
+        # Of a package for test suites only its `__init__` is public; migrations are for Django.
         inner = room == "testing" and len(parts) > 2 and path.name != "__init__.py"
         tree = ast.parse(path.read_text(encoding="utf-8"))
         empty = path.name == "__init__.py" and (len(tree.body) == 1 or len(parts) == 2)
