@@ -12,7 +12,9 @@ from tests.support.paths import ROOT
 
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK: Final = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-LANGUAGES: Final = {"console", "diff", "json", "mermaid", "py", "python", "sh", "sql", "text", "ts"}
+LANGUAGES: Final = {
+    *("console", "diff", "json", "mermaid", "postgresql", "py", "python", "sh", "sql", "text", "ts")
+}
 
 AVOIDED: Final = re.compile(
     # No first person, no words that call something easy, no old words, and no Latin.

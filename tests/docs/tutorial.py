@@ -32,7 +32,7 @@ PATIENCE: Final = 300
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK: Final = "---- printed ----"
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=/pages/)[\w-]+")
-_VARIES: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=\.py:)\d+")
+_VARIES: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 
 class Shown(NamedTuple):

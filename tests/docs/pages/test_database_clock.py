@@ -83,7 +83,7 @@ class Recipe(FactHooks):
 
 @pytest.fixture
 def recipe(postgres_url: str) -> Iterator[Recipe]:
-    (setup,) = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (setup,) = re.findall(r"^```postgresql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     first = sa.create_engine(postgres_url)
     with first.begin() as connection:
         connection.exec_driver_sql(setup)

@@ -60,7 +60,7 @@ def walk(page: str, folder: Path, package: Path = PACKAGE) -> int:
         ("ahead.md", 4),
         ("merging.md", 3),
         # This page starts three processes.
-        pytest.param("audit.md", 5, marks=pytest.mark.heavy),
+        pytest.param("replay.md", 5, marks=pytest.mark.heavy),
     ],
 )
 def test_a_page_does_what_it_shows(
