@@ -15,6 +15,7 @@ from curae_lifecycle.replay.log import replay
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.members import CONNECTION_ID, USER_ID, ParsedMembers
 from curae_lifecycle.service.operations.initiate import SessionInitiated
+from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
 from curae_lifecycle.web.request import ParsedBody
 from tests.proof.purity import PURE, REPLAY, STORES
 from tests.support import server
@@ -130,7 +131,9 @@ TEXTS = {"_secret", "api_key", "body", "target", "url", "user_id"}
 
 def secrets_of(kind: type) -> set[str]:
     """The members of a class that can hold a secret."""
-    hints = get_type_hints(kind, localns={"Json": Json})
+    hints = get_type_hints(
+        kind, localns={"Json": Json, "AsyncBoundedConnection": AsyncBoundedConnection}
+    )
     return {
         name
         for name in attrs.fields_dict(kind)

@@ -19,6 +19,7 @@ from curae_lifecycle.rules.values import AppUser, AppUserId, CustomerAccountId, 
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.stores.codec import Storable, load
+from curae_lifecycle.stores.formats import FORMAT
 from curae_lifecycle.stores.keys import rate_key
 from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT
 from curae_lifecycle.web.json import parse_json
@@ -75,7 +76,7 @@ class Reader:
                 "SELECT id, subject, kind, document FROM curae_outbox WHERE id > :after ORDER BY id"
             )
             rows = connection.execute(sa.text(new), {"after": after})
-            posted = [(row[0], row[1], (row[2], json.loads(row[3]))) for row in rows]
+            posted = [(row[0], row[1], (row[2], _without_format(row[3]))) for row in rows]
             rows = connection.exec_driver_sql("SELECT id, full_at, part FROM curae_bucket")
             buckets = {row[0]: BucketState(row[1], row[2]) for row in rows}
         return Whole(
@@ -163,3 +164,10 @@ def _owner_of_message(
             AppUserId(str(coordinate["appUserId"])),
         )
     return owners.get(str(document.get("connectionId")))
+
+
+def _without_format(text: str) -> dict[str, Json]:
+    """Return the document of a message as a handler gets it."""
+    document: dict[str, Json] = json.loads(text)
+    assert document.pop(FORMAT) == 1
+    return document

@@ -60,8 +60,8 @@ def where_to_store(write: Write) -> str:
             return after.coordinate.app_user_id
         case RecordWrite(key):
             return key.key
-        case RateWrite(key):
-            return key.policy
+        case RateWrite(_, policy):
+            return policy.name
 
 
 def embedded(request: Request, now: datetime, new_ids: NewIds) -> bytes:
