@@ -1,4 +1,4 @@
-"""`python -m curae_lifecycle check`: what it says of stores that are right, wrong, and none at all."""
+"""`python -m curae_lifecycle check` on correct stores, wrong stores and non-stores."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAPSED, LAST = "the pending connection has lapsed", "the key has one request lef
 
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few checks, one scene and short worlds."""
+    """Cut the run to a few checks, one scenario and short simulations."""
     few = tuple([each for each in CHECKS if each.name in REPLAYS])
     monkeypatch.setattr(check, "CHECKS", few)
     monkeypatch.setattr(check, "SCENARIOS", {LAPSED: SCENARIOS[LAPSED]})
@@ -58,10 +58,10 @@ FOUND_BY = {
     "Forgetful": {"kit", "races", "simulation"},
     "AnswersAnyway": {"races", "simulation"},
 }
-"""What finds each store that is wrong, each time."""
+"""Parts that find each wrong store in every run."""
 
 BY_CHANCE = {"ComparesNothing", "Lazy", "Stepping", "AnswersAnyway"}
-"""Those that the kit finds where its threads happen to meet."""
+"""Stores that the kit finds only if its threads happen to race."""
 
 
 @pytest.mark.parametrize("name", FOUND_BY)
@@ -116,7 +116,7 @@ def test_a_race_is_told_by_what_is_otherwise() -> None:
 
 
 class Passing(MemoryStore):
-    """It cannot do what it is asked now and then, and says so."""
+    """A store that is unavailable at every fifth commit."""
 
     turn = 0
 
@@ -134,9 +134,9 @@ def test_what_may_pass_is_tried_again_in_a_race() -> None:
 
 
 class Broken(MemoryStore):
-    """It loads nothing."""
+    """A store whose load raises."""
 
-    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:  # noqa: ARG002 - it does not look
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:  # noqa: ARG002 - it always raises
         raise RuntimeError("no such table")
 
 
@@ -149,10 +149,10 @@ def test_what_a_store_raises_is_a_finding(capsys: pytest.CaptureFixture[str]) ->
 
 
 class Awaited(serving.Awaited):
-    """A store in memory that is awaited; its keys are registered at once."""
+    """An async store in memory with a blocking `register`."""
 
     def __init__(self) -> None:
-        # It drops what is over by a clock that nobody can set, which no test may come after.
+        # It purges by a fixed clock, because the simulation cannot set this store's clock.
         self.made = MemoryStore(clock=lambda: START)
         super().__init__(self.made)
 
@@ -162,7 +162,7 @@ class Awaited(serving.Awaited):
 
 
 class AwaitedWhole(Awaited):
-    """The same, and that is awaited, too."""
+    """An async store in memory with an async `register`."""
 
     async def register(self, api_key: ApiKey, caller: Caller) -> None:
         self.made.register(api_key, caller)
@@ -191,7 +191,7 @@ def test_a_store_that_is_awaited_passes_every_part() -> None:
 
 
 class NoRegister:
-    """A store that knows nobody."""
+    """A store without `register`."""
 
     caller_of = load = commit = print
 

@@ -1,4 +1,4 @@
-"""The report of `check`: what was run, what was not run and why, and which stores are refused."""
+"""The report of `check`: checks run and not run, with reasons, and refused stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cli.planted_stores import Bare, OwnClock, WithOutbox
 
 PLANTED = "tests.cli.planted_stores"
 FAMILIES = ("page", "outbox", "purge", "registration", "permission", "idempotency")
-"""Families of checks that meet the methods of a store, and some that do not."""
+"""Families of checks, some of which need methods besides the contract."""
 
 
 def of_families(*families: str) -> list[str]:
@@ -27,7 +27,7 @@ def of_families(*families: str) -> list[str]:
 
 @pytest.fixture
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the checks that a method of the store decides."""
+    """Cut the run to checks that need a method besides the contract."""
     names = of_families("page", "outbox", "purge", "registration")
     monkeypatch.setattr(check, "CHECKS", [each for each in CHECKS if each.name in names])
 
@@ -41,7 +41,7 @@ FOUND_BY = {
     "KeepsKeyId": ("registration.other-id", "the request was replayed although its API key"),
     "KeepsWithdrawn": ("registration.withdrawn", "instead of 401 UNAUTHENTICATED"),
 }
-"""What finds each planted mistake, and how it is told."""
+"""Check that finds each planted bug, and part of its message."""
 
 
 @pytest.mark.parametrize("name", FOUND_BY)

@@ -1,4 +1,4 @@
-"""The command line, run as a user runs it."""
+"""The command line: tour, replay, simulate, documents and help."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_a_log_that_is_not_there_is_a_mistake_on_the_command_line(tmp_path: Path
 def test_a_reader_that_has_read_enough_is_no_error(log: Path) -> None:
     log.write_bytes(log.read_bytes() * 3000)
     command = f"{sys.executable} -m curae_lifecycle replay {log} | head -n 1"
-    answered = subprocess.run(  # noqa: S602 - a shell's pipe is what is tested
+    answered = subprocess.run(  # noqa: S602 - the test is about a shell pipe
         f"set -o pipefail; {command}",
         shell=True,
         executable="/bin/bash",

@@ -1,4 +1,4 @@
-"""The command `tables`: what it prints, what it compares and where a rule stands."""
+"""The command `tables`: printing tables, comparing releases, finding rules."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_rule_of_an_answer_leads_to_its_line_of_code(
 
 @pytest.fixture
 def older(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """All tables, as if revoking a pending connection had once done nothing."""
+    """Write an older release, in which revoking a pending connection was ignored."""
     main(["tables", "--format", "json"])
     document = json.loads(capsys.readouterr().out) | {"version": "0.0.1"}
     for table in document["tables"]:
@@ -148,7 +148,7 @@ def test_an_unknown_table_is_named_with_those_that_there_are(
 
 
 def shown_table(columns: int, name: str, before: str = "") -> str:
-    """What `tables NAME` prints on a terminal that is so wide."""
+    """Return what `tables NAME` prints on a terminal of this width."""
     main_of = "from curae_lifecycle.cli.main import main"
     program = f"import os\nos.environ['COLUMNS'] = '{columns}'\n{before}\n{main_of}\n"
     return without_colour(on_a_terminal(f"{program}raise SystemExit(main(['tables', '{name}']))"))

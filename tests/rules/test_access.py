@@ -1,4 +1,4 @@
-"""Access is granted in ACTIVE alone, for a granted package, until the standing changes."""
+"""Access decisions: granted only in ACTIVE, for a granted package, until the next deadline."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_law_05_access_implies_active_a_granted_package_and_before_valid_until(
     connection: Connection, package: str, now: datetime
 ) -> None:
     laws.check_access(connection, package, now)
-    # And nothing is denied that is due, nor a grant shorter than it may be.
+    # No access is denied without a reason, and no grant ends before the next deadline.
     answer = decide_access(connection, package, now)
     if isinstance(answer, Granted):
         end = answer.valid_until

@@ -1,7 +1,7 @@
-"""Section 5 of the rules: what a state says holds when the numbers of its rule change.
+"""Rate-limit states under changed limits (section 5 of the rules).
 
-A change of settings is one rule after another; old and new workers side by side are two rules in
-turns. Each answer is held against lists of instants and exact fractions.
+A changed setting is one rule after another; old and new workers side by side are two rules in
+turns. Each answer is compared with lists of instants and exact fractions.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from tests.support.strategies import START, TICK
 
 _Rule = TypeVar("_Rule", ExactLog, Bucket)
 Turn = tuple[_Rule, datetime, int]
-"""Whose turn it is: its rule, what its clock shows, and the cost."""
+"""One call: the rule of its worker, the time on its clock, and the cost."""
 
 DECADE: Final = 10 * 365 * 24 * 60 * 60
 SECOND: Final = timedelta(seconds=1)
 
-# Crowded around whole and third parts of seconds; some are decades away.
+# Mostly near whole seconds and thirds of seconds; some are decades away.
 instants = st.one_of(
     st.tuples(st.integers(0, 18), st.integers(-1, 1)).map(
         lambda part: START + SECOND * part[0] / 3 + TICK * part[1]
@@ -68,7 +68,7 @@ buckets = st.builds(
 
 
 def turns(rules: st.SearchStrategy[_Rule]) -> st.SearchStrategy[list[Turn[_Rule]]]:
-    """Calls that meet one of one to three rules, by clocks of any order."""
+    """Draw calls under one to three rules, with clocks in any order."""
     some = st.lists(rules, min_size=1, max_size=3)
     return some.flatmap(
         lambda each: st.lists(
@@ -78,7 +78,7 @@ def turns(rules: st.SearchStrategy[_Rule]) -> st.SearchStrategy[list[Turn[_Rule]
 
 
 def charged(rule: ExactLog | Bucket, state: RateState, now: datetime, cost: int) -> RateState | int:
-    """The state after, or the wait."""
+    """Return the state after a call, or its wait if it is refused."""
     answer = admit((Charge(rule, state),), now, cost=cost)
     return answer.states[0] if isinstance(answer, Admitted) else answer.retry_after
 
@@ -88,7 +88,7 @@ def micros(instant: datetime) -> int:
 
 
 def check_wait(rule: ExactLog | Bucket, state: RateState, turn: datetime, cost: int) -> None:
-    """The wait is exact, whoever charged the state before."""
+    """Check that the wait is exact, whichever rule charged the state before."""
     wait = charged(rule, state=state, now=turn, cost=cost)
     if isinstance(wait, int):
         try:
@@ -102,7 +102,7 @@ def check_wait(rule: ExactLog | Bucket, state: RateState, turn: datetime, cost: 
         )
 
 
-# --- The exact log ---------------------------------------------------------------------------
+# --- Exact logs ------------------------------------------------------------------------------
 
 
 def counted(admitted: Sequence[datetime], now: datetime, seconds: int) -> int:
@@ -110,7 +110,7 @@ def counted(admitted: Sequence[datetime], now: datetime, seconds: int) -> int:
 
 
 def held_against_all_that_was(history: Sequence[Turn[ExactLog]]) -> None:
-    """Each rule admits exactly what its own numbers allow, over everybody's admissions."""
+    """Check that each rule admits exactly what its numbers allow, counting all admissions."""
     state: RateState = FRESH_LOG
     admitted: list[datetime] = []
     for rule, now, asked in history:
@@ -186,11 +186,11 @@ def test_of_any_logs_the_shortest_window_never_holds_more_than_the_largest_limit
 def test_a_lower_limit_locks_nobody_out_and_a_higher_one_finds_what_counts() -> None:
     few, many = ExactLog("log", 2, 60), ExactLog("log", 5, 3600)
     state: RateState = LogState.of(START + SECOND * place for place in range(5))
-    # The newest two are those of the fourth and the fifth second.
+    # The newest two are at seconds 3 and 4.
     assert admit_one(few, state, START + SECOND * 62) == SECOND // TICK
     after = admit_one(few, state, START + SECOND * 63)
     assert isinstance(after, LogState)
-    # A worker that still has the higher limit finds as many as it needs.
+    # A worker that still has the higher limit finds all the instants that it needs.
     assert len(after.instants) == 5
     assert ratelimit.count_remaining(many, after, START + SECOND * 63) == 0
     assert ratelimit.count_remaining(few, after, START + SECOND * 63) == 0
@@ -219,11 +219,11 @@ def test_clocks_before_1970_are_in_order_too() -> None:
     assert after.instants == (early, START)
 
 
-# --- The bucket ------------------------------------------------------------------------------
+# --- Buckets ---------------------------------------------------------------------------------
 
 
 def full_at(state: RateState) -> Fraction:
-    """When the bucket is full again, in microseconds since 1970."""
+    """Return when the bucket is full again, in microseconds since 1970."""
     assert isinstance(state, BucketState)
     assert 0 <= state.part < state.parts
     return state.full_at + Fraction(state.part, state.parts)
@@ -242,16 +242,16 @@ def test_the_instant_at_which_a_bucket_is_full_holds_for_whoever_reads_it(
         cost, at = min(asked, rule.capacity), Fraction(micros(now))
         full, window = full_at(state), rule.capacity * per_token(rule)
         check_wait(rule, state=state, turn=now, cost=cost)
-        # Not full before that instant, and full from it on.
+        # It is full from that instant on, and not before.
         assert (ratelimit.count_remaining(rule, state, now) == rule.capacity) is (full <= at)
         exact = max(full, at) + cost * per_token(rule)
         after = charged(rule, state=state, now=now, cost=cost)
-        # Another refill's fraction is rounded up, by less than a part.
+        # A fraction left by another refill rate is rounded up by less than one part.
         rounding = 0 if isinstance(state, BucketState) and state.parts == rule.refill else 1
         most = exact + Fraction(rounding, rule.refill)
         if isinstance(after, int):
             assert most > at + window if rounding else exact > at + window
-            # Nobody waits for longer than until it is full, to the tick.
+            # No call waits longer than until the bucket is full, to the tick.
             assert after < full - at + 1
         else:
             assert exact <= at + window
@@ -342,7 +342,7 @@ def test_one_that_was_charged_before_it_grew_is_full_when_it_would_have_been() -
     assert ratelimit.count_remaining(new, drained, START + 2 * SECOND) == 10
     again = charged(new, state=drained, now=START, cost=8)
     assert not isinstance(again, int)
-    # Back to the smaller one: it waits until the larger would have two again, less one.
+    # The smaller bucket waits until it is full again, less one token.
     assert admit_one(old, again, START) == 9 * SECOND // TICK
 
 

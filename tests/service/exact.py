@@ -1,4 +1,4 @@
-"""What the tests of whole answers share: one server, one caller, ten past the hour."""
+"""Shared values for tests of whole answers: one server, one caller, one `NOW`."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ NEXT: Final = successor(START)
 
 
 def asked(operation: Operation, snapshot: Snapshot, *, keyed: bool = True) -> Decision:
-    """What a request is answered where one token of two is left."""
+    """Decide a request with one of two tokens left in the bucket."""
     stored = attrs.evolve(snapshot, buckets=(BucketState(ARRIVAL),))
     return decide(served(operation, keyed=keyed), snapshot=stored, now=NOW, new_ids=NEW)
 
 
 def served(operation: Operation, *, keyed: bool = True) -> Call:
-    """A request to a server with a bucket."""
+    """Build a call to a server with one bucket."""
     return attrs.evolve(call(operation, "k-1" if keyed else None), settings=SETTINGS)
 
 
@@ -58,7 +58,7 @@ def decided(
     rules: tuple[str, ...],
     attempt: Attempt | None = None,
 ) -> Decision:
-    """The decision of that server at `NOW`."""
+    """Build the expected decision of that server at `NOW`."""
     return Decision(
         reply=reply,
         status=status,
@@ -86,7 +86,7 @@ Stored = TypeVar("Stored", Connection, LimitedAccountAppBinding)
 
 
 def counted(value: Stored) -> Stored:
-    """A value one write later."""
+    """Return the value with its version incremented."""
     return attrs.evolve(value, version=value.version + 1)
 
 

@@ -1,4 +1,4 @@
-"""A caller's mistake, of every kind: the error names the argument and says what it may be."""
+"""Wrong arguments of every kind: each error names the argument and what it may be."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def got(snapshot: Snapshot) -> object:
 
 
 class Unlimited(Revoke):
-    """An operation that has a limit and names nobody whose limit that is."""
+    """An operation that has a limit but names no app user to charge."""
 
     __slots__ = ()
     rule: ClassVar = attrs.evolve(Revoke.rule, limit=INITIATE_LIMIT)

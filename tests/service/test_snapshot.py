@@ -1,4 +1,4 @@
-"""The values that a server mints and loads are checked where they come in."""
+"""Checks of minted ids and of loaded snapshots."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_user_s_id_is_text_or_is_named(value: object) -> None:
     assert raised.value.argument == "user_id"
 
 
-# --- A line of a chain ------------------------------------------------------------------------
+# --- Chains -----------------------------------------------------------------------------------
 
 FIRST = subjects.needing_action(pending(), at(1))
 SECOND = subjects.recovered(FIRST, at(2), 2)
@@ -72,7 +72,7 @@ STRANGER = subjects.recovered(pending(number=7), at(40), 8)
 
 
 def renamed(connection: Connection, **members: object) -> Connection:
-    """The connection with another identity, in what is given."""
+    """Return the connection with these members of its identity changed."""
     identity = connection.identity
     held = {name: getattr(identity, name) for name in attrs.fields_dict(type(identity))}
     return attrs.evolve(connection, identity=ConnectionIdentity(**{**held, **members}))
@@ -152,7 +152,7 @@ def test_a_chain_of_anything_else_is_named(
     assert raised.value.allowed == allowed
 
 
-# --- A session, buckets and a page of connections ----------------------------------------------
+# --- Sessions, buckets and pages of connections ------------------------------------------------
 
 
 SESSION = initiate(

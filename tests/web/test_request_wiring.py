@@ -1,4 +1,4 @@
-"""A request that a route builds wrongly is named at once, with the fix."""
+"""Requests that a route builds wrongly: each raises at once and names the fix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAIR: Final = ("Authorization", "Bearer cae_live_k1")
 def test_wrong_part_is_named_with_its_fix(argument: str, value: object, fix: str) -> None:
     parts = {"method": "GET", "target": "/", "headers": (), "body": b""} | {argument: value}
     with pytest.raises(ArgumentError) as caught:
-        Request(**parts)  # type: ignore[arg-type]  # what a type checker would refuse
+        Request(**parts)  # type: ignore[arg-type]  # the test passes wrong types on purpose
     assert caught.value.argument == argument
     assert fix in str(caught.value)
     assert "cae_live" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Whole answers to facts, member for member: what is stored, ended and reported."""
+"""Whole answers to facts, member by member: writes, effects and events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole answers, member for member: what other tests look at from one side is spelled out here."""
+"""Whole decisions of each operation, member by member."""
 
 from __future__ import annotations
 
@@ -341,7 +341,7 @@ def test_values_with_line_feeds_are_told_apart_by_their_lengths() -> None:
     assert Fingerprint.of("a", ["b", "\nc"]) == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
 
 
-# --- The rest ----------------------------------------------------------------------------------
+# --- Other exact values ------------------------------------------------------------------------
 
 LOG = ExactLog("log", 1, 1)
 
