@@ -148,7 +148,7 @@ def test_law_08_path_selection_is_total_and_a_function_of_account_state_and_pref
     chosen: defaultdict[tuple[str, bool], set[tuple[str, tuple[str, ...]]]] = defaultdict(set)
     laws.check_entry_paths(path)
     assert {len(answers) for answers in chosen.values()} == {1}
-    assert len(chosen) == 8
+    assert len(chosen) == 2 * len(AccountState)
 
 
 @pytest.mark.parametrize(

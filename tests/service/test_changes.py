@@ -155,4 +155,6 @@ def test_successors_that_live_are_named_by_the_head_alone() -> None:
     for nobody in (None, first, over):
         assert changes.live_head_changes(first, nobody, at(5)) == changes.NO_CHANGES
     assert changes.live_head_changes(first, third, at(34) - TICK) != changes.NO_CHANGES
-    assert changes.live_head_changes(first, third, at(34)) == changes.NO_CHANGES, "its page has expired"
+    assert changes.live_head_changes(first, third, at(34)) == changes.NO_CHANGES, (
+        "its page has expired"
+    )

@@ -57,7 +57,9 @@ def test_create_relies_on_the_binding_that_a_tombstone_would_move() -> None:
             BindingWrite(binding, attrs.evolve(binding, version=2)),
             ConnectionWrite(None, pending(number=2)),
         )
-        assert event_names(decision) == ["connection.created"], "there is no event about the binding"
+        assert event_names(decision) == ["connection.created"], (
+            "there is no event about the binding"
+        )
 
 
 def decide_reconnect(
