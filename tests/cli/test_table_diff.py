@@ -468,18 +468,18 @@ VALUES = st.recursive(
 
 
 @st.composite
-def spoiled(draw: st.DrawFn, value: Json) -> Json:
+def mutated(draw: st.DrawFn, value: Json) -> Json:
     """Draw a copy of a value with one part replaced."""
     if not isinstance(value, dict | list) or not value or draw(st.booleans()):
         return draw(VALUES)
     if isinstance(value, list):
         at = draw(st.integers(0, len(value) - 1))
-        return [*value[:at], draw(spoiled(value[at])), *value[at + 1 :]]
+        return [*value[:at], draw(mutated(value[at])), *value[at + 1 :]]
     name = draw(st.sampled_from(sorted(value)))
-    return value | {name: draw(spoiled(value[name]))}
+    return value | {name: draw(mutated(value[name]))}
 
 
-@given(spoiled(json.loads(LAMP)))
+@given(mutated(json.loads(LAMP)))
 def test_a_document_with_anything_anywhere_is_read_or_refused(document: Json) -> None:
     try:
         read = parse_release(json.dumps(document))

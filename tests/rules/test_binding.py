@@ -118,7 +118,7 @@ RANK = {"LIMITED": 0, "ACTIVE": 1, "TOMBSTONED": 2}
 happenings = st.lists(
     st.tuples(
         st.sampled_from(["provision", "complete sign-up", "graduate", "tombstone"]),
-        st.sampled_from(["the bound user", "somebody new"]),
+        st.sampled_from(["the bound user", "a new user"]),
     ),
     max_size=12,
 )
@@ -130,7 +130,7 @@ def test_a_binding_only_rises_and_is_rebound_only_after_a_tombstone(
 ) -> None:
     binding: LimitedAccountAppBinding | None = None
     for step, (trigger, whose) in enumerate(happened):
-        new = trigger == "provision" or whose == "somebody new"
+        new = trigger == "provision" or whose == "a new user"
         user = UserId(f"u-{step}") if binding is None or new else binding.user_id
         answer = bind(trigger, binding, user)
         if not isinstance(answer, Done):

@@ -146,7 +146,7 @@ def test_a_reconnect_makes_what_the_recovery_table_says(
             assert made(connection, successor) == expected
             again = specimens.reconnect(connection, successor)
             assert specimens.reconnect(connection, successor) == again
-            assert (connection, successor) == before, "neither is touched"
+            assert (connection, successor) == before, "both are unchanged"
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def counted(admitted: Sequence[datetime], now: datetime, seconds: int) -> int:
     return sum(now - at < SECOND * seconds for at in admitted)
 
 
-def held_against_all_that_was(history: Sequence[Turn[ExactLog]]) -> None:
+def check_against_history(history: Sequence[Turn[ExactLog]]) -> None:
     """Check that each rule admits exactly what its numbers allow, counting all admissions."""
     state: RateState = FRESH_LOG
     admitted: list[datetime] = []
@@ -130,7 +130,7 @@ def held_against_all_that_was(history: Sequence[Turn[ExactLog]]) -> None:
     st.sampled_from([1, 2, DECADE]).flatmap(lambda s: turns(logs(st.integers(1, 5), st.just(s))))
 )
 def test_another_limit_counts_exactly_the_newest(history: list[Turn[ExactLog]]) -> None:
-    held_against_all_that_was(sorted(history, key=lambda turn: turn[1]))
+    check_against_history(sorted(history, key=lambda turn: turn[1]))
 
 
 @given(
@@ -141,7 +141,7 @@ def test_another_limit_counts_exactly_the_newest(history: list[Turn[ExactLog]]) 
 def test_another_window_counts_exactly_what_is_in_it_whatever_the_clocks_say(
     history: list[Turn[ExactLog]],
 ) -> None:
-    held_against_all_that_was(history)
+    check_against_history(history)
 
 
 any_logs = logs(st.integers(1, 5), st.sampled_from([1, 2, 3, DECADE]))

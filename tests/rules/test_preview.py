@@ -64,7 +64,9 @@ def answers(
     }
 
 
-def prospect(trigger: Trigger, answer: triggers.Transition | chain.Recovery) -> TriggerPreview:
+def expected_preview(
+    trigger: Trigger, answer: triggers.Transition | chain.Recovery
+) -> TriggerPreview:
     match answer:
         case Done():
             return TriggerPreview(
@@ -89,7 +91,7 @@ def check_allowed(
     before = deepcopy((connection, successor, head))
     found = preview_triggers(connection, now=now, successor=successor, head=head)
     really = answers(connection, now=now, successor=successor, head=head)
-    assert found == tuple(prospect(trigger, answer) for trigger, answer in really.items())
+    assert found == tuple(expected_preview(trigger, answer) for trigger, answer in really.items())
     assert [each.trigger for each in found] == list(Trigger)
     assert (connection, successor, head) == before, "nothing is changed"
 

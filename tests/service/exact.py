@@ -40,18 +40,18 @@ REVOKED: Final = apply_trigger(pending(), "PATIENT", START)
 NEXT: Final = successor(START)
 
 
-def asked(operation: Operation, snapshot: Snapshot, *, keyed: bool = True) -> Decision:
+def decide_request(operation: Operation, snapshot: Snapshot, *, keyed: bool = True) -> Decision:
     """Decide a request with one of two tokens left in the bucket."""
     stored = attrs.evolve(snapshot, buckets=(BucketState(ARRIVAL),))
-    return decide(served(operation, keyed=keyed), snapshot=stored, now=NOW, new_ids=NEW)
+    return decide(call_with_bucket(operation, keyed=keyed), snapshot=stored, now=NOW, new_ids=NEW)
 
 
-def served(operation: Operation, *, keyed: bool = True) -> Call:
+def call_with_bucket(operation: Operation, *, keyed: bool = True) -> Call:
     """Build a call to a server with one bucket."""
     return attrs.evolve(call(operation, "k-1" if keyed else None), settings=SETTINGS)
 
 
-def decided(
+def expected_decision(
     reply: Reply,
     status: int,
     changes: Changes,
@@ -85,7 +85,7 @@ def attempt(operation: Operation) -> Attempt:
 Stored = TypeVar("Stored", Connection, LimitedAccountAppBinding)
 
 
-def counted(value: Stored) -> Stored:
+def with_next_version(value: Stored) -> Stored:
     """Return the value with its version incremented."""
     return attrs.evolve(value, version=value.version + 1)
 

@@ -152,8 +152,8 @@ def test_successors_that_live_are_named_by_the_head_alone() -> None:
         held = ConnectionWrite(head, changes.bump_version(head))
         assert named == changes.Changes((held,), (SuccessorsLive(first.id, head.id),))
     over = apply_trigger(third, "APP", at(5))
-    for nobody in (None, first, over):
-        assert changes.live_head_changes(first, nobody, at(5)) == changes.NO_CHANGES
+    for absent in (None, first, over):
+        assert changes.live_head_changes(first, absent, at(5)) == changes.NO_CHANGES
     assert changes.live_head_changes(first, third, at(34) - TICK) != changes.NO_CHANGES
     assert changes.live_head_changes(first, third, at(34)) == changes.NO_CHANGES, (
         "its page has expired"

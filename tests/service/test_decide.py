@@ -235,7 +235,7 @@ def test_a_naive_instant_is_a_mistake_whatever_is_asked(operation: Operation) ->
 # --- Laws -------------------------------------------------------------------------------------
 
 
-def afterwards(stored: tuple[object, ...], changes: Changes) -> tuple[object, ...]:
+def stored_after(stored: tuple[object, ...], changes: Changes) -> tuple[object, ...]:
     """Return the stored values after the writes are committed."""
     after = {id(write.before): write.after for write in changes.writes if write.before is not None}
     return tuple(after.get(id(each), each) for each in stored)
@@ -260,10 +260,12 @@ def test_law_11_what_is_refused_or_ignored_changes_nothing_and_emits_nothing(
     stored = (*line, snapshot.limit, snapshot.binding)
     for write in decision.changes.writes:
         known = (None, *stored)
-        assert any(write.before is each for each in known), "a write says what was there before"
+        assert any(write.before is each for each in known), (
+            "a write names the stored value before it"
+        )
     if quiet:
         kept = (*line, snapshot.binding)
-        laws.check_nothing_changed(kept, afterwards(kept, decision.changes), decision.changes)
+        laws.check_nothing_changed(kept, stored_after(kept, decision.changes), decision.changes)
         # `decide` writes no record; `respond` does, when there is a response.
         assert set(written(decision.changes.writes)) <= {"initiate", "graduation"}
 

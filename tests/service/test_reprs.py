@@ -28,12 +28,12 @@ BODY = b'{"appUserId":"body-secret"}'
 
 
 def test_a_value_that_holds_a_secret_does_not_show_it() -> None:
-    shown = {type(value).__name__: f"{value!r} {value}" for value in everything()}
+    shown = {type(value).__name__: f"{value!r} {value}" for value in session_values()}
     assert {name: text for name, text in shown.items() if "-secret" in text} == {}
     assert len(shown) >= 20
 
 
-def everything() -> Iterator[object]:
+def session_values() -> Iterator[object]:
     """Yield the values that a server holds during a connect session."""
     ids = attrs.evolve(server.new_ids(), user_id=USER, next_action=PAGE)
     headers = (("Authorization", "Bearer cae_live_key-secret"), ("Idempotency-Key", "k-1"))

@@ -269,7 +269,7 @@ def test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byt
         for made in (world(), world(curae.Settings(), connection)):
             made.register(curae.ApiKey(server.API_KEY), stranger)
             answers.append(handle_at(made, request(operation), now, new_ids=new_ids(9, now)))
-        theirs, nobodys = answers
-        laws.check_indistinguishable(theirs.response, nobodys.response)
+        foreign, unknown = answers
+        laws.check_indistinguishable(foreign.response, unknown.response)
         # Nothing inside the server differs either.
-        assert theirs == nobodys
+        assert foreign == unknown

@@ -298,7 +298,7 @@ def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
         assert changes.events
         assert any(write.after != write.before for write in changes.writes)
         for write in changes.writes:
-            assert write.before in stored, "a write says what was there before"
+            assert write.before in stored, "a write names the stored value before it"
     else:
         changes = answer.value if isinstance(answer, curae.Ignored) else Changes()
         laws.check_nothing_changed((), changes.writes, changes)

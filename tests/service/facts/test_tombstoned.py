@@ -21,7 +21,7 @@ from curae_lifecycle.service.snapshot import LandedHandoff
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
-from tests.service.exact import counted, event
+from tests.service.exact import event, with_next_version
 from tests.support import subjects
 from tests.support.instants import caller_at, commit_writes, handle_at, record_at
 from tests.support.server import ID, LIMITED, new_ids, request, world
@@ -44,7 +44,7 @@ def tombstoned(
 
 def ended(connection: Connection, revoked_at: datetime, now: datetime = NOW) -> Connection:
     return attrs.evolve(
-        counted(connection),
+        with_next_version(connection),
         status=Status.REVOKED,
         updated_at=now,
         revoked_at=revoked_at,
@@ -61,7 +61,7 @@ def test_a_connection_in_every_standing_is_revoked_by_the_platform(
     standing: str, binding: LimitedAccountAppBinding
 ) -> None:
     connection, _ = STANDINGS[standing]
-    after = attrs.evolve(counted(binding), state=AccountState.TOMBSTONED)
+    after = attrs.evolve(with_next_version(binding), state=AccountState.TOMBSTONED)
     gone = ended(connection, at(59))
     over: Effect = AccessEnded(ID, at(59))
     if connection.status is Status.PENDING:
@@ -96,7 +96,7 @@ def test_one_that_was_revoked_before_keeps_its_revocation_and_is_relied_on_as_a_
     revoked, _ = STANDINGS["REVOKED"]
     answer = tombstoned(revoked)
     assert isinstance(answer, curae.Done)
-    assert answer.value.writes[1:] == (ConnectionWrite(revoked, counted(revoked)),)
+    assert answer.value.writes[1:] == (ConnectionWrite(revoked, with_next_version(revoked)),)
     assert [each.kind for each in answer.value.events] == [EventKind.BINDING_TOMBSTONED]
     assert answer.value.effects == ()
     assert answer.rules == ("binding.tombstone.limited", "connection.revoke.revoked")
@@ -115,7 +115,9 @@ def test_every_connection_of_every_chain_ends_in_any_order() -> None:
         assert isinstance(answer, curae.Done)
         written = {write.before: write.after for write in answer.value.writes[1:]}
         moved = {each: ended(each, NOW) for each in (lapsed, second, third, alone)}
-        assert written == {**moved, last_gone: counted(last_gone)}, "the head of the revoked chain"
+        assert written == {**moved, last_gone: with_next_version(last_gone)}, (
+            "the head of the revoked chain"
+        )
         revoked = [each.subject for each in answer.value.events[1:]]
         assert revoked == [moved[each] for each in connections if each in moved]
         assert {each.kind for each in answer.value.events[1:]} == {EventKind.CONNECTION_REVOKED}

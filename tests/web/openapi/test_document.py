@@ -171,11 +171,11 @@ def route(method: str, path: str) -> type[Operation] | None:
     return None
 
 
-Answered = tuple[str, str, int, dict[str, str], str | None]
+Exchange = tuple[str, str, int, dict[str, str], str | None]
 """Method and target of a request; status, headers and body of its response."""
 
 
-def replayed_traffic() -> Iterator[Answered]:
+def replayed_traffic() -> Iterator[Exchange]:
     for seed in SEEDS:
         lines = traffic(seed, 250)
         environment = {6: Environment.LIVE, 7: Environment.TEST}.get(seed % 8)
@@ -194,7 +194,7 @@ def without(request: Request, name: str) -> Request:
     return Request(method=request.method, target=request.target, headers=kept, body=request.body)
 
 
-def requests_without_a_header() -> Iterator[Answered]:
+def requests_without_a_header() -> Iterator[Exchange]:
     for operation in server.OPERATIONS:
         asked = server.request(operation)
         unclosed = server.request(operation, key='"k')
@@ -218,7 +218,7 @@ def test_whatever_is_answered_is_described_and_the_other_way_round() -> None:
         if kind is None:
             assert status in {401, 404}
         else:
-            seen[kind, judge(kind, status=str(status), headers=headers, body=body)] += 1
+            seen[kind, validate_answer(kind, status=str(status), headers=headers, body=body)] += 1
     described = {(kind, str(kind.rule.status)) for kind in OPERATIONS}
     described.add((GetAccountState, "304"))
     described |= {(kind, code) for kind in OPERATIONS for code in problem_codes(kind)}
@@ -226,7 +226,9 @@ def test_whatever_is_answered_is_described_and_the_other_way_round() -> None:
     assert seen.keys() == reachable
 
 
-def judge(kind: type[Operation], status: str, headers: dict[str, str], body: str | None) -> str:
+def validate_answer(
+    kind: type[Operation], status: str, headers: dict[str, str], body: str | None
+) -> str:
     """Validate an answer by the document; return its code, or the status of a success."""
     response = at(*where(kind), "responses", status)
     told = {header.lower() for header in cast("Object", response.get("headers", {}))}
@@ -270,10 +272,10 @@ def test_the_pattern_of_an_app_user_s_id_is_the_rule_of_the_code(text: str) -> N
     # `$` in Python also matches before a final line feed; in JSON Schema it does not.
     assume(not text.endswith("\n"))
     schema = by_schema(at("components", "schemas", "StartGraduation", "properties")["appUserId"])
-    assert schema.is_valid(text) is draws_as_app_user(text)
+    assert schema.is_valid(text) is is_app_user_id(text)
 
 
-def draws_as_app_user(text: str) -> bool:
+def is_app_user_id(text: str) -> bool:
     controls = any(ord(each) < 32 or 127 <= ord(each) < 160 for each in text)
     return 0 < len(text) <= 256 and text == text.strip() and not controls
 
