@@ -28,7 +28,7 @@ from curae_lifecycle.rules.idempotency import (
     RecordState,
 )
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.rules.ratelimit import BucketState, LogState
+from curae_lifecycle.rules.ratelimit import MAX_INTEGER, BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import (
     LAST_INSTANT,
@@ -281,16 +281,15 @@ class _Bucket:
 
     full_at: int
     part: int
-    parts: int
 
 
-_BUCKET: Final = _document_codec(_Bucket, full_at=_INTEGER, part=_INTEGER, parts=_INTEGER)
+_BUCKET: Final = _document_codec(_Bucket, full_at=_INTEGER, part=_INTEGER)
 
 
 def _read_bucket(document: Document) -> BucketState:
     stored = cast("_Bucket", _BUCKET.read(document))
-    if 0 <= stored.part < stored.parts:
-        return BucketState(stored.full_at, stored.part, stored.parts)
+    if 0 <= stored.part < MAX_INTEGER:
+        return BucketState(stored.full_at, stored.part)
     raise MalformedError(None, Fault.INVALID)
 
 

@@ -372,24 +372,23 @@ class _Worker:
     async def _claim(self, claim: str) -> Sequence[Delivery]:
         # Tries again if other workers claimed all due messages first. The loop ends, because some
         # worker claims messages or marks them dead in each round.
+        dialect, batch = self.database.dialect, self.settings.batch
         while due := outbox_statements.due_messages(
-            await self.database.rows(
-                outbox_statements.due_statement(self.database.dialect, self.settings.batch)
-            )
+            await self.database.rows(outbox_statements.due_statement(dialect, batch)), batch
         ):
             spent = [each for each in due if each.attempts >= self.settings.attempts]
             if spent:
-                await self._change(outbox_statements.mark_expired_dead_statement(spent))
+                await self._change(*outbox_statements.mark_expired_dead_statements(dialect, spent))
                 for each in spent:
                     _LOG.error("message %d is dead: its last attempt did not end", each.number)
                 continue
             # A message that may have crashed its worker is claimed alone, so that another crash
             # costs no other message an attempt.
-            suspects = [each for each in due if each.claim_expired]
+            suspects = [each for each in due if each.claim is not None]
             chosen = suspects[:1] or due
             await self._change(
                 outbox_statements.claim_statement(
-                    self.database.dialect, due=chosen, claim=claim, lease=self.settings.lease
+                    dialect, due=chosen, claim=claim, lease=self.settings.lease
                 )
             )
             rows = await self.database.rows(outbox_statements.claimed_statement(chosen, claim))
@@ -403,7 +402,8 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             ended = self._failed(delivery, claim, error)
         else:
-            ended = [outbox_statements.delete_delivered_statement(delivery.number, claim)]
+            dialect = self.database.dialect
+            ended = outbox_statements.delivered_statements(dialect, delivery, claim)
         was_claimed = await self.retrier.run(lambda: self._change(*ended))
         if was_claimed is None:
             raise StoreUnavailableError("the result of a delivery could not be stored in time")
@@ -420,11 +420,15 @@ class _Worker:
         details = number, attempt, self.settings.attempts, type(error).__name__
         if attempt >= self.settings.attempts:
             _LOG.error("message %d is dead: attempt %d of %d: %s", *details)
-            return [outbox_statements.mark_failed_dead_statement(number, claim)]
+            return outbox_statements.failed_dead_statements(self.database.dialect, delivery, claim)
         _LOG.warning("message %d: attempt %d of %d: %s", *details)
         pause = self.settings.pause_after(attempt) * random.uniform(0.5, 1)  # noqa: S311 - no secret
         return outbox_statements.failure_statements(
-            self.database.dialect, failed=delivery, claim=claim, pause=pause
+            self.database.dialect,
+            failed=delivery,
+            claim=claim,
+            pause=pause,
+            longest_pause=self.settings.longest_pause,
         )
 
     async def _change(self, *statements: Statement) -> bool:

@@ -307,11 +307,12 @@ def _outbox_insert(messages: Sequence[Message], at: int) -> Statement:
     values: list[Value] = []
     for message in messages:
         document = format_document(message.document)
+        # It is due as soon as it is committed, whatever the clock shows.
         values += (key_of(message.subject), message.kind, document, at)
     return Statement(_outbox_insert_text(len(messages)), tuple(values), len(messages))
 
 
 @cache
 def _outbox_insert_text(rows: int) -> str:
-    columns = "subject, kind, document, due_at, attempts"
-    return f"INSERT INTO curae_outbox ({columns}) VALUES {', '.join(['(?, ?, ?, ?, 0)'] * rows)}"
+    columns = "subject, kind, document, waits_from, due_at, attempts"
+    return f"INSERT INTO curae_outbox ({columns}) VALUES {', '.join(['(?, ?, ?, ?, 0, 0)'] * rows)}"
