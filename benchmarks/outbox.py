@@ -37,7 +37,9 @@ WAITING: Final = 100_000
 LOOKS: Final = 20
 AT_ONCE: Final = 500
 LATER: Final = 2**62
-DOCUMENT: Final = '{"type": "connection.revoked", "id": "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"}'
+DOCUMENT: Final = (
+    '{"format": 1, "type": "connection.revoked", "id": "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"}'
+)
 
 
 def post(on: SqlDatabase, messages: list[tuple[str, int]]) -> None:

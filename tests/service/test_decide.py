@@ -164,7 +164,7 @@ def test_a_fingerprint_depends_on_every_field(other: Everything) -> None:
 
 
 def test_a_fingerprint_holds_the_texts_of_the_fields() -> None:
-    expected = [uuid(1), "1", "false", "2026-01-01T00:00:00Z", ""]
+    expected = [uuid(1), "1", "false", "2026-01-01T00:00:00Z", "\0"]
     assert EVERYTHING.fingerprint_values() == expected
 
 

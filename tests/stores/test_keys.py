@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -273,8 +274,10 @@ def test_a_key_that_is_registered_meanwhile_is_read_again(
     read_once = keys._callers_of_id
     meanwhile = ["b"]
 
-    def overtaken(database: SqlDatabase, api_key_id: str) -> object:
-        found = read_once(database, api_key_id)
+    def overtaken(
+        parser: argparse.ArgumentParser, database: SqlDatabase, api_key_id: str
+    ) -> object:
+        found = read_once(parser, database, api_key_id)
         while meanwhile:
             caller = attrs.evolve(found[0].caller, scopes=frozenset({"a", meanwhile.pop()}))
             SqlStore(database).register(ApiKey("k"), caller)

@@ -6,7 +6,6 @@ instant, because one statement reads them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
@@ -25,7 +24,7 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.callers import parse_caller
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.sql.clock import NOW_SQL
 from curae_lifecycle.stores.sql.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
@@ -314,11 +313,12 @@ def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
 
     Returns:
         The hosted page; `None` if it is unknown or has expired.
+
+    Raises:
+        NewerFormatError: A newer release stored the page.
     """
     result = _Result.of(rows)
     found, now = result.parts.get("page"), result.instant()
     if found is None or from_epoch_microseconds(found[0].version) <= now:
         return None
-    members = json.loads(found[0].document)
-    kind, until = PageKind(members["kind"]), from_epoch_microseconds(found[0].version)
-    return HostedPage(digest=found[0].id, kind=kind, subject=members["subject"], expires_at=until)
+    return result.one("page", HostedPage)

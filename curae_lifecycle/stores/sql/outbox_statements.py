@@ -26,7 +26,8 @@ from typing import Final, NamedTuple, cast
 
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND
 from curae_lifecycle.service.json_schema import Json
-from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.formats import NewerFormatError, upgrade_document
+from curae_lifecycle.stores.outbox import MESSAGE, Delivery, NewerDelivery
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
@@ -216,24 +217,40 @@ def messages_statement() -> Statement:
 _COLUMNS: Final = "id, attempts, kind, subject, document"
 
 
-def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery, ...]:
+def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery | NewerDelivery, ...]:
     """Parse the rows of a `claimed_statement`, a `dead_statement` or a `messages_statement`.
 
     The messages keep the order of the rows.
+
+    Raises:
+        MalformedError: A document is not one that this library wrote.
     """
-    found = [cast("tuple[int, int, str, str, str]", tuple(row)) for row in rows]
-    return tuple(
-        [
-            Delivery(
-                number=number,
-                attempt=attempt,
-                kind=kind,
-                subject=subject,
-                document=cast("dict[str, Json]", parse_json(document)),
-            )
-            for number, attempt, kind, subject, document in found
-        ]
-    )
+    return tuple([_delivery(row) for row in rows])
+
+
+def documents(rows: Iterable[Sequence[object]]) -> list[dict[str, Json]]:
+    """Parse the rows of a `messages_statement`, and return the document of each message.
+
+    Raises:
+        NewerFormatError: A newer release stored one of the messages.
+    """
+    found: list[dict[str, Json]] = []
+    for delivery in deliveries(rows):
+        if isinstance(delivery, NewerDelivery):
+            raise delivery.error
+        found.append(delivery.document)
+    return found
+
+
+def _delivery(row: Sequence[object]) -> Delivery | NewerDelivery:
+    number, attempt, kind, subject, text = cast("tuple[int, int, str, str, str]", tuple(row))
+    try:
+        document = upgrade_document(MESSAGE, cast("dict[str, Json]", parse_json(text)))
+    except NewerFormatError as error:
+        return NewerDelivery(
+            number=number, attempt=attempt, kind=kind, subject=subject, error=error
+        )
+    return Delivery(number=number, attempt=attempt, kind=kind, subject=subject, document=document)
 
 
 def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> list[Statement]:
@@ -302,7 +319,9 @@ def failed_dead_statements(dialect: Dialect, failed: Delivery, claim: str) -> li
     return [dead, _wake_statement(dialect, [failed.subject])]
 
 
-def release_claim_statement(dialect: Dialect, untried: Sequence[Delivery], claim: str) -> Statement:
+def release_claim_statement(
+    dialect: Dialect, untried: Sequence[Delivery | NewerDelivery], claim: str
+) -> Statement:
     """Build the UPDATE that releases claimed messages and does not count the attempt.
 
     Args:

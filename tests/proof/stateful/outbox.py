@@ -190,7 +190,7 @@ class Shipped(RuleBasedStateMachine):
         if free := [subject for subject in SUBJECTS if subject not in after]:
             subject = data.draw(st.sampled_from(free))
             self.gaps.remove(number)
-            values = (number, key_of(subject), json.dumps({"subject": subject}))
+            values = (number, key_of(subject), json.dumps({"format": 1, "subject": subject}))
             text = "INSERT INTO curae_outbox VALUES (?, ?, 'k', ?, 0, 0, 0, NULL)"
             assert change(self.connection, [Statement(text, values)])
             self.posted[number] = subject

@@ -190,7 +190,12 @@ def test_a_revoke_is_answered_exactly() -> None:
             (AccessEnded(ID, NOW),),
             (event("connection.revoked", ended),),
         ),
-        rules=("idempotency.absent", "operation.revoke", "connection.revoke.active"),
+        rules=(
+            "idempotency.absent",
+            "operation.revoke",
+            "revocation-reach.app",
+            "connection.revoke.active",
+        ),
         attempt=attempt(operation),
     )
 

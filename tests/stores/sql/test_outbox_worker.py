@@ -53,7 +53,7 @@ def test_a_batch_is_as_large_as_it_was_set(database: SqlDatabase) -> None:
 def test_a_number_takes_64_bits(database: SqlDatabase) -> None:
     override = "OVERRIDING SYSTEM VALUE " if database.dialect == "postgresql" else ""
     columns = "curae_outbox (id, subject, kind, document, attempts, due_at, waits_from)"
-    text = f"INSERT INTO {columns} {override}VALUES (?, 's', 'k', '{{}}', 0, 0, 0)"
+    text = f"INSERT INTO {columns} {override}VALUES (?, 's', 'k', '{{\"format\": 1}}', 0, 0, 0)"
     assert database.run_transaction([Statement(text, (2**63 - 2,), 1)])
     seen: list[Delivery] = []
     Outbox(database).deliver_batch(seen.append)
