@@ -40,7 +40,9 @@ class ApiKey:
         Raises:
             ArgumentError: The key is empty, or holds a character other than visible ASCII.
         """
-        values.check_type("api key", self._secret, str, "visible ASCII characters without spaces")
+        values.check_type(
+            "api key", self._secret, str, allowed="visible ASCII characters without spaces"
+        )
         if not (self._secret.isascii() and self._secret.isprintable()) or " " in self._secret:
             raise ArgumentError("api key", "visible ASCII characters without spaces")
         if not self._secret:
@@ -117,7 +119,7 @@ class Caller:
         values.check_uuid("customer_account_id", self.customer_account_id)
         values.check_environment("environment", self.environment)
         # A str would grant each scope that is part of it.
-        values.check_type("scopes", self.scopes, frozenset, "a frozenset of scopes")
+        values.check_type("scopes", self.scopes, frozenset, allowed="a frozenset of scopes")
         for scope in self.scopes:
             values.parse_opaque("scopes", scope)
 

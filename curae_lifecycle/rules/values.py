@@ -357,7 +357,7 @@ def check_coordinate_members(argument: str, value: object) -> None:
     Raises:
         ArgumentError: The value is anything else, or one of its members is not what it must be.
     """
-    check_type(argument, value, Coordinate, "a Coordinate")
+    check_type(argument, value, Coordinate, allowed="a Coordinate")
     coordinate = cast("Coordinate", value)
     check_environment(f"{argument}.environment", coordinate.environment)
     parse_opaque(f"{argument}.app_id", coordinate.app_id)
@@ -375,7 +375,7 @@ def check_environment(argument: str, value: object) -> None:
     Raises:
         ArgumentError: The value is anything else.
     """
-    check_type(argument, value, Environment, "Environment.LIVE or Environment.TEST")
+    check_type(argument, value, Environment, allowed="Environment.LIVE or Environment.TEST")
 
 
 def parse_data_packages(value: object) -> tuple[DataPackage, ...]:

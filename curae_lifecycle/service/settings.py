@@ -48,8 +48,10 @@ class Settings:
         if self.environment is not None:
             check_environment("environment", self.environment)
         parse_opaque("type_base", self.type_base)
-        _check_tuple("buckets", self.buckets, _is_bucket, "a tuple of Bucket")
-        _check_tuple("operations", self.operations, _is_operation, "a tuple of Operation classes")
+        _check_tuple("buckets", self.buckets, _is_bucket, allowed="a tuple of Bucket")
+        _check_tuple(
+            "operations", self.operations, _is_operation, allowed="a tuple of Operation classes"
+        )
         if self.active_spelling not in SPELLINGS:
             allowed = f"one of {', '.join(SPELLINGS)}"
             raise ArgumentError(
@@ -71,7 +73,7 @@ class Settings:
 def _check_tuple(
     argument: str, value: object, is_item: Callable[[object], bool], allowed: str
 ) -> None:
-    check_type(argument, value, tuple, allowed)
+    check_type(argument, value, tuple, allowed=allowed)
     for item in cast("tuple[object, ...]", value):
         if not is_item(item):
             raise ArgumentError(argument, allowed, f"one with {describe(item)}")

@@ -139,7 +139,7 @@ class NewIds:
         values.check_uuid("session_id", self.session_id)
         values.parse_opaque("user_id", self.user_id)
         allowed = "a NextAction, which has a URL and its expiry"
-        values.check_type("next_action", self.next_action, values.NextAction, allowed)
+        values.check_type("next_action", self.next_action, values.NextAction, allowed=allowed)
         values.parse_opaque("next_action.url", self.next_action.url)
         values.check_instant("next_action.expires_at", self.next_action.expires_at)
 

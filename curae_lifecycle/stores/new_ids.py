@@ -59,11 +59,11 @@ class RandomIds:
                 above zero.
         """
         base, allowed = self.hosted_page_base_url, "a URL such as https://connect.example/"
-        check_type("hosted_page_base_url", base, str, allowed)
+        check_type("hosted_page_base_url", base, str, allowed=allowed)
         if base.count("/") < _SLASHES:
             # The random part of a URL would become a part of the host's name.
             raise ArgumentError("hosted_page_base_url", allowed)
-        check_type("lifetime", self.lifetime, timedelta, "a timedelta longer than 0")
+        check_type("lifetime", self.lifetime, timedelta, allowed="a timedelta longer than 0")
         if self.lifetime <= timedelta(0):
             raise ArgumentError("lifetime", "longer than 0")
 

@@ -107,7 +107,7 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
         "other text",
     ),
     (
-        make(Settings, buckets=[Bucket("b", 1, 1, 1)]),
+        make(Settings, buckets=[Bucket("b", 1, 1, seconds=1)]),
         "buckets",
         "a tuple of Bucket",
         "a list",

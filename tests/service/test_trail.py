@@ -38,7 +38,7 @@ REVOKED: Final = apply_trigger(pending(), "APP", START)
 NEXT: Final = successor()
 FOLLOWED: Final = Snapshot(connection=REVOKED, successor=NEXT, head=NEXT)
 TEST_ONLY: Final = Settings(environment=Environment.TEST)
-BUCKETS: Final = Settings(buckets=(Bucket("platform", 1, 1, 1),))
+BUCKETS: Final = Settings(buckets=(Bucket("platform", 1, 1, seconds=1),))
 NO_SCOPE: Final = attrs.evolve(CALLER, scopes=frozenset[str]())
 
 
@@ -53,7 +53,7 @@ def ask(
     call = read(asked, caller, at(2), settings)
     if isinstance(call, Decision):
         return call.rules
-    return decide(call, snapshot, at(2), new_ids(9, at(2))).rules
+    return decide(call, snapshot, at(2), new_ids=new_ids(9, at(2))).rules
 
 
 def loaded(connection: Connection, landed_handoff: LandedHandoff | None = None) -> Snapshot:
@@ -148,8 +148,8 @@ def test_request_trail_names_each_gate_that_decided(case: str) -> None:
 
 def test_bucket_refusal_stands_alone() -> None:
     store = world(BUCKETS)
-    serve(store, request("get"), lambda _: new_ids(), BUCKETS)
-    answer = serve(store, request("create"), lambda _: new_ids(2), BUCKETS)
+    serve(store, request("get"), lambda _: new_ids(), settings=BUCKETS)
+    answer = serve(store, request("create"), lambda _: new_ids(2), settings=BUCKETS)
     assert (answer.response.status, list(answer.rules)) == (429, ["request.buckets"])
 
 

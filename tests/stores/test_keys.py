@@ -1,4 +1,4 @@
-"""Keys: registered, narrowed, withdrawn, for another owner; on each worker, and from a terminal."""
+"""Tests of API keys: registered, narrowed and withdrawn, on each worker and on the command line."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def read(connection_id: str) -> Request:
 # --- Every worker ---------------------------------------------------------------------------
 
 CHANGES: Sequence[tuple[Caller | None, int, int]] = (
-    # Whom the key stands for from then on, and what a create and a read are answered.
+    # The caller of the key, and the statuses of a create and a read.
     (WRITER, 201, 200),
     (READER, 403, 200),
     (WRITER, 201, 200),
@@ -333,7 +333,8 @@ def test_bad_input_gives_a_clear_message(
         ("", 2, "a database is required: give --database URL or set DATABASE_URL"),
         ("secret", 2, "--database must be the URL of a SQLite, PostgreSQL or MariaDB database"),
         ("oracle://secret@host", 2, "--database must be the URL of"),
-        ("postgresql+pg8000://secret@host/x", 2, "--database must be the URL of"),
+        ("postgresql+pg8000://secret@host/x", 2, "postgresql+pg8000 is not supported"),
+        ("postgresql+asyncpg://secret@host/x", 2, "postgresql+asyncpg is an async driver"),
         ("sqlite:////nowhere/secret.db", 1, "unable to open database file"),
         ("postgresql+psycopg://u:secret@127.0.0.1:1/x", 1, "the store cannot be used now"),
     ],
@@ -436,7 +437,7 @@ def test_all_dead_messages_are_listed(
 
     while Outbox(database, DeliverySettings(attempts=1)).deliver_batch(fail):
         pass
-    # As if there were more of them than one query returns.
+    # Simulate more messages than one query returns.
     monkeypatch.setattr(Outbox.list_dead, "__defaults__", (0, 2))
     _, dead, _ = ask("outbox", "--dead")
     assert len({str(each["number"]) for each in dead}) == len(dead) == 3

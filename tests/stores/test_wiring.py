@@ -1,4 +1,4 @@
-"""A wiring mistake is named where the wrong value comes in, with what to pass instead."""
+"""Tests that a wiring mistake is reported at its argument, with what to pass instead."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ ASYNC_MISTAKES: Final[list[tuple[str, Callable[[], Awaitable[object]]]]] = [
     (
         "serve_with_external_call",
         lambda: curae.serve_with_external_call_async(
-            cast("Awaited", STORE), CREATE, MINT, make_next_action
+            cast("Awaited", STORE), CREATE, MINT, make_next_action=make_next_action
         ),
     ),
 ]  # fmt: skip

@@ -110,7 +110,9 @@ class ConnectionFact(Fact):
             ArgumentError: The id is no text, or `happened_at` is no UTC instant.
         """
         # Text that is no UUID is an unknown id, and is refused when the fact is recorded.
-        check_type("connection_id", self.connection_id, str, "the text of a connection's id")
+        check_type(
+            "connection_id", self.connection_id, str, allowed="the text of a connection's id"
+        )
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:

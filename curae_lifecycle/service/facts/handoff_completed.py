@@ -38,7 +38,7 @@ class HandoffCompleted(fact.Fact):
             ArgumentError: The session's id is no text, the user's id is empty or no text, or
                 `happened_at` is no UTC instant.
         """
-        check_type("session_id", self.session_id, str, "the text of a session's id")
+        check_type("session_id", self.session_id, str, allowed="the text of a session's id")
         parse_opaque("user_id", self.user_id)
         super().__attrs_post_init__()
 

@@ -1,4 +1,4 @@
-"""What the page on watching a server says is what is logged, counted and waited for."""
+"""Tests that the observing page states the logs, counters and timeouts of the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.stores.django import database as of_django
 from curae_lifecycle.stores.redis.clients import create_client
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY, RetryStats
-from curae_lifecycle.stores.sql import engine_factory
+from curae_lifecycle.stores.sql import engine_factory, limits
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from tests.support.asking import logged
 from tests.support.paths import ROOT
@@ -27,14 +27,14 @@ PACKAGE = Path(curae_lifecycle.__file__).parent
 
 
 def table(heading: str) -> list[list[str]]:
-    """The rows of the table whose heading begins so, its cells by themselves."""
+    """Return the rows of the table with this heading, split into cells."""
     lines = PAGE.partition(f"| {heading}")[2].split("\n\n")[0].splitlines()[2:]
     assert lines, heading
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def tables(heading: str) -> list[list[str]]:
-    """The first cells of each table whose heading is so, without their marks."""
+    """Return the first cells of each table with this heading, without marks."""
     parts = PAGE.split(f"| {heading} |")[1:]
     return [
         [line.split("|")[1].strip(" `") for line in part.split("\n\n")[0].splitlines()[2:]]
@@ -93,7 +93,7 @@ def test_every_message_of_the_page_is_one_that_the_package_logs() -> None:
     told = {row[1].strip("`") for row in table("level")}
     for message in told:
         assert f'"{message}' in source, message
-    # And every one that `serving`, `health` and the endpoint log is on the page.
+    # Every message that the package logs is on the page.
     logged_texts = re.findall(r'(?:log_error\(|_LOG\.\w+\()"([^"%:]+)', source)
     assert {
         text for text in logged_texts if not any(text.startswith(each) for each in told)
@@ -156,8 +156,8 @@ def test_the_paths_and_loggers_are_those_of_the_package() -> None:
         ("all it does", DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS),
         ("the store", READY_TIMEOUT_SECONDS),
         ("its lock, its end", engine_factory.DEFAULT_TIMEOUT),
-        ("its answer, by this side's", engine_factory.DEFAULT_TIMEOUT + engine_factory.GRACE),
-        ("being made, all hosts", engine_factory.DEFAULT_TIMEOUT + engine_factory.GRACE),
+        ("its answer, by this side's", engine_factory.DEFAULT_TIMEOUT + limits.GRACE),
+        ("being made, all hosts", engine_factory.DEFAULT_TIMEOUT + limits.GRACE),
         ("one that is free", engine_factory.DEFAULT_TIMEOUT),
         (
             "a connection of the pool",
@@ -173,7 +173,7 @@ def test_how_long_is_waited_is_what_the_page_says(what: str, seconds: float) -> 
 def test_django_waits_as_the_page_says() -> None:
     (row,) = [row for row in table("who waits") if "statement on Django" in row[0]]
     assert f"{of_django.GRACE:g} s" in row[2]
-    assert of_django.GRACE == engine_factory.GRACE
+    assert of_django.GRACE == limits.GRACE
     assert of_django.DEFAULT_TIMEOUT == engine_factory.DEFAULT_TIMEOUT
 
 
