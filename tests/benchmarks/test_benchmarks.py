@@ -1,7 +1,6 @@
-"""What the benchmarks time is what they say: every side of a row gives the same answer.
+"""The benchmarks: sides of a row that give the same answer, figures, tables and pictures.
 
-Ours and the floors run here; the peers run where the group `peers` is installed, as `.ci/run` has it:
-`python -m pytest -m peers`.
+Tests marked `peers` need the dependency group `peers`, as in `.ci/run`: `python -m pytest -m peers`.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def named(row: Row) -> str:
     return f"{row.family}: {row.name}"
 
 
-# --- The sides --------------------------------------------------------------------------------
+# --- Sides ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("row", ROWS, ids=named)
@@ -113,7 +112,7 @@ def test_a_side_that_answers_something_else_the_second_time_is_found() -> None:
         check(Row(family="a family", name="a name", answer="admitted", sides=(wrong,)), wrong)
 
 
-# --- The figures ------------------------------------------------------------------------------
+# --- Figures ----------------------------------------------------------------------------------
 
 
 def test_ratios_are_taken_within_a_round() -> None:
@@ -156,7 +155,7 @@ def test_sides_take_turns_and_each_round_begins_with_another() -> None:
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every look at the clock of the processor's time be a microsecond later than the one before."""
+    """Advance the processor clocks by one microsecond at each reading."""
     for name in ("thread_time_ns", "process_time_ns"):
         monkeypatch.setattr(time, name, partial(next, count(1000, 1000)))
 
@@ -190,7 +189,7 @@ def test_the_log_that_is_replayed_is_answered_as_it_is_meant() -> None:
 
 def test_what_is_imported_can_be_imported() -> None:
     for statement in (imports.ATTRS, *imports.OURS.values()):
-        exec(statement, {})  # noqa: S102 - the benchmark's own words
+        exec(statement, {})  # noqa: S102 - the statements of the benchmark
 
 
 @pytest.mark.heavy
@@ -200,7 +199,7 @@ def test_an_import_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert [each.side for each in seen] == ["ours"] * len(imports.OURS)
 
 
-# --- The table, the picture and the page ------------------------------------------------------
+# --- Table, picture and page ------------------------------------------------------------------
 
 
 def a_report() -> Report:
@@ -254,9 +253,9 @@ def test_the_picture_is_svg_with_a_title_for_light_and_for_dark() -> None:
     assert set(bars) == {"peer", "floor"}
     one = next(each for each in root.iter(f"{space}line") if each.get("class") == "one")
     where = float(one.get("x1", ""))
-    assert float(bars["peer"].get("x", "")) == pytest.approx(where), "slower: to the right"
+    assert float(bars["peer"].get("x", "")) == pytest.approx(where), "a slower side is on the right"
     floor = float(bars["floor"].get("x", "")) + float(bars["floor"].get("width", ""))
-    assert floor == pytest.approx(where, abs=0.2), "faster: to the left"
+    assert floor == pytest.approx(where, abs=0.2), "a faster side is on the left"
 
 
 def test_the_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
@@ -282,7 +281,7 @@ def test_the_command_shows_what_a_file_holds(
 def test_the_page_and_its_picture_show_every_row_and_side() -> None:
     page, svg = PAGE.read_text("utf-8"), PICTURE.read_text("utf-8")
     shown = page.partition(table.BEGIN)[2].partition(table.END)[0]
-    ET.fromstring(svg)  # noqa: S314 - our own
+    ET.fromstring(svg)  # noqa: S314 - the committed picture
     for row in ROWS:
         assert f"| {row.name} | ours |" in shown
         for side in row.sides:
@@ -291,7 +290,7 @@ def test_the_page_and_its_picture_show_every_row_and_side() -> None:
             assert escape(f"{row.family}: {row.name}") in svg
 
 
-# --- Where the time goes ----------------------------------------------------------------------
+# --- Profiles ---------------------------------------------------------------------------------
 
 
 def test_as_many_samples_are_taken_as_were_asked_for() -> None:

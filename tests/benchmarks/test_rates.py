@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmark of servers, on two sides whose order is known."""
+"""Figures and recordings of the server benchmark, on two sides with known rates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SLOW = [
 
 
 def test_ratio_is_the_median_of_the_rounds() -> None:
-    # Round by round 0.5, 0.4 and 0.9. The ratio of the medians would be 0.4, of the sums 0.47.
+    # The rounds give 0.5, 0.4 and 0.9; medians would give 0.4, and sums 0.47.
     assert median_ratio(SLOW, FAST) == pytest.approx(0.5)
     assert median_ratio(FAST, SLOW) == pytest.approx(2.0)
     assert median_ratio(FAST, FAST) == 1.0
@@ -66,7 +66,7 @@ BURN = "import time\nwhile time.process_time() < {seconds}: pass\nprint(flush=Tr
 
 
 def burning(seconds: float) -> subprocess.Popen[str]:
-    """A process that has used so many seconds of the processor, and waits."""
+    """A waiting process that has used this much processor time."""
     process = subprocess.Popen(
         [sys.executable, "-c", BURN.format(seconds=seconds)],
         stdin=subprocess.PIPE,
@@ -88,7 +88,7 @@ def test_busy_process_has_used_more_than_an_idle_one() -> None:
     finally:
         busy.communicate("")
         idle.communicate("")
-    # Ended processes count nothing; this one counts what it says itself.
+    # Ended processes count nothing; this process reports its own time.
     assert processor_time([busy.pid]) == 0
     assert processor_time([os.getpid()]) >= process_time() - 0.05
 

@@ -1,4 +1,4 @@
-"""Stores with one planted mistake outside the contract, and factories, for the command `check`."""
+"""Stores with one planted bug outside the contract, and factories, for the command `check`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class KeepsWithdrawn(MemoryStore):
         del api_key
 
 
-# --- Right stores ---------------------------------------------------------------------------
+# --- Correct stores -------------------------------------------------------------------------
 
 
 class WithOutbox(MemoryStore):
@@ -96,7 +96,7 @@ class WithOutbox(MemoryStore):
 
 
 class Bare:
-    """A store with nothing besides the contract and `register`, on a clock of its own."""
+    """A store with only the contract and `register`, on its own clock."""
 
     def __init__(self) -> None:
         self._store = MemoryStore()
@@ -105,7 +105,7 @@ class Bare:
 
 
 class OwnClock(Bare):
-    """A store with all methods, on a clock that nobody can replace."""
+    """A store with all methods, on a clock that cannot be replaced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,5 +199,5 @@ def store_with_messages() -> WithOutbox:
 
 
 def failing_factory() -> MemoryStore:
-    """Raise as a database that is down does."""
+    """Raise what a database that is down raises."""
     raise ConnectionRefusedError("no database")

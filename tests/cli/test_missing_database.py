@@ -1,4 +1,4 @@
-"""A missing file or table is named with its fix; other errors get no such advice."""
+"""Errors of commands on a database without its file or its tables."""
 
 from __future__ import annotations
 

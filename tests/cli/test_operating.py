@@ -1,6 +1,7 @@
-"""What an operator does to a database: facts, erasure, purge, a restored backup; the page's commands.
+"""Commands of an operator on a database: facts, erasure, purge and a restored backup.
 
-The law of this module: **whoever was let in by mistake is let out by what the page says**.
+The commands are those of `docs/operating.md`. After a restored backup, they end again every access
+that had ended.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ WRITER = Caller(
     scopes=frozenset({CONNECTION_WRITE}),
 )
 KEY = ApiKey("cae_live_k1")
-# Of letters that no digest and no id has.
+# Letters that no hexadecimal digest or id contains.
 MARY = Coordinate(
     environment=Environment.LIVE,
     app_id=AppId("app-1"),
@@ -79,15 +80,15 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @attrs.frozen
 class Platform:
-    """A database with one app's key, and what apps and patients do to it."""
+    """A database with the key of one app, and the actions of apps and patients on it."""
 
     url: str
     database: SqlDatabase
     store: SqlStore
 
     def ask(self, method: str, path: str, **body: object) -> tuple[int, dict[str, object]]:
-        """Ask the API; the status and the document."""
-        # A graduation takes no key: its answer is new each time.
+        """Send a request and return the status and the document."""
+        # A graduation takes no idempotency key.
         is_keyed = method == "POST" and "graduation" not in path
         keyed = [("Idempotency-Key", os.urandom(8).hex())] if is_keyed else []
         headers = (("Authorization", "Bearer cae_live_k1"), *keyed)
@@ -97,7 +98,7 @@ class Platform:
         return response.status, json.loads(response.body)
 
     def connect(self, user: str = "mary", *, authorized: bool = True) -> str:
-        """A connection of an app user."""
+        """Create a connection of an app user and return its id."""
         _, made = self.ask("POST", "connections", appUserId=user, dataPackages=["labs"])
         connection = made["connection"]
         assert isinstance(connection, dict)
@@ -106,7 +107,7 @@ class Platform:
         return str(connection["id"])
 
     def sign_up(self, user: str = "mary") -> None:
-        """Bind a user to an app user, over the hosted page of a session."""
+        """Bind a user to an app user through the hosted page of a session."""
         initiate = {"appUserId": user, "preferSignup": True}
         _, begun = self.ask("POST", "curae-connect/initiate", **initiate)
         session = begun["session"]
@@ -117,13 +118,13 @@ class Platform:
         record(self.store, fact)
 
     def status(self, connection_id: str) -> object:
-        """What the wire says of a connection; the problem's code where it says none."""
+        """Return the wire status of a connection, or the problem code if it is refused."""
         _, document = self.ask("GET", f"connections/{connection_id}")
         held = document.get("connection")
         return held["status"] if isinstance(held, dict) else document["code"]
 
     def ship(self) -> list[Delivery]:
-        """Ship all that is in the outbox."""
+        """Deliver every message in the outbox."""
         shipped: list[Delivery] = []
         outbox = Outbox(self.database)
         while outbox.deliver_batch(shipped.append):
@@ -131,7 +132,7 @@ class Platform:
         return shipped
 
     def everything(self) -> str:
-        """All that is stored, but the callers."""
+        """Return the text of every stored row except callers."""
         return "\n".join(
             str(row)
             for table in TABLE_NAMES
@@ -168,7 +169,7 @@ def test_nothing_of_an_app_user_is_left_but_answers_that_are_kept_for_a_day(
     made = [platform.connect(), platform.connect(authorized=False)]
     other = platform.connect("bob")
     waiting = ("database", "erase", *NAMED)
-    # The events of all that, and those of its end.
+    # The messages of the sign-up, the connections and their end are waiting.
     status, printed, _ = command(*waiting, given="mary\n")
     assert (status, printed[0]["connections"]) == (1, 0)
     assert printed[0]["waiting"]
@@ -186,7 +187,7 @@ def test_nothing_of_an_app_user_is_left_but_answers_that_are_kept_for_a_day(
     platform.database.run_transaction([Statement("DELETE FROM curae_record")])
     assert "mary" not in platform.everything()
     assert "bob" in platform.everything()
-    # Whoever comes next is a stranger.
+    # The next user with this id is new.
     _, state = platform.ask("GET", "curae-connect/account-state?appUserId=mary")
     assert state["lifecycleState"] == "UNLINKED"
 
@@ -207,14 +208,14 @@ def test_an_app_user_with_hundreds_of_connections_is_erased(platform: Platform) 
     made = [platform.connect(authorized=False) for _ in range(101)]
     erase(platform.database, MARY)
     platform.database.run_transaction([Statement("DELETE FROM curae_outbox")])
-    assert erase(platform.database, MARY).connections == 101
+    assert erase(platform.database, MARY).connections == len(made)
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
 def test_what_is_about_the_user_alone_is_waited_for_too(platform: Platform) -> None:
     platform.sign_up()
     platform.ship()
-    # All that this posts is about the binding.
+    # Its only message is about the binding.
     assert erase(platform.database, MARY).waiting == 1
 
 
@@ -248,7 +249,7 @@ def test_a_page_of_an_erased_user_leads_nowhere(platform: Platform) -> None:
 
 @attrs.frozen
 class Meanwhile:
-    """A database that lets something happen between the end of access and the erasure."""
+    """A database that calls `happen` between the end of access and the erasure."""
 
     database: SqlDatabase
     happen: Callable[[], None]
@@ -284,7 +285,7 @@ def test_what_begins_while_a_user_is_erased_is_of_the_next_one(platform: Platfor
     assert erase(Meanwhile(platform.database, come_back), MARY).connections == 1
     assert [platform.status(each) for each in (old, *new)] == ["NOT_FOUND", "ACTIVE"]
     _, state = platform.ask("GET", "curae-connect/account-state?appUserId=mary")
-    # A user who is gone is followed by a new one, provisioned silently.
+    # After the tombstone, a new limited user is provisioned.
     assert state["lifecycleState"] == "LIMITED"
     (kept,) = platform.database.rows(Statement("SELECT COUNT(*) FROM curae_session"))
     assert kept == (1,)
@@ -351,11 +352,11 @@ def test_a_file_or_an_instant_that_is_none_is_told_of(command: Command, tmp_path
     assert (status, "--ends-since" in error) == (2, True)
 
 
-# --- A restored backup ------------------------------------------------------------------------
+# --- Restored backups -------------------------------------------------------------------------
 
 
 def printed_lines(shipped: list[Delivery]) -> str:
-    """What the outbox's command prints of them."""
+    """Return what the command `outbox` prints for these deliveries."""
     lines = [{"number": each.number, "document": each.document} for each in shipped]
     return "".join(f"{json.dumps(line)}\n" for line in lines)
 
@@ -393,14 +394,14 @@ def test_what_a_restored_database_has_forgotten_comes_back_by_the_page_s_command
     backup = tmp_path / "backup.db"
     since = now()
     copy(file, backup)
-    # Ends of every reach, and something that begins.
+    # End access in every way, and create a connection.
     platform.ask("POST", f"connections/{alone}:revoke")
     command("facts", "-", given=json.dumps({"type": "connection.expire", "connectionId": chain}))
     _, recovered = platform.ask("POST", f"connections/{chain}:reconnect")
     patient = {"type": "connection.revoke", "connectionId": chain, "actor": "PATIENT"}
     command("facts", "-", given=json.dumps(patient))
     platform.record(Tombstoned(attrs.evolve(MARY, app_user_id=AppUserId("bob"))))
-    # An app tidies up an old id, whose successor lives on.
+    # An app revokes an old id whose successor is live.
     command(
         "facts",
         "-",
@@ -411,13 +412,13 @@ def test_what_a_restored_database_has_forgotten_comes_back_by_the_page_s_command
     ends = [chain, alone, bobs, old]
     truth = [platform.ask("GET", f"connections/{each}")[1] for each in ends]
     copy(backup, file)
-    # What the page warns of: access that was ended is granted again.
+    # As the page warns, the backup grants access that had ended.
     assert [platform.status(each) for each in ends] == ["ACTIVE", "ACTIVE", "ACTIVE", "EXPIRED"]
     given = printed_lines(shipped)
     for outcome in ("done", "ignored"):
         status, printed, _ = command("facts", "-", "--ends-since", format_time(since), given=given)
         assert status == 0
-        # The successor of the chain is gone with its revocation.
+        # The successor was created after the backup, so its revocation is refused.
         assert {each["outcome"] for each in printed} == {outcome, "refused"} | (
             {"ignored"} if outcome == "done" else set()
         )
@@ -451,7 +452,7 @@ def test_ends_before_the_instant_and_what_is_no_end_are_passed_over(
     status, printed, _ = command("facts", "-", "--ends-since", tomorrow, given='{}\n{"document":1}')
     assert status == 1
     assert {each["error"] for each in printed} == {"the line: must be a line that outbox printed"}
-    # A line that lost a part is told of, and not passed over.
+    # A line with a missing part is an error, not skipped.
     for broken in ('{"kind": "connection.revoked"}', '{"kind": "binding.tombstoned", "at": 1}'):
         line = f'{{"document": {broken}}}'
         status, printed, _ = command("facts", "-", "--ends-since", tomorrow, given=line)
@@ -466,7 +467,7 @@ def test_old_and_new_buckets_side_by_side_admit_the_sum_of_both(
 ) -> None:
     namespace: dict[str, object] = {}
     (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    exec(block, namespace)  # noqa: S102 - the page's own code
+    exec(block, namespace)  # noqa: S102 - the code of the page
     old, new = namespace["before"], namespace["after"]
     assert isinstance(old, Settings)
     assert isinstance(new, Settings)
@@ -479,14 +480,15 @@ def test_old_and_new_buckets_side_by_side_admit_the_sum_of_both(
         store = SqlStore(platform.database, settings)
         statuses = [
             serve(store, request=asked, id_factory=MINT, settings=settings).response.status
-            for _ in range(25)
+            for _ in range(slow.capacity + 5)
         ]
         return statuses.count(200)
 
-    # So slow that none comes back while the test runs.
-    assert admitted(Settings(buckets=(slow,))) == 20
-    assert admitted(Settings(buckets=(attrs.evolve(slow, capacity=22),))) == 22
+    # The refill is so slow that no token returns during the test.
+    wider = attrs.evolve(slow, capacity=slow.capacity + 2)
+    assert admitted(Settings(buckets=(slow,))) == slow.capacity
+    assert admitted(Settings(buckets=(wider,))) == wider.capacity
     assert admitted(Settings(buckets=(slow,))) == 0
-    assert admitted(Settings(buckets=(attrs.evolve(slow, capacity=22),))) == 0
-    assert admitted(Settings(buckets=(attrs.evolve(slow, name="another"),))) == 20
+    assert admitted(Settings(buckets=(wider,))) == 0
+    assert admitted(Settings(buckets=(attrs.evolve(slow, name="another"),))) == slow.capacity
     assert isinstance(old.buckets[0], Bucket)

@@ -1,4 +1,4 @@
-"""The command line says its defaults, suggests what was meant, and shows the right usage."""
+"""Parsers of the command line: defaults in help, suggestions and usage in errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The descriptions of the problem codes, as `problems` prints them and as pages."""
+"""Descriptions of the problem codes, on their pages and in the command `problems`."""
 
 from __future__ import annotations
 

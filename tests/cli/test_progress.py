@@ -1,4 +1,4 @@
-"""What takes longer than two seconds shows on a terminal that it is running."""
+"""Progress on a terminal of tasks that take longer than two seconds."""
 
 from __future__ import annotations
 

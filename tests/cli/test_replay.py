@@ -1,8 +1,7 @@
-"""Lines of logs: what ends one and what does not, for whoever reads a log and its answers.
+"""Line endings in logs and in the output of `replay`.
 
-A log's line ends with a line feed and with nothing else. Python's own `str.splitlines`, many
-editors and some tools also end lines at what `ODD` holds, so no answer may hold any of it as it
-stands.
+Only a line feed ends a line of a log. `str.splitlines` in Python, many editors and some tools also
+end lines at other characters. `ODD` lists them; no answer may contain one unescaped.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ WITHOUT_ESCAPE: Final = {
     "noncharacter": "\uffff",
     "beyond the first plane": "\U0001f600",
 }
-"""What may stand in a JSON string as it is."""
+"""Characters that a JSON string may contain unescaped."""
 
 WITH_ESCAPE: Final = {
     "form feed": "\x0c",
@@ -48,7 +47,7 @@ WITH_ESCAPE: Final = {
     "low surrogate": "\udc00",
     "reversed surrogates": "\udc00\ud800",
 }
-"""What a JSON string holds only as an escape; a lone surrogate has no bytes at all."""
+"""Characters that a JSON string must escape; a lone surrogate has no UTF-8 bytes."""
 
 ODD: Final = {**WITHOUT_ESCAPE, **WITH_ESCAPE}
 
@@ -82,7 +81,7 @@ def created(user: str, key: str) -> dict[str, Json]:
 
 
 def holding(odd: str, number: int) -> Iterator[dict[str, Json]]:
-    """Every kind of line with an odd text wherever a line holds a string."""
+    """Yield every kind of line, with an odd text in each of its strings."""
     text = f"a{odd}z"
     name = f"c{number}"
     url: Json = {"nextAction": {"type": "open_webview", "url": f"https://x/{text}"}}
@@ -110,7 +109,7 @@ ESCAPED: Final = [
     line(registered()),
     *(line(members) for number, odd in enumerate(ODD.values()) for members in holding(odd, number)),
 ]
-"""A log that every reader splits alike: all that is odd is escaped."""
+"""A log that every tool splits into the same lines: odd characters are escaped."""
 
 RAW: Final = [
     line(registered()),
@@ -120,7 +119,7 @@ RAW: Final = [
         for members in holding(odd, number)
     ),
 ]
-"""The same as far as JSON lets it stand as it is."""
+"""The same log with every character unescaped that JSON allows unescaped."""
 
 BROKEN: Final = {
     "two documents and a carriage return between them": b"%s\r%s",
@@ -143,11 +142,11 @@ BROKEN: Final = {
     "a form feed in a string": b'{"at": "\x0c"}',
     "UTF-16": "{}".encode("utf-16"),
 }
-"""Lines that are no JSON document, however their characters are taken for white space."""
+"""Lines that are not JSON, even if odd characters counted as white space."""
 
 
 def answers(output: bytes) -> list[dict[str, Json]]:
-    """The answers of an output, which every reader splits alike."""
+    """Parse the answers of an output, and check that every tool splits it into the same lines."""
     text = output.decode("ascii")
     assert text.endswith("\n") or not text
     assert text.splitlines() == text.split("\n")[:-1]
@@ -161,7 +160,7 @@ def answers(output: bytes) -> list[dict[str, Json]]:
 
 @pytest.fixture(scope="module")
 def whole() -> list[dict[str, Json]]:
-    """The answers to a whole log of odd texts."""
+    """Replay the whole log of odd texts and return its answers."""
     done = run("replay", "-", given=b"".join(each + b"\n" for each in ESCAPED))
     assert done.stderr == b""
     return answers(done.stdout)
@@ -172,12 +171,12 @@ def test_one_answer_for_each_line_whatever_its_strings_hold(whole: list[dict[str
     of_each = len(list(holding("", 0)))
     for number, (name, odd) in enumerate(ODD.items()):
         own = whole[1 + of_each * number :][:of_each]
-        # API keys and names of buckets are ASCII, kinds and members are known, a name's path is in
-        # its answer; and what is stored has no lone surrogate.
+        # Broken lines: API keys and bucket names must be ASCII, kinds and members known, and
+        # references found. A stored text must have no lone surrogate.
         lone = "surrogate" in name
         broken = [each for each, answer in enumerate(own) if "error" in answer]
         assert broken == [*([0] if lone else []), 1, *([9] if lone else []), 12, 13, 14, 15], name
-        # Only such as may stand in an app user's id got a connection, and it is theirs.
+        # Only texts that are valid app user ids get a connection, with that id.
         allowed = name in WITHOUT_ESCAPE and odd not in "\x85\x7f"
         assert own[3]["status"] == (201 if allowed else 400), name
         if allowed:
@@ -195,7 +194,7 @@ def test_raw_and_escaped_texts_are_answered_alike_from_a_file(
     end: bytes, whole: list[dict[str, Json]], tmp_path: Path
 ) -> None:
     log = tmp_path / "log.jsonl"
-    # The last line has no end.
+    # The last line has no line feed.
     log.write_bytes(end.join(RAW))
     done = run("replay", str(log))
     assert done.stderr == b""
@@ -212,7 +211,7 @@ def test_a_line_that_is_no_document_is_answered_and_moves_nothing(tmp_path: Path
     assert done.returncode == 1
     *first, before, between, after = answers(done.stdout)
     assert [{*each} for each in first] == [{"line", "error"}] * len(broken)
-    # None of them let the key in.
+    # None of them registered the key.
     assert [before["status"], between["outcome"], after["status"]] == [401, "done", 201]
 
 
@@ -227,7 +226,7 @@ def test_an_empty_log_has_no_answers(tmp_path: Path) -> None:
 
 
 def shown(side: str, divergence: dict[str, Json]) -> str:
-    """A value as the command says it: JSON, or that there is nothing."""
+    """Return a value as the command prints it: JSON, or `nothing` if absent."""
     return json.dumps(divergence[side]) if side in divergence else "nothing"
 
 
@@ -237,7 +236,7 @@ def test_each_divergence_is_one_line_whatever_was_recorded() -> None:
         for odd in ODD.values()
     ]
     for odd in ODD.values():
-        recorded.append({"status": odd, "code": odd})  # noqa: PERF401 - its type is the list's
+        recorded.append({"status": odd, "code": odd})  # noqa: PERF401 - keeps the type of the list
     lines = [
         line({"request": created("user", f"k-{number}"), "response": each})
         for number, each in enumerate(recorded)

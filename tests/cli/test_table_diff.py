@@ -1,4 +1,4 @@
-"""What changed between two releases: nothing that changed is left out, and nothing else is said."""
+"""Comparison of the tables of two releases: changes, findings, JSON and parsing."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rulebook import TABLES
 
-# --- Any two releases ----------------------------------------------------------------------
+# --- Arbitrary releases --------------------------------------------------------------------
 
 
 @st.composite
 def sheets(draw: st.DrawFn) -> ReleasedTable:
-    """Small tables of few words, so that two of them often have much in common."""
+    """Draw small tables of few words, so that two of them often overlap."""
     values = st.lists(st.sampled_from("123"), min_size=1, max_size=3, unique=True).map(tuple)
     axes = draw(st.dictionaries(st.sampled_from("xyz"), values, min_size=1, max_size=3))
     outcomes: st.SearchStrategy[dict[str, Json]] = st.sampled_from([{"to": "A"}, {"to": "B"}])
@@ -63,7 +63,7 @@ def releases() -> st.SearchStrategy[Release]:
 
 
 def apply(changes: tuple[TableChange, ...], old: Release) -> Release:
-    """What changes make of a release."""
+    """Apply changes to a release and return the result."""
     made = dict(old.tables)
     for table in changes:
         before = made.pop(table.name, None)
@@ -152,7 +152,7 @@ def test_no_order_but_that_of_an_axis_s_values_matters(chance: Random) -> None:
     assert compare(parse_release(json.dumps(document)), mixed) == ()
 
 
-# --- In words ------------------------------------------------------------------------------
+# --- Findings ------------------------------------------------------------------------------
 
 
 class Light(StrEnum):
@@ -468,18 +468,18 @@ VALUES = st.recursive(
 
 
 @st.composite
-def spoiled(draw: st.DrawFn, value: Json) -> Json:
-    """A value with something else in one place."""
+def mutated(draw: st.DrawFn, value: Json) -> Json:
+    """Draw a copy of a value with one part replaced."""
     if not isinstance(value, dict | list) or not value or draw(st.booleans()):
         return draw(VALUES)
     if isinstance(value, list):
         at = draw(st.integers(0, len(value) - 1))
-        return [*value[:at], draw(spoiled(value[at])), *value[at + 1 :]]
+        return [*value[:at], draw(mutated(value[at])), *value[at + 1 :]]
     name = draw(st.sampled_from(sorted(value)))
-    return value | {name: draw(spoiled(value[name]))}
+    return value | {name: draw(mutated(value[name]))}
 
 
-@given(spoiled(json.loads(LAMP)))
+@given(mutated(json.loads(LAMP)))
 def test_a_document_with_anything_anywhere_is_read_or_refused(document: Json) -> None:
     try:
         read = parse_release(json.dumps(document))

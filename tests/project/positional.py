@@ -1,4 +1,4 @@
-"""Find calls of this repository's own functions with more than three positional arguments."""
+"""Search for calls of this repository's functions with over three positional arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import attrs
 import curae_lifecycle
 
 ALLOWED: Final = 3
-"""The most arguments that a call may give by position."""
+"""The most positional arguments in a call."""
 
 ROOTS: Final = ("curae_lifecycle", "tests", "benchmarks", "docs", ".ci")
 
@@ -55,7 +55,7 @@ def python_files(root: Path) -> dict[str, str]:
 
 
 def long_calls(sources: dict[str, str]) -> list[LongCall]:
-    """Return every call of a function or class of these sources that is too long."""
+    """Return every call with too many positional arguments in these sources."""
     trees = {name: ast.parse(source) for name, source in sources.items()}
     variadic = _variadic(trees.values())
     return [
@@ -69,7 +69,7 @@ def _of_file(name: str, *, tree: ast.Module, own: dict[str, bool]) -> Iterator[L
         if len(node.args) <= ALLOWED:
             continue
         called = _called(node.func, foreign | local)
-        # A function that takes any number of arguments of one kind swaps none of them.
+        # A variadic function takes arguments of one kind, so none can be swapped.
         if called in own and not own[called]:
             yield LongCall(name, line=node.lineno, called=called, given=len(node.args))
 
@@ -103,7 +103,7 @@ def _called(function: ast.expr, foreign: frozenset[str]) -> str:
 
 
 def _variadic(trees: Iterable[ast.Module]) -> dict[str, bool]:
-    """Return the names of all functions and classes; true if one takes any number of arguments."""
+    """Map the names of all functions and classes to whether they are variadic."""
     found: dict[str, list[bool]] = defaultdict(list)
     for tree in trees:
         for node in ast.walk(tree):
@@ -113,8 +113,8 @@ def _variadic(trees: Iterable[ast.Module]) -> dict[str, bool]:
             elif isinstance(node, ast.ClassDef):
                 made = [each for each in node.body if isinstance(each, _Function)]
                 by = [each for each in made if each.name in {"__init__", "__call__"}]
-                # A class that adds no constructor takes the arguments of its base. Which these
-                # are is not known here, so it is left out.
+                # A class without its own constructor takes the arguments of its base, which
+                # are unknown here, so the class is left out.
                 if not node.bases or by or node.decorator_list:
                     found[node.name].append(any(each.args.vararg for each in by))
     return {name: any(each) for name, each in found.items()}

@@ -1,4 +1,4 @@
-"""The names that a server starts with: lazy, typed, readable."""
+"""Exported names of the package: lazy imports, types and help texts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_import_loads_no_room_until_a_name_is_used() -> None:
 
 @pytest.mark.parametrize("name", _HOMES)
 def test_help_on_a_name_is_readable(name: str) -> None:
-    # `ConnectionId` and its like are names for text, and have no help of their own.
+    # `ConnectionId` and other NewTypes are names for text and have no help.
     value: object = getattr(curae_lifecycle, name)
     if not isinstance(value, type) and not callable(value):
         return
@@ -105,5 +105,5 @@ def test_help_opens_a_sql_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     snippet = re.search(r"once:\n\n((?: {4}.*\n|\n)+)", doc)
     assert snippet is not None
     monkeypatch.chdir(tmp_path)
-    exec(textwrap.dedent(snippet[1]), {})  # noqa: S102 - the package's own snippet
+    exec(textwrap.dedent(snippet[1]), {})  # noqa: S102 - the snippet is in the package
     assert (tmp_path / "connections.db").is_file()

@@ -1,4 +1,4 @@
-"""The files of the repository: each is short enough to hold one thing, and says what it holds."""
+"""Python files of the repository: their length and their module docstrings."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.support.paths import ROOT
 PACKAGE: Final = Path(curae_lifecycle.__file__).resolve().parent
 FOLDERS: Final = (PACKAGE, ROOT / "tests", ROOT / "benchmarks", ROOT / "docs")
 LONGEST: Final = 500
-"""A file of more lines holds two things."""
+"""The most lines in a file."""
 
 
 def too_long(folder: Path) -> list[str]:
-    """The Python files in a folder, at any depth, that are longer than a file may be."""
+    """Return the Python files in a folder, at any depth, that are too long."""
     lengths = {file: len(file.read_text("utf-8").splitlines()) for file in folder.rglob("*.py")}
     assert lengths, f"no Python file in {folder}"
     return [f"{file}: {lines} lines" for file, lines in lengths.items() if lines > LONGEST]
@@ -34,11 +34,11 @@ def test_a_file_that_is_too_long_is_found_at_any_depth(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     (deep / "short.py").write_text("x = 1\n" * LONGEST)
     (deep / "long.py").write_text("x = 1\n" * (LONGEST + 1))
-    assert too_long(tmp_path) == [f"{deep / 'long.py'}: 501 lines"]
+    assert too_long(tmp_path) == [f"{deep / 'long.py'}: {LONGEST + 1} lines"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_module_s_first_line_says_what_it_holds(folder: Path) -> None:
     texts = {str(file): file.read_text("utf-8") for file in folder.rglob("*.py")}
-    # An empty file makes a folder a package, and holds nothing.
+    # An empty file only makes its folder a package.
     assert [file for file, text in texts.items() if text and not re.match(r'r?"""\S', text)] == []

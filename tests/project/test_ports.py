@@ -1,4 +1,4 @@
-"""Who is given a port has it alone, and who waits for a server hears that it has ended."""
+"""Free ports for test servers, and waiting for a server to listen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.ports import free_port, wait_for
 def test_nobody_is_given_a_port_that_somebody_has() -> None:
     mine = {free_port() for _ in range(3)}
     assert len(mine) == 3
-    # A process that begins to look where this one does, while nobody listens anywhere yet.
+    # A process whose search starts at the same port, before any server listens.
     code = f"import os; os.getpid = lambda: {os.getpid()}; from tests.support.ports import *; print(free_port())"
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, timeout=60

@@ -1,4 +1,4 @@
-"""Calls of this repository's own functions give at most three arguments by position."""
+"""Positional arguments: at most three in a call of this repository's functions."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from tests.project.positional import long_calls, python_files
 from tests.support.paths import ROOT
 
 FOREIGN = {
-    # Methods of other packages whose names are methods here, too.
+    # Methods of other packages that share their name with a method here.
     ("benchmarks/servers.py", "request"),
     ("benchmarks/strangers.py", "request"),
 }
 
 
 OWN = {
-    # The class's own helper in the module that defines it; its parameters are keywords.
+    # The helper of the class in its own module; its parameters are keywords.
     ("curae_lifecycle/rules/connection.py", "Connection"),
 }
 
 FLOORS = {
-    # A floor is the least that could do the work, so it names no argument.
+    # A floor does the least possible work, so it passes no keywords.
     ("benchmarks/rows/connections.py", "Connection"),
     ("benchmarks/rows/connections.py", "ConnectionIdentity"),
     ("benchmarks/rows/idempotency.py", "_Stored"),

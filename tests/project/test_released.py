@@ -1,4 +1,4 @@
-"""The changelog is held to the rules: what changed since the last release is named, nothing else."""
+"""The changelog, compared with the rules that changed since the last release."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOW = parse_release(to_document(TABLES.values()))
 
 
 def listed(changelog: str) -> set[str]:
-    """The rules under "Changed rules" in the changelog's unreleased section."""
+    """Return the rules under "Changed rules" in the unreleased section."""
     sections = re.split(r"^## ", changelog, flags=re.MULTILINE)[1:]
     unreleased = [
         section for section in sections if "unreleased" in section.partition("\n")[0].lower()
@@ -29,7 +29,7 @@ def listed(changelog: str) -> set[str]:
 
 
 def faults(changelog: str, changes: tuple[TableChange, ...]) -> dict[str, list[str]]:
-    """The rules that the changelog forgets, and those of which it says what is not so."""
+    """Return the changed rules missing in the changelog, and the listed ones that are unchanged."""
     must: set[str] = set()
     may: set[str] = set()
     for change in (change for table in changes for change in table.cells):

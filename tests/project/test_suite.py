@@ -1,4 +1,4 @@
-"""The suite itself: what fails says so, whole."""
+"""Settings of the test suite: printing of failures, and warnings as errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_it_warns():
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What pytest prints of tests that must fail, with this repository's own settings."""
+    """Run failing tests with the settings of this repository and return the output."""
     directory = tmp_path_factory.mktemp("failing")
     (directory / "test_failing.py").write_text(FAILING)
     settings = f"--config-file={ROOT / 'pyproject.toml'}"

@@ -1,4 +1,4 @@
-"""The tree of the tests mirrors the package: a test is where the path of what it tests says."""
+"""The layout of the tests, which mirrors the package."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.support.paths import ROOT
 
 TESTS = ROOT / "tests"
 BESIDE = {"benchmarks", "docs", "lab", "project", "proof", "support"}
-"""The folders of tests that are no room of the package."""
+"""Test folders that mirror no subpackage."""
 
 
 def package_paths() -> set[str]:
-    """Return the path of each module and package, from the package's own folder, without suffix."""
+    """Return the path of each module, relative to the package and without suffix."""
     found = pkgutil.walk_packages(curae_lifecycle.__path__, "curae_lifecycle.")
     return {each.name.removeprefix("curae_lifecycle.").replace(".", "/") for each in found}
 
 
 def faults(tests: Path, paths: set[str]) -> list[str]:
-    """Return what is in no place of its own: flat tests, folders without a module, no packages."""
+    """Return misplaced tests: files at the top, folders without a module, missing __init__.py."""
     flat = [f"{file.name} lies flat" for file in tests.glob("test_*.py")]
     strays: list[str] = []
     bare: list[str] = []

@@ -1,4 +1,4 @@
-"""`replay --check` tells absent from null, compares headers last and blames the deciding rule."""
+"""Divergences of `replay --check`: absent and null, headers, and the rule to blame."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_members_of_one_answer_are_blamed_apart() -> None:
     ]
 
 
-# --- Absent or null -------------------------------------------------------------------------
+# --- Absent and null members ----------------------------------------------------------------
 
 
 def test_absent_member_is_not_null() -> None:

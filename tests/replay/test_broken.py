@@ -1,4 +1,4 @@
-"""Logs of traffic: a broken line says so and does nothing."""
+"""Broken lines in logs of traffic: each gives an error and changes nothing."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _places(document: Json) -> Iterator[tuple[dict[str, Json], str]]:
             yield from _places(document[name])
 
 
-# --- Every way in which a line is broken ------------------------------------------------------
+# --- Kinds of broken lines --------------------------------------------------------------------
 
 BUCKETS: Final[list[Json]] = [
     None,
@@ -125,7 +125,7 @@ BUCKETS: Final[list[Json]] = [
 
 
 AHEAD: Final = format_time(at(14) + TICK)
-"""Further ahead of minute 9 than clocks may be."""
+"""A time further ahead of minute 9 than clocks may differ."""
 
 BROKEN: Final[dict[str, list[bytes]]] = {
     "not JSON": [
@@ -267,7 +267,7 @@ BROKEN: Final[dict[str, list[bytes]]] = {
     [pytest.param(line, id=f"{why}-{n}") for why in BROKEN for n, line in enumerate(BROKEN[why])],
 )
 def test_a_broken_line_does_nothing_and_the_rest_goes_on(line: bytes) -> None:
-    # It stands at minute 9 where it can, and all that follows before: it moves no clock.
+    # The line is at minute 9 and the rest before it: a broken line must not move the clock.
     *before, broken = list(replay([*STORY, line]))
     assert broken.broken
     assert is_broken(broken.answer)

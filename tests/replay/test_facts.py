@@ -1,4 +1,4 @@
-"""Logs of traffic: what facts and questions for access are answered."""
+"""Answers to facts and access questions in logs of traffic."""
 
 from __future__ import annotations
 

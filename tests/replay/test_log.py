@@ -1,4 +1,4 @@
-"""Logs of traffic, written by hand: section 9 of the rules, each kind of line and the whole of a log."""
+"""Replaying logs of traffic (section 9 of the rules): each kind of line, and whole logs."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_a_replay_is_told_beside_the_response() -> None:
     assert told(other) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-# --- As a whole -----------------------------------------------------------------------------
+# --- Whole logs -----------------------------------------------------------------------------
 
 WHOLE: Final = [*STORY, *REST]
 
@@ -241,7 +241,7 @@ def test_what_is_over_is_dropped() -> None:
         return len(log._store._records), len(log._store._rates)
 
     assert held(K1, written(0, buckets=[BUCKET]), initiated(1)) == (1, 2)
-    # Each five minutes after it is over: another worker's clock may be behind.
+    # Each is dropped five minutes late, because another worker's clock may be behind.
     assert held(account(6.9)) == (1, 2)
     assert held(account(7)) == (1, 1)
     assert held(created(day + 5.9)) == (2, 1)

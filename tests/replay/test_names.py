@@ -1,4 +1,4 @@
-"""Logs of traffic: names of answers, and what is adopted from a recorded response."""
+"""References to earlier answers in logs, and values adopted from recorded responses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.support.strategies import uuid
         ("{c1.headers.Content-Type}", "application/json"),
         ("a{c1.connection.status}b{c1.connection.status}c", "aPENDINGbPENDINGc"),
         ("\\u007bc1.connection.status\\u007d", "PENDING"),
-        # No earlier answer has these names: plain text.
+        # No earlier answer has these names, so they are plain text.
         ("{c2.connection.id}", "{c2.connection.id}"),
         ("{C1.connection.id}", "{C1.connection.id}"),
         ("{c2}", "{c2}"),
@@ -123,7 +123,7 @@ def test_names_cannot_make_a_text_grow_without_end() -> None:
     *fine, broken = answers(K1, *doubled)[1:]
     assert [answer["status"] for answer in fine] == [201, 201, 201]
     assert broken["error"] == "names: must make no text longer than 65536"
-    # What was long before a name was put in may stay so.
+    # A text that is long without a reference is accepted.
     assert last(created(1), created(2, "c2", response=page("u" * 70_000 + "{c1}")))["error"]
     assert last(created(1, response=page("u" * 70_000)))["status"] == 201
 
@@ -142,7 +142,7 @@ def test_a_refusal_can_be_named() -> None:
     assert member(last(created(1, user=""), line), "connection.appUserId") == "BAD_REQUEST"
 
 
-# --- What is adopted ------------------------------------------------------------------------
+# --- Adopted values -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("spell", [lambda body: body, json.dumps])

@@ -1,4 +1,4 @@
-"""Logs of traffic: recorded responses are held against the rules."""
+"""Recorded responses in logs of traffic, compared with the rules."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.support.strategies import uuid
 
 
 def checked(*lines: bytes) -> list[Divergence]:
-    """Every divergence of a log."""
+    """Return every divergence of a log."""
     return [found for each in replay([K1, *lines], check=True) for found in each.divergences]
 
 
 def answered(*lines: bytes) -> dict[str, Json]:
-    """The response that a log would record for its last line."""
+    """Return the response that a log would record for its last line."""
     answer = last(*lines)
     return {"status": answer["status"], "body": json.loads(str(answer["body"]))}
 
@@ -67,7 +67,7 @@ def test_what_the_rules_say_themselves_does_not_diverge() -> None:
 
 
 def rule_of(*lines: bytes) -> Json:
-    """The rule that had the last word on the last line."""
+    """Return the last rule of the answer to the last line."""
     rules = last(*lines)["rules"]
     assert isinstance(rules, list)
     return rules[-1]

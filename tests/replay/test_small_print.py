@@ -1,4 +1,4 @@
-"""Logs of traffic: facts that are recorded late, and buckets that are replaced."""
+"""Late facts, skewed clocks and replaced buckets in logs of traffic."""
 
 from __future__ import annotations
 

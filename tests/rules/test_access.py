@@ -1,4 +1,4 @@
-"""Access is granted in ACTIVE alone, for a granted package, until the standing changes."""
+"""Access decisions: granted only in ACTIVE, for a granted package, until the next deadline."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def test_each_standing_answers_what_the_table_says(cell: tuple[str, str], expect
         before = deepcopy(connection)
         for package in packages:
             answer = decide_access(connection, package, NOW)
-            assert word(answer) == expected
+            assert access_word(answer) == expected
             assert answer.rule == ACCESS[Standing(at_now), PackageGrant(held)].rule
             assert answer == decide_access(connection, package, NOW)
         assert connection == before
 
 
-def word(answer: AccessDecision) -> str:
+def access_word(answer: AccessDecision) -> str:
     return "grant" if isinstance(answer, Granted) else answer.reason.value
 
 
@@ -100,7 +100,7 @@ def test_a_grant_is_valid_until_the_next_deadline_also_where_that_is_decades_awa
         answer = decide_access(connection, "labs", now)
         assert isinstance(answer, Granted)
         assert answer.valid_until == next_deadline(connection) == end
-    assert word(decide_access(connection, "labs", end)) == "EXPIRED"
+    assert access_word(decide_access(connection, "labs", end)) == "EXPIRED"
 
 
 @pytest.mark.parametrize("status", Status)
@@ -112,7 +112,7 @@ def test_whatever_carries_a_revoked_at_gives_no_access(
         connection = stored(status, deadline, revoked_at=revoked_at)
         for package in ("labs", "lab"):
             answer = decide_access(connection, package, NOW)
-            assert word(answer) == "REVOKED"
+            assert access_word(answer) == "REVOKED"
             assert answer.rule == "access.revoked"
 
 
@@ -121,14 +121,14 @@ def test_law_05_access_implies_active_a_granted_package_and_before_valid_until(
     connection: Connection, package: str, now: datetime
 ) -> None:
     laws.check_access(connection, package, now)
-    # And nothing is denied that is due, nor a grant shorter than it may be.
+    # No access is denied without a reason, and no grant ends before the next deadline.
     answer = decide_access(connection, package, now)
     if isinstance(answer, Granted):
         end = answer.valid_until
         assert end == connection.expires_at == next_deadline(connection)
         if end is not None:
             assert isinstance(decide_access(connection, package, end - TICK), Granted)
-            assert word(decide_access(connection, package, end)) == "EXPIRED"
+            assert access_word(decide_access(connection, package, end)) == "EXPIRED"
     else:
         assert standing(connection, now) != "ACTIVE" or package not in {"clinical_summary", "labs"}
 
@@ -138,4 +138,4 @@ def test_access_ends_with_a_revocation_whoever_revokes(
     connection: Connection, package: str, now: datetime, actor: Actor
 ) -> None:
     revoked = revoke(connection, now, actor=actor).value
-    assert word(decide_access(revoked, package, now)) == "REVOKED"
+    assert access_word(decide_access(revoked, package, now)) == "REVOKED"

@@ -1,4 +1,4 @@
-"""What may be done with a record after its attempt began, written out a second time by hand."""
+"""Actions on an idempotency record after its attempt began, against tables written by hand."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.support.specimens import (
 from tests.support.strategies import START, TICK
 
 HELD = {"renew": "IN_FLIGHT", "complete": "COMPLETED", "release": "RELEASED"}
-"""What an attempt makes of its record while it holds the lease; without it, nothing."""
+"""Record state after each action of the attempt that holds the lease."""
 
 
 def test_forgetting_erases_the_answer() -> None:
@@ -198,7 +198,7 @@ def test_a_clock_that_steps_back_is_clamped_to_what_the_record_has_seen() -> Non
     assert (again.started_at, again.first_used_at) == (seen, START)
 
 
-# --- Whatever the clocks say --------------------------------------------------------------------
+# --- Clocks in any order ------------------------------------------------------------------------
 
 steps = st.lists(
     st.tuples(
@@ -246,7 +246,7 @@ def test_whatever_the_clocks_say_token_and_seen_never_fall(
             assert record.seen_at >= now
 
 
-# --- What is kept ------------------------------------------------------------------------------
+# --- Stored responses --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("status", "kept"), [(200, True), (404, True), (409, True), (500, False)])
@@ -265,7 +265,7 @@ def test_only_what_the_rule_itself_reached_completes_a_record(*, status: int, ke
             resolve(running(), START + LEASE, response=response)
 
 
-# --- Mistakes ----------------------------------------------------------------------------------
+# --- Invalid arguments -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [specimens.NAIVE, START.isoformat()])

@@ -1,4 +1,4 @@
-"""Section 3 of the rules, the binding: its table, written out a second time by hand."""
+"""The binding table (section 3 of the rules), against a copy written by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ complete sign-up | ACTIVE new      | BINDING_CHANGED           | ignore / BINDIN
 graduate         | BINDING_CHANGED | ACTIVE / BINDING_CONFLICT | ignore / BINDING_CONFLICT | BINDING_CHANGED
 tombstone        | ignore          | TOMBSTONED                | TOMBSTONED                | ignore
 """)
-"""For the bound user / for another one, where that makes a difference; `new`: another generation."""
+"""Outcome for the bound user / for another user if it differs; `new` means a new generation."""
 
 
 @pytest.mark.parametrize("state", AccountState)
@@ -85,7 +85,7 @@ def test_every_cell_does_what_the_table_says(key: tuple[str, str, str], words: s
     else:
         assert isinstance(answer, Done)
         to, _, new = words.partition(" ")
-        # The bound user rises; a new one is the coordinate's next generation.
+        # The bound user's state rises; a new user starts the coordinate's next generation.
         generation = {"UNLINKED": 1}.get(state, 4) if new else 3
         assert answer.value == LimitedAccountAppBinding(
             coordinate=COORDINATE,
@@ -118,7 +118,7 @@ RANK = {"LIMITED": 0, "ACTIVE": 1, "TOMBSTONED": 2}
 happenings = st.lists(
     st.tuples(
         st.sampled_from(["provision", "complete sign-up", "graduate", "tombstone"]),
-        st.sampled_from(["the bound user", "somebody new"]),
+        st.sampled_from(["the bound user", "a new user"]),
     ),
     max_size=12,
 )
@@ -130,7 +130,7 @@ def test_a_binding_only_rises_and_is_rebound_only_after_a_tombstone(
 ) -> None:
     binding: LimitedAccountAppBinding | None = None
     for step, (trigger, whose) in enumerate(happened):
-        new = trigger == "provision" or whose == "somebody new"
+        new = trigger == "provision" or whose == "a new user"
         user = UserId(f"u-{step}") if binding is None or new else binding.user_id
         answer = bind(trigger, binding, user)
         if not isinstance(answer, Done):

@@ -1,7 +1,6 @@
-"""Section 5 of the rules: buckets, clocks that are put right, and new numbers.
+"""Buckets (section 5 of the rules): clocks that step, clocks that differ, expiry of states.
 
-A clock is stepped ahead and back. Several clocks disagree. Each answer is held against exact
-fractions, or against a count of what true time refills.
+Each answer is compared with exact fractions, or with the refill of true time.
 """
 
 from __future__ import annotations
@@ -76,10 +75,10 @@ def later(bucket: Bucket, state: BucketState, parts: int) -> BucketState:
     return BucketState(whole, part)
 
 
-# --- What a bucket believes ------------------------------------------------------------------
+# --- Believed states -------------------------------------------------------------------------
 
 TABLE: Final = {
-    # How far ahead it is full, beyond the time from empty to full: is one request admitted?
+    # How much later it is full than an empty bucket: is one request admitted?
     -3 * SECOND: True,
     -2 * SECOND: True,
     -2 * SECOND + 1: False,
@@ -154,7 +153,7 @@ def test_a_reset_bucket_admits_its_whole_capacity_once() -> None:
     assert charge(bucket, after, NOW) == SECOND
 
 
-# --- Clocks that step ------------------------------------------------------------------------
+# --- Clock steps -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -216,7 +215,7 @@ def test_a_step_admits_one_capacity_ahead_and_one_request_back(
     assert admitted <= bucket.capacity * (1 + ahead) + refilled + back
 
 
-# --- Clocks that disagree --------------------------------------------------------------------
+# --- Clock skew ------------------------------------------------------------------------------
 
 APART: Final = (5_000, SECOND, 4 * MINUTE, CLOCK_TOLERANCE)
 QUICK: Final = (
@@ -228,7 +227,7 @@ QUICK: Final = (
 
 
 def schedules(length: int, waits: Sequence[int]) -> Iterator[tuple[tuple[int, int], ...]]:
-    """Yield every schedule: which of two workers is next, and after how many microseconds."""
+    """Yield every schedule: the next of two workers, and the microseconds before it."""
     return product(product((0, 1), waits), repeat=length)
 
 
@@ -274,7 +273,7 @@ def test_two_workers_admit_nothing_extra_in_long_schedules(
     check_schedule(bucket, apart, schedule, cost=min(cost, bucket.capacity))
 
 
-# --- When a state expires --------------------------------------------------------------------
+# --- Expiry of states ------------------------------------------------------------------------
 
 
 @given(buckets, st.lists(st.integers(-HOUR, HOUR), max_size=9))

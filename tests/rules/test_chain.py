@@ -1,4 +1,4 @@
-"""Chains of connections: their tables, written out a second time by hand, and laws 6 and 7."""
+"""Chains of connections: recovery and revocation, against tables written by hand."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_refusal_names_the_head_of_the_chain_from_any_older_place(length: int)
             late = authorize(old, now, successor=next_one, head=head)
             assert isinstance(late, Refused)
             assert late.problem.details == ids
-            # Where the successor is the head, it need not be given twice.
+            # If the successor is the head, `head` may be omitted.
             if next_one is head:
                 assert authorize(old, now, successor=next_one) == late
                 assert specimens.reconnect(old, next_one, now) == answer
@@ -105,7 +105,7 @@ LIVES = {
 
 
 def made(connection: Connection, successor: Connection | None) -> str:
-    """The word of the table for the answer, after checking all else that it says."""
+    """Return the table's word for a reconnect, after checking the rest of the answer."""
     answer = specimens.reconnect(connection, successor)
     if isinstance(answer, Refused):
         assert answer.problem.code == "CONNECTION_SUPERSEDED"
@@ -146,7 +146,7 @@ def test_a_reconnect_makes_what_the_recovery_table_says(
             assert made(connection, successor) == expected
             again = specimens.reconnect(connection, successor)
             assert specimens.reconnect(connection, successor) == again
-            assert (connection, successor) == before, "neither is touched"
+            assert (connection, successor) == before, "both are unchanged"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_reconnect_wants_utc(wrong: datetime) -> None:
     "lifetime", [0 * TICK, TICK, NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME * 100_000]
 )
 def test_a_reissued_deadline_is_the_end_of_the_newest_next_action(lifetime: timedelta) -> None:
-    # Also where it ends before the one that it replaces: that page's URL is dead.
+    # Even if it ends before the deadline that it replaces: the old page's URL is dead.
     old = stored("EXPIRED")
     waiting = specimens.successor_of(old, stored("PENDING", at(10_000)))
     answer = chain.reconnect(old, waiting, NOW, id=NEW_ID, next_action=next_action(NOW, lifetime))
@@ -219,7 +219,7 @@ def test_hundreds_of_reissues_are_hundreds_of_versions() -> None:
         assert successor.identity.created_at == NOW
 
 
-# --- Clocks that disagree ----------------------------------------------------------------------
+# --- Clock skew --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("behind", [TICK, NEXT_ACTION_LIFETIME, timedelta(days=9000)])
@@ -241,7 +241,7 @@ def test_a_reconnect_under_a_clock_that_is_behind_takes_what_was_seen_for_now(
                     after = attrs.evolve(specimens.successor_of(old, like), updated_at=seen)
                 assert reconnect(old, after, seen - behind) == reconnect(old, after, seen), at_now
                 if after is not None:
-                    # What the successor has seen counts as well.
+                    # The successor's `updated_at` counts as well.
                     young = attrs.evolve(after, updated_at=seen + 5 * TICK)
                     late = reconnect(old, young, seen + 5 * TICK)
                     assert reconnect(old, young, seen - behind) == late
@@ -260,7 +260,7 @@ def test_a_reconnect_under_a_clock_that_is_behind_takes_what_was_seen_for_now(
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
 def test_a_reissue_is_the_same_whether_its_predecessor_moved_before_or_after(to: str) -> None:
-    # They write two rows and meet on none, so either may be stored first.
+    # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)
     assert isinstance(minted, Done)
@@ -275,7 +275,7 @@ def test_a_reissue_is_the_same_whether_its_predecessor_moved_before_or_after(to:
     assert after.value == before.value
 
 
-# --- Contradictions ----------------------------------------------------------------------------
+# --- Contradictory statuses --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", Status)

@@ -1,4 +1,4 @@
-"""A chain under any requests and facts in any order is linear, with one pending successor."""
+"""A state machine of one chain: linear, with one pending successor, in any order of calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.strategies import (
     uuid,
 )
 
-# --- However long the chain --------------------------------------------------------------------
+# --- Chains of any length ----------------------------------------------------------------------
 
 
 @given(
@@ -36,7 +36,7 @@ from tests.support.strategies import (
 def test_law_07_however_many_reconnects_there_is_one_successor_while_it_is_pending(
     connection: Connection, waits: list[int]
 ) -> None:
-    """Each reconnect comes with a key, an id and a next action of its own."""
+    """Give each reconnect its own id and next action."""
     successor: Connection | None = None
     now = NOW
     answers: list[tuple[str, str]] = []
@@ -57,10 +57,10 @@ waits = st.sampled_from([NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME / 2, TICK, 0
 
 
 class Chain(stateful.RuleBasedStateMachine):
-    """A chain as a server keeps it: each connection by id, linked by its predecessor alone.
+    """A chain as a server stores it: connections by id, linked by their predecessor ids.
 
-    Reconnects of any id, facts of any id that may be recorded late, and revocations by anyone
-    happen in any order, each some time after the one before.
+    Reconnects, facts (some recorded late) and revocations by any actor happen to any id, in any
+    order, each some time after the one before.
     """
 
     @stateful.initialize()
@@ -92,7 +92,7 @@ class Chain(stateful.RuleBasedStateMachine):
         return data.draw(st.sampled_from(list(self.store.values())))
 
     def moment(self, data: st.DataObject, connection: Connection) -> datetime:
-        """When a fact that is recorded now happened: at the creation, now, or in between."""
+        """Draw when a fact that is recorded now happened: from the creation until now."""
         age = (self.now - connection.identity.created_at) // TICK
         return self.now - data.draw(st.sampled_from([age, 0]) | st.integers(0, age)) * TICK
 
@@ -155,7 +155,7 @@ class Chain(stateful.RuleBasedStateMachine):
 
     @stateful.invariant()
     def is_active_at_its_head_alone(self) -> None:
-        # More than the law says: what was recovered is never authorized again.
+        # Stricter than the law: a recovered connection is never authorized again.
         root = self.store[OLD_ID]
         older = (root, *self.following(root))[:-1]
         assert Standing.ACTIVE not in {standing(each, self.now) for each in older}

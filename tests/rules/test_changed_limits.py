@@ -1,7 +1,7 @@
-"""Section 5 of the rules: a log counts the same admissions when the numbers of its rule change.
+"""Exact logs under changed limits (section 5 of the rules).
 
-A change of settings is one rule after another; old and new workers side by side are two rules in
-turns. Each answer is held against lists of instants.
+A changed setting is one rule after another; old and new workers side by side are two rules in
+turns. Each answer is compared with a list of instants.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from tests.support.strategies import START, TICK
 
 _Rule = TypeVar("_Rule", ExactLog, Bucket)
 Turn = tuple[_Rule, datetime, int]
-"""Whose turn it is: its rule, what its clock shows, and the cost."""
+"""One call: the rule of its worker, the time on its clock, and the cost."""
 
 DECADE: Final = 10 * 365 * 24 * 60 * 60
 SECOND: Final = timedelta(seconds=1)
 
-# Crowded around whole and third parts of seconds; some are decades away.
+# Mostly near whole seconds and thirds of seconds; some are decades away.
 instants = st.one_of(
     st.tuples(st.integers(0, 18), st.integers(-1, 1)).map(
         lambda part: START + SECOND * part[0] / 3 + TICK * part[1]
@@ -63,7 +63,7 @@ buckets = st.builds(
 
 
 def turns(rules: st.SearchStrategy[_Rule]) -> st.SearchStrategy[list[Turn[_Rule]]]:
-    """Calls that meet one of one to three rules, by clocks of any order."""
+    """Draw calls under one to three rules, with clocks in any order."""
     some = st.lists(rules, min_size=1, max_size=3)
     return some.flatmap(
         lambda each: st.lists(
@@ -73,7 +73,7 @@ def turns(rules: st.SearchStrategy[_Rule]) -> st.SearchStrategy[list[Turn[_Rule]
 
 
 def charged(rule: ExactLog | Bucket, state: RateState, now: datetime, cost: int) -> RateState | int:
-    """The state after, or the wait."""
+    """Return the state after a call, or its wait if it is refused."""
     answer = admit((Charge(rule, state),), now, cost=cost)
     return answer.states[0] if isinstance(answer, Admitted) else answer.retry_after
 
@@ -83,7 +83,7 @@ def micros(instant: datetime) -> int:
 
 
 def check_wait(rule: ExactLog | Bucket, state: RateState, turn: datetime, cost: int) -> None:
-    """The wait is exact, whoever charged the state before."""
+    """Check that the wait is exact, whichever rule charged the state before."""
     wait = charged(rule, state=state, now=turn, cost=cost)
     if isinstance(wait, int):
         try:
@@ -97,15 +97,15 @@ def check_wait(rule: ExactLog | Bucket, state: RateState, turn: datetime, cost: 
         )
 
 
-# --- The exact log ---------------------------------------------------------------------------
+# --- Exact logs ------------------------------------------------------------------------------
 
 
 def counted(admitted: Sequence[datetime], now: datetime, seconds: int) -> int:
     return sum(now - at < SECOND * seconds for at in admitted)
 
 
-def held_against_all_that_was(history: Sequence[Turn[ExactLog]]) -> None:
-    """Each rule admits exactly what its own numbers allow, over everybody's admissions."""
+def check_against_history(history: Sequence[Turn[ExactLog]]) -> None:
+    """Check that each rule admits exactly what its numbers allow, counting all admissions."""
     state: RateState = FRESH_LOG
     admitted: list[datetime] = []
     for rule, now, asked in history:
@@ -125,7 +125,7 @@ def held_against_all_that_was(history: Sequence[Turn[ExactLog]]) -> None:
     st.sampled_from([1, 2, DECADE]).flatmap(lambda s: turns(logs(st.integers(1, 5), st.just(s))))
 )
 def test_another_limit_counts_exactly_the_newest(history: list[Turn[ExactLog]]) -> None:
-    held_against_all_that_was(sorted(history, key=lambda turn: turn[1]))
+    check_against_history(sorted(history, key=lambda turn: turn[1]))
 
 
 @given(
@@ -136,7 +136,7 @@ def test_another_limit_counts_exactly_the_newest(history: list[Turn[ExactLog]]) 
 def test_another_window_counts_exactly_what_is_in_it_whatever_the_clocks_say(
     history: list[Turn[ExactLog]],
 ) -> None:
-    held_against_all_that_was(history)
+    check_against_history(history)
 
 
 any_logs = logs(st.integers(1, 5), st.sampled_from([1, 2, 3, DECADE]))
@@ -181,11 +181,11 @@ def test_of_any_logs_the_shortest_window_never_holds_more_than_the_largest_limit
 def test_a_lower_limit_locks_nobody_out_and_a_higher_one_finds_what_counts() -> None:
     few, many = ExactLog("log", 2, 60), ExactLog("log", 5, 3600)
     state: RateState = LogState.of(START + SECOND * place for place in range(5))
-    # The newest two are those of the fourth and the fifth second.
+    # The newest two are at seconds 3 and 4.
     assert admit_one(few, state, START + SECOND * 62) == SECOND // TICK
     after = admit_one(few, state, START + SECOND * 63)
     assert isinstance(after, LogState)
-    # A worker that still has the higher limit finds as many as it needs.
+    # A worker that still has the higher limit finds all the instants that it needs.
     assert len(after.instants) == 5
     assert ratelimit.count_remaining(many, after, START + SECOND * 63) == 0
     assert ratelimit.count_remaining(few, after, START + SECOND * 63) == 0

@@ -1,4 +1,4 @@
-"""What a connection is at an instant, its tables written out a second time by hand."""
+"""The standing and deadlines of a connection, against tables written by hand."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ EXPIRED × a revokedAt          | REVOKED                          | REVOKED
 REVOKED × a revokedAt          | REVOKED                          | REVOKED
 """)
 REVOCATIONS = {"no revokedAt": (None,), "a revokedAt": (START, NOW - TICK, NOW, NOW + TICK)}
-"""Whatever instant it is, also one that is still to come: it was revoked."""
+"""Any `revoked_at`, even one in the future, means revoked."""
 
 
 @pytest.mark.parametrize(("cell", "expected"), STANDINGS.items())
@@ -113,7 +113,7 @@ def test_the_standing_changes_by_itself_at_the_next_deadline_and_at_no_other_ins
         assert standing(connection, now) == standing(connection, deadline) != first
 
 
-# --- Far away ----------------------------------------------------------------------------------
+# --- Distant instants --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "ACTION_REQUIRED"])
@@ -132,7 +132,7 @@ def test_what_has_no_end_stands_until_the_last_instant() -> None:
     assert standing(stored("ACTIVE", LAST_INSTANT), LAST_INSTANT - TICK) == "ACTIVE"
 
 
-# --- Clocks ------------------------------------------------------------------------------------
+# --- Clock skew --------------------------------------------------------------------------------
 
 
 def test_what_is_recorded_is_never_before_what_the_connection_has_seen() -> None:
@@ -153,7 +153,7 @@ def test_what_is_recorded_is_recorded_at_a_datetime_of_any_class_and_at_nothing_
             rules.clamp_to_updated_at(stored("ACTIVE"), cast("datetime", nothing))
 
 
-# --- A new connection --------------------------------------------------------------------------
+# --- New connections ---------------------------------------------------------------------------
 
 
 def test_a_new_connection_is_pending_until_its_next_action_ends() -> None:

@@ -1,4 +1,4 @@
-"""API keys are opaque and never shown; a caller acts within its app, account and environment."""
+"""API keys, which are never shown, and callers, which act within app, account, environment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.strategies import COORDINATE, pending, uuid
 
 
 def test_the_digest_is_sha_256_in_hex() -> None:
-    # FIPS 180-2's own example
+    # The example in FIPS 180-2
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert ApiKey("abc").digest() == expected
 
@@ -156,7 +156,7 @@ def test_a_key_s_owner_is_its_id_with_its_environment_app_and_account() -> None:
         app_id=COORDINATE.app_id,
         customer_account_id=COORDINATE.customer_account_id,
     )
-    # What a key may do is no part of whose it is.
+    # Scopes are no part of the key owner.
     assert attrs.evolve(CALLER, scopes=frozenset()).key_owner == CALLER.key_owner
 
 
@@ -174,7 +174,7 @@ def test_a_key_that_is_registered_again_for_another_owner_shares_nothing(other: 
     assert len({other.key_owner, CALLER.key_owner}) == 2
 
 
-# --- Twins -------------------------------------------------------------------------------------
+# --- Lookalike ids -----------------------------------------------------------------------------
 
 TWINS: Final = [
     ("app-1", "App-1"),
@@ -192,7 +192,7 @@ TWINS: Final = [
     ("app-1", "app\u20111"),
     ("app-1", "app-1 "),
 ]
-"""Texts that look alike, fold to one another, or begin alike; opaque ids are compared exactly."""
+"""Texts that look alike, fold to each other or share a prefix; ids are compared exactly."""
 
 each_twin = pytest.mark.parametrize(
     ("one", "other"), [*TWINS, *(pair[::-1] for pair in TWINS)], ids=ascii

@@ -1,4 +1,4 @@
-"""Exceptions: one family, each names what was wrong, and survives pickle and copy."""
+"""The exception family: attributes, messages, pickle and copy."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ ERRORS = [
     TableError("light", "no rule decides a cell", ("red", "green")),
     UnreadableError("it is not JSON"),
 ]
-"""One of each class at least; the walk below finds whatever is missing."""
+"""At least one specimen of each class; a test below finds any that is missing."""
 
 
 def classes() -> Iterator[type[BaseException]]:
-    """Every exception class that a module of the package defines."""
+    """Yield every exception class that a module of the package defines."""
     for module in pkgutil.walk_packages(curae_lifecycle.__path__, "curae_lifecycle."):
         if module.name.endswith("__main__"):
             continue
@@ -87,13 +87,13 @@ def classes() -> Iterator[type[BaseException]]:
 
 def test_every_exception_of_the_package_is_of_the_family_and_has_its_specimen() -> None:
     found = set(classes())
-    # It ends a command whose output nobody reads any more, through code that catches exceptions.
+    # It ends a command whose output pipe is closed, and must pass code that catches exceptions.
     assert {each for each in found if not issubclass(each, LifecycleError)} == {ReaderGoneError}
     assert found - {ReaderGoneError} == {type(error) for error in ERRORS}
 
 
 def pickled(error: LifecycleError, protocol: int) -> object:
-    again: object = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - it was made here
+    again: object = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - the bytes are from this test
     return again
 
 

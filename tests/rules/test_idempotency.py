@@ -1,4 +1,4 @@
-"""Section 4 of the rules: the record's tables by hand, and law 12 by exhaustion."""
+"""Idempotency records (section 4 of the rules), and law 12 in every interleaving."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ COMPLETED × lease over    | completed                | completed
 FORGOTTEN × lease running | forgotten                | forgotten
 FORGOTTEN × lease over    | forgotten                | forgotten
 """)
-"""What a record is within its retention: its state, its lease, what a lost lease means."""
+"""Standing of a record within its retention, by state, lease and lost-lease setting."""
 
-# --- Tokens, leases, retention -----------------------------------------------------------------
+# --- Tokens, leases and retention --------------------------------------------------------------
 
 
 def test_the_token_grows_through_release_takeover_forgetting_and_retention() -> None:
@@ -159,7 +159,7 @@ def test_what_is_left_of_the_lease_is_given_in_whole_seconds_and_is_enough(
         )
 
 
-# --- What is kept ------------------------------------------------------------------------------
+# --- Stored responses --------------------------------------------------------------------------
 
 
 KEPT = {*range(200, 300), 404, 409}
@@ -358,7 +358,7 @@ def test_a_lease_lasts_at_least_one_microsecond(lease: int) -> None:
 
 # --- Law 12 ----------------------------------------------------------------------------------
 #
-# One key under every interleaving: `tests.proof.explore.key` says what happens there.
+# One key in every interleaving; `tests.proof.explore.key` describes the model.
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_a_lease_lasts_at_least_one_microsecond(lease: int) -> None:
 )
 def test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving(world: Held) -> None:
     model = clients.Clients(world)
-    worlds = engine.explore(model).order  # the law is asserted at every step
+    worlds = engine.explore(model).order  # it asserts the law at every step
     steps = {label[1] for each in worlds for label, _, _ in model.steps(each)}
     assert steps >= {
         "request is executed at once",

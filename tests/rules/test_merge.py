@@ -1,4 +1,4 @@
-"""Snapshots of one connection that arrive in any order: what is kept of which."""
+"""Merging snapshots of one connection that arrive in any order."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_first_revocation_is_kept_with_who_did_it() -> None:
 
 @each_status
 def test_a_snapshot_that_knows_less_takes_nothing_away(status: Status) -> None:
-    """The wire has neither the deadline of the hand-off nor who revoked."""
+    """Merge with a snapshot from the wire, which has no hand-off deadline and no actor."""
     known = stored(status, NOW)
     known = attrs.evolve(known, revoked_at=at(10) if status is Status.REVOKED else None)
     less = Connection(known.identity, status, START, revoked_at=known.revoked_at)

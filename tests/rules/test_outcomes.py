@@ -1,4 +1,4 @@
-"""Done, ignored and refused are three types, and verdicts read as their pages print them."""
+"""Outcome types, and the text of verdicts and reasons."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_moves_and_what_is_are_told_apart() -> None:
 def test_a_reason_is_its_token_and_carries_advice(reason: Reason) -> None:
     assert reason == str(reason) == reason.value == reason.name
     assert json.dumps({"reason": reason}) == f'{{"reason": "{reason.value}"}}'
-    assert pickle.loads(pickle.dumps(reason)) is reason  # noqa: S301 - our own bytes
+    assert pickle.loads(pickle.dumps(reason)) is reason  # noqa: S301 - the bytes are from this test
     assert deepcopy(reason) is reason
     assert reason.advice.endswith(".")
 

@@ -1,4 +1,4 @@
-"""Looking ahead: what the very call would answer, and which warnings of an end are due."""
+"""Previews of triggers, against the real calls, and notices of expiry."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.support.strategies import (
     uuid,
 )
 
-# --- What may be done --------------------------------------------------------------------------
+# --- Triggers ----------------------------------------------------------------------------------
 
 
 def answers(
@@ -47,7 +47,7 @@ def answers(
     successor: Connection | None,
     head: Connection | None,
 ) -> dict[Trigger, triggers.Transition | chain.Recovery]:
-    """What each call really answers; its own arguments are none that it could refuse for."""
+    """Return the answer of each real call, with arguments that are always accepted."""
     return {
         Trigger.AUTHORIZE: triggers.authorize(connection, now, successor=successor, head=head),
         Trigger.REQUIRE_ACTION: triggers.require_action(connection, now, reason="portal_login"),
@@ -64,7 +64,9 @@ def answers(
     }
 
 
-def prospect(trigger: Trigger, answer: triggers.Transition | chain.Recovery) -> TriggerPreview:
+def expected_preview(
+    trigger: Trigger, answer: triggers.Transition | chain.Recovery
+) -> TriggerPreview:
     match answer:
         case Done():
             return TriggerPreview(
@@ -89,7 +91,7 @@ def check_allowed(
     before = deepcopy((connection, successor, head))
     found = preview_triggers(connection, now=now, successor=successor, head=head)
     really = answers(connection, now=now, successor=successor, head=head)
-    assert found == tuple(prospect(trigger, answer) for trigger, answer in really.items())
+    assert found == tuple(expected_preview(trigger, answer) for trigger, answer in really.items())
     assert [each.trigger for each in found] == list(Trigger)
     assert (connection, successor, head) == before, "nothing is changed"
 
@@ -130,7 +132,7 @@ def heads_of(like: Connection) -> Connection:
     st.none() | st.builds(successors_of, snapshots),
     st.none() | st.builds(heads_of, snapshots),
 )
-# What was seen is ahead of the clock: the call is judged where the connection is over already.
+# `updated_at` is ahead of the clock and past the deadline, so the call is judged there.
 @example(attrs.evolve(stored("ACTIVE", at(40)), updated_at=at(50)), at(30), None, None)
 @example(
     stored("EXPIRED"),
@@ -194,7 +196,7 @@ def test_a_screen_greys_out_what_would_be_refused() -> None:
     }
 
 
-# --- Warnings ----------------------------------------------------------------------------------
+# --- Notices of expiry -------------------------------------------------------------------------
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -202,7 +204,7 @@ END = at(0) + 365 * DAY
 
 
 def ending(status: str = "ACTIVE", end: datetime | None = END) -> Connection:
-    """A connection that was authorized five minutes after `START`."""
+    """Return a connection that was authorized five minutes after `START`."""
     connection = stored(status, end)
     assert connection.authorized_at == at(5)
     return connection
@@ -249,7 +251,7 @@ def test_a_warning_has_the_same_name_for_ever() -> None:
         "00000000-0000-4000-8000-000000000001.ends-in.2592000",
         "00000000-0000-4000-8000-000000000001.ends-in.604800",
     ]
-    # Whatever else happens to the connection meanwhile.
+    # Other changes to the connection do not matter.
     moved = attrs.evolve(ending("ACTION_REQUIRED"), updated_at=at(99), version=300)
     assert find_due_notices(moved, END - TICK) == find_due_notices(ending(), END - TICK)
 
@@ -265,7 +267,7 @@ def test_a_warning_from_before_the_authorization_is_left_out() -> None:
     assert find_due_notices(ending(end=since + 7 * DAY), since) == (
         notice(7 * DAY, since + 7 * DAY),
     )
-    # Also one that is longer than there are years.
+    # A lead time that reaches before year 1 is also omitted.
     assert find_due_notices(ending(), END - TICK, (timedelta.max // SECOND * SECOND, 7 * DAY)) == (
         WEEK,
     )
@@ -290,7 +292,7 @@ def test_no_leads_no_warnings_and_the_shortest_is_a_second() -> None:
     [
         ending(end=None),
         attrs.evolve(ending(), authorized_at=None),
-        # An end that stands with what it does not end.
+        # `expires_at` has no effect in these statuses.
         attrs.evolve(ending("PENDING"), expires_at=END, handoff_deadline=END),
         attrs.evolve(ending("PENDING"), expires_at=END, handoff_deadline=None),
         attrs.evolve(ending("EXPIRED"), expires_at=END),
@@ -300,7 +302,7 @@ def test_no_leads_no_warnings_and_the_shortest_is_a_second() -> None:
             for status in Status
             for revoked_at in (at(10), END)
         ),
-        # Over before it began.
+        # It expired before it was authorized.
         attrs.evolve(ending(), authorized_at=END),
         attrs.evolve(ending(), authorized_at=END + DAY),
     ],

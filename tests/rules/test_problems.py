@@ -1,4 +1,4 @@
-"""The catalogue of problems, written out a second time by hand."""
+"""The catalogue of problems, against a copy written by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATUSES = {
     "limited": "429, not kept",
     "failed": "500, not kept",
 }
-"""What HTTP says to each kind of problem, and whether such an answer is kept under its key."""
+"""HTTP status of each kind of problem, and whether its response is kept under the key."""
 
 
 @pytest.mark.parametrize("kind", ProblemKind)
@@ -46,7 +46,7 @@ def test_each_kind_has_its_status_and_is_kept_or_not(kind: ProblemKind) -> None:
 
 
 EXPECTED = {
-    # code: kind, retryable, origin, the keys of details
+    # code: kind, retryable, origin, keys of details
     "BAD_REQUEST": ("invalid", False, "P", ("member", "fault")),
     "IDEMPOTENCY_KEY_REQUIRED": ("invalid", False, "O", ()),
     "IDEMPOTENCY_KEY_INVALID": ("invalid", False, "O", ()),
@@ -87,7 +87,7 @@ each_code = pytest.mark.parametrize("code", ProblemCode)
 
 
 def example(code: ProblemCode) -> Problem:
-    """The code with a fact for each key: a word, a number, a time and nothing in turn."""
+    """Return a problem with a value for each key of its details: a word, a number, a time."""
     facts: tuple[DetailValue, ...] = ("word", 7, START)
     return Problem(code, facts[: len(EXPECTED[code][3])])
 
@@ -132,7 +132,7 @@ def test_detail_is_one_sentence_for_people_that_only_uses_the_details(code: Prob
     assert re.fullmatch(r"[A-Z][^{}]*\.", problem.detail)
     for name in names:
         fact = problem.details[name]
-        # A time reads as it does on the wire.
+        # A time is formatted as on the wire.
         assert (format_time(fact) if isinstance(fact, datetime) else str(fact)) in problem.detail
 
 

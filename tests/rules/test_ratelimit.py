@@ -1,4 +1,4 @@
-"""Section 5 of the rules: any window, exact waits, all or nothing, integers throughout."""
+"""Rate limits (section 5 of the rules): windows, exact waits, all-or-nothing charges."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ LOG: Final = ExactLog("log", 2, 1)
 BUCKET: Final = Bucket(name="bucket", capacity=3, refill=7, seconds=2)
 
 Call = tuple[datetime, int]
-"""When, and at what cost."""
+"""Time and cost of a call."""
 
 
 def micros(count: int) -> timedelta:
@@ -64,7 +64,7 @@ buckets = st.builds(
 )
 policies = st.one_of(logs, buckets)
 
-# Crowded around whole and third parts of seconds, where windows end and tokens come back.
+# Mostly near whole seconds and thirds of seconds, where windows end and tokens refill.
 instants = st.one_of(
     st.tuples(st.integers(0, 18), st.integers(-1, 1)).map(
         lambda part: START + SECOND * part[0] / 3 + TICK * part[1]
@@ -79,7 +79,7 @@ def ordered(unordered: list[Call]) -> list[Call]:
 
 
 def play(policy: Policy, history: Sequence[Call]) -> tuple[RateState, list[Call]]:
-    """The state after a history of calls, and those of them that were admitted."""
+    """Return the state after a history of calls, and the admitted calls."""
     state, admitted = fresh_state(policy), []
     for now, cost in history:
         cheap = min(cost, policy.limit)
@@ -95,7 +95,7 @@ def in_window(admitted: Sequence[Call], since: datetime, length: timedelta) -> i
 
 
 def check_windows(policy: ExactLog, admitted: Sequence[Call]) -> None:
-    # A call of cost two counts as two at one instant.
+    # A call of cost 2 counts as two calls at one instant.
     each = [at for at, cost in admitted for _ in range(cost)]
     laws.check_rate_limit(each, limit=policy.limit, seconds=policy.seconds)
 
@@ -137,7 +137,7 @@ def test_law_10_every_history_of_six_calls_in_five_half_seconds(limit: int, seco
         for now in history:
             steady = steady and all(at <= now for at, _ in admitted)
             answer = ratelimit.admit_one(policy, state, now)
-            # While no clock runs backwards, exactly what there is room for is admitted.
+            # As long as no clock runs backwards, a call is admitted exactly if there is room.
             room = in_window(admitted, now - window + TICK, window) < limit
             if not isinstance(answer, int):
                 state = answer
@@ -167,12 +167,12 @@ def test_law_10_retry_after_is_exact_to_the_microsecond(
         laws.check_retry_after(
             lambda then: isinstance(admit(charges, then, cost=cost), Admitted), now, wait
         )
-        # A tick earlier it tells the tick.
+        # One tick earlier, the wait is one tick.
         early = admit(charges, now + wait - TICK, cost=cost)
         assert early == RateLimited((state,), policy, 1)
 
 
-# --- The buckets against a model of tokens ---------------------------------------------------
+# --- Buckets against a token model -----------------------------------------------------------
 
 
 @given(buckets, calls.map(ordered))
@@ -216,7 +216,7 @@ def test_a_bucket_is_full_at_the_start_and_refills_evenly() -> None:
     assert ratelimit.admit_one(policy, state, START) == 3_000_000
 
 
-# --- Several rules ---------------------------------------------------------------------------
+# --- Several limits --------------------------------------------------------------------------
 
 several = st.lists(st.tuples(policies, calls), min_size=1, max_size=4)
 
@@ -318,7 +318,7 @@ def test_an_instant_is_in_utc(policy: Policy) -> None:
     )
 
 
-# --- What is left, and when it is over -------------------------------------------------------
+# --- Remaining calls and expiry --------------------------------------------------------------
 
 
 @given(policies, calls, instants)
@@ -346,7 +346,7 @@ def test_a_state_expires_when_it_equals_a_fresh_one_and_not_a_microsecond_earlie
     assert isinstance(admit(charges, over - TICK, cost=policy.limit), RateLimited)
     later = max(over, now)
     assert ratelimit.count_remaining(policy, state, later) == policy.limit
-    # From there on the dropped state and the kept one answer alike, for good.
+    # From then on, a dropped state and a kept one always give the same answers.
     kept, fresh = state, fresh_state(policy)
     for cost in (policy.limit, 1):
         one = admit((Charge(policy, kept),), later, cost=cost)
@@ -400,7 +400,7 @@ def test_the_limits_of_an_app_user_are_ten_a_minute() -> None:
 
 
 def parse_item(field: str) -> tuple[str, dict[str, int]]:
-    """A structured-field string with integer parameters (RFC 9651), read independently."""
+    """Parse a structured-field string with integer parameters (RFC 9651)."""
     assert field[0] == '"'
     text, at = "", 1
     while field[at] != '"':
@@ -449,7 +449,7 @@ def test_the_limit_field_says_nothing_is_left_for_whole_seconds_rounded_up(
     assert (seconds - 1) * 1_000_000 < wait <= seconds * 1_000_000
 
 
-# --- Rules that cannot be ----------------------------------------------------------------
+# --- Invalid policies --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["", "é", "a\n", "\x7f", "a\tb", "\ud800"])

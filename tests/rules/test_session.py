@@ -1,4 +1,4 @@
-"""Section 3 of the rules, the entry path and the completed hand-off, written out by hand."""
+"""Entry paths and completed hand-offs (section 3 of the rules), against tables by hand."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ over without landing     | HANDOFF_NOT_REQUIRED    | SESSION_EXPIRED           |
 landed for the same user | HANDOFF_NOT_REQUIRED    | ignore                    | HANDOFF_NOT_REQUIRED
 landed for another user  | HANDOFF_NOT_REQUIRED    | BINDING_CONFLICT          | HANDOFF_NOT_REQUIRED
 """)
-"""Whether a hand-off can be completed; where it proceeds, the binding's table decides."""
+"""Outcome of completing a hand-off; on `proceed`, the binding table decides."""
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_law_08_path_selection_is_total_and_a_function_of_account_state_and_pref
     chosen: defaultdict[tuple[str, bool], set[tuple[str, tuple[str, ...]]]] = defaultdict(set)
     laws.check_entry_paths(path)
     assert {len(answers) for answers in chosen.values()} == {1}
-    assert len(chosen) == 8
+    assert len(chosen) == 2 * len(AccountState)
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_a_session_needs_utc_instants_in_order(
     assert error.value.argument == argument
 
 
-# --- completeHandoff -------------------------------------------------------------------------
+# --- Completed hand-offs ---------------------------------------------------------------------
 
-# session, user, binding, instant: answer. Path B lands only where the binding allows it.
+# session, user, binding, minute, answer. Path B lands only if the binding allows it.
 PATH_A_OR_C: Final = [
     (path, user, state, minutes, "HANDOFF_NOT_REQUIRED")
     for path, user, state, minutes in product(
@@ -194,12 +194,12 @@ PATH_B: Final = [
     ("waiting", BOUND, "ACTIVE", 29, "lands"),
     ("waiting", NEW_USER, "TOMBSTONED", 29, "BINDING_CHANGED"),
     ("waiting", BOUND, "TOMBSTONED", 29, "BINDING_CHANGED"),
-    # at expiresAt it is over, whatever is bound
+    # from `expires_at` on it has expired, for any binding
     ("waiting", NEW_USER, "UNLINKED", 30, "SESSION_EXPIRED"),
     ("waiting", BOUND, "ACTIVE", 30, "SESSION_EXPIRED"),
     ("waiting", NEW_USER, "LIMITED", 99, "SESSION_EXPIRED"),
     ("waiting", NEW_USER, "TOMBSTONED", 99, "SESSION_EXPIRED"),
-    # landed already, whatever is bound and whatever the hour
+    # landed already, for any binding and any time
     *[
         ("landed for bound", user, state, minutes, answer)
         for user, answer in ((BOUND, "ignore"), (NEW_USER, "BINDING_CONFLICT"))
@@ -295,21 +295,21 @@ def test_a_hand_off_is_judged_at_the_instant_it_happened(
 @pytest.mark.parametrize(
     ("now", "happened_at", "landed_at"),
     [
-        # Said to be before the session was made: as of its making.
+        # Before the session was created: counts as its creation.
         (at(10), START - TICK, START),
         (at(10), START - specimens.DAY, START),
         (at(10), START, START),
         (at(10), START + TICK, START + TICK),
-        # Ahead of the recording clock by up to five minutes: as of the recording.
+        # Up to five minutes ahead of `now`: counts as `now`.
         (at(10), at(10) + TICK, at(10)),
         (at(10), at(15), at(10)),
-        # The recording clock is behind the making.
+        # `now` is before the creation.
         (START - TICK, None, START),
         (at(-90), None, START),
         (at(-90), at(-95), START),
         (at(-90), START, START),
         (at(-90), at(5), START),
-        # A page that ends at 30 was finished in time by the clock that recorded it.
+        # The page ends at 30; by the recording clock the user finished in time.
         (at(30) - TICK, at(34), at(30) - TICK),
     ],
 )

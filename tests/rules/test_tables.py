@@ -1,4 +1,4 @@
-"""A table is total or cannot be built; every table of the package says why."""
+"""Decision tables: totality, names of rules, rendering, and every table of the package."""
 
 from __future__ import annotations
 

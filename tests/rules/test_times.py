@@ -1,4 +1,4 @@
-"""Instants as text: RFC 3339 in one spelling, printed and read back."""
+"""Times as text: formatting and parsing of one RFC 3339 spelling."""
 
 from __future__ import annotations
 

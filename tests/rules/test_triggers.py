@@ -1,4 +1,4 @@
-"""What happens to a connection: the tables of the triggers, written out a second time by hand."""
+"""Triggers of a connection, against tables written by hand."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ LONG = {
     "record": "EXPIRED (records it) or ignore",
 }
 CELLS = {cell: LONG.get(word, word) for cell, word in transcribed(SHORT).items()}
-"""The table in the words of its page."""
+"""The table in the words of its documentation page."""
 
 NAMED: dict[str, dict[str, object]] = {
     "authorize": {"authorized_at": NOW, "expires_at": specimens.END},
@@ -65,7 +65,7 @@ NAMED: dict[str, dict[str, object]] = {
     "expire": {},
     "revoke": {"revoked_at": NOW, "revoked_by": Actor.UPSTREAM},
 }
-"""The members that each trigger names; status, `updated_at` and version move with all of them."""
+"""Members that each trigger sets, besides status, `updated_at` and version."""
 
 EXPIRY_RECORDS = {"ACTIVE": "EXPIRED", "ACTION_REQUIRED": "EXPIRED", "EXPIRED": "ignore"}
 AUTHORIZATIONS = {
@@ -174,7 +174,7 @@ def test_an_authorization_without_an_end_has_none() -> None:
     assert standing(answer.value, at(10**6)) == "ACTIVE"
 
 
-# --- Late facts --------------------------------------------------------------------------------
+# --- Facts recorded late -----------------------------------------------------------------------
 
 
 def test_a_late_authorization_is_judged_when_it_happened() -> None:
@@ -209,11 +209,11 @@ def test_a_late_revocation_is_judged_now_and_dated_when_it_happened() -> None:
     assert answer.rules == (TRIGGERS[Trigger.REVOKE, Standing.LAPSED].rule,)
 
 
-# --- Clocks that disagree ----------------------------------------------------------------------
+# --- Clock skew --------------------------------------------------------------------------------
 
 each_fact = pytest.mark.parametrize("trigger", NAMED)
 SEEN = at(60)
-"""When the connections below last recorded something: ahead of every clock that asks them."""
+"""`updated_at` of the connections below, ahead of every clock used on them."""
 
 
 @each_fact
@@ -255,7 +255,7 @@ def test_a_clock_that_is_behind_is_taken_as_what_the_connection_has_seen(
         if isinstance(answer, Done):
             assert answer.value.updated_at == SEEN
             assert answer.value.authorized_at in {at(5), SEEN}
-        # Ahead of a clock that is behind is ahead of what was seen.
+        # With a slow clock, "ahead" is measured from `updated_at`.
         for happened_at in (at(25), SEEN, SEEN + timedelta(minutes=5)):
             answer = happen(
                 trigger, connection=connection, now=now, happened_at=happened_at, expires_at=ends
@@ -320,7 +320,7 @@ def test_an_authorization_that_ends_is_measured_from_what_the_connection_has_see
         triggers.authorize(pending(), NOW, expires_at=START, happened_at=START - TICK)
 
 
-# --- Contradictions ----------------------------------------------------------------------------
+# --- Contradictory statuses --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("trigger", Trigger)
@@ -328,7 +328,7 @@ def test_an_authorization_that_ends_is_measured_from_what_the_connection_has_see
 def test_whatever_carries_a_revoked_at_answers_as_revoked(trigger: str, status: str) -> None:
     expected = CELLS[trigger, "REVOKED"]
     for deadline in (None, NOW - TICK, NOW, NOW + TICK):
-        # Also a revocation that is still to come, by this clock.
+        # Including a `revoked_at` in the future of this clock.
         for revoked_at in (START, NOW, at(10**6)):
             connection = stored(status, deadline, revoked_at=revoked_at)
             if trigger == "reconnect":
@@ -347,7 +347,7 @@ def test_whatever_carries_a_revoked_at_answers_as_revoked(trigger: str, status: 
                 assert answer.problem.details["standing"] == "REVOKED"
 
 
-# --- Far away ----------------------------------------------------------------------------------
+# --- Distant instants --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("years", [30, 400])
@@ -365,7 +365,7 @@ def test_an_authorization_for_decades_ends_to_the_tick(years: int) -> None:
     assert recorded.value.expires_at == end
 
 
-# --- Mistakes ----------------------------------------------------------------------------------
+# --- Invalid arguments -------------------------------------------------------------------------
 
 
 @each_fact
@@ -409,16 +409,16 @@ def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_the_co
         triggers.authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10))
 
 
-# --- One connection, whatever happens ----------------------------------------------------------
+# --- Histories of one connection ---------------------------------------------------------------
 
 happenings = st.lists(st.tuples(st.sampled_from([*NAMED]), instants, instants, actors), max_size=8)
-"""Triggers, each with two instants, recorded in no order of time at all."""
+"""Triggers, each with two instants, recorded in any order of time."""
 
 
 def histories(
     happened: list[tuple[str, datetime, datetime, Actor]], behind: timedelta = timedelta()
 ) -> list[tuple[Connection, str, triggers.Transition]]:
-    """What each trigger was asked of, and what it was answered."""
+    """Return each trigger with the connection before it and its answer."""
     connection = pending()
     history = []
     for trigger, one, other, actor in happened:
@@ -461,7 +461,7 @@ def test_law_02_revoked_now_is_true_exactly_once_and_the_first_revoked_at_stands
     answered = [answer for answer in asked if not isinstance(answer, Refused)]
     assert len(answered) == len(asked), "a revocation is never refused"
     laws.check_revocation(map(laws.RevocationAnswer.of, answered))
-    # Nothing else moves it either, and who revoked stands as well.
+    # No other trigger changes it, and the actor of the first revocation is kept.
     revoked = [before for before, _, _ in history if before.status is Status.REVOKED]
     revoked += [answer.value for answer in answered]
     assert len({(each.revoked_at, each.revoked_by) for each in revoked}) == 1

@@ -1,4 +1,4 @@
-"""Values are checked once, where they enter; time is integers and saturates."""
+"""Parsing and checks of values: texts, UUIDs, data packages, instants."""
 
 from __future__ import annotations
 
@@ -250,14 +250,14 @@ def test_a_fact_happened_now_unless_it_says_when_and_never_later() -> None:
     assert clamp_happened_at(None, START) is START
     assert clamp_happened_at(START, START) == START
     assert clamp_happened_at(START, at(1)) == START
-    # Five minutes ahead, exactly, is what clocks may disagree by.
+    # Clocks may differ by exactly five minutes.
     assert clamp_happened_at(START + TICK, START) is START
     assert clamp_happened_at(at(5), START) is START
     with pytest.raises(
         ArgumentError, match=r"^happened_at: must be no more than five minutes after now$"
     ):
         clamp_happened_at(at(5) + TICK, START)
-    # Near the last instant there is nothing that would be too far ahead.
+    # Near the last instant nothing can be too far ahead.
     assert clamp_happened_at(LAST_INSTANT, LAST_INSTANT - TICK) == LAST_INSTANT - TICK
     for wrong in NOT_INSTANTS:
         with pytest.raises(ArgumentError, match=r"^now: "):
@@ -306,7 +306,7 @@ def test_a_wait_is_the_least_number_of_seconds_that_is_enough(span: int) -> None
     assert seconds == 1 or (seconds - 1) * 1_000_000 < span
 
 
-# --- What they are -------------------------------------------------------------------------
+# --- Identity ------------------------------------------------------------------------------
 
 
 def test_an_app_user_is_counted_across_apps_but_not_across_environments() -> None:

@@ -1,4 +1,4 @@
-"""How a standing is spelled on the wire and what a spelling is read as, written out by hand."""
+"""Wire statuses: formatting a standing and parsing a status, against tables by hand."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_each_spelling_is_read_as_the_table_says(
     made = parse_connection(page, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
     to, _, lapsed = expected.partition(", ")
     assert made.status == to
-    # The wire has no deadline; one that is over by then is the latest that it can have been.
+    # The wire has no deadline; `updated_at` is the latest that a lapsed one can have been.
     assert made.handoff_deadline == (made.updated_at if lapsed else None)
     assert made.revoked_at == revoked_at
     row = STORED_STATUS[

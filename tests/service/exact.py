@@ -1,4 +1,4 @@
-"""What the tests of whole answers share: one server, one caller, ten past the hour."""
+"""Shared values for tests of whole answers: one server, one caller, one `NOW`."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ REVOKED: Final = apply_trigger(pending(), "PATIENT", START)
 NEXT: Final = successor(START)
 
 
-def asked(operation: Operation, snapshot: Snapshot, *, keyed: bool = True) -> Decision:
-    """What a request is answered where one token of two is left."""
+def decide_request(operation: Operation, snapshot: Snapshot, *, keyed: bool = True) -> Decision:
+    """Decide a request with one of two tokens left in the bucket."""
     stored = attrs.evolve(snapshot, buckets=(BucketState(ARRIVAL),))
-    return decide(served(operation, keyed=keyed), snapshot=stored, now=NOW, new_ids=NEW)
+    return decide(call_with_bucket(operation, keyed=keyed), snapshot=stored, now=NOW, new_ids=NEW)
 
 
-def served(operation: Operation, *, keyed: bool = True) -> Call:
-    """A request to a server with a bucket."""
+def call_with_bucket(operation: Operation, *, keyed: bool = True) -> Call:
+    """Build a call to a server with one bucket."""
     return attrs.evolve(call(operation, "k-1" if keyed else None), settings=SETTINGS)
 
 
-def decided(
+def expected_decision(
     reply: Reply,
     status: int,
     changes: Changes,
     rules: tuple[str, ...],
     attempt: Attempt | None = None,
 ) -> Decision:
-    """The decision of that server at `NOW`."""
+    """Build the expected decision of that server at `NOW`."""
     return Decision(
         reply=reply,
         status=status,
@@ -85,8 +85,8 @@ def attempt(operation: Operation) -> Attempt:
 Stored = TypeVar("Stored", Connection, LimitedAccountAppBinding)
 
 
-def counted(value: Stored) -> Stored:
-    """A value one write later."""
+def with_next_version(value: Stored) -> Stored:
+    """Return the value with its version incremented."""
     return attrs.evolve(value, version=value.version + 1)
 
 

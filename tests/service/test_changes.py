@@ -1,4 +1,4 @@
-"""What a decision asks of the server: what an event is named, and what a write counts."""
+"""Changes of a decision: ids of events, versions of writes, live heads."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.support.server import LIMITED
 from tests.support.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 from tests.support.subjects import LANDED, WAITING
 
-# --- An event's id ----------------------------------------------------------------------------
+# --- Ids of events ----------------------------------------------------------------------------
 
 ELSEWHERE = [
     attrs.evolve(COORDINATE, environment=Environment.TEST),
     attrs.evolve(COORDINATE, app_id=AppId("app-2")),
     attrs.evolve(COORDINATE, customer_account_id=CustomerAccountId(uuid(99))),
     attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
-    # Where the members were only joined, these two would be one.
+    # If the members were only joined, these two would be equal.
     attrs.evolve(COORDINATE, app_id=AppId("a"), app_user_id=AppUserId('b", "c')),
     attrs.evolve(COORDINATE, app_id=AppId('a", "b'), app_user_id=AppUserId("c")),
 ]
@@ -81,7 +81,7 @@ def test_the_same_kind_subject_and_instant_are_one_event_whatever_it_shows(
 
 
 def test_an_id_is_the_same_for_ever() -> None:
-    # Receivers keep it: what is written here was told them.
+    # Receivers store these ids, so they must never change.
     assert [Event(EventKind.CONNECTION_REVOKED, each, at(1)).id for each in SUBJECTS[::2][:3]] == [
         "8cbf5ba5-e7e0-58da-8f1b-2b6ec6455e80",
         "7c620007-0170-58b7-a35e-762970ede79a",
@@ -96,7 +96,7 @@ def test_a_binding_s_id_tells_its_owners_apart_and_shows_none(one: str, other: s
         coordinate = attrs.evolve(COORDINATE, app_user_id=AppUserId(text))
         bound = attrs.evolve(LIMITED, coordinate=coordinate, user_id=UserId(f"user {text}"))
         ids.append(Event(EventKind.BINDING_TOMBSTONED, bound, START).id)
-        assert UUID(ids[-1]).version == 5, "a digest: nobody reads the user out of it"
+        assert UUID(ids[-1]).version == 5, "a digest: it does not reveal the user"
     assert (ids[0] == ids[1]) is (one == other)
 
 
@@ -140,7 +140,7 @@ def test_a_revocation_is_answered_once_for_each_connection_that_it_reached() -> 
         changes.revocation_changes((pending(),), (answer, answer))
 
 
-# --- What goes on -----------------------------------------------------------------------------
+# --- Live successors --------------------------------------------------------------------------
 
 
 def test_successors_that_live_are_named_by_the_head_alone() -> None:
@@ -152,7 +152,9 @@ def test_successors_that_live_are_named_by_the_head_alone() -> None:
         held = ConnectionWrite(head, changes.bump_version(head))
         assert named == changes.Changes((held,), (SuccessorsLive(first.id, head.id),))
     over = apply_trigger(third, "APP", at(5))
-    for nobody in (None, first, over):
-        assert changes.live_head_changes(first, nobody, at(5)) == changes.NO_CHANGES
+    for absent in (None, first, over):
+        assert changes.live_head_changes(first, absent, at(5)) == changes.NO_CHANGES
     assert changes.live_head_changes(first, third, at(34) - TICK) != changes.NO_CHANGES
-    assert changes.live_head_changes(first, third, at(34)) == changes.NO_CHANGES, "its page is over"
+    assert changes.live_head_changes(first, third, at(34)) == changes.NO_CHANGES, (
+        "its page has expired"
+    )

@@ -1,4 +1,4 @@
-"""Values that check themselves where a program makes them: what is wrong, and what is allowed."""
+"""Values that check themselves at construction: wrong values, and the errors they raise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.server import CALLER, ID, new_ids
 from tests.support.strategies import COORDINATE, START, uuid
 
 SECRET: Final = "cae_live_secret"
-NAIVE: Final = datetime(2030, 1, 1)  # noqa: DTZ001 - it has no time zone on purpose
+NAIVE: Final = datetime(2030, 1, 1)  # noqa: DTZ001 - a naive time on purpose
 OFFSET: Final = datetime(2030, 1, 1, tzinfo=timezone(timedelta(hours=1)))
 
 
@@ -63,7 +63,7 @@ ACTION: Final = "a NextAction, which has a URL and its expiry"
 ENVIRONMENT: Final = "Environment.LIVE or Environment.TEST"
 
 WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
-    # The value, the argument that its error names, what is allowed and what was given.
+    # The construction; argument, allowed values and given value of its error.
     (change(CALLER, api_key_id=""), "api_key_id", OPAQUE, "an empty str"),
     (change(CALLER, app_id=None), "app_id", OPAQUE, "None"),
     (change(CALLER, app_id="\ud800"), "app_id", OPAQUE, "text that holds one"),
@@ -189,7 +189,7 @@ def test_wrong_value_raises_where_it_is_made(
     error = raised.value
     assert (error.argument, error.allowed, error.given) == (argument, allowed, given)
     assert str(error) == f"{argument}: must be {allowed}, not {given}"
-    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - our own
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - the bytes are from this test
 
 
 INSTANTS: Final = [
@@ -252,7 +252,7 @@ def test_description_has_the_type_and_no_text(value: object, described: str) -> 
 def test_right_values_are_made() -> None:
     assert isinstance(change(CALLER, scopes=frozenset())(), Caller)
     assert Expired(ID, START).happened_at == START
-    # Text that is no UUID is an unknown id; `record_fact` refuses it.
+    # Text that is not a UUID is an unknown id, which `record_fact` refuses.
     assert Expired(ConnectionId("c-1")).happened_at is None
     assert Graduated(COORDINATE).user_id is None
     assert isinstance(attrs.evolve(new_ids(), next_action=NextAction("x", START)), NewIds)

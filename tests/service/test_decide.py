@@ -1,4 +1,4 @@
-"""One request: what is loaded for it, and what is decided from that."""
+"""Deciding one request: needs, records, fingerprints, snapshot checks and laws."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ NEEDED = {
 RECORD = idempotency.RecordKey(server.CALLER.key_owner, idempotency.IdempotencyKey("k-1"))
 
 
-# --- The key's record ----------------------------------------------------------------------
+# --- Records of keys -----------------------------------------------------------------------
 
 
 def test_an_attempt_in_flight_is_waited_for_and_charges_the_bucket_alone() -> None:
@@ -135,7 +135,7 @@ def test_a_fingerprint_tells_its_values_apart(one: str, other: str) -> None:
 
 @attrs.frozen
 class Everything(Revoke):
-    """An operation with a field of every type that a fingerprint tells apart."""
+    """An operation with a field of every type that a fingerprint supports."""
 
     count: int = 1
     flag: bool = False
@@ -168,7 +168,7 @@ def test_a_fingerprint_holds_the_texts_of_the_fields() -> None:
     assert EVERYTHING.fingerprint_values() == expected
 
 
-# --- A programmer's mistake ------------------------------------------------------------------
+# --- Invalid arguments -----------------------------------------------------------------------
 
 
 def test_a_mutation_without_new_ids_is_a_mistake() -> None:
@@ -235,8 +235,8 @@ def test_a_naive_instant_is_a_mistake_whatever_is_asked(operation: Operation) ->
 # --- Laws -------------------------------------------------------------------------------------
 
 
-def afterwards(stored: tuple[object, ...], changes: Changes) -> tuple[object, ...]:
-    """What is stored once the writes are."""
+def stored_after(stored: tuple[object, ...], changes: Changes) -> tuple[object, ...]:
+    """Return the stored values after the writes are committed."""
     after = {id(write.before): write.after for write in changes.writes if write.before is not None}
     return tuple(after.get(id(each), each) for each in stored)
 
@@ -260,11 +260,13 @@ def test_law_11_what_is_refused_or_ignored_changes_nothing_and_emits_nothing(
     stored = (*line, snapshot.limit, snapshot.binding)
     for write in decision.changes.writes:
         known = (None, *stored)
-        assert any(write.before is each for each in known), "a write says what was there before"
+        assert any(write.before is each for each in known), (
+            "a write names the stored value before it"
+        )
     if quiet:
         kept = (*line, snapshot.binding)
-        laws.check_nothing_changed(kept, afterwards(kept, decision.changes), decision.changes)
-        # A record is not even asked for here: `respond` writes it, once there is a response.
+        laws.check_nothing_changed(kept, stored_after(kept, decision.changes), decision.changes)
+        # `decide` writes no record; `respond` does, when there is a response.
         assert set(written(decision.changes.writes)) <= {"initiate", "graduation"}
 
 

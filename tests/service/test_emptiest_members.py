@@ -1,4 +1,4 @@
-"""Optional members with their emptiest legal values: given is not the same as left out."""
+"""Optional members with their emptiest legal values, which differ from absent members."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Noted(operation.Reply):
 
 @attrs.frozen
 class Annotate(operation.Operation):
-    """An operation of which every member may be left out."""
+    """An operation whose members are all optional."""
 
     sort: str = "id"
     note: str | None = None
@@ -157,7 +157,7 @@ def test_emptiest_values_have_fingerprints_of_their_own() -> None:
 
 @attrs.frozen
 class Observed(Fact):
-    """A fact of which every member may be left out."""
+    """A fact whose members are all optional."""
 
     note: str | None = None
     count: int = 7

@@ -1,4 +1,4 @@
-"""The order of the gates, changed: two that stand next to each other swapped, something notices."""
+"""The order of the gates: swapping any two neighbours changes an answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REQUESTS = [
     for size in (1, 2)
     for failing in combinations(passed.split(), size)
 ]
-"""Every operation, failing at each gate that it passes, and at each two."""
+"""Every operation, failing at each one and each two of its gates."""
 
 APART: dict[tuple[Gate, Gate], Callable[[type[Operation]], tuple[bool, bool]]] = {
     (Gate.KEY_ALLOWED, Gate.KEY_GIVEN): lambda kind: (
@@ -40,7 +40,7 @@ APART: dict[tuple[Gate, Gate], Callable[[type[Operation]], tuple[bool, bool]]] =
     ),
     (Gate.LIMIT, Gate.OWNERSHIP): lambda kind: (kind.rule.limit is not None, bool(kind.rule.ids)),
 }
-"""Gates of which no operation passes both, so that nobody can tell which comes first."""
+"""Pairs of gates that no operation has both of, so their order cannot be observed."""
 
 
 def answers() -> list[str]:
@@ -51,7 +51,7 @@ def _answer(operation: str, failing: frozenset[str]) -> str:
     try:
         answer = ask(operation, failing)
     except (AssertionError, AttributeError) as early:
-        # A gate that relies on what an earlier one found out.
+        # The gate relies on a result of an earlier one.
         return f"raises {early}"
     return repr((answer.response, answer.rules, answer.changes))
 

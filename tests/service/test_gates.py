@@ -1,4 +1,4 @@
-"""What a request passes, in one order: of two gates that refuse it, the earlier answers."""
+"""Gates of a request: the earliest gate that refuses it answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_request_that_fails_everywhere_hears_only_that_it_has_no_credentials()
 
 
 def test_the_gates_are_passed_in_the_order_of_their_table() -> None:
-    # A full store is found out by the store itself.
+    # Only the store itself can find that it is full.
     assert (*READ_GATES, *DECIDE_GATES, Gate.ROOM) == tuple(REQUEST_GATES)
 
 
@@ -45,7 +45,7 @@ APPLIES = {
     "account-state": "credentials route environment body buckets",
     "graduation": "credentials route environment scope body key buckets limit rule",
 }
-"""Which gates an operation has, in the order of section 6 of the rules."""
+"""Gates of each operation, in the order of section 6 of the rules."""
 
 ANSWERED = {
     "credentials": ("UNAUTHENTICATED", 401),
@@ -70,7 +70,7 @@ WRITTEN = {
     "rule of reconnect": ["platform", "record"],
     "rule of graduation": ["platform", "graduation"],
 }
-"""What a refusal stores; nothing at every gate that is not named."""
+"""Writes of a refusal by gate; none at a gate that is not listed."""
 
 SUCCESS = {
     "create": (201, ["platform", "connection", "record"]),
@@ -84,7 +84,7 @@ SUCCESS = {
 
 
 def other_record() -> Record:
-    """The record of another request under the same key."""
+    """Return the record of another request under the same key."""
     other = server.call(Initiate(AppUserId("user-2")))
     write = respond(
         decide(other, snapshot=Snapshot(), now=START, new_ids=server.new_ids(1))

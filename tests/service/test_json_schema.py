@@ -1,4 +1,4 @@
-"""The functions that make JSON schemas."""
+"""Functions that build JSON schemas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of requests, read strictly, member by member."""
+"""Strict parsing of request bodies and of members."""
 
 from __future__ import annotations
 

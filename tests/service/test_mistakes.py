@@ -1,4 +1,4 @@
-"""A caller's mistake, of every kind: the error names the argument and says what it may be."""
+"""Wrong arguments of every kind: each error names the argument and what it may be."""
 
 from __future__ import annotations
 
@@ -35,7 +35,16 @@ from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
-from tests.service.exact import ACTIVE, BUCKET, NEXT, NOW, REVOKED, asked, attempt, served
+from tests.service.exact import (
+    ACTIVE,
+    BUCKET,
+    NEXT,
+    NOW,
+    REVOKED,
+    attempt,
+    call_with_bucket,
+    decide_request,
+)
 from tests.service.facts.test_exact import LANDED
 from tests.support.server import CALLER, ID, LIMITED, PACKAGES, USER, call
 from tests.support.strategies import COORDINATE, START, TICK, at, next_action, pending, uuid
@@ -69,12 +78,12 @@ def minted(binding: LimitedAccountAppBinding, user: str = "u-9") -> object:
     )
 
 
-def got(snapshot: Snapshot) -> object:
+def decide_get(snapshot: Snapshot) -> object:
     return decide(call(GetConnection(ID), None), snapshot, NOW)
 
 
 class Unlimited(Revoke):
-    """An operation that has a limit and names nobody whose limit that is."""
+    """An operation that has a limit but names no app user to charge."""
 
     __slots__ = ()
     rule: ClassVar = attrs.evolve(Revoke.rule, limit=INITIATE_LIMIT)
@@ -114,19 +123,22 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("api key", lambda: ApiKey("")),
     ("buckets", lambda: Settings(buckets=(BUCKET, BUCKET))),
     ("now", lambda: decide(call(GetConnection(ID), None), Snapshot(), NAIVE)),
-    ("binding", lambda: asked(Initiate(USER), Snapshot(binding=STRANGE))),
-    ("binding", lambda: asked(GetAccountState(USER), Snapshot(binding=STRANGE), keyed=False)),
+    ("binding", lambda: decide_request(Initiate(USER), Snapshot(binding=STRANGE))),
+    (
+        "binding",
+        lambda: decide_request(GetAccountState(USER), Snapshot(binding=STRANGE), keyed=False),
+    ),
     (
         "happened_at",
-        lambda: got(Snapshot(connection=ACTIVE, landed_handoff=LandedHandoff(NAIVE, None))),
+        lambda: decide_get(Snapshot(connection=ACTIVE, landed_handoff=LandedHandoff(NAIVE, None))),
     ),
-    ("snapshot.connection", lambda: got(Snapshot(connection=NEXT))),
+    ("snapshot.connection", lambda: decide_get(Snapshot(connection=NEXT))),
     (
         "snapshot.successor",
-        lambda: got(Snapshot(connection=REVOKED, successor=ORPHAN, head=ORPHAN)),
+        lambda: decide_get(Snapshot(connection=REVOKED, successor=ORPHAN, head=ORPHAN)),
     ),
-    ("snapshot.successor", lambda: got(Snapshot(connection=REVOKED, head=NEXT))),
-    ("snapshot.head", lambda: got(Snapshot(connection=REVOKED, successor=NEXT))),
+    ("snapshot.successor", lambda: decide_get(Snapshot(connection=REVOKED, head=NEXT))),
+    ("snapshot.head", lambda: decide_get(Snapshot(connection=REVOKED, successor=NEXT))),
     (
         "snapshot.following",
         lambda: record_fact(ENDED, Snapshot(connection=REVOKED, following=(ORPHAN,)), NOW),
@@ -135,7 +147,10 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
         "snapshot.connections",
         lambda: record_fact(Tombstoned(ELSEWHERE), Snapshot(connections=(ACTIVE,)), NOW),
     ),
-    ("snapshot.buckets", lambda: decide(served(GetConnection(ID), keyed=False), Snapshot(), NOW)),
+    (
+        "snapshot.buckets",
+        lambda: decide(call_with_bucket(GetConnection(ID), keyed=False), Snapshot(), NOW),
+    ),
     ("operation", lambda: call(Unlimited(ID)).needs),
     ("new_ids", lambda: decide(call(CreateConnection(USER, PACKAGES)), Snapshot(), NOW)),
 ]

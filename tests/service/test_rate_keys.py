@@ -1,4 +1,4 @@
-"""The hashes of the keys of rate limits: those of the members that usually differ."""
+"""Hashes of rate-limit keys, made of the members that usually differ."""
 
 from __future__ import annotations
 

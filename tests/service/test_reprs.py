@@ -1,4 +1,4 @@
-"""No repr shows a body, the secret part of a URL, a user's id or an API key."""
+"""Reprs that hide bodies, secret parts of URLs, user ids and API keys."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ BODY = b'{"appUserId":"body-secret"}'
 
 
 def test_a_value_that_holds_a_secret_does_not_show_it() -> None:
-    shown = {type(value).__name__: f"{value!r} {value}" for value in everything()}
+    shown = {type(value).__name__: f"{value!r} {value}" for value in session_values()}
     assert {name: text for name, text in shown.items() if "-secret" in text} == {}
     assert len(shown) >= 20
 
 
-def everything() -> Iterator[object]:
-    """Values of a connect session from its request to its end, as a server holds them."""
+def session_values() -> Iterator[object]:
+    """Yield the values that a server holds during a connect session."""
     ids = attrs.evolve(server.new_ids(), user_id=USER, next_action=PAGE)
     headers = (("Authorization", "Bearer cae_live_key-secret"), ("Idempotency-Key", "k-1"))
     path = "/api/sdk/v1/curae-connect/initiate"
@@ -44,7 +44,7 @@ def everything() -> Iterator[object]:
         method="POST", target=f"{path}?page=page-secret", headers=headers, body=BODY
     )
     caller = server.CALLER
-    # One session waits for a user who signs up, the other provisions one.
+    # One session provisions a user, the other waits for a sign-up.
     for body in (b'{"appUserId":"user-1"}', b'{"appUserId":"user-1","preferSignup":true}'):
         asked = attrs.evolve(request, body=body)
         store = curae.MemoryStore(clock=lambda: START)
@@ -106,7 +106,7 @@ LOG = [
 
 
 def classes() -> list[type]:
-    """Every attrs class that a server may hold a value of, found by walking the rooms."""
+    """Return every attrs class of the modules whose values a server may hold."""
     return [
         member
         for name in PURE + REPLAY + STORES
@@ -116,21 +116,21 @@ def classes() -> list[type]:
 
 
 def parts(hint: object) -> Iterator[object]:
-    """A type and all that it is made of."""
+    """Yield a type and all its type arguments, at any depth."""
     yield hint
     for part in get_args(hint):
         yield from parts(part)
 
 
 ANYTHING = (Json, dict[str, Json], dict[str, object])
-"""What can hold a body, or a member of one."""
+"""Types that can hold a body or a member of one."""
 
 TEXTS = {"_secret", "api_key", "body", "target", "url", "user_id"}
-"""What a text is called that is a secret or holds one."""
+"""Names of text fields that are or contain a secret."""
 
 
 def secrets_of(kind: type) -> set[str]:
-    """The members of a class that can hold a secret."""
+    """Return the names of a class's fields that can hold a secret."""
     hints = get_type_hints(
         kind, localns={"Json": Json, "AsyncBoundedConnection": AsyncBoundedConnection}
     )

@@ -1,4 +1,4 @@
-"""Stored responses that are not the package's."""
+"""Stored responses of a type that the package does not define."""
 
 from __future__ import annotations
 

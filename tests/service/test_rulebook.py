@@ -1,4 +1,4 @@
-"""The rules by their names and by the problems that they refuse with."""
+"""Finding rules by their names and by the problems that they refuse with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server chooses: what could not work is refused where it is chosen."""
+"""Settings of a server: unusable values raise at construction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values that a server mints and loads are checked where they come in."""
+"""Checks of minted ids and of loaded snapshots."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_user_s_id_is_text_or_is_named(value: object) -> None:
     assert raised.value.argument == "user_id"
 
 
-# --- A line of a chain ------------------------------------------------------------------------
+# --- Chains -----------------------------------------------------------------------------------
 
 FIRST = subjects.needing_action(pending(), at(1))
 SECOND = subjects.recovered(FIRST, at(2), 2)
@@ -72,8 +72,8 @@ THIRD = subjects.recovered(apply_trigger(SECOND, "APP", at(3)), at(4), 3)
 STRANGER = subjects.recovered(pending(number=7), at(40), 8)
 
 
-def renamed(connection: Connection, **members: object) -> Connection:
-    """The connection with another identity, in what is given."""
+def with_identity(connection: Connection, **members: object) -> Connection:
+    """Return the connection with these members of its identity changed."""
     identity = connection.identity
     held = {name: getattr(identity, name) for name in attrs.fields_dict(type(identity))}
     return attrs.evolve(connection, identity=ConnectionIdentity(**{**held, **members}))
@@ -102,12 +102,12 @@ def test_a_connection_with_its_successor_and_its_head_is_a_line(
         ("successor", ITS_SUCCESSOR, FIRST, THIRD, THIRD),
         ("successor", ITS_SUCCESSOR, FIRST, FIRST, FIRST),
         ("successor", ITS_SUCCESSOR, FIRST, STRANGER, THIRD),
-        ("successor", ITS_SUCCESSOR, FIRST, renamed(SECOND, predecessor_id=None), SECOND),
+        ("successor", ITS_SUCCESSOR, FIRST, with_identity(SECOND, predecessor_id=None), SECOND),
         ("head", ITS_HEAD, FIRST, SECOND, None),
         ("head", ITS_HEAD, FIRST, SECOND, FIRST),
         ("head", ITS_HEAD, FIRST, SECOND, STRANGER),
-        ("head", ITS_HEAD, FIRST, SECOND, renamed(THIRD, root_id=STRANGER.id)),
-        ("head", ITS_HEAD, FIRST, SECOND, renamed(THIRD, position=1)),
+        ("head", ITS_HEAD, FIRST, SECOND, with_identity(THIRD, root_id=STRANGER.id)),
+        ("head", ITS_HEAD, FIRST, SECOND, with_identity(THIRD, position=1)),
     ],
 )
 def test_a_line_of_anything_else_is_named(
@@ -153,7 +153,7 @@ def test_a_chain_of_anything_else_is_named(
     assert raised.value.allowed == allowed
 
 
-# --- A session, buckets and a page of connections ----------------------------------------------
+# --- Sessions, buckets and pages of connections ------------------------------------------------
 
 
 SESSION = initiate(
@@ -194,7 +194,7 @@ def test_a_page_of_less_than_one_connection_is_refused(limit: int) -> None:
 
 
 ONE, TWO, THREE = (pending(number=number) for number in (1, 2, 3))
-ELSEWHERE = renamed(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")))
+ELSEWHERE = with_identity(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The HTTP statuses of problems: kept under a key, or not."""
+"""HTTP statuses, and whether a response with one is kept under its key."""
 
 from __future__ import annotations
 

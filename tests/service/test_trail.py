@@ -1,4 +1,4 @@
-"""The trail: which tables' names it holds, gate by gate, as section 6 of the rules says."""
+"""Rule trails of requests and facts, by gate (section 6 of the rules)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ FULL: Final = LogState.of([at(2)] * 10)
 LANDED: Final = LandedHandoff(at(1), None)
 
 REQUESTS: Final[dict[str, tuple[Sequence[str], list[str]]]] = {
-    # A refusal before the idempotency gate stands alone. A gate that is passed leaves no name.
+    # A refusal before the idempotency gate names one rule. A passed gate names none.
     "no credentials": (ask(request("get"), caller=None), ["request.credentials"]),
     "unknown path": (ask(attrs.evolve(request("get"), target="/")), ["request.route"]),
     "no scope": (ask(request("create"), caller=NO_SCOPE), ["permission.scope-missing"]),
@@ -74,7 +74,7 @@ REQUESTS: Final[dict[str, tuple[Sequence[str], list[str]]]] = {
     ),
     "body": (ask(request("create", body=b"[]")), ["request.body"]),
     "no key": (ask(request("create", key=None)), ["request.key-required"]),
-    # A limit's 429 stands alone: the key's record is read before it, and is not named.
+    # A 429 of a limit names one rule; the record, read before it, is not named.
     "app user's limit": (ask(request("initiate"), Snapshot(limit=FULL)), ["request.limit"]),
     # A read names its operation, and no permission and no key.
     "get": (ask(request("get"), loaded(ACTIVE)), ["operation.get-connection"]),
@@ -128,7 +128,7 @@ REQUESTS: Final[dict[str, tuple[Sequence[str], list[str]]]] = {
             "binding.provision.unlinked",
         ],
     ),
-    # The entry path says that the user is reused, so the binding's table is not asked.
+    # The entry path reuses the user, so the binding table is not consulted.
     "initiate, LIMITED": (
         ask(request("initiate"), Snapshot(binding=LIMITED)),
         ["idempotency.absent", "operation.initiate", "entry-path.limited.silent"],
@@ -202,7 +202,7 @@ def test_rules_page_lists_the_tables_of_trails() -> None:
     tables = document()["tables"]
     assert isinstance(tables, list)
     explored = {str(table["name"]) for table in tables if isinstance(table, dict)}
-    # A preview and `standing` name no rule; the explorer looks the standing's row up.
+    # A preview and `standing` name no rule; the explorer looks up the row itself.
     named = {*explored, "permission"} - {"standing"}
     assert set(absent) == set(TABLES) - named
     for name in named - {"access"}:

@@ -1,4 +1,4 @@
-"""Requests as Python's servers have them: nothing is decoded, nothing is joined."""
+"""Requests from ASGI scopes and WSGI environments, undecoded and unjoined."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_two_headers_that_a_server_joined_are_two(comma: str) -> None:
     assert len(header_values(asked, "idempotency-key")) == 2
     assert parse_idempotency_key_header(header_values(asked, "idempotency-key")) is None
     assert bearer(asked) is None
-    # Of these there may be more, and a list is one as well.
+    # If-None-Match may be a list, so it is not split.
     assert header_values(asked, "if-none-match") == [f'"a"{comma}"b"']
 
 
@@ -89,7 +89,7 @@ def test_headers_keep_their_order_and_their_repetitions() -> None:
     assert asgi_headers(response) == [(b"link", b"a"), (b"etag", b'"\xe9"'), (b"link", b"b")]
 
 
-# --- The body of ASGI -----------------------------------------------------------------------
+# --- ASGI bodies ----------------------------------------------------------------------------
 
 Message = dict[str, object]
 
@@ -103,7 +103,7 @@ GONE: Message = {"type": "http.disconnect"}
 
 
 def read(*messages: Message) -> tuple[bytes | None, int]:
-    """The body that messages make, and how many of them nobody asked for."""
+    """Return the body of these messages, and the number of messages not read."""
     left = list(messages)
 
     async def receive() -> Message:
@@ -120,7 +120,7 @@ def test_a_body_is_read_to_its_end_and_no_further() -> None:
 
 def test_a_client_that_hangs_up_has_sent_no_body() -> None:
     assert read(GONE) == (None, 0)
-    # It is JSON, and would be taken for the whole.
+    # The part is valid JSON and must not pass for the whole body.
     assert read(part(b"{}", more=True), GONE) == (None, 0)
 
 

@@ -1,4 +1,4 @@
-"""Events as JSON and their document: what real traffic emits is what the messages say."""
+"""Events as JSON, and the AsyncAPI document, against events of real traffic."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COMMITTED = ROOT / "docs" / "asyncapi.json"
 DOCUMENT = cast("dict[str, Json]", json.loads(json.dumps(asyncapi())))
 
 
-# --- The form ---------------------------------------------------------------------------------
+# --- Format -----------------------------------------------------------------------------------
 
 OWNER: dict[str, Json] = {
     "environment": "live",
@@ -98,11 +98,11 @@ def test_a_session_and_an_account_are_shown_as_the_wire_shows_them() -> None:
     assert (gone["coordinate"], gone["subject"]) == (OWNER, {"lifecycleState": "TOMBSTONED"})
 
 
-# --- Real traffic -----------------------------------------------------------------------------
+# --- Events of real traffic -------------------------------------------------------------------
 
 
 class Outbox(MemoryStore):
-    """A store that remembers every event that is to be delivered."""
+    """A store that records every committed event."""
 
     seen: ClassVar[list[Event]] = []
 
@@ -115,7 +115,7 @@ class Outbox(MemoryStore):
 
 @cache
 def emitted_by(seed: int) -> tuple[Event, ...]:
-    """Every event of a log of mixed traffic, in their order."""
+    """Return every event of a log of mixed traffic, in order."""
     Outbox.seen.clear()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(logs, "MemoryStore", Outbox)
@@ -125,7 +125,7 @@ def emitted_by(seed: int) -> tuple[Event, ...]:
 
 
 def emitted() -> Iterator[Event]:
-    """Every event of some logs."""
+    """Yield every event of a few logs."""
     for seed in SEEDS:
         yield from emitted_by(seed)
 
@@ -135,7 +135,7 @@ SEEDS = range(6)
 
 @cache
 def validator(kind: EventKind) -> Draft202012Validator:
-    """What judges an event by the schema of its message."""
+    """Return a validator for the schema of a message."""
     schema = {
         "$ref": f"#/components/messages/{kind}/payload",
         "components": DOCUMENT["components"],
@@ -153,7 +153,7 @@ def test_each_event_of_real_traffic_is_what_its_message_says() -> None:
 
 
 def names(value: object) -> Iterator[str]:
-    """The name of every member of a document, at any depth."""
+    """Yield the name of every member of a document, at any depth."""
     if isinstance(value, dict):
         for name, each in value.items():
             yield name
@@ -183,7 +183,7 @@ def test_nothing_internal_leaves_with_an_event() -> None:
         assert set(names(document)) <= LISTED
         text = format_json(document).decode()
         assert not any(secret in text for secret in secrets)
-        assert not any(f'"{user}"' in text for user in users), "a user's id is the platform's own"
+        assert not any(f'"{user}"' in text for user in users), "a user id never leaves the platform"
 
 
 def test_an_event_s_id_is_of_one_event() -> None:
@@ -228,7 +228,7 @@ def test_snapshots_that_come_twice_and_in_any_order_make_one_connection(seed: in
             assert joined.revoked_at == latest[connection_id].revoked_at
 
 
-# --- The document -----------------------------------------------------------------------------
+# --- The AsyncAPI document --------------------------------------------------------------------
 
 
 def test_the_committed_file_is_what_the_package_computes() -> None:
@@ -249,7 +249,7 @@ def test_there_is_one_channel_and_a_message_for_each_kind() -> None:
 
 
 def part(document: Json, *path: str) -> dict[str, Json]:
-    """The object at a path of the document."""
+    """Return the object at a path of the document."""
     for name in path:
         assert isinstance(document, dict)
         document = document[name]
@@ -265,7 +265,7 @@ def test_every_reference_of_the_document_leads_somewhere() -> None:
 
 
 def references(value: object) -> Iterator[str]:
-    """Every reference in a document."""
+    """Yield every reference in a document."""
     if isinstance(value, dict):
         for name, each in value.items():
             if name == "$ref":

@@ -1,4 +1,4 @@
-"""JSON text to values and back: every text gives a value or a documented fault."""
+"""Parsing and formatting JSON: every text gives a value or a documented fault."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_number_too_large_for_a_float_is_no_infinity() -> None:
 
 
 def test_a_large_text_is_read_in_one_pass() -> None:
-    # Each of these takes minutes where a scan starts over at every character.
+    # Each of these takes minutes if a scan restarts at every character.
     escapes = b'"' + b'\\"' * 200_000
     assert fault(lambda: parse_json(escapes + BRACKETS.encode())) == (None, "NOT_JSON")
     names = ",".join(f'"{number}":0' for number in range(100_000))

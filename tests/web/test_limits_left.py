@@ -1,4 +1,4 @@
-"""What is left of each limit: beside every answer that was charged, and in header fields."""
+"""Remaining limits on each charged answer, and their header fields."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_replay_carries_what_is_left_now_beside_the_same_bytes(made: curae.Mem
     again = ask(made, "initiate", START)
     assert again.replayed
     assert again.response == first.response
-    # The app user is charged nothing, so nothing is said of that limit.
+    # A replay charges the app user nothing, so that limit is not reported.
     assert again.limits_left == (LimitLeft(BUCKETS[0], 3, 1), LimitLeft(BUCKETS[1], 98, 120))
 
 

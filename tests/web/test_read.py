@@ -1,4 +1,4 @@
-"""Requests to calls: paths, keys, queries and bodies, read strictly."""
+"""Parsing requests into calls: paths, keys, queries and bodies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PATHS = [
     ("account-state", "GET", "/api/sdk/v1/curae-connect/account-state?appUserId=user-1", 200),
     ("graduation", "POST", "/api/sdk/v1/curae-connect/graduation-handoff", 201),
 ]
-"""Section 9 of the rules."""
+"""Method, target and success status of each operation (section 9 of the rules)."""
 
 
 @pytest.mark.parametrize(("operation", "method", "target", "status"), PATHS)
@@ -118,7 +118,7 @@ def test_a_query_where_none_is_expected_is_passed_over() -> None:
 
 
 def refused(reading: Call | Decision) -> tuple[str, dict[str, object]]:
-    """The code and the details of a request that was not read."""
+    """Return the problem code and details of a request that could not be read."""
     assert isinstance(reading, Decision)
     assert isinstance(reading.reply, ProblemReply)
     problem = reading.reply.problem
@@ -127,7 +127,7 @@ def refused(reading: Call | Decision) -> tuple[str, dict[str, object]]:
 
 
 def ask(asked: Request) -> tuple[str, dict[str, object]] | Operation:
-    """What a request by `CALLER` is read as, or why not."""
+    """Return the operation that a request by `CALLER` is read as, or its problem."""
     reading = read(asked, CALLER, START)
     return reading.operation if isinstance(reading, Call) else refused(reading)
 
@@ -228,7 +228,7 @@ def test_if_none_match_is_compared_weakly_in_lists(fields: list[str], *, known: 
 
 
 def test_a_large_header_is_read_in_one_pass() -> None:
-    # This takes minutes where a scan starts over at every space.
+    # This takes minutes if a scan restarts at every space.
     headers = (("If-None-Match", " " * 200_000 + "x"),)
     assert ask(request("account-state", headers=headers)) == GetAccountState(AppUserId("user-1"))
 
@@ -332,7 +332,7 @@ def test_one_request_has_one_fingerprint_however_it_is_spelled(
     assert len(prints) == 1
 
 
-# --- Whatever comes ---------------------------------------------------------------------------
+# --- Arbitrary requests -----------------------------------------------------------------------
 
 targets = any_text | st.sampled_from([path for _, _, path, _ in PATHS]).flatmap(
     lambda path: st.sampled_from([path, path.partition("?")[0]]) | any_text.map(path.__add__)

@@ -1,4 +1,4 @@
-"""The fields of replies: their JSON and their schemas, by their types."""
+"""JSON and schemas of reply fields, derived from their types."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONNECTION = reference("schemas", "Connection")
 
 @attrs.frozen
 class Many(Reply):
-    """A field of every type that a reply may have and no reply of the package has."""
+    """A reply with fields of types that no reply of the package uses."""
 
     connections: tuple[Connection, ...] = ()
     pages: tuple[NextAction, ...] = ()

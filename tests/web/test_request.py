@@ -1,4 +1,4 @@
-"""A request's headers: each gives a value or none, however malformed."""
+"""Headers of a request: API keys and header values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request that a route builds wrongly is named at once, with the fix."""
+"""Requests that a route builds wrongly: each raises at once and names the fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAIR: Final = ("Authorization", "Bearer cae_live_k1")
 
 
 class _UntypedRequest(Protocol):
-    """`Request`, as a program calls it that no type checker reads."""
+    """The constructor of `Request` without types, as an unchecked program calls it."""
 
     def __call__(self, **parts: object) -> Request: ...
 

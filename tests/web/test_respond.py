@@ -1,4 +1,4 @@
-"""Decisions to responses: status, headers and body, byte for byte, and what is kept of them."""
+"""Responses to decisions: status, headers, body, and the record that stores them."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ LISTED = {
     "GetAccountState": {"lifecycleState"},
     "StartGraduation": {"nextAction"},
 }
-"""Section 6 of the rules: what each operation answers; the laws know what is inside."""
+"""Members of each operation's body (section 6 of the rules); laws check the inner members."""
 
 
 def check_listed(operation: str, answer: Answer) -> None:
-    """Every member is listed for the operation, or for the problem."""
+    """Check that every member is listed for the operation or the problem."""
     laws.check_wire_members(answer.response.body)
     laws.check_documented(answer.response)
     if answer.response.status < 300:
@@ -191,7 +191,7 @@ def test_active_is_spelled_as_the_server_asks() -> None:
         assert connection["status"] == spelling
 
 
-# --- What is kept -----------------------------------------------------------------------------
+# --- Stored responses -------------------------------------------------------------------------
 
 
 def test_a_response_is_kept_where_the_rule_itself_reached_it() -> None:
@@ -215,7 +215,7 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
     made = world(curae.Settings(buckets=(BUCKET,)), connection)
     now, later = at(180), at(180) + timedelta(seconds=seconds)
     first = handle_at(made, request(operation), now, new_ids=new_ids(2, now))
-    # Time and facts go on in between, and a replay is not decided again.
+    # Time passes and facts are recorded in between; a replay is not decided again.
     record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), later)
     record_at(made, curae.Tombstoned(COORDINATE), later)
     reading = read(request(operation), CALLER, later)
@@ -225,7 +225,7 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
     again = handle_at(made, request(operation), later, new_ids=new_ids(3, later))
     assert (first.replayed, again.replayed) == (False, True)
     laws.check_replay(first.response, again.response, again.changes)
-    # It charges its bucket, and nothing that was loaded has moved.
+    # The replay charges its bucket and changes nothing that was loaded.
     assert server.written(again.changes.writes) == ["platform"]
     assert made.load(asked) == before
 
@@ -269,7 +269,7 @@ def test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byt
         for made in (world(), world(curae.Settings(), connection)):
             made.register(curae.ApiKey(server.API_KEY), stranger)
             answers.append(handle_at(made, request(operation), now, new_ids=new_ids(9, now)))
-        theirs, nobodys = answers
-        laws.check_indistinguishable(theirs.response, nobodys.response)
-        # Nor does anything that stays in the server tell them apart.
-        assert theirs == nobodys
+        foreign, unknown = answers
+        laws.check_indistinguishable(foreign.response, unknown.response)
+        # Nothing inside the server differs either.
+        assert foreign == unknown

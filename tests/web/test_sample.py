@@ -1,5 +1,7 @@
-"""The sample of a reconnect in the platform's reference: its request as it is printed, and what
-shapes its two answers have. The reference prints no API key; it is added here."""
+"""The sample reconnect in the platform's reference: the printed request and both answers.
+
+The reference prints no API key, so the tests add one.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ PROBLEM: Final = {
     "details": dict,
     "retryable": bool,
 }
-"""Without `instance`, which is absent unless the server gives one."""
+"""Types of a problem's members, without `instance`, which the server may add."""
 
 
 def answer(store: MemoryStore, request: Request) -> Response:
@@ -117,7 +119,7 @@ def test_a_refusal_has_the_members_and_types_that_the_reference_prints(
 
 
 def test_a_key_is_opaque_and_no_token_that_says_something() -> None:
-    """One that looks like a JWT is a key like any other, and one that begins otherwise, too."""
+    """Accept a key that looks like a JWT, and a key with any prefix."""
     for text in (API_KEY, "e30.e30.e30", "cae_test_k1", "k"):
         store = MemoryStore()
         caller: Caller = attrs.evolve(CALLER, scopes=frozenset())
@@ -132,4 +134,4 @@ def test_the_security_scheme_is_the_reference_s_a_bearer_key_in_a_header() -> No
     scheme = described["components"]["securitySchemes"][name]
     assert (name, scheme["type"], scheme["scheme"]) == ("platformApiKey", "http", "bearer")
     assert described["security"] == [{"platformApiKey": []}]
-    assert "bearerFormat" not in scheme, "a key is no JWT"
+    assert "bearerFormat" not in scheme, "a key is not a JWT"

@@ -1,4 +1,4 @@
-"""What is on the wire: printed member by member, snapshots of others read back tolerantly."""
+"""The wire format: formatting member by member, and tolerant parsing of snapshots."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ MEMBERS = [
     "createdAt",
     "updatedAt",
 ]
-"""Section 2 of the rules, the wire fields [S]."""
+"""Wire members of a connection, in order (section 2 of the rules) [S]."""
 
 SHOWN = {
     "PENDING": "PENDING",
@@ -99,7 +99,7 @@ def test_a_connection_is_printed_with_its_standing_and_read_back_as_the_same(
     again = read_back(parsed)
     assert format_connection(again, max(now, again.updated_at), spelling) == document
     assert again.identity == connection.identity
-    assert merge(connection, again).status >= "", "it joins with what is stored"
+    assert merge(connection, again).status >= "", "it merges with the stored connection"
 
 
 def test_a_wire_expired_that_was_never_authorized_is_a_lapsed_pending_and_can_heal() -> None:
@@ -132,7 +132,7 @@ SAMPLE: dict[str, Json] = {
     "createdAt": "2026-01-01T00:00:00Z",
     "updatedAt": "2026-06-01T00:00:00Z",
 }
-"""Every member at once, as sample answers show a connection [S]: PENDING with a `revokedAt`."""
+"""A connection as in sample answers [S], with every member set: PENDING with a `revokedAt`."""
 
 
 def test_a_sample_that_shows_every_member_at_once_is_of_a_revoked_connection() -> None:
@@ -179,7 +179,7 @@ def test_what_is_kept_beside_the_wire_comes_from_the_server() -> None:
     assert chained.identity.position == 3
     alone = read_back(format_connection(pending(number=3), START))
     assert (alone.identity.root_id, alone.identity.position) == (uuid(3), 1)
-    # The wire says neither who revoked nor how often a connection was written.
+    # The wire has neither the actor of a revocation nor the version.
     assert (alone.revoked_by, alone.version) == (None, 1)
 
 
@@ -254,7 +254,7 @@ def test_law_16_every_value_is_a_connection_or_refused_by_member_and_fault(value
     assert found is None or (found[0] in {None, *MEMBERS} and found[1] in Fault)
 
 
-# --- What else is printed ---------------------------------------------------------------------
+# --- Sessions, actions and problems -----------------------------------------------------------
 
 SESSION = CuraeConnectSession(
     id=SessionId(uuid(1001)),

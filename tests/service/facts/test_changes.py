@@ -1,4 +1,4 @@
-"""What each fact changes: of a connection, of a session, of a binding."""
+"""Changes that each fact makes to a connection, a session or a binding."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ SPEC = {
     ],
     "revoke": ["done connection.revoked"] * 6 + ["ignored"],
 }
-"""The table in section 2 of the rules, row by row; EXPIRED before and after it is stored."""
+"""The table in section 2 of the rules, by row; EXPIRED twice, before and after it is stored."""
 
 
 def outcome(answer: FactAnswer) -> str:
-    """The outcome, and the code or the events with it."""
+    """Return the outcome with its problem code or its events."""
     match answer:
         case curae.Done(changed):
             return " ".join(["done", *(event.kind for event in changed.events)])
@@ -165,7 +165,7 @@ CHAIN = {
     "PATIENT": [True, True, True],
     "PLATFORM": [True, True, True],
 }
-"""How far a revocation reaches [O]: the named connection, its successor, the next one."""
+"""Reach of a revocation by actor [O]: the named connection, its successor, the next one."""
 
 
 @pytest.mark.parametrize("actor", CHAIN)
@@ -177,7 +177,7 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
     answer = curae.record_fact(fact, loaded(fact, first, second, third), at(7))
     assert isinstance(answer, curae.Done)
     reached = [each for each, hit in zip((first, second, third), CHAIN[actor], strict=True) if hit]
-    # A head that is named as alive is held, so that it does not end meanwhile.
+    # A head reported as live gets a version bump, so that a concurrent end conflicts.
     held = [] if len(reached) == 3 else [third]
     assert [write.before for write in answer.value.writes] == reached + held
     assert [event.subject_id for event in answer.value.events] == [each.id for each in reached]
@@ -189,7 +189,7 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
 
 
 def loaded(fact: Fact, *chain: Connection) -> curae.Snapshot:
-    """What a store loads for a fact of the first connection of a chain."""
+    """Return what a store loads for a fact about the first connection of a chain."""
     if fact.needs().chain is not None:
         return curae.Snapshot(connection=chain[0], following=chain[1:])
     successor, head = (chain[1], chain[-1]) if chain[1:] else (None, None)
@@ -226,7 +226,8 @@ def test_a_chain_of_hundreds_ends_with_its_patient_s_word() -> None:
     assert isinstance(answer, curae.Done)
     (write,) = answer.value.writes
     assert write.before is chain[-1]
-    assert len(answer.rules) == 400
+    # The rule of the reach, and one for each connection.
+    assert len(answer.rules) == 1 + len(chain)
 
 
 def test_an_app_s_or_an_upstream_s_revocation_says_when_the_head_still_lives() -> None:
@@ -237,7 +238,7 @@ def test_an_app_s_or_an_upstream_s_revocation_says_when_the_head_still_lives() -
         answer = curae.record_fact(fact, loaded(fact, first, second), now)
         assert isinstance(answer, curae.Done)
         named = SuccessorsLive(ID, second.id)
-        assert (named in answer.value.effects) is alive, "its hosted page is over then"
+        assert (named in answer.value.effects) is alive, "its hosted page has expired by then"
 
 
 # --- Sessions and bindings -----------------------------------------------------------------

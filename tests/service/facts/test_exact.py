@@ -1,4 +1,4 @@
-"""Whole answers to facts, member for member: what is stored, ended and reported."""
+"""Whole answers to facts, member by member: writes, effects and events."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite
-from tests.service.exact import ACTIVE, NEXT, NOW, REVOKED, counted, event
+from tests.service.exact import ACTIVE, NEXT, NOW, REVOKED, event, with_next_version
 from tests.support.server import ID, LIMITED
 from tests.support.strategies import COORDINATE, START, at, pending, uuid
 
 
 def test_an_authorization_is_recorded_exactly() -> None:
     after = attrs.evolve(
-        counted(pending()),
+        with_next_version(pending()),
         status=Status.ACTIVE,
         updated_at=NOW,
         authorized_at=at(7),
@@ -54,7 +54,10 @@ def test_an_authorization_is_recorded_exactly() -> None:
 
 def test_a_required_action_is_recorded_exactly() -> None:
     after = attrs.evolve(
-        counted(ACTIVE), status=Status.ACTION_REQUIRED, updated_at=NOW, action_required_reason="why"
+        with_next_version(ACTIVE),
+        status=Status.ACTION_REQUIRED,
+        updated_at=NOW,
+        action_required_reason="why",
     )
     fact = ActionRequired(ID, "why", happened_at=at(7))
     assert record_fact(fact, Snapshot(connection=ACTIVE), NOW) == Done(
@@ -68,7 +71,7 @@ def test_a_required_action_is_recorded_exactly() -> None:
 
 
 def test_an_expiry_is_recorded_or_ignored_exactly() -> None:
-    after = attrs.evolve(counted(ACTIVE), status=Status.EXPIRED, updated_at=NOW)
+    after = attrs.evolve(with_next_version(ACTIVE), status=Status.EXPIRED, updated_at=NOW)
     assert record_fact(Expired(ID), Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(
             (ConnectionWrite(ACTIVE, after),),
@@ -84,7 +87,7 @@ def test_an_expiry_is_recorded_or_ignored_exactly() -> None:
 
 def test_an_expiry_is_judged_when_it_happened() -> None:
     over = attrs.evolve(ACTIVE, expires_at=at(8))
-    after = attrs.evolve(counted(over), status=Status.EXPIRED, updated_at=NOW)
+    after = attrs.evolve(with_next_version(over), status=Status.EXPIRED, updated_at=NOW)
     recorded = Changes(
         (ConnectionWrite(over, after),),
         (AccessEnded(ID, NOW),),
@@ -102,7 +105,7 @@ def test_an_expiry_is_judged_when_it_happened() -> None:
 
 def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
     after = attrs.evolve(
-        counted(pending()),
+        with_next_version(pending()),
         status=Status.REVOKED,
         updated_at=NOW,
         revoked_at=at(7),
@@ -124,7 +127,7 @@ def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
 
 def ended(connection: Connection) -> Connection:
     return attrs.evolve(
-        counted(connection),
+        with_next_version(connection),
         status=Status.REVOKED,
         updated_at=NOW,
         revoked_at=NOW,
@@ -169,7 +172,7 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
             (
                 ConnectionWrite(ACTIVE, ended(ACTIVE)),
                 ConnectionWrite(NEXT, ended(NEXT)),
-                ConnectionWrite(gone, counted(gone)),
+                ConnectionWrite(gone, with_next_version(gone)),
             ),
             (AccessEnded(ID, NOW), HandoffCancelled(NEXT.id)),
             tuple(event("connection.revoked", ended(each)) for each in (ACTIVE, NEXT)),
@@ -222,9 +225,9 @@ def test_a_hand_off_is_recorded_exactly() -> None:
 
 
 def test_a_binding_s_facts_are_recorded_exactly() -> None:
-    active = attrs.evolve(counted(LIMITED), state=AccountState.ACTIVE)
-    tombstoned = attrs.evolve(counted(LIMITED), state=AccountState.TOMBSTONED)
-    bound, nobody = Snapshot(binding=LIMITED), Snapshot()
+    active = attrs.evolve(with_next_version(LIMITED), state=AccountState.ACTIVE)
+    tombstoned = attrs.evolve(with_next_version(LIMITED), state=AccountState.TOMBSTONED)
+    bound, unbound = Snapshot(binding=LIMITED), Snapshot()
     assert record_fact(Graduated(COORDINATE), bound, NOW) == Done(
         Changes((BindingWrite(LIMITED, active),), (), (event("binding.graduated", active),)),
         ("binding.graduate.limited.same",),
@@ -238,7 +241,7 @@ def test_a_binding_s_facts_are_recorded_exactly() -> None:
         ),
         ("binding.tombstone.limited",),
     )
-    assert record_fact(Tombstoned(COORDINATE), nobody, NOW) == Ignored(
+    assert record_fact(Tombstoned(COORDINATE), unbound, NOW) == Ignored(
         Changes(), ("binding.tombstone.unlinked",)
     )
 

@@ -1,4 +1,4 @@
-"""Recording a fact: what is loaded for it, what is a mistake, and what always holds."""
+"""Recording facts: needs, checks of arguments and snapshots, and laws."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_a_fact_about_an_unknown_id_is_refused(fact: Fact) -> None:
 
 
 def at_instant(fact: Fact, happened_at: datetime) -> Fact:
-    """The fact, as of an instant."""
-    # Every fact is an attrs class; the type of the base does not say so.
+    """Return the fact with another `happened_at`."""
+    # Every fact is an attrs class, which the type of the base does not show.
     return attrs.evolve(cast("curae.Expired", fact), happened_at=happened_at)
 
 
@@ -106,11 +106,11 @@ def test_what_a_clock_behind_records_is_of_what_was_seen_last(fact: Fact) -> Non
 
 
 OF_A_BINDING = ("binding.graduated", "binding.tombstoned")
-"""A binding holds no instant that could go back."""
+"""Kinds of events about a binding, which stores no instant that could go back."""
 
 
 def recorded(fact: Fact, now: datetime) -> curae.Done[Changes]:
-    """What a fact changes of what it can happen to, made at `START`."""
+    """Record a fact about subjects created at `START`, and return its changes."""
     connection = pending()
     if isinstance(fact, curae.ActionRequired | curae.Expired):
         connection = apply_trigger(connection, "authorize for ever", START)
@@ -136,7 +136,7 @@ def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_is_sto
             )
 
 
-# --- A snapshot of another, and other mistakes -----------------------------------------------
+# --- Wrong snapshots and arguments -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_connection_of_another_coordinate_is_a_mistake(elsewhere: Coordinate) 
 
 @attrs.frozen
 class Noted(Fact):
-    """A fact of a server's own, which changes nothing whatever was loaded."""
+    """A custom fact of a server, which never changes anything."""
 
     loads: Needs
     happened_at: datetime | None = None
@@ -298,7 +298,7 @@ def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
         assert changes.events
         assert any(write.after != write.before for write in changes.writes)
         for write in changes.writes:
-            assert write.before in stored, "a write says what was there before"
+            assert write.before in stored, "a write names the stored value before it"
     else:
         changes = answer.value if isinstance(answer, curae.Ignored) else Changes()
         laws.check_nothing_changed((), changes.writes, changes)

@@ -1,4 +1,4 @@
-"""A user who is gone leaves no access behind: the tombstone of an account, with its edges."""
+"""Tombstones of accounts: they end every connection of the user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from curae_lifecycle.service.snapshot import LandedHandoff
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
-from tests.service.exact import counted, event
+from tests.service.exact import event, with_next_version
 from tests.support import subjects
 from tests.support.instants import caller_at, commit_writes, handle_at, record_at
 from tests.support.server import ID, LIMITED, new_ids, request, world
@@ -37,14 +37,14 @@ def tombstoned(
     happened_at: datetime | None = None,
     now: datetime = NOW,
 ) -> FactAnswer:
-    """What a tombstone answers where the user has these connections."""
+    """Record a tombstone for a user with these connections."""
     snapshot = curae.Snapshot(binding=binding, connections=connections)
     return curae.record_fact(Tombstoned(COORDINATE, happened_at), snapshot, now)
 
 
 def ended(connection: Connection, revoked_at: datetime, now: datetime = NOW) -> Connection:
     return attrs.evolve(
-        counted(connection),
+        with_next_version(connection),
         status=Status.REVOKED,
         updated_at=now,
         revoked_at=revoked_at,
@@ -52,7 +52,7 @@ def ended(connection: Connection, revoked_at: datetime, now: datetime = NOW) -> 
     )
 
 
-# --- What it ends -----------------------------------------------------------------------------
+# --- Ended connections ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("binding", [LIMITED, ACTIVE], ids=["LIMITED", "ACTIVE"])
@@ -61,7 +61,7 @@ def test_a_connection_in_every_standing_is_revoked_by_the_platform(
     standing: str, binding: LimitedAccountAppBinding
 ) -> None:
     connection, _ = STANDINGS[standing]
-    after = attrs.evolve(counted(binding), state=AccountState.TOMBSTONED)
+    after = attrs.evolve(with_next_version(binding), state=AccountState.TOMBSTONED)
     gone = ended(connection, at(59))
     over: Effect = AccessEnded(ID, at(59))
     if connection.status is Status.PENDING:
@@ -80,7 +80,7 @@ def test_a_connection_in_every_standing_is_revoked_by_the_platform(
 
 
 def rule_of(connection: Connection) -> str:
-    """What the connection is at `NOW`, as the names of rules spell it."""
+    """Return the connection's standing at `NOW`, as rule names spell it."""
     return curae.standing(connection, NOW).lower().replace("_", "-")
 
 
@@ -96,7 +96,7 @@ def test_one_that_was_revoked_before_keeps_its_revocation_and_is_relied_on_as_a_
     revoked, _ = STANDINGS["REVOKED"]
     answer = tombstoned(revoked)
     assert isinstance(answer, curae.Done)
-    assert answer.value.writes[1:] == (ConnectionWrite(revoked, counted(revoked)),)
+    assert answer.value.writes[1:] == (ConnectionWrite(revoked, with_next_version(revoked)),)
     assert [each.kind for each in answer.value.events] == [EventKind.BINDING_TOMBSTONED]
     assert answer.value.effects == ()
     assert answer.rules == ("binding.tombstone.limited", "connection.revoke.revoked")
@@ -115,7 +115,9 @@ def test_every_connection_of_every_chain_ends_in_any_order() -> None:
         assert isinstance(answer, curae.Done)
         written = {write.before: write.after for write in answer.value.writes[1:]}
         moved = {each: ended(each, NOW) for each in (lapsed, second, third, alone)}
-        assert written == {**moved, last_gone: counted(last_gone)}, "the head of what was over"
+        assert written == {**moved, last_gone: with_next_version(last_gone)}, (
+            "the head of the revoked chain"
+        )
         revoked = [each.subject for each in answer.value.events[1:]]
         assert revoked == [moved[each] for each in connections if each in moved]
         assert {each.kind for each in answer.value.events[1:]} == {EventKind.CONNECTION_REVOKED}
@@ -145,7 +147,7 @@ def test_a_tombstone_that_is_ignored_ends_nothing(
     assert answer == curae.Ignored(changes.NO_CHANGES, (f"binding.tombstone.{state}",))
 
 
-# --- When it was ------------------------------------------------------------------------------
+# --- Times ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_a_tombstone_by_a_clock_behind_moves_nothing_back() -> None:
     assert (gone.revoked_at, gone.updated_at) == (at(20), at(20))
 
 
-# --- Law 17, and what comes next --------------------------------------------------------------
+# --- Law 17 and concurrency -------------------------------------------------------------------
 
 
 @given(
@@ -213,7 +215,7 @@ def test_law_17_whoever_is_bound_next_gets_nothing_of_it() -> None:
     handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(1))
     assert isinstance(record_at(made, curae.Authorized(ID), at(1)), curae.Done)
     assert isinstance(record_at(made, Tombstoned(COORDINATE), at(2)), curae.Done)
-    # A new user is bound, and makes a connection of their own.
+    # A new user is bound and creates a connection.
     handle_at(made, request("initiate", key="k-3"), at(3), new_ids=new_ids(10, at(3)))
     bound = made.binding(COORDINATE)
     assert bound is not None
@@ -227,12 +229,12 @@ def test_law_17_whoever_is_bound_next_gets_nothing_of_it() -> None:
     assert new is not None
     laws.check_tombstone([old], at(5))
     assert curae.standing(new, at(5)) is curae.Standing.ACTIVE
-    # The old one is recovered by a connection that somebody has to authorize anew.
+    # A reconnect of the old one yields a connection that must be authorized anew.
     handle_at(made, request("reconnect", key="k-5"), at(5), new_ids=new_ids(3, at(5)))
     recovered = made.connection(curae.ConnectionId(uuid(3)))
     assert recovered is not None
     laws.check_tombstone([old, recovered], at(5))
-    # The next tombstone ends both, and finds what was over as it was.
+    # The next tombstone ends both, and leaves the first connection unchanged.
     assert isinstance(record_at(made, Tombstoned(COORDINATE), at(6)), curae.Done)
     for number, since in ((1, at(2)), (2, at(6)), (3, at(6))):
         gone = made.connection(curae.ConnectionId(uuid(number)))

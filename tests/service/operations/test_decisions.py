@@ -1,4 +1,4 @@
-"""What each operation decides, once every gate before its rule is passed."""
+"""Decisions of each operation after every gate is passed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_create_relies_on_the_binding_that_a_tombstone_would_move() -> None:
             BindingWrite(binding, attrs.evolve(binding, version=2)),
             ConnectionWrite(None, pending(number=2)),
         )
-        assert event_names(decision) == ["connection.created"], "of the binding nothing happened"
+        assert event_names(decision) == ["connection.created"], (
+            "there is no event about the binding"
+        )
 
 
 def decide_reconnect(
@@ -179,7 +181,7 @@ def test_a_clock_behind_the_one_that_created_a_connection_revokes_it_all_the_sam
 
 
 def healed_at(happened_at: datetime, now: datetime) -> Connection:
-    """What a get shows of a pending connection whose hand-off landed then."""
+    """Return the connection that a get shows after its hand-off landed."""
     landed = LandedHandoff(happened_at, None)
     decision = decide(
         call(GetConnection(ID), None), Snapshot(connection=pending(), landed_handoff=landed), now
@@ -258,7 +260,7 @@ def test_initiate_mints_a_session_and_binds_whom_it_provisions(
     assert event_names(decision) == events
 
 
-# --- All of them -----------------------------------------------------------------------------
+# --- All operations --------------------------------------------------------------------------
 
 
 def test_the_seven_operations_have_names_of_their_own() -> None:
@@ -304,7 +306,7 @@ def test_the_table_of_operations_is_made_of_their_rules() -> None:
 
 @attrs.frozen
 class Schedule(Operation):
-    """An operation with a field of each type that a fingerprint can hold."""
+    """An operation with a field of every type that a fingerprint supports."""
 
     name: str
     count: int

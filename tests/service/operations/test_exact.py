@@ -1,4 +1,4 @@
-"""Whole answers, member for member: what other tests look at from one side is spelled out here."""
+"""Whole decisions of each operation, member by member."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ from tests.service.exact import (
     NEXT,
     NOW,
     REVOKED,
-    asked,
     attempt,
-    counted,
-    decided,
+    call_with_bucket,
+    decide_request,
     event,
-    served,
+    expected_decision,
+    with_next_version,
 )
 from tests.support.server import ID, LIMITED, PACKAGES, USER
 from tests.support.strategies import COORDINATE, TICK, apply_trigger, at, pending, uuid
@@ -76,7 +76,7 @@ from tests.support.strategies import COORDINATE, TICK, apply_trigger, at, pendin
 def test_a_create_is_answered_exactly() -> None:
     operation = CreateConnection(USER, PACKAGES)
     made = pending(NOW, number=2)
-    assert asked(operation, Snapshot()) == decided(
+    assert decide_request(operation, Snapshot()) == expected_decision(
         ConnectionCreated(made, NEW.next_action),
         status=201,
         changes=Changes(
@@ -88,7 +88,9 @@ def test_a_create_is_answered_exactly() -> None:
 
 
 def test_a_get_is_answered_exactly() -> None:
-    assert asked(GetConnection(ID), Snapshot(connection=ACTIVE), keyed=False) == decided(
+    assert decide_request(
+        GetConnection(ID), Snapshot(connection=ACTIVE), keyed=False
+    ) == expected_decision(
         ConnectionShown(ACTIVE),
         status=200,
         changes=Changes((CHARGED,)),
@@ -99,14 +101,14 @@ def test_a_get_is_answered_exactly() -> None:
 def test_a_get_that_heals_is_answered_exactly() -> None:
     landed = LandedHandoff(at(7), at(90))
     healed = attrs.evolve(
-        counted(pending()),
+        with_next_version(pending()),
         status=Status.ACTIVE,
         updated_at=NOW,
         authorized_at=at(7),
         expires_at=at(90),
     )
     snapshot = Snapshot(connection=pending(), landed_handoff=landed)
-    assert asked(GetConnection(ID), snapshot, keyed=False) == decided(
+    assert decide_request(GetConnection(ID), snapshot, keyed=False) == expected_decision(
         ConnectionShown(healed),
         status=200,
         changes=Changes(
@@ -126,13 +128,13 @@ def test_a_reconnect_that_mints_is_answered_exactly() -> None:
     made = Connection(
         identity=identity, status=Status.PENDING, updated_at=NOW, handoff_deadline=at(40)
     )
-    assert asked(operation, Snapshot(connection=REVOKED)) == decided(
+    assert decide_request(operation, Snapshot(connection=REVOKED)) == expected_decision(
         ConnectionReconnected(made, ID, NEW.next_action),
         status=201,
         changes=Changes(
             (
                 CHARGED,
-                ConnectionWrite(REVOKED, counted(REVOKED)),
+                ConnectionWrite(REVOKED, with_next_version(REVOKED)),
                 ConnectionWrite(None, made),
             ),
             (),
@@ -150,8 +152,10 @@ def test_a_reconnect_that_mints_is_answered_exactly() -> None:
 
 def test_a_reconnect_that_reissues_is_answered_exactly() -> None:
     operation = Reconnect(ID)
-    again = attrs.evolve(counted(NEXT), updated_at=NOW, handoff_deadline=at(40))
-    assert asked(operation, Snapshot(connection=REVOKED, successor=NEXT, head=NEXT)) == decided(
+    again = attrs.evolve(with_next_version(NEXT), updated_at=NOW, handoff_deadline=at(40))
+    assert decide_request(
+        operation, Snapshot(connection=REVOKED, successor=NEXT, head=NEXT)
+    ) == expected_decision(
         ConnectionReconnected(again, ID, NEW.next_action),
         status=201,
         changes=Changes(
@@ -172,9 +176,13 @@ def test_a_reconnect_that_reissues_is_answered_exactly() -> None:
 def test_a_revoke_is_answered_exactly() -> None:
     operation = Revoke(ID)
     ended = attrs.evolve(
-        counted(ACTIVE), status=Status.REVOKED, updated_at=NOW, revoked_at=NOW, revoked_by=Actor.APP
+        with_next_version(ACTIVE),
+        status=Status.REVOKED,
+        updated_at=NOW,
+        revoked_at=NOW,
+        revoked_by=Actor.APP,
     )
-    assert asked(operation, Snapshot(connection=ACTIVE)) == decided(
+    assert decide_request(operation, Snapshot(connection=ACTIVE)) == expected_decision(
         ConnectionRevoked(ended, revoked_now=True),
         status=200,
         changes=Changes(
@@ -214,7 +222,7 @@ def test_an_initiate_is_answered_exactly() -> None:
         before=before,
         after=LogState.of((at(9), NOW)),
     )
-    assert asked(operation, Snapshot(limit=before)) == decided(
+    assert decide_request(operation, Snapshot(limit=before)) == expected_decision(
         SessionInitiated(session, NEW.next_action),
         status=201,
         changes=Changes(
@@ -243,7 +251,7 @@ def test_an_account_state_is_answered_exactly(
     held: AccountState, reply: Reply, status: int
 ) -> None:
     operation = GetAccountState(USER, frozenset({held}))
-    assert asked(operation, Snapshot(binding=LIMITED), keyed=False) == decided(
+    assert decide_request(operation, Snapshot(binding=LIMITED), keyed=False) == expected_decision(
         reply, status=status, changes=Changes((CHARGED,)), rules=("operation.account-state",)
     )
 
@@ -255,7 +263,9 @@ def test_a_graduation_is_answered_exactly() -> None:
         before=None,
         after=LogState.of((NOW,)),
     )
-    assert asked(StartGraduation(USER), Snapshot(binding=LIMITED), keyed=False) == decided(
+    assert decide_request(
+        StartGraduation(USER), Snapshot(binding=LIMITED), keyed=False
+    ) == expected_decision(
         GraduationStarted(NEW.next_action),
         status=201,
         changes=Changes((CHARGED, charge)),
@@ -267,8 +277,8 @@ def test_a_replay_is_answered_exactly() -> None:
     operation = Revoke(ID)
     kept = Response(200, (), b"{}")
     record = records.completed_record(attempt(operation), kept)
-    answer = asked(operation, Snapshot(connection=ACTIVE, record=record))
-    assert answer == decided(
+    answer = decide_request(operation, Snapshot(connection=ACTIVE, record=record))
+    assert answer == expected_decision(
         Replayed(kept),
         status=200,
         changes=Changes((CHARGED,)),
@@ -280,7 +290,9 @@ def test_a_reused_key_is_answered_exactly() -> None:
     record = records.completed_record(
         attempt(Revoke(ConnectionId(uuid(5)))), Response(200, (), b"{}")
     )
-    assert asked(Revoke(ID), Snapshot(connection=ACTIVE, record=record)) == decided(
+    assert decide_request(
+        Revoke(ID), Snapshot(connection=ACTIVE, record=record)
+    ) == expected_decision(
         ProblemReply(Problem(ProblemCode.IDEMPOTENCY_KEY_REUSED, ("values",))),
         status=422,
         changes=Changes((CHARGED,)),
@@ -290,7 +302,7 @@ def test_a_reused_key_is_answered_exactly() -> None:
 
 def test_the_app_user_s_limit_refuses_exactly() -> None:
     full = LogState.of((at(10) - timedelta(seconds=59, microseconds=1),) * 10)
-    assert asked(Initiate(USER), Snapshot(limit=full)) == decided(
+    assert decide_request(Initiate(USER), Snapshot(limit=full)) == expected_decision(
         ProblemReply(
             Problem(ProblemCode.RATE_LIMITED, ("initiate", 1)),
             RateLimited((full,), INITIATE_LIMIT, 999_999),
@@ -303,8 +315,10 @@ def test_the_app_user_s_limit_refuses_exactly() -> None:
 
 def test_a_bucket_refuses_exactly() -> None:
     spent = BucketState(ARRIVAL + 60_000_001)
-    answer = decide(served(GetConnection(ID), keyed=False), Snapshot(buckets=(spent,)), NOW)
-    assert answer == decided(
+    answer = decide(
+        call_with_bucket(GetConnection(ID), keyed=False), Snapshot(buckets=(spent,)), NOW
+    )
+    assert answer == expected_decision(
         ProblemReply(
             Problem(ProblemCode.RATE_LIMITED, ("platform", 1)), RateLimited((spent,), BUCKET, 1)
         ),
@@ -346,7 +360,7 @@ def test_values_with_line_feeds_are_told_apart_by_their_lengths() -> None:
     assert Fingerprint.of("a", ["b", "\nc"]) == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
 
 
-# --- The rest ----------------------------------------------------------------------------------
+# --- Other exact values ------------------------------------------------------------------------
 
 LOG = ExactLog("log", 1, 1)
 

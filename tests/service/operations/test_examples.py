@@ -1,4 +1,4 @@
-"""The examples of the operations: title, members and loaded values of each."""
+"""Examples of the operations: title, members and loaded values of each."""
 
 from __future__ import annotations
 

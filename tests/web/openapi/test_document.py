@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, as committed, and what real traffic is answered."""
+"""The OpenAPI document, against its specification and against real traffic."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Object = dict[str, Json]
 
 
 def at(*names: str, document: Json = DOCUMENT) -> Object:
-    """The object at a path of the document."""
+    """Return the object at a path of the document."""
     value = document
     for name in names:
         assert isinstance(value, dict), names
@@ -53,7 +53,7 @@ def at(*names: str, document: Json = DOCUMENT) -> Object:
 
 @cache
 def validator(*names: str) -> Draft202012Validator:
-    """What judges a value by the schema at a path of the document."""
+    """Return a validator for the schema at a path of the document."""
     pointer = "/".join(name.replace("~", "~0").replace("/", "~1") for name in names)
     schema = {"$ref": f"#/{pointer}", "components": DOCUMENT["components"]}
     return Draft202012Validator(
@@ -62,7 +62,7 @@ def validator(*names: str) -> Draft202012Validator:
 
 
 def by_schema(schema: Json) -> Draft202012Validator:
-    """What judges a value by a schema that refers to no other."""
+    """Return a validator for a schema without references."""
     assert isinstance(schema, dict)
     return Draft202012Validator(schema)
 
@@ -107,7 +107,7 @@ def test_every_code_is_described_and_stands_under_its_own_status() -> None:
             assert list(examples) == of_status
             shown.update(of_status)
         assert {str(status_of(Problem(code))) for code in codes} <= responses.keys()
-    # These answer facts and access questions, which have no path of their own.
+    # These answer facts and access checks, which have no path.
     assert set(ProblemCode) - shown == {
         ProblemCode.CONNECTION_ACCESS_DENIED,
         ProblemCode.CONNECTION_NOT_PENDING,
@@ -120,7 +120,7 @@ def test_every_code_is_described_and_stands_under_its_own_status() -> None:
 
 
 def contents() -> list[tuple[str, ...]]:
-    """Every place of the document that has a schema and examples for it."""
+    """Return every path of the document that has a schema with examples."""
     found: list[tuple[str, ...]] = []
     for kind in OPERATIONS:
         place = where(kind)
@@ -159,7 +159,7 @@ UNREACHED = {"INTERNAL", "IDEMPOTENCY_KEY_IN_FLIGHT"} | {
     "IDEMPOTENCY_OUTCOME_UNKNOWN",
     "IDEMPOTENCY_KEY_FORGOTTEN",
 }
-"""What no log can bring about: a store that is full, a worker that died, an erasure."""
+"""Codes that no log can produce: they need a full store, a dead worker or an erasure."""
 
 
 def route(method: str, path: str) -> type[Operation] | None:
@@ -171,11 +171,11 @@ def route(method: str, path: str) -> type[Operation] | None:
     return None
 
 
-Answered = tuple[str, str, int, dict[str, str], str | None]
-"""Method and target of a request; status, headers and body of its answer."""
+Exchange = tuple[str, str, int, dict[str, str], str | None]
+"""Method and target of a request; status, headers and body of its response."""
 
 
-def replayed_traffic() -> Iterator[Answered]:
+def replayed_traffic() -> Iterator[Exchange]:
     for seed in SEEDS:
         lines = traffic(seed, 250)
         environment = {6: Environment.LIVE, 7: Environment.TEST}.get(seed % 8)
@@ -194,7 +194,7 @@ def without(request: Request, name: str) -> Request:
     return Request(method=request.method, target=request.target, headers=kept, body=request.body)
 
 
-def requests_without_a_header() -> Iterator[Answered]:
+def requests_without_a_header() -> Iterator[Exchange]:
     for operation in server.OPERATIONS:
         asked = server.request(operation)
         unclosed = server.request(operation, key='"k')
@@ -218,7 +218,7 @@ def test_whatever_is_answered_is_described_and_the_other_way_round() -> None:
         if kind is None:
             assert status in {401, 404}
         else:
-            seen[kind, judge(kind, status=str(status), headers=headers, body=body)] += 1
+            seen[kind, validate_answer(kind, status=str(status), headers=headers, body=body)] += 1
     described = {(kind, str(kind.rule.status)) for kind in OPERATIONS}
     described.add((GetAccountState, "304"))
     described |= {(kind, code) for kind in OPERATIONS for code in problem_codes(kind)}
@@ -226,8 +226,10 @@ def test_whatever_is_answered_is_described_and_the_other_way_round() -> None:
     assert seen.keys() == reachable
 
 
-def judge(kind: type[Operation], status: str, headers: dict[str, str], body: str | None) -> str:
-    """Hold an answer against the document; its code, or the status of a success."""
+def validate_answer(
+    kind: type[Operation], status: str, headers: dict[str, str], body: str | None
+) -> str:
+    """Validate an answer by the document; return its code, or the status of a success."""
     response = at(*where(kind), "responses", status)
     told = {header.lower() for header in cast("Object", response.get("headers", {}))}
     assert headers.keys() - {"content-type"} <= told
@@ -267,13 +269,13 @@ def test_a_broken_body_is_not_valid_by_the_document(broken: draw.BrokenRequest) 
 
 @given(st.text(max_size=300))
 def test_the_pattern_of_an_app_user_s_id_is_the_rule_of_the_code(text: str) -> None:
-    # Python's own `$` also matches before a last line feed; that of JSON Schema does not.
+    # `$` in Python also matches before a final line feed; in JSON Schema it does not.
     assume(not text.endswith("\n"))
     schema = by_schema(at("components", "schemas", "StartGraduation", "properties")["appUserId"])
-    assert schema.is_valid(text) is draws_as_app_user(text)
+    assert schema.is_valid(text) is is_app_user_id(text)
 
 
-def draws_as_app_user(text: str) -> bool:
+def is_app_user_id(text: str) -> bool:
     controls = any(ord(each) < 32 or 127 <= ord(each) < 160 for each in text)
     return 0 < len(text) <= 256 and text == text.strip() and not controls
 

@@ -1,4 +1,4 @@
-"""The served API is what `docs/openapi.json` says, whatever Schemathesis sends."""
+"""The served API, tested by Schemathesis against `docs/openapi.json`."""
 
 from __future__ import annotations
 
@@ -49,16 +49,15 @@ CHECKS = (
     "missing_required_header",
     "ignored_auth",
 )
-"""Left out are three that hold the API against other rules than its own: an unknown method is
-answered 404 and not 405, a request that is valid by itself may be answered 409, 422 or 429, and a
-connection that was revoked can still be read."""
+"""Three checks are left out because the rules differ from what they expect. An unknown method gets
+404, not 405. A valid request may get 409, 422 or 429. A revoked connection can still be read."""
 
 
 PHASES = "examples,coverage,fuzzing,stateful"
 
 
 def run(directory: Path, document: Path, *, examples: int, phases: str) -> tuple[int, str]:
-    """The exit status and the report."""
+    """Run Schemathesis and return its exit status and its report."""
     url = sqlite(directory)
     with running_server("fastapi", url, directory) as server, engine_of(url) as engine:
         api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
@@ -68,7 +67,7 @@ def run(directory: Path, document: Path, *, examples: int, phases: str) -> tuple
             *(f"--checks={','.join(CHECKS)}", f"--max-examples={examples}"),
             f"--phases={phases}",
             *("--seed=1", "--generation-deterministic", "--no-color", "--warnings=off"),
-            # How fast examples are made, and answered, is the machine's.
+            # Speed depends on the machine.
             *("--suppress-health-check=too_slow", "--request-timeout=60"),
         ]
         ended = subprocess.run(
