@@ -59,7 +59,7 @@ def named(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=named)
-def test_ours_and_the_floor_answer_what_the_row_says(row: Row) -> None:
+def test_ours_and_floor_give_the_answer_of_the_row(row: Row) -> None:
     own = [side for side in row.sides if side.kind is not Kind.PEER]
     assert own[0].kind is Kind.OURS
     for side in own:
@@ -69,7 +69,7 @@ def test_ours_and_the_floor_answer_what_the_row_says(row: Row) -> None:
 @pytest.mark.peers
 @pytest.mark.parametrize("row", ROWS, ids=named)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_peers_answer_what_the_row_says(row: Row) -> None:
+def test_peers_give_the_answer_of_the_row(row: Row) -> None:
     for side in row.sides:
         if side.kind is Kind.PEER:
             check(row, side)
@@ -77,7 +77,7 @@ def test_the_peers_answer_what_the_row_says(row: Row) -> None:
 
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_all_peers_run_in_one_process_and_stand_in_the_table() -> None:
+def test_all_peers_run_in_one_process_and_are_in_the_table() -> None:
     report = table.measure(ONCE, PEERS)
     assert {line.side for line in report.lines if line.kind == "peer"} > {"token-bucket"}
     assert report.left_out == []
@@ -85,27 +85,27 @@ def test_all_peers_run_in_one_process_and_stand_in_the_table() -> None:
 
 
 @pytest.mark.peers
-def test_the_peers_are_installed_as_they_are_pinned() -> None:
+def test_peers_are_installed_at_their_pinned_versions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     pinned = dict(each.split("==") for each in project["dependency-groups"]["peers"])
     assert set(PEERS) <= set(pinned)
     assert {name: table.installed(name) for name in pinned} == pinned
 
 
-def test_every_peer_of_a_row_is_named_and_says_how_it_differs() -> None:
+def test_every_peer_is_listed_and_says_what_it_lacks() -> None:
     peers = [side for row in ROWS for side in row.sides if side.kind is Kind.PEER]
     assert {side.package for side in peers} == set(PEERS) - {"pydantic"}
     assert [side.name for side in peers if not side.lacks] == []
 
 
-def test_a_side_that_answers_something_else_is_found() -> None:
+def test_side_with_another_answer_fails_the_check() -> None:
     wrong = Side("ours", lambda _calls: lambda: "refused", str)
     row = Row(family="a family", name="a name", answer="admitted", sides=(wrong,))
     with pytest.raises(AssertionError, match="ours answers refused, not admitted"):
         check(row, wrong)
 
 
-def test_a_side_that_answers_something_else_the_second_time_is_found() -> None:
+def test_side_with_another_second_answer_fails_the_check() -> None:
     answers = iter(["admitted", "refused"])
     wrong = Side("ours", lambda _calls: lambda: next(answers), str)
     with pytest.raises(AssertionError, match="ours answers refused"):
@@ -115,17 +115,17 @@ def test_a_side_that_answers_something_else_the_second_time_is_found() -> None:
 # --- Figures ----------------------------------------------------------------------------------
 
 
-def test_ratios_are_taken_within_a_round() -> None:
+def test_ratios_compare_sides_within_one_round() -> None:
     assert ratios([2.0, 30.0], [1.0, 10.0]) == [2.0, 3.0]
     assert ratios([2.0], [0.0]) == [0.0]
 
 
-def test_the_spread_is_the_middle_half_of_the_rounds() -> None:
+def test_spread_is_the_interquartile_range_over_the_median() -> None:
     assert spread([5.0]) == 0.0
     assert spread([8.0, 9.0, 10.0, 11.0, 100.0]) == pytest.approx(0.2)
 
 
-def test_a_batch_is_made_for_as_many_calls_as_are_timed() -> None:
+def test_timed_batch_runs_exactly_the_calls_it_was_made_for() -> None:
     made: list[int] = []
     calls: list[None] = []
 
@@ -142,7 +142,7 @@ def test_a_batch_is_made_for_as_many_calls_as_are_timed() -> None:
     assert len(calls) == 7
 
 
-def test_sides_take_turns_and_each_round_begins_with_another() -> None:
+def test_sides_alternate_and_each_round_starts_with_another() -> None:
     order: list[str] = []
 
     def side(name: str) -> Side:
@@ -161,7 +161,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_row_gives_a_figure_for_each_of_its_sides() -> None:
+def test_row_has_one_figure_per_side() -> None:
     row = all_rows(())[0]
     figures = measured(row, F, ONCE)
     assert [each.side for each in figures] == list(row.sides)
@@ -169,7 +169,7 @@ def test_a_row_gives_a_figure_for_each_of_its_sides() -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_sizes_replay_and_scale_run() -> None:
+def test_sizes_replay_and_scale_yield_positive_values() -> None:
     seen = [
         *sizes.quantities(20),
         *replays.quantities(80, 1),
@@ -180,20 +180,20 @@ def test_sizes_replay_and_scale_run() -> None:
     assert log.value > 80, "ten instants take eight bytes each"
 
 
-def test_the_log_that_is_replayed_is_answered_as_it_is_meant() -> None:
+def test_benchmark_log_replays_without_refusals() -> None:
     answers = [json.dumps(line.answer) for line in replay(replays.log(16))]
     assert len(answers) == 17
     assert [each for each in answers if '"status": 4' in each or "broken" in each] == []
     assert sum('"replayed": true' in each for each in answers) == 2
 
 
-def test_what_is_imported_can_be_imported() -> None:
+def test_timed_import_statements_run() -> None:
     for statement in (imports.ATTRS, *imports.OURS.values()):
         exec(statement, {})  # noqa: S102 - the statements of the benchmark
 
 
 @pytest.mark.heavy
-def test_an_import_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_import_is_timed_in_a_separate_process(tmp_path: Path) -> None:
     assert imports.milliseconds(imports.ATTRS, str(tmp_path)) > 0
     seen = imports.quantities(1, pydantic=False)
     assert [each.side for each in seen] == ["ours"] * len(imports.OURS)
@@ -223,27 +223,27 @@ def a_report() -> Report:
     return Report(about, ["automat"], lines)
 
 
-def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_dumped_report_loads_back(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     file.write_text(dumped(a_report()), encoding="utf-8")
     assert loaded(file) == a_report()
 
 
-def test_the_table_says_what_was_seen_and_what_was_left_out() -> None:
+def test_table_lists_environment_rows_and_left_out_peers() -> None:
     text = markdown(a_report())
     assert "Seen on CPython 3.11.7, GCC, a machine; attrs 26.1.0." in text
     assert "left out: automat." in text
     assert "|  | a & b | 1.50 µs ±5% | 2.00 | 12.0 × ±10% | no <wait> |" in text
 
 
-def test_another_interpreter_stands_beside() -> None:
+def test_second_interpreter_has_its_own_columns() -> None:
     other = attrs.evolve(a_report(), about={"Python": "CPython 3.13.5, GCC"})
     assert "| limits: a log | 1.50 µs | 1.50 µs | 1.00 × | 2.00 | 2.00 |" in markdown(
         a_report(), other
     )
 
 
-def test_the_picture_is_svg_with_a_title_for_light_and_for_dark() -> None:
+def test_picture_is_titled_svg_with_light_and_dark_styles() -> None:
     text = picture(a_report().lines)
     root = ET.fromstring(text)  # noqa: S314 - made here
     space = "{http://www.w3.org/2000/svg}"
@@ -258,7 +258,7 @@ def test_the_picture_is_svg_with_a_title_for_light_and_for_dark() -> None:
     assert floor == pytest.approx(where, abs=0.2), "a faster side is on the left"
 
 
-def test_the_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
+def test_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n", encoding="utf-8")
     write(page, "new\n")
@@ -268,7 +268,7 @@ def test_the_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> Non
         write(page, "new\n")
 
 
-def test_the_command_shows_what_a_file_holds(
+def test_command_prints_the_table_of_a_report_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, svg = tmp_path / "report.json", tmp_path / "picture.svg"
@@ -278,7 +278,7 @@ def test_the_command_shows_what_a_file_holds(
     assert svg.read_text("utf-8") == picture(a_report().lines)
 
 
-def test_the_page_and_its_picture_show_every_row_and_side() -> None:
+def test_page_and_picture_show_every_row_and_side() -> None:
     page, svg = PAGE.read_text("utf-8"), PICTURE.read_text("utf-8")
     shown = page.partition(table.BEGIN)[2].partition(table.END)[0]
     ET.fromstring(svg)  # noqa: S314 - the committed picture
@@ -293,7 +293,7 @@ def test_the_page_and_its_picture_show_every_row_and_side() -> None:
 # --- Profiles ---------------------------------------------------------------------------------
 
 
-def test_as_many_samples_are_taken_as_were_asked_for() -> None:
+def test_profiler_takes_the_samples_and_restores_the_signal() -> None:
     (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
     before = signal.getsignal(signal.SIGPROF)
     assert shares.sampled(row, 2).total() >= 2
@@ -301,7 +301,7 @@ def test_as_many_samples_are_taken_as_were_asked_for() -> None:
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
 
 
-def test_a_share_is_of_the_function_at_work() -> None:
+def test_profiler_attributes_time_to_the_running_function() -> None:
     (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
     work = row.sides[0].make(1)
     seen = set[str]()
@@ -314,7 +314,7 @@ def test_a_share_is_of_the_function_at_work() -> None:
     assert ours | {"Python's decoder"} <= seen
 
 
-def test_shares_are_printed_with_what_all_others_make() -> None:
+def test_shares_table_sums_the_rest_as_all_others() -> None:
     seen = Counter({f"function {number:02}": 20 - number for number in range(shares.SHOWN + 1)})
     text = shares.markdown(seen)
     assert "| function 00 |" in text
@@ -322,7 +322,7 @@ def test_shares_are_printed_with_what_all_others_make() -> None:
     assert text.splitlines()[-1].endswith("| all others |")
 
 
-def test_the_values_of_a_call_are_those_that_it_makes() -> None:
+def test_floor_builds_the_same_values_as_the_call() -> None:
     rows = {(row.family, row.name): row for row in all_rows(())}
     work = rows["connection", "authorize, accepted"].sides[0].make(2)
     made = floors.made_by(work)

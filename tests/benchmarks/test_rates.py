@@ -45,7 +45,7 @@ def test_rate_is_the_median_of_the_turns() -> None:
     assert (median_rate(FAST), median_rate(SLOW)) == (1000.0, 400.0)
 
 
-def test_rounds_of_both_sides_must_match() -> None:
+def test_unequal_numbers_of_rounds_raise() -> None:
     with pytest.raises(ValueError, match="shorter"):
         median_ratio(FAST, SLOW[:2])
 
@@ -78,7 +78,7 @@ def burning(seconds: float) -> subprocess.Popen[str]:
     return process
 
 
-def test_busy_process_has_used_more_than_an_idle_one() -> None:
+def test_busy_process_uses_more_processor_time_than_an_idle_one() -> None:
     busy, idle = burning(0.6), burning(0.0)
     try:
         used, unused = processor_time([busy.pid]), processor_time([idle.pid])
@@ -113,7 +113,7 @@ class FakeDatabase:
         return statements is not None
 
 
-def test_recording_finds_what_must_be_new() -> None:
+def test_recording_lists_the_values_that_must_be_new() -> None:
     recorder, numbers = Recorder(FakeDatabase()), iter(range(9))
 
     def ask() -> None:

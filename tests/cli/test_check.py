@@ -43,7 +43,7 @@ def wrong(name: str) -> str:
 
 
 @pytest.mark.usefixtures("_small")
-def test_of_a_store_that_is_right_nothing_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_of_a_correct_store_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", RIGHT, "--seeds", "2"]) == 0
     kit, replays, races, lapsed, *worlds, last = capsys.readouterr().out.splitlines()
     assert kit == f"kit: {len(REPLAYS)} checks passed, 0 failed, 0 not run"
@@ -72,9 +72,7 @@ BY_CHANCE = {"ComparesNothing", "Lazy", "Stepping", "AnswersAnyway"}
 
 @pytest.mark.parametrize("name", FOUND_BY)
 @pytest.mark.usefixtures("_small")
-def test_the_races_find_every_store_that_is_wrong(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_races_fail_every_wrong_store(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", wrong(name), "--only", "races"]) == 1
     headline, _, first, part, *_ = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"races: \d{3,} pairs run, [1-9]\d* failed", headline)
@@ -85,13 +83,13 @@ def test_the_races_find_every_store_that_is_wrong(
 @pytest.mark.heavy
 @pytest.mark.parametrize("part", ["kit", "races", "simulation"])
 @pytest.mark.parametrize("name", FOUND_BY)
-def test_each_part_finds_what_is_said_of_it(name: str, part: str) -> None:
+def test_each_part_of_check_fails_the_listed_stores(name: str, part: str) -> None:
     status = main(["check", wrong(name), "--only", part])
     assert status == (part in FOUND_BY[name]) or (part == "kit" and name in BY_CHANCE)
 
 
 @pytest.mark.usefixtures("_small")
-def test_what_is_found_is_told(
+def test_check_prints_findings_grouped_and_cut(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["check", wrong("Forgetful"), "--only", "kit"]) == 1
@@ -116,7 +114,7 @@ def test_what_is_found_is_told(
     assert '{"at":"2026-01-05T00:00:00Z","register":' in told
 
 
-def test_a_race_is_told_by_what_is_otherwise() -> None:
+def test_race_finding_prints_the_differing_members() -> None:
     every = race_all(StoreArena(Lazy()), SCENARIOS[LAPSED])
     races = {(each.first, each.second): each.differences for each in every}
     told = races["reconnect the first", "the first is authorized"]
@@ -137,7 +135,7 @@ class Passing(MemoryStore):
         return super().commit(loaded, changes, page)
 
 
-def test_what_may_pass_is_tried_again_in_a_race() -> None:
+def test_race_retries_when_the_store_is_unavailable() -> None:
     every = [*race_all(StoreArena(Passing()), SCENARIOS[LAST])]
     actions = dict.fromkeys(each.first for each in every)
     assert len(actions) >= 10
@@ -153,7 +151,7 @@ class Broken(MemoryStore):
 
 
 @pytest.mark.usefixtures("_small")
-def test_what_a_store_raises_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exception_of_a_store_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "tests.cli.test_check:Broken", "--only", "races"]) == 1
     told = capsys.readouterr().out
     assert told.startswith("races: raised RuntimeError: no such table\nTraceback ")
@@ -182,7 +180,7 @@ class AwaitedWhole(Awaited):
 
 @pytest.mark.parametrize("name", ["Awaited", "AwaitedWhole"])
 @pytest.mark.usefixtures("_small")
-def test_a_store_that_is_awaited_is_checked_like_one_that_waits(
+def test_async_store_gets_the_same_report_as_a_blocking_one(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--only", "simulation", "--seeds", "1"]
@@ -198,7 +196,7 @@ def test_a_store_that_is_awaited_is_checked_like_one_that_waits(
 
 
 @pytest.mark.heavy
-def test_a_store_that_is_awaited_passes_every_part() -> None:
+def test_async_store_passes_every_part() -> None:
     assert main(["check", "tests.cli.test_check:Awaited"]) == 0
 
 
@@ -220,7 +218,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("text", MISTAKES)
-def test_what_is_no_store_is_a_mistake(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_of_something_not_a_store_exits_2(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["check", text])
     assert stopped.value.code == 2
@@ -228,12 +228,12 @@ def test_what_is_no_store_is_a_mistake(text: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("options", [["--seeds", "0"], ["--seeds", "x"], ["--only", "luck"]])
-def test_an_option_that_does_not_exist_is_a_mistake(options: list[str]) -> None:
+def test_check_with_a_bad_option_exits_2(options: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["check", RIGHT, *options])
     assert stopped.value.code == 2
 
 
-def test_every_store_that_is_wrong_is_in_the_table() -> None:
+def test_every_wrong_store_is_listed() -> None:
     text = (ROOT / "tests/support/wrong_stores.py").read_text(encoding="utf-8")
     assert re.findall(r"^class (\w+)", text, re.MULTILINE) == [*FOUND_BY]

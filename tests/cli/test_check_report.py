@@ -53,7 +53,7 @@ FOUND_BY = {
 
 
 @pytest.mark.parametrize("name", FOUND_BY)
-def test_planted_mistake_is_found_by_its_check(name: str) -> None:
+def test_planted_bug_fails_its_check(name: str) -> None:
     make: type[MemoryStore] = getattr(planted_stores, name)
     only, message = FOUND_BY[name]
     report = check_store(make(), only=[only], seed="1")
@@ -64,7 +64,7 @@ def test_planted_mistake_is_found_by_its_check(name: str) -> None:
 
 @pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("name", FOUND_BY)
-def test_planted_mistake_fails_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_planted_bug_fails_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", f"{PLANTED}:{name}", "--only", "kit"]) == 1
     told = capsys.readouterr().out
     assert FOUND_BY[name][1] in told
@@ -73,7 +73,7 @@ def test_planted_mistake_fails_the_command(name: str, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.usefixtures("_few")
-def test_report_lists_what_was_run_and_what_was_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_lists_checks_run_and_not_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", f"{PLANTED}:Bare", "--only", "kit"]) == 0
     headline, ran, *not_run, last = capsys.readouterr().out.splitlines()
     passed, skipped = len(WITHOUT_METHODS), len(FEW) - len(WITHOUT_METHODS)
@@ -86,7 +86,7 @@ def test_report_lists_what_was_run_and_what_was_not(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.usefixtures("_few")
-def test_strict_fails_if_anything_was_not_run() -> None:
+def test_strict_fails_if_a_check_was_not_run() -> None:
     assert main(["check", f"{PLANTED}:Bare", "--only", "kit", "--strict"]) == 1
     assert main(["check", f"{PLANTED}:WithOutbox", "--only", "kit", "--strict"]) == 0
     assert main(["check", "curae_lifecycle:MemoryStore", "--only", "kit", "--strict"]) == 0
@@ -99,7 +99,7 @@ def test_every_check_runs_on_a_store_with_all_methods() -> None:
     assert set(report.passed) == {each.name for each in CHECKS}
 
 
-def test_every_missing_method_is_the_reason_for_its_checks() -> None:
+def test_skipped_checks_name_the_missing_method() -> None:
     report = check_store(Bare(), only=of_families(*FAMILIES), seed="1")
     assert not report.failed, str(report)
     for each in report.not_run:
@@ -108,7 +108,7 @@ def test_every_missing_method_is_the_reason_for_its_checks() -> None:
         assert each.reason == f"the store has no method {', '.join(sorted(methods))}"
 
 
-def test_clock_that_cannot_be_replaced_leaves_out_deadlines_of_the_store() -> None:
+def test_store_with_its_own_clock_skips_deadline_checks() -> None:
     told = list[Progress]()
     report = check_store(OwnClock(), only=of_families(*FAMILIES), seed="1", progress=told.append)
     assert not report.failed, str(report)
@@ -121,7 +121,7 @@ def test_clock_that_cannot_be_replaced_leaves_out_deadlines_of_the_store() -> No
     assert len(told) == len(report.passed)
 
 
-def test_sql_store_shows_its_pages_and_its_outbox(tmp_path: Path) -> None:
+def test_sql_store_passes_page_and_outbox_checks(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'curae.db'}")
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
@@ -160,7 +160,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_factory_that_makes_no_new_store_is_refused_by_name(
+def test_factory_that_returns_no_new_store_exits_2(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -56,7 +56,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_tour_tells_the_whole_story(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tour_prints_every_step_with_its_rule(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tour"]) == 0
     told = capsys.readouterr().out
     statuses = [step.answered[0] for step in steps()]
@@ -74,7 +74,7 @@ def test_the_tour_tells_the_whole_story(capsys: pytest.CaptureFixture[str]) -> N
     assert "retry-after: 50" in told
 
 
-def test_the_piped_tour_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_piped_tour_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tour"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert max(map(len, told)) <= 80
@@ -92,7 +92,7 @@ def test_the_piped_tour_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> N
         ("/lib/curae_lifecycle/__main__.py", "python -m curae_lifecycle"),
     ],
 )
-def test_it_names_itself_as_it_was_called(
+def test_usage_shows_the_name_it_was_called_by(
     called: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [called])
@@ -103,18 +103,18 @@ def test_it_names_itself_as_it_was_called(
     assert capsys.readouterr().err.startswith(f"usage: {name} ")
 
 
-def test_the_console_script_is_the_command_line() -> None:
+def test_console_script_points_to_main() -> None:
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"] == {SCRIPT: f"{main.__module__}:{main.__name__}"}
 
 
-def test_the_tour_replays_byte_for_byte() -> None:
+def test_tour_retry_gets_identical_bytes() -> None:
     (first,) = [step for step in steps() if "starts a recovery" in step.title]
     (retry,) = [step for step in steps() if "byte for byte" in step.title]
     assert retry.answered[1:] == first.answered[1:]
 
 
-def test_the_tour_reads_the_same_with_and_without_rich() -> None:
+def test_tour_text_is_the_same_with_and_without_rich() -> None:
     plain = run("tour").stdout.decode()
     tour = "from curae_lifecycle.cli.main import main; raise SystemExit(main(['tour']))"
     pretty = on_a_terminal(tour)
@@ -138,7 +138,7 @@ def test_replay_answers_every_line(log: Path) -> None:
     assert (second["line"], second["status"], second["replayed"]) == (2, 201, False)
 
 
-def test_replay_reads_standard_input_and_goes_on_after_a_broken_line(log: Path) -> None:
+def test_replay_reads_stdin_and_continues_after_a_broken_line(log: Path) -> None:
     answered = run("replay", "-", given=b"\xff\n\n" + log.read_bytes())
     assert answered.returncode == 1
     lines = [json.loads(line) for line in answered.stdout.splitlines()]
@@ -146,13 +146,15 @@ def test_replay_reads_standard_input_and_goes_on_after_a_broken_line(log: Path) 
     assert ["error" in line for line in lines] == [True, True, False, False]
 
 
-def test_replay_serves_one_environment(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_environment_option_refuses_other_keys(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["replay", str(log), "--environment", "test"]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[1])
     assert (answer["status"], "WRONG_ENVIRONMENT" in answer["body"]) == (403, True)
 
 
-def test_replay_checks_recorded_responses(
+def test_replay_check_exits_1_on_a_divergence(
     tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["replay", str(log), "--check"]) == 0
@@ -170,13 +172,13 @@ def test_replay_checks_recorded_responses(
     ]
 
 
-def test_a_log_that_is_not_there_is_a_mistake_on_the_command_line(tmp_path: Path) -> None:
+def test_replay_of_a_missing_file_exits_2(tmp_path: Path) -> None:
     answered = run("replay", str(tmp_path / "none.jsonl"))
     assert answered.returncode == 2
     assert b"none.jsonl: No such file" in answered.stderr
 
 
-def test_a_reader_that_has_read_enough_is_no_error(log: Path) -> None:
+def test_closed_pipe_ends_replay_without_an_error(log: Path) -> None:
     log.write_bytes(log.read_bytes() * 3000)
     command = f"{sys.executable} -m curae_lifecycle replay {log} | head -n 1"
     answered = subprocess.run(  # noqa: S602 - the test is about a shell pipe
@@ -191,7 +193,7 @@ def test_a_reader_that_has_read_enough_is_no_error(log: Path) -> None:
     assert json.loads(answered.stdout) == {"line": 1, "outcome": "done"}
 
 
-def test_simulate_tells_what_happened_and_that_every_law_held(
+def test_simulate_prints_counts_and_that_every_law_held(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["simulate", "--seed", "3", "--seeds", "2", "--clients", "1", "--hours", "2"]
@@ -211,7 +213,7 @@ def test_simulate_tells_what_happened_and_that_every_law_held(
     assert "cells" not in capsys.readouterr().out
 
 
-def test_simulate_writes_a_log_that_replay_reads_where_a_law_does_not_hold(
+def test_simulate_writes_a_replayable_log_when_a_law_breaks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curae_lifecycle.cli.simulate.MemoryStore", Forgetful)
@@ -241,7 +243,7 @@ def test_simulate_writes_a_log_that_replay_reads_where_a_law_does_not_hold(
         ([], "--seed"),
     ],
 )
-def test_simulate_says_what_is_wrong_with_an_argument(
+def test_simulate_with_a_bad_argument_exits_2(
     wrong: list[str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -250,7 +252,7 @@ def test_simulate_says_what_is_wrong_with_an_argument(
 
 
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
-def test_progress_shows_on_a_terminal_and_hands_every_line_on(rich: str) -> None:
+def test_progress_shows_on_a_terminal_and_yields_every_line(rich: str) -> None:
     shown = on_a_terminal(
         f"{rich}from curae_lifecycle.cli.terminal import track_progress\n"
         "lines = [b'x' * 9 + b'\\n'] * 500\n"
@@ -275,7 +277,7 @@ def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) ->
     assert shown.getvalue() == ""
 
 
-def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_and_help_exit_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version").stdout.decode().strip() == f"curae_lifecycle {__version__}"
     assert run().returncode == 2
     for command in ((), ("tour",), ("tables",), ("replay",), ("simulate",)):
@@ -288,7 +290,7 @@ DOCUMENTS = {"openapi": openapi, "asyncapi": asyncapi}
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
-def test_a_document_is_printed_written_and_checked(
+def test_document_command_prints_writes_and_checks(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command]) == 0
@@ -303,12 +305,12 @@ def test_a_document_is_printed_written_and_checked(
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
-def test_a_check_of_no_file_is_a_mistake(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_without_write_exits_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--check"])
     assert stopped.value.code == 2
     assert "--write" in capsys.readouterr().err
 
 
-def test_the_module_that_python_runs_does_nothing_when_it_is_imported() -> None:
+def test_importing_main_module_runs_nothing() -> None:
     assert import_module("curae_lifecycle.__main__").main is main

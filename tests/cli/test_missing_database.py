@@ -34,7 +34,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("database", "purge"),
     ],
 )
-def test_no_command_but_create_makes_a_file(
+def test_only_create_creates_the_sqlite_file(
     arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"sqlite:///{tmp_path}/none.db"
@@ -46,7 +46,7 @@ def test_no_command_but_create_makes_a_file(
     assert main(["keys", "list", "--database", url]) == 0
 
 
-def test_a_file_without_tables_gets_the_advice(
+def test_missing_tables_error_has_the_create_advice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty.db").touch()
@@ -55,7 +55,9 @@ def test_a_file_without_tables_gets_the_advice(
     assert error.endswith(ADVICE)
 
 
-def test_another_error_gets_no_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_database_error_has_no_create_advice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "text.db").write_text("this is no database " * 100)
     error = error_of(capsys, "keys", "list", "--database", f"sqlite:///{tmp_path}/text.db")
     assert "file is not a database" in error
@@ -71,13 +73,13 @@ def test_another_error_gets_no_advice(tmp_path: Path, capsys: pytest.CaptureFixt
         (Dialect.MARIADB, RuntimeError(1045, "Access denied"), False),
     ],
 )
-def test_a_missing_table_is_told_by_its_code(
+def test_missing_table_is_detected_by_error_code(
     dialect: Dialect, error: Exception, *, missing: bool
 ) -> None:
     assert is_missing_table(dialect, error) is missing
 
 
-def test_a_missing_table_of_postgresql_is_told_by_its_code() -> None:
+def test_missing_postgresql_table_is_detected_by_sqlstate() -> None:
     class Error(Exception):
         sqlstate = "42P01"
 

@@ -162,7 +162,7 @@ def command(
 # --- Erasure ----------------------------------------------------------------------------------
 
 
-def test_nothing_of_an_app_user_is_left_but_answers_that_are_kept_for_a_day(
+def test_erase_leaves_only_idempotency_records_of_the_user(
     platform: Platform, command: Command
 ) -> None:
     platform.sign_up()
@@ -192,7 +192,7 @@ def test_nothing_of_an_app_user_is_left_but_answers_that_are_kept_for_a_day(
     assert state["lifecycleState"] == "UNLINKED"
 
 
-def test_where_nobody_is_bound_connections_are_ended_all_the_same(platform: Platform) -> None:
+def test_erase_without_a_binding_ends_the_connections(platform: Platform) -> None:
     made = [platform.connect(), platform.connect(authorized=False), platform.connect()]
     platform.record(ActionRequired(ConnectionId(made[2]), "login"))
     assert erase(platform.database, MARY).waiting
@@ -204,7 +204,7 @@ def test_where_nobody_is_bound_connections_are_ended_all_the_same(platform: Plat
     assert erase(platform.database, MARY) == Erasure()
 
 
-def test_an_app_user_with_hundreds_of_connections_is_erased(platform: Platform) -> None:
+def test_erase_removes_more_than_100_connections(platform: Platform) -> None:
     made = [platform.connect(authorized=False) for _ in range(101)]
     erase(platform.database, MARY)
     platform.database.run_transaction([Statement("DELETE FROM curae_outbox")])
@@ -212,14 +212,14 @@ def test_an_app_user_with_hundreds_of_connections_is_erased(platform: Platform) 
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
-def test_what_is_about_the_user_alone_is_waited_for_too(platform: Platform) -> None:
+def test_erase_waits_for_messages_about_the_binding_alone(platform: Platform) -> None:
     platform.sign_up()
     platform.ship()
     # Its only message is about the binding.
     assert erase(platform.database, MARY).waiting == 1
 
 
-def test_what_is_dead_in_the_outbox_is_waited_for(platform: Platform) -> None:
+def test_erase_waits_for_dead_messages(platform: Platform) -> None:
     platform.connect()
     erase(platform.database, MARY)
 
@@ -231,7 +231,7 @@ def test_what_is_dead_in_the_outbox_is_waited_for(platform: Platform) -> None:
     assert erase(platform.database, MARY).waiting == len(Outbox(platform.database).list_dead())
 
 
-def test_a_page_of_an_erased_user_leads_nowhere(platform: Platform) -> None:
+def test_hosted_pages_of_an_erased_user_are_gone(platform: Platform) -> None:
     initiate = "curae-connect/initiate"
     _, begun = platform.ask("POST", initiate, appUserId="mary", preferSignup=True)
     platform.ask("POST", initiate, appUserId="mary")
@@ -270,7 +270,7 @@ class Meanwhile:
         return self.database.run_transaction(statements)
 
 
-def test_what_begins_while_a_user_is_erased_is_of_the_next_one(platform: Platform) -> None:
+def test_connection_made_during_erase_belongs_to_the_next_user(platform: Platform) -> None:
     platform.sign_up()
     old = platform.connect()
     erase(platform.database, MARY)
@@ -300,7 +300,7 @@ def test_what_begins_while_a_user_is_erased_is_of_the_next_one(platform: Platfor
         (NAMED[2:], "mary", "--app-id"),
     ],
 )
-def test_who_is_to_be_erased_is_named_rightly(
+def test_erase_with_a_bad_coordinate_exits_2(
     command: Command, arguments: tuple[str, ...], given: str, said: str
 ) -> None:
     status, printed, error = command("database", "erase", *arguments, given=given)
@@ -311,7 +311,7 @@ def test_who_is_to_be_erased_is_named_rightly(
 # --- Purge ------------------------------------------------------------------------------------
 
 
-def test_what_is_over_is_purged_by_a_command(platform: Platform, command: Command) -> None:
+def test_purge_command_deletes_expired_records(platform: Platform, command: Command) -> None:
     platform.connect()
     count = Statement("SELECT COUNT(*) FROM curae_record")
     assert command("database", "purge")[0] == 0
@@ -324,7 +324,7 @@ def test_what_is_over_is_purged_by_a_command(platform: Platform, command: Comman
 # --- Facts ------------------------------------------------------------------------------------
 
 
-def test_facts_are_recorded_and_answered_line_by_line(
+def test_facts_command_records_and_answers_each_line(
     platform: Platform, command: Command, tmp_path: Path
 ) -> None:
     made = platform.connect()
@@ -345,7 +345,7 @@ def test_facts_are_recorded_and_answered_line_by_line(
     assert command("facts", "-", given=f"{revoke}\n")[0] == 0
 
 
-def test_a_file_or_an_instant_that_is_none_is_told_of(command: Command, tmp_path: Path) -> None:
+def test_facts_with_a_bad_file_or_instant_exits_2(command: Command, tmp_path: Path) -> None:
     status, _, error = command("facts", str(tmp_path / "none"))
     assert (status, "cannot read" in error) == (2, True)
     status, _, error = command("facts", "-", "--ends-since", "today")
@@ -374,7 +374,7 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock of the database
 
 
-def test_what_a_restored_database_has_forgotten_comes_back_by_the_page_s_command(
+def test_facts_command_restores_revocations_after_a_backup(
     tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):
@@ -437,7 +437,7 @@ def test_what_a_restored_database_has_forgotten_comes_back_by_the_page_s_command
     assert platform.status(str(successor["id"])) == "NOT_FOUND"
 
 
-def test_ends_before_the_instant_and_what_is_no_end_are_passed_over(
+def test_ends_since_skips_earlier_ends_and_other_messages(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -462,7 +462,7 @@ def test_ends_before_the_instant_and_what_is_no_end_are_passed_over(
 # --- Buckets ----------------------------------------------------------------------------------
 
 
-def test_old_and_new_buckets_side_by_side_admit_the_sum_of_both(
+def test_old_and_new_buckets_together_admit_the_sum_of_both(
     platform: Platform,
 ) -> None:
     namespace: dict[str, object] = {}

@@ -30,14 +30,14 @@ PARSERS = dict(all_parsers())
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_help_says_every_default(name: str) -> None:
+def test_help_prints_every_default(name: str) -> None:
     for action in PARSERS[name]._actions:
         assert action.help or isinstance(action, argparse._SubParsersAction), action
         if action.default and action.default != argparse.SUPPRESS:
             assert "(default: %(default)s)" in str(action.help), action
 
 
-def test_help_never_shows_the_database_of_the_environment(
+def test_help_never_prints_the_value_of_database_url(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:a-secret@host/name")
@@ -73,7 +73,7 @@ def error_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["problems", "zzz"], None),
     ],
 )
-def test_a_misspelt_word_gets_a_suggestion(
+def test_misspelt_word_gets_a_suggestion(
     arguments: list[str], meant: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = error_of(arguments, capsys)
@@ -83,7 +83,7 @@ def test_a_misspelt_word_gets_a_suggestion(
         assert f"; did you mean {meant}?\n" in error
 
 
-def test_a_suggestion_ignores_case_and_may_be_missing() -> None:
+def test_suggestion_ignores_case_and_may_be_empty() -> None:
     assert suggestion("NOT_FUOND", ProblemCode) == "; did you mean NOT_FOUND?"
     assert suggestion("x", []) == ""
 
@@ -101,7 +101,7 @@ def test_a_suggestion_ignores_case_and_may_be_missing() -> None:
         (["openapi", "--check"], "openapi [-h]"),
     ],
 )
-def test_an_error_shows_the_usage_of_its_command(
+def test_error_prints_the_usage_of_its_command(
     arguments: list[str], usage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert error_of(arguments, capsys).startswith(f"usage: python -m curae_lifecycle {usage}")

@@ -24,25 +24,25 @@ each_code = pytest.mark.parametrize("code", ProblemCode)
 
 
 @each_code
-def test_the_type_of_a_problem_ends_in_the_name_of_its_page(code: ProblemCode) -> None:
+def test_problem_type_uri_ends_in_its_page_name(code: ProblemCode) -> None:
     assert files()[type_uri(code).rpartition("/")[2] + ".md"] == to_markdown(code)
     assert f"`{type_uri(code)}`" in to_markdown(code)
 
 
-def test_every_code_has_texts_and_every_key_a_meaning() -> None:
+def test_every_code_has_texts_and_every_detail_a_meaning() -> None:
     assert list(WORDING) == list(ProblemCode)
     assert DETAILS.keys() == {key for row in CATALOGUE.rows for key in row.outcome.details}
 
 
 @each_code
-def test_a_page_shows_the_advice_of_its_code_and_reasons(code: ProblemCode) -> None:
+def test_page_shows_the_advice_of_its_code_and_reasons(code: ProblemCode) -> None:
     advice = to_markdown(code).partition("## What a client should do")[2].partition("## ")[0]
     expected = [WORDING[code].advice, *(f"- `{each}`: {each.advice}" for each in reasons_of(code))]
     assert [line for line in advice.splitlines() if line] == expected
 
 
 @each_code
-def test_a_page_names_every_rule_that_answers_it_and_no_other(code: ProblemCode) -> None:
+def test_page_lists_exactly_the_rules_that_answer_its_code(code: ProblemCode) -> None:
     answers = to_markdown(code).partition("## When it is the answer")[2]
     named = re.findall(
         r"^\| \[`([\w.-]+)`\]\(\.\./tables/([\w-]+)\.md#\1\) \|", answers, re.MULTILINE
@@ -59,7 +59,7 @@ def test_a_page_names_every_rule_that_answers_it_and_no_other(code: ProblemCode)
 
 
 @each_code
-def test_each_link_to_a_rule_leads_to_its_row(code: ProblemCode) -> None:
+def test_rule_links_lead_to_their_rows(code: ProblemCode) -> None:
     links = re.findall(r"\[`([\w.-]+)`\]\(\.\./tables/([\w-]+)\.md#([\w.-]+)\)", to_markdown(code))
     for shown, table, anchor in links:
         found = find_rule(shown)
@@ -69,7 +69,7 @@ def test_each_link_to_a_rule_leads_to_its_row(code: ProblemCode) -> None:
 
 
 @each_code
-def test_the_answer_that_is_shown_is_one_of_that_code(code: ProblemCode) -> None:
+def test_example_answer_on_a_page_has_its_code(code: ProblemCode) -> None:
     block = re.search(r"^```json\n(.*?)^```", to_markdown(code), re.MULTILINE | re.DOTALL)
     assert block is not None
     shown = json.loads(block[1])
@@ -96,7 +96,7 @@ WITHOUT_A_KEY = {
 
 
 @each_code
-def test_a_page_says_what_becomes_of_the_idempotency_key(code: ProblemCode) -> None:
+def test_page_says_whether_the_idempotency_key_is_used_up(code: ProblemCode) -> None:
     expected = "not used up"
     if code in KEPT:
         expected = "used up"
@@ -107,14 +107,14 @@ def test_a_page_says_what_becomes_of_the_idempotency_key(code: ProblemCode) -> N
     assert f"| idempotency key | {expected}" in to_markdown(code)
 
 
-def test_the_reason_of_an_example_is_one_of_its_code() -> None:
+def test_example_reason_is_one_of_its_code() -> None:
     for code in (ProblemCode.CONNECTION_ACCESS_DENIED, ProblemCode.CONNECTION_NOT_RECONNECTABLE):
         assert f'"reason": "{reasons_of(code)[0]}"' in to_markdown(code)
     assert set(reasons_of(ProblemCode.CONNECTION_ACCESS_DENIED)) == set(DenialReason)
     assert set(reasons_of(ProblemCode.CONNECTION_NOT_RECONNECTABLE)) == set(RefusalReason)
 
 
-def test_a_denial_advises_a_reconnect_where_one_succeeds() -> None:
+def test_denial_advises_reconnect_only_if_it_succeeds() -> None:
     reasons = {each for each in DenialReason if each.advice.startswith("Reconnect")}
     recovered = {
         standing.value
@@ -126,14 +126,14 @@ def test_a_denial_advises_a_reconnect_where_one_succeeds() -> None:
     assert denied - reasons == {"PENDING", "PACKAGE_NOT_GRANTED"}
 
 
-def test_the_command_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_command_prints_all_codes_or_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["problems"]) == 0
     assert capsys.readouterr().out == "\n".join(map(to_markdown, ProblemCode))
     assert main(["problems", "NOT_FOUND"]) == 0
     assert capsys.readouterr().out == to_markdown(ProblemCode.NOT_FOUND)
 
 
-def test_an_unknown_code_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_command_with_an_unknown_code_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["problems", "LOST"])
     assert "there is no problem code LOST" in capsys.readouterr().err

@@ -16,22 +16,22 @@ BUSY = (
 )
 
 
-def test_a_long_task_shows_its_seconds() -> None:
+def test_long_task_shows_its_seconds() -> None:
     shown = on_a_terminal(BUSY.format(before="", after=0, seconds=1.5))
     assert shown == "\rpurge: 0 s\rpurge: 1 s\r\n"
 
 
-def test_a_short_task_shows_nothing() -> None:
+def test_short_task_shows_nothing() -> None:
     assert on_a_terminal(BUSY.format(before="", after=2, seconds=0.1)) == ""
 
 
-def test_a_pipe_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_task_shows_nothing_on_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     with terminal.show_busy("purge"):
         pass
     assert capsys.readouterr().err == ""
 
 
-def test_an_unknown_size_shows_the_amount_once_a_second(
+def test_progress_of_unknown_size_shows_the_amount_each_second(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     instants = iter([0.0, 1.0, 2.0, 2.0, 2.5, 3.0, 3.0])

@@ -17,7 +17,7 @@ from curae_lifecycle.service.rulebook import TABLES, find_rule
 from tests.support.commands import on_a_terminal, run, without_colour
 
 
-def test_tables_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_command_prints_all_tables_or_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tables"]) == 0
     everything = capsys.readouterr().out
     assert everything.count("\n# ") + 1 == len(TABLES)
@@ -25,7 +25,7 @@ def test_tables_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == to_markdown(TABLES["recovery"])
 
 
-def test_tables_speaks_json_and_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_command_prints_json_and_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tables", "--format", "json"]) == 0
     tables = json.loads(capsys.readouterr().out)
     assert [table["name"] for table in tables["tables"]] == list(TABLES)
@@ -40,7 +40,7 @@ def test_tables_speaks_json_and_mermaid(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.heavy)])
-def test_a_rule_of_an_answer_leads_to_its_line_of_code(
+def test_tables_command_prints_the_source_line_of_a_rule(
     step: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for table in TABLES.values():
@@ -66,7 +66,7 @@ def older(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     return path
 
 
-def test_what_changed_since_an_older_release_is_said(
+def test_diff_prints_changes_since_an_older_release(
     older: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tables", "--diff", str(older)]) == 1
@@ -87,7 +87,7 @@ def test_what_changed_since_an_older_release_is_said(
     assert [table["name"] for table in document["changes"]] == ["connection"]
 
 
-def test_between_a_release_and_itself_there_is_no_difference(
+def test_diff_of_a_release_with_itself_is_empty(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["tables", "--format", "json"])
@@ -99,7 +99,7 @@ def test_between_a_release_and_itself_there_is_no_difference(
     assert json.loads(capsys.readouterr().out)["changes"] == []
 
 
-def test_what_changed_stands_in_columns_on_a_terminal(older: Path) -> None:
+def test_diff_prints_columns_on_a_terminal(older: Path) -> None:
     words = run("tables", "--diff", str(older)).stdout.decode().split()
     program = (
         "from curae_lifecycle.cli.main import main\n"
@@ -125,7 +125,7 @@ def test_what_changed_stands_in_columns_on_a_terminal(older: Path) -> None:
         (b"{}", ["--format", "mermaid"], "--diff compares all tables"),
     ],
 )
-def test_a_file_that_cannot_be_compared_is_a_mistake_on_the_command_line(
+def test_diff_with_an_unusable_file_or_option_exits_2(
     given: bytes | None,
     more: list[str],
     why: str,
@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_compared_is_a_mistake_on_the_command_line(
     assert why in capsys.readouterr().err
 
 
-def test_an_unknown_table_is_named_with_those_that_there_are(
+def test_unknown_table_exits_2_and_lists_the_tables(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -167,9 +167,7 @@ def shown_table(columns: int, name: str, before: str = "") -> str:
         pytest.param(160, "idempotency", marks=pytest.mark.heavy),
     ],
 )
-def test_a_table_stands_in_columns_on_a_terminal_and_no_word_is_broken(
-    columns: int, name: str
-) -> None:
+def test_table_on_a_terminal_prints_columns_with_whole_words(columns: int, name: str) -> None:
     shown = shown_table(columns, name)
     assert all(len(line.rstrip()) <= columns for line in shown.splitlines())
     words = set(shown.split())
@@ -179,7 +177,7 @@ def test_a_table_stands_in_columns_on_a_terminal_and_no_word_is_broken(
         assert columns < 160 or row.rule in words
 
 
-def test_a_table_is_markdown_on_a_terminal_without_rich() -> None:
+def test_table_on_a_terminal_without_rich_is_markdown() -> None:
     shown = shown_table(80, "recovery", "import sys; sys.modules['rich.console'] = None")
     assert shown == to_markdown(TABLES["recovery"])
 
@@ -200,7 +198,7 @@ def test_a_table_is_markdown_on_a_terminal_without_rich() -> None:
         ("PACKAGE_NOT_GRANTED", ["access.active-other-package"]),
     ],
 )
-def test_a_problem_s_code_and_a_reason_lead_to_their_rules(
+def test_problem_code_or_reason_prints_its_rules(
     word: str, rules: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tables", word]) == 0
@@ -217,7 +215,7 @@ def test_a_problem_s_code_and_a_reason_lead_to_their_rules(
     }
 
 
-def test_a_rule_of_a_table_made_elsewhere_has_no_line_here() -> None:
+def test_rule_of_a_foreign_table_has_no_source_line() -> None:
     axis = Axis("weather", ("rain",))
     table: Table[str, str] = Table(
         "of-elsewhere", "What to wear.", axis, Row("rain", "a coat", "[O] It is wet.")

@@ -73,7 +73,7 @@ def create(key: str) -> Request:
     return request("POST", target="/api/sdk/v1/connections", key=key, body=body)
 
 
-def test_the_readme_endpoint_serves() -> None:
+def test_readme_endpoint_serves() -> None:
     endpoint = readme_endpoint(world())
     made = endpoint(create("k-1"))
     assert made.status == 201
@@ -83,26 +83,26 @@ def test_the_readme_endpoint_serves() -> None:
     assert endpoint(Request("GET", "/")).status == 401
 
 
-def test_the_readme_endpoint_knows_the_key_that_it_registers() -> None:
+def test_readme_endpoint_accepts_its_registered_key() -> None:
     namespace: dict[str, object] = {}
     exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
     endpoint = cast("Callable[[Request], Response]", namespace["endpoint"])
     assert endpoint(create("k-1")).status == 201
 
 
-def test_the_readme_endpoint_goes_by_the_settings_of_its_store() -> None:
+def test_readme_endpoint_uses_the_settings_of_its_store() -> None:
     asked = request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=ada")
     elsewhere = readme_endpoint(world(Settings(environment=Environment.TEST)))
     assert json.loads(elsewhere(asked).body)["code"] == "WRONG_ENVIRONMENT"
     assert readme_endpoint(world())(asked).status == 200
 
 
-def test_the_readme_endpoint_is_fifteen_lines() -> None:
+def test_readme_endpoint_has_at_most_15_lines() -> None:
     lines = [line for line in block(README, "python").splitlines() if line.strip()]
     assert len(lines) <= 15
 
 
-def test_the_readme_snippet_of_a_sql_store_has_its_imports() -> None:
+def test_readme_sql_snippet_has_its_imports() -> None:
     tree = ast.parse(block(README, "py"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     namespace: dict[str, object] = {}
@@ -112,13 +112,13 @@ def test_the_readme_snippet_of_a_sql_store_has_its_imports() -> None:
     assert {node.id for node in names} <= bound
 
 
-def test_the_readme_lists_every_command() -> None:
+def test_readme_lists_every_command() -> None:
     listed = re.findall(r"^\$ (.*)$", README, re.MULTILINE)
     assert listed == re.findall(r"^python -m .*$", command_line.__doc__ or "", re.MULTILINE)
     assert {line.split()[3] for line in listed} == command_line.COMMANDS.keys()
 
 
-def test_what_the_readme_says_of_the_package_is_what_its_project_says() -> None:
+def test_readme_facts_match_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     prefix = "Programming Language :: Python :: 3."
     *before, last = [
@@ -133,7 +133,7 @@ def test_what_the_readme_says_of_the_package_is_what_its_project_says() -> None:
     assert "Typing :: Typed" in project["classifiers"]
 
 
-def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
+def test_readme_chain_follows_from_the_rules_it_names() -> None:
     """Compare each connection of the picture with the rules, in order."""
     drawn = block(README, "text")
     now = datetime(2030, 1, 5, 9, tzinfo=UTC)
@@ -176,7 +176,7 @@ def test_readme_says_how_many_tables_there_are() -> None:
     assert f"[{len(TABLES)} tables](docs/tables/README.md)" in README
 
 
-def test_the_log_of_the_replay_page_runs() -> None:
+def test_log_of_the_replay_page_runs() -> None:
     text = block((ROOT / "docs/replay.md").read_text(encoding="utf-8"), "json")
     answers = list(replay(line.encode() for line in text.splitlines()))
     assert len(answers) == 5
@@ -190,14 +190,14 @@ def test_the_log_of_the_replay_page_runs() -> None:
     [path for path in ROOT.glob("**/*.md") if not {".venv", "tutorial"} & {*path.parts}],
     ids=str,
 )
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_between_pages_resolve(page: Path) -> None:
     # A regular expression in code may look like a link.
     text = re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (page.parent / target).exists(), (page.name, target)
 
 
-def test_every_law_has_a_test_that_names_it_and_a_row_on_the_correctness_page() -> None:
+def test_every_law_has_a_test_and_a_row_on_the_correctness_page() -> None:
     page = (ROOT / "docs/correctness.md").read_text(encoding="utf-8")
     shown = re.findall(
         r"^### Law (\d+)\n(?:(?!##).*\n)*?- Shown by: `(tests/[\w/]+\.py)::(test_\w+)`$",
@@ -212,7 +212,7 @@ def test_every_law_has_a_test_that_names_it_and_a_row_on_the_correctness_page() 
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
-def test_the_programs_of_the_testing_page_run() -> None:
+def test_programs_of_the_testing_page_run() -> None:
     text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
     programs = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert len(programs) == 2
@@ -224,7 +224,7 @@ def test_the_programs_of_the_testing_page_run() -> None:
                 value()
 
 
-def test_the_testing_page_names_every_check() -> None:
+def test_testing_page_names_every_check() -> None:
     page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
     checks = {name for name in vars(laws) if name.startswith("check_")}
     assert set(re.findall(r"`(check_\w+)`", page)) == checks

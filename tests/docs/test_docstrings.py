@@ -30,21 +30,21 @@ INNER: Final = (
 """Modules with internal functions of the SQL store."""
 
 
-def test_every_public_name_says_something() -> None:
+def test_every_public_name_has_a_docstring() -> None:
     assert [named.name for named in public_names() if not named.says.strip()] == []
 
 
-def test_every_parameter_and_field_is_told_of_where_there_are_several() -> None:
+def test_every_parameter_and_field_is_described() -> None:
     untold = {named.name: named.untold for named in public_names() if named.untold}
     assert {name: parts for name, parts in untold.items() if not name.startswith(INNER)} == {}
     assert set(INNER) <= set(listed_modules())
 
 
-def test_every_error_that_is_raised_and_every_outcome_is_named() -> None:
+def test_every_raised_error_and_outcome_is_documented() -> None:
     assert {named.name: named.unsaid for named in public_names() if named.unsaid} == {}
 
 
-def test_what_a_server_uses_is_all_described() -> None:
+def test_every_name_of_the_top_level_api_is_fully_described() -> None:
     by_name = {named.name: named for named in public_names()}
     for home, names in curae_lifecycle._MODULES.items():
         for name in names:
@@ -53,7 +53,7 @@ def test_what_a_server_uses_is_all_described() -> None:
             assert all(tells_of(said, part) for part in named.parts), name
 
 
-def test_the_search_for_public_names_finds_them() -> None:
+def test_public_name_search_finds_enough_names() -> None:
     kinds = [named.kind for named in public_names()]
     assert kinds.count("function") >= 270
     assert kinds.count("class") >= 250
@@ -66,7 +66,7 @@ def found(source: str) -> dict[str, Named]:
     return {named.name: named for named in names_of("m", ast.parse(source).body)}
 
 
-def test_a_name_without_a_docstring_is_found() -> None:
+def test_name_without_a_docstring_is_found() -> None:
     silent = found(
         "A: Final = 1\nB = 2\n'''What B is.'''\n\ndef f(): ...\n\nclass C: ...\n_d = 1\n"
     )
@@ -92,9 +92,7 @@ def test_a_name_without_a_docstring_is_found() -> None:
         ("def f(store, id_factory):\n    '''Serve as `serve` does.'''", ()),
     ],
 )
-def test_a_parameter_or_field_that_is_not_told_of_is_found(
-    source: str, untold: tuple[str, ...]
-) -> None:
+def test_undescribed_parameter_or_field_is_found(source: str, untold: tuple[str, ...]) -> None:
     assert found(source)["m.f"].untold == untold
 
 
@@ -111,7 +109,7 @@ def test_a_parameter_or_field_that_is_not_told_of_is_found(
         ("def f() -> Done[int] | Refused:\n    '''Done: it is.'''", {"Refused"}),
     ],
 )
-def test_an_error_or_an_outcome_that_is_not_named_is_found(source: str, unsaid: set[str]) -> None:
+def test_undocumented_error_or_outcome_is_found(source: str, unsaid: set[str]) -> None:
     assert found(source)["m.f"].unsaid == unsaid
 
 
@@ -125,5 +123,5 @@ def test_an_error_or_an_outcome_that_is_not_named_is_found(source: str, unsaid: 
         ("It knows.", "now", False),
     ],
 )
-def test_a_part_is_told_of_by_its_name_or_in_words(said: str, part: str, *, told: bool) -> None:
+def test_part_is_described_by_its_name_or_its_words(said: str, part: str, *, told: bool) -> None:
     assert tells_of(said, part) is told

@@ -13,7 +13,7 @@ PACKAGE = Path(curae_lifecycle.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def test_the_package_is_written_in_plain_english() -> None:
+def test_package_docstrings_pass_the_prose_rules() -> None:
     assert len(FILES) > 200
     found = [each for path in FILES for each in offences(path, str(path.relative_to(PACKAGE)))]
     assert not found, "\n".join(map(str, found))
@@ -40,7 +40,7 @@ def test_the_package_is_written_in_plain_english() -> None:
         ("# it stands still", "says 'stands still'"),
     ],
 )
-def test_a_sentence_in_the_dialect_is_found(source: str, rule: str) -> None:
+def test_sentence_that_breaks_a_prose_rule_is_found(source: str, rule: str) -> None:
     assert [each.rule.replace("\n", " ") for each in offences_of(source)][-1:] == [rule]
 
 

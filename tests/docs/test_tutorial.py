@@ -39,7 +39,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_everything_is_printed_that_the_page_shows(environment: Path) -> None:
+def test_tutorial_prints_what_the_page_shows(environment: Path) -> None:
     texts, log = printed(TUTORIAL, environment)
     assert list(differences(TUTORIAL, texts, log)) == []
     # Every block with output shows it.
@@ -49,14 +49,14 @@ def test_everything_is_printed_that_the_page_shows(environment: Path) -> None:
     assert "".join(masked([shown])) == "".join(masked([TEXT]))
 
 
-def test_an_id_that_is_another_one_is_seen() -> None:
+def test_masking_keeps_ids_distinct() -> None:
     one, two = (f"00000000-0000-4000-8000-{number:012}" for number in (1, 2))
     assert masked([f"{one} {two}"]) != masked([f"{one} {one}"])
     assert masked([f"{one} {two}"]) == masked([f"{two} {one}"])
     assert masked(["ACTIVE"]) != masked(["PENDING"])
 
 
-def test_the_tutorial_tells_of_each_thing_that_it_promises() -> None:
+def test_tutorial_covers_each_promised_step() -> None:
     typed, log = "".join(TUTORIAL.typed), TUTORIAL.log.text
     for each in ("initiate", "account-state", ":reconnect", ":revoke", "tables "):
         assert each in typed

@@ -21,7 +21,7 @@ from curae_lifecycle import _HOMES
 SOURCE = ast.parse(Path(curae_lifecycle.__file__).read_text(encoding="utf-8"))
 
 
-def test_every_name_is_there_and_nothing_else() -> None:
+def test_package_exports_exactly_the_listed_names() -> None:
     (told,) = [
         ast.literal_eval(node.value)
         for node in ast.walk(SOURCE)
@@ -35,7 +35,7 @@ def test_every_name_is_there_and_nothing_else() -> None:
         _ = curae_lifecycle.Nonsense
 
 
-def test_type_checkers_are_told_the_same_homes() -> None:
+def test_type_checking_imports_match_the_lazy_ones() -> None:
     told = {
         alias.name: node.module
         for node in ast.walk(SOURCE)
@@ -45,7 +45,7 @@ def test_type_checkers_are_told_the_same_homes() -> None:
     assert told == {name: f"curae_lifecycle.{home}" for name, home in _HOMES.items()}
 
 
-def test_an_import_loads_no_room_until_a_name_is_used() -> None:
+def test_importing_the_package_loads_subpackages_lazily() -> None:
     program = (
         "import sys, curae_lifecycle\n"
         "rooms = lambda: {m for m in sys.modules if m.startswith('curae_lifecycle.')}\n"
@@ -59,7 +59,7 @@ def test_an_import_loads_no_room_until_a_name_is_used() -> None:
 
 
 @pytest.mark.parametrize("name", _HOMES)
-def test_help_on_a_name_is_readable(name: str) -> None:
+def test_help_on_each_name_is_readable(name: str) -> None:
     # `ConnectionId` and other NewTypes are names for text and have no help.
     value: object = getattr(curae_lifecycle, name)
     if not isinstance(value, type) and not callable(value):
@@ -70,7 +70,7 @@ def test_help_on_a_name_is_readable(name: str) -> None:
     assert doc.strip().splitlines()[0].rstrip().endswith((".", "[S].", "[O].", "[P]."))
 
 
-def test_help_on_the_package_fits_a_few_screens() -> None:
+def test_help_on_the_package_fits_120_lines() -> None:
     lines = pydoc.plain(pydoc.render_doc(curae_lifecycle)).splitlines()
     assert len(lines) <= 120
     assert max(len(line) for line in lines if curae_lifecycle.__file__ not in line) <= 80
@@ -82,7 +82,7 @@ def test_help_on_the_package_names_each_name() -> None:
 
 
 @pytest.mark.parametrize("name", _HOMES)
-def test_no_signature_shows_a_long_default(name: str) -> None:
+def test_signatures_show_no_long_default(name: str) -> None:
     value: object = getattr(curae_lifecycle, name)
     if not isinstance(value, type | FunctionType) or name in {"ProblemCode", "Store"}:
         return
@@ -91,7 +91,7 @@ def test_no_signature_shows_a_long_default(name: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["stores", "stores.sql", "servers"])
-def test_help_on_a_subpackage_names_modules_that_exist(folder: str) -> None:
+def test_help_on_a_subpackage_names_existing_modules(folder: str) -> None:
     package = import_module(f"curae_lifecycle.{folder}")
     named = re.findall(r"`((?:\w+\.)+\w+)`", package.__doc__ or "")
     assert named
@@ -100,7 +100,9 @@ def test_help_on_a_subpackage_names_modules_that_exist(folder: str) -> None:
         assert hasattr(import_module(f"curae_lifecycle.{folder}.{module}"), name)
 
 
-def test_help_opens_a_sql_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snippet_in_the_sql_help_opens_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     doc = import_module("curae_lifecycle.stores.sql").__doc__ or ""
     snippet = re.search(r"once:\n\n((?: {4}.*\n|\n)+)", doc)
     assert snippet is not None

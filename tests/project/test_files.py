@@ -25,11 +25,11 @@ def too_long(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_no_file_is_longer_than_what_holds_one_thing(folder: Path) -> None:
+def test_no_python_file_is_too_long(folder: Path) -> None:
     assert too_long(folder) == []
 
 
-def test_a_file_that_is_too_long_is_found_at_any_depth(tmp_path: Path) -> None:
+def test_file_one_line_too_long_is_found_at_any_depth(tmp_path: Path) -> None:
     deep = tmp_path / "one" / "two"
     deep.mkdir(parents=True)
     (deep / "short.py").write_text("x = 1\n" * LONGEST)
@@ -38,7 +38,7 @@ def test_a_file_that_is_too_long_is_found_at_any_depth(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_module_s_first_line_says_what_it_holds(folder: Path) -> None:
+def test_every_module_begins_with_a_docstring(folder: Path) -> None:
     texts = {str(file): file.read_text("utf-8") for file in folder.rglob("*.py")}
     # An empty file only makes its folder a package.
     assert [file for file, text in texts.items() if text and not re.match(r'r?"""\S', text)] == []

@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 from tests.support.ports import free_port, wait_for
 
 
-def test_nobody_is_given_a_port_that_somebody_has() -> None:
+def test_free_port_never_returns_a_port_in_use() -> None:
     mine = {free_port() for _ in range(3)}
     assert len(mine) == 3
     # A process whose search starts at the same port, before any server listens.
@@ -25,7 +25,7 @@ def test_nobody_is_given_a_port_that_somebody_has() -> None:
     assert int(ended.stdout) not in mine
 
 
-def test_a_port_that_somebody_listens_on_is_given_to_nobody(
+def test_free_port_skips_a_port_with_a_listener(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", free_port())) as listens:
@@ -35,7 +35,9 @@ def test_a_port_that_somebody_listens_on_is_given_to_nobody(
         assert free_port() != port
 
 
-def test_who_waits_for_a_server_hears_that_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_for_raises_if_the_server_ended_or_never_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(AssertionError, match="has ended"):
         wait_for(free_port(), lambda: False)
     monkeypatch.setattr(ports, "PATIENCE", 0.01)

@@ -50,7 +50,7 @@ HERE = "def swap(a, b, c, d): ...\nclass Pair:\n    def move(self, a, b, c, d): 
         ("[swap(1, 2, 3, 4) for _ in x]", "swap"),
     ],
 )
-def test_a_long_call_is_found(call: str, called: str) -> None:
+def test_call_with_four_positional_arguments_is_found(call: str, called: str) -> None:
     assert [each.called for each in long_calls({"a.py": HERE + call})] == [called]
 
 
@@ -68,6 +68,6 @@ def test_short_foreign_and_variadic_calls_pass(call: str) -> None:
     assert long_calls({"a.py": HERE + call}) == []
 
 
-def test_a_class_elsewhere_with_the_same_name_and_a_base_hides_no_long_call() -> None:
+def test_class_of_the_same_name_elsewhere_hides_no_long_call() -> None:
     sources = {"a.py": HERE + "Pair(1, 2, 3, 4)", "b.py": "class Pair(dict): ...\n"}
     assert [each.called for each in long_calls(sources)] == ["Pair"]

@@ -53,9 +53,9 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return ended.stdout
 
 
-def test_a_failing_case_of_hypothesis_is_printed_whole(printed: str) -> None:
+def test_failing_hypothesis_example_is_printed_in_full(printed: str) -> None:
     assert "chain=[Link(0, 'x'), Link(0, 'x')]," in printed
 
 
-def test_a_warning_is_an_error(printed: str) -> None:
+def test_warning_fails_a_test(printed: str) -> None:
     assert "DeprecationWarning: old" in printed

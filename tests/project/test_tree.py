@@ -35,18 +35,18 @@ def faults(tests: Path, paths: set[str]) -> list[str]:
     return flat + strays + bare
 
 
-def test_every_test_lies_where_the_package_has_its_subject() -> None:
+def test_every_test_file_mirrors_a_package_path() -> None:
     assert faults(TESTS, package_paths()) == []
 
 
-def test_every_room_of_the_package_has_its_folder_of_tests() -> None:
+def test_every_subpackage_has_a_test_folder() -> None:
     rooms = {path for path in package_paths() if "/" not in path} - {"__main__"}
     assert {path.name for path in TESTS.iterdir() if (path / "__init__.py").exists()} == (
         rooms | BESIDE
     )
 
 
-def test_a_flat_test_a_stray_folder_and_a_folder_without_init_are_found(tmp_path: Path) -> None:
+def test_misplaced_test_files_and_folders_are_found(tmp_path: Path) -> None:
     for name in ("test_a.py", "rules/test_b.py", "rules/sums/test_c.py", "proof/any/d.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -58,7 +58,7 @@ def test_a_flat_test_a_stray_folder_and_a_folder_without_init_are_found(tmp_path
     ]
 
 
-def test_contributing_names_each_marker_with_what_it_needs() -> None:
+def test_contributing_lists_every_pytest_marker() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     markers: list[str] = settings["tool"]["pytest"]["ini_options"]["markers"]
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -89,7 +89,7 @@ class Log:
         return self.line(ask=ask)["granted"]
 
 
-def test_a_tombstone_revokes_every_connection_of_its_coordinate() -> None:
+def test_tombstone_revokes_every_connection_of_its_coordinate() -> None:
     log = Log()
     log.bind()
     before, active, pending, other = (log.create(user) for user in ["user-1"] * 3 + ["user-2"])
@@ -108,7 +108,7 @@ def test_a_tombstone_revokes_every_connection_of_its_coordinate() -> None:
     assert [shown["status"], shown["updatedAt"]] == ["REVOKED", format_time(log.now)]
 
 
-def test_a_tombstone_that_is_ignored_ends_nothing() -> None:
+def test_ignored_tombstone_revokes_nothing() -> None:
     log = Log()
     unbound = log.create()
     assert log.tombstone() == "ignored"
@@ -120,7 +120,7 @@ def test_a_tombstone_that_is_ignored_ends_nothing() -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_tombstone_spares_who_is_spelled_otherwise(twin: str) -> None:
+def test_tombstone_spares_a_user_with_a_similar_id(twin: str) -> None:
     log = Log()
     log.bind(twin)
     spared = log.create("U\u0308ser")
@@ -140,7 +140,7 @@ def test_a_tombstone_spares_who_is_spelled_otherwise(twin: str) -> None:
         (SKEW + TICK, None),
     ],
 )
-def test_a_fact_is_clamped_between_the_making_and_now(
+def test_happened_at_is_clamped_between_creation_and_now(
     ahead: timedelta, authorized: datetime | None
 ) -> None:
     log = Log()
@@ -162,7 +162,7 @@ def test_a_fact_is_clamped_between_the_making_and_now(
         (timedelta(), DECADES, "done"),
     ],
 )
-def test_an_end_is_held_against_the_clamped_authorization(
+def test_expires_at_must_follow_the_clamped_authorization(
     happened: timedelta, ends: timedelta, outcome: str
 ) -> None:
     log = Log()
@@ -170,7 +170,7 @@ def test_an_end_is_held_against_the_clamped_authorization(
     assert log.fact("connection.authorize", connectionId=log.create(), **fact) == outcome
 
 
-def test_an_end_before_the_authorization_is_a_mistake_whatever_the_connection_is() -> None:
+def test_early_expires_at_is_a_mistake_for_any_connection() -> None:
     log = Log()
     revoked = log.create()
     log.fact("connection.revoke", connectionId=revoked, actor="APP")
@@ -179,7 +179,7 @@ def test_an_end_before_the_authorization_is_a_mistake_whatever_the_connection_is
         assert log.fact("connection.authorize", **ends) == "broken"
 
 
-def test_a_hand_off_that_was_complete_before_its_session_is_taken_as_of_its_making() -> None:
+def test_handoff_before_its_session_is_clamped_to_creation() -> None:
     log = Log()
     body = {"appUserId": "user-1", "preferSignup": True}
     log.request("POST", "/api/sdk/v1/curae-connect/initiate", body)
@@ -187,7 +187,7 @@ def test_a_hand_off_that_was_complete_before_its_session_is_taken_as_of_its_maki
     assert log.fact("handoff.complete", **fact, happenedAt=format_time(START - MINUTE)) == "done"
 
 
-def test_each_of_a_chain_that_a_patient_ends_is_revoked_no_earlier_than_made() -> None:
+def test_chain_revocation_is_not_before_each_creation() -> None:
     log = Log()
     first = log.create()
     log.now += 31 * MINUTE
@@ -199,13 +199,13 @@ def test_each_of_a_chain_that_a_patient_ends_is_revoked_no_earlier_than_made() -
     assert log.revoked_at(second) == START + 31 * MINUTE
 
 
-def test_a_requirement_on_a_pending_connection_is_ignored() -> None:
+def test_require_action_on_a_pending_connection_is_ignored() -> None:
     log = Log()
     fact = {"connectionId": log.create(), "reason": "portal_login"}
     assert log.fact("connection.require_action", **fact) == "ignored"
 
 
-def test_a_superseded_one_names_the_next_and_the_head() -> None:
+def test_superseded_problem_names_the_next_and_the_head() -> None:
     log = Log()
     chain = [log.create()]
     for _ in range(3):
@@ -222,7 +222,7 @@ def test_a_superseded_one_names_the_next_and_the_head() -> None:
 
 
 @pytest.mark.parametrize("status", ["PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED"])
-def test_whatever_carries_an_instant_of_revocation_is_revoked(status: str) -> None:
+def test_connection_with_revoked_at_is_revoked(status: str) -> None:
     log = Log()
     connection = log.model.connections[log.create()]
     connection["status"], connection["revoked_at"] = status, START
@@ -230,7 +230,7 @@ def test_whatever_carries_an_instant_of_revocation_is_revoked(status: str) -> No
     assert not log.granted(connection["id"])
 
 
-def test_what_was_recorded_does_not_go_back() -> None:
+def test_updated_at_never_goes_back() -> None:
     log = Log()
     connection = log.model.connections[log.create()]
     touch(connection, START - MINUTE)
@@ -239,7 +239,7 @@ def test_what_was_recorded_does_not_go_back() -> None:
 
 
 @pytest.mark.parametrize("other", OTHER_OWNERS, ids=lambda owner: str(sorted(owner.items())))
-def test_a_key_of_another_owner_shares_no_record_and_no_bucket(other: dict[str, str]) -> None:
+def test_key_of_another_owner_shares_no_record_or_bucket(other: dict[str, str]) -> None:
     log = Log()
     log.line(buckets=[{"name": "small", "capacity": 1, "refill": 1, "seconds": 3600}])
     body = {"appUserId": "user-1", "dataPackages": ["labs"]}
@@ -253,7 +253,7 @@ def test_a_key_of_another_owner_shares_no_record_and_no_bucket(other: dict[str, 
     assert log.request("POST", CONNECTIONS, body, "k-1")["replayed"]
 
 
-def test_new_buckets_are_full() -> None:
+def test_replaced_buckets_start_full() -> None:
     log = Log()
     small = {"name": "small", "capacity": 1, "refill": 1, "seconds": 3600}
     statuses = []
@@ -263,7 +263,7 @@ def test_new_buckets_are_full() -> None:
     assert statuses == [404, 429, 404, 429]
 
 
-def test_the_traffic_has_long_chains_now_and_then() -> None:
+def test_traffic_contains_long_chains() -> None:
     def longest(seed: int) -> int:
         model = Model()
         for number, raw in enumerate(traffic(seed, 1200), 1):

@@ -26,11 +26,11 @@ ERROR: Final = re.compile(r"(?P<file>.+\.py):(?P<line>\d+): error: .*\[(?P<code>
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
-def test_a_program_has_the_errors_that_it_marks_and_no_others(program: Path) -> None:
+def test_program_has_exactly_the_type_errors_it_marks(program: Path) -> None:
     assert found()[program.name] == marked(program)
 
 
-def test_the_programs_that_mark_an_error_are_the_wrong_ones() -> None:
+def test_only_the_wrong_programs_mark_errors() -> None:
     assert {program.name for program in PROGRAMS if marked(program)} == WRONG
 
 

@@ -105,13 +105,13 @@ BLAMED: list[tuple[str, tuple[bytes, ...], str]] = [
 
 
 @pytest.mark.parametrize(("member", "lines", "rule"), BLAMED)
-def test_member_is_blamed_on_the_rule_that_decided_it(
+def test_diverging_member_names_the_rule_that_decided_it(
     member: str, lines: tuple[bytes, ...], rule: str
 ) -> None:
     assert blamed(member, *lines) == rule
 
 
-def test_members_of_one_answer_are_blamed_apart() -> None:
+def test_members_of_one_answer_name_different_rules() -> None:
     body = body_of(*ACTIVE, got(10))
     connection = body["connection"]
     assert isinstance(connection, dict)
@@ -128,7 +128,7 @@ def test_members_of_one_answer_are_blamed_apart() -> None:
 # --- Absent and null members ----------------------------------------------------------------
 
 
-def test_absent_member_is_not_null() -> None:
+def test_absent_and_null_members_diverge_differently() -> None:
     body = body_of(created(1))
     connection = body["connection"]
     assert isinstance(connection, dict)
@@ -180,7 +180,7 @@ def test_headers_are_compared_after_the_body() -> None:
     assert found[-1].rule == "operation.create-connection"
 
 
-def test_right_headers_in_another_spelling_do_not_diverge() -> None:
+def test_equal_headers_in_another_spelling_do_not_diverge() -> None:
     headers: Json = {
         "Content-Type": ["application/JSON; charset=utf-8"],
         "CACHE-CONTROL": "No-Store",
@@ -190,7 +190,7 @@ def test_right_headers_in_another_spelling_do_not_diverge() -> None:
     assert checked(created(1, response={"headers": "none"})) == []
 
 
-def test_header_that_the_rules_do_not_set_diverges() -> None:
+def test_header_that_no_rule_sets_diverges() -> None:
     (found,) = checked(got(1, response={"headers": {"www-authenticate": "Basic"}}))
     assert (found.member, found.decided) == ("headers.www-authenticate", ABSENT)
     twice: Json = {"content-type": ["application/json", "application/json"]}

@@ -43,13 +43,13 @@ from tests.support.logs import (
 from tests.support.strategies import TICK, at
 
 
-def test_the_lines_that_were_broken_are_good_but_for_their_faults() -> None:
+def test_base_lines_of_the_broken_cases_are_valid() -> None:
     for line in [KEY, POST, FACT, BINDING, REVOKE, LAND, ASK, written(9, buckets=[BUCKET])]:
         assert not list(replay([*STORY, line]))[-1].broken
 
 
 @pytest.mark.parametrize("lines", [[], [REVOKED], [A, RECONNECTED]])
-def test_an_end_before_the_authorization_breaks_the_line_whatever_the_connection_is(
+def test_expires_at_before_authorization_is_a_broken_line(
     lines: list[bytes],
 ) -> None:
     for connection in ["{c1.connection.id}", UNKNOWN]:
@@ -57,17 +57,17 @@ def test_an_end_before_the_authorization_breaks_the_line_whatever_the_connection
         assert is_broken(last(A, *lines, late))
 
 
-def test_equal_times_are_in_order() -> None:
+def test_lines_with_equal_times_are_valid() -> None:
     assert not any(map(is_broken, answers(K1, created(0), created(0, "c2"))))
 
 
-def test_a_fault_is_never_repeated_in_an_error() -> None:
+def test_error_of_a_broken_line_never_repeats_the_value() -> None:
     line = with_(KEY, "register", apiKey="cae_live_secret two")
     assert "secret" not in str(last(line)["error"])
 
 
 @given(st.binary(max_size=80))
-def test_law_16_every_line_gives_an_answer(line: bytes) -> None:
+def test_law_16_any_bytes_give_a_broken_line_and_replay_goes_on(line: bytes) -> None:
     broken, ask = list(replay([K1, A, line, asked(9)]))[2:]
     assert is_broken(broken.answer)
     assert ask.answer["reason"] == "PENDING"
@@ -86,9 +86,7 @@ values: st.SearchStrategy[Json] = st.recursive(
     st.integers(0, 40),
     values,
 )
-def test_law_16_every_value_anywhere_in_a_line_gives_an_answer(
-    line: bytes, place: int, value: Json
-) -> None:
+def test_law_16_any_value_in_a_line_gives_an_answer(line: bytes, place: int, value: Json) -> None:
     document: Json = json.loads(line)
     places = list(_places(document))
     holder, name = places[place % len(places)]
@@ -266,7 +264,7 @@ BROKEN: Final[dict[str, list[bytes]]] = {
     "line",
     [pytest.param(line, id=f"{why}-{n}") for why in BROKEN for n, line in enumerate(BROKEN[why])],
 )
-def test_a_broken_line_does_nothing_and_the_rest_goes_on(line: bytes) -> None:
+def test_broken_line_changes_nothing_and_replay_goes_on(line: bytes) -> None:
     # The line is at minute 9 and the rest before it: a broken line must not move the clock.
     *before, broken = list(replay([*STORY, line]))
     assert broken.broken

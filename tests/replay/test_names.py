@@ -47,7 +47,7 @@ from tests.support.strategies import uuid
         ("{{c1.connection.status}}", "{PENDING}"),
     ],
 )
-def test_a_later_string_may_name_a_value_of_an_answer(name: str, value: str) -> None:
+def test_reference_is_replaced_with_a_value_of_an_answer(name: str, value: str) -> None:
     line = created(2, "c3", user="NAME").replace(b"NAME", name.encode())
     assert member(last(created(1), line), "connection.appUserId") == value
 
@@ -67,11 +67,11 @@ def test_a_later_string_may_name_a_value_of_an_answer(name: str, value: str) -> 
         "{c1.header.content-type}",
     ],
 )
-def test_a_name_whose_path_is_missing_or_no_string_breaks_the_line(name: str) -> None:
+def test_reference_to_a_missing_or_non_string_breaks_the_line(name: str) -> None:
     assert is_broken(last(created(1), created(2, "c2", user=name)))
 
 
-def test_an_answer_without_a_body_has_headers_to_name_and_nothing_else() -> None:
+def test_answer_without_a_body_has_only_headers_to_reference() -> None:
     lines = [K1, account(1), account(2, unless="*")]
     by_header = account(3, unless="{a1.headers.etag}")
     by_body = account(3, user="{a1.lifecycleState}")
@@ -79,7 +79,7 @@ def test_an_answer_without_a_body_has_headers_to_name_and_nothing_else() -> None
     assert is_broken(answers(*lines, by_body)[-1])
 
 
-def test_a_name_may_stand_wherever_a_string_does() -> None:
+def test_references_work_in_every_string_of_a_line() -> None:
     lines = [
         created(1),
         fact(2, "connection.authorize", expiresAt="{c1.nextAction.expiresAt}"),
@@ -97,7 +97,7 @@ def test_a_name_may_stand_wherever_a_string_does() -> None:
     assert is_broken(last(created(1), twice))
 
 
-def test_a_members_name_and_the_name_of_the_answer_are_no_strings_to_be_replaced() -> None:
+def test_member_and_answer_names_are_not_replaced() -> None:
     assert last(created(1), created(2, "{c1.connection.id}"))["as"] == "{c1.connection.id}"
     body: Json = {"{c1}": 1}
     assert told(last(created(1), sent(2, method="POST", path="connections", body=body))) == (
@@ -106,7 +106,7 @@ def test_a_members_name_and_the_name_of_the_answer_are_no_strings_to_be_replaced
     )
 
 
-def test_a_value_is_not_read_for_names_again() -> None:
+def test_replaced_values_are_not_searched_for_references() -> None:
     lines = [
         created(1, user="{c1.connection.id}"),
         created(2, "c2", user="{c1.connection.appUserId}"),
@@ -114,7 +114,7 @@ def test_a_value_is_not_read_for_names_again() -> None:
     assert member(last(*lines), "connection.appUserId") == "{c1.connection.id}"
 
 
-def test_names_cannot_make_a_text_grow_without_end() -> None:
+def test_references_cannot_grow_a_text_beyond_65536() -> None:
     def page(url: str) -> Json:
         return {"body": {"nextAction": {"url": url, "expiresAt": time(60)}}}
 
@@ -128,7 +128,7 @@ def test_names_cannot_make_a_text_grow_without_end() -> None:
     assert last(created(1, response=page("u" * 70_000)))["status"] == 201
 
 
-def test_a_name_that_is_given_again_names_the_later_answer() -> None:
+def test_reused_name_refers_to_the_later_answer() -> None:
     lines = [
         created(1, user="one"),
         created(2, user="two"),
@@ -137,7 +137,7 @@ def test_a_name_that_is_given_again_names_the_later_answer() -> None:
     assert member(last(*lines), "connection.appUserId") == "two"
 
 
-def test_a_refusal_can_be_named() -> None:
+def test_reference_to_a_refusal_works() -> None:
     line = created(2, "c2", user="{c1.code}")
     assert member(last(created(1, user=""), line), "connection.appUserId") == "BAD_REQUEST"
 
@@ -146,7 +146,7 @@ def test_a_refusal_can_be_named() -> None:
 
 
 @pytest.mark.parametrize("spell", [lambda body: body, json.dumps])
-def test_ids_url_and_end_are_adopted_from_a_recorded_response(
+def test_id_url_and_expiry_are_adopted_from_the_recording(
     spell: Callable[[Json], Json],
 ) -> None:
     response = recorded(77)
@@ -161,12 +161,12 @@ def test_ids_url_and_end_are_adopted_from_a_recorded_response(
     assert member(session, "session.expiresAt") == time(10)
 
 
-def test_an_adopted_end_is_the_connections_deadline() -> None:
+def test_adopted_expiry_becomes_the_handoff_deadline() -> None:
     lines = [created(1, response=recorded(77)), asked(9.99), asked(10)]
     assert [each["reason"] for each in answers(K1, *lines)[2:]] == ["PENDING", "LAPSED"]
 
 
-def test_a_next_action_lives_thirty_minutes_where_nothing_is_recorded() -> None:
+def test_next_action_lasts_30_minutes_without_a_recording() -> None:
     lines = [created(1), asked(30.99), asked(31)]
     assert [each["reason"] for each in answers(K1, *lines)[2:]] == ["PENDING", "LAPSED"]
 
@@ -186,18 +186,18 @@ def test_a_next_action_lives_thirty_minutes_where_nothing_is_recorded() -> None:
         recorded("", url=None, ends=time(0.5)),
     ],
 )
-def test_what_cannot_be_adopted_is_numbered(response: Json) -> None:
+def test_unusable_recorded_values_are_replaced_by_numbers(response: Json) -> None:
     assert last(created(1, response=response))["body"] == last(created(1))["body"]
 
 
-def test_a_recorded_id_is_read_in_any_case() -> None:
+def test_recorded_id_in_upper_case_is_adopted_in_lower_case() -> None:
     answer = last(created(1, response=recorded(uuid(0xABC).upper())))
     assert member(answer, "connection.id") == uuid(0xABC)
 
 
 @pytest.mark.parametrize("first", ["connection", "session"])
 @pytest.mark.parametrize("second", ["connection", "session"])
-def test_only_an_id_that_is_not_in_use_is_adopted(first: str, second: str) -> None:
+def test_recorded_id_already_in_use_is_not_adopted(first: str, second: str) -> None:
     write: dict[str, Callable[[float], bytes]] = {
         "connection": lambda minutes: created(minutes, response=recorded(77)),
         "session": lambda minutes: initiated(minutes, response=recorded(77)),
@@ -207,7 +207,7 @@ def test_only_an_id_that_is_not_in_use_is_adopted(first: str, second: str) -> No
     assert member(two, f"{second}.id") != uuid(77)
 
 
-def test_a_number_that_was_adopted_is_not_given_again() -> None:
+def test_adopted_numbers_are_not_assigned_again() -> None:
     adopted = [initiated(number, response=recorded(number)) for number in range(1, 10)]
     made = [created(number) for number in range(10, 20)]
     found = answers(K1, *adopted, *made)[1:]

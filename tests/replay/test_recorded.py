@@ -51,12 +51,12 @@ def changed(response: dict[str, Json], path: str, value: Json) -> dict[str, Json
     return response
 
 
-def test_nothing_is_compared_unless_it_is_asked_for() -> None:
+def test_replay_without_check_compares_nothing() -> None:
     lines = [K1, created(1, response={"status": 500})]
     assert [each.divergences for each in replay(lines)] == [(), ()]
 
 
-def test_what_the_rules_say_themselves_does_not_diverge() -> None:
+def test_recorded_correct_answers_do_not_diverge() -> None:
     assert checked(created(1, response=answered(created(1)))) == []
     assert checked(initiated(1, response=answered(initiated(1)))) == []
     problem = answered(created(1, user=""))
@@ -93,7 +93,7 @@ def rule_of(*lines: bytes) -> Json:
         ("body.nextAction.expiresAt", time(1), "body.nextAction.expiresAt", time(31)),
     ],
 )
-def test_a_divergence_names_the_member_and_the_rule(
+def test_divergence_names_the_member_and_the_rule(
     path: str, value: Json, at: str | None, decided: Json | Absent
 ) -> None:
     response = changed(answered(created(1)), path, value)
@@ -106,14 +106,14 @@ def test_a_divergence_names_the_member_and_the_rule(
 
 
 @pytest.mark.parametrize("body", [None, [], "", "not JSON", '{"connection": {}}', {}])
-def test_another_body_diverges(body: Json) -> None:
+def test_wrong_body_diverges_in_the_body(body: Json) -> None:
     found = checked(created(1, response={"status": 201, "body": body}))
     assert found
     assert {each.rule for each in found} == {str(rule_of(created(1)))}
     assert {each.member.partition(".")[0] for each in found} == {"body"}
 
 
-def test_a_success_recorded_with_a_null_code_is_compared_by_its_body() -> None:
+def test_success_with_a_null_code_is_compared_by_body() -> None:
     right = answered(created(1)) | {"code": None}
     assert checked(created(1, response=right)) == []
     wrong = changed(right, "body.connection.appUserId", "user-2")
@@ -121,7 +121,7 @@ def test_a_success_recorded_with_a_null_code_is_compared_by_its_body() -> None:
     assert found.member == "body.connection.appUserId"
 
 
-def test_a_member_that_is_missing_diverges() -> None:
+def test_missing_member_diverges() -> None:
     response = answered(created(1))
     body = response["body"]
     assert isinstance(body, dict)
@@ -130,13 +130,13 @@ def test_a_member_that_is_missing_diverges() -> None:
     assert (found.member, found.recorded) == ("body.nextAction", ABSENT)
 
 
-def test_what_is_not_recorded_is_not_compared() -> None:
+def test_unrecorded_parts_are_not_compared() -> None:
     responses: list[Json] = [{}, {"status": 201}, {"headers": {"x": "y"}}]
     for response in responses:
         assert checked(created(1, response=response)) == []
 
 
-def test_a_problem_is_compared_by_its_code() -> None:
+def test_problem_is_compared_by_status_and_code() -> None:
     def found(**response: Json) -> list[tuple[str, Json | Absent, Json | Absent]]:
         lines = [created(1, user="", response=response)]
         return [(each.member, each.recorded, each.decided) for each in checked(*lines)]
@@ -150,7 +150,7 @@ def test_a_problem_is_compared_by_its_code() -> None:
     assert found(body={"connection": {}}) == [("code", ABSENT, "BAD_REQUEST")]
 
 
-def test_the_rule_that_is_named_had_the_last_word() -> None:
+def test_divergence_names_the_last_rule_of_the_answer() -> None:
     wrong: Json = {"status": 500}
     again = [created(1, key="k"), created(2, key="k", response=wrong)]
     refused = [A, sent(2, "POST", "connections/{c1.connection.id}:reconnect", response=wrong)]
@@ -162,14 +162,14 @@ def test_the_rule_that_is_named_had_the_last_word() -> None:
     ]
 
 
-def test_a_value_of_another_type_diverges() -> None:
+def test_one_recorded_for_true_diverges() -> None:
     line = sent(2, "POST", "connections/{c1.connection.id}:revoke")
     response = changed(answered(A, line), "body.revokedNow", 1)
     (found,) = checked(A, with_(line, response=response))
     assert (found.member, found.recorded, found.decided) == ("body.revokedNow", 1, True)
 
 
-def test_times_are_compared_as_instants_and_ids_in_any_case() -> None:
+def test_times_compare_as_instants_and_ids_in_any_case() -> None:
     response = changed(
         answered(created(1)), "body.connection.createdAt", "2026-01-01T00:01:00.000Z"
     )
@@ -184,7 +184,7 @@ def test_times_are_compared_as_instants_and_ids_in_any_case() -> None:
     assert "body.connection.id" not in members
 
 
-def test_ids_match_one_to_one() -> None:
+def test_recorded_ids_must_map_one_to_one() -> None:
     def shown(number: int) -> Json:
         return {"body": {"connection": {"id": uuid(number)}, "previousConnectionId": uuid(number)}}
 

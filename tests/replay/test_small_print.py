@@ -26,7 +26,7 @@ from tests.support.logs import (
 )
 
 
-def test_a_late_fact_tells_when_it_happened_and_when_it_was_recorded() -> None:
+def test_late_fact_sets_happened_at_and_updated_at() -> None:
     authorized = fact(40, "connection.authorize", happenedAt=time(5))
     revoked = fact(50, "connection.revoke", actor="PATIENT", happenedAt=time(6))
     first = last(A, authorized, got(41))
@@ -42,7 +42,7 @@ def test_a_late_fact_tells_when_it_happened_and_when_it_was_recorded() -> None:
     ("said", "recorded"),
     [(time(9), 9), (time(14), 9), (time(0.9), 1), (time(-60 * 24 * 365), 1)],
 )
-def test_clocks_that_disagree_lose_no_fact(said: str, recorded: float) -> None:
+def test_skewed_happened_at_is_clamped_and_recorded(said: str, recorded: float) -> None:
     revoked = last(A, with_(REVOKE, "fact", happenedAt=said), got(10))
     assert member(revoked, "connection.revokedAt") == time(recorded)
     assert member(revoked, "connection.updatedAt") == time(9)
@@ -50,15 +50,15 @@ def test_clocks_that_disagree_lose_no_fact(said: str, recorded: float) -> None:
     assert told(landed) == ("done", None)
 
 
-def test_a_landing_that_is_recorded_late_is_judged_when_it_happened() -> None:
+def test_late_recorded_handoff_is_judged_at_happened_at() -> None:
     assert told(last(B, fact(31, "handoff.complete", happenedAt=time(30)))) == ("done", None)
 
 
-def test_a_binding_has_no_creation_that_a_fact_could_precede() -> None:
+def test_binding_fact_before_the_binding_is_recorded() -> None:
     assert told(last(C, fact(2, "binding.graduate", happenedAt=time(0)))) == ("done", None)
 
 
-def test_both_403s_apply_and_the_environment_is_told() -> None:
+def test_wrong_environment_wins_over_missing_scope() -> None:
     lines = [registered("cae_test_k2", environment="test", scope="other:read")]
     lines.append(created(1, api_key="cae_test_k2"))
     assert told(answers(*lines, environment=Environment.LIVE)[-1]) == (403, "WRONG_ENVIRONMENT")
@@ -68,7 +68,7 @@ def bucket(name: str, capacity: int, refill: int = 1, seconds: int = 60) -> Json
     return {"name": name, "capacity": capacity, "refill": refill, "seconds": seconds}
 
 
-def test_a_new_buckets_line_replaces_all_of_them_full() -> None:
+def test_buckets_line_replaces_all_buckets_with_full_ones() -> None:
     full = written(1, buckets=[bucket("b", 1)])
     assert told(last(full, created(1), got(1)))[0] == 429
     assert told(last(full, created(1), full, got(1)))[0] == 200

@@ -43,7 +43,7 @@ REVOKED         | REVOKED         | REVOKED
 
 
 @pytest.mark.parametrize(("cell", "expected"), CELLS.items())
-def test_each_standing_answers_what_the_table_says(cell: tuple[str, str], expected: str) -> None:
+def test_access_follows_the_table_for_each_standing(cell: tuple[str, str], expected: str) -> None:
     at_now, held = cell
     packages = ("clinical_summary", "labs") if held == "package granted" else ("imaging", "lab")
     for connection in STANDS[at_now]:
@@ -63,13 +63,13 @@ def access_word(answer: AccessDecision) -> str:
 packages = st.sampled_from(["clinical_summary", "labs", "imaging", "", "LABS", "lab"])
 
 
-def test_the_reasons_are_those_of_the_specification() -> None:
+def test_denial_reasons_match_the_specification() -> None:
     assert [str(reason) for reason in access.DenialReason] == [
         "PENDING", "LAPSED", "ACTION_REQUIRED", "EXPIRED", "REVOKED", "PACKAGE_NOT_GRANTED",
     ]  # fmt: skip
 
 
-def test_a_denial_carries_the_problem_that_a_server_answers() -> None:
+def test_denied_access_carries_problem_code_and_details() -> None:
     answer = decide_access(pending(), "imaging", at(30))
     assert isinstance(answer, access.Denied)
     assert answer.problem.code == "CONNECTION_ACCESS_DENIED"
@@ -78,20 +78,20 @@ def test_a_denial_carries_the_problem_that_a_server_answers() -> None:
     }  # fmt: skip
 
 
-def test_a_grant_without_an_end_is_valid_until_an_event() -> None:
+def test_grant_without_expiry_has_no_valid_until() -> None:
     answer = decide_access(stored("ACTIVE"), "labs", at(10**6))
     assert isinstance(answer, Granted)
     assert answer.valid_until is None
 
 
-def test_a_now_that_is_not_utc_is_a_mistake() -> None:
+def test_naive_now_raises_argument_error() -> None:
     for connection in EVERY_CONNECTION:
         with pytest.raises(ArgumentError, match=r"^now: "):
             decide_access(connection, "labs", NAIVE)
 
 
 @pytest.mark.parametrize("years", [1, 40, 400])
-def test_a_grant_is_valid_until_the_next_deadline_also_where_that_is_decades_away(
+def test_grant_is_valid_until_an_expiry_decades_away(
     years: int,
 ) -> None:
     end = NOW.replace(year=NOW.year + years)
@@ -105,9 +105,7 @@ def test_a_grant_is_valid_until_the_next_deadline_also_where_that_is_decades_awa
 
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("revoked_at", [NOW - TICK, NOW, NOW + TICK, at(10**6)])
-def test_whatever_carries_a_revoked_at_gives_no_access(
-    status: Status, revoked_at: datetime
-) -> None:
+def test_revoked_at_denies_access_in_any_status(status: Status, revoked_at: datetime) -> None:
     for deadline in (None, NOW + TICK):
         connection = stored(status, deadline, revoked_at=revoked_at)
         for package in ("labs", "lab"):
@@ -117,7 +115,7 @@ def test_whatever_carries_a_revoked_at_gives_no_access(
 
 
 @given(connections() | snapshots, packages, instants)
-def test_law_05_access_implies_active_a_granted_package_and_before_valid_until(
+def test_law_05_access_needs_active_and_a_granted_package(
     connection: Connection, package: str, now: datetime
 ) -> None:
     laws.check_access(connection, package, now)
@@ -134,7 +132,7 @@ def test_law_05_access_implies_active_a_granted_package_and_before_valid_until(
 
 
 @given(connections() | snapshots, packages, instants, st.sampled_from(Actor))
-def test_access_ends_with_a_revocation_whoever_revokes(
+def test_revocation_by_any_actor_denies_access(
     connection: Connection, package: str, now: datetime, actor: Actor
 ) -> None:
     revoked = revoke(connection, now, actor=actor).value

@@ -41,7 +41,7 @@ HELD = {"renew": "IN_FLIGHT", "complete": "COMPLETED", "release": "RELEASED"}
 """Record state after each action of the attempt that holds the lease."""
 
 
-def test_forgetting_erases_the_answer() -> None:
+def test_forget_erases_the_stored_response() -> None:
     completed = idempotency.completed_record(first_attempt(), ANSWER)
     assert done(forget(completed, START)).response is None
 
@@ -88,7 +88,7 @@ HOLDERS = {
 @pytest.mark.parametrize(("name", "record", "now"), RECORDS)
 @pytest.mark.parametrize("what", ACTS)
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_only_the_holder_of_a_running_lease_can_renew_complete_or_release(
+def test_renew_complete_and_release_need_the_running_lease(
     name: str, record: Record | None, now: datetime, what: Act, holder: str
 ) -> None:
     attempt = HOLDERS[holder](first_attempt())
@@ -123,7 +123,7 @@ def test_only_the_holder_of_a_running_lease_can_renew_complete_or_release(
         ("forget", "forget"),
     ],
 )
-def test_the_server_resolves_what_nobody_holds_and_forgets_anything(
+def test_resolve_needs_an_expired_lease_and_forget_does_not(
     name: str, record: Record | None, now: datetime, what: str, rule: str
 ) -> None:
     def upkeep() -> Done[Record] | Ignored[Record | None]:
@@ -155,7 +155,7 @@ def test_the_server_resolves_what_nobody_holds_and_forgets_anything(
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_a_late_attempt_can_do_nothing_before_and_after_a_takeover(what: Act) -> None:
+def test_late_attempt_loses_its_lease_with_or_without_takeover(what: Act) -> None:
     late_one = first_attempt()
     record = idempotency.in_flight_record(late_one)
     late = START + LEASE
@@ -170,7 +170,7 @@ def test_a_late_attempt_can_do_nothing_before_and_after_a_takeover(what: Act) ->
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_an_attempt_of_a_record_that_was_dropped_after_retention_is_not_taken_for_the_new_one(
+def test_attempt_of_a_dropped_record_cannot_touch_the_new_one(
     what: Act,
 ) -> None:
     old = first_attempt()
@@ -181,7 +181,7 @@ def test_an_attempt_of_a_record_that_was_dropped_after_retention_is_not_taken_fo
     assert isinstance(act(what, record=record, attempt=new, now=START + specimens.DAY), Done)
 
 
-def test_a_clock_that_steps_back_is_clamped_to_what_the_record_has_seen() -> None:
+def test_now_before_seen_at_is_clamped_to_seen_at() -> None:
     attempt, seen, back = first_attempt(), START + LEASE / 2, START - specimens.DAY
     record = done(renew(idempotency.in_flight_record(attempt), attempt, seen))
     waits = begin_attempt(record, key=specimens.KEY, fingerprint=specimens.SAME, now=back)
@@ -214,7 +214,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_whatever_the_clocks_say_token_and_seen_never_fall(
+def test_token_and_seen_at_never_decrease_under_any_clock(
     history: list[tuple[str, datetime, LostLeaseAction]],
 ) -> None:
     attempt, record = first_attempt(), running()
@@ -250,7 +250,7 @@ def test_whatever_the_clocks_say_token_and_seen_never_fall(
 
 
 @pytest.mark.parametrize(("status", "kept"), [(200, True), (404, True), (409, True), (500, False)])
-def test_only_what_the_rule_itself_reached_completes_a_record(*, status: int, kept: bool) -> None:
+def test_only_a_status_that_is_kept_completes_a_record(*, status: int, kept: bool) -> None:
     for response in (Response(status, (), b""), ResponseReference(status, "vault/1")):
         if kept:
             completed = done(
@@ -269,7 +269,7 @@ def test_only_what_the_rule_itself_reached_completes_a_record(*, status: int, ke
 
 
 @pytest.mark.parametrize("bad", [specimens.NAIVE, START.isoformat()])
-def test_every_act_needs_a_utc_instant(bad: datetime) -> None:
+def test_every_attempt_action_rejects_a_now_that_is_not_utc(bad: datetime) -> None:
     record, attempt = running(), first_attempt()
     for call in (
         lambda: renew(record, attempt, bad),
@@ -284,6 +284,6 @@ def test_every_act_needs_a_utc_instant(bad: datetime) -> None:
 
 
 @pytest.mark.parametrize("lease", [0, -1])
-def test_a_renewed_lease_lasts_at_least_one_microsecond(lease: int) -> None:
+def test_renew_rejects_a_lease_below_one_microsecond(lease: int) -> None:
     with pytest.raises(ArgumentError, match="lease"):
         renew(running(), first_attempt(), START, lease=lease)

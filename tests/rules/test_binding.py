@@ -30,7 +30,7 @@ tombstone        | ignore          | TOMBSTONED                | TOMBSTONED     
 
 
 @pytest.mark.parametrize("state", AccountState)
-def test_the_account_state_is_the_bindings_or_unlinked(state: AccountState) -> None:
+def test_account_state_without_a_binding_is_unlinked(state: AccountState) -> None:
     assert rules.account_state(binding_in(state)) is state
 
 
@@ -48,7 +48,7 @@ GRADUATIONS = {
 }
 
 
-def test_a_binding_of_another_coordinate_is_a_mistake() -> None:
+def test_binding_of_another_coordinate_raises_argument_error() -> None:
     elsewhere = attrs.evolve(COORDINATE, environment=Environment.TEST)
     bound = binding_in("LIMITED")
     calls: tuple[Callable[[], object], ...] = (
@@ -63,7 +63,7 @@ def test_a_binding_of_another_coordinate_is_a_mistake() -> None:
 
 
 @pytest.mark.parametrize(("key", "words"), CELLS.items())
-def test_every_cell_does_what_the_table_says(key: tuple[str, str, str], words: str) -> None:
+def test_each_binding_trigger_follows_the_table(key: tuple[str, str, str], words: str) -> None:
     trigger, state, beside = key
     user = BOUND if beside == "same user" else OTHER
     binding = binding_in(state)
@@ -103,7 +103,7 @@ def test_every_cell_does_what_the_table_says(key: tuple[str, str, str], words: s
 
 
 @pytest.mark.parametrize(("state", "expected"), GRADUATIONS.items())
-def test_a_graduation_hand_off_starts_from_limited_only(state: str, expected: str) -> None:
+def test_start_graduation_is_refused_unless_limited(state: str, expected: str) -> None:
     answer = rules.start_graduation(binding_in(state))
     assert answer.rules == rules.GRADUATION_HANDOFF[AccountState(state)].rules
     if expected == "proceed":
@@ -125,7 +125,7 @@ happenings = st.lists(
 
 
 @given(happenings)
-def test_a_binding_only_rises_and_is_rebound_only_after_a_tombstone(
+def test_binding_rank_rises_and_rebinds_only_after_a_tombstone(
     happened: list[tuple[str, str]],
 ) -> None:
     binding: LimitedAccountAppBinding | None = None

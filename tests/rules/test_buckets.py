@@ -92,7 +92,9 @@ TABLE: Final = {
 
 
 @pytest.mark.parametrize(("beyond", "is_admitted"), TABLE.items())
-def test_a_bucket_believes_its_window_and_five_minutes(beyond: int, *, is_admitted: bool) -> None:
+def test_bucket_believes_states_up_to_window_plus_5_minutes(
+    beyond: int, *, is_admitted: bool
+) -> None:
     bucket = Bucket(name="b", capacity=10, refill=1, seconds=2)
     state = BucketState(NOW + 20 * SECOND + beyond)
     after = charge(bucket, state, NOW)
@@ -104,7 +106,7 @@ def test_a_bucket_believes_its_window_and_five_minutes(beyond: int, *, is_admitt
 @given(buckets, st.integers(-3, 3), small)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 0, 1)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 1, 1)
-def test_the_last_believed_state_is_exact_to_a_part(bucket: Bucket, parts: int, cost: int) -> None:
+def test_last_believed_state_is_exact_to_a_part(bucket: Bucket, parts: int, cost: int) -> None:
     assume(cost <= bucket.capacity)
     state = later(bucket, last_believed(bucket), parts)
     after = charge(bucket, state, NOW, cost=cost)
@@ -115,7 +117,7 @@ def test_the_last_believed_state_is_exact_to_a_part(bucket: Bucket, parts: int, 
 
 
 @given(buckets, st.integers(0, 2 * CLOCK_TOLERANCE), st.integers(0, 8), small)
-def test_a_wait_is_exact_and_at_most_the_window_and_five_minutes(
+def test_wait_is_exact_and_at_most_window_plus_five_minutes(
     bucket: Bucket, ahead: int, part: int, cost: int
 ) -> None:
     assume(cost <= bucket.capacity)
@@ -127,13 +129,13 @@ def test_a_wait_is_exact_and_at_most_the_window_and_five_minutes(
         assert isinstance(charge(bucket, state, NOW + wait, cost=cost), BucketState)
 
 
-def test_the_longest_wait_is_for_the_whole_capacity() -> None:
+def test_longest_wait_is_for_the_whole_capacity() -> None:
     bucket = Bucket(name="b", capacity=3, refill=7, seconds=2)
     wait = charge(bucket, last_believed(bucket), NOW, cost=3)
     assert wait == -(-6 * SECOND // 7) + CLOCK_TOLERANCE
 
 
-def test_a_reset_bucket_stays_as_it_was_if_another_rule_refuses() -> None:
+def test_reset_bucket_is_unchanged_if_another_limit_refuses() -> None:
     bucket, log = Bucket(name="b", capacity=9, refill=1, seconds=1), ExactLog("log", 1, 60)
     far, full = BucketState(NOW + YEAR), ratelimit.LogState.of((START,))
     answer = admit((Charge(bucket, far), Charge(log, full)), START)
@@ -143,7 +145,7 @@ def test_a_reset_bucket_stays_as_it_was_if_another_rule_refuses() -> None:
     assert answer.retry_after == MINUTE
 
 
-def test_a_reset_bucket_admits_its_whole_capacity_once() -> None:
+def test_reset_bucket_admits_its_whole_capacity_once() -> None:
     bucket, far = Bucket(name="b", capacity=9, refill=1, seconds=1), BucketState(NOW + YEAR)
     assert ratelimit.count_remaining(bucket, far, START) == 9
     assert ratelimit.limit_left(bucket, far, START) == ratelimit.LimitLeft(bucket, 1, 9)
@@ -158,7 +160,7 @@ def test_a_reset_bucket_admits_its_whole_capacity_once() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("cost", [1, 2])
-def test_a_key_recovers_when_its_clock_is_put_right(step: int, cost: int) -> None:
+def test_key_recovers_after_a_fast_clock_is_corrected(step: int, cost: int) -> None:
     bucket = Bucket(name="b", capacity=2, refill=1, seconds=1)
     # One request while the clock ran ahead.
     state = charge(bucket, FULL_BUCKET, NOW + step)
@@ -173,7 +175,7 @@ def test_a_key_recovers_when_its_clock_is_put_right(step: int, cost: int) -> Non
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_clock_that_fell_behind_and_was_put_right_holds_nothing(step: int) -> None:
+def test_corrected_slow_clock_blocks_no_request(step: int) -> None:
     bucket = Bucket(name="b", capacity=2, refill=1, seconds=1)
     state: RateState = FULL_BUCKET
     for at in (NOW - step, NOW - step, NOW, NOW):
@@ -198,7 +200,7 @@ turns = st.lists(
 @given(buckets, turns)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, HOUR)] * 4 + [(0, 0)] * 4)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, 0), (0, HOUR), (0, 0), (0, 0)])
-def test_a_step_admits_one_capacity_ahead_and_one_request_back(
+def test_step_ahead_admits_one_capacity_step_back_one_request(
     bucket: Bucket, turns: Sequence[Turn]
 ) -> None:
     state: RateState = FULL_BUCKET
@@ -277,7 +279,7 @@ def test_two_workers_admit_nothing_extra_in_long_schedules(
 
 
 @given(buckets, st.lists(st.integers(-HOUR, HOUR), max_size=9))
-def test_a_state_expires_when_the_bucket_is_full(bucket: Bucket, instants: Sequence[int]) -> None:
+def test_state_expires_when_the_bucket_is_full(bucket: Bucket, instants: Sequence[int]) -> None:
     state: RateState = FULL_BUCKET
     for offset in instants:
         after = admit_one(bucket, state, from_epoch_microseconds(NOW + offset))
@@ -290,7 +292,7 @@ def test_a_state_expires_when_the_bucket_is_full(bucket: Bucket, instants: Seque
         assert admit_one(bucket, state, over) == admit_one(bucket, FULL_BUCKET, over)
 
 
-def test_a_state_expires_with_the_last_part_of_a_microsecond() -> None:
+def test_state_expiry_rounds_up_to_a_microsecond() -> None:
     bucket = Bucket(name="b", capacity=3, refill=3, seconds=1)
     for part, ticks in ((0, 0), (1, 1), (2, 1)):
         state = BucketState(NOW, part)

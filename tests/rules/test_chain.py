@@ -37,7 +37,7 @@ REVOKED         | mint         | reissue           | superseded
 """)
 
 
-def test_a_chain_keeps_the_id_of_its_first_connection_and_counts_its_places() -> None:
+def test_minted_successor_keeps_root_id_and_increments_position() -> None:
     second = specimens.successor_of(stored("EXPIRED"), stored("EXPIRED"))
     answer = specimens.reconnect(second)
     assert isinstance(answer, Done)
@@ -47,7 +47,7 @@ def test_a_chain_keeps_the_id_of_its_first_connection_and_counts_its_places() ->
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 300])
-def test_places_count_up_however_long_the_chain_is(length: int) -> None:
+def test_positions_count_up_in_chains_of_any_length(length: int) -> None:
     made = specimens.chain_of(length)
     assert [each.identity.position for each in made] == [*range(1, length + 1)]
     assert {each.identity.root_id for each in made} == {OLD_ID}
@@ -59,7 +59,7 @@ def test_places_count_up_however_long_the_chain_is(length: int) -> None:
 
 
 @pytest.mark.parametrize("length", [2, 3, 300])
-def test_a_refusal_names_the_head_of_the_chain_from_any_older_place(length: int) -> None:
+def test_refusal_for_an_older_connection_names_the_chain_head(length: int) -> None:
     made = specimens.chain_of(length)
     head = made[-1]
     for now in (head.updated_at, head.updated_at + NEXT_ACTION_LIFETIME):
@@ -136,9 +136,7 @@ def made(connection: Connection, successor: Connection | None) -> str:
 
 
 @pytest.mark.parametrize(("cell", "expected"), RECOVERIES.items())
-def test_a_reconnect_makes_what_the_recovery_table_says(
-    cell: tuple[str, str], expected: str
-) -> None:
+def test_reconnect_follows_the_recovery_table(cell: tuple[str, str], expected: str) -> None:
     at_now, kind = cell
     for connection in STANDS[at_now]:
         for successor in specimens.successors(connection)[kind]:
@@ -152,7 +150,7 @@ def test_a_reconnect_makes_what_the_recovery_table_says(
 @pytest.mark.parametrize(
     ("at_now", "reason"), [("PENDING", "STILL_PENDING"), ("ACTIVE", "ALREADY_ACTIVE")]
 )
-def test_what_needs_no_recovery_is_refused_whatever_follows_it(at_now: str, reason: str) -> None:
+def test_reconnect_of_pending_or_active_is_refused(at_now: str, reason: str) -> None:
     for connection in STANDS[at_now]:
         for successor in flattened.from_iterable(specimens.successors(connection).values()):
             answer = specimens.reconnect(connection, successor)
@@ -162,7 +160,7 @@ def test_what_needs_no_recovery_is_refused_whatever_follows_it(at_now: str, reas
             assert len(answer.rules) == 1
 
 
-def test_a_next_action_that_ends_at_once_makes_a_connection_that_has_lapsed() -> None:
+def test_next_action_that_ends_now_mints_a_lapsed_connection() -> None:
     answer = chain.reconnect(
         stored("EXPIRED"), None, NOW, id=NEW_ID, next_action=next_action(NOW, 0 * TICK)
     )
@@ -170,7 +168,7 @@ def test_a_next_action_that_ends_at_once_makes_a_connection_that_has_lapsed() ->
     assert standing(answer.value.connection, NOW) == "LAPSED"
 
 
-def test_a_next_action_that_was_over_before_it_began_is_a_mistake() -> None:
+def test_next_action_that_ends_before_now_raises() -> None:
     for connection in specimens.EVERY_CONNECTION:
         with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: must be "):
             chain.reconnect(connection, None, NOW, id=NEW_ID, next_action=next_action(NOW, -TICK))
@@ -179,7 +177,7 @@ def test_a_next_action_that_was_over_before_it_began_is_a_mistake() -> None:
 @pytest.mark.parametrize(
     "wrong", [specimens.NAIVE, specimens.ELSEWHERE], ids=["naive", "elsewhere"]
 )
-def test_a_reconnect_wants_utc(wrong: datetime) -> None:
+def test_reconnect_and_revoke_chain_reject_times_not_in_utc(wrong: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^now: "):
         specimens.reconnect(stored("EXPIRED"), None, wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
@@ -194,7 +192,7 @@ def test_a_reconnect_wants_utc(wrong: datetime) -> None:
 @pytest.mark.parametrize(
     "lifetime", [0 * TICK, TICK, NEXT_ACTION_LIFETIME, NEXT_ACTION_LIFETIME * 100_000]
 )
-def test_a_reissued_deadline_is_the_end_of_the_newest_next_action(lifetime: timedelta) -> None:
+def test_reissue_takes_the_deadline_of_the_newest_next_action(lifetime: timedelta) -> None:
     # Even if it ends before the deadline that it replaces: the old page's URL is dead.
     old = stored("EXPIRED")
     waiting = specimens.successor_of(old, stored("PENDING", at(10_000)))
@@ -207,7 +205,7 @@ def test_a_reissued_deadline_is_the_end_of_the_newest_next_action(lifetime: time
     assert standing(again, NOW) == ("PENDING" if lifetime else "LAPSED")
 
 
-def test_hundreds_of_reissues_are_hundreds_of_versions() -> None:
+def test_each_reissue_increments_the_version_by_one() -> None:
     old, successor = stored("EXPIRED"), None
     for number in range(300):
         answer = specimens.reconnect(old, successor, NOW + number * TICK)
@@ -223,7 +221,7 @@ def test_hundreds_of_reissues_are_hundreds_of_versions() -> None:
 
 
 @pytest.mark.parametrize("behind", [TICK, NEXT_ACTION_LIFETIME, timedelta(days=9000)])
-def test_a_reconnect_under_a_clock_that_is_behind_takes_what_was_seen_for_now(
+def test_reconnect_with_now_before_updated_at_uses_updated_at(
     behind: timedelta,
 ) -> None:
     seen = at(60)
@@ -259,7 +257,7 @@ def test_a_reconnect_under_a_clock_that_is_behind_takes_what_was_seen_for_now(
 
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
-def test_a_reissue_is_the_same_whether_its_predecessor_moved_before_or_after(to: str) -> None:
+def test_reissue_is_the_same_after_its_predecessor_changes(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)
@@ -279,7 +277,7 @@ def test_a_reissue_is_the_same_whether_its_predecessor_moved_before_or_after(to:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_whatever_carries_a_revoked_at_is_no_pending_successor_and_is_not_alive(
+def test_successor_with_revoked_at_is_superseded_and_not_live(
     status: str,
 ) -> None:
     after = specimens.successor_of(stored("EXPIRED"), stored(status, revoked_at=at(10)))
@@ -293,9 +291,7 @@ def test_whatever_carries_a_revoked_at_is_no_pending_successor_and_is_not_alive(
 
 
 @pytest.mark.parametrize(("actor", "reach"), REACHES.items())
-def test_a_patient_or_the_platform_ends_the_chain_and_others_one_connection(
-    actor: str, reach: str
-) -> None:
+def test_patient_or_platform_revokes_the_rest_of_the_chain(actor: str, reach: str) -> None:
     named = stored("EXPIRED")
     later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
     before = deepcopy((named, later))
@@ -309,7 +305,7 @@ def test_a_patient_or_the_platform_ends_the_chain_and_others_one_connection(
         assert answer == attrs.evolve(alone, rules=(*trail, *alone.rules))
 
 
-def test_a_late_revocation_of_a_chain_has_one_instant_but_for_what_was_made_later() -> None:
+def test_late_chain_revocation_is_never_before_created_at() -> None:
     young = attrs.evolve(
         stored("ACTIVE"), identity=attrs.evolve(pending(at(15)).identity, id=NEXT_ID)
     )
@@ -335,9 +331,7 @@ def test_a_late_revocation_of_a_chain_has_one_instant_but_for_what_was_made_late
 
 @pytest.mark.parametrize("length", [2, 3, 300])
 @pytest.mark.parametrize("actor", [Actor.PATIENT, Actor.PLATFORM])
-def test_a_patient_s_revocation_reaches_over_every_link_that_lapsed(
-    length: int, actor: Actor
-) -> None:
+def test_chain_revocation_passes_lapsed_connections_to_the_head(length: int, actor: Actor) -> None:
     *lapsed, head = specimens.chain_of(length)
     now = head.updated_at + TICK
     assert {standing(each, now) for each in lapsed} == {"LAPSED"}
@@ -357,7 +351,7 @@ def test_a_patient_s_revocation_reaches_over_every_link_that_lapsed(
             )
 
 
-def test_a_revocation_of_a_chain_under_a_clock_that_is_behind_is_recorded() -> None:
+def test_chain_revocation_with_an_early_now_uses_updated_at() -> None:
     made = specimens.chain_of(3)
     answers = revoke_chain(made[0], tuple(made[1:]), START - TICK, actor=Actor.PATIENT)
     assert [answer.value.revoked_at for answer in answers] == [each.updated_at for each in made]
@@ -365,7 +359,5 @@ def test_a_revocation_of_a_chain_under_a_clock_that_is_behind_is_recorded() -> N
 
 
 @pytest.mark.parametrize(("at_now", "life"), LIVES.items())
-def test_what_lives_is_what_gives_access_or_may_once_its_patient_acts(
-    at_now: str, life: str
-) -> None:
+def test_only_pending_active_and_action_required_are_live(at_now: str, life: str) -> None:
     assert {chain.is_live(each, NOW) for each in STANDS[at_now]} == {life == "live"}

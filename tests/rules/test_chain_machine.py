@@ -33,7 +33,7 @@ from tests.support.strategies import (
     st.sampled_from(NOT_PENDING).filter(lambda connection: standing(connection, NOW) != "ACTIVE"),
     st.lists(st.integers(0, NEXT_ACTION_LIFETIME // TICK - 1), min_size=1, max_size=12),
 )
-def test_law_07_however_many_reconnects_there_is_one_successor_while_it_is_pending(
+def test_law_07_repeated_reconnects_yield_one_pending_successor(
     connection: Connection, waits: list[int]
 ) -> None:
     """Give each reconnect its own id and next action."""
@@ -162,7 +162,7 @@ class Chain(stateful.RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("runs", [60, pytest.param(1_000, marks=pytest.mark.heavy)])
-def test_law_06_a_chain_is_linear_of_one_coordinate_with_one_active_and_a_pending_head(
+def test_law_06_chain_stays_linear_with_one_active_connection(
     runs: int,
 ) -> None:
     stateful.run_state_machine_as_test(

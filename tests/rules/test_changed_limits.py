@@ -124,7 +124,7 @@ def check_against_history(history: Sequence[Turn[ExactLog]]) -> None:
 @given(
     st.sampled_from([1, 2, DECADE]).flatmap(lambda s: turns(logs(st.integers(1, 5), st.just(s))))
 )
-def test_another_limit_counts_exactly_the_newest(history: list[Turn[ExactLog]]) -> None:
+def test_changed_limit_counts_exactly_the_newest_admissions(history: list[Turn[ExactLog]]) -> None:
     check_against_history(sorted(history, key=lambda turn: turn[1]))
 
 
@@ -133,7 +133,7 @@ def test_another_limit_counts_exactly_the_newest(history: list[Turn[ExactLog]]) 
         lambda limit: turns(logs(st.just(limit), st.sampled_from([1, 2, 3, DECADE, 7 * DECADE])))
     )
 )
-def test_another_window_counts_exactly_what_is_in_it_whatever_the_clocks_say(
+def test_changed_window_counts_exactly_the_admissions_in_it(
     history: list[Turn[ExactLog]],
 ) -> None:
     check_against_history(history)
@@ -143,7 +143,7 @@ any_logs = logs(st.integers(1, 5), st.sampled_from([1, 2, 3, DECADE]))
 
 
 @given(turns(any_logs))
-def test_of_any_logs_a_state_remembers_the_newest_as_many_as_the_largest_limit_needs(
+def test_log_keeps_as_many_instants_as_the_largest_limit_needs(
     history: list[Turn[ExactLog]],
 ) -> None:
     state: RateState = FRESH_LOG
@@ -162,7 +162,7 @@ def test_of_any_logs_a_state_remembers_the_newest_as_many_as_the_largest_limit_n
 
 
 @given(turns(any_logs))
-def test_of_any_logs_the_shortest_window_never_holds_more_than_the_largest_limit(
+def test_shortest_window_never_exceeds_the_largest_limit(
     history: list[Turn[ExactLog]],
 ) -> None:
     state: RateState = FRESH_LOG
@@ -178,7 +178,7 @@ def test_of_any_logs_the_shortest_window_never_holds_more_than_the_largest_limit
         laws.check_rate_limit(admitted, limit=limit, seconds=seconds)
 
 
-def test_a_lower_limit_locks_nobody_out_and_a_higher_one_finds_what_counts() -> None:
+def test_lowered_limit_admits_in_time_and_keeps_all_instants() -> None:
     few, many = ExactLog("log", 2, 60), ExactLog("log", 5, 3600)
     state: RateState = LogState.of(START + SECOND * place for place in range(5))
     # The newest two are at seconds 3 and 4.
@@ -191,21 +191,21 @@ def test_a_lower_limit_locks_nobody_out_and_a_higher_one_finds_what_counts() -> 
     assert ratelimit.count_remaining(few, after, START + SECOND * 63) == 0
 
 
-def test_no_more_go_than_must_make_room() -> None:
+def test_log_drops_no_more_instants_than_needed() -> None:
     rule = ExactLog("log", 3, 60)
     later = START + SECOND * 60
     after = charged(rule, state=LogState.of((START, START + SECOND)), now=later, cost=2)
     assert after == LogState.of((START + SECOND, later, later))
 
 
-def test_a_log_is_eight_bytes_for_each_instant_the_first_byte_the_greatest() -> None:
+def test_log_state_is_eight_big_endian_bytes_per_instant() -> None:
     early = datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
     state = LogState.of((START, early))
     assert bytes(state) == b"\xff" * 8 + micros(START).to_bytes(8, "big")
     assert repr(state) == f"LogState.of({(early, START)})"
 
 
-def test_clocks_before_1970_are_in_order_too() -> None:
+def test_log_sorts_instants_before_1970() -> None:
     early = datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)
     rule = ExactLog("log", 2, 60)
     after = admit_one(rule, LogState.of((START,)), early)

@@ -52,7 +52,7 @@ REVOCATIONS = {"no revokedAt": (None,), "a revokedAt": (START, NOW - TICK, NOW, 
 
 
 @pytest.mark.parametrize(("cell", "expected"), STANDINGS.items())
-def test_each_status_stands_as_the_table_says_and_intervals_are_half_open(
+def test_standing_follows_the_table_with_half_open_intervals(
     cell: tuple[str, str, str], expected: str
 ) -> None:
     status, revocation, clock = cell
@@ -73,7 +73,7 @@ REVOKED         | none                    | none
 
 
 @pytest.mark.parametrize(("cell", "waits_for"), DEADLINES.items())
-def test_the_next_deadline_is_the_one_that_the_status_waits_for(
+def test_next_deadline_follows_the_table_for_each_status(
     cell: tuple[str, str], waits_for: str
 ) -> None:
     status, revocation = cell
@@ -85,7 +85,7 @@ def test_the_next_deadline_is_the_one_that_the_status_waits_for(
         assert rules.next_deadline(both) == instants[waits_for]
 
 
-def test_statuses_and_standings_are_those_of_the_rules_in_order_of_rank() -> None:
+def test_statuses_and_standings_are_listed_in_rank_order() -> None:
     assert list(Status.__members__) == [
         status for status, revoked in DEADLINES if revoked == "no revokedAt"
     ]
@@ -95,14 +95,12 @@ def test_statuses_and_standings_are_those_of_the_rules_in_order_of_rank() -> Non
 
 
 @given(snapshots, st.lists(instants, min_size=2, max_size=6))
-def test_law_04_standing_is_monotone_in_time_for_a_fixed_record(
-    connection: Connection, times: list[datetime]
-) -> None:
+def test_law_04_standing_is_monotone_in_time(connection: Connection, times: list[datetime]) -> None:
     laws.check_standing_is_monotone(connection, times)
 
 
 @given(snapshots, instants)
-def test_the_standing_changes_by_itself_at_the_next_deadline_and_at_no_other_instant(
+def test_standing_changes_with_time_only_at_next_deadline(
     connection: Connection, now: datetime
 ) -> None:
     deadline = rules.next_deadline(connection)
@@ -118,7 +116,7 @@ def test_the_standing_changes_by_itself_at_the_next_deadline_and_at_no_other_ins
 
 @pytest.mark.parametrize("status", ["ACTIVE", "ACTION_REQUIRED"])
 @pytest.mark.parametrize("years", [1, 40, 400])
-def test_an_end_that_is_decades_away_is_still_exact(status: str, years: int) -> None:
+def test_expiry_decades_away_is_exact_to_the_tick(status: str, years: int) -> None:
     end = START.replace(year=START.year + years)
     connection = stored(status, end)
     assert rules.next_deadline(connection) == end
@@ -127,7 +125,7 @@ def test_an_end_that_is_decades_away_is_still_exact(status: str, years: int) -> 
     assert standing(connection, LAST_INSTANT) == "EXPIRED"
 
 
-def test_what_has_no_end_stands_until_the_last_instant() -> None:
+def test_connection_without_expiry_is_active_at_last_instant() -> None:
     assert standing(stored("ACTIVE"), LAST_INSTANT) == "ACTIVE"
     assert standing(stored("ACTIVE", LAST_INSTANT), LAST_INSTANT - TICK) == "ACTIVE"
 
@@ -135,7 +133,7 @@ def test_what_has_no_end_stands_until_the_last_instant() -> None:
 # --- Clock skew --------------------------------------------------------------------------------
 
 
-def test_what_is_recorded_is_never_before_what_the_connection_has_seen() -> None:
+def test_now_before_updated_at_is_clamped_to_updated_at() -> None:
     connection = stored("ACTIVE")
     assert connection.updated_at == START
     assert rules.clamp_to_updated_at(connection, NOW) == NOW
@@ -144,7 +142,7 @@ def test_what_is_recorded_is_never_before_what_the_connection_has_seen() -> None
     assert rules.clamp_to_updated_at(connection, at(-(10**6))) == START
 
 
-def test_what_is_recorded_is_recorded_at_a_datetime_of_any_class_and_at_nothing_else() -> None:
+def test_clamp_accepts_datetime_subclasses_only() -> None:
     now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
     assert now == NOW
     assert rules.clamp_to_updated_at(stored("ACTIVE"), now) is now
@@ -156,7 +154,7 @@ def test_what_is_recorded_is_recorded_at_a_datetime_of_any_class_and_at_nothing_
 # --- New connections ---------------------------------------------------------------------------
 
 
-def test_a_new_connection_is_pending_until_its_next_action_ends() -> None:
+def test_new_connection_is_pending_until_its_next_action_ends() -> None:
     made = pending()
     assert made == Connection(
         identity=made.identity, status=Status.PENDING, updated_at=START, handoff_deadline=at(30)
@@ -185,7 +183,7 @@ def test_a_new_connection_is_pending_until_its_next_action_ends() -> None:
     }
 
 
-def test_a_next_action_that_was_over_before_it_began_is_a_mistake() -> None:
+def test_next_action_that_ends_before_now_raises() -> None:
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: must be "):
         rules.create(
             id=specimens.OLD_ID,
@@ -197,7 +195,7 @@ def test_a_next_action_that_was_over_before_it_began_is_a_mistake() -> None:
 
 
 @pytest.mark.parametrize("wrong", [NAIVE, ELSEWHERE], ids=["naive", "elsewhere"])
-def test_instants_are_utc(wrong: datetime) -> None:
+def test_times_not_in_utc_raise_argument_error(wrong: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^now: "):
         pending(wrong)
     with pytest.raises(ArgumentError, match=r"^now: "):
@@ -208,7 +206,7 @@ def test_instants_are_utc(wrong: datetime) -> None:
         rules.check_next_action(next_action(wrong), NOW)
 
 
-def test_an_authorization_without_an_end_drops_the_end_that_was_stored() -> None:
+def test_authorization_without_expiry_clears_the_stored_expiry() -> None:
     ending = attrs.evolve(pending(), expires_at=at(60))
     authorized = rules.evolve_connection(ending, Status.ACTIVE, at(1), authorized_at=at(1))
     kept = rules.evolve_connection(ending, Status.ACTION_REQUIRED, at(1), reason="consent")

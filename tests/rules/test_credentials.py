@@ -34,7 +34,7 @@ from tests.support.specimens import transcribed
 from tests.support.strategies import COORDINATE, pending, uuid
 
 
-def test_the_digest_is_sha_256_in_hex() -> None:
+def test_key_digest_is_sha_256_in_hex() -> None:
     # The example in FIPS 180-2
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert ApiKey("abc").digest() == expected
@@ -55,11 +55,11 @@ def fails_with_a_key(key: ApiKey) -> None:
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r}".format, lambda key: f"{[key]}"])
-def test_no_text_of_a_key_shows_it(show: Callable[[ApiKey], str]) -> None:
+def test_formatting_an_api_key_hides_its_text(show: Callable[[ApiKey], str]) -> None:
     assert "s3cr3t" not in show(ApiKey(SECRET))
 
 
-def test_no_exception_or_traceback_shows_a_key() -> None:
+def test_tracebacks_hide_the_api_key() -> None:
     with pytest.raises(RuntimeError) as error:
         fails_with_a_key(ApiKey(SECRET))
     shown = traceback.TracebackException.from_exception(error.value, capture_locals=True)
@@ -69,7 +69,7 @@ def test_no_exception_or_traceback_shows_a_key() -> None:
 
 
 @pytest.mark.parametrize("bad", ["", " ", "\t", "\n", "\x7f", "\x00", "é", "\u2003", "\ud800"])
-def test_a_key_is_visible_ascii_and_what_is_not_is_refused_without_repeating_it(bad: str) -> None:
+def test_key_outside_visible_ascii_raises_without_repeating_it(bad: str) -> None:
     for text in {bad, bad and SECRET + bad, bad and bad + SECRET}:
         with pytest.raises(ArgumentError) as error:
             ApiKey(text)
@@ -79,7 +79,7 @@ def test_a_key_is_visible_ascii_and_what_is_not_is_refused_without_repeating_it(
 
 
 @given(st.text([chr(number) for number in range(0x21, 0x7F)], min_size=1, max_size=300))
-def test_a_key_is_opaque_and_equal_keys_are_equal_values(text: str) -> None:
+def test_equal_key_texts_make_equal_hidden_keys(text: str) -> None:
     assert ApiKey(text) == ApiKey(text)
     assert hash(ApiKey(text)) == hash(ApiKey(text))
     assert ApiKey(text) != ApiKey(text + "x")
@@ -104,7 +104,7 @@ another environment | WRONG_ENVIRONMENT        | WRONG_ENVIRONMENT
         )
     ),
 )
-def test_a_caller_may_run_what_the_table_says(
+def test_permission_follows_the_table(
     environment: Environment,
     served: Environment | None,
     needed: str | None,
@@ -136,11 +136,11 @@ def test_a_caller_may_run_what_the_table_says(
     )
 
 
-def test_every_mutation_has_the_same_scope() -> None:
+def test_mutation_scope_is_connection_write() -> None:
     assert CONNECTION_WRITE == "connection:write"
 
 
-def test_a_caller_names_coordinates_within_its_own_app_account_and_environment() -> None:
+def test_caller_coordinate_has_its_app_account_and_environment() -> None:
     assert CALLER.coordinate(AppUserId("user-2")) == Coordinate(
         environment=Environment.LIVE,
         app_id=COORDINATE.app_id,
@@ -149,7 +149,7 @@ def test_a_caller_names_coordinates_within_its_own_app_account_and_environment()
     )
 
 
-def test_a_key_s_owner_is_its_id_with_its_environment_app_and_account() -> None:
+def test_key_owner_is_key_id_environment_app_and_account() -> None:
     assert CALLER.key_owner == KeyOwner(
         api_key_id=ApiKeyId("key-1"),
         environment=Environment.LIVE,
@@ -169,7 +169,7 @@ def test_a_key_s_owner_is_its_id_with_its_environment_app_and_account() -> None:
         attrs.evolve(CALLER, customer_account_id=CustomerAccountId(uuid(7))),
     ],
 )
-def test_a_key_that_is_registered_again_for_another_owner_shares_nothing(other: Caller) -> None:
+def test_key_registered_for_another_owner_has_another_key_owner(other: Caller) -> None:
     assert other.key_owner != CALLER.key_owner
     assert len({other.key_owner, CALLER.key_owner}) == 2
 
@@ -209,7 +209,7 @@ def with_app(text: str) -> Caller:
 
 # An account is a UUID in lower case, so no other text looks like it.
 @each_twin
-def test_a_twin_of_an_app_owns_nothing_of_the_other_s(one: str, other: str) -> None:
+def test_lookalike_app_does_not_own_the_connection(one: str, other: str) -> None:
     caller = with_app
     user = AppUserId("user-1")
     made = pending()
@@ -223,7 +223,7 @@ def test_a_twin_of_an_app_owns_nothing_of_the_other_s(one: str, other: str) -> N
 
 @each_twin
 @pytest.mark.parametrize("caller", [with_key, with_app])
-def test_a_twin_of_a_key_or_app_is_another_owner(
+def test_lookalike_key_or_app_is_another_key_owner(
     caller: Callable[[str], Caller], one: str, other: str
 ) -> None:
     owners = {caller(text).key_owner for text in (one, other)}
@@ -232,9 +232,7 @@ def test_a_twin_of_a_key_or_app_is_another_owner(
 
 
 @each_twin
-def test_a_twin_of_an_app_user_or_of_an_idempotency_key_is_another_one(
-    one: str, other: str
-) -> None:
+def test_lookalike_app_users_and_idempotency_keys_are_distinct(one: str, other: str) -> None:
     users = {CALLER.coordinate(AppUserId(text)) for text in (one, other)}
     assert len(users) == len({each.app_user for each in users}) == 2
     assert len({RecordKey(CALLER.key_owner, IdempotencyKey(text)) for text in (one, other)}) == 2
@@ -250,7 +248,5 @@ def test_a_twin_of_an_app_user_or_of_an_idempotency_key_is_another_one(
         (attrs.evolve(CALLER, environment=Environment.TEST), False),
     ],
 )
-def test_a_connection_is_owned_by_app_account_and_environment(
-    *, caller: Caller, owns: bool
-) -> None:
+def test_ownership_needs_same_app_account_and_environment(*, caller: Caller, owns: bool) -> None:
     assert caller.owns(pending()) is owns

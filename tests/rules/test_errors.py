@@ -36,7 +36,7 @@ from curae_lifecycle.web.json import MalformedError
 from tests.support.specimens import NEXT_ID, OLD_ID
 
 
-def test_an_argument_error_names_the_argument_and_what_it_may_be() -> None:
+def test_argument_error_names_argument_and_allowed_value() -> None:
     error = ArgumentError("cost", "at least 1")
     assert (error.argument, error.allowed) == ("cost", "at least 1")
     assert str(error) == "cost: must be at least 1"
@@ -85,7 +85,7 @@ def classes() -> Iterator[type[BaseException]]:
                 yield value
 
 
-def test_every_exception_of_the_package_is_of_the_family_and_has_its_specimen() -> None:
+def test_every_exception_is_a_lifecycle_error_with_a_specimen() -> None:
     found = set(classes())
     # It ends a command whose output pipe is closed, and must pass code that catches exceptions.
     assert {each for each in found if not issubclass(each, LifecycleError)} == {ReaderGoneError}
@@ -109,7 +109,7 @@ COPIES: dict[str, Callable[[LifecycleError], object]] = {
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("how", COPIES)
-def test_an_exception_survives_pickle_and_copy(error: LifecycleError, how: str) -> None:
+def test_exception_survives_pickle_and_copy(error: LifecycleError, how: str) -> None:
     again = COPIES[how](error)
     assert type(again) is type(error)
     assert isinstance(again, LifecycleError)
@@ -120,13 +120,13 @@ def test_an_exception_survives_pickle_and_copy(error: LifecycleError, how: str) 
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_what_an_exception_is_made_of_is_in_its_attributes(error: LifecycleError) -> None:
+def test_exception_attributes_hold_its_arguments(error: LifecycleError) -> None:
     assert type(error)(*error.args).args == error.args
     plain = {LifecycleError, NotSeenError, CheckTimeoutError, ServerRaisedError}
     assert type(error) in plain or set(error.args) <= set(vars(error).values())
 
 
-def test_a_mistake_is_also_what_python_calls_it() -> None:
+def test_exceptions_derive_from_the_matching_builtins() -> None:
     assert issubclass(ArgumentError, ValueError)
     assert issubclass(StoreFullError, RuntimeError)
     for seen in (LawBrokenError, NotConformingError, ServerRaisedError):

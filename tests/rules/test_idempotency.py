@@ -56,7 +56,7 @@ forgotten                 | IDEMPOTENCY_KEY_FORGOTTEN   | IDEMPOTENCY_KEY_REUSED
 
 @pytest.mark.parametrize(("name", "record", "now"), RECORDS)
 @pytest.mark.parametrize("differs", [None, "operation", "values"])
-def test_a_request_with_a_key_gets_what_the_table_says(
+def test_request_with_a_key_follows_the_table(
     name: str, record: Record | None, now: datetime, differs: str | None
 ) -> None:
     fingerprint = SAME if differs is None else specimens.OTHERS[differs]
@@ -99,7 +99,7 @@ FORGOTTEN × lease over    | forgotten                | forgotten
 # --- Tokens, leases and retention --------------------------------------------------------------
 
 
-def test_the_token_grows_through_release_takeover_forgetting_and_retention() -> None:
+def test_token_increments_on_every_new_attempt() -> None:
     attempt, record, now = first_attempt(), running(), START
     for expected in range(2, 6):
         record = done(release(record, attempt, now))
@@ -119,7 +119,7 @@ def test_the_token_grows_through_release_takeover_forgetting_and_retention() -> 
     assert over.token == 6
 
 
-def test_retention_is_24_hours_from_the_first_use_however_late_the_answer() -> None:
+def test_retention_is_24_hours_from_first_use() -> None:
     attempt = first_attempt()
     record = done(
         renew(idempotency.in_flight_record(attempt), attempt, START, lease=23 * 3600 * 10**6)
@@ -136,9 +136,7 @@ def test_retention_is_24_hours_from_the_first_use_however_late_the_answer() -> N
 
 
 @given(st.integers(1, 10**8), st.integers(0, 10**8))
-def test_what_is_left_of_the_lease_is_given_in_whole_seconds_and_is_enough(
-    lease: int, passed: int
-) -> None:
+def test_retry_after_is_the_lease_left_rounded_up_to_seconds(lease: int, passed: int) -> None:
     record = idempotency.in_flight_record(first_attempt(), lease=lease)
     now = START + timedelta(microseconds=passed)
     answer = begin_attempt(record, key=KEY, fingerprint=SAME, now=now)
@@ -170,7 +168,7 @@ KEPT = {*range(200, 300), 404, 409}
     [lambda status: Response(status, (), b""), lambda status: ResponseReference(status, "vault/1")],
     ids=["a response", "a reference"],
 )
-def test_a_response_is_kept_if_the_rule_itself_reached_it(
+def test_only_2xx_404_and_409_responses_are_kept(
     made: Callable[[int], Response | ResponseReference],
 ) -> None:
     for status in range(100, 600):
@@ -190,7 +188,7 @@ def test_a_response_is_kept_if_the_rule_itself_reached_it(
         ResponseReference(201, "vault/1"),
     ],
 )
-def test_a_replay_is_verbatim_and_beside_the_response(response: idempotency.StoredResponse) -> None:
+def test_replay_returns_the_stored_response_unchanged(response: idempotency.StoredResponse) -> None:
     replay = begin_attempt(
         idempotency.completed_record(first_attempt(), response),
         key=KEY,
@@ -216,7 +214,7 @@ NEVER_KEPT = [
 
 
 @pytest.mark.parametrize("name", NEVER_KEPT)
-def test_date_cookies_and_hop_by_hop_headers_are_never_kept(name: str) -> None:
+def test_date_cookie_and_hop_by_hop_headers_are_dropped(name: str) -> None:
     for spelling in (name, name.lower(), name.upper()):
         assert kept_headers((("a", "1"), (spelling, "x"), ("b", "2"))) == (("a", "1"), ("b", "2"))
 
@@ -229,19 +227,19 @@ def test_date_cookies_and_hop_by_hop_headers_are_never_kept(name: str) -> None:
         )
     ).map(tuple)
 )
-def test_order_and_repetition_of_the_other_headers_are_kept(
+def test_other_headers_keep_their_order_and_repetition(
     headers: tuple[tuple[str, str], ...],
 ) -> None:
     kept = [pair for pair in headers if pair[0] not in {"date", "TE"}]
     assert list(kept_headers(headers)) == kept
 
 
-def test_what_a_connection_header_names_is_never_kept() -> None:
+def test_headers_named_by_connection_header_are_dropped() -> None:
     headers = (("Connection", "close, X-Hop"), ("x-hop", "1"), ("x-stay", "2"))
     assert kept_headers(headers) == (("x-stay", "2"),)
 
 
-def test_no_record_holds_what_is_never_kept() -> None:
+def test_completed_record_drops_headers_that_are_not_kept() -> None:
     cookie = Response(201, (("set-cookie", "s"), ("etag", '"1"'), ("date", "today")), b"{}")
     kept = Response(201, (("etag", '"1"'),), b"{}")
     assert idempotency.completed_record(first_attempt(), cookie).response == kept
@@ -255,12 +253,12 @@ def test_no_record_holds_what_is_never_kept() -> None:
     assert idempotency.completed_record(first_attempt(), reference).response is reference
 
 
-def test_two_values_are_told_from_one_that_holds_a_line_feed() -> None:
+def test_fingerprint_tells_two_values_from_one_with_a_line_feed() -> None:
     texts = (("a", "b"), ("a\nb",), ("3:a\nb",), ("3:a", "b"), ("",), (), ("", ""), ("\n",))
     assert len({Fingerprint.of("initiate", [*values]) for values in texts}) == len(texts)
 
 
-def test_no_repr_shows_a_kept_body() -> None:
+def test_repr_hides_the_stored_body() -> None:
     secret = Response(201, (), b"https://connect.example/secret")
     replay = begin_attempt(
         idempotency.completed_record(first_attempt(), secret), key=KEY, fingerprint=SAME, now=START
@@ -273,7 +271,7 @@ def test_no_repr_shows_a_kept_body() -> None:
 
 
 @pytest.mark.parametrize("where", ["{}", "a{}", "{}a"])
-def test_a_key_is_visible_ascii(where: str) -> None:
+def test_key_outside_visible_ascii_raises_argument_error(where: str) -> None:
     for number in (*range(0x180), 0x3000, 0xD800, 0x1F600):
         text = where.format(chr(number))
         if 0x21 <= number <= 0x7E:
@@ -288,7 +286,7 @@ def test_a_key_is_visible_ascii(where: str) -> None:
     [("", False), ("k", True), ("k" * 255, True), ("k" * 256, False)]
     + [(wrong, False) for wrong in (None, 1, b"k", ["k"])],
 )
-def test_a_key_has_1_to_255_characters(value: object, good: bool) -> None:  # noqa: FBT001
+def test_key_length_must_be_1_to_255(value: object, good: bool) -> None:  # noqa: FBT001
     if good:
         assert idempotency.parse_idempotency_key(value) == value
     else:
@@ -311,7 +309,7 @@ FOREIGN: Final = {
 
 
 @pytest.mark.parametrize("part", FOREIGN)
-def test_a_record_belongs_to_one_key_of_one_api_key_and_its_owner(part: str) -> None:
+def test_record_of_another_key_or_owner_raises_argument_error(part: str) -> None:
     foreign = FOREIGN[part]
     assert foreign != KEY
     assert len({KEY, foreign}) == 2
@@ -323,19 +321,17 @@ texts = st.lists(st.text("0123456789:,ab", min_size=1, max_size=3), max_size=4)
 
 
 @given(texts, texts)
-def test_two_lists_of_values_have_one_fingerprint_only_if_they_are_equal(
-    one: list[str], two: list[str]
-) -> None:
+def test_fingerprints_are_equal_only_for_equal_values(one: list[str], two: list[str]) -> None:
     assert (Fingerprint.of("x", [*one]) == Fingerprint.of("x", [*two])) is (one == two)
     assert Fingerprint.of("x", [*one]) != Fingerprint.of("y", [*one])
 
 
-def test_a_fingerprint_holds_no_value() -> None:
+def test_fingerprint_repr_hides_the_values() -> None:
     fingerprint = Fingerprint.of("initiate", ["a-readable-user"])
     assert "readable" not in repr(fingerprint)
 
 
-def test_a_request_may_come_at_a_datetime_of_any_class() -> None:
+def test_begin_attempt_accepts_a_datetime_subclass() -> None:
     now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
     attempt = begin_attempt(None, key=KEY, fingerprint=SAME, now=now)
     assert isinstance(attempt, Attempt)
@@ -343,7 +339,7 @@ def test_a_request_may_come_at_a_datetime_of_any_class() -> None:
 
 
 @pytest.mark.parametrize("bad", [specimens.NAIVE, START.isoformat()])
-def test_a_request_needs_a_utc_instant(bad: datetime) -> None:
+def test_begin_attempt_rejects_a_now_that_is_not_utc(bad: datetime) -> None:
     for record in (running(), None):
         with pytest.raises(ArgumentError) as error:
             begin_attempt(record, key=KEY, fingerprint=SAME, now=bad)
@@ -351,7 +347,7 @@ def test_a_request_needs_a_utc_instant(bad: datetime) -> None:
 
 
 @pytest.mark.parametrize("lease", [0, -1])
-def test_a_lease_lasts_at_least_one_microsecond(lease: int) -> None:
+def test_lease_below_one_microsecond_raises_argument_error(lease: int) -> None:
     with pytest.raises(ArgumentError, match="lease"):
         idempotency.in_flight_record(first_attempt(), lease=lease)
 
@@ -369,7 +365,7 @@ def test_a_lease_lasts_at_least_one_microsecond(lease: int) -> None:
         Held(3, 1, attempts=1, at_once=True),
     ],
 )
-def test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving(world: Held) -> None:
+def test_law_12_one_key_executes_once_in_every_interleaving(world: Held) -> None:
     model = clients.Clients(world)
     worlds = engine.explore(model).order  # it asserts the law at every step
     steps = {label[1] for each in worlds for label, _, _ in model.steps(each)}
@@ -393,6 +389,6 @@ def test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving(wo
     assert ("steps back" in steps) == world.steps_back
 
 
-def test_law_12_needs_a_store_that_compares() -> None:
+def test_law_12_breaks_on_a_store_without_compare_and_set() -> None:
     with pytest.raises(engine.ViolationError, match="law 12 is broken: 2 executions took effect"):
         engine.explore(clients.Clients(Held(2, 0, at_once=True, compares=False)))

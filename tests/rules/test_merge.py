@@ -20,7 +20,7 @@ from tests.support.strategies import COORDINATE, START, at, pending, snapshots
 IDENTITY = pending().identity
 
 
-def test_a_higher_rank_wins_with_the_earliest_facts_and_the_latest_deadline() -> None:
+def test_merge_takes_earliest_facts_and_latest_deadlines() -> None:
     left = Connection(
         identity=IDENTITY,
         status=Status.ACTION_REQUIRED,
@@ -64,13 +64,13 @@ each_status = pytest.mark.parametrize("status", Status)
 
 @each_status
 @pytest.mark.parametrize("other", Status)
-def test_the_higher_rank_wins(status: Status, other: Status) -> None:
+def test_merge_takes_the_status_of_higher_rank(status: Status, other: Status) -> None:
     rank = ["PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED"]
     merged = merge(stored(status), stored(other))
     assert merged.status == max(status, other, key=rank.index)
 
 
-def test_the_first_revocation_is_kept_with_who_did_it() -> None:
+def test_merge_keeps_the_first_revocation_and_its_actor() -> None:
     first, second = (
         attrs.evolve(stored("REVOKED"), revoked_at=instant, revoked_by=actor)
         for instant, actor in ((at(3), Actor.UPSTREAM), (at(4), Actor.APP))
@@ -80,7 +80,7 @@ def test_the_first_revocation_is_kept_with_who_did_it() -> None:
 
 
 @each_status
-def test_a_snapshot_that_knows_less_takes_nothing_away(status: Status) -> None:
+def test_merge_with_a_sparser_snapshot_loses_nothing(status: Status) -> None:
     """Merge with a snapshot from the wire, which has no hand-off deadline and no actor."""
     known = stored(status, NOW)
     known = attrs.evolve(known, revoked_at=at(10) if status is Status.REVOKED else None)
@@ -90,16 +90,14 @@ def test_a_snapshot_that_knows_less_takes_nothing_away(status: Status) -> None:
 
 @each_status
 @pytest.mark.parametrize("other", Status)
-def test_a_revocation_that_a_lower_rank_carries_absorbs_all_others(
-    status: Status, other: Status
-) -> None:
+def test_merge_with_a_revoked_at_in_any_status_is_revoked(status: Status, other: Status) -> None:
     contradiction = stored(status, revoked_at=at(3))
     for merged in (merge(contradiction, stored(other)), merge(stored(other), contradiction)):
         assert standing(merged, NOW) == "REVOKED"
         assert merged.revoked_at == at(3)
 
 
-def test_a_lapse_does_not_beat_an_authorization_that_is_learnt_late() -> None:
+def test_merge_of_lapsed_and_late_authorization_is_active() -> None:
     authorized = triggers.authorize(pending(), at(29))
     assert isinstance(authorized, Done)
     assert standing(pending(), at(40)) == "LAPSED"
@@ -119,7 +117,7 @@ OTHER_IDENTITIES = [
 
 
 @pytest.mark.parametrize("identity", OTHER_IDENTITIES)
-def test_snapshots_of_different_connections_do_not_merge(identity: ConnectionIdentity) -> None:
+def test_merge_of_different_identities_raises_merge_error(identity: ConnectionIdentity) -> None:
     left, right = pending(), attrs.evolve(pending(), identity=identity)
     with pytest.raises(MergeError, match="have different identities") as error:
         merge(left, right)
@@ -127,7 +125,7 @@ def test_snapshots_of_different_connections_do_not_merge(identity: ConnectionIde
 
 
 @given(snapshots, snapshots, snapshots)
-def test_law_03_merge_is_commutative_associative_and_idempotent_and_revoked_absorbs(
+def test_law_03_merge_order_is_irrelevant_and_revoked_wins(
     one: Connection, two: Connection, three: Connection
 ) -> None:
     before = deepcopy((one, two, three))

@@ -16,7 +16,7 @@ from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.triggers import RefusalReason
 
 
-def test_the_same_value_done_ignored_and_refused_are_three_outcomes() -> None:
+def test_done_ignored_and_refused_of_one_value_differ() -> None:
     problem = Problem(ProblemCode.NOT_FOUND)
     rules = ("request.ownership",)
     answers = {Done(problem, rules), Ignored(problem, rules), Refused(problem, rules)}
@@ -37,18 +37,18 @@ VERDICTS = {
 
 
 @pytest.mark.parametrize(("words", "verdict"), VERDICTS.items())
-def test_a_verdict_reads_as_its_page_prints_it(words: str, verdict: object) -> None:
+def test_str_of_a_verdict_is_its_text_in_the_tables(words: str, verdict: object) -> None:
     assert str(verdict) == words
     assert deepcopy(verdict) == verdict
     assert [other for other in VERDICTS.values() if other == verdict] == [verdict]
 
 
-def test_what_moves_and_what_is_are_told_apart() -> None:
+def test_move_to_and_value_of_one_status_differ() -> None:
     assert len({MoveTo(Status.ACTIVE), outcomes.Value(Status.ACTIVE)}) == 2
 
 
 @pytest.mark.parametrize("reason", [*RefusalReason, *DenialReason])
-def test_a_reason_is_its_token_and_carries_advice(reason: Reason) -> None:
+def test_reason_serializes_as_its_token_and_has_advice(reason: Reason) -> None:
     assert reason == str(reason) == reason.value == reason.name
     assert json.dumps({"reason": reason}) == f'{{"reason": "{reason.value}"}}'
     assert pickle.loads(pickle.dumps(reason)) is reason  # noqa: S301 - the bytes are from this test
@@ -56,7 +56,7 @@ def test_a_reason_is_its_token_and_carries_advice(reason: Reason) -> None:
     assert reason.advice.endswith(".")
 
 
-def test_a_token_that_is_no_reason_is_refused() -> None:
+def test_unknown_reason_token_raises_key_error() -> None:
     assert RefusalReason["ALREADY_ACTIVE"] is RefusalReason.ALREADY_ACTIVE
     with pytest.raises(KeyError):
         _ = RefusalReason["ALREADY_REVOKED"]

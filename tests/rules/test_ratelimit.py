@@ -36,7 +36,7 @@ from curae_lifecycle.web.respond import format_rate_limit, format_rate_limit_pol
 from tests.support.strategies import START, TICK, Frozen
 
 
-def test_the_fields_are_spelled_as_in_the_draft() -> None:
+def test_rate_limit_fields_match_the_draft_syntax() -> None:
     assert format_rate_limit_policy(INITIATE_LIMIT) == '"initiate";q=10;w=60'
     limited = RateLimited((), INITIATE_LIMIT, 11_000_001)
     assert format_rate_limit(limited) == '"initiate";r=0;t=12'
@@ -104,7 +104,7 @@ def check_windows(policy: ExactLog, admitted: Sequence[Call]) -> None:
 
 
 @given(logs, calls)
-def test_law_10_in_any_half_open_window_at_most_the_limit_is_admitted(
+def test_law_10_any_half_open_window_admits_at_most_the_limit(
     policy: ExactLog, history: list[Call]
 ) -> None:
     _, admitted = play(policy, history)
@@ -118,7 +118,7 @@ def test_law_10_in_any_half_open_window_at_most_the_limit_is_admitted(
         max_size=60,
     )
 )
-def test_law_10_in_any_half_open_60_s_at_most_10_initiates_are_admitted(
+def test_law_10_any_60_seconds_admit_at_most_10_initiates(
     history: list[Call],
 ) -> None:
     _, admitted = play(INITIATE_LIMIT, history)
@@ -127,7 +127,7 @@ def test_law_10_in_any_half_open_60_s_at_most_10_initiates_are_admitted(
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("seconds", [1, 2])
-def test_law_10_every_history_of_six_calls_in_five_half_seconds(limit: int, seconds: int) -> None:
+def test_law_10_holds_for_every_history_of_six_calls(limit: int, seconds: int) -> None:
     policy, window = ExactLog("log", limit, seconds), SECOND * seconds
     for places in product(range(5), repeat=6):
         history = [START + SECOND * place / 2 for place in places]
@@ -146,7 +146,7 @@ def test_law_10_every_history_of_six_calls_in_five_half_seconds(limit: int, seco
         check_windows(policy, admitted)
 
 
-def test_law_10_the_window_is_half_open_to_the_microsecond() -> None:
+def test_law_10_window_is_half_open_to_the_microsecond() -> None:
     state, admitted = play(INITIATE_LIMIT, [(START, 1)] * 11)
     assert len(admitted) == 10
     minute = timedelta(seconds=60)
@@ -176,7 +176,7 @@ def test_law_10_retry_after_is_exact_to_the_microsecond(
 
 
 @given(buckets, calls.map(ordered))
-def test_a_bucket_is_the_token_bucket_of_exact_fractions(
+def test_bucket_equals_a_token_bucket_of_exact_fractions(
     policy: Bucket, history: list[Call]
 ) -> None:
     rate = Fraction(policy.refill, policy.seconds * 1_000_000)
@@ -198,7 +198,7 @@ def test_a_bucket_is_the_token_bucket_of_exact_fractions(
 
 
 @given(buckets, calls)
-def test_a_bucket_admits_nothing_extra_whatever_the_clocks_say(
+def test_bucket_admits_at_most_its_rate_under_any_clock(
     policy: Bucket, history: list[Call]
 ) -> None:
     _, admitted = play(policy, history)
@@ -209,7 +209,7 @@ def test_a_bucket_admits_nothing_extra_whatever_the_clocks_say(
             assert in_window(admitted, since, until - since + TICK) <= most
 
 
-def test_a_bucket_is_full_at_the_start_and_refills_evenly() -> None:
+def test_bucket_starts_full_and_refills_evenly() -> None:
     policy = Bucket(name="platform", capacity=2, refill=1, seconds=3)
     state, admitted = play(policy, [(START, 1)] * 3)
     assert len(admitted) == 2
@@ -222,7 +222,7 @@ several = st.lists(st.tuples(policies, calls), min_size=1, max_size=4)
 
 
 @given(several, instants)
-def test_several_rules_are_all_or_nothing_and_the_longest_wait_is_named(
+def test_several_limits_charge_all_or_none_and_name_the_longest(
     rules: list[tuple[Policy, list[Call]]], now: datetime
 ) -> None:
     charges = tuple(Charge(policy, play(policy, history)[0]) for policy, history in rules)
@@ -249,7 +249,7 @@ def test_several_rules_are_all_or_nothing_and_the_longest_wait_is_named(
     assert early.policy is answer.policy
 
 
-def test_of_rules_that_wait_equally_long_the_first_listed_is_named() -> None:
+def test_equal_waits_name_the_first_limit() -> None:
     first, second = Bucket(name="first", capacity=1, refill=1, seconds=1), ExactLog("second", 1, 1)
     charges = [Charge(policy, play(policy, [(START, 1)])[0]) for policy in (first, second)]
     for pair in (charges, charges[::-1]):
@@ -258,12 +258,12 @@ def test_of_rules_that_wait_equally_long_the_first_listed_is_named() -> None:
         assert answer.policy is pair[0].policy
 
 
-def test_no_rules_admit_everything() -> None:
+def test_admit_without_charges_admits_any_cost() -> None:
     assert admit((), START, cost=10**9) == Admitted(())
 
 
 @given(policies, calls, instants)
-def test_one_rule_by_one_is_the_same_as_admit(
+def test_admit_one_equals_admit_with_one_charge(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
@@ -276,12 +276,12 @@ def test_one_rule_by_one_is_the_same_as_admit(
 
 @pytest.mark.parametrize("cost", [0, -1])
 @pytest.mark.parametrize("charges", [(), (Charge(LOG, ratelimit.FRESH_LOG),)])
-def test_a_cost_below_one_is_a_mistake(charges: tuple[Charge, ...], cost: int) -> None:
+def test_cost_below_one_raises_argument_error(charges: tuple[Charge, ...], cost: int) -> None:
     with pytest.raises(ArgumentError, match="cost"):
         admit(charges, START, cost=cost)
 
 
-def test_a_cost_that_no_wait_would_help_is_an_error_of_its_own_whoever_else_refuses() -> None:
+def test_cost_above_a_limit_raises_cost_error() -> None:
     full = Charge(ExactLog("small", 3, 1), play(ExactLog("small", 3, 1), [(START, 1)] * 3)[0])
     for charges in (
         (full, Charge(LOG, ratelimit.FRESH_LOG)),
@@ -297,13 +297,13 @@ def test_a_cost_that_no_wait_would_help_is_an_error_of_its_own_whoever_else_refu
     ("policy", "state"),
     [(LOG, ratelimit.FULL_BUCKET), (BUCKET, ratelimit.FRESH_LOG), (LOG, BucketState(1))],
 )
-def test_a_state_of_the_other_kind_is_a_mistake(policy: Policy, state: RateState) -> None:
+def test_state_of_the_other_kind_raises_argument_error(policy: Policy, state: RateState) -> None:
     with pytest.raises(ArgumentError, match=policy.name):
         admit((Charge(policy, state),), START)
 
 
 @pytest.mark.parametrize("policy", [LOG, BUCKET])
-def test_an_instant_is_in_utc(policy: Policy) -> None:
+def test_admit_rejects_a_now_that_is_not_utc(policy: Policy) -> None:
     naive = START.replace(tzinfo=None)
     with pytest.raises(ArgumentError, match="now"):
         admit((Charge(policy, fresh_state(policy)),), naive)
@@ -322,7 +322,7 @@ def test_an_instant_is_in_utc(policy: Policy) -> None:
 
 
 @given(policies, calls, instants)
-def test_what_is_available_is_admitted_at_once_and_one_more_is_not(
+def test_remaining_cost_is_admitted_and_one_more_is_refused(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
@@ -335,7 +335,7 @@ def test_what_is_available_is_admitted_at_once_and_one_more_is_not(
 
 
 @given(policies, calls.filter(bool), instants)
-def test_a_state_expires_when_it_equals_a_fresh_one_and_not_a_microsecond_earlier(
+def test_state_expires_exactly_when_it_equals_a_fresh_one(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
@@ -357,7 +357,7 @@ def test_a_state_expires_when_it_equals_a_fresh_one_and_not_a_microsecond_earlie
 
 
 @pytest.mark.parametrize("policy", [LOG, BUCKET])
-def test_a_state_that_was_never_charged_has_nothing_to_expire(policy: Policy) -> None:
+def test_fresh_state_has_no_expiry(policy: Policy) -> None:
     assert ratelimit.state_expires_at(policy, fresh_state(policy)) is None
     assert ratelimit.count_remaining(policy, fresh_state(policy), START) == policy.limit
 
@@ -366,13 +366,13 @@ def test_a_state_that_was_never_charged_has_nothing_to_expire(policy: Policy) ->
     "policy",
     [ExactLog("log", 1, 10**15 - 1), Bucket(name="b", capacity=1, refill=1, seconds=10**15 - 1)],
 )
-def test_a_state_that_outlives_time_expires_at_the_last_instant(policy: Policy) -> None:
+def test_state_expiry_saturates_at_the_last_instant(policy: Policy) -> None:
     state, _ = play(policy, [(START, 1)])
     assert ratelimit.state_expires_at(policy, state) == LAST_INSTANT
 
 
 @given(logs, calls)
-def test_a_log_keeps_at_most_its_limit_in_order_and_drops_only_by_age(
+def test_log_stays_sorted_within_limit_and_drops_only_old(
     policy: ExactLog, history: list[Call]
 ) -> None:
     state: RateState = ratelimit.FRESH_LOG
@@ -391,7 +391,7 @@ def test_a_log_keeps_at_most_its_limit_in_order_and_drops_only_by_age(
         state = after
 
 
-def test_the_limits_of_an_app_user_are_ten_a_minute() -> None:
+def test_app_user_limits_are_ten_a_minute() -> None:
     assert ExactLog("initiate", 10, 60) == INITIATE_LIMIT
     assert ExactLog("graduation", 10, 60) == ratelimit.GRADUATION_LIMIT
 
@@ -417,15 +417,13 @@ sizes = st.one_of(st.integers(1, 100), st.integers(1, 10**15 - 1))
 
 
 @given(names, sizes, sizes)
-def test_the_policy_field_of_a_log_says_its_limit_and_window(
-    name: str, limit: int, seconds: int
-) -> None:
+def test_log_policy_field_has_limit_and_window(name: str, limit: int, seconds: int) -> None:
     field = format_rate_limit_policy(ExactLog(name, limit, seconds))
     assert parse_item(field) == (name, {"q": limit, "w": seconds})
 
 
 @given(names, *[st.integers(1, 1000)] * 3)
-def test_the_policy_field_of_a_bucket_says_its_capacity_and_the_seconds_it_fills_in(
+def test_bucket_policy_field_has_capacity_and_fill_seconds(
     name: str, capacity: int, refill: int, seconds: int
 ) -> None:
     text, parameters = parse_item(
@@ -439,9 +437,7 @@ def test_the_policy_field_of_a_bucket_says_its_capacity_and_the_seconds_it_fills
 
 
 @given(names, st.integers(1, 10**9))
-def test_the_limit_field_says_nothing_is_left_for_whole_seconds_rounded_up(
-    name: str, wait: int
-) -> None:
+def test_rate_limit_field_rounds_the_wait_up_to_seconds(name: str, wait: int) -> None:
     text, parameters = parse_item(format_rate_limit(RateLimited((), ExactLog(name, 1, 1), wait)))
     assert (text, parameters["r"]) == (name, 0)
     seconds = parameters["t"]
@@ -453,7 +449,7 @@ def test_the_limit_field_says_nothing_is_left_for_whole_seconds_rounded_up(
 
 
 @pytest.mark.parametrize("name", ["", "é", "a\n", "\x7f", "a\tb", "\ud800"])
-def test_a_policy_is_named_in_printable_ascii(name: str) -> None:
+def test_policy_name_outside_printable_ascii_raises(name: str) -> None:
     with pytest.raises(ArgumentError, match="name"):
         ExactLog(name, 1, 1)
     with pytest.raises(ArgumentError, match="name"):
@@ -461,7 +457,7 @@ def test_a_policy_is_named_in_printable_ascii(name: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [0, -1, True, 1.0, "1", None, 10**15])
-def test_sizes_are_integers_that_a_header_can_carry(bad: int) -> None:
+def test_size_that_a_header_cannot_carry_raises(bad: int) -> None:
     for size, make in (
         ("limit", lambda: ExactLog("a", bad, 1)),
         ("seconds", lambda: ExactLog("a", 1, bad)),
@@ -474,7 +470,7 @@ def test_sizes_are_integers_that_a_header_can_carry(bad: int) -> None:
         assert error.value.argument == size
 
 
-def test_a_bucket_fills_within_what_a_header_can_carry() -> None:
+def test_bucket_window_above_the_header_maximum_raises() -> None:
     most = 10**15 - 1
     assert Bucket(name="a", capacity=most, refill=most, seconds=most).window == most
     assert Bucket(name="a", capacity=most, refill=1, seconds=1).window == most
@@ -482,7 +478,7 @@ def test_a_bucket_fills_within_what_a_header_can_carry() -> None:
         Bucket(name="a", capacity=most, refill=1, seconds=2)
 
 
-def test_a_log_tells_its_instants_in_microseconds() -> None:
+def test_log_state_round_trips_through_microseconds() -> None:
     later, earlier = from_epoch_microseconds(2_000_000), from_epoch_microseconds(-1)
     state = LogState.of([later, earlier])
     assert state.microseconds == [-1, 2_000_000]

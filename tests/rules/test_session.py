@@ -25,7 +25,7 @@ from tests.support.specimens import BOUND, NEW_USER, binding_in, mint, waiting
 from tests.support.strategies import COORDINATE, START, TICK, at, instants, next_action, uuid
 
 
-def test_a_session_never_takes_up_the_tombstoned_user() -> None:
+def test_initiate_for_the_tombstoned_user_raises() -> None:
     with pytest.raises(ArgumentError, match="user_id"):
         mint("TOMBSTONED", prefer_signup=False, user=BOUND)
 
@@ -47,7 +47,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("account", "preference", "path", "handoff", "user", "after"), PATHS)
-def test_a_session_takes_the_path_that_the_table_says(
+def test_initiate_follows_the_entry_path_table(
     account: str, preference: str, path: str, handoff: str, user: UserId | None, after: str
 ) -> None:
     binding = binding_in(account)
@@ -99,14 +99,14 @@ landed for another user  | HANDOFF_NOT_REQUIRED    | BINDING_CONFLICT          |
         ("TOMBSTONED", False, ("entry-path.tombstoned", "binding.provision.tombstoned")),
     ],
 )
-def test_the_trail_names_the_path_and_the_provisioning(
+def test_initiate_rules_name_the_path_and_the_provisioning(
     *, account: str, prefer: bool, trail: tuple[str, ...]
 ) -> None:
     answer = mint(account, prefer_signup=prefer)
     assert answer.rules == trail
 
 
-def test_a_path_that_provisions_nobody_hands_back_the_very_same_binding() -> None:
+def test_initiate_without_provisioning_returns_the_same_binding() -> None:
     binding = binding_in("LIMITED")
     answer = rules.initiate(
         binding,
@@ -126,7 +126,7 @@ users = st.integers(0, 99).map(lambda number: UserId(f"u-{number}"))
 @given(
     calls=st.lists(st.tuples(instants, users, st.integers(0, 99), users), min_size=2, max_size=4)
 )
-def test_law_08_path_selection_is_total_and_a_function_of_account_state_and_preference_alone(
+def test_law_08_path_depends_on_account_state_and_preference(
     calls: list[tuple[datetime, UserId, int, UserId]],
 ) -> None:
     everything_else = cycle(calls)
@@ -159,7 +159,7 @@ def test_law_08_path_selection_is_total_and_a_function_of_account_state_and_pref
         (START, at(30).replace(tzinfo=None), "next_action.expires_at"),
     ],
 )
-def test_a_session_needs_utc_instants_in_order(
+def test_initiate_rejects_times_out_of_order_or_not_in_utc(
     now: datetime, ends: datetime, argument: str
 ) -> None:
     with pytest.raises(ArgumentError) as error:
@@ -224,7 +224,7 @@ def session_that_is(name: str) -> CuraeConnectSession:
 
 
 @pytest.mark.parametrize(("name", "user", "state", "minutes", "expected"), PATH_A_OR_C + PATH_B)
-def test_completing_a_hand_off_answers_what_the_spec_says(
+def test_complete_handoff_follows_the_table(
     name: str, user: UserId, state: str, minutes: int, expected: str
 ) -> None:
     session, binding, now = session_that_is(name), binding_in(state), at(minutes)
@@ -254,7 +254,7 @@ def test_completing_a_hand_off_answers_what_the_spec_says(
         }.get(expected, {"lifecycleState": state})
 
 
-def test_the_trail_of_a_landing_names_the_session_and_the_binding() -> None:
+def test_complete_handoff_rules_name_session_and_binding() -> None:
     landed = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
     assert landed.rules == ("completion.waiting", "binding.complete-sign-up.unlinked")
     changed = rules.complete_handoff(
@@ -265,7 +265,7 @@ def test_the_trail_of_a_landing_names_the_session_and_the_binding() -> None:
     assert late.rules == ("completion.over",)
 
 
-def test_a_second_session_that_lands_for_the_user_already_bound_is_done() -> None:
+def test_second_session_of_the_bound_user_lands() -> None:
     first = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
     assert isinstance(first, Done)
     second = mint("UNLINKED", prefer_signup=True, number=2).value.session
@@ -278,7 +278,7 @@ def test_a_second_session_that_lands_for_the_user_already_bound_is_done() -> Non
 
 
 @given(happened=instants, late=st.integers(0, 10**10).map(lambda us: timedelta(microseconds=us)))
-def test_a_hand_off_is_judged_at_the_instant_it_happened(
+def test_late_recorded_handoff_is_judged_at_happened_at(
     happened: datetime, late: timedelta
 ) -> None:
     answer = rules.complete_handoff(
@@ -313,7 +313,7 @@ def test_a_hand_off_is_judged_at_the_instant_it_happened(
         (at(30) - TICK, at(34), at(30) - TICK),
     ],
 )
-def test_clocks_that_disagree_lose_no_hand_off(
+def test_skewed_clocks_clamp_landed_at_and_still_land(
     now: datetime, happened_at: datetime | None, landed_at: datetime
 ) -> None:
     answer = rules.complete_handoff(
@@ -333,7 +333,7 @@ def test_clocks_that_disagree_lose_no_hand_off(
         (START, START.replace(tzinfo=None), "happened_at"),
     ],
 )
-def test_a_hand_off_far_ahead_or_without_a_time_zone_is_a_mistake(
+def test_handoff_far_ahead_or_naive_raises_argument_error(
     now: datetime, happened_at: datetime | None, argument: str
 ) -> None:
     with pytest.raises(ArgumentError) as error:
@@ -349,7 +349,7 @@ completions = st.lists(
 
 
 @given(completions)
-def test_a_hand_off_lands_once(completed: list[tuple[UserId, int]]) -> None:
+def test_handoff_lands_at_most_once(completed: list[tuple[UserId, int]]) -> None:
     stored = rules.Landing(waiting(), None)
     landings = []
     for user, minutes in sorted(completed, key=lambda each: each[1]):

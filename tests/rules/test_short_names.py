@@ -58,7 +58,7 @@ OTHER_WORDS = {
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_short_name_is_the_member_s_own_or_listed(name: str) -> None:
+def test_short_names_equal_the_member_names_or_are_listed(name: str) -> None:
     module = MODULES[name]
     others: dict[str, str] = {}
     for short, enumeration in unpacked(module).items():
@@ -69,6 +69,6 @@ def test_a_short_name_is_the_member_s_own_or_listed(name: str) -> None:
     assert others == OTHER_WORDS.get(name, {})
 
 
-def test_every_unpacked_enumeration_is_looked_at() -> None:
+def test_modules_that_unpack_enumerations_are_all_found() -> None:
     assert set(MODULES) >= {"access", "binding", "connection", "problems", "triggers", *OTHER_WORDS}
     assert unpacked(MODULES["connection"]).keys() >= Standing.__members__.keys()

@@ -19,7 +19,7 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wild
 from curae_lifecycle.rules.triggers import EXPIRY_RECORD
 
 
-def test_no_method_of_a_dict_that_writes_was_forgotten() -> None:
+def test_table_overrides_every_writing_method_of_dict() -> None:
     reads = {
         "copy", "fromkeys", "get", "items", "keys", "values",
         "__class_getitem__", "__contains__", "__eq__", "__ge__", "__getattribute__",
@@ -85,7 +85,7 @@ def row(*key: StrEnum | Wildcard, why: str = "[O] So.", name: str = "x") -> Row[
 # --- Building ------------------------------------------------------------------------------
 
 
-def test_a_row_is_named_after_its_table_and_key_or_as_it_says() -> None:
+def test_row_name_is_table_plus_key_or_the_given_name() -> None:
     table = build(GO, STOP, STAY)
     assert [each.rule for each in table.rows] == ["light.red", "light.green.long", "light.stay"]
     assert [each.rules for each in table.rows] == [(each.rule,) for each in table.rows]
@@ -100,13 +100,13 @@ class Signal(StrEnum):
     ALL_DARK = "no lamp is lit"
 
 
-def test_a_row_is_named_after_the_names_of_its_members_not_their_words() -> None:
+def test_row_name_uses_member_names_not_values() -> None:
     dark = Row(Signal.ALL_DARK, Stay(), "[O] So.")
     table = Table[Signal, Verdict]("signal", "Law.", Axis.of("signal", Signal), dark)
     assert table[Signal.ALL_DARK].rule == "signal.all-dark"
 
 
-def test_a_total_table_is_a_mapping_from_each_cell_to_its_one_row() -> None:
+def test_table_maps_each_cell_to_its_one_row() -> None:
     table = build(GO, STOP, STAY)
     go, stop, stay = table.rows
     assert list(table.items()) == [
@@ -121,7 +121,7 @@ def test_a_total_table_is_a_mapping_from_each_cell_to_its_one_row() -> None:
     assert repr(table) == "<Table light: 4 cells, 3 rules>"
 
 
-def test_a_table_of_one_axis_has_bare_keys() -> None:
+def test_table_with_one_axis_has_bare_keys() -> None:
     table = Table[Press, Verdict]("press", "Law.", PRESS, Row(ANY, Stay(), "[O] So.", name="any"))
     assert list(table) == [Press.SHORT, Press.LONG]
     assert [key for key, _ in table.cells()] == [(Press.SHORT,), (Press.LONG,)]
@@ -129,7 +129,7 @@ def test_a_table_of_one_axis_has_bare_keys() -> None:
     assert [each.parts for each in table.rows] == [(ANY,)]
 
 
-def test_any_covers_a_whole_axis_and_two_cover_everything() -> None:
+def test_any_covers_every_value_of_its_axis() -> None:
     table = build(row(ANY, ANY, name="off"))
     assert {found.rule for found in table.values()} == {"light.off"}
     assert len(table) == 4
@@ -150,7 +150,7 @@ WRITES: dict[str, Callable[[dict[tuple[Light, Press], Row[Verdict]]], object]] =
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_table_refuses_every_way_of_writing_to_it(write: str) -> None:
+def test_writing_to_a_table_raises_type_error(write: str) -> None:
     table = build(GO, STOP, STAY)
     before = dict(table)
     with pytest.raises(TypeError, match="a table is never written"):
@@ -159,7 +159,7 @@ def test_a_table_refuses_every_way_of_writing_to_it(write: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["name", "law", "axes", "rows", "state", "anything"])
-def test_what_a_table_says_of_itself_stays_too(name: str) -> None:
+def test_setting_an_attribute_of_a_table_raises(name: str) -> None:
     table = build(GO, STOP, STAY)
     with pytest.raises((AttributeError, TypeError)):
         setattr(table, name, "other")
@@ -199,7 +199,7 @@ def test_what_a_table_says_of_itself_stays_too(name: str) -> None:
         "a blank name",
     ],
 )
-def test_a_table_that_is_not_total_cannot_be_built(
+def test_missing_or_ambiguous_cells_raise_table_error(
     rows: tuple[Row[Verdict], ...], fault: str, cells: int | tuple[str, ...]
 ) -> None:
     with pytest.raises(TableError, match=r"^table 'light': ") as error:
@@ -211,18 +211,18 @@ def test_a_table_that_is_not_total_cannot_be_built(
 
 
 @pytest.mark.parametrize("values", [(), (Light.RED, Light.RED)])
-def test_an_axis_without_values_or_with_one_twice_cannot_be_built(
+def test_empty_or_repeated_axis_values_raise_table_error(
     values: tuple[Light, ...],
 ) -> None:
     with pytest.raises(TableError, match="an axis is empty or has a value twice: light"):
         Table("light", "What a press does.", Axis("light", values), row(ANY))
 
 
-def test_an_arrow_without_another_axis_has_no_label() -> None:
+def test_mermaid_arrow_of_a_one_axis_table_has_no_label() -> None:
     assert "    ACTIVE --> EXPIRED\n" in to_mermaid(EXPIRY_RECORD)
 
 
-def test_a_table_whose_state_is_none_of_its_axes_cannot_be_built() -> None:
+def test_state_that_is_not_an_axis_raises_table_error() -> None:
     with pytest.raises(TableError, match="its state is none of its axes: colour"):
         build(GO, STOP, STAY, state="colour")
 
@@ -251,20 +251,20 @@ What a press does.
 
 
 @pytest.mark.parametrize("state", [None, "light"])
-def test_markdown_has_a_line_per_rule(state: str | None) -> None:
+def test_markdown_has_one_line_per_rule(state: str | None) -> None:
     assert to_markdown(build(GO, STOP, STAY, state=state)) == MARKDOWN
 
 
-def test_mermaid_has_an_arrow_per_move_and_labels_what_moved_it() -> None:
+def test_mermaid_has_one_labelled_arrow_per_move() -> None:
     assert to_mermaid(build(GO, STOP, STAY, state="light")) == MERMAID
 
 
-def test_a_table_that_moves_no_state_has_no_diagram() -> None:
+def test_mermaid_of_a_table_without_state_raises_value_error() -> None:
     with pytest.raises(ValueError, match="table light moves no state"):
         to_mermaid(build(GO, STOP, STAY))
 
 
-def test_json_has_an_object_per_cell() -> None:
+def test_json_has_one_object_per_cell() -> None:
     turn = {"kind": "Turn", "seconds": 5, "lamps": ["left", "right"], "note": None}
     green = {"outcome": turn | {"to": "green"}, "says": "turn green"}
     red = {"outcome": turn | {"to": "red"}, "says": "turn red"}
@@ -316,15 +316,15 @@ def small(state: str | None = "letter") -> Table[tuple[Letter, Number, Number], 
     )
 
 
-def test_an_axis_holds_its_name_and_every_member() -> None:
+def test_axis_of_an_enum_has_its_name_and_members() -> None:
     assert Axis.of("letter", Letter) == Axis("letter", (Letter.A, Letter.X))
 
 
-def test_a_table_prints_a_diagram_whose_labels_are_the_other_axes() -> None:
+def test_mermaid_labels_are_the_values_of_the_other_axes() -> None:
     assert to_mermaid(small()) == "stateDiagram-v2\n    a --> X: one one\n"
 
 
-def test_a_table_s_json_is_indented_and_keeps_every_letter() -> None:
+def test_json_is_indented_and_keeps_non_ascii() -> None:
     text = to_json(small())
     document = json.loads(text)
     key = {"number": "one", "other": "one"}
@@ -360,7 +360,7 @@ def test_a_table_s_json_is_indented_and_keeps_every_letter() -> None:
     assert "ü" in text
 
 
-def test_a_table_that_cannot_be_built_names_itself() -> None:
+def test_table_error_names_the_table_and_cells() -> None:
     with pytest.raises(TableError) as caught:
         small("weather")
     assert (caught.value.table, caught.value.cells) == ("small", ("weather",))
@@ -379,7 +379,7 @@ def test_a_table_that_cannot_be_built_names_itself() -> None:
         ((Light.GREEN, "blue"), ("red",)),
     ],
 )
-def test_a_mapping_without_an_entry_for_a_key_names_the_key(
+def test_check_keys_lists_every_missing_key(
     entries: tuple[str, ...], missing: tuple[str, ...]
 ) -> None:
     check_keys("lamps", (*entries, *missing), Light)
@@ -409,7 +409,7 @@ TABLES = every_table()
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
 
-def test_the_package_has_its_tables_each_under_its_own_name() -> None:
+def test_package_tables_are_found_and_have_unique_names() -> None:
     names = [table.name for table in TABLES]
     assert len(set(names)) == len(names)
     assert {"standing", "connection", "recovery", "access", "problems"} <= set(names)
@@ -421,7 +421,7 @@ def test_rule_names_are_unique_in_the_whole_package() -> None:
 
 
 @each_table
-def test_every_rule_has_a_name_and_one_sentence_of_why_with_its_source(table: AnyTable) -> None:
+def test_every_rule_has_a_dotted_name_and_one_sourced_sentence(table: AnyTable) -> None:
     for rule in table.rows:
         assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", rule.rule), rule.rule
         assert re.fullmatch(r"\[[SPO]\] [^a-z\s].*[^.\s]\.", rule.why), rule.why
@@ -437,7 +437,7 @@ def test_every_table_has_every_cell_of_its_axes(table: AnyTable) -> None:
 
 
 @each_table
-def test_every_table_renders(table: AnyTable) -> None:
+def test_every_table_renders_all_rules_and_cells(table: AnyTable) -> None:
     page = to_markdown(table)
     assert all(f"| `{rule.rule}` | {rule.why} |" in page for rule in table.rows)
     document = json.loads(to_json(table))
@@ -448,7 +448,7 @@ def test_every_table_renders(table: AnyTable) -> None:
 @pytest.mark.parametrize(
     "table", [table for table in TABLES if table.state], ids=lambda table: table.name
 )
-def test_every_state_table_has_a_diagram_of_arrows_between_its_states(table: AnyTable) -> None:
+def test_every_state_diagram_has_arrows_between_its_states(table: AnyTable) -> None:
     (state,) = (axis for axis in table.axes if axis.name == table.state)
     head, *arrows = to_mermaid(table).splitlines()
     assert head == "stateDiagram-v2"
@@ -459,7 +459,7 @@ def test_every_state_table_has_a_diagram_of_arrows_between_its_states(table: Any
         assert re.fullmatch(r"\w+", before)
 
 
-def test_a_mapping_without_an_entry_for_a_key_is_named() -> None:
+def test_check_keys_names_the_mapping_without_an_entry() -> None:
     check_keys("colors", {Light.RED: 1, Light.GREEN: 2}, Light)
     with pytest.raises(TableError, match="table 'colors': no entry: green") as raised:
         check_keys("colors", {Light.RED: 1}, Light)

@@ -22,14 +22,14 @@ TIMES = [
 
 
 @pytest.mark.parametrize(("text", "instant"), TIMES)
-def test_a_time_is_printed_in_its_shortest_form_and_read_back(text: str, instant: datetime) -> None:
+def test_format_time_is_shortest_and_parses_back(text: str, instant: datetime) -> None:
     assert format_time(instant) == text
     assert parse_time("at", text) == instant
     assert parse_time("at", text).tzinfo is UTC
 
 
 @given(any_instants)
-def test_every_instant_survives_its_text(instant: datetime) -> None:
+def test_format_and_parse_round_trip_every_instant(instant: datetime) -> None:
     assert parse_time("at", format_time(instant)) == instant
 
 
@@ -56,6 +56,6 @@ def test_every_instant_survives_its_text(instant: datetime) -> None:
         START,
     ],
 )
-def test_what_is_no_time_of_the_wire_is_refused_by_its_argument(text: object) -> None:
+def test_text_that_is_not_rfc_3339_utc_raises_argument_error(text: object) -> None:
     with pytest.raises(ArgumentError, match="at: must be an RFC 3339 time"):
         parse_time("at", text)

@@ -45,7 +45,7 @@ reconnect      | STILL_PENDING!  | recover | ALREADY_ACTIVE! | recover         |
 """
 
 
-def test_the_table_has_every_trigger_and_every_standing() -> None:
+def test_expected_table_covers_every_trigger_and_standing() -> None:
     assert set(CELLS) == {(trigger, standing) for trigger in Trigger for standing in Standing}
 
 
@@ -88,7 +88,7 @@ def members(connection: Connection) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("cell", "expected"), [each for each in CELLS.items() if each[0][0] != "reconnect"]
 )
-def test_each_trigger_does_to_each_standing_what_the_table_says(
+def test_each_trigger_follows_the_table_in_each_standing(
     cell: tuple[str, str], expected: str
 ) -> None:
     trigger, at_now = cell
@@ -120,7 +120,9 @@ def test_each_trigger_does_to_each_standing_what_the_table_says(
 
 @pytest.mark.parametrize("at_now", STANDS)
 @pytest.mark.parametrize(("kind", "expected"), AUTHORIZATIONS.items())
-def test_whoever_has_a_successor_is_never_authorized(at_now: str, kind: str, expected: str) -> None:
+def test_authorize_with_a_successor_is_refused_as_superseded(
+    at_now: str, kind: str, expected: str
+) -> None:
     rule = next(row.rule for value, row in AUTHORIZATION.items() if value == kind)
     for connection in STANDS[at_now]:
         for successor in specimens.successors(connection)[kind]:
@@ -142,7 +144,7 @@ def test_whoever_has_a_successor_is_never_authorized(at_now: str, kind: str, exp
 
 
 @pytest.mark.parametrize(("status", "ending"), ENDINGS.items())
-def test_what_ends_is_what_the_status_before_had(status: str, ending: str) -> None:
+def test_revoke_ends_access_or_cancels_the_handoff_by_status(status: str, ending: str) -> None:
     revoked = happen("revoke", stored(status))
     assert isinstance(revoked, Done)
     kind = EventKind.CONNECTION_REVOKED
@@ -154,20 +156,20 @@ def test_what_ends_is_what_the_status_before_had(status: str, ending: str) -> No
 
 
 @pytest.mark.parametrize("at_now", ["ACTION_REQUIRED", "EXPIRED", "REVOKED"])
-def test_a_refused_authorization_says_what_the_connection_is(at_now: str) -> None:
+def test_refused_authorization_names_the_standing(at_now: str) -> None:
     for connection in STANDS[at_now]:
         answer = triggers.authorize(connection, NOW)
         assert isinstance(answer, Refused)
         assert answer.problem.details == {"connectionId": OLD_ID, "standing": at_now}
 
 
-def test_a_lapsed_authorization_says_when_the_hand_off_was_over() -> None:
+def test_authorization_after_the_lapse_names_the_deadline() -> None:
     answer = triggers.authorize(pending(), at(30))
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
 
 
-def test_an_authorization_without_an_end_has_none() -> None:
+def test_authorization_without_expiry_never_expires() -> None:
     answer = triggers.authorize(pending(), NOW)
     assert isinstance(answer, Done)
     assert answer.value.expires_at is None
@@ -177,7 +179,7 @@ def test_an_authorization_without_an_end_has_none() -> None:
 # --- Facts recorded late -----------------------------------------------------------------------
 
 
-def test_a_late_authorization_is_judged_when_it_happened() -> None:
+def test_late_authorization_is_judged_at_happened_at() -> None:
     answer = triggers.authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(30) - TICK, at(90))
@@ -187,7 +189,7 @@ def test_a_late_authorization_is_judged_when_it_happened() -> None:
     assert late.problem.code == "HANDOFF_LAPSED"
 
 
-def test_a_late_action_or_expiry_is_judged_when_it_happened() -> None:
+def test_late_action_or_expiry_is_judged_at_happened_at() -> None:
     over = stored("ACTIVE", NOW)
     in_time = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
     assert isinstance(in_time, Done)
@@ -202,7 +204,7 @@ def test_a_late_action_or_expiry_is_judged_when_it_happened() -> None:
     assert early.rules != recorded.rules
 
 
-def test_a_late_revocation_is_judged_now_and_dated_when_it_happened() -> None:
+def test_late_revocation_is_judged_now_and_dated_happened_at() -> None:
     answer = triggers.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
@@ -218,9 +220,7 @@ SEEN = at(60)
 
 @each_fact
 @pytest.mark.parametrize("ahead", [TICK, timedelta(minutes=5)], ids=["a tick", "five minutes"])
-def test_what_happened_up_to_five_minutes_ahead_happened_now(
-    trigger: str, ahead: timedelta
-) -> None:
+def test_happened_at_up_to_five_minutes_ahead_counts_as_now(trigger: str, ahead: timedelta) -> None:
     for connection in specimens.EVERY_CONNECTION:
         assert happen(trigger, connection=connection, now=NOW, happened_at=NOW + ahead) == happen(
             trigger, connection
@@ -229,9 +229,7 @@ def test_what_happened_up_to_five_minutes_ahead_happened_now(
 
 @each_fact
 @pytest.mark.parametrize("before", [TICK, timedelta(days=9000)], ids=["a tick", "decades"])
-def test_what_happened_before_the_making_happened_at_the_making(
-    trigger: str, before: timedelta
-) -> None:
+def test_happened_at_before_creation_counts_as_created_at(trigger: str, before: timedelta) -> None:
     for connection in specimens.EVERY_CONNECTION:
         early = happen(trigger, connection=connection, now=NOW, happened_at=START - before)
         assert early == happen(trigger, connection=connection, now=NOW, happened_at=START)
@@ -244,9 +242,7 @@ def test_what_happened_before_the_making_happened_at_the_making(
 
 @each_fact
 @pytest.mark.parametrize("now", [SEEN - TICK, NOW, START - TICK, at(-9000)])
-def test_a_clock_that_is_behind_is_taken_as_what_the_connection_has_seen(
-    trigger: str, now: datetime
-) -> None:
+def test_now_before_updated_at_counts_as_updated_at(trigger: str, now: datetime) -> None:
     for each in specimens.EVERY_CONNECTION:
         connection = attrs.evolve(each, updated_at=SEEN)
         ends = SEEN + NEXT_ACTION_LIFETIME
@@ -275,7 +271,7 @@ def test_a_clock_that_is_behind_is_taken_as_what_the_connection_has_seen(
 
 @pytest.mark.parametrize("at_now", [name for name in STANDS if name != "REVOKED"])
 @pytest.mark.parametrize("actor", Actor)
-def test_a_revocation_under_a_clock_that_is_behind_is_recorded(at_now: str, actor: Actor) -> None:
+def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: Actor) -> None:
     for each in STANDS[at_now]:
         connection = attrs.evolve(each, updated_at=SEEN)
         for now, happened_at, revoked_at in (
@@ -297,7 +293,7 @@ def test_a_revocation_under_a_clock_that_is_behind_is_recorded(at_now: str, acto
             )
 
 
-def test_an_authorization_ends_at_a_datetime_of_any_class_and_at_nothing_else() -> None:
+def test_expires_at_must_be_a_datetime_of_any_subclass() -> None:
     end = Frozen(2026, 3, 1, tzinfo=UTC)
     answer = triggers.authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
@@ -307,7 +303,7 @@ def test_an_authorization_ends_at_a_datetime_of_any_class_and_at_nothing_else() 
             triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing))
 
 
-def test_an_authorization_that_ends_is_measured_from_what_the_connection_has_seen() -> None:
+def test_expires_at_must_be_after_the_clamped_authorization() -> None:
     connection = attrs.evolve(pending(), updated_at=at(10))
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
         triggers.authorize(connection, START, expires_at=at(10))
@@ -325,7 +321,7 @@ def test_an_authorization_that_ends_is_measured_from_what_the_connection_has_see
 
 @pytest.mark.parametrize("trigger", Trigger)
 @pytest.mark.parametrize("status", Status)
-def test_whatever_carries_a_revoked_at_answers_as_revoked(trigger: str, status: str) -> None:
+def test_revoked_at_in_any_status_is_treated_as_revoked(trigger: str, status: str) -> None:
     expected = CELLS[trigger, "REVOKED"]
     for deadline in (None, NOW - TICK, NOW, NOW + TICK):
         # Including a `revoked_at` in the future of this clock.
@@ -351,7 +347,7 @@ def test_whatever_carries_a_revoked_at_answers_as_revoked(trigger: str, status: 
 
 
 @pytest.mark.parametrize("years", [30, 400])
-def test_an_authorization_for_decades_ends_to_the_tick(years: int) -> None:
+def test_authorization_for_decades_expires_to_the_tick(years: int) -> None:
     end = NOW.replace(year=NOW.year + years)
     answer = triggers.authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
@@ -369,7 +365,7 @@ def test_an_authorization_for_decades_ends_to_the_tick(years: int) -> None:
 
 
 @each_fact
-def test_a_fact_far_ahead_or_without_a_time_zone_is_a_mistake_whatever_the_connection_is(
+def test_happened_at_far_ahead_or_not_utc_raises(
     trigger: str,
 ) -> None:
     for connection in specimens.EVERY_CONNECTION:
@@ -385,7 +381,7 @@ def test_a_fact_far_ahead_or_without_a_time_zone_is_a_mistake_whatever_the_conne
 
 @each_fact
 @pytest.mark.parametrize("now", [specimens.NAIVE, specimens.ELSEWHERE], ids=["naive", "elsewhere"])
-def test_a_now_that_is_not_utc_is_a_mistake(trigger: str, now: datetime) -> None:
+def test_now_not_in_utc_raises_argument_error(trigger: str, now: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^now: "):
         happen(trigger, connection=pending(), now=now, happened_at=START)
 
@@ -393,7 +389,7 @@ def test_a_now_that_is_not_utc_is_a_mistake(trigger: str, now: datetime) -> None
 @pytest.mark.parametrize(
     "expires_at", [at(10), at(10) - TICK, specimens.NAIVE, specimens.ELSEWHERE]
 )
-def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_the_connection_is(
+def test_expires_at_not_after_authorization_raises(
     expires_at: datetime,
 ) -> None:
     for connection in specimens.EVERY_CONNECTION:
@@ -440,7 +436,7 @@ def histories(
 
 
 @given(happenings, st.lists(snapshots, max_size=2))
-def test_law_01_the_stored_rank_of_one_id_never_falls(
+def test_law_01_stored_rank_never_falls(
     happened: list[tuple[str, datetime, datetime, Actor]], others: list[Connection]
 ) -> None:
     kept = [pending()]
@@ -453,7 +449,7 @@ def test_law_01_the_stored_rank_of_one_id_never_falls(
 
 
 @given(happenings)
-def test_law_02_revoked_now_is_true_exactly_once_and_the_first_revoked_at_stands(
+def test_law_02_revoked_now_once_and_first_revoked_at_kept(
     happened: list[tuple[str, datetime, datetime, Actor]],
 ) -> None:
     history = histories([*happened, ("revoke", at(200), START, Actor.APP)])
@@ -468,7 +464,7 @@ def test_law_02_revoked_now_is_true_exactly_once_and_the_first_revoked_at_stands
 
 
 @given(happenings, st.sampled_from([timedelta(), TICK, NEXT_ACTION_LIFETIME, timedelta(days=1)]))
-def test_no_recorded_instant_goes_back_and_every_write_moves_the_version_by_one(
+def test_each_write_adds_one_version_and_never_goes_back(
     happened: list[tuple[str, datetime, datetime, Actor]], behind: timedelta
 ) -> None:
     for before, _, answer in histories(happened, behind):
@@ -480,7 +476,7 @@ def test_no_recorded_instant_goes_back_and_every_write_moves_the_version_by_one(
             assert after.updated_at >= (after.authorized_at or START) >= START
 
 
-def test_a_refusal_that_names_the_next_connection_names_the_head_too() -> None:
+def test_superseded_problem_names_next_connection_and_head() -> None:
     named = triggers.build_problem(
         triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2)
     )

@@ -46,14 +46,14 @@ from tests.support.strategies import COORDINATE, START, TICK, at, uuid
         *("2019-10-20T10:20:30.1002Z", "2101-11-12T13:14:15.01Z", "9999-12-31T23:59:59.999999Z"),
     ],
 )
-def test_an_instant_is_written_as_it_was_read_and_is_of_utc_itself(text: str) -> None:
+def test_parsed_time_is_utc_and_formats_back_unchanged(text: str) -> None:
     instant = parse_time("at", text)
     assert instant.tzinfo is UTC
     assert instant == datetime.fromisoformat(f"{text[:-1]}+00:00")
     assert format_time(instant) == text
 
 
-def test_no_repr_shows_a_hand_off_url() -> None:
+def test_repr_of_next_action_hides_its_url() -> None:
     assert "secret" not in repr(NextAction("https://connect.example/secret", START))
 
 
@@ -80,7 +80,7 @@ CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
     "text",
     ["u", "user-1", "USER-1", "a b", "名前", "a\u00a0b", "👩‍⚕️", "0", "x" * 256, "\U0001f600" * 256],
 )
-def test_text_is_opaque_and_comes_back_as_it_is(
+def test_text_is_opaque_and_returned_unchanged(
     argument: str, parse: Callable[[object], str], text: str
 ) -> None:
     assert parse(text) == text, argument
@@ -88,7 +88,7 @@ def test_text_is_opaque_and_comes_back_as_it_is(
 
 @texts
 @pytest.mark.parametrize("text", ["", "\ud800", "a\udfffb", *NOT_TEXT], ids=ascii)
-def test_text_that_is_empty_or_no_text_is_refused_by_name(
+def test_empty_or_non_text_raises_with_the_argument_name(
     argument: str, parse: Callable[[object], str], text: object
 ) -> None:
     with pytest.raises(ArgumentError, match=rf"^{argument}: must be ") as error:
@@ -96,7 +96,7 @@ def test_text_that_is_empty_or_no_text_is_refused_by_name(
     assert error.value.argument == argument
 
 
-def test_only_an_app_user_id_has_a_greatest_length_and_a_form() -> None:
+def test_only_app_user_id_is_limited_in_length_and_form() -> None:
     for text in ("x" * 257, " padded ", "tab\t"):
         opaque = (members.REASON, members.USER_ID, members.APP_ID)
         assert {member.parse(text) for member in opaque} == {text}
@@ -104,7 +104,7 @@ def test_only_an_app_user_id_has_a_greatest_length_and_a_form() -> None:
             parse_app_user_id(text)
 
 
-def test_white_space_of_unicode_is_refused_at_either_end_only() -> None:
+def test_unicode_white_space_is_rejected_only_at_the_ends() -> None:
     assert {" ", "\u00a0", "\u2003", "\u3000", "\u2028"} < set(WHITE_SPACE)
     for space in WHITE_SPACE:
         for text in (space, f"{space}user", f"user{space}"):
@@ -114,14 +114,14 @@ def test_white_space_of_unicode_is_refused_at_either_end_only() -> None:
             assert parse_app_user_id(f"a{space}b") == f"a{space}b"
 
 
-def test_control_characters_are_refused_anywhere() -> None:
+def test_control_characters_are_rejected_anywhere() -> None:
     for control in CONTROLS:
         with pytest.raises(ArgumentError, match="appUserId"):
             parse_app_user_id(f"a{control}b")
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), max_size=300))
-def test_text_is_accepted_exactly_from_1_to_256_code_points(text: str) -> None:
+def test_app_user_id_length_must_be_1_to_256_code_points(text: str) -> None:
     if 1 <= len(text) <= 256:
         assert parse_app_user_id(text) == text
     else:
@@ -129,7 +129,7 @@ def test_text_is_accepted_exactly_from_1_to_256_code_points(text: str) -> None:
             parse_app_user_id(text)
 
 
-def test_a_refusal_never_repeats_the_value() -> None:
+def test_error_message_never_repeats_the_value() -> None:
     with pytest.raises(ArgumentError) as error:
         parse_app_user_id("secret\x00")
     assert "secret" not in str(error.value)
@@ -139,7 +139,7 @@ def test_a_refusal_never_repeats_the_value() -> None:
 
 
 @given(st.uuids(), st.booleans())
-def test_a_uuid_is_read_in_any_case_and_comes_back_in_lower_case(
+def test_uuid_in_any_case_is_returned_in_lower_case(
     number: object,
     upper: bool,  # noqa: FBT001 - Hypothesis passes it by name
 ) -> None:
@@ -164,12 +164,12 @@ def test_a_uuid_is_read_in_any_case_and_comes_back_in_lower_case(
     ],
     ids=ascii,
 )
-def test_a_uuid_in_another_shape_is_refused(value: object) -> None:
+def test_malformed_uuid_raises_argument_error(value: object) -> None:
     with pytest.raises(ArgumentError, match=r"^connectionId: must be a UUID with hyphens$"):
         parse_uuid("connectionId", value)
 
 
-def test_a_uuid_of_our_own_is_spelled_in_one_way() -> None:
+def test_check_uuid_accepts_only_lower_case_with_hyphens() -> None:
     check_uuid("id", uuid(10))
     for value in (uuid(10).upper(), uuid(10).replace("-", ""), UUID(uuid(10)), "", f"{uuid(10)}\n"):
         with pytest.raises(
@@ -184,7 +184,7 @@ tokens = st.from_regex(r"\A[a-z][a-z0-9_]{0,63}\Z")
 
 
 @given(st.lists(tokens, min_size=1, max_size=64))
-def test_packages_come_back_sorted_and_once_whatever_their_order_and_repetition(
+def test_data_packages_are_sorted_without_duplicates(
     packages: list[str],
 ) -> None:
     expected = tuple(sorted(set(packages)))
@@ -192,7 +192,7 @@ def test_packages_come_back_sorted_and_once_whatever_their_order_and_repetition(
         assert parse_data_packages(given_as) == expected
 
 
-def test_64_different_packages_of_64_characters_are_the_most() -> None:
+def test_more_than_64_packages_or_64_characters_raise() -> None:
     most = [f"p{number:063}" for number in range(64)]
     assert len(parse_data_packages(most + most)) == 64
     with pytest.raises(ArgumentError, match="dataPackages"):
@@ -223,7 +223,7 @@ def test_64_different_packages_of_64_characters_are_the_most() -> None:
     ],
     ids=ascii,
 )
-def test_packages_that_are_no_list_of_tokens_are_refused(value: object) -> None:
+def test_data_packages_not_a_list_of_tokens_raise(value: object) -> None:
     with pytest.raises(ArgumentError, match=r"^dataPackages: must be 1 to 64 different tokens"):
         parse_data_packages(value)
 
@@ -238,7 +238,7 @@ NOT_INSTANTS = [
 
 
 @pytest.mark.parametrize("value", [*NOT_INSTANTS, None, "2026-01-01T00:00:00Z", 0, START.date()])
-def test_an_instant_is_a_datetime_in_utc_and_nothing_else(value: datetime) -> None:
+def test_instant_not_a_utc_datetime_raises_argument_error(value: datetime) -> None:
     with pytest.raises(
         ArgumentError, match=r"^now: must be an aware datetime whose tzinfo is datetime.UTC"
     ):
@@ -246,7 +246,7 @@ def test_an_instant_is_a_datetime_in_utc_and_nothing_else(value: datetime) -> No
     check_instant("now", START)
 
 
-def test_a_fact_happened_now_unless_it_says_when_and_never_later() -> None:
+def test_happened_at_defaults_to_now_and_is_never_later() -> None:
     assert clamp_happened_at(None, START) is START
     assert clamp_happened_at(START, START) == START
     assert clamp_happened_at(START, at(1)) == START
@@ -266,7 +266,7 @@ def test_a_fact_happened_now_unless_it_says_when_and_never_later() -> None:
             clamp_happened_at(wrong, at(1))
 
 
-def test_a_tick_is_a_microsecond_since_1970() -> None:
+def test_epoch_microseconds_count_from_1970() -> None:
     assert (SECOND, MINUTE, HOUR) == (1_000_000, 60_000_000, 3_600_000_000)
     assert CLOCK_TOLERANCE == 300_000_000
     assert to_epoch_microseconds(datetime(1970, 1, 1, 0, 1, tzinfo=UTC)) == MINUTE
@@ -276,7 +276,7 @@ any_instant = st.datetimes(timezones=st.just(UTC))
 
 
 @given(any_instant, any_instant)
-def test_time_is_exact_to_the_microsecond(one: datetime, other: datetime) -> None:
+def test_time_arithmetic_is_exact_to_the_microsecond(one: datetime, other: datetime) -> None:
     assert from_epoch_microseconds(to_epoch_microseconds(one)) == one
     assert elapsed(one, other) == to_epoch_microseconds(other) - to_epoch_microseconds(one)
     assert add_microseconds(one, elapsed(one, other)) == other
@@ -284,7 +284,7 @@ def test_time_is_exact_to_the_microsecond(one: datetime, other: datetime) -> Non
 
 
 @given(any_instant, st.integers(min_value=0))
-def test_later_saturates_at_the_last_instant(instant: datetime, by: int) -> None:
+def test_adding_past_the_last_instant_saturates(instant: datetime, by: int) -> None:
     room = elapsed(instant, LAST_INSTANT)
     assert add_microseconds(instant, by) == (instant + by * TICK if by <= room else LAST_INSTANT)
     assert add_microseconds(instant, room + 1) == add_microseconds(instant, 10**40) == LAST_INSTANT
@@ -295,12 +295,12 @@ def test_later_saturates_at_the_last_instant(instant: datetime, by: int) -> None
     ("span", "seconds"),
     [(-5, 1), (0, 1), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2), (60_000_000, 60)],
 )
-def test_a_wait_is_whole_seconds_rounded_up_and_at_least_one(span: int, seconds: int) -> None:
+def test_ceil_seconds_rounds_up_and_is_at_least_one(span: int, seconds: int) -> None:
     assert ceil_seconds(span) == seconds
 
 
 @given(st.integers(min_value=1))
-def test_a_wait_is_the_least_number_of_seconds_that_is_enough(span: int) -> None:
+def test_ceil_seconds_is_the_least_sufficient_wait(span: int) -> None:
     seconds = ceil_seconds(span)
     assert seconds * 1_000_000 >= span
     assert seconds == 1 or (seconds - 1) * 1_000_000 < span
@@ -309,7 +309,7 @@ def test_a_wait_is_the_least_number_of_seconds_that_is_enough(span: int) -> None
 # --- Identity ------------------------------------------------------------------------------
 
 
-def test_an_app_user_is_counted_across_apps_but_not_across_environments() -> None:
+def test_app_user_is_shared_across_apps_not_environments() -> None:
     expected = AppUser(Environment.LIVE, COORDINATE.customer_account_id, COORDINATE.app_user_id)
     assert COORDINATE.app_user == expected
     assert [str(environment) for environment in Environment] == ["live", "test"]

@@ -23,7 +23,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize(("at_now", "expected"), SPELLINGS.items())
-def test_each_standing_is_spelled_as_the_table_says(at_now: str, expected: str) -> None:
+def test_each_standing_formats_as_its_wire_status(at_now: str, expected: str) -> None:
     for connection in STANDS[at_now]:
         assert format_connection(connection, NOW)["status"] == expected
         other = format_connection(connection, NOW, "AUTHORIZED")["status"]
@@ -61,7 +61,7 @@ MEMBERS = {
     ("cell", "expected", "members"),
     [(cell, word, each) for cell, word in READINGS.items() for each in MEMBERS[cell[2]]],
 )
-def test_each_spelling_is_read_as_the_table_says(
+def test_each_wire_status_parses_as_the_table_says(
     cell: tuple[str, str, str], expected: str, members: dict[str, str | None]
 ) -> None:
     status, revocation, trace = cell
@@ -80,7 +80,7 @@ def test_each_spelling_is_read_as_the_table_says(
     assert str(row.outcome) == expected
 
 
-def test_a_lapsed_connection_that_went_over_the_wire_is_still_a_lapsed_one() -> None:
+def test_lapsed_connection_round_trips_as_lapsed() -> None:
     deadline = pending().handoff_deadline
     assert deadline is not None
     page = format_connection(pending(), deadline)
@@ -91,7 +91,7 @@ def test_a_lapsed_connection_that_went_over_the_wire_is_still_a_lapsed_one() -> 
 
 
 @pytest.mark.parametrize("status", ["LAPSED", "active", "", "GRANTED", None, 1])
-def test_an_unknown_spelling_is_read_as_nothing_at_all(status: Json) -> None:
+def test_unknown_wire_status_raises_malformed_error(status: Json) -> None:
     page = format_connection(stored("ACTIVE"), NOW) | {"status": status}
     with pytest.raises(MalformedError, match=r"^status: "):
         parse_connection(page, environment=COORDINATE.environment, app_id=COORDINATE.app_id)

@@ -18,22 +18,22 @@ APPS = ("fastapi", "flask", "asgi", "django")
 
 
 @pytest.mark.parametrize("name", ANSWERED)
-def test_what_reaches_the_app_is_answered_as_documented(wire: Wire, name: str) -> None:
+def test_bad_input_gets_the_documented_response(wire: Wire, name: str) -> None:
     asked, body, answer = ANSWERED[name]
     assert wire.answer_to(wire.request(*asked, body=body)) == answer
 
 
 @pytest.mark.parametrize("name", REFUSED_BEFORE)
-def test_what_is_no_http_is_refused_before_the_app(wire: Wire, name: str) -> None:
+def test_malformed_header_gives_400_before_the_app(wire: Wire, name: str) -> None:
     assert wire.answer_to(wire.request(b"POST", CONNECTIONS, REFUSED_BEFORE[name])) == "400"
 
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x00\xa5\r\n\r\n", b"GET /a b HTTP/1.1\r\n\r\n"])
-def test_what_is_no_request_at_all_is_refused_before_the_app(wire: Wire, sent: bytes) -> None:
+def test_malformed_request_line_gives_400_before_the_app(wire: Wire, sent: bytes) -> None:
     assert wire.answer_to(sent) == "400"
 
 
-def test_a_body_that_comes_in_parts_is_read_whole(wire: Wire) -> None:
+def test_body_sent_in_parts_is_read_whole(wire: Wire) -> None:
     sent = wire.request(b"POST", CONNECTIONS, key(15))
     address = ("127.0.0.1", wire.server.port)
     with socket.create_connection(address, timeout=PATIENCE) as connection:
@@ -45,7 +45,7 @@ def test_a_body_that_comes_in_parts_is_read_whole(wire: Wire) -> None:
             assert stream.read().startswith(b"HTTP/1.1 201")
 
 
-def test_a_body_in_chunks_is_read_whole(wire: Wire) -> None:
+def test_chunked_body_is_read_whole(wire: Wire) -> None:
     length = b"Content-Length: " + str(len(BODY)).encode()
     sent = wire.request(b"POST", CONNECTIONS, key(17)).removesuffix(BODY)
     sent = sent.replace(length, b"Transfer-Encoding: chunked")
@@ -54,14 +54,14 @@ def test_a_body_in_chunks_is_read_whole(wire: Wire) -> None:
     assert wire.answer_to(sent + b"0\r\n\r\n") == "201"
 
 
-def test_several_requests_at_once_are_answered_in_order(wire: Wire) -> None:
+def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
     sent = wire.request(b"POST", CONNECTIONS, last=False)
     sent += wire.request(b"GET", CONNECTIONS + b"/" + UPPER, body=b"", last=False)
     sent += wire.request(b"POST", CONNECTIONS, key(20))
     assert [status for status, _ in wire.exchange(sent)] == [400, 404, 201]
 
 
-def test_clients_that_hang_up_leave_the_server_as_it_was(wire: Wire) -> None:
+def test_clients_that_hang_up_leave_the_server_usable(wire: Wire) -> None:
     whole = wire.request(b"POST", CONNECTIONS, key(30))
     for cut in (1, 20, len(whole) // 2, len(whole) - 1, len(whole)):
         wire.hang_up(whole[:cut])
@@ -69,7 +69,7 @@ def test_clients_that_hang_up_leave_the_server_as_it_was(wire: Wire) -> None:
     assert wire.answer_to(whole) == "201"
 
 
-def test_a_body_that_is_cut_off_is_no_body(wire: Wire) -> None:
+def test_truncated_body_is_not_executed(wire: Wire) -> None:
     # The received part would be a complete body.
     asked = wire.request(b"POST", CONNECTIONS, key(31), body=BODY + b" ").removesuffix(b" ")
     wire.hang_up(asked)
@@ -80,7 +80,7 @@ def test_a_body_that_is_cut_off_is_no_body(wire: Wire) -> None:
     assert wire.answer_to(wire.request(b"POST", CONNECTIONS, key(31), body=other)) == "201"
 
 
-def test_an_answer_with_nothing_in_it_is_of_no_type(wire: Wire) -> None:
+def test_empty_response_has_no_content_type(wire: Wire) -> None:
     state = BASE + b"/curae-connect/account-state?appUserId=ada"
     sent = wire.request(b"GET", state, b"If-None-Match: *", body=b"")
     with socket.create_connection(("127.0.0.1", wire.server.port), timeout=PATIENCE) as connection:
@@ -91,7 +91,7 @@ def test_an_answer_with_nothing_in_it_is_of_no_type(wire: Wire) -> None:
     assert b"content-type" not in seen
 
 
-def test_a_head_request_is_answered_with_no_body(wire: Wire) -> None:
+def test_head_request_gets_no_body(wire: Wire) -> None:
     sent = wire.request(b"HEAD", CONNECTIONS + b"/" + UPPER, body=b"", last=False)
     with socket.create_connection(("127.0.0.1", wire.server.port), timeout=PATIENCE) as connection:
         connection.sendall(sent + wire.request(b"GET", CONNECTIONS + b"/" + UPPER, body=b""))

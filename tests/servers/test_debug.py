@@ -72,7 +72,7 @@ def test_debug_warns_once_at_the_start() -> None:
     assert str(line["message"]).startswith("debug is on")
 
 
-def test_debug_ends_with_the_request() -> None:
+def test_debug_flag_is_reset_after_the_request() -> None:
     endpoint = Endpoint(faulty(), MINT, debug=True)
     assert endpoint(CREATE).status == 201
     assert LOG_TRACEBACKS.get() is False

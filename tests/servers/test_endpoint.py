@@ -46,7 +46,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 # --- The API --------------------------------------------------------------------------------
 
 
-def test_a_request_is_answered_as_serve_does_and_is_one_line(
+def test_request_is_served_and_logged_as_one_line(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     instants = iter((7.0, 7.25))
@@ -76,7 +76,7 @@ def test_a_request_is_answered_as_serve_does_and_is_one_line(
     assert "operation.create-connection" in str(line["rules"])
 
 
-def test_a_replay_is_the_same_but_for_its_request_s_id(kind: str) -> None:
+def test_replay_differs_only_in_its_request_id(kind: str) -> None:
     asking = Asking(kind=kind, store=faulty())
     with logged() as log:
         first, again = asking(CREATE), asking(CREATE)
@@ -87,7 +87,7 @@ def test_a_replay_is_the_same_but_for_its_request_s_id(kind: str) -> None:
     assert header(first, "x-request-id") != header(again, "x-request-id")
 
 
-def test_the_id_of_a_request_is_never_kept(kind: str) -> None:
+def test_request_id_is_not_stored(kind: str) -> None:
     store = faulty()
     Asking(kind=kind, store=store)(CREATE)
     assert "x-request-id" not in repr(store.record_of("k-1"))
@@ -103,7 +103,7 @@ def test_the_id_of_a_request_is_never_kept(kind: str) -> None:
         (Request("BREW", "*"), None, "UNAUTHENTICATED", 401),
     ],
 )
-def test_a_refusal_is_told_by_its_code(
+def test_refusal_is_logged_with_its_code(
     kind: str, asked: Request, operation: str | None, code: str, status: int
 ) -> None:
     with logged() as log:
@@ -114,7 +114,7 @@ def test_a_refusal_is_told_by_its_code(
     assert line["method"] == ("OTHER" if asked.method == "BREW" else asked.method)
 
 
-def test_a_limit_that_refuses_is_named_with_when_to_come_again(kind: str) -> None:
+def test_reached_limit_is_logged_with_retry_after(kind: str) -> None:
     settings = Settings(buckets=(Bucket(name="small", capacity=1, refill=1, seconds=60),))
     asking = Asking(kind=kind, store=faulty(settings=settings), settings=settings)
     with logged() as log:
@@ -129,7 +129,7 @@ def test_a_limit_that_refuses_is_named_with_when_to_come_again(kind: str) -> Non
 @pytest.mark.parametrize(
     ("faults", "attempts"), [((), 1), ((LOST,), 2), ((BEFORE, LOST, BEFORE), 4)]
 )
-def test_attempts_and_waits_are_told_and_every_line_bears_the_id(
+def test_attempts_and_pauses_are_logged_with_the_request_id(
     monkeypatch: pytest.MonkeyPatch, kind: str, faults: Faults, attempts: int
 ) -> None:
     time = fake_time(monkeypatch)
@@ -149,7 +149,7 @@ def ask_in(time: FakeTime, kind: str, store: Faulty, asked: Request) -> Response
     return run_async(AsyncEndpoint(Awaited(store), MINT)(asked), time)
 
 
-def test_a_store_that_gives_nothing_is_answered_with_a_problem_that_may_be_retried(
+def test_failing_store_gives_retryable_500_after_20_attempts(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     time = fake_time(monkeypatch)
@@ -161,7 +161,7 @@ def test_a_store_that_gives_nothing_is_answered_with_a_problem_that_may_be_retri
     assert [each["message"] for each in log.lines][-2] == "gave up after attempt 20"
 
 
-def test_a_request_is_tried_as_often_as_it_was_said(kind: str) -> None:
+def test_endpoint_uses_the_given_retry_policy(kind: str) -> None:
     store = faulty(callers=[BEFORE] * 100)
     with logged() as log:
         patience = RetryPolicy(attempts=2, seconds=60)
@@ -194,7 +194,7 @@ def broken(error: Exception) -> Broken:
         (AssertionError("a-secret"), "programming error: AssertionError at "),
     ],
 )
-def test_whatever_is_raised_is_logged_and_answered(kind: str, error: Exception, said: str) -> None:
+def test_unexpected_error_is_logged_and_gives_500(kind: str, error: Exception, said: str) -> None:
     with logged() as log:
         answer = Asking(kind=kind, store=broken(error))(CREATE)
     assert (answer.status, json.loads(answer.body)["code"]) == (500, "INTERNAL")
@@ -207,7 +207,7 @@ def test_whatever_is_raised_is_logged_and_answered(kind: str, error: Exception, 
     assert "a-secret" not in log.text
 
 
-def test_what_is_wrong_before_the_loop_is_answered_too(kind: str) -> None:
+def test_error_before_the_store_loop_gives_500(kind: str) -> None:
     with logged() as log:
         asking = Asking(kind=kind, store=faulty(), patience=RetryPolicy())
         wrong = (("Accept", "*/*"), ("Authorization", b"no text"))
@@ -216,7 +216,7 @@ def test_what_is_wrong_before_the_loop_is_answered_too(kind: str) -> None:
     assert log.lines[0]["message"] != "request"
 
 
-def test_an_interruption_goes_on_and_is_a_line_without_a_status() -> None:
+def test_keyboard_interrupt_is_raised_and_logged_without_status() -> None:
     def interrupted(_: Request) -> Response | None:
         raise KeyboardInterrupt
 
@@ -226,7 +226,7 @@ def test_an_interruption_goes_on_and_is_a_line_without_a_status() -> None:
     assert (line["status"], line["operation"], line["rules"]) == (None, None, [])
 
 
-def test_a_cancellation_goes_on_and_is_a_line_without_a_status() -> None:
+def test_cancellation_is_raised_and_logged_without_status() -> None:
     async def cancelled() -> None:
         answer = AsyncEndpoint(Awaited(faulty(callers=[HANGS])), MINT)
         task = asyncio.create_task(answer(CREATE))
@@ -247,7 +247,7 @@ SHOWN = Response(200, (("content-type", "text/html"),), b"<p>")
 PAGE = Request("GET", "/pages/a-secret")
 
 
-def test_a_page_is_shown_and_the_api_is_not_asked(kind: str) -> None:
+def test_page_request_is_answered_without_the_store(kind: str) -> None:
     store = faulty()
     with logged() as log:
         answer = Asking(kind=kind, store=store, pages=lambda _: SHOWN)(PAGE)
@@ -257,11 +257,11 @@ def test_a_page_is_shown_and_the_api_is_not_asked(kind: str) -> None:
     assert (line["operation"], line["status"], line["rules"]) == ("page", 200, [])
 
 
-def test_what_is_no_page_goes_on_to_the_api(kind: str) -> None:
+def test_request_that_is_no_page_goes_to_the_api(kind: str) -> None:
     assert Asking(kind=kind, store=faulty(), pages=lambda _: None)(CREATE).status == 201
 
 
-def test_a_page_that_fails_is_answered_and_logged(kind: str) -> None:
+def test_failing_page_gives_503_and_is_logged(kind: str) -> None:
     def fails(_: Request) -> Response | None:
         raise KeyError("a-secret")
 
@@ -282,7 +282,7 @@ def standing_still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("standing_still")
-def test_a_page_has_no_more_time_than_a_request() -> None:
+def test_page_has_the_deadline_of_a_request() -> None:
     left: list[float] = []
 
     def page(_: Request) -> Response:
@@ -294,7 +294,7 @@ def test_a_page_has_no_more_time_than_a_request() -> None:
     assert seconds_left(99) == 99
 
 
-def test_a_page_that_hangs_is_ended_where_it_is_awaited() -> None:
+def test_hanging_async_page_gives_503_in_time() -> None:
     async def hangs(_: Request) -> Response:
         await asyncio.get_running_loop().create_future()
         return SHOWN
@@ -314,7 +314,7 @@ def said(answer: Response) -> tuple[int, str, str | None]:
     return answer.status, json.loads(answer.body)["status"], header(answer, "retry-after")
 
 
-def test_a_server_lives_whatever_its_store_does(kind: str) -> None:
+def test_livez_is_200_with_a_failing_store(kind: str) -> None:
     store = faulty(loads=[BEFORE] * 9)
     with logged() as log:
         answer = Asking(kind=kind, store=store)(Request("GET", "/livez"))
@@ -324,7 +324,7 @@ def test_a_server_lives_whatever_its_store_does(kind: str) -> None:
     assert log.requests[0]["operation"] == "live"
 
 
-def test_a_server_is_ready_where_its_store_answers(kind: str) -> None:
+def test_readyz_is_200_or_503_with_the_store(kind: str) -> None:
     store = faulty(loads=[None, BEFORE])
     asking = Asking(kind=kind, store=store)
     with logged() as log:
@@ -334,7 +334,7 @@ def test_a_server_is_ready_where_its_store_answers(kind: str) -> None:
     assert [line["operation"] for line in log.requests] == ["ready", "ready"]
 
 
-def test_a_server_is_not_ready_whose_store_is_broken(kind: str) -> None:
+def test_readyz_is_503_if_the_store_raises(kind: str) -> None:
     class Wrong(Faulty):
         def load(self, *_: object, **__: object) -> NoReturn:
             raise KeyError("a-secret")
@@ -347,7 +347,7 @@ def test_a_server_is_not_ready_whose_store_is_broken(kind: str) -> None:
     assert "a-secret" not in log.text
 
 
-def test_a_server_is_not_ready_whose_store_never_answers() -> None:
+def test_readyz_is_503_after_3_seconds_if_the_store_hangs() -> None:
     time = FakeTime()
     asked = AsyncEndpoint(Awaited(faulty(loads=[HANGS])), MINT)
     with logged() as log:
@@ -358,7 +358,7 @@ def test_a_server_is_not_ready_whose_store_never_answers() -> None:
 
 
 @pytest.mark.usefixtures("standing_still")
-def test_readiness_has_three_seconds_of_its_own() -> None:
+def test_readiness_check_has_a_3_second_deadline() -> None:
     left: list[float] = []
     store = faulty()
     store.before_load = lambda: left.append(seconds_left(99))
@@ -366,14 +366,14 @@ def test_readiness_has_three_seconds_of_its_own() -> None:
     assert left == [3.0]
 
 
-def test_a_server_that_drains_is_not_ready_and_answers_all_the_same(kind: str) -> None:
+def test_draining_server_is_not_ready_and_still_serves(kind: str) -> None:
     asking = Asking(kind=kind, store=faulty(), drains=True)
     assert said(asking(Request("GET", "/readyz"))) == (503, "draining", "1")
     assert said(asking(Request("GET", "/livez"))) == (200, "ok", None)
     assert asking(CREATE).status == 201
 
 
-def test_only_get_and_head_ask_for_health(kind: str) -> None:
+def test_post_to_livez_is_an_api_request(kind: str) -> None:
     assert Asking(kind=kind, store=faulty())(Request("POST", "/livez")).status == 401
 
 
@@ -403,11 +403,11 @@ class Counted:
 METRICS = Request("GET", "/metrics")
 
 
-def test_without_counters_there_is_nothing_to_read(kind: str) -> None:
+def test_metrics_path_without_counters_gives_401(kind: str) -> None:
     assert Asking(kind=kind, store=faulty())(METRICS).status == 401
 
 
-def test_counters_hear_of_every_request(kind: str) -> None:
+def test_every_request_is_counted(kind: str) -> None:
     counters = Counted()
     Asking(kind=kind, store=faulty(), counters=counters)(CREATE)
     assert [line.status for line in counters.lines] == [201]
@@ -426,7 +426,7 @@ def unknown() -> Backlog:
     ("backlog", "text"),
     [(held, str(held())), (None, "None"), (unknown, "None")],
 )
-def test_counters_are_read_with_what_the_outbox_holds(
+def test_metrics_include_the_outbox_backlog(
     kind: str, backlog: Callable[[], Backlog] | None, text: str
 ) -> None:
     with logged() as log:
@@ -439,7 +439,7 @@ def test_counters_are_read_with_what_the_outbox_holds(
 
 
 @pytest.mark.usefixtures("standing_still")
-def test_the_outbox_is_counted_within_three_seconds() -> None:
+def test_outbox_count_has_a_3_second_deadline() -> None:
     left: list[float] = []
 
     def asked() -> Backlog:
@@ -450,7 +450,7 @@ def test_the_outbox_is_counted_within_three_seconds() -> None:
     assert left == [3.0]
 
 
-def test_counters_are_read_though_the_outbox_never_answers() -> None:
+def test_metrics_are_read_if_the_outbox_hangs() -> None:
     async def hangs() -> Backlog:
         await asyncio.get_running_loop().create_future()
         return held()
@@ -464,7 +464,7 @@ def test_counters_are_read_though_the_outbox_never_answers() -> None:
     assert "the outbox cannot be counted: TimeoutError" in log.text
 
 
-def test_counters_that_fail_keep_nobody_from_an_answer(kind: str) -> None:
+def test_failing_counters_do_not_fail_requests(kind: str) -> None:
     asking = Asking(kind=kind, store=faulty(), counters=Counted(fails=True))
     with logged() as log:
         assert asking(CREATE).status == 201
@@ -477,7 +477,7 @@ def test_counters_that_fail_keep_nobody_from_an_answer(kind: str) -> None:
 # --- Room -----------------------------------------------------------------------------------
 
 
-def test_a_store_that_is_full_is_said_to_be_without_whose_it_is(kind: str) -> None:
+def test_full_store_is_logged_without_account_or_key(kind: str) -> None:
     store = faulty((), pending(), capacity=1)
     with logged() as log:
         answer = Asking(kind=kind, store=store)(request("create", user="another"))

@@ -32,9 +32,7 @@ APPS = [
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_a_table_that_is_gone_is_answered_and_told_without_a_secret(
-    app: str, tmp_path: Path
-) -> None:
+def test_missing_table_gives_500_and_logs_no_secret(app: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
         api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
@@ -64,7 +62,7 @@ def test_a_table_that_is_gone_is_answered_and_told_without_a_secret(
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_a_server_makes_its_own_tables(app: str, tmp_path: Path) -> None:
+def test_server_creates_its_tables(app: str, tmp_path: Path) -> None:
     with running_server(app, sqlite(tmp_path), tmp_path) as server:
         unknown = (("Authorization", "Bearer cae_live_unknown"),)
         assert server.send(Request("GET", "/", unknown)).status == 401
@@ -72,9 +70,7 @@ def test_a_server_makes_its_own_tables(app: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
-    app: str, tmp_path: Path
-) -> None:
+def test_locked_database_does_not_block_other_requests(app: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     # Attempts are short and many, so that the test sees one fail.
     Control(wait=0.1).write(tmp_path / "control.json")
@@ -105,9 +101,7 @@ def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi", "flask"])
-def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
-    app: str, tmp_path: Path
-) -> None:
+def test_page_on_a_locked_database_gives_503_then_succeeds(app: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     # The default limits apply.
     Control(patience=None, wait=None).write(tmp_path / "control.json")
@@ -129,7 +123,7 @@ def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_of_a_long_body_no_more_is_kept_than_is_needed(app: str, tmp_path: Path) -> None:
+def test_oversized_body_is_cut_off_with_bounded_memory(app: str, tmp_path: Path) -> None:
     with running_server(app, sqlite(tmp_path), tmp_path) as server:
         stranger = Request(method="POST", target="/", headers=(), body=b"")
         assert server.send(stranger).status == 401

@@ -110,7 +110,7 @@ def guarded(app: AsgiApp, client: Client, *headers: tuple[bytes, bytes]) -> None
 # --- Bodies ---------------------------------------------------------------------------------
 
 
-def test_a_body_that_came_in_parts_reaches_the_app_as_one() -> None:
+def test_body_parts_reach_the_app_as_one_message() -> None:
     app, client = Seen(), Client([part(b"{", more=True), part(b"}", more=False)])
     guarded(app, client, (b"content-length", b"2"), (b"a", b"1"), (b"a", b"2"))
     assert app.messages == [part(b"{}", more=False)]
@@ -119,26 +119,26 @@ def test_a_body_that_came_in_parts_reaches_the_app_as_one() -> None:
     assert client.headers() == {b"x": b"y"}
 
 
-def test_the_longest_body_is_handed_over_whole_and_the_connection_is_kept() -> None:
+def test_longest_body_is_passed_whole_and_keeps_the_connection() -> None:
     app, client = Seen(), Client([part(b"x" * BODY_MAX, more=True), part(b"", more=False)])
     guarded(app, client, (b"content-length", str(BODY_MAX).encode()))
     assert client.body() == str(BODY_MAX).encode()
     assert b"connection" not in client.headers()
 
 
-def test_a_body_of_unknown_length_has_one_when_it_is_whole() -> None:
+def test_chunked_body_gets_a_content_length() -> None:
     app, client = Seen(), Client([part(b"abc", more=False)])
     guarded(app, client, (b"transfer-encoding", b"chunked"))
     assert app.headers() == [(b"content-length", b"3")]
 
 
-def test_a_request_without_a_body_has_no_length() -> None:
+def test_request_without_a_body_gets_no_content_length() -> None:
     app, client = Seen(), Client([part(b"", more=False)])
     guarded(app, client)
     assert app.headers() == []
 
 
-def test_of_a_body_that_is_too_long_one_byte_too_many_is_handed_over() -> None:
+def test_too_long_body_is_cut_after_one_byte_too_many() -> None:
     app = Seen()
     client = Client([part(b"x" * PART, more=True) for _ in range(20)] + [part(b"x", more=False)])
     guarded(app, client, (b"content-length", b"200001"))
@@ -150,7 +150,7 @@ def test_of_a_body_that_is_too_long_one_byte_too_many_is_handed_over() -> None:
     assert client.sends == []
 
 
-def test_of_a_body_without_end_no_more_is_dropped_than_is_bounded() -> None:
+def test_endless_body_is_drained_only_up_to_the_bound() -> None:
     number = 10 * LINGER_BYTES // PART
     client = Client([part(b"x" * PART, more=True) for _ in range(number)])
     guarded(Seen(), client)
@@ -159,7 +159,7 @@ def test_of_a_body_without_end_no_more_is_dropped_than_is_bounded() -> None:
     assert client.heard[-1] == {"type": "http.response.body", "body": b""}
 
 
-def test_whoever_stops_in_a_body_that_is_too_long_is_not_waited_for(
+def test_stalled_too_long_body_ends_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("curae_lifecycle.servers.guard.LINGER_SECONDS", 0.01)
@@ -168,13 +168,13 @@ def test_whoever_stops_in_a_body_that_is_too_long_is_not_waited_for(
     assert client.heard[-1] == {"type": "http.response.body", "body": b""}
 
 
-def test_a_client_that_hangs_up_in_its_body_reaches_no_app() -> None:
+def test_disconnect_during_the_body_never_calls_the_app() -> None:
     app, client = Seen(), Client([part(b"{", more=True), GONE])
     guarded(app, client)
     assert (app.scopes, client.heard) == ([], [])
 
 
-def test_a_body_that_does_not_come_is_answered_408_and_the_connection_ends(
+def test_missing_body_gives_408_and_closes_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits: list[float | None] = []
@@ -195,7 +195,7 @@ def test_a_body_that_does_not_come_is_answered_408_and_the_connection_ends(
     assert json.loads(client.body()) == problem
 
 
-def test_an_app_that_asks_on_hears_of_nothing_but_the_end() -> None:
+def test_second_receive_gets_only_the_disconnect() -> None:
     heard: list[AsgiMessage] = []
 
     async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
@@ -211,7 +211,7 @@ def test_an_app_that_asks_on_hears_of_nothing_but_the_end() -> None:
 # --- Turns ----------------------------------------------------------------------------------
 
 
-def test_whoever_gets_no_turn_is_answered_503_and_the_next_one_is_served() -> None:
+def test_full_queue_gives_503_and_the_next_request_is_served() -> None:
     async def scenario() -> None:
         entered, leave = asyncio.Event(), asyncio.Event()
 
@@ -247,7 +247,7 @@ async def ask(guard: AsgiApp, client: Client) -> None:
     await guard(scope_of(), client.receive, client.send)
 
 
-def test_an_app_that_fails_gives_its_turn_back() -> None:
+def test_failing_app_releases_its_slot() -> None:
     async def failing(_: AsgiMessage, __: Receive, ___: Send) -> None:
         raise RuntimeError("a mistake")
 
@@ -264,7 +264,7 @@ def test_an_app_that_fails_gives_its_turn_back() -> None:
 # --- Other ASGI scopes ----------------------------------------------------------------------
 
 
-def test_a_websocket_is_refused_before_it_opens() -> None:
+def test_websocket_is_closed_before_it_opens() -> None:
     app, client = Seen(), Client([{"type": "websocket.connect"}])
     guard = Guard(app, max_concurrent=1)
     run(guard({"type": "websocket"}, client.receive, client.send))
@@ -282,7 +282,7 @@ COMPLETE: list[AsgiMessage] = [
 ]
 
 
-def test_a_lifespan_is_the_apps() -> None:
+def test_lifespan_is_passed_to_the_app() -> None:
     async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
         for each in COMPLETE:
             await receive()
@@ -293,13 +293,13 @@ def test_a_lifespan_is_the_apps() -> None:
     assert (client.sends, client.heard) == ([], COMPLETE)
 
 
-def test_an_app_that_knows_no_lifespan_is_served_without() -> None:
+def test_app_without_lifespan_is_served() -> None:
     client = lifespan()
     run(Guard(Seen(), max_concurrent=1)({"type": "lifespan"}, client.receive, client.send))
     assert (client.sends, client.heard) == ([], COMPLETE)
 
 
-def test_a_lifespan_that_fails_is_not_passed_over() -> None:
+def test_failing_lifespan_raises() -> None:
     async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed"})
@@ -313,7 +313,7 @@ def test_a_lifespan_that_fails_is_not_passed_over() -> None:
 # --- Threads --------------------------------------------------------------------------------
 
 
-def test_an_app_of_wsgi_gets_the_scope_and_a_body_of_the_length_that_is_said() -> None:
+def test_wsgi_app_gets_scope_and_body_of_given_length() -> None:
     given: list[tuple[object, object, object]] = []
 
     def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -355,7 +355,7 @@ class Closed(list[bytes]):
         self.closed = True
 
 
-def test_an_answer_of_wsgi_is_closed_also_where_the_app_knows_no_lifespan() -> None:
+def test_wsgi_response_is_closed_after_sending() -> None:
     parts = Closed([b"a", b"b"])
 
     def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -377,7 +377,7 @@ def test_an_answer_of_wsgi_is_closed_also_where_the_app_knows_no_lifespan() -> N
     assert (client.heard[0]["status"], client.body()) == (201, b"written ab")
 
 
-def test_an_answer_of_wsgi_that_fails_in_the_middle_is_closed() -> None:
+def test_wsgi_response_that_raises_is_closed() -> None:
     class Failing(Closed):
         def __iter__(self) -> Iterator[bytes]:
             yield b"a"
@@ -404,7 +404,7 @@ def test_an_answer_of_wsgi_that_fails_in_the_middle_is_closed() -> None:
 # --- An end ---------------------------------------------------------------------------------
 
 
-def test_a_worker_that_is_to_end_says_so_with_each_answer_and_ends_later() -> None:
+def test_sigterm_closes_connections_then_ends_the_worker() -> None:
     async def scenario() -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGINT, ended.set)
@@ -431,5 +431,5 @@ def test_a_worker_that_is_to_end_says_so_with_each_answer_and_ends_later() -> No
     run(scenario())
 
 
-def test_a_guard_of_an_app_that_need_not_hear_of_its_end_says_nothing() -> None:
+def test_drain_without_a_callback_does_nothing() -> None:
     Guard(Seen(), max_concurrent=1).drain()

@@ -138,7 +138,7 @@ def check_hangs(ask: Callable[[Request], Response]) -> None:
 
 
 @pytest.mark.parametrize("kind", [*KINDS[:3], pytest.param("Django", marks=pytest.mark.heavy)])
-def test_while_a_database_hangs_there_is_an_answer_and_then_it_goes_on(
+def test_hanging_database_gives_errors_in_time_then_recovers(
     monkeypatch: pytest.MonkeyPatch, kind: str, stoppable_url: str
 ) -> None:
     # Django needs time to connect, at least two seconds.
@@ -157,7 +157,7 @@ def test_while_a_database_hangs_there_is_an_answer_and_then_it_goes_on(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["psycopg", "psycopg awaited", "Django"])
-def test_with_the_shipped_limits_nobody_waits_for_a_database_that_hangs(
+def test_default_limits_answer_before_a_hung_database_returns(
     kind: str, stoppable_url: str
 ) -> None:
     with endpoint_on(kind, url=stoppable_url, patience=DEFAULT_RETRY_POLICY, wait=2.0) as ask:
@@ -168,7 +168,7 @@ def test_with_the_shipped_limits_nobody_waits_for_a_database_that_hangs(
         check_goes_on(ask)
 
 
-def test_whoever_finds_no_connection_is_answered_when_its_time_is_over(postgres_url: str) -> None:
+def test_exhausted_pool_gives_500_in_time(postgres_url: str) -> None:
     # The timeout of the pool would let it wait for a minute.
     engine = create_engine(postgres_url, timeout=60, pool_size=1)
     store = SqlStore(SqlDatabase(engine))
@@ -189,7 +189,7 @@ def test_whoever_finds_no_connection_is_answered_when_its_time_is_over(postgres_
     engine.dispose()
 
 
-def test_whoever_finds_no_connection_and_awaits_one_is_answered_too(postgres_url: str) -> None:
+def test_exhausted_async_pool_gives_500_in_time(postgres_url: str) -> None:
     async def asked() -> list[int]:
         engine = create_engine_async(postgres_url, timeout=60, pool_size=1)
         store = AsyncSqlStore(AsyncSqlDatabase(engine))
@@ -224,7 +224,7 @@ def locked(url: str) -> Iterator[None]:
             other.rollback()
 
 
-def test_a_lock_of_sqlite_is_waited_for_until_the_time_is_over(sqlite_url: str) -> None:
+def test_locked_sqlite_file_gives_500_in_time(sqlite_url: str) -> None:
     # The timeout of the engine is a minute.
     engine = create_engine(sqlite_url, timeout=60)
     store = SqlStore(SqlDatabase(engine))
@@ -242,7 +242,7 @@ def test_a_lock_of_sqlite_is_waited_for_until_the_time_is_over(sqlite_url: str) 
     engine.dispose()
 
 
-def test_a_lock_of_sqlite_on_django_is_waited_for_until_the_time_is_over(sqlite_url: str) -> None:
+def test_locked_sqlite_file_on_django_gives_500_in_time(sqlite_url: str) -> None:
     with django_database(sqlite_url, options={"timeout": 60}) as alias:
         from curae_lifecycle.stores.django.database import DjangoDatabase  # noqa: PLC0415
 
@@ -258,7 +258,7 @@ def test_a_lock_of_sqlite_on_django_is_waited_for_until_the_time_is_over(sqlite_
 
 
 @pytest.mark.parametrize("kind", ["waiting", "awaited"])
-def test_while_the_limits_hang_there_is_an_answer_and_it_is_not_ready(
+def test_hanging_redis_limits_give_500_and_not_ready(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(endpoint, "READY_TIMEOUT_SECONDS", 0.4)

@@ -39,7 +39,7 @@ def asked(*headers: tuple[str, str]) -> Request:
         ([("x-request-id", "a-word"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")], TRACE),
     ],
 )
-def test_an_id_that_came_is_taken(headers: list[tuple[str, str]], taken: str) -> None:
+def test_valid_incoming_request_id_is_used(headers: list[tuple[str, str]], taken: str) -> None:
     assert request_id(asked(*headers)) == taken
 
 
@@ -59,7 +59,7 @@ def test_an_id_that_came_is_taken(headers: list[tuple[str, str]], taken: str) ->
         [("traceparent", f"00-{TRACE.upper()}-b7ad6b7169203331-01")],
     ],
 )
-def test_another_is_made_where_none_came_or_one_that_could_be_anything(
+def test_missing_or_unsafe_request_id_is_replaced(
     headers: list[tuple[str, str]],
 ) -> None:
     first, second = request_id(asked(*headers)), request_id(asked(*headers))
@@ -68,7 +68,7 @@ def test_another_is_made_where_none_came_or_one_that_could_be_anything(
     assert not [value for _, value in headers if value and first in value]
 
 
-def test_everybody_is_heard_under_the_id_of_the_request() -> None:
+def test_other_loggers_get_the_request_id() -> None:
     with logged() as log:
         logging.getLogger("somebody.elses").warning("said %s", "so\nand so")
         token = REQUEST_ID.set(UUID)
@@ -85,7 +85,7 @@ def fails() -> None:
     raise KeyError("a-secret")
 
 
-def test_of_an_error_its_kind_and_its_place_are_logged() -> None:
+def test_error_is_logged_with_type_and_place_only() -> None:
     with logged() as log:
         try:
             fails()
@@ -97,7 +97,7 @@ def test_of_an_error_its_kind_and_its_place_are_logged() -> None:
     assert "a-secret" not in log.text
 
 
-def test_where_there_is_no_error_none_is_told() -> None:
+def test_record_without_an_error_has_no_error_member() -> None:
     record = logging.LogRecord("x", logging.ERROR, "", 1, "said", (), (None, None, None))
     assert "error" not in json.loads(JsonFormatter().format(record))
 
@@ -105,7 +105,7 @@ def test_where_there_is_no_error_none_is_told() -> None:
 @pytest.mark.parametrize(
     "name", ["django.request", "django.security.csrf", "uvicorn.access", "gunicorn.access"]
 )
-def test_what_names_paths_is_heard_where_it_failed_and_then_without_its_words(name: str) -> None:
+def test_access_loggers_are_muted_except_errors_without_paths(name: str) -> None:
     own = io.StringIO()
     handler = logging.StreamHandler(own)
     logger = logging.getLogger(name)
@@ -128,7 +128,7 @@ def test_what_names_paths_is_heard_where_it_failed_and_then_without_its_words(na
     "text",
     ["Exception on %s [%s]", "Exception while serving %s", "Error handling request %s"],
 )
-def test_what_servers_say_of_a_failure_is_heard_without_its_path(text: str) -> None:
+def test_server_error_messages_are_logged_without_the_path(text: str) -> None:
     given = ("/pages/a-secret", "GET")[: text.count("%s")]
     with logged() as log:
         logging.getLogger("an.app").error(text, *given)
@@ -137,7 +137,7 @@ def test_what_servers_say_of_a_failure_is_heard_without_its_path(text: str) -> N
     assert "a-secret" not in log.text
 
 
-def test_a_line_that_cannot_be_written_says_so_and_no_more() -> None:
+def test_unformattable_record_is_logged_without_its_arguments() -> None:
     wrong = logging.LogRecord("x", logging.ERROR, "", 1, "%d", ("a-secret",), None)
     line = json.loads(JsonFormatter().format(wrong))
     assert line["message"] == "a log record that cannot be formatted"
@@ -145,7 +145,7 @@ def test_a_line_that_cannot_be_written_says_so_and_no_more() -> None:
     assert json.loads(JsonFormatter().format(of_an_object))["message"] == "['an object']"
 
 
-def test_it_is_configured_anew_each_time_and_silences_nobody() -> None:
+def test_reconfiguring_keeps_other_handlers() -> None:
     with logged() as log:
         other = logging.StreamHandler(io.StringIO())
         logging.getLogger().addHandler(other)
@@ -159,7 +159,7 @@ def test_it_is_configured_anew_each_time_and_silences_nobody() -> None:
     assert [json.loads(line)["message"] for line in again.getvalue().splitlines()] == ["heard"]
 
 
-def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     with logged():
         configure_logging()
         logging.getLogger("x").warning("heard")
@@ -168,7 +168,7 @@ def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert seen.out == ""
 
 
-def test_another_format_shows_the_members_too() -> None:
+def test_request_line_as_text_is_its_json() -> None:
     line = RequestLine(
         operation=None,
         method="GET",

@@ -41,7 +41,7 @@ def counted(asking: Asking) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_requests_are_counted_by_what_they_were_answered(kind: str) -> None:
+def test_requests_are_counted_by_status_and_code(kind: str) -> None:
     settings = Settings(buckets=(Bucket(name="small", capacity=3, refill=1, seconds=60),))
     asking = Asking(
         kind=kind,
@@ -75,7 +75,7 @@ def test_requests_are_counted_by_what_they_were_answered(kind: str) -> None:
     assert counted(asking)[ready] == 1
 
 
-def test_what_fails_at_the_store_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_failures_are_counted_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_time(monkeypatch)
     metrics = Metrics()
     Asking(kind="waits", store=faulty([LOST, BEFORE]), counters=metrics)(CREATE)
@@ -93,7 +93,7 @@ def test_what_fails_at_the_store_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
     assert "curae_outbox_messages" not in found
 
 
-def test_no_stranger_makes_a_label() -> None:
+def test_unknown_input_adds_no_label() -> None:
     metrics = Metrics()
     asking = Asking(kind="waits", store=faulty(), counters=metrics)
     asking(CREATE)
@@ -118,11 +118,11 @@ def test_no_stranger_makes_a_label() -> None:
     assert labels() == before
 
 
-def test_the_histogram_reaches_to_the_end_of_patience() -> None:
+def test_histogram_covers_the_retry_time() -> None:
     assert SECONDS[-1] >= DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS
 
 
-def test_workers_that_count_in_files_answer_for_each_other(tmp_path: Path) -> None:
+def test_multiprocess_workers_report_the_sum(tmp_path: Path) -> None:
     told: list[dict[str, float]] = []
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     for number in (2, 3):
@@ -141,7 +141,7 @@ def test_workers_that_count_in_files_answer_for_each_other(tmp_path: Path) -> No
     assert [each[f"curae_build_info version={__version__}"] for each in told] == [1, 1]
 
 
-def test_without_the_extra_nothing_needs_it() -> None:
+def test_endpoint_imports_without_prometheus_client() -> None:
     program = (
         "import sys; sys.modules['prometheus_client'] = None\n"
         "import curae_lifecycle.servers.endpoint, curae_lifecycle.servers.log\n"

@@ -30,7 +30,7 @@ class Started:
         Started.loader = target_loader
 
 
-def test_what_a_stranger_may_cost_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_passes_all_limits_to_granian(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "Granian", Started)
     running.run(TARGET, host="127.0.0.1", port=1, workers=3)
     given = Started.given
@@ -55,7 +55,7 @@ def test_what_a_stranger_may_cost_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 PAGE = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 
 
-def test_the_page_starts_what_it_says() -> None:
+def test_program_of_the_servers_page_builds_a_guard() -> None:
     block = PAGE.split("```python\n")[1].split("```")[0]
     namespace: dict[str, object] = {"app": plain, "__name__": "my_module"}
     exec(block, namespace)  # noqa: S102 - the page's own code
@@ -75,7 +75,7 @@ def test_the_page_starts_what_it_says() -> None:
         ("an end", running.DRAIN_SECONDS),
     ],
 )
-def test_the_page_says_each_bound_as_it_is(what: str, bound: float) -> None:
+def test_servers_page_states_each_limit(what: str, bound: float) -> None:
     (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| {what}")]
     assert re.search(rf"\b{bound:,.0f}\b", row.split("|")[2]), row
 

@@ -53,7 +53,7 @@ def last_words(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize(
     "apps", [("fastapi", "flask"), pytest.param(("asgi", "django"), marks=pytest.mark.heavy)]
 )
-def test_strangers_are_cut_off_while_a_client_is_served(
+def test_slow_clients_are_cut_off_while_others_are_served(
     apps: tuple[str, ...], tmp_path: Path
 ) -> None:
     # All servers wait at once, long enough that a paused normal client is not cut off.
@@ -81,7 +81,7 @@ def test_strangers_are_cut_off_while_a_client_is_served(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi", "flask"])
-def test_five_hundred_strangers_stop_nobody_and_are_gone_in_time(app: str, tmp_path: Path) -> None:
+def test_five_hundred_slow_clients_block_no_other_client(app: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     with engine_of(url), launched(app, url, tmp_path, workers=2) as server:
         with strangers(server.port, 250, HALF_HEADERS, HALF_BODY) as held:

@@ -50,7 +50,7 @@ SUBJECTS: list[Subject] = [
 ]
 
 
-def test_every_kind_subject_and_instant_makes_an_id_of_its_own() -> None:
+def test_event_id_is_unique_by_kind_subject_and_instant() -> None:
     events = [
         Event(kind, subject, now)
         for kind in EventKind
@@ -73,14 +73,12 @@ def test_every_kind_subject_and_instant_makes_an_id_of_its_own() -> None:
         (LIMITED, attrs.evolve(LIMITED, user_id=UserId("u-2"), generation=2)),
     ],
 )
-def test_the_same_kind_subject_and_instant_are_one_event_whatever_it_shows(
-    one: Subject, same: Subject
-) -> None:
+def test_event_id_ignores_the_state_of_the_subject(one: Subject, same: Subject) -> None:
     for kind in EventKind:
         assert Event(kind, one, at(1)).id == Event(kind, same, at(1)).id
 
 
-def test_an_id_is_the_same_for_ever() -> None:
+def test_event_ids_never_change() -> None:
     # Receivers store these ids, so they must never change.
     assert [Event(EventKind.CONNECTION_REVOKED, each, at(1)).id for each in SUBJECTS[::2][:3]] == [
         "8cbf5ba5-e7e0-58da-8f1b-2b6ec6455e80",
@@ -90,7 +88,7 @@ def test_an_id_is_the_same_for_ever() -> None:
 
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
-def test_a_binding_s_id_tells_its_owners_apart_and_shows_none(one: str, other: str) -> None:
+def test_binding_event_id_is_a_digest_unique_by_owner(one: str, other: str) -> None:
     ids = []
     for text in (one, other):
         coordinate = attrs.evolve(COORDINATE, app_user_id=AppUserId(text))
@@ -101,7 +99,7 @@ def test_a_binding_s_id_tells_its_owners_apart_and_shows_none(one: str, other: s
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_an_event_knows_whose_it_is(subject: Subject) -> None:
+def test_event_has_subject_id_and_coordinate(subject: Subject) -> None:
     event = Event(EventKind.CONNECTION_CREATED, subject, START)
     if isinstance(subject, LimitedAccountAppBinding):
         assert (event.subject_id, event.coordinate) == (None, subject.coordinate)
@@ -113,7 +111,7 @@ def test_an_event_knows_whose_it_is(subject: Subject) -> None:
 # --- Versions ---------------------------------------------------------------------------------
 
 
-def test_what_was_relied_on_counts_one_write_and_is_otherwise_the_same() -> None:
+def test_bump_version_changes_the_version_only() -> None:
     for connection in (pending(), apply_trigger(pending(), "APP", at(1))):
         held = changes.bump_version(connection)
         assert held == attrs.evolve(connection, version=connection.version + 1)
@@ -121,7 +119,7 @@ def test_what_was_relied_on_counts_one_write_and_is_otherwise_the_same() -> None
     assert changes.bump_version(LIMITED) == attrs.evolve(LIMITED, version=2)
 
 
-def test_every_write_of_a_life_counts() -> None:
+def test_each_trigger_increments_the_version() -> None:
     connection = pending()
     versions = [connection.version]
     for number, trigger in enumerate(("authorize", "require action", "expire", "PLATFORM"), 1):
@@ -131,7 +129,7 @@ def test_every_write_of_a_life_counts() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_a_revocation_is_answered_once_for_each_connection_that_it_reached() -> None:
+def test_revocation_changes_need_one_answer_per_connection() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP)
     assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
     with pytest.raises(ValueError, match="shorter"):
@@ -143,7 +141,7 @@ def test_a_revocation_is_answered_once_for_each_connection_that_it_reached() -> 
 # --- Live successors --------------------------------------------------------------------------
 
 
-def test_successors_that_live_are_named_by_the_head_alone() -> None:
+def test_live_head_changes_name_the_head_only() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = subjects.recovered(second, at(4), 3)

@@ -181,7 +181,7 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
 
 
 @pytest.mark.parametrize(("made", "argument", "allowed", "given"), WRONG)
-def test_wrong_value_raises_where_it_is_made(
+def test_wrong_value_raises_at_construction(
     made: Callable[[], object], argument: str, allowed: str, given: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
@@ -206,7 +206,7 @@ INSTANTS: Final = [
 
 
 @pytest.mark.parametrize("made", INSTANTS)
-def test_instant_that_is_not_utc_raises_where_it_is_made(made: Callable[[], object]) -> None:
+def test_instant_not_in_utc_raises_at_construction(made: Callable[[], object]) -> None:
     with pytest.raises(ArgumentError, match=r"_at: must be an aware datetime whose tzinfo is"):
         made()
 
@@ -225,7 +225,7 @@ def test_instant_that_is_not_utc_raises_where_it_is_made(made: Callable[[], obje
         change(new_ids(), next_action=SECRET),
     ],
 )
-def test_error_shows_no_secret(made: Callable[[], object]) -> None:
+def test_error_text_hides_the_secret(made: Callable[[], object]) -> None:
     with pytest.raises(ArgumentError) as raised:
         made()
     assert SECRET not in f"{raised.value} {raised.value!r} {raised.value.args}"
@@ -249,7 +249,7 @@ def test_description_has_the_type_and_no_text(value: object, described: str) -> 
     assert describe(value) == described
 
 
-def test_right_values_are_made() -> None:
+def test_correct_values_are_accepted() -> None:
     assert isinstance(change(CALLER, scopes=frozenset())(), Caller)
     assert Expired(ID, START).happened_at == START
     # Text that is not a UUID is an unknown id, which `record_fact` refuses.
@@ -258,7 +258,7 @@ def test_right_values_are_made() -> None:
     assert isinstance(attrs.evolve(new_ids(), next_action=NextAction("x", START)), NewIds)
 
 
-def test_graduation_of_an_empty_user_breaks_its_line() -> None:
+def test_graduation_of_an_empty_user_is_a_broken_line() -> None:
     line = (
         b'{"at": "2030-01-01T00:00:00Z", "fact": {"type": "binding.graduate", "userId": "", '
         b'"customerAccountId": "%s", "appId": "app-1", "appUserId": "user-1"}}\n'

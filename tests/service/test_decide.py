@@ -46,7 +46,7 @@ LIMITED_BY_BUCKET = Settings(buckets=(BUCKET,))
 
 
 @pytest.mark.parametrize("operation", EVERY)
-def test_what_each_operation_needs_loaded(operation: Operation) -> None:
+def test_each_operation_states_what_it_needs_loaded(operation: Operation) -> None:
     needed = NEEDED[operation.rule.name]
     key = "k-1" if operation in server.MUTATIONS else None
     limit = {"initiate": "initiate", "graduation-handoff": "graduation"}.get(operation.rule.name)
@@ -75,7 +75,7 @@ RECORD = idempotency.RecordKey(server.CALLER.key_owner, idempotency.IdempotencyK
 # --- Records of keys -----------------------------------------------------------------------
 
 
-def test_an_attempt_in_flight_is_waited_for_and_charges_the_bucket_alone() -> None:
+def test_key_in_flight_gets_409_and_charges_only_the_bucket() -> None:
     asked = attrs.evolve(call(Initiate(USER)), settings=LIMITED_BY_BUCKET)
     attempt = idempotency.begin_attempt(
         None, key=RECORD, fingerprint=fingerprint(asked.operation), now=START
@@ -90,7 +90,7 @@ def test_an_attempt_in_flight_is_waited_for_and_charges_the_bucket_alone() -> No
     assert (decision.status, decision.attempt, decision.record) == (409, None, None)
 
 
-def test_the_next_attempt_replaces_the_record_that_was_loaded() -> None:
+def test_attempt_after_retention_replaces_the_loaded_record() -> None:
     first = respond(
         decide(call(Initiate(USER)), snapshot=Snapshot(), now=START, new_ids=new_ids(1))
     )
@@ -120,14 +120,12 @@ different = st.sampled_from(
 
 
 @given(different, different)
-def test_two_fingerprints_are_equal_just_where_the_operations_are(
-    one: Operation, other: Operation
-) -> None:
+def test_fingerprints_are_equal_only_for_equal_operations(one: Operation, other: Operation) -> None:
     assert (fingerprint(one) == fingerprint(other)) is (one == other)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_a_fingerprint_tells_its_values_apart(one: str, other: str) -> None:
+def test_fingerprint_separates_adjacent_values(one: str, other: str) -> None:
     mark = idempotency.Fingerprint.of("x", [one, other])
     assert mark != idempotency.Fingerprint.of("x", [one + other])
     assert mark != idempotency.Fingerprint.of("x", [one, other, ""])
@@ -158,12 +156,12 @@ EVERYTHING = Everything(ConnectionId(uuid(1)))
         attrs.evolve(EVERYTHING, connection_id=ConnectionId(uuid(2))),
     ],
 )
-def test_a_fingerprint_depends_on_every_field(other: Everything) -> None:
+def test_fingerprint_depends_on_every_field(other: Everything) -> None:
     assert fingerprint(EVERYTHING) == fingerprint(Everything(ConnectionId(uuid(1))))
     assert fingerprint(EVERYTHING) != fingerprint(other)
 
 
-def test_a_fingerprint_holds_the_texts_of_the_fields() -> None:
+def test_fingerprint_values_are_the_field_texts() -> None:
     expected = [uuid(1), "1", "false", "2026-01-01T00:00:00Z", "\0"]
     assert EVERYTHING.fingerprint_values() == expected
 
@@ -171,7 +169,7 @@ def test_a_fingerprint_holds_the_texts_of_the_fields() -> None:
 # --- Invalid arguments -----------------------------------------------------------------------
 
 
-def test_a_mutation_without_new_ids_is_a_mistake() -> None:
+def test_mutation_without_new_ids_raises() -> None:
     minting = [each for each in EVERY if each.rule.method == "POST" and each != Revoke(ID)]
     for operation in minting:
         with pytest.raises(ArgumentError, match="new_ids"):
@@ -183,7 +181,7 @@ OF_A_USER = [each for each in EVERY if "binding" in NEEDED[each.rule.name]]
 
 
 @pytest.mark.parametrize("operation", OF_A_CONNECTION)
-def test_a_connection_that_was_not_asked_for_is_a_mistake(operation: Operation) -> None:
+def test_snapshot_with_another_connection_raises(operation: Operation) -> None:
     for recovered in (None, server.successor()):
         snapshot = Snapshot(connection=pending(number=2), successor=recovered, head=recovered)
         with pytest.raises(ArgumentError, match=r"snapshot\.connection"):
@@ -191,7 +189,7 @@ def test_a_connection_that_was_not_asked_for_is_a_mistake(operation: Operation) 
 
 
 @pytest.mark.parametrize("operation", OF_A_CONNECTION)
-def test_a_line_of_another_is_a_mistake(operation: Operation) -> None:
+def test_snapshot_with_a_foreign_successor_or_head_raises(operation: Operation) -> None:
     stranger, recovered = pending(number=3), server.successor()
     for argument, successor, head in (
         ("successor", stranger, stranger),
@@ -212,20 +210,20 @@ def test_a_line_of_another_is_a_mistake(operation: Operation) -> None:
         attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
     ],
 )
-def test_a_binding_of_another_is_a_mistake(operation: Operation, other: Coordinate) -> None:
+def test_snapshot_with_a_foreign_binding_raises(operation: Operation, other: Coordinate) -> None:
     elsewhere = attrs.evolve(server.LIMITED, coordinate=other)
     with pytest.raises(ArgumentError, match="binding"):
         decide(call(operation), snapshot=Snapshot(binding=elsewhere), now=START, new_ids=new_ids())
 
 
-def test_a_state_for_each_bucket_is_loaded_or_it_is_a_mistake() -> None:
+def test_snapshot_without_a_bucket_state_raises() -> None:
     asked = attrs.evolve(call(Revoke(ID)), settings=LIMITED_BY_BUCKET)
     with pytest.raises(ArgumentError, match=r"snapshot\.buckets"):
         decide(asked, Snapshot(), START)
 
 
 @pytest.mark.parametrize("operation", EVERY)
-def test_a_naive_instant_is_a_mistake_whatever_is_asked(operation: Operation) -> None:
+def test_naive_now_raises_for_every_operation(operation: Operation) -> None:
     naive = START.replace(tzinfo=None)
     snapshot = Snapshot(connection=pending(), binding=server.LIMITED)
     with pytest.raises(ArgumentError, match="now"):
@@ -242,7 +240,7 @@ def stored_after(stored: tuple[object, ...], changes: Changes) -> tuple[object, 
 
 
 @given(server.decisions())
-def test_law_11_what_is_refused_or_ignored_changes_nothing_and_emits_nothing(
+def test_law_11_refused_or_ignored_requests_change_nothing(
     case: tuple[Call, Snapshot, datetime],
 ) -> None:
     asked, snapshot, now = case
@@ -271,7 +269,7 @@ def test_law_11_what_is_refused_or_ignored_changes_nothing_and_emits_nothing(
 
 
 @given(server.decisions())
-def test_law_14_the_same_inputs_give_the_same_outputs_and_stay_as_they_were(
+def test_law_14_decide_is_deterministic_and_mutates_no_input(
     case: tuple[Call, Snapshot, datetime],
 ) -> None:
     asked, snapshot, now = case
@@ -283,7 +281,7 @@ def test_law_14_the_same_inputs_give_the_same_outputs_and_stay_as_they_were(
 
 
 @given(connections(), instants)
-def test_law_15_another_tenant_s_connection_is_decided_like_an_unknown_one(
+def test_law_15_foreign_connection_is_decided_like_unknown(
     connection: Connection, now: datetime
 ) -> None:
     for caller in server.STRANGERS:

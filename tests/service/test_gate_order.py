@@ -16,7 +16,7 @@ from curae_lifecycle.web import read
 from tests.service.test_gates import APPLIES, ask
 
 
-def test_the_order_is_taken_from_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gates_are_sorted_by_their_table(monkeypatch: pytest.MonkeyPatch) -> None:
     backwards = Axis.of("gate", tuple(reversed(Gate)))
     monkeypatch.setattr(
         gates, "REQUEST_GATES", Table("request", REQUEST_GATES.law, backwards, *REQUEST_GATES.rows)
@@ -57,7 +57,7 @@ def _answer(operation: str, failing: frozenset[str]) -> str:
 
 
 @pytest.mark.parametrize("pair", [*pairwise(read.READ_GATES), *pairwise(decide.DECIDE_GATES)])
-def test_two_gates_that_change_places_are_noticed(
+def test_swapping_two_neighbouring_gates_changes_an_answer(
     pair: tuple[Gate, Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = answers()

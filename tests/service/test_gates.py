@@ -26,12 +26,12 @@ from tests.support.strategies import START, apply_trigger, pending
 BUCKET = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 
 
-def test_a_request_that_fails_everywhere_hears_only_that_it_has_no_credentials() -> None:
+def test_request_failing_every_gate_gets_unauthenticated() -> None:
     for operation, gates in APPLIES.items():
         assert code(ask(operation, frozenset(gates.split()))) == "UNAUTHENTICATED"
 
 
-def test_the_gates_are_passed_in_the_order_of_their_table() -> None:
+def test_gates_run_in_table_order() -> None:
     # Only the store itself can find that it is full.
     assert (*READ_GATES, *DECIDE_GATES, Gate.ROOM) == tuple(REQUEST_GATES)
 
@@ -143,9 +143,7 @@ def _failures() -> list[tuple[str, tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize(("operation", "failing"), _failures(), ids=str)
-def test_a_request_that_fails_at_two_gates_is_answered_by_the_earlier(
-    operation: str, failing: tuple[str, ...]
-) -> None:
+def test_earlier_of_two_failing_gates_answers(operation: str, failing: tuple[str, ...]) -> None:
     first = next(gate for gate in APPLIES[operation].split() if gate in failing)
     exact = f"{first} of {operation}"
     answer = ask(operation, frozenset(failing))
@@ -156,12 +154,12 @@ def test_a_request_that_fails_at_two_gates_is_answered_by_the_earlier(
 
 
 @pytest.mark.parametrize("operation", server.OPERATIONS)
-def test_a_request_that_fails_nowhere_is_answered_by_its_rule(operation: str) -> None:
+def test_request_passing_every_gate_is_executed(operation: str) -> None:
     answer = ask(operation, frozenset())
     assert (answer.response.status, written(answer.changes.writes)) == SUCCESS[operation]
 
 
-def test_a_bucket_that_refuses_is_named_and_the_app_user_s_limit_is_not() -> None:
+def test_429_names_the_bucket_before_the_app_user_limit() -> None:
     answer = ask("initiate", frozenset({"buckets", "limit"}))
     assert answer.rules == ("request.buckets",)
     assert dict(answer.response.headers)["ratelimit"] == '"platform";r=0;t=60'
@@ -170,7 +168,7 @@ def test_a_bucket_that_refuses_is_named_and_the_app_user_s_limit_is_not() -> Non
     assert dict(answer.response.headers)["ratelimit"] == '"initiate";r=0;t=60'
 
 
-def test_every_verdict_of_the_order_reads_well() -> None:
+def test_gate_verdicts_have_readable_text() -> None:
     assert str(REQUEST_GATES[Gate.CREDENTIALS].outcome) == "refuse UNAUTHENTICATED"
     assert str(REQUEST_GATES[Gate.PERMISSION].outcome) == "see permission"
     assert str(REQUEST_GATES[Gate.RULE].outcome) == "see the tables of the operation"

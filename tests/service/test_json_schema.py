@@ -10,7 +10,7 @@ from curae_lifecycle.service.json_schema import Schema
 
 
 @pytest.mark.parametrize("words", [("live", "test"), tuple(Environment)], ids=["text", "members"])
-def test_an_enumeration_lists_its_words_as_plain_text(words: tuple[str, ...]) -> None:
+def test_enum_schema_lists_plain_strings(words: tuple[str, ...]) -> None:
     schema = json_schema.enum_of(words)
     assert schema == {"type": "string", "enum": [str(word) for word in words]}
     listed = schema["enum"]
@@ -22,7 +22,7 @@ def test_an_enumeration_lists_its_words_as_plain_text(words: tuple[str, ...]) ->
     ("optional", "required"),
     [((), ["one", "two"]), (("one",), ["two"]), (("two", "one"), [])],
 )
-def test_an_object_needs_its_members_and_allows_no_others(
+def test_object_schema_requires_members_and_forbids_others(
     optional: tuple[str, ...], required: list[str]
 ) -> None:
     members = {"one": json_schema.TEXT, "two": json_schema.INTEGER}
@@ -34,11 +34,11 @@ def test_an_object_needs_its_members_and_allows_no_others(
     }
 
 
-def test_every_member_of_an_object_is_required_by_default() -> None:
+def test_object_schema_requires_every_member_by_default() -> None:
     assert json_schema.object_of({"one": {}})["required"] == ["one"]
 
 
-def test_a_list_has_one_schema_for_all_of_its_items() -> None:
+def test_array_schema_has_one_schema_for_all_items() -> None:
     assert json_schema.array_of(json_schema.UUID) == {"type": "array", "items": json_schema.UUID}
 
 
@@ -58,5 +58,5 @@ REFERENCE: Schema = {"$ref": "#/components/schemas/One"}
     ],
     ids=["any value", "one type", "an enumeration", "two types", "a reference"],
 )
-def test_a_schema_is_extended_to_allow_null(schema: Schema, nullable: Schema) -> None:
+def test_or_null_adds_null_to_any_schema(schema: Schema, nullable: Schema) -> None:
     assert json_schema.or_null(schema) == nullable

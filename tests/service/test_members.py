@@ -48,7 +48,7 @@ GOOD: list[tuple[str, str, object]] = [
 
 
 @pytest.mark.parametrize(("kind", "text", "value"), GOOD)
-def test_a_well_formed_body_is_read(kind: str, text: str, value: object) -> None:
+def test_well_formed_body_is_parsed(kind: str, text: str, value: object) -> None:
     assert BODIES[kind](parse_json(text)) == value
 
 
@@ -110,7 +110,7 @@ BAD: list[tuple[str, str, str | None, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "text", "member", "expected"), BAD)
-def test_a_malformed_body_is_refused_by_its_member_and_fault(
+def test_malformed_body_is_refused_with_member_and_fault(
     kind: str, text: str, member: str | None, expected: str
 ) -> None:
     assert fault(lambda: BODIES[kind](parse_json(text))) == (member, expected)
@@ -129,7 +129,7 @@ PARSERS: list[tuple[Callable[[object], object], str, str]] = [
 
 @pytest.mark.parametrize(("parse", "name", "allowed"), PARSERS)
 @pytest.mark.parametrize("value", [None, 5, ["live"]])
-def test_what_a_member_may_be_is_said_by_the_error_that_refuses_it(
+def test_invalid_member_error_names_the_allowed_values(
     parse: Callable[[object], object], name: str, allowed: str, value: object
 ) -> None:
     with pytest.raises(ArgumentError) as caught:
@@ -139,7 +139,7 @@ def test_what_a_member_may_be_is_said_by_the_error_that_refuses_it(
 
 
 @pytest.mark.parametrize("member", [members.EXPIRES_AT, members.HAPPENED_AT])
-def test_a_time_that_may_be_absent_is_a_member_that_may_be_absent(
+def test_optional_time_member_defaults_to_none(
     member: members.Member[datetime | None],
 ) -> None:
     assert (member.optional, member.default) == (True, None)
@@ -150,7 +150,7 @@ def test_a_time_that_may_be_absent_is_a_member_that_may_be_absent(
 
 
 @pytest.mark.parametrize("word", ["LIVE", " live", "", "patient"])
-def test_a_word_is_one_of_an_enumerations_as_it_is_spelled(word: str) -> None:
+def test_enum_member_accepts_exact_spelling_only(word: str) -> None:
     assert members.ENVIRONMENT.parse("test") is Environment.TEST
     assert members.ACTOR.parse("PATIENT") is Actor.PATIENT
     for member in (members.ENVIRONMENT, members.ACTOR):
@@ -158,12 +158,12 @@ def test_a_word_is_one_of_an_enumerations_as_it_is_spelled(word: str) -> None:
             member.parse(word)
 
 
-def test_an_id_that_a_fact_names_is_lower_case_and_may_be_unknown() -> None:
+def test_fact_id_is_lowered_and_need_not_be_a_uuid() -> None:
     for member in (members.FACT_CONNECTION_ID, members.FACT_SESSION_ID):
         assert member.parse("No-UUID") == "no-uuid"
 
 
-def test_an_absent_member_is_what_it_says() -> None:
+def test_absent_member_has_its_default() -> None:
     given = members.ParsedMembers({"appId": "a"})
     assert given[members.APP_ID] == "a"
     assert given[members.ENVIRONMENT] is Environment.LIVE
@@ -172,15 +172,13 @@ def test_an_absent_member_is_what_it_says() -> None:
 
 
 @given(jsons, st.sampled_from(list(BODIES)))
-def test_law_16_every_value_is_a_body_or_refused_by_member_and_fault(
-    value: Json, kind: str
-) -> None:
+def test_law_16_any_body_parses_or_has_a_documented_fault(value: Json, kind: str) -> None:
     found = fault_if_any(lambda: BODIES[kind](value))
     named = {None, "appUserId", "dataPackages", "preferSignup"}
     assert found is None or (found[0] in named and found[1] in Fault)
 
 
 @pytest.mark.parametrize("of", [*(each.rule for each in OPERATIONS), *FACTS])
-def test_each_member_has_a_name_of_its_own(of: OperationRule | type[Fact]) -> None:
+def test_member_names_are_unique(of: OperationRule | type[Fact]) -> None:
     names = [member.name for member in of.members]
     assert len(set(names)) == len(names)

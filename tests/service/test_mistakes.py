@@ -157,7 +157,7 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
 
 
 @pytest.mark.parametrize(("argument", "mistake"), MISTAKES)
-def test_a_mistake_names_its_argument_and_says_what_it_may_be(
+def test_argument_error_names_argument_and_allowed_values(
     argument: str, mistake: Callable[[], object]
 ) -> None:
     with pytest.raises(ArgumentError) as caught:
@@ -168,7 +168,7 @@ def test_a_mistake_names_its_argument_and_says_what_it_may_be(
     assert str(caught.value) == f"{argument}: must be {caught.value.allowed}{given}"
 
 
-def test_a_cost_that_no_wait_could_admit_says_so() -> None:
+def test_cost_above_the_limit_raises_cost_error() -> None:
     with pytest.raises(ratelimit.CostError) as caught:
         ratelimit.admit((Charge(LOG, LogState()),), NOW, cost=2)
     assert (caught.value.policy, caught.value.cost, caught.value.limit) == ("log", 2, 1)

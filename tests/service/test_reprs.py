@@ -28,7 +28,7 @@ KEY = curae.ApiKey("cae_live_key-secret")
 BODY = b'{"appUserId":"body-secret"}'
 
 
-def test_a_value_that_holds_a_secret_does_not_show_it() -> None:
+def test_repr_of_values_hides_secrets() -> None:
     shown = {type(value).__name__: f"{value!r} {value}" for value in session_values()}
     assert {name: text for name, text in shown.items() if "-secret" in text} == {}
     assert len(shown) >= 20
@@ -144,12 +144,12 @@ def secrets_of(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__qualname__)
-def test_a_member_that_can_hold_a_secret_is_in_no_repr(kind: type) -> None:
+def test_fields_that_can_hold_a_secret_are_not_in_repr(kind: type) -> None:
     shown = {field.name for field in attrs.fields(kind) if field.repr}
     assert shown & secrets_of(kind) == set()
 
 
-def test_the_search_finds_what_holds_a_secret() -> None:
+def test_secret_search_finds_the_known_fields() -> None:
     found = {f"{kind.__name__}.{name}" for kind in classes() for name in secrets_of(kind)}
     assert found >= {
         "ApiKey._secret",

@@ -14,6 +14,6 @@ class Elsewhere(StoredResponse):
         return self
 
 
-def test_a_stored_response_of_another_kind_is_a_mistake() -> None:
+def test_stored_response_of_an_unknown_type_raises() -> None:
     with pytest.raises(ArgumentError, match=r"^response: must be a Response or a ResponseRef"):
         status_of_stored(Elsewhere())

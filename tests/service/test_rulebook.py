@@ -13,7 +13,7 @@ from curae_lifecycle.rules.triggers import RefusalReason
 from curae_lifecycle.service.rulebook import find_refusals, find_rule, reasons_of
 
 
-def test_a_rule_is_found_by_its_name_and_no_other_is() -> None:
+def test_find_rule_needs_the_exact_name() -> None:
     found = find_rule("recovery.expired.none")
     assert found is not None
     assert (found.table.name, found.row.rule) == ("recovery", "recovery.expired.none")
@@ -47,13 +47,13 @@ def test_a_rule_is_found_by_its_name_and_no_other_is() -> None:
         (ProblemCode.INTERNAL, [("request", "request.room")]),
     ],
 )
-def test_the_rules_that_refuse_with_a_code_are_found_in_the_order_of_the_tables(
+def test_find_refusals_lists_rules_in_table_order(
     code: ProblemCode, rules: list[tuple[str, str]]
 ) -> None:
     assert [(found.table.name, found.row.rule) for found in find_refusals(code)] == rules
 
 
-def test_every_code_has_a_rule_and_no_rule_refuses_with_two_codes() -> None:
+def test_every_code_has_a_rule_and_each_rule_one_code() -> None:
     counts = Counter(found.row.rule for code in ProblemCode for found in find_refusals(code))
     assert all(find_refusals(code) for code in ProblemCode)
     assert set(counts.values()) == {1}
@@ -76,5 +76,5 @@ REASONS: dict[ProblemCode, tuple[Reason, ...]] = {
 
 
 @pytest.mark.parametrize("code", ProblemCode)
-def test_the_reasons_of_a_code_are_those_of_its_rules(code: ProblemCode) -> None:
+def test_reasons_of_a_code_come_from_its_rules(code: ProblemCode) -> None:
     assert reasons_of(code) == REASONS.get(code, ())

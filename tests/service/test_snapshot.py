@@ -46,7 +46,7 @@ GOOD = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
     ],
     ids=repr,
 )
-def test_an_id_is_the_text_of_a_uuid_in_lower_case_or_is_named(value: object) -> None:
+def test_new_id_not_a_lower_case_uuid_raises(value: object) -> None:
     assert attrs.evolve(new_ids(), session_id=SessionId(GOOD)).session_id == GOOD
     wrong = cast("str", value)
     with pytest.raises(ArgumentError, match="the text of a UUID") as raised:
@@ -58,7 +58,7 @@ def test_an_id_is_the_text_of_a_uuid_in_lower_case_or_is_named(value: object) ->
 
 
 @pytest.mark.parametrize("value", ["", "\ud800", None, 7])
-def test_a_user_s_id_is_text_or_is_named(value: object) -> None:
+def test_new_user_id_not_a_text_raises(value: object) -> None:
     with pytest.raises(ArgumentError, match="text that is not empty") as raised:
         attrs.evolve(new_ids(), user_id=UserId(cast("str", value)))
     assert raised.value.argument == "user_id"
@@ -83,7 +83,7 @@ def with_identity(connection: Connection, **members: object) -> Connection:
     ("successor", "head"),
     [(None, None), (None, FIRST), (SECOND, SECOND), (SECOND, THIRD)],
 )
-def test_a_connection_with_its_successor_and_its_head_is_a_line(
+def test_connection_with_successor_and_head_is_accepted(
     successor: Connection | None, head: Connection | None
 ) -> None:
     check_snapshot(
@@ -110,7 +110,7 @@ def test_a_connection_with_its_successor_and_its_head_is_a_line(
         ("head", ITS_HEAD, FIRST, SECOND, with_identity(THIRD, position=1)),
     ],
 )
-def test_a_line_of_anything_else_is_named(
+def test_wrong_connection_successor_or_head_raises(
     argument: str,
     allowed: str,
     connection: Connection,
@@ -127,7 +127,7 @@ def test_a_line_of_anything_else_is_named(
 
 
 @pytest.mark.parametrize("following", [(), (SECOND,), (SECOND, THIRD)])
-def test_a_connection_with_the_rest_of_its_chain_is_one(
+def test_connection_with_the_rest_of_its_chain_is_accepted(
     following: tuple[Connection, ...],
 ) -> None:
     check_snapshot(Needs(chain=FIRST.id), Snapshot(connection=FIRST, following=following))
@@ -144,7 +144,7 @@ def test_a_connection_with_the_rest_of_its_chain_is_one(
         ("following", LATER, FIRST, (SECOND, STRANGER)),
     ],
 )
-def test_a_chain_of_anything_else_is_named(
+def test_wrong_chain_raises_argument_error(
     argument: str, allowed: str, connection: Connection, following: tuple[Connection, ...]
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
@@ -167,7 +167,7 @@ SESSION = initiate(
 ).value.session
 
 
-def test_the_session_is_the_one_of_the_needs() -> None:
+def test_session_other_than_the_needed_one_raises() -> None:
     check_snapshot(Needs(session=SESSION.id), Snapshot(session=SESSION))
     with pytest.raises(ArgumentError) as raised:
         check_snapshot(Needs(session=SessionId(uuid(9))), Snapshot(session=SESSION))
@@ -176,7 +176,7 @@ def test_the_session_is_the_one_of_the_needs() -> None:
 
 
 @pytest.mark.parametrize(("asked", "loaded"), [(0, 1), (1, 0), (2, 1), (1, 2)])
-def test_each_bucket_of_the_needs_has_a_state(asked: int, loaded: int) -> None:
+def test_bucket_states_must_match_the_needed_buckets(asked: int, loaded: int) -> None:
     key = BucketKey(CALLER.key_owner, Bucket(name="ip", capacity=1, refill=1, seconds=1))
     check_snapshot(Needs(buckets=(key,) * asked), Snapshot(buckets=(None,) * asked))
     with pytest.raises(ArgumentError) as raised:
@@ -186,7 +186,7 @@ def test_each_bucket_of_the_needs_has_a_state(asked: int, loaded: int) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_a_page_of_less_than_one_connection_is_refused(limit: int) -> None:
+def test_page_limit_below_one_raises(limit: int) -> None:
     with pytest.raises(ArgumentError) as raised:
         ConnectionsPage(COORDINATE, limit=limit)
     assert raised.value.argument == "limit"
@@ -213,7 +213,7 @@ ELSEWHERE = with_identity(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=A
         (TWO.id, 2, (THREE,)),
     ],
 )
-def test_connections_are_all_in_any_order_or_one_page_in_order(
+def test_full_list_in_any_order_or_ordered_page_is_accepted(
     after: ConnectionId | None, limit: int | None, connections: tuple[Connection, ...]
 ) -> None:
     page = ConnectionsPage(COORDINATE, after, limit)
@@ -237,7 +237,7 @@ def test_connections_are_all_in_any_order_or_one_page_in_order(
         (ONE_PAGE, TWO.id, 2, (ONE, THREE)),
     ],
 )
-def test_connections_of_another_coordinate_or_page_are_named(
+def test_connections_of_another_coordinate_or_page_raise(
     allowed: str,
     after: ConnectionId | None,
     limit: int | None,

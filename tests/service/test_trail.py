@@ -146,14 +146,14 @@ def test_request_trail_names_each_gate_that_decided(case: str) -> None:
     assert list(trail) == expected
 
 
-def test_bucket_refusal_stands_alone() -> None:
+def test_bucket_refusal_names_only_its_own_rule() -> None:
     store = world(BUCKETS)
     serve(store, request("get"), lambda _: new_ids(), settings=BUCKETS)
     answer = serve(store, request("create"), lambda _: new_ids(2), settings=BUCKETS)
     assert (answer.response.status, list(answer.rules)) == (429, ["request.buckets"])
 
 
-def test_replay_names_the_record_alone() -> None:
+def test_replay_trail_names_only_the_record() -> None:
     store = world()
     serve(store, request("create"), lambda _: new_ids())
     answer = serve(store, request("create"), lambda _: new_ids(2))

@@ -39,7 +39,7 @@ from tests.support.strategies import (
 from tests.support.subjects import LANDED
 
 
-def test_a_coordinate_that_cannot_be_loaded_is_named_within_its_connection() -> None:
+def test_fault_in_a_coordinate_is_named_by_its_full_path() -> None:
     document = dump(pending())
     assert load(Connection, document) == pending()
     broken = with_value(document, ("identity", "coordinate", "app_id"), 7)
@@ -130,7 +130,7 @@ def loaded(kind: type[Storable], document: Json) -> Storable:
 
 
 @given(connections() | sessions | bindings | records | logs | buckets)
-def test_what_is_dumped_is_loaded_as_the_same_value_of_the_same_types(value: Storable) -> None:
+def test_dump_then_load_returns_an_equal_value_and_types(value: Storable) -> None:
     document = stored(value)
     through_json: Json = json.loads(json.dumps(document, allow_nan=False))
     for each in (document, through_json):
@@ -140,9 +140,7 @@ def test_what_is_dumped_is_loaded_as_the_same_value_of_the_same_types(value: Sto
 
 
 @given(connections(), instants)
-def test_a_loaded_connection_stands_where_the_stored_one_stood(
-    connection: Connection, now: datetime
-) -> None:
+def test_loaded_connection_has_the_same_standing(connection: Connection, now: datetime) -> None:
     document: Json = json.loads(json.dumps(dump(connection)))
     assert standing(load(Connection, document), now) is standing(connection, now)
 
@@ -157,7 +155,7 @@ def members_of(kind: type[Storable]) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
-def test_anything_but_what_was_dumped_is_malformed(value: Storable) -> None:
+def test_unknown_or_missing_member_is_malformed(value: Storable) -> None:
     kind = type(value)
     document: dict[str, Json] = json.loads(json.dumps(stored(value)))
     assert loaded(kind, document) == value
@@ -185,7 +183,7 @@ def with_value(document: Json, path: tuple[str, ...], value: Json) -> Json:
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
-def test_the_member_at_fault_is_named_by_its_path_and_what_stood_there_is_not(
+def test_fault_names_the_path_and_not_the_value(
     value: Storable,
 ) -> None:
     document: dict[str, Json] = json.loads(json.dumps(stored(value)))
@@ -216,7 +214,7 @@ MAY_BE_NULL: dict[type[Storable], set[str]] = {
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
-def test_what_may_be_null_may_and_nothing_else(value: Storable) -> None:
+def test_only_nullable_members_accept_null(value: Storable) -> None:
     kind, document = type(value), stored(value)
     for path in places(document):
         name = ".".join(path)
@@ -226,14 +224,14 @@ def test_what_may_be_null_may_and_nothing_else(value: Storable) -> None:
 
 
 @pytest.mark.parametrize("packages", ["labs", {"labs": 1}])
-def test_a_stored_set_of_packages_is_a_list_and_nothing_that_merely_iterates(
+def test_packages_that_are_not_a_list_are_malformed(
     packages: Json,
 ) -> None:
     broken = with_value(dump(pending()), ("identity", "data_packages"), packages)
     assert fault(lambda: load(Connection, broken)) == ("identity.data_packages", "INVALID")
 
 
-def test_a_status_that_a_later_release_may_have_added_is_malformed() -> None:
+def test_unknown_status_is_malformed() -> None:
     document = {**dump(pending()), "status": "PAUSED"}
     with pytest.raises(MalformedError, match=r"^status: INVALID$") as raised:
         load(Connection, document)
@@ -250,16 +248,16 @@ def test_a_status_that_a_later_release_may_have_added_is_malformed() -> None:
         b'{"format":1,"full_at":1,"part":[{"a":1,"a":1}]}',
     ],
 )
-def test_a_stored_document_that_says_something_twice_is_malformed(text: bytes) -> None:
+def test_duplicate_member_is_malformed(text: bytes) -> None:
     assert fault(lambda: load(BucketState, parse_json(text))) == (None, "INVALID")
 
 
-def test_a_stored_object_that_says_the_same_twice_is_malformed_where_an_object_is_wanted() -> None:
+def test_duplicate_member_in_a_nested_object_is_malformed() -> None:
     text = json.dumps(dump(pending())).replace('"app_id"', '"app_id": "app-1", "app_id"', 1)
     assert fault(lambda: load(Connection, parse_json(text))) == (None, "INVALID")
 
 
-def test_a_stored_document_may_hold_the_same_list_twice() -> None:
+def test_log_with_equal_instants_is_loaded() -> None:
     assert (
         load(LogState, {"format": 1, "instants": [0, 0]}).instants
         == (datetime(1970, 1, 1, tzinfo=UTC),) * 2
@@ -267,12 +265,12 @@ def test_a_stored_document_may_hold_the_same_list_twice() -> None:
 
 
 @pytest.mark.parametrize("instants", [[1, 0], [10**30], [-(10**30)]])
-def test_a_stored_log_is_in_order_and_of_instants_that_there_are(instants: list[Json]) -> None:
+def test_unordered_or_out_of_range_log_is_malformed(instants: list[Json]) -> None:
     assert fault(lambda: load(LogState, {"format": 1, "instants": instants})) == (None, "INVALID")
 
 
 @pytest.mark.parametrize("part", [-1, MAX_INTEGER, 10**30])
-def test_the_part_of_a_stored_bucket_is_one_of_a_refill(part: int) -> None:
+def test_stored_bucket_part_out_of_range_is_invalid(part: int) -> None:
     document: Json = {"format": 1, "full_at": 0, "part": part}
     assert fault(lambda: load(BucketState, document)) == (None, "INVALID")
 

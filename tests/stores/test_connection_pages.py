@@ -98,7 +98,7 @@ def test_a_page_starts_after_an_id_and_ends_at_its_limit(
     assert page_of(store, after=after, limit=limit) == expected
 
 
-def test_an_id_that_is_not_stored_can_start_a_page(store: Store) -> None:
+def test_page_can_start_after_an_unknown_id(store: Store) -> None:
     fill(store, 2, 4, 6)
     assert page_of(store, after=3, limit=1) == [4]
 
@@ -166,12 +166,12 @@ def explain(statement: Statement) -> Statement:
     return Statement(f"EXPLAIN QUERY PLAN {statement.text}", statement.values)
 
 
-def test_sqlite_reads_the_rows_of_a_page_of_two_thousand(sql: tuple[SqlStore, Counted]) -> None:
+def test_sqlite_reads_only_the_page_of_two_thousand_rows(sql: tuple[SqlStore, Counted]) -> None:
     check_rows_of(sql, 2000)
 
 
 @pytest.mark.heavy
-def test_sqlite_reads_the_rows_of_a_page_of_a_hundred_thousand(
+def test_sqlite_reads_only_the_page_of_a_hundred_thousand_rows(
     sql: tuple[SqlStore, Counted],
 ) -> None:
     check_rows_of(sql, 100_000)

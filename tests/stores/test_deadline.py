@@ -14,12 +14,12 @@ from curae_lifecycle.stores.deadline import current_deadline, deadline_scope, se
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, async_retrier, blocking_retrier
 
 
-def test_where_nobody_set_one_everything_has_its_own_limit() -> None:
+def test_without_a_deadline_the_own_limit_applies() -> None:
     assert seconds_left(7.5) == 7.5
     assert current_deadline() == float("inf")
 
 
-def test_a_deadline_leaves_what_is_left_and_is_over_with_its_context() -> None:
+def test_nested_deadline_never_extends_the_outer_one() -> None:
     before = time.monotonic()
     with deadline_scope(60):
         assert before + 60 <= current_deadline() <= time.monotonic() + 60
@@ -35,14 +35,14 @@ def test_a_deadline_leaves_what_is_left_and_is_over_with_its_context() -> None:
     assert seconds_left(99) == 99
 
 
-def test_a_thread_has_none_but_what_is_asked_for_in_one_has() -> None:
+def test_to_thread_inherits_the_deadline_and_a_pool_does_not() -> None:
     with deadline_scope(5), ThreadPoolExecutor(1) as pool:
         assert pool.submit(seconds_left, 99).result() == 99
         assert asyncio.run(asyncio.to_thread(seconds_left, 99)) <= 5
 
 
 @pytest.mark.parametrize("how", [blocking_retrier, async_retrier])
-def test_an_attempt_has_until_patience_is_over_and_a_moment(
+def test_attempt_has_the_retry_time_plus_a_grace_period(
     monkeypatch: pytest.MonkeyPatch, how: type
 ) -> None:
     # The clock is fixed while the remaining time is read.
@@ -58,7 +58,7 @@ def test_an_attempt_has_until_patience_is_over_and_a_moment(
     assert seconds_left(99) == 99
 
 
-def test_where_whoever_asked_waits_no_longer_it_is_not_tried_again() -> None:
+def test_no_retry_after_the_deadline() -> None:
     tried: list[int] = []
 
     async def attempt() -> None:

@@ -78,7 +78,7 @@ SENDING: Final[list[tuple[Operation, Snapshot, PageKind, str]]] = [
 
 
 @pytest.mark.parametrize(("operation", "snapshot", "kind", "subject"), SENDING)
-def test_a_reply_that_sends_its_user_to_a_page_says_what_the_page_is_about(
+def test_hosted_page_names_the_kind_and_subject_of_its_reply(
     operation: Operation, snapshot: Snapshot, kind: PageKind, subject: str
 ) -> None:
     found = hosted_page_for(call(operation), decided(operation, snapshot).reply, snapshot.binding)
@@ -87,7 +87,7 @@ def test_a_reply_that_sends_its_user_to_a_page_says_what_the_page_is_about(
     )
 
 
-def test_every_reply_with_a_next_action_is_among_them() -> None:
+def test_every_reply_with_a_next_action_is_tested() -> None:
     sending = [each for each in OPERATIONS if "next_action" in each.reply.__match_args__]
     assert {type(operation) for operation, *_ in SENDING} == set(sending)
 
@@ -101,7 +101,7 @@ def test_every_reply_with_a_next_action_is_among_them() -> None:
         (StartGraduation(USER), Snapshot()),
     ],
 )
-def test_what_sends_nobody_anywhere_has_no_page(operation: Operation, snapshot: Snapshot) -> None:
+def test_reply_without_next_action_has_no_page(operation: Operation, snapshot: Snapshot) -> None:
     reply = decided(operation, snapshot).reply
     assert hosted_page_for(call(operation), reply, snapshot.binding) is None
 
@@ -118,7 +118,7 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_a_page_about_nothing_that_is_stored_is_the_server_s_own() -> None:
+def test_custom_reply_opens_a_page_only_for_a_user() -> None:
     reply = Elsewhere(new_ids().next_action)
     assert hosted_page_for(call(GetConnection(ID)), reply, None) is None
     about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)
@@ -127,7 +127,7 @@ def test_a_page_about_nothing_that_is_stored_is_the_server_s_own() -> None:
     assert about_the_user.user_id is None
 
 
-def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:
+def test_repr_hides_digest_and_subject() -> None:
     shown = repr(HostedPage(digest=DIGEST, kind=USER_PAGE, subject="ada", expires_at=START))
     assert DIGEST not in shown
     assert "ada" not in shown
@@ -138,7 +138,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 
 @given(texts, st.uuids().map(str), texts, texts)
-def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
+def test_user_page_names_the_coordinate_and_bound_user(
     app: str, account: str, user: str, bound: str
 ) -> None:
     coordinate = Coordinate(
@@ -162,7 +162,7 @@ def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
     assert (found.coordinate, found.user_id) == (coordinate, bound)
 
 
-def test_the_longest_id_is_no_longer_in_a_subject_than_it_is() -> None:
+def test_longest_id_is_not_expanded_in_the_subject() -> None:
     user = AppUserId("\N{GRINNING FACE}" * 256)
     bound = attrs.evolve(LIMITED, user_id=UserId(user))
     found = hosted_page_for(
@@ -172,7 +172,7 @@ def test_the_longest_id_is_no_longer_in_a_subject_than_it_is() -> None:
     assert len(found.subject) < 2 * 256 + 100
 
 
-def test_the_token_of_a_form_follows_from_the_url_and_not_from_what_is_stored() -> None:
+def test_csrf_token_depends_on_the_url_not_on_its_digest() -> None:
     token = csrf_token(URL)
     assert re.fullmatch("[0-9a-f]{64}", token)
     assert token == csrf_token(URL)
@@ -189,7 +189,7 @@ def page(name: str, subject: str = "c-1", minutes: float = 30) -> HostedPage:
     )
 
 
-def test_a_page_is_found_until_it_is_over() -> None:
+def test_page_is_found_until_it_expires() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     assert pages.find("first", at(30) - TICK) == page("first")
@@ -197,7 +197,7 @@ def test_a_page_is_found_until_it_is_over() -> None:
     assert pages.find("another", START) is None
 
 
-def test_a_later_page_about_the_same_takes_the_place_of_the_first() -> None:
+def test_later_page_of_a_subject_replaces_the_first() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(page("of another", "c-2"))
@@ -207,7 +207,7 @@ def test_a_later_page_about_the_same_takes_the_place_of_the_first() -> None:
     assert pages.find("of another", START) == page("of another", "c-2")
 
 
-def test_a_connection_and_a_session_of_one_id_have_a_page_each() -> None:
+def test_same_id_of_another_kind_has_its_own_page() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(attrs.evolve(page("second"), kind=SESSION))
@@ -219,7 +219,7 @@ def held(pages: HostedPageTable) -> tuple[int, int, int]:
     return len(pages._by_digest), len(pages._by_subject), len(pages._expiries)
 
 
-def test_a_page_is_dropped_when_it_is_well_over_and_never_before() -> None:
+def test_expired_page_is_dropped_after_five_minutes() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(page("of another", "c-2", minutes=31))
@@ -232,7 +232,7 @@ def test_a_page_is_dropped_when_it_is_well_over_and_never_before() -> None:
     assert held(pages) == (0, 0, 0)
 
 
-def test_a_page_that_took_the_place_of_one_that_is_over_stays() -> None:
+def test_dropping_a_replaced_page_keeps_its_successor() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(page("second", minutes=60))
@@ -241,7 +241,7 @@ def test_a_page_that_took_the_place_of_one_that_is_over_stays() -> None:
     assert held(pages) == (1, 1, 1)
 
 
-def test_a_url_that_is_given_out_again_lives_as_long_as_the_last_time() -> None:
+def test_reused_url_lives_until_its_last_expiry() -> None:
     pages = HostedPageTable()
     pages.add(page("same"))
     pages.add(page("same", minutes=60))

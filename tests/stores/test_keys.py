@@ -107,7 +107,7 @@ CHANGES: Sequence[tuple[Caller | None, int, int]] = (
 )
 
 
-def test_each_change_of_a_key_takes_effect_on_the_next_request_on_every_worker(
+def test_key_change_applies_to_next_request_on_every_worker(
     database: SqlDatabase,
 ) -> None:
     administrator = SqlStore(database, LIVE)
@@ -130,7 +130,7 @@ def test_each_change_of_a_key_takes_effect_on_the_next_request_on_every_worker(
             )
 
 
-def test_so_it_does_where_workers_are_awaited(postgres_url: str) -> None:
+def test_key_change_applies_to_next_request_on_async_workers(postgres_url: str) -> None:
     async def run() -> None:
         engine = create_engine_async(postgres_url, timeout=30)
         try:
@@ -162,7 +162,7 @@ def test_so_it_does_where_workers_are_awaited(postgres_url: str) -> None:
     asyncio.run(run())
 
 
-def test_registrations_at_once_leave_one_of_them_whole(database: SqlDatabase) -> None:
+def test_concurrent_registrations_leave_one_whole_caller(database: SqlDatabase) -> None:
     callers = [attrs.evolve(WRITER, api_key_id=ApiKeyId(f"key-{n}")) for n in range(8)]
     begin, failures = threading.Barrier(len(callers)), list[Exception]()
 
@@ -207,7 +207,9 @@ SHOWN = {
 }
 
 
-def test_a_key_is_minted_printed_once_and_known(ask: Command, database: SqlDatabase) -> None:
+def test_register_prints_a_new_key_once_and_stores_its_digest(
+    ask: Command, database: SqlDatabase
+) -> None:
     status, (printed,), _ = ask("keys", "register", *LIVE_OWNER, "--scope", CONNECTION_WRITE)
     secret = printed.pop("apiKey")
     assert isinstance(secret, str)
@@ -220,7 +222,7 @@ def test_a_key_is_minted_printed_once_and_known(ask: Command, database: SqlDatab
     assert secret not in str(stored)
 
 
-def test_a_key_that_is_registered_again_keeps_its_id(ask: Command) -> None:
+def test_reregistered_key_keeps_its_id(ask: Command) -> None:
     register = ("keys", "register", "--stdin")
     _, (first,), _ = ask(*register, *LIVE_OWNER, "--scope", CONNECTION_WRITE, given="cae_live_k1\n")
     assert "apiKey" not in first
@@ -231,7 +233,7 @@ def test_a_key_that_is_registered_again_keeps_its_id(ask: Command) -> None:
     assert ask("keys", "list") == (0, [named], "")
 
 
-def test_keys_of_an_id_are_narrowed_and_withdrawn_without_their_text(ask: Command) -> None:
+def test_keys_are_narrowed_and_withdrawn_by_id(ask: Command) -> None:
     named = ("--api-key-id", "key-1")
     for _ in range(2):
         ask(
@@ -257,7 +259,7 @@ def test_keys_of_an_id_are_narrowed_and_withdrawn_without_their_text(ask: Comman
     assert [each["apiKeyId"] for each in ask("keys", "list")[1]] == ["key-2"]
 
 
-def test_a_key_is_withdrawn_by_its_text(ask: Command) -> None:
+def test_key_is_withdrawn_by_its_text(ask: Command) -> None:
     for text in ("cae_live_k1", "cae_live_k2"):
         ask("keys", "register", *LIVE_OWNER, "--stdin", "--api-key-id", text[-2:], given=text)
     status, withdrawn, _ = ask("keys", "withdraw", "--stdin", given="cae_live_k1\r\n")
@@ -266,7 +268,7 @@ def test_a_key_is_withdrawn_by_its_text(ask: Command) -> None:
 
 
 @pytest.mark.parametrize("act", ["narrow", "withdraw"])
-def test_a_key_that_is_registered_meanwhile_is_read_again(
+def test_key_reregistered_during_a_command_is_read_again(
     act: str, ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = ("--api-key-id", "key-1")
@@ -339,7 +341,7 @@ def test_bad_input_gives_a_clear_message(
         ("postgresql+psycopg://u:secret@127.0.0.1:1/x", 1, "the store cannot be used now"),
     ],
 )
-def test_a_database_that_cannot_be_used_is_told_of(
+def test_unusable_database_is_reported_without_its_url(
     url: str, status: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -349,7 +351,9 @@ def test_a_database_that_cannot_be_used_is_told_of(
     assert "secret" not in error
 
 
-def test_a_database_without_tables_is_told_of(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_tables_are_reported_with_the_fix(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["keys", "list", "--database", url])
     assert ended.value.code == 1
@@ -369,7 +373,7 @@ def test_a_database_without_tables_is_told_of(url: str, capsys: pytest.CaptureFi
         ("psycopg", "postgresql+psycopg://x", "needs psycopg: python -m pip install 'curae-lif"),
     ],
 )
-def test_what_is_not_installed_is_named_with_its_extra(module: str, url: str, said: str) -> None:
+def test_missing_package_is_reported_with_its_extra(module: str, url: str, said: str) -> None:
     program = (
         f"import sys; sys.modules[{module!r}] = None; from curae_lifecycle.cli.main import main; "
         f"main(['keys', 'list', '--database', {url!r}])"
@@ -392,7 +396,7 @@ def provision(database: SqlDatabase) -> None:
     assert serve(store, request, MINT).response.status == 201
 
 
-def test_effects_and_events_are_printed_as_they_are_shipped(
+def test_outbox_once_prints_each_message_and_removes_it(
     ask: Command, database: SqlDatabase
 ) -> None:
     provision(database)
@@ -427,7 +431,7 @@ def test_dead_messages_are_listed_and_revived(ask: Command, database: SqlDatabas
     assert len(ask("outbox", "--dead")[1]) == 2
 
 
-def test_all_dead_messages_are_listed(
+def test_dead_messages_are_listed_beyond_one_query(
     ask: Command, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provision(database)
@@ -443,7 +447,7 @@ def test_all_dead_messages_are_listed(
     assert len({str(each["number"]) for each in dead}) == len(dead) == 3
 
 
-def test_who_reads_no_more_loses_nothing(url: str, database: SqlDatabase) -> None:
+def test_closed_output_pipe_loses_no_message(url: str, database: SqlDatabase) -> None:
     provision(database)
     reader, writer = os.pipe()
     os.close(reader)
@@ -455,7 +459,7 @@ def test_who_reads_no_more_loses_nothing(url: str, database: SqlDatabase) -> Non
     assert Outbox(database, DeliverySettings(attempts=1)).list_dead() == ()
 
 
-def test_the_outbox_is_printed_until_somebody_ends_it(url: str, database: SqlDatabase) -> None:
+def test_outbox_prints_messages_until_sigterm(url: str, database: SqlDatabase) -> None:
     command = [sys.executable, "-m", "curae_lifecycle", "outbox", "--database", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
         provision(database)
@@ -468,7 +472,7 @@ def test_the_outbox_is_printed_until_somebody_ends_it(url: str, database: SqlDat
 
 
 @pytest.mark.heavy
-def test_the_page_says_what_can_be_typed(tmp_path: Path) -> None:
+def test_commands_of_the_keys_page_run(tmp_path: Path) -> None:
     page = (ROOT / "docs/keys.md").read_text(encoding="utf-8")
     typed = "\n".join(re.findall(r"^\$ (.*)$", page, re.MULTILINE))
     python = shlex.quote(sys.executable)

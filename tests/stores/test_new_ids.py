@@ -31,24 +31,24 @@ def test_ids_are_random_uuids() -> None:
         assert UUID(each).version == 4
 
 
-def test_a_url_is_the_base_and_256_random_bits() -> None:
+def test_url_is_the_base_and_256_random_bits() -> None:
     url = RandomIds(PAGES)(START).next_action.url
     assert url.startswith(PAGES)
     assert len(urlsafe_b64decode(url.removeprefix(PAGES) + "=")) * 8 == 256
 
 
-def test_nothing_is_drawn_twice() -> None:
+def test_no_id_or_token_repeats() -> None:
     mint = RandomIds(PAGES)
     every = [each for _ in range(50) for each in drawn(mint(START))]
     assert len(set(every)) == len(every) == 200
 
 
-def test_a_page_lives_half_an_hour_or_as_long_as_the_server_says() -> None:
+def test_page_lifetime_is_30_minutes_or_as_configured() -> None:
     assert RandomIds(PAGES)(START).next_action.expires_at == at(30)
     assert RandomIds(PAGES, timedelta(minutes=5))(START).next_action.expires_at == at(5)
 
 
-def test_at_the_end_of_time_a_page_lives_to_its_end() -> None:
+def test_page_lifetime_is_capped_at_the_last_instant() -> None:
     late = LAST_INSTANT - timedelta(minutes=30)
     for now in (late, late + TICK, LAST_INSTANT):
         assert RandomIds(PAGES)(now).next_action.expires_at == LAST_INSTANT
@@ -59,16 +59,16 @@ def test_at_the_end_of_time_a_page_lives_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("life", [timedelta(0), timedelta(microseconds=-1)])
-def test_a_page_that_would_be_over_at_once_is_a_mistake(life: timedelta) -> None:
+def test_zero_or_negative_page_lifetime_raises(life: timedelta) -> None:
     with pytest.raises(ArgumentError, match="lifetime: must be longer than 0"):
         RandomIds(PAGES, life)
 
 
-def test_no_page_of_one_server_shows_in_its_repr() -> None:
+def test_repr_of_new_ids_hides_the_url() -> None:
     assert RandomIds(PAGES)(START).next_action.url not in repr(RandomIds(PAGES)(START))
 
 
-def test_a_part_of_a_second_is_drawn_of_all_its_microseconds(
+def test_random_microseconds_covers_a_whole_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     below: list[int] = []

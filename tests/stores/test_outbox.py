@@ -57,7 +57,7 @@ EFFECTS: Final[list[tuple[Effect, str, dict[str, Json]]]] = [
 
 
 @pytest.mark.parametrize(("effect", "subject", "members"), EFFECTS)
-def test_an_effect_says_what_it_is_about_and_all_of_it(
+def test_effect_message_has_its_subject_and_members(
     effect: Effect, subject: str, members: dict[str, Json]
 ) -> None:
     kind = type(effect).__name__
@@ -65,11 +65,11 @@ def test_an_effect_says_what_it_is_about_and_all_of_it(
     assert message == Message(kind, subject, {"kind": kind, **members})
 
 
-def test_every_effect_is_among_them() -> None:
+def test_every_effect_is_tested() -> None:
     assert {type(effect) for effect, _, _ in EFFECTS} == set(get_args(Effect))
 
 
-def test_an_event_is_about_its_subject_as_the_server_shows_it() -> None:
+def test_event_message_uses_the_server_settings() -> None:
     active = apply_trigger(pending(), "authorize for ever", START)
     event = Event(EventKind.CONNECTION_AUTHORIZED, active, START)
     (message,) = messages(Changes(events=(event,)))
@@ -79,13 +79,13 @@ def test_an_event_is_about_its_subject_as_the_server_shows_it() -> None:
     assert shown.document == format_event(event, settings) != message.document
 
 
-def test_an_event_of_a_binding_is_about_its_user() -> None:
+def test_binding_event_has_its_user_as_subject() -> None:
     event = Event(EventKind.BINDING_PROVISIONED, LIMITED, START)
     (message,) = messages(Changes(events=(event,)))
     assert (message.subject, message.document["id"]) == (USER, event.id)
 
 
-def test_effects_come_before_events_each_in_their_order() -> None:
+def test_effects_come_before_events_in_order() -> None:
     effects = (HandoffCancelled(FIRST), AccessEnded(SECOND, START))
     events = tuple(
         Event(kind, pending(), START)
@@ -100,13 +100,13 @@ def test_effects_come_before_events_each_in_their_order() -> None:
 
 
 @given(strategies.outbox_events())
-def test_whatever_is_told_is_json_and_shows_nothing_of_it_in_its_repr(event: Event) -> None:
+def test_message_is_json_and_its_repr_shows_only_the_kind(event: Event) -> None:
     (message,) = messages(Changes(events=(event,)))
     assert json.loads(json.dumps(message.document)) == message.document
     assert repr(message) == f"Message(kind={message.kind!r})"
 
 
-def test_connections_of_one_chain_are_subjects_of_their_own() -> None:
+def test_each_connection_has_its_own_subject() -> None:
     found = {
         messages(Changes(events=(Event(EventKind.CONNECTION_CREATED, each, START),)))[0].subject
         for each in (pending(), pending(number=2))

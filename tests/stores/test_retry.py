@@ -52,14 +52,14 @@ SECONDS: Final[dict[str, Callable[[float], RetryPolicy]]] = {
 
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
-def test_seconds_are_some_and_come_to_an_end(name: str, value: float) -> None:
+def test_seconds_that_are_not_positive_and_finite_are_refused(name: str, value: float) -> None:
     with pytest.raises(
         ArgumentError, match=f"^{name}: must be a finite number of seconds, more than 0"
     ):
         SECONDS[name](value)
 
 
-def test_it_is_tried_at_least_once() -> None:
+def test_fewer_than_one_attempt_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"^attempts: must be at least 1"):
         RetryPolicy(attempts=0)
     assert RetryPolicy(attempts=1).attempts == 1
@@ -72,12 +72,12 @@ def test_pauses_double_up_to_the_longest() -> None:
 
 
 @given(st.integers(1, 10**6))
-def test_every_pause_is_some_time_and_none_is_longer_than_the_longest(attempt: int) -> None:
+def test_pauses_are_positive_and_at_most_the_longest(attempt: int) -> None:
     patience = RetryPolicy(pause=1e-300)
     assert 0 < patience.pause_after(attempt) <= patience.longest_pause
 
 
-def test_the_first_answer_is_the_answer_and_nothing_is_waited_for(
+def test_first_result_is_returned_without_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     time = fake_time(monkeypatch)
@@ -86,7 +86,7 @@ def test_the_first_answer_is_the_answer_and_nothing_is_waited_for(
     assert (attempt.times, time.pauses) == (1, [])
 
 
-def test_an_answer_that_is_false_is_an_answer() -> None:
+def test_false_result_is_returned() -> None:
     async def attempt() -> bool:
         return False
 
@@ -94,9 +94,7 @@ def test_an_answer_that_is_false_is_an_answer() -> None:
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
-def test_between_two_attempts_it_waits_a_random_part_of_a_pause_that_grows(
-    monkeypatch: pytest.MonkeyPatch, chance: float
-) -> None:
+def test_pauses_grow_and_are_randomized(monkeypatch: pytest.MonkeyPatch, chance: float) -> None:
     time = fake_time(monkeypatch, chance)
     attempt = Tried(None, StoreUnavailableError("locked"), TimeoutError(), "done")
     assert until_done(attempt) == "done"
@@ -104,14 +102,14 @@ def test_between_two_attempts_it_waits_a_random_part_of_a_pause_that_grows(
     assert time.pauses == [pytest.approx(chance * each) for each in (0.005, 0.01, 0.02)]
 
 
-def test_attempts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempts_stop_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     time = fake_time(monkeypatch)
     attempt = Tried()
     assert until_done(attempt, RetryPolicy(attempts=5)) is None
     assert (attempt.times, len(time.pauses)) == (5, 4), "after the last one nothing is waited for"
 
 
-def test_no_attempt_begins_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_attempt_starts_after_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     time = fake_time(monkeypatch)
     attempt = Tried()
     patience = RetryPolicy(attempts=10**6, seconds=1.0, pause=0.25, longest_pause=0.25)
@@ -119,7 +117,7 @@ def test_no_attempt_begins_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch
     assert (attempt.times, time.passed) == (4, 0.75), "the fifth one would begin at the end"
 
 
-def test_the_time_of_an_attempt_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duration_of_an_attempt_counts_towards_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     time = fake_time(monkeypatch)
     times: list[float] = []
 
@@ -131,14 +129,14 @@ def test_the_time_of_an_attempt_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert times == [0.0, 3.005]
 
 
-def test_an_error_that_is_no_passing_one_comes_out_at_once() -> None:
+def test_permanent_error_is_raised_at_once() -> None:
     attempt = Tried(KeyError("a mistake"), "never asked for")
     with pytest.raises(KeyError):
         until_done(attempt)
     assert attempt.times == 1
 
 
-def test_once_is_once_as_long_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_attempt_runs_once_with_the_same_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     time = fake_time(monkeypatch)
     attempt = Tried()
     effort = RetryStats(attempts=2)
@@ -165,7 +163,7 @@ class Hanging:
 FOUR_SECONDS = RetryPolicy(seconds=4.0, attempt_seconds=1.5, pause=0.1, longest_pause=0.1)
 
 
-def test_what_hangs_is_ended_and_tried_again_while_there_is_time(
+def test_hanging_attempt_is_cancelled_and_retried_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     time = fake_time(monkeypatch)
@@ -175,7 +173,7 @@ def test_what_hangs_is_ended_and_tried_again_while_there_is_time(
     assert time.passed == pytest.approx(4.0), "the last one had no more than what was left"
 
 
-def test_a_cancellation_from_outside_is_none_of_its_time_limits(
+def test_outside_cancellation_is_not_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     time = fake_time(monkeypatch)
@@ -192,7 +190,7 @@ def test_a_cancellation_from_outside_is_none_of_its_time_limits(
     assert attempt.began == [0.0]
 
 
-def test_the_log_says_what_an_attempt_met_and_when_it_was_the_last(
+def test_failed_attempts_and_giving_up_are_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake_time(monkeypatch)
@@ -207,7 +205,7 @@ def test_the_log_says_what_an_attempt_met_and_when_it_was_the_last(
     ]
 
 
-def test_a_wait_is_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sleep_pauses_blocking_and_async(monkeypatch: pytest.MonkeyPatch) -> None:
     time = fake_time(monkeypatch)
     asyncio.run(trying_to_sleep(blocking_retrier(DEFAULT_RETRY_POLICY)))
     assert time.pauses == [0.125]

@@ -88,12 +88,12 @@ TEXTS: Final = {
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_every_member_of_a_key_tells_it_from_others(kind: str) -> None:
+def test_every_member_of_a_key_changes_its_text(kind: str) -> None:
     assert len(set(TEXTS[kind])) == len(TEXTS[kind]) >= 5
     assert {len(text) for text in TEXTS[kind]} == {64}, "it fits every index"
 
 
-def test_members_that_run_into_one_another_are_kept_apart() -> None:
+def test_key_members_cannot_run_together() -> None:
     pairs = [("a", "bc"), ("ab", "c"), ('a","b', "c"), ("a", 'b","c')]
     texts = {
         coordinate_key(
@@ -110,7 +110,7 @@ def test_members_that_run_into_one_another_are_kept_apart() -> None:
 
 
 @given(strategies.coordinates())
-def test_a_caller_is_read_as_it_was_written(coordinate: Coordinate) -> None:
+def test_caller_survives_format_and_parse(coordinate: Coordinate) -> None:
     scopes = frozenset({"b", "a", coordinate.app_user_id})
     caller = attrs.evolve(
         CALLER, app_id=coordinate.app_id, environment=coordinate.environment, scopes=scopes
@@ -118,7 +118,7 @@ def test_a_caller_is_read_as_it_was_written(coordinate: Coordinate) -> None:
     assert parse_caller(format_caller(caller)) == caller
 
 
-def test_the_same_caller_has_the_same_text() -> None:
+def test_equal_callers_have_the_same_text() -> None:
     scopes = [f"scope-{number}" for number in range(30)]
     text = format_caller(attrs.evolve(CALLER, scopes=frozenset(scopes)))
     assert json.loads(text)["scopes"] == sorted(scopes)
@@ -141,7 +141,7 @@ def written() -> list[Write]:
     return [*writes, ConnectionWrite(None, chain[1])]
 
 
-def test_a_value_is_found_by_its_kind_and_its_key() -> None:
+def test_row_has_the_kind_and_key_of_its_value() -> None:
     rows = [row_of(write) for write in written()]
     session, binding = "CuraeConnectSession", "LimitedAccountAppBinding"
     bucket, log = BucketKey(OWNER, PLATFORM), LimitKey(COORDINATE.app_user, "initiate")
@@ -162,7 +162,7 @@ def test_a_value_is_found_by_its_kind_and_its_key() -> None:
     )
 
 
-def test_a_row_says_all_and_when_it_is_over() -> None:
+def test_row_has_the_document_and_its_expiry() -> None:
     for write in written():
         row = row_of(write)
         assert row.document == format_json(dump(write.after)).decode()
@@ -174,7 +174,7 @@ def test_a_row_says_all_and_when_it_is_over() -> None:
             assert row.expires_at is None
 
 
-def test_a_connection_and_a_session_are_found_by_their_user_too() -> None:
+def test_connection_and_session_rows_carry_their_user() -> None:
     user = coordinate_key(COORDINATE)
     for write in written():
         row = row_of(write)
@@ -182,7 +182,7 @@ def test_a_connection_and_a_session_are_found_by_their_user_too() -> None:
         assert row.user == (user if has_user else None)
 
 
-def test_a_connection_is_found_by_its_place_in_its_chain() -> None:
+def test_connection_row_carries_its_place_in_the_chain() -> None:
     places = [
         (row.predecessor, row.root, row.position)
         for row in (row_of(ConnectionWrite(None, each)) for each in revoked_chain(3))
@@ -191,7 +191,7 @@ def test_a_connection_is_found_by_its_place_in_its_chain() -> None:
     assert places == [(None, first, 1), (first, first, 2), (second, first, 3)]
 
 
-def test_a_row_shows_nothing_of_its_value_in_its_repr() -> None:
+def test_repr_of_a_row_hides_its_value() -> None:
     for write in written():
         assert "user-1" not in repr(row_of(write))
 
@@ -321,9 +321,7 @@ FACTS: Final[list[Fact]] = [
 
 @pytest.mark.parametrize("order", range(3))
 @pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
-def test_the_rows_of_a_call_say_what_the_store_in_memory_says(
-    operation: Operation, order: int
-) -> None:
+def test_rows_of_a_call_give_the_snapshot_of_memory_store(operation: Operation, order: int) -> None:
     rows = Rows(*EVERY)
     asked = attrs.evolve(call(operation), settings=rows.store.settings).needs
     expected = rows.store.load(asked).snapshot
@@ -333,19 +331,19 @@ def test_the_rows_of_a_call_say_what_the_store_in_memory_says(
 
 @pytest.mark.parametrize("order", range(3))
 @pytest.mark.parametrize("fact", FACTS, ids=repr)
-def test_the_rows_of_a_fact_say_what_the_store_in_memory_says(fact: Fact, order: int) -> None:
+def test_rows_of_a_fact_give_the_snapshot_of_memory_store(fact: Fact, order: int) -> None:
     rows = Rows(*EVERY)
     asked, expected = fact.needs(), rows.store.load(fact.needs()).snapshot
     for found in (rows.found(asked, order), shuffled(rows.rows, order)):
         assert snapshot_of(asked, found) == expected
 
 
-def test_where_only_the_caller_is_asked_for_nothing_is_wanted() -> None:
+def test_query_for_the_caller_alone_selects_no_rows() -> None:
     assert build_row_query(Needs()) == RowQuery(keys=())
     assert snapshot_of(Needs(), {}) == Snapshot()
 
 
-def test_a_document_that_is_none_names_the_member_at_fault() -> None:
+def test_malformed_document_names_the_member_at_fault() -> None:
     rows = Rows(pending())
     asked = call(GetConnection(ID)).needs
     found = rows.found(asked, 0)

@@ -70,7 +70,7 @@ def connections(made: Faulty, coordinate: Coordinate = COORDINATE) -> list[str]:
 # --- A store that works ---------------------------------------------------------------------
 
 
-def test_a_request_is_answered_and_what_it_changes_is_stored() -> None:
+def test_request_gets_a_response_and_stores_its_changes() -> None:
     made = faulty()
     answer = ask(made, request("create"))
     assert (answer.response.status, answer.decided_at) == (201, START)
@@ -82,7 +82,7 @@ def test_a_request_is_answered_and_what_it_changes_is_stored() -> None:
     assert made.asked == {"caller_of": 1, "load": 1, "commit": 1}
 
 
-def test_a_retry_is_a_replay() -> None:
+def test_retry_replays_the_first_response() -> None:
     made = faulty()
     first = ask(made, request("create"))
     made.clock.pass_time(3600)
@@ -91,13 +91,13 @@ def test_a_retry_is_a_replay() -> None:
     assert connections(made) == [uuid(1)]
 
 
-def test_a_read_mints_nothing_and_commits_nothing() -> None:
+def test_read_mints_no_ids_and_commits_nothing() -> None:
     made, mint = faulty((), pending()), Numbered()
     assert ask(made, request("get"), mint).response.status == 200
     assert (mint.minted, made.asked["commit"]) == (0, 0)
 
 
-def test_what_a_read_charges_is_committed() -> None:
+def test_charge_of_a_read_is_committed() -> None:
     settings = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1, seconds=60),))
     made = faulty((), pending(), settings=settings)
     statuses = [
@@ -109,27 +109,27 @@ def test_what_a_read_charges_is_committed() -> None:
     assert statuses == [200, 429]
 
 
-def test_nobody_is_asked_about_a_request_without_a_key() -> None:
+def test_request_without_a_key_gives_401_without_the_store() -> None:
     made = faulty()
     bare = attrs.evolve(request("create"), headers=())
     answer = ask(made, bare)
     assert (answer.response.status, made.asked) == (401, {})
 
 
-def test_an_unknown_key_is_refused_in_its_turn() -> None:
+def test_unknown_key_gives_401_after_one_load() -> None:
     made = faulty()
     unknown = (("authorization", "Bearer cae_live_nobody"), ("idempotency-key", "k-1"))
     assert ask(made, attrs.evolve(request("create"), headers=unknown)).response.status == 401
     assert made.asked == {"caller_of": 1, "load": 1}
 
 
-def test_what_is_refused_before_it_is_loaded_is_of_the_store_s_instant() -> None:
+def test_refusal_of_malformed_body_uses_the_store_clock() -> None:
     made = faulty()
     answer = ask(made, request("create", body=b"no JSON"))
     assert (answer.response.status, answer.decided_at, made.asked["commit"]) == (400, START, 0)
 
 
-def test_settings_are_the_server_s() -> None:
+def test_serve_uses_the_given_settings() -> None:
     answer = serve(
         faulty(),
         request=request("create"),
@@ -143,7 +143,7 @@ def test_settings_are_the_server_s() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2, 19])
-def test_whoever_lost_a_race_loads_and_decides_again(times: int, time: FakeTime) -> None:
+def test_lost_race_loads_and_decides_again(times: int, time: FakeTime) -> None:
     made, mint = faulty([LOST] * times), Numbered()
     answer = ask(made, request("create"), mint)
     assert answer.response.status == 201
@@ -154,7 +154,7 @@ def test_whoever_lost_a_race_loads_and_decides_again(times: int, time: FakeTime)
     assert time.pauses[0] > 0
 
 
-def test_who_always_loses_is_told_to_come_again(time: FakeTime) -> None:
+def test_losing_every_race_gives_retryable_500(time: FakeTime) -> None:
     made = faulty([LOST] * 100)
     check_given_up(ask(made, request("create")))
     assert made.asked["commit"] == len(time.pauses) + 1 == 20
@@ -162,7 +162,7 @@ def test_who_always_loses_is_told_to_come_again(time: FakeTime) -> None:
     assert (connections(made), made.record_of("k-1")) == ([], None)
 
 
-def test_patience_is_the_server_s(time: FakeTime) -> None:
+def test_serve_uses_the_given_retry_policy(time: FakeTime) -> None:
     made = faulty([LOST] * 100)
     patience = RetryPolicy(attempts=3, pause=1.0, longest_pause=1.0)
     check_given_up(serve(made, request("create"), Numbered(), retry_policy=patience))
@@ -173,13 +173,13 @@ def minted_by_1(now: datetime) -> curae.NewIds:
     return Numbered(1)(now)
 
 
-def test_ids_that_are_in_use_lose_every_race_and_do_not_spin(time: FakeTime) -> None:
+def test_ids_in_use_lose_every_race_with_pauses(time: FakeTime) -> None:
     made = faulty((), pending())
     check_given_up(serve(made, request("create"), minted_by_1))
     assert len(time.pauses) == 19
 
 
-def test_a_race_is_decided_by_what_was_stored_meanwhile() -> None:
+def test_retry_after_a_race_sees_the_stored_change() -> None:
     made = faulty((), pending())
 
     revoked = curae.Revoked(ID, curae.Actor.PATIENT)
@@ -209,9 +209,7 @@ def prepared(operation: str, *commits: Fault | None) -> Faulty:
 @pytest.mark.parametrize("operation", KEYED)
 @pytest.mark.parametrize("fault", [BEFORE, AFTER, LATE])
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_commit_of_unknown_outcome_is_executed_once(
-    operation: str, fault: Fault, times: int
-) -> None:
+def test_commit_of_unknown_outcome_executes_once(operation: str, fault: Fault, times: int) -> None:
     right = sent(prepared(operation), operation)
     delivered: list[Changes] = []
     made = prepared(operation, *[fault] * times)
@@ -226,14 +224,14 @@ def test_a_commit_of_unknown_outcome_is_executed_once(
     assert len(executed) == 1
 
 
-def test_a_load_that_fails_is_tried_again() -> None:
+def test_failed_load_is_retried() -> None:
     made = faulty(loads=[BEFORE, BEFORE], callers=[BEFORE, BEFORE])
     assert ask(made, request("create")).response.status == 201
     assert connections(made) == [uuid(1)]
 
 
 @pytest.mark.parametrize("call", ["callers", "loads", "commits"])
-def test_a_store_that_never_can_is_given_up_on_in_time(call: str, time: FakeTime) -> None:
+def test_failing_store_gives_500_within_the_time_limit(call: str, time: FakeTime) -> None:
     made = faulty()
     setattr(made, call, iter([BEFORE] * 100))
     check_given_up(ask(made, request("create")))
@@ -241,7 +239,7 @@ def test_a_store_that_never_can_is_given_up_on_in_time(call: str, time: FakeTime
     assert time.passed < curae.RetryPolicy().seconds
 
 
-def test_a_refusal_after_a_lost_answer_of_the_store_is_no_second_execution() -> None:
+def test_retry_after_unknown_outcome_replays_at_the_limit() -> None:
     # The execution itself reaches the limit; its retry is a replay.
     made = faulty([None] * 9 + [AFTER])
     answers = [
@@ -251,7 +249,7 @@ def test_a_refusal_after_a_lost_answer_of_the_store_is_no_second_execution() -> 
     assert answers[-1].replayed
 
 
-def test_an_operation_without_a_key_leaves_one_page() -> None:
+def test_operation_without_a_key_leaves_one_hosted_page() -> None:
     made = prepared("graduation", AFTER)
     assert ask(made, request("initiate"), Numbered(5)).response.status == 201
     made.commits = iter([AFTER])
@@ -267,7 +265,7 @@ def test_an_operation_without_a_key_leaves_one_page() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("a secret"), NewerFormatError("Record", 2, 1)])
-def test_an_error_that_nobody_foresaw_is_answered_and_not_tried_again(
+def test_unexpected_error_gives_500_without_a_retry(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()
@@ -290,7 +288,7 @@ def raising(error: BaseException) -> Callable[[], object]:
     return fail
 
 
-def test_what_was_never_imported_is_logged_without_a_name(
+def test_code_without_a_module_is_logged_without_a_name(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     namespace: dict[str, object] = {"__builtins__": __builtins__}
@@ -304,7 +302,7 @@ def test_what_was_never_imported_is_logged_without_a_name(
 @pytest.mark.parametrize(
     "error", [ArgumentError("a", "b"), AssertionError(), KeyboardInterrupt(), SystemExit()]
 )
-def test_a_mistake_and_an_end_of_the_program_come_out(
+def test_mistake_or_program_exit_is_raised(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()
@@ -318,7 +316,7 @@ def test_a_mistake_and_an_end_of_the_program_come_out(
 # --- A store that is full -------------------------------------------------------------------
 
 
-def test_a_full_store_is_no_race(time: FakeTime) -> None:
+def test_full_store_gives_500_without_a_retry(time: FakeTime) -> None:
     made = faulty(capacity=1)
     assert ask(made, request("create")).response.status == 201
     check_given_up(ask(made, request("create", key="k-2"), Numbered(2)))
@@ -332,7 +330,7 @@ def register(made: Faulty, caller: curae.Caller) -> None:
     made.store.register(ApiKey(API_KEY), caller)
 
 
-def test_a_key_that_is_registered_again_before_the_load_is_judged_by_its_new_owner() -> None:
+def test_key_reregistered_before_load_acts_for_new_owner() -> None:
     made = faulty()
     made.before_load = then(lambda: register(made, OTHER))
     answer = ask(made, request("create"))
@@ -342,26 +340,26 @@ def test_a_key_that_is_registered_again_before_the_load_is_judged_by_its_new_own
     assert made.asked == {"caller_of": 1, "load": 2, "commit": 1}
 
 
-def test_a_key_whose_scopes_are_narrowed_before_the_load_is_refused() -> None:
+def test_key_narrowed_before_the_load_is_refused() -> None:
     made = faulty()
     made.before_load = then(lambda: register(made, NARROW))
     assert code(ask(made, request("create"))) == "SCOPE_INSUFFICIENT"
 
 
-def test_a_key_whose_scopes_are_widened_before_the_load_is_let_in() -> None:
+def test_key_widened_before_the_load_is_accepted() -> None:
     made = faulty()
     register(made, NARROW)
     made.before_load = then(lambda: register(made, CALLER))
     assert ask(made, request("create")).response.status == 201
 
 
-def test_a_key_that_is_registered_again_and_again_is_given_up_on() -> None:
+def test_key_reregistered_on_every_attempt_gives_500() -> None:
     made = faulty()
     made.before_load = then(*[lambda: register(made, OTHER), lambda: register(made, CALLER)] * 50)
     check_given_up(ask(made, request("create")))
 
 
-def test_a_store_may_remember_callers_for_ever() -> None:
+def test_stale_cached_caller_is_replaced_by_the_loaded_one() -> None:
     made = faulty()
     register(made, OTHER)
     made.remembered = CALLER
@@ -373,7 +371,7 @@ def test_a_store_may_remember_callers_for_ever() -> None:
 # --- Facts ----------------------------------------------------------------------------------
 
 
-def test_a_fact_is_recorded_and_what_it_changes_is_stored() -> None:
+def test_recorded_fact_stores_its_changes() -> None:
     made = faulty((), pending())
     answer = record(made, curae.Authorized(ID))
     assert isinstance(answer, curae.Done)
@@ -382,7 +380,7 @@ def test_a_fact_is_recorded_and_what_it_changes_is_stored() -> None:
     assert (stored.status, stored.authorized_at) == ("ACTIVE", START)
 
 
-def test_a_fact_that_is_ignored_or_refused_commits_nothing() -> None:
+def test_ignored_or_refused_fact_commits_nothing() -> None:
     made = faulty((), pending())
     assert isinstance(record(made, curae.Expired(ID)), curae.Ignored)
     unknown = curae.Expired(curae.ConnectionId(uuid(9)))
@@ -391,14 +389,14 @@ def test_a_fact_that_is_ignored_or_refused_commits_nothing() -> None:
 
 
 @pytest.mark.parametrize("fault", [LOST, BEFORE])
-def test_a_fact_that_was_not_stored_is_judged_again(fault: Fault, time: FakeTime) -> None:
+def test_fact_is_judged_again_after_a_failed_commit(fault: Fault, time: FakeTime) -> None:
     made = faulty([fault, fault], pending())
     assert isinstance(record(made, curae.Authorized(ID)), curae.Done)
     assert made.asked == {"load": 3, "commit": 3}
     assert len(time.pauses) == 2
 
 
-def test_a_fact_whose_commit_took_effect_unknown_to_the_store_is_ignored() -> None:
+def test_fact_with_a_commit_of_unknown_outcome_is_ignored() -> None:
     made = faulty([AFTER], pending())
     assert isinstance(record(made, curae.Authorized(ID)), curae.Ignored)
     stored = made.store.connection(ID)
@@ -406,7 +404,7 @@ def test_a_fact_whose_commit_took_effect_unknown_to_the_store_is_ignored() -> No
     assert stored.status == "ACTIVE"
 
 
-def test_a_fact_that_no_attempt_could_record_is_said_to_be_none(time: FakeTime) -> None:
+def test_fact_that_is_never_recorded_raises_unavailable(time: FakeTime) -> None:
     made = faulty([LOST] * 100, pending())
     with pytest.raises(StoreUnavailableError, match="no attempt succeeded in time"):
         record(made, curae.Authorized(ID), retry_policy=RetryPolicy(attempts=4))
@@ -414,7 +412,7 @@ def test_a_fact_that_no_attempt_could_record_is_said_to_be_none(time: FakeTime) 
     assert isinstance(record(made, curae.Expired(ID)), curae.Ignored)
 
 
-def test_a_new_binding_that_finds_no_room_says_so() -> None:
+def test_new_binding_in_a_full_store_raises() -> None:
     made = faulty(capacity=1)
     sign_up = b'{"appUserId": "user-1", "preferSignup": true}'
     other = b'{"appUserId": "user-2"}'
@@ -427,7 +425,7 @@ def test_a_new_binding_that_finds_no_room_says_so() -> None:
         record(made, landed)
 
 
-def test_a_mistake_in_a_fact_is_the_caller_s() -> None:
+def test_mistake_in_a_fact_raises_argument_error() -> None:
     made = faulty((), pending())
     with pytest.raises(curae.ArgumentError, match="happened_at"):
         record(made, curae.Authorized(ID, happened_at=at(6)))

@@ -186,7 +186,7 @@ def said(
     st.lists(passing, max_size=20),
     st.lists(st.sampled_from([None, None, BEFORE]), max_size=20),
 )
-def test_the_same_traffic_is_answered_alike(
+def test_async_and_blocking_serve_answer_alike(
     traffic: list[tuple[Request | Fact, bool, int]],
     commits: list[Fault | None],
     loads: list[Fault | None],
@@ -202,7 +202,7 @@ def test_the_same_traffic_is_answered_alike(
 
 @pytest.mark.parametrize("call", ["callers", "loads", "commits"])
 @pytest.mark.parametrize("fault", [HANGS, HANGS_AFTER])
-def test_a_call_that_hangs_once_is_made_again(call: str, fault: Fault, time: FakeTime) -> None:
+def test_hanging_store_call_is_retried(call: str, fault: Fault, time: FakeTime) -> None:
     made = faulty()
     setattr(made, call, iter([fault]))
     answer = ask(made, request("create"), time)
@@ -213,7 +213,7 @@ def test_a_call_that_hangs_once_is_made_again(call: str, fault: Fault, time: Fak
 
 
 @pytest.mark.parametrize("call", ["callers", "loads", "commits"])
-def test_a_store_that_hangs_is_given_up_on_in_time(call: str, time: FakeTime) -> None:
+def test_hanging_store_gives_500_within_the_time_limit(call: str, time: FakeTime) -> None:
     made = faulty()
     setattr(made, call, iter([HANGS] * 100))
     answer = ask(made, request("create"), time)
@@ -222,7 +222,7 @@ def test_a_store_that_hangs_is_given_up_on_in_time(call: str, time: FakeTime) ->
     assert time.passed <= PATIENCE.seconds
 
 
-def test_a_fact_at_a_store_that_hangs_is_given_up_on_in_time(time: FakeTime) -> None:
+def test_fact_on_a_hanging_store_raises_within_the_time_limit(time: FakeTime) -> None:
     made = faulty([HANGS] * 100, pending())
     with pytest.raises(StoreUnavailableError):
         run_async(record_async(Awaited(made), curae.Authorized(ID)), time)
@@ -233,9 +233,7 @@ def test_a_fact_at_a_store_that_hangs_is_given_up_on_in_time(time: FakeTime) -> 
 
 
 @pytest.mark.parametrize("operation", ["create", "reconnect", "revoke", "initiate"])
-def test_one_key_is_executed_once_however_many_send_it_at_once(
-    operation: str, time: FakeTime
-) -> None:
+def test_concurrent_requests_with_one_key_execute_once(operation: str, time: FakeTime) -> None:
     made = faulty((), pending())
     if operation == "reconnect":
         record_at(made.store, curae.Revoked(ID, curae.Actor.APP), at(0))
@@ -257,7 +255,7 @@ def test_one_key_is_executed_once_however_many_send_it_at_once(
 
 
 @pytest.mark.parametrize("error", [ValueError("a secret"), ExceptionGroup("a secret", [OSError()])])
-def test_an_error_that_nobody_foresaw_is_answered_alike(
+def test_unexpected_error_gives_500_and_hides_its_text(
     error: Exception, time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()
@@ -278,7 +276,7 @@ def test_an_error_that_nobody_foresaw_is_answered_alike(
 
 
 @pytest.mark.parametrize("call", ["callers", "loads", "commits"])
-def test_a_request_that_is_cancelled_is_not_tried_again(call: str, time: FakeTime) -> None:
+def test_cancelled_request_is_not_retried(call: str, time: FakeTime) -> None:
     made = faulty()
     setattr(made, call, iter([HANGS]))
 

@@ -138,7 +138,7 @@ def retry_after(response: Response) -> timedelta:
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_a_key_recovers_when_the_clock_is_put_right(world: World, by: timedelta) -> None:
+def test_bucket_recovers_after_the_clock_is_corrected(world: World, by: timedelta) -> None:
     assert world.ask(SMALL).status == 200
     world.step(by)
     assert world.ask(SMALL).status == 200
@@ -158,9 +158,7 @@ def test_a_key_recovers_when_the_clock_is_put_right(world: World, by: timedelta)
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_a_clock_that_fell_behind_and_was_put_right_holds_nothing(
-    world: World, by: timedelta
-) -> None:
+def test_bucket_is_full_after_a_late_clock_is_corrected(world: World, by: timedelta) -> None:
     world.step(-by)
     assert world.admitted(SMALL) == 2
     world.step(by)
@@ -168,7 +166,7 @@ def test_a_clock_that_fell_behind_and_was_put_right_holds_nothing(
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, timedelta(minutes=4)])
-def test_two_clocks_admit_nothing_extra(world: World, apart: timedelta) -> None:
+def test_two_clocks_apart_admit_no_more_than_the_capacity(world: World, apart: timedelta) -> None:
     bucket = Bucket(name="b", capacity=3, refill=1, seconds=600)
     statuses: list[int] = []
     for _ in range(4):
@@ -185,7 +183,7 @@ def test_two_clocks_admit_nothing_extra(world: World, apart: timedelta) -> None:
     assert world.admitted(quick) == 0
 
 
-def test_a_log_counts_what_was_admitted_while_the_clock_ran_ahead(world: World) -> None:
+def test_log_counts_requests_admitted_by_a_clock_ahead(world: World) -> None:
     hour = timedelta(hours=1)
     world.step(hour)
     assert [world.initiate().status for _ in range(4)] == [201] * 4
@@ -201,7 +199,7 @@ def test_a_log_counts_what_was_admitted_while_the_clock_ran_ahead(world: World) 
 # --- New numbers -----------------------------------------------------------------------------
 
 
-def test_new_numbers_lock_no_key_out(world: World) -> None:
+def test_new_bucket_numbers_start_with_a_full_bucket(world: World) -> None:
     daily = Bucket(name="platform", capacity=3, refill=3, seconds=86_400)
     assert world.admitted(daily) == 3
     assert world.admitted(Bucket(name="platform", capacity=5, refill=5, seconds=60)) == 5
@@ -215,7 +213,7 @@ OTHERS: Final = (
 
 
 @pytest.mark.parametrize("new", OTHERS)
-def test_changed_numbers_in_turn_admit_one_capacity_extra(world: World, new: Bucket) -> None:
+def test_changing_bucket_numbers_back_does_not_refill(world: World, new: Bucket) -> None:
     old = Bucket(name="platform", capacity=3, refill=1, seconds=3600)
     assert world.admitted(old) == 3
     assert world.admitted(new) == new.capacity
@@ -225,7 +223,7 @@ def test_changed_numbers_in_turn_admit_one_capacity_extra(world: World, new: Buc
 
 
 @pytest.mark.parametrize("new", OTHERS)
-def test_old_and_new_numbers_side_by_side_admit_at_most_the_sum(world: World, new: Bucket) -> None:
+def test_old_and_new_bucket_numbers_admit_the_sum_of_capacities(world: World, new: Bucket) -> None:
     old = Bucket(name="platform", capacity=3, refill=1, seconds=3600)
     statuses = [world.ask(bucket).status for _ in range(6) for bucket in (old, new)]
     assert statuses.count(200) == old.capacity + new.capacity

@@ -48,7 +48,7 @@ from tests.support.server import new_ids
 from tests.support.strategies import START, next_action, uuid
 
 
-def test_every_twin_is_an_id_and_what_folds_takes_all_of_them_for_one() -> None:
+def test_similar_ids_are_valid_and_fold_to_one() -> None:
     assert len(set(TWINS)) == len(TWINS) > 30
     assert len({folded(each) for each in TWINS}) == 1
     assert len(FEW) == 9
@@ -86,7 +86,7 @@ class InMemory:
         return self.store.binding(coordinate)
 
 
-def test_twins_are_kept_apart_in_memory() -> None:
+def test_similar_ids_are_kept_apart_in_memory() -> None:
     check_all(InMemory(), TWINS)
 
 
@@ -151,7 +151,7 @@ def kept(value: Storable) -> bytes:
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_twins_are_kept_apart_in_what_is_dumped(kind: str) -> None:
+def test_similar_ids_are_kept_apart_in_stored_documents(kind: str) -> None:
     make = MAKERS[kind]
     texts = [kept(make(text)) for text in TWINS]
     assert len(set(texts)) == len(TWINS)
@@ -163,19 +163,19 @@ def test_twins_are_kept_apart_in_what_is_dumped(kind: str) -> None:
         assert load(type(value), parse_json(escaped)) == value
 
 
-def test_every_code_point_of_an_app_user_id_comes_back_from_what_is_dumped() -> None:
+def test_every_code_point_of_an_app_user_id_is_loaded_unchanged() -> None:
     for text in (LONGEST, *unusual()):
         value = a_binding(text)
         loaded = load(LimitedAccountAppBinding, parse_json(kept(value)))
         assert loaded.coordinate.app_user_id.encode() == text.encode()
 
 
-def test_the_events_of_twins_have_names_of_their_own() -> None:
+def test_events_of_similar_ids_have_distinct_ids() -> None:
     names = {Event(EventKind.BINDING_PROVISIONED, a_binding(text), START).id for text in TWINS}
     assert len(names) == len(TWINS)
 
 
-def test_the_fingerprints_of_twins_differ() -> None:
+def test_fingerprints_of_similar_ids_differ() -> None:
     assert len({Fingerprint.of("initiate", [text]) for text in TWINS}) == len(TWINS)
     # Values whose parts are joined differently have different fingerprints.
     lines = ("a\nb", "c"), ("a", "b\nc"), ("a", "b", "c"), ("a\u2028b", "c"), ("a\x85b", "c")
@@ -189,7 +189,7 @@ def line(**members: Json) -> bytes:
     return json.dumps({"at": "2026-01-01T00:00:00Z", **members}).encode()
 
 
-def test_twins_are_kept_apart_in_a_log() -> None:
+def test_similar_ids_are_kept_apart_in_a_log() -> None:
     account = "d8c60791-7301-441c-98e8-5bea9a162d9b"
     registered = [
         line(
@@ -229,7 +229,7 @@ def test_twins_are_kept_apart_in_a_log() -> None:
     assert reasons == ["REVOKED" if text == TWINS[3] else "PENDING" for text in TWINS]
 
 
-def test_a_customer_account_is_read_in_any_case() -> None:
+def test_customer_account_id_is_read_in_any_case() -> None:
     account = "d8c60791-7301-441c-98e8-5bea9a162d9b"
     key: Json = {
         "apiKey": "cae_live_1",

@@ -23,13 +23,13 @@ from tests.support.wire.running import Behind, engine_of, running_server, sqlite
 from tests.support.wire.visiting import pressed
 
 
-def test_twins_are_kept_apart_in_sqlite(sqlite_url: str) -> None:
+def test_similar_ids_are_kept_apart_in_sqlite(sqlite_url: str) -> None:
     in_sql(sqlite_url, FEW)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_all_twins_are_kept_apart_in_a_database(
+def test_all_similar_ids_are_kept_apart_in_a_database(
     database: str, request: pytest.FixtureRequest
 ) -> None:
     in_sql(request.getfixturevalue(database), TWINS)
@@ -45,7 +45,7 @@ def in_sql(url: str, twins: tuple[str, ...]) -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_every_code_point_of_an_app_user_id_comes_back_from_a_database(
+def test_every_code_point_of_an_id_is_stored_unchanged(
     database: str, request: pytest.FixtureRequest
 ) -> None:
     users = [AppUserId(text) for text in (LONGEST, *unusual())]
@@ -110,14 +110,14 @@ def finish(place: Served, url: str) -> Response:
     return place.send(pressed(url, "finish"))
 
 
-def test_twins_are_kept_apart_over_a_socket(tmp_path: Path) -> None:
+def test_similar_ids_are_kept_apart_over_a_socket(tmp_path: Path) -> None:
     served("django", url=sqlite(tmp_path), directory=tmp_path, twins=FEW)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app_name", ["fastapi", "flask", "django"])
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_twins_are_kept_apart_over_every_socket(
+def test_similar_ids_are_kept_apart_over_every_socket(
     app_name: str, database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     served(app_name, url=request.getfixturevalue(database), directory=tmp_path, twins=TWINS)

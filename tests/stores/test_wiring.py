@@ -125,7 +125,7 @@ MISTAKES: Final[list[tuple[str, str, Callable[[], object]]]] = [
 
 
 @pytest.mark.parametrize(("argument", "fix", "mistake"), MISTAKES)
-def test_mistake_is_named_with_its_fix(
+def test_wiring_mistake_is_named_with_its_fix(
     argument: str, fix: str, mistake: Callable[[], object]
 ) -> None:
     with pytest.raises(ArgumentError) as caught:
@@ -147,7 +147,7 @@ ASYNC_MISTAKES: Final[list[tuple[str, Callable[[], Awaitable[object]]]]] = [
 
 
 @pytest.mark.parametrize(("instead", "mistake"), ASYNC_MISTAKES)
-def test_blocking_store_in_an_async_function_is_named(
+def test_blocking_store_in_an_async_function_raises(
     instead: str, mistake: Callable[[], Awaitable[object]]
 ) -> None:
     async def run() -> None:
@@ -159,7 +159,7 @@ def test_blocking_store_in_an_async_function_is_named(
         asyncio.run(run())
 
 
-def test_id_factory_that_returns_a_text_is_named() -> None:
+def test_id_factory_that_returns_text_raises() -> None:
     store = MemoryStore()
     store.register(curae.ApiKey("cae_live_k1"), CALLER)
     with pytest.raises(ArgumentError, match="id_factory: must be a function that takes an instant"):

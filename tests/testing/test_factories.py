@@ -34,18 +34,18 @@ from tests.testing.conformance.test_triggers import Closed
 ID = ConnectionId(uuid(1))
 
 
-def test_a_required_field_without_a_value_takes_its_example() -> None:
+def test_required_field_without_a_value_takes_its_example() -> None:
     assert build(ActionRequired, {"connection_id": ID}) == ActionRequired(ID, "portal_login")
     assert build(Revoked, {"connection_id": ID}) == Revoked(ID, Actor.PATIENT)
     packages = (DataPackage("clinical_summary"), DataPackage("labs"))
     assert build(CreateConnection, {}) == CreateConnection(AppUserId("user-1"), packages)
 
 
-def test_a_field_with_a_default_keeps_it() -> None:
+def test_field_with_a_default_keeps_it() -> None:
     assert build(Authorized, {"connection_id": ID, "other": 1}) == Authorized(ID, None, None)
 
 
-def test_a_field_without_value_default_or_example_cannot_be_built() -> None:
+def test_field_without_value_default_or_example_prevents_build() -> None:
     assert can_build(ActionRequired, ())
     # The members are parts of the coordinate, which has no example itself.
     assert not can_build(Graduated, ())
@@ -53,7 +53,7 @@ def test_a_field_without_value_default_or_example_cannot_be_built() -> None:
     assert example_fields(Graduated) == {}
 
 
-def test_a_strategy_draws_the_example_of_an_unknown_field() -> None:
+def test_strategy_uses_the_example_of_an_unknown_field() -> None:
     drawn = find(build_from_fields(Closed), lambda _: True)
     assert (drawn.connection_id, drawn.desk) == (uuid(1), "north")
 
@@ -61,11 +61,11 @@ def test_a_strategy_draws_the_example_of_an_unknown_field() -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [("a b", "a b"), (20, "20"), (True, "true"), (None, "null")]
 )
-def test_a_value_has_a_text_for_a_query(value: object, text: str) -> None:
+def test_query_text_formats_each_type(value: object, text: str) -> None:
     assert query_text(value) == text
 
 
-def test_a_member_names_its_field() -> None:
+def test_to_field_name_converts_to_snake_case() -> None:
     names = [to_field_name(Member(name, str)) for name in ("label", "appUserId")]
     assert names == ["label", "app_user_id"]
 

@@ -17,7 +17,7 @@ from tests.support.strategies import COORDINATE, START, at, pending, uuid
 from tests.testing.watched import REVOKED, Watched, another, broken, session
 
 
-def test_a_store_at_rest_passes() -> None:
+def test_consistent_store_passes_every_invariant() -> None:
     made = Watched(REVOKED, successor())
     given = b'{"appUserId":"user-1","preferSignup":true}'
     made.ask(request("initiate", body=given), START, 1)
@@ -44,7 +44,7 @@ def test_a_store_at_rest_passes() -> None:
         (12, [], [session(user_id=UserId("u-2"))], [LIMITED]),
     ],
 )
-def test_a_store_at_rest_that_breaks_a_law(
+def test_inconsistent_store_fails_with_its_law(
     law: int,
     connections: list[Connection],
     sessions: list[CuraeConnectSession],

@@ -34,7 +34,7 @@ ENVIRON: dict[str, object] = {
 }
 
 
-def test_a_scope_is_handed_over_as_it_came() -> None:
+def test_asgi_scope_is_passed_on_undecoded() -> None:
     headers = (("accept", "a"), ("x-name", "\xe9"), ("accept", "b"))
     assert asgi_request(SCOPE, b"{}") == Request(
         method="post", target="/a%2fb%20c", headers=headers, body=b"{}"
@@ -43,7 +43,7 @@ def test_a_scope_is_handed_over_as_it_came() -> None:
     assert asked.target == "/a%2fb%20c?a=%20&a"
 
 
-def test_an_environment_is_handed_over_as_it_came() -> None:
+def test_wsgi_environ_is_passed_on_undecoded() -> None:
     headers = (("IDEMPOTENCY-KEY", "k-1"), ("AUTHORIZATION", "Bearer cae_live_k1"))
     asked = Request(method="POST", target="/a%2fb%20c?q=%20", headers=headers, body=b"{}")
     assert wsgi_request(ENVIRON, b"{}") == asked
@@ -52,7 +52,7 @@ def test_an_environment_is_handed_over_as_it_came() -> None:
 
 
 @pytest.mark.parametrize("comma", [",", ", "])
-def test_two_headers_that_a_server_joined_are_two(comma: str) -> None:
+def test_joined_wsgi_headers_are_split_for_key_and_credentials(comma: str) -> None:
     joined = {
         **ENVIRON,
         "HTTP_IDEMPOTENCY_KEY": f"one{comma}two",
@@ -67,14 +67,14 @@ def test_two_headers_that_a_server_joined_are_two(comma: str) -> None:
     assert header_values(asked, "if-none-match") == [f'"a"{comma}"b"']
 
 
-def test_an_environment_that_has_the_scope_of_asgi_is_read_there() -> None:
+def test_wsgi_environ_with_an_asgi_scope_uses_the_scope() -> None:
     spelled = [(b"idempotency-key", b"a,b"), (b"idempotency-key", b"c")]
     asked = wsgi_request({**ENVIRON, "asgi.scope": {**SCOPE, "headers": spelled}}, b"{}")
     headers = (("idempotency-key", "a,b"), ("idempotency-key", "c"))
     assert asked == Request(method="post", target="/a%2fb%20c", headers=headers, body=b"{}")
 
 
-def test_a_server_that_says_no_request_line_is_refused() -> None:
+def test_missing_raw_path_or_request_uri_raises() -> None:
     for missing in ({}, {"raw_path": None}):
         scope = {name: value for name, value in SCOPE.items() if name != "raw_path"} | missing
         with pytest.raises(ArgumentError, match="raw_path"):
@@ -84,7 +84,7 @@ def test_a_server_that_says_no_request_line_is_refused() -> None:
         wsgi_request(environ, b"")
 
 
-def test_headers_keep_their_order_and_their_repetitions() -> None:
+def test_asgi_headers_keep_order_and_repetitions() -> None:
     response = Response(200, (("link", "a"), ("etag", '"\xe9"'), ("link", "b")), b"")
     assert asgi_headers(response) == [(b"link", b"a"), (b"etag", b'"\xe9"'), (b"link", b"b")]
 
@@ -112,19 +112,19 @@ def read(*messages: Message) -> tuple[bytes | None, int]:
     return run_sync(asgi_body(receive)), len(left)
 
 
-def test_a_body_is_read_to_its_end_and_no_further() -> None:
+def test_asgi_body_is_read_to_its_end_and_no_further() -> None:
     assert read({"type": "http.request"}, GONE) == (b"", 1)
     assert read(part(b"{}", more=False), GONE) == (b"{}", 1)
     assert read(part(b"{", more=True), part(None, more=True), part(b"}", more=False)) == (b"{}", 0)
 
 
-def test_a_client_that_hangs_up_has_sent_no_body() -> None:
+def test_asgi_body_is_none_after_a_disconnect() -> None:
     assert read(GONE) == (None, 0)
     # The part is valid JSON and must not pass for the whole body.
     assert read(part(b"{}", more=True), GONE) == (None, 0)
 
 
-def test_of_a_long_body_one_byte_too_many_is_kept_and_the_rest_is_read() -> None:
+def test_asgi_body_too_long_keeps_one_byte_over_the_limit() -> None:
     half = part(b"x" * BODY_MAX, more=True)
     assert read(half, half, part(b"x", more=False)) == (b"x" * (BODY_MAX + 1), 0)
     assert read(half, part(b"", more=False)) == (b"x" * BODY_MAX, 0)

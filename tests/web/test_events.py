@@ -59,7 +59,7 @@ WIRE: dict[str, Json] = {
 }
 
 
-def test_an_event_says_who_what_and_when() -> None:
+def test_event_json_has_id_kind_time_coordinate_and_subject() -> None:
     event = Event(EventKind.CONNECTION_CREATED, pending(), START)
     assert format_event(event) == {
         "id": event.id,
@@ -70,7 +70,7 @@ def test_an_event_says_who_what_and_when() -> None:
     }
 
 
-def test_a_connection_is_shown_as_the_wire_shows_it_at_that_instant() -> None:
+def test_event_connection_has_its_wire_status_at_that_instant() -> None:
     kind = EventKind.CONNECTION_CREATED
     for now, status in ((at(29), "PENDING"), (at(30), "EXPIRED")):
         assert format_event(Event(kind, pending(), now))["subject"] == {**WIRE, "status": status}
@@ -82,7 +82,7 @@ def test_a_connection_is_shown_as_the_wire_shows_it_at_that_instant() -> None:
         assert subject["status"] == spelling
 
 
-def test_a_session_and_an_account_are_shown_as_the_wire_shows_them() -> None:
+def test_event_session_and_account_have_their_wire_form() -> None:
     landed = format_event(Event(EventKind.SESSION_LANDED, subjects.LANDED, at(1)))
     assert landed["subject"] == {
         "id": subjects.SESSION,
@@ -143,7 +143,7 @@ def validator(kind: EventKind) -> Draft202012Validator:
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def test_each_event_of_real_traffic_is_what_its_message_says() -> None:
+def test_emitted_events_are_valid_by_their_message_only() -> None:
     assert {event.kind for event in emitted()} == set(EventKind)
     for event in emitted():
         document = json.loads(format_json(format_event(event)))
@@ -170,7 +170,7 @@ LISTED = {
 }
 
 
-def test_nothing_internal_leaves_with_an_event() -> None:
+def test_events_contain_nothing_internal() -> None:
     secrets = ("https://", "cae_live", "cae_test", "limited-", "user-of")
     users = {
         event.subject.user_id
@@ -186,7 +186,7 @@ def test_nothing_internal_leaves_with_an_event() -> None:
         assert not any(f'"{user}"' in text for user in users), "a user id never leaves the platform"
 
 
-def test_an_event_s_id_is_of_one_event() -> None:
+def test_no_two_events_share_an_id() -> None:
     by_id: dict[object, dict[str, Json]] = {}
     for event in emitted():
         document = format_event(event)
@@ -207,7 +207,7 @@ def subject_id(document: dict[str, Json]) -> Json:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_snapshots_that_come_twice_and_in_any_order_make_one_connection(seed: int) -> None:
+def test_event_snapshots_merge_alike_in_any_order_and_twice(seed: int) -> None:
     latest: dict[str, Connection] = {}
     heard: dict[str, list[Connection]] = {}
     for event in emitted_by(seed):
@@ -231,11 +231,11 @@ def test_snapshots_that_come_twice_and_in_any_order_make_one_connection(seed: in
 # --- The AsyncAPI document --------------------------------------------------------------------
 
 
-def test_the_committed_file_is_what_the_package_computes() -> None:
+def test_committed_asyncapi_matches_the_generated_one() -> None:
     assert json.loads(COMMITTED.read_text(encoding="utf-8")) == DOCUMENT
 
 
-def test_there_is_one_channel_and_a_message_for_each_kind() -> None:
+def test_asyncapi_has_one_channel_and_a_message_per_kind() -> None:
     kinds = [kind.value for kind in EventKind]
     channel = part(DOCUMENT, "channels", "events", "messages")
     assert list(channel) == list(part(DOCUMENT, "components", "messages")) == kinds
@@ -257,7 +257,7 @@ def part(document: Json, *path: str) -> dict[str, Json]:
     return document
 
 
-def test_every_reference_of_the_document_leads_somewhere() -> None:
+def test_every_asyncapi_reference_resolves() -> None:
     found = list(references(DOCUMENT))
     assert len(found) >= 3 * len(EventKind)
     for reference in found:
@@ -276,7 +276,7 @@ def references(value: object) -> Iterator[str]:
             yield from references(each)
 
 
-def test_every_schema_of_the_document_is_one() -> None:
+def test_every_asyncapi_schema_is_valid() -> None:
     components = part(DOCUMENT, "components")
     for name in part(components, "schemas"):
         Draft202012Validator.check_schema(part(components, "schemas", name))

@@ -23,7 +23,7 @@ from curae_lifecycle.web.json import (
 from tests.support.malformed import BODIES, any_text, fault, fault_if_any, jsons
 
 
-def test_a_document_is_read_to_its_greatest_depth_and_however_wide() -> None:
+def test_json_at_maximum_depth_and_any_width_is_parsed() -> None:
     assert parse_json(b"[" * DEPTH_MAX + b"]" * DEPTH_MAX)
     wide = b"[" + b",".join([b"{}"] * 2 * DEPTH_MAX) + b"]"
     assert parse_json(wide) == [{}] * 2 * DEPTH_MAX
@@ -58,7 +58,7 @@ NOT_JSON: list[bytes | str] = [
 
 
 @pytest.mark.parametrize("text", NOT_JSON, ids=lambda text: repr(text[:16]))
-def test_what_is_no_json_is_said_to_be_none(text: bytes | str) -> None:
+def test_invalid_json_raises_not_json(text: bytes | str) -> None:
     assert fault(lambda: parse_json(text)) == (None, "NOT_JSON")
 
 
@@ -74,11 +74,11 @@ VALUES: list[tuple[bytes | str, Json]] = [
 
 
 @pytest.mark.parametrize(("text", "value"), VALUES, ids=lambda value: repr(value)[:16])
-def test_what_is_json_is_read(text: bytes | str, value: Json) -> None:
+def test_valid_json_is_parsed(text: bytes | str, value: Json) -> None:
     assert parse_json(text) == value
 
 
-def test_a_document_is_read_or_refused_however_deep_the_caller_s_stack_is() -> None:
+def test_json_on_a_deep_call_stack_parses_or_is_not_json() -> None:
     def sink(frames: int) -> tuple[str | None, Fault] | None:
         if frames:
             return sink(frames - 1)
@@ -89,11 +89,11 @@ def test_a_document_is_read_or_refused_however_deep_the_caller_s_stack_is() -> N
     assert sink(room - 50) in {None, (None, Fault.NOT_JSON)}
 
 
-def test_a_number_too_large_for_a_float_is_no_infinity() -> None:
+def test_number_too_large_for_a_float_raises_not_json() -> None:
     assert fault(lambda: parse_json(b"1e999")) == (None, "NOT_JSON")
 
 
-def test_a_large_text_is_read_in_one_pass() -> None:
+def test_large_json_is_parsed_in_one_pass() -> None:
     # Each of these takes minutes if a scan restarts at every character.
     escapes = b'"' + b'\\"' * 200_000
     assert fault(lambda: parse_json(escapes + BRACKETS.encode())) == (None, "NOT_JSON")
@@ -117,26 +117,24 @@ def test_a_large_text_is_read_in_one_pass() -> None:
         ("[]", False),
     ],
 )
-def test_a_name_that_stands_twice_is_seen_and_one_that_does_not_is_not(
-    text: str, *, repeats: bool
-) -> None:
+def test_duplicate_keys_are_detected_at_any_depth(text: str, *, repeats: bool) -> None:
     assert has_duplicate_keys(parse_json(text)) is repeats
     assert parse_json(text) == json.loads(text)
 
 
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.none()))
-def test_a_document_that_is_printed_is_read_as_the_same(value: dict[str, Json]) -> None:
+def test_formatted_json_parses_back_to_the_same_value(value: dict[str, Json]) -> None:
     text = format_json(value)
     assert parse_json(text) == value
     assert text.decode() == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def test_a_fault_never_repeats_what_stood_there() -> None:
+def test_malformed_error_text_never_repeats_the_value() -> None:
     error = MalformedError("appUserId", Fault.INVALID)
     assert str(error) == "appUserId: INVALID"
     assert str(MalformedError(None, Fault.NOT_JSON)) == "the document: NOT_JSON"
 
 
 @given(st.binary() | any_text | jsons.map(json.dumps))
-def test_law_16_every_text_gives_a_value_or_a_documented_fault(text: bytes | str) -> None:
+def test_law_16_any_text_parses_or_has_a_documented_fault(text: bytes | str) -> None:
     assert fault_if_any(partial(parse_json, text)) in {None, (None, Fault.NOT_JSON)}

@@ -43,7 +43,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("operation", "method", "target", "status"), PATHS)
-def test_each_path_is_its_operation_with_its_status_of_success(
+def test_each_path_maps_to_its_operation_and_success_status(
     operation: str, method: str, target: str, status: int
 ) -> None:
     asked = attrs.evolve(request(operation), method=method, target=target)
@@ -95,14 +95,14 @@ NAMES = {
         ("", ""),
     ],
 )
-def test_an_unknown_path_or_method_is_not_found(method: str, target: str) -> None:
+def test_unknown_path_or_method_gets_404(method: str, target: str) -> None:
     assert ask(
         Request(method=method, target=target, headers=request("create").headers, body=b"{")
     ) == ("NOT_FOUND", {})
 
 
 @pytest.mark.parametrize("operation", ["get", "reconnect", "revoke"])
-def test_an_id_in_a_path_is_a_uuid_in_any_case(operation: str) -> None:
+def test_path_id_is_a_uuid_in_any_case_else_400(operation: str) -> None:
     upper = "ABCDEF00-0000-4000-8000-00000000ABCD"
     assert ask(request(operation, id=upper)) == ask(request(operation, id=upper.lower()))
     assert not isinstance(ask(request(operation, id=upper)), tuple)
@@ -112,7 +112,7 @@ def test_an_id_in_a_path_is_a_uuid_in_any_case(operation: str) -> None:
         assert ask(asked) == ("BAD_REQUEST", details), "before the key that is missing"
 
 
-def test_a_query_where_none_is_expected_is_passed_over() -> None:
+def test_unexpected_query_is_ignored() -> None:
     asked = request("revoke")
     assert ask(attrs.evolve(asked, target=f"{asked.target}?a=1")) == ask(asked)
 
@@ -166,7 +166,7 @@ KEYS: list[tuple[list[str], str | None]] = [
 
 
 @pytest.mark.parametrize(("values", "key"), KEYS)
-def test_an_idempotency_key_is_one_header_bare_or_quoted(
+def test_idempotency_key_must_be_one_bare_or_quoted_header(
     values: list[str], key: str | None
 ) -> None:
     headers = tuple(("idempotency-KEY", value) for value in values)
@@ -178,13 +178,13 @@ def test_an_idempotency_key_is_one_header_bare_or_quoted(
         assert reading.key == key
 
 
-def test_two_spellings_of_the_key_s_header_are_two_headers() -> None:
+def test_key_header_in_two_spellings_gets_400() -> None:
     headers = (("Idempotency-Key", "k-1"), ("idempotency-key", "k-1"))
     asked = request("initiate", key=None, headers=headers)
     assert ask(asked) == ("IDEMPOTENCY_KEY_INVALID", {})
 
 
-def test_a_graduation_rejects_any_key_and_a_read_looks_at_none() -> None:
+def test_graduation_rejects_a_key_and_reads_ignore_it() -> None:
     for value in ("k-1", "", '"'):
         headers = (("Idempotency-Key", value),)
         assert ask(request("graduation", headers=headers)) == ("IDEMPOTENCY_KEY_NOT_ALLOWED", {})
@@ -218,7 +218,7 @@ MATCHES: list[tuple[list[str], bool]] = [
 
 
 @pytest.mark.parametrize(("fields", "known"), MATCHES)
-def test_if_none_match_is_compared_weakly_in_lists(fields: list[str], *, known: bool) -> None:
+def test_if_none_match_compares_weakly_over_lists(fields: list[str], *, known: bool) -> None:
     headers = tuple(("If-None-Match", field) for field in fields)
     reading = read(request("account-state", headers=headers), CALLER, START)
     assert isinstance(reading, Call)
@@ -227,13 +227,13 @@ def test_if_none_match_is_compared_weakly_in_lists(fields: list[str], *, known: 
     assert dict(response.headers)["etag"] == TAG
 
 
-def test_a_large_header_is_read_in_one_pass() -> None:
+def test_large_header_is_parsed_in_one_pass() -> None:
     # This takes minutes if a scan restarts at every space.
     headers = (("If-None-Match", " " * 200_000 + "x"),)
     assert ask(request("account-state", headers=headers)) == GetAccountState(AppUserId("user-1"))
 
 
-def test_an_entity_tag_depends_on_the_state_alone() -> None:
+def test_etag_depends_on_the_account_state_alone() -> None:
     tags = [etag(state) for state in AccountState]
     assert tags == [
         '"account-unlinked"',
@@ -269,7 +269,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize(("query", "expected"), QUERIES)
-def test_an_account_state_is_asked_for_one_app_user(query: str, expected: str) -> None:
+def test_account_state_query_needs_one_valid_app_user_id(query: str, expected: str) -> None:
     asked = attrs.evolve(
         request("account-state"), target=f"{BASE}/curae-connect/account-state?{query}"
     )
@@ -296,7 +296,7 @@ BODIES: list[tuple[str, bytes, dict[str, str | None] | None]] = [
 
 
 @pytest.mark.parametrize(("operation", "body", "fault"), BODIES)
-def test_a_body_is_read_strictly_from_bytes_and_from_what_a_framework_parsed(
+def test_bytes_and_parsed_bodies_are_read_alike(
     operation: str, body: bytes, fault: dict[str, str | None] | None
 ) -> None:
     from_bytes = ask(request(operation, body=body))
@@ -309,7 +309,7 @@ def test_a_body_is_read_strictly_from_bytes_and_from_what_a_framework_parsed(
         assert ask(attrs.evolve(request(operation), body=parsed)) == from_bytes
 
 
-def test_a_body_of_a_byte_too_many_is_no_json_whatever_it_holds() -> None:
+def test_body_above_the_maximum_size_is_not_json() -> None:
     body = b'{"appUserId":"u"}'.ljust(BODY_MAX)
     assert ask(request("initiate", body=body)) == Initiate(AppUserId("u"))
     refused = ("BAD_REQUEST", {"member": None, "fault": "NOT_JSON"})
@@ -319,9 +319,7 @@ def test_a_body_of_a_byte_too_many_is_no_json_whatever_it_holds() -> None:
 
 
 @given(st.permutations(["appUserId", "preferSignup"]), st.sampled_from(["", " ", "\n\t"]))
-def test_one_request_has_one_fingerprint_however_it_is_spelled(
-    order: list[str], space: str
-) -> None:
+def test_fingerprint_ignores_json_spelling(order: list[str], space: str) -> None:
     values = {"appUserId": "u", "preferSignup": False}
     text = json.dumps({name: values[name] for name in order}, separators=("," + space, ":" + space))
     prints = {

@@ -69,7 +69,7 @@ FIELDS: dict[str, Schema] = {
 
 
 @pytest.mark.parametrize(("name", "schema"), FIELDS.items())
-def test_the_schema_of_a_field_follows_from_its_type(name: str, schema: Schema) -> None:
+def test_reply_field_schema_follows_from_its_type(name: str, schema: Schema) -> None:
     properties = cast("dict[str, Json]", reply_schema(Many)["properties"])
     assert list(properties) == list(FIELDS)
     assert properties[name] == schema
@@ -85,13 +85,13 @@ def test_the_schema_of_a_field_follows_from_its_type(name: str, schema: Schema) 
     ],
     ids=["empty", "tuples", "set", "pages"],
 )
-def test_a_reply_is_valid_by_its_schema(reply: Many) -> None:
+def test_formatted_reply_is_valid_by_its_schema(reply: Many) -> None:
     body = json.loads(json.dumps(format_reply(reply, START)))
     schema = {**reply_schema(Many), "components": {"schemas": SHARED}}
     Draft202012Validator(schema).validate(body)
 
 
-def test_a_tuple_is_a_list_in_its_order() -> None:
+def test_reply_tuple_is_formatted_as_a_list_in_order() -> None:
     first, second = pending(number=2), pending(number=1)
     body = format_reply(Many(connections=(first, second)), START)
     assert body["connections"] == [format_connection(each, START) for each in (first, second)]
@@ -106,17 +106,17 @@ def test_a_tuple_is_a_list_in_its_order() -> None:
         (Many(pages=(next_action(START),)), True),
     ],
 )
-def test_a_url_in_a_tuple_forbids_caching(reply: Many, *, expected: bool) -> None:
+def test_next_action_in_a_tuple_is_found(reply: Many, *, expected: bool) -> None:
     assert has_next_action(reply) is expected
 
 
 @pytest.mark.parametrize("value", [object(), (object(),), {"a": 1}, 1.5])
-def test_a_field_of_an_unknown_type_is_a_mistake(value: object) -> None:
+def test_reply_field_of_an_unknown_type_raises(value: object) -> None:
     with pytest.raises(ArgumentError, match="reply: must be made of connections"):
         format_reply(Many(anything=value), START)
 
 
-def test_null_is_allowed_beside_any_schema() -> None:
+def test_or_null_accepts_null_and_the_schema() -> None:
     assert or_null({}) == {}
     constant: Schema = {"const": 1}
     for schema in (TEXT, enum_of(("a",)), array_of(TEXT), object_of({"a": TEXT}), constant):

@@ -31,20 +31,18 @@ AUTHORIZATIONS: list[tuple[list[str], str | None]] = [
 
 
 @pytest.mark.parametrize(("values", "key"), AUTHORIZATIONS)
-def test_an_api_key_comes_in_exactly_one_authorization_header(
-    values: list[str], key: str | None
-) -> None:
+def test_bearer_needs_exactly_one_authorization_header(values: list[str], key: str | None) -> None:
     headers = tuple(("AUTHORIZATION", value) for value in values)
     found = bearer(Request("GET", "/", headers))
     assert found == (None if key is None else ApiKey(key))
 
 
-def test_a_header_ignores_the_case_of_its_name_and_keeps_its_order() -> None:
+def test_header_values_ignore_name_case_and_keep_order() -> None:
     asked = Request("GET", "/", (("A-b", "1"), ("x", "2"), ("a-B", "3")))
     assert header_values(asked, "a-b") == ["1", "3"]
 
 
 @given(any_text)
-def test_law_16_whatever_is_authorized_by_is_a_key_or_none(value: str) -> None:
+def test_law_16_any_authorization_header_is_a_key_or_none(value: str) -> None:
     found = bearer(Request("GET", "/", (("Authorization", value),)))
     assert found is None or value.lower().startswith("bearer ")

@@ -33,7 +33,7 @@ class _UntypedRequest(Protocol):
         ("body", {"appUserId": "ada"}, "bytes, or ParsedBody(value)"),
     ],
 )
-def test_wrong_part_is_named_with_its_fix(argument: str, value: object, fix: str) -> None:
+def test_wrong_request_part_raises_with_its_fix(argument: str, value: object, fix: str) -> None:
     build = cast("_UntypedRequest", Request)
     parts = {"method": "GET", "target": "/", "headers": (), "body": b""} | {argument: value}
     with pytest.raises(ArgumentError) as caught:
@@ -43,7 +43,7 @@ def test_wrong_part_is_named_with_its_fix(argument: str, value: object, fix: str
     assert "cae_live" not in str(caught.value)
 
 
-def test_right_parts_are_accepted() -> None:
+def test_correct_request_parts_are_accepted() -> None:
     listed = cast("tuple[tuple[str, str], ...]", ([*PAIR],))
     assert Request("GET", "/", headers=listed).headers == listed
     assert Request(method="POST", target="/", headers=(PAIR, PAIR), body=ParsedBody({})).body

@@ -46,7 +46,7 @@ BUCKET = curae.Bucket(name="platform", capacity=2, refill=1, seconds=60)
 
 
 @given(server.decisions())
-def test_law_13_nothing_internal_is_on_the_wire(case: tuple[Call, Snapshot, datetime]) -> None:
+def test_law_13_responses_contain_nothing_internal(case: tuple[Call, Snapshot, datetime]) -> None:
     asked, snapshot, now = case
     answer = respond(decide(asked, snapshot=snapshot, now=now, new_ids=new_ids(9, now)))
     check_listed(type(asked.operation).__name__, answer)
@@ -91,7 +91,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("operation", server.OPERATIONS)
-def test_the_headers_of_each_success(operation: str) -> None:
+def test_success_response_has_its_headers(operation: str) -> None:
     reading = read(request(operation), CALLER, START)
     assert isinstance(reading, Call)
     connection = needing_action(pending(), START)
@@ -106,14 +106,14 @@ def test_the_headers_of_each_success(operation: str) -> None:
     assert answer.response.headers == HEADERS[operation]
 
 
-def test_a_304_has_its_validators_and_no_body() -> None:
+def test_304_has_its_validators_and_no_body() -> None:
     known = GetAccountState(AppUserId("user-1"), frozenset(AccountState))
     answer = respond(decide(call(known, None), Snapshot(), START))
     validators = (("cache-control", "private, no-cache"), ("etag", '"account-unlinked"'))
     assert answer.response == Response(304, validators, b"")
 
 
-def test_the_headers_of_each_problem() -> None:
+def test_problem_response_has_its_headers() -> None:
     for refusal in (ProblemCode.NOT_FOUND, ProblemCode.INTERNAL):
         decision = Decision(
             reply=ProblemReply(Problem(refusal)),
@@ -129,7 +129,7 @@ def test_the_headers_of_each_problem() -> None:
     assert respond(unknown).response.headers == (PROBLEM_JSON, challenge)
 
 
-def test_a_429_says_when_to_come_back_and_by_which_limit() -> None:
+def test_429_has_retry_after_and_rate_limit_headers() -> None:
     settings = curae.Settings(buckets=(BUCKET,))
     made = world(settings)
     for _ in range(2):
@@ -146,7 +146,7 @@ def test_a_429_says_when_to_come_back_and_by_which_limit() -> None:
     assert document(answer)["details"] == {"policy": "platform", "retryAfter": 60}
 
 
-def test_a_key_in_flight_says_what_is_left_of_the_lease() -> None:
+def test_key_in_flight_has_retry_after_of_the_lease_left() -> None:
     asked = call(Reconnect(ID))
     assert asked.key is not None
     key = idempotency.RecordKey(CALLER.key_owner, asked.key)
@@ -160,7 +160,7 @@ def test_a_key_in_flight_says_what_is_left_of_the_lease() -> None:
     check_listed("Reconnect", answer)
 
 
-def test_a_problem_has_the_server_s_own_type_and_instance() -> None:
+def test_problem_body_has_the_server_type_and_instance() -> None:
     settings = curae.Settings(type_base="https://problems.example/")
     caller = attrs.evolve(CALLER, scopes=frozenset())
     forbidden = read(request("create"), caller=caller, now=START, settings=settings)
@@ -181,7 +181,7 @@ def test_a_problem_has_the_server_s_own_type_and_instance() -> None:
     assert "instance" not in document(respond(unknown, instance="/logs/1"))
 
 
-def test_active_is_spelled_as_the_server_asks() -> None:
+def test_active_status_uses_the_spelling_of_the_settings() -> None:
     active = apply_trigger(pending(), "authorize", at(1))
     for spelling in ("ACTIVE", "AUTHORIZED"):
         settings = curae.Settings(active_spelling=spelling)
@@ -194,7 +194,7 @@ def test_active_is_spelled_as_the_server_asks() -> None:
 # --- Stored responses -------------------------------------------------------------------------
 
 
-def test_a_response_is_kept_where_the_rule_itself_reached_it() -> None:
+def test_response_of_the_rule_is_stored_in_the_record() -> None:
     for asked, snapshot, status in [
         (call(Reconnect(ID)), Snapshot(), 404),
         (call(Reconnect(ID)), Snapshot(connection=pending()), 409),
@@ -209,7 +209,7 @@ def test_a_response_is_kept_where_the_rule_itself_reached_it() -> None:
 
 
 @given(st.sampled_from(KEYED), connections(), st.integers(0, 24 * 60 * 60 - 1))
-def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_nothing(
+def test_law_09_replay_is_byte_identical_and_free_of_limits(
     operation: str, connection: Connection, seconds: int
 ) -> None:
     made = world(curae.Settings(buckets=(BUCKET,)), connection)
@@ -230,7 +230,7 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
     assert made.load(asked) == before
 
 
-def test_a_replay_is_answered_at_the_app_user_s_limit() -> None:
+def test_replay_succeeds_at_the_app_user_limit() -> None:
     made = world()
     answers = [
         handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))
@@ -242,7 +242,7 @@ def test_a_replay_is_answered_at_the_app_user_s_limit() -> None:
     assert again.response == answers[0].response
 
 
-def test_a_response_that_is_kept_elsewhere_is_fetched_for_a_replay() -> None:
+def test_replay_fetches_a_response_stored_by_reference() -> None:
     asked = call(Reconnect(ID))
     answer = respond(decide(asked, snapshot=Snapshot(), now=START, new_ids=new_ids(2)))
     write = answer.changes.writes[-1]
@@ -261,7 +261,7 @@ def test_a_response_that_is_kept_elsewhere_is_fetched_for_a_replay() -> None:
 
 
 @given(connections(), instants, st.sampled_from(["get", "reconnect", "revoke"]))
-def test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byte_alike(
+def test_law_15_foreign_and_unknown_ids_get_identical_bytes(
     connection: Connection, now: datetime, operation: str
 ) -> None:
     for stranger in server.STRANGERS:

@@ -37,7 +37,7 @@ from tests.support.strategies import (
 )
 
 
-def test_a_connection_is_printed_member_by_member() -> None:
+def test_connection_formats_to_exactly_these_members() -> None:
     connection = apply_trigger(
         apply_trigger(pending(), "authorize", at(1)), "require action", at(2)
     )
@@ -87,7 +87,7 @@ def read_back(document: Json) -> Connection:
 
 
 @given(connections(), instants, st.sampled_from(["ACTIVE", "AUTHORIZED"]))
-def test_a_connection_is_printed_with_its_standing_and_read_back_as_the_same(
+def test_connection_formats_with_its_standing_and_parses_back(
     connection: Connection, now: datetime, spelling: str
 ) -> None:
     document = format_connection(connection, now, spelling)
@@ -102,7 +102,7 @@ def test_a_connection_is_printed_with_its_standing_and_read_back_as_the_same(
     assert merge(connection, again).status >= "", "it merges with the stored connection"
 
 
-def test_a_wire_expired_that_was_never_authorized_is_a_lapsed_pending_and_can_heal() -> None:
+def test_wire_expired_never_authorized_is_lapsed_and_can_heal() -> None:
     stored = pending()
     snapshot = read_back(format_connection(stored, at(31)))
     assert (snapshot.status, standing(snapshot, at(31))) == ("PENDING", Standing.LAPSED)
@@ -110,7 +110,7 @@ def test_a_wire_expired_that_was_never_authorized_is_a_lapsed_pending_and_can_he
     assert merge(snapshot, healed).status == "ACTIVE"
 
 
-def test_a_wire_expired_with_a_reason_was_no_hand_off_that_lapsed() -> None:
+def test_wire_expired_with_a_reason_is_expired_not_lapsed() -> None:
     stored = attrs.evolve(
         pending(), status=Status.EXPIRED, action_required_reason="portal_login", updated_at=at(2)
     )
@@ -135,7 +135,7 @@ SAMPLE: dict[str, Json] = {
 """A connection as in sample answers [S], with every member set: PENDING with a `revokedAt`."""
 
 
-def test_a_sample_that_shows_every_member_at_once_is_of_a_revoked_connection() -> None:
+def test_sample_with_every_member_is_a_revoked_connection() -> None:
     read = read_back(SAMPLE)
     assert read.status == "REVOKED"
     for now in (START, at(10**6)):
@@ -149,14 +149,14 @@ def test_a_sample_that_shows_every_member_at_once_is_of_a_revoked_connection() -
 
 
 @pytest.mark.parametrize("status", [*SHOWN.values(), "AUTHORIZED"])
-def test_whatever_shows_a_revoked_at_is_read_as_revoked(status: str) -> None:
+def test_any_status_with_revoked_at_parses_as_revoked(status: str) -> None:
     for trace in ({}, {"authorizedAt": None, "actionRequiredReason": None}):
         read = read_back({**SAMPLE, **trace, "status": status})
         assert (read.status, read.handoff_deadline) == ("REVOKED", None)
         assert standing(read, START) == "REVOKED"
 
 
-def test_both_spellings_of_active_are_read_and_upper_case_ids_too() -> None:
+def test_authorized_spelling_and_upper_case_ids_are_parsed() -> None:
     document = format_connection(apply_trigger(pending(), "authorize", at(1)), at(2), "AUTHORIZED")
     assert document["status"] == "AUTHORIZED"
     again = read_back({**document, "id": uuid(1).upper()})
@@ -166,7 +166,7 @@ def test_both_spellings_of_active_are_read_and_upper_case_ids_too() -> None:
     )
 
 
-def test_what_is_kept_beside_the_wire_comes_from_the_server() -> None:
+def test_members_not_on_the_wire_are_arguments_or_defaults() -> None:
     chained = parse_connection(
         format_connection(pending(number=3), START),
         environment=COORDINATE.environment,
@@ -187,7 +187,7 @@ NULLABLE = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_a_connection_of_somebody_else_s_is_read_tolerantly(member: str) -> None:
+def test_wrong_or_missing_member_is_refused_or_read_as_null(member: str) -> None:
     document = format_connection(pending(), START)
     wrong: list[Json] = [7, True, {}, [], "", "\ud800"]
     for value in wrong:
@@ -205,7 +205,7 @@ def test_a_connection_of_somebody_else_s_is_read_tolerantly(member: str) -> None
 @given(st.dictionaries(any_text.filter(lambda name: name not in MEMBERS), jsons, max_size=3))
 @example({"tenantId": "t-1"})
 @example({"ID": 7, "Status": None, "revoked_at": "2026-01-01T00:00:00Z"})
-def test_members_that_nobody_knows_are_ignored(more: dict[str, Json]) -> None:
+def test_unknown_members_are_ignored(more: dict[str, Json]) -> None:
     document = format_connection(pending(), START)
     assert read_back({**more, **document}) == read_back({**document, **more}) == read_back(document)
 
@@ -213,7 +213,7 @@ def test_members_that_nobody_knows_are_ignored(more: dict[str, Json]) -> None:
 @pytest.mark.parametrize(
     "member", ["authorizedAt", "expiresAt", "revokedAt", "createdAt", "updatedAt"]
 )
-def test_utc_may_be_spelled_as_an_offset_and_nothing_else(member: str) -> None:
+def test_time_offset_other_than_utc_is_invalid(member: str) -> None:
     for text in ("2026-06-01T00:00:00", "2026-06-01T00:00:00.000001"):
         as_offset = read_back({**SAMPLE, member: f"{text}+00:00"})
         assert as_offset == read_back({**SAMPLE, member: f"{text}Z"})
@@ -232,7 +232,7 @@ def test_utc_may_be_spelled_as_an_offset_and_nothing_else(member: str) -> None:
         assert fault(wrong) == (member, "INVALID"), end
 
 
-def test_a_member_that_comes_twice_is_read_as_nothing_at_all() -> None:
+def test_repeated_member_is_refused() -> None:
     text = format_json(SAMPLE).decode()
     again = parse_json(text[:-1] + ',"revokedAt":null}')
     assert fault(lambda: read_back(again)) == ("revokedAt", "REPEATED")
@@ -243,13 +243,13 @@ def test_a_member_that_comes_twice_is_read_as_nothing_at_all() -> None:
 @given(any_text.filter(lambda text: text not in {*SHOWN.values(), "AUTHORIZED"}))
 @example("LAPSED")
 @example("active")
-def test_an_unknown_status_is_a_clear_error(status: str) -> None:
+def test_unknown_status_is_invalid(status: str) -> None:
     document = format_connection(pending(), START)
     assert fault(lambda: read_back({**document, "status": status})) == ("status", "INVALID")
 
 
 @given(jsons)
-def test_law_16_every_value_is_a_connection_or_refused_by_member_and_fault(value: Json) -> None:
+def test_law_16_any_json_parses_or_has_a_documented_fault(value: Json) -> None:
     found = fault_if_any(lambda: read_back(value))
     assert found is None or (found[0] in {None, *MEMBERS} and found[1] in Fault)
 
@@ -268,7 +268,7 @@ SESSION = CuraeConnectSession(
 )
 
 
-def test_a_session_is_printed_without_the_user() -> None:
+def test_session_is_formatted_without_its_user_id() -> None:
     assert wire_format.format_session(SESSION) == {
         "id": uuid(1001),
         "customerAccountId": COORDINATE.customer_account_id,
@@ -282,7 +282,7 @@ def test_a_session_is_printed_without_the_user() -> None:
     assert wire_format.format_session(attrs.evolve(SESSION, landed_at=None))["landedAt"] is None
 
 
-def test_a_next_action_is_printed_with_its_type() -> None:
+def test_next_action_is_formatted_with_its_type() -> None:
     action = NextAction("https://connect.example/1", at(30))
     assert wire_format.format_reply(GraduationStarted(action), START) == {
         "nextAction": {
@@ -293,7 +293,7 @@ def test_a_next_action_is_printed_with_its_type() -> None:
     }
 
 
-def test_a_problem_is_printed_as_rfc_9457_has_it() -> None:
+def test_problem_is_formatted_as_in_rfc_9457() -> None:
     lapsed = Problem(ProblemCode.HANDOFF_LAPSED, (uuid(1), at(30)))
     printed = format_problem(lapsed, "https://problems.example/", "/logs/1")
     assert printed == {
@@ -332,9 +332,7 @@ class Unprintable(Reply):
 
 @pytest.mark.parametrize("since", [None, at(3)])
 @pytest.mark.parametrize("spelling", ["ACTIVE", "AUTHORIZED"])
-def test_each_field_of_a_reply_is_printed_by_its_type(
-    since: datetime | None, spelling: str
-) -> None:
+def test_each_reply_field_is_formatted_by_its_type(since: datetime | None, spelling: str) -> None:
     connection = attrs.evolve(pending(), status=Status.ACTIVE, authorized_at=at(1))
     action = NextAction("https://connect.example/1", at(30))
     reply = Everything(
@@ -363,6 +361,6 @@ def test_each_field_of_a_reply_is_printed_by_its_type(
     assert not wire_format.has_next_action(Unprintable({"a"}))
 
 
-def test_a_reply_with_an_unknown_type_is_an_argument_error() -> None:
+def test_reply_with_an_unknown_type_raises_argument_error() -> None:
     with pytest.raises(ArgumentError, match="reply: must be made of connections, sessions"):
         wire_format.format_reply(Unprintable({"a"}), START)

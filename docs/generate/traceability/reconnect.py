@@ -15,8 +15,8 @@ LIFECYCLE: Final = Part(
             rules=("operation.reconnect", "#connection", "#sdk-app", "request.rule"),
             code=("service.operations.reconnect:Reconnect",),
             tests=(
-                "service/operations/test_decisions::test_the_seven_operations_have_names_of_their_own",
-                "service/operations/test_exact::test_a_reconnect_that_mints_is_answered_exactly",
+                "service/operations/test_decisions::test_operation_names_in_order",
+                "service/operations/test_exact::test_reconnect_that_mints_yields_this_exact_decision",
             ),
             names=("reconnect",),
         ),
@@ -26,8 +26,8 @@ LIFECYCLE: Final = Part(
             rules=("#reconnect-recovers", "#reconnect-and-revoke"),
             code=("rules.chain:reconnect", "rules.chain:RECOVERY"),
             tests=(
-                "rules/test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
-                "service/operations/test_exact::test_a_reconnect_that_mints_is_answered_exactly",
+                "rules/test_chain::test_reconnect_follows_the_recovery_table",
+                "service/operations/test_exact::test_reconnect_that_mints_yields_this_exact_decision",
             ),
         ),
         Statement(
@@ -44,9 +44,9 @@ LIFECYCLE: Final = Part(
             ),
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect", "rules.connection:STANDING"),
             tests=(
-                "rules/test_triggers::test_each_trigger_does_to_each_standing_what_the_table_says",
-                "rules/test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
-                "rules/test_wire_status::test_each_standing_is_spelled_as_the_table_says",
+                "rules/test_triggers::test_each_trigger_follows_the_table_in_each_standing",
+                "rules/test_chain::test_reconnect_follows_the_recovery_table",
+                "rules/test_wire_status::test_each_standing_formats_as_its_wire_status",
             ),
             names=("EXPIRED",),
         ),
@@ -56,8 +56,8 @@ LIFECYCLE: Final = Part(
             rules=("connection.reconnect.revoked", "recovery.revoked.none"),
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect"),
             tests=(
-                "rules/test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
-                "service/operations/test_exact::test_a_reconnect_that_mints_is_answered_exactly",
+                "rules/test_chain::test_reconnect_follows_the_recovery_table",
+                "service/operations/test_exact::test_reconnect_that_mints_yields_this_exact_decision",
             ),
             names=("REVOKED",),
         ),
@@ -73,8 +73,8 @@ LIFECYCLE: Final = Part(
             ),
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect", "rules.connection:STANDING"),
             tests=(
-                "rules/test_triggers::test_each_trigger_does_to_each_standing_what_the_table_says",
-                "rules/test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
+                "rules/test_triggers::test_each_trigger_follows_the_table_in_each_standing",
+                "rules/test_chain::test_reconnect_follows_the_recovery_table",
             ),
             names=("ACTION_REQUIRED",),
         ),
@@ -91,8 +91,8 @@ LIFECYCLE: Final = Part(
             ),
             code=("rules.triggers:ALREADY_ACTIVE", "rules.chain:reconnect"),
             tests=(
-                "rules/test_chain::test_what_needs_no_recovery_is_refused_whatever_follows_it",
-                "web/test_sample::test_a_refusal_has_the_members_and_types_that_the_reference_prints",
+                "rules/test_chain::test_reconnect_of_pending_or_active_is_refused",
+                "web/test_sample::test_409_has_the_members_and_types_of_the_reference",
             ),
             names=("ACTIVE",),
         ),
@@ -108,8 +108,8 @@ LIFECYCLE: Final = Part(
             ),
             code=("rules.triggers:STILL_PENDING", "rules.chain:reconnect"),
             tests=(
-                "rules/test_chain::test_what_needs_no_recovery_is_refused_whatever_follows_it",
-                "web/test_sample::test_a_refusal_has_the_members_and_types_that_the_reference_prints",
+                "rules/test_chain::test_reconnect_of_pending_or_active_is_refused",
+                "web/test_sample::test_409_has_the_members_and_types_of_the_reference",
             ),
             names=("PENDING",),
         ),
@@ -130,9 +130,9 @@ REQUEST: Final = Part(
             rules=("operation.reconnect", "request.route"),
             code=("service.operations.reconnect:Reconnect", "web.read:read"),
             tests=(
-                "web/test_read::test_each_path_is_its_operation_with_its_status_of_success",
-                "web/test_read::test_an_unknown_path_or_method_is_not_found",
-                "web/test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+                "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
+                "web/test_read::test_unknown_path_or_method_gets_404",
+                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
             ),
             names=("POST", "/api/sdk/v1/connections/{connectionId}:reconnect"),
         ),
@@ -142,8 +142,8 @@ REQUEST: Final = Part(
             rules=("request.body", "#times-and-ids"),
             code=("service.members:CONNECTION_ID", "rules.values:parse_uuid"),
             tests=(
-                "web/test_read::test_an_id_in_a_path_is_a_uuid_in_any_case",
-                "web/openapi/test_document::test_every_example_of_a_parameter_and_a_header_is_valid",
+                "web/test_read::test_path_id_is_a_uuid_in_any_case_else_400",
+                "web/openapi/test_document::test_parameter_and_header_examples_are_valid",
             ),
             names=("connectionId",),
         ),
@@ -152,9 +152,7 @@ REQUEST: Final = Part(
             says="It is authorized by a scheme of the name `platformApiKey`.",
             rules=("#security-scheme", "request.credentials"),
             code=("web.openapi.document:openapi",),
-            tests=(
-                "web/test_sample::test_the_security_scheme_is_the_reference_s_a_bearer_key_in_a_header",
-            ),
+            tests=("web/test_sample::test_security_scheme_is_a_bearer_key_named_as_printed",),
             names=("platformApiKey",),
         ),
         Statement(
@@ -163,8 +161,8 @@ REQUEST: Final = Part(
             rules=("#api-key-opaque", "request.credentials"),
             code=("web.request:bearer",),
             tests=(
-                "web/test_request::test_an_api_key_comes_in_exactly_one_authorization_header",
-                "web/test_sample::test_the_security_scheme_is_the_reference_s_a_bearer_key_in_a_header",
+                "web/test_request::test_bearer_needs_exactly_one_authorization_header",
+                "web/test_sample::test_security_scheme_is_a_bearer_key_named_as_printed",
             ),
             names=("Authorization", "Bearer"),
         ),
@@ -174,9 +172,9 @@ REQUEST: Final = Part(
             rules=("#api-key-opaque", "#sdk-app"),
             code=("rules.credentials:ApiKey",),
             tests=(
-                "rules/test_credentials::test_a_key_is_opaque_and_equal_keys_are_equal_values",
-                "rules/test_credentials::test_no_text_of_a_key_shows_it",
-                "web/test_sample::test_a_key_is_opaque_and_no_token_that_says_something",
+                "rules/test_credentials::test_equal_key_texts_make_equal_hidden_keys",
+                "rules/test_credentials::test_formatting_an_api_key_hides_its_text",
+                "web/test_sample::test_any_key_text_is_accepted_without_parsing",
             ),
             names=("cae_live_",),
         ),
@@ -186,8 +184,8 @@ REQUEST: Final = Part(
             rules=("request.key-required", "#key-needed", "operation.reconnect"),
             code=("service.operations.operation:KeyUse", "web.read:read"),
             tests=(
-                "web/test_sample::test_without_its_idempotency_key_the_printed_request_is_refused",
-                "service/test_gates::test_the_gates_are_passed_in_the_order_of_their_table",
+                "web/test_sample::test_printed_request_without_idempotency_key_gets_400",
+                "service/test_gates::test_gates_run_in_table_order",
             ),
             names=("Idempotency-Key",),
         ),
@@ -197,8 +195,8 @@ REQUEST: Final = Part(
             rules=("idempotency.completed.same", "attempt.complete", "record-standing.completed"),
             code=("rules.idempotency:begin_attempt", "rules.attempt:complete"),
             tests=(
-                "rules/test_idempotency::test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving",
-                "web/test_sample::test_a_second_sending_of_the_printed_request_gets_the_same_bytes",
+                "rules/test_idempotency::test_law_12_one_key_executes_once_in_every_interleaving",
+                "web/test_sample::test_printed_request_sent_twice_gets_the_same_bytes",
             ),
         ),
         Statement(
@@ -207,8 +205,8 @@ REQUEST: Final = Part(
             rules=("request.body", "#longest-body"),
             code=("web.json:parse_json", "service.operations.reconnect:Reconnect"),
             tests=(
-                "web/test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
-                "web/test_read::test_a_body_is_read_strictly_from_bytes_and_from_what_a_framework_parsed",
+                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
+                "web/test_read::test_bytes_and_parsed_bodies_are_read_alike",
             ),
             names=("Content-Type", "application/json"),
         ),
@@ -216,7 +214,7 @@ REQUEST: Final = Part(
             number="R17",
             says="The body's type may be used in TypeScript.",
             tests=(
-                "docs/typescript/test_typescript::test_a_client_that_handles_every_problem_code_compiles",
+                "docs/typescript/test_typescript::test_client_that_handles_every_problem_code_compiles",
             ),
             not_ours="A tool of the client's makes the types from `docs/openapi.json`; a test does it once.",
         ),
@@ -230,9 +228,7 @@ REQUEST: Final = Part(
             says="The sample's command prints no API key.",
             rules=("request.credentials",),
             code=("web.read:read", "stores.serve:serve"),
-            tests=(
-                "web/test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
-            ),
+            tests=("web/test_sample::test_printed_request_with_an_api_key_gets_201",),
         ),
     ),
 )
@@ -247,8 +243,8 @@ RESPONSE: Final = Part(
             rules=("#reconnect-recovers", "operation.reconnect"),
             code=("service.operations.reconnect:ConnectionReconnected", "web.respond:respond"),
             tests=(
-                "web/test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
-                "web/test_respond::test_law_13_nothing_internal_is_on_the_wire",
+                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
+                "web/test_respond::test_law_13_responses_contain_nothing_internal",
             ),
             names=("connection", "previousConnectionId", "nextAction", "application/json"),
         ),
@@ -258,8 +254,8 @@ RESPONSE: Final = Part(
             rules=("#reconnect-recovers", "recovery.revoked.none"),
             code=("rules.chain:Minted",),
             tests=(
-                "web/test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
-                "rules/test_chain_machine::test_law_06_a_chain_is_linear_of_one_coordinate_with_one_active_and_a_pending_head",
+                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
+                "rules/test_chain_machine::test_law_06_chain_stays_linear_with_one_active_connection",
             ),
             names=("previousConnectionId",),
         ),
@@ -269,8 +265,8 @@ RESPONSE: Final = Part(
             rules=("#connection-members",),
             code=("web.wire_format:format_connection",),
             tests=(
-                "web/test_wire_format::test_a_connection_is_printed_member_by_member",
-                "web/test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+                "web/test_wire_format::test_connection_formats_to_exactly_these_members",
+                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
             ),
             names=(
                 "connection.id",
@@ -296,8 +292,8 @@ RESPONSE: Final = Part(
                 "web.wire_format:parse_connection",
             ),
             tests=(
-                "rules/test_values::test_a_uuid_is_read_in_any_case_and_comes_back_in_lower_case",
-                "rules/test_values::test_text_is_opaque_and_comes_back_as_it_is",
+                "rules/test_values::test_uuid_in_any_case_is_returned_in_lower_case",
+                "rules/test_values::test_text_is_opaque_and_returned_unchanged",
             ),
             names=("connection.id", "connection.customerAccountId", "connection.appUserId"),
         ),
@@ -307,8 +303,8 @@ RESPONSE: Final = Part(
             rules=("#connection-status", "wire-status.pending"),
             code=("rules.connection:Status", "rules.wire_status:WIRE_STATUS"),
             tests=(
-                "rules/test_connection::test_statuses_and_standings_are_those_of_the_rules_in_order_of_rank",
-                "rules/test_connection::test_a_new_connection_is_pending_until_its_next_action_ends",
+                "rules/test_connection::test_statuses_and_standings_are_listed_in_rank_order",
+                "rules/test_connection::test_new_connection_is_pending_until_its_next_action_ends",
             ),
             names=("connection.status", "PENDING"),
         ),
@@ -318,8 +314,8 @@ RESPONSE: Final = Part(
             rules=("access.active-other-package", "#connection-members"),
             code=("rules.values:parse_data_packages", "rules.access:decide_access"),
             tests=(
-                "rules/test_values::test_packages_come_back_sorted_and_once_whatever_their_order_and_repetition",
-                "rules/test_access::test_each_standing_answers_what_the_table_says",
+                "rules/test_values::test_data_packages_are_sorted_without_duplicates",
+                "rules/test_access::test_access_follows_the_table_for_each_standing",
             ),
             names=("connection.dataPackages", "clinical_summary"),
         ),
@@ -329,8 +325,8 @@ RESPONSE: Final = Part(
             rules=("deadline.active",),
             code=("rules.connection:next_deadline",),
             tests=(
-                "rules/test_connection::test_the_next_deadline_is_the_one_that_the_status_waits_for",
-                "rules/test_connection::test_law_04_standing_is_monotone_in_time_for_a_fixed_record",
+                "rules/test_connection::test_next_deadline_follows_the_table_for_each_status",
+                "rules/test_connection::test_law_04_standing_is_monotone_in_time",
             ),
             names=("connection.expiresAt",),
         ),
@@ -340,8 +336,8 @@ RESPONSE: Final = Part(
             rules=("#times-and-ids",),
             code=("rules.values:format_time", "rules.values:parse_time"),
             tests=(
-                "rules/test_values::test_an_instant_is_written_as_it_was_read_and_is_of_utc_itself",
-                "web/test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+                "rules/test_values::test_parsed_time_is_utc_and_formats_back_unchanged",
+                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
             ),
             names=("connection.createdAt", "connection.updatedAt", "connection.authorizedAt"),
         ),
@@ -350,7 +346,7 @@ RESPONSE: Final = Part(
             says="The reason for an action is a text.",
             rules=("#connection-members",),
             code=("rules.triggers:require_action", "service.members:REASON"),
-            tests=("web/test_wire_format::test_a_connection_is_printed_member_by_member",),
+            tests=("web/test_wire_format::test_connection_formats_to_exactly_these_members",),
             names=("connection.actionRequiredReason",),
         ),
         Statement(
@@ -358,9 +354,7 @@ RESPONSE: Final = Part(
             says="The sample shows every member at once: PENDING, and when it was revoked.",
             rules=("#sample-of-all-members", "stored-status.revoked-at"),
             code=("web.wire_format:parse_connection",),
-            tests=(
-                "web/test_wire_format::test_a_sample_that_shows_every_member_at_once_is_of_a_revoked_connection",
-            ),
+            tests=("web/test_wire_format::test_sample_with_every_member_is_a_revoked_connection",),
             names=("connection.revokedAt",),
         ),
         Statement(
@@ -369,8 +363,8 @@ RESPONSE: Final = Part(
             rules=("#next-action",),
             code=("rules.values:NextAction", "web.wire_format:format_next_action"),
             tests=(
-                "web/test_wire_format::test_a_next_action_is_printed_with_its_type",
-                "web/test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+                "web/test_wire_format::test_next_action_is_formatted_with_its_type",
+                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
             ),
             names=("nextAction.type", "nextAction.url", "nextAction.expiresAt", "open_webview"),
         ),
@@ -386,8 +380,8 @@ RESPONSE: Final = Part(
             rules=("#problem-members",),
             code=("web.respond:respond", "rules.problems:Problem"),
             tests=(
-                "web/test_sample::test_a_refusal_has_the_members_and_types_that_the_reference_prints",
-                "web/test_respond::test_the_headers_of_each_problem",
+                "web/test_sample::test_409_has_the_members_and_types_of_the_reference",
+                "web/test_respond::test_problem_response_has_its_headers",
             ),
             names=("application/problem+json",),
         ),
@@ -398,8 +392,8 @@ RESPONSE: Final = Part(
             rules=("#problem-members", "problem.connection-not-reconnectable"),
             code=("web.wire_format:format_problem", "rules.problems:CATALOGUE"),
             tests=(
-                "web/test_wire_format::test_a_problem_is_printed_as_rfc_9457_has_it",
-                "web/test_sample::test_a_refusal_has_the_members_and_types_that_the_reference_prints",
+                "web/test_wire_format::test_problem_is_formatted_as_in_rfc_9457",
+                "web/test_sample::test_409_has_the_members_and_types_of_the_reference",
             ),
             names=(
                 "problem.type",

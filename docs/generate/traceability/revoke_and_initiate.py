@@ -15,8 +15,8 @@ REVOKE: Final = Part(
             rules=("operation.revoke",),
             code=("service.operations.revoke:Revoke",),
             tests=(
-                "web/test_read::test_each_path_is_its_operation_with_its_status_of_success",
-                "service/operations/test_exact::test_a_revoke_is_answered_exactly",
+                "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
+                "service/operations/test_exact::test_revoke_yields_this_exact_decision",
             ),
             names=("revoke", "POST"),
         ),
@@ -35,9 +35,9 @@ REVOKE: Final = Part(
             ),
             code=("rules.triggers:revoke", "rules.merge:merge"),
             tests=(
-                "rules/test_triggers::test_law_01_the_stored_rank_of_one_id_never_falls",
-                "rules/test_triggers::test_law_02_revoked_now_is_true_exactly_once_and_the_first_revoked_at_stands",
-                "rules/test_merge::test_law_03_merge_is_commutative_associative_and_idempotent_and_revoked_absorbs",
+                "rules/test_triggers::test_law_01_stored_rank_never_falls",
+                "rules/test_triggers::test_law_02_revoked_now_once_and_first_revoked_at_kept",
+                "rules/test_merge::test_law_03_merge_order_is_irrelevant_and_revoked_wins",
             ),
         ),
         Statement(
@@ -46,8 +46,8 @@ REVOKE: Final = Part(
             rules=("request.ownership", "#sdk-app", "#coordinate"),
             code=("rules.credentials:Caller", "service.decide:decide"),
             tests=(
-                "rules/test_credentials::test_a_connection_is_owned_by_app_account_and_environment",
-                "web/test_respond::test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byte_alike",
+                "rules/test_credentials::test_ownership_needs_same_app_account_and_environment",
+                "web/test_respond::test_law_15_foreign_and_unknown_ids_get_identical_bytes",
             ),
         ),
         Statement(
@@ -63,9 +63,9 @@ REVOKE: Final = Part(
             ),
             code=("rules.access:decide_access", "service.effects:AccessEnded"),
             tests=(
-                "rules/test_access::test_access_ends_with_a_revocation_whoever_revokes",
-                "rules/test_access::test_law_05_access_implies_active_a_granted_package_and_before_valid_until",
-                "rules/test_triggers::test_what_ends_is_what_the_status_before_had",
+                "rules/test_access::test_revocation_by_any_actor_denies_access",
+                "rules/test_access::test_law_05_access_needs_active_and_a_granted_package",
+                "rules/test_triggers::test_revoke_ends_access_or_cancels_the_handoff_by_status",
             ),
         ),
         Statement(
@@ -74,8 +74,8 @@ REVOKE: Final = Part(
             rules=("#no-enforcement-artefact",),
             code=("web.respond:respond", "service.changes:Changes"),
             tests=(
-                "web/test_respond::test_law_13_nothing_internal_is_on_the_wire",
-                "web/test_events::test_nothing_internal_leaves_with_an_event",
+                "web/test_respond::test_law_13_responses_contain_nothing_internal",
+                "web/test_events::test_events_contain_nothing_internal",
             ),
         ),
     ),
@@ -90,8 +90,8 @@ INITIATE: Final = Part(
             rules=("operation.initiate", "#connect-session"),
             code=("service.operations.initiate:Initiate",),
             tests=(
-                "web/test_read::test_each_path_is_its_operation_with_its_status_of_success",
-                "service/operations/test_exact::test_an_initiate_is_answered_exactly",
+                "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
+                "service/operations/test_exact::test_initiate_yields_this_exact_decision",
             ),
             names=("initiate", "POST"),
         ),
@@ -100,7 +100,7 @@ INITIATE: Final = Part(
             says="It selects one of three paths, A, B and C.",
             rules=("#path-a", "#path-b", "#path-c"),
             code=("rules.session:EntryPath", "rules.session:ENTRY_PATHS"),
-            tests=("rules/test_session::test_a_session_takes_the_path_that_the_table_says",),
+            tests=("rules/test_session::test_initiate_follows_the_entry_path_table",),
             names=("Path A", "Path B", "Path C"),
         ),
         Statement(
@@ -109,8 +109,8 @@ INITIATE: Final = Part(
             rules=("#new-session", "#connect-session"),
             code=("rules.session:CuraeConnectSession", "rules.session:initiate"),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
-                "stores/test_new_ids::test_nothing_is_drawn_twice",
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "stores/test_new_ids::test_no_id_or_token_repeats",
             ),
             names=("CuraeConnectSession",),
         ),
@@ -120,8 +120,8 @@ INITIATE: Final = Part(
             rules=("#coordinate", "#sdk-app"),
             code=("rules.values:Coordinate", "rules.credentials:Caller"),
             tests=(
-                "rules/test_credentials::test_a_caller_names_coordinates_within_its_own_app_account_and_environment",
-                "web/test_wire_format::test_a_session_is_printed_without_the_user",
+                "rules/test_credentials::test_caller_coordinate_has_its_app_account_and_environment",
+                "web/test_wire_format::test_session_is_formatted_without_its_user_id",
             ),
             names=("customerAccountId", "appUserId"),
         ),
@@ -130,9 +130,7 @@ INITIATE: Final = Part(
             says="The same always selects the same path.",
             rules=("#path-a", "#path-b", "#path-c", "#path-else"),
             code=("rules.session:ENTRY_PATHS",),
-            tests=(
-                "rules/test_session::test_law_08_path_selection_is_total_and_a_function_of_account_state_and_preference_alone",
-            ),
+            tests=("rules/test_session::test_law_08_path_depends_on_account_state_and_preference",),
         ),
         Statement(
             number="I6",
@@ -140,8 +138,8 @@ INITIATE: Final = Part(
             rules=("#limited-account-app-binding",),
             code=("rules.binding:LimitedAccountAppBinding", "rules.binding:account_state"),
             tests=(
-                "rules/test_binding::test_the_account_state_is_the_bindings_or_unlinked",
-                "rules/test_session::test_a_session_takes_the_path_that_the_table_says",
+                "rules/test_binding::test_account_state_without_a_binding_is_unlinked",
+                "rules/test_session::test_initiate_follows_the_entry_path_table",
             ),
             names=("LimitedAccountAppBinding",),
         ),
@@ -151,8 +149,8 @@ INITIATE: Final = Part(
             rules=("entry-path.active", "#path-a"),
             code=("rules.session:ENTRY_PATHS", "rules.session:PATH_A"),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
-                "rules/test_session::test_completing_a_hand_off_answers_what_the_spec_says",
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "rules/test_session::test_complete_handoff_follows_the_table",
             ),
             names=("Path A", "EXISTING_ACTIVE_HANDOFF", "ACTIVE"),
         ),
@@ -162,7 +160,7 @@ INITIATE: Final = Part(
             rules=("entry-path.active", "#path-a"),
             code=("rules.session:initiate", "service.changes:initiation_changes"),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
             ),
         ),
         Statement(
@@ -175,8 +173,8 @@ INITIATE: Final = Part(
                 "service.members:PREFER_SIGNUP",
             ),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
-                "service/test_members::test_a_malformed_body_is_refused_by_its_member_and_fault",
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "service/test_members::test_malformed_body_is_refused_with_member_and_fault",
             ),
             names=("Path B", "NEW_ACTIVE_SIGNUP_HANDOFF", "preferSignup"),
         ),
@@ -191,8 +189,8 @@ INITIATE: Final = Part(
             ),
             code=("rules.session:complete_handoff", "rules.session:COMPLETION"),
             tests=(
-                "rules/test_session::test_completing_a_hand_off_answers_what_the_spec_says",
-                "rules/test_session::test_a_hand_off_lands_once",
+                "rules/test_session::test_complete_handoff_follows_the_table",
+                "rules/test_session::test_handoff_lands_at_most_once",
             ),
             names=("completeHandoff",),
         ),
@@ -212,8 +210,8 @@ INITIATE: Final = Part(
                 "rules.session:PATH_C_REUSED",
             ),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_whom_it_provisions",
-                "rules/test_session::test_a_session_takes_the_path_that_the_table_says",
+                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "rules/test_session::test_initiate_follows_the_entry_path_table",
             ),
             names=("Path C", "SILENT_LIMITED"),
         ),
@@ -228,9 +226,9 @@ INITIATE: Final = Part(
             ),
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
-                "rules/test_session::test_the_trail_names_the_path_and_the_provisioning",
-                "rules/test_session::test_a_path_that_provisions_nobody_hands_back_the_very_same_binding",
-                "rules/test_binding::test_every_cell_does_what_the_table_says",
+                "rules/test_session::test_initiate_rules_name_the_path_and_the_provisioning",
+                "rules/test_session::test_initiate_without_provisioning_returns_the_same_binding",
+                "rules/test_binding::test_each_binding_trigger_follows_the_table",
             ),
             names=("LIMITED",),
         ),
@@ -246,8 +244,8 @@ INITIATE: Final = Part(
             ),
             code=("rules.credentials:CONNECTION_WRITE", "rules.credentials:check_permission"),
             tests=(
-                "rules/test_credentials::test_a_caller_may_run_what_the_table_says",
-                "rules/test_credentials::test_every_mutation_has_the_same_scope",
+                "rules/test_credentials::test_permission_follows_the_table",
+                "rules/test_credentials::test_mutation_scope_is_connection_write",
             ),
             names=("connection:write",),
         ),
@@ -256,7 +254,7 @@ INITIATE: Final = Part(
             says="The header Idempotency-Key is required.",
             rules=("request.key-required", "#key-needed"),
             code=("service.operations.operation:KeyUse", "web.read:read"),
-            tests=("service/test_gates::test_the_gates_are_passed_in_the_order_of_their_table",),
+            tests=("service/test_gates::test_gates_run_in_table_order",),
             names=("Idempotency-Key",),
         ),
         Statement(
@@ -265,8 +263,8 @@ INITIATE: Final = Part(
             rules=("#replay-verbatim", "idempotency.completed.same", "request.idempotency"),
             code=("rules.idempotency:KnownResponse", "web.respond:respond"),
             tests=(
-                "web/test_respond::test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_nothing",
-                "rules/test_idempotency::test_a_replay_is_verbatim_and_beside_the_response",
+                "web/test_respond::test_law_09_replay_is_byte_identical_and_free_of_limits",
+                "rules/test_idempotency::test_replay_returns_the_stored_response_unchanged",
             ),
         ),
         Statement(
@@ -275,9 +273,9 @@ INITIATE: Final = Part(
             rules=("request.limit", "#ten-a-minute"),
             code=("rules.ratelimit:INITIATE_LIMIT", "rules.ratelimit:admit"),
             tests=(
-                "rules/test_ratelimit::test_law_10_in_any_half_open_60_s_at_most_10_initiates_are_admitted",
-                "rules/test_ratelimit::test_the_limits_of_an_app_user_are_ten_a_minute",
-                "rules/test_values::test_an_app_user_is_counted_across_apps_but_not_across_environments",
+                "rules/test_ratelimit::test_law_10_any_60_seconds_admit_at_most_10_initiates",
+                "rules/test_ratelimit::test_app_user_limits_are_ten_a_minute",
+                "rules/test_values::test_app_user_is_shared_across_apps_not_environments",
             ),
             names=("10", "minute"),
         ),
@@ -287,8 +285,8 @@ INITIATE: Final = Part(
             rules=("request.buckets", "#standard-buckets"),
             code=("rules.ratelimit:Bucket", "service.settings:Settings"),
             tests=(
-                "service/test_gates::test_a_bucket_that_refuses_is_named_and_the_app_user_s_limit_is_not",
-                "service/operations/test_exact::test_a_bucket_refuses_exactly",
+                "service/test_gates::test_429_names_the_bucket_before_the_app_user_limit",
+                "service/operations/test_exact::test_empty_bucket_yields_this_exact_429",
             ),
         ),
         Statement(

@@ -29,7 +29,7 @@ def faults(project: Path, document: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_the_document_of_the_events_is_valid(project: Path) -> None:
+def test_asyncapi_document_is_valid(project: Path) -> None:
     assert faults(project, DOCUMENT) == (0, "")
 
 
@@ -47,7 +47,9 @@ def test_the_document_of_the_events_is_valid(project: Path) -> None:
         ('"title": ', '"titel": ', "info"),
     ],
 )
-def test_a_document_that_is_not_is_found(project: Path, right: str, wrong: str, says: str) -> None:
+def test_invalid_asyncapi_document_is_rejected(
+    project: Path, right: str, wrong: str, says: str
+) -> None:
     assert right in DOCUMENT
     status, said = faults(project, DOCUMENT.replace(right, wrong, 1))
     assert status == 1

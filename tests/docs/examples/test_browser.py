@@ -37,7 +37,7 @@ ENDED = "It was ended, or has to be renewed: nothing is shared here now."
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 
 
-def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
+def test_person_signs_up_connects_recovers_and_cancels(phone: Phone) -> None:
     body: dict[str, object] = {"appUserId": "ada", "preferSignup": True}
     assert phone.account() == "UNLINKED"
     signing_up = phone.asks("POST", "/curae-connect/initiate", body, key="sign-up")
@@ -76,7 +76,7 @@ def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
     assert phone.buttons() == []
 
 
-def test_a_person_who_finishes_twice_or_cancels_then_is_told_so(phone: Phone) -> None:
+def test_finishing_a_page_twice_shows_it_was_done_before(phone: Phone) -> None:
     body = {"appUserId": "ada", "dataPackages": ["clinical_summary", "labs"]}
     created = phone.asks("POST", "/connections", body, key="create")
     first = json.loads(created.body)["connection"]["id"]
@@ -98,7 +98,7 @@ def test_a_person_who_finishes_twice_or_cancels_then_is_told_so(phone: Phone) ->
     assert phone.status(first) == "ACTIVE"
 
 
-def test_another_site_can_neither_frame_a_page_nor_send_its_form(
+def test_another_site_can_neither_frame_a_page_nor_post_its_form(
     phone: Phone, tmp_path: Path
 ) -> None:
     body = {"appUserId": "ada", "dataPackages": ["labs"]}

@@ -42,23 +42,25 @@ def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
     assert said(server.log) == []
 
 
-def test_a_part_of_the_kit_on_an_example(sqlite_url: str, tmp_path: Path) -> None:
+def test_example_passes_part_of_the_kit(sqlite_url: str, tmp_path: Path) -> None:
     check("fastapi", url=sqlite_url, directory=tmp_path, names=[*NAMES[::8], ONE_ENVIRONMENT])
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
-def test_the_whole_kit_on_postgresql(app: str, postgres_url: str, tmp_path: Path) -> None:
+def test_each_example_passes_the_kit_on_postgresql(
+    app: str, postgres_url: str, tmp_path: Path
+) -> None:
     check(app, url=postgres_url, directory=tmp_path, names=NAMES)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
-def test_the_whole_kit_on_sqlite(app: str, sqlite_url: str, tmp_path: Path) -> None:
+def test_each_example_passes_the_kit_on_sqlite(app: str, sqlite_url: str, tmp_path: Path) -> None:
     check(app, url=sqlite_url, directory=tmp_path, names=NAMES)
 
 
-def test_the_kit_finds_a_store_that_does_not_compare(postgres_url: str, tmp_path: Path) -> None:
+def test_kit_fails_a_store_without_compare_and_set(postgres_url: str, tmp_path: Path) -> None:
     Control(wrong="trusting").write(tmp_path / "control.json")
     with (
         running_server("asgi", postgres_url, tmp_path) as server,

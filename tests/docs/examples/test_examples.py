@@ -37,16 +37,14 @@ APPS: Final = ("fastapi_app", "flask_app", "django_app", "asgi_app")
     "app",
     ["fastapi_app", *(pytest.param(app, marks=pytest.mark.heavy) for app in APPS[1:])],
 )
-def test_an_example_starts_with_one_command_and_its_lines_do_what_they_promise(
-    app: str, tmp_path: Path
-) -> None:
+def test_example_starts_and_its_requests_give_promised_status(app: str, tmp_path: Path) -> None:
     walk(app, tmp_path, send_parsed)
 
 
 # Not every machine has curl; the test above sends the same requests with Python.
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
-def test_the_lines_work_as_they_are_printed(app: str, tmp_path: Path) -> None:
+def test_printed_curl_commands_work(app: str, tmp_path: Path) -> None:
     walk(app, tmp_path, send_printed(tmp_path))
 
 
@@ -133,7 +131,7 @@ def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[objec
         ("asgi_app", [3, [3], 3]),
     ],
 )
-def test_an_example_keeps_to_its_pool_counts_its_outbox_and_says_that_it_is_to_end(
+def test_example_keeps_pool_size_counts_outbox_and_drains(
     app: str, bounds: list[object], tmp_path: Path
 ) -> None:
     found, ((counted, metrics), ready, draining), log = asked(
@@ -155,7 +153,7 @@ def test_an_example_keeps_to_its_pool_counts_its_outbox_and_says_that_it_is_to_e
 
 
 @pytest.mark.heavy
-def test_an_awaited_example_keeps_to_its_pool_on_postgresql() -> None:
+def test_async_example_keeps_its_pool_size_on_postgresql() -> None:
     # No connection is opened before the first request.
     bounds, _, _ = asked("fastapi_app", "postgresql://127.0.0.1:1/nobody", "bounds")
     assert bounds == [3, [], 30]
@@ -183,7 +181,7 @@ def is_code(line: str) -> bool:
     return bool(line.strip()) and not line.strip().startswith("#")
 
 
-def test_what_is_counted_is_code_alone(tmp_path: Path) -> None:
+def test_lines_of_counts_code_only(tmp_path: Path) -> None:
     file = tmp_path / "some.py"
     file.write_text(
         textwrap.dedent('''
@@ -215,7 +213,7 @@ def lines_for(file: Path, *names: str) -> int:
     )
 
 
-def test_what_is_counted_of_a_module_is_what_it_names(tmp_path: Path) -> None:
+def test_lines_for_counts_only_the_named_statements(tmp_path: Path) -> None:
     file = tmp_path / "some.py"
     file.write_text(
         textwrap.dedent("""
@@ -260,7 +258,7 @@ def embedded(name: str) -> tuple[int, int]:
     return lines_for(file, *opening), lines_of(file, answering) + lines_for(file, *routing)
 
 
-def test_a_user_writes_as_many_lines_as_the_page_says_and_at_most_fifteen() -> None:
+def test_embedding_takes_at_most_15_lines_as_the_page_says() -> None:
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
     assert rows == [
@@ -274,12 +272,12 @@ def test_a_user_writes_as_many_lines_as_the_page_says_and_at_most_fifteen() -> N
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_an_example_fits_on_a_page(app: str) -> None:
+def test_example_has_at_most_60_lines(app: str) -> None:
     assert len((EXAMPLES / f"{app}.py").read_text(encoding="utf-8").splitlines()) <= 60
 
 
 @pytest.mark.heavy
-def test_more_connections_than_the_database_has_are_refused_at_the_start(
+def test_pool_larger_than_max_connections_is_refused_at_start(
     postgres_server: sa.URL, tmp_path: Path
 ) -> None:
     with database(postgres_server) as url:
@@ -301,7 +299,7 @@ def test_more_connections_than_the_database_has_are_refused_at_the_start(
 
 
 @pytest.mark.heavy
-def test_ten_connections_are_left_and_no_key_is_let_in(
+def test_pool_must_leave_ten_connections_or_no_key_is_registered(
     postgres_server: sa.URL, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with database(postgres_server) as url, engine_of(url) as engine:
@@ -319,7 +317,7 @@ def test_ten_connections_are_left_and_no_key_is_let_in(
     assert capsys.readouterr().out == ""
 
 
-def test_every_setting_and_file_of_the_examples_is_on_their_page() -> None:
+def test_examples_page_lists_every_setting_and_file() -> None:
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     files = list(EXAMPLES.rglob("*.py"))
     read = {
@@ -349,7 +347,7 @@ def manage(database: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_the_migrations_of_django_make_what_its_models_say(tmp_path: Path) -> None:
+def test_django_migrations_match_the_models(tmp_path: Path) -> None:
     assert "No changes" in manage(tmp_path / "new.db", "makemigrations", "--check", "--dry-run")
 
 
@@ -376,7 +374,7 @@ def schema(database: Path) -> dict[str, object]:
     return seen
 
 
-def test_django_and_sqlalchemy_make_the_same_tables(tmp_path: Path) -> None:
+def test_django_and_sqlalchemy_create_the_same_tables(tmp_path: Path) -> None:
     manage(tmp_path / "django.db", "migrate")
     with engine_of(f"sqlite:///{tmp_path / 'sqlalchemy.db'}"):
         expected = schema(tmp_path / "sqlalchemy.db")
@@ -387,7 +385,7 @@ def test_django_and_sqlalchemy_make_the_same_tables(tmp_path: Path) -> None:
     }
 
 
-def test_django_takes_over_the_tables_that_sqlalchemy_made(tmp_path: Path) -> None:
+def test_django_migrate_accepts_tables_created_by_sqlalchemy(tmp_path: Path) -> None:
     api_key, database = ApiKey("cae_test_1"), tmp_path / "curae.db"
     caller = caller_of("cae_test_1", ApiKeyRequest("app-1", "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"))
     with engine_of(f"sqlite:///{database}") as engine:
@@ -402,7 +400,7 @@ def test_django_takes_over_the_tables_that_sqlalchemy_made(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("name", "count"), [("howto.md", 15), ("upgrades.md", 2)])
-def test_the_blocks_of_a_page_are_one_program_that_runs(name: str, count: int) -> None:
+def test_blocks_of_a_page_run_as_one_program(name: str, count: int) -> None:
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert len(blocks) == count
@@ -411,7 +409,7 @@ def test_the_blocks_of_a_page_are_one_program_that_runs(name: str, count: int) -
         exec(block, namespace)  # noqa: S102 - the page's own code
 
 
-def test_the_how_to_says_what_to_do_with_each_effect_and_names_each_fact() -> None:
+def test_howto_covers_every_effect_and_fact() -> None:
     page = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
     for heading, kinds in (("| effect |", get_args(Effect)), ("| what happened |", FACTS)):
         table = page.partition(heading)[2].partition("\n\n")[0]

@@ -51,7 +51,7 @@ def app(request: pytest.FixtureRequest) -> App:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_nothing_happens_where_a_page_is_only_looked_at(app: App, method: str) -> None:
+def test_viewing_a_page_changes_nothing(app: App, method: str) -> None:
     connection_id, url = app.create()
     before = app.connection(connection_id)
     for target in ("", "?token=1", "/finish", "/cancel", f"/finish?token={csrf_token(url)}"):
@@ -65,7 +65,7 @@ def test_nothing_happens_where_a_page_is_only_looked_at(app: App, method: str) -
     assert app.connection(connection_id) == before
 
 
-def test_other_methods_are_refused_with_those_that_there_are(app: App) -> None:
+def test_other_methods_give_405_with_the_allowed_ones(app: App) -> None:
     connection_id, url = app.create()
     body = f"token={csrf_token(url)}".encode()
     for method, action, allowed in (
@@ -82,7 +82,7 @@ def test_other_methods_are_refused_with_those_that_there_are(app: App) -> None:
     assert app.is_now(connection_id) is Standing.PENDING
 
 
-def test_the_form_of_a_page_holds_its_token_and_leads_to_the_page_itself(app: App) -> None:
+def test_form_holds_the_csrf_token_and_posts_to_its_own_page(app: App) -> None:
     _, url = app.create()
     page = app.shown(Request("GET", path_of(url))).body.decode()
     assert re.findall('<input type="hidden" name="(.*)" value="(.*)">', page) == [
@@ -96,9 +96,7 @@ def test_the_form_of_a_page_holds_its_token_and_leads_to_the_page_itself(app: Ap
 
 
 @pytest.mark.parametrize("button", ["finish", "cancel"])
-def test_a_post_without_the_page_s_own_token_does_nothing_and_says_so(
-    app: App, button: str
-) -> None:
+def test_post_without_the_csrf_token_gives_403(app: App, button: str) -> None:
     connection_id, url = app.create()
     _, another = app.create()
     token, target = csrf_token(url), f"{path_of(url)}/{button}"
@@ -132,7 +130,7 @@ def test_a_post_without_the_page_s_own_token_does_nothing_and_says_so(
 
 
 @pytest.mark.parametrize("button", ["finish", "cancel"])
-def test_a_form_of_another_site_does_nothing(app: App, button: str) -> None:
+def test_cross_site_form_gives_403(app: App, button: str) -> None:
     connection_id, url = app.create()
     body = f"token={csrf_token(url)}".encode()
     target = f"{path_of(url)}/{button}"
@@ -148,7 +146,7 @@ def test_a_form_of_another_site_does_nothing(app: App, button: str) -> None:
     assert taken == {"finish": DONE, "cancel": NO}[button]
 
 
-def test_a_form_that_the_person_sends_again_is_taken(app: App) -> None:
+def test_resent_form_without_a_site_is_accepted(app: App) -> None:
     _, url = app.create()
     body = f"token={csrf_token(url)}".encode()
     again = Request(
@@ -160,7 +158,7 @@ def test_a_form_that_the_person_sends_again_is_taken(app: App) -> None:
     assert seen(app.shown(again)) == DONE
 
 
-def test_a_url_that_is_guessed_leads_nowhere(app: App) -> None:
+def test_guessed_url_gives_404(app: App) -> None:
     app.create()
     guessed = f"{PUBLIC_URL}/pages/{'A' * 43}"
     assert app.visit(guessed) == NOWHERE
@@ -176,7 +174,7 @@ def test_a_url_that_is_guessed_leads_nowhere(app: App) -> None:
 # --- Finished once --------------------------------------------------------------------------
 
 
-def test_who_finishes_is_connected_once_and_told_so_until_the_page_is_over(app: App) -> None:
+def test_finish_connects_once_until_the_page_expires(app: App) -> None:
     connection_id, url = app.create()
     status, title, text = app.visit(url)
     assert (status, title) == (200, "Share your records?")
@@ -196,7 +194,7 @@ def test_who_finishes_is_connected_once_and_told_so_until_the_page_is_over(app: 
     assert app.connection(connection_id) == finished
 
 
-def test_what_is_finished_is_not_cancelled(app: App) -> None:
+def test_cancel_after_finish_changes_nothing(app: App) -> None:
     connection_id, url = app.create()
     app.press(url, "finish")
     finished = app.connection(connection_id)
@@ -204,14 +202,14 @@ def test_what_is_finished_is_not_cancelled(app: App) -> None:
     assert app.connection(connection_id) == finished
 
 
-def test_who_finishes_while_somebody_cancels_is_not_cancelled(app: App) -> None:
+def test_finish_during_a_cancel_wins(app: App) -> None:
     connection_id, url = app.create()
     app.store.loaded = lambda: app.beside().press(url, "finish")
     assert app.press(url, "cancel") == KEPT
     assert app.is_now(connection_id) is Standing.ACTIVE
 
 
-def test_what_is_recovered_and_finished_is_not_cancelled_from_an_earlier_page(app: App) -> None:
+def test_earlier_page_cannot_cancel_a_finished_recovery(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     second, newer = app.recover(first)
@@ -220,7 +218,7 @@ def test_what_is_recovered_and_finished_is_not_cancelled_from_an_earlier_page(ap
     assert app.is_now(second) is Standing.ACTIVE
 
 
-def test_a_page_that_was_finished_cancels_nothing_that_came_later(app: App) -> None:
+def test_finished_page_cannot_cancel_a_later_recovery(app: App) -> None:
     first, url = app.create()
     app.press(url, "finish")
     app.revoke(first)
@@ -230,7 +228,7 @@ def test_a_page_that_was_finished_cancels_nothing_that_came_later(app: App) -> N
     assert app.press(newer, "finish") == DONE
 
 
-def test_a_page_that_is_found_in_time_and_finished_too_late_says_so(app: App) -> None:
+def test_finish_after_the_deadline_gives_409(app: App) -> None:
     connection_id, url = app.create()
     app.store.found = lambda: app.clock.pass_time(30 * 60)
     over = "This page is over"
@@ -241,7 +239,7 @@ def test_a_page_that_is_found_in_time_and_finished_too_late_says_so(app: App) ->
 # --- Said no --------------------------------------------------------------------------------
 
 
-def test_who_says_no_revokes_as_the_patient(app: App) -> None:
+def test_cancel_revokes_as_the_patient(app: App) -> None:
     connection_id, url = app.create()
     assert app.press(url, "cancel") == NO
     revoked = app.connection(connection_id)
@@ -252,7 +250,7 @@ def test_who_says_no_revokes_as_the_patient(app: App) -> None:
     assert app.connection(connection_id) == revoked
 
 
-def test_who_says_no_ends_the_chain_from_there_on(app: App) -> None:
+def test_cancel_revokes_the_rest_of_the_chain(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     second, _ = app.recover(first)
@@ -271,7 +269,7 @@ def test_who_says_no_ends_the_chain_from_there_on(app: App) -> None:
 # --- Shown is what is true ------------------------------------------------------------------
 
 
-def test_after_an_app_s_revoke_there_is_nothing_to_share(app: App) -> None:
+def test_page_of_a_revoked_connection_shows_nothing_to_share(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     assert app.visit(url) == (410, "Nothing to share", ENDED)
@@ -281,7 +279,7 @@ def test_after_an_app_s_revoke_there_is_nothing_to_share(app: App) -> None:
     assert app.visit(url) == (410, "Asked again", "A newer page took this one's place.")
 
 
-def test_a_finished_connection_that_was_revoked_or_expired_is_not_said_to_share(app: App) -> None:
+def test_page_of_an_ended_connection_shows_nothing_to_share(app: App) -> None:
     for ends in (app.revoke, lambda each: app.happens(Expired(each))):
         connection_id, url = app.create()
         app.press(url, "finish")
@@ -289,7 +287,7 @@ def test_a_finished_connection_that_was_revoked_or_expired_is_not_said_to_share(
         assert app.visit(url) == (410, "Nothing to share", ENDED)
 
 
-def test_a_page_that_was_given_out_again_takes_the_place_of_the_earlier_one(app: App) -> None:
+def test_reissued_page_replaces_the_earlier_one(app: App) -> None:
     first, _ = app.create()
     app.revoke(first)
     second, url = app.recover(first)
@@ -301,7 +299,7 @@ def test_a_page_that_was_given_out_again_takes_the_place_of_the_earlier_one(app:
     assert app.press(newer, "finish") == DONE
 
 
-def test_who_finishes_while_the_page_is_given_out_again_is_connected(app: App) -> None:
+def test_finish_during_a_reissue_connects(app: App) -> None:
     first, _ = app.create()
     app.revoke(first)
     second, url = app.recover(first)
@@ -312,7 +310,7 @@ def test_who_finishes_while_the_page_is_given_out_again_is_connected(app: App) -
     assert app.visit(url) == NOWHERE
 
 
-def test_a_page_of_a_session_that_needs_no_hand_off_asks_nothing(app: App) -> None:
+def test_page_of_a_session_without_handoff_asks_nothing(app: App) -> None:
     url = url_of(app.ask("initiate"))
     all_set = ("All set", "Nothing is asked of you. You can go back to the app.")
     assert app.visit(url) == (200, *all_set)
@@ -323,7 +321,7 @@ def test_a_page_of_a_session_that_needs_no_hand_off_asks_nothing(app: App) -> No
 # --- About one user alone -------------------------------------------------------------------
 
 
-def test_who_signs_up_is_one_user_however_often_the_page_is_finished(app: App) -> None:
+def test_finishing_a_sign_up_twice_binds_one_user(app: App) -> None:
     url = app.sign_up()
     assert app.visit(url) == (200, "Sign up?", "The app goes on with your new account.")
     waits = "Nothing was cancelled, and nothing is done before you finish."
@@ -337,7 +335,7 @@ def test_who_signs_up_is_one_user_however_often_the_page_is_finished(app: App) -
     assert app.store.binding(COORDINATE) == bound
 
 
-def test_a_page_of_another_sign_up_binds_nobody_else(app: App) -> None:
+def test_second_sign_up_page_does_not_rebind(app: App) -> None:
     first, second = app.sign_up(), app.sign_up()
     assert app.press(first, "finish") == DONE
     bound = app.store.binding(COORDINATE)
@@ -346,14 +344,14 @@ def test_a_page_of_another_sign_up_binds_nobody_else(app: App) -> None:
     assert app.store.binding(COORDINATE) == bound
 
 
-def test_who_was_provisioned_meanwhile_is_not_signed_up_over(app: App) -> None:
+def test_sign_up_after_provisioning_gives_409(app: App) -> None:
     url = app.sign_up()
     app.ask("initiate")
     assert app.press(url, "finish") == (409, "The account changed", CHANGED)
     assert app.account() == "LIMITED"
 
 
-def test_a_graduation_is_of_the_user_that_was_bound_when_the_page_was_given_out(app: App) -> None:
+def test_graduation_applies_only_to_the_user_bound_at_its_start(app: App) -> None:
     app.ask("initiate")
     url = app.graduate()
     assert app.visit(url) == (200, "Complete your account?", "The app goes on with it.")
@@ -374,14 +372,14 @@ def test_a_graduation_is_of_the_user_that_was_bound_when_the_page_was_given_out(
     assert app.press(newer, "cancel") == KEPT
 
 
-def test_a_later_graduation_page_of_the_same_user_takes_the_place_of_the_first(app: App) -> None:
+def test_later_graduation_page_replaces_the_first(app: App) -> None:
     app.ask("initiate")
     first, second = app.graduate(), app.graduate()
     assert app.visit(first) == NOWHERE
     assert app.press(second, "finish") == DONE
 
 
-def test_after_a_tombstone_every_page_of_the_user_is_worthless(app: App) -> None:
+def test_pages_of_a_tombstoned_user_do_nothing(app: App) -> None:
     signed = app.sign_up()
     app.press(signed, "finish")
     connection_id, url = app.create()
@@ -402,7 +400,7 @@ def test_after_a_tombstone_every_page_of_the_user_is_worthless(app: App) -> None
     assert app.account() == "LIMITED"
 
 
-def test_after_a_tombstone_and_a_purge_no_page_holds_the_user(app: App) -> None:
+def test_purge_after_a_tombstone_removes_the_user_from_pages(app: App) -> None:
     app.ask("initiate")
     app.graduate()
     app.happens(Tombstoned(COORDINATE))
@@ -416,7 +414,7 @@ def test_after_a_tombstone_and_a_purge_no_page_holds_the_user(app: App) -> None:
 # --- Contents of a page ---------------------------------------------------------------------
 
 
-def test_a_page_is_whole_without_a_script_and_says_what_it_is(app: App) -> None:
+def test_page_needs_no_script_and_has_a_matching_title(app: App) -> None:
     _, url = app.create()
     asked = app.shown(Request("GET", path_of(url))).body.decode()
     gone = app.shown(Request("GET", path_of(url) + "x")).body.decode()
@@ -447,7 +445,7 @@ class FailsLater(Meddled):
 
 
 @pytest.mark.parametrize("store", [Fails, FailsLater])
-def test_a_page_that_fails_says_so_and_the_log_says_where_and_no_url(
+def test_failing_page_gives_503_and_logs_no_secret(
     app: App, store: type[Meddled], caplog: pytest.LogCaptureFixture
 ) -> None:
     app.store = store(clock=app.clock)
@@ -467,7 +465,7 @@ def test_a_page_that_fails_says_so_and_the_log_says_where_and_no_url(
         assert secret not in line
 
 
-def test_a_person_is_told_of_every_refusal_that_there_is() -> None:
+def test_every_refusal_has_a_page_text() -> None:
     authorizing = [TRIGGERS[Trigger.AUTHORIZE, each].outcome for each in Standing]
     binding = [
         BINDING[trigger, account, user].outcome

@@ -41,7 +41,7 @@ BEFORE = "This was done before. You can go back to the app."
 KEPT = "This was done before, and nothing was cancelled. You can go back to the app."
 
 
-def test_a_page_is_shown_and_nothing_happens_until_a_button_is_pressed(app: App) -> None:
+def test_viewing_a_page_changes_nothing(app: App) -> None:
     created = app.ask("connections", CREATE)
     shown = app.visit(created, "", "GET")
     assert shown.status == 200
@@ -66,7 +66,7 @@ def test_a_page_is_shown_and_nothing_happens_until_a_button_is_pressed(app: App)
     assert app.status_of(created) == "PENDING"
 
 
-def test_what_is_asked_for_by_head_alone_has_the_length_of_the_page_and_no_body(app: App) -> None:
+def test_head_gives_the_page_length_without_a_body(app: App) -> None:
     created = app.ask("connections", CREATE)
     wire = Wire(app.server, app.api_key)
     path = urlsplit(json.loads(created.body)["nextAction"]["url"]).path
@@ -81,7 +81,7 @@ def test_what_is_asked_for_by_head_alone_has_the_length_of_the_page_and_no_body(
     assert f"content-length: {length}".encode() in head.lower()
 
 
-def test_who_finishes_is_connected_for_ninety_days_and_once(app: App) -> None:
+def test_finish_connects_once_for_90_days(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
     assert app.outcome(created, "finish") == (200, BEFORE)
@@ -93,7 +93,7 @@ def test_who_finishes_is_connected_for_ninety_days_and_once(app: App) -> None:
     assert app.status_of(created) == "EXPIRED"
 
 
-def test_who_says_no_revokes_as_the_patient_with_all_that_follows(app: App) -> None:
+def test_cancel_revokes_the_rest_of_the_chain(app: App) -> None:
     first = app.ask("connections", CREATE)
     path = f"connections/{json.loads(first.body)['connection']['id']}"
     assert app.ask(f"{path}:revoke", {}).status == 200
@@ -104,14 +104,14 @@ def test_who_says_no_revokes_as_the_patient_with_all_that_follows(app: App) -> N
     assert app.outcome(second, "finish")[0] == 409
 
 
-def test_who_signs_up_is_one_user_however_often_the_page_is_finished(app: App) -> None:
+def test_finishing_a_sign_up_twice_binds_one_user(app: App) -> None:
     entered = app.ask("curae-connect/initiate", {"appUserId": "ada", "preferSignup": True})
     assert app.outcome(entered, "cancel")[1].startswith("Nothing was cancelled")
     assert app.outcome(entered, "finish") == (200, DONE)
     assert app.outcome(entered, "finish") == (200, BEFORE)
 
 
-def test_who_graduates_is_the_user_that_was_bound_when_the_page_was_given_out(app: App) -> None:
+def test_graduation_applies_only_to_the_user_bound_at_its_start(app: App) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
     assert b"Complete your account?" in app.visit(started, "", "GET").body
@@ -125,7 +125,7 @@ def test_who_graduates_is_the_user_that_was_bound_when_the_page_was_given_out(ap
     assert json.loads(again.body)["session"]["handoff"] == "LANDED"
 
 
-def test_a_page_that_was_replaced_or_is_over_leads_nowhere(app: App) -> None:
+def test_replaced_or_expired_page_gives_404(app: App) -> None:
     created = app.ask("connections", CREATE)
     path = f"connections/{json.loads(created.body)['connection']['id']}"
     assert app.ask(f"{path}:revoke", {}).status == 200
@@ -144,7 +144,7 @@ def test_a_page_that_was_replaced_or_is_over_leads_nowhere(app: App) -> None:
         assert csrf_token(url) not in stored
 
 
-def test_what_happens_on_a_page_is_told_as_the_server_spells_it(app: App) -> None:
+def test_finish_emits_events_with_the_configured_spelling(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
     assert app.status_of(created) == "AUTHORIZED"

@@ -97,7 +97,7 @@ def listed(response: Response) -> tuple[list[int], str | None]:
     return numbers, body["nextAfter"]
 
 
-def test_pages_follow_each_other_to_the_end(store: Store) -> None:
+def test_list_pages_cover_all_connections_in_order(store: Store) -> None:
     found: list[int] = []
     query = "appUserId=user-1&limit=2"
     after: str | None = ""
@@ -122,13 +122,13 @@ def test_pages_follow_each_other_to_the_end(store: Store) -> None:
         ("appUserId=nobody", [], None),
     ],
 )
-def test_a_page_holds_the_connections_of_its_user(
+def test_page_holds_only_connections_of_its_user(
     store: Store, query: str, expected: list[int], next_after: str | None
 ) -> None:
     assert listed(get(store, query)) == (expected, next_after)
 
 
-def test_another_app_lists_its_own_connections_alone(store: Store) -> None:
+def test_another_app_lists_only_its_own_connections(store: Store) -> None:
     assert listed(get(store, "appUserId=user-1", OTHER_KEY)) == (list(OF_ANOTHER_APP), None)
     assert listed(get(store, "appUserId=user-2", OTHER_KEY)) == ([], None)
 
@@ -151,7 +151,7 @@ def test_another_app_lists_its_own_connections_alone(store: Store) -> None:
         (f"appUserId=user-1&after={uuid(1)}&after={uuid(1)}", "after", "REPEATED"),
     ],
 )
-def test_a_query_is_read_strictly(query: str, member: str, fault: str) -> None:
+def test_query_faults_give_400(query: str, member: str, fault: str) -> None:
     store = MemoryStore(SETTINGS, clock=lambda: START)
     register(store)
     response = get(store, query)
@@ -164,7 +164,7 @@ def document() -> dict[str, Json]:
     return cast("dict[str, Json]", json.loads(json.dumps(openapi(SETTINGS))))
 
 
-def test_the_document_describes_the_query_and_the_list(store: Store) -> None:
+def test_openapi_document_describes_the_query_and_list(store: Store) -> None:
     validate(document())
     paths = cast("dict[str, dict[str, dict[str, Json]]]", document()["paths"])
     described = paths["/api/sdk/v1/connections"]["get"]
@@ -186,7 +186,7 @@ def test_the_document_describes_the_query_and_the_list(store: Store) -> None:
     assert not validator.is_valid({"connections": [], "nextAfter": 1})
 
 
-def test_the_kit_passes_with_the_list_operation() -> None:
+def test_kit_passes_with_the_list_operation() -> None:
     report = run(Reference(SETTINGS).server(), seed="1", operations=NINE)
     assert not report.failed, str(report)
     assert "operation.list-connections" in report.passed
@@ -217,13 +217,13 @@ def spoilt(body: dict[str, Json]) -> str:
         ({"nextAfter": "1"}, "nextAfter is not a UUID in lower case"),
     ],
 )
-def test_the_kit_finds_a_wrong_list(body: dict[str, Json], message: str) -> None:
+def test_kit_fails_a_wrong_list(body: dict[str, Json], message: str) -> None:
     found = spoilt(body)
     assert message in found
     assert bool(message) == bool(found)
 
 
-def test_the_kit_checks_each_connection_of_a_list(store: Store) -> None:
+def test_kit_checks_each_connection_of_a_list(store: Store) -> None:
     response = get(store, "appUserId=user-1&limit=2")
     check_reply(LIST, response)
     wrong = attrs.evolve(response, body=response.body.replace(uuid(3).encode(), b"x"))
@@ -231,7 +231,7 @@ def test_the_kit_checks_each_connection_of_a_list(store: Store) -> None:
         check_reply(LIST, wrong)
 
 
-def test_the_kit_finds_a_repeated_member_that_is_accepted() -> None:
+def test_kit_fails_an_accepted_repeated_member() -> None:
     reference = Reference(SETTINGS)
 
     def send(request: Request) -> Response:
@@ -244,7 +244,7 @@ def test_the_kit_finds_a_repeated_member_that_is_accepted() -> None:
     assert "limit=20&limit=20" in str(failure)
 
 
-def test_a_watch_and_a_log_take_the_list_operation() -> None:
+def test_watch_and_replay_accept_the_list_operation() -> None:
     world = MemoryStore(SETTINGS, clock=lambda: START)
     register(world)
     watch = Watch(operations=NINE)

@@ -44,7 +44,7 @@ def examples(text: str) -> list[Json]:
 
 
 @each_operation
-def test_an_operation_is_there_with_its_parameters_its_scope_and_its_body(name: str) -> None:
+def test_operation_page_has_parameters_scope_and_body(name: str) -> None:
     method, path, operation = OPERATIONS[name]
     text = page(name)
     assert f"\n{method} {path}\n" in text
@@ -69,7 +69,7 @@ def test_an_operation_is_there_with_its_parameters_its_scope_and_its_body(name: 
 
 
 @each_operation
-def test_every_status_of_an_operation_is_there_with_what_it_answers(name: str) -> None:
+def test_operation_page_has_every_status_with_examples(name: str) -> None:
     text = page(name)
     responses = OPERATIONS[name][2]["responses"]
     assert re.findall(r"^### (.*)$", text, re.MULTILINE) == list(responses)
@@ -105,7 +105,7 @@ def problems(said: str, codes: list[str], values: list[dict[str, Json]]) -> None
         assert value in examples((ROOT / "docs/problems" / file).read_text(encoding="utf-8"))
 
 
-def test_every_operation_is_in_the_list_and_nothing_else_has_a_page() -> None:
+def test_api_index_lists_exactly_the_operations() -> None:
     listed = re.findall(
         r"^\| \[.*\]\((\S+)\) \| `(\w+) (\S+)` \|", TEXTS["README.md"], re.MULTILINE
     )
@@ -119,7 +119,7 @@ def test_every_operation_is_in_the_list_and_nothing_else_has_a_page() -> None:
     }
 
 
-def test_every_header_of_an_answer_is_described() -> None:
+def test_every_response_header_is_described() -> None:
     for name, header in OPENAPI["components"]["headers"].items():
         said = section(TEXTS["README.md"], f"### {name}")
         assert header.get("description", "") in said
@@ -152,7 +152,7 @@ def values(schema: Json) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", OPENAPI["components"]["schemas"])
-def test_every_schema_is_there_with_its_members(name: str) -> None:
+def test_every_schema_is_listed_with_its_members(name: str) -> None:
     schema = OPENAPI["components"]["schemas"][name]
     said = section(TEXTS["schemas.md"], f"## {name}")
     assert told(said) == list(members(schema))
@@ -164,7 +164,7 @@ def told(said: str) -> list[tuple[str, str]]:
     return re.findall(r"^\| `([\w.]+)` \| (yes|no) \|", said, re.MULTILINE)
 
 
-def test_every_event_is_there_with_its_payload_and_what_it_is_about() -> None:
+def test_every_event_is_listed_with_payload_and_subject() -> None:
     text = TEXTS["events.md"]
     for message in ASYNCAPI["components"]["messages"].values():
         said = section(text, f"## {message['name']}")
@@ -180,7 +180,7 @@ def test_every_event_is_there_with_its_payload_and_what_it_is_about() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_headings_go_down_one_step_at_a_time_and_each_table_has_a_head(name: str) -> None:
+def test_headings_nest_and_tables_have_a_header(name: str) -> None:
     text = re.sub(r"```.*?```", "", TEXTS[name], flags=re.DOTALL)
     levels = [len(each) for each in re.findall(r"^(#+) ", text, re.MULTILINE)]
     assert levels[0] == 1
@@ -203,14 +203,12 @@ def test_headings_go_down_one_step_at_a_time_and_each_table_has_a_head(name: str
         ({"anyOf": [], "not": {}}, "anyOf, not"),
     ],
 )
-def test_what_has_no_place_on_a_page_is_not_left_out_in_silence(
-    schema: dict[str, Json], why: str
-) -> None:
+def test_unsupported_schema_keyword_stops_the_generator(schema: dict[str, Json], why: str) -> None:
     with pytest.raises(SystemExit, match=why):
         api.describe(schema, {})
 
 
-def test_an_object_that_may_hold_more_is_not_shown_as_one_that_may_not() -> None:
+def test_open_object_schema_stops_the_generator() -> None:
     schema: dict[str, Json] = {"type": "object", "properties": {}, "required": []}
     with pytest.raises(SystemExit, match="other members"):
         list(api.members(schema, {}))

@@ -127,7 +127,7 @@ def by_hand(text: str) -> Ways:
     return Counter((WORDS.get(a, a), WORDS.get(b, b), words) for a, b, words in lines)
 
 
-def test_a_connection_s_life_is_the_one_written_out_by_hand() -> None:
+def test_connection_picture_has_the_expected_arrows() -> None:
     assert ways("connection") == by_hand(LIFE)
     assert START == "nothing"
     assert PICTURES["connection"].notes == (
@@ -136,7 +136,7 @@ def test_a_connection_s_life_is_the_one_written_out_by_hand() -> None:
     )
 
 
-def test_a_record_s_life_is_the_one_written_out_by_hand() -> None:
+def test_record_picture_has_the_expected_arrows() -> None:
     assert ways("idempotency") == by_hand(RECORD)
 
 
@@ -154,13 +154,13 @@ def test_a_record_s_life_is_the_one_written_out_by_hand() -> None:
         ),
     ],
 )
-def test_every_rule_of_its_table_that_moves_something_is_shown(name: str, asked: set[str]) -> None:
+def test_picture_shows_every_state_change_of_its_table(name: str, asked: set[str]) -> None:
     shown = {rule for arrow in PICTURES[name].arrows for rule in arrow.rules}
     assert asked <= shown
     assert shown <= {row.rule for table in TABLES.values() for row in table.rows}
 
 
-def test_gates_stand_in_the_order_of_their_table() -> None:
+def test_gates_are_drawn_in_table_order() -> None:
     picture = PICTURES["request"]
     order = [*(gate.value for gate in REQUEST_GATES), "the answer"]
     before = "a request"
@@ -195,7 +195,7 @@ def sources(picture: Picture) -> set[tuple[str, str]]:
 
 
 @each_picture
-def test_another_outcome_in_a_cell_of_any_rule_that_is_shown_changes_the_picture(name: str) -> None:
+def test_changed_outcome_of_a_shown_rule_changes_the_picture(name: str) -> None:
     before = to_svg(PICTURES[name])
     for source, rule in sources(PICTURES[name]):
         cells = [(key, row) for key, row in TABLES[source].cells() if row.rule == rule]
@@ -232,7 +232,7 @@ TO_ACTIVE: Final = TRIGGERS[Trigger.AUTHORIZE, Standing.PENDING].outcome
          "TOMBSTONED → UNLINKED: tombstone"),
     ],
 )  # fmt: skip
-def test_a_move_that_comes_into_a_table_comes_into_its_picture(
+def test_new_move_in_a_table_appears_in_its_picture(
     name: str, table: str, cell: Key, outcome: object, come: str
 ) -> None:
     before = to_svg(DRAW[name]())
@@ -247,7 +247,7 @@ def test_a_move_that_comes_into_a_table_comes_into_its_picture(
 
 
 @each_picture
-def test_the_file_has_each_arrow_once_between_the_boxes_that_it_joins(name: str) -> None:
+def test_svg_has_each_arrow_once_between_its_boxes(name: str) -> None:
     picture = PICTURES[name]
     root = ET.fromstring(to_svg(picture))  # noqa: S314 - our own text
     drawn = [group for group in root.iter(f"{SVG}g") if "data-rules" in group.attrib]
@@ -277,7 +277,7 @@ def test_the_file_has_each_arrow_once_between_the_boxes_that_it_joins(name: str)
 
 
 @each_picture
-def test_the_file_runs_nothing_and_asks_nobody_for_anything(name: str) -> None:
+def test_svg_has_no_script_and_loads_nothing(name: str) -> None:
     text = to_svg(PICTURES[name])
     root = ET.fromstring(text)  # noqa: S314 - our own text
     tags = {each.tag.removeprefix(SVG) for each in root.iter()}
@@ -317,7 +317,7 @@ def meet(one: Area, other: Area) -> bool:
 
 
 @each_picture
-def test_no_words_cover_others_or_a_box_and_all_are_inside(name: str) -> None:
+def test_labels_do_not_overlap_and_stay_inside(name: str) -> None:
     picture = PICTURES[name]
     boxes = [box for box in picture.boxes if box.kind != "frame"]
     areas: dict[str, Area] = {
@@ -350,7 +350,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_words_stand_out_from_what_is_behind_them_light_and_dark(number: int) -> None:
+def test_text_contrast_is_sufficient_in_light_and_dark(number: int) -> None:
     colours = dict(re.findall(r"--(\w+):(#\w{6})", STYLE.split("}\n")[number]))
     assert len(colours) == 9
     for behind in ("paper", "fill", "live"):
@@ -367,7 +367,7 @@ def contrast(one: str, other: str) -> float:
 # --- Tables without a layout -----------------------------------------------------------------
 
 
-def test_a_table_without_places_of_its_own_is_drawn_all_the_same() -> None:
+def test_table_without_a_layout_is_drawn() -> None:
     picture = draw_moves(build(GO, STOP, STAY, state="light"))
     assert [arrow.sentence for arrow in picture.arrows] == [
         "red → green: short / long",
@@ -377,7 +377,7 @@ def test_a_table_without_places_of_its_own_is_drawn_all_the_same() -> None:
     assert picture.size[0] > 300
 
 
-def test_an_arrow_without_a_route_is_a_straight_line_or_a_loop() -> None:
+def test_arrow_without_a_route_is_a_line_or_a_loop() -> None:
     boxes = (
         Box(name="a", at=(0, 0), size=(40, 20), lines=("a",)),
         Box(name="b", at=(100, 0), size=(40, 20), lines=("b",)),
@@ -391,7 +391,7 @@ def test_an_arrow_without_a_route_is_a_straight_line_or_a_loop() -> None:
     assert '<title id="p-title">A &lt; B.</title>' in to_svg(picture)
 
 
-def test_arrows_of_one_way_become_one_that_says_all() -> None:
+def test_arrows_between_the_same_boxes_are_merged() -> None:
     arrows = [
         Arrow(source="a", target="b", words=words, kind="move", rules=(words,))
         for words in ("x", "y", "x")

@@ -48,7 +48,7 @@ def test_pages_link_to_worked_examples() -> None:
     assert slug("life.action-required") == "lifeaction-required"
 
 
-def test_words_of_a_picture_name_its_rules() -> None:
+def test_picture_description_links_its_rules() -> None:
     page = files()["recovery.md"]
     words = page.partition("<details>")[2].partition("</details>")[0]
     for arrow in pictures()["recovery"].arrows:

@@ -10,7 +10,9 @@ from curae_lifecycle.cli.main import main as tour
 from docs.generate.tour import frames, to_svg
 
 
-def test_picture_has_the_words_that_the_tour_prints(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tour_picture_has_the_words_that_the_tour_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert tour(["tour"]) == 0
     words = capsys.readouterr().out.rpartition("Each rule is")[0].split()
     assert " ".join(text for frame in frames() for text, _ in frame).split() == words
@@ -19,7 +21,7 @@ def test_picture_has_the_words_that_the_tour_prints(capsys: pytest.CaptureFixtur
     assert shown[1:] == [text for frame in frames() for text, _ in frame if text]
 
 
-def test_reduced_motion_stops_the_animation_and_nothing_is_loaded() -> None:
+def test_reduced_motion_stops_the_animation() -> None:
     picture = to_svg()
     before, _, moving = picture.partition("@media (prefers-reduced-motion: no-preference)")
     assert "animation" not in before

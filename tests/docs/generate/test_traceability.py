@@ -41,11 +41,11 @@ def without(number: str) -> tuple[Part, ...]:
     )
 
 
-def test_page_has_no_orphans() -> None:
+def test_traceability_has_no_faults() -> None:
     assert find_faults() == []
 
 
-def test_a_statement_without_rule_code_or_test_is_found() -> None:
+def test_statement_without_rule_code_or_test_is_a_fault() -> None:
     assert "R10 has no rule" in find_faults(changed("R10", rules=()))
     assert "R10 has no code" in find_faults(changed("R10", code=()))
     assert "R10 has no test" in find_faults(changed("R10", tests=()))
@@ -57,7 +57,7 @@ def test_a_statement_without_rule_code_or_test_is_found() -> None:
     )
 
 
-def test_a_statement_that_is_left_out_or_stands_twice_is_found() -> None:
+def test_missing_or_repeated_statement_is_a_fault() -> None:
     counts = Counter(number[0] for number in NUMBERS)
     assert counts == {"R": 33, "V": 5, "I": 18}
     for number in ("R1", "R10", "R33", "V1", "V5", "I17", "I18"):
@@ -67,7 +67,7 @@ def test_a_statement_that_is_left_out_or_stands_twice_is_found() -> None:
     assert "R10 has the place of R11" in find_faults(changed("R11", number="R10"))
 
 
-def test_each_rule_whose_source_is_the_reference_is_led_to() -> None:
+def test_every_reference_rule_needs_a_statement() -> None:
     from_reference = [
         row.rule for table in TABLES.values() for row in table.rows if "[S" in row.why
     ]
@@ -85,7 +85,7 @@ def test_each_rule_whose_source_is_the_reference_is_led_to() -> None:
     assert {f"no statement names docs/rules.md#{anchor}" for anchor in anchors} <= set(found)
 
 
-def test_a_name_that_leads_nowhere_is_found() -> None:
+def test_unknown_rule_code_or_test_is_a_fault() -> None:
     assert "R10: there is no rule no.such" in find_faults(changed("R10", rules=("no.such",)))
     assert "R10: there is no rule #no-such" in find_faults(changed("R10", rules=("#no-such",)))
     code = changed("R10", code=("rules.values:no_such",))
@@ -94,7 +94,7 @@ def test_a_name_that_leads_nowhere_is_found() -> None:
         assert f"R10: there is no test {name}" in find_faults(changed("R10", tests=(name,)))
 
 
-def test_an_identifier_that_no_row_holds_is_found_and_so_is_one_that_is_not_listed() -> None:
+def test_missing_or_unlisted_identifier_is_a_fault() -> None:
     assert "no row names the identifier connectionId" in find_faults(changed("R10", names=()))
     found = find_faults(changed("R10", names=("noSuch",)))
     assert "the identifier noSuch is not listed" in found
@@ -123,30 +123,30 @@ def test_an_identifier_that_no_row_holds_is_found_and_so_is_one_that_is_not_list
         ('<a id="a"></a>One [S]. Two [S].', [], ["docs/rules.md#a has 2 marks"]),
     ],
 )
-def test_each_mark_of_the_rules_has_an_anchor_of_its_own(
+def test_each_mark_of_the_rules_needs_its_own_anchor(
     text: str, anchors: list[str], wrong: list[str]
 ) -> None:
     assert find_marks(text) == (anchors, wrong)
 
 
-def test_a_fault_raises_and_gives_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_stops_the_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traceability, "find_faults", lambda: ["R1 has no test", "R2 has no rule"])
     with pytest.raises(SystemExit, match=r"^R1 has no test\nR2 has no rule$"):
         traceability.files()
 
 
-def test_a_row_says_what_it_leads_to() -> None:
+def test_row_links_its_rules_code_and_tests() -> None:
     row = Statement(
         number="X1",
         says="So it is.",
         rules=("recovery.revoked.none", "#sdk-app"),
         code=("rules.chain:RECOVERY",),
-        tests=("rules/test_chain::test_a_reconnect_wants_utc",),
+        tests=("rules/test_chain::test_reconnect_and_revoke_chain_reject_times_not_in_utc",),
     )
     shown = to_markdown((Part("Some", (row,)),))
     assert '\n<a id="x1"></a>**X1** So it is.\n' in shown
     assert (
         "\n- Rules: [`recovery.revoked.none`](tables/recovery.md#recovery.revoked.none), "
         "[sdk app](rules.md#sdk-app)\n- Code: [`rules.chain.RECOVERY`](reference/rules.md)\n"
-        "- Test: `tests/rules/test_chain.py::test_a_reconnect_wants_utc`\n"
+        "- Test: `tests/rules/test_chain.py::test_reconnect_and_revoke_chain_reject_times_not_in_utc`\n"
     ) in shown

@@ -28,7 +28,7 @@ PAGES: Final = files()
 TEXT: Final = "".join(PAGES.values())
 
 
-def test_every_rule_is_a_heading_once_and_an_anchor_once_and_leads_there() -> None:
+def test_every_rule_has_one_heading_and_one_anchor_linked() -> None:
     assert set(RULES.values()) == {1}
     assert Counter(re.findall(r"^## (\S+)$", TEXT, re.MULTILINE)) == RULES
     pages = [path.read_text(encoding="utf-8") for path in FOLDER.parent.glob("*.md")]
@@ -40,7 +40,7 @@ def test_every_rule_is_a_heading_once_and_an_anchor_once_and_leads_there() -> No
         assert target == slug(rule)
 
 
-def test_every_section_has_an_answer_a_reason_with_its_source_a_test_and_an_example() -> None:
+def test_every_section_has_outcome_reason_test_and_example() -> None:
     sections = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
     for section in (each for each in sections if not each.startswith("#")):
         assert re.match(
@@ -52,13 +52,13 @@ def test_every_section_has_an_answer_a_reason_with_its_source_a_test_and_an_exam
         ), section[:400]
 
 
-def test_what_is_unreachable_says_so_with_its_proof() -> None:
+def test_unreachable_cells_are_listed_with_their_proof() -> None:
     for (_, *key), why in UNREACHABLE.items():
         assert f"- Unreachable, {' × '.join(key)}: {why}\n" in TEXT
     assert TEXT.count("- Unreachable, ") == len(UNREACHABLE) == 15
 
 
-def test_only_what_no_request_and_no_fact_asks_is_called() -> None:
+def test_only_rules_without_request_or_fact_use_a_call() -> None:
     called = {
         name: sum(isinstance(scene, CallScene) for scene, _ in examples(name).values())
         for name in TABLES
@@ -97,7 +97,7 @@ NOT_CHANGED: Final = {
 
 
 @pytest.mark.parametrize("name", [name for name in TABLES if name != "operation"])
-def test_an_example_is_another_where_its_rule_is(name: str) -> None:
+def test_example_changes_if_its_rule_changes(name: str) -> None:
     table = TABLES[name]
     outcomes = {str(row.outcome): row.outcome for row in table.rows}
     for rule, (scene, _) in examples(name).items():
@@ -116,7 +116,7 @@ def test_an_example_is_another_where_its_rule_is(name: str) -> None:
         assert shown(scene) == golden
 
 
-def test_an_operation_s_example_succeeds_as_its_rule_says() -> None:
+def test_operation_example_gives_the_status_of_its_rule() -> None:
     for row, (scene, ran) in zip(
         TABLES["operation"].rows, examples("operation").values(), strict=True
     ):
@@ -126,7 +126,7 @@ def test_an_operation_s_example_succeeds_as_its_rule_says() -> None:
         assert summary(scene, ran).endswith(f"is answered {status}")
 
 
-def test_a_rule_without_a_scene_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rule_without_a_scene_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     first = next(scenes.endings())
     monkeypatch.setitem(scenes.SCENES, "ending", lambda: iter([first]))
     with pytest.raises(LookupError, match=r"no scene for ending\.active, ending\.action-required"):
@@ -156,7 +156,7 @@ def test_laws_of_the_correctness_page_are_in_the_pages() -> None:
     assert f"law-{min(number)})" in PAGES["connection.md"]
 
 
-def test_the_tests_that_hold_a_rule_are_where_they_are_said_to_be() -> None:
+def test_tests_named_for_each_rule_exist() -> None:
     found = laws_and_tests.holders()
     assert found.keys() == TABLES.keys()
     for place in found.values():
@@ -166,7 +166,7 @@ def test_the_tests_that_hold_a_rule_are_where_they_are_said_to_be() -> None:
         assert re.search(rf"^{match[2]}\b", text, re.MULTILINE), place
 
 
-def test_a_rule_that_nobody_wrote_down_or_changes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rule_without_a_test_or_mutant_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     table = TABLES["life"]
     changed = attrs.evolve(table.rows[0], outcome="over")
     monkeypatch.setitem(by_hand.BY_HAND, "life", {**by_hand.BY_HAND["life"], ("PENDING",): "over"})
@@ -181,7 +181,7 @@ def test_a_rule_that_nobody_wrote_down_or_changes_is_named(monkeypatch: pytest.M
         laws_and_tests.changes_noticed(table, table.rows[0])
 
 
-def test_the_changes_of_all_rules_are_those_that_are_noticed() -> None:
+def test_changes_of_a_table_equal_its_killed_mutants() -> None:
     for name, table in TABLES.items():
         changes = sum(laws_and_tests.changes_noticed(table, row) for row in table.rows)
         _, killed, _, _ = COUNTS[name]

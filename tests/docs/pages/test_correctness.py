@@ -56,7 +56,7 @@ def loose(text: str, *more: str) -> list[str]:
     return sorted(each for each in figures(text) if each.replace(",", "") not in there)
 
 
-def test_each_law_says_what_enforces_it_and_how_strongly_it_is_held() -> None:
+def test_each_law_states_enforcement_and_strength() -> None:
     said = sections(PAGE)
     assert said.keys() == laws.LAWS.keys()
     for number, text in said.items():
@@ -73,7 +73,7 @@ def test_each_law_says_what_enforces_it_and_how_strongly_it_is_held() -> None:
         assert f"[{', '.join(strengths).lower()}](#law-{number})" in row
 
 
-def test_each_strength_is_explained_and_names_where_it_is_to_be_seen() -> None:
+def test_each_strength_is_explained_with_its_evidence() -> None:
     for word in STRENGTHS:
         assert re.search(rf"^- \*\*{word}\*\*: ", PAGE, re.MULTILINE), word
     for number, text in sections(PAGE).items():
@@ -88,7 +88,7 @@ MERGES = sum(each.answers for each in DOMAINS if each.walk.__name__.startswith("
 INPUTS = sum(len(load_corpus(target)) for target in TARGETS)
 
 
-def test_every_figure_is_that_of_the_page_or_the_test_beside_it() -> None:
+def test_every_figure_of_a_law_occurs_in_its_sources() -> None:
     for number, text in sections(PAGE).items():
         assert loose(text, str(MERGES), str(INPUTS), str(len(TARGETS))) == [], number
     assert (
@@ -118,12 +118,12 @@ def test_every_figure_is_that_of_the_page_or_the_test_beside_it() -> None:
         ),
     ],
 )
-def test_what_is_said_of_how_it_is_shown_is_held_there(said: str, file: str, held: str) -> None:
+def test_stated_counts_are_pinned_by_their_tests(said: str, file: str, held: str) -> None:
     assert said in " ".join(PAGE.split())
     assert held in (ROOT / f"tests/{file}.py").read_text(encoding="utf-8")
 
 
-def test_a_law_that_a_whole_table_proves_says_how_many_cells_that_has() -> None:
+def test_table_proof_of_a_law_states_its_cell_count() -> None:
     for number, name in ((4, "standing"), (5, "access"), (8, "entry-path")):
         text = " ".join(sections(PAGE)[number].split())
         assert f"](tables/{name}.md)" in text
@@ -140,7 +140,7 @@ def test_a_law_that_a_whole_table_proves_says_how_many_cells_that_has() -> None:
         ("2,940 standings", "2,941 standings", 4, ["2,941"]),
     ],
 )
-def test_a_figure_of_nowhere_is_found(old: str, new: str, law: int, found: list[str]) -> None:
+def test_figure_without_a_source_is_found(old: str, new: str, law: int, found: list[str]) -> None:
     assert old in PAGE
     assert loose(sections(PAGE.replace(old, new))[law]) == found
 
@@ -156,7 +156,7 @@ def unproven() -> dict[str, str]:
     return {anchor: " ".join(said.split()) for anchor, said in found}
 
 
-def test_the_questions_say_the_same_of_what_is_not_proven() -> None:
+def test_questions_page_links_every_unproven_claim() -> None:
     last = QUESTIONS.partition("\n## What is not proven?\n")[2]
     led_to = re.findall(r"^- \[.*?\]\(correctness\.md#([\w-]+)\)", last, re.MULTILINE | re.DOTALL)
     assert led_to == list(unproven())

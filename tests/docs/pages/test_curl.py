@@ -32,7 +32,7 @@ def joined(text: str) -> str:
     return " ".join(text.replace("\\\n", " ").split())
 
 
-def test_the_page_shows_the_call_as_the_reference_prints_it_and_changes_three_things() -> None:
+def test_page_shows_the_reference_call_with_three_changes() -> None:
     assert joined(PRINTED) == REFERENCE
     changed = (
         CALL.replace(LOCAL, "https://example.com")
@@ -42,7 +42,7 @@ def test_the_page_shows_the_call_as_the_reference_prints_it_and_changes_three_th
     assert changed == PRINTED
 
 
-def test_the_page_starts_an_example_that_is_there() -> None:
+def test_page_starts_an_existing_example() -> None:
     command, file = START.split()
     assert command == "python"
     assert (ROOT / file).is_file()
@@ -57,7 +57,7 @@ def names(value: Json) -> Json:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi_app", "flask_app", "django_app", "asgi_app"])
-def test_the_call_works_as_it_is_printed(app: str, tmp_path: Path) -> None:
+def test_printed_call_works(app: str, tmp_path: Path) -> None:
     assert shutil.which("curl"), "curl is not installed"
     (tmp_path / ".curlrc").write_text('no-progress-meter\nwrite-out = "%{stderr}%{http_code}\\n"\n')
     with started(app, tmp_path) as (initiate, *_):

@@ -96,7 +96,7 @@ def recipe(postgres_url: str) -> Iterator[Recipe]:
     testing.dispose()
 
 
-def test_checks_of_time_and_of_buckets_run_and_pass(recipe: Recipe) -> None:
+def test_time_and_bucket_checks_pass_with_the_recipe(recipe: Recipe) -> None:
     names = [
         each.name
         for each in CHECKS
@@ -110,13 +110,13 @@ def test_checks_of_time_and_of_buckets_run_and_pass(recipe: Recipe) -> None:
     assert len(report.passed) > 15
 
 
-def test_server_s_clock_is_ahead_of_this_machine_s(recipe: Recipe) -> None:
+def test_pass_time_moves_the_database_clock(recipe: Recipe) -> None:
     recipe.pass_time(timedelta(days=3))
     ahead = recipe.clock() - datetime.now(UTC)  # noqa: TID251 - what the database's is compared with
     assert timedelta(days=3) - timedelta(minutes=1) < ahead < timedelta(days=3, minutes=1)
 
 
-def test_replaced_buckets_are_restored(recipe: Recipe) -> None:
+def test_replaced_buckets_apply_and_are_restored(recipe: Recipe) -> None:
     bucket = Bucket(name="platform", capacity=1, refill=1, seconds=60)
     recipe.replace_buckets((bucket,))
     assert recipe.settings() == Settings(buckets=(bucket,))

@@ -95,11 +95,11 @@ def anchors(text: str) -> set[str]:
     return slugs | set(re.findall(r'<a id="([^"]+)"></a>', text))
 
 
-def test_each_rule_of_ours_belongs_to_one_decision_and_each_decision_has_a_rule() -> None:
+def test_every_own_rule_belongs_to_one_decision() -> None:
     assert faults(PAGE) == []
 
 
-def test_no_decision_is_lost_or_stands_twice() -> None:
+def test_decisions_are_complete_and_unique() -> None:
     assert (len(decisions(PAGE)), len(OURS)) == (61, 167)
     titles = [decision.title for decision in decisions(PAGE)]
     assert len(set(titles)) == len(titles)
@@ -145,7 +145,7 @@ def test_no_decision_is_lost_or_stands_twice() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_decision_is_found(old: str, new: str, fault: str) -> None:
+def test_wrong_decision_is_reported(old: str, new: str, fault: str) -> None:
     assert old in PAGE
     assert fault in faults(PAGE.replace(old, new))
 
@@ -167,7 +167,7 @@ class Rarer(Initiate):
     rule = attrs.evolve(Initiate.rule, limit=ExactLog("initiate", 2, 60))
 
 
-def test_an_operation_of_one_s_own_stands_in_place_of_ours() -> None:
+def test_custom_operation_replaces_a_built_in_one() -> None:
     mine: dict[type[Operation], type[Operation]] = {Reconnect: Politer, Initiate: Rarer}
     settings = Settings(operations=tuple(mine.get(each, each) for each in OPERATIONS))
     store = world(settings, apply_trigger(pending(), "APP", at(1)))

@@ -32,7 +32,7 @@ def run(block: str) -> dict[str, object]:
     return namespace
 
 
-def test_the_view_of_the_page_serves_and_is_fifteen_lines(url: str) -> None:
+def test_django_page_view_serves_in_at_most_15_lines(url: str) -> None:
     _, views = blocks("django.md")
     with database(url) as alias, override_settings(CURAE_LIFECYCLE_DATABASE=alias):
         page = run(views)
@@ -60,14 +60,14 @@ def test_the_view_of_the_page_serves_and_is_fifteen_lines(url: str) -> None:
     assert len([line for line in views.splitlines() if line and line[0] != "#"]) <= 15
 
 
-def test_the_settings_of_the_page_pass_the_checks() -> None:
+def test_django_page_settings_pass_the_system_checks() -> None:
     settings, _ = blocks("django.md")
     databases = cast("dict[str, dict[str, dict[str, object]]]", run(settings)["DATABASES"])
     assert [*checks._check_postgresql("it", databases["default"]["OPTIONS"])] == []
 
 
 @pytest.mark.parametrize("number", range(len(blocks("redis.md"))))
-def test_the_store_of_the_page_is_one(number: int) -> None:
+def test_redis_page_programs_build_a_store(number: int) -> None:
     store = cast("Store", run(blocks("redis.md")[number])["store"])
     # The store sends no command yet, so no Redis is needed.
     assert store.caller_of("") is None

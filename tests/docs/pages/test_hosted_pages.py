@@ -12,7 +12,7 @@ from curae_lifecycle.stores.hosted_pages import PageKind
 from tests.support.paths import ROOT
 
 
-def test_every_promise_of_the_page_has_a_test() -> None:
+def test_every_promise_of_the_pages_page_has_a_test() -> None:
     page = (ROOT / "docs/pages.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [A-Z].* \| (`test_.*`) \|$", page, re.MULTILINE)
     assert len(rows) == page.count("\n| ") - 2
@@ -22,10 +22,10 @@ def test_every_promise_of_the_page_has_a_test() -> None:
         assert f"def {name}(" in there
 
 
-def test_the_pages_are_no_longer_than_what_is_read_before_it_is_copied() -> None:
+def test_example_hosted_pages_have_at_most_200_lines() -> None:
     text = Path(hosted_pages.__file__).read_text(encoding="utf-8")
     assert text.count("\n") <= 200
 
 
-def test_there_is_a_question_for_every_kind_of_page() -> None:
+def test_every_page_kind_has_a_question() -> None:
     assert QUESTIONS.keys() == set(PageKind)

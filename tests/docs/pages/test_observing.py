@@ -42,13 +42,13 @@ def tables(heading: str) -> list[list[str]]:
     ]
 
 
-def test_the_block_of_the_page_runs() -> None:
+def test_observing_page_program_runs() -> None:
     (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     with logged():
         exec(block, {})  # noqa: S102 - the page's own code
 
 
-def test_every_member_of_a_line_is_on_the_page() -> None:
+def test_every_log_member_is_on_the_page() -> None:
     line = RequestLine(
         operation="x",
         method="GET",
@@ -84,7 +84,7 @@ def raise_one() -> None:
     raise KeyError
 
 
-def test_every_message_of_the_page_is_one_that_the_package_logs() -> None:
+def test_log_messages_on_the_page_match_the_package() -> None:
     source = "".join(
         file.read_text(encoding="utf-8")
         for room in ("servers", "stores")
@@ -138,7 +138,7 @@ def test_every_metric_is_on_the_page_with_its_labels() -> None:
     assert said == found
 
 
-def test_the_paths_and_loggers_are_those_of_the_package() -> None:
+def test_health_paths_and_loggers_match_the_package() -> None:
     assert [row[0].strip("`") for row in table("path")] == [LIVE_PATH, READY_PATH]
     assert f"`{METRICS_PATH}`" in PAGE
     assert f"`{REQUEST_ID_HEADER}`" in PAGE
@@ -165,12 +165,12 @@ def test_the_paths_and_loggers_are_those_of_the_package() -> None:
         ),
     ],
 )
-def test_how_long_is_waited_is_what_the_page_says(what: str, seconds: float) -> None:
+def test_page_states_the_timeouts_of_the_package(what: str, seconds: float) -> None:
     (row,) = [row for row in table("who waits") if row[1].startswith(what)]
     assert row[2].startswith(f"{seconds:g} s")
 
 
-def test_django_waits_as_the_page_says() -> None:
+def test_page_states_the_django_timeout() -> None:
     (row,) = [row for row in table("who waits") if "statement on Django" in row[0]]
     assert f"{of_django.GRACE:g} s" in row[2]
     assert of_django.GRACE == limits.GRACE

@@ -118,7 +118,7 @@ def shrunk(server: type[MyServer], monkeypatch: pytest.MonkeyPatch) -> list[str]
     return [line for line in notes if "state." in line and "teardown" not in line]
 
 
-def test_recipe_is_short() -> None:
+def test_recipe_has_at_most_30_lines() -> None:
     lines = [line for line in program().splitlines() if line.strip()]
     machine_lines = lines[next(i for i, line in enumerate(lines) if line.startswith("class ")) :]
     code = [line for line in machine_lines if not line.startswith("TestSideBySide")]
@@ -126,7 +126,7 @@ def test_recipe_is_short() -> None:
     assert max(map(len, lines)) <= 100
 
 
-def test_right_server_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_correct_server_passes_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     few = settings(max_examples=20, stateful_step_count=20, database=None, deadline=None)
     run_state_machine_as_test(machine(MyServer, monkeypatch), settings=few)
 
@@ -139,7 +139,7 @@ STEPS: dict[type[MyServer], list[str]] = {
 
 
 @pytest.mark.parametrize("server", STEPS)
-def test_planted_bug_shrinks_to_its_steps(
+def test_planted_bug_shrinks_to_the_expected_steps(
     server: type[MyServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = shrunk(server, monkeypatch)

@@ -62,14 +62,14 @@ def make_store() -> MakeStore:
     return cast("MakeStore", namespace["SqliteStore"])
 
 
-def test_the_page_is_one_program_that_runs() -> None:
+def test_stores_page_runs_as_one_program() -> None:
     assert len(BLOCKS) == 3
     namespace: dict[str, object] = {}
     for block in BLOCKS:
         exec(block, namespace)  # noqa: S102 - the page's own code
 
 
-def test_the_store_is_under_a_hundred_lines() -> None:
+def test_example_store_is_under_100_lines() -> None:
     lines = [line for block in BLOCKS[:2] for line in block.splitlines() if line.strip()]
     code = [line for line in lines if not line.startswith(("import ", "from "))]
     assert 80 < len(code) < 100
@@ -105,7 +105,7 @@ def shown() -> list[str]:
     return console.splitlines()
 
 
-def test_the_store_passes_the_kit_by_the_page_s_command(tmp_path: Path) -> None:
+def test_example_store_passes_the_kit_with_the_page_command(tmp_path: Path) -> None:
     asked, *told, last = shown()
     assert asked == "$ python -m curae_lifecycle check my_store:empty --strict"
     (races,) = [number for number, line in enumerate(told) if line.startswith("races: ")]
@@ -113,11 +113,11 @@ def test_the_store_passes_the_kit_by_the_page_s_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
-def test_the_command_says_what_the_page_shows(tmp_path: Path) -> None:
+def test_check_command_prints_what_the_page_shows(tmp_path: Path) -> None:
     assert checked(tmp_path, "--strict") == shown()[1:]
 
 
-def test_two_that_meet_in_the_store_end_as_if_one_had_come_later() -> None:
+def test_races_on_the_example_store_end_in_some_serial_order() -> None:
     store = make_store()(":memory:", Clock())
     every = [*race_all(StoreArena(store), SCENARIOS["the key has one request left"])]
     store.database.close()
@@ -149,7 +149,7 @@ def count_of(store: PageStore, table: str) -> int:
     return count
 
 
-def test_what_one_worker_stored_another_one_reads(two: tuple[PageStore, PageStore, Clock]) -> None:
+def test_one_worker_reads_what_another_stored(two: tuple[PageStore, PageStore, Clock]) -> None:
     one, other, _ = two
     made = ask(one, request("create"))
     assert (made.status, ask(other, request("create"), 2)) == (201, made)
@@ -215,9 +215,7 @@ RACES: Final[dict[str, tuple[tuple[Request, ...], Doing, Doing]]] = {
 
 
 @pytest.mark.parametrize("race", RACES)
-def test_whoever_was_slower_decides_again(
-    race: str, two: tuple[PageStore, PageStore, Clock]
-) -> None:
+def test_slower_worker_decides_again(race: str, two: tuple[PageStore, PageStore, Clock]) -> None:
     one, other, _ = two
     before, first, second = RACES[race]
     ready(one, *before)
@@ -233,7 +231,7 @@ def do(store: Store, what: Doing, first: int) -> None:
         ask(store, what, first)
 
 
-def test_what_is_not_stored_leaves_no_half(two: tuple[PageStore, PageStore, Clock]) -> None:
+def test_failed_commit_stores_nothing(two: tuple[PageStore, PageStore, Clock]) -> None:
     one, other, _ = two
     loaded = one.load(Needs(), DIGEST)
     made: tuple[Write, ...] = (ConnectionWrite(None, pending()),)
@@ -244,7 +242,7 @@ def test_what_is_not_stored_leaves_no_half(two: tuple[PageStore, PageStore, Cloc
     assert [count_of(one, table) for table in ("stored", "page", "outbox")] == [2, 0, 0]
 
 
-def test_a_database_that_is_locked_may_pass_and_a_mistake_does_not(
+def test_locked_database_raises_unavailable_and_a_mistake_raises(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, other, _ = two
@@ -260,7 +258,7 @@ def test_a_database_that_is_locked_may_pass_and_a_mistake_does_not(
         one.load(Needs(), DIGEST)
 
 
-def test_a_later_page_about_the_same_takes_the_place_of_the_first(
+def test_later_page_of_a_subject_replaces_the_first(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, clock = two
@@ -278,7 +276,7 @@ def test_a_later_page_about_the_same_takes_the_place_of_the_first(
     assert one.hosted_page(url(21)) is None
 
 
-def test_effects_and_events_are_in_the_outbox(two: tuple[PageStore, PageStore, Clock]) -> None:
+def test_outbox_holds_effects_and_events(two: tuple[PageStore, PageStore, Clock]) -> None:
     one, _, _ = two
     ready(one, CREATE, REVOKE, request("get"))
     told = one.database.execute("SELECT kind, document FROM outbox ORDER BY number").fetchall()
@@ -292,7 +290,7 @@ def kinds(store: PageStore) -> list[object]:
     return [kind for (kind,) in store.database.execute(select).fetchall()]
 
 
-def test_what_is_kept_of_pages_is_what_is_promised() -> None:
+def test_hosted_pages_are_stored_and_expire_as_documented() -> None:
     clock = Clock()
     one = make_store()(":memory:", clock)
     kept = "SELECT * FROM page"
@@ -301,7 +299,7 @@ def test_what_is_kept_of_pages_is_what_is_promised() -> None:
     one.database.close()
 
 
-def test_what_is_over_is_purged_five_minutes_later_and_nothing_else(
+def test_purge_removes_only_expired_rows_after_five_minutes(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, clock = two
@@ -315,7 +313,7 @@ def test_what_is_over_is_purged_five_minutes_later_and_nothing_else(
     assert count_of(one, "page") == 0
 
 
-def test_a_long_chain_is_loaded_whole_where_that_is_asked_for(
+def test_whole_chain_is_loaded_only_if_needed(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, _ = two

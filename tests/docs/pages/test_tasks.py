@@ -63,14 +63,14 @@ def walk(page: str, folder: Path, package: Path = PACKAGE) -> int:
         pytest.param("replay.md", 5, marks=pytest.mark.heavy),
     ],
 )
-def test_a_page_does_what_it_shows(
+def test_task_page_prints_what_it_shows(
     page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert walk(page, tmp_path) == count
 
 
-def test_each_setting_is_on_the_page() -> None:
+def test_every_setting_is_on_the_changing_page() -> None:
     page = (DOCS / "changing.md").read_text(encoding="utf-8")
     table = page.partition("## What is a setting")[2].partition("```python")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
@@ -78,7 +78,7 @@ def test_each_setting_is_on_the_page() -> None:
 
 
 @pytest.mark.heavy
-def test_the_change_of_a_rule_is_all_that_is_reported(tmp_path: Path) -> None:
+def test_table_diff_reports_only_the_changed_rule(tmp_path: Path) -> None:
     package = tmp_path / "curae_lifecycle"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     assert walk("changing.md", tmp_path, package) == 4
@@ -89,7 +89,7 @@ def test_the_change_of_a_rule_is_all_that_is_reported(tmp_path: Path) -> None:
 EMBEDDING = (DOCS / "embedding.md").read_text(encoding="utf-8")
 
 
-def test_what_is_shown_of_an_example_is_the_example() -> None:
+def test_embedding_page_quotes_the_examples() -> None:
     shown = re.findall(
         r"\]\(examples/(\w+\.py)\):\n\n```py\n(.*?)^```", EMBEDDING, re.MULTILINE | re.DOTALL
     )

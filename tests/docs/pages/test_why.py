@@ -20,7 +20,7 @@ from tests.support.strategies import START
 PAGE = (ROOT / "docs/why.md").read_text(encoding="utf-8")
 
 
-def test_the_versions_that_it_names_are_those_that_are_measured() -> None:
+def test_named_versions_are_the_measured_ones() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     pinned = dict(each.split("==") for each in groups["dependency-groups"]["peers"])
     named = dict(re.findall(r"([\w-]+) (\d+\.\d+\.\d+)", PAGE))
@@ -28,12 +28,12 @@ def test_the_versions_that_it_names_are_those_that_are_measured() -> None:
     assert {name: pinned[name] for name in named} == named
 
 
-def test_a_table_that_lacks_a_cell_is_none() -> None:
+def test_table_with_a_missing_cell_raises() -> None:
     with pytest.raises(TableError):
         Table("half", "One of two.", Axis("side", ("left", "right")), Row(("left",), 1, "[O] One."))
 
 
-def test_the_order_of_a_body_s_members_does_not_matter() -> None:
+def test_member_order_of_a_body_does_not_prevent_a_replay() -> None:
     world = server.world()
     head = (("Authorization", f"Bearer {server.API_KEY}"), ("Idempotency-Key", "k-1"))
     bodies = (
@@ -65,7 +65,7 @@ peers = pytest.mark.peers
     ids=["transitions", "python-statemachine", "automat", "django-fsm-2"],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_move_that_is_not_covered_is_found_when_it_happens(
+def test_peers_reject_an_uncovered_transition_at_run_time(
     machine: Callable[[], object], error: str
 ) -> None:
     made = machine()
@@ -127,21 +127,21 @@ Send = Callable[[MutableMapping[str, object]], Awaitable[None]]
 
 
 @peers
-def test_the_answer_is_given_to_whoever_sends_the_same_key_and_body() -> None:
+def test_peer_middleware_replays_to_another_caller() -> None:
     ask = middleware()
     assert ask("Bearer one", b"{}") == (201, b"call 1")
     assert ask("Bearer two", b"{}") == (201, b"call 1")
 
 
 @peers
-def test_the_same_values_in_another_order_are_refused() -> None:
+def test_peer_middleware_refuses_another_member_order() -> None:
     ask = middleware()
     assert ask("Bearer one", b'{"a": 1, "b": 2}') == (201, b"call 1")
     assert ask("Bearer one", b'{"b": 2, "a": 1}')[0] == 422
 
 
 @peers
-def test_the_answer_of_who_comes_late_takes_the_place_of_the_newer_one(
+def test_peer_backend_lets_a_late_response_overwrite(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from fastapi_idempotency_key import MemoryBackend
@@ -165,7 +165,7 @@ def test_the_answer_of_who_comes_late_takes_the_place_of_the_newer_one(
 
 
 @peers
-def test_a_limit_that_was_asked_first_stays_charged_where_another_refuses() -> None:
+def test_peer_limits_stay_charged_if_a_second_limit_refuses() -> None:
     from limits import RateLimitItemPerMinute
     from limits.storage import MemoryStorage
     from limits.strategies import MovingWindowRateLimiter
@@ -186,7 +186,7 @@ def test_a_limit_that_was_asked_first_stays_charged_where_another_refuses() -> N
 
 
 @peers
-def test_a_token_bucket_of_ten_a_minute_lets_through_nineteen(
+def test_peer_token_bucket_of_10_a_minute_admits_19(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from token_bucket import Limiter, MemoryStorage

@@ -178,7 +178,7 @@ def printed(log: bytes, tmp_path: Path, *more: str) -> subprocess.CompletedProce
     return subprocess.run([*command, *more], capture_output=True, check=False, text=True)
 
 
-def test_nothing_is_loaded_before_a_person_asks_and_all_of_it_is_the_size_that_was_said(
+def test_playground_loads_on_demand_with_the_stated_size(
     browser: webdriver.Chrome, served: Served
 ) -> None:
     # The browser may request an icon, which a real site has.
@@ -198,7 +198,7 @@ def test_nothing_is_loaded_before_a_person_asks_and_all_of_it_is_the_size_that_w
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_a_log_is_answered_as_the_command_answers_it(
+def test_playground_answers_as_the_replay_command(
     browser: webdriver.Chrome, tmp_path: Path, name: str
 ) -> None:
     log = b"\n".join(LOGS[name])
@@ -210,7 +210,7 @@ def test_a_log_is_answered_as_the_command_answers_it(
     assert browser.find_elements(By.CSS_SELECTOR, "#playground img") == []
 
 
-def test_recorded_responses_are_compared_where_a_person_wants_it(
+def test_check_option_compares_recorded_responses(
     browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
     log = b"\n".join(RECORDED)
@@ -223,7 +223,7 @@ def test_recorded_responses_are_compared_where_a_person_wants_it(
     assert part(browser, "rows").count("diverges at") == len(done.stderr.splitlines())
 
 
-def test_each_line_is_a_row_with_links_to_its_rules_and_its_problem(
+def test_each_line_is_a_row_linking_rules_and_problem(
     browser: webdriver.Chrome,
 ) -> None:
     lines = LOGS["the example"] + LOGS["a story"][3:]
@@ -257,7 +257,7 @@ def described(page: str) -> str:
     return (DOCS / page).with_suffix(".md").read_text(encoding="utf-8")
 
 
-def test_no_other_host_is_asked(browser: webdriver.Chrome, served: Served) -> None:
+def test_playground_requests_no_other_host(browser: webdriver.Chrome, served: Served) -> None:
     answer(browser, EXAMPLE.decode())
     items = browser.find_elements(By.CSS_SELECTOR, "#playground-loaded li")
     told = [str(item.get_property("textContent")) for item in items]
@@ -269,7 +269,7 @@ def test_no_other_host_is_asked(browser: webdriver.Chrome, served: Served) -> No
         assert each.startswith(served.url)
 
 
-def test_a_link_brings_the_log_back_and_loads_nothing(
+def test_shared_link_restores_the_log_and_loads_nothing(
     browser: webdriver.Chrome, served: Served
 ) -> None:
     log = b"\n".join(LOGS["lines that are broken, and what stands between them"]).decode()
@@ -287,7 +287,7 @@ def test_a_link_brings_the_log_back_and_loads_nothing(
     assert not any("pyodide" in path for path in served.asked)
 
 
-def test_a_link_that_holds_no_log_changes_nothing(
+def test_link_without_a_valid_log_changes_nothing(
     browser: webdriver.Chrome, served: Served
 ) -> None:
     bomb = zlib.compressobj(wbits=-15)
@@ -300,9 +300,7 @@ def test_a_link_that_holds_no_log_changes_nothing(
         assert part(browser, "log", "value") + "\n" == EXAMPLE.decode()
 
 
-def test_what_is_over_a_bound_is_told_and_not_done(
-    browser: webdriver.Chrome, served: Served
-) -> None:
+def test_log_or_link_over_its_limit_is_refused(browser: webdriver.Chrome, served: Served) -> None:
     browser.get(f"{served.url}playground.html")
     paste(browser, "é" * 524_288 + "x")
     press(browser, "answer")
@@ -320,7 +318,7 @@ def test_what_is_over_a_bound_is_told_and_not_done(
     assert "32000 is the most that is made" in said(browser, "The link would have")
 
 
-def test_a_person_who_stops_it_can_begin_again(browser: webdriver.Chrome, served: Served) -> None:
+def test_stopped_playground_can_be_restarted(browser: webdriver.Chrome, served: Served) -> None:
     browser.get(f"{served.url}playground.html")
     script = """
         document.getElementById("playground-answer").click();
@@ -331,9 +329,7 @@ def test_a_person_who_stops_it_can_begin_again(browser: webdriver.Chrome, served
     assert len(answer(browser, EXAMPLE.decode())) == 12
 
 
-def test_where_it_cannot_be_loaded_the_page_says_so(
-    browser: webdriver.Chrome, served: Served
-) -> None:
+def test_failed_load_is_shown_on_the_page(browser: webdriver.Chrome, served: Served) -> None:
     worker = served.site / "playground" / "worker.js"
     text = worker.read_bytes()
     worker.unlink()

@@ -33,7 +33,7 @@ def builder() -> ModuleType:
 BUILD: Final = builder()
 
 
-def test_the_page_has_one_place_for_it_and_keeps_one_when_it_is_built_in() -> None:
+def test_page_has_one_place_for_the_playground_after_building() -> None:
     places = BUILD._PLACE.findall(PAGE)
     assert len(places) == 1
     assert "not built" in places[0]
@@ -41,7 +41,7 @@ def test_the_page_has_one_place_for_it_and_keeps_one_when_it_is_built_in() -> No
     assert BUILD._PLACE.findall(built) == [BUILD.fragment(1, 1)]
 
 
-def test_what_is_built_in_says_how_large_it_is_and_begins_with_the_example() -> None:
+def test_built_playground_states_its_size_and_has_the_example() -> None:
     made = BUILD.fragment(13_955_925, 6_833_572)
     assert "Load 14.0 MB and answer" in made
     assert "6.8 MB where the server compresses" in made
@@ -51,7 +51,7 @@ def test_what_is_built_in_says_how_large_it_is_and_begins_with_the_example() -> 
     assert html.unescape(log[1]) + "\n" == EXAMPLE.decode()
 
 
-def test_the_example_has_each_kind_of_line_that_is_shown_in_a_way_of_its_own() -> None:
+def test_example_log_has_every_kind_of_line() -> None:
     answers = [line.answer for line in replay(EXAMPLE.splitlines(keepends=True))]
     assert [line["line"] for line in answers if "error" in line] == [10]
     assert [line["granted"] for line in answers if "granted" in line] == [True, False]
@@ -61,7 +61,7 @@ def test_the_example_has_each_kind_of_line_that_is_shown_in_a_way_of_its_own() -
     assert [line["outcome"] for line in answers if "outcome" in line] == ["done"] * 3
 
 
-def test_the_page_s_bounds_are_those_of_the_script() -> None:
+def test_page_states_the_limits_of_the_script() -> None:
     script = (HERE / "page.js").read_text(encoding="utf-8")
     found = dict(re.findall(r"const (\w+) = ([\d_]+);", script))
     bounds = {name: f"{int(value):,}" for name, value in found.items()}
@@ -71,14 +71,14 @@ def test_the_page_s_bounds_are_those_of_the_script() -> None:
     assert f"longer than {bounds['SECONDS']} seconds" in PAGE
 
 
-def test_what_is_not_what_was_pinned_is_not_built_in() -> None:
+def test_wrong_digest_of_a_pinned_file_stops_the_build() -> None:
     digest = hashlib.sha256(b"attrs").hexdigest()
     BUILD.hold("attrs", digest, digest)
     with pytest.raises(SystemExit, match="attrs is not what was pinned"):
         BUILD.hold("attrs", digest, BUILD.ATTRS_SHA256)
 
 
-def test_a_site_without_the_page_is_left_as_it_is(tmp_path: Path) -> None:
+def test_site_without_a_place_for_it_is_left_unchanged(tmp_path: Path) -> None:
     (tmp_path / "playground.html").write_text("<p>another page</p>")
     with pytest.raises(SystemExit, match="has no place for the playground"):
         BUILD.build(tmp_path)

@@ -110,9 +110,7 @@ def look(browser: webdriver.Chrome, page: Path, judged: tuple[str, ...]) -> list
 
 @pytest.mark.browser
 @pytest.mark.node
-def test_axe_finds_nothing_and_no_page_is_wider_than_its_screen(
-    site: Path, browser: webdriver.Chrome
-) -> None:
+def test_pages_pass_axe_and_fit_the_screen(site: Path, browser: webdriver.Chrome) -> None:
     pages = {
         page.relative_to(site).with_suffix("").as_posix(): page for page in site.rglob("*.html")
     }
@@ -135,7 +133,7 @@ def test_axe_finds_nothing_and_no_page_is_wider_than_its_screen(
         ('<p style="width: 2000px">wide</p>', "is 20"),
     ],
 )
-def test_a_page_that_keeps_somebody_out_is_found(
+def test_inaccessible_page_is_found(
     browser: webdriver.Chrome, tmp_path: Path, body: str, fault: str
 ) -> None:
     page = tmp_path / "page.html"
@@ -147,7 +145,7 @@ def test_a_page_that_keeps_somebody_out_is_found(
 
 @pytest.mark.browser
 @pytest.mark.node
-def test_the_site_s_explorer_runs_from_a_file_and_without_scripts_leads_to_the_tables(
+def test_explorer_runs_from_a_file_or_links_tables_if_no_script(
     site: Path, browser: webdriver.Chrome
 ) -> None:
     browser.get((site / "explorer.html").as_uri())
@@ -168,7 +166,7 @@ def test_the_site_s_explorer_runs_from_a_file_and_without_scripts_leads_to_the_t
 
 
 @pytest.mark.browser
-def test_a_page_is_as_heavy_as_its_text_and_what_it_loads(tmp_path: Path) -> None:
+def test_page_weight_counts_text_and_loaded_files(tmp_path: Path) -> None:
     (tmp_path / "a.css").write_bytes(b"p { color: red }")
     (tmp_path / "a.js").write_bytes(b"1;")
     page = '<!doctype html><link rel="stylesheet" href="a.css?v=1"><script src="a.js"></script>'
@@ -178,7 +176,7 @@ def test_a_page_is_as_heavy_as_its_text_and_what_it_loads(tmp_path: Path) -> Non
     assert weight.took > 0
 
 
-def test_a_page_that_was_mended_is_not_mended_again() -> None:
+def test_mending_a_page_twice_changes_nothing_more() -> None:
     page = (
         '<aside class="sidebar-drawer"><aside class="toc-drawer"><p class="caption" role="heading">'
     )

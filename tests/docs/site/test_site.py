@@ -56,7 +56,7 @@ def test_every_page_is_in_the_contents_exactly_once() -> None:
     assert found == Counter(pages - {"index"})
 
 
-def test_every_page_of_the_top_folder_has_a_place() -> None:
+def test_every_top_level_page_is_on_the_site() -> None:
     assert set(SITE.TOP) == {path.name for path in ROOT.glob("*.md")}
     for file, name in SITE.TOP.items():
         shown = SITE.page(name, (DOCS / f"{name}.md").read_text(encoding="utf-8"))
@@ -74,18 +74,18 @@ def test_every_page_of_the_top_folder_has_a_place() -> None:
         ("pages", "[a](gone.md)", "[a](gone.md)"),
     ],
 )
-def test_a_link_between_files_is_a_link_between_pages(name: str, text: str, shown: str) -> None:
+def test_file_links_become_page_links(name: str, text: str, shown: str) -> None:
     assert SITE.on_site(name, text, str(Path("docs", name).parent)) == shown
 
 
-def test_the_front_page_s_links_are_the_site_s() -> None:
+def test_front_page_links_point_into_the_site() -> None:
     front = SITE.page("index", (DOCS / "index.md").read_text(encoding="utf-8"))
     assert "](docs/" not in front
     assert "](questions.md)" in front
     assert "# curae_lifecycle" in front.partition("\n")[0]
 
 
-def test_a_picture_of_the_tables_is_part_of_its_page_and_any_other_stays_a_file() -> None:
+def test_table_pictures_are_inlined_and_others_stay_files() -> None:
     shown = SITE.page("rules", "# A\n\n![words](tables/connection.svg)\n\nB\n")
     picture = (DOCS / "tables/connection.svg").read_text(encoding="utf-8")
     assert shown.startswith("# A\n\n```{raw} html\n<div")
@@ -111,12 +111,12 @@ def test_a_picture_of_the_tables_is_part_of_its_page_and_any_other_stays_a_file(
         ('<img src="data:image/png;base64,AA=="><a href="a.html?x#y"><b id="y">', ""),
     ],
 )
-def test_a_fault_of_a_built_page_is_found(tmp_path: Path, body: str, fault: str) -> None:
+def test_fault_of_a_built_page_is_found(tmp_path: Path, body: str, fault: str) -> None:
     (tmp_path / "a.html").write_text(body)
     assert SITE.faults(tmp_path) == ([fault] if fault else [])
 
 
-def test_a_font_from_elsewhere_is_found(tmp_path: Path) -> None:
+def test_font_from_another_host_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.css").write_text("@font-face { src: url(https://example.com/a.woff) }")
     assert SITE.faults(tmp_path) == ["a.css loads from elsewhere"]
     (tmp_path / "a.css").write_text("@font-face { src: url(a.woff) }")
@@ -142,12 +142,12 @@ def modules(room: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_the_reference_lists_every_module_with_its_first_line(room: str) -> None:
+def test_reference_lists_every_module_with_its_first_line(room: str) -> None:
     text = (DOCS / f"reference/{room}.md").read_text(encoding="utf-8")
     assert re.findall(r"^- `([\w.]+)`: (.*)$", text, re.MULTILINE) == list(modules(room))
 
 
-def test_the_reference_has_a_page_for_each_room_and_leads_from_each_name_of_the_face() -> None:
+def test_reference_has_every_package_and_public_name() -> None:
     assert {path.stem for path in (DOCS / "reference").iterdir()} == {"README", *ROOMS}
     rows = re.findall(r"^\| {py:obj}`(\w+) <(.*)>` \|", SITE.face(), re.MULTILINE)
     assert [name for name, _ in rows] == sorted(curae_lifecycle._HOMES)
@@ -177,13 +177,13 @@ def test_each_question_is_answered_before_its_code() -> None:
         assert re.match(r".*\?\n\n[A-Z0-9]", answer), answer
 
 
-def test_what_is_never_on_the_wire_and_what_is_not_proven_are_lists() -> None:
+def test_wire_and_unproven_questions_are_answered_by_lists() -> None:
     for question, least in (("What is never on the wire?", 9), ("What is not proven?", 11)):
         answer = QUESTIONS.partition(f"\n## {question}\n")[2].partition("\n## ")[0]
         assert len(re.findall(r"^- (?!Rule|Test)", answer, re.MULTILINE)) >= least
 
 
-def test_each_question_but_the_last_has_rules_a_test_and_lines_that_show_it() -> None:
+def test_each_question_has_rules_a_test_and_a_program() -> None:
     *answered, last = QUESTIONS.split("\n## ")[1:]
     for answer in answered:
         assert re.search(r"^- Rules?: \[`", answer, re.MULTILINE), answer
@@ -192,7 +192,7 @@ def test_each_question_but_the_last_has_rules_a_test_and_lines_that_show_it() ->
     assert "```" not in last
 
 
-def test_each_rule_that_is_cited_stands_where_the_link_leads() -> None:
+def test_cited_rule_links_resolve() -> None:
     cited = re.findall(r"\[`([\w.-]+)`\]\(tables/([\w-]+)\.md#([\w.-]+)\)", QUESTIONS)
     assert len(cited) == QUESTIONS.count("](tables/")
     for name, table, anchor in cited:
@@ -201,14 +201,14 @@ def test_each_rule_that_is_cited_stands_where_the_link_leads() -> None:
         assert (found.table.name, name) == (table, anchor)
 
 
-def test_each_test_that_is_cited_is_there() -> None:
+def test_cited_tests_exist() -> None:
     assert len(TESTS) == QUESTIONS.count("`tests/")
     for file, name in TESTS:
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         assert name in {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}, name
 
 
-def test_each_answer_holds() -> None:
+def test_programs_of_the_questions_page_run() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", QUESTIONS, re.MULTILINE | re.DOTALL)
     namespace: dict[str, object] = {}
     for block in blocks:
@@ -217,7 +217,7 @@ def test_each_answer_holds() -> None:
 
 
 @pytest.mark.heavy
-def test_each_test_that_is_cited_passes_by_its_name() -> None:
+def test_cited_tests_pass_by_name() -> None:
     names = [f"{file}::{name}" for file, name in TESTS]
     told = subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", *names],
@@ -257,7 +257,7 @@ RUN_BY = {
 """Each page with Python, and the tests that run its blocks."""
 
 
-def test_each_page_with_python_has_tests_that_run_its_blocks() -> None:
+def test_every_page_with_python_has_a_test_that_runs_it() -> None:
     pages = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
     with_python = {
         page.relative_to(ROOT).as_posix()
@@ -271,7 +271,7 @@ def test_each_page_with_python_has_tests_that_run_its_blocks() -> None:
         assert re.search(r"\b(?:exec|compile)\(", tests)
 
 
-def test_the_blocks_of_the_page_of_the_simulation_run() -> None:
+def test_programs_of_the_simulation_page_run() -> None:
     text = (DOCS / "simulation.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for block in blocks:

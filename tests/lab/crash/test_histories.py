@@ -45,14 +45,14 @@ def revoked(lived: Lived) -> str:
     return connection
 
 
-def test_what_happened_is_explained(lived: Lived) -> None:
+def test_serial_history_is_explained(lived: Lived) -> None:
     revoked(lived)
     verdict = lived.judged()
     assert verdict.is_explained
     assert verdict.placed == 4
 
 
-def test_what_overlaps_may_have_come_in_any_order(lived: Lived) -> None:
+def test_overlapping_operations_are_explained_in_some_order(lived: Lived) -> None:
     revoked(lived)
     for number in range(4):
         lived.alter(number, invoked=START, returned=lived.moment)
@@ -60,7 +60,7 @@ def test_what_overlaps_may_have_come_in_any_order(lived: Lived) -> None:
     assert lived.judged().is_explained
 
 
-def test_a_lost_update_is_not_explained(lived: Lived) -> None:
+def test_lost_update_is_not_explained(lived: Lived) -> None:
     lived.create("k-1")
     before = lived.store.connection(ConnectionId(lived.connections[0]))
     assert before is not None
@@ -71,7 +71,7 @@ def test_a_lost_update_is_not_explained(lived: Lived) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Connection", "Record", "CuraeConnectSession", "LogState"])
-def test_what_is_gone_is_not_explained(lived: Lived, kind: str) -> None:
+def test_missing_stored_value_is_not_explained(lived: Lived, kind: str) -> None:
     lived.create("k-1")
     lived.initiate("k-2")
     rest = lived.rest()
@@ -80,7 +80,7 @@ def test_what_is_gone_is_not_explained(lived: Lived, kind: str) -> None:
     assert lived.judged(Rest(values, rest.posted)).is_explained is False
 
 
-def test_a_message_more_or_fewer_is_not_explained(lived: Lived) -> None:
+def test_extra_or_missing_message_is_not_explained(lived: Lived) -> None:
     lived.create("k-1")
     rest = lived.rest()
     ((subject, posted),) = rest.posted.items()
@@ -88,7 +88,7 @@ def test_a_message_more_or_fewer_is_not_explained(lived: Lived) -> None:
         assert lived.judged(Rest(rest.values, others)).is_explained is False
 
 
-def test_a_stale_read_is_not_explained_unless_it_was_in_time(lived: Lived) -> None:
+def test_stale_read_is_explained_only_if_it_overlaps(lived: Lived) -> None:
     revoked(lived)
     lived.alter(3, answer=lived.history[1].answer)
     assert lived.judged().is_explained is False
@@ -96,13 +96,13 @@ def test_a_stale_read_is_not_explained_unless_it_was_in_time(lived: Lived) -> No
     assert lived.judged().is_explained
 
 
-def test_a_read_before_what_it_saw_is_not_explained(lived: Lived) -> None:
+def test_read_before_its_write_is_not_explained(lived: Lived) -> None:
     revoked(lived)
     lived.alter(3, invoked=lived.history[1].invoked, returned=lived.history[1].returned)
     assert lived.judged().is_explained is False
 
 
-def test_a_doubled_execution_is_not_explained(lived: Lived) -> None:
+def test_second_execution_of_a_key_is_not_explained(lived: Lived) -> None:
     lived.create("k-1")
     lived.create("k-2")
     # As if both had the key of the first one.
@@ -110,12 +110,12 @@ def test_a_doubled_execution_is_not_explained(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_a_repeated_answer_is_explained(lived: Lived) -> None:
+def test_replayed_response_is_explained(lived: Lived) -> None:
     assert lived.create("k-1") == lived.create("k-1")
     assert lived.judged().is_explained
 
 
-def test_a_wrong_404_is_not_explained(lived: Lived) -> None:
+def test_wrong_404_is_not_explained(lived: Lived) -> None:
     revoked(lived)
     unknown = lived.get("00000000-0000-0000-0000-000000000001")
     assert lived.judged().is_explained
@@ -123,7 +123,7 @@ def test_a_wrong_404_is_not_explained(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_what_is_not_known_may_have_taken_effect_or_not(lived: Lived) -> None:
+def test_unanswered_request_may_have_taken_effect(lived: Lived) -> None:
     lived.create("k-1")
     before = lived.rest()
     lived.revoke(lived.connections[0], "k-2")
@@ -134,7 +134,7 @@ def test_what_is_not_known_may_have_taken_effect_or_not(lived: Lived) -> None:
     assert lived.judged(after).is_explained
 
 
-def test_what_is_not_known_may_take_effect_late_and_never_early(lived: Lived) -> None:
+def test_unanswered_request_may_take_effect_late_not_early(lived: Lived) -> None:
     revoked(lived)
     begun = lived.history[0].invoked
     lived.alter(2, answer=None, returned=None, invoked=begun)
@@ -144,7 +144,7 @@ def test_what_is_not_known_may_take_effect_late_and_never_early(lived: Lived) ->
     assert lived.judged().is_explained is False
 
 
-def test_a_fact_that_finds_its_own_work_done_needs_a_doubt(lived: Lived) -> None:
+def test_ignored_fact_is_explained_only_if_doubtful(lived: Lived) -> None:
     lived.create("k-1")
     lived.tell(Revoked(ConnectionId(lived.connections[0]), Actor.PATIENT))
     lived.alter(1, answer="ignored")
@@ -153,7 +153,7 @@ def test_a_fact_that_finds_its_own_work_done_needs_a_doubt(lived: Lived) -> None
     assert lived.judged().is_explained
 
 
-def test_what_has_no_key_and_no_answer_is_charged_twice_where_that_is_in_doubt(
+def test_keyless_request_is_charged_twice_only_if_doubtful(
     lived: Lived,
 ) -> None:
     lived.initiate("k-1")
@@ -174,7 +174,7 @@ def test_what_has_no_key_and_no_answer_is_charged_twice_where_that_is_in_doubt(
     assert lived.judged().is_explained is False
 
 
-def test_many_that_are_alike_and_never_answered_are_no_reason_to_give_up(lived: Lived) -> None:
+def test_many_identical_unanswered_requests_are_searched(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -187,7 +187,7 @@ def test_many_that_are_alike_and_never_answered_are_no_reason_to_give_up(lived: 
     assert lived.judged().is_explained is False
 
 
-def test_what_a_bucket_refused_changes_nothing(lived: Lived) -> None:
+def test_request_refused_by_a_bucket_changes_nothing(lived: Lived) -> None:
     policy = ("ratelimit-policy", '"platform";q=1;w=1')
     away = Response(429, (policy,), b"{}")
     before = lived.rest()
@@ -197,7 +197,7 @@ def test_what_a_bucket_refused_changes_nothing(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_the_limit_of_an_app_user_is_held_to_the_second(lived: Lived) -> None:
+def test_wrong_retry_after_is_not_explained(lived: Lived) -> None:
     for number in range(10):
         lived.initiate(f"k-{number}")
     refused = lived.initiate("k-refused")
@@ -208,7 +208,7 @@ def test_the_limit_of_an_app_user_is_held_to_the_second(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_an_eleventh_initiate_is_not_explained(lived: Lived) -> None:
+def test_eleventh_initiate_is_not_explained(lived: Lived) -> None:
     for number in range(10):
         lived.initiate(f"k-{number}")
     lived.pass_time(60)
@@ -221,7 +221,7 @@ def test_an_eleventh_initiate_is_not_explained(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_a_clock_that_is_ahead_explains_what_a_right_one_does_not(lived: Lived) -> None:
+def test_clock_skew_explains_a_response_out_of_its_span(lived: Lived) -> None:
     lived.create("k-1")
     lived.alter(0, invoked=START - 15_000_000, returned=START - 14_900_000)
     assert lived.judged().is_explained is False
@@ -229,7 +229,7 @@ def test_a_clock_that_is_ahead_explains_what_a_right_one_does_not(lived: Lived) 
     assert lived.judged().is_explained
 
 
-def test_a_page_is_explained_by_its_fact_or_says_no(lived: Lived) -> None:
+def test_page_visit_is_explained_by_its_fact(lived: Lived) -> None:
     lived.create("k-1")
     connection = lived.connections[0]
     until = at(START + 10**12)
@@ -242,7 +242,7 @@ def test_a_page_is_explained_by_its_fact_or_says_no(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_a_page_that_may_have_found_its_work_done_may_also_have_done_it(lived: Lived) -> None:
+def test_page_visit_overlapping_its_fact_is_explained(lived: Lived) -> None:
     revoked(lived)
     first = lived.connections[0]
     lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")
@@ -254,7 +254,7 @@ def test_a_page_that_may_have_found_its_work_done_may_also_have_done_it(lived: L
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_a_reissue_whose_commit_comes_late_is_explained(
+def test_late_commit_of_a_reissue_is_explained(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")
@@ -278,7 +278,7 @@ def test_a_reissue_whose_commit_comes_late_is_explained(
     assert lived.judged().is_explained
 
 
-def test_a_revocation_whose_commit_comes_late_names_no_head_that_ended_meanwhile(
+def test_late_commit_of_a_revocation_is_explained(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lived.create("k-1")
@@ -301,12 +301,12 @@ def test_a_revocation_whose_commit_comes_late_names_no_head_that_ended_meanwhile
     assert lived.judged().is_explained
 
 
-def test_a_search_that_is_given_up_says_so(lived: Lived) -> None:
+def test_search_over_its_budget_is_undecided(lived: Lived) -> None:
     revoked(lived)
     assert lived.judged(budget=2).is_explained is None
 
 
-def test_two_charges_of_one_instant_are_two(lived: Lived) -> None:
+def test_repeated_charge_of_one_instant_is_not_explained(lived: Lived) -> None:
     lived.initiate("k-1")
     lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
     lived.history.append(lived.history[1])
@@ -361,7 +361,7 @@ def live(lived: Lived, number: int, kind: str, which: int) -> None:
     st.lists(st.tuples(st.sampled_from(WORKS), st.integers(0, 2)), min_size=1, max_size=12),
     st.data(),
 )
-def test_what_the_loop_does_is_explained_and_nothing_else(
+def test_random_histories_are_explained_and_altered_ones_not(
     works: list[tuple[str, int]], data: st.DataObject
 ) -> None:
     lived = Lived()

@@ -11,14 +11,14 @@ from tests.lab.crash.gaps import longest_gap
 from tests.support.paths import ROOT
 
 
-def test_a_gap_is_the_longest_span_with_nothing_in_it() -> None:
+def test_longest_gap_is_the_longest_span_without_events() -> None:
     assert longest_gap([], 0, 4_000_000) == 4.0
     assert longest_gap([-1, 1_000_000, 3_500_000, 9_000_000], 0, 4_000_000) == 2.5
     assert longest_gap([3_000_000, 500_000], 0, 4_000_000) == 2.5
 
 
 @pytest.mark.engines
-def test_a_switch_over_of_postgresql_breaks_nothing() -> None:
+def test_postgresql_switch_over_breaks_no_law() -> None:
     words = [
         "--requests=200",
         "--rounds=2",

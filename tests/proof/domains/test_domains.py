@@ -60,15 +60,15 @@ def walked(size: str) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("domain", DOMAINS, ids=lambda domain: domain.walk.__name__)
-def test_a_small_domain_is_answered_as_the_rules_say(domain: Domain) -> None:
+def test_small_domain_is_answered_as_the_rules_say(domain: Domain) -> None:
     assert domain.walk(domain.small) == domain.answers
 
 
-def test_the_page_says_how_many_answers_are_compared_in_every_run() -> None:
+def test_mutation_page_states_the_number_of_compared_answers() -> None:
     page = (ROOT / "docs/mutation.md").read_text(encoding="utf-8")
     assert f"{sum(domain.answers for domain in DOMAINS):,} answers in every run" in page
 
 
 @pytest.mark.heavy
-def test_the_small_domains_are_exhausted() -> None:
+def test_larger_domains_are_answered_as_the_rules_say() -> None:
     assert sum(cases for _, cases in walked("heavy")) >= 300_000

@@ -88,29 +88,29 @@ def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_small_run_visits_what_the_page_says(name: str) -> None:
+def test_small_run_visits_the_published_figures(name: str) -> None:
     assert small_run(name)[0] == figures()[name]
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_published_run_visits_what_the_page_says(name: str) -> None:
+def test_published_run_visits_the_published_figures(name: str) -> None:
     assert PUBLISHED[name]() == figures()[name]
 
 
-def test_the_page_has_every_run_that_is_held_and_of_more_than_a_million_states() -> None:
+def test_page_lists_every_run_and_over_a_million_states() -> None:
     page = figures()
     assert page.keys() >= {*SMALL, *PUBLISHED}
     assert sum(page[name].states for name in PUBLISHED) > 1_000_000
     assert sum(each.states for each in page.values()) > 10_000_000
 
 
-def test_sequences_of_one_connection_are_counted() -> None:
+def test_count_sequences_of_one_connection_is_exact() -> None:
     assert [count_sequences(Single(), length) for length in (0, 1, 2, 3)] == [1, 10, 103, 1096]
 
 
 @pytest.mark.heavy
-def test_all_sequences_of_nine_steps_are_as_many_as_the_page_says() -> None:
+def test_page_states_the_number_of_nine_step_sequences() -> None:
     assert f"{count_sequences(Single(), 9):,} sequences of nine steps" in PAGE
 
 
@@ -124,7 +124,7 @@ def check_quotient(rules: Rules[Store, Client], reduce: Reduce) -> None:
 
 
 @pytest.mark.parametrize("reduce", [Reduce.ALIKE, Reduce.RELATIVE, Reduce.ALIKE | Reduce.RELATIVE])
-def test_worlds_that_are_taken_for_one_are_those_of_the_plain_explorer(reduce: Reduce) -> None:
+def test_reduced_explorer_visits_the_quotient_of_all_worlds(reduce: Reduce) -> None:
     check_quotient(Held(2, 1, forgets=True), reduce)
     check_quotient(Held(1, 1, steps_back=True, at_once=True), reduce)
     check_quotient(Held(2, 0, days=1), reduce)
@@ -142,7 +142,7 @@ def check_one_order(rules: Rules[Store, Client]) -> None:
     }
 
 
-def test_one_order_reaches_every_store_that_the_plain_explorer_reaches() -> None:
+def test_one_order_reaches_every_store_state() -> None:
     check_one_order(Held(2, 1))
     check_one_order(Held(1, 2, forgets=True))
     check_one_order(Chain(2, 0, happens=False, follows=1))
@@ -151,7 +151,7 @@ def test_one_order_reaches_every_store_that_the_plain_explorer_reaches() -> None
 
 
 @pytest.mark.heavy
-def test_one_order_reaches_every_store_of_a_chain_whatever_the_old_connection_is() -> None:
+def test_one_order_reaches_every_store_state_of_a_chain() -> None:
     check_one_order(Chain(1, 1, shared_key=True, page=False))
 
 
@@ -187,15 +187,13 @@ def test_one_order_reaches_every_store_of_a_chain_whatever_the_old_connection_is
         ),
     ],
 )
-def test_a_mutant_of_a_cell_is_killed(
-    run: str, table: str, key: Key, like: Key, killer: str
-) -> None:
+def test_mutant_of_a_cell_is_killed(run: str, table: str, key: Key, like: Key, killer: str) -> None:
     with mutant(table, key, like):
         assert killed_by([run], figures()) == killer
 
 
 @pytest.mark.parametrize("shifted", SHIFTED, ids=lambda each: f"{each.name} {each.by}")
-def test_an_end_that_is_a_tick_off_is_noticed(
+def test_deadline_off_by_a_tick_breaks_a_rule(
     shifted: Shifted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert check_ends() == 13
@@ -205,7 +203,7 @@ def test_an_end_that_is_a_tick_off_is_noticed(
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_a_store_that_does_not_compare_or_sets_a_part_breaks_a_law_or_a_rule(name: str) -> None:
+def test_wrong_store_breaks_a_law_or_a_rule(name: str) -> None:
     with pytest.raises(ViolationError) as error:
         STORES[name]()
     assert error.value.broken is not None
@@ -259,7 +257,7 @@ UNCOUNTED: Final[dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
 
 
 @pytest.mark.parametrize("what", UNCOUNTED)
-def test_a_store_that_leaves_out_what_only_counts_lets_through(what: str) -> None:
+def test_store_without_version_bumps_breaks_as_the_page_shows(what: str) -> None:
     (root, *tasks), says, trace = UNCOUNTED[what]
     violation = broken_by(lambda: explore(uncounted(root, *map(Task, tasks))))
     assert violation.what.startswith(says)
@@ -279,7 +277,7 @@ def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
 
 
 @pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
-def test_one_order_says_of_mutants_what_the_plain_explorer_says(most: int) -> None:
+def test_one_order_gives_mutants_the_same_verdict(most: int) -> None:
     said = Counter[str]()
     for rules, table, key, like in (
         (Held(2, 1), "idempotency", BUSY, EXECUTE),
@@ -300,7 +298,7 @@ def test_one_order_says_of_mutants_what_the_plain_explorer_says(most: int) -> No
 
 
 @pytest.mark.heavy
-def test_mutants_are_killed_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_states_the_killed_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
     then = figures()
     looked = {name: small_run(name)[1] for name in SMALL}
     # Smaller runs come first.
@@ -353,7 +351,7 @@ def answers_of(log: Sequence[bytes]) -> list[dict[str, Json]]:
         ),
     ],
 )
-def test_a_violation_names_its_law_and_is_a_log_that_replay_runs(
+def test_violation_names_its_law_and_has_a_replayable_log(
     run: str, table: str, key: Key, like: Key, law: int
 ) -> None:
     with mutant(table, key, like):
@@ -364,7 +362,7 @@ def test_a_violation_names_its_law_and_is_a_log_that_replay_runs(
     assert answers_of(violation.log)
 
 
-def test_a_rule_without_a_law_is_named() -> None:
+def test_violation_of_a_rule_without_a_law_names_the_rule() -> None:
     key = ("complete sign-up", "LIMITED", "other user, or none bound")
     with mutant("binding", key, ("complete sign-up", "UNLINKED", "other user, or none bound")):
         violation = broken_by(SMALL[ENTRY])
@@ -380,7 +378,7 @@ def test_a_rule_without_a_law_is_named() -> None:
     assert torn.broken.rule == "landing"
 
 
-def test_what_is_stuck_is_shown_with_its_promise() -> None:
+def test_liveness_violation_names_its_promise() -> None:
     with mutant("idempotency", ("in flight, lease over", "same fingerprint"), BUSY):
         violation = broken_by(SMALL[ALONE])
     assert violation.broken is None
@@ -388,7 +386,7 @@ def test_what_is_stuck_is_shown_with_its_promise() -> None:
     assert violation.trace[-1] == "clock: a lease passes"
 
 
-def test_a_law_of_the_limit_is_shown_with_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_violation_of_the_rate_limit_has_a_replayable_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ratelimit, "admit_one", lambda _policy, state, _now: state)
     violation = broken_by(SMALL[LIMIT])
     assert "law 10 is broken" in str(violation)
@@ -396,7 +394,7 @@ def test_a_law_of_the_limit_is_shown_with_its_log(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.heavy
-def test_a_log_says_what_a_path_did() -> None:
+def test_replayed_path_logs_give_only_the_expected_codes() -> None:
     # About fifty paths of each world; no log is broken or has an unexpected code.
     codes = {
         *codes_on_paths(Single(), 3),
@@ -465,7 +463,7 @@ NEVER_MADE: Final[dict[tuple[str, ...], str]] = {
 
 
 @pytest.mark.heavy
-def test_every_cell_that_traffic_can_reach_is_looked_at() -> None:
+def test_exploration_reaches_every_reachable_cell() -> None:
     with count_cell_lookups() as counts:
         explore(Single(), depth=8, liveness=False)
         explore(Clients(Account(1, 3)), liveness=False)

@@ -202,7 +202,7 @@ each_subject = pytest.mark.parametrize("of", SUBJECTS, ids=lambda of: of.name)
 
 
 @pytest.mark.parametrize("state", ["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"])
-def test_the_cells_that_no_call_asks_are_unreachable_for_the_reason_given(state: str) -> None:
+def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None:
     bound = binding_in(state)
     assert (bound is None) is (state == "UNLINKED")
     assert list(inspect.signature(binding.tombstone).parameters) == ["binding", "coordinate"]
@@ -213,7 +213,7 @@ def test_the_cells_that_no_call_asks_are_unreachable_for_the_reason_given(state:
 
 @pytest.mark.parametrize("over", connection.Status)
 @pytest.mark.parametrize("revocation", connection.RevocationState)
-def test_what_is_over_waits_for_no_deadline(over: str, revocation: str) -> None:
+def test_ended_status_has_no_deadline(over: str, revocation: str) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None
     asked = stored(over, NOW, revoked_at=revoked_at)
     waits = connection.next_deadline(asked) is not None
@@ -221,11 +221,11 @@ def test_what_is_over_waits_for_no_deadline(over: str, revocation: str) -> None:
     assert waits is (cell not in UNREACHABLE)
 
 
-def test_every_table_has_an_oracle_in_the_order_of_the_pages() -> None:
+def test_every_table_has_an_oracle_in_page_order() -> None:
     assert [of.name for of in SUBJECTS] == list(TABLES)
 
 
-def test_the_operations_page_prints_the_rules_that_a_server_has() -> None:
+def test_operations_page_prints_the_served_rules() -> None:
     assert [row.outcome for row in OPERATION_TABLE.values()] == [
         kind.rule for kind in requests.SERVED
     ]
@@ -236,7 +236,7 @@ def test_the_operations_page_prints_the_rules_that_a_server_has() -> None:
 
 
 @each_subject
-def test_an_oracle_asks_every_cell_and_the_page_says_what_was_done(of: Subject) -> None:
+def test_oracle_reaches_every_cell_and_matches_the_page(of: Subject) -> None:
     answers = of.oracle()
     asked = {key for key, _, _ in answers}
     unasked = {cell[1:] for cell in UNREACHABLE if cell[0] == of.name}
@@ -246,7 +246,7 @@ def test_an_oracle_asks_every_cell_and_the_page_says_what_was_done(of: Subject) 
 
 
 @each_subject
-def test_the_golden_answers_are_the_hand_written_ones(of: Subject) -> None:
+def test_oracle_results_equal_the_hand_written_table(of: Subject) -> None:
     deeds: dict[Key, set[str]] = {}
     for key, deed, _ in of.oracle():
         deeds.setdefault(key, set()).add(deed)
@@ -266,7 +266,7 @@ def test_the_golden_answers_are_the_hand_written_ones(of: Subject) -> None:
         for of in SUBJECTS
     ],
 )
-def test_every_mutant_is_noticed(of: Subject) -> None:
+def test_every_table_mutant_is_killed_or_unreachable(of: Subject) -> None:
     golden = of.oracle()
     fates = Counter(fate(mutant, of, golden) for mutant in of.mutants)
     counts = tuple(fates.pop(kind, 0) for kind in ("killed", "misprinted", "unreachable"))
@@ -275,7 +275,7 @@ def test_every_mutant_is_noticed(of: Subject) -> None:
     assert of.oracle() == golden, "the table is restored"
 
 
-def test_the_counts_add_up() -> None:
+def test_mutant_counts_add_up() -> None:
     assert tuple(map(sum, zip(*COUNTS.values(), strict=True))) == (2035, 1960, 0, 75)
 
 

@@ -31,7 +31,7 @@ def run(*phases: Phase) -> None:
     run_state_machine_as_test(Shipped, settings=chosen)
 
 
-def test_no_message_is_lost_or_out_of_order_whoever_is_killed_when() -> None:
+def test_killed_workers_lose_no_message_and_keep_its_order() -> None:
     Shipped.seen.clear()
     run(Phase.generate, Phase.shrink)
     # Random runs sometimes miss this situation.
@@ -159,7 +159,7 @@ def beyond_the_lease(patched: pytest.MonkeyPatch) -> None:
         beyond_the_lease,
     ],
 )
-def test_a_wrong_worker_is_found(
+def test_wrong_worker_breaks_the_model(
     mistake: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mistake(monkeypatch)
@@ -190,7 +190,7 @@ def revive_one() -> None:
         machine.teardown()
 
 
-def test_whoever_has_noted_how_a_message_fared_holds_it_no_longer() -> None:
+def test_worker_that_recorded_a_result_no_longer_holds_it() -> None:
     machine = Shipped()
     try:
         machine.post(["one"])
@@ -220,7 +220,7 @@ def give_back() -> None:
         machine.teardown()
 
 
-def test_a_worker_gives_back_nothing_that_another_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_releases_no_claim_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     give_back()
     changed(monkeypatch, name="release_claim_statement", part="claim = ?", instead="? <> ''")
     with pytest.raises(AssertionError, match="two ship one message"):

@@ -44,16 +44,16 @@ CASES = {
 # --- The documents -------------------------------------------------------------------------
 
 
-def test_they_are_the_same_each_time() -> None:
+def test_vectors_are_the_same_on_every_build() -> None:
     assert files() == TEXTS
 
 
-def test_the_readme_names_every_file() -> None:
+def test_readme_names_every_vector_file() -> None:
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"`([a-z-]+\.json)`", readme)) == sorted(TEXTS)
 
 
-def test_every_document_has_its_members_and_nothing_else() -> None:
+def test_every_document_has_exactly_its_members() -> None:
     for file, document in DOCUMENTS.items():
         assert document.keys() == {"name", "version", "law", "cases"}
         assert f"{document['name']}.json" == file
@@ -62,25 +62,25 @@ def test_every_document_has_its_members_and_nothing_else() -> None:
         assert TEXTS[file].endswith("}\n")
 
 
-def test_every_case_has_its_members_and_nothing_else() -> None:
+def test_every_case_has_exactly_its_members() -> None:
     for case in CASES.values():
         assert case.keys() - {"comment"} == {"id", "input", "answer", "rule", "verdict"}
         assert case["verdict"] in list(Verdict)
         assert re.fullmatch(r"[A-Za-z0-9_./-]+", cast("str", case["id"]))
 
 
-def test_ids_are_unique() -> None:
+def test_case_ids_are_unique() -> None:
     counted = sum(len(cast("list[Object]", document["cases"])) for document in DOCUMENTS.values())
     assert counted == len(CASES) > 900
 
 
-def test_every_id_begins_with_its_document() -> None:
+def test_every_case_id_starts_with_its_document() -> None:
     for document in DOCUMENTS.values():
         for case in cast("list[Object]", document["cases"]):
             assert cast("str", case["id"]).split("/")[0] == document["name"]
 
 
-def test_every_rule_that_is_named_stands_in_a_table() -> None:
+def test_every_named_rule_is_in_a_table() -> None:
     for case in CASES.values():
         answer = cast("Object", case["answer"])
         for rule in [case["rule"], *cast("list[Json]", answer.get("rules", []))]:
@@ -95,18 +95,18 @@ SILENT = {"authorization/no-successor": "connection.authorize.pending"}
 CELLS = {cell_id(name, key): row for name, page in TABLES.items() for key, row in page.cells()}
 
 
-def test_every_cell_that_a_function_can_reach_is_there() -> None:
+def test_every_reachable_cell_has_a_case() -> None:
     assert len(CELLS) == sum(len(page) for page in TABLES.values())
     assert CELLS.keys() - CASES.keys() == UNREACHABLE.keys()
 
 
-def test_rules_without_a_cell_that_can_be_reached() -> None:
+def test_only_request_room_has_no_reachable_cell() -> None:
     reached = {row.rule for cell, row in CELLS.items() if cell not in UNREACHABLE}
     assert {row.rule for row in CELLS.values()} - reached == {"request.room"}
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS.keys() - UNREACHABLE.keys()))
-def test_a_cell_is_decided_by_its_own_rule(cell: str) -> None:
+def test_case_of_a_cell_is_decided_by_its_rule(cell: str) -> None:
     case = CASES[cell]
     row = CELLS[cell]
     trail = cast("list[str]", cast("Object", case["answer"]).get("rules", [case["rule"]]))
@@ -123,7 +123,7 @@ def test_a_cell_is_decided_by_its_own_rule(cell: str) -> None:
     assert case["rule"] in trail
 
 
-def test_every_gate_of_a_request_that_asks_another_table_is_known() -> None:
+def test_request_gates_that_ask_another_table_are_known() -> None:
     asking = [row.rule for row in REQUEST_GATES.values() if isinstance(row.outcome, Ask)]
     assert asking == ["request.permission", "request.idempotency", "request.rule"]
 
@@ -139,7 +139,7 @@ def snake(value: Json) -> Json:
     return [snake(part) for part in value] if isinstance(value, list) else value
 
 
-def test_stored_values_can_be_loaded_again() -> None:
+def test_stored_values_of_the_vectors_can_be_loaded() -> None:
     kinds: dict[str, type[Storable]] = {
         "connection": Connection,
         "successor": Connection,
@@ -218,14 +218,14 @@ def run_merge(given: Object) -> Object:
         ("merge.json", run_merge),
     ],
 )
-def test_an_input_holds_all_that_its_answer_depends_on(
+def test_input_alone_reproduces_the_expected_result(
     document: str, run: Callable[[Object], Object]
 ) -> None:
     for case in cast("list[Object]", DOCUMENTS[document]["cases"]):
         assert run(cast("Object", case["input"])).items() <= cast("Object", case["answer"]).items()
 
 
-def test_a_merge_is_the_same_both_ways_round() -> None:
+def test_merge_is_the_same_in_both_directions() -> None:
     pairs = {name: case for name, case in CASES.items() if name.startswith("merge/")}
     statuses = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     for name, case in pairs.items():
@@ -249,7 +249,7 @@ EXPECTED = expected_connections.EXPECTED | expected_requests.EXPECTED
 
 
 @pytest.mark.parametrize("case_id", EXPECTED)
-def test_a_case_says_what_is_expected_by_hand(case_id: str) -> None:
+def test_case_equals_its_hand_written_result(case_id: str) -> None:
     verdict, expected = EXPECTED[case_id]
     case = CASES[case_id]
     assert case["verdict"] == verdict
@@ -257,7 +257,7 @@ def test_a_case_says_what_is_expected_by_hand(case_id: str) -> None:
 
 
 @pytest.mark.parametrize("name", SYNTAX)
-def test_what_is_valid_and_what_is_acceptable_by_hand(name: str) -> None:
+def test_valid_and_acceptable_texts_equal_the_hand_written_ones(name: str) -> None:
     def words(verdict: Verdict) -> list[str]:
         cases = cast("list[Object]", DOCUMENTS[f"{name}.json"]["cases"])
         return [cast("str", it["id"]).split("/")[1] for it in cases if it["verdict"] == verdict]
@@ -267,7 +267,7 @@ def test_what_is_valid_and_what_is_acceptable_by_hand(name: str) -> None:
     assert len(words(Verdict.INVALID)) > 5
 
 
-def test_a_revocation_reaches_the_chain_or_not() -> None:
+def test_revocation_reach_depends_on_the_actor() -> None:
     for actor, answers in (("APP", 1), ("UPSTREAM", 1), ("PATIENT", 3), ("PLATFORM", 3)):
         answer = cast("Object", CASES[f"revocation-reach/{actor}"]["answer"])
         given = cast("list[Object]", answer["answers"])
@@ -281,7 +281,7 @@ def value(case_id: str) -> str:
     return cast("str", cast("Object", CASES[case_id]["answer"])["values"])
 
 
-def test_after_a_tombstone_every_connection_is_revoked_by_the_platform() -> None:
+def test_tombstone_revokes_every_connection_by_the_platform() -> None:
     for word in ("LIMITED", "ACTIVE", "late", *(f"connection/{each}" for each in Status)):
         case = CASES[f"tombstone/{word}"]
         given = cast("list[Object]", cast("Object", case["input"])["connections"])
@@ -300,7 +300,7 @@ def test_after_a_tombstone_every_connection_is_revoked_by_the_platform() -> None
         assert [each["status"] for each in found.values()] == ["REVOKED"] * len(found)
 
 
-def test_only_the_values_of_a_body_count() -> None:
+def test_body_with_equal_values_has_the_same_fingerprint() -> None:
     body = "request-body/"
     plain = value(f"{body}initiate/plain")
     same = {value(f"{body}initiate/{word}") for word in ("false", "escapes")}
@@ -312,7 +312,7 @@ def test_only_the_values_of_a_body_count() -> None:
     assert value(f"{body}revoke/absent") == value(f"{body}revoke/empty-object")
 
 
-def test_the_faults_of_a_body_by_hand() -> None:
+def test_body_faults_equal_the_hand_written_ones() -> None:
     faults = {
         word.removeprefix("request-body/"): (
             member(case["answer"], "problem.details.fault"),
@@ -354,7 +354,7 @@ def test_the_faults_of_a_body_by_hand() -> None:
     }
 
 
-def test_the_targets_by_hand() -> None:
+def test_target_faults_equal_the_hand_written_ones() -> None:
     state = "request-target/"
     assert len({value(f"{state}{word}") for word in ("user", "encoded-name")}) == 1
     assert value(f"{state}other-parameters") == value(f"{state}user")
@@ -378,12 +378,12 @@ def test_the_targets_by_hand() -> None:
         assert (problem["code"], cast("Object", problem["details"]).get("fault")) == expected
 
 
-def test_a_pending_connection_heals_where_its_hand_off_landed_in_time() -> None:
+def test_pending_connection_heals_if_its_handoff_landed_in_time() -> None:
     for word, status in (("before", "ACTIVE"), ("at", "EXPIRED"), ("after", "EXPIRED")):
         answer = CASES[f"operation/get-connection/landed/{word}"]["answer"]
         shown = cast("Object", json.loads(cast("str", member(answer, "body"))))
         assert member(shown, "connection.status") == status
 
 
-def test_a_foreign_id_answers_byte_for_byte_like_an_unknown_one() -> None:
+def test_foreign_id_gets_the_bytes_of_an_unknown_one() -> None:
     assert CASES["request/another-app"]["answer"] == CASES["request/ownership"]["answer"]

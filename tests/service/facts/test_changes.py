@@ -25,7 +25,7 @@ from tests.support.subjects import OF_A_CONNECTION, REASON, SESSION, STANDINGS, 
 
 @pytest.mark.parametrize("fact", OF_A_CONNECTION)
 @pytest.mark.parametrize("standing", STANDINGS)
-def test_a_fact_about_a_connection_answers_as_the_table_says(fact: str, standing: str) -> None:
+def test_connection_fact_follows_the_trigger_table(fact: str, standing: str) -> None:
     connection, now = STANDINGS[standing]
     answer = curae.record_fact(OF_A_CONNECTION[fact], curae.Snapshot(connection=connection), now)
     assert outcome(answer) == SPEC[fact][list(STANDINGS).index(standing)]
@@ -95,7 +95,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("fact", "standing", "effects"), ENDINGS)
-def test_what_a_fact_ends_the_server_tears_down(
+def test_fact_that_ends_something_yields_its_effect(
     fact: str, standing: str, effects: tuple[object, ...]
 ) -> None:
     connection, now = STANDINGS[standing]
@@ -125,7 +125,7 @@ LATE: list[tuple[Fact, Connection, dict[str, object]]] = [
 
 
 @pytest.mark.parametrize(("fact", "connection", "members"), LATE)
-def test_a_late_fact_is_judged_when_it_happened_and_stamped_when_it_is_recorded(
+def test_late_fact_is_judged_at_happened_at_and_stamped_now(
     fact: Fact, connection: Connection, members: dict[str, object]
 ) -> None:
     answer = curae.record_fact(fact, curae.Snapshot(connection=connection), at(70))
@@ -140,7 +140,7 @@ def test_a_late_fact_is_judged_when_it_happened_and_stamped_when_it_is_recorded(
     assert [event.at for event in answer.value.events] == [at(70)]
 
 
-def test_whoever_was_recovered_cannot_be_authorized_late() -> None:
+def test_late_authorization_of_a_recovered_connection_is_refused() -> None:
     lapsed = pending()
     second = subjects.recovered(lapsed, at(31), 2)
     third = subjects.recovered(apply_trigger(second, "APP", at(32)), at(33), 3)
@@ -169,7 +169,7 @@ CHAIN = {
 
 
 @pytest.mark.parametrize("actor", CHAIN)
-def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) -> None:
+def test_revocation_reaches_the_chain_or_one_id_by_actor(actor: str) -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = apply_trigger(subjects.recovered(second, at(4), 3), "authorize for ever", at(5))
@@ -196,7 +196,7 @@ def loaded(fact: Fact, *chain: Connection) -> curae.Snapshot:
     return curae.Snapshot(connection=chain[0], successor=successor, head=head)
 
 
-def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
+def test_patient_revoking_a_revoked_id_ends_its_successor() -> None:
     first = apply_trigger(pending(), "APP", START)
     second = subjects.recovered(first, at(1), 2)
     fact = curae.Revoked(ID, curae.Actor.PATIENT)
@@ -206,7 +206,7 @@ def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
     assert answer.value.effects == (HandoffCancelled(second.id),)
 
 
-def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
+def test_patient_revocation_bumps_the_version_of_a_revoked_head() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = apply_trigger(subjects.recovered(first, at(2), 2), "APP", at(3))
     fact = curae.Revoked(ID, curae.Actor.PATIENT)
@@ -216,7 +216,7 @@ def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
     assert (moved.before, held) == (first, ConnectionWrite(second, changes.bump_version(second)))
 
 
-def test_a_chain_of_hundreds_ends_with_its_patient_s_word() -> None:
+def test_patient_revocation_of_a_long_chain_writes_its_head() -> None:
     chain = [apply_trigger(pending(), "APP", START)]
     for number in range(2, 400):
         made = subjects.recovered(chain[-1], at(number), number)
@@ -230,7 +230,7 @@ def test_a_chain_of_hundreds_ends_with_its_patient_s_word() -> None:
     assert len(answer.rules) == 1 + len(chain)
 
 
-def test_an_app_s_or_an_upstream_s_revocation_says_when_the_head_still_lives() -> None:
+def test_upstream_revocation_reports_a_live_head_until_it_lapses() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.recovered(first, at(2), 2)
     fact = curae.Revoked(ID, curae.Actor.UPSTREAM)
@@ -267,7 +267,7 @@ COMPLETED: list[tuple[CuraeConnectSession, LimitedAccountAppBinding | None, str,
 
 
 @pytest.mark.parametrize(("session", "binding", "user", "expected"), COMPLETED)
-def test_a_hand_off_that_cannot_land_changes_nothing(
+def test_handoff_that_cannot_land_is_ignored_or_refused(
     session: CuraeConnectSession,
     binding: LimitedAccountAppBinding | None,
     user: str,
@@ -302,7 +302,7 @@ BINDING_FACTS: list[tuple[Fact, LimitedAccountAppBinding | None, str]] = [
 
 
 @pytest.mark.parametrize(("fact", "binding", "expected"), BINDING_FACTS)
-def test_a_fact_about_a_binding_answers_as_the_table_says(
+def test_binding_fact_follows_the_binding_table(
     fact: Fact, binding: LimitedAccountAppBinding | None, expected: str
 ) -> None:
     answer = curae.record_fact(fact, curae.Snapshot(binding=binding), at(2))
@@ -339,16 +339,16 @@ READ: list[Fact] = [
 
 
 @pytest.mark.parametrize("fact", READ, ids=lambda fact: fact.kind)
-def test_a_fact_is_made_of_its_members(fact: Fact) -> None:
+def test_fact_is_built_from_its_members(fact: Fact) -> None:
     names = {member.name for member in fact.members}
     assert type(fact).from_members(ParsedMembers({name: GIVEN[name] for name in names})) == fact
 
 
-def test_every_fact_is_made_here() -> None:
+def test_every_fact_type_is_listed() -> None:
     assert [type(fact) for fact in READ] == list(FACTS)
 
 
-def test_a_connection_that_a_fact_did_not_move_says_why() -> None:
+def test_unchanged_connection_keeps_the_rules_of_its_answer() -> None:
     refused = curae.Refused(Problem(ProblemCode.INTERNAL), ("rule",))
     kind = EventKind.CONNECTION_EXPIRED
     assert to_connection_fact_answer(kind, pending(), refused) is refused

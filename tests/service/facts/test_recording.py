@@ -50,12 +50,12 @@ EVERY = [
 
 
 @pytest.mark.parametrize(("fact", "needed"), EVERY)
-def test_what_a_fact_needs_loaded(fact: Fact, needed: Needs) -> None:
+def test_each_fact_states_what_it_needs_loaded(fact: Fact, needed: Needs) -> None:
     assert fact.needs() == needed
 
 
 @pytest.mark.parametrize("fact", [fact for fact, needed in EVERY if needed.binding is None])
-def test_a_fact_about_an_unknown_id_is_refused(fact: Fact) -> None:
+def test_fact_about_an_unknown_id_is_refused_as_not_found(fact: Fact) -> None:
     answer = curae.record_fact(fact, curae.Snapshot(), at(1))
     assert isinstance(answer, curae.Refused)
     assert answer.problem.code == "NOT_FOUND"
@@ -68,7 +68,7 @@ def at_instant(fact: Fact, happened_at: datetime) -> Fact:
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_an_instant_that_cannot_be_is_a_mistake_whatever_is_stored(fact: Fact) -> None:
+def test_impossible_happened_at_or_now_raises_for_any_snapshot(fact: Fact) -> None:
     for snapshot in (
         curae.Snapshot(),
         curae.Snapshot(connection=pending(), session=WAITING, binding=LIMITED),
@@ -82,20 +82,20 @@ def test_an_instant_that_cannot_be_is_a_mistake_whatever_is_stored(fact: Fact) -
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_a_fact_from_a_clock_a_little_ahead_happened_when_it_is_recorded(fact: Fact) -> None:
+def test_happened_at_slightly_ahead_is_recorded_as_now(fact: Fact) -> None:
     for ahead in (TICK, timedelta(minutes=1), timedelta(minutes=5)):
         assert recorded(at_instant(fact, at(1) + ahead), at(1)) == recorded(fact, at(1))
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_a_fact_from_before_its_subject_happened_at_its_making(fact: Fact) -> None:
+def test_happened_at_before_creation_is_recorded_as_created_at(fact: Fact) -> None:
     for before in (TICK, timedelta(days=20_000)):
         early = recorded(at_instant(fact, START - before), at(1))
         assert early == recorded(at_instant(fact, START), at(1))
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
-def test_what_a_clock_behind_records_is_of_what_was_seen_last(fact: Fact) -> None:
+def test_fact_recorded_by_a_slow_clock_uses_last_updated_at(fact: Fact) -> None:
     seen = recorded(at_instant(fact, START), START)
     for behind in (TICK, timedelta(minutes=5), timedelta(days=20_000)):
         now = START - behind
@@ -125,7 +125,7 @@ def recorded(fact: Fact, now: datetime) -> curae.Done[Changes]:
 
 
 @pytest.mark.parametrize("standing", STANDINGS)
-def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_is_stored(
+def test_expires_at_not_after_authorization_always_raises(
     standing: str,
 ) -> None:
     connection, now = STANDINGS[standing]
@@ -142,7 +142,7 @@ def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_is_sto
 @pytest.mark.parametrize(
     "fact", [*OF_A_CONNECTION, *(curae.Revoked(ID, actor) for actor in curae.Actor)]
 )
-def test_a_connection_that_the_fact_does_not_name_is_a_mistake(fact: Fact) -> None:
+def test_snapshot_with_another_connection_raises_for_facts(fact: Fact) -> None:
     other = pending(number=2)
     later = subjects.recovered(other, at(31), 3)
     for snapshot in (
@@ -155,7 +155,7 @@ def test_a_connection_that_the_fact_does_not_name_is_a_mistake(fact: Fact) -> No
 
 
 @pytest.mark.parametrize("fact", OF_A_CHAIN)
-def test_a_chain_with_a_link_of_another_is_a_mistake(fact: Fact) -> None:
+def test_snapshot_with_a_foreign_chain_link_raises(fact: Fact) -> None:
     ada = STANDINGS["REVOKED"][0]
     second, stranger = subjects.recovered(ada, at(31), 2), pending(number=3)
     for following in ((stranger,), (second, stranger), (second, second)):
@@ -165,7 +165,7 @@ def test_a_chain_with_a_link_of_another_is_a_mistake(fact: Fact) -> None:
 
 
 @pytest.mark.parametrize("fact", [*OF_A_CONNECTION, curae.Revoked(ID, curae.Actor.APP)])
-def test_a_line_of_another_is_a_mistake(fact: Fact) -> None:
+def test_snapshot_with_a_foreign_successor_raises_for_facts(fact: Fact) -> None:
     ada, stranger = STANDINGS["REVOKED"][0], pending(number=3)
     with pytest.raises(
         curae.ArgumentError, match="the connection that recovered the one"
@@ -176,7 +176,7 @@ def test_a_line_of_another_is_a_mistake(fact: Fact) -> None:
     assert raised.value.argument == "snapshot.successor"
 
 
-def test_a_session_that_the_fact_does_not_name_is_a_mistake() -> None:
+def test_snapshot_with_another_session_raises() -> None:
     other = attrs.evolve(WAITING, id=curae.SessionId(uuid(1002)))
     with pytest.raises(curae.ArgumentError, match="asked for") as raised:
         curae.record_fact(
@@ -186,7 +186,7 @@ def test_a_session_that_the_fact_does_not_name_is_a_mistake() -> None:
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in subjects.OTHERS])
-def test_a_binding_of_another_coordinate_is_a_mistake(fact: Fact) -> None:
+def test_snapshot_with_a_binding_of_another_coordinate_raises(fact: Fact) -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     with pytest.raises(curae.ArgumentError, match="the binding of the coordinate"):
         curae.record_fact(fact, curae.Snapshot(session=WAITING, binding=elsewhere), at(2))
@@ -201,7 +201,7 @@ def test_a_binding_of_another_coordinate_is_a_mistake(fact: Fact) -> None:
         attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
     ],
 )
-def test_a_connection_of_another_coordinate_is_a_mistake(elsewhere: Coordinate) -> None:
+def test_tombstone_snapshot_with_a_foreign_connection_raises(elsewhere: Coordinate) -> None:
     own, other = pending(), pending(number=2)
     other = attrs.evolve(other, identity=attrs.evolve(other.identity, coordinate=elsewhere))
     for loaded in ((other,), (own, other), (other, own)):
@@ -234,7 +234,7 @@ class Noted(Fact):
         return curae.Ignored(Changes(), ("noted",))
 
 
-def test_a_snapshot_is_checked_whatever_the_fact_looks_at() -> None:
+def test_snapshot_is_checked_for_every_fact_type() -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     loaded = curae.Snapshot(session=subjects.LANDED, binding=elsewhere)
     for asked in (Needs(binding=COORDINATE), Needs(session=SESSION)):
@@ -247,7 +247,7 @@ def test_a_snapshot_is_checked_whatever_the_fact_looks_at() -> None:
 
 
 @pytest.mark.parametrize("actor", ["patient", "PATIENT", "NOBODY", "", None])
-def test_whoever_revokes_is_an_actor_or_is_named(actor: object) -> None:
+def test_revoked_fact_with_an_unknown_actor_raises(actor: object) -> None:
     with pytest.raises(curae.ArgumentError, match=r"one of Actor\.APP, ") as raised:
         curae.Revoked(ID, cast("curae.Actor", actor))
     assert raised.value.argument == "actor"
@@ -282,7 +282,7 @@ def snapshots(draw: st.DrawFn) -> curae.Snapshot:
 
 
 @given(facts, snapshots(), instants)
-def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
+def test_law_11_refused_or_ignored_facts_change_nothing(
     fact: Fact, snapshot: curae.Snapshot, now: datetime
 ) -> None:
     stored = [
@@ -305,7 +305,7 @@ def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
 
 
 @given(facts, snapshots(), instants)
-def test_law_14_the_same_fact_gives_the_same_answer_and_leaves_its_inputs_alone(
+def test_law_14_facts_are_deterministic_and_mutate_no_input(
     fact: Fact, snapshot: curae.Snapshot, now: datetime
 ) -> None:
     before = deepcopy((fact, snapshot))

@@ -57,7 +57,7 @@ def ended(connection: Connection, revoked_at: datetime, now: datetime = NOW) -> 
 
 @pytest.mark.parametrize("binding", [LIMITED, ACTIVE], ids=["LIMITED", "ACTIVE"])
 @pytest.mark.parametrize("standing", [each for each in STANDINGS if each != "REVOKED"])
-def test_a_connection_in_every_standing_is_revoked_by_the_platform(
+def test_tombstone_revokes_a_connection_in_any_standing(
     standing: str, binding: LimitedAccountAppBinding
 ) -> None:
     connection, _ = STANDINGS[standing]
@@ -84,7 +84,7 @@ def rule_of(connection: Connection) -> str:
     return curae.standing(connection, NOW).lower().replace("_", "-")
 
 
-def test_a_user_without_connections_is_gone_all_the_same() -> None:
+def test_tombstone_without_connections_writes_the_binding_only() -> None:
     answer = tombstoned()
     assert isinstance(answer, curae.Done)
     assert [type(write) for write in answer.value.writes] == [BindingWrite]
@@ -92,7 +92,7 @@ def test_a_user_without_connections_is_gone_all_the_same() -> None:
     assert answer.value.effects == ()
 
 
-def test_one_that_was_revoked_before_keeps_its_revocation_and_is_relied_on_as_a_head() -> None:
+def test_tombstone_only_bumps_the_version_of_a_revoked_head() -> None:
     revoked, _ = STANDINGS["REVOKED"]
     answer = tombstoned(revoked)
     assert isinstance(answer, curae.Done)
@@ -102,7 +102,7 @@ def test_one_that_was_revoked_before_keeps_its_revocation_and_is_relied_on_as_a_
     assert answer.rules == ("binding.tombstone.limited", "connection.revoke.revoked")
 
 
-def test_every_connection_of_every_chain_ends_in_any_order() -> None:
+def test_tombstone_ends_all_chains_in_any_load_order() -> None:
     lapsed = pending()
     second = subjects.needing_action(subjects.recovered(lapsed, at(31), 2), at(32))
     third = apply_trigger(subjects.recovered(second, at(33), 3), "authorize for ever", at(34))
@@ -125,7 +125,7 @@ def test_every_connection_of_every_chain_ends_in_any_order() -> None:
         assert not any(isinstance(each, SuccessorsLive) for each in answer.value.effects)
 
 
-def test_hundreds_of_connections_end_in_one_commit() -> None:
+def test_tombstone_ends_hundreds_of_connections_in_one_commit() -> None:
     chain = [apply_trigger(pending(), "APP", START)]
     for number in range(2, 300):
         made = subjects.recovered(chain[-1], at(number), number)
@@ -138,7 +138,7 @@ def test_hundreds_of_connections_end_in_one_commit() -> None:
 
 
 @pytest.mark.parametrize("binding", [None, TOMBSTONED], ids=["UNLINKED", "TOMBSTONED"])
-def test_a_tombstone_that_is_ignored_ends_nothing(
+def test_ignored_tombstone_revokes_nothing(
     binding: LimitedAccountAppBinding | None,
 ) -> None:
     live, _ = STANDINGS["ACTIVE"]
@@ -162,7 +162,7 @@ def test_a_tombstone_that_is_ignored_ends_nothing(
         (START - timedelta(days=9000), at(10)),
     ],
 )
-def test_what_is_ended_ended_when_the_user_went_or_at_its_making(
+def test_tombstone_revoked_at_is_between_created_at_and_now(
     happened_at: datetime | None, revoked_at: datetime
 ) -> None:
     answer = tombstoned(pending(at(10)), happened_at=happened_at, now=at(20))
@@ -172,7 +172,7 @@ def test_what_is_ended_ended_when_the_user_went_or_at_its_making(
     assert (gone.revoked_at, gone.updated_at) == (revoked_at, at(20))
 
 
-def test_a_tombstone_by_a_clock_behind_moves_nothing_back() -> None:
+def test_tombstone_by_a_slow_clock_keeps_updated_at() -> None:
     seen = apply_trigger(pending(), "authorize for ever", at(20))
     answer = tombstoned(seen, now=at(18))
     assert isinstance(answer, curae.Done)
@@ -190,7 +190,7 @@ def test_a_tombstone_by_a_clock_behind_moves_nothing_back() -> None:
     draw.instants(),
     draw.offsets(),
 )
-def test_law_17_after_a_tombstone_nothing_that_was_there_grants_access(
+def test_law_17_tombstone_ends_access_of_every_connection(
     drawn: list[Connection],
     binding: LimitedAccountAppBinding,
     now: datetime,
@@ -209,7 +209,7 @@ def test_law_17_after_a_tombstone_nothing_that_was_there_grants_access(
     laws.check_tombstone(left, max([now, *(each.updated_at for each in left)]) + after)
 
 
-def test_law_17_whoever_is_bound_next_gets_nothing_of_it() -> None:
+def test_law_17_next_bound_user_gets_no_old_access() -> None:
     made = world()
     handle_at(made, request("initiate"), START, new_ids=new_ids(9))
     handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(1))
@@ -251,7 +251,7 @@ RACES = {
 
 
 @pytest.mark.parametrize("race", RACES)
-def test_what_was_decided_before_a_tombstone_is_not_stored_after_it(race: str) -> None:
+def test_write_decided_before_a_tombstone_fails_to_commit(race: str) -> None:
     asked, past = RACES[race]
     connection = pending()
     if past is not None:
@@ -273,7 +273,7 @@ def test_what_was_decided_before_a_tombstone_is_not_stored_after_it(race: str) -
     )
 
 
-def test_a_tombstone_that_was_decided_first_is_decided_again_on_what_came_between() -> None:
+def test_tombstone_retries_after_a_concurrent_create() -> None:
     made = world()
     assert commit_writes(made, (BindingWrite(None, LIMITED),))
     fact = Tombstoned(COORDINATE)

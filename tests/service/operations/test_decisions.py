@@ -46,7 +46,7 @@ def event_names(decision: Decision) -> list[str]:
     return [event.kind for event in decision.changes.events]
 
 
-def test_create_relies_on_the_binding_that_a_tombstone_would_move() -> None:
+def test_create_bumps_the_version_of_the_binding() -> None:
     for state in (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED):
         binding = attrs.evolve(LIMITED, state=state)
         snapshot = Snapshot(binding=binding)
@@ -69,7 +69,7 @@ def decide_reconnect(
     return decide(call(Reconnect(ID)), snapshot=snapshot, now=at(31), new_ids=new_ids(3, at(31)))
 
 
-def test_reconnect_refuses_where_the_chain_went_on() -> None:
+def test_reconnect_with_a_later_head_names_successor_and_head() -> None:
     last = third(successor(), at(5))
     for head in (successor(), last):
         decision = decide_reconnect(apply_trigger(pending(), "APP", START), successor(), head)
@@ -106,7 +106,7 @@ REVOKED: list[tuple[list[str], str, tuple[Effect, ...], bool]] = [
 ]
 
 
-def test_revoke_ends_one_connection_and_says_what_goes_on() -> None:
+def test_revoke_ends_one_connection_and_reports_a_live_head() -> None:
     live, dead = successor(at(20)), successor()
     lines = {
         "none": (None, None),
@@ -150,7 +150,7 @@ HEALED: list[tuple[str, LandedHandoff | None, bool, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("stored", "landed", "heals", "rules"), HEALED)
-def test_get_heals_a_pending_connection_whose_hand_off_has_landed(
+def test_get_heals_a_pending_connection_after_a_landed_handoff(
     stored: str, landed: LandedHandoff | None, rules: tuple[str, ...], *, heals: bool
 ) -> None:
     connection = pending()
@@ -173,7 +173,7 @@ def test_get_heals_a_pending_connection_whose_hand_off_has_landed(
         assert (decision.changes.writes, event_names(decision)) == ((), [])
 
 
-def test_a_clock_behind_the_one_that_created_a_connection_revokes_it_all_the_same() -> None:
+def test_revoke_with_now_before_created_at_uses_created_at() -> None:
     connection = pending(at(10))
     decision = decide(call(Revoke(ID)), Snapshot(connection=connection), at(9))
     assert isinstance(decision.reply, ConnectionRevoked)
@@ -190,7 +190,7 @@ def healed_at(happened_at: datetime, now: datetime) -> Connection:
     return decision.reply.connection
 
 
-def test_a_hand_off_that_landed_by_a_clock_ahead_of_ours_heals_now() -> None:
+def test_get_clamps_a_handoff_landed_ahead_of_now() -> None:
     for ahead in (TICK, timedelta(minutes=5)):
         healed = healed_at(at(20) + ahead, at(20))
         assert (healed.authorized_at, healed.updated_at) == (at(20), at(20))
@@ -201,7 +201,7 @@ def test_a_hand_off_that_landed_by_a_clock_ahead_of_ours_heals_now() -> None:
             healed_at(mistaken, at(20))
 
 
-def test_a_get_by_a_clock_behind_the_one_that_wrote_heals_and_goes_back_nowhere() -> None:
+def test_get_with_a_slow_clock_heals_at_created_at() -> None:
     healed = healed_at(at(-3), at(-5))
     assert (healed.authorized_at, healed.updated_at) == (START, START)
 
@@ -219,7 +219,7 @@ INITIATED = [
 
 
 @pytest.mark.parametrize(("state", "prefer", "path", "handoff", "user", "generation"), INITIATED)
-def test_initiate_mints_a_session_and_binds_whom_it_provisions(
+def test_initiate_mints_a_session_and_binds_a_new_user(
     state: AccountState | None,
     path: str,
     handoff: str,
@@ -263,7 +263,7 @@ def test_initiate_mints_a_session_and_binds_whom_it_provisions(
 # --- All operations --------------------------------------------------------------------------
 
 
-def test_the_seven_operations_have_names_of_their_own() -> None:
+def test_operation_names_in_order() -> None:
     assert [operation.rule.name for operation in OPERATIONS] == [
         "create-connection",
         "get-connection",
@@ -275,7 +275,7 @@ def test_the_seven_operations_have_names_of_their_own() -> None:
     ]
 
 
-def test_the_members_of_an_operation_are_its_ids_its_query_and_its_body_in_this_order() -> None:
+def test_operation_members_are_ids_then_query_then_body() -> None:
     body = (PREFER_SIGNUP, DATA_PACKAGES)
     rule = attrs.evolve(GetConnection.rule, ids=(CONNECTION_ID,), query=(APP_USER_ID,), body=body)
     assert rule.members == (CONNECTION_ID, APP_USER_ID, PREFER_SIGNUP, DATA_PACKAGES)
@@ -283,7 +283,7 @@ def test_the_members_of_an_operation_are_its_ids_its_query_and_its_body_in_this_
         assert attrs.evolve(rule, body=none).members == (CONNECTION_ID, APP_USER_ID)
 
 
-def test_the_table_of_operations_reads_well() -> None:
+def test_operation_table_prints_method_path_status_and_needs() -> None:
     assert list(OPERATION_TABLE) == [operation.rule.name for operation in OPERATIONS]
     assert [str(row.outcome) for row in OPERATION_TABLE.rows][4:6] == [
         "POST /api/sdk/v1/curae-connect/initiate → 201; connection:write, key needed, 10 a minute",
@@ -291,7 +291,7 @@ def test_the_table_of_operations_reads_well() -> None:
     ]
 
 
-def test_the_table_of_operations_is_made_of_their_rules() -> None:
+def test_operation_table_is_built_from_the_operation_rules() -> None:
     again = operation_table(OPERATIONS)
     assert again.name == "operation"
     assert again.law == (
@@ -323,7 +323,7 @@ class Schedule(Operation):
         raise NotImplementedError
 
 
-def test_a_fingerprint_holds_the_text_of_each_field_in_order() -> None:
+def test_fingerprint_values_are_field_texts_in_order() -> None:
     schedule = Schedule(
         name="n",
         count=2,

@@ -73,7 +73,7 @@ from tests.support.strategies import COORDINATE, TICK, apply_trigger, at, pendin
 # --- Requests ----------------------------------------------------------------------------------
 
 
-def test_a_create_is_answered_exactly() -> None:
+def test_create_yields_this_exact_decision() -> None:
     operation = CreateConnection(USER, PACKAGES)
     made = pending(NOW, number=2)
     assert decide_request(operation, Snapshot()) == expected_decision(
@@ -87,7 +87,7 @@ def test_a_create_is_answered_exactly() -> None:
     )
 
 
-def test_a_get_is_answered_exactly() -> None:
+def test_get_yields_this_exact_decision() -> None:
     assert decide_request(
         GetConnection(ID), Snapshot(connection=ACTIVE), keyed=False
     ) == expected_decision(
@@ -98,7 +98,7 @@ def test_a_get_is_answered_exactly() -> None:
     )
 
 
-def test_a_get_that_heals_is_answered_exactly() -> None:
+def test_get_that_heals_yields_this_exact_decision() -> None:
     landed = LandedHandoff(at(7), at(90))
     healed = attrs.evolve(
         with_next_version(pending()),
@@ -120,7 +120,7 @@ def test_a_get_that_heals_is_answered_exactly() -> None:
     )
 
 
-def test_a_reconnect_that_mints_is_answered_exactly() -> None:
+def test_reconnect_that_mints_yields_this_exact_decision() -> None:
     operation = Reconnect(ID)
     identity = attrs.evolve(
         REVOKED.identity, id=ConnectionId(uuid(2)), created_at=NOW, predecessor_id=ID, position=2
@@ -150,7 +150,7 @@ def test_a_reconnect_that_mints_is_answered_exactly() -> None:
     )
 
 
-def test_a_reconnect_that_reissues_is_answered_exactly() -> None:
+def test_reconnect_that_reissues_yields_this_exact_decision() -> None:
     operation = Reconnect(ID)
     again = attrs.evolve(with_next_version(NEXT), updated_at=NOW, handoff_deadline=at(40))
     assert decide_request(
@@ -173,7 +173,7 @@ def test_a_reconnect_that_reissues_is_answered_exactly() -> None:
     )
 
 
-def test_a_revoke_is_answered_exactly() -> None:
+def test_revoke_yields_this_exact_decision() -> None:
     operation = Revoke(ID)
     ended = attrs.evolve(
         with_next_version(ACTIVE),
@@ -200,7 +200,7 @@ def test_a_revoke_is_answered_exactly() -> None:
     )
 
 
-def test_an_initiate_is_answered_exactly() -> None:
+def test_initiate_yields_this_exact_decision() -> None:
     operation = Initiate(USER)
     bound = LimitedAccountAppBinding(
         coordinate=COORDINATE, user_id=UserId("limited-2"), state=AccountState.LIMITED, generation=1
@@ -247,7 +247,7 @@ def test_an_initiate_is_answered_exactly() -> None:
         (AccountState.ACTIVE, AccountStateShown(AccountState.LIMITED), 200),
     ],
 )
-def test_an_account_state_is_answered_exactly(
+def test_account_state_yields_this_exact_decision(
     held: AccountState, reply: Reply, status: int
 ) -> None:
     operation = GetAccountState(USER, frozenset({held}))
@@ -256,7 +256,7 @@ def test_an_account_state_is_answered_exactly(
     )
 
 
-def test_a_graduation_is_answered_exactly() -> None:
+def test_graduation_yields_this_exact_decision() -> None:
     charge = RateWrite(
         key=LimitKey(COORDINATE.app_user, "graduation"),
         policy=GRADUATION_LIMIT,
@@ -273,7 +273,7 @@ def test_a_graduation_is_answered_exactly() -> None:
     )
 
 
-def test_a_replay_is_answered_exactly() -> None:
+def test_replay_yields_this_exact_decision() -> None:
     operation = Revoke(ID)
     kept = Response(200, (), b"{}")
     record = records.completed_record(attempt(operation), kept)
@@ -286,7 +286,7 @@ def test_a_replay_is_answered_exactly() -> None:
     )
 
 
-def test_a_reused_key_is_answered_exactly() -> None:
+def test_reused_key_yields_this_exact_422() -> None:
     record = records.completed_record(
         attempt(Revoke(ConnectionId(uuid(5)))), Response(200, (), b"{}")
     )
@@ -300,7 +300,7 @@ def test_a_reused_key_is_answered_exactly() -> None:
     )
 
 
-def test_the_app_user_s_limit_refuses_exactly() -> None:
+def test_exhausted_app_user_limit_yields_this_exact_429() -> None:
     full = LogState.of((at(10) - timedelta(seconds=59, microseconds=1),) * 10)
     assert decide_request(Initiate(USER), Snapshot(limit=full)) == expected_decision(
         ProblemReply(
@@ -313,7 +313,7 @@ def test_the_app_user_s_limit_refuses_exactly() -> None:
     )
 
 
-def test_a_bucket_refuses_exactly() -> None:
+def test_empty_bucket_yields_this_exact_429() -> None:
     spent = BucketState(ARRIVAL + 60_000_001)
     answer = decide(
         call_with_bucket(GetConnection(ID), keyed=False), Snapshot(buckets=(spent,)), NOW
@@ -349,13 +349,13 @@ def sha256(text: str) -> str:
     ],
     ids=str,
 )
-def test_a_fingerprint_stays_what_stored_records_hold(
+def test_fingerprints_match_those_in_stored_records(
     operation: Operation, name: str, text: str
 ) -> None:
     assert fingerprint(operation) == Fingerprint(name, sha256(text))
 
 
-def test_values_with_line_feeds_are_told_apart_by_their_lengths() -> None:
+def test_fingerprint_of_line_feeds_hashes_with_lengths() -> None:
     assert Fingerprint.of("a", ["b\n", "c"]) == Fingerprint("a", "lengths:" + sha256("2:b\n1:c"))
     assert Fingerprint.of("a", ["b", "\nc"]) == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
 
@@ -365,34 +365,34 @@ def test_values_with_line_feeds_are_told_apart_by_their_lengths() -> None:
 LOG = ExactLog("log", 1, 1)
 
 
-def test_the_shortest_lease_is_a_microsecond() -> None:
+def test_lease_of_one_microsecond_is_accepted() -> None:
     begun = attempt(Revoke(ID))
     record = records.in_flight_record(begun, lease=1)
     assert record.lease_until == begun.started_at + TICK
 
 
-def test_headers_that_the_connection_names_are_dropped_with_and_without_spaces() -> None:
+def test_headers_listed_in_connection_are_dropped() -> None:
     headers = (("connection", "x-one,x-two , X-Three"), ("x-two", "2"), ("x-four", "4"))
     assert responses.kept_headers((*headers, ("x-one", "1"), ("X-THREE", "3"))) == (
         ("x-four", "4"),
     )
 
 
-def test_a_policy_s_name_is_quoted_in_its_header() -> None:
+def test_policy_name_is_quoted_and_escaped_in_its_header() -> None:
     assert (
         format_rate_limit_policy(Bucket(name='a"b\\c', capacity=1, refill=1, seconds=1))
         == r'"a\"b\\c";q=1;w=1'
     )
 
 
-def test_a_tick_before_it_is_admitted_a_bucket_says_to_wait_a_tick() -> None:
+def test_bucket_one_tick_short_waits_one_tick() -> None:
     state = BucketState(ARRIVAL + 60_000_001)
     assert ratelimit.admit_one(BUCKET, state, NOW) == 1
     assert ratelimit.admit((Charge(BUCKET, state),), NOW) == RateLimited((state,), BUCKET, 1)
     assert ratelimit.admit_one(BUCKET, state, NOW + TICK) == BucketState(ARRIVAL + 120_000_001)
 
 
-def test_no_bucket_holds_less_than_nothing() -> None:
+def test_remaining_count_is_never_negative() -> None:
     assert ratelimit.count_remaining(BUCKET, BucketState(ARRIVAL + 400_000_000), NOW) == 0
     assert ratelimit.count_remaining(LOG, BucketState(ARRIVAL), NOW) == 1
     assert ratelimit.count_remaining(BUCKET, LogState.of((NOW,)), NOW) == 2
@@ -404,7 +404,7 @@ def test_no_bucket_holds_less_than_nothing() -> None:
     )
 
 
-def test_a_rate_write_may_be_dropped_when_its_state_is_as_good_as_new() -> None:
+def test_rate_write_expires_when_its_state_equals_a_fresh_one() -> None:
     assert CHARGED.expires_at == at(11)
     key = LimitKey(COORDINATE.app_user, "log")
     assert RateWrite(
@@ -416,16 +416,16 @@ def test_a_rate_write_may_be_dropped_when_its_state_is_as_good_as_new() -> None:
     )
 
 
-def test_an_id_in_upper_case_comes_back_in_lower() -> None:
+def test_uuid_in_upper_case_is_lowered() -> None:
     text = "D8C60791-7301-441C-98E8-5BEA9A162D9B"
     assert values.parse_uuid("id", text) == text.lower()
 
 
-def test_one_package_is_a_set_of_packages() -> None:
+def test_single_data_package_is_accepted() -> None:
     assert values.parse_data_packages(["labs"]) == ("labs",)
 
 
-def test_the_refusal_of_a_superseded_connection_names_both_ids() -> None:
+def test_superseded_reconnect_names_connection_and_successor() -> None:
     later = apply_trigger(NEXT, "authorize", at(5))
     answer = chains.reconnect(
         REVOKED, later, NOW, id=ConnectionId(uuid(9)), next_action=NEW.next_action

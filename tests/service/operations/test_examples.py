@@ -60,5 +60,5 @@ EXAMPLES: dict[type[Operation], tuple[Example, ...]] = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_examples_of_an_operation_are_these(operation: type[Operation]) -> None:
+def test_operation_examples_equal_the_expected_ones(operation: type[Operation]) -> None:
     assert operation.examples() == EXAMPLES[operation]

@@ -62,7 +62,7 @@ def counted(alias: str) -> int:
 # --- Transactions -----------------------------------------------------------------------------
 
 
-def test_a_commit_refuses_to_be_part_of_another_transaction(url: str) -> None:
+def test_commit_inside_another_transaction_raises(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
         with transaction.atomic(alias), pytest.raises(ArgumentError, match="no transaction"):
@@ -71,7 +71,7 @@ def test_a_commit_refuses_to_be_part_of_another_transaction(url: str) -> None:
         assert creates(store) == 201
 
 
-def test_a_commit_refuses_a_connection_that_does_not_commit_by_itself(url: str) -> None:
+def test_commit_without_autocommit_raises(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
         connections[alias].set_autocommit(False)
@@ -82,7 +82,7 @@ def test_a_commit_refuses_a_connection_that_does_not_commit_by_itself(url: str) 
         assert counted(alias) == 0
 
 
-def test_nothing_is_committed_where_there_is_nothing_to(url: str) -> None:
+def test_commit_without_changes_succeeds(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
         loaded = store.load(Needs(), ApiKey(API_KEY).digest())
@@ -90,7 +90,7 @@ def test_nothing_is_committed_where_there_is_nothing_to(url: str) -> None:
         assert store.commit(loaded, NO_CHANGES)
 
 
-def test_a_test_case_of_djangos_undoes_all_that_was_committed(url: str) -> None:
+def test_django_test_case_rolls_back_all_commits(url: str) -> None:
     with database(url) as alias:
 
         class Case(TestCase):
@@ -114,7 +114,7 @@ def test_a_test_case_of_djangos_undoes_all_that_was_committed(url: str) -> None:
         assert counted(alias) == 0
 
 
-def test_half_a_transaction_is_undone(url: str) -> None:
+def test_failed_transaction_is_rolled_back(url: str) -> None:
     insert = "INSERT INTO curae_caller (id, version, document) VALUES (?, 1, 'x')"
     first = Statement(insert, ("a",), 1)
     with database(url) as alias:
@@ -133,7 +133,7 @@ def test_half_a_transaction_is_undone(url: str) -> None:
         assert [*map(tuple, made.rows(Statement("SELECT id FROM curae_caller")))] == [("a",)]
 
 
-def test_what_is_too_much_for_one_statement_is_still_one_transaction(url: str) -> None:
+def test_many_statements_commit_or_roll_back_together(url: str) -> None:
     insert = "INSERT INTO curae_caller (id, version, document) VALUES (?, 1, 'x')"
     many = [Statement(insert, (f"key-{number}",), 1) for number in range(120)]
     with database(url) as alias:
@@ -159,7 +159,7 @@ def test_what_is_too_much_for_one_statement_is_still_one_transaction(url: str) -
         assert sum(values) == 120
 
 
-def test_a_value_is_never_part_of_a_statement(url: str) -> None:
+def test_values_are_bound_not_formatted_into_sql(url: str) -> None:
     with database(url) as alias:
         found = DjangoDatabase(alias).rows(Statement("SELECT '%', ?", ("? %s '",)))
         assert [*map(tuple, found)] == [("%", "? %s '")]
@@ -168,7 +168,7 @@ def test_a_value_is_never_part_of_a_statement(url: str) -> None:
 # --- Failures ---------------------------------------------------------------------------------
 
 
-def test_a_connection_that_was_lost_is_not_used_again(postgres_url: str) -> None:
+def test_lost_connection_is_replaced(postgres_url: str) -> None:
     with database(postgres_url) as alias:
         store = registered(alias)
 
@@ -188,7 +188,7 @@ def test_a_connection_that_was_lost_is_not_used_again(postgres_url: str) -> None
         assert creates(store) == 201
 
 
-def test_a_row_that_somebody_holds_is_not_waited_for_without_an_end(postgres_url: str) -> None:
+def test_locked_table_on_postgresql_raises_after_lock_timeout(postgres_url: str) -> None:
     options = {"options": "-c statement_timeout=10000 -c lock_timeout=50"}
     with database(postgres_url, options=options) as alias:
         store = registered(alias)
@@ -203,7 +203,7 @@ def test_a_row_that_somebody_holds_is_not_waited_for_without_an_end(postgres_url
         assert creates(store) == 201
 
 
-def test_a_file_that_somebody_writes_is_not_waited_for_without_an_end(
+def test_locked_sqlite_file_raises_after_timeout(
     sqlite_url: str,
 ) -> None:
     with database(sqlite_url, options={"timeout": 0.05}) as alias:
@@ -216,13 +216,13 @@ def test_a_file_that_somebody_writes_is_not_waited_for_without_an_end(
         assert store.commit(decided.loaded, decided.changes)
 
 
-def test_a_database_that_is_not_there_is_unavailable(tmp_path: str) -> None:
+def test_missing_database_raises_store_unavailable(tmp_path: str) -> None:
     url = f"postgresql+psycopg://nobody@/nothing?host={tmp_path}"
     with database(url, migrated=False) as alias, pytest.raises(StoreUnavailableError):
         SqlStore(DjangoDatabase(alias)).load(Needs(), "")
 
 
-def test_what_would_come_again_is_raised_as_it_is(url: str) -> None:
+def test_missing_table_raises_the_database_error(url: str) -> None:
     missing = pytest.raises((ProgrammingError, OperationalError), match="curae_caller")
     with database(url, migrated=False) as alias, missing:
         SqlStore(DjangoDatabase(alias)).load(Needs(), "")
@@ -231,7 +231,7 @@ def test_what_would_come_again_is_raised_as_it_is(url: str) -> None:
 # --- Migrations -------------------------------------------------------------------------------
 
 
-def test_a_migration_makes_the_tables_and_takes_them_back(
+def test_migration_creates_and_drops_the_tables(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with database(url) as alias:
@@ -252,7 +252,7 @@ def test_a_migration_makes_the_tables_and_takes_them_back(
 # --- Pages ------------------------------------------------------------------------------------
 
 
-def test_what_is_kept_of_pages_is_what_is_promised(url: str) -> None:
+def test_hosted_pages_are_stored_and_expire_as_documented(url: str) -> None:
     with database(url) as alias:
         clocked = Clocked(DjangoDatabase(alias))
         kept = Statement("SELECT * FROM curae_page")
@@ -277,7 +277,7 @@ def found(alias: str) -> set[str]:
         ("postgres", {"ATOMIC_REQUESTS": True, "AUTOCOMMIT": False}, {"W001", "E003"}),
     ],
 )
-def test_the_settings_are_checked(
+def test_system_check_reports_wrong_settings(
     kind: str, changed: dict[str, bool], expected: set[str], request: pytest.FixtureRequest
 ) -> None:
     url = str(request.getfixturevalue(f"{kind}_url"))
@@ -287,20 +287,22 @@ def test_the_settings_are_checked(
             assert SqlStore(DjangoDatabase()).load is not None
 
 
-def test_a_database_that_is_not_there_or_not_spoken_with_is_named() -> None:
+def test_system_check_reports_unknown_or_unsupported_alias() -> None:
     assert found("nowhere") == {"E001"}
     assert found("default") == {"E002"}
     with pytest.raises(ArgumentError, match="default"):
         DjangoDatabase("default")
 
 
-def test_what_may_be_waited_for_without_an_end_is_named(postgres_url: str) -> None:
+def test_system_check_reports_missing_lock_timeout(postgres_url: str) -> None:
     options = {"options": "-c statement_timeout=2000"}
     with database(postgres_url, migrated=False, options=options) as alias:
         assert found(alias) == {"W002"}
 
 
-def test_another_driver_is_named(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_check_reports_another_driver(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with database(postgres_url, migrated=False) as alias:
         monkeypatch.setattr(psycopg_any, "is_psycopg3", False)
         assert found(alias) == {"E004"}

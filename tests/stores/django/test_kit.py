@@ -14,9 +14,7 @@ OF_THE_FRONT = "idempotency.dates"
 
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)])
-def test_the_kit_on_a_store_on_djangos_connections(
-    kind: str, request: pytest.FixtureRequest
-) -> None:
+def test_django_store_passes_the_conformance_kit(kind: str, request: pytest.FixtureRequest) -> None:
     with database(str(request.getfixturevalue(f"{kind}_url"))) as alias:
         served = DjangoServed(alias)
         # A connection of Django's belongs to the thread that opened it.

@@ -59,9 +59,7 @@ def registered(alias: str) -> SqlStore:
         for each in SCENARIOS
     ],
 )
-def test_two_that_meet_on_djangos_connection_end_as_if_one_had_come_later(
-    url: str, scene: str
-) -> None:
+def test_concurrent_actions_end_as_in_some_serial_order(url: str, scene: str) -> None:
     with database(url) as alias:
         arena = StoreArena(SqlStore(DjangoDatabase(alias)))
         every = [*race_all(arena, SCENARIOS[scene])]
@@ -98,7 +96,7 @@ def counted(alias: str, table: str) -> int:
 @pytest.mark.parametrize(
     "level", ["", *[pytest.param(level, marks=pytest.mark.heavy) for level in LEVELS]]
 )
-def test_many_at_once_are_answered_one_after_the_other(
+def test_concurrent_requests_execute_once_and_keep_the_limit(
     level: str, request: pytest.FixtureRequest
 ) -> None:
     # SQLite has one isolation level and takes its lock with the first write.
@@ -141,7 +139,7 @@ def send(alias: str, store: SqlStore, requests: list[Request]) -> list[Response]
     return [each.response for each in at_once(alias, works)]
 
 
-def test_tables_are_made_once_by_many_workers_that_start_at_once(url: str) -> None:
+def test_concurrent_create_tables_creates_them_once(url: str) -> None:
     with database(url, migrated=False) as alias:
         # If two connections switch a new file to WAL at once, SQLite refuses one.
         connections[alias].ensure_connection()

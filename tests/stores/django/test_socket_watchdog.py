@@ -32,7 +32,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     other.close()
 
 
-def test_whoever_waits_for_too_long_is_ended(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_socket_is_shut_down_at_its_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
     watch = SocketWatchdog()
     with watch.watch(pair[0].fileno(), monotonic() + SOON):
         assert pair[0].recv(1) == b""
@@ -40,7 +40,7 @@ def test_whoever_waits_for_too_long_is_ended(pair: tuple[socket.socket, socket.s
     assert watch._wakes_at == float("inf")
 
 
-def test_one_that_is_over_sooner_is_not_late_because_of_another(
+def test_earlier_deadline_fires_before_a_later_one(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     watch, long = SocketWatchdog(), socket.socketpair()
@@ -56,7 +56,7 @@ def test_one_that_is_over_sooner_is_not_late_because_of_another(
         each.close()
 
 
-def test_what_is_over_in_time_is_left_alone(
+def test_socket_that_finishes_in_time_stays_open(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -75,7 +75,7 @@ def test_what_is_over_in_time_is_left_alone(
         each.close()
 
 
-def test_who_takes_the_number_of_a_file_that_was_closed_is_left_alone(
+def test_reused_file_descriptor_is_not_shut_down(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     watch, first = SocketWatchdog(), socket.socketpair()
@@ -91,7 +91,7 @@ def test_who_takes_the_number_of_a_file_that_was_closed_is_left_alone(
         each.close()
 
 
-def test_what_is_no_longer_connected_is_no_trouble(
+def test_unconnected_socket_raises_no_error(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     watch, plain = SocketWatchdog(), socket.socket()
@@ -103,7 +103,7 @@ def test_what_is_no_longer_connected_is_no_trouble(
     plain.close()
 
 
-def test_a_process_that_was_forked_watches_over_its_own(
+def test_forked_process_watches_only_its_own_sockets(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     watch, parents = SocketWatchdog(), socket.socketpair()
@@ -133,7 +133,7 @@ def limits(milliseconds: int) -> dict[str, object]:
     return {"options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"}
 
 
-def test_a_server_that_does_not_count_its_seconds_is_not_waited_for(
+def test_statement_without_server_timeout_is_aborted(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database(postgres_url, options=limits(50_000)) as alias:
@@ -151,7 +151,7 @@ def test_a_server_that_does_not_count_its_seconds_is_not_waited_for(
             assert made.rows(ONE)
 
 
-def test_a_deadline_is_the_end_for_a_statement_too(postgres_url: str) -> None:
+def test_deadline_aborts_a_running_statement(postgres_url: str) -> None:
     with database(postgres_url, options=limits(60_000)) as alias:
         made = DjangoDatabase(alias)
         assert made.rows(ONE)
@@ -160,7 +160,7 @@ def test_a_deadline_is_the_end_for_a_statement_too(postgres_url: str) -> None:
         assert made.rows(ONE)
 
 
-def test_a_connection_is_begun_only_where_there_is_time_for_it(postgres_url: str) -> None:
+def test_no_connect_without_time_left_for_it(postgres_url: str) -> None:
     with database(postgres_url) as alias:
         made = DjangoDatabase(alias)
         connections[alias].close()
@@ -177,7 +177,7 @@ def test_a_connection_is_begun_only_where_there_is_time_for_it(postgres_url: str
             assert made.rows(ONE)
 
 
-def test_a_connection_that_was_closed_underneath_is_replaced(postgres_url: str) -> None:
+def test_closed_connection_is_replaced(postgres_url: str) -> None:
     with database(postgres_url) as alias:
         made = DjangoDatabase(alias)
         assert made.rows(ONE)
@@ -203,7 +203,7 @@ def test_a_connection_that_was_closed_underneath_is_replaced(postgres_url: str) 
         (Dialect.POSTGRESQL, {"options": "-c statement_timeout=0"}, 2.0),
     ],
 )
-def test_how_long_is_waited_is_what_the_settings_say(
+def test_timeout_is_read_from_the_settings(
     dialect: Dialect, options: dict[str, object], seconds: float
 ) -> None:
     assert configured_timeout(dialect, options) == seconds

@@ -63,7 +63,7 @@ def asking(made: Faulty, page: Page, first: int = 2) -> Coroutine[None, None, An
     )
 
 
-def test_who_outlives_the_lease_is_told_that_another_is_at_work(time: FakeTime) -> None:
+def test_commit_after_lost_lease_returns_in_flight(time: FakeTime) -> None:
     made = faulty()
 
     async def both() -> tuple[Answer, Answer]:
@@ -90,7 +90,7 @@ async def cancel(task: asyncio.Task[Answer]) -> None:
 
 
 @pytest.mark.parametrize("fault", [None, LOST, BEFORE, AFTER, HANGS, HANGS_AFTER])
-def test_a_call_that_is_cancelled_leaves_the_key_free(fault: Fault | None, time: FakeTime) -> None:
+def test_cancel_during_the_call_releases_the_key(fault: Fault | None, time: FakeTime) -> None:
     made = faulty([None, fault])
 
     async def cancelled() -> None:
@@ -105,7 +105,7 @@ def test_a_call_that_is_cancelled_leaves_the_key_free(fault: Fault | None, time:
 
 @pytest.mark.parametrize("fault", [HANGS, HANGS_AFTER])
 @pytest.mark.parametrize("calm", [0, 1, 2])
-def test_a_commit_that_is_cancelled_leaves_no_key_in_flight(
+def test_cancel_during_a_commit_leaves_no_key_in_flight(
     calm: int, fault: Fault, time: FakeTime
 ) -> None:
     made = faulty([*[None] * calm, fault])
@@ -130,7 +130,7 @@ def test_a_commit_that_is_cancelled_leaves_no_key_in_flight(
     assert state(made) is expected[calm, fault]
 
 
-def test_an_awaited_call_has_the_lease_that_the_server_says(time: FakeTime) -> None:
+def test_async_call_uses_the_configured_lease(time: FakeTime) -> None:
     made = faulty()
 
     async def fails(_: NewIds, renew: AsyncRenew) -> NextAction:
@@ -152,7 +152,7 @@ def test_an_awaited_call_has_the_lease_that_the_server_says(time: FakeTime) -> N
     assert code(retry(made, request("create"), Called(made))) == "IDEMPOTENCY_OUTCOME_UNKNOWN"
 
 
-def test_a_coroutine_that_is_thrown_away_is_closed_at_once() -> None:
+def test_closed_coroutine_leaves_key_in_flight_until_lease_ends() -> None:
     made = faulty()
 
     async def closed() -> None:
@@ -166,7 +166,7 @@ def test_a_coroutine_that_is_thrown_away_is_closed_at_once() -> None:
     assert state(made) is RecordState.IN_FLIGHT, "until its lease is over"
 
 
-def test_a_store_that_hangs_at_either_end_is_given_up_on_in_time(time: FakeTime) -> None:
+def test_hanging_store_gives_500_within_the_retry_policy(time: FakeTime) -> None:
     made = faulty([None, *[HANGS] * 100])
 
     async def hangs() -> Answer:

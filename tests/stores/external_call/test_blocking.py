@@ -57,7 +57,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
-def test_the_other_service_makes_the_page(operation: str) -> None:
+def test_external_service_creates_the_hosted_page(operation: str) -> None:
     made = prepared(operation)
     called = Called(made)
     answer = ask(made, request(operation), called)
@@ -69,7 +69,7 @@ def test_the_other_service_makes_the_page(operation: str) -> None:
     assert state(made) is (None if operation == "graduation" else RecordState.COMPLETED)
 
 
-def test_the_ids_that_the_other_service_is_given_are_those_of_the_answer() -> None:
+def test_external_call_gets_the_ids_that_are_stored() -> None:
     made = faulty([LOST, None, LOST])
     called = Called(made)
     ask(made, request("create"), called)
@@ -78,7 +78,7 @@ def test_the_ids_that_the_other_service_is_given_are_those_of_the_answer() -> No
 
 
 @pytest.mark.parametrize("operation", KEYED)
-def test_a_retry_meanwhile_is_told_to_come_later_and_afterwards_gets_the_answer(
+def test_retry_during_the_call_gets_in_flight_and_later_a_replay(
     operation: str,
 ) -> None:
     made = prepared(operation)
@@ -97,7 +97,7 @@ def test_a_retry_meanwhile_is_told_to_come_later_and_afterwards_gets_the_answer(
     assert (again.replayed, again.response, called.times) == (True, answer.response, 1)
 
 
-def test_there_are_two_transactions_with_the_call_between_them() -> None:
+def test_call_runs_between_two_transactions() -> None:
     made = faulty()
     steps: list[int] = []
     called = Called(made, lambda _: steps.append(made.asked["commit"]))
@@ -107,14 +107,14 @@ def test_there_are_two_transactions_with_the_call_between_them() -> None:
 
 
 @pytest.mark.parametrize("operation", ["get", "account-state", "revoke"])
-def test_what_sends_nobody_anywhere_calls_nobody(operation: str) -> None:
+def test_operation_without_hosted_page_makes_no_call(operation: str) -> None:
     made = faulty((), pending())
     called = Called(made)
     assert ask(made, request(operation), called).response.status == 200
     assert called.times == 0
 
 
-def test_a_refusal_or_a_replay_calls_nobody() -> None:
+def test_refusal_or_replay_makes_no_call() -> None:
     made = faulty((), pending())
     called = Called(made)
     for asked, status in (
@@ -137,7 +137,7 @@ def test_a_refusal_or_a_replay_calls_nobody() -> None:
 @pytest.mark.parametrize("fault", [LOST, BEFORE, AFTER, LATE])
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("calm", [0, 1])
-def test_whatever_becomes_of_a_commit_it_is_called_once_and_executed_once(
+def test_failing_commits_still_call_once_and_execute_once(
     operation: str, fault: Fault, times: int, calm: int
 ) -> None:
     made = prepared(operation, *[None] * calm, *[fault] * times)
@@ -154,7 +154,7 @@ def test_whatever_becomes_of_a_commit_it_is_called_once_and_executed_once(
     assert record.token == 1, "a key that was taken unknown to the store is known again"
 
 
-def test_a_key_that_another_took_at_the_same_instant_is_not_taken_for_ones_own() -> None:
+def test_key_taken_by_another_at_same_instant_gives_in_flight() -> None:
     made = faulty([BEFORE])
     called = Called(made)
 
@@ -171,7 +171,7 @@ def test_a_key_that_another_took_at_the_same_instant_is_not_taken_for_ones_own()
     assert called.times == 0
 
 
-def test_a_lease_has_a_part_that_tells_attempts_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_microseconds_make_each_lease_unique(monkeypatch: pytest.MonkeyPatch) -> None:
     made = faulty()
     leases: list[int] = []
 
@@ -191,14 +191,14 @@ def test_a_lease_has_a_part_that_tells_attempts_apart(monkeypatch: pytest.Monkey
     assert leases == [60_000_007, 60_000_008]
 
 
-def test_who_cannot_take_the_key_calls_nobody_and_leaves_it_free() -> None:
+def test_no_call_if_the_key_cannot_be_taken() -> None:
     made = faulty([LOST] * 20)
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
     assert (called.times, state(made)) == (0, None)
 
 
-def test_a_key_that_was_taken_unknown_to_a_store_that_then_fails_is_let_go() -> None:
+def test_key_taken_by_a_commit_of_unknown_outcome_is_released() -> None:
     # All attempts fail, and the store recovers when the key is released.
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called = Called(made)
@@ -215,7 +215,7 @@ def test_a_key_that_was_taken_unknown_to_a_store_that_then_fails_is_let_go() -> 
     assert (called.times, state(made)) == (0, RecordState.RELEASED)
 
 
-def test_what_no_attempt_could_commit_leaves_the_key_free(time: FakeTime) -> None:
+def test_key_is_released_if_the_second_commit_never_succeeds(time: FakeTime) -> None:
     made = faulty([None, *[LOST] * 20])
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
@@ -225,7 +225,7 @@ def test_what_no_attempt_could_commit_leaves_the_key_free(time: FakeTime) -> Non
     assert retry(made, request("create"), called).response.status == 201
 
 
-def test_a_store_that_can_no_more_is_not_asked_for_ever(time: FakeTime) -> None:
+def test_failing_store_is_given_up_on_in_time(time: FakeTime) -> None:
     made = faulty([None, *[BEFORE] * 100])
     check_given_up(ask(made, request("create"), Called(made)))
     assert time.passed < RetryPolicy().seconds
@@ -240,7 +240,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
-def test_where_the_call_raises_the_answer_may_be_retried_and_the_key_is_free(
+def test_error_in_the_call_gives_500_and_releases_the_key(
     operation: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = prepared(operation)
@@ -252,7 +252,7 @@ def test_where_the_call_raises_the_answer_may_be_retried_and_the_key_is_free(
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
 @pytest.mark.parametrize("error", [ArgumentError("a", "b"), AssertionError(), Stop()])
-def test_a_mistake_and_an_end_of_the_program_come_out_and_the_key_is_free(
+def test_mistake_in_the_call_is_raised_and_key_released(
     operation: str, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = prepared(operation)
@@ -272,7 +272,7 @@ def check_free(made: Faulty, operation: str) -> None:
 
 
 @pytest.mark.parametrize("error", [UNREACHABLE, Stop()])
-def test_what_fails_while_the_key_is_let_go_hides_nothing(
+def test_error_while_releasing_does_not_hide_the_first_error(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()
@@ -293,13 +293,13 @@ def test_what_fails_while_the_key_is_let_go_hides_nothing(
 
 
 @pytest.mark.parametrize("fault", [LOST, BEFORE, AFTER])
-def test_the_key_is_let_go_in_as_many_attempts_as_that_takes(fault: Fault) -> None:
+def test_release_of_the_key_is_retried(fault: Fault) -> None:
     made = faulty([None, fault, fault])
     check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     assert state(made) is RecordState.RELEASED
 
 
-def test_a_key_that_cannot_be_let_go_is_free_when_its_lease_is_over() -> None:
+def test_unreleased_key_is_free_after_its_lease() -> None:
     made = faulty([None, *[BEFORE] * 100])
     check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     made.commits = iter(())
@@ -310,7 +310,7 @@ def test_a_key_that_cannot_be_let_go_is_free_when_its_lease_is_over() -> None:
     assert called.times == 1
 
 
-def test_a_page_that_is_over_already_is_a_mistake_and_leaves_the_key_free() -> None:
+def test_expired_next_action_raises_and_releases_the_key() -> None:
     made = faulty()
 
     def stale(_: NewIds, __: Renew) -> NextAction:
@@ -323,7 +323,7 @@ def test_a_page_that_is_over_already_is_a_mistake_and_leaves_the_key_free() -> N
     assert state(made) is RecordState.RELEASED
 
 
-def test_an_error_before_anything_was_asked_for_is_answered() -> None:
+def test_error_before_the_key_is_taken_gives_500() -> None:
     made = faulty()
     made.after_load = lambda: int("a mistake")
     check_given_up(ask(made, request("create"), Called(made)))

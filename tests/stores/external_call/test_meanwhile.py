@@ -55,7 +55,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 
 @pytest.mark.parametrize("lease", [0.0, -1.0, 1e-7, float("inf"), float("nan")])
-def test_a_lease_is_some_time(lease: float) -> None:
+def test_lease_that_is_not_positive_and_finite_is_refused(lease: float) -> None:
     made = faulty()
     with pytest.raises(ArgumentError, match="lease: must be a finite number of seconds"):
         serve_with_external_call(
@@ -68,7 +68,7 @@ def test_a_lease_is_some_time(lease: float) -> None:
     assert not made.asked
 
 
-def test_a_lease_that_is_renewed_keeps_retries_away() -> None:
+def test_renewed_lease_keeps_the_key_in_flight() -> None:
     made = faulty()
     seen: list[object] = []
 
@@ -85,7 +85,7 @@ def test_a_lease_that_is_renewed_keeps_retries_away() -> None:
     assert called.times == 1
 
 
-def test_a_lease_is_as_long_as_the_server_says_and_so_is_a_renewed_one() -> None:
+def test_configured_lease_applies_to_renewals_too() -> None:
     made = faulty()
     seen: list[object] = []
 
@@ -105,7 +105,7 @@ def test_a_lease_is_as_long_as_the_server_says_and_so_is_a_renewed_one() -> None
     assert seen == [True, "IDEMPOTENCY_KEY_IN_FLIGHT", False]
 
 
-def test_a_lease_that_is_over_cannot_be_renewed() -> None:
+def test_expired_lease_cannot_be_renewed() -> None:
     made = faulty()
     seen: list[bool] = []
 
@@ -120,7 +120,7 @@ def test_a_lease_that_is_over_cannot_be_renewed() -> None:
 @pytest.mark.parametrize(
     ("faults", "renewed"), [([LOST, BEFORE, AFTER], True), ([BEFORE] * 14, False)]
 )
-def test_a_lease_is_renewed_in_as_many_attempts_as_that_takes(
+def test_renewal_of_a_lease_is_retried(
     faults: list[Fault],
     renewed: bool,  # noqa: FBT001 - what is expected
 ) -> None:
@@ -137,14 +137,14 @@ def test_a_lease_is_renewed_in_as_many_attempts_as_that_takes(
     assert (seen, answer.response.status) == ([renewed], 201)
 
 
-def test_without_a_key_there_is_no_lease_to_lose() -> None:
+def test_renew_without_a_key_returns_true() -> None:
     made = prepared("graduation")
     seen: list[bool] = []
     ask(made, request("graduation"), Called(made, lambda renew: seen.append(renew())))
     assert seen == [True]
 
 
-def test_a_page_is_about_who_is_bound_when_the_call_is_back() -> None:
+def test_hosted_page_names_the_user_bound_after_the_call() -> None:
     made = prepared("graduation")
 
     def replaced(_: Renew) -> None:
@@ -158,7 +158,7 @@ def test_a_page_is_about_who_is_bound_when_the_call_is_back() -> None:
     assert (page.user_id, bound.generation) == (bound.user_id, 2)
 
 
-def test_who_outlives_the_lease_commits_what_the_call_brought() -> None:
+def test_call_longer_than_its_lease_still_commits() -> None:
     made = faulty()
     called = Called(made, lambda _: made.clock.pass_time(LEASE + 1))
     answer = ask(made, request("create"), called)
@@ -169,7 +169,7 @@ def test_who_outlives_the_lease_commits_what_the_call_brought() -> None:
     assert record.token == 2, "as an attempt of its own"
 
 
-def test_who_outlives_the_lease_gives_the_answer_of_who_took_over() -> None:
+def test_call_that_lost_its_lease_replays_the_other_response() -> None:
     made = faulty()
     delivered = executions(made)
     other = Called(made)
@@ -184,7 +184,7 @@ def test_who_outlives_the_lease_gives_the_answer_of_who_took_over() -> None:
     assert (len(delivered), other.times) == (1, 1)
 
 
-def test_an_answer_that_was_erased_meanwhile_is_not_given() -> None:
+def test_response_erased_during_the_call_gives_key_forgotten() -> None:
     made = faulty()
 
     def meanwhile(_: Renew) -> None:
@@ -202,7 +202,7 @@ def test_an_answer_that_was_erased_meanwhile_is_not_given() -> None:
 # --- Other events during the call -----------------------------------------------------------
 
 
-def test_the_end_is_decided_by_what_is_stored_then() -> None:
+def test_second_decision_uses_the_state_after_the_call() -> None:
     made = prepared("reconnect")
     elsewhere = Called(made)
     called = Called(made, lambda _: ask(made, request("reconnect", key="k-2"), elsewhere, first=30))
@@ -211,7 +211,7 @@ def test_the_end_is_decided_by_what_is_stored_then() -> None:
     assert made.store.hosted_page("https://pages.example/1") is not None
 
 
-def test_a_key_that_was_registered_again_before_the_load_is_judged_by_its_new_owner() -> None:
+def test_key_reregistered_before_load_acts_for_new_owner() -> None:
     made = faulty()
     other = attrs.evolve(CALLER, app_id=AppId("app-2"))
     made.before_load = then(lambda: made.store.register(ApiKey(API_KEY), other))
@@ -223,7 +223,7 @@ def test_a_key_that_was_registered_again_before_the_load_is_judged_by_its_new_ow
     assert held.identity.coordinate.app_id == "app-2"
 
 
-def test_a_limit_that_was_reached_meanwhile_refuses_and_leaves_the_key_free() -> None:
+def test_limit_reached_during_call_gives_429_and_releases_key() -> None:
     made = faulty()
     called = Called(made, lambda _: initiates(made, 10))
     answer = ask(made, request("initiate"), called)
@@ -238,7 +238,7 @@ def test_a_limit_that_was_reached_meanwhile_refuses_and_leaves_the_key_free() ->
     "caller",
     [attrs.evolve(CALLER, scopes=frozenset()), attrs.evolve(CALLER, app_id=AppId("app-2"))],
 )
-def test_a_key_that_was_registered_again_meanwhile_makes_nothing(caller: curae.Caller) -> None:
+def test_key_reregistered_during_the_call_stores_nothing(caller: curae.Caller) -> None:
     made = faulty()
     called = Called(made, lambda _: made.store.register(ApiKey(API_KEY), caller))
     check_given_up(ask(made, request("create"), called))
@@ -251,7 +251,7 @@ def test_a_key_that_was_registered_again_meanwhile_makes_nothing(caller: curae.C
 
 
 @pytest.mark.parametrize("fault", [None, LOST])
-def test_a_store_that_is_full_says_so_before_the_call(fault: Fault | None) -> None:
+def test_full_store_gives_500_before_the_call(fault: Fault | None) -> None:
     made = faulty([fault], capacity=0)
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
@@ -259,7 +259,7 @@ def test_a_store_that_is_full_says_so_before_the_call(fault: Fault | None) -> No
 
 
 @pytest.mark.parametrize("operation", ["create", "graduation"])
-def test_a_store_that_is_full_at_the_end_leaves_the_key_free(operation: str) -> None:
+def test_store_full_after_the_call_releases_the_key(operation: str) -> None:
     made = prepared(operation, None, None, LOST)
     called = Called(made, lambda _: setattr(made.store._accounts, "_capacity", 0))
     check_given_up(ask(made, request(operation), called))
@@ -275,7 +275,7 @@ def unknown(made: Faulty, called: Called, operation: str = "create") -> Answer:
     return ask(made, request(operation), called, lost_lease=UNKNOWN)
 
 
-def test_a_second_call_that_would_do_harm_waits_for_the_server() -> None:
+def test_unknown_outcome_blocks_a_second_call_until_resolved() -> None:
     made = faulty()
     check_given_up(unknown(made, Called(made, failing(UNREACHABLE))))
     called = Called(made)
@@ -290,13 +290,13 @@ def test_a_second_call_that_would_do_harm_waits_for_the_server() -> None:
     assert (unknown(made, called).response.status, called.times) == (201, 1)
 
 
-def test_a_limit_that_was_reached_meanwhile_leaves_it_to_the_server() -> None:
+def test_limit_reached_with_unknown_outcome_keeps_key_in_flight() -> None:
     made = faulty()
     answer = unknown(made, Called(made, lambda _: initiates(made, 10)), "initiate")
     assert (answer.response.status, state(made)) == (429, RecordState.IN_FLIGHT)
 
 
-def test_before_the_call_the_key_is_let_go_all_the_same() -> None:
+def test_failure_before_the_call_releases_the_key() -> None:
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called, patience = Called(made), RetryPolicy(attempts=3)
     serve_with_external_call(
@@ -310,7 +310,7 @@ def test_before_the_call_the_key_is_let_go_all_the_same() -> None:
     assert (called.times, state(made)) == (0, RecordState.RELEASED)
 
 
-def test_what_cannot_be_committed_is_left_to_the_server() -> None:
+def test_failed_commit_with_unknown_outcome_keeps_key_in_flight() -> None:
     made = faulty([None, *[LOST] * 20])
     check_given_up(unknown(made, Called(made)))
     assert state(made) is RecordState.IN_FLIGHT

@@ -76,7 +76,7 @@ FILLS: Final[dict[str, Callable[[int], curae.Request]]] = {
 
 
 @pytest.mark.parametrize("kind", FILLS)
-def test_who_fills_the_store_stops_nobody_else(kind: str) -> None:
+def test_full_account_does_not_block_other_accounts(kind: str) -> None:
     fill = FILLS[kind]
     made = store(of_neighbour(700), of_neighbour(701), capacity=8)
     held = made.sizes()[kind]
@@ -104,7 +104,7 @@ def test_who_fills_the_store_stops_nobody_else(kind: str) -> None:
     assert again.changes.writes == ()
 
 
-def test_who_is_full_loses_nothing_and_still_moves_what_it_has() -> None:
+def test_full_account_still_updates_and_replays() -> None:
     made = store(pending(number=2), pending(number=3), capacity=2)
     assert handle_at(made, request("revoke", id=uuid(2)), START).response.status == 200
     assert handle_at(made, unknown(1), START).response.status == 404
@@ -118,7 +118,7 @@ def test_who_is_full_loses_nothing_and_still_moves_what_it_has() -> None:
     assert made.sizes() == before
 
 
-def test_a_full_account_is_named_with_the_kind_that_found_no_room() -> None:
+def test_store_full_error_names_account_and_kind() -> None:
     made = store(pending(), capacity=1)
     with pytest.raises(StoreFullError) as raised:
         commit_writes(made, (ConnectionWrite(None, pending(number=2)),))
@@ -139,7 +139,7 @@ def test_a_full_account_is_named_with_the_kind_that_found_no_room() -> None:
     ), "test and live never meet"
 
 
-def test_an_account_is_no_larger_for_having_many_apps_and_keys() -> None:
+def test_capacity_is_shared_by_all_apps_of_an_account() -> None:
     made = store(capacity=2)
     for number in range(3):
         app = attrs.evolve(CALLER, api_key_id=ApiKeyId(f"k{number}"), app_id=AppId(f"app-{number}"))
@@ -150,7 +150,7 @@ def test_an_account_is_no_larger_for_having_many_apps_and_keys() -> None:
 # --- Expired values ---------------------------------------------------------------------------
 
 
-def test_each_request_drops_a_few_of_what_is_over() -> None:
+def test_each_request_purges_a_few_expired_records() -> None:
     made = store()
     fill_records(made, 100)
     due = START + DAY + TOLERANCE
@@ -167,7 +167,7 @@ def test_each_request_drops_a_few_of_what_is_over() -> None:
     assert made.sizes()["deadlines"] == 1
 
 
-def test_a_request_drops_nothing_before_its_time() -> None:
+def test_requests_purge_nothing_before_its_deadline() -> None:
     made = store()
     fill_records(made, 3)
     due = START + DAY + TOLERANCE
@@ -179,7 +179,7 @@ def test_a_request_drops_nothing_before_its_time() -> None:
     assert made.sizes()["records"] == 0
 
 
-def test_one_clock_far_ahead_drops_nothing_that_others_need() -> None:
+def test_one_clock_far_ahead_purges_nothing() -> None:
     made = store()
     first = handle_at(made, unknown(0), START)
     for number in range(1, 40):
@@ -189,7 +189,7 @@ def test_one_clock_far_ahead_drops_nothing_that_others_need() -> None:
     assert (answer.replayed, answer.response) == (True, first.response)
 
 
-def test_an_account_that_rests_is_looked_at_in_its_turn() -> None:
+def test_idle_account_is_purged_by_requests_of_others() -> None:
     made = store()
     fill_records(made, 100)
     due = START + DAY + TOLERANCE
@@ -201,7 +201,7 @@ def test_an_account_that_rests_is_looked_at_in_its_turn() -> None:
     assert made.sizes()["records"] == 1
 
 
-def test_a_full_account_has_room_again_when_its_own_values_are_over() -> None:
+def test_full_account_has_room_after_its_values_expire() -> None:
     made = store(capacity=50)
     for number in range(50):
         handle_at(made, by_neighbour(unknown(number)), at(-1))
@@ -212,7 +212,7 @@ def test_a_full_account_has_room_again_when_its_own_values_are_over() -> None:
     assert handle_at(made, unknown(100), due).response.status == 404, "whatever the neighbour holds"
 
 
-def test_a_purge_looks_at_no_more_than_it_is_told() -> None:
+def test_purge_stops_at_its_limit() -> None:
     made = store()
     fill_records(made, 100)
     due = START + DAY + TOLERANCE
@@ -224,7 +224,7 @@ def test_a_purge_looks_at_no_more_than_it_is_told() -> None:
     assert made.purge(due) == 0
 
 
-def test_where_nothing_may_be_over_no_account_is_looked_at() -> None:
+def test_purge_reads_no_account_before_its_deadline() -> None:
     made = store()
     fill_records(made, 3)
     fill_records(made, 1, at(60), first=3)
@@ -242,7 +242,7 @@ def test_where_nothing_may_be_over_no_account_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 5, 6, 7, 1000])
-def test_a_purge_of_all_lets_others_in_after_each_few(
+def test_purge_releases_the_lock_between_batches(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(memory_accounts, "PURGE_BATCH_SIZE", at_once)
@@ -269,7 +269,7 @@ def _from_elsewhere(made: Store) -> int:
     return made.sizes()["records"]
 
 
-def test_a_purge_goes_on_with_the_next_account() -> None:
+def test_limited_purge_continues_with_the_next_account() -> None:
     made = store()
     fill_records(made, 10)
     for number in range(10):
@@ -282,7 +282,7 @@ def test_a_purge_goes_on_with_the_next_account() -> None:
     assert made.purge(due, limit=6) == 5
 
 
-def test_what_moved_on_is_looked_at_and_kept() -> None:
+def test_purge_keeps_a_rate_limit_charged_again() -> None:
     made = store(settings=curae.Settings(buckets=(BUCKET,)))
     handle_at(made, request("account-state"), START)
     handle_at(made, request("account-state"), at(1))
@@ -300,7 +300,7 @@ TIMED: Final[dict[str, Callable[[Store, datetime], object]]] = {
 
 
 @pytest.mark.parametrize("use", TIMED)
-def test_an_instant_that_is_none_is_refused_and_spoils_nothing(use: str) -> None:
+def test_naive_instant_is_refused_and_changes_nothing(use: str) -> None:
     made = store(pending())
     naive = START.replace(tzinfo=None)
     with pytest.raises(curae.ArgumentError, match="now"):

@@ -19,7 +19,7 @@ from tests.support.server import ID, call, code, document, new_ids, request, wor
 from tests.support.strategies import START, TICK, at, pending, uuid
 
 
-def test_a_full_store_refuses_what_is_new_and_evicts_nothing_live() -> None:
+def test_full_store_refuses_new_values_and_evicts_none() -> None:
     made = world(capacity=1)
     first = handle_at(made, request("create"), START, new_ids=new_ids(1))
     answer = handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(2))
@@ -41,14 +41,14 @@ KINDS: dict[str, Write] = {
 
 
 @pytest.mark.parametrize("kind", ["Connection", "Session", "Binding", "Record", "Rate"])
-def test_a_full_store_names_the_kind_that_found_no_room(kind: str) -> None:
+def test_store_full_error_names_the_kind(kind: str) -> None:
     made = curae.MemoryStore(capacity=0)
     with pytest.raises(StoreFullError, match=f"0 values of kind {kind}") as raised:
         commit_writes(made, (KINDS[kind],))
     assert (raised.value.kind, raised.value.capacity) == (kind, 0)
 
 
-def test_writes_that_find_room_one_by_one_and_not_together_store_nothing() -> None:
+def test_writes_exceeding_capacity_together_store_nothing() -> None:
     made = curae.MemoryStore(capacity=1)
     both = (ConnectionWrite(None, pending()), ConnectionWrite(None, pending(number=2)))
     with pytest.raises(StoreFullError):
@@ -58,7 +58,7 @@ def test_writes_that_find_room_one_by_one_and_not_together_store_nothing() -> No
 
 
 @given(st.integers(1, 24 * 60 * 60))
-def test_a_record_is_purged_at_its_deadline_and_never_before(seconds: int) -> None:
+def test_record_is_purged_at_its_deadline_not_before(seconds: int) -> None:
     made = world(capacity=1)
     now = START + timedelta(seconds=seconds)
     handle_at(made, request("create"), now, new_ids=new_ids(1, now))
@@ -74,7 +74,7 @@ def test_a_record_is_purged_at_its_deadline_and_never_before(seconds: int) -> No
     assert snapshot.record is None
 
 
-def test_a_rate_limit_is_purged_when_it_would_admit_everything_again() -> None:
+def test_rate_limit_is_purged_once_full_again() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
     handle_at(made, request("account-state"), START)
     handle_at(made, request("account-state"), at(0.5))
@@ -87,7 +87,7 @@ def test_a_rate_limit_is_purged_when_it_would_admit_everything_again() -> None:
     assert made.purge(fresh) == 2, "the app user's log, and the bucket"
 
 
-def test_a_record_past_its_retention_is_replaced_and_lives_its_own_day() -> None:
+def test_expired_record_is_replaced_with_a_new_retention() -> None:
     made = world()
     for day in (0, 1):
         now = at(day * 24 * 60)
@@ -98,7 +98,7 @@ def test_a_record_past_its_retention_is_replaced_and_lives_its_own_day() -> None
     assert made.purge(dropped) == 1
 
 
-def test_replaced_buckets_are_full_and_leave_the_app_users_alone() -> None:
+def test_replacing_buckets_refills_them_and_keeps_user_limits() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
     for number in range(2):
         handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids=new_ids(number))

@@ -65,20 +65,20 @@ class Made:
         return respond(decision).changes, page
 
 
-def test_it_is_a_store() -> None:
+def test_memory_store_satisfies_the_store_protocol() -> None:
     store: Store = MemoryStore()
     assert store.caller_of(DIGEST) is None
     assert store.load(Needs(), DIGEST).now.tzinfo is UTC
 
 
-def test_a_caller_is_found_by_the_digest_of_the_key() -> None:
+def test_caller_is_found_by_key_digest_only() -> None:
     made = Made()
     assert made.store.caller_of(DIGEST) == CALLER
     assert made.store.caller_of(API_KEY) is None
     assert made.store.load(Needs(), API_KEY).caller is None
 
 
-def test_what_a_call_needs_is_loaded_with_the_caller_and_the_instant() -> None:
+def test_load_returns_snapshot_caller_and_instant() -> None:
     made = Made()
     made.clock.pass_time(60)
     for asked in (CREATE, call(GetConnection(ID), None), call(Initiate(USER))):
@@ -98,7 +98,7 @@ FACTS: Final[list[Fact]] = [
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.kind)
-def test_what_a_fact_concerns_is_loaded_with_the_instant(fact: Fact) -> None:
+def test_load_for_a_fact_returns_snapshot_and_instant(fact: Fact) -> None:
     made = Made()
     made.clock.pass_time(60)
     loaded = made.store.load(fact.needs())
@@ -106,7 +106,7 @@ def test_what_a_fact_concerns_is_loaded_with_the_instant(fact: Fact) -> None:
     assert loaded.snapshot == made.store.load(fact.needs()).snapshot
 
 
-def test_a_clock_that_does_not_say_what_it_means_is_a_mistake() -> None:
+def test_naive_clock_raises_argument_error() -> None:
     store = MemoryStore(clock=lambda: datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake
     with pytest.raises(ArgumentError, match="now: must be an aware datetime"):
         store.load(Needs(), DIGEST)
@@ -115,7 +115,7 @@ def test_a_clock_that_does_not_say_what_it_means_is_a_mistake() -> None:
 
 
 @pytest.mark.parametrize("ask", ["request", "fact"])
-def test_what_is_over_goes_by_itself(ask: str) -> None:
+def test_loads_purge_expired_values(ask: str) -> None:
     made = Made()
     changes, page = made.create(2)
     assert made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
@@ -132,7 +132,7 @@ def test_what_is_over_goes_by_itself(ask: str) -> None:
 # --- Commit ---------------------------------------------------------------------------------
 
 
-def test_a_commit_stores_opens_the_page_and_delivers() -> None:
+def test_commit_stores_writes_opens_page_and_delivers() -> None:
     made = Made()
     loaded = made.store.load(CREATE.needs, DIGEST)
     changes, page = made.create(2)
@@ -142,7 +142,7 @@ def test_a_commit_stores_opens_the_page_and_delivers() -> None:
     assert made.delivered == [changes]
 
 
-def test_a_commit_of_what_is_no_longer_so_stores_opens_and_delivers_nothing() -> None:
+def test_conflicting_commit_changes_and_delivers_nothing() -> None:
     made = Made()
     loaded = made.store.load(CREATE.needs, DIGEST)
     (first, first_page), (second, second_page) = made.create(2), made.create(3)
@@ -152,7 +152,7 @@ def test_a_commit_of_what_is_no_longer_so_stores_opens_and_delivers_nothing() ->
     assert (made.store.hosted_page("url-3"), made.delivered) == (None, [first])
 
 
-def test_a_commit_that_finds_no_room_stores_opens_and_delivers_nothing() -> None:
+def test_commit_to_a_full_store_changes_and_delivers_nothing() -> None:
     made = Made(capacity=1)
     changes, page = made.create(2)
     with pytest.raises(StoreFullError):
@@ -160,7 +160,7 @@ def test_a_commit_that_finds_no_room_stores_opens_and_delivers_nothing() -> None
     assert (made.store.hosted_page("url-2"), made.delivered) == (None, [])
 
 
-def test_a_page_is_over_by_the_store_s_clock() -> None:
+def test_page_expires_by_the_clock_of_the_store() -> None:
     made = Made()
     changes, page = made.create(2)
     made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
@@ -170,7 +170,7 @@ def test_a_page_is_over_by_the_store_s_clock() -> None:
     assert made.store.hosted_page("url-2") is None
 
 
-def test_what_is_kept_of_pages_is_what_is_promised() -> None:
+def test_hosted_pages_are_stored_and_expire_as_documented() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
     held = store._pages
@@ -184,7 +184,7 @@ def test_what_is_kept_of_pages_is_what_is_promised() -> None:
     assert [len(each) for each in parts] == [0, 0, 0]
 
 
-def test_a_page_goes_by_itself_where_nothing_else_is_over() -> None:
+def test_loads_purge_expired_pages() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
     page = HostedPage(
@@ -201,7 +201,7 @@ def test_a_page_goes_by_itself_where_nothing_else_is_over() -> None:
     assert len(store._pages._by_digest) == 0
 
 
-def test_what_has_neither_effects_nor_events_is_not_delivered() -> None:
+def test_changes_without_effects_or_events_are_not_delivered() -> None:
     made = Made()
     changes, _ = made.create(2)
     only = Changes(
@@ -211,7 +211,7 @@ def test_what_has_neither_effects_nor_events_is_not_delivered() -> None:
     assert made.delivered == []
 
 
-def test_nobody_commits_while_something_is_delivered() -> None:
+def test_delivery_holds_the_commit_lock() -> None:
     made = Made()
     free: list[bool] = []
 
@@ -226,7 +226,7 @@ def test_nobody_commits_while_something_is_delivered() -> None:
     assert free == [False]
 
 
-def test_a_store_without_anybody_to_deliver_to_delivers_nothing() -> None:
+def test_store_without_deliver_callback_commits() -> None:
     store = MemoryStore(clock=lambda: START)
     write = ConnectionWrite(None, pending())
     assert store.commit(store.load(Needs(), DIGEST), Changes((write,)))

@@ -82,7 +82,7 @@ def counted(made: curae.MemoryStore) -> tuple[Counted, Counted]:
     return cast("CountedConnections", connections), successors
 
 
-def test_successor_and_head_are_found_without_walking_the_chain() -> None:
+def test_successor_and_head_take_two_lookups() -> None:
     chain = revoked_chain(500)
     made = world(curae.Settings(), *chain)
     connections, successors = counted(made)
@@ -104,7 +104,7 @@ def test_successor_and_head_are_found_without_walking_the_chain() -> None:
         assert held.following == ()
 
 
-def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
+def test_head_is_the_last_of_the_chain_after_any_write_order() -> None:
     chain = revoked_chain(3)
     made = world(curae.Settings(), *chain)
     for each in reversed(chain):
@@ -113,7 +113,7 @@ def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
     assert (loaded.successor, loaded.head) == (bump_version(chain[1]), bump_version(chain[2]))
 
 
-def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
+def test_revocation_loads_the_rest_of_the_chain() -> None:
     chain = revoked_chain(300)
     for place in (0, 150, 299):
         made = world(curae.Settings(), *chain)
@@ -126,7 +126,7 @@ def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
         assert head.status is Status.REVOKED
 
 
-def test_a_user_s_connections_are_found_without_looking_at_anybody_else_s() -> None:
+def test_connections_of_a_user_are_found_without_a_scan() -> None:
     mine, other = revoked_chain(3), attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
     theirs = [
         attrs.evolve(each, identity=attrs.evolve(each.identity, coordinate=other))
@@ -153,7 +153,7 @@ OWNERS = [
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-def test_a_key_that_is_registered_again_for_another_owner_replays_nothing(
+def test_key_reregistered_for_another_owner_replays_nothing(
     owner: curae.Caller,
 ) -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
@@ -209,7 +209,7 @@ ON_A_CHAIN: Final[dict[str, Callable[[Store], object]]] = {
 
 
 @pytest.mark.parametrize("use", ON_A_CHAIN)
-def test_nothing_walks_a_long_chain(use: str) -> None:
+def test_lookups_do_not_grow_with_the_chain(use: str) -> None:
     looks: list[int] = []
     for length in (3, 300):
         made = Counting(ended_retention=MONTH)

@@ -51,7 +51,7 @@ def serve(
 
 
 @pytest.mark.parametrize("operation", server.OPERATIONS)
-def test_a_server_of_twenty_lines_answers_as_the_store_does(operation: str) -> None:
+def test_handwritten_server_answers_as_serve_does(operation: str) -> None:
     settings = curae.Settings(buckets=(BUCKET,))
     made, other = world(settings, REVOKED), world(settings, REVOKED)
     for ids in (new_ids(2), new_ids(3)):
@@ -60,7 +60,7 @@ def test_a_server_of_twenty_lines_answers_as_the_store_does(operation: str) -> N
         )
 
 
-def test_a_whole_story_runs_through_a_store() -> None:
+def test_connection_and_binding_lifecycle_gives_expected_replies() -> None:
     made = world()
     answer = handle_at(made, request("create"), START, new_ids=new_ids(1))
     assert (answer.response.status, code(answer)) == (201, None)
@@ -95,7 +95,7 @@ def test_a_whole_story_runs_through_a_store() -> None:
     )
 
 
-def test_facts_are_stored_and_what_they_do_not_change_is_not() -> None:
+def test_facts_are_stored_and_a_repeat_is_ignored() -> None:
     made = world()
     body = b'{"appUserId":"user-1","preferSignup":true}'
     answer = handle_at(made, request("initiate", body=body), START, new_ids=new_ids(1))
@@ -113,7 +113,7 @@ def test_facts_are_stored_and_what_they_do_not_change_is_not() -> None:
     assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(3)), curae.Refused)
 
 
-def test_a_patient_ends_a_chain_in_one_commit() -> None:
+def test_patient_revocation_ends_the_chain_in_one_commit() -> None:
     made = world(curae.Settings(), REVOKED, server.successor())
     assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(1)), curae.Done)
     head = made.connection(curae.ConnectionId(uuid(2)))
@@ -122,7 +122,7 @@ def test_a_patient_ends_a_chain_in_one_commit() -> None:
     assert made.connection(ID) is REVOKED
 
 
-def test_an_unknown_key_and_none_stand_for_nobody() -> None:
+def test_unknown_or_missing_key_has_no_caller() -> None:
     made = world()
     assert caller_at(made, None) is None
     assert caller_at(made, curae.ApiKey("cae_live_other")) is None
@@ -140,7 +140,7 @@ BINDING = LimitedAccountAppBinding(
 
 
 @pytest.mark.parametrize("operation", ["create", "initiate"])
-def test_what_was_written_in_between_is_never_overwritten(operation: str) -> None:
+def test_concurrent_write_makes_the_commit_fail_whole(operation: str) -> None:
     writes = written_by(operation)
     for write in writes:
         made = world()
@@ -150,7 +150,7 @@ def test_what_was_written_in_between_is_never_overwritten(operation: str) -> Non
         assert commit_writes(made, tuple(untouched)), "and nothing of the rest was stored"
 
 
-def test_an_update_wins_only_over_what_was_read() -> None:
+def test_update_requires_the_value_that_was_read() -> None:
     made = world(curae.Settings(), pending())
     revoked = apply_trigger(pending(), "PATIENT", at(1))
     assert commit_writes(made, (ConnectionWrite(pending(), ACTIVE),))
@@ -169,7 +169,7 @@ def test_an_update_wins_only_over_what_was_read() -> None:
     assert made.connection(ID) is ACTIVE
 
 
-def test_a_predecessor_has_one_successor() -> None:
+def test_second_successor_of_a_connection_is_refused() -> None:
     made = world(curae.Settings(), REVOKED, server.successor())
     identity = attrs.evolve(server.successor().identity, id=curae.ConnectionId(uuid(3)))
     rival = attrs.evolve(server.successor(), identity=identity)
@@ -180,7 +180,7 @@ def test_a_predecessor_has_one_successor() -> None:
     assert (loaded.connection, loaded.successor, loaded.head) == (REVOKED, second, second)
 
 
-def test_no_new_connection_takes_an_id_that_is_in_use() -> None:
+def test_new_connection_with_a_used_id_is_refused() -> None:
     made = world(curae.Settings(), ACTIVE)
     identity = attrs.evolve(server.successor().identity, id=ID)
     rival = attrs.evolve(server.successor(), identity=identity)
@@ -188,7 +188,7 @@ def test_no_new_connection_takes_an_id_that_is_in_use() -> None:
     assert made.connection(ID) is ACTIVE
 
 
-def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
+def test_late_authorization_and_reconnect_conflict() -> None:
     # Each was decided without the write of the other.
     late, later = curae.Authorized(ID, happened_at=at(29)), at(31)
     asked = call(Reconnect(ID))
@@ -205,7 +205,7 @@ def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
         assert not commit_writes(made, second)
 
 
-def test_a_patient_s_revocation_leaves_no_successor_that_it_did_not_see() -> None:
+def test_patient_revocation_conflicts_with_unseen_successor() -> None:
     made = world(curae.Settings(), subjects.needing_action(pending(), at(1)))
     revoked = curae.record_fact(
         curae.Revoked(ID, curae.Actor.PATIENT),
@@ -240,7 +240,7 @@ class Interrupted(curae.MemoryStore):
         return super()._store(writes)
 
 
-def test_the_loser_of_a_race_decides_again_on_what_it_finds() -> None:
+def test_commit_that_lost_a_race_decides_again() -> None:
     revoked = apply_trigger(pending(), "PATIENT", START)
     made = Interrupted(ConnectionWrite(pending(), revoked))
     answer = handle_at(made, request("revoke"), at(1))

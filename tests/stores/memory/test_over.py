@@ -44,7 +44,7 @@ ENDINGS: Final = {
 
 
 @pytest.mark.parametrize("how", ENDINGS)
-def test_a_connection_that_is_over_is_kept_as_long_as_said_and_not_longer(how: str) -> None:
+def test_ended_connection_is_purged_after_its_retention(how: str) -> None:
     connection, over = ENDINGS[how]
     made = store(connection, keep_over=MONTH)
     due = over + MONTH + TOLERANCE
@@ -61,7 +61,7 @@ def test_a_connection_that_is_over_is_kept_as_long_as_said_and_not_longer(how: s
 
 
 @pytest.mark.parametrize("live", [FOR_EVER, attrs.evolve(pending(), handoff_deadline=None)])
-def test_what_only_an_event_ends_is_kept_until_one_does(live: Connection) -> None:
+def test_connection_without_deadline_is_kept_until_it_ends(live: Connection) -> None:
     made = store(live, keep_over=MONTH)
     for days in range(0, 4000, 7):
         assert made.purge(START + timedelta(days=days)) == 0
@@ -73,7 +73,7 @@ def test_what_only_an_event_ends_is_kept_until_one_does(live: Connection) -> Non
     assert made.sizes() == EMPTY
 
 
-def test_what_ends_earlier_than_it_would_by_itself_is_dropped_as_much_earlier() -> None:
+def test_early_revocation_moves_the_purge_earlier() -> None:
     far = attrs.evolve(ACTIVE, expires_at=START + timedelta(days=4000))
     made = store(far, keep_over=MONTH)
     for days in range(100):
@@ -84,7 +84,7 @@ def test_what_ends_earlier_than_it_would_by_itself_is_dropped_as_much_earlier() 
     assert made.purge(now + MONTH + TOLERANCE) == 1
 
 
-def test_everything_is_kept_where_nothing_is_said() -> None:
+def test_without_retention_ended_connections_are_kept() -> None:
     made = store(*(connection for connection, _ in [ENDINGS["REVOKED"]]))
     handle_at(made, request("initiate"), START, new_ids=new_ids(3))
     assert made.purge(LAST_INSTANT) == 2, "the record and the limit"
@@ -94,7 +94,7 @@ def test_everything_is_kept_where_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize("span", [DAY - TICK, timedelta(0), -MONTH])
-def test_nothing_is_dropped_that_a_replay_may_name(span: timedelta) -> None:
+def test_retention_below_24_hours_is_refused(span: timedelta) -> None:
     with pytest.raises(curae.ArgumentError, match="ended_retention: must be at least 24 hours"):
         curae.MemoryStore(ended_retention=span)
     store(keep_over=DAY)
@@ -103,7 +103,7 @@ def test_nothing_is_dropped_that_a_replay_may_name(span: timedelta) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 7])
-def test_a_chain_with_a_living_head_is_kept_whole_and_goes_whole(length: int) -> None:
+def test_chain_is_purged_whole_after_its_head_ends(length: int) -> None:
     made = store(*revoked_chain(length, FOR_EVER), keep_over=MONTH)
     year = START + timedelta(days=365)
     assert made.purge(year) == 0
@@ -115,7 +115,7 @@ def test_a_chain_with_a_living_head_is_kept_whole_and_goes_whole(length: int) ->
     assert made.sizes() == EMPTY
 
 
-def test_a_chain_lives_while_any_connection_of_it_does() -> None:
+def test_chain_is_kept_while_any_connection_is_live() -> None:
     waiting = apply_trigger(FOR_EVER, "require action", at(2))
     lapsed = subjects.recovered(waiting, at(3), 2)
     made = store(waiting, lapsed, keep_over=MONTH)
@@ -123,7 +123,7 @@ def test_a_chain_lives_while_any_connection_of_it_does() -> None:
     assert made.counted() == 2
 
 
-def test_another_chain_of_the_same_user_stays() -> None:
+def test_purge_keeps_another_chain_of_the_same_user() -> None:
     made = store(
         REVOKED, attrs.evolve(FOR_EVER, identity=pending(number=2).identity), keep_over=MONTH
     )
@@ -134,7 +134,7 @@ def test_another_chain_of_the_same_user_stays() -> None:
     assert isinstance(record_at(made, tombstoned, START + 3 * MONTH), curae.Done)
 
 
-def test_a_session_that_is_over_is_kept_as_long_as_said() -> None:
+def test_ended_session_is_purged_after_its_retention() -> None:
     made = store(keep_over=MONTH)
     assert commit_writes(made, (SessionWrite(None, subjects.WAITING),))
     due = subjects.WAITING.expires_at + MONTH + TOLERANCE
@@ -148,7 +148,7 @@ def test_a_session_that_is_over_is_kept_as_long_as_said() -> None:
     assert sizes == EMPTY | {"bindings": 1, "counted": 1}, "a binding is never over"
 
 
-def test_requests_drop_chains_and_sessions_too() -> None:
+def test_requests_purge_ended_chains_and_sessions() -> None:
     made = store(*revoked_chain(3, REVOKED), keep_over=MONTH)
     handle_at(made, request("initiate"), START, new_ids=new_ids(3))
     later = START + 3 * MONTH
@@ -157,7 +157,7 @@ def test_requests_drop_chains_and_sessions_too() -> None:
     assert made.sizes() == EMPTY | {"bindings": 1, "counted": 1}
 
 
-def test_what_was_dropped_since_it_was_read_is_not_written() -> None:
+def test_write_to_a_purged_connection_conflicts() -> None:
     made = store(REVOKED, keep_over=MONTH)
     asked, now = call(Reconnect(ID)), START + MONTH
     with clock_at(made, now):

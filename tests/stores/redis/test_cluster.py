@@ -52,21 +52,19 @@ def who(kind: str, cluster: Valkey, client: redis.Redis) -> Iterator[Who]:
         yield made
 
 
-def test_ten_are_admitted_and_each_is_charged_twice(who: Who) -> None:
+def test_ten_initiates_are_admitted_and_charge_both_limits(who: Who) -> None:
     # A cluster refuses a script whose keys are in several slots.
     assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
     assert who.charged() == (10, 10)
 
 
-def test_what_the_other_store_refuses_is_given_back(who: Who) -> None:
+def test_charge_is_returned_if_the_inner_store_conflicts(who: Who) -> None:
     who.inner.before = [lambda: False]
     assert who.initiate(0).status == 201
     assert who.charged() == (1, 1)
 
 
-def test_a_node_that_says_nothing_is_charged_once_at_most(
-    kind: str, cluster: Valkey, who: Who
-) -> None:
+def test_hanging_node_is_charged_at_most_once(kind: str, cluster: Valkey, who: Who) -> None:
     with limited(kind, who.inner, cluster.url, wait=0.1) as store:
         hasty = attrs.evolve(who, store=store)
         assert who.initiate(0).status == 201
@@ -85,7 +83,7 @@ def test_a_node_that_says_nothing_is_charged_once_at_most(
         assert hasty.initiate(1).status == 201
 
 
-def test_a_cluster_that_is_gone_admits_nobody(kind: str) -> None:
+def test_unreachable_cluster_gives_retryable_500(kind: str) -> None:
     # The cluster was not running when the worker started.
     port = free_port()
     with redis.Redis(port=port) as nobody, known(kind, f"redis://127.0.0.1:{port}", nobody) as who:
@@ -96,7 +94,7 @@ def test_a_cluster_that_is_gone_admits_nobody(kind: str) -> None:
         assert json.loads(answer.body)["retryable"] is True
 
 
-def test_who_asks_is_as_the_first_url_says() -> None:
+def test_credentials_come_from_the_first_url() -> None:
     urls = ["rediss://ada:a%3Ab@one:7000", "redis://two"]
     waiting = ClusterClient(urls)
     awaited = create_cluster_client_async(urls)
@@ -109,7 +107,7 @@ def test_who_asks_is_as_the_first_url_says() -> None:
     assert waiting._nodes.encrypted
 
 
-def test_nobody_waits_longer_for_who_looks_for_the_cluster(cluster: Valkey) -> None:
+def test_wait_for_discovery_by_another_thread_times_out(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
         made._timeout = 0.05
         with made._lock, pytest.raises(redis.TimeoutError):
@@ -118,12 +116,12 @@ def test_nobody_waits_longer_for_who_looks_for_the_cluster(cluster: Valkey) -> N
         assert made.execute_command("GET", "nothing") is None
 
 
-def test_a_client_that_was_never_asked_is_closed() -> None:
+def test_unused_client_can_be_closed() -> None:
     with closing(ClusterClient(["redis://127.0.0.1:1"])):
         pass
 
 
-def test_nothing_is_sent_again_by_itself(cluster: Valkey) -> None:
+def test_clients_do_not_retry_commands(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
         assert made._connected().retry.get_retries() == 0
     awaited = create_cluster_client_async([cluster.url])
@@ -133,7 +131,7 @@ def test_nothing_is_sent_again_by_itself(cluster: Valkey) -> None:
 @pytest.mark.parametrize(
     "urls", ["redis://host", [], ["redis://host:port"], ["redis://host:65536"], ["host:6379"]]
 )
-def test_a_cluster_is_a_list_of_urls(urls: list[str]) -> None:
+def test_invalid_cluster_urls_are_refused(urls: list[str]) -> None:
     with pytest.raises(ArgumentError, match="urls"):
         ClusterClient(urls)
     with pytest.raises(ArgumentError, match="urls"):

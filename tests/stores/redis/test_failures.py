@@ -27,7 +27,7 @@ __all__ = ["client", "redis_url", "who"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
+def test_stopped_redis_gives_500_and_a_later_retry_succeeds(kind: str) -> None:
     with (
         valkey() as server,
         create_client(server.url, timeout=PATIENCE) as client,
@@ -47,7 +47,7 @@ def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(kind: str) -> None:
+def test_hanging_redis_times_out_and_is_charged_at_most_once(kind: str) -> None:
     with (
         valkey() as server,
         create_client(server.url, timeout=PATIENCE) as client,
@@ -73,12 +73,12 @@ def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(ki
         assert patient.charged() in {(1, 1), (2, 1)}
 
 
-def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
+def test_clients_do_not_retry_commands(redis_url: str) -> None:
     for made in (create_client(redis_url), create_client_async(redis_url)):
         assert made.connection_pool.connection_kwargs["retry"].get_retries() == 0
 
 
-def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
+def test_wrong_type_error_of_redis_is_raised(who: Who) -> None:
     # Another application's value under our key.
     who.client.rpush(limits._name(who.bucket_key), "1")
     needs = Needs(buckets=(who.bucket_key,))

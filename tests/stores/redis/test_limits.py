@@ -54,7 +54,7 @@ __all__ = ["client", "redis_url", "who"]
 # --- Charged ----------------------------------------------------------------------------------
 
 
-def test_ten_are_admitted_and_each_charges_the_bucket_and_the_log(who: Who) -> None:
+def test_ten_initiates_are_admitted_and_charge_both_limits(who: Who) -> None:
     assert who.held() == (None, None)
     assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
     # The app user's limit refused, so the bucket was not charged.
@@ -72,7 +72,7 @@ def unasked() -> bool:
     raise AssertionError("there is nothing to commit")
 
 
-def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
+def test_decision_charges_all_its_limits_or_none(who: Who) -> None:
     loads = Needs(
         record=None, buckets=(who.bucket_key,), limit=who.limit_key, connection=None, binding=None
     )
@@ -111,7 +111,7 @@ def curae_admitted(rule: Policy, state: RateState | None, now: datetime) -> Rate
     return after
 
 
-def test_two_that_read_the_same_bucket_both_charge_it(who: Who) -> None:
+def test_two_loads_of_one_bucket_both_charge_it(who: Who) -> None:
     loads = Needs(buckets=(who.bucket_key,))
     both = [who.store.load(loads, who.api_key.digest()) for _ in range(2)]
     for loaded in both:
@@ -123,7 +123,7 @@ def test_two_that_read_the_same_bucket_both_charge_it(who: Who) -> None:
     assert who.charged() == (2, 0)
 
 
-def test_ten_of_twenty_at_once_are_admitted(who: Who) -> None:
+def test_ten_of_twenty_concurrent_initiates_are_admitted(who: Who) -> None:
     with ThreadPoolExecutor(20) as pool:
         statuses = sorted(each.status for each in pool.map(who.initiate, range(20)))
     assert statuses == [201] * 10 + [429] * 10
@@ -133,7 +133,7 @@ def test_ten_of_twenty_at_once_are_admitted(who: Who) -> None:
 # --- Given back -------------------------------------------------------------------------------
 
 
-def test_a_charge_is_given_back_where_the_other_store_was_faster(who: Who) -> None:
+def test_conflict_in_the_inner_store_returns_the_charge(who: Who) -> None:
     seen: list[tuple[int, int]] = []
 
     def conflict() -> bool:
@@ -147,7 +147,7 @@ def test_a_charge_is_given_back_where_the_other_store_was_faster(who: Who) -> No
     assert who.charged() == (1, 1)
 
 
-def test_a_charge_is_given_back_from_among_those_of_others(who: Who) -> None:
+def test_charge_is_returned_among_charges_of_others(who: Who) -> None:
     def others_come() -> bool:
         for number in range(3):
             assert who.initiate(f"other-{number}").status == 201
@@ -160,7 +160,7 @@ def test_a_charge_is_given_back_from_among_those_of_others(who: Who) -> None:
     assert who.charged() == (5, 5)
 
 
-def test_what_a_full_log_dropped_comes_back_with_what_is_given_back(who: Who) -> None:
+def test_returned_charge_restores_the_dropped_log_entry(who: Who) -> None:
     for number in range(10):
         assert who.initiate(number).status == 201
     who.inner.now += timedelta(seconds=60)
@@ -170,7 +170,7 @@ def test_what_a_full_log_dropped_comes_back_with_what_is_given_back(who: Who) ->
     assert who.held()[1] == log
 
 
-def test_nothing_is_given_back_that_others_dropped(who: Who) -> None:
+def test_deleted_keys_are_not_credited_by_a_return(who: Who) -> None:
     def emptied() -> bool:
         for key in who.client.scan_iter("curae:*"):
             who.client.delete(key)
@@ -181,7 +181,7 @@ def test_nothing_is_given_back_that_others_dropped(who: Who) -> None:
     assert who.charged() == (1, 1)
 
 
-def test_a_charge_is_given_back_where_nothing_was_stored_for_sure(who: Who) -> None:
+def test_unchanged_store_error_returns_the_charge(who: Who) -> None:
     def wait() -> bool:
         raise StoreUnchangedError("a lock was not free in time")
 
@@ -191,7 +191,7 @@ def test_a_charge_is_given_back_where_nothing_was_stored_for_sure(who: Who) -> N
 
 
 @pytest.mark.parametrize("mistake", ["full", "mistaken"])
-def test_a_charge_is_given_back_where_the_other_store_has_no_room(who: Who, mistake: str) -> None:
+def test_full_or_mistaken_inner_store_returns_the_charge(who: Who, mistake: str) -> None:
     def refuse() -> bool:
         if mistake == "full":
             caller = who.caller
@@ -212,7 +212,7 @@ def test_a_charge_is_given_back_where_the_other_store_has_no_room(who: Who, mist
     assert who.charged() == (0, 0)
 
 
-def test_a_charge_stays_where_nobody_knows_what_was_stored(who: Who) -> None:
+def test_unknown_outcome_keeps_the_charge(who: Who) -> None:
     def lose() -> bool:
         raise StoreUnavailableError("it is gone")
 
@@ -221,7 +221,7 @@ def test_a_charge_stays_where_nobody_knows_what_was_stored(who: Who) -> None:
     assert who.charged() == (2, 2)
 
 
-def test_law_10_holds_where_every_fourth_commit_is_lost(who: Who) -> None:
+def test_law_10_holds_if_every_fourth_commit_is_lost(who: Who) -> None:
     def lose() -> bool:
         raise StoreUnavailableError("it is gone")
 
@@ -240,7 +240,7 @@ def test_law_10_holds_where_every_fourth_commit_is_lost(who: Who) -> None:
 # --- Commands and keys ------------------------------------------------------------------------
 
 
-def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
+def test_request_without_limits_sends_no_command() -> None:
     store = RedisLimitsStore(Wavering(), Never())
     loaded = store.load(Needs(), "")
     assert loaded.snapshot.buckets == ()
@@ -250,7 +250,7 @@ def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
     assert store.caller_of("") is None
 
 
-def test_so_it_does_where_it_is_awaited() -> None:
+def test_async_request_without_limits_sends_no_command() -> None:
     store = AsyncRedisLimitsStore(AtOnce(Wavering()), AwaitedNever())
 
     async def ask() -> None:
@@ -277,14 +277,14 @@ class Never:
         raise AssertionError(command)
 
 
-def test_what_another_store_loaded_is_not_charged_for(who: Who) -> None:
+def test_snapshot_loaded_by_another_store_raises(who: Who) -> None:
     loaded = who.inner.load(Needs(), who.api_key.digest())
     with pytest.raises(ArgumentError, match="loaded"):
         who.store.commit(loaded, NO_CHANGES)
 
 
 @pytest.mark.parametrize("wrong_by", [-365, 0, 365])
-def test_a_state_is_dropped_five_minutes_after_it_is_over(who: Who, wrong_by: int) -> None:
+def test_state_expires_five_minutes_after_it_refills(who: Who, wrong_by: int) -> None:
     # The clock of Redis may show any time.
     who.inner.now += timedelta(days=wrong_by)
     started = time.monotonic()
@@ -317,7 +317,7 @@ def keys_of(who: Who) -> list[str]:
     return [key.decode() for key in who.client.scan_iter(f"curae:{{{tag}}}:*")]
 
 
-def test_nothing_in_redis_names_anybody(who: Who) -> None:
+def test_redis_keys_and_values_hold_no_names(who: Who) -> None:
     assert who.initiate(1).status == 201
     keys = keys_of(who)
     assert len(keys) == 2
@@ -329,7 +329,7 @@ def test_nothing_in_redis_names_anybody(who: Who) -> None:
         assert re.fullmatch(rb"[0-9a-f -]+", text)
 
 
-def test_what_a_newer_release_stored_is_refused_by_name_and_left_alone(who: Who) -> None:
+def test_newer_format_is_refused_and_kept(who: Who) -> None:
     for number, kind in ((0, "BucketState"), (1, "LogState")):
         assert who.initiate(f"first-{number}").status == 201
         loads = Needs(
@@ -350,7 +350,7 @@ def test_what_a_newer_release_stored_is_refused_by_name_and_left_alone(who: Who)
         who.client.delete(key)
 
 
-def test_what_a_newer_release_made_of_a_charge_is_not_given_back(
+def test_charge_rewritten_in_newer_format_is_not_returned(
     who: Who, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = [limits._name(key) for key in (who.bucket_key, who.limit_key)]
@@ -371,7 +371,7 @@ def test_what_a_newer_release_made_of_a_charge_is_not_given_back(
     assert who.client.mget(names) == newer
 
 
-def test_texts_may_come_as_texts(redis_url: str) -> None:
+def test_client_with_decode_responses_works(redis_url: str) -> None:
     with (
         redis.Redis.from_url(redis_url, decode_responses=True) as client,
         known("waiting", redis_url, client) as made,
@@ -387,7 +387,7 @@ def test_texts_may_come_as_texts(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["waiting", pytest.param("awaited", marks=pytest.mark.heavy)])
-def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
+def test_redis_limits_store_passes_the_conformance_kit(kind: str) -> None:
     clock = Clock()
     with valkey() as server, create_client(server.url, timeout=PATIENCE) as client:
         inner = MemoryStore(clock=clock)

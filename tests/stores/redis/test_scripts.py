@@ -80,7 +80,9 @@ instants = st.one_of(
 
 @given(st.data())
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_redis_charges_a_bucket_as_the_rules_do(client: redis.Redis, data: st.DataObject) -> None:
+def test_script_charges_a_bucket_as_ratelimit_does(
+    client: redis.Redis, data: st.DataObject
+) -> None:
     at = data.draw(instants)
     rule = data.draw(rules())
     state = data.draw(st.none() | states(rule, at))
@@ -99,7 +101,7 @@ def test_redis_charges_a_bucket_as_the_rules_do(client: redis.Redis, data: st.Da
 
 @given(st.data())
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_bucket_lives_as_in_the_rules_whatever_the_clock_shows(
+def test_scripts_charge_a_bucket_like_the_rules_on_any_clock(
     client: redis.Redis, data: st.DataObject
 ) -> None:
     small = st.integers(1, 9)
@@ -167,9 +169,7 @@ class Held:
 
 @given(st.data())
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_charge_that_nobody_came_after_is_given_back_whole(
-    client: redis.Redis, data: st.DataObject
-) -> None:
+def test_last_charge_is_returned_in_full(client: redis.Redis, data: st.DataObject) -> None:
     rule, at = data.draw(rules()), data.draw(st.integers(0, 10 * SECOND))
     state = data.draw(st.none() | states(rule, 0))
     held, now = Held(client), from_epoch_microseconds(at)
@@ -213,7 +213,7 @@ steps = st.lists(
     steps=[("charge", 0), ("charge", 10_000), ("charge", -10_000), ("back", 0)],
 )
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_given_back_never_leaves_more_than_if_it_had_not_been_charged(
+def test_returned_charges_never_leave_more_than_uncharged(
     client: redis.Redis, rule: Bucket, steps: list[Step]
 ) -> None:
     held, kept = play(client, rule, steps)
@@ -233,7 +233,7 @@ def test_what_is_given_back_never_leaves_more_than_if_it_had_not_been_charged(
     steps=steps,
 )
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_bucket_in_use_all_the_time_is_given_back_whole(
+def test_returns_to_a_busy_bucket_are_exact(
     client: redis.Redis, rule: Bucket, after: int, steps: list[Step]
 ) -> None:
     # The first charge is kept, and all others come before it has refilled.
@@ -275,7 +275,9 @@ RULE: Final = Bucket(name="b", capacity=10, refill=3, seconds=1)
 
 
 @pytest.mark.parametrize("ahead", [3600, 365 * 86_400])
-def test_a_charge_from_before_a_reset_gives_nothing_back(client: redis.Redis, ahead: int) -> None:
+def test_returning_a_charge_from_before_a_reset_changes_nothing(
+    client: redis.Redis, ahead: int
+) -> None:
     held, now = Held(client), from_epoch_microseconds(0)
     assert held.charge(RULE, now)
     assert held.charge(RULE, from_epoch_microseconds(ahead * SECOND))
@@ -291,7 +293,7 @@ def test_a_charge_from_before_a_reset_gives_nothing_back(client: redis.Redis, ah
     assert wait(RULE, held.state(), now) == (RULE.capacity - 1) * SECOND
 
 
-def test_a_bucket_that_was_dropped_since_is_left_alone(client: redis.Redis) -> None:
+def test_returning_a_charge_to_a_dropped_bucket_changes_nothing(client: redis.Redis) -> None:
     held, now = Held(client), from_epoch_microseconds(0)
     assert held.charge(RULE, now)
     held.give_back(0)
@@ -316,7 +318,7 @@ def milliseconds_kept(client: redis.Redis, name: str) -> int:
     return kept
 
 
-def test_when_a_state_is_dropped_can_always_be_told(client: redis.Redis) -> None:
+def test_expiry_of_extreme_states_stays_in_range(client: redis.Redis) -> None:
     # In more years than Redis can count, and by a clock before the first of them.
     slow, early = Held(client), Held(client)
     assert slow.charge(

@@ -31,7 +31,7 @@ def redis_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_ten_of_twenty_initiates_at_once_are_admitted_by_two_servers_together(
+def test_two_servers_together_admit_ten_of_twenty_initiates(
     app: str, redis_url: str, tmp_path: Path
 ) -> None:
     # Each server has its own database, so only Redis can limit them together.
@@ -83,9 +83,7 @@ class BehindRedis:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi", "flask"])
-def test_the_whole_kit_on_an_example_with_its_limits_in_redis(
-    app: str, redis_url: str, tmp_path: Path
-) -> None:
+def test_example_with_redis_limits_passes_the_kit(app: str, redis_url: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     with (
         redis.Redis.from_url(redis_url) as client,

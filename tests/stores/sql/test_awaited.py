@@ -68,7 +68,7 @@ def awaits(request: pytest.FixtureRequest) -> Callable[[Act], None]:
     return lambda act: asyncio.run(do(act))
 
 
-def test_a_whole_story_is_answered_alike(
+def test_async_store_answers_each_operation_as_the_blocking_one(
     awaits: Callable[[Act], None], sqlite_database: SqlDatabase
 ) -> None:
     waiting = SqlStore(sqlite_database, SETTINGS)
@@ -115,7 +115,7 @@ def test_a_whole_story_is_answered_alike(
     awaits(story)
 
 
-def test_what_fails_is_told_alike(awaits: Callable[[Act], None]) -> None:
+def test_async_database_reports_errors_and_conflicts(awaits: Callable[[Act], None]) -> None:
     async def fail(database: AsyncDatabase) -> None:
         missing = Statement("DELETE FROM missing WHERE id = ?", (7,))
         for act in (
@@ -149,7 +149,9 @@ def test_what_fails_is_told_alike(awaits: Callable[[Act], None]) -> None:
 
 
 @ASYNC_POSTGRES
-def test_no_connection_is_told_alike(postgres_url: str, tmp_path: Path, driver: str) -> None:
+def test_async_database_without_connection_raises_unavailable(
+    postgres_url: str, tmp_path: Path, driver: str
+) -> None:
     async def fail() -> None:
         nowhere = with_driver(f"postgresql://curae@/curae?host={tmp_path}", driver)
         engine = create_engine_async(nowhere)
@@ -174,9 +176,7 @@ def test_no_connection_is_told_alike(postgres_url: str, tmp_path: Path, driver: 
 
 
 @ASYNC_POSTGRES
-def test_every_connection_that_the_server_closed_is_replaced_at_once(
-    postgres_url: str, driver: str
-) -> None:
+def test_all_connections_closed_by_the_server_are_replaced(postgres_url: str, driver: str) -> None:
     async def lose() -> None:
         engine = create_engine_async(with_driver(postgres_url, driver), timeout=PATIENCE)
         database = AsyncSqlDatabase(engine)
@@ -215,7 +215,7 @@ def test_every_connection_that_the_server_closed_is_replaced_at_once(
         "sqlite:///:memory:",
     ],
 )
-def test_a_url_that_no_engine_can_be_made_of_is_refused_unseen(url: str) -> None:
+def test_invalid_engine_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ArgumentError, match="url: must be") as raised:
         create_engine(url)
     assert "hunter2" not in str(raised.value)
@@ -243,12 +243,12 @@ def test_unsupported_driver_is_refused_by_name_with_the_list(
     assert "hunter2" not in told
 
 
-def test_an_engine_that_does_not_commit_by_itself_is_refused(sqlite_url: str) -> None:
+def test_engine_without_autocommit_is_refused(sqlite_url: str) -> None:
     with pytest.raises(ArgumentError, match="engine: must be an engine from create_engine"):
         SqlDatabase(sa.create_engine(sqlite_url))
 
 
-def test_the_options_of_a_url_are_kept(postgres_url: str) -> None:
+def test_options_of_the_url_are_kept(postgres_url: str) -> None:
     engine = create_engine(f"{postgres_url}&options=-c%20application_name%3Dcurae", timeout=60)
     database = SqlDatabase(engine)
     shown = [
@@ -260,7 +260,7 @@ def test_the_options_of_a_url_are_kept(postgres_url: str) -> None:
 
 
 @pytest.mark.mariadb
-def test_mariadb_waits_no_longer_either(mariadb_url: str) -> None:
+def test_mariadb_engine_sets_isolation_and_timeouts(mariadb_url: str) -> None:
     engine = create_engine(mariadb_url, timeout=60)
     names = ("transaction_isolation", "innodb_lock_wait_timeout", "max_statement_time")
     asked = Statement(f"SELECT {', '.join(f'@@{name}' for name in names)}")

@@ -133,7 +133,7 @@ BELIEVED = NOW + 428_571 + CLOCK_TOLERANCE
 # More microseconds than the refill, or 64 bits, can be multiplied with.
 @example((attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + CLOCK_TOLERANCE)), 0)
 @example((attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + 8 * 10**18)), 0)
-def test_a_charge_is_that_of_the_rules(
+def test_sql_charge_equals_ratelimit(
     shared: SqlDatabase, charged: tuple[Bucket, BucketState | None], offset: int
 ) -> None:
     policy, state = charged
@@ -155,7 +155,7 @@ def test_a_charge_is_that_of_the_rules(
         Bucket(name="p", capacity=9, refill=MAX_INTEGER, seconds=1),
     ],
 )
-def test_a_charge_is_exact_at_the_first_and_at_the_last_instant(
+def test_sql_charge_is_exact_at_first_and_last_instant(
     shared: SqlDatabase, now: datetime, policy: Bucket
 ) -> None:
     expected = admit_one(policy, FULL_BUCKET, now)
@@ -178,7 +178,7 @@ TOO_LARGE = [
 
 
 @pytest.mark.parametrize("bucket", TOO_LARGE)
-def test_a_store_is_not_made_with_a_bucket_that_64_bits_cannot_count(
+def test_bucket_too_large_for_64_bits_is_refused(
     sqlite_database: SqlDatabase, bucket: Bucket
 ) -> None:
     settings = Settings(buckets=(SETTINGS.buckets[1], bucket))
@@ -194,7 +194,7 @@ def test_a_store_is_not_made_with_a_bucket_that_64_bits_cannot_count(
 
 
 @given(buckets(MAX_INTEGER, MAX_INTEGER, MAX_INTEGER))
-def test_no_number_of_a_charge_that_is_allowed_is_too_large(bucket: Bucket) -> None:
+def test_numbers_of_an_allowed_charge_fit_64_bits(bucket: Bucket) -> None:
     assume(fits(bucket))
     token, most = bucket.seconds * SECOND, bucket.capacity * bucket.seconds * SECOND
     believed = to_epoch_microseconds(LAST_INSTANT) + most // bucket.refill + CLOCK_TOLERANCE
@@ -210,7 +210,7 @@ def test_no_number_of_a_charge_that_is_allowed_is_too_large(bucket: Bucket) -> N
 # --- Several at once ------------------------------------------------------------------------
 
 
-def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
+def test_concurrent_charges_of_one_key_all_commit(database: SqlDatabase) -> None:
     SqlStore(database).create_tables()
     arena = SqlArena(Clocked(database))
     arena.set_up(SCENARIOS["one connection is active"])
@@ -229,7 +229,7 @@ def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
         assert again.changes.writes[number].before == state
 
 
-def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatabase) -> None:
+def test_bucket_empty_at_commit_rolls_back_everything(database: SqlDatabase) -> None:
     SqlStore(database).create_tables()
     arena = SqlArena(Clocked(database))
     arena.set_up(SCENARIOS["the key has one request left"])
@@ -244,7 +244,7 @@ def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatab
     assert works()["create"](stores[1]).is_empty
 
 
-def test_postgresql_writes_a_charge_in_place(postgres_url: str) -> None:
+def test_postgresql_charges_are_hot_updates(postgres_url: str) -> None:
     # Otherwise each charge of a busy key leaves an index entry that later charges must skip.
     policy, charges = Bucket(name="platform", capacity=100, refill=50, seconds=1), 20
     with opened(postgres_url) as found:

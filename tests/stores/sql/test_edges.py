@@ -89,12 +89,12 @@ def url(request: pytest.FixtureRequest) -> str:
     return found
 
 
-def test_twins_are_kept_apart(database: SqlDatabase) -> None:
+def test_similar_ids_are_kept_apart(database: SqlDatabase) -> None:
     check_all(Place(database), FEW)
 
 
 @pytest.mark.heavy
-def test_all_twins_are_kept_apart(database: SqlDatabase) -> None:
+def test_all_similar_ids_are_kept_apart(database: SqlDatabase) -> None:
     check_all(Place(database), TWINS)
 
 
@@ -112,7 +112,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("odd", ODD, ids=ascii)
-def test_a_fact_about_no_id_finds_nothing(database: SqlDatabase, odd: str) -> None:
+def test_load_by_malformed_id_finds_nothing(database: SqlDatabase, odd: str) -> None:
     SqlStore(database).create_tables()
     store = SqlStore(Clocked(database))
     settle_all(store)
@@ -137,7 +137,7 @@ def settle_all(store: SqlStore) -> None:
     ["\0", "a\0b", "\ud800", "\N{ANGSTROM SIGN}", "'; DROP TABLE curae_caller; --", "%s ? $1"],
     ids=ascii,
 )
-def test_whatever_a_server_s_own_names_hold_comes_back(database: SqlDatabase, text: str) -> None:
+def test_unchecked_server_ids_are_stored_unchanged(database: SqlDatabase, text: str) -> None:
     # The server chooses the ids of apps and platform users. A caller takes no surrogate.
     store = SqlStore(Clocked(database))
     store.create_tables()
@@ -155,7 +155,7 @@ def test_whatever_a_server_s_own_names_hold_comes_back(database: SqlDatabase, te
     assert store.load(needed).snapshot.binding == bound
 
 
-def test_every_code_point_of_an_app_user_id_comes_back(database: SqlDatabase) -> None:
+def test_every_code_point_of_an_app_user_id_is_stored_unchanged(database: SqlDatabase) -> None:
     store = SqlStore(Clocked(database))
     store.create_tables()
     users = [AppUserId(text) for text in (LONGEST, *unusual()[::40])]
@@ -174,7 +174,7 @@ def test_every_code_point_of_an_app_user_id_comes_back(database: SqlDatabase) ->
         assert store.load(Needs(binding=each.coordinate)).snapshot.binding == each
 
 
-def test_the_longest_names_fit(database: SqlDatabase) -> None:
+def test_longest_allowed_names_are_accepted(database: SqlDatabase) -> None:
     world = Place(database)
     world.register(ApiKey(API_KEY), attrs.evolve(CALLER, app_id=AppId(LONGEST)))
     headers = (("Authorization", f"Bearer {API_KEY}"), ("Idempotency-Key", "k" * 255))
@@ -204,7 +204,7 @@ PACKAGES = [f'"{"p" * 61}_{number:02}"' for number in range(64)]
 # --- Long chains --------------------------------------------------------------------------------
 
 
-def test_a_chain_of_two_hundred_links(database: SqlDatabase) -> None:
+def test_chain_of_200_links_loads_and_ends_in_one_commit(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)
     store.create_tables()
@@ -248,7 +248,7 @@ def test_a_chain_of_two_hundred_links(database: SqlDatabase) -> None:
 LAST = LAST_INSTANT - timedelta(minutes=45)
 
 
-def test_the_last_microsecond_is_a_deadline_as_any_other(database: SqlDatabase) -> None:
+def test_last_representable_instant_works_as_a_deadline(database: SqlDatabase) -> None:
     clocked = Clocked(database, LAST)
     store = SqlStore(clocked)
     store.create_tables()
@@ -270,7 +270,7 @@ def test_the_last_microsecond_is_a_deadline_as_any_other(database: SqlDatabase) 
     assert store.load(Needs(session=SessionId(uuid(1002)))).snapshot.session is not None
 
 
-def test_the_first_instants_too(database: SqlDatabase) -> None:
+def test_first_representable_instant_works(database: SqlDatabase) -> None:
     clocked = Clocked(database, datetime.min.replace(tzinfo=START.tzinfo))
     store = SqlStore(clocked)
     store.create_tables()
@@ -285,7 +285,7 @@ def test_the_first_instants_too(database: SqlDatabase) -> None:
 # --- Expiry, and pages ----------------------------------------------------------------------------
 
 
-def test_what_is_over_is_purged_five_minutes_later_and_no_sooner(database: SqlDatabase) -> None:
+def test_expired_rows_are_purged_five_minutes_later_not_before(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)
     store.create_tables()
@@ -314,7 +314,7 @@ def test_what_is_over_is_purged_five_minutes_later_and_no_sooner(database: SqlDa
     assert kept(24 * 60 + 5) == [0, 0, 0, 0]
 
 
-def test_a_purge_takes_a_thousand_at_a_time(database: SqlDatabase) -> None:
+def test_purge_of_2500_rows_removes_all(database: SqlDatabase) -> None:
     store = SqlStore(Clocked(database))
     store.create_tables()
     put = "INSERT INTO curae_log (id, version, expires_at, document) VALUES (?, 1, ?, '')"
@@ -324,7 +324,7 @@ def test_a_purge_takes_a_thousand_at_a_time(database: SqlDatabase) -> None:
     assert not database.rows(Statement("SELECT id FROM curae_log"))
 
 
-def test_a_page_is_found_until_it_is_over_or_another_takes_its_place(database: SqlDatabase) -> None:
+def test_page_is_found_until_it_expires_or_is_replaced(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)
     store.create_tables()
@@ -355,7 +355,7 @@ def test_a_page_is_found_until_it_is_over_or_another_takes_its_place(database: S
     assert about.user_id == bound.user_id
 
 
-def test_what_is_kept_of_pages_is_what_is_promised(database: SqlDatabase) -> None:
+def test_hosted_pages_are_stored_and_expire_as_documented(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)
     store.create_tables()
@@ -364,7 +364,7 @@ def test_what_is_kept_of_pages_is_what_is_promised(database: SqlDatabase) -> Non
     check_pages(store, set_clock, lambda: [str(row) for row in database.rows(kept)])
 
 
-def test_an_api_key_that_was_withdrawn_is_nobody_s(database: SqlDatabase) -> None:
+def test_withdrawn_api_key_has_no_caller(database: SqlDatabase) -> None:
     store = SqlStore(database)
     store.create_tables()
     digest = ApiKey(API_KEY).digest()

@@ -83,14 +83,14 @@ def somebody(url: str) -> Iterator[Callable[[str], object]]:
     engine.dispose()
 
 
-def test_whoever_finds_the_key_taken_was_not_the_first(url: str) -> None:
+def test_insert_of_a_taken_key_is_a_conflict(url: str) -> None:
     with on(url) as database:
         other = Statement("INSERT INTO kept (id, held) VALUES (?, 1)", (2,), 1)
         assert not database.run_transaction([other, PUT])
         assert database.rows(Statement("SELECT id FROM kept")) in ([(1,)], ((1,),))
 
 
-def test_whoever_changes_fewer_rows_than_it_must_changes_none(url: str) -> None:
+def test_update_of_too_few_rows_is_rolled_back(url: str) -> None:
     with on(url) as database:
         assert not database.run_transaction([MOVE, MOVE_OTHER])
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 1
@@ -98,7 +98,7 @@ def test_whoever_changes_fewer_rows_than_it_must_changes_none(url: str) -> None:
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 2
 
 
-def test_a_lock_that_is_not_free_in_time_may_be_later(url: str) -> None:
+def test_lock_timeout_raises_unchanged_and_a_retry_succeeds(url: str) -> None:
     with on(url) as database, hasty(url) as waits, somebody(url) as runs:
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
         runs("UPDATE kept SET held = 5 WHERE id = 1")
@@ -137,14 +137,14 @@ def server_url(request: pytest.FixtureRequest) -> str:
     return found
 
 
-def test_a_statement_that_takes_too_long_is_ended(server_url: str) -> None:
+def test_slow_statement_is_aborted_by_the_server(server_url: str) -> None:
     with hasty(server_url) as database:
         with pytest.raises(StoreUnavailableError, match=r"code (57014|1969)"):
             database.rows(SLOW[database.dialect])
         assert patiently.run(lambda: database.rows(ONE), SHORT)
 
 
-def test_a_deadlock_may_pass(server_url: str) -> None:
+def test_deadlock_raises_unavailable_and_a_retry_succeeds(server_url: str) -> None:
     with on(server_url, wait=20) as database, somebody(server_url) as runs:
         assert database.run_transaction([Statement("INSERT INTO kept (id, held) VALUES (2, 1)")])
         if database.dialect is Dialect.POSTGRESQL:
@@ -165,9 +165,7 @@ def test_a_deadlock_may_pass(server_url: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_a_serialization_failure_says_that_somebody_was_faster(
-    postgres_url: str, level: str
-) -> None:
+def test_serialization_failure_is_a_conflict(postgres_url: str, level: str) -> None:
     option = quote("-c default_transaction_isolation=" + level.replace(" ", "\\ "))
     with (
         on(f"{postgres_url}&options={option}", wait=20) as database,
@@ -182,7 +180,7 @@ def test_a_serialization_failure_says_that_somebody_was_faster(
             assert waits.result() is False
 
 
-def test_a_connection_that_is_lost_in_the_middle_is_replaced(postgres_url: str) -> None:
+def test_connection_lost_during_a_statement_is_replaced(postgres_url: str) -> None:
     with on(postgres_url, wait=20) as database:
         with ThreadPoolExecutor(1) as pool:
             waits = pool.submit(database.rows, Statement("SELECT pg_sleep(60)"))
@@ -197,7 +195,7 @@ def test_a_connection_that_is_lost_in_the_middle_is_replaced(postgres_url: str) 
         assert database.run_transaction([MOVE])
 
 
-def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_url: str) -> None:
+def test_all_connections_closed_by_the_server_are_replaced(postgres_url: str) -> None:
     with on(postgres_url) as database, somebody(postgres_url) as runs:
         for each in [database._engine.raw_connection() for _ in range(4)]:
             each.close()
@@ -215,7 +213,7 @@ def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_ur
             assert database.rows(ONE)
 
 
-def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(url: str) -> None:
+def test_connection_of_a_disposed_pool_is_closed(url: str) -> None:
     with on(url) as database:
         closed: list[object] = []
         event.listen(database._engine, "close", lambda *given: closed.append(given[0]))
@@ -224,7 +222,7 @@ def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(url: str) -> N
         assert database.rows(ONE)
 
 
-def test_whoever_finds_no_connection_free_in_time_is_told(postgres_url: str) -> None:
+def test_exhausted_pool_raises_unavailable(postgres_url: str) -> None:
     with on(postgres_url, pool_size=1) as database:
         held = database._engine.raw_connection()
         with (
@@ -236,7 +234,7 @@ def test_whoever_finds_no_connection_free_in_time_is_told(postgres_url: str) -> 
         assert database.rows(ONE)
 
 
-def test_where_there_is_no_server_it_may_come(tmp_path: Path) -> None:
+def test_missing_server_raises_unavailable_without_password(tmp_path: Path) -> None:
     for url in (
         f"postgresql://curae:{SECRET}@/curae?host={tmp_path}",
         f"mariadb://curae:{SECRET}@127.0.0.1:1/curae",
@@ -249,7 +247,7 @@ def test_where_there_is_no_server_it_may_come(tmp_path: Path) -> None:
             SqlDatabase(engine).run_transaction([MOVE])
 
 
-def test_what_would_come_again_comes_out_as_it_is(url: str) -> None:
+def test_permanent_database_error_is_raised_unchanged(url: str) -> None:
     engine = create_engine(url, timeout=PATIENCE)
     database = SqlDatabase(engine)
     error = engine.dialect.loaded_dbapi.Error
@@ -265,14 +263,14 @@ def test_what_would_come_again_comes_out_as_it_is(url: str) -> None:
     engine.dispose()
 
 
-def test_a_file_that_cannot_be_opened_comes_out_as_it_is(tmp_path: Path) -> None:
+def test_unopenable_sqlite_file_raises_sqlite_error(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/missing/file")
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
         SqlDatabase(engine).rows(ONE)
     engine.dispose()
 
 
-def test_an_interruption_leaves_nothing_begun(url: str) -> None:
+def test_interrupted_transaction_is_rolled_back(url: str) -> None:
     with on(url, pool_size=1) as database:
         begin = "BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN"
 
@@ -290,9 +288,7 @@ def test_an_interruption_leaves_nothing_begun(url: str) -> None:
 # --- Log output -------------------------------------------------------------------------------
 
 
-def test_neither_a_log_nor_an_answer_tells_a_value_or_a_password(
-    url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_logs_hold_no_values_keys_or_urls(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with (
         on(url) as database,
         hasty(url) as waits,
@@ -382,7 +378,7 @@ def of_sqlite(code: int) -> OperationalError:
         (Dialect.MARIADB, OperationalError(), False, False),
     ],
 )
-def test_an_error_is_told_by_its_code(
+def test_error_code_says_conflict_or_transient(
     dialect: Dialect, error: Exception, *, overtaken: bool, passing: bool
 ) -> None:
     assert (is_conflict(dialect, error), is_transient(dialect, error)) == (overtaken, passing)
@@ -413,7 +409,7 @@ def test_an_error_is_told_by_its_code(
         (Dialect.MARIADB, OperationalError(1180, "Got error 6 during COMMIT"), False),
     ],
 )
-def test_what_was_stored_for_sure_is_told_by_its_code(
+def test_error_code_says_whether_nothing_was_stored(
     dialect: Dialect, error: Exception, *, unchanged: bool
 ) -> None:
     assert isinstance(to_store_error(dialect, error), StoreUnchangedError) is unchanged
@@ -423,7 +419,7 @@ def test_what_was_stored_for_sure_is_told_by_its_code(
 # --- A new file of SQLite -----------------------------------------------------------------------
 
 
-def test_a_file_whose_readers_are_in_the_way_is_used_as_it_is(tmp_path: Path) -> None:
+def test_sqlite_file_with_a_reader_keeps_its_journal_mode(tmp_path: Path) -> None:
     file = tmp_path / "new.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")
@@ -450,7 +446,7 @@ def journal_of(file: Path) -> object:
     return mode
 
 
-def test_a_file_that_cannot_be_written_is_said_to_be_so(tmp_path: Path) -> None:
+def test_read_only_sqlite_file_raises(tmp_path: Path) -> None:
     file = tmp_path / "new.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")

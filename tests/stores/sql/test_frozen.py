@@ -118,7 +118,7 @@ def hanging(request: pytest.FixtureRequest) -> tuple[str, Wire]:
     return found
 
 
-def test_a_statement_ends_though_its_server_hangs(hanging: tuple[str, Wire]) -> None:
+def test_statement_on_a_hanging_server_times_out(hanging: tuple[str, Wire]) -> None:
     url, wire = hanging
     engine = create_engine(url, timeout=SHORT)
     database = SqlDatabase(engine)
@@ -134,7 +134,7 @@ def test_a_statement_ends_though_its_server_hangs(hanging: tuple[str, Wire]) -> 
     engine.dispose()
 
 
-def test_a_server_that_hangs_before_its_first_connection_is_known_may_be_asked_later(
+def test_hang_during_first_connect_raises_unchanged(
     hanging: tuple[str, Wire],
 ) -> None:
     url, wire = hanging
@@ -147,7 +147,7 @@ def test_a_server_that_hangs_before_its_first_connection_is_known_may_be_asked_l
     engine.dispose()
 
 
-def test_a_request_is_answered_though_the_server_hangs(hanging: tuple[str, Wire]) -> None:
+def test_request_on_a_hanging_server_gets_retryable_500(hanging: tuple[str, Wire]) -> None:
     url, wire = hanging
     engine = create_engine(url, timeout=SHORT)
     store = SqlStore(SqlDatabase(engine))

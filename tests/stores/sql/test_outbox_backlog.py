@@ -15,11 +15,11 @@ from tests.stores.sql.posting import database, post, raising, url
 __all__ = ["database", "url"]
 
 
-def test_an_empty_outbox_is_behind_with_nothing(database: SqlDatabase) -> None:
+def test_empty_outbox_has_an_empty_backlog(database: SqlDatabase) -> None:
     assert Outbox(database).backlog() == Backlog(0, 0, 0.0)
 
 
-def test_messages_that_wait_and_that_are_dead_are_counted(database: SqlDatabase) -> None:
+def test_backlog_counts_waiting_and_dead_messages(database: SqlDatabase) -> None:
     post(database, "one", "two", "bad")
     outbox = Outbox(database, DeliverySettings(attempts=1))
     assert (outbox.backlog().messages, outbox.backlog().dead) == (3, 0)
@@ -28,7 +28,7 @@ def test_messages_that_wait_and_that_are_dead_are_counted(database: SqlDatabase)
     assert asyncio.run(AsyncOutbox(ThreadedDatabase(database)).backlog()) == Backlog(0, 3, 0.0)
 
 
-def test_whoever_is_due_for_longest_says_how_far_behind_the_workers_are(
+def test_backlog_gives_age_of_the_oldest_due_message(
     database: SqlDatabase,
 ) -> None:
     post(database, "one", "two")
@@ -42,6 +42,6 @@ def test_whoever_is_due_for_longest_says_how_far_behind_the_workers_are(
     assert 1000 <= behind.oldest_due_seconds < 2000
 
 
-def test_what_is_due_only_later_is_no_delay() -> None:
+def test_message_due_later_counts_as_no_delay() -> None:
     assert backlog([(1, 0, 5_000_000, 4_000_000)]) == Backlog(1, 0, 0.0)
     assert backlog([(1, 0, 4_000_000, 6_500_000)]) == Backlog(1, 0, 2.5)

@@ -32,7 +32,7 @@ Answered = TypeVar("Answered")
 # --- Delivery -------------------------------------------------------------------------------
 
 
-def test_each_message_is_shipped_once_and_each_subjects_in_order(database: SqlDatabase) -> None:
+def test_messages_are_delivered_once_and_in_order_per_subject(database: SqlDatabase) -> None:
     post(database, "one", "two", "one", "one", "two")
     seen: list[Delivery] = []
     outbox = Outbox(database)
@@ -44,13 +44,13 @@ def test_each_message_is_shipped_once_and_each_subjects_in_order(database: SqlDa
     assert left(database) == 0
 
 
-def test_a_batch_is_as_large_as_it_was_set(database: SqlDatabase) -> None:
+def test_batch_size_limits_a_delivery(database: SqlDatabase) -> None:
     post(database, *"abcde")
     outbox = Outbox(database, DeliverySettings(batch=2))
     assert [outbox.deliver_batch(lambda _: None) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_a_number_takes_64_bits(database: SqlDatabase) -> None:
+def test_message_number_can_be_64_bits(database: SqlDatabase) -> None:
     override = "OVERRIDING SYSTEM VALUE " if database.dialect == "postgresql" else ""
     columns = "curae_outbox (id, subject, kind, document, attempts, due_at, waits_from)"
     text = f"INSERT INTO {columns} {override}VALUES (?, 's', 'k', '{{\"format\": 1}}', 0, 0, 0)"
@@ -65,7 +65,7 @@ def test_a_number_takes_64_bits(database: SqlDatabase) -> None:
     "name", ["batch", "attempts", "lease", "pause", "longest_pause", "poll_seconds"]
 )
 @pytest.mark.parametrize("wrong", [0, -1, 10**9, float("nan")])
-def test_what_would_ship_nothing_is_refused(name: str, wrong: float) -> None:
+def test_invalid_delivery_settings_are_refused(name: str, wrong: float) -> None:
     with pytest.raises(ArgumentError, match=name):
         DeliverySettings(**{name: cast("int", wrong)})
 
@@ -81,7 +81,7 @@ def instant(database: Database) -> int:
 
 
 @pytest.mark.parametrize("part", [0.5, 1.0])
-def test_a_message_that_fails_waits_longer_each_time_and_so_do_those_after_it(
+def test_failed_message_backs_off_and_delays_its_subject(
     part: float,
     database: SqlDatabase,
     caplog: pytest.LogCaptureFixture,
@@ -119,7 +119,7 @@ def test_pauses_double_up_to_the_longest(attempt: int, pause: float) -> None:
     assert DeliverySettings().pause_after(attempt) == pause
 
 
-def test_after_its_last_attempt_a_message_is_dead_and_holds_up_nothing(
+def test_dead_message_does_not_delay_its_subject_until_revived(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one", "one")
@@ -190,7 +190,7 @@ class Killed(Breaking):
         raise GoneError
 
 
-def test_a_message_that_kills_its_workers_dies_alone(
+def test_message_that_kills_workers_becomes_dead_alone(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "bad", *"abcd")
@@ -217,7 +217,7 @@ def test_a_message_that_kills_its_workers_dies_alone(
     assert "message 1 is dead: its last attempt did not end" in caplog.text
 
 
-def test_what_a_worker_that_ends_has_not_tried_is_due_at_once(database: SqlDatabase) -> None:
+def test_untried_messages_of_a_killed_worker_are_due_at_once(database: SqlDatabase) -> None:
     post(database, *"abc")
 
     def handle(delivery: Delivery) -> None:
@@ -236,7 +236,7 @@ def test_what_a_worker_that_ends_has_not_tried_is_due_at_once(database: SqlDatab
 # --- Databases that fail ----------------------------------------------------------------------
 
 
-def test_what_was_shipped_is_noted_when_the_database_is_there_again(
+def test_delivery_is_recorded_once_the_database_recovers(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(seconds=60.0))
@@ -248,7 +248,7 @@ def test_what_was_shipped_is_noted_when_the_database_is_there_again(
     assert len(seen) == 2
 
 
-def test_a_worker_that_can_note_nothing_ships_no_more(
+def test_worker_stops_if_it_cannot_record_deliveries(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(attempts=2))
@@ -266,7 +266,7 @@ def test_a_worker_that_can_note_nothing_ships_no_more(
     assert left(database) == 2
 
 
-def test_a_claim_whose_answer_was_lost_is_due_after_its_lease(database: SqlDatabase) -> None:
+def test_claim_of_unknown_outcome_is_due_after_its_lease(database: SqlDatabase) -> None:
     post(database, "one")
     seen: list[Delivery] = []
     with pytest.raises(StoreUnavailableError):
@@ -276,7 +276,7 @@ def test_a_claim_whose_answer_was_lost_is_due_after_its_lease(database: SqlDatab
     assert Outbox(database).deliver_batch(seen.append) == 1
 
 
-def test_a_worker_looks_again_where_others_were_faster(database: SqlDatabase) -> None:
+def test_worker_queries_again_if_others_claimed_first(database: SqlDatabase) -> None:
     post(database, "one", "two")
     seen: list[Delivery] = []
 
@@ -294,7 +294,7 @@ def test_a_worker_looks_again_where_others_were_faster(database: SqlDatabase) ->
     assert [each.number for each in seen] == [3]
 
 
-def test_a_handler_that_outlasts_its_lease_is_told_of(
+def test_handler_longer_than_its_lease_is_logged(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one")
@@ -307,7 +307,7 @@ def test_a_handler_that_outlasts_its_lease_is_told_of(
     assert "message 1: the claim was lost before the result was stored" in caplog.text
 
 
-def test_no_message_is_begun_in_the_second_half_of_a_lease(database: SqlDatabase) -> None:
+def test_no_message_starts_in_the_second_half_of_a_lease(database: SqlDatabase) -> None:
     post(database, *"abc")
     seen: list[Delivery] = []
 
@@ -323,7 +323,7 @@ def test_no_message_is_begun_in_the_second_half_of_a_lease(database: SqlDatabase
 # --- Workers that go on -----------------------------------------------------------------------
 
 
-def test_a_worker_goes_on_until_it_is_told_and_finishes_what_it_is_at(
+def test_stopped_worker_finishes_its_message_and_frees_the_rest(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop, seen = threading.Event(), list[int]()
@@ -344,7 +344,7 @@ def test_a_worker_goes_on_until_it_is_told_and_finishes_what_it_is_at(
     assert seen == [1, 2, 1], "what it claimed and did not try was given back"
 
 
-def test_several_workers_ship_no_message_twice(database: SqlDatabase) -> None:
+def test_several_workers_deliver_no_message_twice(database: SqlDatabase) -> None:
     subjects = [f"subject {number % 20}" for number in range(120)]
     post(database, *subjects)
     seen: list[Delivery] = []

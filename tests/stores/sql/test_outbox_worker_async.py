@@ -19,7 +19,7 @@ from tests.stores.sql.posting import database, left, post, url
 __all__ = ["database", "url"]
 
 
-def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
+def test_async_workers_deliver_retry_and_revive(database: SqlDatabase) -> None:
     post(database, "one", "two", "one", "bad")
     seen: list[int] = []
 
@@ -52,7 +52,7 @@ def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
     assert left(database) == 0
 
 
-def test_an_awaited_worker_looks_again_until_it_is_told(database: SqlDatabase) -> None:
+def test_async_worker_polls_until_stopped(database: SqlDatabase) -> None:
     stop, looked = asyncio.Event(), list[str]()
 
     class Idle(ThreadedDatabase):
@@ -67,7 +67,7 @@ def test_an_awaited_worker_looks_again_until_it_is_told(database: SqlDatabase) -
     assert len(looked) == 2
 
 
-def test_an_awaited_handler_ends_with_its_time(
+def test_async_handler_is_cancelled_after_half_its_lease(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one")
@@ -95,7 +95,7 @@ def test_an_awaited_handler_ends_with_its_time(
     assert "message 1: attempt 1 of 50: TimeoutError" in caplog.text
 
 
-def test_a_worker_on_an_awaited_engine(postgres_url: str) -> None:
+def test_worker_on_an_async_engine_delivers_once(postgres_url: str) -> None:
     seen: list[int] = []
 
     async def run() -> None:
@@ -118,6 +118,6 @@ def test_a_worker_on_an_awaited_engine(postgres_url: str) -> None:
     assert seen == [1]
 
 
-def test_what_waits_never_suspends() -> None:
+def test_run_sync_refuses_a_coroutine_that_suspends() -> None:
     with pytest.raises(AssertionError, match="suspended"):
         run_sync(asyncio.sleep(0))

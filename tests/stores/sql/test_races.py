@@ -32,9 +32,7 @@ def each_scene(*small: str) -> list[object]:
 
 
 @pytest.mark.parametrize("scene", each_scene(*SMALL))
-def test_one_that_commits_after_another_ends_as_if_it_had_come_later(
-    sqlite_database: SqlDatabase, scene: str
-) -> None:
+def test_late_commits_end_as_in_some_serial_order(sqlite_database: SqlDatabase, scene: str) -> None:
     assert unlike_any_order(arena(sqlite_database), SCENARIOS[scene]) == []
 
 
@@ -47,7 +45,7 @@ LEVELS = [
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("scene", each_scene(SMALL[1]))
-def test_two_that_overlap_on_postgresql_end_as_if_one_came_later(
+def test_overlapping_on_postgresql_ends_in_some_serial_order(
     postgres_url: str, scene: str, level: str
 ) -> None:
     option = quote("-c default_transaction_isolation=" + level.replace(" ", "\\ "))
@@ -59,7 +57,7 @@ def test_two_that_overlap_on_postgresql_end_as_if_one_came_later(
 
 @pytest.mark.mariadb
 @pytest.mark.parametrize("scene", SCENARIOS)
-def test_two_that_overlap_on_mariadb_end_as_if_one_came_later(mariadb_url: str, scene: str) -> None:
+def test_overlapping_on_mariadb_ends_in_some_serial_order(mariadb_url: str, scene: str) -> None:
     engine = create_engine(mariadb_url, timeout=PATIENCE)
     database = SqlDatabase(engine)
     assert unlike_any_order(arena(database), SCENARIOS[scene], overlapping(engine)) == []
@@ -74,7 +72,7 @@ def found(database: Database, scene: str, kind: type[SqlStore] = SqlStore) -> se
     return {*unlike_any_order(arena(database, kind), SCENARIOS[scene])}
 
 
-def test_a_store_that_compares_nothing_is_found(sqlite_database: SqlDatabase) -> None:
+def test_store_without_compare_and_set_is_detected(sqlite_database: SqlDatabase) -> None:
     trusting = Trusting(sqlite_database)
     assert found(trusting, "the pending connection has lapsed") >= {
         "the first is authorized; reconnect the first",
@@ -85,7 +83,7 @@ def test_a_store_that_compares_nothing_is_found(sqlite_database: SqlDatabase) ->
     assert found(trusting, "nine initiates were admitted") >= {"initiate; sign up"}
 
 
-def test_a_store_that_leaves_out_what_only_counts_is_found(sqlite_database: SqlDatabase) -> None:
+def test_store_that_skips_version_bumps_is_detected(sqlite_database: SqlDatabase) -> None:
     assert found(sqlite_database, "the pending connection has lapsed", LazyStore) >= {
         "the first is authorized; reconnect the first",
         "reconnect the first; the first is authorized",
@@ -96,7 +94,7 @@ def test_a_store_that_leaves_out_what_only_counts_is_found(sqlite_database: SqlD
     }
 
 
-def test_a_store_that_commits_each_write_by_itself_is_found(sqlite_database: SqlDatabase) -> None:
+def test_store_that_commits_writes_separately_is_detected(sqlite_database: SqlDatabase) -> None:
     # Part of a refused commit is stored.
     assert found(Stepping(sqlite_database), "the pending connection has lapsed") >= {
         "revoke the first; the patient revokes the first",

@@ -101,7 +101,7 @@ KINDS = pytest.mark.parametrize("kind", ["waits", "awaited", "asyncpg", "django"
 
 
 @KINDS
-def test_what_may_be_lost_is_neither_called_done_nor_read(
+def test_unreplicated_commit_is_neither_confirmed_nor_read(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
@@ -124,14 +124,14 @@ def test_what_may_be_lost_is_neither_called_done_nor_read(
 
 
 @KINDS
-def test_what_else_a_server_warns_of_is_no_doubt(kind: str, postgres_url: str) -> None:
+def test_other_server_warnings_are_ignored(kind: str, postgres_url: str) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
         made.run_ddl(MAKE)
         assert made.run_transaction([PUT])
         assert list(map(tuple, made.rows(KEPT))) == [(1,)]
 
 
-def test_a_doubt_in_the_middle_of_a_transaction_waits_for_its_end(
+def test_warning_inside_a_transaction_leaves_it_whole_or_undone(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # More statements than PostgreSQL gets as one.
@@ -199,7 +199,7 @@ def _write_until_told(url: str) -> None:
 
 
 @pytest.mark.heavy
-def test_a_wait_that_is_cancelled_is_answered_as_unknown_and_replayed_when_it_lasts() -> None:
+def test_cancelled_standby_wait_gives_500_then_a_replay() -> None:
     with cluster() as server:
         for kind in ("waits", "awaited", "asyncpg", "django"):
             with database(server.url) as url, opened(kind, url, PATIENCE) as made:

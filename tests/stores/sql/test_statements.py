@@ -64,7 +64,7 @@ COMMITS = {
 """Commits of each operation; a read commits its charge to the buckets of the API key."""
 
 
-def test_a_request_and_a_fact_are_one_statement_to_load_and_one_commit(
+def test_request_takes_one_load_statement_and_one_commit(
     database: SqlDatabase,
 ) -> None:
     counted = Counted(database)
@@ -95,7 +95,7 @@ def test_a_request_and_a_fact_are_one_statement_to_load_and_one_commit(
     assert (len(counted.read), len(counted.changed)) == (1, 0)
 
 
-def test_the_page_says_how_many_statements_a_commit_takes(sqlite_database: SqlDatabase) -> None:
+def test_scaling_page_lists_the_statements_per_commit(sqlite_database: SqlDatabase) -> None:
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w-]+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
     plain = list(zip(STEPS, taken(sqlite_database, Settings()), strict=True))
@@ -143,7 +143,7 @@ def taken(database: SqlDatabase, settings: Settings) -> list[int]:
 
 
 @pytest.mark.parametrize("digit", ["0", "f"])
-def test_a_predecessor_is_changed_before_its_successor_is_there(
+def test_predecessor_is_updated_before_successor_is_inserted(
     sqlite_database: SqlDatabase, digit: str
 ) -> None:
     # Otherwise two recoveries could deadlock, at its row and at the unique index.
@@ -163,7 +163,7 @@ def test_a_predecessor_is_changed_before_its_successor_is_there(
     assert [text.split()[0] for text in texts] == ["UPDATE", "INSERT"]
 
 
-def test_an_api_key_that_nobody_asked_for_of_late_is_one_statement_more(
+def test_uncached_api_key_takes_one_more_statement(
     database: SqlDatabase,
 ) -> None:
     SqlStore(database).create_tables()
@@ -174,7 +174,7 @@ def test_an_api_key_that_nobody_asked_for_of_late_is_one_statement_more(
     assert (len(counted.read), len(counted.changed)) == (2, 1)
 
 
-def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
+def test_request_to_postgresql_takes_two_round_trips(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = create_engine(postgres_url, timeout=PATIENCE)
@@ -210,7 +210,7 @@ def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
     engine.dispose()
 
 
-def test_many_statements_are_joined_by_the_fifty() -> None:
+def test_statements_are_joined_in_groups_of_fifty() -> None:
     move = Statement("UPDATE t SET a = ? WHERE id = ?", (1, 2), 1)
     assert [
         len(_transaction_steps(Dialect.POSTGRESQL, [move] * size)) for size in (1, 50, 51, 101)
@@ -223,7 +223,7 @@ def test_many_statements_are_joined_by_the_fifty() -> None:
     ]
 
 
-def test_mariadb_makes_each_table_by_itself_and_locks_nothing_for_it() -> None:
+def test_mariadb_ddl_runs_without_a_transaction() -> None:
     assert _ddl_steps(Dialect.MARIADB, create_table_statements(Dialect.MARIADB)) == [
         *create_table_statements(Dialect.MARIADB)
     ]
@@ -252,7 +252,7 @@ class Pymysql:
         self.ran.append(("ROLLBACK", ()))
 
 
-def test_a_connection_of_sqlite_is_idle_if_it_is_open_and_has_no_transaction() -> None:
+def test_open_sqlite_connection_without_transaction_is_idle() -> None:
     idle, busy, closed = (sqlite3.connect(":memory:") for _ in range(3))
     busy.execute("BEGIN")
     closed.close()
@@ -262,7 +262,7 @@ def test_a_connection_of_sqlite_is_idle_if_it_is_open_and_has_no_transaction() -
     busy.close()
 
 
-def test_a_connection_of_mariadb_is_idle_where_it_is_open_and_nothing_was_begun() -> None:
+def test_open_mariadb_connection_without_transaction_is_idle() -> None:
     driver = Pymysql()
     connection = connection_of(Dialect.MARIADB, driver)
     assert connection.is_idle
@@ -277,7 +277,7 @@ def test_a_connection_of_mariadb_is_idle_where_it_is_open_and_nothing_was_begun(
     assert driver.ran == [("SELECT %s %% 2", (3,)), ("ROLLBACK", ())]
 
 
-def test_a_store_remembers_so_many_callers_and_no_more(
+def test_caller_cache_evicts_the_oldest(
     sqlite_database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "CALLER_CACHE_SIZE", 2)
@@ -297,14 +297,14 @@ def test_a_store_remembers_so_many_callers_and_no_more(
 # --- Statement texts ----------------------------------------------------------------------------
 
 
-def test_a_statement_is_spelled_for_every_driver() -> None:
+def test_statement_is_formatted_for_each_driver() -> None:
     statement = Statement("SELECT a % ? FROM t WHERE b = ?", (1, "x"))
     assert statement.as_format == "SELECT a %% %s FROM t WHERE b = %s"
     assert statement.as_numbered == "SELECT a % $1 FROM t WHERE b = $2"
     assert Statement("SELECT 1").as_numbered == "SELECT 1"
 
 
-def test_statements_that_are_joined_check_what_each_must_change() -> None:
+def test_joined_statements_check_each_row_count() -> None:
     joined = combine([Statement("A ?", (1,), 1), Statement("B"), Statement("C ?", (2,), 2)])
     assert joined == Statement(
         "WITH changed_0 AS (A ? RETURNING 1), changed_1 AS (B RETURNING 1), "
@@ -316,7 +316,7 @@ def test_statements_that_are_joined_check_what_each_must_change() -> None:
     assert "1 = 0" in combine([Statement("B")]).text
 
 
-def test_mariadb_is_told_what_it_does_otherwise() -> None:
+def test_mariadb_statements_set_engine_and_collation() -> None:
     tables = create_table_statements(Dialect.MARIADB)
     for table in tables[: len(TABLE_NAMES)]:
         assert table.text.endswith("ENGINE=InnoDB")
@@ -344,7 +344,7 @@ def test_mariadb_is_told_what_it_does_otherwise() -> None:
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_the_tables_are_dropped_as_they_are_made(dialect: Dialect) -> None:
+def test_drop_statements_cover_every_created_table(dialect: Dialect) -> None:
     made = [
         each.text.split()[5] for each in create_table_statements(dialect) if "TABLE" in each.text
     ]
@@ -357,7 +357,7 @@ def test_the_tables_are_dropped_as_they_are_made(dialect: Dialect) -> None:
 # --- Tables -------------------------------------------------------------------------------------
 
 
-def test_many_workers_that_start_at_once_make_the_tables_once(url: str) -> None:
+def test_concurrent_create_tables_creates_them_once(url: str) -> None:
     engines = [create_engine(url, timeout=20) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         made = pool.map(lambda engine: SqlStore(SqlDatabase(engine)).create_tables(), engines)
@@ -371,9 +371,7 @@ def test_many_workers_that_start_at_once_make_the_tables_once(url: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["postgres", pytest.param("mariadb", marks=pytest.mark.mariadb)])
-def test_a_worker_that_starts_waits_for_nobody_who_writes(
-    kind: str, request: pytest.FixtureRequest
-) -> None:
+def test_create_tables_does_not_wait_for_writers(kind: str, request: pytest.FixtureRequest) -> None:
     # Longer than any pause of the machine; a wait for a lock would still be seen.
     engine = create_engine(request.getfixturevalue(f"{kind}_url"), timeout=20)
     made = SqlStore(SqlDatabase(engine))
@@ -387,7 +385,7 @@ def test_a_worker_that_starts_waits_for_nobody_who_writes(
         each.dispose()
 
 
-def test_a_write_that_replaces_what_was_not_loaded_is_a_mistake(
+def test_commit_of_a_value_that_was_not_loaded_raises(
     sqlite_database: SqlDatabase,
 ) -> None:
     made = SqlStore(sqlite_database)

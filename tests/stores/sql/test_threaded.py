@@ -39,7 +39,7 @@ class Waiting:
         return len(statements) == 1
 
 
-def test_whatever_waits_waits_in_a_thread() -> None:
+def test_threaded_database_runs_calls_in_a_thread() -> None:
     waiting = Waiting()
     database = ThreadedDatabase(waiting)
 

@@ -71,22 +71,22 @@ def outlives(store: Store) -> bool:
     return was_created and any(each.status is Status.PENDING for each in left(store).connections)
 
 
-def test_a_tombstone_misses_no_connection_in_memory() -> None:
+def test_tombstone_ends_racing_connection_in_memory() -> None:
     assert not outlives(registered(MemoryStore()))
     assert outlives(registered(LooksForNobody()))
 
 
-def test_a_tombstone_misses_no_connection_in_the_store_of_the_page(tmp_path: Path) -> None:
+def test_tombstone_ends_racing_connection_in_the_example_store(tmp_path: Path) -> None:
     store = make_store()(str(tmp_path / "one.db"), utc_now)
     with closing(store.database):
         assert not outlives(registered(store))
 
 
-def test_a_tombstone_misses_no_connection_in_a_database(database: SqlDatabase) -> None:
+def test_tombstone_ends_racing_connection_in_a_database(database: SqlDatabase) -> None:
     assert not outlives(made_on(database))
 
 
-def test_a_tombstone_misses_no_connection_though_there_was_one_before(
+def test_tombstone_ends_racing_connection_beside_an_earlier_one(
     database: SqlDatabase,
 ) -> None:
     store = made_on(database)
@@ -94,18 +94,18 @@ def test_a_tombstone_misses_no_connection_though_there_was_one_before(
     assert not outlives(store)
 
 
-def test_who_is_bound_may_have_one_more(database: SqlDatabase) -> None:
+def test_bound_user_can_create_a_connection(database: SqlDatabase) -> None:
     for store in (made_on(database), registered(MemoryStore())):
         commit_with_retries(store, STAGE.actions()["initiate"])
         commit_with_retries(store, STAGE.create_action(31))
         assert len(left(store).connections) == 1
 
 
-def test_a_database_that_is_not_asked_misses_one(database: SqlDatabase) -> None:
+def test_store_without_the_placeholder_check_misses_one(database: SqlDatabase) -> None:
     assert outlives(made_on(database, LazyStore))
 
 
-def test_two_who_begin_at_once_both_come_to_be(database: SqlDatabase) -> None:
+def test_concurrent_creates_of_unbound_user_conflict_then_commit(database: SqlDatabase) -> None:
     store = made_on(database)
     first, second = (STAGE.create_action(number) for number in (11, 12))
     decided = first(store), second(store)
@@ -116,7 +116,7 @@ def test_two_who_begin_at_once_both_come_to_be(database: SqlDatabase) -> None:
     assert left(store).binding is None
 
 
-def test_a_row_for_nobody_becomes_that_of_whoever_is_bound(database: SqlDatabase) -> None:
+def test_placeholder_row_becomes_the_binding(database: SqlDatabase) -> None:
     store = made_on(database)
     commit_with_retries(store, STAGE.create_action(11))
     assert [*database.rows(BINDINGS)] == [(PLACEHOLDER_DOCUMENT,)]
@@ -127,7 +127,7 @@ def test_a_row_for_nobody_becomes_that_of_whoever_is_bound(database: SqlDatabase
     assert len(database.rows(BINDINGS)) == 1
 
 
-def test_whoever_is_bound_while_another_is_erased_stays(
+def test_user_bound_during_an_erasure_is_kept(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = made_on(database)
@@ -150,7 +150,7 @@ def test_whoever_is_bound_while_another_is_erased_stays(
     assert (bound.state, bound.generation) == (AccountState.LIMITED, 2)
 
 
-def test_a_row_for_nobody_is_erased_with_its_user(database: SqlDatabase) -> None:
+def test_placeholder_row_is_erased_with_its_user(database: SqlDatabase) -> None:
     store = made_on(database)
     commit_with_retries(store, STAGE.create_action(11))
     erase(database, STAGE.coordinate)

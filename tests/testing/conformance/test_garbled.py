@@ -28,7 +28,7 @@ PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of) (None|T
         pytest.param(0.05, 30, 200, marks=pytest.mark.heavy),
     ],
 )
-def test_whatever_is_answered_every_check_ends_and_says_what_it_saw(
+def test_garbled_responses_fail_checks_with_a_readable_message(
     rate: float, runs: int, finds: int
 ) -> None:
     found: set[str] = set()

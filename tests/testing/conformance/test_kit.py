@@ -54,7 +54,7 @@ def passes_everything(report: Report, *missing: str) -> None:
     assert len(report.passed) + len(report.not_run) == len(CHECKS)
 
 
-def test_a_right_server_passes_every_check_and_what_is_not_run_is_named() -> None:
+def test_correct_server_passes_and_checks_not_run_are_named() -> None:
     report = run(Reference().server(), seed="1")
     passes_everything(report, "environment")
     assert [each.check for each in report.not_run] == ["permission.wrong-environment"]
@@ -67,18 +67,18 @@ def test_a_right_server_passes_every_check_and_what_is_not_run_is_named() -> Non
         for kind in RIGHT
     ],
 )
-def test_right_servers_of_every_kind_pass(kind: str) -> None:
+def test_correct_servers_of_every_kind_pass(kind: str) -> None:
     report = run(RIGHT[kind]().server(), seed=kind)
     assert not report.failed, str(report)
 
 
-def test_a_right_server_of_coroutine_functions_passes() -> None:
+def test_correct_async_server_passes() -> None:
     report = asyncio.run(run_async(asynchronous(Reference().server()), seed="1"))
     passes_everything(report, "environment")
 
 
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.heavy)])
-def test_checks_that_share_a_server_do_not_meet(step: int) -> None:
+def test_checks_on_a_shared_server_pass_in_any_order(step: int) -> None:
     server, names = Reference().server(), [check.name for check in CHECKS[::step]]
     assert not run(server, only=names).failed
     report = run(server, only=names[::-1])
@@ -88,7 +88,7 @@ def test_checks_that_share_a_server_do_not_meet(step: int) -> None:
 
 
 @pytest.mark.heavy
-def test_twenty_runs_raise_no_false_alarm() -> None:
+def test_twenty_seeds_fail_no_correct_server() -> None:
     kinds = list(RIGHT.values())
     for number in range(20):
         reference = kinds[number % len(kinds)]().server()
@@ -96,7 +96,7 @@ def test_twenty_runs_raise_no_false_alarm() -> None:
         assert not asyncio.run(run_async(asynchronous(reference), seed=f"async {number}")).failed
 
 
-def test_without_hooks_every_check_that_needs_one_names_it() -> None:
+def test_check_without_its_hook_is_not_run_and_names_it() -> None:
     full = Reference().server()
     report = run(Server(full.send, full.make_key), seed="1")
     assert not report.failed, str(report)
@@ -107,7 +107,7 @@ def test_without_hooks_every_check_that_needs_one_names_it() -> None:
     assert set(report.passed) == {check.name for check in CHECKS if not check.hooks}
 
 
-def test_a_check_that_lets_more_time_pass_than_the_patience_is_not_run() -> None:
+def test_check_that_needs_more_time_than_allowed_is_not_run() -> None:
     full = attrs.evolve(Reference().server(), max_time_per_check=timedelta(minutes=2))
     some = ["idempotency.retention", "limit.half-open", "model.side-by-side"]
     report = run(full, only=some, seed="1")
@@ -118,7 +118,7 @@ def test_a_check_that_lets_more_time_pass_than_the_patience_is_not_run() -> None
     assert "model.side-by-side" in report.passed
 
 
-def test_a_hook_that_says_nothing_leaves_out_only_what_it_alone_could_show() -> None:
+def test_hook_returning_none_skips_only_checks_that_need_it() -> None:
     reference = Reference()
     server = reference.server()
 
@@ -148,12 +148,12 @@ def test_a_hook_that_says_nothing_leaves_out_only_what_it_alone_could_show() -> 
     }
 
 
-def test_a_name_that_no_check_has_is_a_mistake() -> None:
+def test_unknown_check_name_raises() -> None:
     with pytest.raises(KeyError, match="no such check: nonsense"):
         run(Reference().server(), only=["nonsense", "request.route"])
 
 
-def test_the_same_seed_sends_the_same_requests() -> None:
+def test_same_seed_sends_the_same_requests() -> None:
     sent: list[list[Request]] = [[], []]
     for each in sent:
         reference = Reference()
@@ -169,7 +169,7 @@ def test_the_same_seed_sends_the_same_requests() -> None:
     assert sent[0] == sent[1]
 
 
-def test_every_rule_of_every_table_is_shown_by_a_check_or_listed_with_a_reason() -> None:
+def test_every_rule_has_a_check_or_a_listed_reason() -> None:
     rules = {row.rule for table in TABLES.values() for row in table.rows}
     shown = {rule for check in CHECKS for rule in check.rules}
     assert shown | UNSEEN.keys() == rules
@@ -178,13 +178,13 @@ def test_every_rule_of_every_table_is_shown_by_a_check_or_listed_with_a_reason()
     assert all(UNSEEN.values())
 
 
-def test_every_law_is_shown_by_a_check_or_listed_with_a_reason() -> None:
+def test_every_law_has_a_check_or_a_listed_reason() -> None:
     shown = {law for check in CHECKS for law in check.laws}
     assert shown | UNSEEN_LAWS.keys() == set(LAWS)
     assert not shown & UNSEEN_LAWS.keys()
 
 
-def test_names_are_unique_and_a_check_named_after_a_rule_shows_it() -> None:
+def test_check_names_are_unique_and_match_their_rules() -> None:
     names = [check.name for check in CHECKS]
     rules = {row.rule for table in TABLES.values() for row in table.rows}
     assert len(set(names)) == len(names) > 300
@@ -195,7 +195,7 @@ def test_names_are_unique_and_a_check_named_after_a_rule_shows_it() -> None:
             assert check.name in check.rules
 
 
-def test_a_server_that_raises_fails_the_check_and_no_other() -> None:
+def test_error_in_send_fails_only_its_checks() -> None:
     reference = Reference()
 
     def send(request: Request) -> Response:
@@ -215,7 +215,7 @@ def test_a_server_that_raises_fails_the_check_and_no_other() -> None:
     assert [each.check for each in again.failed] == [each.check for each in report.failed]
 
 
-def test_a_failure_tells_the_steps_before_it_and_no_api_key() -> None:
+def test_failure_lists_earlier_steps_and_hides_api_keys() -> None:
     reference = Reference()
     given: list[str] = []
 
@@ -235,7 +235,7 @@ def test_a_failure_tells_the_steps_before_it_and_no_api_key() -> None:
     assert """b'{"appUserId": "xxx""" in one.message
 
 
-def test_a_hook_that_raises_fails_the_check() -> None:
+def test_hook_that_raises_fails_the_check() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         raise LookupError(connection_id, lifetime)
 
@@ -245,7 +245,7 @@ def test_a_hook_that_raises_fails_the_check() -> None:
     assert "where: authorize" in str(report)
 
 
-def test_a_difference_to_the_model_is_shown_as_a_short_log_that_can_be_replayed() -> None:
+def test_model_difference_is_reported_as_a_replayable_log() -> None:
     full = Forgetful().server()
     requests_alone = Server(full.send, full.make_key, pass_time=full.pass_time)
     report = run(requests_alone, seed="1", only=["model.side-by-side"])
@@ -258,19 +258,19 @@ def test_a_difference_to_the_model_is_shown_as_a_short_log_that_can_be_replayed(
     assert [bool(line.divergences) for line in answers] == [False] * (len(lines) - 1) + [True]
 
 
-def test_a_long_search_for_a_short_log_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shrinking_the_log_stops_after_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curae_lifecycle.testing.conformance.model.TRIALS", 1)
     report = run(Forgetful().server(), seed="1", only=["model.side-by-side"])
     assert "the last line of this log" in report.failed[0].message
 
 
-def test_what_a_server_of_coroutine_functions_cannot_show_is_not_run() -> None:
+def test_check_an_async_server_cannot_show_is_not_run() -> None:
     server = asynchronous(RIGHT["one environment"]().server())
     report = asyncio.run(run_async(server, only=["request.ownership.environment"], seed="1"))
     assert report.not_run[0].reason == "the server serves one environment"
 
 
-def test_the_programs_of_the_page_run_and_it_names_every_hook() -> None:
+def test_conformance_page_runs_and_names_every_hook() -> None:
     page = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
     namespace: dict[str, object] = {}
     for program in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
@@ -285,7 +285,7 @@ def test_the_programs_of_the_page_run_and_it_names_every_hook() -> None:
         test(by_name["request.limit"])
 
 
-def test_the_pytest_face_fails_skips_and_cleans_up() -> None:
+def test_pytest_functions_fail_skip_and_close_the_server() -> None:
     by_name = {check.name: check for check in CHECKS}
     ended: list[str] = []
 
@@ -339,7 +339,7 @@ def only_relabel(spoil: Callable[[Response], Response]) -> str:
     return "" if report.passed else report.failed[0].message
 
 
-def test_an_eighth_operation_is_checked_by_its_own_class() -> None:
+def test_custom_operation_is_checked() -> None:
     report = run(Reference(Settings(operations=EIGHT)).server(), seed="1", operations=EIGHT)
     assert not report.failed, str(report)
     assert {"operation.relabel", "law-13.nothing-internal"} <= set(report.passed)
@@ -349,12 +349,12 @@ def test_an_eighth_operation_is_checked_by_its_own_class() -> None:
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_a_wrong_shape_in_an_eighth_operation_s_answer_is_found(how: str) -> None:
+def test_wrong_member_of_a_custom_response_fails(how: str) -> None:
     changed, what = SPOILT[how]
     assert what in only_relabel(lambda answer: written(answer, changed))
 
 
-def test_another_status_member_or_media_type_of_an_eighth_operation_is_found() -> None:
+def test_wrong_status_or_media_type_of_custom_operation_fails() -> None:
     def more(answer: Response) -> Response:
         body = {**json.loads(answer.body), "userId": "u-1"}
         return attrs.evolve(answer, body=json.dumps(body).encode())
@@ -378,7 +378,7 @@ def test_another_status_member_or_media_type_of_an_eighth_operation_is_found() -
         *("idempotency.replay.relabel", "idempotency.at-once.relabel"),
     ],
 )
-def test_an_eighth_operation_that_passes_a_gate_which_it_should_not_is_found(name: str) -> None:
+def test_custom_operation_that_skips_a_gate_fails(name: str) -> None:
     reference = Reference(Settings(operations=EIGHT))
     whole = json.dumps({"label": "word"}).encode()
 
@@ -393,7 +393,7 @@ def test_an_eighth_operation_that_passes_a_gate_which_it_should_not_is_found(nam
     assert "relabel" in failure.message
 
 
-def test_a_server_that_does_not_serve_the_eighth_operation_fails_its_check() -> None:
+def test_missing_custom_operation_fails_its_check() -> None:
     report = run(Reference().server(), seed="1", only=["operation.relabel"], operations=EIGHT)
     assert "404 NOT_FOUND instead of 202" in report.failed[0].message
     with pytest.raises(KeyError, match=r"no such check: operation\.relabel"):
@@ -408,14 +408,14 @@ class Guarded(Relabel):
     rule: ClassVar = attrs.evolve(Relabel.rule, body=(Member("password", no_word),))
 
 
-def test_an_operation_with_a_member_that_nobody_can_guess_is_not_run() -> None:
+def test_operation_member_without_an_example_is_not_run() -> None:
     operations: tuple[type[Operation], ...] = (*OPERATIONS, Guarded)
     server = Reference(Settings(operations=operations)).server()
     report = run(server, seed="1", only=["operation.relabel"], operations=operations)
     assert report.not_run[0].reason == "the kit knows no value of the member password"
 
 
-def test_the_pytest_face_has_a_check_for_an_eighth_operation() -> None:
+def test_pytest_functions_check_a_custom_operation() -> None:
     test = conformance_tests(
         lambda: Reference(Settings(operations=EIGHT)).server(), operations=EIGHT
     )
@@ -423,7 +423,7 @@ def test_the_pytest_face_has_a_check_for_an_eighth_operation() -> None:
     test(by_name["operation.relabel"])
 
 
-def test_an_outbox_without_effects_shows_none_and_its_events_are_judged() -> None:
+def test_outbox_without_effects_is_checked_for_events_only() -> None:
     reference = Reference()
 
     def outbox() -> list[dict[str, Json]]:
@@ -435,14 +435,14 @@ def test_an_outbox_without_effects_shows_none_and_its_events_are_judged() -> Non
     assert [each.reason for each in report.not_run] == ["the outbox holds no effects"]
 
 
-def test_a_page_that_nobody_can_cancel_is_judged_by_its_finish() -> None:
+def test_page_without_a_cancel_hook_is_checked_by_finish() -> None:
     server = attrs.evolve(Reference().server(), cancel=None)
     report = run(server, only=["page.finish.replaced", "page.cancel"], seed="1")
     assert report.passed == ("page.finish.replaced",)
     assert [each.reason for each in report.not_run] == ["needs cancel"]
 
 
-def test_what_is_over_may_be_gone_after_a_purge() -> None:
+def test_purge_may_drop_ended_connections() -> None:
     reference = Reference()
     reference.world = MemoryStore(ended_retention=timedelta(days=1), clock=reference.clock)
     report = run(reference.server(), only=["purge.over", "purge.live"], seed="1")
@@ -450,7 +450,7 @@ def test_what_is_over_may_be_gone_after_a_purge() -> None:
     assert len(reference.world._connections) < 10
 
 
-def test_the_server_of_a_store_has_the_hooks_that_the_store_allows() -> None:
+def test_server_for_store_has_every_hook_of_the_store() -> None:
     whole = server_for_store(MemoryStore())
     assert {each for each in HOOKS if getattr(whole, each) is None} == {"environment"}
     only = ["registration.withdrawn", "purge.live", "race.reissue.authorize", "bucket.refills"]

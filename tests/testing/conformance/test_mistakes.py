@@ -244,14 +244,14 @@ WRONG: tuple[tuple[str, str, Change], ...] = (
 @pytest.mark.parametrize(
     ("check", "what", "change"), WRONG, ids=[f"{check}: {what}" for check, what, _ in WRONG]
 )
-def test_a_mistake_fails_its_check_which_says_what_it_saw(
+def test_each_server_mistake_fails_its_check_with_its_message(
     check: str, what: str, change: Change
 ) -> None:
     report = run(Wrong(change).server(), seed="1", only=[check])
     assert what in report.failed[0].message
 
 
-def test_a_cookie_that_is_replayed_is_found_and_one_of_the_front_is_not() -> None:
+def test_replayed_cookie_fails_and_a_proxy_cookie_passes() -> None:
     def cookies(*, everywhere: bool) -> Server:
         reference = Reference()
 
@@ -270,7 +270,7 @@ def test_a_cookie_that_is_replayed_is_found_and_one_of_the_front_is_not() -> Non
     assert front.passed
 
 
-def test_a_date_that_is_replayed_is_found_where_dates_follow_the_server_s_clock() -> None:
+def test_replayed_date_fails_if_dates_follow_the_clock() -> None:
     kept: dict[str, Response] = {}
 
     def replays(server: Wrong, request: Request, answer: Response) -> Response:
@@ -288,7 +288,7 @@ def test_a_date_that_is_replayed_is_found_where_dates_follow_the_server_s_clock(
     )
 
 
-def test_a_word_for_a_fact_that_the_store_has_otherwise_is_found() -> None:
+def test_wrong_outcome_of_a_fact_hook_fails() -> None:
     reference = Reference()
 
     def tombstone(coordinate: Coordinate) -> str:
@@ -300,7 +300,7 @@ def test_a_word_for_a_fact_that_the_store_has_otherwise_is_found() -> None:
     assert "the outcome of the fact is refused instead of" in report.failed[0].message
 
 
-def test_a_hook_that_keeps_other_times_is_found() -> None:
+def test_hook_with_wrong_times_fails() -> None:
     reference = Reference()
 
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
@@ -316,7 +316,7 @@ def test_a_hook_that_keeps_other_times_is_found() -> None:
     assert "before updatedAt" in accounts[1]
 
 
-def test_on_a_slow_server_the_limit_is_judged_by_its_own_times() -> None:
+def test_slow_server_passes_the_limit_checks() -> None:
     slow = Reference(tick=timedelta(seconds=7))
     assert run(slow.server(), seed="1", only=["request.limit"]).passed
     slow = Reference(tick=timedelta(seconds=3, milliseconds=800))

@@ -118,7 +118,7 @@ def counts(told: str) -> dict[str, int]:
     return {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", last)}
 
 
-def test_page_shows_three_lines() -> None:
+def test_conformance_page_shows_the_three_conftest_lines() -> None:
     (shown,) = re.findall(r"^```py\n(from .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     lines = CONFTEST.format(name="my_server").replace("from my_server ", "from my_app.testing ")
     assert shown == lines.lstrip()
@@ -169,7 +169,7 @@ def test_check_that_is_not_run_is_skipped_with_its_reason(tmp_path: Path) -> Non
     assert "not run: needs environment" in told
 
 
-def test_failure_is_told_in_the_words_of_the_kit(tmp_path: Path) -> None:
+def test_failure_shows_the_message_without_a_traceback(tmp_path: Path) -> None:
     status, told = run_pytest(tmp_path, CONFTEST.format(name="make_wrong"), "-k", "ownership")
     assert status == 1, told
     assert "the server answered 200 NOT_FOUND instead of 404 NOT_FOUND" in told
@@ -178,14 +178,14 @@ def test_failure_is_told_in_the_words_of_the_kit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["make_broken"])
-def test_server_of_a_fixture_that_is_down_fails_one_test(tmp_path: Path, name: str) -> None:
+def test_server_that_is_down_fails_one_test(tmp_path: Path, name: str) -> None:
     status, told = run_pytest(tmp_path, FIXTURE.format(name=name), "-k", "law or page")
     assert status == 1, told
     assert counts(told)["failed"] == 1
     assert "the server is down: send raised ConnectionRefusedError" in told
 
 
-def test_other_tests_and_other_conftests_are_collected_as_before(tmp_path: Path) -> None:
+def test_other_tests_and_conftests_are_still_collected(tmp_path: Path) -> None:
     (tmp_path / "deeper").mkdir()
     files = {
         "test_zebra.py": "def test_zebra(): pass\n",

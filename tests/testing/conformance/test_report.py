@@ -39,7 +39,7 @@ def refuse(request: Request) -> Response:
     raise ConnectionRefusedError(111, request.method)
 
 
-def test_server_that_is_down_is_one_message() -> None:
+def test_server_that_is_down_gives_one_failure() -> None:
     server, told = attrs.evolve(Reference().server(), send=refuse), list[Progress]()
     report = run(server, seed="1", progress=told.append)
     (failure,) = report.failed
@@ -54,7 +54,7 @@ def test_server_that_is_down_is_one_message() -> None:
     assert (len(again.failed), len(again.not_run)) == (1, len(CHECKS) - 1)
 
 
-def test_server_that_answers_500_to_everything_is_one_message() -> None:
+def test_server_that_always_answers_502_gives_one_failure() -> None:
     server = attrs.evolve(Reference().server(), send=lambda _: Response(502, (), b"bad gateway"))
     report = run(server, seed="1")
     (failure,) = report.failed
@@ -75,7 +75,7 @@ def test_server_that_goes_down_during_the_run_keeps_its_results() -> None:
     assert len(report.passed) + len(report.not_run) == len(CHECKS) - 1
 
 
-def test_key_that_cannot_be_made_is_one_message() -> None:
+def test_failing_make_key_gives_one_failure() -> None:
     def make_key(wanted: object) -> str:
         raise LookupError(str(type(wanted)))
 
@@ -109,7 +109,7 @@ def test_exception_of_a_hook_names_the_hook_and_its_notes() -> None:
     assert note == "  note: the page is gone"
 
 
-def test_hook_that_cannot_show_something_leaves_the_check_out() -> None:
+def test_hook_raising_not_seen_skips_the_check() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         raise NotSeenError(f"no page for {len(connection_id)} characters, {lifetime}")
 
@@ -121,7 +121,7 @@ def test_hook_that_cannot_show_something_leaves_the_check_out() -> None:
     assert [each.check for each in again.not_run] == ["standing.active"]
 
 
-def test_changed_body_of_a_replay_is_not_a_changed_header() -> None:
+def test_changed_replay_body_is_reported_before_headers() -> None:
     reference, seen = Reference(), set[Request]()
 
     def send(request: Request) -> Response:
@@ -179,11 +179,11 @@ VALUES: list[tuple[object, str]] = [
 
 
 @pytest.mark.parametrize(("value", "text"), VALUES)
-def test_value_is_written_as_json_writes_it(value: object, text: str) -> None:
+def test_format_value_writes_json(value: object, text: str) -> None:
     assert format_value(value) == text
 
 
-def test_argument_of_a_hook_is_written_without_quotes() -> None:
+def test_format_argument_writes_no_quotes() -> None:
     values = ["c-1", timedelta(minutes=1), Status.ACTIVE, None]
     assert [*map(format_argument, values)] == ["c-1", "0:01:00", "ACTIVE", "null"]
 

@@ -85,7 +85,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
         thread.join()
 
 
-def test_a_check_that_hangs_is_named_with_where_it_hung(hanging: Hanging) -> None:
+def test_hanging_check_fails_and_names_the_request(hanging: Hanging) -> None:
     (failure,) = run(hanging.server(), only=[REVOKED], seed="1", timeout=MOMENT).failed
     assert failure.check == REVOKED
     hung, where, *after = failure.message.splitlines()
@@ -94,7 +94,7 @@ def test_a_check_that_hangs_is_named_with_where_it_hung(hanging: Hanging) -> Non
     assert after[0] == "  after: make_key"
 
 
-def test_whoever_is_left_behind_does_nothing_more(hanging: Hanging) -> None:
+def test_abandoned_thread_sends_no_more_requests(hanging: Hanging) -> None:
     before = {*threading.enumerate()}
     assert run(hanging.server(), only=[REVOKED], seed="1", timeout=MOMENT).failed
     (left,) = {*threading.enumerate()} - before
@@ -104,7 +104,7 @@ def test_whoever_is_left_behind_does_nothing_more(hanging: Hanging) -> None:
     assert [each.target.rpartition("/")[2][36:] for each in hanging.sent] == ["", ":revoke"]
 
 
-def test_requests_at_once_that_hang_leave_threads_to_take_turns_as_before(
+def test_hanging_concurrent_requests_restore_switch_interval(
     hanging: Hanging,
 ) -> None:
     before = sys.getswitchinterval()
@@ -113,14 +113,14 @@ def test_requests_at_once_that_hang_leave_threads_to_take_turns_as_before(
     assert sys.getswitchinterval() == before
 
 
-def test_a_hang_stops_no_other_check(hanging: Hanging) -> None:
+def test_hanging_check_does_not_stop_others(hanging: Hanging) -> None:
     only = ["connection.revoke.pending", "request.limit"]
     report = run(hanging.server(), only=only, seed="1")
     assert [each.check for each in report.failed] == ["connection.revoke.pending"]
     assert report.passed == ("request.limit",)
 
 
-def test_a_slow_server_passes_within_its_patience() -> None:
+def test_slow_server_passes_within_max_time_per_check() -> None:
     patient = attrs.evolve(Reference().server(), max_time_per_check=LONG)
     assert run(patient, only=[REVOKED], seed="1", timeout=timedelta(0)).passed == (REVOKED,)
     awaited = asynchronous(Reference().server())
@@ -129,7 +129,7 @@ def test_a_slow_server_passes_within_its_patience() -> None:
     assert report.passed == (REVOKED,)
 
 
-def test_the_server_s_own_buckets_come_back_where_a_check_hung(hanging: Hanging) -> None:
+def test_buckets_are_restored_after_a_hanging_check(hanging: Hanging) -> None:
     given: list[object] = []
 
     def replace_buckets(buckets: tuple[Bucket, ...] | None) -> None:
@@ -143,7 +143,7 @@ def test_the_server_s_own_buckets_come_back_where_a_check_hung(hanging: Hanging)
     assert given[1:] == [None]
 
 
-def test_a_hang_while_the_buckets_come_back_is_one_too(hanging: Hanging) -> None:
+def test_hang_while_restoring_buckets_fails_the_check(hanging: Hanging) -> None:
     reference = Reference()
 
     def replace_buckets(buckets: tuple[Bucket, ...] | None) -> None:
@@ -158,7 +158,7 @@ def test_a_hang_while_the_buckets_come_back_is_one_too(hanging: Hanging) -> None
     )
 
 
-def test_a_coroutine_that_hangs_is_cancelled() -> None:
+def test_hanging_coroutine_is_cancelled() -> None:
     async def hang() -> None:
         ended: list[str] = []
         plain = asynchronous(Reference().server())
@@ -181,7 +181,7 @@ def test_a_coroutine_that_hangs_is_cancelled() -> None:
     in_fake_time(hang())
 
 
-def test_a_coroutine_that_takes_no_cancelling_is_left_behind(
+def test_coroutine_that_ignores_cancel_is_abandoned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(timeout, "_GRACE", 0.05)
@@ -207,7 +207,7 @@ def test_a_coroutine_that_takes_no_cancelling_is_left_behind(
     in_fake_time(hang())
 
 
-def test_without_a_limit_a_check_runs_in_the_caller_s_thread() -> None:
+def test_check_without_timeout_runs_in_the_calling_thread() -> None:
     reference, threads = Reference(), set[threading.Thread]()
 
     def send(request: Request) -> Response:
@@ -225,7 +225,7 @@ def test_without_a_limit_a_check_runs_in_the_caller_s_thread() -> None:
     ).passed
 
 
-def test_what_the_caller_set_around_it_is_seen_within_the_limit() -> None:
+def test_context_variables_reach_the_check() -> None:
     reference, around = Reference(), ContextVar("around", default="nothing")
     around.set("here")
     seen: set[str] = set()
@@ -238,7 +238,7 @@ def test_what_the_caller_set_around_it_is_seen_within_the_limit() -> None:
     assert seen == {"here"}
 
 
-def test_who_wants_to_end_the_program_is_not_held_up() -> None:
+def test_system_exit_in_send_is_raised() -> None:
     def send(request: Request) -> Response:
         raise SystemExit(request.method)
 
@@ -246,7 +246,7 @@ def test_who_wants_to_end_the_program_is_not_held_up() -> None:
         run(attrs.evolve(Reference().server(), send=send), only=[REVOKED])
 
 
-def test_a_program_ends_though_a_check_hangs() -> None:
+def test_program_exits_despite_a_hanging_check() -> None:
     program = """
 import threading
 from datetime import timedelta
@@ -261,7 +261,7 @@ print(len(report.failed), threading.active_count())
     assert ran.stdout == "1 2\n"
 
 
-def test_each_check_that_has_ended_is_told() -> None:
+def test_progress_reports_each_finished_check() -> None:
     only = ["request.limit", "law-02.revoked-once", "permission.wrong-environment"]
     reference = Reference()
 

@@ -40,7 +40,7 @@ def without_own_hook(monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
 
 
 @pytest.mark.parametrize("name", EXPIRE_CHECKS)
-def test_a_trigger_without_a_hook_is_fired_by_its_fact(
+def test_trigger_without_a_hook_uses_record_fact(
     without_own_hook: dict[str, Check], name: str
 ) -> None:
     check = without_own_hook[name]
@@ -51,14 +51,14 @@ def test_a_trigger_without_a_hook_is_fired_by_its_fact(
     assert result_of(check, Reference().server()) is None
 
 
-def test_a_hook_that_ignores_the_fact_fails_its_check(without_own_hook: dict[str, Check]) -> None:
+def test_record_fact_hook_that_ignores_facts_fails(without_own_hook: dict[str, Check]) -> None:
     server = attrs.evolve(Reference().server(), record_fact=lambda _: None)
     assert result_of(without_own_hook["connection.expire.revoked"], server) is None
     failed = result_of(without_own_hook["connection.expire.active"], server)
     assert 'the status is "ACTIVE" instead of' in str(failed)
 
 
-def test_facts_are_fired_with_the_hooks_that_are_there() -> None:
+def test_triggers_of_lists_triggers_with_available_hooks() -> None:
     own = [Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION, Trigger.EXPIRE, Trigger.REVOKE]
     assert triggers.triggers_of(frozenset(triggers.OWN_HOOK_NAMES)) == own
     assert triggers.triggers_of(frozenset({"expire"})) == [Trigger.EXPIRE]
@@ -75,9 +75,7 @@ def test_facts_are_fired_with_the_hooks_that_are_there() -> None:
         (Trigger.RECONNECT, set[str]()),
     ],
 )
-def test_a_trigger_may_set_the_members_of_its_rule_and_its_fact(
-    trigger: Trigger, members: set[str]
-) -> None:
+def test_settable_members_are_those_of_rule_and_fact(trigger: Trigger, members: set[str]) -> None:
     assert triggers.settable_members(trigger) == members
 
 
@@ -117,7 +115,7 @@ def with_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("with_other_fact")
-def test_a_fact_without_a_hook_is_compared_with_the_store_in_memory() -> None:
+def test_custom_fact_is_compared_with_memory_store() -> None:
     assert Closed.kind in {step.kind for step in model.draw_steps("1", frozenset({"record_fact"}))}
     assert Closed.kind not in {step.kind for step in model.draw_steps("1", frozenset())}
     report = run(Reference().server(), seed="1", only=["model.side-by-side"])
@@ -125,14 +123,14 @@ def test_a_fact_without_a_hook_is_compared_with_the_store_in_memory() -> None:
 
 
 @pytest.mark.usefixtures("with_other_fact")
-def test_a_server_that_drops_such_a_fact_is_found() -> None:
+def test_server_that_drops_a_custom_fact_fails() -> None:
     server = attrs.evolve(Reference().server(), record_fact=lambda _: "ignored")
     (failure,) = run(server, seed="1", only=["model.side-by-side"]).failed
     assert "ignored instead of done (rule connection.revoke." in failure.message
     assert '"type": "connection.close"' in failure.message
 
 
-def test_without_such_facts_the_steps_of_a_run_stay_the_same() -> None:
+def test_drawn_steps_are_unchanged_without_custom_facts() -> None:
     assert model.OTHER_FACTS == {}
     hooks = frozenset(model.FACTS)
     assert model.draw_steps("1", hooks) == model.draw_steps("1", hooks | {"record_fact"})

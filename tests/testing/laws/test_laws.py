@@ -118,7 +118,7 @@ def problem(**changes: object) -> Response:
 
 
 @given(draw.connection_histories())
-def test_laws_1_and_2_hold_of_a_history(history: draw.ConnectionHistory) -> None:
+def test_laws_1_and_2_hold_for_connection_histories(history: draw.ConnectionHistory) -> None:
     laws.check_rank_never_falls(history.snapshots)
     seen = [
         RevocationAnswer.of(step.answer)
@@ -129,7 +129,7 @@ def test_laws_1_and_2_hold_of_a_history(history: draw.ConnectionHistory) -> None
 
 
 @given(draw.connection_histories(), st.data())
-def test_law_3_holds_of_snapshots_of_one_past(
+def test_law_3_holds_for_snapshots_of_one_history(
     history: draw.ConnectionHistory, data: st.DataObject
 ) -> None:
     snapshot = st.sampled_from(history.snapshots)
@@ -137,7 +137,7 @@ def test_law_3_holds_of_snapshots_of_one_past(
 
 
 @given(draw.connections(), st.lists(draw.instants()), draw.data_package())
-def test_laws_4_and_5_hold_of_a_connection(
+def test_laws_4_and_5_hold_for_any_connection(
     connection: Connection, instants: list[datetime], package: str
 ) -> None:
     laws.check_standing_is_monotone(connection, instants)
@@ -147,21 +147,21 @@ def test_laws_4_and_5_hold_of_a_connection(
 
 
 @given(draw.chains(), draw.offsets())
-def test_laws_6_and_7_hold_of_a_chain(chain: tuple[Connection, ...], after: timedelta) -> None:
+def test_laws_6_and_7_hold_for_any_chain(chain: tuple[Connection, ...], after: timedelta) -> None:
     laws.check_chain(chain, max(each.updated_at for each in chain) + after)
     laws.check_one_pending_successor([], stored=chain)
 
 
-def test_law_6_sees_the_living_end_of_a_chain() -> None:
+def test_law_6_accepts_a_pending_head_and_an_empty_chain() -> None:
     laws.check_chain((attrs.evolve(kin(2, 1), status=Status.PENDING), kin(1)), START)
     laws.check_chain((), START)
 
 
-def test_law_8_holds_of_the_table() -> None:
+def test_law_8_holds_for_the_entry_path_table() -> None:
     laws.check_entry_paths()
 
 
-def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
+def test_laws_2_9_11_12_13_and_16_hold_for_memory_store() -> None:
     here = world(Settings(), PENDING)
     first = handle_at(here, request("revoke"), START, new_ids=new_ids())
     again = handle_at(here, request("revoke"), at(1), new_ids=new_ids())
@@ -180,7 +180,7 @@ def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
 
 
 @given(draw.charges(ExactLog("initiate", 3, 60)), draw.instants())
-def test_law_10_holds_of_the_exact_log(charge: Charge, now: datetime) -> None:
+def test_law_10_holds_for_the_exact_log(charge: Charge, now: datetime) -> None:
     assert isinstance(charge.state, LogState)
     laws.check_rate_limit(charge.state.instants, limit=3)
     answer = admit((charge,), now)
@@ -192,46 +192,46 @@ def test_law_10_holds_of_the_exact_log(charge: Charge, now: datetime) -> None:
 
 
 @given(draw.connections(), draw.instants())
-def test_law_14_holds_of_access(connection: Connection, now: datetime) -> None:
+def test_law_14_access_decision_is_deterministic(connection: Connection, now: datetime) -> None:
     decided = laws.check_deterministic(decide_access, connection, "labs", now=now)
     assert decided == decide_access(connection, "labs", now)
 
 
 @pytest.mark.parametrize("caller", STRANGERS)
-def test_law_15_holds_of_another_tenant(caller: Caller) -> None:
+def test_law_15_another_tenants_id_looks_unknown(caller: Caller) -> None:
     here = world(Settings(), PENDING)
     here.register(ApiKey("cae_live_k1"), caller)
     theirs, nobodys = (handle_at(here, request("get", id=uuid(n)), START) for n in (1, 2))
     laws.check_indistinguishable(theirs.response, nobodys.response)
 
 
-def test_law_18_holds_of_every_value_that_is_stored() -> None:
+def test_law_18_holds_for_every_stored_value() -> None:
     for values in VALUES.values():
         for value in values:
             laws.check_stored(value)
 
 
-def test_law_17_holds_of_what_is_over() -> None:
+def test_law_17_accepts_ended_connections() -> None:
     laws.check_tombstone([REVOKED, ACTIVE], at(60))
     laws.check_tombstone([PENDING], START)
     laws.check_tombstone([], START)
 
 
 @given(draw.broken_requests())
-def test_laws_13_and_16_hold_of_broken_requests(broken: draw.BrokenRequest) -> None:
+def test_laws_13_and_16_hold_for_broken_requests(broken: draw.BrokenRequest) -> None:
     answer = handle_at(world(), broken.request, START, new_ids=new_ids())
     laws.check_documented(answer.response)
     laws.check_nothing_changed(None, None, answer.changes)
 
 
 @given(draw.problems())
-def test_laws_13_and_16_hold_of_every_problem(refused: Problem) -> None:
+def test_laws_13_and_16_hold_for_every_problem(refused: Problem) -> None:
     headers = (("Content-Type", "application/problem+json"),)
     body = format_json(format_problem(refused, instance="urn:1"))
     laws.check_documented(Response(status_of(refused), headers, body))
 
 
-def test_the_laws_know_every_code_and_themselves() -> None:
+def test_laws_list_every_problem_code_and_18_laws() -> None:
     assert {
         code: (PROBLEM_STATUS[kind.kind].outcome.status, kind.retryable, kind.details)
         for code in ProblemCode
@@ -240,7 +240,7 @@ def test_the_laws_know_every_code_and_themselves() -> None:
     assert list(laws.LAWS) == list(range(1, 19))
 
 
-def test_the_laws_need_no_hypothesis() -> None:
+def test_laws_import_without_hypothesis() -> None:
     program = (
         "import sys; sys.modules['hypothesis'] = None; "
         "from curae_lifecycle.testing.laws import check_entry_paths; check_entry_paths()"
@@ -454,7 +454,7 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("law", "says", "broken"), VIOLATIONS)
-def test_a_violation_names_its_law(law: int, says: str, broken: Callable[[], object]) -> None:
+def test_violation_names_its_law(law: int, says: str, broken: Callable[[], object]) -> None:
     with pytest.raises(LawBrokenError) as caught:
         broken()
     error = caught.value
@@ -467,11 +467,11 @@ def test_a_violation_names_its_law(law: int, says: str, broken: Callable[[], obj
     )
 
 
-def test_every_law_is_broken_at_least_once() -> None:
+def test_every_law_has_a_tested_violation() -> None:
     assert {law for law, _, _ in VIOLATIONS} == set(laws.LAWS)
 
 
-def test_what_a_replay_may_charge_and_a_refusal_may_write() -> None:
+def test_replay_may_charge_a_bucket_and_refusal_may_be_recorded() -> None:
     laws.check_replay(OK, OK, Changes((CHARGED,)))
     key = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
     attempt = begin_attempt(
@@ -485,14 +485,14 @@ def test_what_a_replay_may_charge_and_a_refusal_may_write() -> None:
     laws.check_one_execution([], 0)
 
 
-def test_a_body_is_never_shown() -> None:
+def test_law_error_never_shows_a_body() -> None:
     secret = attrs.evolve(OK, body=b'{"url":"https://secret.example"}')
     with pytest.raises(LawBrokenError) as caught:
         laws.check_replay(secret, OK)
     assert "secret" not in str(caught.value)
 
 
-def test_revocations_of_several_ids_are_told_apart() -> None:
+def test_law_2_tracks_each_connection_id() -> None:
     revoked = triggers.revoke(PENDING, at(1), actor=Actor.APP)
     assert isinstance(revoked, Done)
     again = triggers.revoke(revoked.value, at(2), actor=Actor.PATIENT)

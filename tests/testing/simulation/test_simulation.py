@@ -128,7 +128,7 @@ BROKEN: dict[type[MemoryStore], set[int]] = {
 
 
 @pytest.mark.parametrize("store", BROKEN)
-def test_a_broken_store_is_found_with_a_log_that_replay_reads(store: type[MemoryStore]) -> None:
+def test_broken_store_is_found_with_a_replayable_log(store: type[MemoryStore]) -> None:
     for seed in range(200):
         summary = simulate(seed, clients=2, hours=6, make_store=store)
         violation = summary.violation
@@ -149,7 +149,7 @@ def test_a_broken_store_is_found_with_a_log_that_replay_reads(store: type[Memory
     ("seed", "law", "says"),
     [(1048, 6, "are ACTIVE"), (1095, 17, "its user is gone")],
 )
-def test_a_store_that_leaves_out_what_only_counts_is_found(seed: int, law: int, says: str) -> None:
+def test_store_that_skips_version_bumps_is_found(seed: int, law: int, says: str) -> None:
     """Commit a late authorization and a recovery, or a create after a tombstone."""
     violation = simulate(seed, clients=2, hours=24, make_store=Lazy).violation
     assert violation is not None
@@ -188,7 +188,7 @@ def check_move(before: Connection, after: Connection) -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("seeds", [SMALL, range(60, 68)])
-def test_no_instant_goes_back_and_no_revocation_is_lost_where_clocks_are_minutes_apart(
+def test_skewed_clocks_move_no_instant_back_or_lose_revocations(
     seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts: list[Fact] = []
@@ -215,13 +215,13 @@ def test_no_instant_goes_back_and_no_revocation_is_lost_where_clocks_are_minutes
     assert min(apart, told, moves) > 20
 
 
-def test_a_broken_store_that_nobody_watches_is_not_found() -> None:
+def test_unwatched_broken_store_is_not_found() -> None:
     summary = simulate(1, hours=6, make_store=Forgetful, watched=False)
     assert summary.violation is None
     assert summary.requests > 0
 
 
-def test_a_store_that_raises_is_found() -> None:
+def test_store_that_raises_is_found() -> None:
     class Breaks(MemoryStore):
         def _snapshot(self, needs: Needs) -> Snapshot:
             loaded = super()._snapshot(needs)
@@ -252,7 +252,7 @@ class Thin:
         return self._world.commit(loaded, changes, page)
 
 
-def test_any_store_that_keeps_the_contract_can_be_simulated() -> None:
+def test_store_without_settable_clock_can_be_simulated() -> None:
     thin, usual = simulate(3, hours=8, make_store=Thin), simulate(3, hours=8)
     assert (thin.purged, usual.purged > 0) == (0, True)
     assert attrs.evolve(thin, purged=usual.purged) == usual
@@ -273,13 +273,13 @@ class Silent(Thin):
         self._world.purge()
 
 
-def test_a_store_need_not_say_how_much_it_drops() -> None:
+def test_store_whose_purge_returns_none_can_be_simulated() -> None:
     silent, usual = simulate(3, hours=8, make_store=Silent), simulate(3, hours=8)
     assert attrs.evolve(silent, purged=usual.purged) == usual
 
 
 @pytest.mark.heavy
-def test_the_same_seed_is_the_same_world_under_every_hash_seed() -> None:
+def test_same_seed_gives_same_summary_under_any_hash_seed() -> None:
     code = (
         "from curae_lifecycle.testing.simulation import simulate\n"
         "shown = simulate(7, clients=2, hours=6)\n"
@@ -309,18 +309,18 @@ class Contended(MemoryStore):
         return self.turn % 3 > 0 and super()._store(writes)
 
 
-def test_whoever_was_slower_decides_again_and_every_law_holds() -> None:
+def test_laws_hold_if_every_third_commit_conflicts() -> None:
     for seed in SMALL:
         summary = simulate(seed, clients=2, hours=6, make_store=Contended)
         assert summary.violation is None
         assert summary.conflicts > 0
 
 
-def test_watching_changes_nothing() -> None:
+def test_watching_does_not_change_the_summary() -> None:
     assert simulate(9, hours=6) == simulate(9, hours=6, watched=False)
 
 
-def test_the_journal_prints_every_kind_of_line_as_replay_reads_it() -> None:
+def test_journal_lines_of_every_kind_can_be_replayed() -> None:
     journal = Journal()
     user = COORDINATE.app_user
     one, session = ConnectionId(uuid(1)), SessionId(uuid(2))
@@ -366,7 +366,7 @@ OPERATIONS = {
 }
 
 
-def test_every_law_holds_in_small_worlds_where_everything_goes_wrong() -> None:
+def test_laws_hold_in_small_worlds_with_every_mishap() -> None:
     everything, cells = run(SMALL, 2, 12)
     assert everything.asked.keys() == OPERATIONS
     assert everything.mishaps.keys() == {str(mishap) for mishap in Mishap}
@@ -434,7 +434,7 @@ NEVER = {
 
 
 @pytest.mark.heavy
-def test_every_law_holds_over_a_hundred_thousand_requests() -> None:
+def test_laws_hold_over_a_hundred_thousand_requests() -> None:
     seeds, clients, hours = range(1000, 1009), 3, 36
     everything, cells = run(seeds, clients, hours)
     assert everything.requests > 100_000

@@ -65,7 +65,7 @@ def test_every_standing_is_drawn(wanted: Standing) -> None:
 @pytest.mark.parametrize("wanted", binding._BOUND_STATES)
 @pytest.mark.parametrize("generation", range(1, 5))
 @pytest.mark.heavy
-def test_every_state_and_generation_is_drawn(wanted: AccountState, generation: int) -> None:
+def test_every_binding_state_and_generation_is_drawn(wanted: AccountState, generation: int) -> None:
     bound = among(
         draw.bindings, lambda each: each.state is wanted and each.generation == generation
     )
@@ -73,12 +73,12 @@ def test_every_state_and_generation_is_drawn(wanted: AccountState, generation: i
 
 
 @pytest.mark.parametrize("wanted", EntryPath)
-def test_every_path_is_drawn(wanted: EntryPath) -> None:
+def test_every_entry_path_is_drawn(wanted: EntryPath) -> None:
     assert among(draw.sessions, lambda session: session.path is wanted).path is wanted
     assert reached(draw.sessions(wanted), lambda _: True).path is wanted
 
 
-def test_a_sign_up_lands_or_waits() -> None:
+def test_sign_up_sessions_are_drawn_landed_and_awaited() -> None:
     path_b = draw.sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
     assert reached(path_b, lambda each: each.handoff is HandoffState.AWAITED).user_id is None
     assert reached(path_b, lambda each: each.handoff is HandoffState.LANDED).user_id is not None
@@ -107,7 +107,7 @@ def test_every_fact_is_drawn(wanted: type[Fact]) -> None:
 @pytest.mark.parametrize("wanted", [Authorized, ActionRequired, Expired, Revoked])
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.heavy
-def test_every_fact_of_a_connection_is_drawn_on_time_and_late(
+def test_every_connection_fact_is_drawn_on_time_and_late(
     wanted: type[Fact],
     late: bool,  # noqa: FBT001 - a parameter
 ) -> None:
@@ -129,7 +129,7 @@ ANSWERED = [
 
 @pytest.mark.parametrize(("act", "answer"), ANSWERED)
 @pytest.mark.heavy
-def test_every_act_at_a_coordinate_is_drawn_with_every_answer(
+def test_every_coordinate_act_is_drawn_with_every_outcome(
     act: CoordinateAct, answer: type[object]
 ) -> None:
     past = among(
@@ -150,7 +150,7 @@ def test_every_act_on_a_record_is_drawn(wanted: RecordAct) -> None:
 
 @pytest.mark.parametrize("wanted", [Attempt, KnownResponse, Refused, Done, LeaseLost, Ignored])
 @pytest.mark.heavy
-def test_every_answer_to_an_act_on_a_record_is_drawn(wanted: type[object]) -> None:
+def test_every_outcome_of_a_record_act_is_drawn(wanted: type[object]) -> None:
     past = among(
         draw.record_histories, lambda past: any(isinstance(s.answer, wanted) for s in past.steps)
     )
@@ -188,12 +188,12 @@ LINES = [
 
 
 @pytest.mark.parametrize("wanted", LINES)
-def test_every_kind_of_line_is_drawn(wanted: bytes) -> None:
+def test_every_kind_of_log_line_is_drawn(wanted: bytes) -> None:
     drawn = among(draw.logs, lambda each: any(wanted in line for line in each.lines))
     assert not any(each.broken for each in replay(drawn.lines))
 
 
-def test_a_landed_hand_off_stands_as_a_fact_before_the_request_that_found_it() -> None:
+def test_landed_handoff_is_logged_before_its_request() -> None:
     run = reached(from_traffic._runs_ending_with(draw.FINAL_STEPS[LandedHandoff]), lambda _: True)
     *_, fact, request = draw.format_log(run, with_responses=True)
     assert b"connection.authorize" in fact
@@ -203,7 +203,7 @@ def test_a_landed_hand_off_stands_as_a_fact_before_the_request_that_found_it() -
 
 
 @pytest.mark.parametrize("kind", [Exchange, RecordedFact, draw.AccessQuestion])
-def test_a_happening_is_printed_short(kind: type[draw.Interaction]) -> None:
+def test_interaction_repr_is_short(kind: type[draw.Interaction]) -> None:
     run = among(draw.logs, lambda each: kind in set(map(type, each.traffic.interactions)))
     assert pretty(run) == repr(run)
     for each in run.traffic.interactions:
@@ -230,26 +230,26 @@ def test_every_effect_is_drawn(wanted: type[Effect]) -> None:
 
 
 @pytest.mark.parametrize("wanted", get_args(RateKey))
-def test_every_key_of_a_rate_limit_is_drawn(wanted: type[RateKey]) -> None:
+def test_every_rate_limit_key_type_is_drawn(wanted: type[RateKey]) -> None:
     assert isinstance(among(draw.rate_keys, lambda key: type(key) is wanted), wanted)
 
 
-def test_an_event_of_a_creation_is_drawn() -> None:
+def test_creation_event_is_drawn() -> None:
     assert reached(draw.outbox_events(), lambda _: True).kind == "connection.created"
 
 
 @pytest.mark.parametrize("how", [how for _, how, _ in log._BREAKAGES])
-def test_every_broken_line_is_drawn(how: str) -> None:
+def test_every_defect_of_a_log_line_is_drawn(how: str) -> None:
     assert among(draw.broken_logs, lambda each: each.defect == how).defect == how
 
 
 @pytest.mark.parametrize("wanted", get_args(Storable))
-def test_a_broken_document_of_every_kind_is_drawn(wanted: type[Storable]) -> None:
+def test_broken_document_of_every_kind_is_drawn(wanted: type[Storable]) -> None:
     assert among(draw.broken_documents, lambda each: each.kind is wanted).kind is wanted
 
 
 @pytest.mark.parametrize("wanted", [Done, Ignored, Refused])
-def test_every_transition_is_drawn(wanted: type[object]) -> None:
+def test_every_outcome_of_a_transition_is_drawn(wanted: type[object]) -> None:
     assert isinstance(among(draw.transitions, lambda each: isinstance(each, wanted)), wanted)
 
 
@@ -260,11 +260,11 @@ def test_every_recovery_is_drawn(wanted: type[object]) -> None:
 
 @pytest.mark.parametrize("reason", DenialReason)
 @pytest.mark.heavy
-def test_every_reason_of_a_denial_is_drawn(reason: DenialReason) -> None:
+def test_every_denial_reason_is_drawn(reason: DenialReason) -> None:
     assert among(draw.denials, lambda denied: denied.reason is reason).reason is reason
 
 
-def test_states_of_limits_are_drawn() -> None:
+def test_log_and_bucket_states_are_drawn() -> None:
     state = reached(draw.log_states(), lambda each: len(each) > 8)
     assert state.instants == tuple(sorted(state.instants))
     assert reached(draw.bucket_states(), lambda state: state.part > 0)

@@ -84,7 +84,7 @@ print("registered")
 
 
 @pytest.mark.heavy
-def test_register_makes_from_type_and_builds_draw_reachable_values() -> None:
+def test_from_type_and_builds_draw_reachable_values() -> None:
     # Run in another process: a registration is global and permanent.
     done = subprocess.run(
         [sys.executable, "-c", REGISTERED], capture_output=True, text=True, check=False
@@ -148,7 +148,7 @@ def test_from_type_draws_every_public_type() -> None:
     assert len(public_types()) > 100
 
 
-def test_register_here_names_every_type_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_register_covers_every_public_type(monkeypatch: pytest.MonkeyPatch) -> None:
     registered: dict[object, object] = {}
     monkeypatch.setattr(st, "register_type_strategy", registered.__setitem__)
     draw.register()
@@ -163,7 +163,7 @@ def test_register_here_names_every_type_it_should(monkeypatch: pytest.MonkeyPatc
             check_storable(drawn)
 
 
-def test_done_and_ignored_are_drawn_of_what_is_asked() -> None:
+def test_done_and_ignored_are_drawn_with_the_requested_type() -> None:
     assert isinstance(reached(registry._done(Done[Changes]), lambda _: True).value, Changes)
     assert isinstance(reached(registry._done(Done), lambda _: True).value, Connection)
     assert isinstance(reached(registry._ignored(Ignored[Changes]), lambda _: True).value, Changes)

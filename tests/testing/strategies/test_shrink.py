@@ -33,7 +33,7 @@ from curae_lifecycle.testing.strategies import START, TICK, CoordinateAct, Recor
 from tests.testing.strategies.drawing import HOUR, smallest
 
 
-def test_the_simplest_values_are_plain() -> None:
+def test_values_shrink_to_plain_ones() -> None:
     assert smallest(draw.instants(), lambda _: True) == START
     assert smallest(draw.connection_ids(), lambda _: True).endswith("-000000000001")
     assert smallest(draw.app_user_ids(), lambda _: True) == "user-1"
@@ -45,7 +45,7 @@ def test_the_simplest_values_are_plain() -> None:
     assert history.connection is history.created
 
 
-def test_a_revoked_connection_shrinks_to_one_revocation_at_once() -> None:
+def test_revoked_connection_shrinks_to_one_revocation() -> None:
     history = smallest(
         draw.connection_histories(), lambda each: each.connection.status is Status.REVOKED
     )
@@ -57,7 +57,7 @@ def test_a_revoked_connection_shrinks_to_one_revocation_at_once() -> None:
 
 
 @pytest.mark.heavy
-def test_an_expiry_shrinks_to_an_authorization_and_its_expiry() -> None:
+def test_expiry_shrinks_to_authorization_and_expiry() -> None:
     history = smallest(
         draw.connection_histories(), lambda each: each.connection.status is Status.EXPIRED
     )
@@ -69,7 +69,7 @@ def test_an_expiry_shrinks_to_an_authorization_and_its_expiry() -> None:
     assert {step.now for step in history.steps} == {START}
 
 
-def test_a_lapsed_connection_shrinks_to_its_deadline() -> None:
+def test_lapsed_connection_shrinks_to_its_deadline() -> None:
     drawn = st.tuples(draw.connections(), draw.instants())
     connection, now = smallest(drawn, lambda pair: standing(*pair) is Standing.LAPSED)
     assert connection == smallest(draw.new_connections(), lambda _: True)
@@ -77,7 +77,7 @@ def test_a_lapsed_connection_shrinks_to_its_deadline() -> None:
 
 
 @pytest.mark.heavy
-def test_a_successor_shrinks_to_a_lapse_and_a_reconnect() -> None:
+def test_successor_shrinks_to_a_lapse_and_a_reconnect() -> None:
     older, newer = smallest(
         draw.chains(), lambda chain: len(chain) > 1 and chain[0].status is Status.PENDING
     )
@@ -86,19 +86,19 @@ def test_a_successor_shrinks_to_a_lapse_and_a_reconnect() -> None:
     assert newer.identity.predecessor_id == older.id
 
 
-def test_a_reissue_is_reached() -> None:
+def test_chain_with_a_reissue_is_drawn() -> None:
     chain = smallest(
         draw.chains(), lambda chain: chain[-1].updated_at > chain[-1].identity.created_at
     )
     assert chain[-1].updated_at - START >= TICK
 
 
-def test_a_binding_of_the_second_generation_shrinks_to_two_users() -> None:
+def test_second_generation_binding_shrinks_to_two_users() -> None:
     bound = smallest(draw.bindings(), lambda each: each.generation > 1)
     assert attrs.astuple(bound, recurse=False)[1:] == ("u-2", AccountState.LIMITED, 2, 3)
 
 
-def test_the_simplest_pasts_are_empty() -> None:
+def test_histories_shrink_to_empty() -> None:
     assert smallest(draw.coordinate_histories(), lambda _: True).steps == ()
     assert smallest(draw.record_histories(), lambda _: True).steps == ()
     assert smallest(draw.traffic_runs(), lambda _: True).interactions == ()
@@ -106,7 +106,7 @@ def test_the_simplest_pasts_are_empty() -> None:
 
 
 @pytest.mark.heavy
-def test_a_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
+def test_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
     past = smallest(
         draw.coordinate_histories(),
         lambda past: any(
@@ -122,7 +122,7 @@ def test_a_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
     assert {step.now for step in past.steps} == {START}
 
 
-def test_a_takeover_shrinks_to_two_begins_a_lease_apart() -> None:
+def test_takeover_shrinks_to_two_begins_a_lease_apart() -> None:
     past = smallest(
         draw.record_histories(),
         lambda past: len(past.records) > 1 and past.records[-1].token > past.records[0].token,
@@ -132,7 +132,7 @@ def test_a_takeover_shrinks_to_two_begins_a_lease_apart() -> None:
     assert second.now - first.now == timedelta(minutes=1)
 
 
-def test_a_replay_shrinks_to_the_same_request_twice() -> None:
+def test_replay_shrinks_to_the_same_request_twice() -> None:
     run = smallest(
         draw.traffic_runs(), lambda run: any(each.answer.replayed for each in run.exchanges)
     )
@@ -142,7 +142,7 @@ def test_a_replay_shrinks_to_the_same_request_twice() -> None:
     assert first.answer.response == again.answer.response
 
 
-def test_an_exchange_shrinks_to_a_create() -> None:
+def test_exchange_shrinks_to_a_create() -> None:
     exchange = smallest(draw.exchanges(), lambda _: True)
     assert isinstance(exchange.call.operation, CreateConnection)
     assert exchange.now == START
@@ -153,21 +153,19 @@ def test_an_exchange_shrinks_to_a_create() -> None:
     ("kind", "operation"),
     [(SuccessorsLive, Revoke), (NextActionReplaced, Reconnect), (Replayed, CreateConnection)],
 )
-def test_what_comes_up_in_traffic_shrinks_to_its_ending(
-    kind: type[object], operation: type[Operation]
-) -> None:
+def test_traffic_shrinks_to_its_final_steps(kind: type[object], operation: type[Operation]) -> None:
     run = smallest(from_traffic._runs_ending_with(draw.FINAL_STEPS[kind]), lambda _: True)
     assert len(run.interactions) == len(draw.FINAL_STEPS[kind])
     assert isinstance(run.exchanges[-1].call.operation, operation)
 
 
-def test_a_broken_log_shrinks_to_a_blank_line_after_the_first() -> None:
+def test_broken_log_shrinks_to_a_blank_second_line() -> None:
     broken = smallest(draw.broken_logs(), lambda _: True)
     assert (broken.number, broken.defect) == (2, "blank")
     assert len(broken.lines) == len(draw.CALLERS) + 1
 
 
-def test_the_simplest_answers_are_plain() -> None:
+def test_outcomes_shrink_to_plain_ones() -> None:
     assert smallest(draw.done_transitions(), lambda _: True).value.status is Status.REVOKED
     assert smallest(draw.denials(), lambda _: True).reason is DenialReason.PENDING
     assert smallest(draw.grants(), lambda _: True).valid_until is None

@@ -118,12 +118,14 @@ def check_connection(connection: Connection) -> None:
 
 
 @given(draw.connections())
-def test_a_connection_is_reachable(connection: Connection) -> None:
+def test_drawn_connection_is_consistent(connection: Connection) -> None:
     check_connection(connection)
 
 
 @given(draw.connection_histories(), st.data())
-def test_a_history_is_what_its_facts_make(history: ConnectionHistory, data: st.DataObject) -> None:
+def test_drawn_history_follows_from_its_facts(
+    history: ConnectionHistory, data: st.DataObject
+) -> None:
     connection = history.created
     assert connection.status is Status.PENDING
     now = connection.identity.created_at
@@ -146,7 +148,7 @@ def test_a_history_is_what_its_facts_make(history: ConnectionHistory, data: st.D
 
 
 @given(draw.chains())
-def test_a_chain_is_one(chain: tuple[Connection, ...]) -> None:
+def test_drawn_chain_links_its_connections(chain: tuple[Connection, ...]) -> None:
     older: Connection | None = None
     for each in chain:
         check_connection(each)
@@ -157,13 +159,13 @@ def test_a_chain_is_one(chain: tuple[Connection, ...]) -> None:
 
 
 @given(draw.bindings())
-def test_a_binding_is_reachable(bound: LimitedAccountAppBinding) -> None:
+def test_drawn_binding_is_consistent(bound: LimitedAccountAppBinding) -> None:
     assert bound.state is not AccountState.UNLINKED
     assert bound.user_id == f"u-{bound.generation}"
 
 
 @given(draw.sessions())
-def test_a_session_is_reachable(session: CuraeConnectSession) -> None:
+def test_drawn_session_is_consistent(session: CuraeConnectSession) -> None:
     landed = session.handoff is HandoffState.LANDED
     assert (session.landed_at is not None) == landed
     assert session.created_at < session.expires_at
@@ -175,7 +177,7 @@ def test_a_session_is_reachable(session: CuraeConnectSession) -> None:
 
 
 @pytest.mark.parametrize("standing", RecordStanding)
-def test_a_record_has_the_standing_asked_for(standing: RecordStanding) -> None:
+def test_drawn_record_has_the_requested_standing(standing: RecordStanding) -> None:
     @given(draw.records_in_standing(standing))
     def holds(drawn: tuple[Record, datetime]) -> None:
         stored, now = drawn
@@ -188,7 +190,7 @@ def test_a_record_has_the_standing_asked_for(standing: RecordStanding) -> None:
 
 
 @given(draw.trigger_previews())
-def test_a_prospect_names_a_refusal_where_it_is_one(prospect: TriggerPreview) -> None:
+def test_drawn_preview_has_a_refusal_only_if_refused(prospect: TriggerPreview) -> None:
     assert (prospect.refused is not None) == (prospect.outcome is PreviewOutcome.REFUSED)
     assert prospect.rules
     if prospect.refused is not None:
@@ -196,20 +198,20 @@ def test_a_prospect_names_a_refusal_where_it_is_one(prospect: TriggerPreview) ->
 
 
 @given(draw.notices())
-def test_a_notice_is_due_before_the_end(notice: ExpiryNotice) -> None:
+def test_drawn_notice_is_due_before_the_end(notice: ExpiryNotice) -> None:
     assert notice.due_at < notice.ends_at
     assert ".ends-in." in notice.id
 
 
 @given(draw.charges())
-def test_a_charge_is_within_its_rule(charge: Charge) -> None:
+def test_drawn_charge_is_within_its_policy(charge: Charge) -> None:
     matches = {ExactLog: LogState, Bucket: BucketState}
     assert isinstance(charge.state, matches[type(charge.policy)])
     assert 0 <= count_remaining(charge.policy, charge.state, START) <= charge.policy.limit
 
 
 @given(draw.calls())
-def test_a_call_is_what_its_request_reads_as(call: Call) -> None:
+def test_drawn_call_equals_its_parsed_request(call: Call) -> None:
     request = draw.format_request(call, "Bearer cae_live_k1")
     assert read(request, call.caller, START) == call
     assert bearer(request) is not None
@@ -219,12 +221,14 @@ def test_a_call_is_what_its_request_reads_as(call: Call) -> None:
 
 
 @given(draw.requests(), draw.callers_with_write_scope())
-def test_a_request_is_well_formed(request: Request, caller: Caller) -> None:
+def test_drawn_request_is_parsed_to_a_call(request: Request, caller: Caller) -> None:
     assert isinstance(read(request, caller, START), Call)
 
 
 @given(draw.broken_requests(), draw.callers_with_write_scope())
-def test_a_broken_request_is_refused_as_it_says(broken: BrokenRequest, caller: Caller) -> None:
+def test_broken_request_is_refused_with_its_expected_code(
+    broken: BrokenRequest, caller: Caller
+) -> None:
     known = caller if bearer(broken.request) is not None else None
     decision = read(broken.request, known, START)
     assert not isinstance(decision, Call), broken.defect
@@ -234,7 +238,7 @@ def test_a_broken_request_is_refused_as_it_says(broken: BrokenRequest, caller: C
 
 
 @given(draw.facts())
-def test_a_fact_of_nothing_is_judged(fact: Fact) -> None:
+def test_fact_on_an_empty_store_is_ignored_or_refused(fact: Fact) -> None:
     asked = fact.needs()
     assert asked.connection or asked.chain or asked.session or asked.binding
     answer = record_fact(fact, Snapshot(), START)
@@ -242,20 +246,20 @@ def test_a_fact_of_nothing_is_judged(fact: Fact) -> None:
 
 
 @given(draw.problems())
-def test_a_problem_has_the_values_of_its_code(problem: Problem) -> None:
+def test_drawn_problem_has_the_details_of_its_code(problem: Problem) -> None:
     assert problem.detail
     assert tuple(problem.details) == problem.problem_type.details
 
 
 @given(st.one_of(draw.responses(), draw.response_references()))
-def test_a_response_may_be_kept(response: Response | ResponseReference) -> None:
+def test_drawn_response_can_be_stored(response: Response | ResponseReference) -> None:
     assert is_kept(response.status)
     if isinstance(response, Response):
         assert kept_headers(response.headers) == response.headers
 
 
 @given(draw.app_user_ids(), draw.instants(), draw.app_users())
-def test_the_small_values_are_allowed(user: AppUserId, now: datetime, whose: AppUser) -> None:
+def test_drawn_ids_and_instants_are_valid(user: AppUserId, now: datetime, whose: AppUser) -> None:
     assert parse_app_user_id(user) == user
     check_instant("now", now)
     assert START <= now <= START + 3 * HOUR
@@ -263,7 +267,7 @@ def test_the_small_values_are_allowed(user: AppUserId, now: datetime, whose: App
 
 
 @given(st.tuples(draw.attempts(), draw.new_ids(), draw.server_settings(), draw.callers()))
-def test_the_other_values_are_allowed(
+def test_drawn_attempts_ids_and_settings_are_valid(
     drawn: tuple[Attempt, NewIds, Settings, Caller],
 ) -> None:
     attempt, new_ids, chosen, _ = drawn
@@ -275,7 +279,7 @@ def test_the_other_values_are_allowed(
     assert len({bucket.name for bucket in chosen.buckets}) == len(chosen.buckets)
 
 
-def test_what_no_past_leads_to_is_a_mistake() -> None:
+def test_unreachable_value_raises_type_error() -> None:
     with pytest.raises(TypeError, match="cannot be played: None must be of the type Record"):
         expect.expect_type(Record, None)
     for answer in (Ignored(None, ()), Done(None, ()), None):
@@ -291,7 +295,7 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
 
 
 @given(draw.coordinate_histories())
-def test_a_coordinate_s_binding_and_sessions_agree(past: CoordinateHistory) -> None:
+def test_drawn_bindings_and_sessions_of_a_coordinate_agree(past: CoordinateHistory) -> None:
     # A user is never bound again, and the state of a user never falls.
     order = [AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED]
     seen = [(each.generation, order.index(each.state)) for each in past.bindings]
@@ -310,7 +314,7 @@ def test_a_coordinate_s_binding_and_sessions_agree(past: CoordinateHistory) -> N
 
 
 @given(draw.record_histories())
-def test_a_record_s_past_is_what_its_acts_make(past: RecordHistory) -> None:
+def test_drawn_record_history_follows_from_its_acts(past: RecordHistory) -> None:
     assert past.record is (past.steps[-1].record if past.steps else None)
     tokens = [each.token for each in past.records]
     assert tokens == sorted(tokens)
@@ -332,7 +336,7 @@ def test_a_record_s_past_is_what_its_acts_make(past: RecordHistory) -> None:
 
 
 @given(draw.traffic_runs())
-def test_traffic_is_what_a_server_would_do(run: Traffic) -> None:
+def test_drawn_traffic_equals_the_decisions_of_a_server(run: Traffic) -> None:
     times = [each.now for each in run.interactions]
     assert times == sorted(times)
     chosen = Settings(buckets=run.buckets)
@@ -358,7 +362,7 @@ def test_traffic_is_what_a_server_would_do(run: Traffic) -> None:
 
 
 @given(draw.logs())
-def test_a_log_is_replayed_without_a_broken_line(drawn: Log) -> None:
+def test_drawn_log_is_replayed_without_a_broken_line(drawn: Log) -> None:
     answers = list(replay(drawn.lines, check=True))
     assert [each.answer["error"] for each in answers if each.broken] == []
     assert [each.divergences for each in answers if each.divergences] == []
@@ -369,7 +373,7 @@ def test_a_log_is_replayed_without_a_broken_line(drawn: Log) -> None:
     )
 
 
-def test_what_nobody_looked_at_did_not_happen() -> None:
+def test_unread_landed_handoff_is_not_logged() -> None:
     landed = Snapshot(connection=pending(), landed_handoff=LandedHandoff(START, None))
     refused = SimpleNamespace(
         now=START, snapshot=landed, decision=SimpleNamespace(changes=NO_CHANGES)
@@ -378,7 +382,7 @@ def test_what_nobody_looked_at_did_not_happen() -> None:
 
 
 @given(draw.broken_logs())
-def test_a_broken_log_is_broken_in_that_line_alone(drawn: BrokenLog) -> None:
+def test_broken_log_breaks_only_its_line(drawn: BrokenLog) -> None:
     answers = list(replay(drawn.lines))
     assert [number for number, each in enumerate(answers, 1) if each.broken] == [drawn.number]
     broken = answers.pop(drawn.number - 1)
@@ -389,21 +393,21 @@ def test_a_broken_log_is_broken_in_that_line_alone(drawn: BrokenLog) -> None:
 
 
 @given(draw.broken_arguments())
-def test_a_broken_argument_is_a_mistake(broken: BrokenArgument) -> None:
+def test_broken_argument_raises_argument_error(broken: BrokenArgument) -> None:
     with pytest.raises(ArgumentError):
         broken.parse(broken.value)
     assert broken.defect
 
 
 @given(draw.broken_documents())
-def test_a_broken_document_is_malformed(broken: BrokenDocument) -> None:
+def test_broken_document_is_malformed(broken: BrokenDocument) -> None:
     with pytest.raises(MalformedError):
         load(broken.kind, broken.document)
     assert broken.defect
 
 
 @given(fields.build_from_fields(Relabel), draw.callers_with_write_scope(), draw.idempotency_keys())
-def test_an_operation_of_a_server_s_own_is_drawn_and_printed_by_its_fields(
+def test_custom_operation_is_drawn_and_printed_by_its_fields(
     operation: Relabel, caller: Caller, key: IdempotencyKey
 ) -> None:
     settings = Settings(operations=EIGHT)
@@ -414,7 +418,7 @@ def test_an_operation_of_a_server_s_own_is_drawn_and_printed_by_its_fields(
 
 
 @given(draw.connection_histories(), fields.build_from_fields(ConsentWithdrawn))
-def test_a_fact_of_a_server_s_own_is_drawn_applied_and_printed_by_its_fields(
+def test_custom_fact_is_drawn_applied_and_printed_by_its_fields(
     history: ConnectionHistory, drawn: ConsentWithdrawn
 ) -> None:
     before = history.connection
@@ -439,14 +443,14 @@ class Weighed(ConsentWithdrawn):
     weight: Decimal = Decimal(1)
 
 
-def test_a_fact_that_no_log_has_a_line_for_is_a_mistake() -> None:
+def test_fact_member_without_a_log_format_raises() -> None:
     with pytest.raises(
         TypeError, match="a log line cannot hold weight of Weighed: it is a Decimal"
     ):
         format_fact(Weighed(ConnectionId(uuid(1)), "F-17"))
 
 
-def test_whether_values_are_all_that_a_kind_needs() -> None:
+def test_can_build_needs_a_value_for_every_required_field() -> None:
     assert can_build(Revoke, ["connection_id"])
     assert can_build(Expired, ["connection_id"])
     assert not can_build(Relabel, ["connection_id"])

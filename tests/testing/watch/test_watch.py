@@ -61,7 +61,7 @@ from tests.testing.watched import (
 )
 
 
-def test_a_whole_story_passes() -> None:
+def test_watch_accepts_a_whole_lifecycle() -> None:
     made = Watched()
     made.ask(request("create"), START, 1)
     made.ask(request("create"), at(1), 2)
@@ -88,7 +88,7 @@ def test_a_whole_story_passes() -> None:
     assert made.watch.commit_count > 9
 
 
-def test_a_key_may_execute_again_a_day_later_and_not_a_tick_earlier() -> None:
+def test_key_executes_again_after_24_hours_not_before() -> None:
     made = Watched()
     made.ask(request("create"), START, 1)
     day = START + timedelta(hours=24)
@@ -107,13 +107,13 @@ def test_a_key_may_execute_again_a_day_later_and_not_a_tick_earlier() -> None:
     made.watch.observe_commit((record,), day)
 
 
-def test_law_01_a_rank_that_falls() -> None:
+def test_law_01_status_of_lower_rank_fails() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(1, "ACTIVE became PENDING"):
         watch.observe_commit((ConnectionWrite(ACTIVE, pending()),), at(2))
 
 
-def test_law_01_a_connection_that_is_gone() -> None:
+def test_law_01_404_for_a_stored_connection_fails() -> None:
     made = Watched(pending())
     lost = world()
     answer = handle_at(lost, request("get"), START)
@@ -122,7 +122,7 @@ def test_law_01_a_connection_that_is_gone() -> None:
         made.watch.observe_response(answer, START, caller=CALLER, needs=asking)
 
 
-def test_law_01_a_landed_session_that_changes() -> None:
+def test_law_01_changed_landed_session_fails() -> None:
     watch = stored(SessionWrite(None, session()))
     watch.observe_commit((SessionWrite(session(), session()),), at(1))
     with broken(1, "a landed session changed"):
@@ -131,7 +131,7 @@ def test_law_01_a_landed_session_that_changes() -> None:
         )
 
 
-def test_a_binding_that_was_only_relied_on_is_the_same() -> None:
+def test_version_bump_of_a_binding_passes() -> None:
     relied_on = attrs.evolve(LIMITED, version=2)
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((BindingWrite(LIMITED, relied_on),), at(1))
@@ -147,7 +147,7 @@ def test_a_binding_that_was_only_relied_on_is_the_same() -> None:
         (bound(AccountState.ACTIVE, generation=2), "bound to u-1"),
     ],
 )
-def test_law_01_a_binding_that_falls_or_is_rebound(
+def test_law_01_binding_that_falls_or_is_rebound_fails(
     after: LimitedAccountAppBinding, what: str
 ) -> None:
     active = bound(AccountState.ACTIVE)
@@ -157,14 +157,14 @@ def test_law_01_a_binding_that_falls_or_is_rebound(
         watch.observe_commit((BindingWrite(active, after),), at(2))
 
 
-def test_law_02_a_revocation_that_moves() -> None:
+def test_law_02_changed_revoked_at_fails() -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
     moved = attrs.evolve(REVOKED, revoked_at=at(1))
     with broken(2, "revokedAt moved"):
         watch.observe_commit((ConnectionWrite(REVOKED, moved),), at(1))
 
 
-def test_law_02_revoked_now_is_true_once() -> None:
+def test_law_02_wrong_revoked_now_fails() -> None:
     made = Watched(pending())
     with broken(2, "revokedNow is false"):
         made.ask(request("revoke"), at(1), spoil=body(b'"revokedNow":true', b'"revokedNow":false'))
@@ -173,7 +173,7 @@ def test_law_02_revoked_now_is_true_once() -> None:
         made.ask(request("revoke"), at(1), spoil=body(b'"revokedNow":false', b'"revokedNow":true'))
 
 
-def test_law_02_a_revoked_at_in_an_answer_that_is_not_the_stored_one() -> None:
+def test_law_02_response_with_another_revoked_at_fails() -> None:
     made = Watched(REVOKED)
 
     def spoil(answer: Answer) -> Answer:
@@ -190,7 +190,7 @@ def test_law_02_a_revoked_at_in_an_answer_that_is_not_the_stored_one() -> None:
         made.ask(request("revoke"), at(1), spoil=spoil)
 
 
-def test_law_05_a_grant_that_may_not_be() -> None:
+def test_law_05_grant_for_pending_or_unknown_connection_fails() -> None:
     watch = stored(ConnectionWrite(None, pending()))
     with broken(5, "granted although the status is PENDING"):
         watch.observe_access_decision(
@@ -218,20 +218,20 @@ def test_law_05_a_grant_that_may_not_be() -> None:
         ),
     ],
 )
-def test_law_06_a_connection_that_is_no_kin(connection: Connection, what: str) -> None:
+def test_law_06_successor_with_wrong_identity_fails(connection: Connection, what: str) -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
     with broken(6, what):
         watch.observe_commit((ConnectionWrite(None, connection),), START)
 
 
-def test_law_06_an_identity_that_changes() -> None:
+def test_law_06_changed_identity_fails() -> None:
     watch = stored(ConnectionWrite(None, pending()))
     changed = another(pending(), created_at=at(1))
     with broken(6, "its identity changed"):
         watch.observe_commit((ConnectionWrite(pending(), changed),), at(1))
 
 
-def test_law_06_and_07_a_second_successor() -> None:
+def test_law_06_and_07_second_successor_fails() -> None:
     rival = another(successor(), id=ConnectionId(uuid(3)))
     watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, successor()))
     with broken(7, "it was recovered by"):
@@ -242,7 +242,7 @@ def test_law_06_and_07_a_second_successor() -> None:
         watch.observe_commit((ConnectionWrite(None, rival),), at(1))
 
 
-def test_law_06_a_second_active_connection() -> None:
+def test_law_06_second_active_connection_fails() -> None:
     lapsed = pending(at(-60))
     minted = attrs.evolve(successor(), status=Status.ACTIVE)
     watch = stored(ConnectionWrite(None, lapsed), now=at(-60))
@@ -256,13 +256,13 @@ def test_law_06_a_second_active_connection() -> None:
     watch.observe_commit((ConnectionWrite(lapsed, late),), at(5))
 
 
-def test_law_08_a_path_that_the_account_does_not_have() -> None:
+def test_law_08_wrong_entry_path_fails() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     with broken(8, "path NEW_ACTIVE_SIGNUP_HANDOFF for a LIMITED account"):
         watch.observe_commit((SessionWrite(None, session()),), START)
 
 
-def test_law_08_a_path_that_was_right_when_the_account_was_read() -> None:
+def test_law_08_entry_path_is_judged_by_the_loaded_state() -> None:
     watch = Watch()
     unlinked = watch.commit_count
     watch.observe_commit((BindingWrite(None, LIMITED),), START)
@@ -273,7 +273,7 @@ def test_law_08_a_path_that_was_right_when_the_account_was_read() -> None:
     watch.observe_commit((write,), at(1), loaded_at_commit=unlinked)
 
 
-def test_law_09_a_replay_of_nothing_or_of_something_else() -> None:
+def test_law_09_replay_without_or_unlike_its_response_fails() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
@@ -291,7 +291,7 @@ def test_law_09_a_replay_of_nothing_or_of_something_else() -> None:
         made.watch.observe_response(again, at(1), needs=other)
 
 
-def test_a_replay_kept_by_reference_is_not_compared() -> None:
+def test_replay_stored_by_reference_is_not_compared() -> None:
     made = Watched()
     reference = ResponseReference(201, "vault/1")
 
@@ -323,7 +323,7 @@ def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateW
 SMALL = Bucket(name="b", capacity=1, refill=1, seconds=1)
 
 
-def test_law_10_an_eleventh_admission() -> None:
+def test_law_10_eleventh_admission_fails() -> None:
     watch = Watch()
     watch.observe_commit(
         (
@@ -356,7 +356,7 @@ def limited(wait: int, policy: str = "initiate") -> Answer:
     return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
 
 
-def test_law_10_a_wait_that_is_not_exact() -> None:
+def test_law_10_inexact_retry_after_fails() -> None:
     watch = Watch()
     asking = call_of(request("initiate")).needs
     now = START + 20 * SECONDS
@@ -375,7 +375,7 @@ def test_law_10_a_wait_that_is_not_exact() -> None:
     watch.observe_response(limited(41), now)
 
 
-def test_law_11_a_refusal_or_an_ignored_fact_that_changes_something() -> None:
+def test_law_11_refusal_or_ignored_fact_that_writes_fails() -> None:
     made = Watched(pending())
     write = ConnectionWrite(pending(), ACTIVE)
     with broken(11, "something was written"):
@@ -388,7 +388,7 @@ def test_law_11_a_refusal_or_an_ignored_fact_that_changes_something() -> None:
         made.watch.observe_fact(Ignored(Changes((write,)), ("rule",)), at(1))
 
 
-def test_law_12_a_second_execution() -> None:
+def test_law_12_second_execution_fails() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     asking = call_of(request("create")).needs
@@ -396,7 +396,7 @@ def test_law_12_a_second_execution() -> None:
         made.watch.observe_response(first, at(1), caller=CALLER, needs=asking)
 
 
-def test_law_12_an_answer_that_was_not_kept_or_kept_otherwise() -> None:
+def test_law_12_response_not_stored_or_stored_changed_fails() -> None:
     made = Watched()
     with broken(12, "one execution stored 0 responses"):
         made.ask(request("create"), START, spoil=lambda a: attrs.evolve(a, changes=NO_CHANGES))
@@ -405,7 +405,7 @@ def test_law_12_an_answer_that_was_not_kept_or_kept_otherwise() -> None:
         made.ask(request("create"), START, spoil=body(b"user-1", b"user-2"))
 
 
-def test_law_12_an_erased_answer_is_never_executed_again() -> None:
+def test_law_12_execution_or_replay_after_an_erasure_fails() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     write = next(w for w in first.changes.writes if isinstance(w, RecordWrite))
@@ -427,7 +427,7 @@ def test_law_12_an_erased_answer_is_never_executed_again() -> None:
     other.observe_commit((write,), at(1))
 
 
-def test_law_12_half_of_a_patient_s_revocation() -> None:
+def test_law_12_partial_patient_revocation_fails() -> None:
     needy = apply_trigger(ACTIVE, "require action", at(2))
     watch = stored(ConnectionWrite(None, needy), ConnectionWrite(None, successor(at(3))))
     gone, heir = (
@@ -442,13 +442,13 @@ def test_law_12_half_of_a_patient_s_revocation() -> None:
     )
 
 
-def test_law_13_a_member_that_is_not_listed() -> None:
+def test_law_13_unlisted_member_fails() -> None:
     made = Watched()
     with broken(13, "not listed: appId"):
         made.ask(request("create"), START, spoil=body(b'"status":', b'"appId":"a","status":'))
 
 
-def test_law_15_an_answer_that_tells_another_s_id_apart() -> None:
+def test_law_15_404_bodies_that_differ_fail() -> None:
     made = Watched(pending())
     made.ask(request("get", id=uuid(7)), START)
     with broken(15, "bodies differ"):
@@ -456,7 +456,7 @@ def test_law_15_an_answer_that_tells_another_s_id_apart() -> None:
 
 
 @pytest.mark.parametrize("operation", ["create", "initiate"])
-def test_law_15_another_tenant_s_value_that_is_touched(operation: str) -> None:
+def test_law_15_write_to_another_tenant_fails(operation: str) -> None:
     made = Watched()
     answer, asking = made.decide(request(operation), START, new_ids(1))
     for stranger in STRANGERS:
@@ -464,13 +464,13 @@ def test_law_15_another_tenant_s_value_that_is_touched(operation: str) -> None:
             made.watch.observe_response(answer, START, caller=stranger, needs=asking)
 
 
-def test_law_16_an_answer_that_is_not_documented() -> None:
+def test_law_16_undocumented_response_fails() -> None:
     made = Watched()
     with broken(16, "it is not an object"):
         made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
 
 
-def test_law_13_an_answer_of_an_operation_that_is_served_and_of_one_that_is_not() -> None:
+def test_law_13_unserved_operation_fails_and_served_one_passes() -> None:
     here = world(Settings(operations=EIGHT), pending())
     headers = (*request("get").headers, ("Idempotency-Key", "k-1"))
     asked = Request(

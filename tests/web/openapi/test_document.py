@@ -71,15 +71,15 @@ def where(kind: type[Operation]) -> tuple[str, str, str]:
     return ("paths", kind.rule.path, kind.rule.method.lower())
 
 
-def test_it_is_an_openapi_document() -> None:
+def test_document_is_valid_openapi() -> None:
     validate(DOCUMENT)
 
 
-def test_the_committed_file_is_what_the_package_computes() -> None:
+def test_committed_document_matches_the_generated_one() -> None:
     assert json.loads(COMMITTED.read_text(encoding="utf-8")) == DOCUMENT
 
 
-def test_every_operation_is_there_once_and_nothing_else() -> None:
+def test_document_lists_each_operation_once() -> None:
     listed = {("paths", path, method) for path in at("paths") for method in at("paths", path)}
     assert listed == {where(kind) for kind in OPERATIONS}
     ids = [at(*where(kind))["operationId"] for kind in OPERATIONS]
@@ -94,7 +94,7 @@ def test_every_operation_is_there_once_and_nothing_else() -> None:
     ]
 
 
-def test_every_code_is_described_and_stands_under_its_own_status() -> None:
+def test_every_problem_code_is_listed_under_its_status() -> None:
     shown: set[ProblemCode] = set()
     for kind in OPERATIONS:
         codes = problem_codes(kind)
@@ -133,7 +133,7 @@ def contents() -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("place", contents(), ids=" ".join)
-def test_every_example_is_valid(place: tuple[str, ...]) -> None:
+def test_every_body_example_is_valid_by_its_schema(place: tuple[str, ...]) -> None:
     content = at(*place)
     examples = cast("dict[str, Object]", content.get("examples", {}))
     values = [each["value"] for each in examples.values()] or [content["example"]]
@@ -141,7 +141,7 @@ def test_every_example_is_valid(place: tuple[str, ...]) -> None:
         validator(*place, "schema").validate(value)
 
 
-def test_every_example_of_a_parameter_and_a_header_is_valid() -> None:
+def test_parameter_and_header_examples_are_valid() -> None:
     for kind in OPERATIONS:
         parameters = at(*where(kind))["parameters"]
         assert isinstance(parameters, list)
@@ -209,7 +209,7 @@ def requests_without_a_header() -> Iterator[Exchange]:
             )
 
 
-def test_whatever_is_answered_is_described_and_the_other_way_round() -> None:
+def test_answers_and_documented_responses_match_exactly() -> None:
     seen: Counter[tuple[type[Operation], str]] = Counter()
     for method, target, status, headers, body in chain(
         replayed_traffic(), requests_without_a_header()
@@ -253,14 +253,14 @@ def is_valid(place: tuple[str, ...], request: Request) -> bool:
 
 
 @given(draw.requests())
-def test_what_is_well_formed_is_valid_by_the_document(request: Request) -> None:
+def test_well_formed_requests_are_valid_by_the_document(request: Request) -> None:
     kind = route(request.method, request.target)
     assert kind is not None
     assert "requestBody" not in at(*where(kind)) or is_valid(where(kind), request)
 
 
 @given(draw.broken_requests())
-def test_a_broken_body_is_not_valid_by_the_document(broken: draw.BrokenRequest) -> None:
+def test_broken_bodies_are_invalid_by_the_document(broken: draw.BrokenRequest) -> None:
     kind = route(broken.request.method, broken.request.target)
     schema_can_tell = {"no JSON", "no object", "unknown member", "null member", "missing member"}
     if kind is not None and broken.defect in schema_can_tell:
@@ -268,7 +268,7 @@ def test_a_broken_body_is_not_valid_by_the_document(broken: draw.BrokenRequest) 
 
 
 @given(st.text(max_size=300))
-def test_the_pattern_of_an_app_user_s_id_is_the_rule_of_the_code(text: str) -> None:
+def test_app_user_id_pattern_matches_the_code(text: str) -> None:
     # `$` in Python also matches before a final line feed; in JSON Schema it does not.
     assume(not text.endswith("\n"))
     schema = by_schema(at("components", "schemas", "StartGraduation", "properties")["appUserId"])
@@ -299,12 +299,12 @@ def is_app_user_id(text: str) -> bool:
         ('a"b', True),
     ],
 )
-def test_the_pattern_of_a_key_is_the_rule_of_the_code(key: str, *, valid: bool) -> None:
+def test_idempotency_key_pattern_matches_the_code(key: str, *, valid: bool) -> None:
     parameters = cast("list[Object]", at(*where(Initiate))["parameters"])
     assert by_schema(parameters[0]["schema"]).is_valid(key) is valid
 
 
-def test_settings_show() -> None:
+def test_type_base_setting_changes_the_document() -> None:
     document = openapi(Settings(type_base="https://health.example/problems/"))
     kind = at("components", "schemas", "NOT_FOUND", "properties", "type", document=document)
     assert kind == {"const": "https://health.example/problems/not-found"}

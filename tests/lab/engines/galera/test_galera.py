@@ -50,7 +50,7 @@ def shown(status: str, code: int = 200) -> Response:
         (Told(FACT), None, False),
     ],
 )
-def test_only_what_a_client_knows_to_be_revoked_is_read_again(
+def test_only_acknowledged_revocations_are_read_again(
     work: Work, answer: Response | str | None, *, is_acknowledged: bool
 ) -> None:
     watch = Watch(Galera(NOBODY, []))
@@ -86,9 +86,7 @@ class Answering:
         ([], [None]),
     ],
 )
-def test_a_read_that_says_otherwise_is_noted(
-    rows: Sequence[Sequence[object]], stale: list[str | None]
-) -> None:
+def test_stale_read_is_recorded(rows: Sequence[Sequence[object]], stale: list[str | None]) -> None:
     watch, node = Watch(Galera(NOBODY, [])), Node(Host("a", "10.0.0.1"), Path(), ())
     watch.hear(Operation(user=USER.app_user, work=Told(FACT), invoked=0, returned=1, answer=DONE))
     asked = Asking(cast("DBAPIConnection", Answering(rows)))
@@ -98,7 +96,7 @@ def test_a_read_that_says_otherwise_is_noted(
     assert watch.reads == {1: 1}
 
 
-def test_every_kind_of_fault_comes_and_no_fewer_than_asked() -> None:
+def test_fault_plan_has_every_kind_and_the_requested_total() -> None:
     wanted = enemies(35)
     of_database = [times for enemy, times in wanted.items() if enemy not in OF_WORKERS]
     assert sum(of_database) == 35
@@ -125,7 +123,7 @@ class Resting(Node):
         return {"wsrep_ready": "ON", "wsrep_local_state": "4"}
 
 
-def test_a_cluster_of_which_all_were_ended_begins_with_the_node_that_has_most() -> None:
+def test_stopped_cluster_restarts_from_the_most_advanced_node() -> None:
     began: list[str] = []
     history = "8a2c6e0e-0000-0000-0000-000000000000"
     nodes = [
