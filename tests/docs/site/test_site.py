@@ -164,7 +164,7 @@ def test_reference_has_every_package_and_public_name() -> None:
 QUESTION_COUNT = 14
 
 
-def test_each_section_of_the_questions_is_a_question_one_click_from_the_front() -> None:
+def test_each_question_is_one_click_from_the_front_page() -> None:
     headings = re.findall(r"^## (.*)$", QUESTIONS, re.MULTILINE)
     assert len(headings) == QUESTION_COUNT
     assert all(heading.endswith("?") for heading in headings)

@@ -143,7 +143,7 @@ OWNER: Final = (
 )
 
 
-def test_key_of_newer_caller_is_withdrawn_by_its_text_and_not_registered_again(
+def test_key_of_newer_caller_is_withdrawn_but_not_reregistered(
     database: SqlDatabase, ask: Command
 ) -> None:
     run(database, "UPDATE curae_caller SET document = ?", json.dumps(SUSPENDED))
@@ -197,7 +197,7 @@ def test_stored_message_carries_its_form_and_handlers_see_none(database: SqlData
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
-def test_worker_returns_newer_messages_untried_and_delivers_the_rest(
+def test_worker_returns_newer_messages_and_delivers_the_rest(
     batch: int, database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, 2, 3, 1, 2, 1)

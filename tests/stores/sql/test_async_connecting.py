@@ -18,7 +18,7 @@ asyncio.run(main())
 """
 
 
-def test_process_ends_though_its_connections_of_aiosqlite_are_open(sqlite_url: str) -> None:
+def test_process_ends_with_open_aiosqlite_connections(sqlite_url: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, sqlite_url],
         check=False,

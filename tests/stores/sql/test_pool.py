@@ -197,7 +197,7 @@ def test_discarded_connection_counts_until_the_server_closes_it() -> None:
     run(act)
 
 
-def test_connection_that_the_server_never_closes_counts_for_a_while(
+def test_connection_the_server_never_closes_counts_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pools, "CLOSING_SECONDS", 0.01)
@@ -274,7 +274,7 @@ def test_wait_probes_the_host_of_a_tcp_connection() -> None:
     asyncio.run(act())
 
 
-def test_blocking_wait_ends_when_the_server_closes_or_after_a_while(
+def test_blocking_wait_ends_on_server_close_or_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ours, theirs = socket.socketpair()
@@ -342,9 +342,7 @@ ENEMIES = {
 
 
 @pytest.mark.parametrize("enemy", ENEMIES)
-def test_server_never_has_more_connections_than_a_blocking_pool_may_have(
-    postgres_url: str, enemy: str
-) -> None:
+def test_server_connections_never_exceed_a_blocking_pool(postgres_url: str, enemy: str) -> None:
     plain = sa.make_url(postgres_url).set(drivername="postgresql")
     url = plain.render_as_string(hide_password=False)
     named = plain.update_query_dict({"options": "-c application_name=pool"})
@@ -379,7 +377,7 @@ def test_server_never_has_more_connections_than_a_blocking_pool_may_have(
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 @pytest.mark.parametrize("enemy", ENEMIES)
-def test_server_never_has_more_connections_than_the_pool_may_have(
+def test_server_connections_never_exceed_an_async_pool(
     postgres_url: str, driver: str, enemy: str
 ) -> None:
     plain = sa.make_url(postgres_url).set(drivername="postgresql")
