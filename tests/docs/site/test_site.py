@@ -247,8 +247,8 @@ RUN_BY = {
     "docs/questions.md": "tests/docs/site/test_site.py",
     "docs/redis.md": "tests/docs/pages/test_django_and_redis.py",
     "docs/servers.md": "tests/servers/test_run.py",
-    "docs/simulation.md": "tests/docs/site/test_site.py",
     "docs/stores.md": "tests/docs/pages/test_stores.py",
+    "docs/testing-the-library.md": "tests/docs/site/test_site.py",
     "docs/testing.md": "tests/docs/test_docs.py",
     "docs/tutorial.md": "tests/docs/tutorial.py",
     "docs/upgrades.md": "tests/docs/examples/test_examples.py",
@@ -270,8 +270,8 @@ def test_each_page_with_python_has_tests_that_run_its_blocks() -> None:
         assert re.search(r"\b(?:exec|compile)\(", tests)
 
 
-def test_the_blocks_of_the_page_of_the_simulation_run() -> None:
-    text = (DOCS / "simulation.md").read_text(encoding="utf-8")
+def test_the_blocks_of_the_page_on_its_tests_run() -> None:
+    text = (DOCS / "testing-the-library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for block in blocks:
         exec(block, {})  # noqa: S102 - the page's own code

@@ -64,7 +64,7 @@ def test_a_small_domain_is_answered_as_the_rules_say(domain: Domain) -> None:
 
 
 def test_the_page_says_how_many_answers_are_compared_in_every_run() -> None:
-    page = (ROOT / "docs/mutation.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/testing-the-library.md").read_text(encoding="utf-8")
     assert f"{sum(domain.answers for domain in DOMAINS):,} answers in every run" in page
 
 
