@@ -37,15 +37,18 @@ WAITING: Final = 100_000
 LOOKS: Final = 20
 AT_ONCE: Final = 500
 LATER: Final = 2**62
-DOCUMENT: Final = '{"type": "connection.revoked", "id": "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"}'
+DOCUMENT: Final = (
+    '{"format": 1, "type": "connection.revoked", "id": "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"}'
+)
 
 
 def post(on: SqlDatabase, messages: list[tuple[str, int]]) -> None:
     """Post messages, each about a subject and due at a microsecond."""
     for first in range(0, len(messages), AT_ONCE):
         some = messages[first : first + AT_ONCE]
-        rows = ", ".join(["(?, 'event', ?, 0, ?)"] * len(some))
-        text = f"INSERT INTO curae_outbox (subject, kind, document, attempts, due_at) VALUES {rows}"  # noqa: S608 - its own words
+        rows = ", ".join(["(?, 'event', ?, 0, ?, 0)"] * len(some))
+        columns = "subject, kind, document, attempts, due_at, waits_from"
+        text = f"INSERT INTO curae_outbox ({columns}) VALUES {rows}"  # noqa: S608 - its own words
         values = [each for subject, due in some for each in (key_of(subject), DOCUMENT, due)]
         assert on.run_transaction([Statement(text, tuple(values))])
 

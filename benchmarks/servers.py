@@ -1,179 +1,466 @@
-"""Requests per second through an example on each database, and what of their time is the library's.
+"""A server beside its floor: what of the rate of the bare database the library keeps.
 
-    python benchmarks/servers.py [SECONDS]
+    python benchmarks/servers.py            # every row of the page, about 40 minutes
+    python benchmarks/servers.py --quick    # a few rows in a minute
 
-needs what the tests over the wire need. Workers of the FastAPI example, and of a bare FastAPI route
-that makes one SELECT and one INSERT, share one database; clients are processes of their own.
-Everything runs on this machine, so clients, workers and database share its cores: read the ratios.
-The last columns are shares of a worker's own processor time: in the rules (`read`,
-`decide`, `respond`) and in printing and parsing the values that are stored; and the rate beside the
-bare one.
+It needs what the tests over the wire need. Three servers run at once on one database:
+
+- `bare`: one SELECT by key, and one INSERT with a unique id for requests that write;
+- `floor`: the library's own statements by hand, so the same rows in two prepared statements;
+- `ours`: the library.
+
+All three have the same framework, event loop and driver. Each is loaded alone, in rounds that
+interleave them; the ratios are medians over the rounds. Clients, servers and database share this
+machine, so read the ratios and the processor time, not the rates. The load average is printed for
+each row; on a busy machine, read the ratio by processor time.
+
+A slow disk is a PostgreSQL with `fsync` on and `commit_delay` of 10 ms, which waits before each
+flush as a slow disk would, and flushes all commits that wait at once.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
-import multiprocessing
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPConnection
-from itertools import count
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+import attrs
 import sqlalchemy as sa
 
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from curae_lifecycle.testing.conformance import ApiKeyRequest  # noqa: E402 - found by the line above
-from tests.support.databases.postgres import database, postgres  # noqa: E402 - the same
-from tests.support.wire.running import Behind, engine_of, sqlite  # noqa: E402 - the same
-from tests.support.wire.serve import Control  # noqa: E402 - the same
+from benchmarks import load  # noqa: E402 - found by the line above
+from benchmarks.by_hand import Recorder, Recording, record  # noqa: E402 - as above
+from benchmarks.load import MakeRequest, http_request  # noqa: E402 - as above
+from benchmarks.rates import (  # noqa: E402 - as above
+    Turn,
+    median_rate,
+    median_ratio,
+    microseconds,
+    processor_ratio,
+    processor_time,
+)
+from benchmarks.worker import BUCKETS  # noqa: E402 - as above
+from curae_lifecycle import ApiKey, Caller, Environment, Request, Settings  # noqa: E402 - as above
+from curae_lifecycle.rules.values import (  # noqa: E402 - as above
+    ApiKeyId,
+    AppId,
+    CustomerAccountId,
+)
+from curae_lifecycle.stores.new_ids import RandomIds  # noqa: E402 - as above
+from curae_lifecycle.stores.serve import serve  # noqa: E402 - as above
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine  # noqa: E402 - as above
+from curae_lifecycle.stores.sql.store import SqlStore  # noqa: E402 - as above
+from tests.support.databases.mariadb import mariadb, mariadb_database  # noqa: E402 - as above
+from tests.support.databases.postgres import Cluster, cluster, database, processes_of  # noqa: E402 - as above
 
-CLIENTS: Final = 4
-ACCOUNT: Final = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
-PARTS: Final = ("rules", "values")
-KINDS: Final = ("initiate", "initiate with a bucket", "reconnect", "replay")
-CREATED: Final = 201
+SIDES: Final = ("bare", "floor", "ours")
+KINDS: Final = ("initiate", "get", "reconnect", "replay")
+CLIENTS: Final = (1, 4, 16, 64)
+BASE: Final = "/api/sdk/v1"
+MINT: Final = RandomIds("https://connect.example/")
+SLOW_DISK: Final = "-c fsync=on -c commit_delay=10000 -c commit_siblings=0"
 _PATIENCE: Final = 60
+_WARM_UP: Final = 0.3
+
+
+@attrs.frozen
+class Setup:
+    """What the three servers have in common.
+
+    Attributes:
+        driver: The beginning of the database's URL, such as `postgresql+asyncpg`.
+        framework: `fastapi` or `asgi`.
+        loop: `asyncio` or `uvloop`.
+        buckets: Whether each request charges a bucket of its API key.
+        disk: `fast`, or `slow` for commits that take 10 ms.
+    """
+
+    driver: str
+    framework: str = "fastapi"
+    loop: str = "asyncio"
+    buckets: bool = False
+    disk: str = "fast"
+
+    def __str__(self) -> str:
+        bucket = "bucket" if self.buckets else "no bucket"
+        return f"{self.driver} {self.framework} {self.loop}, {bucket}, {self.disk} disk"
+
+
+@attrs.frozen
+class Place:
+    """A database server.
+
+    Attributes:
+        url: The URL of a new database.
+        processes: Its processes; none if the database is a file.
+    """
+
+    url: sa.URL
+    data: Path | None
+
+    def processes(self) -> list[int]:
+        """Return the processes of the database; none if it is a file of the server's process."""
+        if self.data is None:
+            return []
+        if self.url.get_backend_name() == "mariadb":
+            return [int(file.read_text()) for file in self.data.glob("*.pid")]
+        return processes_of(self.data)
+
+
+# --- Preparing ------------------------------------------------------------------------------
+
+
+def api_key(client: int) -> str:
+    """Return the API key of a client; each has its own, so that buckets do not meet."""
+    return f"cae_live_benchmark_{client}"
+
+
+def caller(client: int) -> Caller:
+    """Return the caller of a client's API key."""
+    return Caller(
+        api_key_id=ApiKeyId(f"key-{client}"),
+        app_id=AppId("app-1"),
+        customer_account_id=CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"),
+        environment=Environment.LIVE,
+        scopes=frozenset({"connection:write"}),
+    )
+
+
+@attrs.frozen
+class Client:
+    """A client of the load.
+
+    Attributes:
+        number: Its number, from 0.
+        name: A text that no other client has.
+        connection: The id of a revoked connection of the client.
+    """
+
+    number: int
+    name: str
+    connection: str
+
+
+@attrs.frozen
+class Asked:
+    """A request of the load, without its headers."""
+
+    method: str
+    path: str
+    body: Mapping[str, object] | None = None
+    key: str | None = None
+
+    def headers(self, client: int) -> tuple[tuple[str, str], ...]:
+        """Return the headers of a client."""
+        authorization = ("Authorization", f"Bearer {api_key(client)}")
+        return (authorization, *([] if self.key is None else [("Idempotency-Key", self.key)]))
+
+    def encoded(self) -> bytes:
+        """Return the body."""
+        return b"" if self.body is None else json.dumps(self.body).encode()
+
+
+def post(path: str, body: Mapping[str, object], key: str) -> Asked:
+    """Return a request that writes."""
+    return Asked("POST", f"{BASE}/{path}", body=body, key=key)
+
+
+def asked(kind: str, client: Client, unique: str) -> Asked:
+    """Return a client's request.
+
+    Args:
+        kind: One of `KINDS`.
+        client: The client.
+        unique: A text that no other request has.
+    """
+    match kind:
+        case "get":
+            return Asked("GET", f"{BASE}/connections/{client.connection}")
+        case "reconnect":
+            return post(f"connections/{client.connection}:reconnect", {}, unique)
+        case _:
+            # Every initiate is for another user, so that none is at its limit.
+            named = f"{client.name}-replayed" if kind == "replay" else unique
+            return post("curae-connect/initiate", {"appUserId": named}, named)
+
+
+class Prepared:
+    """The stored values that the clients need, and the recordings of the floor."""
+
+    def __init__(self, url: str, settings: Settings, clients: int) -> None:
+        self._settings = settings
+        self._engine = create_engine(url, timeout=_PATIENCE)
+        self._recorder = Recorder(SqlDatabase(self._engine))
+        self._store = SqlStore(self._recorder, settings)
+        self._store.create_tables()
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE bare (id VARCHAR(64) PRIMARY KEY, body TEXT)")
+            for client in range(clients):
+                row = f"('known-{client}', 'body')"
+                connection.exec_driver_sql(f"INSERT INTO bare (id, body) VALUES {row}")  # noqa: S608 - no input
+        self.clients = [self._register(client) for client in range(clients)]
+
+    def _register(self, number: int) -> Client:
+        self._store.register(ApiKey(api_key(number)), caller(number))
+        name = str(uuid4())
+        create = {"appUserId": name, "dataPackages": ["labs"]}
+        created = self._ask(number, post("connections", create, f"{name}-create"))
+        client = Client(number, name, str(created["connection"]["id"]))
+        self._ask(number, post(f"connections/{client.connection}:revoke", {}, f"{name}-revoke"))
+        self._ask(number, asked("replay", client, ""))
+        return client
+
+    def _ask(self, number: int, request: Asked) -> dict[str, dict[str, object]]:
+        headers = tuple([(name.lower(), value) for name, value in request.headers(number)])
+        sent = Request(
+            method=request.method, target=request.path, headers=headers, body=request.encoded()
+        )
+        answer = serve(self._store, sent, id_factory=MINT, settings=self._settings)
+        assert answer.response.status < 300, answer.response.body  # noqa: PLR2004 - a success
+        found: dict[str, dict[str, object]] = json.loads(answer.response.body)
+        return found
+
+    def _ask_once(self, kind: str, client: Client) -> None:
+        self._ask(client.number, asked(kind, client, uuid4().hex))
+
+    def recordings(self) -> dict[str, list[Recording]]:
+        """Record one request of each kind for each client; connections are the floor's own."""
+        found: dict[str, list[Recording]] = {kind: [] for kind in KINDS}
+        for number in range(len(self.clients)):
+            client = self._register(number)
+            # The first reconnect makes a successor, the others issue its page again.
+            self._ask_once("reconnect", client)
+            for kind in KINDS:
+                found[kind].append(record(self._recorder, partial(self._ask_once, kind, client)))
+        return found
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+# --- Running --------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Server:
+    """A server that runs."""
+
+    port: int
+    process: int
 
 
 @contextmanager
-def workers(
-    how: tuple[str, str], url: str, directory: Path, number: int
-) -> Iterator[tuple[list[int], list[Path]]]:
-    """Ports of so many workers, and the files that they leave their times in."""
-    started, ports, times = [], [], []
-    for each in range(number):
-        file = directory / f"{'-'.join(how)}-{number}-{each}.json"
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "benchmarks" / "worker.py"), *how, str(file)],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": url},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        ports.append(int(process.stdout.readline()))
-        started.append(process)
-        times.append(file)
+def servers(setup: Setup, url: str, directory: Path) -> Iterator[dict[str, Server]]:
+    """Run the three servers."""
+    environment = {**os.environ, "DATABASE_URL": url, "BUCKETS": "1" if setup.buckets else ""}
+    running: list[subprocess.Popen[str]] = []
+    found: dict[str, Server] = {}
     try:
-        yield ports, times
+        with (directory / "log").open("w") as log:
+            for side in SIDES:
+                arguments = [side, setup.framework, setup.loop, str(directory / "recordings.json")]
+                process = subprocess.Popen(
+                    [sys.executable, str(ROOT / "benchmarks" / "worker.py"), *arguments],
+                    cwd=directory,
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+                running.append(process)
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                assert line, (directory / "log").read_text()[-4000:]
+                found[side] = Server(int(line), process.pid)
+        yield found
     finally:
-        for process in started:
+        for process in running:
             process.communicate(timeout=_PATIENCE)
 
 
-def client(kind: str, port: int, api_key: str, seconds: float, mine: str) -> list[float]:
-    """Send one request after the other; how long each took."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
-    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+def makers(side: str, kind: str, clients: Sequence[Client]) -> list[MakeRequest]:
+    """Return what makes each client's requests to a side."""
+    # Keys of an earlier turn would be replayed.
+    turn = uuid4().hex[:8]
 
-    def ask(path: str, body: object, key: str) -> tuple[int, bytes, float]:
-        begun = time.perf_counter()
-        connection.request("POST", path, json.dumps(body), {**headers, "Idempotency-Key": key})
-        answer = connection.getresponse()
-        text = answer.read()
-        return answer.status, text, time.perf_counter() - begun
+    def make(client: Client, number: int) -> bytes:
+        request = asked(kind, client, f"{turn}-{client.number}-{number}")
+        path = request.path if side == "ours" else f"/{kind}/{client.number}"
+        headers = request.headers(client.number)
+        return http_request(request.method, path, headers=headers, body=request.encoded())
 
-    base = "/api/sdk/v1"
-    create = {"appUserId": mine, "dataPackages": ["labs"]}
-    _, made, _ = ask(f"{base}/connections", create, f"{mine}-create")
-    took: list[float] = []
-    until = time.perf_counter() + seconds
-    path, body = f"{base}/curae-connect/initiate", {"appUserId": mine}
-    if kind == "reconnect":
-        id_ = json.loads(made)["connection"]["id"]
-        ask(f"{base}/connections/{id_}:revoke", {}, f"{mine}-revoke")
-        path, body = f"{base}/connections/{id_}:reconnect", {}
-    for number in count():
-        if time.perf_counter() > until:
-            return took
-        if kind.startswith("initiate"):
-            # Every request for another user: none is at its limit.
-            body = {"appUserId": f"{mine}-{number}"}
-        status, _, spent = ask(path, body, mine if kind == "replay" else f"{mine}-{number}")
-        assert status == CREATED, status
-        took.append(spent)
-    raise AssertionError
+    return [partial(make, client) for client in clients]
 
 
-def load(kind: str, ports: list[int], api_keys: list[str], seconds: float) -> list[float]:
-    """How long each request of all clients took."""
-    asked = [
-        (
-            kind,
-            ports[each % len(ports)],
-            api_keys[each],
-            seconds,
-            f"{kind.partition(' ')[0]}-{uuid4()}",
-        )
-        for each in range(CLIENTS)
-    ]
-    with multiprocessing.get_context("spawn").Pool(CLIENTS) as pool:
-        return [each for took in pool.starmap(client, asked) for each in took]
+@attrs.frozen
+class Lengths:
+    """How long to measure."""
+
+    rounds: int
+    seconds: float
 
 
 def measure(
-    kind: str, url: str, directory: Path, number: int, seconds: float
-) -> tuple[list[float], list[float]]:
-    """How long each request took, and which shares of the workers' time were in each part."""
-    buckets = "buckets" if kind.endswith("bucket") else "none"
-    how = ("bare" if kind == "bare" else "fastapi", buckets)
-    with engine_of(url) as engine:
-        behind = Behind(directory / "control.json", engine)
-        keys = [behind.make_key(ApiKeyRequest("app-1", ACCOUNT)) for _ in range(CLIENTS)]
-        with workers(how, url=url, directory=directory, number=number) as (ports, times):
-            took = load(kind, ports=ports, api_keys=keys, seconds=seconds)
-    spent = [json.loads(each.read_text()) for each in times]
-    of_all = sum(each["all"] for each in spent)
-    return took, [sum(each[of] for each in spent) / of_all for of in PARTS]
+    kind: str,
+    clients: int,
+    *,
+    found: dict[str, Server],
+    prepared: Prepared,
+    place: Place,
+    lengths: Lengths,
+) -> dict[str, list[Turn]]:
+    """Load the three servers in turns."""
+    turns: dict[str, list[Turn]] = {side: [] for side in SIDES}
+    for round_ in range(lengths.rounds + 1):
+        # Every other round is in the opposite order; the first one only warms up.
+        for side in SIDES if round_ % 2 else SIDES[::-1]:
+            server = found[side]
+            seconds = lengths.seconds if round_ else _WARM_UP
+            made = makers(side, kind, prepared.clients[:clients])
+            before = processor_time([server.process]), processor_time(place.processes())
+            done, took = asyncio.run(load.run(server.port, made, seconds))
+            after = processor_time([server.process]), processor_time(place.processes())
+            if round_:
+                turns[side].append(
+                    Turn(done, took, server=after[0] - before[0], database=after[1] - before[1])
+                )
+    return turns
+
+
+def row(kind: str, clients: int, turns: dict[str, list[Turn]]) -> str:
+    """Return a row of the table."""
+    rates = [f"{median_rate(turns[side]):,.0f}" for side in SIDES]
+    times = [
+        f"{server:,.0f} / {base:,.0f}"
+        for server, base in (microseconds(turns[side]) for side in SIDES)
+    ]
+    of_floor = f"**{median_ratio(turns['ours'], turns['floor']):.2f}**"
+    by_time = f"{processor_ratio(turns['ours'], turns['floor']):.2f}"
+    of_bare = f"{median_ratio(turns['ours'], turns['bare']):.2f}"
+    cells = [
+        kind,
+        str(clients),
+        *rates,
+        of_floor,
+        by_time,
+        of_bare,
+        *times,
+        f"{os.getloadavg()[0]:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+HEAD: Final = (
+    "| request | clients | bare | floor | ours | of the floor | by processor time | of bare "
+    "| µs bare | µs floor | µs ours | load |\n" + "| --- " * 12 + "|"
+)
 
 
 @contextmanager
-def fresh(name: str, server: sa.URL) -> Iterator[tuple[str, Path]]:
-    """The URL of a database that nobody used before, and a directory."""
+def place_for(setup: Setup, directory: Path) -> Iterator[Place]:
+    """Start a database server, and make a database on it."""
+    with ExitStack() as stack:
+        if setup.driver.startswith("sqlite"):
+            url = sa.URL.create(setup.driver, database=str(directory / "curae.db"))
+            yield Place(url, None)
+        elif setup.driver.startswith("mariadb"):
+            server = stack.enter_context(mariadb())
+            made = stack.enter_context(mariadb_database(server))
+            socket = str(server.query.get("unix_socket", ""))
+            data = Path(socket).parent / "data"
+            yield Place(sa.make_url(made).set(drivername=setup.driver), data)
+        else:
+            started: Cluster = stack.enter_context(cluster())
+            if setup.disk == "slow":
+                started.settings = started.settings.replace("-c fsync=off", SLOW_DISK)
+                started.stop("fast")
+                started.start()
+            made = stack.enter_context(database(started.url))
+            yield Place(sa.make_url(made).set(drivername=setup.driver), started.data)
+
+
+def run(setup: Setup, kinds: Sequence[str], clients: Sequence[int], lengths: Lengths) -> None:
+    """Print the rows of a setup."""
+    print(f"\n{setup}\n\n{HEAD}", flush=True)
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
-        Control().write(directory / "control.json")
-        if name == "sqlite":
-            yield sqlite(directory), directory
-            return
-        with database(server) as url:
-            yield url, directory
-
-
-def main(seconds: float) -> None:
-    """Print a line for each database, number of workers and kind of request."""
-    print(f"{'':36}per second  p50 ms  p99 ms   rules  values  of bare")
-    with postgres() as server:
-        for name in ("postgresql", "sqlite"):
-            for number in (1, 2, 4):
-                bare = 0.0
-                for kind in ("bare", *KINDS):
-                    with fresh(name, server) as (url, directory):
-                        took, parts = measure(
-                            kind, url=url, directory=directory, number=number, seconds=seconds
-                        )
-                    rate = len(took) / seconds
-                    bare = rate if kind == "bare" else bare
-                    cuts = statistics.quantiles(took, n=100)
-                    print(
-                        f"{name:11}{number} {kind:24}{rate:10.0f}"
-                        f"{cuts[49] * 1000:8.1f}{cuts[98] * 1000:8.1f}"
-                        f"{parts[0]:8.1%}{parts[1]:8.1%}{rate / bare:9.2f}",
-                        flush=True,
+        with place_for(setup, directory) as place:
+            plain = place.url.set(drivername=place.url.get_backend_name())
+            url = plain.render_as_string(hide_password=False)
+            settings = Settings(buckets=BUCKETS if setup.buckets else ())
+            prepared = Prepared(url, settings, max(clients))
+            stored = {
+                kind: [attrs.asdict(each) for each in found]
+                for kind, found in prepared.recordings().items()
+            }
+            (directory / "recordings.json").write_text(json.dumps(stored))
+            named = place.url.render_as_string(hide_password=False)
+            if setup.driver in {"sqlite", "mariadb"}:
+                named = url
+            with servers(setup, named, directory) as found:
+                for kind, number in product(kinds, clients):
+                    turns = measure(
+                        kind, number, found=found, prepared=prepared, place=place, lengths=lengths
                     )
+                    print(row(kind, number, turns), flush=True)
+            prepared.close()
+
+
+ASYNCPG: Final = "postgresql+asyncpg"
+PSYCOPG: Final = "postgresql+psycopg"
+WRITES: Final = ("initiate", "reconnect")
+PLAN: Final[tuple[tuple[Setup, tuple[str, ...], tuple[int, ...]], ...]] = (
+    # setup, kinds, clients
+    (Setup(ASYNCPG), KINDS, CLIENTS),
+    (Setup(ASYNCPG, buckets=True), KINDS, CLIENTS),
+    (Setup(ASYNCPG, disk="slow"), WRITES, CLIENTS),
+    (Setup(ASYNCPG, disk="slow", buckets=True), KINDS, CLIENTS),
+    (Setup(ASYNCPG, framework="asgi"), KINDS, CLIENTS),
+    (Setup(ASYNCPG, framework="asgi", loop="uvloop"), ("initiate", "get"), (4, 16)),
+    (Setup(PSYCOPG), KINDS, CLIENTS),
+    (Setup(PSYCOPG, framework="asgi"), ("initiate", "get"), (4, 16)),
+    (Setup("sqlite"), KINDS, (1, 4, 16)),
+    (Setup("sqlite+aiosqlite"), ("initiate", "get"), (1, 4, 16)),
+    (Setup("mariadb"), KINDS, (1, 4, 16)),
+    (Setup("mariadb+asyncmy"), ("initiate", "get"), (4, 16)),
+)
+
+
+def main() -> None:
+    """Run all setups, or those whose name holds a text."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", help="setups whose name holds this text")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="these kinds of requests")
+    parser.add_argument("--clients", nargs="+", type=int, help="these numbers of clients")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="the length of a turn")
+    parser.add_argument("--quick", action="store_true", help="a few rows in a minute")
+    given = parser.parse_args()
+    lengths = Lengths(given.rounds, given.seconds)
+    plan = [*PLAN] if not given.only else [each for each in PLAN if given.only in str(each[0])]
+    if given.quick:
+        plan = [(Setup(ASYNCPG), KINDS, (4,))]
+        lengths = Lengths(3, 0.5)
+    for setup, kinds, clients in plan:
+        run(setup, given.kinds or kinds, given.clients or clients, lengths)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main()

@@ -1,7 +1,9 @@
-"""One worker of `benchmarks/servers.py`: an example, or a route with one SELECT and one INSERT.
+"""One server of `benchmarks/servers.py`, on plain ASGI or FastAPI.
 
-It prints its port, serves until its standard input ends, and leaves its processor time in a file:
-all of it since the first request, and what of it went through the library.
+    python benchmarks/worker.py SIDE FRAMEWORK LOOP FILE
+
+SIDE is `ours`, `floor` or `bare`; LOOP is `asyncio` or `uvloop`; FILE holds the recordings of the
+floor. It prints its port and serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -13,104 +15,146 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, cast
+from uuid import uuid4
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "examples")]
 
-import settings  # noqa: E402 - found by the line above
+import settings  # noqa: E402 - as above
 import sqlalchemy as sa  # noqa: E402 - as above
-from fastapi import FastAPI, Response  # noqa: E402 - as above
+from fastapi import FastAPI, Request, Response  # noqa: E402 - as above
 
+from benchmarks.by_hand import ByHand, Floor, Recording, by_hand  # noqa: E402 - as above
 from curae_lifecycle import Bucket, Settings  # noqa: E402 - as above
-from curae_lifecycle.stores import request_loop  # noqa: E402 - as above
-from curae_lifecycle.stores.sql import loading, storing  # noqa: E402 - as above
-from curae_lifecycle.stores.sql.engine import (  # noqa: E402 - as above
-    create_engine,
-    create_engine_async,
+from curae_lifecycle.servers.endpoint import AsyncEndpoint  # noqa: E402 - as above
+from curae_lifecycle.servers.guard import (  # noqa: E402 - as above
+    AsgiApp,
+    AsgiMessage,
+    Guard,
+    Receive,
+    Send,
+)
+from curae_lifecycle.servers.log import configure_logging  # noqa: E402 - as above
+from curae_lifecycle.stores.sql.statement import Statement  # noqa: E402 - as above
+from curae_lifecycle.stores.sql.store import AsyncSqlStore  # noqa: E402 - as above
+from curae_lifecycle.web.asgi_wsgi import (  # noqa: E402 - as above
+    asgi_body,
+    asgi_headers,
+    asgi_request,
 )
 from tests.support.wire.serve import reserve, serve_here  # noqa: E402 - as above
-
-Given = ParamSpec("Given")
-Answer = TypeVar("Answer")
 
 BUCKETS: Final = (Bucket(name="platform", capacity=1_000_000, refill=1_000_000, seconds=1),)
 """Never empty, so that each request charges it and none is refused."""
 
-SPENT = {"rules": 0.0, "values": 0.0, "begun": 0.0}
+READ_KINDS: Final = frozenset({"get", "replay"})
+_ANSWER: Final = b'{"connection": {"id": ""}}'
+_SELECT: Final = "SELECT body FROM bare WHERE id = ?"
+_INSERT: Final = "INSERT INTO bare (id, body) VALUES (?, ?)"
+
+Work = Callable[[str, int, bytes], Awaitable[None]]
+"""What a route does for a kind of request, the number of its client, and its body."""
 
 
-def timed(work: Callable[Given, Answer], what: str) -> Callable[Given, Answer]:
-    """The same function, its processor time added up under a name."""
+def bare(database: ByHand) -> Work:
+    """Read one row by its key and store one with a unique id: the least that a server can do."""
 
-    def run(*args: Given.args, **kwargs: Given.kwargs) -> Answer:
-        SPENT["begun"] = SPENT["begun"] or time.process_time()
-        begun = time.thread_time()
-        try:
-            return work(*args, **kwargs)
-        finally:
-            SPENT[what] += time.thread_time() - begun
+    async def work(kind: str, client: int, body: bytes) -> None:
+        await database.rows(Statement(_SELECT, (f"known-{client}",)))
+        if kind not in READ_KINDS:
+            await database.write([Statement(_INSERT, (str(uuid4()), body.decode()))])
 
-    return run
+    return work
 
 
-def watch(names: MutableMapping[str, object], wanted: tuple[str, ...], what: str) -> None:
-    """Add up what some functions of a module take."""
-    for name in wanted:
-        work = names[name]
-        assert callable(work)
-        names[name] = timed(work, what)
+def floor(database: ByHand, file: Path) -> Work:
+    """Read and write the rows that the library would, in its statements."""
+    stored = json.loads(file.read_text())
+    clients = {
+        kind: [Floor(Recording(**each)) for each in recordings]
+        for kind, recordings in stored.items()
+    }
+
+    async def work(kind: str, client: int, _: bytes) -> None:
+        read, written = clients[kind][client].statements()
+        await database.rows(read)
+        if written:
+            await database.write(written)
+
+    return work
 
 
-def bare() -> FastAPI:
-    """A route that reads one row and stores one: as little as a server can do."""
-    url, app = settings.DATABASE_URL, FastAPI()
-    made = create_engine(url)
-    with made.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS bare (id VARCHAR(99), body TEXT)")
-    sqlite = made.dialect.name == "sqlite"
-    select, insert = "SELECT body FROM bare WHERE id = ?", "INSERT INTO bare VALUES (?, ?)"
-    if not sqlite:
-        select, insert = select.replace("?", "%s"), insert.replace("?", "%s")
-    waiting, awaited = made, None if sqlite else create_engine_async(url)
+def on_fastapi(work: Work) -> AsgiApp:
+    """Return an app with one route."""
+    app = FastAPI(openapi_url=None)
 
-    def one_after_the_other(connection: sa.Connection, key: str, body: str) -> None:
-        connection.exec_driver_sql(select, (key,)).all()
-        connection.exec_driver_sql(insert, (key, body))
+    @app.api_route("/{kind}/{client}", methods=["GET", "POST"])
+    async def route(kind: str, client: int, request: Request) -> Response:
+        body = await request.body()
+        if body:
+            json.loads(body)
+        await work(kind, client, body)
+        return Response(_ANSWER, 201, media_type="application/json")
 
-    def in_thread(key: str, body: str) -> None:
-        with waiting.connect() as connection:
-            automatic = connection.execution_options(isolation_level="AUTOCOMMIT")
-            one_after_the_other(automatic, key, body)
+    return cast("AsgiApp", app)
 
-    @app.post("/{path:path}", status_code=201)
-    async def store(path: str, body: dict[str, object]) -> Response:
-        SPENT["begun"] = SPENT["begun"] or time.process_time()
-        text = path + json.dumps(body)
-        if awaited is None:
-            await asyncio.to_thread(in_thread, str(len(text)), text)
-        else:
-            async with awaited.connect() as connection:
-                automatic = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                await automatic.run_sync(one_after_the_other, str(len(text)), text)
-        return Response('{"connection": {"id": ""}}', 201, media_type="application/json")
+
+def on_asgi(work: Work) -> AsgiApp:
+    """Return an app without a framework."""
+
+    async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
+        _, kind, client = str(scope["path"]).split("/")
+        body = await asgi_body(receive) or b""
+        if body:
+            json.loads(body)
+        await work(kind, int(client), body)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(_ANSWER)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 201, "headers": headers})
+        await send({"type": "http.response.body", "body": _ANSWER})
 
     return app
 
 
-def main(how: str, buckets: str, file: str) -> None:
-    """Serve, and say at the end what it took."""
-    watch(request_loop.__dict__, ("bearer", "read", "decide", "respond"), "rules")
-    watch(storing.__dict__, ("dump", "format_document"), "values")
-    watch(loading.__dict__, ("load", "parse_json"), "values")
-    if buckets == "buckets":
-        settings.__dict__.update(SETTINGS=Settings(buckets=BUCKETS))
-    app = bare() if how == "bare" else importlib.import_module(f"{how}_app").served
-    if how != "bare":
-        importlib.import_module("demo").prepare()
+def ours_on_asgi() -> AsgiApp:
+    """Return the async endpoint without a framework, in its guard."""
+    configure_logging()
+    store = AsyncSqlStore(settings.open_awaited(), settings.SETTINGS)
+    endpoint = AsyncEndpoint(store, settings.MINT, settings.SETTINGS)
+
+    async def app(scope: AsgiMessage, receive: Receive, send: Send) -> None:
+        asked = asgi_request(scope, await asgi_body(receive) or b"")
+        answer = await endpoint(asked)
+        headers = [*asgi_headers(answer), (b"content-length", str(len(answer.body)).encode())]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    return Guard(app, max_concurrent=10 * settings.POOL, drain=endpoint.drain)
+
+
+def make_app(side: str, framework: str, file: Path) -> AsgiApp:
+    """Return the app of a side on a framework."""
+    if side == "ours":
+        if os.environ.get("BUCKETS"):
+            settings.__dict__.update(SETTINGS=Settings(buckets=BUCKETS))
+        if framework == "asgi":
+            return ours_on_asgi()
+        served: AsgiApp = importlib.import_module("fastapi_app").served
+        return served
+    database = by_hand(sa.make_url(settings.DATABASE_URL))
+    work = bare(database) if side == "bare" else floor(database, file)
+    return on_asgi(work) if framework == "asgi" else on_fastapi(work)
+
+
+def main(side: str, framework: str, loop: str, file: str) -> None:
+    """Serve until standard input ends."""
+    app = make_app(side, framework, Path(file))
 
     def end() -> None:
         sys.stdin.read()
@@ -119,9 +163,12 @@ def main(how: str, buckets: str, file: str) -> None:
     threading.Thread(target=end, daemon=True).start()
     with reserve(0) as held:
         port = held.getsockname()[1]
-        asyncio.run(serve_here(app, port, lambda: print(port, flush=True)))
-    spent = {**SPENT, "all": time.process_time() - SPENT["begun"]}
-    Path(file).write_text(json.dumps(spent))
+        serving = serve_here(app, port, partial(print, port, flush=True))
+        if loop == "uvloop":
+            # It is installed only for this comparison, so no type checker knows it.
+            importlib.import_module("uvloop").run(serving)
+        else:
+            asyncio.run(serving)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,10 @@ def open_database(
         parser.error(_missing_package(error))
     try:
         engine = create_engine(url)
-    except (UrlError, ArgumentError, ValueError):
-        # The message leaves out the URL, which can hold a password.
+    except ArgumentError as error:
+        # It names the driver at most, and not the rest of the URL, which can hold a password.
+        parser.error(f"--database must be {error.allowed}")
+    except (UrlError, ValueError):
         parser.error("--database must be the URL of a SQLite, PostgreSQL or MariaDB database")
     except ModuleNotFoundError as error:
         parser.error(_missing_package(error))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from secrets import token_urlsafe
 from typing import Final, TypeVar
@@ -22,6 +22,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import ApiKeyId, AppId, Environment, parse_opaque
 from curae_lifecycle.service.members import parse_account_id
 from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.sql.callers import (
     StoredCaller,
     callers_statement,
@@ -29,6 +30,7 @@ from curae_lifecycle.stores.sql.callers import (
     removal_statement,
 )
 from curae_lifecycle.stores.sql.store import Database, SqlStore
+from curae_lifecycle.web.json import MalformedError
 
 _Parsed = TypeVar("_Parsed")
 
@@ -108,7 +110,10 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     api_key = _read_key(parser) if minted is None else ApiKey(minted)
     with open_database(parser, options) as database:
         digest = api_key.digest()
-        registered = [each.caller for each in _load_callers(database) if each.digest == digest]
+        stored = [each for each in _load_callers(database) if each.digest == digest]
+        registered = [each.caller for each in _readable(parser, stored)]
+        if len(registered) < len(stored):
+            parser.exit(1)
         own_id = registered[0].api_key_id if registered else str(uuid4())
         caller = Caller(
             api_key_id=ApiKeyId(given_id or own_id),
@@ -125,14 +130,14 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 def _narrow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     scopes = _scopes(parser, options.scope)
     with open_database(parser, options) as database:
-        while found := _callers_of_id(database, options.api_key_id):
+        while found := _callers_of_id(parser, database, options.api_key_id):
             lacking = [scope for each in found for scope in scopes - each.caller.scopes]
             if lacking:
                 parser.error(f"a key with this id lacks the scope {min(lacking)}")
             # On a conflict with another registration or withdrawal, load the keys and retry.
             if database.run_transaction([narrowing_statement(each, scopes) for each in found]):
                 break
-        return _report(parser, _callers_of_id(database, options.api_key_id))
+        return _report(parser, _callers_of_id(parser, database, options.api_key_id))
 
 
 def _withdraw(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -140,7 +145,7 @@ def _withdraw(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     with open_database(parser, options) as database:
         while True:
             if digest is None:
-                found = _callers_of_id(database, options.api_key_id)
+                found = _callers_of_id(parser, database, options.api_key_id)
             else:
                 found = [each for each in _load_callers(database) if each.digest == digest]
             # On a conflict with another registration or withdrawal, load the keys and retry.
@@ -150,25 +155,51 @@ def _withdraw(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 
 def _list(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with open_database(parser, options) as database:
-        for each in _load_callers(database):
+        stored = _load_callers(database)
+        readable = _readable(parser, stored)
+        for each in readable:
             _print_caller(each.caller)
-    return 0
+    return 0 if len(readable) == len(stored) else 1
 
 
 def _load_callers(database: Database) -> list[StoredCaller]:
     return [StoredCaller(str(id_), str(text)) for id_, text in database.rows(callers_statement())]
 
 
-def _callers_of_id(database: Database, api_key_id: str) -> list[StoredCaller]:
-    return [each for each in _load_callers(database) if each.caller.api_key_id == api_key_id]
+def _readable(
+    parser: argparse.ArgumentParser, stored: Iterable[StoredCaller]
+) -> list[StoredCaller]:
+    """Return the callers that this release can read; report each other one on standard error."""
+    readable: list[StoredCaller] = []
+    for each in stored:
+        try:
+            each.caller  # noqa: B018 - reads the document
+        except (NewerFormatError, MalformedError) as error:
+            said = f"the key with the digest {each.digest}: {error}"
+            print(f"{parser.prog}: error: {said}", file=sys.stderr)
+        else:
+            readable.append(each)
+    return readable
+
+
+def _callers_of_id(
+    parser: argparse.ArgumentParser, database: Database, api_key_id: str
+) -> list[StoredCaller]:
+    stored = _load_callers(database)
+    readable = _readable(parser, stored)
+    if len(readable) < len(stored):
+        # A caller that cannot be read may have the same id, and its key would keep its rights.
+        parser.exit(1)
+    return [each for each in readable if each.caller.api_key_id == api_key_id]
 
 
 def _report(parser: argparse.ArgumentParser, found: Sequence[StoredCaller]) -> int:
     if not found:
         parser.exit(1, f"{parser.prog}: error: no such key is registered\n")
-    for each in found:
+    readable = _readable(parser, found)
+    for each in readable:
         _print_caller(each.caller)
-    return 0
+    return 0 if len(readable) == len(found) else 1
 
 
 def _print_caller(caller: Caller, minted: str | None = None) -> None:

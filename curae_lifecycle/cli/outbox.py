@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterable
 
 from curae_lifecycle.cli.database import add_database, open_database
-from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.service.json_schema import Json
+from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
 from curae_lifecycle.stores.sql.outbox_worker import Outbox
 
 
@@ -85,14 +86,17 @@ def _print(delivery: Delivery) -> None:
         raise ReaderGoneError from None
 
 
-def _write(deliveries: Iterable[Delivery]) -> None:
+def _write(deliveries: Iterable[Delivery | NewerDelivery]) -> None:
     for delivery in deliveries:
-        members = {
+        members: dict[str, Json] = {
             "number": delivery.number,
             "attempt": delivery.attempt,
             "kind": delivery.kind,
             "subject": delivery.subject,
-            "document": delivery.document,
         }
+        if isinstance(delivery, NewerDelivery):
+            members["error"] = str(delivery.error)
+        else:
+            members["document"] = delivery.document
         print(json.dumps(members))
     sys.stdout.flush()

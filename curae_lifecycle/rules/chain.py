@@ -36,8 +36,10 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.triggers import (
     SUPERSEDED,
     TRIGGERS,
+    Preview,
     Recover,
     SuccessorState,
+    Transition,
     Trigger,
     build_problem,
     revoke,
@@ -177,16 +179,19 @@ def revoke_chain(
 
     Returns:
         One answer for `connection`, then one for each later connection that the revocation
-        reaches. Done: that connection, now REVOKED. Ignored: it was revoked before.
+        reaches. Done: that connection, now REVOKED. Ignored: it was revoked before. The rules of
+        the first answer begin with the row of the table `revocation-reach`.
 
     Raises:
         ArgumentError: An instant is not UTC, or `happened_at` is more than five minutes after
             `now` (or after a connection's `updated_at`, if that is later).
     """
-    reached = (connection, *following)
-    if REVOCATION_REACH[actor].outcome.value is Reach.ONE:
-        reached = (connection,)
-    return tuple([revoke(each, now, actor=actor, happened_at=happened_at) for each in reached])
+    reach = REVOCATION_REACH[actor]
+    later = () if reach.outcome.value is Reach.ONE else following
+    first, *others = [
+        revoke(each, now, actor=actor, happened_at=happened_at) for each in (connection, *later)
+    ]
+    return (attrs.evolve(first, rules=(reach.rule, *first.rules)), *others)
 
 
 def reconnect(
@@ -282,8 +287,18 @@ def _preview_reconnect(
     return reconnect(connection, successor, now, id=connection.id, next_action=action, head=head)
 
 
+def _preview_revoke(
+    connection: Connection, now: datetime, _: Connection | None, __: Connection | None
+) -> Transition:
+    # An app's revocation reaches one connection.
+    return revoke_chain(connection, (), now, actor=Actor.APP)[0]
+
+
 RecoveryPreview = Callable[[Connection, datetime, Connection | None, Connection | None], Recovery]
 """A function that previews a reconnect; its parameters are those of `triggers.Preview`."""
 
-PREVIEWS: Final[Mapping[Trigger, RecoveryPreview]] = {Trigger.RECONNECT: _preview_reconnect}
+PREVIEWS: Final[Mapping[Trigger, Preview | RecoveryPreview]] = {
+    Trigger.REVOKE: _preview_revoke,
+    Trigger.RECONNECT: _preview_reconnect,
+}
 """The preview of each trigger of this module."""

@@ -40,6 +40,9 @@ class ApiKey:
         Raises:
             ArgumentError: The key is empty, or holds a character other than visible ASCII.
         """
+        values.check_type(
+            "api key", self._secret, str, allowed="visible ASCII characters without spaces"
+        )
         if not (self._secret.isascii() and self._secret.isprintable()) or " " in self._secret:
             raise ArgumentError("api key", "visible ASCII characters without spaces")
         if not self._secret:
@@ -103,6 +106,22 @@ class Caller:
     key_owner: KeyOwner = attrs.field(
         init=False, repr=False, eq=False, default=attrs.Factory(_build_key_owner, takes_self=True)
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Check the members, because every request of the key is decided by them.
+
+        Raises:
+            ArgumentError: An id is empty or no text, the account is no UUID in lower case, the
+                environment is no `Environment`, or the scopes are no frozenset of texts.
+        """
+        values.parse_opaque("api_key_id", self.api_key_id)
+        values.parse_opaque("app_id", self.app_id)
+        values.check_uuid("customer_account_id", self.customer_account_id)
+        values.check_environment("environment", self.environment)
+        # A str would grant each scope that is part of it.
+        values.check_type("scopes", self.scopes, frozenset, allowed="a frozenset of scopes")
+        for scope in self.scopes:
+            values.parse_opaque("scopes", scope)
 
     def coordinate(self, app_user_id: values.AppUserId) -> values.Coordinate:
         """Return the caller's coordinate for `app_user_id`, its app's own id of a user."""

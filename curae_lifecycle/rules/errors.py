@@ -7,6 +7,10 @@ exception: its result is a `Refused`.
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from enum import Enum
+from typing import Final
+
 
 class LifecycleError(Exception):
     """The base of every exception that the package raises.
@@ -18,17 +22,43 @@ class LifecycleError(Exception):
 class ArgumentError(LifecycleError, ValueError):
     """A caller's mistake: an argument that no correct program passes.
 
-    The message names the argument and the allowed values, and never repeats the given value.
+    The message names the argument, the allowed values and the kind of value that was given. It
+    never repeats a given text, which may be a secret.
 
     Attributes:
         argument: The name of the argument.
         allowed: The values that are allowed, in words.
+        given: The kind of value that was given, such as `a str`; empty if the type was right.
     """
 
-    def __init__(self, argument: str, allowed: str) -> None:
-        super().__init__(argument, allowed)
+    def __init__(self, argument: str, allowed: str, given: str = "") -> None:
+        super().__init__(argument, allowed, *([given] if given else []))
         self.argument = argument
         self.allowed = allowed
+        self.given = given
 
     def __str__(self) -> str:
-        return f"{self.argument}: must be {self.allowed}"
+        given = f", not {self.given}" if self.given else ""
+        return f"{self.argument}: must be {self.allowed}{given}"
+
+
+def describe(value: object, text: str = "a str") -> str:
+    """Return what a value is, for an error: its type, and never its text.
+
+    Args:
+        value: The value.
+        text: The words for a text that is not empty.
+    """
+    if value is None or isinstance(value, bool):
+        return str(value)
+    if isinstance(value, Enum):
+        return f"{type(value).__name__}.{value.name}"
+    name = type(value).__name__
+    if isinstance(value, Sized) and not len(value):
+        return f"an empty {name}"
+    if isinstance(value, str):
+        return text
+    return f"{'an' if name[0] in _VOWELS else 'a'} {name}"
+
+
+_VOWELS: Final = frozenset("aeioAEIO")

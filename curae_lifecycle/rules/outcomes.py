@@ -1,9 +1,9 @@
 """The three answers of a transition, and the verdicts that table cells hold.
 
 The law of this module: **done, ignored and refused are different types**. `Done` holds a new value,
-`Ignored` the value that was passed in, `Refused` a problem and no value. A caller that forgets one
-fails type checking; an exception always means a mistake in the program. Each answer names the rules
-that made it, in order.
+`Ignored` the value that was passed in (no changes, in the answer to a fact), `Refused` a problem and
+no value. A caller that forgets one fails type checking; an exception always means a mistake in the
+program. Each answer names the rules that made it, in order.
 """
 
 from __future__ import annotations

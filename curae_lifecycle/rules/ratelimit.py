@@ -6,7 +6,8 @@ The laws of this module:
 - **`retry_after` is exact**: after that wait the request is admitted; one microsecond earlier it
   is refused.
 - **Several rules are all or nothing**: a refusal charges none and returns the very same states.
-- **A stored state keeps its meaning when the numbers of its rule change.**
+- **A bucket recovers from a clock that was put right.** A wait is never longer than the bucket's
+  window and five minutes.
 
 All arithmetic is with integers. There are two kinds of rule.
 
@@ -19,12 +20,16 @@ admissions than the largest limit.
 
 A `Bucket` (GCRA) keeps the instant at which it is full again. Each charge moves that instant later
 by the time that the tokens take to refill. The instant is stored as whole microseconds and a
-fraction whose denominator is the refill, so nothing is rounded. If the fraction was written with
-another refill, it is rounded up by less than one part. That is less than a millionth of a token,
-and never in the caller's favour.
+fraction whose denominator is the refill, so nothing is rounded. A state therefore belongs to the
+name and the numbers of its bucket. A bucket with new numbers starts full.
 
-A clock that steps back admits nothing extra: a log drops no instant that still counts, and a
-bucket's instant only moves later.
+A clock that steps back by less than five minutes admits nothing extra: a log drops no instant that
+still counts, and a bucket's instant only moves later. A bucket does not believe an instant that is
+further ahead than its window and five minutes. Only a clock that ran ahead can have written that
+instant, so the bucket admits the request and is empty afterwards. Each such step back of the clock
+costs one request and one capacity at most. A log believes every instant: if the clock ran ahead by
+a span and was put right, the instants that were logged meanwhile count until that span and the
+window have passed.
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
     MINUTE,
     SECOND,
     check_instant,
@@ -176,17 +182,16 @@ class LogState(bytes):
 class BucketState(NamedTuple):
     """The state of a `Bucket`: the exact instant at which the bucket is full again.
 
-    The instant keeps its meaning when the numbers of the rule change.
+    The state belongs to the name and the numbers of the bucket. Another bucket cannot read it.
 
     Attributes:
         full_at: The instant, in whole microseconds since 1970.
-        part: The numerator of the fraction of a microsecond to add.
-        parts: The denominator of that fraction: the refill of the bucket at the last charge.
+        part: The numerator of the fraction of a microsecond to add. The denominator is the refill
+            of the bucket.
     """
 
     full_at: int
     part: int = 0
-    parts: int = 1
 
 
 RateState = LogState | BucketState
@@ -357,7 +362,8 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
     """Return the greatest cost that a rule would admit at `now`; 0 if it admits none.
 
-    The rule is not charged.
+    The rule is not charged. A bucket that does not believe its state admits its whole capacity, but
+    only once.
 
     Args:
         policy: The rule.
@@ -369,17 +375,25 @@ def count_remaining(policy: Policy, state: RateState, now: datetime) -> int:
         instants = _unpacked(state) if isinstance(state, LogState) else []
         return max(0, policy.limit - sum(at - instant < period for instant in instants))
     missing = _missing(policy, state, at) if isinstance(state, BucketState) else 0
+    if _is_disbelieved(policy, missing):
+        return policy.capacity
     return max(0, policy.capacity * period - missing) // period
 
 
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     """Return the remaining allowance of a rate limit at `now` [O].
 
+    A bucket that does not believe its state admits one request and then refills from empty.
+
     Args:
         policy: The rule.
         state: The stored state of the rule.
         now: The instant of the question, in UTC.
     """
+    if isinstance(policy, Bucket) and isinstance(state, BucketState):
+        missing = _missing(policy, state, to_epoch_microseconds(now))
+        if _is_disbelieved(policy, missing):
+            return LimitLeft(policy, 1, policy.window)
     expires_at = state_expires_at(policy, state)
     reset = 0 if expires_at is None else max(0, -(-elapsed(now, expires_at) // SECOND))
     return LimitLeft(policy, count_remaining(policy, state, now), reset)
@@ -425,23 +439,29 @@ def _charge_bucket(policy: Bucket, state: RateState, at: int, cost: int) -> Buck
     if not isinstance(state, BucketState):
         raise ArgumentError(f"state of {policy.name!r}", "a BucketState")
     token, refill = policy.seconds * SECOND, policy.refill
-    missing = _missing(policy, state, at) + cost * token
-    excess = missing - policy.capacity * token
-    if excess > 0:
-        return -(-excess // refill)
-    return BucketState(full_at=at + missing // refill, part=missing % refill, parts=refill)
+    most = policy.capacity * token
+    missing = _missing(policy, state, at)
+    if _is_disbelieved(policy, missing):
+        missing = most
+    else:
+        missing += cost * token
+        if missing > most:
+            return -(-(missing - most) // refill)
+    return BucketState(full_at=at + missing // refill, part=missing % refill)
 
 
 def _missing(policy: Bucket, state: BucketState, at: int) -> int:
     # Returns the time until the bucket is full, in parts of a microsecond. A microsecond has as
     # many parts as the refill, so a token takes as many parts as the period has microseconds.
-    full_at, part, parts = state
-    if full_at < at:
-        return 0
-    if parts != policy.refill:
-        # The state was written with another refill. Round up, so tokens never return early.
-        part = -(-part * policy.refill // parts)
-    return (full_at - at) * policy.refill + part
+    full_at, part = state
+    return 0 if full_at < at else (full_at - at) * policy.refill + part
+
+
+def _is_disbelieved(policy: Bucket, missing: int) -> bool:
+    # Returns whether more is missing than any clock within five minutes of this one can have left.
+    # Then the clock ran ahead and was put back, and the state says nothing about the bucket.
+    tolerance = CLOCK_TOLERANCE * policy.refill
+    return missing > policy.capacity * policy.seconds * SECOND + tolerance
 
 
 def _packed(instants: Iterable[int]) -> bytes:

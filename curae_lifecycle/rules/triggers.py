@@ -409,12 +409,11 @@ Preview = Callable[[Connection, datetime, Connection | None, Connection | None],
 """A function that previews a trigger: from a connection, an instant, a successor and a head."""
 
 PREVIEWS: Final[Mapping[Trigger, Preview]] = {
-    # No rule depends on the reason, the actor or the end of an authorization.
+    # No rule depends on the reason or the end of an authorization.
     AUTHORIZE: lambda connection, now, successor, head: authorize(
         connection, now, successor=successor, head=head
     ),
     REQUIRE_ACTION: lambda connection, now, _, __: require_action(connection, now, reason=""),
     EXPIRE: lambda connection, now, _, __: expire(connection, now),
-    REVOKE: lambda connection, now, _, __: revoke(connection, now, actor=Actor.APP),
 }
-"""The preview of each trigger of this module; `chain` has that of a reconnect."""
+"""The preview of each trigger of this module; `chain` has those of a revocation and a reconnect."""

@@ -17,7 +17,7 @@ from typing import Final, NewType, TypeGuard, cast
 
 import attrs
 
-from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.errors import ArgumentError, describe
 
 ApiKeyId = NewType("ApiKeyId", str)
 """A server's id of an API key, which is no secret."""
@@ -154,7 +154,7 @@ def check_type(argument: str, value: object, kinds: type | tuple[type, ...], all
         ArgumentError: The value is of another type.
     """
     if not isinstance(value, kinds):
-        raise ArgumentError(argument, allowed)
+        raise ArgumentError(argument, allowed, describe(value))
 
 
 def check_instant(argument: str, value: object) -> None:
@@ -174,6 +174,7 @@ def check_instant(argument: str, value: object) -> None:
             argument,
             "an aware datetime whose tzinfo is datetime.UTC, such as datetime.now(UTC) or "
             "aware.astimezone(UTC); a naive datetime has no time zone",
+            describe(value),
         )
 
 
@@ -307,7 +308,11 @@ def parse_opaque(argument: str, value: object) -> str:
     """
     if isinstance(value, str) and value and _SURROGATE.search(value) is None:
         return value
-    raise ArgumentError(argument, "text that is not empty and holds no surrogates")
+    raise ArgumentError(
+        argument,
+        "text that is not empty and holds no surrogates",
+        describe(value, "text that holds one"),
+    )
 
 
 def parse_uuid(argument: str, value: object) -> str:
@@ -338,7 +343,39 @@ def check_uuid(argument: str, value: object) -> None:
         ArgumentError: The value is anything else.
     """
     if not (isinstance(value, str) and _LOWER_CASE_UUID.fullmatch(value)):
-        raise ArgumentError(argument, "the text of a UUID with hyphens, in lower case")
+        allowed = "the text of a UUID with hyphens, in lower case"
+        raise ArgumentError(argument, allowed, describe(value, "other text"))
+
+
+def check_coordinate_members(argument: str, value: object) -> None:
+    """Check that `value` is a `Coordinate` that a request or a log could name.
+
+    Args:
+        argument: The name of the argument, for the error.
+        value: The value to check.
+
+    Raises:
+        ArgumentError: The value is anything else, or one of its members is not what it must be.
+    """
+    check_type(argument, value, Coordinate, allowed="a Coordinate")
+    coordinate = cast("Coordinate", value)
+    check_environment(f"{argument}.environment", coordinate.environment)
+    parse_opaque(f"{argument}.app_id", coordinate.app_id)
+    check_uuid(f"{argument}.customer_account_id", coordinate.customer_account_id)
+    parse_app_user_id(coordinate.app_user_id)
+
+
+def check_environment(argument: str, value: object) -> None:
+    """Check that `value` is a member of `Environment`; its text alone is not.
+
+    Args:
+        argument: The name of the argument, for the error.
+        value: The value to check.
+
+    Raises:
+        ArgumentError: The value is anything else.
+    """
+    check_type(argument, value, Environment, allowed="Environment.LIVE or Environment.TEST")
 
 
 def parse_data_packages(value: object) -> tuple[DataPackage, ...]:

@@ -264,7 +264,7 @@ _BACKLOG: Final = "function that counts the outbox, such as the backlog of an Ou
 
 def _check_values(id_factory: object, settings: object, counters: object) -> None:
     check_id_factory(id_factory)
-    check_type("settings", settings, Settings, "Settings, such as Settings()")
+    check_type("settings", settings, Settings, allowed="Settings, such as Settings()")
     if isinstance(counters, type):
         allowed = f"counters: {counters.__name__} is a class, so call it"
         raise ArgumentError("counters", allowed)
@@ -394,7 +394,19 @@ class _EndpointCore:
     ) -> None:
         try:
             line = _request_line(request, answered=answered, stats=stats, seconds=seconds)
-            _LOG.info(line)
+            if _LOG.isEnabledFor(logging.INFO):
+                # `_LOG.info` would walk the stack for a place that no line shows.
+                _LOG.handle(
+                    _LOG.makeRecord(
+                        _LOG.name,
+                        logging.INFO,
+                        fn=__file__,
+                        lno=0,
+                        msg=line,
+                        args=(),
+                        exc_info=None,
+                    )
+                )
             if self.counters is not None:
                 self.counters.count(line, stats)
         except Exception as error:  # noqa: BLE001 - a response matters more than its log line

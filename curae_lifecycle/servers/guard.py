@@ -123,10 +123,7 @@ class Guard:
         if body is None:
             # The client disconnected before its request was complete.
             return
-        try:
-            async with asyncio.timeout(self._queue_seconds):
-                await self._slots.acquire()
-        except TimeoutError:
+        if not await self._take_slot():
             await _refuse(
                 send, status=503, title=b"Service Unavailable", header=(b"retry-after", b"1")
             )
@@ -139,6 +136,17 @@ class Guard:
             )
         finally:
             self._slots.release()
+
+    async def _take_slot(self) -> bool:
+        # Returns whether a slot became free in time.
+        if not self._slots.locked():
+            # A free slot is taken without waiting, so it needs no timer.
+            return await self._slots.acquire()
+        try:
+            async with asyncio.timeout(self._queue_seconds):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
 
 
 async def _read_body(receive: Receive) -> tuple[bytes | None, bool]:

@@ -14,6 +14,7 @@ import logging
 from typing import Final
 
 from curae_lifecycle.rules.credentials import KeyOwner
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
@@ -46,7 +47,7 @@ _PROBE_NEEDS: Final = Needs(
                 app_id=AppId(_PROBE_ID),
                 customer_account_id=CustomerAccountId(_PROBE_ID),
             ),
-            _PROBE_ID,
+            Bucket(name=_PROBE_ID, capacity=1, refill=1, seconds=1),
         ),
     ),
     limit=None,

@@ -26,7 +26,6 @@ import attrs
 
 from curae_lifecycle.stores.request_loop import LOG_TRACEBACKS, format_frames
 from curae_lifecycle.web.request import Request, header_values
-from curae_lifecycle.web.wire_format import to_camel_case
 
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """The id of the current request; every line logged in its context carries the id."""
@@ -83,10 +82,19 @@ class RequestLine:
 
     def members(self) -> dict[str, object]:
         """Return the fields as members of a JSON object: camelCase names, seconds to 6 places."""
-        fields = attrs.asdict(self, recurse=False)
-        fields |= {"seconds": round(self.seconds, 6), "waited": round(self.waited, 6)}
-        fields["rules"] = [*self.rules]
-        return {to_camel_case(name): value for name, value in fields.items()}
+        return {
+            "operation": self.operation,
+            "method": self.method,
+            "status": self.status,
+            "rules": [*self.rules],
+            "replayed": self.replayed,
+            "seconds": round(self.seconds, 6),
+            "attempts": self.attempts,
+            "waited": round(self.waited, 6),
+            "code": self.code,
+            "retryAfter": self.retry_after,
+            "limit": self.limit,
+        }
 
     def __str__(self) -> str:
         # Other formatters than `JsonFormatter` show this text.

@@ -27,7 +27,7 @@ def _needs(call: Call) -> Needs:
     return attrs.evolve(
         own,
         record=None if call.key is None else idempotency.RecordKey(owner, call.key),
-        buckets=tuple([BucketKey(owner, bucket.name) for bucket in call.settings.buckets]),
+        buckets=tuple([BucketKey(owner, bucket) for bucket in call.settings.buckets]),
         limit=_limit_key(call.operation, own),
     )
 

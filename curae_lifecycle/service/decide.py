@@ -181,8 +181,8 @@ def _limit(request: _Request) -> Decision | None:
 
 
 def _ownership(request: _Request) -> Decision | None:
-    asked, connection = request.call.needs.connection, request.snapshot.connection
-    if asked is None:
+    needs, connection = request.call.needs, request.snapshot.connection
+    if needs.connection is None and needs.chain is None:
         return None
     if connection is None or not request.caller.owns(connection):
         return request.ruled(ruling_from_refusal(refuse_at(Gate.OWNERSHIP)))

@@ -6,18 +6,22 @@ import attrs
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import KeyOwner
+from curae_lifecycle.rules.ratelimit import Bucket
 
 
 @attrs.frozen
 class BucketKey:
-    """The key of a bucket's state: the API key and the bucket's name, `policy` [S; the owner O]."""
+    """The key of a bucket's state: the API key, and the bucket with its numbers [S; the owner O].
+
+    New numbers under the same name are another key, so a changed bucket starts full.
+    """
 
     owner: KeyOwner
-    policy: str
+    bucket: Bucket
 
     def __hash__(self) -> int:
         # The rest of the owner differs only if the API key was registered again.
-        return hash((self.owner.api_key_id, self.policy))
+        return hash((self.owner.api_key_id, self.bucket.name))
 
 
 @attrs.frozen

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.rules.values import Environment, check_environment, check_type, parse_opaque
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 
@@ -38,9 +39,24 @@ class Settings:
     operations: tuple[type[Operation], ...] = attrs.field(factory=lambda: OPERATIONS)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse an unknown spelling, and buckets or operations with the same name."""
+        """Check the type of each setting, the spelling, and that no two names are the same.
+
+        Raises:
+            ArgumentError: A setting is of another type, the spelling is unknown, or two buckets or
+                operations have the same name.
+        """
+        if self.environment is not None:
+            check_environment("environment", self.environment)
+        parse_opaque("type_base", self.type_base)
+        _check_tuple("buckets", self.buckets, _is_bucket, allowed="a tuple of Bucket")
+        _check_tuple(
+            "operations", self.operations, _is_operation, allowed="a tuple of Operation classes"
+        )
         if self.active_spelling not in SPELLINGS:
-            raise ArgumentError("active_spelling", f"one of {', '.join(SPELLINGS)}")
+            allowed = f"one of {', '.join(SPELLINGS)}"
+            raise ArgumentError(
+                "active_spelling", allowed, describe(self.active_spelling, "other text")
+            )
         if len({bucket.name for bucket in self.buckets}) < len(self.buckets):
             raise ArgumentError("buckets", "of different names")
         if len({each.rule.name for each in self.operations}) < len(self.operations):
@@ -52,6 +68,23 @@ class Settings:
         defaults = attrs.asdict(DEFAULT_SETTINGS, recurse=False)
         changed = [f"{name}={values[name]!r}" for name in values if values[name] != defaults[name]]
         return f"Settings({', '.join(changed)})"
+
+
+def _check_tuple(
+    argument: str, value: object, is_item: Callable[[object], bool], allowed: str
+) -> None:
+    check_type(argument, value, tuple, allowed=allowed)
+    for item in cast("tuple[object, ...]", value):
+        if not is_item(item):
+            raise ArgumentError(argument, allowed, f"one with {describe(item)}")
+
+
+def _is_bucket(item: object) -> bool:
+    return isinstance(item, Bucket)
+
+
+def _is_operation(item: object) -> bool:
+    return isinstance(item, type) and issubclass(item, Operation)
 
 
 DEFAULT_SETTINGS: Final = Settings()

@@ -129,12 +129,19 @@ class NewIds:
     next_action: values.NextAction
 
     def __attrs_post_init__(self) -> None:
-        """Check the ids, because they are stored for ever, and the type of the next action."""
+        """Check the ids, because they are stored for ever, and the next action.
+
+        Raises:
+            ArgumentError: An id of a connection or session is no UUID in lower case, the user's id
+                or the URL is empty or no text, or the next action ends at no UTC instant.
+        """
         values.check_uuid("connection_id", self.connection_id)
         values.check_uuid("session_id", self.session_id)
         values.parse_opaque("user_id", self.user_id)
         allowed = "a NextAction, which has a URL and its expiry"
-        values.check_type("next_action", self.next_action, values.NextAction, allowed)
+        values.check_type("next_action", self.next_action, values.NextAction, allowed=allowed)
+        values.parse_opaque("next_action.url", self.next_action.url)
+        values.check_instant("next_action.expires_at", self.next_action.expires_at)
 
 
 def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
+from typing import Final
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.stores.codec import dump, load
+from curae_lifecycle.web.json import parse_json
+
+CALLER_CACHE_SIZE: Final = 1024
+"""The number of parsed callers that are cached, since every request parses one."""
 
 
 def format_caller(caller: Caller) -> str:
-    """Return a caller as JSON; equal callers give equal text."""
-    members = {
-        "api_key_id": caller.api_key_id,
-        "app_id": caller.app_id,
-        "customer_account_id": caller.customer_account_id,
-        "environment": caller.environment,
-        "scopes": sorted(caller.scopes),
-    }
-    return json.dumps(members)
+    """Return a caller as JSON; equal callers give equal text.
+
+    The text is ASCII, so that every database returns it unchanged.
+    """
+    return json.dumps(dump(caller))
 
 
+@lru_cache(CALLER_CACHE_SIZE)
 def parse_caller(text: str) -> Caller:
-    """Return the caller from a text that `format_caller` returned."""
-    members = json.loads(text)
-    return Caller(
-        api_key_id=ApiKeyId(members["api_key_id"]),
-        app_id=AppId(members["app_id"]),
-        customer_account_id=CustomerAccountId(members["customer_account_id"]),
-        environment=Environment(members["environment"]),
-        scopes=frozenset(members["scopes"]),
-    )
+    """Return the caller from a text that `format_caller` of this or an earlier release returned.
+
+    Raises:
+        MalformedError: The text is none that `format_caller` returned.
+        NewerFormatError: A newer release stored the caller.
+    """
+    return load(Caller, parse_json(text))

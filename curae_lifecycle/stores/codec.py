@@ -18,7 +18,7 @@ import attrs
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
-from curae_lifecycle.rules.credentials import KeyOwner
+from curae_lifecycle.rules.credentials import Caller, KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import (
     Fingerprint,
@@ -28,7 +28,7 @@ from curae_lifecycle.rules.idempotency import (
     RecordState,
 )
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.rules.ratelimit import BucketState, LogState
+from curae_lifecycle.rules.ratelimit import MAX_INTEGER, BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import (
     LAST_INSTANT,
@@ -40,7 +40,13 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
-from curae_lifecycle.stores.formats import FORMAT, newest_format, upgrade_document
+from curae_lifecycle.stores.formats import (
+    FORMAT,
+    newest_format,
+    number_document,
+    upgrade_document,
+)
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
 from curae_lifecycle.stores.object_codec import (
     Document,
     FieldCodec,
@@ -51,7 +57,14 @@ from curae_lifecycle.stores.object_codec import (
 from curae_lifecycle.web.json import MalformedError, has_duplicate_keys
 
 Storable = (
-    Connection | CuraeConnectSession | LimitedAccountAppBinding | Record | LogState | BucketState
+    Connection
+    | CuraeConnectSession
+    | LimitedAccountAppBinding
+    | Record
+    | LogState
+    | BucketState
+    | Caller
+    | HostedPage
 )
 """A value that `dump` writes and `load` reads."""
 
@@ -65,7 +78,7 @@ def dump(value: Storable) -> dict[str, Json]:
     """
     kind = type(value)
     members = cast("dict[str, Json]", _WRITERS[kind](value))
-    return {FORMAT: newest_format(kind.__name__), **members}
+    return number_document(kind.__name__, members)
 
 
 def load(kind: type[_Stored], document: Json) -> _Stored:
@@ -110,7 +123,7 @@ def _object_field(kind: type, **parts: FieldCodec) -> FieldCodec:
     return field_codec(dict, codec.read, codec.write)
 
 
-def _document_codec(kind: type, **parts: FieldCodec) -> ObjectCodec:
+def _document_codec(kind: type, /, **parts: FieldCodec) -> ObjectCodec:
     return ObjectCodec(kind, parts, FORMAT)
 
 
@@ -122,6 +135,13 @@ def _parse_strings(items: list[object]) -> tuple[str, ...]:
     if all(type(item) is str for item in items):
         return cast("tuple[str, ...]", tuple(items))
     raise ArgumentError("value", "a list of strings")
+
+
+def _parse_scopes(items: list[object]) -> frozenset[str]:
+    scopes = frozenset(_parse_strings(items))
+    if len(scopes) < len(items):
+        raise ArgumentError("value", "a list of different strings")
+    return scopes
 
 
 def _parse_headers(items: list[object]) -> Headers:
@@ -197,6 +217,23 @@ _BINDING: Final = _document_codec(
     state=_enum_field(AccountState),
     generation=_INTEGER,
     version=_INTEGER,
+)
+
+_CALLER: Final = _document_codec(
+    Caller,
+    api_key_id=_STRING,
+    app_id=_STRING,
+    customer_account_id=_STRING,
+    environment=_enum_field(Environment),
+    # Sorted, so that equal callers give equal text.
+    scopes=field_codec(list, _parse_scopes, sorted),
+)
+_PAGE: Final = _document_codec(
+    HostedPage,
+    digest=_STRING,
+    kind=_enum_field(PageKind),
+    subject=_STRING,
+    expires_at=_TIME,
 )
 
 _RESPONSE: Final = ObjectCodec(
@@ -281,16 +318,15 @@ class _Bucket:
 
     full_at: int
     part: int
-    parts: int
 
 
-_BUCKET: Final = _document_codec(_Bucket, full_at=_INTEGER, part=_INTEGER, parts=_INTEGER)
+_BUCKET: Final = _document_codec(_Bucket, full_at=_INTEGER, part=_INTEGER)
 
 
 def _read_bucket(document: Document) -> BucketState:
     stored = cast("_Bucket", _BUCKET.read(document))
-    if 0 <= stored.part < stored.parts:
-        return BucketState(stored.full_at, stored.part, stored.parts)
+    if 0 <= stored.part < MAX_INTEGER:
+        return BucketState(stored.full_at, stored.part)
     raise MalformedError(None, Fault.INVALID)
 
 
@@ -301,6 +337,8 @@ _READERS: Final[dict[type, Callable[[Document], object]]] = {
     Record: _RECORD.read,
     LogState: _read_log,
     BucketState: _read_bucket,
+    Caller: _CALLER.read,
+    HostedPage: _PAGE.read,
 }
 _WRITERS: Final[dict[type, Callable[[object], Document]]] = {
     Connection: _CONNECTION.write,
@@ -309,4 +347,6 @@ _WRITERS: Final[dict[type, Callable[[object], Document]]] = {
     Record: _RECORD.write,
     LogState: _write_log,
     BucketState: _BUCKET.write,
+    Caller: _CALLER.write,
+    HostedPage: _PAGE.write,
 }

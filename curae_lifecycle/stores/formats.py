@@ -77,6 +77,16 @@ def newest_format(kind: str, upgrades: Upgrades = UPGRADES) -> int:
     return 1 + len(upgrades.get(kind, ()))
 
 
+def number_document(kind: str, members: Document) -> Document:
+    """Return a document of the newest form with its number, ready to store.
+
+    Args:
+        kind: The name of the value's class.
+        members: The members of the value; none of them is named `format`.
+    """
+    return {FORMAT: newest_format(kind), **members}
+
+
 def upgrade_document(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Document:
     """Return a stored document in the newest form, without the member `format`.
 

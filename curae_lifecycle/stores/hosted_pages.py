@@ -74,13 +74,15 @@ class HostedPage:
         )
 
     @property
-    def user_id(self) -> UserId:
-        """The user who was bound when the URL was handed out; only pages of kind USER have this.
+    def user_id(self) -> UserId | None:
+        """The user who was bound when the URL was handed out; `None` if no user was bound.
 
-        Pass this id to the fact `Graduated`, so that an old URL cannot graduate a later user. If no
-        user was bound, it is the empty id, which no user has.
+        Only pages of kind USER have this property. Pass the id to the fact `Graduated`, so that an
+        old URL cannot graduate a later user. Report no graduation for `None`, which the fact takes
+        for the user who is bound when it is recorded.
         """
-        return UserId(json.loads(self.subject)[-1])
+        user_id: str | None = json.loads(self.subject)[-1]
+        return None if user_id is None else UserId(user_id)
 
 
 def url_digest(url: str) -> str:
@@ -135,7 +137,7 @@ def hosted_page_for(
     coordinate = call.needs.binding
     if coordinate is None:
         return None
-    bound = UserId("") if binding is None else binding.user_id
+    bound = None if binding is None else binding.user_id
     return HostedPage(
         digest=digest,
         kind=PageKind.USER,
@@ -144,12 +146,12 @@ def hosted_page_for(
     )
 
 
-def user_subject(coordinate: Coordinate, bound: UserId) -> str:
+def user_subject(coordinate: Coordinate, bound: UserId | None) -> str:
     """Return the subject of a page of kind USER: the coordinate and the bound user's id, as JSON.
 
     Args:
         coordinate: The coordinate that the page is about.
-        bound: The user who was bound when the page's URL was handed out; the empty id for none.
+        bound: The user who was bound when the page's URL was handed out; `None` for none.
     """
     # Escapes of non-ASCII characters would make the longest id six times as long.
     return json.dumps((*attrs.astuple(coordinate), bound), ensure_ascii=False)

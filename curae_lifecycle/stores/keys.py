@@ -39,12 +39,24 @@ def record_key_parts(key: RecordKey) -> KeyParts:
 
 
 def rate_key_parts(key: RateKey) -> KeyParts:
-    """Return the strings that name a rate limit: four for an exact log, five for a bucket."""
+    """Return the strings that name a rate limit: four for an exact log, eight for a bucket.
+
+    A bucket's numbers are part of its name.
+    """
     if isinstance(key, LimitKey):
         user = key.app_user
         return user.environment, user.customer_account_id, user.app_user_id, key.policy
-    owner = key.owner
-    return owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.policy
+    owner, bucket = key.owner, key.bucket
+    return (
+        owner.api_key_id,
+        owner.environment,
+        owner.app_id,
+        owner.customer_account_id,
+        bucket.name,
+        str(bucket.capacity),
+        str(bucket.refill),
+        str(bucket.seconds),
+    )
 
 
 def coordinate_key(coordinate: Coordinate) -> str:

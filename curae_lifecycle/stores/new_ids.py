@@ -52,12 +52,18 @@ class RandomIds:
     lifetime: timedelta = NEXT_ACTION_LIFETIME
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a base URL without a path, and a lifetime of zero or less."""
+        """Check the base URL and the lifetime.
+
+        Raises:
+            ArgumentError: The base URL is no text or has no path, or the lifetime is no `timedelta`
+                above zero.
+        """
         base, allowed = self.hosted_page_base_url, "a URL such as https://connect.example/"
-        check_type("hosted_page_base_url", base, str, allowed)
+        check_type("hosted_page_base_url", base, str, allowed=allowed)
         if base.count("/") < _SLASHES:
             # The random part of a URL would become a part of the host's name.
             raise ArgumentError("hosted_page_base_url", allowed)
+        check_type("lifetime", self.lifetime, timedelta, allowed="a timedelta longer than 0")
         if self.lifetime <= timedelta(0):
             raise ArgumentError("lifetime", "longer than 0")
 

@@ -93,7 +93,11 @@ class ObjectCodec:
             values[name] = _read_member(name, codec, member)
         if not document.keys() <= self._names:
             raise MalformedError(None, Fault.INVALID)
-        value: object = self._kind(**values)
+        try:
+            value: object = self._kind(**values)
+        except ValueError:
+            # The value checks itself, and no caller that was loaded is a mistake of the program.
+            raise MalformedError(None, Fault.INVALID) from None
         return value
 
     def write(self, value: object) -> Document:

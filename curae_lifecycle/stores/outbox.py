@@ -7,6 +7,8 @@ its id, and may carry out an effect twice without harm.
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from curae_lifecycle.rules.values import Coordinate, format_time
@@ -22,6 +24,7 @@ from curae_lifecycle.service.effects import (
 from curae_lifecycle.service.events import Event, coordinate_text
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.web.events import format_coordinate, format_event
 
 
@@ -63,6 +66,29 @@ class Delivery:
     kind: str
     subject: str
     document: dict[str, Json] = attrs.field(repr=False)
+
+
+MESSAGE: Final = Message.__name__
+"""The name by which the forms of stored messages are numbered."""
+
+
+@attrs.frozen
+class NewerDelivery:
+    """A message that only a newer release can read; it is never handed to a receiver.
+
+    Attributes:
+        number: The same as `Delivery.number`.
+        attempt: The same as `Delivery.attempt`.
+        kind: The same as `Message.kind`.
+        subject: The same as `Delivery.subject`.
+        error: The refusal, with the number of the message's form.
+    """
+
+    number: int
+    attempt: int
+    kind: str
+    subject: str
+    error: NewerFormatError
 
 
 def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[Message, ...]:

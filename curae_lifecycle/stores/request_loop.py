@@ -175,7 +175,7 @@ class RequestAttempts:
         new_ids = None if call.operation.rule.scope is None else self.id_factory(loaded.now)
         if new_ids is not None:
             allowed = "a function that takes an instant and returns NewIds"
-            check_type("id_factory", new_ids, NewIds, allowed)
+            check_type("id_factory", new_ids, NewIds, allowed=allowed)
         decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)
         page = hosted_page_for(call, decision.reply, loaded.snapshot.binding)
         return AttemptDecision(

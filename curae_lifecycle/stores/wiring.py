@@ -35,7 +35,7 @@ def check_store(store: object, instead: str) -> None:
         ArgumentError: `store` is an async store, or no store.
     """
     _check_methods("store", store, STORE_METHODS)
-    _check_blocking("store", store, STORE_METHODS, f"so use {instead}")
+    _check_blocking("store", store, STORE_METHODS, fix=f"so use {instead}")
 
 
 def check_async_store(store: object, instead: str) -> None:
@@ -49,7 +49,7 @@ def check_async_store(store: object, instead: str) -> None:
         ArgumentError: `store` is a blocking store, or no store.
     """
     _check_methods("store", store, STORE_METHODS)
-    _check_async("store", store, STORE_METHODS, f"so use {instead}")
+    _check_async("store", store, STORE_METHODS, fix=f"so use {instead}")
 
 
 def check_database(database: object, instead: str) -> None:
@@ -63,7 +63,7 @@ def check_database(database: object, instead: str) -> None:
         ArgumentError: `database` is an async database, or no database.
     """
     _check_methods("database", database, DATABASE_METHODS)
-    _check_blocking("database", database, DATABASE_METHODS, f"so use {instead}")
+    _check_blocking("database", database, DATABASE_METHODS, fix=f"so use {instead}")
 
 
 def check_async_database(database: object, instead: str) -> None:
@@ -78,7 +78,7 @@ def check_async_database(database: object, instead: str) -> None:
     """
     _check_methods("database", database, DATABASE_METHODS)
     fix = f"so use {instead}, or wrap it in a ThreadedDatabase"
-    _check_async("database", database, DATABASE_METHODS, fix)
+    _check_async("database", database, DATABASE_METHODS, fix=fix)
 
 
 def check_store_kind(store: object, instead: str, *, is_async: bool) -> None:
@@ -153,8 +153,8 @@ def is_engine(value: object) -> bool:
 
 
 def is_async_engine(value: object) -> bool:
-    """Return True for an async engine of SQLAlchemy, which need not be installed."""
-    return hasattr(value, "sync_engine")
+    """Return True for an engine of `create_engine_async`, or an async one of SQLAlchemy."""
+    return inspect.iscoroutinefunction(getattr(value, "dispose", None))
 
 
 # --- What is wrong --------------------------------------------------------------------------

@@ -63,14 +63,16 @@ class Request:
 
     def __attrs_post_init__(self) -> None:
         """Refuse the types that frameworks use instead: bytes, a dict of headers, a parsed body."""
-        check_type("method", self.method, str, "a str such as GET")
-        check_type("target", self.target, str, "a str: decode bytes, as raw_path.decode('latin-1')")
-        check_type("headers", self.headers, tuple, "pairs, such as tuple(headers.items())")
+        check_type("method", self.method, str, allowed="a str such as GET")
+        check_type(
+            "target", self.target, str, allowed="a str: decode bytes, as raw_path.decode('latin-1')"
+        )
+        check_type("headers", self.headers, tuple, allowed="pairs, such as tuple(headers.items())")
         if self.headers and not _is_text_pair(self.headers[0]):
             allowed = "pairs of str: decode bytes, as value.decode('latin-1')"
             raise ArgumentError("headers", allowed)
         allowed = "bytes, or ParsedBody(value) for JSON that is parsed already"
-        check_type("body", self.body, _BODIES, allowed)
+        check_type("body", self.body, _BODIES, allowed=allowed)
 
 
 def _is_text_pair(pair: object) -> bool:

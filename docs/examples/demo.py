@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import sqlalchemy as sa
-from settings import DATABASE_URL, DEMO_URL, POOL, PUBLIC_URL, WORKERS
+from settings import BLOCKING_URL, DATABASE_URL, DEMO_URL, POOL, PUBLIC_URL, WORKERS
 
 from curae_lifecycle import ApiKey, ApiKeyId, AppId, Caller, CustomerAccountId, Environment
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
@@ -44,7 +44,7 @@ finish or cancel, and look what became of it:
 
 def prepare() -> None:
     """Make the tables; on the file that is used unasked, let a key in and print what to try."""
-    engine = create_engine(DATABASE_URL)
+    engine = create_engine(BLOCKING_URL)
     try:
         _prepare(engine)
     finally:

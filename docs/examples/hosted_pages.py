@@ -148,6 +148,8 @@ def _finish(page: HostedPage) -> Fact:
             # Whoever signs up on this page, however often it is finished.
             return HandoffCompleted(SessionId(page.subject), UserId(f"user-{page.digest}"))
         case PageKind.USER:
+            # Without a user the fact would take any user who is bound by now.
+            assert page.user_id is not None  # noqa: S101 - no such page is handed out here
             return Graduated(page.coordinate, page.user_id)
 
 

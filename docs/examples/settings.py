@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 
 from curae_lifecycle import Settings
@@ -24,6 +25,9 @@ POOL: Final = int(os.environ.get("POOL", "10"))
 
 DEMO_URL: Final = "sqlite:///curae.db"
 DATABASE_URL: Final = os.environ.get("DATABASE_URL", DEMO_URL)
+BLOCKING_URL: Final = re.sub(r"\+\w+:", ":", DATABASE_URL, count=1)
+"""The same database by its blocking driver, if DATABASE_URL names an async one."""
+
 REDIS_URLS: Final = os.environ.get("REDIS_URL", "").split()
 """Where the rate limits are kept: in the database where there is none, in a cluster where more than
 one of its nodes is named."""
@@ -45,12 +49,13 @@ COUNTERS: Final = counters()
 
 
 def open_awaited() -> AsyncDatabase:
-    """The database of an asynchronous server."""
-    if DATABASE_URL.startswith("sqlite:"):
-        # It is a file, and nobody awaits one any faster.
-        return ThreadedDatabase(
-            engine.SqlDatabase(engine.create_engine(DATABASE_URL, pool_size=POOL))
-        )
+    """Open the database of an async server.
+
+    `sqlite://` and `mariadb://` are used in threads; an async driver of theirs has to be named.
+    """
+    if DATABASE_URL.startswith(("sqlite:", "mariadb:")):
+        blocking = engine.create_engine(DATABASE_URL, pool_size=POOL)
+        return ThreadedDatabase(engine.SqlDatabase(blocking))
     return engine.AsyncSqlDatabase(engine.create_engine_async(DATABASE_URL, pool_size=POOL))
 
 

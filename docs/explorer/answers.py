@@ -275,8 +275,8 @@ def _written(write: Write) -> str:
             return _moved("binding", before.state if before else None, after.state)
         case SessionWrite(before, after):
             return _moved("session, hand-off", before.handoff if before else None, after.handoff)
-        case RateWrite(key):
-            return f"charges {key.policy}"
+        case RateWrite(policy=policy):
+            return f"charges {policy.name}"
         case RecordWrite():
             raise AssertionError("the record is kept with the response, which is not made here")
 

@@ -461,7 +461,7 @@ def test_ends_before_the_instant_and_what_is_no_end_are_passed_over(
 # --- Buckets ----------------------------------------------------------------------------------
 
 
-def test_workers_with_old_and_new_buckets_lock_nobody_out_and_hand_out_no_full_one(
+def test_old_and_new_buckets_side_by_side_admit_the_sum_of_both(
     platform: Platform,
 ) -> None:
     namespace: dict[str, object] = {}
@@ -485,6 +485,8 @@ def test_workers_with_old_and_new_buckets_lock_nobody_out_and_hand_out_no_full_o
 
     # So slow that none comes back while the test runs.
     assert admitted(Settings(buckets=(slow,))) == 20
-    assert admitted(Settings(buckets=(attrs.evolve(slow, capacity=22),))) <= 2
+    assert admitted(Settings(buckets=(attrs.evolve(slow, capacity=22),))) == 22
+    assert admitted(Settings(buckets=(slow,))) == 0
+    assert admitted(Settings(buckets=(attrs.evolve(slow, capacity=22),))) == 0
     assert admitted(Settings(buckets=(attrs.evolve(slow, name="another"),))) == 20
     assert isinstance(old.buckets[0], Bucket)

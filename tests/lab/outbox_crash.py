@@ -380,7 +380,8 @@ def _dropping_first() -> None:
     """A worker that drops a message before it ships it."""
 
     async def wrong(worker: outbox_worker._Worker, delivery: Delivery, claim: str) -> None:
-        await worker._change(outbox_statements.delete_delivered_statement(delivery.number, claim))
+        dialect = worker.database.dialect
+        await worker._change(*outbox_statements.delivered_statements(dialect, delivery, claim))
         with suppress(ConnectionError):
             await worker.handle(delivery)
 

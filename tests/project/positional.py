@@ -10,6 +10,8 @@ from typing import Final
 
 import attrs
 
+import curae_lifecycle
+
 ALLOWED: Final = 3
 """The most arguments that a call may give by position."""
 
@@ -39,9 +41,17 @@ class LongCall:
 
 
 def python_files(root: Path) -> dict[str, str]:
-    """Return the repository's Python sources by their paths."""
-    files = [path for each in ROOTS for path in sorted((root / each).rglob("*.py"))]
-    return {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in files}
+    """Return the repository's Python sources by their paths.
+
+    The package is read where it is imported from, which may be an installed wheel.
+    """
+    package = Path(curae_lifecycle.__file__).parent
+    folders = {each: root / each for each in ROOTS} | {package.name: package}
+    return {
+        str(Path(name) / path.relative_to(folder)): path.read_text(encoding="utf-8")
+        for name, folder in folders.items()
+        for path in sorted(folder.rglob("*.py"))
+    }
 
 
 def long_calls(sources: dict[str, str]) -> list[LongCall]:
@@ -98,7 +108,8 @@ def _variadic(trees: Iterable[ast.Module]) -> dict[str, bool]:
     for tree in trees:
         for node in ast.walk(tree):
             if isinstance(node, _Function):
-                found[node.name].append(node.args.vararg is not None)
+                if _takes_many(node.args):
+                    found[node.name].append(node.args.vararg is not None)
             elif isinstance(node, ast.ClassDef):
                 made = [each for each in node.body if isinstance(each, _Function)]
                 by = [each for each in made if each.name in {"__init__", "__call__"}]
@@ -107,6 +118,12 @@ def _variadic(trees: Iterable[ast.Module]) -> dict[str, bool]:
                 if not node.bases or by or node.decorator_list:
                     found[node.name].append(any(each.args.vararg for each in by))
     return {name: any(each) for name, each in found.items()}
+
+
+def _takes_many(parameters: ast.arguments) -> bool:
+    names = [each.arg for each in (*parameters.posonlyargs, *parameters.args)]
+    taken = len(names) - (names[:1] in (["self"], ["cls"]))
+    return taken > ALLOWED or parameters.vararg is not None
 
 
 def _foreign_names(tree: ast.Module) -> frozenset[str]:

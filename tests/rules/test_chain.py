@@ -303,8 +303,10 @@ def test_a_patient_or_the_platform_ends_the_chain_and_others_one_connection(
     assert (named, later) == before
     reached = (named,) if reach == "that connection" else (named, *later)
     assert [type(answer) for answer in answers] == [Done, Ignored, Done][: len(reached)]
-    for connection, answer in zip(reached, answers, strict=True):
-        assert answer == revoke(connection, NOW, actor=Actor[actor])
+    trails = [(f"revocation-reach.{actor.lower()}",), *[()] * len(later)]
+    for connection, answer, trail in zip(reached, answers, trails[: len(reached)], strict=True):
+        alone = revoke(connection, NOW, actor=Actor[actor])
+        assert answer == attrs.evolve(alone, rules=(*trail, *alone.rules))
 
 
 def test_a_late_revocation_of_a_chain_has_one_instant_but_for_what_was_made_later() -> None:

@@ -1,31 +1,26 @@
-"""Section 5 of the rules: what a state says holds when the numbers of its rule change.
+"""Section 5 of the rules: a log counts the same admissions when the numbers of its rule change.
 
 A change of settings is one rule after another; old and new workers side by side are two rules in
-turns. Each answer is held against lists of instants and exact fractions.
+turns. Each answer is held against lists of instants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from typing import Final, TypeVar
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.ratelimit import (
     FRESH_LOG,
-    FULL_BUCKET,
     Admitted,
     Bucket,
-    BucketState,
     Charge,
     ExactLog,
     LogState,
-    RateLimited,
     RateState,
     admit,
     admit_one,
@@ -217,174 +212,3 @@ def test_clocks_before_1970_are_in_order_too() -> None:
     assert after == LogState.of((early, START))
     assert isinstance(after, LogState)
     assert after.instants == (early, START)
-
-
-# --- The bucket ------------------------------------------------------------------------------
-
-
-def full_at(state: RateState) -> Fraction:
-    """When the bucket is full again, in microseconds since 1970."""
-    assert isinstance(state, BucketState)
-    assert 0 <= state.part < state.parts
-    return state.full_at + Fraction(state.part, state.parts)
-
-
-def per_token(rule: Bucket) -> Fraction:
-    return Fraction(rule.seconds * 1_000_000, rule.refill)
-
-
-@given(turns(buckets))
-def test_the_instant_at_which_a_bucket_is_full_holds_for_whoever_reads_it(
-    history: list[Turn[Bucket]],
-) -> None:
-    state: RateState = FULL_BUCKET
-    for rule, now, asked in history:
-        cost, at = min(asked, rule.capacity), Fraction(micros(now))
-        full, window = full_at(state), rule.capacity * per_token(rule)
-        check_wait(rule, state=state, turn=now, cost=cost)
-        # Not full before that instant, and full from it on.
-        assert (ratelimit.count_remaining(rule, state, now) == rule.capacity) is (full <= at)
-        exact = max(full, at) + cost * per_token(rule)
-        after = charged(rule, state=state, now=now, cost=cost)
-        # Another refill's fraction is rounded up, by less than a part.
-        rounding = 0 if isinstance(state, BucketState) and state.parts == rule.refill else 1
-        most = exact + Fraction(rounding, rule.refill)
-        if isinstance(after, int):
-            assert most > at + window if rounding else exact > at + window
-            # Nobody waits for longer than until it is full, to the tick.
-            assert after < full - at + 1
-        else:
-            assert exact <= at + window
-            assert exact <= full_at(after) < most if rounding else full_at(after) == exact
-            assert full_at(after) > full
-            state = after
-
-
-@given(turns(buckets))
-def test_workers_side_by_side_admit_no_more_than_the_widest_bucket_and_what_came_back(
-    history: list[Turn[Bucket]],
-) -> None:
-    state: RateState = FULL_BUCKET
-    admitted: list[tuple[int, Fraction]] = []
-    for rule, now, _ in history:
-        after = admit_one(rule, state, now)
-        if not isinstance(after, int):
-            state = after
-            admitted.append((micros(now), per_token(rule)))
-    widest = max((rule.capacity * per_token(rule) for rule, _, _ in history), default=Fraction(0))
-    for since, _ in admitted:
-        for until, _ in admitted:
-            spent = sum(cost for at, cost in admitted if since <= at <= until)
-            assert spent <= widest + max(0, until - since)
-
-
-@given(buckets, buckets, instants, st.integers(1, 5))
-def test_at_once_two_workers_admit_fewer_than_both_buckets_hold(
-    old: Bucket, new: Bucket, now: datetime, first: int
-) -> None:
-    state: RateState = FULL_BUCKET
-    count = 0
-    for rule in [old] * first + [new] * 6 + [old] * 6:
-        after = admit_one(rule, state, now)
-        if not isinstance(after, int):
-            state, count = after, count + 1
-    assert count < old.capacity + new.capacity
-
-
-@given(turns(buckets), buckets, buckets)
-def test_when_a_bucket_s_state_expires_is_the_same_for_all(
-    history: list[Turn[Bucket]], one: Bucket, other: Bucket
-) -> None:
-    state: RateState = FULL_BUCKET
-    for rule, now, _ in history:
-        after = admit_one(rule, state, now)
-        state = state if isinstance(after, int) else after
-    over = ratelimit.state_expires_at(one, state)
-    assert over == ratelimit.state_expires_at(other, state)
-    assert (over is None) == (state == FULL_BUCKET)
-    if over is not None and over.year < 9999:
-        assert micros(over) - 1 < full_at(state) <= micros(over)
-
-
-def test_a_bucket_s_state_expires_with_the_last_fraction_of_a_microsecond() -> None:
-    rule = Bucket(name="bucket", capacity=3, refill=3, seconds=1)
-    for part, ticks in ((0, 0), (1, 1), (2, 1)):
-        state = BucketState(micros(START), part, 3)
-        assert ratelimit.state_expires_at(rule, state) == START + ticks * TICK
-
-
-@pytest.mark.parametrize(("before", "after"), [(50, 25), (25, 50), (3, 7), (10**9, 1), (1, 10**9)])
-def test_another_refill_neither_locks_out_nor_fills(before: int, after: int) -> None:
-    old, new = (
-        Bucket(name="bucket", capacity=100, refill=before, seconds=1),
-        Bucket(name="bucket", capacity=100, refill=after, seconds=1),
-    )
-    drained = charged(old, state=FULL_BUCKET, now=START, cost=100)
-    assert isinstance(drained, BucketState)
-    full = full_at(drained) - micros(START)
-    assert full == 100 * per_token(old)
-    left = max(0, (100 * per_token(new) - full) // per_token(new))
-    assert ratelimit.count_remaining(new, drained, START) == left < 100
-    wait = admit_one(new, drained, START)
-    assert not isinstance(wait, int) if left else isinstance(wait, int)
-    if isinstance(wait, int):
-        assert wait <= full
-
-
-def test_one_that_was_charged_before_it_grew_is_full_when_it_would_have_been() -> None:
-    old, new = (
-        Bucket(name="bucket", capacity=2, refill=1, seconds=1),
-        Bucket(name="bucket", capacity=10, refill=1, seconds=1),
-    )
-    drained = charged(old, state=FULL_BUCKET, now=START, cost=2)
-    assert not isinstance(drained, int)
-    assert ratelimit.count_remaining(new, drained, START) == 8
-    assert ratelimit.count_remaining(new, drained, START + 2 * SECOND) == 10
-    again = charged(new, state=drained, now=START, cost=8)
-    assert not isinstance(again, int)
-    # Back to the smaller one: it waits until the larger would have two again, less one.
-    assert admit_one(old, again, START) == 9 * SECOND // TICK
-
-
-def test_a_fraction_that_another_refill_left_is_rounded_up() -> None:
-    third = charged(
-        Bucket(name="bucket", capacity=3, refill=3, seconds=1), state=FULL_BUCKET, now=START, cost=1
-    )
-    assert isinstance(third, BucketState)
-    assert third == BucketState(micros(START) + 333_333, 1, 3)
-    half = charged(
-        Bucket(name="bucket", capacity=4, refill=2, seconds=1), state=third, now=START, cost=1
-    )
-    assert half == BucketState(micros(START) + 833_333, 1, 2)
-    nine = BucketState(micros(START), 8, 9)
-    whole = charged(
-        Bucket(name="bucket", capacity=4, refill=1, seconds=1), state=nine, now=START, cost=1
-    )
-    assert whole == BucketState(micros(START) + 1_000_001, 0, 1)
-
-
-def test_alternating_refills_cost_less_than_a_millionth_of_a_token_a_call() -> None:
-    rules = (
-        Bucket(name="bucket", capacity=10**6, refill=7, seconds=1),
-        Bucket(name="bucket", capacity=10**6, refill=11, seconds=1),
-    )
-    state: RateState = FULL_BUCKET
-    exact = Fraction(micros(START))
-    for number in range(1000):
-        rule = rules[number % 2]
-        after = admit_one(rule, state, START)
-        assert not isinstance(after, int)
-        state, exact = after, exact + per_token(rule)
-        lost = full_at(state) - exact
-        assert 0 <= lost <= (number + 1) * per_token(rules[0]) / 1_000_000
-
-
-def test_a_refusal_hands_back_what_another_rule_left() -> None:
-    drained = charged(
-        Bucket(name="bucket", capacity=3, refill=3, seconds=1), state=FULL_BUCKET, now=START, cost=3
-    )
-    assert not isinstance(drained, int)
-    new = Bucket(name="bucket", capacity=1, refill=2, seconds=1)
-    answer = admit((Charge(new, drained),), START)
-    assert isinstance(answer, RateLimited)
-    assert answer.states[0] is drained

@@ -52,7 +52,7 @@ def answers(
         Trigger.AUTHORIZE: triggers.authorize(connection, now, successor=successor, head=head),
         Trigger.REQUIRE_ACTION: triggers.require_action(connection, now, reason="portal_login"),
         Trigger.EXPIRE: triggers.expire(connection, now),
-        Trigger.REVOKE: triggers.revoke(connection, now, actor=Actor.APP),
+        Trigger.REVOKE: chain.revoke_chain(connection, (), now, actor=Actor.APP)[0],
         Trigger.RECONNECT: chain.reconnect(
             connection,
             successor,

@@ -172,7 +172,9 @@ def test_a_uuid_in_another_shape_is_refused(value: object) -> None:
 def test_a_uuid_of_our_own_is_spelled_in_one_way() -> None:
     check_uuid("id", uuid(10))
     for value in (uuid(10).upper(), uuid(10).replace("-", ""), UUID(uuid(10)), "", f"{uuid(10)}\n"):
-        with pytest.raises(ArgumentError, match=r"^id: must be the text of a UUID .* lower case$"):
+        with pytest.raises(
+            ArgumentError, match=r"^id: must be the text of a UUID .* lower case, not "
+        ):
             check_uuid("id", value)
 
 

@@ -30,7 +30,7 @@ NEW: Final = new_ids(2, NOW)
 # Microseconds since 1970 at `NOW`, and one token later.
 ARRIVAL: Final = 1_767_226_200_000_000
 CHARGED: Final = RateWrite(
-    key=BucketKey(CALLER.key_owner, "platform"),
+    key=BucketKey(CALLER.key_owner, BUCKET),
     policy=BUCKET,
     before=BucketState(ARRIVAL),
     after=BucketState(ARRIVAL + 60_000_000),

@@ -53,7 +53,7 @@ def test_what_each_operation_needs_loaded(operation: Operation) -> None:
     asked = attrs.evolve(call(operation, key), settings=LIMITED_BY_BUCKET)
     assert asked.needs == Needs(
         record=RECORD if "record" in needed else None,
-        buckets=(BucketKey(server.CALLER.key_owner, "platform"),),
+        buckets=(BucketKey(server.CALLER.key_owner, BUCKET),),
         limit=LimitKey(COORDINATE.app_user, limit) if limit else None,
         connection=ID if "connection" in needed else None,
         binding=COORDINATE if "binding" in needed else None,
@@ -164,7 +164,7 @@ def test_a_fingerprint_depends_on_every_field(other: Everything) -> None:
 
 
 def test_a_fingerprint_holds_the_texts_of_the_fields() -> None:
-    expected = [uuid(1), "1", "false", "2026-01-01T00:00:00Z", ""]
+    expected = [uuid(1), "1", "false", "2026-01-01T00:00:00Z", "\0"]
     assert EVERYTHING.fingerprint_values() == expected
 
 

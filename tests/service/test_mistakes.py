@@ -149,7 +149,8 @@ def test_a_mistake_names_its_argument_and_says_what_it_may_be(
         mistake()
     assert caught.value.argument == argument
     assert caught.value.allowed
-    assert str(caught.value) == f"{argument}: must be {caught.value.allowed}"
+    given = f", not {caught.value.given}" if caught.value.given else ""
+    assert str(caught.value) == f"{argument}: must be {caught.value.allowed}{given}"
 
 
 def test_a_cost_that_no_wait_could_admit_says_so() -> None:

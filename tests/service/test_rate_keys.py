@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from tests.support.server import CALLER
 from tests.support.strategies import COORDINATE
 
 
-def test_a_bucket_key_is_hashed_by_its_api_key_and_policy() -> None:
-    key = BucketKey(CALLER.key_owner, "burst")
+def test_a_bucket_key_is_hashed_by_its_api_key_and_name() -> None:
+    key = BucketKey(CALLER.key_owner, Bucket(name="burst", capacity=9, refill=2, seconds=1))
     assert hash(key) == hash((CALLER.api_key_id, "burst"))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from curae_lifecycle import ArgumentError, ConnectionId, SessionId, UserId
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import initiate
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.rate_keys import BucketKey
@@ -176,7 +177,7 @@ def test_the_session_is_the_one_of_the_needs() -> None:
 
 @pytest.mark.parametrize(("asked", "loaded"), [(0, 1), (1, 0), (2, 1), (1, 2)])
 def test_each_bucket_of_the_needs_has_a_state(asked: int, loaded: int) -> None:
-    key = BucketKey(CALLER.key_owner, "ip")
+    key = BucketKey(CALLER.key_owner, Bucket(name="ip", capacity=1, refill=1, seconds=1))
     check_snapshot(Needs(buckets=(key,) * asked), Snapshot(buckets=(None,) * asked))
     with pytest.raises(ArgumentError) as raised:
         check_snapshot(Needs(buckets=(key,) * asked), Snapshot(buckets=(None,) * loaded))

@@ -124,8 +124,7 @@ def test_a_page_about_nothing_that_is_stored_is_the_server_s_own() -> None:
     about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)
     assert about_the_user is not None
     assert about_the_user.kind is USER_PAGE
-    # The empty id is nobody's: such a page graduates nobody.
-    assert about_the_user.user_id == ""
+    assert about_the_user.user_id is None
 
 
 def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:
@@ -138,7 +137,7 @@ def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256)
 
 
-@given(texts, texts, texts, texts)
+@given(texts, st.uuids().map(str), texts, texts)
 def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
     app: str, account: str, user: str, bound: str
 ) -> None:

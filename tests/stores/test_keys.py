@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -273,8 +274,10 @@ def test_a_key_that_is_registered_meanwhile_is_read_again(
     read_once = keys._callers_of_id
     meanwhile = ["b"]
 
-    def overtaken(database: SqlDatabase, api_key_id: str) -> object:
-        found = read_once(database, api_key_id)
+    def overtaken(
+        parser: argparse.ArgumentParser, database: SqlDatabase, api_key_id: str
+    ) -> object:
+        found = read_once(parser, database, api_key_id)
         while meanwhile:
             caller = attrs.evolve(found[0].caller, scopes=frozenset({"a", meanwhile.pop()}))
             SqlStore(database).register(ApiKey("k"), caller)
@@ -330,7 +333,8 @@ def test_bad_input_gives_a_clear_message(
         ("", 2, "a database is required: give --database URL or set DATABASE_URL"),
         ("secret", 2, "--database must be the URL of a SQLite, PostgreSQL or MariaDB database"),
         ("oracle://secret@host", 2, "--database must be the URL of"),
-        ("postgresql+pg8000://secret@host/x", 2, "--database must be the URL of"),
+        ("postgresql+pg8000://secret@host/x", 2, "postgresql+pg8000 is not supported"),
+        ("postgresql+asyncpg://secret@host/x", 2, "postgresql+asyncpg is an async driver"),
         ("sqlite:////nowhere/secret.db", 1, "unable to open database file"),
         ("postgresql+psycopg://u:secret@127.0.0.1:1/x", 1, "the store cannot be used now"),
     ],

@@ -63,13 +63,25 @@ COORDINATES: Final = [
     attrs.evolve(COORDINATE, customer_account_id=CustomerAccountId(uuid(99))),
     attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
 ]
+BUCKETS: Final = [
+    Bucket(name="a", capacity=1, refill=1, seconds=1),
+    Bucket(name="b", capacity=1, refill=1, seconds=1),
+    Bucket(name="a", capacity=2, refill=1, seconds=1),
+    Bucket(name="a", capacity=1, refill=2, seconds=1),
+    Bucket(name="a", capacity=1, refill=1, seconds=2),
+    # The same digits, divided otherwise.
+    Bucket(name="a1", capacity=1, refill=1, seconds=1),
+    Bucket(name="a", capacity=11, refill=1, seconds=1),
+    Bucket(name="a", capacity=1, refill=11, seconds=1),
+    Bucket(name="a", capacity=1, refill=1, seconds=11),
+]
 APP_USERS: Final = sorted({each.app_user for each in COORDINATES}, key=str)
 K_1, K_2 = IdempotencyKey("k-1"), IdempotencyKey("k-2")
 
 TEXTS: Final = {
     "coordinate": [coordinate_key(each) for each in COORDINATES],
     "record": [record_key(RecordKey(owner, key)) for owner in OWNERS for key in (K_1, K_2)],
-    "bucket": [rate_key(BucketKey(owner, name)) for owner in OWNERS for name in ("a", "b")],
+    "bucket": [rate_key(BucketKey(owner, bucket)) for owner in OWNERS for bucket in BUCKETS],
     "log": [rate_key(LimitKey(user, name)) for user in APP_USERS for name in ("a", "b")],
 }
 """The texts of keys that differ in a single member, or in two."""
@@ -115,10 +127,12 @@ def test_the_same_caller_has_the_same_text() -> None:
 # --- Rows -----------------------------------------------------------------------------------
 
 
+PLATFORM: Final = Bucket(name="platform", capacity=9, refill=1, seconds=1)
+
+
 def written() -> list[Write]:
     """What an initiate and a create write, and the recovery that a reconnect makes."""
-    settings = Settings(buckets=(Bucket(name="platform", capacity=9, refill=1, seconds=1),))
-    store, writes = MemoryStore(settings), list[Write]()
+    store, writes = MemoryStore(Settings(buckets=(PLATFORM,))), list[Write]()
     store.register(ApiKey(API_KEY), CALLER)
     for number, operation in enumerate(("initiate", "create"), 1):
         asked = request(operation, key=f"k-{number}")
@@ -130,7 +144,7 @@ def written() -> list[Write]:
 def test_a_value_is_found_by_its_kind_and_its_key() -> None:
     rows = [row_of(write) for write in written()]
     session, binding = "CuraeConnectSession", "LimitedAccountAppBinding"
-    bucket, log = BucketKey(OWNER, "platform"), LimitKey(COORDINATE.app_user, "initiate")
+    bucket, log = BucketKey(OWNER, PLATFORM), LimitKey(COORDINATE.app_user, "initiate")
     record = [RecordKey(OWNER, IdempotencyKey(f"k-{number}")) for number in (1, 2)]
     assert sorted((row.kind, row.key) for row in rows) == sorted(
         [

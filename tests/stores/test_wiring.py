@@ -140,7 +140,7 @@ ASYNC_MISTAKES: Final[list[tuple[str, Callable[[], Awaitable[object]]]]] = [
     (
         "serve_with_external_call",
         lambda: curae.serve_with_external_call_async(
-            cast("Awaited", STORE), CREATE, MINT, make_next_action
+            cast("Awaited", STORE), CREATE, MINT, make_next_action=make_next_action
         ),
     ),
 ]  # fmt: skip

@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.snapshot import Needs
@@ -28,7 +29,9 @@ from curae_lifecycle.stores.redis.limits import AsyncRedisLimitsStore, RedisLimi
 from tests.support.databases.valkey import valkey
 from tests.support.server import CALLER
 
-BUCKET_KEY: Final = BucketKey(CALLER.key_owner, "platform")
+BUCKET_KEY: Final = BucketKey(
+    CALLER.key_owner, Bucket(name="platform", capacity=100, refill=50, seconds=1)
+)
 
 Answer = TypeVar("Answer")
 

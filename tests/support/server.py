@@ -164,7 +164,7 @@ def written(writes: tuple[Write, ...]) -> list[str]:
     for write in writes:
         match write:
             case RateWrite():
-                kinds.append(write.key.policy)
+                kinds.append(write.policy.name)
             case ConnectionWrite():
                 kinds.append("connection")
             case SessionWrite():

@@ -7,7 +7,7 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.triggers import Trigger, require_action
-from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.rules.values import ConnectionId, parse_opaque
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import FACT_CONNECTION_ID, HAPPENED_AT, REASON
@@ -31,6 +31,16 @@ class ActionRequired(fact.ConnectionFact):
     kind = "connection.require_action"
     trigger = Trigger.REQUIRE_ACTION
     members = (FACT_CONNECTION_ID, REASON, HAPPENED_AT)
+
+    def __attrs_post_init__(self) -> None:
+        """Check the reason and the members that every connection's fact has.
+
+        Raises:
+            ArgumentError: The reason is empty or no text, the id is no text, or `happened_at` is no
+                UTC instant.
+        """
+        parse_opaque("reason", self.reason)
+        super().__attrs_post_init__()
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Move the connection to ACTION_REQUIRED if it was ACTIVE when the fact happened."""

@@ -7,7 +7,7 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.triggers import Trigger, authorize, check_expires_at
-from curae_lifecycle.rules.values import ConnectionId, clamp_happened_at
+from curae_lifecycle.rules.values import ConnectionId, check_instant, clamp_happened_at
 from curae_lifecycle.service.changes import connection_write_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
@@ -32,6 +32,16 @@ class Authorized(fact.ConnectionFact):
     kind = "connection.authorize"
     trigger = Trigger.AUTHORIZE
     members = (FACT_CONNECTION_ID, EXPIRES_AT, HAPPENED_AT)
+
+    def __attrs_post_init__(self) -> None:
+        """Check `expires_at` and the members that every connection's fact has.
+
+        Raises:
+            ArgumentError: An instant is not UTC, or the id is no text.
+        """
+        if self.expires_at is not None:
+            check_instant("expires_at", self.expires_at)
+        super().__attrs_post_init__()
 
     def check(self, now: datetime) -> None:
         """Check `happened_at` against `now`, and `expires_at` against the authorization.

@@ -18,7 +18,7 @@ from typing import ClassVar, Self, TypeVar
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition, Trigger
-from curae_lifecycle.rules.values import ConnectionId, clamp_happened_at
+from curae_lifecycle.rules.values import ConnectionId, check_instant, check_type, clamp_happened_at
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.gates import Gate, refuse_at
@@ -50,6 +50,15 @@ class Fact(ABC):
     trigger: ClassVar[Trigger | None] = None
     happened_at: datetime | None
     """When the fact happened, in UTC; `None` for the instant at which it is recorded."""
+
+    def __attrs_post_init__(self) -> None:
+        """Check the members that every fact has; a class with others extends this method.
+
+        Raises:
+            ArgumentError: `happened_at` is neither `None` nor a UTC instant.
+        """
+        if self.happened_at is not None:
+            check_instant("happened_at", self.happened_at)
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Self:
@@ -93,6 +102,18 @@ class ConnectionFact(Fact):
 
     __slots__ = ()
     connection_id: ConnectionId
+
+    def __attrs_post_init__(self) -> None:
+        """Check the connection's id and `happened_at`.
+
+        Raises:
+            ArgumentError: The id is no text, or `happened_at` is no UTC instant.
+        """
+        # Text that is no UUID is an unknown id, and is refused when the fact is recorded.
+        check_type(
+            "connection_id", self.connection_id, str, allowed="the text of a connection's id"
+        )
+        super().__attrs_post_init__()
 
     def needs(self) -> Needs:
         """Return needs that name the connection, to load with its successor and chain's head."""

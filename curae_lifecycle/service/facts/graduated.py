@@ -7,7 +7,12 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.binding import graduate
-from curae_lifecycle.rules.values import Coordinate, UserId
+from curae_lifecycle.rules.values import (
+    Coordinate,
+    UserId,
+    check_coordinate_members,
+    parse_opaque,
+)
 from curae_lifecycle.service.changes import binding_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
@@ -36,6 +41,18 @@ class Graduated(fact.Fact):
 
     kind = "binding.graduate"
     members = (*COORDINATE_MEMBERS, OPTIONAL_USER_ID, HAPPENED_AT)
+
+    def __attrs_post_init__(self) -> None:
+        """Check the coordinate, the user and `happened_at`.
+
+        Raises:
+            ArgumentError: The coordinate is none that a request could name, the user's id is empty
+                or no text, or `happened_at` is no UTC instant.
+        """
+        check_coordinate_members("coordinate", self.coordinate)
+        if self.user_id is not None:
+            parse_opaque("user_id", self.user_id)
+        super().__attrs_post_init__()
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Graduated:

@@ -7,7 +7,7 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.session import complete_handoff
-from curae_lifecycle.rules.values import SessionId, UserId
+from curae_lifecycle.rules.values import SessionId, UserId, check_type, parse_opaque
 from curae_lifecycle.service.changes import landing_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import FACT_SESSION_ID, HAPPENED_AT, USER_ID
@@ -30,6 +30,17 @@ class HandoffCompleted(fact.Fact):
 
     kind = "handoff.complete"
     members = (FACT_SESSION_ID, USER_ID, HAPPENED_AT)
+
+    def __attrs_post_init__(self) -> None:
+        """Check the session's id, the user's id and `happened_at`.
+
+        Raises:
+            ArgumentError: The session's id is no text, the user's id is empty or no text, or
+                `happened_at` is no UTC instant.
+        """
+        check_type("session_id", self.session_id, str, allowed="the text of a session's id")
+        parse_opaque("user_id", self.user_id)
+        super().__attrs_post_init__()
 
     def needs(self) -> Needs:
         """Return needs that name the session; the binding of its coordinate is loaded with it."""

@@ -6,19 +6,21 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules import chain, outcomes, values
+from curae_lifecycle.rules import outcomes, values
 from curae_lifecycle.rules.connection import Actor
-from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.rules.triggers import Trigger
-from curae_lifecycle.service.changes import NO_CHANGES, live_head_changes, revocation_changes
+from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, FACT_CONNECTION_ID, HAPPENED_AT
+from curae_lifecycle.service.revocation import join_rules, revocation_needs, revoke_reached
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
 def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
     if not isinstance(value, Actor):
-        raise ArgumentError("actor", f"one of {', '.join(f'Actor.{each.name}' for each in Actor)}")
+        allowed = f"one of {', '.join(f'Actor.{each.name}' for each in Actor)}"
+        raise ArgumentError("actor", allowed, describe(value))
 
 
 @attrs.frozen
@@ -41,21 +43,17 @@ class Revoked(fact.ConnectionFact):
 
     def needs(self) -> Needs:
         """Return needs that name the chain if the revocation reaches it, else the connection."""
-        if chain.REVOCATION_REACH[self.actor].outcome.value is chain.Reach.CHAIN:
-            return Needs(chain=self.connection_id)
-        return Needs(connection=self.connection_id)
+        return revocation_needs(self.connection_id, self.actor)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Revoke each connection that the revocation reaches, or ignore a fact without effect."""
-        connection = fact.require_connection(snapshot)
-        answers = chain.revoke_chain(
-            connection, snapshot.following, now, actor=self.actor, happened_at=self.happened_at
+        answers, changes = revoke_reached(
+            fact.require_connection(snapshot),
+            snapshot,
+            now,
+            actor=self.actor,
+            happened_at=self.happened_at,
         )
-        rules = tuple(rule for answer in answers for rule in answer.rules)
-        if not any(isinstance(answer, outcomes.Done) for answer in answers):
-            return outcomes.Ignored(NO_CHANGES, rules)
-        if self.needs().chain is None:
-            changes = revocation_changes((connection,), answers)
-            return outcomes.Done(changes + live_head_changes(connection, snapshot.head, now), rules)
-        reached = (connection, *snapshot.following)
-        return outcomes.Done(revocation_changes(reached, answers, heads=reached[-1:]), rules)
+        if changes is NO_CHANGES:
+            return outcomes.Ignored(NO_CHANGES, join_rules(answers))
+        return outcomes.Done(changes, join_rules(answers))

@@ -10,7 +10,7 @@ from curae_lifecycle.rules.binding import tombstone
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import revoke
-from curae_lifecycle.rules.values import Coordinate
+from curae_lifecycle.rules.values import Coordinate, check_coordinate_members
 from curae_lifecycle.service.changes import binding_changes, revocation_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
@@ -38,6 +38,16 @@ class Tombstoned(fact.Fact):
     kind = "binding.tombstone"
     # A user id is read and ignored: the fact is about the bound user.
     members = (*COORDINATE_MEMBERS, OPTIONAL_USER_ID, HAPPENED_AT)
+
+    def __attrs_post_init__(self) -> None:
+        """Check the coordinate and `happened_at`.
+
+        Raises:
+            ArgumentError: The coordinate is none that a request could name, or `happened_at` is no
+                UTC instant.
+        """
+        check_coordinate_members("coordinate", self.coordinate)
+        super().__attrs_post_init__()
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Tombstoned:

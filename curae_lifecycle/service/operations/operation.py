@@ -266,6 +266,7 @@ class Operation(ABC):
     def fingerprint_values(self) -> list[str]:
         """Return the parsed values as texts, in a fixed order, for the fingerprint [O].
 
+        `None` and an empty text differ, and so do two tuples that share their items differently.
         Fields that are no text, boolean, integer, datetime, tuple or `None` are left out. An
         operation that needs an idempotency key and has such fields must override this method.
         """
@@ -273,16 +274,25 @@ class Operation(ABC):
         for name in self.__match_args__:
             value: object = getattr(self, name)
             if isinstance(value, tuple):
-                values.extend(map(str, cast("tuple[object, ...]", value)))
+                items = cast("tuple[object, ...]", value)
+                values.extend(map(str, items))
+                if name != self.__match_args__[-1]:
+                    # Without a count, items of this tuple could be items of the next one.
+                    values.append(f"{_MARK}{len(items)}")
             elif isinstance(value, bool):
                 values.append("true" if value else "false")
             elif isinstance(value, datetime):
                 values.append(format_time(value))
             elif isinstance(value, str | int):
-                values.append(str(value))
+                text = str(value)
+                values.append(_MARK + text if text.startswith(_MARK) else text)
             elif value is None:
-                values.append("")
+                values.append(_MARK)
         return values
+
+
+_MARK: Final = "\0"
+"""The beginning of a value's text that stands for no text of a client; a client's is doubled."""
 
 
 class ConnectionOperation(Operation):

@@ -6,10 +6,10 @@ import attrs
 
 from curae_lifecycle.rules import credentials, outcomes, triggers, values
 from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.service.changes import NO_CHANGES, live_head_changes, revocation_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import example_values, operation
-from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.revocation import join_rules, revocation_needs, revoke_reached
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
 @attrs.frozen
@@ -57,13 +57,16 @@ class Revoke(operation.ConnectionOperation):
             ),
         )
 
+    def needs(self, caller: credentials.Caller) -> Needs:
+        """Return needs that name the connection, or its chain if an app's revocation reaches it."""
+        del caller
+        return revocation_needs(self.connection_id, Actor.APP)
+
     def decide(self, context: operation.OperationContext) -> operation.Ruling:
         """Reply with the connection after its revocation, unchanged if it was revoked before."""
-        connection = context.connection
-        answer = triggers.revoke(connection, context.now, actor=Actor.APP)
-        changes = NO_CHANGES
-        if isinstance(answer, outcomes.Done):
-            changes = revocation_changes((connection,), (answer,))
-            changes += live_head_changes(connection, context.snapshot.head, context.now)
+        answers, changes = revoke_reached(
+            context.connection, context.snapshot, context.now, actor=Actor.APP
+        )
+        answer = answers[0]
         reply = ConnectionRevoked(answer.value, isinstance(answer, outcomes.Done))
-        return operation.Ruling(reply, answer.rules, changes)
+        return operation.Ruling(reply, join_rules(answers), changes)

@@ -13,8 +13,8 @@ crashes before it gives the charge back. So a failure can refuse too many reques
 and never admits too many.
 
 Keys hold digests only, so they identify no person. All limits of a customer account are on one node
-of a cluster. Redis expires a state by its own clock, so each state is kept for five minutes longer
-than needed.
+of a cluster. Redis keeps a state until it has expired by the clock of the charge, and five minutes
+longer. So the clock of Redis itself may show any time.
 
 If Redis loses a state, it admits those requests again. So set `maxmemory-policy noeviction` and
 `appendonly yes`. Also set `appendfsync always` if a crash of the machine may not lose a second of
@@ -285,8 +285,8 @@ def _state(key: RateKey, held: str) -> RateState | None:
         raise NewerFormatError(kind.__name__, int(form), _FORM)
     if kind is LogState:
         return LogState(bytes.fromhex("".join(parts)))
-    seconds, micros, part, of = map(int, parts[:4])
-    return BucketState(seconds * SECOND + micros, part, of)
+    seconds, micros, part = map(int, parts[:3])
+    return BucketState(seconds * SECOND + micros, part)
 
 
 # --- Charging ---------------------------------------------------------------------------------
@@ -345,8 +345,8 @@ class _Charge:
             most = _time(bucket.capacity * token, bucket.refill)
             arguments += [bucket.refill, *_time(token, bucket.refill), *most]
         if self.log is not None:
-            until = -(-to_epoch_microseconds(self.log.expires_at) // _MILLISECOND) + margin
-            arguments += [*self._log(self.log), max(1, until)]
+            left = to_epoch_microseconds(self.log.expires_at) - self.at
+            arguments += [*self._log(self.log), -(-left // _MILLISECOND) + margin]
         return arguments
 
     def give_back_arguments(self, result: object) -> list[Value]:

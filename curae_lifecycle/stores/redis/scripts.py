@@ -6,16 +6,20 @@ The laws of this module:
 - **A charge that is given back never leaves more than if it had not been made.**
 
 **Numbers.** Lua in Redis has only floating-point numbers, which are exact up to 2^53. So a time is
-three integers: seconds, microseconds, and parts of a microsecond. Times are never multiplied: the
-cost of a token and the size of a bucket are passed in as times. The one exception is a part that
-another refill left. Its product is computed bit by bit.
+three integers: seconds, microseconds, and parts of a microsecond. A microsecond has as many parts
+as the refill of the bucket. Times are never multiplied: the cost of a token and the size of a bucket
+are passed in as times.
 
 **Stored values.** A bucket is stored as ten numbers:
 
 - the form;
-- when the bucket is full again: seconds, microseconds, part, and the parts in a microsecond;
-- the latest charged instant: seconds, microseconds;
-- the sum of everything ever given back: seconds, microseconds, part.
+- when the bucket is full again: seconds, microseconds, part;
+- the latest charged instant since the last reset: seconds, microseconds;
+- the sum of everything given back since the last reset: seconds, microseconds, part;
+- the number of resets.
+
+**Resets.** A bucket that does not believe when it is full again admits the charge and is empty
+afterwards, as in `rules.ratelimit`. Its latest charged instant is then the instant of that charge.
 
 An exact log is stored as its form and its instants, each in sixteen hexadecimal digits. The scripts
 treat a value of another form as a conflict. Loading it raises an error that names the form.
@@ -25,7 +29,8 @@ meanwhile. So part of the token may have refilled by the latest charge, and only
 back. To find that part, take the instant at which the bucket would have been full without this
 charge and without charges that were given back since. The refilled part is the time from that
 instant to the latest charge. So the whole token is given back if no other charge came in between,
-or if the bucket was in use all the time.
+or if the bucket was in use all the time. A charge from before a reset gives nothing back, because
+the reset has already forgotten the charge.
 """
 
 from __future__ import annotations
@@ -34,6 +39,8 @@ import hashlib
 from typing import Final
 
 import attrs
+
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND
 
 
 @attrs.frozen
@@ -89,48 +96,28 @@ local function parsed(text)
   for number in string.gmatch(text, '%S+') do table.insert(numbers, tonumber(number)) end
   if numbers[1] ~= FORM then return nil end
   return {
-    full_at = {numbers[2], numbers[3], numbers[4]}, parts = numbers[5],
-    last = {numbers[6], numbers[7], 0}, given = {numbers[8], numbers[9], numbers[10]},
+    full_at = {numbers[2], numbers[3], numbers[4]}, last = {numbers[5], numbers[6], 0},
+    given = {numbers[7], numbers[8], numbers[9]}, resets = numbers[10],
   }
 end
 
 local function written(state)
   local full_at, last, given = state.full_at, state.last, state.given
   return string.format('%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f',
-    FORM, full_at[1], full_at[2], full_at[3], state.parts, last[1], last[2],
-    given[1], given[2], given[3])
+    FORM, full_at[1], full_at[2], full_at[3], last[1], last[2],
+    given[1], given[2], given[3], state.resets)
 end
 """
 
 CHARGE: Final = Script(
-    _TIME_FUNCTIONS
-    + """
--- Converts a part of another refill to this refill, rounded up.
-local function rescaled(part, parts, refill)
-  if parts == refill then return part end
-  local bits, whole, rest = {}, 0, 0
-  while refill > 0 do
-    table.insert(bits, 1, refill % 2)
-    refill = math.floor(refill / 2)
-  end
-  for _, bit in ipairs(bits) do
-    whole, rest = whole * 2, rest * 2
-    if rest >= parts then rest = rest - parts; whole = whole + 1 end
-    if bit == 1 then
-      rest = rest + part
-      if rest >= parts then rest = rest - parts; whole = whole + 1 end
-    end
-  end
-  if rest > 0 then whole = whole + 1 end
-  return whole
-end
-
--- Returns when Redis may expire the value, in milliseconds within the range that Redis accepts.
-local function dropped_at(full_at, margin)
-  if full_at[1] > 4000000000000 then return 4000000000000000 end
-  local u = full_at[2]
-  if full_at[3] > 0 then u = u + 1 end
-  return math.max(1, full_at[1] * 1000 + math.ceil(u / 1000) + margin)
+    f"{_TIME_FUNCTIONS}\nlocal TOLERANCE = {{{CLOCK_TOLERANCE // SECOND}, 0, 0}}\n"
+    """
+-- Returns how many milliseconds Redis keeps the value, within the range that Redis accepts.
+local function kept_for(left, margin)
+  if left[1] > 4000000000000 then return 4000000000000000 end
+  local u = left[2]
+  if left[3] > 0 then u = u + 1 end
+  return left[1] * 1000 + math.ceil(u / 1000) + margin
 end
 
 local now, margin, buckets = time_at(1), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -139,23 +126,21 @@ for number = 1, buckets do
   local place = 7 * number - 1
   local refill, token, most = tonumber(ARGV[place]), time_at(place + 1), time_at(place + 4)
   local text = redis.call('GET', KEYS[number])
-  local state = {full_at = now, parts = refill, last = now, given = {0, 0, 0}}
+  local state = {full_at = now, last = now, given = {0, 0, 0}, resets = 0}
   if text then
-    local held = parsed(text)
-    if not held then return false end
-    local whole = {held.full_at[1], held.full_at[2], 0}
-    if not exceeds(now, whole) then
-      whole[3] = rescaled(held.full_at[3], held.parts, refill)
-      state.full_at = whole
-    end
-    if exceeds(held.last, now) then state.last = held.last end
-    state.given = held.given
-    if held.parts ~= refill then state.given = {held.given[1], held.given[2] + 1, 0} end
+    state = parsed(text)
+    if not state then return false end
   end
-  state.full_at = sum(state.full_at, token, refill)
-  if exceeds(difference(state.full_at, now, refill), most) then return false end
+  if exceeds(difference(state.full_at, now, refill), sum(most, TOLERANCE, refill)) then
+    state = {full_at = sum(now, most, refill), last = now, given = {0, 0, 0}, resets = state.resets + 1}
+  else
+    if exceeds(now, {state.full_at[1], state.full_at[2], 0}) then state.full_at = now end
+    if exceeds(now, state.last) then state.last = now end
+    state.full_at = sum(state.full_at, token, refill)
+    if exceeds(difference(state.full_at, now, refill), most) then return false end
+  end
   result[number] = written(state)
-  charged[number] = {result[number], dropped_at(state.full_at, margin)}
+  charged[number] = {result[number], kept_for(difference(state.full_at, now, refill), margin)}
 end
 local place = 7 * buckets + 6
 if ARGV[place] then
@@ -163,7 +148,7 @@ if ARGV[place] then
   charged[buckets + 1] = {ARGV[place + 1], ARGV[place + 2]}
 end
 for number, state in ipairs(charged) do
-  redis.call('SET', KEYS[number], state[1], 'PXAT', string.format('%.0f', state[2]))
+  redis.call('SET', KEYS[number], state[1], 'PX', string.format('%.0f', state[2]))
 end
 return result
 """
@@ -176,7 +161,7 @@ Keys: the buckets, then the exact log if one is charged. Arguments:
 - how many milliseconds a value is kept after it expires;
 - the number of buckets;
 - for each bucket: its refill, the cost of a token, and the most that may be missing;
-- for the log: its value as loaded, its new value, and when Redis may expire it.
+- for the log: its value as loaded, its new value, and how many milliseconds Redis keeps it.
 
 The script returns the new value of each bucket. It returns nil and changes nothing if a bucket has
 too few tokens, if the log has changed since it was loaded, or if a bucket has another form.
@@ -192,8 +177,8 @@ for number = 1, buckets do
   local became = parsed(ARGV[place + 4])
   local text = redis.call('GET', KEYS[number])
   local held = text and parsed(text)
-  -- Leave a bucket alone if another refill wrote it or if it was created anew since.
-  if held and held.parts == refill and not exceeds(became.given, held.given) then
+  -- Leave a bucket alone if it was reset or created anew since.
+  if held and held.resets == became.resets and not exceeds(became.given, held.given) then
     local since = difference(held.given, became.given, refill)
     local without = difference(difference(became.full_at, token, refill), since, refill)
     if exceeds(now, without) then without = now end

@@ -5,7 +5,9 @@ loaded. So charges of one API key commute, and concurrent requests do not cause 
 bucket then refuses, the statement changes no row and the whole commit is undone.
 
 All numbers of a charge stay below 2^63, the limit of a database integer. A store refuses larger
-buckets when it is created.
+buckets when it is created. A stored instant may lie in any future, so a charge multiplies its
+distance only if it is at most the window. An instant up to five minutes further ahead refuses, and
+one beyond resets the bucket, both by comparison alone.
 """
 
 from __future__ import annotations
@@ -15,7 +17,12 @@ from typing import Final
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
-from curae_lifecycle.rules.values import LAST_INSTANT, SECOND, to_epoch_microseconds
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    LAST_INSTANT,
+    SECOND,
+    to_epoch_microseconds,
+)
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 
 _MAX_INTEGER: Final = 2**63 - 1
@@ -32,17 +39,16 @@ def check_sizes(buckets: Iterable[Bucket]) -> None:
         if not _fits(bucket):
             raise ArgumentError(
                 f"bucket {bucket.name!r}",
-                "small enough for 64-bit integers: capacity times seconds below 8.9 * 10^12, "
-                "and a refill below 3 * 10^9",
+                "small enough for 64-bit integers: (capacity + 1) times seconds below 8.9 * 10^12",
             )
 
 
 def _fits(bucket: Bucket) -> bool:
     token, refill = bucket.seconds * SECOND, bucket.refill
     most = bucket.capacity * token
-    # The largest numbers of a charge: what is missing after one more charge, the part that another
-    # refill left (rescaled to this refill), and the instant at which the bucket is full.
-    largest = max(most + token + refill, refill * refill, _LAST_MICROSECOND + most // refill)
+    # The largest numbers of a charge: what is missing after one more charge, and the last instant
+    # that the bucket believes.
+    largest = max(most + token + refill, _LAST_MICROSECOND + most // refill + CLOCK_TOLERANCE)
     return largest <= _MAX_INTEGER
 
 
@@ -67,45 +73,50 @@ def charge_statements(
     check_sizes((policy,))
     token, refill = policy.seconds * SECOND, policy.refill
     most = policy.capacity * token
-    missing: tuple[Value, ...] = (at, at + most // refill, most, at, refill, refill, token)
-    sets = (at, *missing, refill, *missing, refill, refill)
+    window, part = divmod(most, refill)
+    last = at + window + CLOCK_TOLERANCE
+    missing: tuple[Value, ...] = (
+        *(at, token),
+        *(last, last, part, most),
+        *(at + window, most + token),
+        *(at, refill, token),
+    )
+    sets = (at, *missing, refill, *missing, refill)
     if dialect is Dialect.MARIADB:
         charge = Statement(_MARIADB_CHARGE, (*sets, key, *missing, most), 1)
         # INSERT IGNORE locks an existing row, so it runs only if the row was missing at load.
         return [charge] if known else [Statement(_MARIADB_NEW, (key, *FULL_BUCKET)), charge]
-    fresh = (key, at + token // refill, token % refill, refill)
+    fresh = (key, at + token // refill, token % refill)
     return [Statement(_CHARGE, (*fresh, *sets, *missing, most), 1)]
 
 
 _STORED: Final = "curae_bucket."
 
 
-def _missing(divide: str) -> str:
+_MISSING: Final = (
     # The SQL for what the bucket is missing after one more charge, in units of 1/refill of a
-    # microsecond. A part that another refill left is rounded up, as in `rules.ratelimit`. A larger
-    # capacity may have left a state that is emptier than this bucket can be. That state counts as
-    # `most`, which refuses the charge and avoids a product that could overflow.
-    rescaled = f"({_STORED}part * ? + {_STORED}parts - 1) {divide} {_STORED}parts"
-    return (
-        f"(CASE WHEN {_STORED}full_at < ? THEN 0 WHEN {_STORED}full_at > ? THEN ? "
-        f"ELSE ({_STORED}full_at - ?) * ? + {rescaled} END + ?)"
-    )
+    # microsecond. In this order: the bucket is full; the instant is not believed, so the bucket is
+    # empty after this charge; the charge is refused; anything else is exact.
+    f"(CASE WHEN {_STORED}full_at < ? THEN ? "
+    f"WHEN {_STORED}full_at > ? OR ({_STORED}full_at = ? AND {_STORED}part > ?) THEN ? "
+    f"WHEN {_STORED}full_at > ? THEN ? "
+    f"ELSE ({_STORED}full_at - ?) * ? + {_STORED}part + ? END)"
+)
 
 
 def _sets(divide: str) -> str:
-    missing = _missing(divide)
-    return f"full_at = ? + {missing} {divide} ?, part = {missing} % ?, parts = ?"
+    return f"full_at = ? + {_MISSING} {divide} ?, part = {_MISSING} % ?"
 
 
-_COLUMNS: Final = "curae_bucket (id, full_at, part, parts)"
+_COLUMNS: Final = "curae_bucket (id, full_at, part)"
 _CHARGE: Final = (
-    f"INSERT INTO {_COLUMNS} VALUES (?, ?, ?, ?) "
-    f"ON CONFLICT (id) DO UPDATE SET {_sets('/')} WHERE {_missing('/')} <= ?"
+    f"INSERT INTO {_COLUMNS} VALUES (?, ?, ?) "
+    f"ON CONFLICT (id) DO UPDATE SET {_sets('/')} WHERE {_MISSING} <= ?"
 )
-_MARIADB_NEW: Final = f"INSERT IGNORE INTO {_COLUMNS} VALUES (?, ?, ?, ?)"
+_MARIADB_NEW: Final = f"INSERT IGNORE INTO {_COLUMNS} VALUES (?, ?, ?)"
 _MARIADB_CHARGE: Final = (
     # Without SIMULTANEOUS_ASSIGNMENT, MariaDB computes a column from columns that the same
     # statement has already set.
     "SET STATEMENT sql_mode = 'SIMULTANEOUS_ASSIGNMENT,STRICT_TRANS_TABLES' FOR "
-    f"UPDATE curae_bucket SET {_sets('DIV')} WHERE id = ? AND {_missing('DIV')} <= ?"
+    f"UPDATE curae_bucket SET {_sets('DIV')} WHERE id = ? AND {_MISSING} <= ?"
 )

@@ -1,17 +1,19 @@
-"""Driver connections behind one interface: run a statement, roll back, tell if idle."""
+"""Connections of blocking drivers behind one interface: run a statement, roll back, tell if idle."""
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from curae_lifecycle.stores.sql.pool import duplicate_socket
 from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows
 
 if TYPE_CHECKING:
-    from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection, BoundedConnection
+    from curae_lifecycle.stores.sql.postgresql import BoundedConnection
 
 _MARIADB_IN_TRANSACTION: Final = 1
 """The bit of MariaDB's server status that is set while a transaction is open."""
@@ -50,6 +52,10 @@ class DriverConnection(Protocol):
         """Roll back the open transaction."""
         ...
 
+    def duplicate_socket(self) -> socket.socket | None:
+        """Return a second handle of the connection's socket, or None if it has none."""
+        ...
+
 
 class _Sqlite:
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -71,6 +77,9 @@ class _Sqlite:
 
     def rollback(self) -> None:
         self._connection.rollback()
+
+    def duplicate_socket(self) -> socket.socket | None:
+        return None
 
 
 class _Postgresql:
@@ -99,6 +108,9 @@ class _Postgresql:
 
     def rollback(self) -> None:
         self._connection.rollback()
+
+    def duplicate_socket(self) -> socket.socket | None:
+        return socket_of(self._connection)
 
 
 class _PymysqlCursor(Cursor, Protocol):
@@ -135,6 +147,15 @@ class _Mariadb:
     def rollback(self) -> None:
         self._connection.rollback()
 
+    def duplicate_socket(self) -> socket.socket | None:
+        # After a timeout PyMySQL has closed the socket already.
+        return None
+
+
+def socket_of(connection: BoundedConnection) -> socket.socket | None:
+    """Return a second handle of a connection's socket, or None if the connection is closed."""
+    return None if connection.closed else duplicate_socket(connection.pgconn.socket)
+
 
 def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
     """Wrap a driver's connection in the common interface.
@@ -152,36 +173,5 @@ def connection_of(dialect: Dialect, connection: object) -> DriverConnection:
             return _Mariadb(cast("_PymysqlConnection", connection))
 
 
-class AsyncDriverConnection:
-    """An async connection of psycopg (an `AsyncBoundedConnection`) that runs statements."""
-
-    def __init__(self, connection: object) -> None:
-        self._connection = cast("AsyncBoundedConnection", connection)
-
-    @property
-    def is_idle(self) -> bool:
-        """True if the connection is open and no transaction is open on it, otherwise False."""
-        return _is_idle(self._connection)
-
-    async def run(self, statements: Sequence[Statement]) -> Rows:
-        """Run statements in order; return the rows of the last, or none if it has no result."""
-        from psycopg import AsyncRawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
-
-        replication = self._connection.replication
-        if replication.is_in_doubt:
-            doubts = replication.cancelled_waits
-            await self._connection.execute(CONFIRM)
-            replication.settle(doubts)
-        cursor = AsyncRawCursor(self._connection)
-        for statement in statements:
-            await cursor.execute(statement.as_numbered.encode(), statement.values)
-        replication.check()
-        return await cursor.fetchall() if cursor.description else ()
-
-    async def rollback(self) -> None:
-        """Roll back the open transaction."""
-        await self._connection.rollback()
-
-
-def _is_idle(connection: BoundedConnection | AsyncBoundedConnection) -> bool:
+def _is_idle(connection: BoundedConnection) -> bool:
     return not connection.closed and connection.pgconn.transaction_status == 0

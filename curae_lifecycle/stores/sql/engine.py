@@ -1,31 +1,32 @@
-"""Databases that run statements on SQLAlchemy engines, blocking and async.
+"""Databases that run statements, blocking and async.
 
 The laws of this module: **a read takes one round trip, and so does a commit if the database allows
 it**; **a transaction that fails is rolled back**, or its connection is not used again.
 
-SQLAlchemy makes and pools the connections. The statements run on the drivers' own cursors.
+SQLAlchemy makes and pools blocking connections, and `AsyncPool` pools async ones. The statements run
+on the drivers' own cursors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn, TypeVar, cast
 
 import sqlalchemy as sa
+from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from curae_lifecycle.rules.values import check_type
 from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.deadline import seconds_left
-from curae_lifecycle.stores.sql.drivers import (
-    AsyncDriverConnection,
-    DriverConnection,
-    connection_of,
-)
+from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
+from curae_lifecycle.stores.sql.drivers import DriverConnection, connection_of
 from curae_lifecycle.stores.sql.engine_factory import (
+    COUNTED,
+    AsyncEngine,
     bounds_of,
     create_engine,
     create_engine_async,
@@ -52,7 +53,7 @@ class SqlDatabase:
 
     def __init__(self, engine: sa.Engine) -> None:
         allowed = f"an engine from create_engine: {_fix_of(engine)}"
-        check_type("engine", engine, sa.Engine, allowed)
+        check_type("engine", engine, sa.Engine, allowed=allowed)
         self._engine = engine
         self._dialect = dialect_of(engine)
         self._bounds = bounds_of(engine)
@@ -97,12 +98,16 @@ class SqlDatabase:
         bounds = self._bounds
         if not bounds.free.acquire(timeout=seconds_left(bounds.wait)):
             raise StoreUnchangedError("no connection was free in time")
+        closing: list[socket.socket] = []
         try:
-            return self._with_pooled_connection(act)
+            return self._with_pooled_connection(act, closing)
         finally:
-            bounds.free.release()
+            bounds.release_when_closed(closing.pop() if closing else None)
 
-    def _with_pooled_connection(self, act: Callable[[DriverConnection], _Result]) -> _Result:
+    def _with_pooled_connection(
+        self, act: Callable[[DriverConnection], _Result], closing: list[socket.socket]
+    ) -> _Result:
+        # If it closes the connection, it adds the connection's socket to `closing`.
         pool = self._engine.pool
         try:
             pooled = self._engine.raw_connection()
@@ -120,19 +125,19 @@ class SqlDatabase:
                 connection.rollback()
             if not connection.is_idle:
                 # The connection is lost, and others of the pool may be too: drop them all.
-                pooled.invalidate()
+                _invalidate(pooled, connection, closing)
                 self._engine.dispose()
             raise
         finally:
             if self._engine.pool is not pool and pooled.is_valid:
                 # The pool was replaced meanwhile. The old one would keep this connection open
                 # and never use it again.
-                pooled.invalidate()
+                _invalidate(pooled, connection, closing)
             pooled.close()
 
 
 class AsyncSqlDatabase:
-    """An `AsyncDatabase` on an async SQLAlchemy engine, for PostgreSQL.
+    """An `AsyncDatabase` on an async driver, for SQLite, PostgreSQL and MariaDB.
 
     Args:
         engine: An engine from `create_engine_async`.
@@ -143,10 +148,10 @@ class AsyncSqlDatabase:
 
     def __init__(self, engine: AsyncEngine) -> None:
         allowed = f"an engine from create_engine_async: {_fix_of(engine)}"
-        check_type("engine", engine, AsyncEngine, allowed)
-        self._engine = engine
-        self._dialect = dialect_of(engine.sync_engine)
-        self._error = _error_of(engine.sync_engine)
+        check_type("engine", engine, AsyncEngine, allowed=allowed)
+        self._dialect = engine.dialect
+        self._pool = engine.pool
+        self._errors = engine.errors
 
     @property
     def dialect(self) -> Dialect:
@@ -155,17 +160,12 @@ class AsyncSqlDatabase:
 
     async def rows(self, statement: Statement) -> Rows:
         """Run one statement as a separate transaction and return its rows."""
-        try:
-            return await self._run([statement])
-        except self._error as error:
-            _reraise(self._dialect, error)
+        return await self._with_connection(lambda connection: connection.rows(statement))
 
     async def run_ddl(self, statements: Sequence[Statement]) -> None:
         """Run DDL statements, in one transaction except on MariaDB, which commits each."""
-        try:
-            await self._run(_ddl_steps(self._dialect, statements))
-        except self._error as error:
-            _reraise(self._dialect, error)
+        steps = _ddl_steps(self._dialect, statements)
+        await self._with_connection(lambda connection: connection.run_all(steps))
 
     async def run_transaction(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction.
@@ -174,40 +174,37 @@ class AsyncSqlDatabase:
             Whether the transaction committed. If not, it was undone: a statement did not change its
             `expected_rows`, a unique index refused a row, or a concurrent transaction won.
         """
+        steps = _transaction_steps(self._dialect, statements)
         try:
-            await self._run(_transaction_steps(self._dialect, statements))
-        except self._error as error:
+            return await self._with_connection(lambda connection: connection.run_all(steps))
+        except self._errors as error:
             if is_conflict(self._dialect, error):
                 return False
-            _reraise(self._dialect, error)
-        return True
+            raise
 
-    async def _run(self, statements: Sequence[Statement]) -> Rows:
-        # Returns the rows of the last statement.
-        pool = self._engine.sync_engine.pool
+    async def _with_connection(
+        self, act: Callable[[AsyncConnection], Coroutine[None, None, _Result]]
+    ) -> _Result:
         try:
-            pooled = await self._engine.connect()
-        except PoolTimeoutError as error:
+            connection = await self._pool.acquire()
+        except self._errors as error:
             _reraise_unconnected(self._dialect, error)
-        except DBAPIError as error:
-            _reraise_unconnected(self._dialect, cast("Exception", error.orig))
+        is_usable = False
         try:
-            connection = AsyncDriverConnection(
-                (await pooled.get_raw_connection()).driver_connection
-            )
-            try:
-                return await connection.run(statements)
-            except BaseException:
-                with suppress(self._error):
-                    await connection.rollback()
-                if not connection.is_idle:
-                    await pooled.invalidate()
-                    await self._engine.dispose()
-                raise
+            result = await act(connection)
+            is_usable = True
+        except Exception as error:
+            with suppress(*self._errors):
+                is_usable = await connection.recover()
+            if isinstance(error, self._errors) and not is_conflict(self._dialect, error):
+                _reraise(self._dialect, error)
+            raise
         finally:
-            if self._engine.sync_engine.pool is not pool and not pooled.invalidated:
-                await pooled.invalidate()
-            await pooled.close()
+            if is_usable:
+                self._pool.release(connection)
+            else:
+                self._pool.discard(connection)
+        return result
 
 
 def _fix_of(value: object) -> str:
@@ -255,6 +252,16 @@ def _run_all(connection: DriverConnection, statements: Sequence[Statement]) -> b
             connection.rollback()
             return False
     return True
+
+
+def _invalidate(
+    pooled: PoolProxiedConnection, connection: DriverConnection, closing: list[socket.socket]
+) -> None:
+    handle = connection.duplicate_socket()
+    if handle is not None:
+        closing.append(handle)
+    pooled.info[COUNTED] = True
+    pooled.invalidate()
 
 
 def _error_of(engine: sa.Engine) -> type[Exception]:

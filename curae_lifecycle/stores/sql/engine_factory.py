@@ -1,4 +1,4 @@
-"""SQLAlchemy engines whose every wait has a timeout.
+"""Engines whose every wait has a timeout: blocking ones of SQLAlchemy, and async ones.
 
 The law of this module: **nothing waits for ever**: not for a connection, a lock or a statement, and
 not for a response that a hung server never sends.
@@ -6,29 +6,34 @@ not for a response that a hung server never sends.
 
 from __future__ import annotations
 
+import socket
 import sqlite3
-from threading import BoundedSemaphore
-from typing import Final, NotRequired, Protocol, TypedDict, cast
+from collections.abc import Callable, Mapping
+from threading import BoundedSemaphore, Thread
+from typing import TYPE_CHECKING, Final, NotRequired, Protocol, TypedDict, cast
 
 import attrs
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError as MalformedUrlError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.sql.async_connecting import async_connector
+from curae_lifecycle.stores.sql.async_drivers import AsyncConnection
+from curae_lifecycle.stores.sql.drivers import socket_of
 from curae_lifecycle.stores.sql.failures import is_transient
+from curae_lifecycle.stores.sql.limits import GRACE, mariadb_limits, postgresql_limits
+from curae_lifecycle.stores.sql.pool import AsyncPool, wait_for_server_blocking
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Dialect
 
+if TYPE_CHECKING:
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+    from curae_lifecycle.stores.sql.postgresql import BoundedConnection
+
 DEFAULT_TIMEOUT: Final = 2.0
 """The default timeout for a connection, a lock or a statement, in seconds."""
-
-GRACE: Final = 0.25
-"""Extra seconds that the client waits beyond the server's timeout.
-
-The server's own error comes first that way, and it says more.
-"""
 
 _BOUNDS_OPTION: Final = "curae_lifecycle"
 """The execution option in which an engine of this module carries its `Bounds`."""
@@ -39,7 +44,8 @@ class Bounds:
     """The timeout of an engine, and a semaphore for its connections.
 
     A SQLAlchemy pool has one timeout for all requests. So each blocking request first waits for
-    the semaphore, for at most the time that the request has left.
+    the semaphore, for at most the time that the request has left. A SQLAlchemy pool also counts a
+    connection only until the client closes it. The semaphore counts it until the server has.
 
     Attributes:
         wait: The longest wait for a connection or a lock, in seconds.
@@ -49,6 +55,25 @@ class Bounds:
     wait: float
     free: BoundedSemaphore
 
+    def release_when_closed(self, handle: socket.socket | None) -> None:
+        """Release the semaphore when the server has closed a connection.
+
+        Args:
+            handle: A second handle of the connection's socket; `None` if it has none. The client
+                has closed the connection or closes it next.
+        """
+        if handle is None:
+            self.free.release()
+            return
+
+        def wait() -> None:
+            try:
+                wait_for_server_blocking(handle)
+            finally:
+                self.free.release()
+
+        Thread(target=wait, daemon=True).start()
+
 
 def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10) -> sa.Engine:
     """Create the engine of a `SqlDatabase`, with all timeouts set.
@@ -56,8 +81,9 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
     Do not use the engine for anything else: its connections are in autocommit mode.
 
     Args:
-        url: `sqlite:///file`, `postgresql://...` (the driver is psycopg 3) or `mariadb://...`
-            (the driver is PyMySQL).
+        url: The URL of the database. Its driver is one of `BLOCKING_DRIVERS`; `sqlite://`,
+            `postgresql://` and `mariadb://` stand for `sqlite+pysqlite`, `postgresql+psycopg` and
+            `mariadb+pymysql`.
         timeout: The longest wait for each of a connection, a lock, and a statement with its
             response, in seconds. MariaDB rounds it to whole seconds, at least 1. A statement on
             SQLite has no limit.
@@ -67,45 +93,67 @@ def create_engine(url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int 
         ArgumentError: The URL is malformed or for another database or driver. Or it names an
             in-memory SQLite database, which would be a separate one for each connection.
     """
-    parsed, dialect = _parse_url(url)
+    parsed, dialect = _parse_url(url, BLOCKING_DRIVERS)
     settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
+    bounds = Bounds(timeout, BoundedSemaphore(pool_size))
+    settings["execution_options"] = {_BOUNDS_OPTION: bounds}
     engine = sa.create_engine(parsed, **settings)
     match dialect:
         case Dialect.SQLITE:
             event.listen(engine, "connect", _enable_wal)
         case Dialect.POSTGRESQL:
             event.listen(engine, "do_connect", _connect_with_timeout(timeout + GRACE))
+            event.listen(engine, "close", _count_until_closed(bounds))
         case Dialect.MARIADB:
             pass
     return engine
 
 
+@attrs.frozen
+class AsyncEngine:
+    """The engine of an `AsyncSqlDatabase`.
+
+    Attributes:
+        dialect: The database's dialect.
+        pool: The pool of connections.
+        errors: The driver's exceptions, and those of the network if the driver does not wrap them.
+    """
+
+    dialect: Dialect
+    pool: AsyncPool[AsyncConnection]
+    errors: tuple[type[Exception], ...]
+
+    async def dispose(self) -> None:
+        """Close all connections: idle ones now, those in use when they are returned."""
+        await self.pool.dispose()
+
+
 def create_engine_async(
     url: str, *, timeout: float = DEFAULT_TIMEOUT, pool_size: int = 10
 ) -> AsyncEngine:
-    """Create the engine of an `AsyncSqlDatabase`, for PostgreSQL only.
-
-    For other databases, wrap a `SqlDatabase` in a `ThreadedDatabase`.
+    """Create the engine of an `AsyncSqlDatabase`, with all timeouts set.
 
     Args:
-        url: `postgresql://...`. The driver is psycopg 3.
+        url: The URL of the database. Its driver is one of `ASYNC_DRIVERS`; `sqlite://`,
+            `postgresql://` and `mariadb://` stand for `sqlite+aiosqlite`, `postgresql+psycopg` and
+            `mariadb+asyncmy`.
         timeout: The longest wait for each of a connection, a lock, and a statement with its
-            response, in seconds.
-        pool_size: The number of connections that the pool keeps, which is also the maximum.
+            response, in seconds. MariaDB rounds it to whole seconds, at least 1. A statement on
+            SQLite has no limit.
+        pool_size: The largest number of connections.
 
     Raises:
-        ArgumentError: The URL is malformed or for another database or driver.
+        ArgumentError: The URL is malformed or for another database or driver. Or it names an
+            in-memory SQLite database, which would be a separate one for each connection.
     """
-    parsed, dialect = _parse_url(url)
-    if dialect is not Dialect.POSTGRESQL:
-        raise ArgumentError("url", "a PostgreSQL URL")
-    settings = _settings(parsed, dialect=dialect, wait=timeout, pool_size=pool_size)
-    settings["connect_args"]["async_creator_fn"] = _async_connect_with_timeout(timeout + GRACE)
-    return create_async_engine(parsed, **settings)
+    parsed, dialect = _parse_url(url, ASYNC_DRIVERS)
+    connector = async_connector(parsed, timeout)
+    pool = AsyncPool(connector.connect, pool_size, timeout)
+    return AsyncEngine(dialect, pool, connector.errors)
 
 
 def dialect_of(engine: sa.Engine) -> Dialect:
-    """Return the dialect of an engine from `create_engine` or `create_engine_async`.
+    """Return the dialect of an engine from `create_engine`.
 
     Raises:
         ArgumentError: Another function made the engine, so its connections may not autocommit.
@@ -115,41 +163,65 @@ def dialect_of(engine: sa.Engine) -> Dialect:
 
 
 def bounds_of(engine: sa.Engine) -> Bounds:
-    """Return the `Bounds` of an engine from `create_engine` or `create_engine_async`.
+    """Return the `Bounds` of an engine from `create_engine`.
 
     Raises:
         ArgumentError: Another function made the engine.
     """
     found = engine.get_execution_options().get(_BOUNDS_OPTION)
     if found is None:
-        allowed = "an engine from create_engine or create_engine_async of stores.sql.engine"
-        raise ArgumentError("engine", allowed)
+        raise ArgumentError("engine", "an engine from create_engine of stores.sql.engine")
     return cast("Bounds", found)
 
 
-_DRIVERS: Final = {
-    "sqlite": ("sqlite+pysqlite", Dialect.SQLITE),
-    "sqlite+pysqlite": ("sqlite+pysqlite", Dialect.SQLITE),
-    "postgresql": ("postgresql+psycopg", Dialect.POSTGRESQL),
-    "postgresql+psycopg": ("postgresql+psycopg", Dialect.POSTGRESQL),
-    "mariadb": ("mariadb+pymysql", Dialect.MARIADB),
-    "mariadb+pymysql": ("mariadb+pymysql", Dialect.MARIADB),
-}
+BLOCKING_DRIVERS: Final = {
+    "sqlite":             "sqlite+pysqlite",
+    "sqlite+pysqlite":    "sqlite+pysqlite",
+    "postgresql":         "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "mariadb":            "mariadb+pymysql",
+    "mariadb+pymysql":    "mariadb+pymysql",
+}  # fmt: skip
+"""The drivers of `create_engine`, by the beginning of a URL."""
+
+ASYNC_DRIVERS: Final = {
+    "sqlite":             "sqlite+aiosqlite",
+    "sqlite+aiosqlite":   "sqlite+aiosqlite",
+    "postgresql":         "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "mariadb":            "mariadb+asyncmy",
+    "mariadb+asyncmy":    "mariadb+asyncmy",
+}  # fmt: skip
+"""The drivers of `create_engine_async`, by the beginning of a URL."""
 
 
-def _parse_url(url: str) -> tuple[sa.URL, Dialect]:
+def _parse_url(url: str, drivers: Mapping[str, str]) -> tuple[sa.URL, Dialect]:
     try:
         parsed = sa.make_url(url)
     except MalformedUrlError:
         # Its message repeats the URL, which can hold a password.
-        raise ArgumentError("url", "a database URL") from None
-    if parsed.drivername not in _DRIVERS:
-        raise ArgumentError("url", f"a URL that begins with one of {', '.join(_DRIVERS)}")
-    driver, dialect = _DRIVERS[parsed.drivername]
+        allowed = "the URL of a SQLite, PostgreSQL or MariaDB database"
+        raise ArgumentError("url", allowed) from None
+    driver = drivers.get(parsed.drivername)
+    if driver is None:
+        raise ArgumentError("url", _refusal(parsed.drivername, drivers))
+    dialect = Dialect(driver.partition("+")[0])
     if dialect is Dialect.SQLITE and parsed.database in {None, "", ":memory:"}:
         allowed = "for an SQLite file, since each connection in memory has a separate database"
         raise ArgumentError("url", allowed)
     return parsed.set(drivername=driver), dialect
+
+
+def _refusal(name: str, drivers: Mapping[str, str]) -> str:
+    kind, other_kind, others = (
+        ("a blocking", "an async", ASYNC_DRIVERS)
+        if drivers is BLOCKING_DRIVERS
+        else ("an async", "a blocking", BLOCKING_DRIVERS)
+    )
+    listed = ", ".join(sorted({*drivers.values()}))
+    reason = f"is {other_kind} driver" if name in others else "is not supported"
+    return f"the URL of a database with {kind} driver ({listed}); {name} {reason}"
 
 
 class _Settings(TypedDict):
@@ -170,7 +242,7 @@ def _settings(url: sa.URL, dialect: Dialect, wait: float, pool_size: int) -> _Se
         max_overflow=0,
         # `SqlDatabase` ends every transaction itself, so the pool has nothing to reset.
         pool_reset_on_return=None,
-        execution_options={_BOUNDS_OPTION: Bounds(wait, BoundedSemaphore(pool_size))},
+        execution_options={},
     )
     if dialect is Dialect.POSTGRESQL:
         # Each new connection would query the type hstore otherwise, which no table uses.
@@ -179,31 +251,25 @@ def _settings(url: sa.URL, dialect: Dialect, wait: float, pool_size: int) -> _Se
 
 
 def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, object]:
-    milliseconds, seconds = int(wait * 1000), max(1, round(wait))
     match dialect:
         case Dialect.SQLITE:
             return {"timeout": wait, "isolation_level": None}
         case Dialect.POSTGRESQL:
-            limits = f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
+            limits = [f"-c {name}={value}" for name, value in postgresql_limits(wait).items()]
             return {
                 # psycopg treats one second as two.
-                "connect_timeout": max(2, seconds),
-                "options": " ".join([*url.normalized_query.get("options", ()), limits]),
+                "connect_timeout": max(2, round(wait)),
+                "options": " ".join([*url.normalized_query.get("options", ()), *limits]),
             }
         case Dialect.MARIADB:
-            # The store compares versions itself, so this level is enough. It deadlocks least.
-            level = "transaction_isolation = 'READ-COMMITTED'"
-            # The lock timeout is the shortest: its error says for certain that nothing was stored.
-            limits = (
-                f"innodb_lock_wait_timeout = {seconds}, max_statement_time = {seconds + GRACE / 2}"
-            )
+            session = mariadb_limits(wait)
             return {
                 "autocommit": True,
                 "charset": "utf8mb4",
-                "connect_timeout": seconds,
-                "read_timeout": seconds + GRACE,
-                "write_timeout": seconds + GRACE,
-                "init_command": f"SET SESSION {level}, {limits}",
+                "connect_timeout": session.seconds,
+                "read_timeout": session.seconds + GRACE,
+                "write_timeout": session.seconds + GRACE,
+                "init_command": session.init_command,
             }
 
 
@@ -211,10 +277,6 @@ class _Connect(Protocol):
     def __call__(
         self, dialect: object, record: object, args: object, named: dict[str, object], /
     ) -> object: ...
-
-
-class _AsyncConnect(Protocol):
-    async def __call__(self, **named: object) -> object: ...
 
 
 def _connect_with_timeout(seconds: float) -> _Connect:
@@ -230,16 +292,17 @@ def _connect_with_timeout(seconds: float) -> _Connect:
     return connect
 
 
-def _async_connect_with_timeout(seconds: float) -> _AsyncConnect:
-    from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection  # noqa: PLC0415
+COUNTED: Final = "curae_lifecycle_counted"
+"""The key in a pooled connection's `info` that says that its request counts it until it is closed."""
 
-    replication = Replication()
 
-    async def connect(**named: object) -> object:
-        parameters = _connection_parameters(named)
-        return await AsyncBoundedConnection.connect_with_timeout(seconds, parameters, replication)
+def _count_until_closed(bounds: Bounds) -> Callable[[BoundedConnection, ConnectionPoolEntry], None]:
+    # Counts an idle connection that the pool closes.
+    def close(connection: BoundedConnection, pooled: ConnectionPoolEntry) -> None:
+        if COUNTED not in pooled.info and bounds.free.acquire(blocking=False):
+            bounds.release_when_closed(socket_of(connection))
 
-    return connect
+    return close
 
 
 def _connection_parameters(named: dict[str, object]) -> dict[str, str]:

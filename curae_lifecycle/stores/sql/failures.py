@@ -71,15 +71,20 @@ def is_transient(dialect: Dialect, error: BaseException) -> bool:
     """Return whether the statement that raised `error` may succeed later."""
     code = _code(dialect, error)
     match dialect, code:
+        case _ if isinstance(error, OSError):
+            # Async drivers raise errors of the network as they are, and their time limits.
+            return True
         case Dialect.SQLITE, int():
             # The lowest byte of an extended code is its primary code.
             return code & 0xFF in _TRANSIENT_SQLITE_CODES
         case Dialect.POSTGRESQL, str():
             return not _TRANSIENT_POSTGRESQL_CODES.isdisjoint({code, code[:2]})
         case Dialect.POSTGRESQL, None:
-            # An error without a code is psycopg's own: the connection failed or was lost.
+            # An error without a code is the driver's own: the connection failed or was lost. asyncpg
+            # names a wrong value an InterfaceError too, which is also a ValueError.
             names = {kind.__name__ for kind in type(error).__mro__}
-            return not names.isdisjoint({"OperationalError", "InterfaceError"})
+            is_lost = not names.isdisjoint({"OperationalError", "InterfaceError"})
+            return is_lost and not isinstance(error, ValueError)
         case _:
             return code in _TRANSIENT_MARIADB_CODES
 

@@ -16,7 +16,8 @@ from typing import Final
 
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
-from curae_lifecycle.service.rate_keys import BucketKey, RateKey
+from curae_lifecycle.service.rate_keys import RateKey
+from curae_lifecycle.stores.keys import rate_key_parts
 
 KEY_CACHE_SIZE: Final = 4096
 """The number of keys of each kind that are cached."""
@@ -70,16 +71,7 @@ def record_key(key: RecordKey) -> str:
 def rate_key(key: RateKey) -> str:
     """Return the key of the row of a rate limit: a SHA-256 in hex.
 
-    The limit is a token bucket of an API key, or the log of an app user's admissions.
+    The limit is a token bucket of an API key, with its numbers, or the log of an app user's
+    admissions.
     """
-    if isinstance(key, BucketKey):
-        owner = key.owner
-        return key_of(
-            owner.api_key_id,
-            owner.environment,
-            owner.app_id,
-            owner.customer_account_id,
-            key.policy,
-        )
-    user = key.app_user
-    return key_of(user.environment, user.customer_account_id, user.app_user_id, key.policy)
+    return key_of(*rate_key_parts(key))

@@ -6,7 +6,6 @@ instant, because one statement reads them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
@@ -25,7 +24,7 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.callers import parse_caller
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
+from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.sql.clock import NOW_SQL
 from curae_lifecycle.stores.sql.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
@@ -46,7 +45,6 @@ class LoadedRow(NamedTuple):
             the instant at which it expires. For `now`, the current instant.
         second: For a connection, its position in the chain. For a bucket, the numerator of the
             fraction of a microsecond to add to `version`. Otherwise 0.
-        third: For a bucket, the denominator of that fraction. Otherwise 0.
         document: The value as JSON text; empty for a bucket and for `now`.
     """
 
@@ -54,7 +52,6 @@ class LoadedRow(NamedTuple):
     id: str
     version: int
     second: int
-    third: int
     document: str
 
 
@@ -83,20 +80,18 @@ class _UnionBuilder:
 
     def add(self, part: str, table: str, where: str, *values: Value) -> None:
         """Add the rows of a table that has a version and a document."""
-        self.selects.append(
-            f"SELECT '{part}', id, version, 0, 0, document FROM {table} WHERE {where}"
-        )
+        self.selects.append(f"SELECT '{part}', id, version, 0, document FROM {table} WHERE {where}")
         self.values += values
 
     def add_connections(self, part: str, where: str, *values: Value) -> None:
         """Add connections, with their positions."""
-        columns = f"SELECT '{part}', id, version, position, 0, document"
+        columns = f"SELECT '{part}', id, version, position, document"
         self.selects.append(f"{columns} FROM curae_connection WHERE {where}")
         self.values += values
 
     def add_bucket(self, key: str) -> None:
         """Add the state of a bucket."""
-        columns = "SELECT 'bucket', id, full_at, part, parts, ''"
+        columns = "SELECT 'bucket', id, full_at, part, ''"
         self.selects.append(f"{columns} FROM curae_bucket WHERE id = ?")
         self.values.append(key)
 
@@ -131,7 +126,7 @@ class _UnionBuilder:
     def add_first(self, part: str, rest: str, *values: Value) -> None:
         """Add the first rows of an ordered query, as a subquery because it is part of a union."""
         table = f"(SELECT id, version, position, document {rest}) AS {part}_rows"
-        columns = f"SELECT '{part}', id, version, position, 0, document"
+        columns = f"SELECT '{part}', id, version, position, document"
         self.selects.append(f"{columns} FROM {table}")
         self.values += values
 
@@ -142,7 +137,7 @@ class _UnionBuilder:
 
 def _start_union(dialect: Dialect, clock: int | None) -> _UnionBuilder:
     # The first SELECT names the columns of the whole union.
-    others = "0 AS second, 0 AS third, '' AS document"
+    others = "0 AS second, '' AS document"
     first = f"SELECT 'now' AS part, '' AS id, {NOW_SQL[dialect]} AS version, {others}"
     return _UnionBuilder([first], [] if clock is None else [clock])
 
@@ -199,9 +194,7 @@ def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statemen
         clock: The current instant from `now_parameter`: `None` if the database has a clock.
     """
     union = _start_union(dialect, clock)
-    union.selects.append(
-        "SELECT 'page', id, expires_at, 0, 0, document FROM curae_page WHERE id = ?"
-    )
+    union.selects.append("SELECT 'page', id, expires_at, 0, document FROM curae_page WHERE id = ?")
     union.values.append(digest)
     return union.statement()
 
@@ -250,7 +243,7 @@ class _Result:
         """Return the state of a bucket, or None if it has no row."""
         for row in self.parts.get("bucket", []):
             if row.id == rate_key(key):
-                return BucketState(row.version, row.second, row.third)
+                return BucketState(row.version, row.second)
         return None
 
     def caller(self) -> Caller | None:
@@ -320,11 +313,12 @@ def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
 
     Returns:
         The hosted page; `None` if it is unknown or has expired.
+
+    Raises:
+        NewerFormatError: A newer release stored the page.
     """
     result = _Result.of(rows)
     found, now = result.parts.get("page"), result.instant()
     if found is None or from_epoch_microseconds(found[0].version) <= now:
         return None
-    members = json.loads(found[0].document)
-    kind, until = PageKind(members["kind"]), from_epoch_microseconds(found[0].version)
-    return HostedPage(digest=found[0].id, kind=kind, subject=members["subject"], expires_at=until)
+    return result.one("page", HostedPage)

@@ -2,11 +2,18 @@
 
 The laws of this module:
 
-- **A claim is a compare-and-set.** It takes a message only if no worker has moved `due_at` since it
-  was read, and sets `due_at` to the end of the lease.
+- **A claim is a compare-and-set.** It takes a message only if the message is still due, and unclaimed
+  or under the very claim that was read as over.
 - **Messages of one subject go in order.** A message is not due while an earlier message of its
   subject exists that is not dead.
 - **Only the worker that holds a claim can end it.**
+- **No clock holds a message up for long.** A message that was never tried is due once it is the first
+  of its subject. A retry is due at most the longest pause from now. A claim is over at most its lease
+  and five minutes from now.
+
+A message waits only while `waits_from <= now < due_at`. Each wait sets both instants, so that a clock
+that was put back to before `waits_from` ends the wait. Messages that were never tried have a `due_at`
+of 0, so they are always due.
 
 Messages are deleted one by one, never up to a number: numbers are not in the order of commits, so a
 message with a lower number may still be committed later.
@@ -17,9 +24,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, cast
 
-from curae_lifecycle.rules.values import SECOND
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND
 from curae_lifecycle.service.json_schema import Json
-from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.formats import NewerFormatError, upgrade_document
+from curae_lifecycle.stores.outbox import MESSAGE, Delivery, NewerDelivery
 from curae_lifecycle.stores.sql.clock import NOW_SQL, now_parameter
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
@@ -30,41 +38,70 @@ class Due(NamedTuple):
 
     Attributes:
         number: The message's number.
-        due_at: The instant since which the message has been due, in microseconds since 1970.
+        due_at: The instant since which the message has been due, in microseconds since 1970; 0 for
+            a message that was never tried. A later instant than now if the clock was put back.
         attempts: The number of earlier claims, without those that were released untried.
-        claim_expired: Whether the lease of an earlier claim expired. The message may have crashed
-            the worker that held that claim.
+        claim: The token of an earlier claim that is over, or None. The message may have crashed the
+            worker that held the claim.
+        subject: The digest of the subject.
     """
 
     number: int
     due_at: int
     attempts: int
-    claim_expired: bool
+    claim: str | None
+    subject: str
 
 
 def due_statement(dialect: Dialect, limit: int) -> Statement:
-    """Build the SELECT of messages that a worker may claim, the longest due first.
+    """Build the SELECT of messages that a worker may claim.
 
     Args:
         dialect: The database's dialect.
-        limit: The largest number of messages to select.
+        limit: The largest number of messages to select of each kind: never tried, due again, and
+            waiting by a clock that was put back.
     """
-    text = (
-        "SELECT later.id, later.due_at, later.attempts, "
-        "CASE WHEN later.claim IS NULL THEN 0 ELSE 1 END "
-        f"FROM curae_outbox AS later WHERE later.due_at <= (SELECT {NOW_SQL[dialect]}) "
-        "AND NOT EXISTS (SELECT 1 FROM curae_outbox AS earlier WHERE "
-        "earlier.subject = later.subject AND earlier.id < later.id "
-        "AND earlier.due_at IS NOT NULL) "
-        "ORDER BY later.due_at, later.id LIMIT ?"
+    now = f"(SELECT {NOW_SQL[dialect]})"
+    parts = (
+        "due_at = 0 {first} ORDER BY id",
+        f"due_at > 0 AND due_at <= {now} {{first}} ORDER BY due_at, id",
+        f"due_at > {now} AND waits_from > {now} {{first}} ORDER BY waits_from",
     )
-    return Statement(text, (*_clock_values(dialect), limit))
+    clock = _clock_values(dialect)
+    return Statement(
+        " UNION ALL ".join(
+            [
+                f"SELECT * FROM (SELECT id, due_at, attempts, claim, subject FROM curae_outbox AS later "
+                f"WHERE {part.format(first=_IS_FIRST)} LIMIT ?) AS part_{number}"
+                for number, part in enumerate(parts)
+            ]
+        ),
+        (limit, *clock, limit, *clock, *clock, limit),
+    )
 
 
-def due_messages(rows: Iterable[Sequence[object]]) -> list[Due]:
-    """Parse the rows of a `due_statement`, and keep their order."""
-    found = [Due._make(cast("Sequence[int]", row)) for row in rows]
-    return [due._replace(claim_expired=bool(due.claim_expired)) for due in found]
+_IS_FIRST: Final = (
+    "AND NOT EXISTS (SELECT 1 FROM curae_outbox AS earlier WHERE "
+    "earlier.subject = later.subject AND earlier.id < later.id "
+    "AND earlier.due_at IS NOT NULL)"
+)
+
+
+def due_messages(rows: Iterable[Sequence[object]], limit: int) -> list[Due]:
+    """Choose messages from the rows of a `due_statement`.
+
+    Messages that were never tried are taken by number. The others take at least half of the places,
+    if there are enough of them, the longest due first.
+
+    Args:
+        rows: The rows.
+        limit: The largest number of messages to return.
+    """
+    found = [Due._make(cast("tuple[int, int, int, str | None, str]", tuple(row))) for row in rows]
+    untried = sorted([due for due in found if not due.due_at], key=lambda due: due.number)
+    tried = sorted([due for due in found if due.due_at], key=lambda due: (due.due_at, due.number))
+    tried = tried[: max((limit + 1) // 2, limit - len(untried))]
+    return [*tried, *untried[: limit - len(tried)]]
 
 
 def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: float) -> Statement:
@@ -76,33 +113,47 @@ def claim_statement(dialect: Dialect, due: Sequence[Due], claim: str, lease: flo
         claim: The token of the claim: random text.
         lease: How long the claim lasts, in seconds.
     """
+    now, clock = NOW_SQL[dialect], _clock_values(dialect)
+    where, values = _still_due(dialect, due)
     text = (
         "UPDATE curae_outbox SET claim = ?, attempts = attempts + 1, "
-        f"due_at = {NOW_SQL[dialect]} + ? WHERE {_STILL_DUE} AND {_id_in(due)}"
+        f"waits_from = {now} - ?, due_at = {now} + ? WHERE {where}"
     )
-    until = (*_clock_values(dialect), int(lease * SECOND))
-    return Statement(text, (claim, *until, _latest_due_at(due), *_numbers_of(due)))
+    until = (*clock, CLOCK_TOLERANCE, *clock, int(lease * SECOND))
+    return Statement(text, (claim, *until, *values))
 
 
-def mark_expired_dead_statement(due: Sequence[Due]) -> Statement:
-    """Build the UPDATE that marks messages dead after the claim of their last attempt expired.
+def mark_expired_dead_statements(dialect: Dialect, due: Sequence[Due]) -> list[Statement]:
+    """Build the UPDATEs that mark messages dead after the claim of their last attempt expired.
 
     A message that another worker has claimed since `due` was read stays alive.
     """
-    where = f"{_STILL_DUE} AND {_id_in(due)}"
-    text = f"UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE {where}"
-    return Statement(text, (_latest_due_at(due), *_numbers_of(due)))
+    where, values = _still_due(dialect, due)
+    dead = Statement(f"UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE {where}", values)
+    return [dead, _wake_statement(dialect, [each.subject for each in due])]
 
 
-_STILL_DUE: Final = "due_at <= ?"
-"""The condition that no worker has claimed the message since it was read.
+def _still_due(dialect: Dialect, due: Sequence[Due]) -> tuple[str, tuple[Value, ...]]:
+    # Returns the condition, and its values, that a message is still due, and that no worker has
+    # claimed it since it was read.
+    claims = [each.claim for each in due if each.claim is not None]
+    same = f" OR claim IN ({_marks(claims)})" if claims else ""
+    now, clock = NOW_SQL[dialect], _clock_values(dialect)
+    waits = f"due_at IS NOT NULL AND (due_at <= {now} OR waits_from > {now})"
+    return (
+        f"(claim IS NULL{same}) AND {waits} AND {_id_in(due)}",
+        (*claims, *clock, *clock, *_numbers_of(due)),
+    )
 
-A claim moves `due_at` into the future, past every `due_at` that was read as due.
-"""
 
-
-def _latest_due_at(due: Sequence[Due]) -> int:
-    return max(each.due_at for each in due)
+def _wake_statement(dialect: Dialect, subjects: Sequence[str]) -> Statement:
+    # Builds the UPDATE that makes the untried messages of subjects due as soon as they are first.
+    # `failure_statements` delayed them.
+    return Statement(
+        f"UPDATE curae_outbox SET due_at = 0, waits_from = {NOW_SQL[dialect]} WHERE "
+        f"subject IN ({_marks(subjects)}) AND claim IS NULL AND attempts = 0 AND due_at > 0",
+        (*_clock_values(dialect), *subjects),
+    )
 
 
 def claimed_statement(due: Sequence[Due], claim: str) -> Statement:
@@ -118,6 +169,7 @@ class Backlog(NamedTuple):
         messages: The number of messages to deliver, including those that workers have claimed.
         dead: The number of dead messages.
         oldest_due_seconds: The seconds for which the oldest due message has been due; 0 if none is.
+            It is off by as much as the database's clock was stepped meanwhile.
     """
 
     messages: int
@@ -129,11 +181,12 @@ def backlog_statement(dialect: Dialect) -> Statement:
     """Build the SELECT of the numbers that `backlog` parses.
 
     Its row holds the number of messages to deliver, the number of dead messages, the earliest
-    instant at which a message is due, and the database's current instant.
+    instant since which or at which a message is due, and the database's current instant.
     """
     text = (
-        f"SELECT COUNT(due_at), COUNT(*) - COUNT(due_at), MIN(due_at), (SELECT {NOW_SQL[dialect]}) "
-        "FROM curae_outbox"
+        "SELECT COUNT(due_at), COUNT(*) - COUNT(due_at), "
+        "MIN(CASE WHEN due_at = 0 THEN waits_from ELSE due_at END), "
+        f"(SELECT {NOW_SQL[dialect]}) FROM curae_outbox"
     )
     return Statement(text, _clock_values(dialect))
 
@@ -164,40 +217,62 @@ def messages_statement() -> Statement:
 _COLUMNS: Final = "id, attempts, kind, subject, document"
 
 
-def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery, ...]:
+def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery | NewerDelivery, ...]:
     """Parse the rows of a `claimed_statement`, a `dead_statement` or a `messages_statement`.
 
     The messages keep the order of the rows.
+
+    Raises:
+        MalformedError: A document is not one that this library wrote.
     """
-    found = [cast("tuple[int, int, str, str, str]", tuple(row)) for row in rows]
-    return tuple(
-        [
-            Delivery(
-                number=number,
-                attempt=attempt,
-                kind=kind,
-                subject=subject,
-                document=cast("dict[str, Json]", parse_json(document)),
-            )
-            for number, attempt, kind, subject, document in found
-        ]
-    )
+    return tuple([_delivery(row) for row in rows])
 
 
-def delete_delivered_statement(number: int, claim: str) -> Statement:
-    """Build the DELETE of a delivered message.
+def documents(rows: Iterable[Sequence[object]]) -> list[dict[str, Json]]:
+    """Parse the rows of a `messages_statement`, and return the document of each message.
 
-    The statement must delete one row. It deletes none if the claim was lost.
+    Raises:
+        NewerFormatError: A newer release stored one of the messages.
+    """
+    found: list[dict[str, Json]] = []
+    for delivery in deliveries(rows):
+        if isinstance(delivery, NewerDelivery):
+            raise delivery.error
+        found.append(delivery.document)
+    return found
+
+
+def _delivery(row: Sequence[object]) -> Delivery | NewerDelivery:
+    number, attempt, kind, subject, text = cast("tuple[int, int, str, str, str]", tuple(row))
+    try:
+        document = upgrade_document(MESSAGE, cast("dict[str, Json]", parse_json(text)))
+    except NewerFormatError as error:
+        return NewerDelivery(
+            number=number, attempt=attempt, kind=kind, subject=subject, error=error
+        )
+    return Delivery(number=number, attempt=attempt, kind=kind, subject=subject, document=document)
+
+
+def delivered_statements(dialect: Dialect, delivered: Delivery, claim: str) -> list[Statement]:
+    """Build the statements that delete a delivered message and wake those that it delayed.
+
+    The first statement must delete one row. It deletes none if the claim was lost.
 
     Args:
-        number: The message's number.
+        dialect: The database's dialect.
+        delivered: The message.
         claim: The token of the claim.
     """
-    return Statement("DELETE FROM curae_outbox WHERE id = ? AND claim = ?", (number, claim), 1)
+    text = "DELETE FROM curae_outbox WHERE id = ? AND claim = ?"
+    delete = Statement(text, (delivered.number, claim), 1)
+    if delivered.attempt == 1:
+        # Only a failed attempt delays other messages.
+        return [delete]
+    return [delete, _wake_statement(dialect, [delivered.subject])]
 
 
 def failure_statements(
-    dialect: Dialect, failed: Delivery, claim: str, pause: float
+    dialect: Dialect, failed: Delivery, claim: str, *, pause: float, longest_pause: float
 ) -> list[Statement]:
     """Build the UPDATEs that release a failed message and delay the next attempt.
 
@@ -210,36 +285,43 @@ def failure_statements(
         failed: The message.
         claim: The token of the claim.
         pause: The delay in seconds.
+        longest_pause: The longest delay that the message waits for, whatever the clock shows.
     """
-    until = f"{NOW_SQL[dialect]} + ?"
-    values = (*_clock_values(dialect), int(pause * SECOND))
+    now, clock = NOW_SQL[dialect], _clock_values(dialect)
+    waits = f"waits_from = {now} - ?, due_at = {now} + ?"
+    until = int(pause * SECOND)
+    values = (*clock, int(longest_pause * SECOND) - until, *clock, until)
     delayed = Statement(
-        f"UPDATE curae_outbox SET claim = NULL, due_at = {until} WHERE id = ? AND claim = ?",
+        f"UPDATE curae_outbox SET claim = NULL, {waits} WHERE id = ? AND claim = ?",
         (*values, failed.number, claim),
         1,
     )
     followers = Statement(
-        f"UPDATE curae_outbox SET due_at = {until} "
-        f"WHERE subject = ? AND id > ? AND claim IS NULL AND due_at < {until}",
-        (*values, failed.subject, failed.number, *values),
+        f"UPDATE curae_outbox SET {waits} WHERE subject = ? AND id > ? "
+        "AND claim IS NULL AND attempts = 0 AND due_at IS NOT NULL",
+        (*values, failed.subject, failed.number),
     )
     return [delayed, followers]
 
 
-def mark_failed_dead_statement(number: int, claim: str) -> Statement:
-    """Build the UPDATE that marks a message dead after its last attempt failed.
+def failed_dead_statements(dialect: Dialect, failed: Delivery, claim: str) -> list[Statement]:
+    """Build the UPDATEs that mark a message dead after its last attempt failed, and wake the next.
 
-    The statement must change one row. It changes none if the claim was lost.
+    The first UPDATE must change one row. It changes none if the claim was lost.
 
     Args:
-        number: The message's number.
+        dialect: The database's dialect.
+        failed: The message.
         claim: The token of the claim.
     """
     text = "UPDATE curae_outbox SET claim = NULL, due_at = NULL WHERE id = ? AND claim = ?"
-    return Statement(text, (number, claim), 1)
+    dead = Statement(text, (failed.number, claim), 1)
+    return [dead, _wake_statement(dialect, [failed.subject])]
 
 
-def release_claim_statement(dialect: Dialect, untried: Sequence[Delivery], claim: str) -> Statement:
+def release_claim_statement(
+    dialect: Dialect, untried: Sequence[Delivery | NewerDelivery], claim: str
+) -> Statement:
     """Build the UPDATE that releases claimed messages and does not count the attempt.
 
     Args:
@@ -247,10 +329,9 @@ def release_claim_statement(dialect: Dialect, untried: Sequence[Delivery], claim
         untried: The messages, which the worker did not try to deliver.
         claim: The token of the claim.
     """
-    marks = ", ".join("?" * len(untried))
     text = (
-        "UPDATE curae_outbox SET claim = NULL, attempts = attempts - 1, "
-        f"due_at = {NOW_SQL[dialect]} WHERE claim = ? AND id IN ({marks})"
+        "UPDATE curae_outbox SET claim = NULL, attempts = attempts - 1, due_at = 0, "
+        f"waits_from = {NOW_SQL[dialect]} WHERE claim = ? AND id IN ({_marks(untried)})"
     )
     return Statement(text, (*_clock_values(dialect), claim, *[each.number for each in untried]))
 
@@ -261,7 +342,7 @@ def revival_statement(dialect: Dialect, number: int) -> Statement:
     The statement must change one row. It changes none if no dead message has the `number`.
     """
     text = (
-        f"UPDATE curae_outbox SET attempts = 0, due_at = {NOW_SQL[dialect]} "
+        f"UPDATE curae_outbox SET attempts = 0, due_at = 0, waits_from = {NOW_SQL[dialect]} "
         "WHERE id = ? AND due_at IS NULL"
     )
     return Statement(text, (*_clock_values(dialect), number), 1)
@@ -273,7 +354,11 @@ def _clock_values(dialect: Dialect) -> tuple[Value, ...]:
 
 
 def _id_in(due: Sequence[Due]) -> str:
-    return f"id IN ({', '.join('?' * len(due))})"
+    return f"id IN ({_marks(due)})"
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _numbers_of(due: Sequence[Due]) -> list[int]:

@@ -28,7 +28,7 @@ import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
 from curae_lifecycle.stores.retry import (
     DEFAULT_RETRY_POLICY,
     Retrier,
@@ -156,8 +156,10 @@ class Outbox:
         """
         return run_sync(self._worker(handle, _never).batch())
 
-    def list_dead(self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT) -> tuple[Delivery, ...]:
-        """Return dead messages in the order of their numbers.
+    def list_dead(
+        self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
+    ) -> tuple[Delivery | NewerDelivery, ...]:
+        """Return dead messages in the order of their numbers, unreadable newer ones among them.
 
         Args:
             after: Only messages with a higher number are returned.
@@ -253,8 +255,8 @@ class AsyncOutbox:
 
     async def list_dead(
         self, after: int = 0, limit: int = DEFAULT_DEAD_LIMIT
-    ) -> tuple[Delivery, ...]:
-        """Return dead messages in the order of their numbers.
+    ) -> tuple[Delivery | NewerDelivery, ...]:
+        """Return dead messages in the order of their numbers, unreadable newer ones among them.
 
         Args:
             after: Only messages with a higher number are returned.
@@ -318,7 +320,9 @@ async def _run(worker: _Worker, wait: Callable[[float], Awaitable[None]]) -> Non
             await wait(worker.settings.poll_seconds)
 
 
-async def _list_dead(database: _OutboxDatabase, after: int, limit: int) -> tuple[Delivery, ...]:
+async def _list_dead(
+    database: _OutboxDatabase, after: int, limit: int
+) -> tuple[Delivery | NewerDelivery, ...]:
     return outbox_statements.deliveries(
         await database.rows(outbox_statements.dead_statement(after, limit))
     )
@@ -345,6 +349,8 @@ class _Worker:
     handle: Callable[[Delivery], Awaitable[None]]
     stopped: Callable[[], bool]
     retrier: Retrier
+    newer: set[int] = attrs.field(factory=set[int])
+    """The numbers of due messages that only a newer release can read; they are not claimed again."""
 
     async def batch(self) -> int:
         """Claim and deliver a batch of messages, and return how many were tried."""
@@ -357,13 +363,7 @@ class _Worker:
                 tried += 1
         finally:
             if left:
-                # If the release fails, the messages are due again when their lease has expired.
-                with suppress(StoreUnavailableError):
-                    await self._change(
-                        outbox_statements.release_claim_statement(
-                            self.database.dialect, left, claim
-                        )
-                    )
+                await self._release(left, claim)
         return tried
 
     def _has_time(self, started_at: float) -> bool:
@@ -371,31 +371,61 @@ class _Worker:
 
     async def _claim(self, claim: str) -> Sequence[Delivery]:
         # Tries again if other workers claimed all due messages first. The loop ends, because some
-        # worker claims messages or marks them dead in each round.
-        while due := outbox_statements.due_messages(
-            await self.database.rows(
-                outbox_statements.due_statement(self.database.dialect, self.settings.batch)
-            )
-        ):
+        # worker claims messages or marks them dead, or this one learns that it cannot read them.
+        dialect = self.database.dialect
+        while due := await self._due():
             spent = [each for each in due if each.attempts >= self.settings.attempts]
             if spent:
-                await self._change(outbox_statements.mark_expired_dead_statement(spent))
+                await self._change(*outbox_statements.mark_expired_dead_statements(dialect, spent))
                 for each in spent:
                     _LOG.error("message %d is dead: its last attempt did not end", each.number)
                 continue
             # A message that may have crashed its worker is claimed alone, so that another crash
             # costs no other message an attempt.
-            suspects = [each for each in due if each.claim_expired]
+            suspects = [each for each in due if each.claim is not None]
             chosen = suspects[:1] or due
             await self._change(
                 outbox_statements.claim_statement(
-                    self.database.dialect, due=chosen, claim=claim, lease=self.settings.lease
+                    dialect, due=chosen, claim=claim, lease=self.settings.lease
                 )
             )
             rows = await self.database.rows(outbox_statements.claimed_statement(chosen, claim))
-            if rows:
-                return outbox_statements.deliveries(rows)
+            claimed = outbox_statements.deliveries(rows)
+            newer = [each for each in claimed if isinstance(each, NewerDelivery)]
+            if newer:
+                await self._return_untried(newer, claim)
+            readable = [each for each in claimed if isinstance(each, Delivery)]
+            if readable:
+                return readable
         return ()
+
+    async def _due(self) -> list[outbox_statements.Due]:
+        # Messages that are known to be newer still count as due, so the limit makes room for them.
+        limit = self.settings.batch + len(self.newer)
+        rows = await self.database.rows(
+            outbox_statements.due_statement(self.database.dialect, limit)
+        )
+        numbers = [row[0] for row in rows]
+        if len(rows) < limit:
+            # All due messages are here, so any other number is gone.
+            self.newer.intersection_update(numbers)
+        readable = [
+            row for row, number in zip(rows, numbers, strict=True) if number not in self.newer
+        ]
+        return outbox_statements.due_messages(readable, self.settings.batch)
+
+    async def _return_untried(self, newer: Sequence[NewerDelivery], claim: str) -> None:
+        for each in newer:
+            _LOG.warning("message %d is returned untried: %s", each.number, each.error)
+        await self._release(newer, claim)
+        self.newer.update([each.number for each in newer])
+
+    async def _release(self, untried: Sequence[Delivery | NewerDelivery], claim: str) -> None:
+        # If the release fails, the messages are due again when their lease has expired.
+        with suppress(StoreUnavailableError):
+            await self._change(
+                outbox_statements.release_claim_statement(self.database.dialect, untried, claim)
+            )
 
     async def _try(self, delivery: Delivery, claim: str) -> None:
         try:
@@ -403,7 +433,8 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             ended = self._failed(delivery, claim, error)
         else:
-            ended = [outbox_statements.delete_delivered_statement(delivery.number, claim)]
+            dialect = self.database.dialect
+            ended = outbox_statements.delivered_statements(dialect, delivery, claim)
         was_claimed = await self.retrier.run(lambda: self._change(*ended))
         if was_claimed is None:
             raise StoreUnavailableError("the result of a delivery could not be stored in time")
@@ -420,11 +451,15 @@ class _Worker:
         details = number, attempt, self.settings.attempts, type(error).__name__
         if attempt >= self.settings.attempts:
             _LOG.error("message %d is dead: attempt %d of %d: %s", *details)
-            return [outbox_statements.mark_failed_dead_statement(number, claim)]
+            return outbox_statements.failed_dead_statements(self.database.dialect, delivery, claim)
         _LOG.warning("message %d: attempt %d of %d: %s", *details)
         pause = self.settings.pause_after(attempt) * random.uniform(0.5, 1)  # noqa: S311 - no secret
         return outbox_statements.failure_statements(
-            self.database.dialect, failed=delivery, claim=claim, pause=pause
+            self.database.dialect,
+            failed=delivery,
+            claim=claim,
+            pause=pause,
+            longest_pause=self.settings.longest_pause,
         )
 
     async def _change(self, *statements: Statement) -> bool:

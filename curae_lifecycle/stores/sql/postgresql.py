@@ -27,7 +27,7 @@ _POLL_SECONDS: Final = 0.1
 
 
 class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
-    """A blocking connection of psycopg that closes if a response takes too long.
+    """A blocking connection of psycopg that limits the wait for each response.
 
     Attributes:
         seconds: The longest wait for a response. The current deadline of `stores.deadline` may be
@@ -83,7 +83,9 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     def wait(
         self, gen: PQGen[_Result], interval: float = _POLL_SECONDS, timeout: float | None = None
     ) -> _Result:
-        """Wait for a response; at the time limit, close the connection and raise an error.
+        """Wait for a response; at the time limit, raise an error.
+
+        The connection cannot be used again then.
 
         The limit is `self.seconds`, or the current deadline of `stores.deadline` if it is earlier.
 
@@ -97,11 +99,11 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
         """
         del timeout  # psycopg passes it for notifications only, which this package does not use.
         deadline = min(monotonic() + self.seconds, current_deadline())
-        return super().wait(_wait_until(gen, self.pgconn, deadline), interval)
+        return super().wait(_wait_until(gen, deadline), interval)
 
 
 class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
-    """An async connection of psycopg that closes if a response takes too long.
+    """An async connection of psycopg that limits the wait for each response.
 
     If the waiting task is cancelled, the server may still run the statement. The caller must then
     close the connection.
@@ -137,7 +139,9 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         interval: float = _POLL_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - the signature of psycopg
     ) -> _Result:
-        """Wait for a response; after `self.seconds`, close the connection and raise an error.
+        """Wait for a response; after `self.seconds`, raise an error.
+
+        The connection cannot be used again then.
 
         Args:
             gen: psycopg's generator that reads the response.
@@ -148,22 +152,20 @@ class AsyncBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
             OperationalError: There was no response in time.
         """
         del timeout
-        limited = _wait_until(gen, self.pgconn, monotonic() + self.seconds)
+        limited = _wait_until(gen, monotonic() + self.seconds)
         # On cancellation, psycopg's own `wait` asks the server to cancel and waits for that. A hung
-        # server never confirms. Here the caller finds the connection not idle and closes it.
+        # server never confirms. Here the pool closes the connection in a task.
         return await waiting.wait_async(limited, self.pgconn.socket, interval)
 
 
-def _wait_until(
-    gen: PQGen[_Result], pgconn: psycopg.pq.abc.PGconn, deadline: float
-) -> PQGen[_Result]:
-    # Passes psycopg's generator through, and closes the connection at the deadline.
+def _wait_until(gen: PQGen[_Result], deadline: float) -> PQGen[_Result]:
+    # Passes psycopg's generator through, and raises an error at the deadline. The connection then
+    # has an active statement, so it cannot be used again.
     try:
         wanted = next(gen)
         while True:
             ready = yield wanted
             if not ready and monotonic() >= deadline:
-                pgconn.finish()
                 raise psycopg.OperationalError("no response in time")
             wanted = gen.send(ready)
     except StopIteration as end:

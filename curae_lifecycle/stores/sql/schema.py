@@ -82,10 +82,9 @@ _TABLES: Final = {
     ),
     "curae_bucket": (
         "id DIGEST NOT NULL PRIMARY KEY",
-        # When the bucket is full again: microseconds since 1970, plus part / parts of one.
+        # When the bucket is full again: microseconds since 1970, plus part / refill of one.
         "full_at NUMBER NOT NULL",
         "part NUMBER NOT NULL",
-        "parts NUMBER NOT NULL",
     ),
     "curae_page": (
         # The digest of the page's URL: a reader of the database cannot open the page with it.
@@ -102,8 +101,12 @@ _TABLES: Final = {
         "document DOCUMENT NOT NULL",
         # The number of claims. The claim of a crashed worker counts.
         "attempts NUMBER NOT NULL",
-        # When the message may be claimed (again): microseconds since 1970, or null if it is dead.
+        # When the message may be claimed (again): microseconds since 1970. 0 if it was never tried,
+        # null if it is dead.
         "due_at NUMBER",
+        # The first instant at which `due_at` is believed. A clock that shows an earlier one was put
+        # back. If `due_at` is 0, the instant since which the message is due.
+        "waits_from NUMBER NOT NULL",
         # The token of the claim, or null if no worker holds the message.
         "claim WORD",
     ),
@@ -119,6 +122,7 @@ _INDEXES: Final = {
     "curae_page_expires_at":       "curae_page (expires_at)",
     "curae_outbox_subject":        "curae_outbox (subject, id)",
     "curae_outbox_due_at":         "curae_outbox (due_at, id)",
+    "curae_outbox_waits_from":     "curae_outbox (waits_from)",
 }
 # fmt: on
 

@@ -233,7 +233,7 @@ class SqlStore:
         This reads the whole outbox, so it is for tests; a server has an `Outbox` worker.
         """
         rows = self._database.rows(outbox_statements.messages_statement())
-        return [each.document for each in outbox_statements.deliveries(rows)]
+        return outbox_statements.documents(rows)
 
     def purge(self) -> None:
         """Delete records, rate limits and pages that expired at least five minutes ago."""
@@ -331,7 +331,7 @@ class AsyncSqlStore:
         This reads the whole outbox, so it is for tests; a server has an `AsyncOutbox` worker.
         """
         rows = await self._database.rows(outbox_statements.messages_statement())
-        return [each.document for each in outbox_statements.deliveries(rows)]
+        return outbox_statements.documents(rows)
 
     async def purge(self) -> None:
         """Delete records, rate limits and pages that expired at least five minutes ago."""

@@ -37,8 +37,9 @@ from curae_lifecycle.service.writes import (
 from curae_lifecycle.stores.callers import format_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.contract import Loaded, unbound
+from curae_lifecycle.stores.formats import number_document
 from curae_lifecycle.stores.hosted_pages import HostedPage
-from curae_lifecycle.stores.outbox import Message
+from curae_lifecycle.stores.outbox import MESSAGE, Message
 from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.sql.loading import PLACEHOLDER_DOCUMENT, Versions
@@ -276,7 +277,7 @@ def _page_upsert(dialect: Dialect, page: HostedPage) -> Statement:
         "id": page.digest,
         "subject": key_of(page.kind, page.subject),
         "expires_at": to_epoch_microseconds(page.expires_at),
-        "document": format_document({"kind": page.kind, "subject": page.subject}),
+        "document": format_document(dump(page)),
     }
     return _upsert(dialect, table="curae_page", unique="subject", columns=columns)
 
@@ -306,12 +307,13 @@ def _upsert_text(dialect: Dialect, table: str, unique: str, names: tuple[str, ..
 def _outbox_insert(messages: Sequence[Message], at: int) -> Statement:
     values: list[Value] = []
     for message in messages:
-        document = format_document(message.document)
+        document = format_document(number_document(MESSAGE, message.document))
+        # It is due as soon as it is committed, whatever the clock shows.
         values += (key_of(message.subject), message.kind, document, at)
     return Statement(_outbox_insert_text(len(messages)), tuple(values), len(messages))
 
 
 @cache
 def _outbox_insert_text(rows: int) -> str:
-    columns = "subject, kind, document, due_at, attempts"
-    return f"INSERT INTO curae_outbox ({columns}) VALUES {', '.join(['(?, ?, ?, ?, 0)'] * rows)}"
+    columns = "subject, kind, document, waits_from, due_at, attempts"
+    return f"INSERT INTO curae_outbox ({columns}) VALUES {', '.join(['(?, ?, ?, ?, 0, 0)'] * rows)}"

@@ -257,4 +257,5 @@ class _RenamedBuckets(SimulatedClockStore):
         return write
 
     def _rename(self, key: BucketKey) -> BucketKey:
-        return attrs.evolve(key, policy=f"{key.policy}-{self.generation}")
+        name = f"{key.bucket.name}-{self.generation}"
+        return attrs.evolve(key, bucket=attrs.evolve(key.bucket, name=name))

@@ -166,7 +166,7 @@ def _load_written(store: Store, tenant: RaceTenant, write: Write) -> tuple[str, 
             return f"limit {key.policy}", store.load(needs, tenant.digest).snapshot.limit
         case RateWrite(BucketKey() as key):
             needs = Needs(buckets=(key,))
-            return f"bucket {key.policy}", store.load(needs, tenant.digest).snapshot.buckets[0]
+            return f"bucket {key.bucket.name}", store.load(needs, tenant.digest).snapshot.buckets[0]
         case _:
             return "", None
 

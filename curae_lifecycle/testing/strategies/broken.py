@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.idempotency import parse_idempotency_key
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import (
+    NextAction,
     check_instant,
     parse_app_user_id,
     parse_data_packages,
@@ -28,6 +29,7 @@ from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.stores.codec import Storable, dump
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, url_digest
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.binding import bindings, sessions
 from curae_lifecycle.testing.strategies.connection import connections
@@ -36,6 +38,7 @@ from curae_lifecycle.testing.strategies.record import records
 from curae_lifecycle.testing.strategies.request import (
     as_bytes,
     call_of,
+    callers,
     callers_with_write_scope,
     format_request,
     operations,
@@ -259,13 +262,31 @@ class BrokenDocument:
 def broken_documents() -> st.SearchStrategy[BrokenDocument]:
     """Draw invalid stored documents of every class, each with one named defect.
 
-    The classes are those of connections, sessions, bindings, idempotency records and rate limits'
-    states.
+    The classes are those of connections, sessions, bindings, idempotency records, rate limits'
+    states, callers and hosted pages.
     """
     stored: st.SearchStrategy[Storable] = st.one_of(
-        connections(), sessions(), bindings(), records(), log_states(), bucket_states()
+        connections(),
+        sessions(),
+        bindings(),
+        records(),
+        log_states(),
+        bucket_states(),
+        callers(),
+        _hosted_pages(),
     )
     return st.builds(_break_document, stored, st.sampled_from(_BREAKAGES), st.integers(0, 20))
+
+
+def _hosted_pages() -> st.SearchStrategy[HostedPage]:
+    kinds = st.sampled_from([PageKind.CONNECTION, PageKind.SESSION])
+    return st.builds(_hosted_page, values.next_actions(), kinds, values.uuids())
+
+
+def _hosted_page(action: NextAction, kind: PageKind, subject: str) -> HostedPage:
+    return HostedPage(
+        digest=url_digest(action.url), kind=kind, subject=subject, expires_at=action.expires_at
+    )
 
 
 def _break_document(

@@ -12,11 +12,13 @@ from typing import Final
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import (
+    DAY,
     FRESH_LOG,
     FULL_BUCKET,
     INITIATE_LIMIT,
     Admitted,
     Bucket,
+    BucketState,
     Charge,
     CostError,
     ExactLog,
@@ -29,7 +31,15 @@ from curae_lifecycle.rules.ratelimit import (
     fresh_state,
     state_expires_at,
 )
-from curae_lifecycle.rules.values import SECOND, add_microseconds, ceil_seconds, format_time
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    MINUTE,
+    SECOND,
+    add_microseconds,
+    ceil_seconds,
+    format_time,
+    to_epoch_microseconds,
+)
 from curae_lifecycle.web.respond import format_rate_limit, format_rate_limit_policy
 from docs.generate.vectors.cases import (
     BOUNDARY,
@@ -110,6 +120,29 @@ def buckets() -> Iterator[Case]:
             yield _admit(name, ((bucket, FULL_BUCKET),), START, cost=cost)
         back = add_microseconds(START, -SECOND)
         yield _admit(f"token-bucket/{bucket.name}/clock-back", ((bucket, state),), back)
+        yield from _clock_put_right(bucket)
+
+
+def _clock_put_right(bucket: Bucket) -> Iterator[Case]:
+    # The last state that the bucket believes, one part of a microsecond later, and far ahead.
+    most = bucket.capacity * bucket.seconds * SECOND
+    tolerance = CLOCK_TOLERANCE * bucket.refill
+    comment = (
+        "The clock ran ahead and was put right: the bucket admits one request and is then empty."
+    )
+    for name, parts in (
+        ("window", most),
+        ("believed", most + tolerance),
+        ("not-believed", most + tolerance + 1),
+        ("an-hour", most + 60 * MINUTE * bucket.refill),
+        ("a-year", most + 365 * DAY * SECOND * bucket.refill),
+    ):
+        whole, part = divmod(parts, bucket.refill)
+        state = BucketState(to_epoch_microseconds(START) + whole, part)
+        said = comment if parts > most + tolerance else None
+        for cost in sorted({1, bucket.capacity}):
+            case = f"token-bucket/{bucket.name}/clock-put-right/{name}/{cost}"
+            yield _admit(case, ((bucket, state),), START, cost=cost, comment=said)
 
 
 def several() -> Iterator[Case]:
@@ -129,6 +162,10 @@ def several() -> Iterator[Case]:
     }
     for name, charges in every.items():
         yield _admit(f"several-limits/{name}", charges, START)
+    far = BucketState(to_epoch_microseconds(START) + 365 * DAY * SECOND)
+    charges = ((quick, far), (odd, empty[odd]))
+    comment = "The first bucket admits by a clock that was put right, and keeps its state."
+    yield _admit("several-limits/clock-put-right", charges, START, comment=comment)
     quoted = Bucket(name='a "b" \\ c', capacity=1, refill=1, seconds=1)
     spent = _charged(quoted, 1)
     comment = "The policy's name is a quoted string of a structured field."

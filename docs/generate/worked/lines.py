@@ -232,7 +232,7 @@ def _changes(changes: Changes) -> Iterator[str]:
 def _write(write: Write) -> str:
     match write:
         case RateWrite():
-            return f"rate limit {write.key.policy}"
+            return f"rate limit {write.policy.name}"
         case RecordWrite():
             return f"record {write.after.key.key}: {write.after.state}"
         case ConnectionWrite(before, after):

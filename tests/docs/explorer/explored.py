@@ -270,8 +270,8 @@ def changed(changes: Changes) -> str:
             case SessionWrite(before, after):
                 was = before.handoff if before else None
                 shown.append(moved("session, hand-off", was, after.handoff))
-            case RateWrite(key):
-                shown.append(f"charges {key.policy}")
+            case RateWrite(policy=policy):
+                shown.append(f"charges {policy.name}")
             case RecordWrite():
                 # Every answer is kept under its key, which the page does not repeat.
                 pass

@@ -14,6 +14,7 @@ from typing import Final
 
 import attrs
 
+import curae_lifecycle
 from tests.support.paths import ROOT
 
 PAGE: Final = ROOT / "docs" / "extending.md"
@@ -58,7 +59,11 @@ def program() -> list[str]:
 
 def copy_package(folder: Path) -> Path:
     """Copy the package into a folder, and return the folder."""
-    shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(curae_lifecycle.__file__).parent,
+        folder / PACKAGE,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     return folder
 
 

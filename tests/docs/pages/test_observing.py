@@ -17,7 +17,7 @@ from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.stores.django import database as of_django
 from curae_lifecycle.stores.redis.clients import create_client
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, DEFAULT_RETRY_POLICY, RetryStats
-from curae_lifecycle.stores.sql import engine_factory
+from curae_lifecycle.stores.sql import engine_factory, limits
 from curae_lifecycle.stores.sql.outbox_statements import Backlog
 from tests.support.asking import logged
 from tests.support.paths import ROOT
@@ -156,8 +156,8 @@ def test_the_paths_and_loggers_are_those_of_the_package() -> None:
         ("all it does", DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS),
         ("the store", READY_TIMEOUT_SECONDS),
         ("its lock, its end", engine_factory.DEFAULT_TIMEOUT),
-        ("its answer, by this side's", engine_factory.DEFAULT_TIMEOUT + engine_factory.GRACE),
-        ("being made, all hosts", engine_factory.DEFAULT_TIMEOUT + engine_factory.GRACE),
+        ("its answer, by this side's", engine_factory.DEFAULT_TIMEOUT + limits.GRACE),
+        ("being made, all hosts", engine_factory.DEFAULT_TIMEOUT + limits.GRACE),
         ("one that is free", engine_factory.DEFAULT_TIMEOUT),
         (
             "a connection of the pool",
@@ -173,7 +173,7 @@ def test_how_long_is_waited_is_what_the_page_says(what: str, seconds: float) -> 
 def test_django_waits_as_the_page_says() -> None:
     (row,) = [row for row in table("who waits") if "statement on Django" in row[0]]
     assert f"{of_django.GRACE:g} s" in row[2]
-    assert of_django.GRACE == engine_factory.GRACE
+    assert of_django.GRACE == limits.GRACE
     assert of_django.DEFAULT_TIMEOUT == engine_factory.DEFAULT_TIMEOUT
 
 

@@ -155,7 +155,7 @@ def uncharged(
     for bucket in buckets:
         token = bucket.seconds * SECOND / bucket.refill
         for owner, times in admitted.items():
-            key = rate_key(BucketKey(owner, bucket.name))
+            key = rate_key(BucketKey(owner, bucket))
             left = after.buckets.get(key, FULL_BUCKET).full_at
             began = max(before.buckets.get(key, FULL_BUCKET).full_at, earliest)
             # It may have been full at first, by the clock that was asked first.

@@ -76,8 +76,8 @@ class Reader:
             )
             rows = connection.execute(sa.text(new), {"after": after})
             posted = [(row[0], row[1], (row[2], json.loads(row[3]))) for row in rows]
-            rows = connection.exec_driver_sql("SELECT id, full_at, part, parts FROM curae_bucket")
-            buckets = {row[0]: BucketState(row[1], row[2], row[3]) for row in rows}
+            rows = connection.exec_driver_sql("SELECT id, full_at, part FROM curae_bucket")
+            buckets = {row[0]: BucketState(row[1], row[2]) for row in rows}
         return Whole(
             values=values,
             posted=tuple(posted),

@@ -51,7 +51,7 @@ def test_what_is_not_explained_is_told_whole(lived: Lived) -> None:
 
 
 BUCKET: Final = Bucket(name="platform", capacity=2, refill=1, seconds=1)
-KEY: Final = rate_key(BucketKey(CALLER.key_owner, "platform"))
+KEY: Final = rate_key(BucketKey(CALLER.key_owner, BUCKET))
 
 
 def whole(full_at: int | None, values: dict[Place, Storable] | None = None) -> Whole:

@@ -159,7 +159,7 @@ def _refill_runs_backwards(charges: Charges, now: datetime, cost: int) -> Admitt
     if not isinstance(state, BucketState) or not isinstance(charge.policy, Bucket):
         return admit(charges, now, cost=cost)
     per_token = charge.policy.seconds * SECOND // charge.policy.refill
-    last, tokens, _ = state
+    last, tokens = state
     at = int(now.timestamp()) * SECOND
     tokens = 10 if state == FULL_BUCKET else min(10, tokens + max(0, at - last) // per_token)
     if tokens < cost:

@@ -187,72 +187,93 @@ def happenings(size: int) -> int:
 
 
 ACTION_ENDS: Final = 100
+LATER_IDENTITY: Final = attrs.evolve(
+    IDENTITY, id=ConnectionId(uuid(7)), predecessor_id=IDENTITY.id, root_id=IDENTITY.id, position=2
+)
 
 
 def reconnects(size: int) -> int:
     """Every standing of a connection beside every standing of its successor."""
     cases = 0
-    action = NextAction("https://connect.example/2", TICKS[ACTION_ENDS])
-    later_identity = attrs.evolve(
-        IDENTITY,
-        id=ConnectionId(uuid(7)),
-        predecessor_id=IDENTITY.id,
-        root_id=IDENTITY.id,
-        position=2,
-    )
     olds = states(size)
     for now, state in product(range(size), olds):
-        old = stored(state)
-        standing = stands(state, now)
         for other in (None, *olds):
-            later = None if other is None else attrs.evolve(stored(other), identity=later_identity)
-            answer = chains.reconnect(
-                old, later, TICKS[now], id=ConnectionId(uuid(9)), next_action=action
-            )
+            check_reconnect(state, other, now)
             cases += 1
-            verdict = test_triggers.CELLS["reconnect", standing]
-            if verdict != "recover":
-                assert isinstance(answer, Refused)
-                assert refusal(answer) == verdict
-                assert answer.problem.detail_values == (old.id, answer.problem.details["reason"])
-                continue
-            kind = "no successor"
-            if other is not None:
-                waits = stands(other, now) == "PENDING"
-                kind = "successor PENDING" if waits else "successor anything else"
-            made_of = test_chain.RECOVERIES[standing, kind]
-            if made_of == "mint":
-                made = Connection(
-                    identity=attrs.evolve(
-                        IDENTITY,
-                        id=ConnectionId(uuid(9)),
-                        created_at=TICKS[now],
-                        predecessor_id=old.id,
-                        position=2,
-                    ),
-                    status=Status.PENDING,
-                    updated_at=TICKS[now],
-                    handoff_deadline=TICKS[ACTION_ENDS],
-                )
-                assert isinstance(answer, Done)
-                assert answer.value == Minted(made)
-            elif made_of == "reissue":
-                assert later is not None
-                again = attrs.evolve(
-                    later,
-                    updated_at=TICKS[now],
-                    handoff_deadline=TICKS[ACTION_ENDS],
-                    version=later.version + 1,
-                )
-                assert isinstance(answer, Done)
-                assert answer.value == chains.Reissued(later, again)
-            else:
-                assert isinstance(answer, Refused)
-                assert made_of == "superseded"
-                assert later is not None
-                assert answer.problem.code == "CONNECTION_SUPERSEDED"
-                assert answer.problem.detail_values == (old.id, later.id, later.id)
     return cases
+
+
+def clocks(size: int) -> int:
+    """A connection and its successor, last written on clocks of their own, at each instant."""
+    cases = 0
+    waiting = [("PENDING", mark, None, None) for mark in marks(size)]
+    ending = [(status, None, mark, None) for status in STATUSES[1:3] for mark in marks(size)]
+    some: list[State] = [*waiting, *ending, ("EXPIRED", None, 0, None), ("REVOKED", None, None, 0)]
+    for now, state, seen in product(range(size), some, range(size)):
+        check_reconnect(state, None, now, seen=seen)
+        cases += 1
+        for other, later_seen in product(some, range(size)):
+            check_reconnect(state, other, now, seen=seen, later_seen=later_seen)
+            cases += 1
+    return cases
+
+
+def check_reconnect(
+    state: State, other: State | None, now: int, seen: int = 0, later_seen: int = 0
+) -> None:
+    """Compare a reconnect with the tables, on the clocks that last wrote both connections."""
+    action = NextAction("https://connect.example/2", TICKS[ACTION_ENDS])
+    old = stored(state, seen)
+    later = (
+        None if other is None else attrs.evolve(stored(other, later_seen), identity=LATER_IDENTITY)
+    )
+    # The successor's own clock counts for the successor, and both for the connection.
+    asked = now if other is None else max(now, later_seen)
+    at = max(asked, seen)
+    standing = stands(state, at)
+    answer = chains.reconnect(old, later, TICKS[now], id=ConnectionId(uuid(9)), next_action=action)
+    verdict = test_triggers.CELLS["reconnect", standing]
+    if verdict != "recover":
+        assert isinstance(answer, Refused)
+        assert refusal(answer) == verdict
+        assert answer.problem.detail_values == (old.id, answer.problem.details["reason"])
+        return
+    kind = "no successor"
+    if other is not None:
+        waits = stands(other, asked) == "PENDING"
+        kind = "successor PENDING" if waits else "successor anything else"
+    made_of = test_chain.RECOVERIES[standing, kind]
+    if made_of == "mint":
+        made = Connection(
+            identity=attrs.evolve(
+                IDENTITY,
+                id=ConnectionId(uuid(9)),
+                created_at=TICKS[at],
+                predecessor_id=old.id,
+                position=2,
+            ),
+            status=Status.PENDING,
+            updated_at=TICKS[at],
+            handoff_deadline=TICKS[ACTION_ENDS],
+        )
+        assert isinstance(answer, Done)
+        assert answer.value == Minted(made)
+    elif made_of == "reissue":
+        assert later is not None
+        again = attrs.evolve(
+            later,
+            updated_at=TICKS[asked],
+            handoff_deadline=TICKS[ACTION_ENDS],
+            version=later.version + 1,
+        )
+        assert isinstance(answer, Done)
+        assert answer.value == chains.Reissued(later, again)
+    else:
+        assert isinstance(answer, Refused)
+        assert made_of == "superseded"
+        assert later is not None
+        assert answer.problem.code == "CONNECTION_SUPERSEDED"
+        assert answer.problem.detail_values == (old.id, later.id, later.id)
 
 
 def revocations(size: int) -> int:

@@ -37,6 +37,7 @@ DOMAINS: Final = (
     Domain(walk=connections.accesses, small=3, heavy=6, long=24, answers=1_440),
     Domain(walk=connections.happenings, small=3, heavy=4, long=12, answers=19_200),
     Domain(walk=connections.reconnects, small=1, heavy=2, long=4, answers=1_640),
+    Domain(walk=connections.clocks, small=3, heavy=4, long=8, answers=5_418),
     Domain(walk=connections.revocations, small=2, heavy=3, long=4, answers=3_360),
     Domain(walk=merges.merge_revocations, small=1, heavy=1, long=3, answers=27_000),
     Domain(walk=merges.merge_times, small=1, heavy=2, long=3, answers=256),

@@ -25,7 +25,7 @@ from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import ConnectionId, format_time
-from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.action_required import ActionRequired
@@ -34,6 +34,7 @@ from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from curae_lifecycle.service.writes import RecordWrite, Write
 from curae_lifecycle.testing.laws import (
     RevocationAnswer,
@@ -133,6 +134,7 @@ class Chain:
         roots: What the old connection may be: LAPSED, ACTION_REQUIRED, EXPIRED by the clock or
             early by its upstream, REVOKED.
         happens: Whether patients, apps and the upstream act meanwhile.
+        steps_back: Whether a request may also be decided on a clock that is back at the start.
         compares: Whether the store compares before it sets.
     """
 
@@ -143,6 +145,7 @@ class Chain:
     follows: int = 0
     roots: tuple[str, ...] = ("LAPSED", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     happens: bool = True
+    steps_back: bool = False
     compares: bool = True
 
     promise = "every client gets its answer and every report is taken"
@@ -205,23 +208,25 @@ class Chain:
         record = store.record if self.shared_key else client.record
         snapshot = attrs.evolve(loaded(store.chain, named.id), record=record)
         call = Call(CALLER, Reconnect(named.id), KEY.key)
-        decision = decide(
-            call, snapshot=snapshot, now=store.now, new_ids=new_ids(len(store.chain) + 1, store.now)
-        )
-        answer = respond(decision)
-        changed = decision.status < 400
-        plan = Plan(
-            writes=answer.changes.writes,
-            answer=answer.response,
-            changed=changed,
-            replayed=answer.replayed,
-        )
-        yield Step(
-            what=f"{what} is decided: {answer.response.status}",
-            store=store,
-            client=_planned(client, plan),
-            fault=fault,
-        )
+        for now in dict.fromkeys((store.now, START) if self.steps_back else (store.now,)):
+            ids = new_ids(len(store.chain) + 1, now)
+            decision = decide(call, snapshot=snapshot, now=now, new_ids=ids)
+            _check_clock_of_predecessor(call, snapshot, decision, ids=ids)
+            answer = respond(decision)
+            changed = decision.status < 400
+            plan = Plan(
+                writes=answer.changes.writes,
+                answer=answer.response,
+                changed=changed,
+                replayed=answer.replayed,
+            )
+            behind = ", on a clock that is behind" if now < store.now else ""
+            yield Step(
+                what=f"{what} is decided: {answer.response.status}{behind}",
+                store=store,
+                client=_planned(client, plan),
+                fault=fault,
+            )
 
     def _stores(
         self, store: ChainStore, client: ChainClient, plan: Plan
@@ -418,6 +423,18 @@ def _check_connections(before: tuple[Connection, ...], after: ChainStore) -> Non
     for each in after.chain:
         for package in (*PACKAGES, "other"):
             check_access(each, package, after.now)
+
+
+def _check_clock_of_predecessor(
+    call: Call, snapshot: Snapshot, decision: Decision, ids: NewIds
+) -> None:
+    """Check that the last write of a revoked connection does not change what its successor gets."""
+    named = snapshot.connection
+    if named is None or named.revoked_at is None or snapshot.successor is None:
+        return
+    earlier = attrs.evolve(named, updated_at=named.identity.created_at)
+    moved = attrs.evolve(snapshot, connection=earlier)
+    assert decide(call, moved, decision.decided_at, new_ids=ids).reply == decision.reply
 
 
 def _check_plan(plan: Plan, effect: Response | None) -> None:

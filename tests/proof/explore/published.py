@@ -87,6 +87,9 @@ SMALL: Final[Runs] = {
     ),
     "one predecessor, 2 clients": lambda: _chain(Chain(2, 0, happens=False, follows=1), FEW),
     "one predecessor, 1 client, everybody acts": lambda: _chain(Chain(1, 0), FEW),
+    "one predecessor, 2 clients, everybody acts, clocks step back": lambda: _chain(
+        Chain(2, 0, page=False, steps_back=True, roots=("LAPSED",)), FEW
+    ),
     "one coordinate, 2 clients": lambda: _account(Account(2, 0), FEW),
     "one coordinate, 1 client, 2 faults": lambda: _account(Account(1, 2), FEW),
     "one user, 2 workers": lambda: _races(Races(2), FEW),

@@ -68,7 +68,7 @@ OUTCOMES: Final[dict[str, set[str]]] = {
     "stored-binding": stored(LimitedAccountAppBinding),
     "stored-record": stored(Record),
     "stored-log": stored_members("instants"),
-    "stored-bucket": stored_members("full_at", "part", "parts"),
+    "stored-bucket": stored_members("full_at", "part"),
     "time": {"value", "not time"},
     "uuid": {"value", "not id"},
     "app-user-id": {"value", "not appUserId"},

@@ -12,7 +12,7 @@ from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import check_permission
 from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode, ProblemKind
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState
-from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.rules.values import SECOND, Environment, to_epoch_microseconds
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.gates import Gate
@@ -60,7 +60,7 @@ def permissions() -> list[Answer]:
 
 FULL: Final = LogState.of((START,) * 10)
 DRAINED: Final = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1, seconds=60),))
-EMPTY: Final = BucketState(10**18)
+EMPTY: Final = BucketState(to_epoch_microseconds(START) + 60 * SECOND)
 KEYED: Final = (("Idempotency-Key", "k-1"),)
 ASKS: Final = {
     "permission": "see permission",

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from curae_lifecycle.rules.values import SECOND, from_epoch_microseconds
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, from_epoch_microseconds
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.stores import retry
@@ -37,6 +37,8 @@ from curae_lifecycle.stores.sql.storing import commit_statements
 SHIPPING: Final = DeliverySettings(batch=3, lease=60.0, attempts=2, pause=5.0, longest_pause=8.0)
 WORKERS: Final = 3
 SUBJECTS: Final = ("one", "two", "three")
+
+YEAR: Final = 365 * 24 * 3600.0
 
 STEPS: Final = 1000
 """What a batch may take; each lets go twice a statement."""
@@ -61,6 +63,8 @@ class Process:
     Attributes:
         current: The message that it began last, until its batch is over.
         noted: Whether how that one fared is in the database: then it is anybody's again.
+        stepped: Whether the clock was stepped during its batch, so that its claim may be over early.
+        put_back: By how many seconds the clock was put back during its batch.
     """
 
     running: Coroutine[None, None, int] | None = None
@@ -68,6 +72,8 @@ class Process:
     breaks: str | None = None
     current: int | None = None
     noted: bool = False
+    stepped: bool = False
+    put_back: float = 0.0
     began: float = 0.0
     end: str = "ships"
     # What it has set for itself, as a thread of its own has.
@@ -132,6 +138,8 @@ class Shipped(RuleBasedStateMachine):
         self.connection = sqlite3.connect(":memory:", isolation_level="IMMEDIATE")
         change(self.connection, create_table_statements(Dialect.SQLITE))
         self.now = 1_000_000.0
+        # By how much the database's clock is wrong.
+        self.wrong_by = YEAR * 40
         self.processes = [Process() for _ in range(WORKERS)]
         self.posted: dict[int, str] = {}
         self.shipped: Counter[int] = Counter()
@@ -142,17 +150,21 @@ class Shipped(RuleBasedStateMachine):
         self.begun_by: list[Process] = []
         self.broken: list[str] = []
         self.patched = pytest.MonkeyPatch()
-        self.patched.setattr(outbox_statements, "now_parameter", lambda _: int(self.now * SECOND))
+        self.patched.setattr(outbox_statements, "now_parameter", lambda _: self.clock())
         clocks = SimpleNamespace(monotonic=lambda: self.now)
         self.patched.setattr(outbox_worker, "time", clocks)
         self.patched.setattr(retry, "time", clocks)
+
+    def clock(self) -> int:
+        """What the database's clock shows, in microseconds."""
+        return int((self.now + self.wrong_by) * SECOND)
 
     # --- What happens -------------------------------------------------------------------------
 
     @rule(subjects=st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=4))
     def post(self, subjects: list[str]) -> None:
         messages = [Message("k", subject, {"subject": subject}) for subject in subjects]
-        loaded = Loaded(Snapshot(), from_epoch_microseconds(int(self.now * SECOND)))
+        loaded = Loaded(Snapshot(), from_epoch_microseconds(self.clock()))
         posted = commit_statements(
             Dialect.SQLITE, loaded=loaded, changes=NO_CHANGES, messages=messages, page=None
         )
@@ -178,8 +190,8 @@ class Shipped(RuleBasedStateMachine):
         if free := [subject for subject in SUBJECTS if subject not in after]:
             subject = data.draw(st.sampled_from(free))
             self.gaps.remove(number)
-            values = (number, key_of(subject), json.dumps({"subject": subject}))
-            text = "INSERT INTO curae_outbox VALUES (?, ?, 'k', ?, 0, 1, NULL)"
+            values = (number, key_of(subject), json.dumps({"format": 1, "subject": subject}))
+            text = "INSERT INTO curae_outbox VALUES (?, ?, 'k', ?, 0, 0, 0, NULL)"
             assert change(self.connection, [Statement(text, values)])
             self.posted[number] = subject
             self.seen["a number committed late"] += 1
@@ -216,6 +228,19 @@ class Shipped(RuleBasedStateMachine):
             if process.current is not None and self.now - process.began >= SHIPPING.lease / 2:
                 self.excuse[process.current] += 1
 
+    @rule(by=st.sampled_from([sign * by for sign in (-1, 1) for by in (1.0, 60.0, 3600.0, YEAR)]))
+    def step_the_clock(self, by: float) -> None:
+        self.wrong_by += by
+        self.seen["a clock put ahead" if by > 0 else "a clock put back"] += 1
+        for process in self.processes:
+            if process.running is not None:
+                process.put_back += max(0.0, -by)
+                # A claim outlives a clock that is put back by five minutes.
+                process.stepped |= by > 0 or process.put_back > CLOCK_TOLERANCE / SECOND
+                if process.stepped and process.current is not None:
+                    # It may be shipped, and taken over before that is in the database.
+                    self.excuse[process.current] += 1
+
     @precondition(lambda self: self.dead())
     @rule(data=st.data())
     def revive(self, data: st.DataObject) -> None:
@@ -237,6 +262,7 @@ class Shipped(RuleBasedStateMachine):
     def _step(self, process: Process) -> None:
         if process.running is None:
             process.running = self._batch(process)
+            process.stepped, process.put_back = False, 0.0
         try:
             process.context.run(process.running.send, None)
         except (StopIteration, StoreUnavailableError):
@@ -268,6 +294,7 @@ class Shipped(RuleBasedStateMachine):
             end = process.end
             if "ships" in end:
                 self.shipped[delivery.number] += 1
+                self.excuse[delivery.number] += process.stepped
             if "fails" in end:
                 self.excuse[delivery.number] += 1
                 raise ValueError
@@ -295,9 +322,15 @@ class Shipped(RuleBasedStateMachine):
         assert delivery.subject == key_of(subject)
         assert delivery.document == {"subject": subject}
         assert 1 <= delivery.attempt <= SHIPPING.attempts
+        if process.stepped:
+            # Another worker may have taken its claim over since.
+            process.current, process.began, process.noted = number, self.now, False
+            self.begun_by.append(process)
+            return
         for other in self.processes:
             if other is not process and other.current == number and not other.noted:
-                assert self.now - other.began >= SHIPPING.lease / 2, "two ship one message"
+                late = self.now - other.began >= SHIPPING.lease / 2
+                assert late or other.stepped, "two ship one message"
         if number not in self.revived:
             before = self.begun[subject]
             assert not before or before[-1] <= number, f"{number} after {before}"

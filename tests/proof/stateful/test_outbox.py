@@ -12,7 +12,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
-from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.outbox import Delivery, NewerDelivery
 from curae_lifecycle.stores.sql import outbox_statements
 from curae_lifecycle.stores.sql.outbox_worker import _Worker
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
@@ -44,6 +44,8 @@ def test_no_message_is_lost_or_out_of_order_whoever_is_killed_when() -> None:
         "a message revived",
         "a number committed late",
         "a worker killed",
+        "a clock put ahead",
+        "a clock put back",
     }
 
 
@@ -75,7 +77,18 @@ def behind_the_dead(patched: pytest.MonkeyPatch) -> None:
 
 
 def without_comparing(patched: pytest.MonkeyPatch) -> None:
-    changed(patched, name="claim_statement", part="due_at <= ?", instead="? > 0")
+    part, instead = ") AND due_at IS NOT NULL AND (", " OR due_at > -1) AND (1 = 1 OR "
+    changed(patched, name="claim_statement", part=part, instead=instead)
+
+
+def without_tokens(patched: pytest.MonkeyPatch) -> None:
+    part, instead = "(claim IS NULL", "(1 = 1 OR claim IS NULL"
+    changed(patched, name="claim_statement", part=part, instead=instead)
+
+
+def believing(patched: pytest.MonkeyPatch) -> None:
+    # A wait by a clock that was put back goes on.
+    changed(patched, name="due_statement", part="waits_from >", instead="0 >")
 
 
 def without_counting(patched: pytest.MonkeyPatch) -> None:
@@ -99,7 +112,7 @@ def with_a_cursor(patched: pytest.MonkeyPatch) -> None:
         text = statement.text.replace("WHERE", f"WHERE later.id > {past[0]} AND", 1)
         return statement._replace(text=text)
 
-    def noted(rows: Iterable[Sequence[object]]) -> tuple[Delivery, ...]:
+    def noted(rows: Iterable[Sequence[object]]) -> tuple[Delivery | NewerDelivery, ...]:
         found = deliveries(rows)
         past[0] = max([past[0], *[each.number for each in found]])
         return found
@@ -112,7 +125,7 @@ def with_a_cursor(patched: pytest.MonkeyPatch) -> None:
 def dropped_first(patched: pytest.MonkeyPatch) -> None:
     async def wrong(worker: _Worker, delivery: Delivery, claim: str) -> None:
         if await worker._change(
-            outbox_statements.delete_delivered_statement(delivery.number, claim)
+            *outbox_statements.delivered_statements(Dialect.SQLITE, delivery, claim)
         ):
             with suppress(ValueError):
                 await worker.handle(delivery)
@@ -122,7 +135,7 @@ def dropped_first(patched: pytest.MonkeyPatch) -> None:
 
 def dropped_where_it_failed(patched: pytest.MonkeyPatch) -> None:
     def wrong(_: _Worker, delivery: Delivery, claim: str, __: Exception) -> list[Statement]:
-        return [outbox_statements.delete_delivered_statement(delivery.number, claim)]
+        return outbox_statements.delivered_statements(Dialect.SQLITE, delivery, claim)
 
     patched.setattr(_Worker, "_failed", wrong)
 
@@ -137,6 +150,8 @@ def beyond_the_lease(patched: pytest.MonkeyPatch) -> None:
         without_order,
         behind_the_dead,
         without_comparing,
+        without_tokens,
+        believing,
         without_counting,
         with_a_cursor,
         dropped_first,

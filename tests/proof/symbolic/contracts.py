@@ -88,7 +88,7 @@ def a_bucket_s_wait_is_exact(owed: int, after: int) -> None:
     assert 0 <= after < SECOND
     policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
     state, now = (
-        BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2, 2),
+        BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2),
         add_microseconds(START, after),
     )
     wait = admit_one(policy, state, now)
@@ -101,7 +101,7 @@ def a_full_bucket_may_be_dropped(owed: int) -> None:
     """When its state expires, a bucket answers as one that was never charged."""
     assert 1 <= owed <= 3 * SECOND
     policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
-    state = BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2, 2)
+    state = BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2)
     end = state_expires_at(policy, state)
     assert end is not None
     assert admit_one(policy, state, end) == admit_one(policy, FULL_BUCKET, end)

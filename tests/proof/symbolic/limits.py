@@ -175,7 +175,7 @@ class _AnyBucket:
 
     def charge(self, full: _Full, now: Instant) -> tuple[bool, _Full | Number]:
         """Whether it admits; when it is full again then, or how long to wait."""
-        state = BucketState(as_int(full.at), as_int(full.part), as_int(full.parts))
+        state = BucketState(as_int(full.at), as_int(full.part))
         at, cost = as_int(since_epoch(now)), as_int(self.cost)
         charged = ratelimit._charge_bucket(self.policy, state=state, at=at, cost=cost)
         if isinstance(charged, BucketState):
@@ -187,6 +187,14 @@ class _AnyBucket:
         owed = (full.at - since_epoch(now)) * self.refill + full.part
         return owed if owed > 0 else owed - owed
 
+    def most(self) -> Number:
+        """Return what an empty bucket is missing, in parts of a microsecond."""
+        return self.capacity * self.per_unit
+
+    def believed(self) -> Number:
+        """Return the most that a bucket believes to be missing, in parts of a microsecond."""
+        return self.most() + self.refill * values.CLOCK_TOLERANCE
+
 
 @attrs.frozen
 class _Full:
@@ -194,13 +202,12 @@ class _Full:
 
     at: Number
     part: Number
-    parts: Number
 
 
-def _full(parts: Number) -> _Full:
+def _full(refill: Number) -> _Full:
     part = number("part", 0)
-    assume(part < parts)
-    return _Full(number("full_at"), part, parts)
+    assume(part < refill)
+    return _Full(number("full_at"), part)
 
 
 def _bucket() -> _AnyBucket:
@@ -240,35 +247,36 @@ def bucket_bound() -> None:
     # capacity and what came back in between.
     bucket, now = _bucket(), instant("now")
     before = _full(bucket.refill)
+    assume(bucket.owed(before, now) <= bucket.believed())
     _, result = bucket.charge(before, now)
     if isinstance(result, _Full):
         price, scaled = bucket.cost * bucket.per_unit, since_epoch(now) * bucket.refill
         held = before.at * bucket.refill + before.part
         after = result.at * bucket.refill + result.part
-        require(result.parts == bucket.refill, "parts of another size")
         require(result.part >= 0, "a part below nothing")
-        require(result.part < result.parts, "a part that is a whole")
+        require(result.part < bucket.refill, "a part that is a whole")
         require(after >= held + price, "an admission moves the instant by less than it costs")
         require(after >= scaled + price, "tokens were saved up past the capacity")
         require(after <= scaled + bucket.capacity * bucket.per_unit, "past a full bucket")
 
 
-def bucket_of_others() -> None:
-    # Another refill wrote the fraction. Everything is counted in parts of parts, exactly.
+def bucket_recovers() -> None:
     bucket, now = _bucket(), instant("now")
-    before = _full(number("parts", 1, MAX_INTEGER))
-    parts, scaled = before.parts, since_epoch(now)
-    held = ((before.at - scaled) * parts + before.part) * bucket.refill
-    missing = held if held > 0 else held - held
-    price, full = (tokens * bucket.per_unit * parts for tokens in (bucket.cost, bucket.capacity))
+    before = _full(bucket.refill)
+    owed = bucket.owed(before, now)
     _, result = bucket.charge(before, now)
-    if isinstance(result, _Full):
-        after = ((result.at - scaled) * bucket.refill + result.part) * parts
-        require(missing + price <= full, "admitted though the tokens are not there")
-        require(after >= missing + price, "moved by less than it costs")
-        require(after < missing + price + parts, "rounded up by a part or more")
-    else:
-        require(missing + price + parts > full, "refused for more than a part")
+    if owed > bucket.believed():
+        require(
+            isinstance(result, _Full), "refused by an instant that no clock nearby can have left"
+        )
+        assert isinstance(result, _Full)
+        require(bucket.owed(result, now) == bucket.most(), "not empty after a reset")
+    elif isinstance(result, Number):
+        require(
+            result * bucket.refill < bucket.believed() + bucket.refill, "a wait that is too long"
+        )
+    elif owed + bucket.cost * bucket.per_unit > bucket.most():
+        require(owed < 0, "admitted by an instant that a clock nearby can have left")
 
 
 def bucket_wait() -> None:
@@ -277,6 +285,7 @@ def bucket_wait() -> None:
     _, wait = bucket.charge(before, now)
     waited = span(now, then)
     assume(waited >= 0)
+    assume(bucket.owed(before, now) <= bucket.believed())
     again, _ = bucket.charge(before, then)
     if isinstance(wait, _Full):
         require(again, "admitted, and later no more")
@@ -294,6 +303,7 @@ def bucket_clock() -> None:
     _, charged = bucket.charge(_full(bucket.refill), now)
     if isinstance(charged, _Full):
         assume(span(earlier, now) >= 0)
+        assume(span(earlier, now) <= values.CLOCK_TOLERANCE)
         _, there = bucket.charge(charged, earlier)
         _, forth = bucket.charge(charged, now)
         if isinstance(there, _Full):
@@ -343,40 +353,46 @@ _ORDER: Final = Mistake(
     wrong="pass",
 )
 _EXCESS: Final = Mistake(
-    module=ratelimit, function="_charge_bucket", right="if excess > 0", wrong="if excess >= 0"
+    module=ratelimit,
+    function="_charge_bucket",
+    right="if missing > most",
+    wrong="if missing >= most",
 )
 _EXTRA: Final = Mistake(
-    module=ratelimit, function="_charge_bucket", right="if excess > 0", wrong="if excess > token"
+    module=ratelimit,
+    function="_charge_bucket",
+    right="if missing > most",
+    wrong="if missing > most + token",
 )
 _DOWN: Final = Mistake(
     module=ratelimit,
     function="_charge_bucket",
-    right="-(-excess // refill)",
-    wrong="excess // refill",
+    right="-(-(missing - most) // refill)",
+    wrong="(missing - most) // refill",
 )
 _MORE: Final = Mistake(
     module=ratelimit,
     function="_charge_bucket",
-    right="-(-excess // refill)",
-    wrong="excess // refill + 1",
+    right="-(-(missing - most) // refill)",
+    wrong="(missing - most) // refill + 1",
 )
 _FORGOTTEN: Final = Mistake(
-    module=ratelimit, function="_charge_bucket", right="_missing(policy, state, at) + ", wrong=""
+    module=ratelimit, function="_charge_bucket", right="_missing(policy, state, at)", wrong="0"
 )
-_GIVEN: Final = Mistake(
+_BELIEVED: Final = Mistake(
+    module=ratelimit, function="_is_disbelieved", right="return missing >", wrong="return 0 >"
+)
+_EXACTLY: Final = Mistake(
+    module=ratelimit, function="_is_disbelieved", right="missing >", wrong="missing >="
+)
+_INTOLERANT: Final = Mistake(
+    module=ratelimit, function="_is_disbelieved", right=" + tolerance", wrong=""
+)
+_FULL_AGAIN: Final = Mistake(
     module=ratelimit,
-    function="_missing",
-    right="-(-part * policy.refill // parts)",
-    wrong="part * policy.refill // parts",
-)
-_TAKEN: Final = Mistake(
-    module=ratelimit,
-    function="_missing",
-    right="-(-part * policy.refill // parts)",
-    wrong="part * policy.refill // parts + 1",
-)
-_MISREAD: Final = Mistake(
-    module=ratelimit, function="_missing", right="if parts != policy.refill", wrong="if False"
+    function="_charge_bucket",
+    right="missing = most",
+    wrong="missing = cost * token",
 )
 
 
@@ -410,9 +426,9 @@ def claims() -> Iterator[Claim]:
         (_EXTRA, _FORGOTTEN),
     )
     yield Claim(
-        "any bucket, any cost, after any other refill: rounded up, by less than a part",
-        bucket_of_others,
-        (_GIVEN, _TAKEN, _MISREAD, _FORGOTTEN),
+        "any bucket, any cost: what lies too far ahead leaves it empty, and no wait is longer",
+        bucket_recovers,
+        (_BELIEVED, _EXACTLY, _INTOLERANT, _FULL_AGAIN),
     )
     yield Claim(
         "any bucket, any cost: retry_after is exact, and what is admitted stays admitted",
@@ -420,6 +436,8 @@ def claims() -> Iterator[Claim]:
         (_DOWN, _MORE),
     )
     yield Claim(
-        "any bucket, any cost: a clock that steps back gains nothing", bucket_clock, (_FORGOTTEN,)
+        "any bucket, any cost: a clock that steps back by five minutes gains nothing",
+        bucket_clock,
+        (_FORGOTTEN,),
     )
     yield Claim("any bucket: full at the start", bucket_starts_full, (_EXCESS,))

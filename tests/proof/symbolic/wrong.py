@@ -43,7 +43,7 @@ def a_bucket_s_wait_is_rounded_down(owed: int) -> None:
     """Wrong: half a microsecond must be waited for too."""
     assert 0 <= owed <= 3 * SECOND
     policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
-    state = BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2, 2)
+    state = BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2)
     wait = admit_one(policy, state, START)
     if isinstance(wait, int):
         assert wait == (owed - 2 * SECOND) // 2

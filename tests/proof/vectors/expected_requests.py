@@ -97,6 +97,21 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "token-bucket/odd/wait/at": ("valid", {"outcome": "admitted"}),
     "token-bucket/one/refilled/before": ("invalid", {"availableBefore": [0]}),
     "token-bucket/one/refilled/at": ("valid", {"availableBefore": [1]}),
+    # It fills in 70/3 seconds, so the last state that it believes is full 323 1/3 seconds later.
+    "token-bucket/odd/clock-put-right/believed/1": (
+        "invalid",
+        {"retryAfterMicroseconds": 303_333_334, "availableBefore": [0]},
+    ),
+    "token-bucket/odd/clock-put-right/not-believed/1": (
+        "valid",
+        {"outcome": "admitted", "availableBefore": [7]},
+    ),
+    "token-bucket/platform/clock-put-right/a-year/3": ("valid", {"outcome": "admitted"}),
+    "token-bucket/platform/clock-put-right/window/1": (
+        "invalid",
+        {"retryAfterMicroseconds": 1_000_000},
+    ),
+    "several-limits/clock-put-right": ("invalid", {"policy": "odd"}),
     "several-limits/longest-wait-first": (
         "invalid",
         {"policy": "one", "retryAfterMicroseconds": 60_000_000},

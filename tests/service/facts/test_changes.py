@@ -184,7 +184,8 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
     ended = [AccessEnded(each.id, at(6)) for each in reached]
     alive = [] if len(reached) == 3 else [SuccessorsLive(ID, third.id)]
     assert list(answer.value.effects) == ended + alive
-    assert len(answer.rules) == len(reached)
+    assert answer.rules[0] == f"revocation-reach.{actor.lower()}"
+    assert len(answer.rules) == 1 + len(reached)
 
 
 def loaded(fact: Fact, *chain: Connection) -> curae.Snapshot:
@@ -225,7 +226,7 @@ def test_a_chain_of_hundreds_ends_with_its_patient_s_word() -> None:
     assert isinstance(answer, curae.Done)
     (write,) = answer.value.writes
     assert write.before is chain[-1]
-    assert len(answer.rules) == 399
+    assert len(answer.rules) == 400
 
 
 def test_an_app_s_or_an_upstream_s_revocation_says_when_the_head_still_lives() -> None:

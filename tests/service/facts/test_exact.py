@@ -115,10 +115,10 @@ def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
             (HandoffCancelled(ID),),
             (event("connection.revoked", after),),
         ),
-        ("connection.revoke.pending",),
+        ("revocation-reach.upstream", "connection.revoke.pending"),
     )
     assert record_fact(fact, Snapshot(connection=REVOKED), NOW) == Ignored(
-        Changes(), ("connection.revoke.revoked",)
+        Changes(), ("revocation-reach.upstream", "connection.revoke.revoked")
     )
 
 
@@ -140,7 +140,7 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
             (AccessEnded(ID, NOW),),
             (event("connection.revoked", ended(ACTIVE)),),
         ),
-        ("connection.revoke.active",),
+        ("revocation-reach.patient", "connection.revoke.active"),
     )
     head = attrs.evolve(
         NEXT, identity=attrs.evolve(NEXT.identity, id=ConnectionId(uuid(3)), predecessor_id=NEXT.id)
@@ -156,7 +156,12 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
             (AccessEnded(ID, NOW), HandoffCancelled(NEXT.id), HandoffCancelled(head.id)),
             tuple(event("connection.revoked", ended(each)) for each in (ACTIVE, NEXT, head)),
         ),
-        ("connection.revoke.active", "connection.revoke.pending", "connection.revoke.pending"),
+        (
+            "revocation-reach.patient",
+            "connection.revoke.active",
+            "connection.revoke.pending",
+            "connection.revoke.pending",
+        ),
     )
     gone = ended(head)
     assert record_fact(fact, Snapshot(connection=ACTIVE, following=(NEXT, gone)), NOW) == Done(
@@ -169,7 +174,12 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
             (AccessEnded(ID, NOW), HandoffCancelled(NEXT.id)),
             tuple(event("connection.revoked", ended(each)) for each in (ACTIVE, NEXT)),
         ),
-        ("connection.revoke.active", "connection.revoke.pending", "connection.revoke.revoked"),
+        (
+            "revocation-reach.patient",
+            "connection.revoke.active",
+            "connection.revoke.pending",
+            "connection.revoke.revoked",
+        ),
     )
 
 

@@ -337,7 +337,7 @@ def test_a_fingerprint_holds_the_text_of_each_field_in_order() -> None:
         "true",
         "false",
         "2026-01-05T09:30:00Z",
-        "",
+        "\0",
         "labs",
         "clinical_summary",
     ]

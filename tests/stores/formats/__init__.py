@@ -11,12 +11,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules import attempt, binding, connection, credentials, idempotency, values
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, LogState, admit_one, fresh_state
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.stores.codec import Storable
+from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, url_digest, user_subject
 from tests.support.strategies import COORDINATE, START, at, uuid
 
 FOLDER: Final = Path(__file__).parent
@@ -140,6 +143,37 @@ def _buckets() -> list[Storable]:
     return states
 
 
+def _callers() -> list[Storable]:
+    caller = credentials.Caller(
+        api_key_id=values.ApiKeyId("key-1"),
+        app_id=values.AppId("app-é"),
+        customer_account_id=COORDINATE.customer_account_id,
+        environment=values.Environment.LIVE,
+        scopes=frozenset[str](),
+    )
+    scopes = frozenset({"connection:write", "another:scope"})
+    test = values.Environment.TEST
+    return [caller, attrs.evolve(caller, environment=test, scopes=scopes)]
+
+
+def _pages() -> list[Storable]:
+    subjects = {
+        PageKind.CONNECTION: [uuid(1)],
+        PageKind.SESSION: [uuid(1001)],
+        PageKind.USER: [user_subject(COORDINATE, user) for user in (values.UserId("u-é"), None)],
+    }
+    return [
+        HostedPage(
+            digest=url_digest("https://connect.example/1"),
+            kind=kind,
+            subject=subject,
+            expires_at=at(30),
+        )
+        for kind, held in subjects.items()
+        for subject in held
+    ]
+
+
 VALUES: Final[dict[str, list[Storable]]] = {
     "Connection": _connections(),
     "CuraeConnectSession": _sessions(),
@@ -147,5 +181,7 @@ VALUES: Final[dict[str, list[Storable]]] = {
     "Record": _records(),
     "LogState": _logs(),
     "BucketState": _buckets(),
+    "Caller": _callers(),
+    "HostedPage": _pages(),
 }
 """Values of every kind, in every state that it can be stored in."""

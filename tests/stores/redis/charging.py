@@ -53,7 +53,7 @@ class Who:
 
     @property
     def bucket_key(self) -> BucketKey:
-        return BucketKey(self.caller.key_owner, "platform")
+        return BucketKey(self.caller.key_owner, BUCKET)
 
     @property
     def limit_key(self) -> LimitKey:

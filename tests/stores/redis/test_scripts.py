@@ -21,15 +21,17 @@ from curae_lifecycle.rules.ratelimit import (
     RateState,
     admit_one,
 )
-from curae_lifecycle.rules.values import SECOND, from_epoch_microseconds, to_epoch_microseconds
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    SECOND,
+    from_epoch_microseconds,
+    to_epoch_microseconds,
+)
 from curae_lifecycle.stores.redis import limits
 from curae_lifecycle.stores.redis.clients import Redis, create_client
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK
 from tests.support.patiently import PATIENCE
 from tests.support.redis_limits import BUCKET_KEY, redis_url
-
-FOREVER: Final = 10**15
-"""A margin that no clock of a Redis is past, so that states of any time can be seen."""
 
 FIRST: Final = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
 LAST: Final = to_epoch_microseconds(datetime.max.replace(tzinfo=UTC))
@@ -58,11 +60,17 @@ def rules(draw: st.DrawFn) -> Bucket:
 
 
 @st.composite
-def states(draw: st.DrawFn, at: int) -> BucketState:
-    parts = draw(sizes)
-    near = st.integers(-3 * SECOND, 10**7).map(at.__add__)
+def states(draw: st.DrawFn, rule: Bucket, at: int) -> BucketState:
+    window, part = divmod(rule.capacity * rule.seconds * SECOND, rule.refill)
+    close = st.integers(-3, 3)
+    near = st.integers(-3 * SECOND, 10**7)
+    edges = close.map(window.__add__) | close.map((window + CLOCK_TOLERANCE).__add__)
     far = st.integers(FIRST, 10**15 * SECOND)
-    return BucketState(draw(near | far), draw(st.integers(0, parts - 1)), parts)
+    parts = close.map(part.__add__) | st.integers(0, rule.refill - 1)
+    return BucketState(
+        draw((near | edges).map(at.__add__) | far),
+        draw(parts.filter(lambda each: 0 <= each < rule.refill)),
+    )
 
 
 instants = st.one_of(
@@ -74,7 +82,8 @@ instants = st.one_of(
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_redis_charges_a_bucket_as_the_rules_do(client: redis.Redis, data: st.DataObject) -> None:
     at = data.draw(instants)
-    rule, state = data.draw(rules()), data.draw(st.none() | states(at))
+    rule = data.draw(rules())
+    state = data.draw(st.none() | states(rule, at))
     now = from_epoch_microseconds(at)
     held = Held(client)
     held.put(state)
@@ -90,21 +99,25 @@ def test_redis_charges_a_bucket_as_the_rules_do(client: redis.Redis, data: st.Da
 
 @given(st.data())
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whole_lives_of_a_bucket_whose_rule_changes_are_the_same(
+def test_a_bucket_lives_as_in_the_rules_whatever_the_clock_shows(
     client: redis.Redis, data: st.DataObject
 ) -> None:
     small = st.integers(1, 9)
-    some = data.draw(st.lists(st.builds(Bucket, st.just("b"), small, small, small), min_size=1))
+    rule = data.draw(st.builds(Bucket, st.just("b"), small, small, small))
     held = Held(client)
     state: RateState = FULL_BUCKET
     at = 0
-    for rule in data.draw(st.lists(st.sampled_from(some), max_size=12)):
-        at += data.draw(st.integers(-SECOND, 3 * SECOND))
+    for _ in range(data.draw(st.integers(0, 12))):
+        at += data.draw(STEPS_OF_A_CLOCK)
         expected = admit_one(rule, state, from_epoch_microseconds(at))
         assert held.charge(rule, from_epoch_microseconds(at)) is not isinstance(expected, int)
         state = state if isinstance(expected, int) else expected
         assert held.state() == (None if state == FULL_BUCKET else state)
 
+
+STEPS_OF_A_CLOCK: Final = st.integers(-SECOND, 3 * SECOND) | st.sampled_from(
+    [sign * span * SECOND for sign in (-1, 1) for span in (60, 3600, 365 * 86_400)]
+)
 
 _NUMBERS: Final = count(1)
 
@@ -125,19 +138,18 @@ class Held:
     def put(self, state: BucketState | None, last: int = FIRST) -> None:
         if state is not None:
             seconds, micros = divmod(state.full_at, SECOND)
-            numbers = (1, seconds, micros, state.part, state.parts, *divmod(last, SECOND), 0, 0, 0)
+            numbers = (1, seconds, micros, state.part, *divmod(last, SECOND), 0, 0, 0, 0)
             self.client.set(self.name, " ".join(map(str, numbers)))
 
     def state(self) -> RateState | None:
         held = self.client.get(self.name)
         return limits._state(BUCKET_KEY, *limits._texts([held]))
 
-    def charge(self, rule: Bucket, now: datetime, margin: int = FOREVER) -> bool:
+    def charge(self, rule: Bucket, now: datetime) -> bool:
         charge = limits._Charge(
             at=to_epoch_microseconds(now), names=(self.name,), buckets=(rule,), log=None
         )
         given = charge.charge_arguments()
-        given[3] = margin
         answer = self.asked.execute_command("EVAL", CHARGE.text, 1, self.name, *given)
         if answer is not None:
             self.answers.append((charge, answer))
@@ -153,17 +165,19 @@ class Held:
 # --- Given back -------------------------------------------------------------------------------
 
 
-@given(rule=rules(), state=st.none() | states(0), at=st.integers(0, 10 * SECOND))
+@given(st.data())
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_charge_that_nobody_came_after_is_given_back_whole(
-    client: redis.Redis, rule: Bucket, state: BucketState | None, at: int
+    client: redis.Redis, data: st.DataObject
 ) -> None:
-    held, other, now = Held(client), Held(client), from_epoch_microseconds(at)
+    rule, at = data.draw(rules()), data.draw(st.integers(0, 10 * SECOND))
+    state = data.draw(st.none() | states(rule, 0))
+    held, now = Held(client), from_epoch_microseconds(at)
     held.put(state)
-    other.put(state)
     if held.charge(rule, now):
         held.give_back(0)
-        # It is as it was, where it was full by then from that instant on.
+        # It is as it was, where it was full by then from that instant on. One that was reset has
+        # the token of that charge, and no more.
         after = held.state()
         assert isinstance(after, BucketState)
         assert admit_one(rule, after, now) == admit_one(
@@ -254,55 +268,64 @@ def wait(rule: Bucket, state: RateState | None, now: datetime) -> int:
     if state is None or state == FULL_BUCKET:
         return 0
     assert isinstance(state, BucketState)
-    assert state.parts == rule.refill
     return max(0, (state.full_at - to_epoch_microseconds(now)) * rule.refill + state.part)
 
 
-def test_a_bucket_that_another_refill_or_nobody_holds_by_now_is_left_alone(
-    client: redis.Redis,
-) -> None:
-    rule, other = (
-        Bucket(name="b", capacity=10, refill=3, seconds=1),
-        Bucket(name="b", capacity=10, refill=2, seconds=1),
-    )
+RULE: Final = Bucket(name="b", capacity=10, refill=3, seconds=1)
+
+
+@pytest.mark.parametrize("ahead", [3600, 365 * 86_400])
+def test_a_charge_from_before_a_reset_gives_nothing_back(client: redis.Redis, ahead: int) -> None:
     held, now = Held(client), from_epoch_microseconds(0)
-    assert held.charge(rule, now)
-    assert held.charge(other, now)
-    assert held.charge(other, now)
-    after = held.state()
-    held.give_back(0)
-    assert held.state() == after
-    # Back to the first one: a part of what was given back would be another part by now.
-    held.give_back(1)
-    assert held.charge(rule, now)
-    after = held.state()
-    held.give_back(0)
-    given_back = wait(rule, after, now) - wait(rule, held.state(), now)
-    assert 0 <= given_back <= SECOND
-    assert held.charge(other, now)
-    text = client.get(held.name)
-    assert isinstance(text, bytes)
-    assert text.split()[-1] == b"0"
-    # Dropped, and made anew.
-    client.delete(held.name)
+    assert held.charge(RULE, now)
+    assert held.charge(RULE, from_epoch_microseconds(ahead * SECOND))
+    # The clock was put right: this charge leaves the bucket empty.
+    assert held.charge(RULE, now)
+    empty = held.state()
+    assert wait(RULE, empty, now) == RULE.capacity * SECOND
+    for before in (0, 1):
+        held.give_back(before)
+        assert held.state() == empty
+    # The charge that reset the bucket gives its own token back, at the instant of the reset.
     held.give_back(2)
+    assert wait(RULE, held.state(), now) == (RULE.capacity - 1) * SECOND
+
+
+def test_a_bucket_that_was_dropped_since_is_left_alone(client: redis.Redis) -> None:
+    held, now = Held(client), from_epoch_microseconds(0)
+    assert held.charge(RULE, now)
+    held.give_back(0)
+    assert held.charge(RULE, now)
+    client.delete(held.name)
+    held.give_back(1)
     assert held.state() is None
-    assert held.charge(rule, now)
+    assert held.charge(RULE, now)
     after = held.state()
-    held.give_back(3)
+    held.give_back(1)
     assert held.state() == after
+
+
+LONGEST: Final = 4 * 10**15
+"""The most milliseconds that Redis is asked to keep a state for."""
+
+
+def milliseconds_kept(client: redis.Redis, name: str) -> int:
+    """Return how much longer Redis keeps a state."""
+    kept = client.pttl(name)
+    assert isinstance(kept, int)
+    return kept
 
 
 def test_when_a_state_is_dropped_can_always_be_told(client: redis.Redis) -> None:
-    # In more years than Redis can count, and before those that it counts.
+    # In more years than Redis can count, and by a clock before those that it counts.
     slow, early = Held(client), Held(client)
     assert slow.charge(
         Bucket(name="b", capacity=1, refill=1, seconds=MAX_INTEGER), from_epoch_microseconds(0)
     )
-    assert client.pexpiretime(slow.name) == 4 * 10**15
+    assert LONGEST - 60_000 < milliseconds_kept(client, slow.name) <= LONGEST
     assert early.charge(
         Bucket(name="b", capacity=1, refill=1, seconds=1),
         from_epoch_microseconds(FIRST),
-        margin=300_000,
     )
-    assert early.state() is None
+    assert early.state() == BucketState(FIRST + SECOND)
+    assert 301_000 - 60_000 < milliseconds_kept(client, early.name) <= 301_000

@@ -32,9 +32,9 @@ def database(url: str) -> Iterator[SqlDatabase]:
 def post(database: Database, *subjects: str) -> None:
     """Post a message about each subject, one after another."""
     for number, subject in enumerate(subjects):
-        text = "INSERT INTO curae_outbox (subject, kind, document, attempts, due_at) VALUES "
-        values = (key_of(subject), "kind", json.dumps({"number": number}))
-        assert database.run_transaction([Statement(text + "(?, ?, ?, 0, 1)", values, 1)])
+        text = "INSERT INTO curae_outbox (subject, kind, document, attempts, due_at, waits_from)"
+        values = (key_of(subject), "kind", json.dumps({"format": 1, "number": number}))
+        assert database.run_transaction([Statement(f"{text} VALUES (?, ?, ?, 0, 0, 0)", values, 1)])
 
 
 def pass_time(database: Database) -> None:

@@ -45,9 +45,9 @@ _COLUMNS: Final = {
     "curae_binding": "id, version, document",
     "curae_record": "id, version, expires_at, document",
     "curae_log": "id, version, expires_at, document",
-    "curae_bucket": "id, full_at, part, parts",
+    "curae_bucket": "id, full_at, part",
     "curae_page": "id, subject, expires_at, document",
-    "curae_outbox": "subject, kind, document, due_at, attempts",
+    "curae_outbox": "subject, kind, document, waits_from, due_at, attempts",
 }
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
@@ -18,7 +17,6 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.serve import record_async, serve, serve_async
-from curae_lifecycle.stores.sql.drivers import AsyncDriverConnection
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
@@ -26,16 +24,17 @@ from curae_lifecycle.stores.sql.engine import (
     create_engine_async,
 )
 from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, Rows, SqlStore
+from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.sql.worlds import no_ids
 from tests.support.patiently import PATIENCE, PATIENT
 from tests.support.server import API_KEY, CALLER, KEYED, OPERATIONS, request
-from tests.support.sql.databases import short_of_time
+from tests.support.sql.databases import with_driver
 from tests.support.sql.works import SETTINGS, minted
 from tests.support.strategies import COORDINATE
 
 ONE = Statement("SELECT 1")
+ASYNC_POSTGRES = pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 Act = Callable[[AsyncDatabase], Awaitable[None]]
 
 
@@ -43,8 +42,11 @@ Act = Callable[[AsyncDatabase], Awaitable[None]]
     params=[
         ("threads", "sqlite"),
         ("threads", "postgres"),
-        ("awaited", "postgres"),
+        ("aiosqlite", "sqlite"),
+        ("psycopg", "postgres"),
+        ("asyncpg", "postgres"),
         pytest.param(("threads", "mariadb"), marks=pytest.mark.mariadb),
+        pytest.param(("asyncmy", "mariadb"), marks=pytest.mark.mariadb),
     ],
     ids="-".join,
 )
@@ -59,7 +61,7 @@ def awaits(request: pytest.FixtureRequest) -> Callable[[Act], None]:
             await act(ThreadedDatabase(SqlDatabase(waiting)))
             waiting.dispose()
         else:
-            engine = create_engine_async(url, timeout=PATIENCE)
+            engine = create_engine_async(with_driver(url, how), timeout=PATIENCE)
             await act(AsyncSqlDatabase(engine))
             await engine.dispose()
 
@@ -135,61 +137,51 @@ def test_what_fails_is_told_alike(awaits: Callable[[Act], None]) -> None:
         assert len(await database.rows(Statement("SELECT id FROM kept"))) == 1
         assert await database.run_transaction(more)
         assert len(await database.rows(Statement("SELECT id FROM kept"))) == 98
+        # A row that is not there cannot be changed, and what was changed before is undone.
+        changes = [
+            Statement(f"UPDATE kept SET id = {new} WHERE id = ?", (old,), 1)
+            for old, new in ((1, 201), (1, 202))
+        ]
+        assert not await database.run_transaction(changes)
+        assert len(await database.rows(Statement("SELECT id FROM kept WHERE id > 200"))) == 0
 
     awaits(fail)
 
 
-def test_no_connection_is_told_alike(postgres_url: str, tmp_path: Path) -> None:
+@ASYNC_POSTGRES
+def test_no_connection_is_told_alike(postgres_url: str, tmp_path: Path, driver: str) -> None:
     async def fail() -> None:
-        engine = create_engine_async(f"postgresql://curae@/curae?host={tmp_path}")
-        with pytest.raises(StoreUnavailableError, match="no connection"):
+        nowhere = with_driver(f"postgresql://curae@/curae?host={tmp_path}", driver)
+        engine = create_engine_async(nowhere)
+        with pytest.raises(StoreUnavailableError, match="no connection") as raised:
             await AsyncSqlDatabase(engine).rows(ONE)
+        # Operators need the driver's text to see why.
+        assert raised.value.__cause__ is not None
         await engine.dispose()
-        engine = create_engine_async(postgres_url, timeout=PATIENCE, pool_size=1)
-        held = await engine.connect()
-        with (
-            short_of_time(engine.sync_engine, PATIENCE),
-            pytest.raises(StoreUnavailableError, match="no connection was free in time"),
-        ):
+        engine = create_engine_async(
+            with_driver(postgres_url, driver), timeout=PATIENCE, pool_size=1
+        )
+        held = await engine.pool.acquire()
+        engine.pool.timeout = 0.05
+        with pytest.raises(StoreUnavailableError, match="no connection was free in time"):
             await AsyncSqlDatabase(engine).rows(ONE)
-        await held.close()
+        engine.pool.timeout = PATIENCE
+        engine.pool.release(held)
         assert await AsyncSqlDatabase(engine).rows(ONE)
         await engine.dispose()
 
     asyncio.run(fail())
 
 
-def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+@ASYNC_POSTGRES
+def test_every_connection_that_the_server_closed_is_replaced_at_once(
+    postgres_url: str, driver: str
 ) -> None:
-    async def give_up() -> None:
-        engine = create_engine_async(postgres_url, timeout=PATIENCE)
-        database = AsyncSqlDatabase(engine)
-        closed: list[object] = []
-        event.listen(engine.sync_engine, "close", lambda *given: closed.append(given[0]))
-        run = AsyncDriverConnection.run
-
-        async def meanwhile(used: AsyncDriverConnection, statements: Sequence[Statement]) -> Rows:
-            rows = await run(used, statements)
-            await engine.dispose()
-            return rows
-
-        with monkeypatch.context() as patched:
-            patched.setattr(AsyncDriverConnection, "run", meanwhile)
-            assert await database.rows(ONE)
-        assert len(closed) == 1
-        assert await database.rows(ONE)
-        await engine.dispose()
-
-    asyncio.run(give_up())
-
-
-def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_url: str) -> None:
     async def lose() -> None:
-        engine = create_engine_async(postgres_url, timeout=PATIENCE)
+        engine = create_engine_async(with_driver(postgres_url, driver), timeout=PATIENCE)
         database = AsyncSqlDatabase(engine)
-        for each in [await engine.connect() for _ in range(4)]:
-            await each.close()
+        for each in [await engine.pool.acquire() for _ in range(4)]:
+            engine.pool.release(each)
         waiting = create_engine(postgres_url, timeout=PATIENCE)
         ended = SqlDatabase(waiting).rows(
             Statement(
@@ -229,9 +221,26 @@ def test_a_url_that_no_engine_can_be_made_of_is_refused_unseen(url: str) -> None
     assert "hunter2" not in str(raised.value)
 
 
-def test_an_awaited_engine_is_one_for_postgresql() -> None:
-    with pytest.raises(ArgumentError, match="url: must be a PostgreSQL URL"):
-        create_engine_async("sqlite:///file")
+@pytest.mark.parametrize(
+    ("make", "driver", "reason"),
+    [
+        (create_engine, "postgresql+psycopg2", "postgresql+psycopg2 is not supported"),
+        (create_engine, "mysql+mysqldb", "mysql+mysqldb is not supported"),
+        (create_engine, "postgresql+asyncpg", "postgresql+asyncpg is an async driver"),
+        (create_engine_async, "mariadb+aiomysql", "mariadb+aiomysql is not supported"),
+        (create_engine_async, "mariadb+pymysql", "mariadb+pymysql is a blocking driver"),
+        (create_engine_async, "postgresql+pg8000", "postgresql+pg8000 is not supported"),
+    ],
+)
+def test_unsupported_driver_is_refused_by_name_with_the_list(
+    make: Callable[[str], object], driver: str, reason: str
+) -> None:
+    with pytest.raises(ArgumentError, match="url: must be the URL of a database with ") as raised:
+        make(f"{driver}://curae:hunter2@host/curae")
+    told = str(raised.value)
+    assert reason in told
+    assert "postgresql+psycopg, sqlite+" in told
+    assert "hunter2" not in told
 
 
 def test_an_engine_that_does_not_commit_by_itself_is_refused(sqlite_url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
+import attrs
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, MAX_INTEGER, Bucket, BucketState, admit_one
 from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
     LAST_INSTANT,
     SECOND,
     from_epoch_microseconds,
@@ -59,27 +61,36 @@ def buckets(draw: st.DrawFn, capacities: int, refills: int, periods: int) -> Buc
     return Bucket(name="platform", capacity=capacity, refill=refill, seconds=seconds)
 
 
-small_enough = buckets(10**12, 3 * 10**9, 10**9).filter(fits)
+small_enough = buckets(10**12, MAX_INTEGER, 10**9).filter(fits)
 """Buckets that 64 bits count."""
 
 
 @st.composite
-def states(draw: st.DrawFn) -> BucketState | None:
-    """What any bucket left, full at an instant that the drawn one is near, or far from."""
-    if draw(st.booleans()):
-        return None
-    parts = draw(sizes(3 * 10**9))
+def charged_buckets(draw: st.DrawFn) -> tuple[Bucket, BucketState | None]:
+    """Draw a bucket and a state of it: near the instant, near what it still believes, or far off."""
+    policy = draw(small_enough)
+    window, part = divmod(policy.capacity * policy.seconds * SECOND, policy.refill)
+    near = st.integers(-5, 5)
     span = st.one_of(
-        st.integers(-5, 5), st.integers(-(10**9), 10**9), st.integers(-(10**15), 8 * 10**18)
+        near,
+        near.map((window).__add__),
+        near.map((window + CLOCK_TOLERANCE).__add__),
+        st.integers(window, window + CLOCK_TOLERANCE),
+        st.integers(-(10**9), 10**9),
+        st.integers(-(10**15), 8 * 10**18),
     )
-    return BucketState(NOW + draw(span), draw(st.integers(0, parts - 1)), parts)
+    parts = st.one_of(near.map(part.__add__), st.integers(0, policy.refill - 1))
+    return policy, draw(
+        st.none()
+        | st.builds(
+            BucketState, span.map(NOW.__add__), parts.filter(lambda each: 0 <= each < policy.refill)
+        )
+    )
 
 
 def held(database: SqlDatabase) -> BucketState | None:
     """What the bucket's row says."""
-    rows = database.rows(
-        Statement("SELECT full_at, part, parts FROM curae_bucket WHERE id = ?", (KEY,))
-    )
+    rows = database.rows(Statement("SELECT full_at, part FROM curae_bucket WHERE id = ?", (KEY,)))
     return BucketState(*map(int, map(str, rows[0]))) if rows else None
 
 
@@ -89,7 +100,7 @@ def charge(
     """What the bucket holds after a charge; `None` where it was refused, and then nothing moved."""
     assert database.run_transaction([Statement("DELETE FROM curae_bucket")])
     if state is not None:
-        put = "INSERT INTO curae_bucket (id, full_at, part, parts) VALUES (?, ?, ?, ?)"
+        put = "INSERT INTO curae_bucket (id, full_at, part) VALUES (?, ?, ?)"
         assert database.run_transaction([Statement(put, (KEY, *state), 1)])
     known = state is not None
     if database.run_transaction(
@@ -100,21 +111,32 @@ def charge(
     return None
 
 
-@given(small_enough, states(), st.one_of(st.just(0), st.integers(-(10**6), 10**6)))
-@example(Bucket(name="p", capacity=1, refill=1, seconds=1), BucketState(NOW + 1), 0)
-@example(Bucket(name="p", capacity=2, refill=1, seconds=1), BucketState(NOW + SECOND), 0)
-@example(Bucket(name="p", capacity=2, refill=1, seconds=1), BucketState(NOW + SECOND, 1, 3), 0)
-@example(Bucket(name="p", capacity=3, refill=7, seconds=1), BucketState(NOW, 2, 3), 0)
-@example(Bucket(name="p", capacity=9, refill=7, seconds=60), BucketState(NOW - 1, 6, 7), 0)
-# What a bucket left that takes longer to fill than there are instants.
-@example(
-    Bucket(name="p", capacity=1, refill=3 * 10**9, seconds=1),
-    BucketState(NOW + 8 * 10**18, 0, 1),
-    0,
+ONE, TWO, SEVENTHS = (
+    Bucket(name="p", capacity=1, refill=1, seconds=1),
+    Bucket(name="p", capacity=2, refill=1, seconds=1),
+    # It fills in 428,571 microseconds and three sevenths.
+    Bucket(name="p", capacity=3, refill=7, seconds=1),
 )
+BELIEVED = NOW + 428_571 + CLOCK_TOLERANCE
+"""The last microsecond that `SEVENTHS` believes, up to its third part."""
+
+
+@given(charged_buckets(), st.one_of(st.just(0), st.integers(-(10**6), 10**6)))
+@example((ONE, BucketState(NOW + 1)), 0)
+@example((TWO, BucketState(NOW + SECOND)), 0)
+@example((TWO, BucketState(NOW + SECOND + 1)), 0)
+@example((SEVENTHS, BucketState(NOW, 6)), 0)
+@example((SEVENTHS, BucketState(NOW - 1, 6)), 0)
+@example((SEVENTHS, BucketState(BELIEVED, 3)), 0)
+@example((SEVENTHS, BucketState(BELIEVED, 4)), 0)
+@example((SEVENTHS, BucketState(BELIEVED + 1)), 0)
+# More microseconds than the refill, or 64 bits, can be multiplied with.
+@example((attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + CLOCK_TOLERANCE)), 0)
+@example((attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + 8 * 10**18)), 0)
 def test_a_charge_is_that_of_the_rules(
-    shared: SqlDatabase, policy: Bucket, state: BucketState | None, offset: int
+    shared: SqlDatabase, charged: tuple[Bucket, BucketState | None], offset: int
 ) -> None:
+    policy, state = charged
     at = NOW + offset
     expected = admit_one(
         policy, FULL_BUCKET if state is None else state, from_epoch_microseconds(at)
@@ -130,7 +152,7 @@ def test_a_charge_is_that_of_the_rules(
     [
         Bucket(name="p", capacity=1, refill=1, seconds=1),
         Bucket(name="p", capacity=8_960_000_000_000, refill=1, seconds=1),
-        Bucket(name="p", capacity=9, refill=3_037_000_499, seconds=1),
+        Bucket(name="p", capacity=9, refill=MAX_INTEGER, seconds=1),
     ],
 )
 def test_a_charge_is_exact_at_the_first_and_at_the_last_instant(
@@ -150,7 +172,7 @@ TOO_LARGE = [
     Bucket(name="platform", capacity=9_300_000_000_000, refill=1, seconds=1),
     # It fits until it is charged late.
     Bucket(name="platform", capacity=9_200_000_000_000, refill=1, seconds=1),
-    Bucket(name="platform", capacity=1, refill=3_037_000_500, seconds=1),
+    Bucket(name="platform", capacity=1, refill=1, seconds=4_700_000_000_000),
     Bucket(name="platform", capacity=MAX_INTEGER, refill=MAX_INTEGER, seconds=MAX_INTEGER),
 ]
 
@@ -175,13 +197,12 @@ def test_a_store_is_not_made_with_a_bucket_that_64_bits_cannot_count(
 def test_no_number_of_a_charge_that_is_allowed_is_too_large(bucket: Bucket) -> None:
     assume(fits(bucket))
     token, most = bucket.seconds * SECOND, bucket.capacity * bucket.seconds * SECOND
-    full_at = to_epoch_microseconds(LAST_INSTANT) + most // bucket.refill
+    believed = to_epoch_microseconds(LAST_INSTANT) + most // bucket.refill + CLOCK_TOLERANCE
     # The most that stands at any place of the statement.
     for number in (
         most + token,
         (most // bucket.refill) * bucket.refill + bucket.refill + token,
-        (3_037_000_499 - 1) * bucket.refill + 3_037_000_499 - 1,
-        full_at,
+        believed,
     ):
         assert number < HUGE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -21,7 +22,12 @@ from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql import engine_factory
 from curae_lifecycle.stores.sql.drivers import DriverConnection
-from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_engine,
+    create_engine_async,
+)
 from curae_lifecycle.stores.sql.failures import is_conflict, is_transient, reason, to_store_error
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -429,9 +435,18 @@ def test_a_file_whose_readers_are_in_the_way_is_used_as_it_is(tmp_path: Path) ->
 
 def journal_of(file: Path) -> object:
     """How a file is written, for whoever opens it now."""
+    asked = Statement("PRAGMA journal_mode")
     engine = create_engine(f"sqlite:///{file}", timeout=0.05)
-    ((mode,),) = SqlDatabase(engine).rows(Statement("PRAGMA journal_mode"))
+    ((mode,),) = SqlDatabase(engine).rows(asked)
     engine.dispose()
+
+    async def by_aiosqlite() -> object:
+        made = create_engine_async(f"sqlite:///{file}", timeout=5.0)
+        ((found,),) = await AsyncSqlDatabase(made).rows(asked)
+        await made.dispose()
+        return found
+
+    assert asyncio.run(by_aiosqlite()) == mode
     return mode
 
 
@@ -441,3 +456,10 @@ def test_a_file_that_cannot_be_written_is_said_to_be_so(tmp_path: Path) -> None:
         other.execute("CREATE TABLE kept (id INTEGER PRIMARY KEY)")
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         SqlDatabase(create_engine(f"sqlite:///file:{file}?mode=ro&uri=true")).rows(ONE)
+
+    async def by_aiosqlite() -> None:
+        made = create_engine_async(f"sqlite:///file:{file}?mode=ro&uri=true")
+        await AsyncSqlDatabase(made).rows(ONE)
+
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        asyncio.run(by_aiosqlite())

@@ -27,7 +27,9 @@ from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from tests.support import patiently
 from tests.support.patiently import PATIENCE, PATIENT
-from tests.support.server import API_KEY, CALLER, request
+from tests.support.server import API_KEY, CALLER
+from tests.support.server import request as api_request
+from tests.support.sql.databases import with_driver
 from tests.support.sql.works import minted
 
 ONE = Statement("SELECT 1")
@@ -153,10 +155,10 @@ def test_a_request_is_answered_though_the_server_hangs(hanging: tuple[str, Wire]
     patiently.run(lambda: store.register(ApiKey(API_KEY), CALLER), SHORT)
     patience = RetryPolicy(seconds=0.5)
     wire.hang()
-    answer = serve(store, request("create"), lambda now: minted(1, now), retry_policy=patience)
+    answer = serve(store, api_request("create"), lambda now: minted(1, now), retry_policy=patience)
     assert (answer.response.status, dict(answer.response.headers)["retry-after"]) == (500, "1")
     wire.go_on()
-    answer = serve(store, request("create"), lambda now: minted(1, now), retry_policy=MANY)
+    answer = serve(store, api_request("create"), lambda now: minted(1, now), retry_policy=MANY)
     assert answer.response.status == 201
     engine.dispose()
 
@@ -164,13 +166,24 @@ def test_a_request_is_answered_though_the_server_hangs(hanging: tuple[str, Wire]
 # --- Awaited ----------------------------------------------------------------------------------
 
 
-def test_an_awaited_statement_ends_though_its_server_hangs(
-    hanging_postgres: tuple[str, Wire],
+ASYNC_DRIVERS = pytest.mark.parametrize(
+    ("driver", "server"),
+    [
+        ("psycopg", "hanging_postgres"),
+        ("asyncpg", "hanging_postgres"),
+        pytest.param("asyncmy", "hanging_mariadb", marks=pytest.mark.mariadb),
+    ],
+)
+
+
+@ASYNC_DRIVERS
+def test_async_statement_ends_though_its_server_hangs(
+    request: pytest.FixtureRequest, driver: str, server: str
 ) -> None:
-    url, wire = hanging_postgres
+    url, wire = request.getfixturevalue(server)
 
     async def ask() -> None:
-        engine = create_engine_async(url, timeout=SHORT)
+        engine = create_engine_async(with_driver(url, driver), timeout=SHORT)
         database = AsyncSqlDatabase(engine)
         assert await patiently.run_async(lambda: database.rows(ONE), SHORT)
         wire.hang()
@@ -185,20 +198,21 @@ def test_an_awaited_statement_ends_though_its_server_hangs(
     asyncio.run(ask())
 
 
-def test_who_no_longer_waits_for_an_awaited_statement_is_not_held_up(
-    hanging_postgres: tuple[str, Wire],
+@ASYNC_DRIVERS
+def test_cancelled_request_does_not_wait_for_a_hung_server(
+    request: pytest.FixtureRequest, driver: str, server: str
 ) -> None:
-    url, wire = hanging_postgres
+    url, wire = request.getfixturevalue(server)
 
     async def ask() -> None:
         # Longer than anybody has patience here.
-        engine = create_engine_async(url, timeout=600)
+        engine = create_engine_async(with_driver(url, driver), timeout=600)
         store = AsyncSqlStore(AsyncSqlDatabase(engine))
         await store.create_tables()
         await store.register(ApiKey(API_KEY), CALLER)
         wire.hang()
         patience = RetryPolicy(attempt_seconds=0.2, attempts=1)
-        asked = request("create")
+        asked = api_request("create")
         answer = await serve_async(store, asked, lambda now: minted(1, now), retry_policy=patience)
         assert answer.response.status == 500
         wire.go_on()

@@ -52,8 +52,8 @@ def test_a_batch_is_as_large_as_it_was_set(database: SqlDatabase) -> None:
 
 def test_a_number_takes_64_bits(database: SqlDatabase) -> None:
     override = "OVERRIDING SYSTEM VALUE " if database.dialect == "postgresql" else ""
-    columns = "curae_outbox (id, subject, kind, document, attempts, due_at)"
-    text = f"INSERT INTO {columns} {override}VALUES (?, 's', 'k', '{{}}', 0, 1)"
+    columns = "curae_outbox (id, subject, kind, document, attempts, due_at, waits_from)"
+    text = f"INSERT INTO {columns} {override}VALUES (?, 's', 'k', '{{\"format\": 1}}', 0, 0, 0)"
     assert database.run_transaction([Statement(text, (2**63 - 2,), 1)])
     seen: list[Delivery] = []
     Outbox(database).deliver_batch(seen.append)
@@ -336,7 +336,7 @@ def test_a_worker_goes_on_until_it_is_told_and_finishes_what_it_is_at(
         else:
             stop.set()
 
-    outbox = Outbox(Breaking(database, "SELECT later", 1), DeliverySettings(poll_seconds=0.01))
+    outbox = Outbox(Breaking(database, "AS later", 1), DeliverySettings(poll_seconds=0.01))
     outbox.run(handle, stop)
     assert "a test broke it" in caplog.text
     assert seen == [1, 2]

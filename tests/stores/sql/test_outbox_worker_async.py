@@ -102,8 +102,8 @@ def test_a_worker_on_an_awaited_engine(postgres_url: str) -> None:
         engine = create_engine_async(postgres_url, timeout=30)
         database = AsyncSqlDatabase(engine)
         await AsyncSqlStore(database).create_tables()
-        columns = "curae_outbox (subject, kind, document, attempts, due_at)"
-        values = "VALUES ('s', 'k', '{}', 0, 1)"
+        columns = "curae_outbox (subject, kind, document, attempts, due_at, waits_from)"
+        values = "VALUES ('s', 'k', '{\"format\": 1}', 0, 0, 0)"
         text = f"INSERT INTO {columns} {values}"
         assert await database.run_transaction([Statement(text, (), 1)])
 

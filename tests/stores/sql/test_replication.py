@@ -20,7 +20,7 @@ from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.serve import serve
-from curae_lifecycle.stores.sql import drivers, replication
+from curae_lifecycle.stores.sql import async_drivers, drivers, replication
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
@@ -80,8 +80,10 @@ def opened(kind: str, url: str, wait: float) -> Iterator[Database]:
         limits = f"-c statement_timeout={int(wait * 1000)} -c lock_timeout={int(wait * 1000)}"
         with django(url, migrated=False, options={"options": limits}) as alias:
             yield DjangoDatabase(alias)
-    elif kind == "awaited":
-        engine = create_engine_async(url, timeout=wait)
+    elif kind in {"awaited", "asyncpg"}:
+        driver = "postgresql+psycopg" if kind == "awaited" else "postgresql+asyncpg"
+        named = sa.make_url(url).set(drivername=driver).render_as_string(hide_password=False)
+        engine = create_engine_async(named, timeout=wait)
         with asyncio.Runner() as runner:
             try:
                 yield Awaited(AsyncSqlDatabase(engine), runner.run)
@@ -95,7 +97,7 @@ def opened(kind: str, url: str, wait: float) -> Iterator[Database]:
             waiting.dispose()
 
 
-KINDS = pytest.mark.parametrize("kind", ["waits", "awaited", "django"])
+KINDS = pytest.mark.parametrize("kind", ["waits", "awaited", "asyncpg", "django"])
 
 
 @KINDS
@@ -110,7 +112,7 @@ def test_what_may_be_lost_is_neither_called_done_nor_read(
                 made.run_transaction([PUT])
             assert not isinstance(raised.value, StoreUnchangedError)
             # What is to vouch for it does not come to a standby either.
-            for module in (drivers, django_database):
+            for module in (drivers, async_drivers, django_database):
                 cancelled.setattr(module, "CONFIRM", "SELECT warned()")
             for _ in range(2):
                 with pytest.raises(StoreUnavailableError, match=CLOSED):
@@ -135,7 +137,7 @@ def test_a_doubt_in_the_middle_of_a_transaction_waits_for_its_end(
     # More statements than PostgreSQL is given as one.
     puts = [Statement("INSERT INTO kept (id) VALUES (?)", (each,), 1) for each in range(60)]
     monkeypatch.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
-    for kind in ("waits", "awaited", "django"):
+    for kind in ("waits", "awaited", "asyncpg", "django"):
         with opened(kind, postgres_url, PATIENCE) as made:
             made.run_ddl([Statement("DROP TABLE IF EXISTS kept"), MAKE[0]])
             if kind == "waits":
@@ -199,7 +201,7 @@ def _write_until_told(url: str) -> None:
 @pytest.mark.heavy
 def test_a_wait_that_is_cancelled_is_answered_as_unknown_and_replayed_when_it_lasts() -> None:
     with cluster() as server:
-        for kind in ("waits", "awaited", "django"):
+        for kind in ("waits", "awaited", "asyncpg", "django"):
             with database(server.url) as url, opened(kind, url, PATIENCE) as made:
                 _cancelled_and_replayed(made, server.url, url)
 

@@ -13,7 +13,6 @@ import attrs
 import pytest
 import sqlalchemy as sa
 from psycopg.abc import PQGen
-from psycopg.pq.abc import PGconn
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
@@ -191,9 +190,9 @@ def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
     sent: list[str] = []
     limited = postgresql._wait_until
 
-    def counted(waits: PQGen[object], pgconn: PGconn, seconds: float) -> PQGen[object]:
+    def counted(waits: PQGen[object], seconds: float) -> PQGen[object]:
         sent.append("a round trip")
-        return limited(waits, pgconn, seconds)
+        return limited(waits, seconds)
 
     monkeypatch.setattr(postgresql, "_wait_until", counted)
     for number, operation in enumerate(OPERATIONS, 2):

@@ -62,6 +62,13 @@ class AsyncClocked:
         return await self.database.run_transaction(statements)
 
 
+def with_driver(url: str, driver: str) -> str:
+    """The URL with another driver."""
+    parsed = sa.make_url(url)
+    chosen = parsed.set(drivername=f"{parsed.get_backend_name()}+{driver}")
+    return chosen.render_as_string(hide_password=False)
+
+
 @contextmanager
 def short_of_time(engine: sa.Engine, wait: float) -> Iterator[None]:
     """Let a pool that gives a connection within so many seconds give up after a moment."""

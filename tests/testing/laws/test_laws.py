@@ -30,7 +30,9 @@ from curae_lifecycle.rules.idempotency import (
 from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode
 from curae_lifecycle.rules.ratelimit import (
+    FULL_BUCKET,
     INITIATE_LIMIT,
+    Bucket,
     Charge,
     ExactLog,
     LogState,
@@ -71,8 +73,9 @@ REVOKED = attrs.evolve(
     PENDING, status=Status.REVOKED, revoked_at=at(1), revoked_by=Actor.APP, updated_at=at(1)
 )
 OK = Response(200, (("content-type", "application/json"),), b'{"lifecycleState":"ACTIVE"}')
+SMALL = Bucket(name="p", capacity=1, refill=1, seconds=1)
 CHARGED = RateWrite(
-    key=BucketKey(CALLER.key_owner, "p"), policy=INITIATE_LIMIT, before=None, after=LogState()
+    key=BucketKey(CALLER.key_owner, SMALL), policy=SMALL, before=None, after=FULL_BUCKET
 )
 PAID = RateWrite(
     key=LimitKey(COORDINATE.app_user, "initiate"),

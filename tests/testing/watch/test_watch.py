@@ -320,13 +320,16 @@ def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateW
     )
 
 
+SMALL = Bucket(name="b", capacity=1, refill=1, seconds=1)
+
+
 def test_law_10_an_eleventh_admission() -> None:
     watch = Watch()
     watch.observe_commit(
         (
             RateWrite(
-                key=BucketKey(CALLER.key_owner, "b"),
-                policy=Bucket(name="b", capacity=1, refill=1, seconds=1),
+                key=BucketKey(CALLER.key_owner, SMALL),
+                policy=SMALL,
                 before=None,
                 after=FULL_BUCKET,
             ),

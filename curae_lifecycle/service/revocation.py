@@ -1,0 +1,79 @@
+"""The revocation of a connection, as far as its actor reaches: needs, answers and changes.
+
+The law of this module: **the table `revocation-reach` decides what is loaded and what ends**, for
+the operation and the fact alike.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from curae_lifecycle.rules import chain, outcomes
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.changes import (
+    NO_CHANGES,
+    Changes,
+    live_head_changes,
+    revocation_changes,
+)
+from curae_lifecycle.service.snapshot import Needs, Snapshot
+
+Answers = tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...]
+"""The answer of `revoke` for each connection that a revocation reached, the named one first."""
+
+
+def revocation_needs(connection_id: ConnectionId, actor: Actor) -> Needs:
+    """Return needs that name the chain if the actor's revocation reaches it, else the connection.
+
+    Args:
+        connection_id: The id of the connection to revoke.
+        actor: The actor that revokes.
+    """
+    if _reaches_chain(actor):
+        return Needs(chain=connection_id)
+    return Needs(connection=connection_id)
+
+
+def revoke_reached(
+    connection: Connection,
+    snapshot: Snapshot,
+    now: datetime,
+    *,
+    actor: Actor,
+    happened_at: datetime | None = None,
+) -> tuple[Answers, Changes]:
+    """Revoke a connection, and the later ones of its chain if the actor's revocation reaches them.
+
+    Args:
+        connection: The connection to revoke, as it is stored.
+        snapshot: The values that were loaded for `revocation_needs`.
+        now: When the revocation is recorded, in UTC.
+        actor: The actor that revokes.
+        happened_at: When the revocation happened, in UTC; `None` for `now`.
+
+    Returns:
+        The answer for each connection that was reached, the named one first, and the changes to
+        commit; `NO_CHANGES` if every connection was revoked before.
+    """
+    answers = chain.revoke_chain(
+        connection, snapshot.following, now, actor=actor, happened_at=happened_at
+    )
+    if not any(isinstance(answer, outcomes.Done) for answer in answers):
+        return answers, NO_CHANGES
+    if _reaches_chain(actor):
+        reached = (connection, *snapshot.following)
+        changes = revocation_changes(reached, answers, heads=reached[-1:])
+    else:
+        changes = revocation_changes((connection,), answers)
+        changes += live_head_changes(connection, snapshot.head, now)
+    return answers, changes
+
+
+def join_rules(answers: Answers) -> tuple[str, ...]:
+    """Return the names of the rules of all answers, in order."""
+    return tuple(rule for answer in answers for rule in answer.rules)
+
+
+def _reaches_chain(actor: Actor) -> bool:
+    return chain.REVOCATION_REACH[actor].outcome.value is chain.Reach.CHAIN

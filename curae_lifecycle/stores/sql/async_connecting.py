@@ -1,0 +1,161 @@
+"""Functions that open connections of async drivers, with all time limits set.
+
+SQLAlchemy reads the URL, as it does for the blocking drivers. Each driver is imported only for its
+own URLs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+import attrs
+
+from curae_lifecycle.stores.sql.async_drivers import (
+    AiosqliteConnection,
+    AsyncConnection,
+    AsyncmyConnection,
+    AsyncpgConnection,
+    PsycopgConnection,
+)
+from curae_lifecycle.stores.sql.limits import GRACE, mariadb_limits, postgresql_limits
+from curae_lifecycle.stores.sql.replication import Replication
+
+if TYPE_CHECKING:
+    from threading import Thread
+
+    import sqlalchemy as sa
+
+
+class _Module(Protocol):
+    # What is used of a driver that is not imported by name, since it may not be installed.
+    Error: type[Exception]
+    InterfaceError: type[Exception]
+    PostgresError: type[Exception]
+
+    def connect(self, *places: object, **named: object) -> Awaitable[object]: ...
+
+
+Connect = Callable[[], Awaitable[AsyncConnection]]
+"""Opens a connection."""
+
+
+@attrs.frozen
+class Connector:
+    """The way to open connections of a driver.
+
+    Attributes:
+        connect: Opens a connection within a time limit.
+        errors: The driver's exceptions, and those of the network if the driver does not wrap them.
+    """
+
+    connect: Connect
+    errors: tuple[type[Exception], ...]
+
+
+def async_connector(url: sa.URL, wait: float) -> Connector:
+    """Return the way to open connections to a database.
+
+    Args:
+        url: The URL, with one of `engine_factory.ASYNC_DRIVERS`.
+        wait: The longest wait for each of a connection, a lock, and a statement with its response,
+            in seconds.
+
+    Raises:
+        ModuleNotFoundError: The driver is not installed.
+    """
+    places, named = url.get_dialect()().create_connect_args(url)
+    connector = _CONNECTORS[url.drivername]([*places], dict(named), wait)
+
+    async def connect() -> AsyncConnection:
+        async with asyncio.timeout(wait + GRACE):
+            return await connector.connect()
+
+    return Connector(connect, (*connector.errors, OSError))
+
+
+_Places = list[object]
+_Named = dict[str, object]
+
+
+def _psycopg(_: _Places, named: _Named, wait: float) -> Connector:
+    import psycopg  # noqa: PLC0415 - needed for this driver alone
+
+    from curae_lifecycle.stores.sql.postgresql import (  # noqa: PLC0415 - as above
+        AsyncBoundedConnection,
+    )
+
+    options = [str(named["options"])] if "options" in named else []
+    limits = [f"-c {name}={value}" for name, value in postgresql_limits(wait).items()]
+    parameters = {name: str(value) for name, value in named.items()}
+    parameters["options"] = " ".join([*options, *limits])
+    replication = Replication()
+
+    async def connect() -> AsyncConnection:
+        return PsycopgConnection(
+            await AsyncBoundedConnection.connect_with_timeout(wait + GRACE, parameters, replication)
+        )
+
+    return Connector(connect, (psycopg.Error,))
+
+
+def _asyncpg(_: _Places, named: _Named, wait: float) -> Connector:
+    asyncpg = cast("_Module", importlib.import_module("asyncpg"))
+    settings = {name: str(value) for name, value in postgresql_limits(wait).items()}
+    if "options" in named:
+        settings["options"] = str(named.pop("options"))
+    replication = Replication()
+
+    async def connect() -> AsyncConnection:
+        driver = await asyncpg.connect(**named, server_settings=settings)
+        return AsyncpgConnection(driver, seconds=wait + GRACE, replication=replication)
+
+    return Connector(connect, (asyncpg.PostgresError, asyncpg.InterfaceError))
+
+
+def _aiosqlite(places: _Places, named: _Named, wait: float) -> Connector:
+    aiosqlite = cast("_Module", importlib.import_module("aiosqlite"))
+    writing = asyncio.Lock()
+
+    async def connect() -> AsyncConnection:
+        opening = aiosqlite.connect(*places, **named, timeout=0, isolation_level=None)
+        # Its thread would keep a process that ends from ending. Older versions are the thread.
+        cast("Thread", getattr(opening, "_thread", opening)).daemon = True
+        opened = await opening
+        connection = AiosqliteConnection(opened, writing)
+        try:
+            await connection.prepare(lock_timeout=wait)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    return Connector(connect, (aiosqlite.Error,))
+
+
+def _asyncmy(_: _Places, named: _Named, wait: float) -> Connector:
+    asyncmy = cast("_Module", importlib.import_module("asyncmy"))
+    errors = cast("_Module", importlib.import_module("asyncmy.errors"))
+    limits = mariadb_limits(wait)
+    arguments = {
+        **named,
+        "autocommit": True,
+        "charset": "utf8mb4",
+        "init_command": limits.init_command,
+    }
+
+    async def connect() -> AsyncConnection:
+        opened = await asyncmy.connect(**arguments)
+        return AsyncmyConnection(opened, limits.seconds + GRACE)
+
+    return Connector(connect, (errors.Error,))
+
+
+_CONNECTORS: Final[dict[str, Callable[[_Places, _Named, float], Connector]]] = {
+    "postgresql+psycopg": _psycopg,
+    "postgresql+asyncpg": _asyncpg,
+    "sqlite+aiosqlite": _aiosqlite,
+    "mariadb+asyncmy": _asyncmy,
+}

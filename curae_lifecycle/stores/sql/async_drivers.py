@@ -1,0 +1,366 @@
+"""Connections of async drivers behind one interface: read rows, run a transaction, close.
+
+The law of this module: **every statement has a time limit on the client's side**. A hung server
+ends no statement itself, and its kernel still acknowledges packets.
+
+psycopg and asyncpg run PostgreSQL, aiosqlite runs SQLite, asyncmy runs MariaDB. Only
+the driver of the URL is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol, Self, cast
+
+import attrs
+
+from curae_lifecycle.stores.sql.failures import is_transient
+from curae_lifecycle.stores.sql.pool import Closable, duplicate_socket, wait_for_server
+from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Rows
+
+if TYPE_CHECKING:
+    from curae_lifecycle.stores.sql.postgresql import AsyncBoundedConnection
+
+_CANCEL_SECONDS: Final = 0.25
+"""How long a request to cancel a statement may take, in seconds."""
+
+
+class AsyncConnection(Closable, Protocol):
+    """A connection of an async driver in autocommit mode."""
+
+    async def rows(self, statement: Statement) -> Rows:
+        """Run one statement and return its rows."""
+        ...
+
+    async def run_all(self, statements: Sequence[Statement]) -> bool:
+        """Run statements in order, which may begin and commit a transaction.
+
+        Returns:
+            False if a statement did not change its `expected_rows`; the transaction is then rolled
+            back. Otherwise True.
+        """
+        ...
+
+    async def recover(self) -> bool:
+        """Roll back any open transaction; return whether the connection can be used again."""
+        ...
+
+
+# --- PostgreSQL -----------------------------------------------------------------------------
+
+
+@attrs.frozen(eq=False)
+class PsycopgConnection:
+    """A connection of psycopg (an `AsyncBoundedConnection`)."""
+
+    _driver: AsyncBoundedConnection
+
+    async def rows(self, statement: Statement) -> Rows:
+        """Run one statement and return its rows."""
+        return await self._run([statement])
+
+    async def run_all(self, statements: Sequence[Statement]) -> bool:
+        """Run statements in order; PostgreSQL checks `expected_rows` (see `statement.combine`)."""
+        await self._run(statements)
+        return True
+
+    async def _run(self, statements: Sequence[Statement]) -> Rows:
+        from psycopg import AsyncRawCursor  # noqa: PLC0415 - needed for this driver alone
+
+        replication = self._driver.replication
+        if replication.is_in_doubt:
+            doubts = replication.cancelled_waits
+            await self._driver.execute(CONFIRM)
+            replication.settle(doubts)
+        cursor = AsyncRawCursor(self._driver)
+        for statement in statements:
+            await cursor.execute(statement.as_numbered.encode(), statement.values)
+        replication.check()
+        return await cursor.fetchall() if cursor.description else ()
+
+    async def recover(self) -> bool:
+        """Roll back any open transaction; return whether the connection can be used again."""
+        from psycopg import Error  # noqa: PLC0415 - needed for this driver alone
+        from psycopg.pq import TransactionStatus  # noqa: PLC0415 - as above
+
+        driver = self._driver
+        if driver.pgconn.transaction_status in {
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        }:
+            with suppress(Error):
+                await driver.rollback()
+        return driver.pgconn.transaction_status == TransactionStatus.IDLE
+
+    async def close(self) -> None:
+        """Cancel a running statement and close; return when the server has closed too."""
+        from psycopg import Error, capabilities  # noqa: PLC0415 - needed for this driver alone
+        from psycopg.pq import TransactionStatus  # noqa: PLC0415 - as above
+
+        driver = self._driver
+        if driver.closed:
+            return
+        is_active = driver.pgconn.transaction_status == TransactionStatus.ACTIVE
+        if is_active and capabilities.has_cancel_safe():
+            with suppress(Error):
+                await driver.cancel_safe(timeout=_CANCEL_SECONDS)
+        handle = duplicate_socket(driver.pgconn.socket)
+        driver.pgconn.finish()
+        await wait_for_server(handle)
+
+
+class _Socket(Protocol):
+    def fileno(self) -> int: ...
+
+
+class _Transport(Protocol):
+    def get_extra_info(self, name: str, /) -> _Socket | None: ...
+
+
+class _AsyncpgDriver(Protocol):
+    """The part of asyncpg's `Connection` that is used; asyncpg does not ship its types."""
+
+    _transport: _Transport
+
+    async def fetch(self, text: str, *values: object, timeout: float) -> Rows: ...  # noqa: ASYNC109 - asyncpg's
+    async def execute(self, text: str, *, timeout: float) -> str: ...  # noqa: ASYNC109 - asyncpg's
+    def add_log_listener(self, listener: Callable[[object, object], None], /) -> None: ...
+    def is_closed(self) -> bool: ...
+    def is_in_transaction(self) -> bool: ...
+    async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109 - asyncpg's
+
+
+@attrs.frozen
+class _AsyncpgNotice:
+    source_function: str | None
+
+
+def _as_asyncpg(driver: object) -> _AsyncpgDriver:
+    return cast("_AsyncpgDriver", driver)
+
+
+@attrs.define(eq=False)
+class AsyncpgConnection:
+    """A connection of asyncpg.
+
+    Attributes:
+        driver: The connection.
+        seconds: The longest wait for each response.
+        replication: The record of commits of this database that a failover might lose.
+    """
+
+    driver: _AsyncpgDriver = attrs.field(converter=_as_asyncpg)
+    seconds: float
+    replication: Replication
+    _is_hung: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Watch the server's notices."""
+
+        def listen(_: object, notice: object) -> None:
+            function = getattr(notice, "server_source_function", None)
+            self.replication.handle_notice(_AsyncpgNotice(function))
+
+        self.driver.add_log_listener(listen)
+
+    async def rows(self, statement: Statement) -> Rows:
+        """Run one statement and return its rows."""
+        return await self._run([statement])
+
+    async def run_all(self, statements: Sequence[Statement]) -> bool:
+        """Run statements in order; PostgreSQL checks `expected_rows` (see `statement.combine`)."""
+        await self._run(statements)
+        return True
+
+    async def _run(self, statements: Sequence[Statement]) -> Rows:
+        replication, rows = self.replication, cast("Rows", ())
+        try:
+            if replication.is_in_doubt:
+                doubts = replication.cancelled_waits
+                await self.driver.execute(CONFIRM, timeout=self.seconds)
+                replication.settle(doubts)
+            for statement in statements:
+                rows = await self.driver.fetch(
+                    statement.as_numbered, *statement.values, timeout=self.seconds
+                )
+        except TimeoutError:
+            # The server may still run the statement.
+            self._is_hung = True
+            raise
+        replication.check()
+        return rows
+
+    async def recover(self) -> bool:
+        """Roll back any open transaction; return whether the connection can be used again."""
+        if self._is_hung or self.driver.is_closed():
+            return False
+        if self.driver.is_in_transaction():
+            await self.driver.execute("ROLLBACK", timeout=self.seconds)
+        return True
+
+    async def close(self) -> None:
+        """Let asyncpg cancel a running statement and close; return when the server has closed too."""
+        if self.driver.is_closed():
+            return
+        # asyncpg has no public way to its socket.
+        found = self.driver._transport.get_extra_info("socket")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as above
+        handle = None if found is None else duplicate_socket(found.fileno())
+        with suppress(TimeoutError):
+            await self.driver.close(timeout=_CANCEL_SECONDS)
+        await wait_for_server(handle)
+
+
+# --- SQLite and MariaDB -----------------------------------------------------------------------
+
+
+class _AiosqliteCursor(Protocol):
+    """The part of aiosqlite's `Cursor` that is used."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+
+class _AiosqliteDriver(Protocol):
+    """The part of aiosqlite's `Connection` that is used."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+    async def execute(self, text: str, values: Sequence[object], /) -> _AiosqliteCursor: ...
+    async def execute_fetchall(self, text: str, values: Sequence[object], /) -> Rows: ...
+    async def rollback(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+def _as_aiosqlite(driver: object) -> _AiosqliteDriver:
+    return cast("_AiosqliteDriver", driver)
+
+
+@attrs.frozen(eq=False)
+class AiosqliteConnection:
+    """A connection of aiosqlite, which runs each statement in the connection's own thread.
+
+    Attributes:
+        driver: The connection.
+        writing: A lock for the transactions of a process. Without it, each of them would ask SQLite
+            again and again whether the one write lock is free.
+    """
+
+    driver: _AiosqliteDriver = attrs.field(converter=_as_aiosqlite)
+    writing: asyncio.Lock
+
+    async def prepare(self, lock_timeout: float) -> None:
+        """Set a new connection up; its own timeout for locks must be 0.
+
+        Args:
+            lock_timeout: The longest wait for a lock, in seconds.
+        """
+        try:
+            # With a write-ahead log, readers and the one writer do not wait for each other.
+            await self.driver.execute("PRAGMA journal_mode = WAL", ())
+        except sqlite3.OperationalError as error:
+            # If two connections set the mode of a new file at once, SQLite refuses one of them.
+            if not is_transient(Dialect.SQLITE, error):
+                raise
+        await self.driver.execute(f"PRAGMA busy_timeout = {int(lock_timeout * 1000)}", ())
+
+    async def rows(self, statement: Statement) -> Rows:
+        """Run one statement and return its rows."""
+        return await self.driver.execute_fetchall(statement.text, statement.values)
+
+    async def run_all(self, statements: Sequence[Statement]) -> bool:
+        """Run statements in order; see `AsyncConnection`."""
+        async with self.writing:
+            for statement in statements:
+                cursor = await self.driver.execute(statement.text, statement.values)
+                if statement.expected_rows not in {None, cursor.rowcount}:
+                    await self.driver.rollback()
+                    return False
+        return True
+
+    async def recover(self) -> bool:
+        """Roll back any open transaction; return whether the connection can be used again."""
+        if self.driver.in_transaction:
+            await self.driver.rollback()
+        return True
+
+    async def close(self) -> None:
+        """Close the connection after its running statement."""
+        await self.driver.close()
+
+
+class _AsyncmyCursor(Protocol):
+    """The part of asyncmy's `Cursor` that is used."""
+
+    @property
+    def rowcount(self) -> int: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *raised: object) -> None: ...
+    async def execute(self, text: str, values: Sequence[object], /) -> object: ...
+    async def fetchall(self) -> Rows: ...
+
+
+class _AsyncmyDriver(Protocol):
+    """The part of asyncmy's `Connection` that is used."""
+
+    def cursor(self) -> _AsyncmyCursor: ...
+    async def rollback(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def _as_asyncmy(driver: object) -> _AsyncmyDriver:
+    return cast("_AsyncmyDriver", driver)
+
+
+@attrs.define(eq=False)
+class AsyncmyConnection:
+    """A connection of asyncmy.
+
+    Attributes:
+        driver: The connection.
+        seconds: The longest wait for each response.
+    """
+
+    driver: _AsyncmyDriver = attrs.field(converter=_as_asyncmy)
+    seconds: float
+    _is_hung: bool = attrs.field(default=False, init=False)
+
+    async def rows(self, statement: Statement) -> Rows:
+        """Run one statement and return its rows."""
+        _, rows = await self._run(statement)
+        return rows
+
+    async def run_all(self, statements: Sequence[Statement]) -> bool:
+        """Run statements in order; see `AsyncConnection`."""
+        for statement in statements:
+            changed, _ = await self._run(statement)
+            if statement.expected_rows not in {None, changed}:
+                await self.driver.rollback()
+                return False
+        return True
+
+    async def _run(self, statement: Statement) -> tuple[int, Rows]:
+        try:
+            async with asyncio.timeout(self.seconds), self.driver.cursor() as cursor:
+                await cursor.execute(statement.as_format, statement.values)
+                return cursor.rowcount, await cursor.fetchall()
+        except TimeoutError:
+            # The server may still run the statement.
+            self._is_hung = True
+            raise
+
+    async def recover(self) -> bool:
+        """Roll back any open transaction; return whether the connection can be used again."""
+        if self._is_hung:
+            return False
+        async with asyncio.timeout(self.seconds):
+            await self.driver.rollback()
+        return True
+
+    async def close(self) -> None:
+        """Close the connection on the client's side; the server notices after its statement."""
+        self.driver.close()

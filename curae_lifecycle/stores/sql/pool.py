@@ -1,0 +1,265 @@
+"""A pool of async connections to a database.
+
+The laws of this module: **the server never has more connections of a pool than its size**, and
+**no wait for a connection lasts longer than the pool's timeout**.
+
+A connection counts from before it is opened until the server has closed it, not until the client
+has. A server may notice late that its client is gone, for example while it waits for a lock. So a
+request that is cancelled does not open one connection more.
+
+The connection that was returned last is used first, since its caches are warm. Requests wait in
+order of arrival.
+
+psycopg's and asyncpg's pools count a connection until the client closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from time import monotonic
+from typing import Final, Generic, Protocol, TypeVar
+
+import attrs
+
+from curae_lifecycle.stores.contract import StoreUnchangedError
+
+CLOSING_SECONDS: Final = 60.0
+"""How long a connection counts at most after the client has closed it, in seconds."""
+
+_DISPOSE_SECONDS: Final = 0.25
+"""How long `dispose` waits for the server to close connections, in seconds."""
+
+_READ_SIZE: Final = 65536
+
+_PROBE_SECONDS: Final = 1
+"""How often the kernel probes the host of a closing connection, in seconds."""
+
+_PROBES: Final = 4
+"""The number of unanswered probes after which the kernel takes that host for dead."""
+
+
+class Closable(Protocol):
+    """A connection that a pool can close."""
+
+    async def close(self) -> None:
+        """Close the connection; return when the server has closed it too, or cannot any more."""
+        ...
+
+
+_Connection = TypeVar("_Connection", bound=Closable)
+
+
+@attrs.define(eq=False)
+class AsyncPool(Generic[_Connection]):
+    """A pool of async connections, for one event loop at a time.
+
+    Attributes:
+        connect: Opens a connection, within a time limit of its own.
+        size: The largest number of connections.
+        timeout: The longest wait for a connection, in seconds.
+    """
+
+    connect: Callable[[], Awaitable[_Connection]]
+    size: int
+    timeout: float
+    _count: int = attrs.field(default=0, init=False)
+    _idle: list[_Connection] = attrs.field(factory=list[_Connection], init=False)
+    _used: set[_Connection] = attrs.field(factory=set[_Connection], init=False)
+    _outdated: set[_Connection] = attrs.field(factory=set[_Connection], init=False)
+    _waiters: deque[asyncio.Future[_Connection]] = attrs.field(
+        factory=deque[asyncio.Future[_Connection]], init=False
+    )
+    _opening: int = attrs.field(default=0, init=False)
+    # The event loop keeps only weak references to its tasks.
+    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
+
+    @property
+    def count(self) -> int:
+        """The number of connections: idle, in use, being opened or being closed."""
+        return self._count
+
+    async def acquire(self) -> _Connection:
+        """Take a connection; give it back with `release` or `discard`.
+
+        Raises:
+            StoreUnchangedError: No connection was free in time.
+            Exception: The error of `connect`, if no connection can be opened.
+        """
+        if self._idle:
+            connection = self._idle.pop()
+        else:
+            connection = await self._wait()
+        self._used.add(connection)
+        return connection
+
+    def release(self, connection: _Connection) -> None:
+        """Return a connection that is open and has no transaction."""
+        self._used.discard(connection)
+        if connection in self._outdated:
+            self._outdated.discard(connection)
+            self._close(connection)
+        else:
+            self._hand_over(connection)
+
+    def discard(self, connection: _Connection) -> None:
+        """Return a connection that is lost or busy; close it and all idle ones.
+
+        What happened to one connection has often happened to the idle ones too, for example if the
+        server was restarted.
+        """
+        self._used.discard(connection)
+        self._outdated.discard(connection)
+        self._close(connection)
+        self._close_idle()
+
+    async def dispose(self) -> None:
+        """Close all connections: idle ones now, those in use when they are returned.
+
+        The pool can be used afterwards; it then opens new connections.
+        """
+        self._outdated |= self._used
+        self._close_idle()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_DISPOSE_SECONDS)
+
+    async def _wait(self) -> _Connection:
+        waiter: asyncio.Future[_Connection] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._open_for_waiters()
+        try:
+            await asyncio.wait([waiter], timeout=self.timeout)
+        except asyncio.CancelledError:
+            if waiter.done() and waiter.exception() is None:
+                self._hand_over(waiter.result())
+            waiter.cancel()
+            raise
+        if waiter.done():
+            return waiter.result()
+        waiter.cancel()
+        raise StoreUnchangedError("no connection was free in time")
+
+    def _open_for_waiters(self) -> None:
+        # Connections are opened in tasks, which a cancelled request does not cancel.
+        waiting = sum(not waiter.done() for waiter in self._waiters)
+        while self._opening < waiting and self._count < self.size:
+            self._count += 1
+            self._opening += 1
+            self._start(self._open())
+
+    async def _open(self) -> None:
+        try:
+            connection = await self.connect()
+        except Exception as error:  # noqa: BLE001 - raised in the request that waits
+            self._count -= 1
+            self._opening -= 1
+            waiter = self._next_waiter()
+            if waiter is not None:
+                waiter.set_exception(error)
+            self._open_for_waiters()
+        else:
+            self._opening -= 1
+            self._hand_over(connection)
+
+    def _hand_over(self, connection: _Connection) -> None:
+        waiter = self._next_waiter()
+        if waiter is None:
+            self._idle.append(connection)
+        else:
+            waiter.set_result(connection)
+
+    def _next_waiter(self) -> asyncio.Future[_Connection] | None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                return waiter
+        return None
+
+    def _close_idle(self) -> None:
+        for connection in self._idle:
+            self._close(connection)
+        self._idle.clear()
+
+    def _close(self, connection: _Connection) -> None:
+        self._start(self._close_and_uncount(connection))
+
+    async def _close_and_uncount(self, connection: _Connection) -> None:
+        try:
+            # Nothing else can be done with a connection that cannot be closed.
+            with suppress(Exception):
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    await connection.close()
+        finally:
+            self._count -= 1
+            self._open_for_waiters()
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def duplicate_socket(fileno: int) -> socket.socket | None:
+    """Return a second handle of an open socket, or None if it has no socket or it is closed.
+
+    With a second handle, a driver that closes its own one does not close the connection.
+    """
+    try:
+        return socket.socket(fileno=os.dup(fileno))
+    except OSError:
+        return None
+
+
+async def wait_for_server(handle: socket.socket | None) -> None:
+    """Tell the server that the client is gone; return when the server has closed the connection.
+
+    PostgreSQL closes a connection last, after it has given back everything else. The wait also ends
+    if the server's host is dead: its kernel then answers no probe.
+
+    Args:
+        handle: The last handle of the socket, from `duplicate_socket`; it is closed at the end.
+    """
+    if handle is None:
+        return
+    with handle, suppress(OSError):
+        handle.setblocking(False)
+        _end_sending(handle)
+        loop = asyncio.get_running_loop()
+        while await loop.sock_recv(handle, _READ_SIZE):
+            pass
+
+
+def wait_for_server_blocking(handle: socket.socket) -> None:
+    """Do the same as `wait_for_server`, blocking, for at most `CLOSING_SECONDS`."""
+    end = monotonic() + CLOSING_SECONDS
+    with handle, suppress(OSError):
+        _end_sending(handle)
+        more = True
+        while more:
+            # Raises a TimeoutError, which is an OSError, at the end.
+            handle.settimeout(max(0.001, end - monotonic()))
+            more = bool(handle.recv(_READ_SIZE))
+
+
+def _end_sending(handle: socket.socket) -> None:
+    if handle.family in {socket.AF_INET, socket.AF_INET6}:
+        _probe_host(handle)
+    handle.shutdown(socket.SHUT_WR)
+
+
+def _probe_host(handle: socket.socket) -> None:
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", _PROBE_SECONDS),
+        ("TCP_KEEPINTVL", _PROBE_SECONDS),
+        ("TCP_KEEPCNT", _PROBES),
+        # For data that the host has not acknowledged; the kernel sends no probes then.
+        ("TCP_USER_TIMEOUT", _PROBE_SECONDS * _PROBES * 1000),
+    ):
+        # Not every system has all of them.
+        with suppress(AttributeError):
+            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

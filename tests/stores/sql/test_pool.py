@@ -1,0 +1,422 @@
+"""The pool of async connections: order, limits, and what counts as a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import sleep
+
+import attrs
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
+from curae_lifecycle.stores.deadline import deadline_scope
+from curae_lifecycle.stores.sql import pool as pools
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_engine,
+    create_engine_async,
+)
+from curae_lifecycle.stores.sql.pool import (
+    AsyncPool,
+    duplicate_socket,
+    wait_for_server,
+    wait_for_server_blocking,
+)
+from curae_lifecycle.stores.sql.statement import Statement
+
+LONG = 60.0
+SIZE = 3
+
+
+@attrs.define(eq=False)
+class FakeConnection:
+    number: int
+    server_closed: asyncio.Event = attrs.field(factory=asyncio.Event)
+    closed: bool = False
+
+    async def close(self) -> None:
+        self.closed = True
+        await self.server_closed.wait()
+
+
+@attrs.define
+class FakeServer:
+    """Opens connections; `error` is raised instead, and `opens` holds openings up."""
+
+    opened: list[FakeConnection] = attrs.field(factory=list[FakeConnection])
+    error: Exception | None = None
+    opens: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def connect(self) -> FakeConnection:
+        await self.opens.wait()
+        if self.error is not None:
+            raise self.error
+        self.opened.append(FakeConnection(len(self.opened) + 1))
+        return self.opened[-1]
+
+
+def run(
+    act: Callable[[AsyncPool[FakeConnection], FakeServer], Awaitable[None]],
+    *,
+    size: int = 2,
+    timeout: float = LONG,
+) -> None:
+    async def started() -> None:
+        server = FakeServer()
+        server.opens.set()
+        await act(AsyncPool(server.connect, size, timeout), server)
+
+    asyncio.run(started())
+
+
+async def settle() -> None:
+    """Let every task run until it waits."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_last_returned_connection_is_used_first() -> None:
+    async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
+        first, second = await pool.acquire(), await pool.acquire()
+        pool.release(second)
+        pool.release(first)
+        assert await pool.acquire() is first
+        assert pool.count == 2
+
+    run(act)
+
+
+def test_waiters_get_connections_in_order_of_arrival() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        held = [await pool.acquire() for _ in range(2)]
+        waiting = [asyncio.create_task(pool.acquire()) for _ in range(3)]
+        await settle()
+        pool.release(held[1])
+        await settle()
+        assert [task.done() for task in waiting] == [True, False, False]
+        pool.release(held[0])
+        await settle()
+        assert [task.done() for task in waiting] == [True, True, False]
+        assert waiting[0].result() is held[1]
+        assert len(server.opened) == 2
+        waiting[2].cancel()
+
+    run(act)
+
+
+def test_no_free_connection_raises_after_the_timeout() -> None:
+    async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
+        held = [await pool.acquire() for _ in range(2)]
+        with pytest.raises(StoreUnchangedError, match="no connection was free in time"):
+            await pool.acquire()
+        pool.release(held[0])
+        # Whoever waits no longer is skipped.
+        assert await pool.acquire() is held[0]
+
+    run(act, timeout=0.01)
+
+
+def test_error_of_connect_is_raised_and_frees_the_place() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        server.error = OSError("refused")
+        failing = [asyncio.create_task(pool.acquire()) for _ in range(5)]
+        await asyncio.wait(failing)
+        assert [str(task.exception()) for task in failing] == ["refused"] * 5
+        assert pool.count == 0
+        server.error = None
+        assert (await pool.acquire()).number == 1
+
+    run(act)
+
+
+def test_cancelled_waiter_does_not_lose_its_connection() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        server.opens.clear()
+        waiting = asyncio.create_task(pool.acquire())
+        await settle()
+        waiting.cancel()
+        await settle()
+        # The opening goes on, and counts meanwhile.
+        assert (pool.count, len(server.opened)) == (1, 0)
+        server.opens.set()
+        await settle()
+        assert (await pool.acquire()).number == 1
+        held = await pool.acquire()
+        waiting = asyncio.create_task(pool.acquire())
+        await settle()
+        # Handed over and cancelled at once.
+        pool.release(held)
+        waiting.cancel()
+        await settle()
+        assert waiting.cancelled()
+        assert await pool.acquire() is held
+
+    run(act)
+
+
+def test_failed_opening_without_a_waiter_is_dropped() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        server.opens.clear()
+        server.error = OSError("refused")
+        waiting = asyncio.create_task(pool.acquire())
+        await settle()
+        waiting.cancel()
+        server.opens.set()
+        await settle()
+        assert pool.count == 0
+
+    run(act)
+
+
+def test_discarded_connection_counts_until_the_server_closes_it() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        lost, idle = await pool.acquire(), await pool.acquire()
+        pool.release(idle)
+        pool.discard(lost)
+        await settle()
+        # The idle one is closed too.
+        assert (lost.closed, idle.closed, pool.count) == (True, True, 2)
+        waiting = asyncio.create_task(pool.acquire())
+        await settle()
+        assert len(server.opened) == 2
+        lost.server_closed.set()
+        await settle()
+        assert waiting.result().number == 3
+        assert pool.count == 2
+
+    run(act)
+
+
+def test_connection_that_the_server_never_closes_counts_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "CLOSING_SECONDS", 0.01)
+
+    async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
+        pool.discard(await pool.acquire())
+        assert (await pool.acquire()).number == 2
+
+    run(act, size=1)
+
+
+def test_dispose_closes_idle_now_and_used_on_return() -> None:
+    async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
+        used, other, idle = [await pool.acquire() for _ in range(3)]
+        pool.release(idle)
+        for each in server.opened:
+            each.server_closed.set()
+        await pool.dispose()
+        assert (used.closed, idle.closed) == (False, True)
+        pool.release(used)
+        pool.discard(other)
+        await settle()
+        assert (used.closed, other.closed, pool.count) == (True, True, 0)
+        await pool.dispose()
+        assert (await pool.acquire()).number == 4
+
+    run(act, size=3)
+
+
+def test_dispose_does_not_wait_for_a_hung_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_DISPOSE_SECONDS", 0.01)
+
+    async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
+        pool.release(await pool.acquire())
+        await pool.dispose()
+        assert pool.count == 1
+
+    run(act)
+
+
+# --- Sockets --------------------------------------------------------------------------------
+
+
+def test_wait_ends_when_the_server_closes() -> None:
+    async def act() -> None:
+        ours, theirs = socket.socketpair()
+        handle = duplicate_socket(ours.fileno())
+        ours.close()
+        waiting = asyncio.create_task(wait_for_server(handle))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        # The client's end is seen at once, and what the server still sends is read.
+        assert theirs.recv(1) == b""
+        theirs.sendall(b"too late")
+        theirs.close()
+        await waiting
+
+    asyncio.run(act())
+
+
+def test_wait_probes_the_host_of_a_tcp_connection() -> None:
+    async def act() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            ours = socket.create_connection(listener.getsockname())
+            theirs, _ = listener.accept()
+            handle = duplicate_socket(ours.fileno())
+            waiting = asyncio.create_task(wait_for_server(handle))
+            await asyncio.sleep(0.01)
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            theirs.close()
+            await waiting
+            ours.close()
+
+    asyncio.run(act())
+
+
+def test_blocking_wait_ends_when_the_server_closes_or_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"too late")
+    theirs.close()
+    wait_for_server_blocking(ours)
+    assert ours.fileno() == -1
+    monkeypatch.setattr(pools, "CLOSING_SECONDS", 0.01)
+    ours, theirs = socket.socketpair()
+    wait_for_server_blocking(ours)
+    assert ours.fileno() == -1
+    theirs.close()
+
+
+def test_closed_socket_needs_no_wait() -> None:
+    assert duplicate_socket(-1) is None
+    asyncio.run(wait_for_server(None))
+
+
+# --- What PostgreSQL counts -----------------------------------------------------------------
+
+
+LOCK = Statement("SELECT id FROM kept WHERE id = ? FOR UPDATE", (1,))
+BACKENDS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+    "AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name = 'pool'"
+)
+
+
+@contextmanager
+def held_lock(url: str, _: Callable[[], list[int]]) -> Iterator[None]:
+    with psycopg.connect(url) as holder:
+        holder.execute(LOCK.text.replace("?", "1").encode())
+        yield
+
+
+@contextmanager
+def stopped_backends(_: str, backends: Callable[[], list[int]]) -> Iterator[None]:
+    stopped = backends()
+    if not all(Path(f"/proc/{pid}").exists() for pid in stopped):
+        pytest.skip("only a server on this machine can be stopped")
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def terminated_backends(url: str, backends: Callable[[], list[int]]) -> Iterator[None]:
+    with psycopg.connect(url, autocommit=True) as other:
+        for pid in backends():
+            other.execute("SELECT pg_terminate_backend(%s)", [pid])
+        yield
+
+
+ENEMIES = {
+    "held lock": held_lock,
+    "stopped backends": stopped_backends,
+    "terminated backends": terminated_backends,
+}
+
+
+@pytest.mark.parametrize("enemy", ENEMIES)
+def test_server_never_has_more_connections_than_a_blocking_pool_may_have(
+    postgres_url: str, enemy: str
+) -> None:
+    plain = sa.make_url(postgres_url).set(drivername="postgresql")
+    url = plain.render_as_string(hide_password=False)
+    named = plain.update_query_dict({"options": "-c application_name=pool"})
+    engine = create_engine(
+        named.render_as_string(hide_password=False), timeout=LONG, pool_size=SIZE
+    )
+    database = SqlDatabase(engine)
+    database.run_ddl([Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY)")])
+    database.run_transaction([Statement("INSERT INTO kept (id) VALUES (?)", (1,))])
+
+    def client() -> None:
+        for _ in range(6):
+            with suppress(StoreUnavailableError), deadline_scope(0.1):
+                database.rows(LOCK)
+
+    with psycopg.connect(url, autocommit=True) as other, ThreadPoolExecutor(4 * SIZE) as threads:
+
+        def backends() -> list[int]:
+            return [pid for (pid,) in other.execute(BACKENDS).fetchall()]
+
+        most = 0
+        wait([threads.submit(client) for _ in range(2 * SIZE)])
+        with ENEMIES[enemy](url, backends):
+            clients = [threads.submit(client) for _ in range(4 * SIZE)]
+            while not all(each.done() for each in clients):
+                most = max(most, len(backends()))
+                sleep(0.005)
+        assert database.rows(LOCK)
+    engine.dispose()
+    assert 1 <= most <= SIZE
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize("enemy", ENEMIES)
+def test_server_never_has_more_connections_than_the_pool_may_have(
+    postgres_url: str, driver: str, enemy: str
+) -> None:
+    plain = sa.make_url(postgres_url).set(drivername="postgresql")
+    url = plain.render_as_string(hide_password=False)
+    named = plain.set(drivername=f"postgresql+{driver}").update_query_dict(
+        {"options": "-c application_name=pool"}
+    )
+
+    async def act() -> int:
+        engine = create_engine_async(
+            named.render_as_string(hide_password=False), timeout=LONG, pool_size=SIZE
+        )
+        database = AsyncSqlDatabase(engine)
+        await database.run_ddl([Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY)")])
+        await database.run_transaction([Statement("INSERT INTO kept (id) VALUES (?)", (1,))])
+        with psycopg.connect(url, autocommit=True) as other:
+
+            def backends() -> list[int]:
+                return [pid for (pid,) in other.execute(BACKENDS).fetchall()]
+
+            async def client() -> None:
+                # The client gives up long before the server does.
+                for _ in range(6):
+                    with suppress(TimeoutError, StoreUnavailableError):
+                        async with asyncio.timeout(0.1):
+                            await database.rows(LOCK)
+
+            most = 0
+            await asyncio.gather(*(client() for _ in range(2 * SIZE)))
+            with ENEMIES[enemy](url, backends):
+                clients = asyncio.gather(*(client() for _ in range(4 * SIZE)))
+                while not clients.done():
+                    most = max(most, len(backends()))
+                    await asyncio.sleep(0.005)
+            async with asyncio.timeout(LONG):
+                assert await database.rows(LOCK)
+        await engine.dispose()
+        return most
+
+    assert 1 <= asyncio.run(act()) <= SIZE
