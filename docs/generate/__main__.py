@@ -15,7 +15,6 @@ from curae_lifecycle.cli.documents import document_text
 from docs.generate import (
     api,
     problems,
-    readme,
     reference,
     tables,
     tour,
@@ -47,7 +46,6 @@ def _document(name: str) -> dict[str, str]:
 
 
 GENERATORS: Final = {
-    "readme": Files("", (readme.README.name,), readme.files),
     "tables": Files("docs/tables", ("*.md", "*.svg"), tables.files),
     "worked": Files("docs/tables/worked", ("*.md",), _worked_files),
     "problems": Files("docs/problems", ("*.md",), problems.files),

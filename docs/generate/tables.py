@@ -42,14 +42,10 @@ def files() -> dict[str, str]:
     return found | {f"{name}.svg": to_svg(picture) for name, picture in drawn.items()}
 
 
-def index(folder: str = "") -> str:
-    """Return a Markdown table with a line for each table: its page, its size and its law.
-
-    Args:
-        folder: The folder of the pages, relative to the page that shows the index.
-    """
+def index() -> str:
+    """Return a Markdown table with a line for each table: its page, its size and its law."""
     lines = [
-        [f"[{name}]({folder}{name}.md)", str(len(table)), str(len(table.rows)), table.law]
+        [f"[{name}]({name}.md)", str(len(table)), str(len(table.rows)), table.law]
         for name, table in TABLES.items()
     ]
     return markdown_table(("table", "cells", "rules", "decides"), lines)

@@ -1,4 +1,4 @@
-"""A headless Chromium that asks nobody but this machine."""
+"""A headless Chromium that can reach only this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from selenium import webdriver
 
 @contextmanager
 def chromium(profile: Path, *more: str) -> Iterator[webdriver.Chrome]:
-    """A browser with a profile of its own, until the block is left."""
+    """Yield a browser with a fresh profile."""
     options = webdriver.ChromeOptions()
     for option in (
         "--headless",

@@ -1,4 +1,4 @@
-"""What `curl` does with the few options that the tutorial uses: not every machine has it.
+"""A small `curl` with the options that the tutorial uses, for machines without it.
 
 It speaks HTTP/1.0 over a socket, since the tutorial starts it a dozen times.
 """
@@ -8,7 +8,7 @@ import sys
 
 
 def main(words: list[str]) -> int:
-    """Send one request and write the body of its answer; 7, as `curl` has it, where nobody listens."""
+    """Send one request and write the response body; return 7 if the port is closed, as `curl` does."""
     method, headers, body, out, url = "GET", "", b"", "", ""
     while words:
         match words.pop(0):

@@ -1,6 +1,7 @@
-"""What the public names of the package say of themselves, read from the source.
+"""The public names of the package and their docstrings, read from the source.
 
-A name is public where no part of it begins with an underscore and its module is on a page of the reference.
+A name is public if no part of it starts with an underscore and its module is on a page of the
+reference.
 """
 
 from __future__ import annotations
@@ -28,14 +29,13 @@ class Named:
     """A public name.
 
     Attributes:
-        name: Module and name, without the package.
-        kind: What it is: function, method, class or constant.
-        says: Its docstring; of a class also those of its fields.
-        parts: What it has to tell of: parameters of a function, fields of a class.
+        name: The module and name, without the package.
+        kind: One of function, method, class or constant.
+        says: The docstring; for a class also those of its fields.
+        parts: The parameters of a function or the fields of a class.
         raises: The errors that a function itself raises.
-        outcomes: Which of the three answers of a transition its return type names.
-        told_elsewhere: Docstrings that tell of it, too: those of the classes that it is made after, and of
-            the function that it says it is like.
+        outcomes: The transition outcomes that its return type names.
+        told_elsewhere: The docstrings of its base classes and of the function that it refers to.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Named:
 
     @property
     def untold(self) -> tuple[str, ...]:
-        """The parts that no docstring tells of; where there is one alone, nothing else is meant."""
+        """The parts that no docstring describes; a single part needs no description."""
         said = f"{self.says}\n{self.told_elsewhere}"
         if len(self.parts) == 1:
             return ()
@@ -56,7 +56,7 @@ class Named:
 
     @property
     def unsaid(self) -> frozenset[str]:
-        """The errors and outcomes that its docstring does not name."""
+        """The errors and outcomes that the docstring does not name."""
         said = f"{self.says}\n{self.told_elsewhere}"
         errors = frozenset() if "aise" in said else self.raises
         return frozenset(
@@ -65,7 +65,7 @@ class Named:
 
 
 def tells_of(said: str, part: str) -> bool:
-    """Whether a text names a part: as it is spelled here or on the wire, or in words."""
+    """Return whether a text names a part: as spelled in Python, on the wire, or in words."""
     first, *rest = part.split("_")
     wire = first + "".join(word.capitalize() for word in rest)
     if re.search(rf"\b(?:{part}|{wire})\b", said):
@@ -75,14 +75,14 @@ def tells_of(said: str, part: str) -> bool:
 
 
 def listed_modules() -> list[str]:
-    """The modules that are on a page of the reference, without the package."""
+    """List the modules on the pages of the reference, without the package."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in sorted(REFERENCE.glob("*.md")))
     return re.findall(r"^- `curae_lifecycle\.([\w.]+)`", text, re.MULTILINE)
 
 
 @cache
 def tree(module: str) -> ast.Module:
-    """The source of a module."""
+    """Parse the source of a module."""
     path = PACKAGE.joinpath(*module.split("."))
     file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
     return ast.parse(file.read_text(encoding="utf-8"))
@@ -90,14 +90,14 @@ def tree(module: str) -> ast.Module:
 
 @cache
 def public_names() -> tuple[Named, ...]:
-    """Every public name of every listed module."""
+    """Return every public name of every listed module."""
     return tuple(
         named for module in listed_modules() for named in names_of(module, tree(module).body)
     )
 
 
 def names_of(module: str, body: list[ast.stmt]) -> Iterator[Named]:
-    """The public names of a module's own statements."""
+    """Yield the public names of a module's statements."""
     for node, after in zip(body, [*body[1:], None], strict=True):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() if _is_public(node.name):
@@ -162,7 +162,7 @@ def _function(name: str, kind: str, node: _Function, elsewhere: str) -> Named:
 
 
 def _raised(node: ast.AST) -> Iterator[str]:
-    """The errors that are raised in a function by name, but for those of functions within it."""
+    """Yield the names of the errors that a function itself raises."""
     for inner in ast.iter_child_nodes(node):
         if isinstance(inner, ast.Raise) and inner.exc is not None:
             error = inner.exc.func if isinstance(inner.exc, ast.Call) else inner.exc
@@ -174,13 +174,13 @@ def _raised(node: ast.AST) -> Iterator[str]:
 
 
 def _like(said: str) -> list[str]:
-    """What those say that a text says it is like: "as `serve` does"."""
+    """Return the docstrings that a text refers to, as in "as `serve` does"."""
     return [_saying().get(each, "") for each in re.findall(r"\b[Aa]s `(?:\w+\.)*(\w+)`", said)]
 
 
 @cache
 def _saying() -> dict[str, str]:
-    """What each function, method and class says, by its own name."""
+    """Map each function, method and class to its docstring, by its name."""
     said: dict[str, str] = {}
     for module in listed_modules():
         for node in ast.walk(tree(module)):
@@ -206,7 +206,7 @@ def _is_public(name: str) -> bool:
 
 
 def _text(node: ast.stmt | None) -> str:
-    """A string that stands by itself: what it follows is described by it."""
+    """Return the string that documents the statement before it."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return node.value.value if isinstance(node.value.value, str) else ""
     return ""
@@ -220,7 +220,7 @@ _KINDS: Final = frozenset({"TypeVar", "_rows_on"})
 
 
 def _is_short(node: ast.stmt) -> bool:
-    """Whether it only names a verdict for a table's cells, a word, or a type's variable."""
+    """Return whether a statement names only a table value, a word or a type variable."""
     value = getattr(node, "value", None)
     if isinstance(value, ast.Call):
         return isinstance(value.func, ast.Name) and value.func.id in _VERDICTS | _KINDS
@@ -238,7 +238,7 @@ def _classes() -> dict[str, ast.ClassDef]:
 
 
 def _above(node: ast.ClassDef) -> Iterator[ast.ClassDef]:
-    """The classes of the package that a class is made after."""
+    """Yield the base classes that the package defines."""
     for base in node.bases:
         name = ast.unparse(base).partition("[")[0].rpartition(".")[2]
         if name in _classes() and name != node.name:
@@ -248,7 +248,7 @@ def _above(node: ast.ClassDef) -> Iterator[ast.ClassDef]:
 
 @cache
 def _declared() -> tuple[ast.ClassDef, ...]:
-    """The protocols of the package: what has their methods is described by them."""
+    """Return the protocols of the package, whose methods document their implementations."""
     return tuple(
         node
         for node in _classes().values()

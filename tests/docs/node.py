@@ -1,4 +1,4 @@
-"""Programs of Node.js, in a directory where what they need is installed."""
+"""Node.js programs in a directory with their packages installed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 PATIENCE: Final = 300
-"""Seconds after which a program that has not ended is taken for dead."""
+"""Seconds after which a running program counts as dead."""
 
 
 def installed(sources: Path, directory: Path) -> Path:
-    """A copy of the sources beside the packages that they name; no package runs a script."""
+    """Copy the sources and install their packages, without running any package script."""
     assert shutil.which("npm"), "npm is not installed"
     shutil.copytree(sources, directory)
     options = ("--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund")

@@ -1,4 +1,4 @@
-"""What the README and the pages say is executed, generated or looked up."""
+"""Tests of the README and the pages: programs run, lists are complete, links resolve."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from curae_lifecycle.cli import main as command_line
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores import memory
 from curae_lifecycle.testing import laws
-from docs.generate import readme, tables
 from tests.support.instants import handle_at, record_at
 from tests.support.paths import ROOT
 
@@ -61,7 +61,7 @@ def request(method: str, target: str, key: str = "", body: bytes = b"") -> Reque
 
 
 def readme_endpoint(store: memory.MemoryStore) -> Callable[[Request], Response]:
-    """The README's endpoint, at a store of the test's."""
+    """Return the README's endpoint on another store."""
     namespace: dict[str, object] = {}
     exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
     namespace["store"] = store
@@ -134,7 +134,7 @@ def test_what_the_readme_says_of_the_package_is_what_its_project_says() -> None:
 
 
 def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
-    """Each connection of the picture, with what happened to it, in its order."""
+    """Compare each connection of the picture with the rules, in order."""
     drawn = block(README, "text")
     now = datetime(2030, 1, 5, 9, tzinfo=UTC)
     store = world()
@@ -165,24 +165,15 @@ def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
     statuses[-1].append(seen(b))
     c = post(f"/{b}:reconnect", "k-4")
     statuses.append([seen(c)])
-    # Nothing that was recovered has changed.
+    # A recovered connection is unchanged.
     assert (seen(a), seen(b)) == ("EXPIRED", "REVOKED")
     assert re.findall(r"[\w-]+\.[\w.-]+", drawn) == rules
     of_each = re.split(r"^[ABC] ", drawn, flags=re.MULTILINE)[1:]
     assert [re.findall(r"\b[A-Z]{6,}\b", each) for each in of_each] == statuses
 
 
-def test_readme_lists_every_table() -> None:
-    listed = README.partition(readme.BEGIN)[2].partition(readme.END)[0]
-    assert listed == tables.index("docs/tables/")
-
-
-def test_readme_without_marks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tmp_path / "README.md"
-    page.write_text(README.replace(readme.END, ""), encoding="utf-8")
-    monkeypatch.setattr(readme, "README", page)
-    with pytest.raises(SystemExit, match="has no marks"):
-        readme.files()
+def test_readme_says_how_many_tables_there_are() -> None:
+    assert f"[{len(TABLES)} tables](docs/tables/README.md)" in README
 
 
 def test_the_log_of_the_replay_page_runs() -> None:
@@ -195,7 +186,7 @@ def test_the_log_of_the_replay_page_runs() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    # A folder of an environment's, or of who did the tutorial, holds others' pages.
+    # A virtual environment or a tutorial folder holds pages of others.
     [path for path in ROOT.glob("**/*.md") if not {".venv", "tutorial"} & {*path.parts}],
     ids=str,
 )

@@ -1,7 +1,7 @@
-"""The reference: every public name of the package says what it is, and of what it is made.
+"""Tests that every public name has a docstring that describes its parts.
 
-It is complete where each public module is on a page (`tests/docs/site/test_site.py`) and each
-public name has a docstring: the site shows what has one.
+The reference is complete if each public module is on a page (`tests/docs/site/test_site.py`) and
+each public name has a docstring: the site shows names with docstrings.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INNER: Final = (
     "stores.sql.statement",
     "stores.sql.storing",
 )
-"""Modules that make and run the texts of the SQL store beside them: nobody else calls their functions."""
+"""Modules with internal functions of the SQL store."""
 
 
 def test_every_public_name_says_something() -> None:

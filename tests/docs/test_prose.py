@@ -1,4 +1,4 @@
-"""Docstrings and comments of the package are plain English, as far as a machine can tell."""
+"""Tests of the plain-English rules for docstrings and comments of the package."""
 
 from __future__ import annotations
 

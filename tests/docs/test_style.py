@@ -1,4 +1,4 @@
-"""The pages' words and blocks keep to one style; what Markdown is, pymarkdown checks."""
+"""Tests of the words and code blocks of the pages; pymarkdown checks the Markdown."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from tests.support.paths import ROOT
 
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK: Final = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-LANGUAGES: Final = {"console", "diff", "json", "mermaid", "py", "python", "sh", "sql", "text", "ts"}
+LANGUAGES: Final = {
+    *("console", "diff", "json", "mermaid", "postgresql", "py", "python", "sh", "sql", "text", "ts")
+}
 
 AVOIDED: Final = re.compile(
-    # Who speaks is nobody; what is easy shows by itself; old words, and Latin where English will do.
+    # No first person, no words that call something easy, no old words, and no Latin.
     r"\b(we|us|let's"
     r"|simply|easily|obviously|of course|basically|please note|in order to|leverage|utili[sz]e"
     r"|as ever|be it|buried|zombie"
@@ -25,7 +27,7 @@ AVOIDED: Final = re.compile(
 
 
 def avoided(text: str) -> Iterator[tuple[int, str]]:
-    """Each word of prose that is avoided, with its line; code, and where a link leads, is no prose."""
+    """Yield each avoided word of prose with its line; code and link targets are skipped."""
     prose = BLOCK.sub(lambda block: "\n" * block[0].count("\n"), text)
     for number, line in enumerate(prose.splitlines(), 1):
         said = re.sub(r"`[^`]*`|\]\([^)]*\)|[\w.-]+/[\w.-]+#\d+", "", line)
@@ -62,7 +64,7 @@ def test_every_block_says_what_it_is_and_only_what_is_shown_with_its_output_has_
         for _, language, block in BLOCK.findall(path.read_text(encoding="utf-8")):
             assert language in LANGUAGES, (path, block)
             typed = re.search(r"^\s*\$ ", block, re.MULTILINE) is not None
-            # Whoever copies a block of `sh` copies no prompt.
+            # A block of `sh` is copied without a prompt.
             assert typed == (language == "console"), (path, block)
 
 
@@ -74,5 +76,5 @@ def test_what_is_installed_is_the_folder_since_nothing_is_released() -> None:
 def test_every_page_begins_with_its_name() -> None:
     for path in PAGES:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
-        # Of a page of the top folder the one in `docs` is the site's place for it.
+        # A page in `docs` may be the place of a top-level page on the site.
         assert re.fullmatch(r"# [^#].*[^.]", first), path

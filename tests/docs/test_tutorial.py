@@ -1,4 +1,4 @@
-"""The tutorial does what it shows, from the server to the last command."""
+"""Tests that the tutorial works as shown, from the server to the last command."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def program(path: Path, *command: str) -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where nothing has to be installed any more, with this Python and what does as `curl`."""
+    """A folder with fake installers, this Python, and a small `curl`."""
     programs = tmp_path / "programs"
     programs.mkdir()
     made = "mkdir -p tutorial/bin && touch tutorial/bin/activate"
     program(programs / "python3", "sh", "-c", made)
     program(programs / "curl", sys.executable, "-I", "-S", curl.__file__)
-    # What would install it, and what runs it.
+    # It skips `pip`, and runs everything else.
     run = f'test "$2" = pip || exec {shlex.quote(sys.executable)} "$@"'
     program(programs / "python", "sh", "-c", run, "python")
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
@@ -42,7 +42,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_everything_is_printed_that_the_page_shows(environment: Path) -> None:
     texts, log = printed(TUTORIAL, environment)
     assert list(differences(TUTORIAL, texts, log)) == []
-    # Every block that answers something shows it.
+    # Every block with output shows it.
     assert [each is None for each in TUTORIAL.shown].count(True) == 3
     shown = rewritten(TEXT, page=TUTORIAL, texts=texts, log=log)
     assert shown != TEXT, "other ids, at other times"

@@ -1,9 +1,9 @@
-"""Do what the tutorial says, as a newcomer does: each block as it stands, in the page's order.
+"""Runs the tutorial as a newcomer does: each block unchanged, in the page's order.
 
     python -m tests.docs.tutorial
 
-does all of it in the folder of the repository, its virtual environment and `curl` included, and fails
-where something else is printed than the page shows; with `--write` the page shows what was printed.
+runs it in the folder of the repository, with a real virtual environment and `curl`, and fails if
+the output differs from the page; with `--write` the page is updated.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from tests.support.ports import free_port
 
 PAGE: Final = ROOT / "docs" / "tutorial.md"
 FOLDER: Final = ROOT / "tutorial"
-"""What the page makes."""
+"""The folder that the tutorial creates."""
 
 PORT: Final = "8000"
 START: Final = "python server.py\n"
 PATIENCE: Final = 300
-"""Seconds after which the shell is taken for dead."""
+"""Seconds after which the shell counts as dead."""
 
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK: Final = "---- printed ----"
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=/pages/)[\w-]+")
-_VARIES: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=\.py:)\d+")
+_VARIES: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 
 class Shown(NamedTuple):
-    """What the page shows of an output, and where it does."""
+    """An output that the page shows, with its position."""
 
     text: str
     span: tuple[int, int]
 
 
 class Page(NamedTuple):
-    """What a page says: the server, what is typed in a shell, and what each of that prints."""
+    """The blocks of a page: the server, the shell commands and their outputs."""
 
     server: str
     typed: list[str]
@@ -52,10 +52,10 @@ class Page(NamedTuple):
 
 
 def read(text: str) -> Page:
-    """The page's blocks.
+    """Read the page's blocks.
 
-    Each block of `sh` is typed; the block behind it, where it is another, is what that prints. The
-    one left over is what the server prints.
+    Each `sh` block is a command; a different block after it is its output. The remaining one is the
+    server's output.
     """
     blocks = list(_BLOCK.finditer(text))
     (server,) = (each[2] for each in blocks if each[1] == "python")
@@ -77,13 +77,13 @@ def read(text: str) -> Page:
 
 
 def printed(page: Page, folder: Path) -> tuple[list[str], str]:
-    """What a page's blocks and its server print, in one shell that begins in a folder."""
+    """Run a page's blocks in one shell in a folder; return their outputs and the server's."""
     server = f"cat > server.py <<'SERVER'\n{page.server}SERVER\n"
     lines = ["set -e"]
     for each in page.typed:
         lines.append(f"echo '{_MARK}'")
         if each == START:
-            # Another terminal in the same folder.
+            # The page opens another terminal in the same folder.
             lines.append(f"{server}python server.py > server.log 2>&1 & server=$!")
             lines.append("trap 'kill $server' EXIT")
             lines.append(f"until curl -s -o page.txt http://127.0.0.1:{PORT}/pages/; do")
@@ -107,7 +107,7 @@ def printed(page: Page, folder: Path) -> tuple[list[str], str]:
 
 
 def masked(texts: list[str]) -> list[str]:
-    """The same texts, each id by the number of its first place, without times and ports."""
+    """Number ids by first occurrence, and remove times and ports."""
     known: dict[str, str] = {}
 
     def number(found: re.Match[str]) -> str:
@@ -120,7 +120,7 @@ def masked(texts: list[str]) -> list[str]:
 
 
 def differences(page: Page, texts: list[str], log: str) -> Iterator[tuple[str, str]]:
-    """What the page shows and what was printed, where that differs."""
+    """Yield each shown output that differs from the printed one."""
     shown = [each.text if each is not None else "" for each in (*page.shown, page.log)]
     seen = [*texts, log]
     for (said, is_so), text in zip(
@@ -131,7 +131,7 @@ def differences(page: Page, texts: list[str], log: str) -> Iterator[tuple[str, s
 
 
 def main(arguments: list[str]) -> int:
-    """Do it in the folder of the repository, as printed."""
+    """Run the tutorial in the folder of the repository."""
     text = PAGE.read_text(encoding="utf-8")
     page = read(text)
     if FOLDER.exists():
@@ -150,9 +150,9 @@ def main(arguments: list[str]) -> int:
 
 
 def rewritten(text: str, page: Page, texts: list[str], log: str) -> str:
-    """The page, showing what was printed, at the port that it names."""
+    """Return the page with the printed outputs, at its own port."""
     at = zip((*page.shown, page.log), (*texts, log), strict=True)
-    # From the last one to the first, so that none moves before it is its turn.
+    # From last to first, so that positions stay valid.
     found = sorted((each.span, was) for each, was in at if each is not None)
     for (start, end), was in reversed(found):
         told = re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{PORT}", was)

@@ -1,6 +1,6 @@
-"""Hold everything in a database, and every answer that was seen, against the laws.
+"""The laws, checked on everything in a database and on every response.
 
-An outbox is judged whole: nothing of it was shipped yet.
+The outbox is judged whole: no message of it was delivered yet.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _OF_THE_FRONT: Final = frozenset(
 
 @attrs.frozen
 class Stock:
-    """All that a database holds."""
+    """The contents of a database."""
 
     connections: list[Connection]
     sessions: list[CuraeConnectSession]
@@ -93,12 +93,12 @@ def _effects(connection: sa.Connection) -> Iterator[tuple[str, str]]:
 def judge(
     engine: sa.Engine, now: datetime, answers: Mapping[Keyed, list[Response]] | None = None
 ) -> list[str]:
-    """Every law that is broken, with what was seen; empty where all hold.
+    """Return every broken law with its observation; empty if all hold.
 
     Args:
         engine: The database, at rest.
-        now: An instant no earlier than anything that is stored.
-        answers: For each key, what was answered and is to be kept.
+        now: An instant no earlier than any stored one.
+        answers: The responses of each key that must be stored.
     """
     stock = take_stock(engine)
     broken = list(
@@ -131,7 +131,7 @@ def _rates(stock: Stock, now: datetime) -> Iterator[str]:
     for user, instants in of_user.items():
         yield from _broken(partial(check_rate_limit, instants))
         log = stock.logs.get(rate_key(LimitKey(user, "initiate")))
-        # Only of the last minute is every charge still in the log.
+        # The log has every charge of the last minute only.
         charged = 0 if log is None else sum(each > now - _WINDOW for each in log.instants)
         made = sum(each > now - _WINDOW for each in instants)
         if charged != made:
@@ -139,7 +139,7 @@ def _rates(stock: Stock, now: datetime) -> Iterator[str]:
 
 
 def _executions(stock: Stock) -> Iterator[str]:
-    # What took effect and the record of it are written together or not at all.
+    # A change and its record are committed together or not at all.
     named: Counter[str] = Counter()
     for key, record in stock.records.items():
         kept = record.response
@@ -158,7 +158,7 @@ def _executions(stock: Stock) -> Iterator[str]:
     for connection in stock.connections:
         if connection.identity.predecessor_id and not named[f"reconnect {connection.id}"]:
             yield f"law 12: no key recovered {connection.id}"
-    # Where an answer is kept, what it is about is stored.
+    # The subject of a stored response is stored.
     stored = {each.id for each in stock.sessions} | {each.id for each in stock.connections}
     for name in named:
         if name.split()[1] not in stored:
@@ -212,7 +212,7 @@ def _effects_broken(stock: Stock) -> Iterator[str]:
 
 
 def _recovered(stock: Stock) -> Iterator[str]:
-    # Once for each key that minted a successor or issued it again.
+    # Once for each key that created a successor or reissued it.
     for record in stock.records.values():
         kept = record.response
         if isinstance(kept, Response) and kept.status == _CREATED:
@@ -228,7 +228,7 @@ def _answers(record: Record | None, key: Keyed, seen: list[Response]) -> Iterato
         return
     lasting = [as_kept(each) for each in seen]
     yield from _broken(lambda: check_one_execution(lasting, 1))
-    # A server may send headers in an order of its own, though always in the same one.
+    # Servers may order headers differently, but each always in the same way.
     yield from _broken(lambda: check_one_execution([_sorted(kept), _sorted(lasting[0])], 1))
 
 
@@ -237,13 +237,13 @@ def _sorted(response: Response) -> Response:
 
 
 def as_kept(response: Response) -> Response:
-    """An answer without what the server's software set."""
+    """Return a response without headers of the server software."""
     lasting = [pair for pair in response.headers if pair[0] not in _OF_THE_FRONT]
     return attrs.evolve(response, headers=tuple(lasting))
 
 
 def is_kept(response: Response) -> bool:
-    """Whether a record of the answer must have been left (section 4 of the rules)."""
+    """Return whether a record of the response must be stored (section 4 of the rules)."""
     if response.status in {200, 201, 404}:
         return True
     document = json.loads(response.body)

@@ -1,13 +1,13 @@
-"""Servers and workers of an outbox that are killed at any point, and what was lost or doubled.
+"""Outbox servers and workers, killed at any point; lost and repeated messages are counted.
 
     python -m tests.lab.outbox_crash --kills 400
 
-runs it at the size that the docs publish, on SQLite and PostgreSQL, and says what it saw. Each
-process kills itself by SIGKILL at a point that was chosen for it: before or after a message is
-shipped, in the middle of a commit, or at any moment; another takes its place. A trigger of the
-database notes every message that was ever committed, in the transaction that commits it.
+runs it at the published size, on SQLite and PostgreSQL, and prints the result. Each process kills
+itself by SIGKILL at a chosen point: before or after a delivery, in the middle of a commit, or at
+any moment; another takes its place. A trigger of the database notes every committed message, in the
+transaction that commits it.
 
-It is one thread that forks: a process begins in milliseconds, with everything imported.
+It is one thread that forks: a process starts in milliseconds, with everything imported.
 """
 
 from __future__ import annotations
@@ -79,20 +79,20 @@ SHIPPING: Final = DeliverySettings(
 )
 
 FAILS: Final = 0.1
-"""How often a message cannot be shipped."""
+"""The share of failing deliveries."""
 
 POINTS: Final = {
     "serve": ("committing", "committed", "anywhere"),
     "ship": ("claiming", "claimed", "before", "after", "dropping", "dropped", "anywhere"),
 }
-"""Where a process kills itself, by what it does."""
+"""The points at which a process kills itself, by its role."""
 
 ROLES: Final = ("serve", "ship", "ship", "serve", "ship")
-"""What the processes do that run at one time."""
+"""The roles of the processes that run at one time."""
 
 
 def seeded(seed: float) -> Random:
-    """Chance that comes out the same for the same seed."""
+    """Return a random generator for a seed."""
     return Random(seed)  # noqa: S311 - nothing here is a secret
 
 
@@ -100,23 +100,23 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-# --- What a process does ------------------------------------------------------------------------
+# --- Processes ----------------------------------------------------------------------------------
 
 
 @attrs.define
 class Doomed:
-    """A process that kills itself at a point, the n-th time that it comes there."""
+    """A process that kills itself at the n-th visit of a point."""
 
     point: str
     count: int
 
     def comes_to(self, point: str) -> bool:
-        """Whether it is time to die here."""
+        """Return whether this visit is the last."""
         self.count -= point == self.point
         return point == self.point and self.count <= 0
 
     def at(self, point: str) -> None:
-        """Die here, where it is time."""
+        """Die here at the chosen visit."""
         if self.comes_to(point):
             die()
 
@@ -144,7 +144,7 @@ class DoomedDatabase(SqlDatabase):
 
 
 def serving(url: str, doomed: Doomed, chance: Random) -> None:
-    """Send requests and record facts until it dies."""
+    """Send requests and record facts until the process dies."""
     settings = Settings()
     kept = SqlStore(DoomedDatabase(url, doomed), settings)
     made: list[str] = []
@@ -204,7 +204,7 @@ def fact(chance: Random, made: list[str], user: str) -> Fact:
 
 
 def shipping_to(url: str, journal: Path, doomed: Doomed) -> None:
-    """Ship messages into the journal until it dies."""
+    """Deliver messages into the journal until the process dies."""
     kept = DoomedDatabase(url, doomed)
     file = os.open(journal, os.O_WRONLY | os.O_APPEND)
 
@@ -228,11 +228,11 @@ def shipping_to(url: str, journal: Path, doomed: Doomed) -> None:
         Outbox(kept, SHIPPING).run(handle)
 
 
-# --- Who lets them live -------------------------------------------------------------------------
+# --- The supervisor -----------------------------------------------------------------------------
 
 
 def forked(work: Callable[[], None]) -> int:
-    """A process that does some work; its number."""
+    """Fork a process for some work; return its id."""
     number = os.fork()
     if number:
         return number
@@ -244,14 +244,14 @@ def forked(work: Callable[[], None]) -> int:
 
 
 def crash(url: str, directory: Path, *, kills: int, seed: int = 1, wrong: str | None = None) -> Run:
-    """Let processes live and die on a new database, and judge what is left.
+    """Run and kill processes on a new database, and judge the result.
 
     Args:
         url: The database.
-        directory: For the journal of what was shipped.
-        kills: How many processes die at a point of theirs.
-        seed: Of where each dies; how they interleave is the machine's.
-        wrong: A mistake to make.
+        directory: The folder of the journal of deliveries.
+        kills: The number of processes that die at a chosen point.
+        seed: The seed of these points; the interleaving is the machine's.
+        wrong: The name of a mistake, if any.
     """
     journal = directory / "journal"
     journal.touch()
@@ -279,7 +279,7 @@ class Lives:
         self._alive: dict[int, tuple[str, str, float]] = {}
 
     def begin(self, role: str) -> None:
-        """Let one begin, and choose where it dies."""
+        """Start a process, and choose the point of its death."""
         chance = self._chance
         point = chance.choice(POINTS[role])
         doomed, seed = Doomed(point, chance.randint(1, 12)), chance.random()
@@ -295,7 +295,7 @@ class Lives:
         self._alive[forked(work)] = role, point, time.monotonic() + lasts
 
     def go_on(self) -> None:
-        """Let another take the place of one that died, and end one whose time is over."""
+        """Replace a dead process, and kill one that ran too long."""
         number, status = os.waitpid(-1, os.WNOHANG)
         if number:
             role, point, _ = self._alive.pop(number)
@@ -309,7 +309,7 @@ class Lives:
                 os.kill(number, signal.SIGKILL)
 
     def end(self) -> None:
-        """Kill all that are left."""
+        """Kill all remaining processes."""
         for number, (role, _, _) in self._alive.items():
             os.kill(number, signal.SIGKILL)
             os.waitpid(number, 0)
@@ -317,10 +317,10 @@ class Lives:
 
 
 def drain(url: str, journal: Path) -> None:
-    """Ship what is left."""
+    """Deliver the remaining messages."""
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        # Whoever claimed a message is dead: nobody need wait until the lease is over.
+        # The claimants are dead, so no lease need be waited for.
         connection.execute(sa.text("UPDATE curae_outbox SET due_at = 1 WHERE due_at IS NOT NULL"))
     engine.dispose()
     last = forked(lambda: shipping_to(url, journal, Doomed("never", 1)))
@@ -338,7 +338,7 @@ def drain(url: str, journal: Path) -> None:
 
 
 def prepared(url: str) -> None:
-    """Make the tables, the caller, and the note of every message that is committed."""
+    """Create the tables, the caller, and the trigger that notes every committed message."""
     database = SqlDatabase(create_engine(url, timeout=30))
     kept = SqlStore(database)
     kept.create_tables()
@@ -367,7 +367,7 @@ PATCHED: Final = pytest.MonkeyPatch()
 
 
 def _forgetting() -> None:
-    """A store that keeps events and drops the effect that provisions a user."""
+    """Make stores drop the effect that provisions a user."""
 
     def wrong(changes: Changes, settings: Settings) -> tuple[Message, ...]:
         found = outbox.messages(changes, settings)
@@ -377,7 +377,7 @@ def _forgetting() -> None:
 
 
 def _dropping_first() -> None:
-    """A worker that drops a message before it ships it."""
+    """Make workers delete a message before its delivery."""
 
     async def wrong(worker: outbox_worker._Worker, delivery: Delivery, claim: str) -> None:
         dialect = worker.database.dialect
@@ -389,7 +389,7 @@ def _dropping_first() -> None:
 
 
 def _without_order() -> None:
-    """A worker that takes any message of a subject."""
+    """Make workers take any message of a subject."""
     due = outbox_statements.due_statement
 
     def wrong(dialect: Dialect, limit: int) -> Statement:

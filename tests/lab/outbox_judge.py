@@ -1,4 +1,4 @@
-"""What happened to an outbox whose servers and workers were killed, and what is wrong with it."""
+"""The judge of an outbox whose servers and workers were killed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from curae_lifecycle.web.json import parse_json
 
 @attrs.define
 class Run:
-    """What happened.
+    """The result of a run.
 
     Attributes:
-        kills: How many processes were killed, by what they did and where.
-        posted: How many messages were committed.
-        shipped: How many were shipped at least once.
-        doubled: How often one was shipped again.
-        late: How often a claim was over when its message was done, or nobody could note that in time.
-        most: How often one message was shipped at most.
-        broken: What was lost, out of order or never told.
+        kills: The number of killed processes, by role and point.
+        posted: The number of committed messages.
+        shipped: The number of messages delivered at least once.
+        doubled: The number of repeated deliveries.
+        late: The number of claims that ended before their result was recorded.
+        most: The most deliveries of one message.
+        broken: Messages that were lost, out of order or never posted.
     """
 
     kills: Counter[tuple[str, str]]
@@ -58,7 +58,7 @@ class Run:
 
 
 def judge(url: str, journal: Path, run: Run) -> None:
-    """Hold what was shipped against what was committed, and against what is stored."""
+    """Compare deliveries with committed messages, and with the stored values."""
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     shipped = [line for line in lines if isinstance(line, list)]
     run.late = len(lines) - len(shipped)
@@ -89,7 +89,7 @@ def judge(url: str, journal: Path, run: Run) -> None:
 
 
 def out_of_order(shipped: list[list[object]]) -> Iterator[str]:
-    """Messages of one subject that did not come in the order in which they happened."""
+    """Return messages of one subject that were delivered out of order."""
     subjects: defaultdict[object, list[tuple[object, dict[str, object]]]] = defaultdict(list)
     for number, subject, document in shipped:
         assert isinstance(document, dict)
@@ -104,7 +104,7 @@ def out_of_order(shipped: list[list[object]]) -> Iterator[str]:
 
 
 def untold(told: list[dict[str, object]], stored: list[str], bound: list[str]) -> Iterator[str]:
-    """What is stored and nobody was told of: events and effects alike."""
+    """Return stored values whose events or effects were never posted."""
     effects = {(each["kind"], each.get("connectionId")) for each in told}
     events = set()
     for each in told:
@@ -129,6 +129,6 @@ def untold(told: list[dict[str, object]], stored: list[str], bound: list[str]) -
         )
     for text in bound:
         binding = load(LimitedAccountAppBinding, parse_json(text))
-        # Nobody here signs up on a hosted page, so that every user was provisioned.
+        # There are no sign-ups here, so every user was provisioned.
         if binding.user_id not in users:
             yield f"nobody was told UserProvisioned of {binding.user_id}"

@@ -1,4 +1,4 @@
-"""Servers and workers of an outbox are killed at any point, and no message is lost."""
+"""Tests of outbox servers and workers that are killed at any point: no message is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 
 
 def crash(url: str, kills: int, *more: str) -> dict[str, object]:
-    """A run in a process of its own, which forks: what it saw."""
+    """Run it in another process, which forks; return its result."""
     command = [sys.executable, "-m", "tests.lab.outbox_crash", "--kills", str(kills)]
     ended = subprocess.run(
         [*command, "--url", url, *more],
@@ -41,8 +41,8 @@ def test_no_message_is_lost_by_many_kills(database: str, request: pytest.Fixture
     assert crash(request.getfixturevalue(f"{database}_url"), 400)["broken"] == []
 
 
-# That a run meets a mistake is a matter of chance, so these are long; the mistakes of workers
-# are found in every run by the machine of `tests/proof/stateful/test_outbox.py`.
+# A run meets a mistake by chance, so these are long; the machine of
+# `tests/proof/stateful/test_outbox.py` finds the mistakes of workers in every run.
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("wrong", "said"),

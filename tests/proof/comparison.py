@@ -1,12 +1,11 @@
-"""The package's `replay` beside the reference model: two readings of the same rules.
+"""A comparison of the package's `replay` with the reference model.
 
-Both answer the same generated traffic, line by line. Free, and so not compared: the trail of
-rules, the text of errors, a problem's `title` and `detail`, and the `details` of those whose
-keys the rules do not list. What either side numbers by itself (ids, urls, entity tags) is matched
-one to one over a whole log.
+Both answer the same generated traffic, line by line. Not compared are the trail of rules, the text
+of errors, a problem's `title` and `detail`, and `details` whose members the rules do not list.
+Values that either side numbers itself (ids, urls, entity tags) are matched one to one over a log.
 
-`python -m tests.proof.comparison LOGS LINES FIRST` compares so many logs of so many lines, from that
-seed on, and prints the first difference of each.
+`python -m tests.proof.comparison LOGS LINES FIRST` compares so many logs of so many lines, from
+that seed on, and prints the first difference of each.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tests.proof.reference.model import Model
 from tests.proof.reference.traffic import traffic
 
 LINES: Final = 250
-"""Lines of one log."""
+"""The number of lines of one log."""
 
 FREE: Final = {"rules", "error"}
 FREE_IN_BODIES: Final = {"title", "detail", "details"}
@@ -35,11 +34,11 @@ LISTED: Final = {"CONNECTION_SUPERSEDED"}
 """Problems whose details the rules list."""
 
 NUMBERED: Final = re.compile(r"https://connect\.example/\d+|00000000-0000-4000-8000-[0-9a-f]{12}")
-"""What a replay numbers where no recorded response gives it, wherever it stands."""
+"""Values that a replay numbers unless a recorded response gives them."""
 
 
 class OneToOne:
-    """Which of the model's numbered values is which of the package's."""
+    """A one-to-one map of the model's numbered values to the package's."""
 
     def __init__(self) -> None:
         self._forth: dict[str, str] = {}
@@ -51,7 +50,7 @@ class OneToOne:
 
 
 def differences(model: Json, package: Json, pairs: OneToOne, path: str = "") -> list[str]:
-    """The paths at which two answers differ."""
+    """Yield the paths at which two answers differ."""
     if isinstance(model, dict) and isinstance(package, dict):
         free = FREE_IN_BODIES if path == "body" else FREE if path == "" else set()
         if path == "body" and model.get("code") in LISTED:
@@ -86,12 +85,12 @@ def differences(model: Json, package: Json, pairs: OneToOne, path: str = "") -> 
 
 
 def served(seed: int) -> str | None:
-    """The one environment of the server that answers a seed's traffic; mostly it serves both."""
+    """Return the environment of the server that answers a seed's traffic, or None for both."""
     return {6: "live", 7: "test"}.get(seed % 8)
 
 
 def names_of(raw: bytes, answer: dict[str, Json]) -> list[str]:
-    """What happened on a line, by name, to be counted."""
+    """Yield the names of what happened on a line, for counting."""
     if "error" in answer:
         return ["broken line"]
     line = json.loads(raw)
@@ -114,7 +113,7 @@ def names_of(raw: bytes, answer: dict[str, Json]) -> list[str]:
 
 @attrs.frozen
 class Run:
-    """One log, answered twice."""
+    """The result of comparing one log."""
 
     difference: str | None
     counts: Counter[str]
@@ -139,7 +138,7 @@ def run(seed: int, length: int = LINES) -> Run:
 
 
 def main(logs: int = 20, length: int = 2000, first: int = 0) -> int:
-    """Compare by hand; the exit status is 1 if anything differs."""
+    """Compare logs from the command line; return 1 if any differs."""
     differing = 0
     for seed in range(first, first + logs):
         difference = run(seed, length).difference

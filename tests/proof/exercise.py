@@ -1,4 +1,4 @@
-"""Work that runs every public function of the pure rooms: traffic, and what no log reaches."""
+"""Work that runs every public function of the pure packages."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from tests.support.strategies import COORDINATE, START, at, pending
 
 
 def lines() -> list[bytes]:
-    """A log with every kind of line and every kind of answer."""
-    # Many packages, so that a set which is not sorted shows in one process or another.
+    """Return a log with every kind of line and every kind of answer."""
+    # Many packages, so that an unsorted set differs between processes.
     many = {"appUserId": "user-9", "dataPackages": [f"p{number}" for number in range(16)]}
     request = {
         "method": "POST",
@@ -57,7 +57,7 @@ def lines() -> list[bytes]:
 
 
 def the_rest() -> None:
-    """What no log reaches: what servers call for themselves."""
+    """Call the functions that no log reaches, since servers call them."""
     first = pending()
     ended = triggers.revoke(first, at(1), actor=Actor.APP).value
     merging.merge(ended, first)
@@ -88,7 +88,7 @@ def the_rest() -> None:
 
 
 def what_goes_on(first: Connection, ended: Connection) -> None:
-    """A chain, and what lies ahead of it."""
+    """Call the functions of chains and previews."""
     chain.is_live(first, at(1))
     next_deadline(first)
     preview.preview_triggers(ended, at(1), successor=first)
@@ -98,7 +98,7 @@ def what_goes_on(first: Connection, ended: Connection) -> None:
 
 
 def what_happened() -> None:
-    """An answer's events, and what is left of the limits that it charged."""
+    """Call the functions of events and of charged limits."""
     call = read(server.request("initiate"), server.CALLER, START)
     assert not isinstance(call, Decision)
     answer = respond.respond(decide(call, snapshot=Snapshot(), now=START, new_ids=server.new_ids()))
@@ -109,7 +109,7 @@ def what_happened() -> None:
 
 
 def an_attempt() -> None:
-    """One key, its record from its first attempt to its end."""
+    """Run one key's record from its first attempt to its end."""
     key = idempotency.RecordKey(server.CALLER.key_owner, idempotency.parse_idempotency_key("k-1"))
     mark = idempotency.Fingerprint.of("revoke", ["a", "b\nc"])
     attempt = idempotency.begin_attempt(None, key=key, fingerprint=mark, now=START)
@@ -129,7 +129,7 @@ def an_attempt() -> None:
 
 
 def the_limits() -> None:
-    """A log and a bucket, each charged until it refuses."""
+    """Charge a log and a bucket until each refuses."""
     for policy in (
         ratelimit.ExactLog("log", 1, 60),
         ratelimit.Bucket(name="bucket", capacity=1, refill=1, seconds=60),
@@ -149,7 +149,7 @@ def the_limits() -> None:
 
 
 def what_makes_tables() -> None:
-    """What a module calls once, when it is imported."""
+    """Call the functions that modules call once, at import."""
     Axis.of("status", Status)
     problems.final(problems.CONFLICT, "reason")
     problems.retryable(problems.LIMITED)
@@ -162,7 +162,7 @@ def what_makes_tables() -> None:
 
 
 def what_servers_hand_over() -> None:
-    """Requests and responses as ASGI and WSGI have them."""
+    """Call the parsers of ASGI and WSGI requests and responses."""
     scope = {"method": "GET", "raw_path": b"/a", "query_string": b"", "headers": [(b"a", b"b")]}
     assert asgi_wsgi.asgi_request(scope, b"").target == "/a"
     environ = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/a", "HTTP_A": "b"}

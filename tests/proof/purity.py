@@ -1,10 +1,10 @@
-"""Run the rooms that must be pure where nothing else can be reached, and report what was seen.
+"""A run of the pure packages without access to anything else, with a report.
 
-`python -m tests.proof.purity run` runs every public function of these rooms under an audit hook, with
-every clock and source of randomness replaced by one that raises. A profiler counts what ran and
-looks at every argument before and after the call. `import` imports the package so, `print` prints
-everything that must be the same in every process. At the end a run is sabotaged on purpose, and
-reports what of that it noticed.
+`python -m tests.proof.purity run` runs every public function of these packages under an audit hook,
+with every clock and source of randomness replaced by one that raises. A profiler counts the
+functions that ran and compares every argument before and after the call. `import` imports the
+package so; `print` prints everything that must be equal in every process. At the end a run is
+sabotaged on purpose, and reports what it noticed.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from docs.generate import tables, vectors
 from tests.proof.exercise import lines, the_rest
 from tests.support.paths import ROOT
 
-# --- What is watched -------------------------------------------------------------------------
+# --- Watched functions -----------------------------------------------------------------------
 
 
 def pure_rooms() -> list[str]:
-    """The rooms that the import contract calls pure."""
+    """Return the packages that the import contract calls pure."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = {each["id"]: each for each in project["tool"]["importlinter"]["contracts"]}
     rooms: list[str] = contracts["pure"]["source_modules"]
@@ -54,7 +54,7 @@ def pure_rooms() -> list[str]:
 
 
 def modules_of(room: str) -> list[str]:
-    """A package and every module in it, found by walking it."""
+    """Return a package and every module in it."""
     package = importlib.import_module(room)
     found = pkgutil.walk_packages(package.__path__, f"{room}.")
     return sorted([room, *(module.name for module in found)])
@@ -62,10 +62,10 @@ def modules_of(room: str) -> list[str]:
 
 PURE: Final = [name for room in pure_rooms() for name in modules_of(room)]
 REPLAY: Final = list(modules_of("curae_lifecycle.replay"))
-"""The modules that decide, read and print."""
+"""The modules of `replay`."""
 
 STORES: Final = modules_of("curae_lifecycle.stores")
-"""Modules above them; the few that may look at a clock are named one by one."""
+"""Modules of the stores; the few that may read a clock are listed."""
 
 WITH_EXTRAS: Final = (
     "curae_lifecycle.stores.django",
@@ -74,16 +74,16 @@ WITH_EXTRAS: Final = (
     "curae_lifecycle.stores.sql.engine",
     "curae_lifecycle.stores.sql.postgresql",
 )
-"""What stands on libraries of others, whose imports do as they like."""
+"""Packages on third-party libraries, whose imports are not restricted."""
 
 
 def is_for_others(member: FunctionType | type) -> bool:
-    """Whether somebody else writes it: an abstract function, a protocol."""
+    """Return whether others implement it: an abstract function or a protocol."""
     return getattr(member, "__isabstractmethod__", False) or getattr(member, "_is_protocol", False)
 
 
 def plain_functions(owner: type | ModuleType) -> Iterator[FunctionType]:
-    """The public functions that stand in a module or a class, properties included."""
+    """Yield the public functions of a module or class, including properties."""
     for name, member in cast("dict[str, object]", dict(vars(owner))).items():
         if name.startswith("_"):
             continue
@@ -100,14 +100,14 @@ def plain_functions(owner: type | ModuleType) -> Iterator[FunctionType]:
 
 
 def functions_of(module: str) -> list[FunctionType]:
-    """The public functions that a module itself holds."""
+    """Return the public functions that a module itself defines."""
     found = plain_functions(importlib.import_module(module))
     own = [function for function in found if function.__module__ == module]
     return [function for function in own if not function.__name__.startswith("_")]
 
 
 def public() -> dict[CodeType, str]:
-    """Every public function and method of the pure rooms, by its code."""
+    """Map the code of every public function and method of the pure packages to its name."""
     return {
         function.__code__: f"{function.__module__}.{function.__qualname__}"
         for module in PURE
@@ -116,11 +116,11 @@ def public() -> dict[CodeType, str]:
 
 
 SCALARS: Final = (str, int, float, bytes, datetime, Enum, type(None))
-"""What holds nothing but itself."""
+"""Types of values without parts."""
 
 
 def image(value: object) -> str:
-    """Everything that a value holds, as text; equal before and after, it was not touched."""
+    """Return the whole content of a value as text; an unchanged value has an equal one."""
     kind = type(value)
     if isinstance(value, SCALARS):
         return f"{kind.__name__} {value!r}"
@@ -140,7 +140,7 @@ def image(value: object) -> str:
 
 
 class Watch:
-    """Which functions ran, and which of them left an argument other than they found it."""
+    """A profiler of the functions that ran, and of those that changed an argument."""
 
     def __init__(self, watched: dict[CodeType, str]) -> None:
         self.watched = watched
@@ -164,7 +164,7 @@ class Watch:
                 self.mutators.add(name)
 
 
-# --- What is closed --------------------------------------------------------------------------
+# --- Closed access ---------------------------------------------------------------------------
 
 IO: Final = (
     *("open", "os.", "shutil.", "tempfile.", "glob.", "pathlib.", "mmap.", "fcntl.", "sqlite3."),
@@ -172,7 +172,7 @@ IO: Final = (
     *("signal.", "ctypes.", "_thread.", "time.", "syslog.", "webbrowser.", "builtins.input"),
     "import",
 )
-"""The audit events that say: something outside the process was touched, or may be."""
+"""The audit events of access outside the process."""
 
 CLOCKS: Final = (
     "time",
@@ -186,7 +186,7 @@ CLOCKS: Final = (
 
 
 def sources() -> Iterator[tuple[ModuleType, str]]:
-    """Every clock and source of randomness that Python code can replace."""
+    """Yield every clock and source of randomness that Python code can replace."""
     yield from ((time, name) for name in dir(time) if name.removesuffix("_ns") in CLOCKS)
     yield from ((random, name) for name in random.__all__)
     yield from ((secrets, name) for name in secrets.__all__)
@@ -195,14 +195,14 @@ def sources() -> Iterator[tuple[ModuleType, str]]:
 
 
 class Anything(Protocol):
-    """A function of anything."""
+    """Any function."""
 
     def __call__(self, *args: object, **kwargs: object) -> object: ...
 
 
 def closed(name: str, function: Anything, seen: set[str]) -> Anything:
     def refuse(*given: object, **named: object) -> object:
-        # The loop that replays the traffic counts its attempts in time; the rules must not.
+        # The loop that replays the traffic measures its time; the rules must not.
         if str(sys._getframe(1).f_globals["__name__"]).startswith("curae_lifecycle.stores."):
             return function(*given, **named)
         seen.add(name)
@@ -216,7 +216,7 @@ def mutate(given: list[int]) -> None:
 
 
 def sabotaged(name: str) -> None:
-    """Do what must not be done, and be noticed under this name."""
+    """Do something forbidden that must be noticed under this name."""
     match name:
         case "open":
             Path(os.devnull).read_bytes()
@@ -243,7 +243,7 @@ SABOTAGE: Final = (
 def watched_run(
     work: Callable[[], None], watch: Watch, io: tuple[str, ...], sabotage: tuple[str, ...]
 ) -> dict[str, list[str]]:
-    """Run with every source closed: what was seen that should not be, then what is sabotaged."""
+    """Run with every source closed; return what was seen, and what the sabotage showed."""
     seen: set[str] = set()
     armed = False
 
@@ -274,7 +274,7 @@ def watched_run(
 
 
 def run_everything() -> dict[str, list[str]]:
-    """Nothing is warmed up: the first call of everything is made here."""
+    """Run everything without a warm-up, so that every first call is watched."""
     log = lines()
 
     def work() -> None:
@@ -297,7 +297,7 @@ def run_everything() -> dict[str, list[str]]:
 
 
 def import_everything() -> dict[str, list[str]]:
-    """Import the package afresh; an import itself opens files, and may do nothing else."""
+    """Import the package afresh: an import may open files and do nothing else."""
 
     def work() -> None:
         for module in [each for each in sys.modules if each.startswith("curae_lifecycle")]:
@@ -312,7 +312,7 @@ def import_everything() -> dict[str, list[str]]:
 
 
 def printed() -> Iterator[str]:
-    """Everything that must not depend on the process: answers, pages, tables."""
+    """Yield everything that must be equal in every process: answers, pages, tables."""
     for line in replay(lines(), check=True):
         yield json.dumps(line.answer)
     for name, text in (tables.files() | vectors.files()).items():
@@ -349,7 +349,7 @@ def main(command: str) -> None:
 
 @cache
 def found(command: str) -> dict[str, list[str]]:
-    """What a run in a process of its own reported."""
+    """Return the report of a run in another process."""
     answer: dict[str, list[str]] = json.loads(child(command))
     return answer
 

@@ -1,4 +1,4 @@
-"""The package answers traffic as a model does that was written from the rules alone."""
+"""Tests of the package against a model that was written from the rules alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_traffic_reaches_every_operation_problem_and_outcome() -> None:
 
 
 MODELS = sorted([*HERE.glob("reference/[!_]*.py"), *HERE.glob("stateful/*_model.py")])
-"""What was written from the rules alone."""
+"""The modules that were written from the rules alone."""
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
@@ -111,7 +111,7 @@ AT_LEAST: Final = {
     "register": 310,
     "replay": 170,
 }
-"""Everything that can happen on a line, and about half of how often it does."""
+"""Everything that can happen on a line, with about half of its count."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Law 14: same inputs, same outputs; no clock, no randomness, no I/O, no hidden state."""
+"""Tests of law 14: same inputs, same outputs; no clock, no randomness, no I/O, no hidden state."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_search_walks_the_pure_rooms_and_finds_functions_methods_and_propert
         "curae_lifecycle.web.json.DuplicateKeyObject.first_duplicate",
         "curae_lifecycle.web.openapi.document.openapi",
     } <= names
-    # A package's own file says what it holds; these hold values and types alone.
+    # The `__init__` of a package has only a docstring; these modules have only values and types.
     silent = {module for module in PURE if not functions_of(module)}
     assert {name for name in silent if not hasattr(import_module(name), "__path__")} == {
         "curae_lifecycle.rules.outcomes",
@@ -95,20 +95,20 @@ CLOCKS_AND_CHANCE: Final = frozenset(
         *("os", "io", "sys", "socket", "subprocess", "tempfile", "pathlib", "environ", "getenv"),
     }
 )
-"""No code that decides or stores names any of these, as a global, an attribute or an import."""
+"""Names that no deciding or storing code may use, as a global, an attribute or an import."""
 
 OF_THE_PROCESS: Final = frozenset(
     {"id", "hash", "open", "input", "print", "breakpoint", "__import__", "eval", "exec"}
 )
-"""Builtins that nothing calls: an attribute may bear such a name, a global may not."""
+"""Builtins that may not be called; an attribute may have such a name, a global may not."""
 
 WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
-    # What Python asks of a key for a dict, and what stays within this.
+    # The hash of a key for a dict, which stays within this process.
     "curae_lifecycle.service.rate_keys": {
         "BucketKey.__hash__": {"hash"},
         "LimitKey.__hash__": {"hash"},
     },
-    # What a server draws and waits for, around a store.
+    # Randomness and waits of a server around its store.
     "curae_lifecycle.stores.clock": {"utc_now": {"now"}},
     "curae_lifecycle.stores.deadline": {
         "<module>": {"monotonic", "time"},
@@ -165,7 +165,7 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "_Worker.batch": {"monotonic", "time", "token_hex"},
     },
 }
-"""The functions that may name one, and which."""
+"""The exceptions: functions that may use some of the names."""
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
@@ -176,7 +176,7 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def impurities(code: CodeType) -> set[str]:
-    """What the code names that it may not, and the globals that it rebinds."""
+    """Return the forbidden names in the code, and the globals that it rebinds."""
     impure: set[str] = set()
     before = ""
     for instruction in dis.get_instructions(code):
@@ -194,8 +194,8 @@ def impurities(code: CodeType) -> set[str]:
 
 
 def calls(step: str, argument: int | None) -> bool:
-    """Whether an attribute is loaded to be called; an argument's own `now` is only read."""
-    # From 3.12 on one instruction does both, and its lowest bit tells which.
+    """Return whether an attribute is loaded for a call; reading `now` of an argument is allowed."""
+    # From 3.12 on one instruction does both, and its lowest bit marks a call.
     combined = sys.version_info >= (3, 12) and bool((argument or 0) & 1)
     return step == "LOAD_METHOD" or combined
 

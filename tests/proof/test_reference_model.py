@@ -1,4 +1,4 @@
-"""The reference model by itself: what it makes of tombstones, wrong clocks, chains and owners."""
+"""Tests of the reference model alone: tombstones, wrong clocks, chains and owners."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER_OWNERS: Final = [
     {**OWNER, "environment": "test"},
 ]
 TWINS: Final = ["\u00dcser", "user", "U\u0308ser\u200b", "\uff35\u0308ser", "u\u0308ser"]
-"""Users whom only an exact comparison tells from `U\u0308ser`."""
+"""Users that only an exact comparison tells from `U\u0308ser`."""
 
 
 class Log:
@@ -68,7 +68,7 @@ class Log:
         return str(json.loads(str(answer["body"]))["connection"]["id"])
 
     def fact(self, kind: str, **fact: object) -> str:
-        """The outcome or the code; `broken` for a broken line."""
+        """Record a fact; return its outcome or code, or `broken`."""
         answer = self.line(fact={"type": kind, **fact})
         return "broken" if "error" in answer else str(answer["code"] or answer["outcome"])
 

@@ -1,6 +1,6 @@
-"""Programs of users, type-checked: a forgotten outcome is an error at its line, nothing else is.
+"""Tests of the type errors in users' programs: a forgotten outcome is an error at its line.
 
-A line that must fail says how: `# error: [code]`, once for each error.
+A line that must fail is marked once for each error: `# error: [code]`.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def test_the_programs_that_mark_an_error_are_the_wrong_ones() -> None:
 
 
 def marked(program: Path) -> list[tuple[int, str]]:
-    """The errors that a program says it has: line and code."""
+    """Return the errors that a program marks: line and code."""
     marks = [(n, MARK.search(text)) for n, text in enumerate(program.read_text().splitlines(), 1)]
     return sorted((n, code) for n, mark in marks if mark for code in CODE.findall(mark[1]))
 
 
 @cache
 def found() -> dict[str, list[tuple[int, str]]]:
-    """The errors that mypy finds in each program, all checked in one run as a user would."""
-    # As if installed: found on Python's own path, with its types trusted for `py.typed` alone.
+    """Return mypy's errors in each program, all checked in one run as a user would."""
+    # As if installed: found on Python's path, with types from `py.typed`.
     home = str(Path(curae_lifecycle.__file__).parents[1])
     with TemporaryDirectory() as empty:
         run = subprocess.run(

@@ -1,4 +1,4 @@
-"""Requests that are wrong in ways that only bytes can be, and what each is answered."""
+"""Requests that are wrong at the level of bytes, and the response to each."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ ANSWERED: dict[str, tuple[tuple[bytes, ...], bytes, str]] = {
     ),
     "a path with dots": ((b"GET", BASE + b"/x/../connections/" + UPPER), b"", "404 NOT_FOUND"),
     "two slashes": ((b"GET", b"/" + CONNECTIONS + b"/" + UPPER), b"", "404 NOT_FOUND"),
-    # The server's software drops it, as whoever sends a target should have.
+    # The server software drops it, as the client should have.
     "a fragment": ((b"GET", CONNECTIONS + b"/" + UPPER + b"#x"), b"", "404 NOT_FOUND"),
     "a target with scheme and host": (
         (b"GET", b"http://127.0.0.1" + CONNECTIONS + b"/" + UPPER),
@@ -79,7 +79,7 @@ ANSWERED: dict[str, tuple[tuple[bytes, ...], bytes, str]] = {
     "TRACE": ((b"TRACE", CONNECTIONS), b"", "404 NOT_FOUND"),
     "a method that nobody knows": ((b"BREW", CONNECTIONS), b"", "404 NOT_FOUND"),
 }
-"""What reaches an app: the request, its body, and the answer in short."""
+"""Requests that reach the app, with their body and the response in short."""
 
 REFUSED_BEFORE: dict[str, bytes] = {
     "a bare carriage return in a key": b"Idempotency-Key: one\rInjected: two",
@@ -88,4 +88,4 @@ REFUSED_BEFORE: dict[str, bytes] = {
     "a second length": b"Content-Length: 3",
     "a space before the colon": b"Idempotency-Key : one",
 }
-"""Headers that the server's software refuses itself, before any app sees the request."""
+"""Headers that the server software refuses before any app sees the request."""

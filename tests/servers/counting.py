@@ -1,6 +1,6 @@
-"""A worker of a server that counts: it answers so many requests, and says what was counted.
+"""A worker that counts: it answers some requests and prints the counters.
 
-`python -m tests.servers.counting NUMBER` creates connections under NUMBER keys; one more is a replay.
+`python -m tests.servers.counting NUMBER` creates NUMBER connections and replays one of them.
 """
 
 from __future__ import annotations

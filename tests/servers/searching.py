@@ -1,4 +1,4 @@
-"""Searches in what a process logged: for what must be there, and for what must not."""
+"""Searches in a process's log for what must be there and what must not."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from curae_lifecycle.web.request import header_values
 from tests.support.asking import Log
 
 SECRET_MEMBERS = frozenset({"appUserId", "id", "userId", "url", "fromAppUserId"})
-"""Members of bodies whose values no log may hold: users, ids, pages."""
+"""Members of bodies whose values no log may contain: users, ids, pages."""
 
 NEVER = ("/api/", "/pages/", "://", "appUserId", "Bearer")
-"""Parts of paths, URLs and bodies that stand in no line, whatever is asked."""
+"""Parts of paths, URLs and bodies that no log line may contain."""
 
 
 class Secrets:
-    """What was sent and answered, as far as no log may hold it."""
+    """The secrets of requests and responses."""
 
     def __init__(self) -> None:
         self.found: set[str] = set()
 
     def saw(self, request: Request, response: Response) -> None:
-        """Note what a request and its answer hold."""
+        """Note the secrets of a request and its response."""
         for name in ("authorization", "idempotency-key"):
             for value in header_values(request, name):
                 self.found |= {value, value.removeprefix("Bearer ")}
@@ -45,10 +45,10 @@ class Secrets:
             self.found |= {body.decode(errors="replace"), *members(body)}
 
     def in_log(self, log: Log) -> set[str]:
-        """Those that stand in a line: a long one anywhere, a short one as a word of its own."""
+        """Return the secrets in a log: long ones anywhere, short ones as whole words."""
         text = log.text
         words = set(re.findall(r"[\w.-]+", text))
-        # A body that is one of JSON's own words says nothing.
+        # A body that is a JSON literal is no secret.
         known = {secret for secret in self.found if len(secret) > 2} - {"null", "true", "false"}
         return {
             secret for secret in known if (secret in text if len(secret) > 11 else secret in words)
@@ -56,7 +56,7 @@ class Secrets:
 
 
 def members(body: bytes) -> Iterator[str]:
-    """The values in a body that no log may hold."""
+    """Yield the values in a body that no log may contain."""
     try:
         document: object = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Whatever arrives at a socket is answered as documented, and no log shows a secret."""
+"""Tests of malformed input over sockets: documented responses, and no secret in a log."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_body_that_comes_in_parts_is_read_whole(wire: Wire) -> None:
     with socket.create_connection(address, timeout=PATIENCE) as connection:
         for part in (sent[: -len(BODY)], BODY[:20], BODY[20:-1], BODY[-1:]):
             connection.sendall(part)
-            # Most likely the server has read it by then; if not, it comes with the next one.
+            # The server has most likely read it by then; otherwise it arrives with the next part.
             sleep(0.05)
         with connection.makefile("rb") as stream:
             assert stream.read().startswith(b"HTTP/1.1 201")
@@ -65,15 +65,15 @@ def test_clients_that_hang_up_leave_the_server_as_it_was(wire: Wire) -> None:
     whole = wire.request(b"POST", CONNECTIONS, key(30))
     for cut in (1, 20, len(whole) // 2, len(whole) - 1, len(whole)):
         wire.hang_up(whole[:cut])
-    # Whether the last one was stored or not, the same key is answered now.
+    # Whether the last request was stored or not, the same key succeeds now.
     assert wire.answer_to(whole) == "201"
 
 
 def test_a_body_that_is_cut_off_is_no_body(wire: Wire) -> None:
-    # What came would be one by itself.
+    # The received part would be a complete body.
     asked = wire.request(b"POST", CONNECTIONS, key(31), body=BODY + b" ").removesuffix(b" ")
     wire.hang_up(asked)
-    # Long after it would have been stored.
+    # Wait until it would have been stored.
     for _ in range(20):
         assert wire.answer_to(wire.request(b"GET", CONNECTIONS, body=b"")) == "404 NOT_FOUND"
     other = BODY.replace(b"labs", b"clinical_summary")
@@ -111,7 +111,7 @@ def wire(
         behind = Behind(server.control, engine)
         wire = Wire(server, behind.make_key(ApiKeyRequest("app-1", ACCOUNT)))
         yield wire
-        # Whatever was sent before, it goes on, and its log has nothing that must stay secret.
+        # The server still works, and its log has no secret.
         assert wire.answer_to(wire.request(b"POST", BASE + b"/connections", key(0))) == "201"
         log = server.log.read_text()
         for secret in (wire.api_key, USER, IDEMPOTENCY_KEY, "/pages/", "Traceback"):

@@ -1,4 +1,4 @@
-"""Debug mode logs tracebacks; without it the log has an error's type and place alone."""
+"""Tests of debug mode, which logs tracebacks; otherwise only an error's type and place."""
 
 from __future__ import annotations
 

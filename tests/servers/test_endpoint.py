@@ -1,4 +1,4 @@
-"""An endpoint answers every request, and says of each what it took: nothing that it held."""
+"""Tests of `Endpoint`: a response to every request, and logs without its contents."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_a_request_is_tried_as_often_as_it_was_said(kind: str) -> None:
 
 
 class Broken(Faulty):
-    """A store in which something is wrong, where a commit should be."""
+    """A store whose commit raises an error."""
 
     error: Exception
 
@@ -277,7 +277,7 @@ def test_a_page_that_fails_is_answered_and_logged(kind: str) -> None:
 
 @pytest.fixture
 def standing_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no time pass for whoever asks how much is left."""
+    """Fix the clock while the remaining time is read."""
     monkeypatch.setattr("curae_lifecycle.stores.deadline.monotonic", lambda: 7.0)
 
 
@@ -382,7 +382,7 @@ def test_only_get_and_head_ask_for_health(kind: str) -> None:
 
 @attrs.define
 class Counted:
-    """Counters that only keep what they are told."""
+    """Counters that only record their arguments."""
 
     fails: bool = False
     lines: list[RequestLine] = attrs.field(factory=list[RequestLine])

@@ -1,4 +1,4 @@
-"""A server that starts from nothing, whose database fails, or that is made to wait."""
+"""Tests of servers with missing tables, failing databases and long bodies."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_table_that_is_gone_is_answered_and_told_without_a_secret(
         create = Request(
             method="POST", target="/api/sdk/v1/connections", headers=headers, body=body
         )
-        # Whoever answers has made its tables.
+        # A server that answers has created its tables.
         assert server.send(Request("GET", "/")).status == 401
         with engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE curae_connection RENAME TO elsewhere")
@@ -53,7 +53,7 @@ def test_a_table_that_is_gone_is_answered_and_told_without_a_secret(
         assert dict(answer.headers)["retry-after"] == "1"
         problem = json.loads(answer.body)
         assert (problem["code"], problem["retryable"]) == ("INTERNAL", True)
-        # Nothing was stored: the same key runs once the table is back.
+        # Nothing was stored: the same key executes once the table exists again.
         with engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO curae_connection")
         assert server.send(create).status == 201
@@ -76,7 +76,7 @@ def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
     app: str, tmp_path: Path
 ) -> None:
     url = sqlite(tmp_path)
-    # An attempt soon gives up, and many more follow, however long this test needs to see it.
+    # Attempts are short and many, so that the test sees one fail.
     Control(wait=0.1).write(tmp_path / "control.json")
     with (
         running_server(app, url, tmp_path) as server,
@@ -89,17 +89,17 @@ def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
         create = Request(
             method="POST", target="/api/sdk/v1/connections", headers=headers, body=body
         )
-        # Whoever answers has made its tables.
+        # A server that answers has created its tables.
         assert server.send(Request("GET", "/")).status == 401
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             created = pool.submit(server.send, create)
-            # Until the first attempt gave up.
+            # Wait until the first attempt has failed.
             while not said(server.log):
                 assert not created.done()
                 assert server.send(Request("GET", "/")).status == 401
             connection.exec_driver_sql("ROLLBACK")
-        # It had patience.
+        # It retried until the lock was free.
         assert created.result().status == 201
 
 
@@ -109,7 +109,7 @@ def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
     app: str, tmp_path: Path
 ) -> None:
     url = sqlite(tmp_path)
-    # It gives up as it would anywhere.
+    # The default limits apply.
     Control(patience=None, wait=None).write(tmp_path / "control.json")
     with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
         api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
@@ -138,13 +138,13 @@ def test_of_a_long_body_no_more_is_kept_than_is_needed(app: str, tmp_path: Path)
         assert answer.startswith(b"HTTP/1.1 401")
         assert taken < 50_000_000
         assert most_memory(server) - before < 50_000
-        # Its connection is over, and nothing else.
+        # Only its own connection has ended.
         assert server.send(stranger).status == 401
     assert said(server.log) == []
 
 
 def send_long_body(port: int, length: int) -> tuple[int, bytes]:
-    """Send a body until nobody takes it any more; how many bytes that were, and the answer."""
+    """Send a body until the server reads no more; return the bytes sent and the response."""
     taken = 0
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % length
@@ -156,6 +156,6 @@ def send_long_body(port: int, length: int) -> tuple[int, bytes]:
 
 
 def most_memory(server: RunningServer) -> int:
-    """The most that a process has taken so far, in kilobytes."""
+    """Return the peak memory of a process, in kilobytes."""
     status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0])

@@ -1,4 +1,4 @@
-"""Whoever sends slowly, or too much, keeps nobody else waiting."""
+"""Tests of the guard: slow or oversized requests do not block others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ GONE: AsgiMessage = {"type": "http.disconnect"}
 
 @attrs.define
 class Client:
-    """What a client sends, after which it is silent; and what it was answered."""
+    """A client that sends messages, then nothing more, and records the responses."""
 
     sends: list[AsgiMessage]
     heard: list[AsgiMessage] = attrs.field(factory=list)
@@ -79,7 +79,7 @@ async def answer(send: Send, body: bytes) -> None:
 
 @attrs.define
 class Seen:
-    """An app that keeps what it was given, and says how long the body was."""
+    """An app that records its input and answers with the length of the body."""
 
     scopes: list[AsgiMessage] = attrs.field(factory=list)
     messages: list[AsgiMessage] = attrs.field(factory=list)
@@ -102,7 +102,7 @@ def run(made: Coroutine[object, object, None]) -> None:
 
 
 def guarded(app: AsgiApp, client: Client, *headers: tuple[bytes, bytes]) -> None:
-    """One request through a guard."""
+    """Send one request through a guard."""
     guard = Guard(app, max_concurrent=1)
     run(guard(scope_of(*headers), client.receive, client.send))
 
@@ -144,7 +144,7 @@ def test_of_a_body_that_is_too_long_one_byte_too_many_is_handed_over() -> None:
     guarded(app, client, (b"content-length", b"200001"))
     assert app.headers() == [(b"content-length", str(BODY_MAX + 1).encode())]
     assert client.body() == str(BODY_MAX + 1).encode()
-    # The answer is out before the rest is read, and the connection ends after it.
+    # The response is sent before the rest is read, and then the connection closes.
     assert [each.get("more_body") for each in client.heard] == [None, True, True, None]
     assert client.headers() == {b"x": b"y", b"connection": b"close"}
     assert client.sends == []
@@ -261,7 +261,7 @@ def test_an_app_that_fails_gives_its_turn_back() -> None:
     run(scenario())
 
 
-# --- What is no request ---------------------------------------------------------------------
+# --- Other ASGI scopes ----------------------------------------------------------------------
 
 
 def test_a_websocket_is_refused_before_it_opens() -> None:
@@ -347,7 +347,7 @@ def test_an_app_of_wsgi_gets_the_scope_and_a_body_of_the_length_that_is_said() -
 
 
 class Closed(list[bytes]):
-    """The parts of an answer, which wants to be closed."""
+    """Parts of a response that must be closed."""
 
     closed = False
 

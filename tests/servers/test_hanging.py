@@ -1,7 +1,7 @@
-"""A database that hangs holds nobody up: there is an answer, and it goes on with the database.
+"""Tests of a hanging database: requests get an answer in time, and recover with the database.
 
-Here the database goes on by itself after a while, so whoever waited for it would get what it asked for;
-what is asserted is that nobody did.
+The database recovers by itself after a while, so a request that waited for it would succeed;
+the tests assert that none did.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tests.support.serving import faulty
 
 KINDS: Final = ("psycopg", "psycopg awaited", "psycopg in threads", "Django")
 WHILE: Final = 20.0
-"""Seconds for which a database hangs at most."""
+"""The most seconds for which a database hangs."""
 
 SHORT: Final = RetryPolicy(seconds=0.5, attempt_seconds=0.2)
 GET: Final = request("get")
@@ -53,7 +53,7 @@ READY: Final = Request("GET", "/readyz")
 def endpoint_on(
     kind: str, url: str, patience: RetryPolicy, wait: float, pool_size: int = 10
 ) -> Iterator[Callable[[Request], Response]]:
-    """What answers, on a store of each kind; its tables are made and `API_KEY` is known."""
+    """Yield an endpoint on a store of each kind, with its tables and `API_KEY` registered."""
     engine = create_engine(url, timeout=PATIENCE)
     plain = SqlStore(SqlDatabase(engine))
     plain.create_tables()
@@ -96,7 +96,7 @@ def endpoint_on(
 
 
 def paged(store: SqlStore) -> Callable[[Request], Response | None]:
-    """Pages that are looked for, and never found."""
+    """Return a handler of pages that looks pages up and finds none."""
 
     def pages(asked: Request) -> Response | None:
         if not asked.target.startswith("/pages/"):
@@ -114,12 +114,12 @@ ASKED: Final = ((GET, 404), (READY, 200), (PAGE, 404))
 def check_goes_on(
     ask: Callable[[Request], Response], every: Sequence[tuple[Request, int]] = ASKED
 ) -> None:
-    """Raise unless a server comes back with its database."""
+    """Raise unless a server recovers with its database."""
     statuses = {asked.target: 0 for asked, _ in every}
     wanted = {asked.target: status for asked, status in every}
     until = monotonic() + PATIENCE
-    # Connections that were lost are found one after the other; a machine that stands still has all
-    # refused that is to be answered within so short a time.
+    # Lost connections are found one after the other, and on a slow machine requests with so short a
+    # limit may all be refused.
     while statuses != wanted:
         assert monotonic() < until, statuses
         for asked, _ in every:
@@ -127,7 +127,7 @@ def check_goes_on(
 
 
 def check_hangs(ask: Callable[[Request], Response]) -> None:
-    """Raise unless all that is asked while the database hangs is answered as it must be."""
+    """Raise unless every request gets its documented answer while the database hangs."""
     refused = ask(GET)
     assert (refused.status, header(refused, "retry-after")) == (500, "1")
     assert json.loads(refused.body)["retryable"] is True
@@ -141,7 +141,7 @@ def check_hangs(ask: Callable[[Request], Response]) -> None:
 def test_while_a_database_hangs_there_is_an_answer_and_then_it_goes_on(
     monkeypatch: pytest.MonkeyPatch, kind: str, stoppable_url: str
 ) -> None:
-    # On Django there must be time to connect, which is two seconds at least.
+    # Django needs time to connect, at least two seconds.
     on_django = kind == "Django"
     monkeypatch.setattr(endpoint, "READY_TIMEOUT_SECONDS", 2.5 if on_django else 0.4)
     patience = RetryPolicy(seconds=2.1) if on_django else SHORT
@@ -162,14 +162,14 @@ def test_with_the_shipped_limits_nobody_waits_for_a_database_that_hangs(
 ) -> None:
     with endpoint_on(kind, url=stoppable_url, patience=DEFAULT_RETRY_POLICY, wait=2.0) as ask:
         check_goes_on(ask)
-        # One that waited for the database would be answered otherwise.
+        # A request that waited for the database would succeed.
         with hanging(stoppable_url, 10.0):
             assert ask(GET).status == 500
         check_goes_on(ask)
 
 
 def test_whoever_finds_no_connection_is_answered_when_its_time_is_over(postgres_url: str) -> None:
-    # A pool of its own would let it wait for a minute.
+    # The timeout of the pool would let it wait for a minute.
     engine = create_engine(postgres_url, timeout=60, pool_size=1)
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
@@ -210,7 +210,7 @@ def test_whoever_finds_no_connection_and_awaits_one_is_answered_too(postgres_url
 
 @contextmanager
 def locked(url: str) -> Iterator[None]:
-    """Let a file of SQLite be locked, and no longer than a while."""
+    """Lock an SQLite file for a bounded time."""
     file = url.removeprefix("sqlite:///")
     with closing(sqlite3.connect(file, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -225,7 +225,7 @@ def locked(url: str) -> Iterator[None]:
 
 
 def test_a_lock_of_sqlite_is_waited_for_until_the_time_is_over(sqlite_url: str) -> None:
-    # Its own limit is a minute.
+    # The timeout of the engine is a minute.
     engine = create_engine(sqlite_url, timeout=60)
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
@@ -233,7 +233,7 @@ def test_a_lock_of_sqlite_is_waited_for_until_the_time_is_over(sqlite_url: str) 
     answer, patient = (Endpoint(store, MINT, retry_policy=each) for each in (SHORT, PATIENT))
     with locked(sqlite_url):
         assert answer(request("create")).status == 500
-        # Who needs no lock waits for none: that time would be over before the lock is free.
+        # A request that needs no lock does not wait: its time would end before the lock is free.
         enough = RetryPolicy(seconds=WHILE / 2)
         assert Endpoint(store, MINT, retry_policy=enough)(GET).status == 404
     assert patient(request("create")).status == 201
@@ -253,7 +253,7 @@ def test_a_lock_of_sqlite_on_django_is_waited_for_until_the_time_is_over(sqlite_
         with locked(sqlite_url):
             assert answer(request("create")).status == 500
         assert patient(request("create")).status == 201
-        # Whoever else is on this connection waits as before.
+        # Other users of this connection have the original timeout.
         assert [*made.rows(Statement("PRAGMA busy_timeout"))[0]] == [60_000]
 
 

@@ -1,4 +1,4 @@
-"""What a process logs: one JSON object a line, under the id of its request, and no path."""
+"""Tests of logging: one JSON object a line with the request id, and no paths."""
 
 from __future__ import annotations
 

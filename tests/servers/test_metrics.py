@@ -1,4 +1,4 @@
-"""What a server counts, alone and with others, and that no stranger makes a label."""
+"""Tests of metrics: counts in one process and in several, and no labels from unknown input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READ = Request("GET", "/metrics")
 
 
 def samples(text: str) -> dict[str, float]:
-    """What was counted: the name, its labels in their order, and the value."""
+    """Return the samples by name and sorted labels."""
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(text):
         for each in family.samples:
@@ -70,7 +70,7 @@ def test_requests_are_counted_by_what_they_were_answered(kind: str) -> None:
     assert found["curae_outbox_messages"] == 3
     assert found["curae_outbox_dead"] == 1
     assert found["curae_outbox_seconds"] == 2.5
-    # The next time it has been read once.
+    # The next read counts this one.
     ready = "curae_requests_total code=none operation=metrics replayed=false status=200"
     assert counted(asking)[ready] == 1
 

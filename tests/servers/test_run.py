@@ -1,4 +1,4 @@
-"""The server software is started with its bounds set, and logs nothing that came."""
+"""Tests of `run`, which starts the server software with its limits set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARGET = f"{__name__}:served"
 
 
 class Started:
-    """What the server software was started with."""
+    """The arguments of the server software."""
 
     given: dict[str, object]
     loader: Callable[[str], object]
@@ -43,7 +43,7 @@ def test_what_a_stranger_may_cost_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert given["backpressure"] == running.CONNECTIONS
     assert given["workers_kill_timeout"] == running.DRAIN_SECONDS
     assert (given["websockets"], given["respawn_failed_workers"]) == (False, True)
-    # Its own access log would show paths.
+    # The access log of the software would show paths.
     assert "log_access" not in given
     app = Started.loader(TARGET)
     assert isinstance(app, GracefulShutdown)
@@ -81,7 +81,7 @@ def test_the_page_says_each_bound_as_it_is(what: str, bound: float) -> None:
 
 
 async def plain(scope: object, receive: object, send: object) -> None:
-    """An app."""
+    """Do nothing, as an app."""
 
 
 served = guard.Guard(plain, max_concurrent=1)

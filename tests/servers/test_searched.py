@@ -1,4 +1,4 @@
-"""Nothing that is logged is secret, and everything that fails is in the log, under its request's id."""
+"""Tests that no secret is logged, and that every failure is logged with its request id."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.server import API_KEY, CALLER, KEYED, OPERATIONS, request
 from tests.support.serving import BEFORE, faulty
 
 SHORT: Final = RetryPolicy(seconds=0.2, attempts=3)
-"""For whoever is to be refused."""
+"""A retry policy for requests that must fail."""
 
 THRICE: Final = RetryPolicy(seconds=60, attempts=3)
 SECRET: Final = "a-secret-of-somebody"
@@ -49,14 +49,14 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @attrs.define
 class Watched:
-    """A server on a database, what was asked of it, and what failed on its way.
+    """A server on a database, its requests and the failures injected into them.
 
     Attributes:
-        store: What it is served from now.
-        patience: How long it is patient now.
-        mint: What mints now.
-        pages: What shows pages now.
-        injected: What must be in the log of which request.
+        store: The store in use.
+        patience: The retry policy in use.
+        mint: The id factory in use.
+        pages: The handler of pages in use.
+        injected: The failure that the log must have for each request id.
     """
 
     store: SqlStore
@@ -88,7 +88,7 @@ class Watched:
         return answer
 
     def missing(self) -> list[tuple[str, str]]:
-        """The failures that are not in the log, each under the id of its request."""
+        """Return the injected failures that the log lacks, each with its request id."""
         told = [
             (line.get("requestId"), str(line["message"]))
             for line in self.log.lines
@@ -125,7 +125,7 @@ def test_what_is_logged_holds_nothing_that_was_asked_and_all_that_failed(
     assert {each["requestId"] for each in ask.log.lines if "requestId" in each} == {
         each["requestId"] for each in ask.log.requests
     }
-    # Everything is answered: nothing of it is a failure that nobody injected.
+    # No other request failed.
     failed = [each["requestId"] for each in ask.log.requests if str(each["status"]) >= "500"]
     assert sorted(map(str, failed)) == sorted(named for named, _ in ask.injected)
 
@@ -135,7 +135,7 @@ def key_of(word: str) -> str:
 
 
 def ordinary(ask: Watched) -> None:
-    """Every operation, and each again."""
+    """Send every operation twice."""
     for operation in OPERATIONS:
         asked = request(operation, key=key_of(operation), user="ada-of-the-hill")
         for _ in range(2):
@@ -143,7 +143,7 @@ def ordinary(ask: Watched) -> None:
 
 
 def wrong(ask: Watched) -> None:
-    """What is refused: strangers, bodies, keys, paths, ids of somebody else's choosing."""
+    """Send requests that are refused: unknown callers, bad bodies, keys, paths and ids."""
     ada = "ada-of-the-hill"
     create = request("create", key=key_of("wrong"), user=ada)
     bodies = (b"{", b'"%s"' % SECRET.encode(), b'{"appUserId": 7}', b'{"%s": 1}' % SECRET.encode())
@@ -158,12 +158,12 @@ def wrong(ask: Watched) -> None:
     for target in (f"/{SECRET}", f"/pages/{SECRET}", f"/api/sdk/v1/connections/{SECRET}?{SECRET}"):
         for method in ("GET", "POST", SECRET):
             ask(attrs.evolve(create, target=target, method=method))
-    # Another request under a key that was used.
+    # Another request under a used key.
     ask(request("create", key=key_of("initiate"), user="somebody-else-there"))
 
 
 def failing(ask: Watched, engine: sa.Engine, url: str) -> None:
-    """What fails: locks, connections, tables, programs, pages."""
+    """Send requests that fail: locks, connections, tables, programs, pages."""
     create = request("create", key=key_of("failing"), user="ada-of-the-hill")
     with hasty(ask, url), locked(url):
         ask(create, "the store cannot be used now")
@@ -171,7 +171,7 @@ def failing(ask: Watched, engine: sa.Engine, url: str) -> None:
     if engine.dialect.name == "postgresql":
         ended(url)
         said = len(ask.log.text)
-        # Its first attempt fails, and it is answered all the same.
+        # The first attempt fails, and the request succeeds.
         assert ask(create).status == 201
         failed = ask.log.text[said:]
         assert "57P01" in failed or "OperationalError of postgresql" in failed
@@ -208,10 +208,10 @@ def broken_page(_: Request) -> Response | None:
 
 @contextmanager
 def hasty(ask: Watched, url: str) -> Iterator[None]:
-    """Let nothing be waited for longer than a moment."""
+    """Use short timeouts within the block."""
     patient, engine = ask.store, create_engine(url, timeout=0.1)
     ask.store, ask.patience = SqlStore(SqlDatabase(engine)), SHORT
-    # It is connected already: what fails is a statement.
+    # It is connected already, so that a statement fails.
     patiently.run(lambda: ask.store.caller_of(""), 0.1)
     yield
     ask.store, ask.patience = patient, PATIENT
@@ -220,7 +220,7 @@ def hasty(ask: Watched, url: str) -> Iterator[None]:
 
 @contextmanager
 def locked(url: str) -> Iterator[None]:
-    """Let somebody hold what every commit needs."""
+    """Hold the lock that every commit needs."""
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -234,7 +234,7 @@ def locked(url: str) -> Iterator[None]:
 
 
 def ended(url: str) -> None:
-    """End every other connection, as a server that is restarted does."""
+    """End every other connection, as a restarted server does."""
     engine = sa.create_engine(url)
     with engine.begin() as other:
         other.exec_driver_sql(
@@ -263,7 +263,7 @@ def test_a_store_that_is_full_or_gone_tells_nothing_of_what_was_asked(kind: str)
 
 
 class Behind(Reference):
-    """The kit's server behind an endpoint; what it sends and answers is kept from its log."""
+    """The kit's server behind an endpoint, which records the secrets sent and answered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -310,7 +310,7 @@ def test_all_that_the_kit_asks_is_answered_and_none_of_it_is_logged() -> None:
 
 
 def test_the_search_finds_what_a_log_holds() -> None:
-    """A log of everything that it should not hold is found out."""
+    """Find each kind of secret in a log that contains it."""
     create = request("create", key="k-1", user="ada-of-the-hill")
     holds: Mapping[str, str] = {
         "the API key": API_KEY,

@@ -1,4 +1,4 @@
-"""A server that is asked to end answers what it has, and its clients hear of it."""
+"""Tests of graceful shutdown: responses to started requests, and clients told to reconnect."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
             stack.enter_context(closing(Client(server.port, key, f"user-{number}")))
             for number in range(4)
         ]
-        # Each connection is a worker's by now.
+        # Each connection belongs to a worker by now.
         assert [each.create("first") for each in clients] == [(201, False)] * 4
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             since = monotonic()
             begun = [pool.submit(each.create, "second") for each in clients[:2]]
-            # The log says that a request waits for the lock.
+            # The log shows that a request waits for the lock.
             while True:
                 given_up = any(each.done() for each in begun)
                 if "attempt 1" in server.log.read_text():
@@ -58,8 +58,8 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
                 sleep(0.02)
             ends = monotonic()
             server.terminate()
-            # Whoever goes on asking on a connection is answered until it is told; so is who was
-            # silent when the end came, and whose connection was not ended over its head.
+            # A client that keeps sending gets answers until it is told to reconnect; so does a
+            # client that was idle at the signal.
             for client in clients[2:]:
                 told = False
                 while not told:
@@ -69,14 +69,14 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
                     try:
                         status, told = client.state()
                     except (http.client.RemoteDisconnected, ConnectionResetError):
-                        # On a machine that has no time for all this, that is no promise: a worker
-                        # goes on for so long, whether or not anybody gets to ask it.
+                        # On a slow machine a worker may end before the client sends: it only waits
+                        # for a fixed delay.
                         assert monotonic() - ends > SHUTDOWN_DELAY_SECONDS - 0.1
                         break
                     assert status == 200
             connection.exec_driver_sql("ROLLBACK")
         answers = {each.result() for each in begun}
-        # Nor that the lock does not outlast what a request is tried for: it is answered that, then.
+        # On a slow machine the lock may outlast the retry time, and then the answer is a 500.
         took = monotonic() - since
         late = {(500, True), (500, False)} if took > DEFAULT_RETRY_POLICY.seconds - 0.5 else set()
         assert answers <= {(201, True), *late}
@@ -86,7 +86,7 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
 
 
 class Client:
-    """A client that keeps its connection."""
+    """A client with a persistent connection."""
 
     def __init__(self, port: int, key: str, user: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
@@ -97,7 +97,7 @@ class Client:
         self._connection.close()
 
     def create(self, idempotency_key: str) -> tuple[int, bool]:
-        """The status of an answer, and whether the connection is over."""
+        """Create a connection; return the status and whether the connection closes."""
         body = json.dumps({"appUserId": self._user, "dataPackages": ["labs"]})
         key = f"{self._user}-{idempotency_key}"
         return self._ask("POST", path=CREATE, body=body, headers={"Idempotency-Key": key})

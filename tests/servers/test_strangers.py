@@ -1,4 +1,4 @@
-"""Strangers who hold half-sent requests are cut off, and a normal client goes on."""
+"""Tests of clients that hold half-sent requests: they are cut off, and others are served."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ HALF_BODY = HEAD + b"Content-Length: 60000\r\n\r\n{"
 HALF_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\n10\r\n{"
 STRANGER = Request("GET", "/")
 SECONDS = 5
-"""What is given to strangers: more than any process stands still by chance."""
+"""The time limit for slow clients, longer than any pause of a process."""
 
 
 @contextmanager
 def strangers(port: int, number: int, *sent: bytes) -> Iterator[list[socket.socket]]:
-    """Clients who say no more than this, so many of each kind."""
+    """Yield clients that send no more than these bytes, some of each kind."""
     with ExitStack() as stack:
         held = []
         for each in sent * number:
@@ -45,7 +45,7 @@ def strangers(port: int, number: int, *sent: bytes) -> Iterator[list[socket.sock
 
 
 def last_words(connection: socket.socket) -> bytes:
-    """What a stranger was answered before the connection ended."""
+    """Read what the server sent before it closed the connection."""
     with connection.makefile("rb") as stream:
         return stream.read()
 
@@ -56,7 +56,7 @@ def last_words(connection: socket.socket) -> bytes:
 def test_strangers_are_cut_off_while_a_client_is_served(
     apps: tuple[str, ...], tmp_path: Path
 ) -> None:
-    # All of them wait at once, for so long that whoever stands still for a moment is no stranger.
+    # All servers wait at once, long enough that a paused normal client is not cut off.
     with ExitStack() as stack:
         waiting: list[tuple[RunningServer, list[socket.socket]]] = []
         for app in apps:
@@ -64,13 +64,13 @@ def test_strangers_are_cut_off_while_a_client_is_served(
             directory.mkdir()
             Control(stranger_seconds=SECONDS).write(directory / "control.json")
             server = stack.enter_context(running_server(app, sqlite(directory), directory))
-            # More than there are threads.
+            # More clients than threads.
             strange = strangers(server.port, 20, HALF_HEADERS, HALF_BODY, HALF_CHUNK)
             waiting.append((server, stack.enter_context(strange)))
             for _ in range(10):
                 assert server.send(STRANGER).status == 401
         for server, held in waiting:
-            # Every one of them is still there: nobody made room for the client.
+            # None of them was dropped to make room for the normal client.
             answers = [last_words(each) for each in held]
             assert answers[::3] == [b""] * 20
             for each in (*answers[1::3], *answers[2::3]):

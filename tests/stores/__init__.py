@@ -1,1 +1,1 @@
-"""Tests of the stores that run on something else: Django's connections, Redis."""
+"""Tests of the stores: in memory, in SQL, on Django's connections and in Redis."""

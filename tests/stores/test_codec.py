@@ -1,4 +1,4 @@
-"""A server's own store: what was dumped is loaded as the same, and nothing else is loaded."""
+"""Tests of the codec: a dumped value is loaded unchanged, and any other document is refused."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_what_is_dumped_is_loaded_as_the_same_value_of_the_same_types(value: Sto
     through_json: Json = json.loads(json.dumps(document, allow_nan=False))
     for each in (document, through_json):
         again = loaded(type(value), each)
-        # An enumeration equals its text; only the repr tells them apart.
+        # An enum member equals its text; only the repr tells them apart.
         assert (again, repr(again)) == (value, repr(value))
 
 
@@ -148,7 +148,7 @@ def test_a_loaded_connection_stands_where_the_stored_one_stood(
 
 
 def members_of(kind: type[Storable]) -> dict[str, bool]:
-    """The members of a document of this kind, and whether it must have them."""
+    """Return the members of a document of this kind, and whether each is required."""
     if kind is LogState:
         return {"instants": True}
     if attrs.has(kind):
@@ -169,7 +169,7 @@ def test_anything_but_what_was_dumped_is_malformed(value: Storable) -> None:
 
 
 def places(document: dict[str, Json]) -> Iterator[tuple[str, ...]]:
-    """The path to every member of a document, however deep."""
+    """Yield the path of every member of a document, at any depth."""
     for name, value in document.items():
         yield (name,)
         if isinstance(value, dict):
@@ -177,7 +177,7 @@ def places(document: dict[str, Json]) -> Iterator[tuple[str, ...]]:
 
 
 def with_value(document: Json, path: tuple[str, ...], value: Json) -> Json:
-    """The document with another value in one place."""
+    """Return the document with another value at one path."""
     if not path:
         return value
     assert isinstance(document, dict)
@@ -212,7 +212,7 @@ MAY_BE_NULL: dict[type[Storable], set[str]] = {
     CuraeConnectSession: {"landed_at", "user_id"},
     idempotency.Record: {"lease_until", "response"},
 }
-"""The members that may be null, by their paths."""
+"""The paths of the members that may be null."""
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)

@@ -1,4 +1,4 @@
-"""Pages of the connections of a coordinate, on SQLite and in memory."""
+"""Tests of pages of the connections of a coordinate, on SQLite and in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BATCH = 1000
 
 @pytest.fixture
 def sql(sqlite_url: str) -> Iterator[tuple[SqlStore, Counted]]:
-    """A store on an empty SQLite file, and its database, which notes each statement."""
+    """A store on an empty SQLite file, and its database, which records each statement."""
     with opened(sqlite_url) as database:
         counted = Counted(database)
         store = SqlStore(counted)
@@ -44,7 +44,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 def fill(store: Store, *numbers: int, coordinate: Coordinate = COORDINATE) -> None:
-    """Store a connection for each number, which is the end of its id."""
+    """Store a connection for each number, with an id that ends with it."""
     for first in range(0, len(numbers), BATCH):
         made = [connection(number, coordinate) for number in numbers[first : first + BATCH]]
         writes = tuple(ConnectionWrite(None, each) for each in made)
@@ -153,7 +153,7 @@ def check_rows_of(sql: tuple[SqlStore, Counted], count: int) -> None:
         counted.read.clear()
         page_of(store, after=after, limit=limit)
         (statement,) = counted.read
-        # The first row is the instant of the database.
+        # The first row is the clock of the database.
         assert len(counted.rows(statement)) == 1 + expected
         plan = [str(row[-1]) for row in counted.rows(explain(statement))]
         columns = "coordinate=?" if after is None else "coordinate=? AND id>?"

@@ -1,4 +1,4 @@
-"""Until when what waits in a thread may take: what is within something never ends later."""
+"""Tests of deadlines for blocking calls: an inner deadline never extends the outer one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_thread_has_none_but_what_is_asked_for_in_one_has() -> None:
 def test_an_attempt_has_until_patience_is_over_and_a_moment(
     monkeypatch: pytest.MonkeyPatch, how: type
 ) -> None:
-    # No time passes for whoever asks how much is left.
+    # The clock is fixed while the remaining time is read.
     monkeypatch.setattr("curae_lifecycle.stores.deadline.monotonic", lambda: 7.0)
     left: list[float] = []
 

@@ -1,4 +1,4 @@
-"""Hosted pages: one page about one thing, found by the digest of its URL, until it is over."""
+"""Tests of hosted pages: one page per subject, found by the digest of its URL until it expires."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_replay_opens_no_page() -> None:
 
 @attrs.frozen
 class Elsewhere(Reply):
-    """An answer of a server's own operation: a way to somewhere, and nothing that is stored."""
+    """A reply of a custom operation with a next action and nothing stored."""
 
     next_action: NextAction
 
@@ -247,7 +247,7 @@ def test_a_url_that_is_given_out_again_lives_as_long_as_the_last_time() -> None:
     pages.add(page("same", minutes=60))
     pages.drop_expired(at(35))
     assert pages.find("same", at(59)) is not None
-    # A URL for two things leads to the later one, and the end of the first leaves it alone.
+    # A URL of two subjects leads to the later one, and the end of the first does not change it.
     pages.add(page("same", "c-2", minutes=40))
     pages.add(page("other", "c-1", minutes=40))
     assert pages.find("same", at(39)) == page("same", "c-2", minutes=40)

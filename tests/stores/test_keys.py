@@ -1,4 +1,4 @@
-"""Keys: registered, narrowed, withdrawn, for another owner; on each worker, and from a terminal."""
+"""Tests of API keys: registered, narrowed and withdrawn, on each worker and on the command line."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def read(connection_id: str) -> Request:
 # --- Every worker ---------------------------------------------------------------------------
 
 CHANGES: Sequence[tuple[Caller | None, int, int]] = (
-    # Whom the key stands for from then on, and what a create and a read are answered.
+    # The caller of the key, and the statuses of a create and a read.
     (WRITER, 201, 200),
     (READER, 403, 200),
     (WRITER, 201, 200),
@@ -437,7 +437,7 @@ def test_all_dead_messages_are_listed(
 
     while Outbox(database, DeliverySettings(attempts=1)).deliver_batch(fail):
         pass
-    # As if there were more of them than one query returns.
+    # Simulate more messages than one query returns.
     monkeypatch.setattr(Outbox.list_dead, "__defaults__", (0, 2))
     _, dead, _ = ask("outbox", "--dead")
     assert len({str(each["number"]) for each in dead}) == len(dead) == 3

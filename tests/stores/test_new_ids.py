@@ -1,4 +1,4 @@
-"""What a server draws: ids that nobody has, and URLs that nobody can guess."""
+"""Tests of new ids and page URLs: unique and not guessable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGES = "https://connect.example/"
 
 
 def drawn(new_ids: NewIds) -> list[str]:
-    """All that was drawn."""
+    """Return everything that was drawn."""
     token = new_ids.next_action.url.removeprefix(PAGES)
     return [new_ids.connection_id, new_ids.session_id, new_ids.user_id, token]
 

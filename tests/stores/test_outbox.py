@@ -1,4 +1,4 @@
-"""Effects and events on their way: what each is about, and all of it as JSON."""
+"""Tests of outbox messages: the subject of each effect and event, and its JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patience: attempts and seconds are counted, pauses grow, nothing spins and nothing hangs."""
+"""Tests of the retry policy: limits on attempts and time, and growing pauses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.serving import FakeTime, fake_time, run_async
 
 
 class Tried:
-    """An attempt that answers what it is told to, one after the other; an error is raised."""
+    """An attempt that gives its results one after the other, and raises those that are errors."""
 
     def __init__(self, *answers: str | Exception | None) -> None:
         self.answers = list(answers)
@@ -150,7 +150,7 @@ def test_once_is_once_as_long_as_any_other(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class Hanging:
-    """An attempt that never ends, and when it began."""
+    """An attempt that never ends, and the times at which it began."""
 
     def __init__(self, time: FakeTime) -> None:
         self.time = time

@@ -1,4 +1,4 @@
-"""Values as rows: what each is found by, what is wanted, and what rows in any order say."""
+"""Tests of values as rows: keys, queries, and snapshots from rows in any order."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ TEXTS: Final = {
     "bucket": [rate_key(BucketKey(owner, bucket)) for owner in OWNERS for bucket in BUCKETS],
     "log": [rate_key(LimitKey(user, name)) for user in APP_USERS for name in ("a", "b")],
 }
-"""The texts of keys that differ in a single member, or in two."""
+"""The texts of keys that differ in one member, or in two."""
 
 
 @pytest.mark.parametrize("kind", TEXTS)
@@ -131,7 +131,7 @@ PLATFORM: Final = Bucket(name="platform", capacity=9, refill=1, seconds=1)
 
 
 def written() -> list[Write]:
-    """What an initiate and a create write, and the recovery that a reconnect makes."""
+    """Return the writes of an initiate and a create, and of a recovery."""
     store, writes = MemoryStore(Settings(buckets=(PLATFORM,))), list[Write]()
     store.register(ApiKey(API_KEY), CALLER)
     for number, operation in enumerate(("initiate", "create"), 1):
@@ -196,11 +196,11 @@ def test_a_row_shows_nothing_of_its_value_in_its_repr() -> None:
         assert "user-1" not in repr(row_of(write))
 
 
-# --- What is wanted and what was found ------------------------------------------------------
+# --- Queries and snapshots ------------------------------------------------------------------
 
 
 class Rows:
-    """The rows of some values, found by what is wanted, in an order of their own."""
+    """The rows of some values, found by a query in any order."""
 
     def __init__(self, *connections: Connection) -> None:
         settings = Settings(
@@ -232,7 +232,7 @@ class Rows:
             self.rows[row.kind, row.key] = row
 
     def found(self, asked: Needs, order: int) -> dict[tuple[str, str], str]:
-        """What is wanted, fetched as `RowQuery` says."""
+        """Return the rows that a query selects."""
         need = build_row_query(asked)
         named = {*need.keys}
         for name, row in self.rows.items():
@@ -260,7 +260,7 @@ class Rows:
 
 
 def shuffled(rows: dict[tuple[str, str], Row], order: int) -> dict[tuple[str, str], str]:
-    """The documents of some rows, in one of many orders."""
+    """Return the documents of some rows in a shuffled order."""
     documents = [(name, row.document) for name, row in sorted(rows.items())]
     random.Random(order).shuffle(documents)  # noqa: S311 - no secret
     return dict(documents)
@@ -278,7 +278,7 @@ UNKNOWN: Final = ConnectionId(uuid(77))
 
 
 def elsewhere(connection: Connection) -> Connection:
-    """The same in a chain of its own."""
+    """Copy a connection into another chain."""
 
     def other(connection_id: ConnectionId) -> ConnectionId:
         return ConnectionId(connection_id.replace("0000", "ffff", 1))

@@ -1,4 +1,4 @@
-"""The loop: what a request or a fact does where its store fails, loses races or is full."""
+"""Tests of `serve` and `record` on stores that fail, conflict or are full."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def ask(made: Faulty, asked: Request, mint: Numbered | None = None) -> Answer:
 
 
 def connections(made: Faulty, coordinate: Coordinate = COORDINATE) -> list[str]:
-    """The ids of all connections of a user."""
+    """Return the ids of all connections of a user."""
     held = made.store.load(curae.Tombstoned(coordinate).needs()).snapshot
     return sorted(each.id for each in held.connections)
 
@@ -139,7 +139,7 @@ def test_settings_are_the_server_s() -> None:
     assert code(answer) == "WRONG_ENVIRONMENT"
 
 
-# --- Somebody was faster --------------------------------------------------------------------
+# --- Conflicts ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("times", [1, 2, 19])
@@ -195,7 +195,7 @@ KEYED = ("create", "reconnect", "revoke", "initiate")
 
 
 def sent(made: Faulty, operation: str) -> Answer:
-    """An answer of an operation that may run on what is stored."""
+    """Send an operation that can run on the stored state."""
     return ask(made, request(operation), Numbered(2))
 
 
@@ -242,7 +242,7 @@ def test_a_store_that_never_can_is_given_up_on_in_time(call: str, time: FakeTime
 
 
 def test_a_refusal_after_a_lost_answer_of_the_store_is_no_second_execution() -> None:
-    # The limit is reached by the execution itself; its retry is a replay all the same.
+    # The execution itself reaches the limit; its retry is a replay.
     made = faulty([None] * 9 + [AFTER])
     answers = [
         ask(made, request("initiate", key=f"k-{number}"), Numbered(number)) for number in range(10)
@@ -263,7 +263,7 @@ def test_an_operation_without_a_key_leaves_one_page() -> None:
     assert (page.kind, page.coordinate) == (PageKind.USER, COORDINATE)
 
 
-# --- What nobody foresaw ---------------------------------------------------------------------
+# --- Unexpected errors -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [ValueError("a secret"), NewerFormatError("Record", 2, 1)])
@@ -282,7 +282,7 @@ def test_an_error_that_nobody_foresaw_is_answered_and_not_tried_again(
 
 
 def raising(error: BaseException) -> Callable[[], object]:
-    """What raises, whenever it is called."""
+    """Return a function that raises an error."""
 
     def fail() -> None:
         raise error

@@ -1,4 +1,4 @@
-"""The loop, awaited: equal to the one that waits, in time where a store hangs, and cancelled whole."""
+"""Tests of the async loop: equal to the blocking one, timeouts, and cancellation."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def ask(made: Faulty, asked: Request, time: FakeTime) -> Answer:
 SETTINGS: Final = Settings(buckets=(Bucket(name="platform", capacity=12, refill=1, seconds=60),))
 
 Said = Answer | FactAnswer | str
-"""What a step of some traffic came to; an error by its name."""
+"""The result of a step of traffic, or the name of its error."""
 
 operations = st.sampled_from(
     ["create", "create", "get", "reconnect", "revoke", "initiate", "initiate", "graduation"]
@@ -85,7 +85,7 @@ facts: st.SearchStrategy[Fact] = st.sampled_from(
         curae.Graduated(COORDINATE, None),
         curae.Tombstoned(COORDINATE),
         curae.HandoffCompleted(curae.SessionId(uuid(1002)), curae.UserId("u-1")),
-        # A mistake, which comes out of both.
+        # A mistake, which both sides raise.
         curae.Authorized(ID, happened_at=at(10**6)),
     ]
 )
@@ -98,7 +98,7 @@ def page(number: int, made: Faulty) -> NextAction:
 
 
 class Waiting:
-    """Traffic at a store that waits."""
+    """Traffic to a blocking store."""
 
     def __init__(self, made: Faulty, patience: RetryPolicy) -> None:
         self.made, self.mint, self.patience = made, Numbered(2), patience
@@ -127,7 +127,7 @@ class Waiting:
 
 
 class Awaiting(Waiting):
-    """The same traffic at a store that is awaited."""
+    """The same traffic to an async store."""
 
     def __call__(self, asked: Request | Fact, number: int, calls_out: bool) -> Said:  # noqa: FBT001 - drawn
         return run_async(self.awaited(asked, number, calls_out))
@@ -161,7 +161,7 @@ def said(
     commits: Sequence[Fault | None],
     loads: Sequence[Fault | None],
 ) -> tuple[list[object], list[Changes]]:
-    """What each step came to, and what was delivered; an answer without the machine's clock."""
+    """Return the result of each step, and the delivered changes."""
     made = faulty(commits, pending(), loads=loads, settings=SETTINGS)
     delivered: list[Changes] = []
     made.store.deliver = delivered.append
@@ -253,7 +253,7 @@ def test_one_key_is_executed_once_however_many_send_it_at_once(
     assert len(delivered) == 1
 
 
-# --- What nobody foresaw --------------------------------------------------------------------
+# --- Unexpected errors ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [ValueError("a secret"), ExceptionGroup("a secret", [OSError()])])

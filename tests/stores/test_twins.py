@@ -1,4 +1,4 @@
-"""Ids that look alike are different ids: in memory, in what is stored, in events and in logs."""
+"""Tests that similar ids stay distinct: in memory, in stored documents, in events and in logs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_twin_is_an_id_and_what_folds_takes_all_of_them_for_one() -> None:
 
 @attrs.frozen
 class InMemory:
-    """A store in memory, where time stands still."""
+    """A store in memory on a fixed clock."""
 
     store: MemoryStore = attrs.field(factory=MemoryStore)
     numbers: count[int] = attrs.field(factory=lambda: count(1))
@@ -90,7 +90,7 @@ def test_twins_are_kept_apart_in_memory() -> None:
     check_all(InMemory(), TWINS)
 
 
-# --- What is stored -------------------------------------------------------------------------
+# --- Stored documents -----------------------------------------------------------------------
 
 ID: Final = ConnectionId(uuid(1))
 
@@ -158,7 +158,7 @@ def test_twins_are_kept_apart_in_what_is_dumped(kind: str) -> None:
     for text, stored in zip(TWINS, texts, strict=True):
         value = make(text)
         assert load(type(value), parse_json(stored)) == value
-        # As others keep it: with every letter that is not ASCII escaped.
+        # A store may escape every letter that is not ASCII.
         escaped = json.dumps(json.loads(stored))
         assert load(type(value), parse_json(escaped)) == value
 
@@ -177,7 +177,7 @@ def test_the_events_of_twins_have_names_of_their_own() -> None:
 
 def test_the_fingerprints_of_twins_differ() -> None:
     assert len({Fingerprint.of("initiate", [text]) for text in TWINS}) == len(TWINS)
-    # Nor does a value that holds the end of another pass for both of them.
+    # Values whose parts are joined differently have different fingerprints.
     lines = ("a\nb", "c"), ("a", "b\nc"), ("a", "b", "c"), ("a\u2028b", "c"), ("a\x85b", "c")
     assert len({Fingerprint.of("create-connection", [*values]) for values in lines}) == len(lines)
 
@@ -214,7 +214,7 @@ def test_twins_are_kept_apart_in_a_log() -> None:
         )
         for number, text in enumerate(TWINS)
     ]
-    # A name is a text too, and a twin of one names another answer; a UUID is read in any case.
+    # The name of an answer is compared exactly as well; a UUID is read in any case.
     revoked = line(fact={"type": "connection.revoke", "actor": "PATIENT",
                          "connectionId": "{" + TWINS[3] + ".connection.id}"})  # fmt: skip
     asked = [

@@ -1,4 +1,4 @@
-"""Ids that look alike are different ids in every store, and over every request path."""
+"""Tests that similar ids stay distinct in every database and over every request path."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def in_sql(url: str, twins: tuple[str, ...]) -> None:
         check_all(Stored(SqlStore(SqlDatabase(engine))), twins)
 
 
-# --- Whatever an id may hold ----------------------------------------------------------------
+# --- Every code point of an id --------------------------------------------------------------
 
 
 @pytest.mark.heavy
@@ -79,7 +79,7 @@ def served(app_name: str, url: str, directory: Path, twins: tuple[str, ...]) -> 
 
 
 def check_pages(place: Served, twins: tuple[str, ...]) -> None:
-    """A hosted page of one twin is no page of another: what is finished there is its own."""
+    """Check that finishing a page of one user changes no similar user."""
     one = app(place, "pages", owner(customer_account_id=uuid(0xAE)))
     for number, user in enumerate(twins[:3]):
         created = json.loads(one.create(user).body)
@@ -92,7 +92,7 @@ def check_pages(place: Served, twins: tuple[str, ...]) -> None:
         assert one.state(user) == "ACTIVE"
         assert [one.state(each) for each in twins if each != user] == others
         assert others.count("ACTIVE") == number
-    # A graduation is of the user whose page it is.
+    # A graduation changes only the user of its page.
     limited, twin = twins[3:5]
     for each in (limited, twin):
         assert one.initiate(each).status == 201

@@ -1,4 +1,4 @@
-"""A wiring mistake is named where the wrong value comes in, with what to pass instead."""
+"""Tests that a wiring mistake is reported at its argument, with what to pass instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places in databases: what has to keep twins apart in a store and behind a server."""
+"""Places for the checks of similar ids: a store, and a server with a database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MINT: Final = RandomIds("https://connect.example/")
 
 @attrs.define
 class Stored:
-    """A store, asked without a server."""
+    """A store that is used without a server."""
 
     store: SqlStore
     settings: Settings = attrs.field(factory=Settings)
@@ -49,7 +49,7 @@ class Stored:
 
 @attrs.frozen
 class Served:
-    """A server in a process of its own, and the database behind it."""
+    """A server in its own process, and its database."""
 
     server: RunningServer
     behind: Behind
@@ -59,7 +59,7 @@ class Served:
 
     def send(self, request: Request) -> Response:
         answer = self.server.send(request)
-        # What a server adds of its own is no part of the answer.
+        # Headers that a server adds are not compared.
         kept = tuple([each for each in answer.headers if each[0] in {"etag", "retry-after"}])
         return Response(answer.status, kept, answer.body)
 

@@ -1,8 +1,8 @@
-"""Texts that look alike, and what must keep them apart wherever values are stored.
+"""Texts that look alike, and checks that every store keeps them apart.
 
 An id is opaque and compared exactly. Databases, caches and frameworks fold case, normalize and
-trim; one that does so gives two users one account. A `Place` is anything that stores: each check
-runs requests and facts of many twins through it, and nothing of one may be seen by another.
+trim; one that does so gives two users one account. A `Place` is anything that stores values: each
+check sends requests and facts of many similar ids through it, and no id may see another's values.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tests.support.strategies import uuid
 # --- Texts ----------------------------------------------------------------------------------
 
 _BASE: Final = "Stra\N{LATIN SMALL LETTER SHARP S}e \N{LATIN SMALL LIGATURE FI}\N{SUPERSCRIPT TWO}"
-"""Each form of it is another text: case, composition and compatibility all matter."""
+"""A text whose case, composition and compatibility forms all differ."""
 
 _RING: Final = "\N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
 _ANGSTROM: Final = "\N{ANGSTROM SIGN}"
@@ -74,7 +74,7 @@ def _twins(text: str) -> list[str]:
     return [
         text,
         *(text.upper(), text.lower(), text.swapcase(), text.casefold()),
-        # Some fold ASCII alone.
+        # Some stores fold only ASCII.
         "".join([each.swapcase() if each.isascii() else each for each in text]),
         *(normalize(form, text) for form in ("NFC", "NFD", "NFKC", "NFKD")),
         text.replace(_RING, _ANGSTROM),
@@ -87,7 +87,7 @@ def _twins(text: str) -> list[str]:
 
 
 TWINS: Final = tuple(dict.fromkeys(_twins(_RING + _BASE)))
-"""Texts that one or another kind of folding would take for one."""
+"""Texts that some kind of folding would make equal."""
 
 FEW: Final = tuple(
     dict.fromkeys(
@@ -104,41 +104,41 @@ FEW: Final = tuple(
         ]
     )
 )
-"""One of each kind, for where each of them takes long."""
+"""One text of each kind, for slow places."""
 
 KEY_TWINS: Final = ("k-1", "K-1", "k_1", "k-1.", "k-1-", "k-l", "k-01", "k%2D1", "'k-1'", "k-1/*")
-"""Idempotency keys: visible ASCII alone, so case, trailing marks and what other syntaxes read."""
+"""Idempotency keys that differ in case, trailing marks and the quoting of other syntaxes."""
 
 ACCOUNT_TWINS: Final = tuple([uuid(0xA0 + number) for number in range(6)])
-"""Customer accounts: a UUID is read in any case, so its twin is another UUID."""
+"""Customer accounts; a UUID is read in any case, so each is another UUID."""
 
 PACKAGE_TWINS: Final = ("labs", "lab", "labs_", "labs__", "labs2", "l_abs")
 
 
 def folded(text: str) -> str:
-    """What is left of a text once everything that some store might ignore is gone."""
+    """Remove everything from a text that some store might ignore."""
     text = normalize("NFKD", normalize("NFKD", text).casefold())
     return "".join([each for each in text if category(each) not in {"Mn", "Cf", "Zs", "Zl"}])
 
 
 def unusual() -> list[str]:
-    """App user ids that hold every code point such an id may hold."""
+    """Return app user ids that together hold every code point an id may hold."""
     points = [
         *(range(0x20, 0x7F)),
         *(range(0xA0, 0xD800)),
         *(range(0xE000, 0x110000)),
     ]
-    # No white space may stand at either end.
+    # White space is not allowed at either end.
     return [
         "a" + "".join(map(chr, points[start : start + 254])) + "z"
         for start in range(0, len(points), 254)
     ]
 
 
-# Drawn once, so no compression makes it shorter.
+# Drawn at random, so that compression does not shorten it.
 _DRAWN: Final = Random(1).sample(range(0x10000, 0x110000), APP_USER_ID_MAX_LENGTH)  # noqa: S311 - a text
 LONGEST: Final = "".join(map(chr, _DRAWN))
-"""An app user id of as many bytes as there may be."""
+"""An app user id with as many bytes as allowed."""
 
 
 # --- Places ---------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Place(Protocol):
     """A store behind a request path."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Let an API key stand for a caller."""
+        """Register an API key for a caller."""
         ...
 
     def send(self, request: Request) -> Response:
@@ -160,21 +160,21 @@ class Place(Protocol):
         ...
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
-        """Put other buckets in place, all of them full."""
+        """Replace the buckets by others, all of them full."""
         ...
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        """A connection as stored."""
+        """Return a connection as stored."""
         ...
 
     def binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        """A binding as stored."""
+        """Return a binding as stored."""
         ...
 
 
 @attrs.frozen
 class App:
-    """An app's own view of a place: one API key."""
+    """A place as seen with one API key."""
 
     place: Place
     api_key: str
@@ -182,37 +182,37 @@ class App:
     keys: count[int] = attrs.field(factory=count, eq=False)
 
     def post(self, path: str, body: dict[str, object], key: str | None = None) -> Response:
-        """A mutation, with a key of its own where none is given."""
+        """Send a mutation, with a fresh key unless one is given."""
         key = f"{self.api_key}-{next(self.keys)}" if key is None else key
         headers = (("Authorization", f"Bearer {self.api_key}"), ("Idempotency-Key", key))
-        # The bytes themselves, no escapes: that is what a client in another language sends.
+        # The bytes without escapes, as a client in another language sends them.
         text = json.dumps(body, ensure_ascii=False).encode()
         return self.place.send(
             Request(method="POST", target=f"/api/sdk/v1/{path}", headers=headers, body=text)
         )
 
     def get(self, path: str) -> Response:
-        """A read."""
+        """Send a read."""
         headers = (("Authorization", f"Bearer {self.api_key}"),)
         return self.place.send(Request("GET", f"/api/sdk/v1/{path}", headers))
 
     def initiate(self, user: str, key: str | None = None, *, signup: bool = False) -> Response:
-        """An entry of a user."""
+        """Initiate a session for a user."""
         body = {"appUserId": user, "preferSignup": signup}
         return self.post("curae-connect/initiate", body, key)
 
     def create(self, user: str, key: str | None = None, package: str = "labs") -> Response:
-        """A connection of a user."""
+        """Create a connection for a user."""
         return self.post("connections", {"appUserId": user, "dataPackages": [package]}, key)
 
     def state(self, user: str) -> object:
-        """The account state of a user."""
+        """Read the account state of a user."""
         return _read(self.get(f"curae-connect/account-state?appUserId={quote(user, safe='')}"))[
             "lifecycleState"
         ]
 
     def coordinate(self, user: str) -> Coordinate:
-        """The coordinate of a user."""
+        """Return the coordinate of a user."""
         return self.caller.coordinate(AppUserId(user))
 
 
@@ -223,7 +223,7 @@ def owner(
     customer_account_id: str = uuid(0xAC),
     scope: str = CONNECTION_WRITE,
 ) -> Caller:
-    """A caller of these ids."""
+    """Return a caller with these ids."""
     return Caller(
         api_key_id=ApiKeyId(api_key_id),
         app_id=AppId(app_id),
@@ -234,7 +234,7 @@ def owner(
 
 
 def owners(member: str, twins: tuple[str, ...]) -> list[Caller]:
-    """Callers that differ in one id alone."""
+    """Return callers that differ in one id only."""
     match member:
         case "api_key_id":
             return [owner(api_key_id=text) for text in twins]
@@ -245,7 +245,7 @@ def owners(member: str, twins: tuple[str, ...]) -> list[Caller]:
 
 
 def app(place: Place, name: str, caller: Caller | None = None) -> App:
-    """An app that is registered, of its own where no caller is given."""
+    """Register a caller at a place, a fresh one unless it is given."""
     caller = owner(api_key_id=name, app_id=name) if caller is None else caller
     place.register(ApiKey(f"cae_live_{name}"), caller)
     return App(place, f"cae_live_{name}", caller)
@@ -272,11 +272,11 @@ LIMITED: Final = (429, "RATE_LIMITED")
 CONFLICT: Final = "BINDING_CONFLICT"
 
 
-# --- What holds in every place --------------------------------------------------------------
+# --- Checks for every place -----------------------------------------------------------------
 
 
 def check_users(place: Place, twins: tuple[str, ...]) -> None:
-    """Twins of an app user: an account, a limit, a connection and its end, each one's own."""
+    """Check that similar app users have separate accounts, limits and connections."""
     one = app(place, "users")
     assert {one.state(user) for user in twins} == {"UNLINKED"}
     for user in twins:
@@ -309,10 +309,10 @@ def check_users(place: Place, twins: tuple[str, ...]) -> None:
 
 
 def check_owners(place: Place, member: str, twins: tuple[str, ...]) -> None:
-    """Twins of an API key's id, an app or a customer account: what is each one's own.
+    """Check that similar key ids, apps or customer accounts are separate.
 
-    The app user's limit is one for all apps of an account, and so are its connections for all API
-    keys of an app.
+    The app user's limit is shared by all apps of an account, and its connections by all API keys
+    of an app.
     """
     place.replace_buckets((Bucket(name="platform", capacity=1, refill=1, seconds=3600),))
     callers = owners(member, twins)
@@ -324,7 +324,7 @@ def check_owners(place: Place, member: str, twins: tuple[str, ...]) -> None:
         assert _refused(each.get(unknown)) == LIMITED
     place.replace_buckets(())
 
-    # The same key, the same user, the same values: never the other's answer.
+    # The same key, user and values never get the response of another owner.
     answers = [each.create(user, "same") for each in apps]
     ids = [_made(answer)["id"] for answer in answers]
     assert len(set(ids)) == len(apps)
@@ -350,18 +350,18 @@ def check_owners(place: Place, member: str, twins: tuple[str, ...]) -> None:
 
 
 def check_keys(place: Place) -> None:
-    """Twins of an idempotency key: each its own request and its own answer."""
+    """Check that similar idempotency keys have separate requests and responses."""
     one = app(place, "keys")
     answers = [one.create(f"user-{number}", key) for number, key in enumerate(KEY_TWINS)]
     assert len({_made(answer)["id"] for answer in answers}) == len(KEY_TWINS)
     again = [one.create(f"user-{number}", key) for number, key in enumerate(KEY_TWINS)]
     assert again == answers
-    # A quoted key is the same key, and what is no ASCII is none.
+    # A quoted key equals the key, and a key that is not ASCII is refused.
     assert one.create("user-0", f'"{KEY_TWINS[0]}"') == answers[0]
 
 
 def check_user_ids(place: Place, twins: tuple[str, ...]) -> None:
-    """Twins of a platform user: another user, for whom nothing lands; kept as it was given."""
+    """Check that similar platform users stay separate and are stored unchanged."""
     one = app(place, "platform")
     for number, text in enumerate(twins):
         user, coordinate = UserId(text), one.coordinate(f"user-{number}")
@@ -388,7 +388,7 @@ def check_user_ids(place: Place, twins: tuple[str, ...]) -> None:
 
 
 def check_packages(place: Place) -> None:
-    """Twins of a data package: each granted alone; what is no token is no package."""
+    """Check that similar data packages are granted separately and invalid ones refused."""
     one = app(place, "packages")
     for package in PACKAGE_TWINS:
         made = _made(one.create("user", package=package))
@@ -409,7 +409,7 @@ def check_packages(place: Place) -> None:
 
 
 def check_scopes(place: Place) -> None:
-    """A twin of a scope allows nothing, also where it holds the scope itself."""
+    """Check that a scope similar to the required one allows nothing."""
     twins = dict.fromkeys([*_twins(CONNECTION_WRITE), *_within(CONNECTION_WRITE)])
     for number, scope in enumerate(twins):
         one = app(place, f"scope-{number}", owner(app_id="scopes", scope=scope))
@@ -425,7 +425,7 @@ def _within(scope: str) -> list[str]:
 
 
 def check_unusual(place: Place, users: list[str]) -> None:
-    """Whatever an app user id may hold comes back as it was sent, and is found again."""
+    """Check that unusual app user ids are stored unchanged and found again."""
     one = app(place, "unusual")
     for user in users:
         made = _made(one.create(user))
@@ -441,7 +441,7 @@ def check_unusual(place: Place, users: list[str]) -> None:
 
 
 def check_all(place: Place, twins: tuple[str, ...]) -> None:
-    """Every class of twins in one place."""
+    """Run every check of similar ids in one place."""
     check_users(place, twins)
     for member in ("api_key_id", "app_id", "customer_account_id"):
         check_owners(place, member, twins)

@@ -1,4 +1,4 @@
-"""Endpoints of both kinds as one: what is asked, what is answered, what is logged."""
+"""Endpoints of both kinds behind one interface, with their logs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Asking:
 
 @attrs.frozen
 class Log:
-    """What a process logged."""
+    """The log of a process."""
 
     stream: io.StringIO
 
@@ -94,13 +94,13 @@ class Log:
 
     @property
     def requests(self) -> list[dict[str, object]]:
-        """The lines that are one for each request."""
+        """The lines of requests."""
         return [each for each in self.lines if each["message"] == "request"]
 
 
 @contextmanager
 def logged() -> Iterator[Log]:
-    """What is logged while the context lasts; what was configured before is back after it."""
+    """Capture the log within the block, and restore the configuration after it."""
     root = logging.getLogger()
     handlers, level = [*root.handlers], root.level
     log = Log(io.StringIO())
@@ -113,7 +113,7 @@ def logged() -> Iterator[Log]:
 
 
 def header(response: Response, name: str) -> str | None:
-    """The one header of a name; none where there is none."""
+    """Return the only header of a name, or None."""
     found = [value for key, value in response.headers if key == name]
     assert len(found) <= 1, found
     return found[0] if found else None

@@ -1,4 +1,4 @@
-"""Cells of the tables that hold another outcome for as long as a test wants."""
+"""Table cells with another outcome for the duration of a test."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NEVER_ASKED: Final = {
         for status in ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     },
 }
-"""The cells that no function asks, though what they say holds; each with the reason."""
+"""The cells that no function looks up, although they hold; each with the reason."""
 
 Key = tuple[str, ...]
 """One value for each axis of a table."""
@@ -44,7 +44,7 @@ Key = tuple[str, ...]
 
 @contextmanager
 def outcome_of(table: str, key: Key, outcome: object) -> Iterator[None]:
-    """One cell of a table holds another outcome."""
+    """Replace the outcome of one cell of a table within the block."""
     place = cast("str | tuple[StrEnum, ...]", key[0] if len(key) == 1 else key)
     row = TABLES[table][place]
     replace_row(TABLES[table], place, attrs.evolve(row, outcome=outcome))
@@ -55,5 +55,5 @@ def outcome_of(table: str, key: Key, outcome: object) -> Iterator[None]:
 
 
 def outcomes(table: str) -> dict[Key, object]:
-    """What each cell of a table holds."""
+    """Return the outcome of each cell of a table."""
     return {key: row.outcome for key, row in TABLES[table].cells()}

@@ -1,4 +1,4 @@
-"""The command line: in a process of its own, at a pipe or on a terminal, and in this one."""
+"""Runs of the command line: in another process, on a pipe or a terminal, and in this one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[byte
 
 
 def on_a_terminal(code: str) -> str:
-    """What a program writes while its standard streams are a terminal."""
+    """Return the output of a program whose standard streams are a terminal."""
     controller, terminal_end = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-c", code],
@@ -37,7 +37,7 @@ def on_a_terminal(code: str) -> str:
             while chunk := os.read(controller, 65536):
                 written += chunk
         except OSError:
-            # Linux says so when the last writer is gone.
+            # Linux raises this when the last writer has closed.
             pass
         os.close(controller)
         assert process.wait(timeout=60) == 0, written.decode()
@@ -50,10 +50,10 @@ def without_colour(text: str) -> str:
 
 @attrs.frozen
 class Command:
-    """Runs a command in this process: its exit status, the JSON lines that it prints, its errors.
+    """A command in this process: returns its exit status, JSON output lines and errors.
 
     Attributes:
-        more: What is said after the arguments each time.
+        more: Arguments that are always added at the end.
     """
 
     capsys: pytest.CaptureFixture[str]
@@ -63,7 +63,7 @@ class Command:
     def __call__(
         self, *arguments: str, given: str = ""
     ) -> tuple[int, list[dict[str, object]], str]:
-        """Run it where something is given on standard input."""
+        """Run it with some standard input."""
         self.monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
         try:
             status: object = main([*arguments, *self.more])

@@ -1,4 +1,4 @@
-"""A Django that is set up once for this process, and databases of its own for each test."""
+"""A Django that is set up once per process, and a fresh database for each test."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if not settings.configured:
 Answer = TypeVar("Answer")
 
 PATIENCE: Final = 60
-"""Seconds that a database is waited for, where a test says nothing else."""
+"""The default database timeout of tests, in seconds."""
 
 CONNECT: Final = 20
-"""Seconds that a connection is waited for: it is not begun where whoever asks has less left."""
+"""Seconds for a connection: none is started with less time left."""
 
 _NUMBERS: Final = count(1)
 
@@ -51,9 +51,9 @@ def database(
     options: Mapping[str, object] | None = None,
     changed: Mapping[str, object] | None = None,
 ) -> Iterator[str]:
-    """An alias for the database of a URL, its tables made."""
+    """Yield an alias for the database of a URL, with its tables."""
     parts = sa.make_url(url)
-    # What is written need not outlive a crash of this machine.
+    # Durability against a machine crash is off.
     pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF"
     usual: dict[str, object] = {"timeout": PATIENCE, "init_command": pragmas}
     if parts.get_backend_name() == "postgresql":
@@ -81,7 +81,7 @@ def database(
 
 
 def at_once(alias: str, works: Sequence[Callable[[], Answer]]) -> list[Answer]:
-    """Do it all at once, each in a thread with a connection of its own."""
+    """Run all at once, each in a thread with its own connection."""
     ready = threading.Barrier(len(works))
 
     def run(work: Callable[[], Answer]) -> Answer:
@@ -123,7 +123,7 @@ class DjangoServed(Served):
             self.leave()
 
     def leave(self) -> None:
-        """Close what a thread opened that will not come back."""
+        """Close the connections of a thread that ends."""
         if threading.current_thread() is not self.thread:
             connections[self.alias].close()
 

@@ -1,4 +1,4 @@
-"""An operation and a fact that the package does not have, with members of their own."""
+"""A custom operation and a custom fact, with their own members."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORM: Final = Member("formNumber", lambda value: parse_opaque("formNumber", valu
 
 @attrs.frozen
 class ConnectionRelabelled(operation.Reply):
-    """One member of every kind that the wire knows and no other reply has."""
+    """A reply with one member of every kind, some of which no other reply has."""
 
     connection: Connection
     label: str
@@ -70,7 +70,7 @@ EIGHT: Final[tuple[type[operation.Operation], ...]] = (*OPERATIONS, Relabel)
 
 @attrs.frozen
 class ConsentWithdrawn(fact.ConnectionFact):
-    """The patient withdrew on paper."""
+    """A fact: the patient withdrew consent on paper."""
 
     connection_id: ConnectionId
     form_number: str

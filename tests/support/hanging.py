@@ -1,4 +1,4 @@
-"""A PostgreSQL that hangs: its processes are stopped, and its kernel acknowledges all the same."""
+"""A PostgreSQL server that hangs: its processes are stopped, and its kernel still acknowledges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.patiently import PATIENCE
 
 
 def processes(url: str) -> list[int]:
-    """The processes of the server that a URL's database is on, its first one first."""
+    """Return the processes of the server of a URL, the first one first."""
     door = sa.make_url(url).query["host"]
     assert isinstance(door, str)
     first = int((Path(door).parent / "data" / "postmaster.pid").read_text().split()[0])
@@ -26,14 +26,14 @@ def processes(url: str) -> list[int]:
 
 @contextmanager
 def hanging(url: str, seconds: float) -> Iterator[None]:
-    """Let the server of a URL hang while the context lasts, and no longer than so many seconds.
+    """Stop the server of a URL within the block, for at most some seconds.
 
-    Whoever waits for longer gets what it asked for, and no test waits for ever.
+    A request that waits for longer succeeds, and no test waits for ever.
     """
     halted: list[int] = []
     goes_on = Timer(seconds, lambda: _go_on(halted))
     try:
-        # The first one first: it makes no more.
+        # The first one first, since it starts the others.
         first, *_ = processes(url)
         halted.append(first)
         _stop(first)
@@ -50,7 +50,7 @@ def hanging(url: str, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def stopped(process: int) -> Iterator[None]:
-    """Let a process stand still while the context lasts."""
+    """Pause a process within the block."""
     try:
         _stop(process)
         yield
@@ -61,7 +61,7 @@ def stopped(process: int) -> Iterator[None]:
 def _stop(process: int) -> None:
     os.kill(process, signal.SIGSTOP)
     until = monotonic() + PATIENCE
-    # On another core it may be at work for a moment more.
+    # On another core it may run for a moment more.
     while _state(process) not in "TZX":
         assert monotonic() < until
         sleep(0.001)

@@ -1,7 +1,7 @@
-"""Hosted pages of a server that has none of its own, known from what it answered.
+"""Hosted pages of a server without its own, built from its responses.
 
-The law of this module: **one page about one thing, over once somebody finished or cancelled it**. A
-page of a graduation is about the user who was bound when it was made, and nobody after them.
+The law of this module: **one page per subject, which ends when it is finished or cancelled**. A
+page of a graduation is about the user who was bound when it was made, and no later one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from curae_lifecycle.web.request import Request, bearer
 from tests.support.instants import caller_at
 
 LASTS: Final = timedelta(days=90)
-"""How long a connection is authorized for."""
+"""The duration of an authorization."""
 
 
 @attrs.frozen
@@ -47,7 +47,7 @@ class Page:
 
 
 class Hosted:
-    """The pages of a server over a store in memory; a bug gets one of its steps wrong."""
+    """The pages of a server over a store in memory; a bug replaces one of its steps."""
 
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
@@ -57,7 +57,7 @@ class Hosted:
         self.lock = RLock()
 
     def note(self, request: Request, answer: Response) -> None:
-        """Open the page that an answer leads to, if it is one that was never given before."""
+        """Open the page of a response, if its URL is new."""
         if answer.status != 201:
             return
         body = json.loads(answer.body)
@@ -68,7 +68,7 @@ class Hosted:
                 self.open(url, self.page_of(request, body))
 
     def page_of(self, request: Request, body: dict[str, dict[str, str]]) -> Page:
-        """What a page is about."""
+        """Return the page of a response."""
         until = parse_time("expiresAt", body["nextAction"]["expiresAt"])
         if "connection" in body:
             return Page(ConnectionId(body["connection"]["id"]), until)
@@ -82,22 +82,22 @@ class Hosted:
         return Page(coordinate, until, user=None if bound is None else bound.user_id)
 
     def open(self, url: str, page: Page) -> None:
-        """Let a page be found; an earlier one about the same is gone."""
+        """Add a page; an earlier one with the same subject is removed."""
         self.found.pop(self.about.get(page.subject, ""), None)
         self.found[url] = page
         self.about[page.subject] = url
 
     def find(self, url: str, now: datetime) -> Page | None:
-        """What a URL leads to now."""
+        """Return the page of a URL now, or None."""
         page = self.found.get(url)
         return page if page is not None and now < page.until else None
 
     def close(self, url: str) -> None:
-        """Nobody finds a page again."""
+        """Remove a page."""
         self.found.pop(url, None)
 
     def finished(self, page: Page, now: datetime) -> Fact:
-        """What happened where somebody finished."""
+        """Return the fact of a finished page."""
         match page.subject:
             case Coordinate() as coordinate:
                 return Graduated(coordinate, page.user)
@@ -107,7 +107,7 @@ class Hosted:
                 return Authorized(ConnectionId(subject), now + LASTS)
 
     def cancelled(self, page: Page) -> Fact | None:
-        """What happened where somebody said no; nothing where the hand-off just waits on."""
+        """Return the fact of a cancelled page, or None if the hand-off keeps waiting."""
         if page.session or isinstance(page.subject, Coordinate):
             return None
         return Revoked(ConnectionId(page.subject), Actor.PATIENT)

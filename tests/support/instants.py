@@ -1,4 +1,4 @@
-"""Run a store in memory at chosen instants: requests, facts, questions for access and writes."""
+"""Requests, facts, access decisions and writes on a store in memory at chosen instants."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ThreadClock:
         return now if isinstance(now, datetime) else self._usual()
 
     def set(self, now: datetime | None) -> None:
-        """Show an instant to this thread; None shows the usual clock again."""
+        """Set the instant of this thread; None restores the usual clock."""
         self._own.now = now
 
 
@@ -44,7 +44,7 @@ _LOCK: Final = threading.Lock()
 
 @contextmanager
 def clock_at(store: MemoryStore, now: datetime) -> Generator[None]:
-    """Set the store's clock, for this thread, for as long as the context lasts."""
+    """Set the store's clock for this thread within the block."""
     with _LOCK:
         clock = store.clock
         if not isinstance(clock, ThreadClock):
@@ -80,7 +80,7 @@ def access_at(
 
 
 def commit_writes(store: MemoryStore, writes: tuple[Write, ...]) -> bool:
-    """Commit writes that were decided from what is stored now."""
+    """Commit writes that were decided on the stored state."""
     return store.commit(Loaded(Snapshot(), EPOCH), Changes(writes))
 
 

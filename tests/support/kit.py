@@ -1,4 +1,4 @@
-"""Servers over the embedded store, as the conformance kit sees them: right ones, and a forgetful one."""
+"""Servers over the store in memory for the conformance kit: correct ones, and a forgetful one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from tests.support.instants import access_at
 from tests.support.strategies import START
 
 ROUNDS = 2
-"""How often a race is run."""
+"""The number of rounds of a race."""
 
 Given = ParamSpec("Given")
 
@@ -55,7 +55,7 @@ Result = TypeVar("Result")
 
 
 class Reference(FactHooks):
-    """A server over the embedded world, on a clock of its own."""
+    """A server over the store in memory, on its own clock."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Reference(FactHooks):
 
 
 def turned(function: Callable[Given, Result]) -> Callable[Given, Awaitable[Result]]:
-    """A coroutine function that does the same after the others had a turn."""
+    """Return a coroutine function that yields once and then calls a function."""
 
     async def turn(*args: Given.args, **kwargs: Given.kwargs) -> Result:
         await asyncio.sleep(0)
@@ -183,7 +183,7 @@ def if_there(
 
 
 def asynchronous(server: Server) -> AsyncServer:
-    """The same server behind coroutine functions."""
+    """Return the same server with coroutine functions."""
     return AsyncServer(
         turned(server.send),
         turned(server.make_key),
@@ -228,12 +228,12 @@ RIGHT: dict[str, Callable[[], Reference]] = {
 
 
 def needing(*hooks: str) -> set[str]:
-    """The names of the checks that need any of these hooks."""
+    """Return the names of the checks that need any of these hooks."""
     return {check.name for check in CHECKS if not set(hooks).isdisjoint(check.hooks)}
 
 
 class Forgetful(Reference):
-    """Every reconnect makes a successor: nobody remembers the pending one."""
+    """A server that forgets pending successors, so that every reconnect creates one."""
 
     def send(self, request: Request) -> Response:
         if request.target.endswith(":reconnect"):
@@ -242,7 +242,7 @@ class Forgetful(Reference):
 
 
 def written(answer: Response, changed: Mapping[str, object]) -> Response:
-    """An answer with other members, each by its path, such as `connection__id`."""
+    """Return a response with members replaced by path, such as `connection__id`."""
     if not answer.body:
         return answer
     body = json.loads(answer.body)

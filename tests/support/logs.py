@@ -1,4 +1,4 @@
-"""How the tests of a replay write the lines of a log, and what they look at in its answers."""
+"""Helpers of the replay tests: log lines and parts of their answers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sent(
     headers: dict[str, Json] | None = None,
     response: Json = None,
 ) -> bytes:
-    """A request, with an idempotency key of its own where it needs one and none is told."""
+    """Return a request line, with a fresh idempotency key if one is needed and none is given."""
     told: dict[str, Json] = {"Authorization": f"Bearer {api_key}"}
     if method == "POST" and "graduation" not in path:
         told["Idempotency-Key"] = f"k-{minutes}-{path}-{name}" if key is None else key
@@ -108,14 +108,14 @@ def got(minutes: float, connection: str = "{c1.connection.id}", *, response: Jso
 def account(
     minutes: float, user: str = "user-1", *, unless: Json = None, response: Json = None
 ) -> bytes:
-    """An account state, unless the client's entity tag is its."""
+    """Return a line that reads an account state, optionally with an entity tag."""
     path = f"curae-connect/account-state?appUserId={user}"
     headers: dict[str, Json] = {} if unless is None else {"If-None-Match": unless}
     return sent(minutes, "GET", path, name="a1", headers=headers, response=response)
 
 
 def fact(minutes: float, kind: str, **members: Json) -> bytes:
-    """A fact about `c1`, unless it is about a session or a binding."""
+    """Return a line with a fact about `c1`, unless it is about a session or a binding."""
     if kind.startswith("connection."):
         members = {"connectionId": "{c1.connection.id}", **members}
     elif kind == "handoff.complete":
@@ -140,12 +140,12 @@ def answers(*lines: bytes, environment: Environment | None = None) -> list[dict[
 
 
 def last(*lines: bytes) -> dict[str, Json]:
-    """What the last line answers, after the key `k1` was registered."""
+    """Return the answer to the last line, after the registration of the key `k1`."""
     return answers(K1, *lines)[-1]
 
 
 def member(answer: dict[str, Json], path: str) -> Json:
-    """A member of the body of an answer."""
+    """Return a member of the body of an answer."""
     value: Json = json.loads(str(answer["body"]))
     for name in path.split("."):
         assert isinstance(value, dict)
@@ -154,7 +154,7 @@ def member(answer: dict[str, Json], path: str) -> Json:
 
 
 def told(answer: dict[str, Json]) -> tuple[Json, Json]:
-    """The status and the problem's code, if there is one; or the outcome and the code of a fact."""
+    """Return the status and problem code of a response, or the outcome and code of a fact."""
     if "outcome" in answer:
         return answer["outcome"], answer["code"]
     body: Json = json.loads(str(answer["body"])) if answer["body"] else None
@@ -166,7 +166,7 @@ def is_broken(answer: dict[str, Json]) -> bool:
 
 
 def recorded(number: int | str, url: Json = "https://own.example/x", ends: Json = None) -> Json:
-    """A recorded answer of a create or an initiate."""
+    """Return a recorded response of a create or an initiate."""
     id_ = uuid(number) if isinstance(number, int) else number
     action: Json = {"type": "open_webview", "url": url, "expiresAt": ends or time(10)}
     body: Json = {"connection": {"id": id_}, "session": {"id": id_}, "nextAction": action}
@@ -187,7 +187,7 @@ def with_(line: bytes, kind: str = "", **members: Json) -> bytes:
     return json.dumps(document).encode()
 
 
-# Lines that several of them stand on -----------------------------------------------------
+# Lines that several tests share -----------------------------------------------------------
 
 A: Final = created(1)
 B: Final = initiated(1, signup=True)

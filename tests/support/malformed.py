@@ -1,4 +1,4 @@
-"""Text, JSON and instants of every kind, and what a reader says is wrong with them."""
+"""Text, JSON and instants of every kind, and the faults of a parser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from curae_lifecycle.web.json import MalformedError
 from curae_lifecycle.web.wire_format import parse_members
 
 any_text: Final = st.text(st.characters(exclude_categories=()))
-"""Text with surrogates, control characters and all else."""
+"""Any text, with surrogates and control characters."""
 
 leaves: Final[st.SearchStrategy[Json]] = (
     st.none() | st.booleans() | st.integers() | st.floats() | any_text
@@ -36,14 +36,14 @@ any_instants: Final = st.datetimes(timezones=st.just(UTC)).map(
 
 
 def fault(read: Callable[[], object]) -> tuple[str | None, str]:
-    """Which member is at fault, and how."""
+    """Return the member at fault, and the fault."""
     found = fault_if_any(read)
     assert found is not None, "it should have been malformed"
     return found
 
 
 def fault_if_any(read: Callable[[], object]) -> tuple[str | None, Fault] | None:
-    """The same, or `None` where there is a value; no other exception is caught."""
+    """Return the fault, or None for a value; catch no other exception."""
     try:
         read()
     except MalformedError as error:
@@ -64,4 +64,4 @@ BODIES: Final = {
     "graduation": _body_of(StartGraduation),
     "nothing": _body_of(Revoke),
 }
-"""What reads a body: as its operation, or as nothing where the operation has no members."""
+"""The parser of a body, by operation; an operation without members has the empty one."""

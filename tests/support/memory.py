@@ -1,4 +1,4 @@
-"""Stores in memory for the tests: two accounts, what fills them, and dicts that tell of each look."""
+"""Stores in memory for tests: two accounts, requests that fill them, and watched dicts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NEIGHBOURS_KEY: Final = curae.ApiKey("cae_live_k2")
 
 
 class LooksForNobody(curae.MemoryStore):
-    """It does not see whether somebody is bound where nobody was."""
+    """A store that skips the check that a coordinate is still unbound."""
 
     def _is_bound_since(self, writes: tuple[Write, ...]) -> bool:
         del writes
@@ -52,10 +52,10 @@ class LooksForNobody(curae.MemoryStore):
 
 
 class Store(curae.MemoryStore):
-    """A store that says how much it holds."""
+    """A store that counts its contents."""
 
     def sizes(self) -> dict[str, int]:
-        """How many entries each of its collections has; none is left out."""
+        """Return the number of entries of each of its collections."""
         collections = {
             name: held
             for name, held in [*vars(self).items(), *vars(self._connections).items()]
@@ -69,12 +69,12 @@ class Store(curae.MemoryStore):
         return sizes
 
     def counted(self) -> int:
-        """How many values it holds, by counting them."""
+        """Count its values."""
         values = self._connections, self._sessions, self._bindings, self._records, self._rates
         return sum([len(held) for held in values])
 
     def check(self, now: datetime) -> None:
-        """Judge what it holds."""
+        """Check the invariants of its values."""
         held = self._connections.values(), self._sessions.values(), self._bindings.values()
         check_store(*held, now)
 
@@ -85,7 +85,7 @@ def store(
     capacity: int = 1000,
     keep_over: timedelta | None = None,
 ) -> Store:
-    """A store that two customer accounts use."""
+    """Return a store for two customer accounts."""
     made = Store(
         settings or curae.Settings(),
         capacity=capacity,
@@ -100,7 +100,7 @@ def store(
 
 
 def by_neighbour(asked: curae.Request) -> curae.Request:
-    """The same request by the other account."""
+    """Return the same request from the other account."""
     headers = tuple(each for each in asked.headers if each[0] != "Authorization")
     return attrs.evolve(asked, headers=(*headers, ("Authorization", "Bearer cae_live_k2")))
 
@@ -109,14 +109,14 @@ EMPTY: Final = store().sizes()
 
 
 def of_neighbour(number: int) -> Connection:
-    """A pending connection of the other account."""
+    """Return a pending connection of the other account."""
     made = pending(number=number)
     coordinate = NEIGHBOUR.coordinate(COORDINATE.app_user_id)
     return attrs.evolve(made, identity=attrs.evolve(made.identity, coordinate=coordinate))
 
 
 def unknown(number: int) -> curae.Request:
-    """A revocation of nothing that is there, under a fresh key."""
+    """Return a revocation of an unknown connection, under a fresh key."""
     return request("revoke", id=uuid(500), key=f"junk-{number}")
 
 
@@ -126,7 +126,7 @@ def fill_records(made: Store, number: int, now: datetime = START, first: int = 0
 
 
 def revoked_chain(length: int, last: Connection | None = None) -> list[Connection]:
-    """Revoked connections, each the next one's predecessor, and a living one at the end."""
+    """Return a chain of revoked connections, with a given last one."""
     connections = [pending()]
     while len(connections) < length:
         recovered = apply_trigger(connections[-1], "APP", START)
@@ -153,12 +153,12 @@ LOOKS: Final = (
 
 
 def guard(kept: dict[K, V], looked_at: Callable[[], None]) -> None:
-    """Let a dict of the store's own tell of each look at it."""
+    """Call a function at each access to one of the store's own dicts."""
     kept.__class__ = type("Guarded", (type(kept),), _looks(type(kept), looked_at))
 
 
 def guarded(held: dict[K, V], looked_at: Callable[[], None]) -> dict[K, V]:
-    """The same plain dict, which tells of each look at it."""
+    """Return the same plain dict, which calls a function at each access."""
     kind = type(held)
     return cast("dict[K, V]", type("Guarded", (kind,), _looks(kind, looked_at))(held))
 
@@ -178,14 +178,14 @@ def _looks(kind: type, looked_at: Callable[[], None]) -> dict[str, object]:
 
 
 def minted(answer: Answer, member: str) -> str:
-    """The id of an answer's connection or session."""
+    """Return the id of the connection or session in a response."""
     value = document(answer)[member]
     assert isinstance(value, dict)
     return str(value["id"])
 
 
 class _Unlooked:
-    """The values of a kind, of which each is taken to be as it was loaded."""
+    """Values of a kind that always compare as unchanged."""
 
     def __init__(self, kept: AnyCollection) -> None:
         self._kept = kept
@@ -200,24 +200,24 @@ class _Unlooked:
 
 
 def compares_all_but(made: curae.MemoryStore, *kinds: Kind) -> None:
-    """Let a store not look whether values of these kinds are as they were loaded."""
+    """Make a store skip the comparison of these kinds."""
     for kind in kinds:
         made._by_kind[kind] = cast("AnyCollection", _Unlooked(made._by_kind[kind]))
 
 
 def is_current(made: curae.MemoryStore, write: Write) -> bool:
-    """Whether what a write replaces is what a store keeps."""
+    """Return whether the stored value equals the one that a write replaces."""
     return made._by_kind[type(write)].locate(write)[1] == write.before
 
 
 def overwrite(made: curae.MemoryStore, write: Write) -> None:
-    """Store what a write says, whatever it would replace."""
+    """Store a write over any value."""
     kept = made._by_kind[type(write)]
     kept.set(kept.locate(write)[0], write)
 
 
 def written_by(operation: str) -> tuple[Write, ...]:
-    """All writes of a request that was decided on an empty store."""
+    """Return all writes of a request that was decided on an empty store."""
     made = server.world(curae.Settings(buckets=(BUCKET,)))
     reading = curae.read(request(operation), caller=CALLER, now=START, settings=made.settings)
     assert not isinstance(reading, curae.Decision)

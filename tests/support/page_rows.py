@@ -1,4 +1,4 @@
-"""What any store keeps of hosted pages, from the URL that is given out to the purge."""
+"""Checks of the hosted pages of any store, from a new URL to the purge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINT: Final = RandomIds("https://connect.example/")
 
 
 class PagesStore(Store, Protocol):
-    """A store that knows callers, finds pages, and drops what is over."""
+    """A store with callers, pages and purges."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> None: ...
     def hosted_page(self, url: str) -> HostedPage | None: ...
@@ -29,12 +29,12 @@ class PagesStore(Store, Protocol):
 def check_pages(
     store: PagesStore, set_clock: Callable[[datetime], None], rows: Callable[[], list[str]]
 ) -> None:
-    """Hold a store against all that is promised of its pages.
+    """Check a store against all promises about its pages.
 
     Args:
-        store: An empty one, at `START`.
-        set_clock: Sets its clock.
-        rows: All that is kept of pages, as text, a row each.
+        store: An empty store, at `START`.
+        set_clock: A function that sets its clock.
+        rows: A function that returns all stored page rows as text.
     """
     store.register(ApiKey(API_KEY), CALLER)
 
@@ -56,7 +56,7 @@ def check_pages(
     connection, session, user = PageKind
     assert [each.kind for each in pages] == [connection, session, user, session, user]
     assert {each.expires_at for each in pages} == {at(30)}
-    # Each of the two users of the coordinate has a page, which names them.
+    # Each of the two users of the coordinate has a page that names them.
     assert pages[2].coordinate == pages[4].coordinate == COORDINATE
     named = pages[2].user_id, pages[4].user_id
     assert named[0] != named[1]
@@ -73,7 +73,7 @@ def check_pages(
         assert len(rows()) == 5
         assert [store.hosted_page(url) for url in urls] == then
     assert COORDINATE.app_user_id in "".join(rows())
-    # Nothing of the user is left with the pages, nor anything else.
+    # Nothing of the user or the pages is left.
     set_clock(at(35))
     store.purge()
     assert rows() == []

@@ -1,4 +1,4 @@
-"""Where the repository is: its root, found from the folder of the tests."""
+"""The root folder of the repository."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Limits of time so short that a test can wait for their end, on a machine that may stand still.
+"""Short timeouts in tests, on machines that may pause.
 
-Such a machine has what is within a short limit refused, however right it is; a refusal that comes
-sooner than that is one which no machine explains.
+On such a machine an operation with a short timeout may fail although it is correct; a failure
+before the timeout is real.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.run_sync import run_sync
 
 PATIENCE: Final = 60.0
-"""Seconds after which what does not happen is taken for never."""
+"""Seconds after which an event counts as missing."""
 
 PATIENT: Final = RetryPolicy(seconds=PATIENCE, attempt_seconds=PATIENCE)
-"""For whoever is not to be refused, however slow the machine is."""
+"""A retry policy for requests that must succeed on any machine."""
 
 Answer = TypeVar("Answer")
 
 
 def run(act: Callable[[], Answer], limit: float) -> Answer:
-    """What a store answers that is unavailable where its time is over, and not before.
+    """Retry a call of a store that is unavailable only because its time is over.
 
     Args:
-        act: Asks it once.
-        limit: How many seconds it has before it says so.
+        act: The call.
+        limit: Its timeout in seconds.
     """
 
     async def acted() -> Answer:
@@ -38,7 +38,7 @@ def run(act: Callable[[], Answer], limit: float) -> Answer:
 
 
 async def run_async(act: Callable[[], Awaitable[Answer]], limit: float) -> Answer:
-    """The same, awaited."""
+    """Retry an async call in the same way."""
     until = monotonic() + PATIENCE
     while True:
         began = monotonic()

@@ -1,8 +1,7 @@
-"""Ports for servers that are started by their command, and the moment in which they listen.
+"""Ports for servers that are started by command, and a wait until they listen.
 
-The law of this module: **no two tests are given one port**, whichever processes they run in. Whoever
-only looks whether a port is free is told of the same one as the process beside it, which looks at the
-same time, and the server that is to listen there takes seconds to begin.
+The law of this module: **no two tests get one port**, in any process. A mere check for a free port
+would give the same one to a parallel process, since a server takes seconds to listen.
 """
 
 from __future__ import annotations
@@ -14,19 +13,20 @@ from collections.abc import Callable
 from typing import Final
 
 PATIENCE: Final = 60
-"""Seconds after which a server that does not listen is taken for dead."""
+"""Seconds after which a server that does not listen counts as dead."""
 
 _FIRST: Final = 20_000
 _COUNT: Final = 10_000
-"""Of these, for clients get theirs above: none of them takes one."""
+"""The number of ports, below those that the system gives to clients."""
 
 _HELD: Final[list[socket.socket]] = []
-"""Of each port that was given here the one of the same number for UDP, until this process ends:
-nobody else can have it, and a server of TCP has no use for it."""
+"""For each given port, a UDP socket with the same number until this process ends: it reserves the
+port, and a TCP server does not need it.
+"""
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that no other call gets, here or in another process."""
+    """Return a port that is free, and that no other call gets, in this or another process."""
     first = os.getpid() % _COUNT
     for each in range(_COUNT):
         port = _FIRST + (first + each) % _COUNT
@@ -43,11 +43,11 @@ def free_port() -> int:
 
 
 def wait_for(port: int, is_running: Callable[[], bool] = lambda: True) -> None:
-    """Until somebody listens.
+    """Wait until a server listens.
 
     Args:
-        port: Where.
-        is_running: Whether who is to listen is still there.
+        port: Its port.
+        is_running: Returns whether the server still runs.
     """
     until = time.monotonic() + PATIENCE
     while True:

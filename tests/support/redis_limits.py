@@ -1,4 +1,4 @@
-"""What the tests of limits in Redis share: a Valkey, keys of limits, both kinds of store."""
+"""Helpers for tests of limits in Redis: a Valkey server, keys of limits, both kinds of store."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def redis_url() -> Iterator[str]:
 
 @contextmanager
 def limited(kind: str, store: Store, url: str, wait: float = 30) -> Iterator[Store]:
-    """A store whose limits are in Redis, of either kind, as one that waits."""
+    """Yield a blocking view of a store of either kind with its limits in Redis."""
     if kind == "waiting":
         with create_client(url, timeout=wait) as client:
             yield RedisLimitsStore(store, client)
@@ -77,7 +77,7 @@ def limited(kind: str, store: Store, url: str, wait: float = 30) -> Iterator[Sto
 
 @attrs.frozen
 class AtOnce:
-    """A store that waits, as one that is awaited."""
+    """An async view of a blocking store."""
 
     store: Store
 
@@ -95,7 +95,7 @@ class AtOnce:
 
 @attrs.frozen
 class Waiting:
-    """A store that is awaited, as one that waits; a loop in another thread awaits it."""
+    """A blocking view of an async store, whose loop runs in another thread."""
 
     store: AsyncStore
     loop: asyncio.AbstractEventLoop

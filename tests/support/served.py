@@ -1,4 +1,4 @@
-"""A store with the loop around it, as the conformance kit sees a server, on a clock that moves."""
+"""A store with the loop of `serve` as a server for the conformance kit, on a movable clock."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from curae_lifecycle.web.request import Request
 MINT = RandomIds("https://connect.example/")
 
 PATIENCE = RetryPolicy(attempts=1000, seconds=60, attempt_seconds=60)
-"""What a slow machine is given."""
+"""A retry policy for slow machines."""
 
 
 RACES = 3
-"""How often a race is run."""
+"""The number of rounds of a race."""
 
 NOT_THERE = ("change_key_id", "withdraw", "finish", "cancel", "purge", "outbox")
-"""The hooks that a store with the loop around it does not have here."""
+"""The hooks that are missing here."""
 
 
 class Clock:
-    """The time of this machine, and how far it was moved on."""
+    """The time of this machine plus an offset."""
 
     def __init__(self) -> None:
         self.ahead = timedelta(0)
@@ -56,7 +56,7 @@ class Clock:
 
 
 class MovedDatabase:
-    """A database whose clock is moved on."""
+    """A database with a movable clock."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
@@ -68,7 +68,7 @@ class MovedDatabase:
 
     def rows(self, statement: Statement) -> Rows:
         if self.dialect is Dialect.SQLITE:
-            # It is given the time as the first value.
+            # It gets the time as its first value.
             now = time.time_ns() // 1000 + self.clock.micros
             return self.database.rows(statement._replace(values=(now, *statement.values[1:])))
         moved = f"(clock_timestamp() + INTERVAL '{self.clock.micros} microseconds')"
@@ -83,19 +83,19 @@ class MovedDatabase:
 
 
 class Registry(Protocol):
-    """Where API keys are registered."""
+    """The registration of API keys."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> None: ...
 
 
 class Served(FactHooks):
-    """A store with the loop around it.
+    """A store with the loop of `serve`.
 
     Args:
-        store: What is served from.
-        registry: Where API keys are registered.
-        clock: The store's.
-        fill: Makes every bucket full.
+        store: The store.
+        registry: The registration of API keys.
+        clock: The clock of the store.
+        fill: A function that fills every bucket.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the tests of requests share: callers, the seven requests, and ids for them."""
+"""Helpers for tests of requests: callers, the seven requests, and ids."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ STRANGERS: Final = (
     attrs.evolve(CALLER, customer_account_id=CustomerAccountId(uuid(99))),
     attrs.evolve(CALLER, environment=Environment.TEST),
 )
-"""Callers to whom a connection of `COORDINATE` does not belong, by one member each."""
+"""Callers that differ from the owner of `COORDINATE` in one member each."""
 
 OPERATIONS: Final = (
     "create",
@@ -99,7 +99,7 @@ def request(
     body: bytes | None = None,
     headers: tuple[tuple[str, str], ...] = (),
 ) -> Request:
-    """A well-formed request, as the rules have its path."""
+    """Return a well-formed request, with the path of the rules."""
     method, path = {
         "create": ("POST", f"{BASE}/connections"),
         "get": ("GET", f"{BASE}/connections/{id}"),
@@ -126,7 +126,7 @@ def request(
 
 
 def new_ids(number: int = 1, now: datetime = START) -> NewIds:
-    """Ids that no other number gives."""
+    """Return ids that are unique to a number."""
     return NewIds(
         connection_id=ConnectionId(uuid(number)),
         session_id=SessionId(uuid(1000 + number)),
@@ -138,7 +138,7 @@ def new_ids(number: int = 1, now: datetime = START) -> NewIds:
 def world(
     settings: Settings = DEFAULT_SETTINGS, *connections: Connection, capacity: int = 1000
 ) -> MemoryStore:
-    """A world that knows `API_KEY` and these connections."""
+    """Return a store with `API_KEY` and these connections."""
     made = MemoryStore(settings, capacity=capacity, clock=lambda: START)
     made.register(ApiKey(API_KEY), CALLER)
     assert commit_writes(made, tuple(ConnectionWrite(None, each) for each in connections))
@@ -146,7 +146,7 @@ def world(
 
 
 def document(answer: Answer | Response) -> dict[str, object]:
-    """The body of an answer."""
+    """Return the body of a response."""
     response = answer.response if isinstance(answer, Answer) else answer
     value: object = json.loads(response.body)
     assert isinstance(value, dict)
@@ -154,12 +154,12 @@ def document(answer: Answer | Response) -> dict[str, object]:
 
 
 def code(answer: Answer) -> object:
-    """The problem code of an answer; `None` where it is no problem."""
+    """Return the problem code of a response, or None."""
     return document(answer).get("code") if answer.response.body else None
 
 
 def written(writes: tuple[Write, ...]) -> list[str]:
-    """What kinds of values are written; a rate limit goes by its policy's name."""
+    """Return the kinds of written values; a rate limit has its policy's name."""
     kinds: list[str] = []
     for write in writes:
         match write:
@@ -187,12 +187,12 @@ LIMITED: Final = LimitedAccountAppBinding(
 
 
 def call(operation: Operation, key: str | None = "k-1") -> Call:
-    """What `read` makes of a request by `CALLER`."""
+    """Return the call that `read` gives for a request by `CALLER`."""
     return Call(CALLER, operation, None if key is None else IdempotencyKey(key))
 
 
 def successor(now: datetime = START) -> Connection:
-    """The connection, number 2, that recovers a revoked one."""
+    """Return connection number 2, which recovers a revoked one."""
     revoked = apply_trigger(pending(), "APP", START)
     minted = decide(
         call(Reconnect(ID)), snapshot=Snapshot(connection=revoked), now=now, new_ids=new_ids(2, now)
@@ -202,7 +202,7 @@ def successor(now: datetime = START) -> Connection:
 
 
 def third(recovered: Connection, now: datetime) -> Connection:
-    """The connection, number 3, that recovers a revoked one."""
+    """Return connection number 3, which recovers a revoked one."""
     revoked = apply_trigger(recovered, "APP", now)
     answer = chain.reconnect(
         revoked, None, now, id=ConnectionId(uuid(3)), next_action=next_action(now)
@@ -231,7 +231,7 @@ OTHERS: Final[tuple[Operation, ...]] = (
 
 @st.composite
 def decisions(draw: st.DrawFn) -> tuple[Call, Snapshot, datetime]:
-    """A call with anything that may be stored for it."""
+    """Draw a call with any stored values."""
     mutation, other = draw(st.sampled_from(MUTATIONS)), draw(st.sampled_from(OTHERS))
     asked = draw(st.sampled_from([call(mutation), call(other, None)]))
     now = draw(instants.filter(lambda instant: instant >= at(30)))

@@ -1,4 +1,4 @@
-"""Stores that fail as they are told to, and a time that passes only where it is waited for."""
+"""Stores with planned faults, and a fake time that passes only during waits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DIGEST: Final = ApiKey(API_KEY).digest()
 
 
 class Fault(Enum):
-    """What goes wrong with one call of a store."""
+    """A fault of one call of a store."""
 
     LOST = "somebody was faster"
     BEFORE = "it fails, and nothing happened"
@@ -57,7 +57,7 @@ Faults = Iterable[Fault | None]
 
 
 class Clock:
-    """The store's clock, which a test moves on."""
+    """The store's clock, which a test moves."""
 
     def __init__(self) -> None:
         self.now = START
@@ -70,17 +70,17 @@ class Clock:
 
 
 class Faulty:
-    """A store that goes wrong as it is told to, call by call, and keeps what it was asked.
+    """A store with planned faults for each call, which counts its calls.
 
     Attributes:
-        commits: What goes wrong with each commit, in order; nothing, once it is used up.
-        loads: The same for what is loaded for a call or a fact.
-        callers: The same for callers.
-        asked: How often each call was made.
-        remembered: Whom every key stands for, where callers are not looked up.
-        before_load: Is called before each load for a call.
-        after_load: Is called after each load for a call, before it is handed over.
-        before_commit: Is called before each commit, with what it changes.
+        commits: The fault of each commit, in order; none after the last.
+        loads: The fault of each load.
+        callers: The fault of each lookup of a caller.
+        asked: The number of calls of each method.
+        remembered: The cached caller of every key, or None for real lookups.
+        before_load: A hook before each load for a call.
+        after_load: A hook after each load for a call, before it returns.
+        before_commit: A hook before each commit, with its changes.
     """
 
     def __init__(
@@ -135,23 +135,23 @@ class Faulty:
         return run(BEFORE if fault is LATE else fault, done)
 
     def record_of(self, key: str) -> Record | None:
-        """The record of an idempotency key of `CALLER`."""
+        """Return the record of an idempotency key of `CALLER`."""
         found = RecordKey(CALLER.key_owner, IdempotencyKey(key))
         return self.store.load(Needs(record=found)).snapshot.record
 
 
 def then(*steps: Callable[[], object]) -> Callable[[], object]:
-    """What does one step each time it is called, and nothing when there is none left."""
+    """Return a function that runs one step per call, and nothing after the last."""
     left = list(steps)
     return lambda: left.pop(0)() if left else None
 
 
 class Hangs(Exception):  # noqa: N818 - nothing is wrong with waiting
-    """Something that would never answer."""
+    """A call that would never return."""
 
 
 def run(fault: Fault | None, call: Callable[[], Result]) -> Result:
-    """What a call answers, if it does."""
+    """Run a call with a fault."""
     if fault is BEFORE:
         raise StoreUnavailableError("it failed before")
     if fault is HANGS:
@@ -165,7 +165,7 @@ def run(fault: Fault | None, call: Callable[[], Result]) -> Result:
 
 
 class Awaited:
-    """A store as one that is awaited; what hangs never answers."""
+    """An async view of a store, in which a hanging call never returns."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -183,7 +183,7 @@ class Awaited:
 
 
 async def suspended(call: Callable[[], Result]) -> Result:
-    """What a call answers, after others had their turn."""
+    """Yield once, then run a call."""
     await asyncio.sleep(0)
     try:
         answered = call()
@@ -202,7 +202,7 @@ def faulty(
     settings: Settings = DEFAULT_SETTINGS,
     capacity: int = DEFAULT_CAPACITY,
 ) -> Faulty:
-    """A store that knows `API_KEY` and these connections, and goes wrong as it is told to."""
+    """Return a store with `API_KEY` and these connections, and planned faults."""
     clock = Clock()
     store = MemoryStore(settings, capacity=capacity, clock=clock)
     store.register(ApiKey(API_KEY), CALLER)
@@ -211,10 +211,10 @@ def faulty(
 
 
 class Numbered:
-    """Mints ids and pages that are numbered, so that a test can name them.
+    """A factory of numbered ids and pages, so that a test can name them.
 
     Attributes:
-        minted: How often it was asked.
+        minted: The number of calls.
     """
 
     def __init__(self, first: int = 1) -> None:
@@ -231,11 +231,11 @@ class Numbered:
 
 
 class FakeTime:
-    """Time that passes where it is waited for, and nowhere else.
+    """A time that passes only during waits.
 
     Attributes:
-        passed: How many seconds it is by now.
-        pauses: How long each wait was.
+        passed: The seconds that have passed.
+        pauses: The length of each wait.
     """
 
     def __init__(self) -> None:
@@ -251,7 +251,7 @@ class FakeTime:
 
 
 class _Chance:
-    """One throw, for ever."""
+    """A random generator that always gives one value."""
 
     def __init__(self, thrown: float) -> None:
         self.thrown = thrown
@@ -261,7 +261,7 @@ class _Chance:
 
 
 def fake_time(monkeypatch: pytest.MonkeyPatch, chance: float = 1.0) -> FakeTime:
-    """Let the loop go by a time that does not pass by itself, and by one throw of chance."""
+    """Use a fake time and one random value in the loop of `serve`."""
     time = FakeTime()
     monkeypatch.setattr(retry, "time", time)
     monkeypatch.setattr(retry, "random", _Chance(chance))
@@ -269,13 +269,13 @@ def fake_time(monkeypatch: pytest.MonkeyPatch, chance: float = 1.0) -> FakeTime:
 
 
 class _Skipping(selectors.DefaultSelector):
-    """Waits for nothing: where nobody is ready, it is as late as somebody waits for."""
+    """A selector that never waits: if nothing is ready, the time jumps to the timeout."""
 
     def __init__(self, time: FakeTime) -> None:
         super().__init__()
         self._time = time
 
-    # What a selector's key holds may be anything.
+    # The data of a selector's key may be anything.
     def select(  # type: ignore[explicit-any]  # the same
         self, timeout: float | None = None
     ) -> list[tuple[selectors.SelectorKey, int]]:
@@ -287,7 +287,7 @@ class _Skipping(selectors.DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop that goes by a fake time."""
+    """An event loop on a fake time."""
 
     def __init__(self, time: FakeTime) -> None:
         super().__init__(_Skipping(time))
@@ -298,14 +298,14 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def run_async(coroutine: Coroutine[None, None, Result], time: FakeTime | None = None) -> Result:
-    """Run a coroutine in a loop that waits for nothing."""
+    """Run a coroutine in a loop that never waits."""
     going_by = time or FakeTime()
     with asyncio.Runner(loop_factory=lambda: _Loop(going_by)) as runner:
         return runner.run(coroutine)
 
 
 def check_given_up(answer: Answer) -> None:
-    """Nothing was done, and the client is told to come again, and when."""
+    """Check that nothing was done, and that the client is told when to retry."""
     assert (answer.response.status, code(answer)) == (500, "INTERNAL")
     assert document(answer)["retryable"] is True
     assert ("retry-after", "1") in answer.response.headers

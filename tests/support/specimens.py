@@ -1,4 +1,4 @@
-"""Values in every state that the rules know, and the calls that the tests of several rules make."""
+"""Values in every state that the rules know, and calls that tests of several rules share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Key = tuple[str, ...]
 
 
 def transcribed(text: str) -> dict[Key, str]:
-    """A table that was written out by hand: its last axis across, the others down, `×` between."""
+    """Parse a hand-written table: its last axis across, the others down, separated by `×`."""
     head, *lines = [[cell.strip() for cell in line.split("|")] for line in text.strip().split("\n")]
     return {
         (*line[0].split(" × "), column): cell
@@ -55,7 +55,7 @@ def transcribed(text: str) -> dict[Key, str]:
 
 
 def refusal(answer: Refused) -> str:
-    """A refusal in the words of a page."""
+    """Return a refusal in the words of a page."""
     reason = answer.problem.details.get("reason")
     return f"refuse {answer.problem.code}" + (f" ({reason})" if reason else "")
 
@@ -75,11 +75,11 @@ def stored(
     number: int = 1,
     revoked_at: datetime | None = None,
 ) -> Connection:
-    """A connection of a stored status; `deadline` is the one that counts for it.
+    """Return a connection of a stored status, with the deadline that applies to it.
 
-    The other deadline says the opposite, so that a rule which asks the wrong one is found out.
-    All other members are set, so that a rule which changes one that it does not name is too; only
-    a `revoked_at`, which overrules all else, is where it is asked for.
+    The other deadline says the opposite, so that a rule with the wrong one is found. All other
+    members are set, so that a rule which changes the wrong member is found too; only a
+    `revoked_at`, which overrules all else, must be given.
     """
     other = None if deadline is not None and deadline <= NOW else START + TICK
     waits = status == "PENDING"
@@ -116,14 +116,14 @@ STANDS: Final = {
         ),
     ],
 }
-"""Every way in which a connection can have a standing at `NOW`."""
+"""Connections with each standing at `NOW`, in every possible way."""
 
 EVERY_CONNECTION: Final = [each for specimens in STANDS.values() for each in specimens]
 NOT_PENDING: Final = [each for each in EVERY_CONNECTION if each not in STANDS["PENDING"]]
 
 
 def successor_of(connection: Connection, like: Connection) -> Connection:
-    """The connection that recovered another one, in the state of a third."""
+    """Return the successor of a connection, in the state of another one."""
     identity = attrs.evolve(
         like.identity,
         id=NEXT_ID,
@@ -135,7 +135,7 @@ def successor_of(connection: Connection, like: Connection) -> Connection:
 
 
 def successors(connection: Connection) -> dict[str, list[Connection | None]]:
-    """Every successor that a connection may have, by what it is to the tables."""
+    """Return every possible successor of a connection, by its word in the tables."""
     return {
         "no successor": [None],
         "successor PENDING": [successor_of(connection, like) for like in STANDS["PENDING"]],
@@ -152,7 +152,7 @@ def happen(
     actor: Actor = Actor.UPSTREAM,
     expires_at: datetime | None = END,
 ) -> triggers.Transition:
-    """What a trigger does; each names members that no specimen has."""
+    """Apply a trigger, with members that no specimen has."""
     match trigger:
         case "authorize":
             return triggers.authorize(
@@ -175,14 +175,14 @@ def reconnect(
     *,
     head: Connection | None = None,
 ) -> chain.Recovery:
-    """What a reconnect makes, with an id and a next action that nothing else has."""
+    """Reconnect with a unique id and next action."""
     return chain.reconnect(
         connection, successor, now, id=NEW_ID, next_action=next_action(now), head=head
     )
 
 
 def chain_of(length: int, now: datetime = START) -> list[Connection]:
-    """A chain as reconnects make it, each connection recovered when its hand-off had lapsed."""
+    """Return a chain of reconnects, each after the lapse of a hand-off."""
     made = [pending(now)]
     for number in range(2, length + 1):
         now += NEXT_ACTION_LIFETIME
@@ -197,7 +197,7 @@ NEW_USER: Final = UserId("u-new")
 
 
 def binding_in(state: str, user: UserId = BOUND) -> LimitedAccountAppBinding | None:
-    """The third generation of a coordinate's binding, written five times; none where UNLINKED."""
+    """Return a third-generation binding after five writes, or None for UNLINKED."""
     if state == "UNLINKED":
         return None
     return LimitedAccountAppBinding(
@@ -208,7 +208,7 @@ def binding_in(state: str, user: UserId = BOUND) -> LimitedAccountAppBinding | N
 def bind(
     trigger: str, binding: LimitedAccountAppBinding | None, user: UserId
 ) -> bindings.BindingTransition:
-    """What a trigger does to a binding."""
+    """Apply a trigger to a binding."""
     match trigger:
         case "provision":
             return bindings.provision(binding, COORDINATE, user)
@@ -228,7 +228,7 @@ def mint(
     user: UserId = NEW_USER,
     number: int = 1,
 ) -> Done[Initiated]:
-    """A session of an account in a state."""
+    """Create a session of an account in a state."""
     return initiate(
         binding_in(state),
         COORDINATE,
@@ -241,7 +241,7 @@ def mint(
 
 
 def waiting() -> CuraeConnectSession:
-    """A session on Path B whose hand-off is awaited."""
+    """Return a session on Path B whose hand-off is awaited."""
     return mint("UNLINKED", prefer_signup=True).value.session
 
 
@@ -270,19 +270,19 @@ ACTS: Final[tuple[Act, ...]] = ("renew", "complete", "release")
 
 
 def first_attempt(now: datetime = START) -> Attempt:
-    """The attempt of a key's first use."""
+    """Return the attempt of a key's first use."""
     attempt = begin_attempt(None, key=KEY, fingerprint=SAME, now=now)
     assert isinstance(attempt, Attempt)
     return attempt
 
 
 def running(lost_lease: LostLeaseAction = LostLeaseAction.EXECUTE, now: datetime = START) -> Record:
-    """The record of a first attempt that is at work."""
+    """Return the record of a running first attempt."""
     return in_flight_record(first_attempt(now), lost_lease=lost_lease)
 
 
 def done(answer: object) -> Record:
-    """The record that an act made."""
+    """Return the record of a done act."""
     assert isinstance(answer, Done)
     record = answer.value
     assert isinstance(record, Record)
@@ -292,7 +292,7 @@ def done(answer: object) -> Record:
 def act(
     name: Act, record: Record | None, attempt: Attempt, now: datetime
 ) -> Done[Record] | LeaseLost:
-    """What an attempt does with its record."""
+    """Apply an act of an attempt to its record."""
     match name:
         case "renew":
             return renew(record, attempt, now)
@@ -333,10 +333,10 @@ RECORDS: Final[list[tuple[str, Record | None, datetime]]] = [
     ("forgotten", done(forget(_COMPLETED, START)), START),
     ("forgotten", done(forget(_EXECUTED, START)), _LAST),
 ]
-"""Every standing of a record: what is stored, and the instant at which it is asked."""
+"""Every standing of a record: the record, and the instant."""
 
 
 def rule_word(name: str) -> str:
-    """The name of a record's standing in the names of rules."""
+    """Return the word for a record's standing in rule names."""
     short = name.removesuffix(", or retention over").removesuffix(", lease running")
     return short.removeprefix("in flight, ").replace(" ", "-")

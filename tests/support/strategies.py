@@ -1,4 +1,4 @@
-"""One user and one connection, and the package's strategies of them."""
+"""One user and one connection, and strategies about them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ actors = st.sampled_from(Actor)
 
 
 class Frozen(datetime):
-    """What a test's clock may show: a datetime, though not of that very class."""
+    """A subclass of datetime, as test clocks may return."""
 
 
 few_instants = st.sampled_from([at(minutes) for minutes in (0, 10, 20, 30)])
@@ -77,11 +77,11 @@ snapshots = st.builds(
     st.none() | actors,
     st.sampled_from([1, 2, 300]),
 )
-"""Any snapshots of one connection, also such as no rule makes."""
+"""Any snapshots of one connection, even ones that no rule creates."""
 
 
 def apply_trigger(connection: Connection, trigger: str, now: datetime) -> Connection:
-    """What is stored after a fact or a revocation, whatever it was answered."""
+    """Apply a fact or revocation; return the stored connection, whatever the outcome."""
     match trigger:
         case "authorize":
             answer = triggers.authorize(
@@ -101,15 +101,15 @@ def apply_trigger(connection: Connection, trigger: str, now: datetime) -> Connec
 happenings = st.sampled_from(
     ["authorize", "authorize for ever", "require action", "expire", *Actor.__members__]
 )
-"""What `apply_trigger` takes."""
+"""The triggers of `apply_trigger`."""
 
 
 @st.composite
 def connections(draw: st.DrawFn) -> Connection:
-    """A connection with a plausible past: created at `START`, then some triggers in order.
+    """Draw a connection with a plausible past: created at `START`, then some triggers in order.
 
-    Nothing is recorded late, and what is authorized ends an hour after `START` or never, so that it
-    may be looked at before its last trigger; the package's `connections` are not so tame.
+    No fact is late, and an authorization ends an hour after `START` or never, so that the
+    connection can be looked at before its last trigger; the package's `connections` are less regular.
     """
     connection = pending()
     for offset, trigger in sorted(

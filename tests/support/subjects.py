@@ -1,4 +1,4 @@
-"""One fact of each kind, and what facts are about: connections, a session, a binding."""
+"""One fact of each kind, and their subjects: connections, a session, a binding."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ OTHERS: Final[list[tuple[Fact, Needs]]] = [
     (Graduated(COORDINATE), Needs(binding=COORDINATE)),
     (Tombstoned(COORDINATE), Needs(binding=COORDINATE, connections=ConnectionsPage(COORDINATE))),
 ]
-"""The other facts, and what each needs loaded."""
+"""The other facts, and the needs of each."""
 
 
 def recovered(connection: Connection, now: datetime, number: int) -> Connection:
-    """The connection of that number, which recovers another."""
+    """Return the successor of a connection, with a number."""
     answer = reconnect(
         connection, None, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
     )
@@ -65,7 +65,7 @@ def recovered(connection: Connection, now: datetime, number: int) -> Connection:
 
 
 def needing_action(connection: Connection, now: datetime) -> Connection:
-    """A connection that was authorized, and whose patient must act."""
+    """Return an authorized connection whose patient must act."""
     return apply_trigger(apply_trigger(connection, "authorize", now), "require action", now)
 
 
@@ -79,7 +79,7 @@ STANDINGS: Final[dict[str, tuple[Connection, datetime]]] = {
     "EXPIRED, recorded": (apply_trigger(AUTHORIZED, "expire", at(11)), at(20)),
     "REVOKED": (apply_trigger(pending(), "PATIENT", at(10)), at(20)),
 }
-"""A connection, and an instant at which it stands there; EXPIRED before and after it is stored."""
+"""A connection and an instant for each standing; EXPIRED before and after it is stored."""
 
 WAITING: Final = CuraeConnectSession(
     id=SESSION,
@@ -95,7 +95,7 @@ LANDED: Final = attrs.evolve(WAITING, handoff=HandoffState.LANDED, landed_at=at(
 
 
 def bound(state: AccountState, version: int = 1) -> LimitedAccountAppBinding:
-    """The binding of the coordinate to the user, in a state."""
+    """Return the binding of the coordinate to the user, in a state."""
     return attrs.evolve(LIMITED, state=state, version=version)
 
 

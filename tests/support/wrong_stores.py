@@ -1,4 +1,4 @@
-"""Stores that are wrong in one way each, for `python -m curae_lifecycle check`."""
+"""Stores with one planted mistake each, for `python -m curae_lifecycle check`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.memory import LooksForNobody, compares_all_but
 
 
 class ComparesNothing(MemoryStore):
-    """The last one wins."""
+    """A store without compare and set: the last write wins."""
 
     def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
         super().__init__(settings)
@@ -23,7 +23,7 @@ class ComparesNothing(MemoryStore):
 
 
 class Lazy(LooksForNobody):
-    """It leaves out a write that only counts."""
+    """A store that skips writes that only bump a version."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         writes = tuple([each for each in changes.writes if not only_counts(each)])
@@ -31,14 +31,14 @@ class Lazy(LooksForNobody):
 
 
 def only_counts(write: Write) -> bool:
-    """Whether a write moves nothing but a version: its decision only relied on the value."""
+    """Return whether a write only bumps a version, since its decision relied on the value."""
     if not isinstance(write, ConnectionWrite | BindingWrite) or write.before is None:
         return False
     return attrs.evolve(write.after, version=write.before.version) == write.before
 
 
 class Stepping(LooksForNobody):
-    """It commits each write by itself."""
+    """A store that commits each write separately."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         every = [super(Stepping, self)._store((write,)) for write in changes.writes]
@@ -46,7 +46,7 @@ class Stepping(LooksForNobody):
 
 
 class Forgetful(MemoryStore):
-    """It keeps no record."""
+    """A store without idempotency records."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         writes = tuple([each for each in changes.writes if not isinstance(each, RecordWrite)])
@@ -54,7 +54,7 @@ class Forgetful(MemoryStore):
 
 
 class AnswersAnyway(MemoryStore):
-    """It keeps the answer of an attempt that was refused."""
+    """A store that reports conflicting commits as successful."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         taken = super().commit(loaded, changes, page)

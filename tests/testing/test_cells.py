@@ -1,4 +1,4 @@
-"""Counting cells: it sees what is asked, and changes nothing."""
+"""Tests of counting table lookups, which changes no result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rows() -> Iterator[tuple[object, ...]]:
 
 def test_every_cell_has_a_name_of_its_own() -> None:
     cells = cells_of(TABLES.values())
-    assert len(cells) == len(set(cells)) == sum(map(len, TABLES.values())) == 339
+    assert len(cells) == len(set(cells)) == sum(map(len, TABLES.values()))
     assert ("connection", "revoke", "PENDING") in cells
 
 

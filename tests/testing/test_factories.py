@@ -1,4 +1,4 @@
-"""Operations and facts are built from values and from the examples of their members."""
+"""Tests of building operations and facts from values and member examples."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_field_with_a_default_keeps_it() -> None:
 
 def test_a_field_without_value_default_or_example_cannot_be_built() -> None:
     assert can_build(ActionRequired, ())
-    # The members spell the coordinate out, so it has no example.
+    # The members are parts of the coordinate, which has no example itself.
     assert not can_build(Graduated, ())
     assert can_build(Graduated, ("coordinate",))
     assert example_fields(Graduated) == {}

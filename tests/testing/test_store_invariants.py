@@ -1,4 +1,4 @@
-"""A store at rest: one that the rules filled passes, and one that breaks a law does not."""
+"""Tests of the invariants of a whole store: a wrong one fails with its law."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store and its watch, and connections, sessions and answers to spoil."""
+"""A store with its watch, and values and responses to spoil."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SECONDS = timedelta(seconds=1)
 
 
 class Watched:
-    """A world and its watch."""
+    """A store and its watch."""
 
     def __init__(self, *connections: Connection) -> None:
         self.world: MemoryStore = world(
@@ -109,7 +109,7 @@ def another(
     data_packages: tuple[DataPackage, ...] = (),
     created_at: datetime | None = None,
 ) -> Connection:
-    """The connection with another identity, in what is given."""
+    """Return the connection with the given parts of its identity replaced."""
     identity = connection.identity
     changed = ConnectionIdentity(
         id=id or identity.id,

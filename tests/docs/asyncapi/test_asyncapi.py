@@ -1,4 +1,4 @@
-"""The document of the events is what AsyncAPI's own parser takes, by AsyncAPI's own schema."""
+"""Tests that AsyncAPI's own parser accepts the document of the events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def faults(project: Path, document: str) -> tuple[int, str]:
-    """Whether the parser takes a document, and what it has against it."""
+    """Return whether the parser accepts a document, and its faults."""
     (project / "asyncapi.json").write_text(document, encoding="utf-8")
     done = run(project, "node", "validate.js", "asyncapi.json")
     assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""A person with a real browser walks the hosted pages, from one end to the other."""
+"""Tests of the hosted pages in a real browser, from start to end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
     recovered = phone.asks("POST", f"/connections/{first}:reconnect", key="recover")
     second = json.loads(recovered.body)["connection"]["id"]
     again = phone.asks("POST", f"/connections/{first}:reconnect", key="recover-again")
-    # A newer page of the same recovery replaces the one before.
+    # A newer page of the same recovery replaces the earlier one.
     phone.browser.get(json.loads(recovered.body)["nextAction"]["url"])
     assert phone.browser.title == "Nothing here"
     assert phone.visits(again, "finish") == "You can go back to the app."
@@ -66,7 +66,7 @@ def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
     third = json.loads(refused.body)["connection"]["id"]
     assert phone.visits(refused, "cancel") == "Nothing is shared. You can go back to the app."
     assert phone.status(third) == "REVOKED"
-    # Sent again as it was, it changes nothing.
+    # Sending the form again changes nothing.
     phone.reload()
     assert phone.says() == ("Nothing to share", ENDED)
 
@@ -84,7 +84,7 @@ def test_a_person_who_finishes_twice_or_cancels_then_is_told_so(phone: Phone) ->
     assert title == "Share your records?"
     assert "clinical summary, labs" in text
     assert phone.buttons() == ["Finish", "Cancel"]
-    # The style is taken, so its hash is right, and no word is wider than a phone.
+    # The style applies, so its hash is right, and the page fits a phone.
     (button, _) = phone.browser.find_elements(By.TAG_NAME, "button")
     assert button.size["height"] >= 44
     width = "return document.documentElement.scrollWidth <= window.innerWidth"
@@ -106,7 +106,7 @@ def test_another_site_can_neither_frame_a_page_nor_send_its_form(
     first = json.loads(created.body)["connection"]["id"]
     url = json.loads(created.body)["nextAction"]["url"]
     other = tmp_path / "other.html"
-    # It knows all that there is to know, which nobody does.
+    # The other site knows the URL and the token, which no site does.
     other.write_text(
         f"""<!doctype html><title>Win</title>
         <iframe src="{url}"></iframe>
@@ -126,7 +126,7 @@ def test_another_site_can_neither_frame_a_page_nor_send_its_form(
 
 @attrs.frozen
 class Phone:
-    """An app and the browser beside it."""
+    """An app, and the browser of its user."""
 
     server: RunningServer
     behind: Behind
@@ -134,7 +134,7 @@ class Phone:
     browser: webdriver.Chrome
 
     def asks(self, method: str, path: str, body: object = None, key: str = "") -> Response:
-        """The app calls the API."""
+        """Send a request of the app to the API."""
         headers = [("Authorization", f"Bearer {self.api_key}")]
         if key:
             headers.append(("Idempotency-Key", key))
@@ -144,7 +144,7 @@ class Phone:
         )
 
     def visits(self, answer: Response, button: str) -> str:
-        """The person opens the page of an answer and presses a button; what it says then."""
+        """Open the page of a response, press a button, and return the message."""
         assert answer.status == 201, answer
         self.opens(answer)
         self.browser.find_element(By.ID, button).click()
@@ -152,29 +152,29 @@ class Phone:
         return self.says()[1]
 
     def opens(self, answer: Response) -> tuple[str, str]:
-        """The person opens the page of an answer; its heading and what it says."""
+        """Open the page of a response; return its heading and message."""
         self.browser.get(json.loads(answer.body)["nextAction"]["url"])
         return self.says()
 
     def presses_by_key(self) -> None:
-        """The person goes to the first button with the tabulator, and presses it by a key."""
+        """Move to the first button with Tab and press it with Enter."""
         keys = ActionChains(self.browser)
         keys.send_keys(Keys.TAB).send_keys(Keys.ENTER).perform()
         self.waits_for("finish")
 
     def waits_for(self, button: str) -> None:
-        """A click does not wait for the page that it leads to."""
+        """Wait for the page that a click leads to."""
         wait = WebDriverWait(self.browser, PATIENCE)
         wait.until(expected_conditions.url_contains(f"/{button}"))
 
     def reload(self) -> None:
-        """The person loads the page again, and lets the browser send its form once more."""
+        """Reload the page and let the browser send its form again."""
         shown = self.browser.find_element(By.ID, "outcome")
         self.browser.refresh()
         WebDriverWait(self.browser, PATIENCE).until(expected_conditions.staleness_of(shown))
 
     def says(self) -> tuple[str, str]:
-        """The heading of the page that is open, and what it says."""
+        """Return the heading and the message of the open page."""
         wait = WebDriverWait(self.browser, PATIENCE)
         text = wait.until(expected_conditions.presence_of_element_located((By.ID, "outcome")))
         heading = self.browser.find_element(By.TAG_NAME, "h1").text
@@ -182,16 +182,16 @@ class Phone:
         return heading, text.text
 
     def buttons(self) -> list[str]:
-        """What the buttons of the page that is open are called."""
+        """Return the labels of the buttons of the open page."""
         return [each.text for each in self.browser.find_elements(By.TAG_NAME, "button")]
 
     def status(self, connection_id: str) -> str:
-        """The status of a connection, as the app sees it."""
+        """Return the status of a connection, as the app sees it."""
         shown = json.loads(self.asks("GET", f"/connections/{connection_id}").body)
         return str(shown["connection"]["status"])
 
     def account(self) -> str:
-        """The state of the person's account, as the app sees it."""
+        """Return the account state of the user, as the app sees it."""
         shown = self.asks("GET", "/curae-connect/account-state?appUserId=ada")
         return str(json.loads(shown.body)["lifecycleState"])
 
@@ -201,7 +201,7 @@ def phone(tmp_path: Path) -> Iterator[Phone]:
     url = sqlite(tmp_path)
     with running_server("fastapi", url, tmp_path) as server, engine_of(url) as engine:
         behind = Behind(server.control, engine)
-        # As wide as a phone.
+        # The width of a phone.
         with chromium(tmp_path / "profile", "--window-size=500,900") as browser:
             yield Phone(
                 server=server,

@@ -1,4 +1,4 @@
-"""The whole conformance kit against each example, over real sockets, on both databases."""
+"""Runs of the conformance kit against each example, over sockets, on both databases."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.support.wire.serve import Control, read_control
 
 APPS = ("fastapi", "flask", "asgi", "django")
 ONE_ENVIRONMENT = "permission.wrong-environment"
-"""What can be seen only where one environment alone is served."""
+"""The check that needs a server of one environment."""
 
 OF_THE_FRONT = "idempotency.dates"
-"""The Date is set by granian, from a clock that no test moves."""
+"""The check of the Date header, which granian sets from a clock that no test moves."""
 
 PER_CHECK = timedelta(minutes=5)
-"""How long a check may take: no server here hangs, and a machine may be slow."""
+"""A time limit per check for slow machines; no server hangs here."""
 
 NAMES = [check.name for check in CHECKS]
 

@@ -1,4 +1,4 @@
-"""Each example starts with its one command, and does what it prints and what its page says."""
+"""Tests that each example starts with one command and does what it prints and its page says."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_an_example_starts_with_one_command_and_its_lines_do_what_they_promise(
     walk(app, tmp_path, send_parsed)
 
 
-# Not every machine has curl; above, what it does is done by what Python has.
+# Not every machine has curl; the test above sends the same requests with Python.
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
 def test_the_lines_work_as_they_are_printed(app: str, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ print(json.dumps([bounds, said]))
 
 
 def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[object]], list[str]]:
-    """The bounds of an example, what it answers before and after its drain, and what it logs."""
+    """Return the bounds of an example, its answers before and after its drain, and its log."""
     path = os.pathsep.join((str(ROOT), str(EXAMPLES)))
     given = {"DATABASE_URL": url, "METRICS": "1", "POOL": "3", "PYTHONPATH": path}
     done = subprocess.run(
@@ -139,13 +139,13 @@ def test_an_example_keeps_to_its_pool_counts_its_outbox_and_says_that_it_is_to_e
     found, ((counted, metrics), ready, draining), log = asked(
         app, f"sqlite:///{tmp_path / 'curae.db'}"
     )
-    # Connections, threads and turns; Django has a connection for each thread.
+    # Connections, threads and slots; Django has one connection per thread.
     assert found == bounds
     assert counted == 200
     assert "curae_outbox_messages 0.0" in str(metrics)
     assert ready == [200, '{"status": "ok"}']
     assert draining == [503, '{"status": "draining"}']
-    # Django would have a word of its own for each answer of 500 or more.
+    # Django would log its own message for each 5xx response.
     lines = [json.loads(line) for line in log]
     assert [(each["message"], each.get("status")) for each in lines] == [
         ("request", 200),
@@ -156,16 +156,16 @@ def test_an_example_keeps_to_its_pool_counts_its_outbox_and_says_that_it_is_to_e
 
 @pytest.mark.heavy
 def test_an_awaited_example_keeps_to_its_pool_on_postgresql() -> None:
-    # Nobody connects before there is a request.
+    # No connection is opened before the first request.
     bounds, _, _ = asked("fastapi_app", "postgresql://127.0.0.1:1/nobody", "bounds")
     assert bounds == [3, [], 30]
 
 
-# --- What a user writes ---------------------------------------------------------------------
+# --- Code that a user writes ----------------------------------------------------------------
 
 
 def lines_of(file: Path, function: str) -> int:
-    """The lines of code of a function: no blank one, no comment, no docstring."""
+    """Count the lines of code of a function, without blank lines, comments and its docstring."""
     text = file.read_text(encoding="utf-8")
     lines = text.splitlines()
     for node in ast.walk(ast.parse(text)):
@@ -205,7 +205,7 @@ def test_what_is_counted_is_code_alone(tmp_path: Path) -> None:
 
 
 def lines_for(file: Path, *names: str) -> int:
-    """The lines of code of a module's statements that name these, and no function."""
+    """Count the lines of a module's plain statements that start with these names."""
     body = ast.parse(file.read_text(encoding="utf-8")).body
     plain = [each for each in body if isinstance(each, ast.Assign | ast.Expr)]
     return sum(
@@ -249,11 +249,11 @@ EMBEDDED: Final[dict[str, tuple[str, _Names, str, _Names]]] = {
         ("urlpatterns, handler404 =", "served ="),
     ),
 }
-"""Of each framework its file, and what its store and its route are made of."""
+"""For each framework its file, and the statements of its store and its route."""
 
 
 def embedded(name: str) -> tuple[int, int]:
-    """The lines that open a store and make its endpoint, and those of what routes to it."""
+    """Count the lines that build a store and endpoint, and those that route to it."""
     app, opening, answering, routing = EMBEDDED[name]
     file = EXAMPLES / f"{app}.py"
     assert all(lines_for(file, each) for each in (*opening, *routing))
@@ -327,7 +327,7 @@ def test_every_setting_and_file_of_the_examples_is_on_their_page() -> None:
         for file in files
         for name in re.findall(r'os\.environ\.get\("(\w+)"', file.read_text(encoding="utf-8"))
     }
-    # Django's own, which signs nothing here.
+    # Django requires a secret key, which signs nothing here.
     assert read - {"SECRET_KEY"} == set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
     for file in EXAMPLES.glob("*.py"):
         assert f"({file.name})" in page
@@ -353,7 +353,7 @@ def test_the_migrations_of_django_make_what_its_models_say(tmp_path: Path) -> No
     assert "No changes" in manage(tmp_path / "new.db", "makemigrations", "--check", "--dry-run")
 
 
-# Django keeps a table of its own beside them, and SQLite one for each that counts up.
+# Django keeps its own table beside them, and SQLite one for each counter.
 TABLES: Final = """
     SELECT name FROM sqlite_master
     WHERE type = 'table' AND name NOT LIKE 'django_%' AND name NOT LIKE 'sqlite_%'
@@ -361,7 +361,7 @@ TABLES: Final = """
 
 
 def schema(database: Path) -> dict[str, object]:
-    """Of each table its columns, and of each index whether it is unique, and of what."""
+    """Return the columns of each table, and the uniqueness and columns of each index."""
     connection = sqlite3.connect(database)
     seen: dict[str, object] = {}
     for (table,) in connection.execute(TABLES).fetchall():

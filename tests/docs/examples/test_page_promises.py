@@ -1,6 +1,6 @@
-"""Each promise of the hosted pages that the examples show, held against one request after another.
+"""Tests of each promise of the example hosted pages, one request after another.
 
-`docs/pages.md` names a test of this module for each of them.
+`docs/pages.md` names a test of this module for each promise.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def app(request: pytest.FixtureRequest) -> App:
     return App(request.param == "awaited")
 
 
-# --- Only a form of its own acts ------------------------------------------------------------
+# --- CSRF protection ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -126,7 +126,7 @@ def test_a_post_without_the_page_s_own_token_does_nothing_and_says_so(
             "Nothing done",
             "Please open the page again, and press the button there.",
         )
-        # A stranger costs the store nothing.
+        # A request without the token does not reach the store.
         assert app.store.looked == looked
     assert app.is_now(connection_id) is Standing.PENDING
 
@@ -261,7 +261,7 @@ def test_who_says_no_ends_the_chain_from_there_on(app: App) -> None:
     before = [app.connection(each) for each in (first, second)]
     assert app.press(url, "cancel") == NO
     assert app.connection(third).revoked_by is Actor.PATIENT
-    # Who revoked first stands for ever.
+    # Earlier revocations are unchanged.
     after = [app.connection(each) for each in (first, second)]
     assert [each.revoked_by for each in after] == [Actor.APP, Actor.APP]
     assert [each.revoked_at for each in after] == [each.revoked_at for each in before]
@@ -305,7 +305,7 @@ def test_who_finishes_while_the_page_is_given_out_again_is_connected(app: App) -
     first, _ = app.create()
     app.revoke(first)
     second, url = app.recover(first)
-    # The page was there when the button was pressed, and the rules know a pending connection.
+    # The page existed when the button was pressed, and the connection is pending.
     app.store.found = lambda: app.recover(first)
     assert app.press(url, "finish") == DONE
     assert app.is_now(second) is Standing.ACTIVE
@@ -367,7 +367,7 @@ def test_a_graduation_is_of_the_user_that_was_bound_when_the_page_was_given_out(
     newer = app.graduate()
     assert app.press(newer, "finish") == DONE
     assert app.account() == "ACTIVE"
-    # Nor is the earlier one taken for what the later one did.
+    # The earlier page does not count as finished by the later one.
     assert app.visit(url) == (410, "The account changed", CHANGED)
     assert app.visit(newer) == BEFORE
     assert app.press(newer, "finish") == BEFORE
@@ -396,7 +396,7 @@ def test_after_a_tombstone_every_page_of_the_user_is_worthless(app: App) -> None
     for each in (connection_id, waits):
         held = app.connection(each)
         assert not isinstance(decide_access(held, "labs", app.clock.now), Granted)
-    # Who comes next is another user, and so is a sign-up that landed before.
+    # A new user is bound, and the earlier sign-up page does not apply to it.
     app.ask("initiate")
     assert app.visit(signed) == (410, "The account changed", CHANGED)
     assert app.account() == "LIMITED"
@@ -413,7 +413,7 @@ def test_after_a_tombstone_and_a_purge_no_page_holds_the_user(app: App) -> None:
     assert (held._by_digest, held._by_subject, held._expiries) == ({}, {}, [])
 
 
-# --- What may be read of it -----------------------------------------------------------------
+# --- Contents of a page ---------------------------------------------------------------------
 
 
 def test_a_page_is_whole_without_a_script_and_says_what_it_is(app: App) -> None:
@@ -431,14 +431,14 @@ def test_a_page_is_whole_without_a_script_and_says_what_it_is(app: App) -> None:
 
 
 class Fails(Meddled):
-    """Fails with a text that repeats what it was asked for."""
+    """A store whose page lookup fails with an error that contains the URL."""
 
     def hosted_page(self, url: str) -> HostedPage | None:
         raise StoreUnavailableError(url)
 
 
 class FailsLater(Meddled):
-    """Finds a page, and fails with a text that repeats what was to be stored."""
+    """A store whose commit fails with an error that contains the changes."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         if page is None:
@@ -479,6 +479,6 @@ def test_a_person_is_told_of_every_refusal_that_there_is() -> None:
     codes = {
         each.code for each in [*authorizing, *binding, *tables] if isinstance(each, RefuseWith)
     }
-    # An unknown id is refused before any table is asked.
+    # An unknown id is refused before any table is read.
     assert codes | {ProblemCode.NOT_FOUND} == REFUSED.keys()
     assert {status for status, _, _ in REFUSED.values()} == {200, 404, 410}

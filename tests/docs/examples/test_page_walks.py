@@ -1,4 +1,4 @@
-"""A person and an app who do anything in any order: what a page shows is true, and is text."""
+"""Random walks of an app and a person over hosted pages."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ DONE: Final = (200, "Done", "You can go back to the app.")
 
 
 class Walk:
-    """A person and an app who do anything in any order."""
+    """An app and a person who act in any order."""
 
     def __init__(self) -> None:
         self.app = App(awaited=False)
         self.made: list[ConnectionId] = []
         self.urls: list[str] = []
-        # Who was bound when a graduation was given out.
+        # The user that was bound when each graduation page was issued.
         self.bound: dict[str, UserId] = {}
 
     def act(self, step: str, number: int) -> None:
@@ -59,7 +59,7 @@ class Walk:
             self.bound[self.urls[-1]] = bound.user_id
 
     def finishes(self, url: str) -> None:
-        """What is shown is what a finish would do."""
+        """Check that a page offers a form exactly if finishing it changes something."""
         before = self.state()
         asked = self.app.shown(Request("GET", path_of(url)))
         assert self.state() == before
@@ -70,14 +70,14 @@ class Walk:
         if shows_a_form and url in self.bound:
             assert bound is not None
             assert bound.user_id == self.bound[url]
-        # Whatever it was, a second one changes nothing, and no page that is done asks again.
+        # A second finish changes nothing, and a finished page offers no form.
         after = self.state()
         assert self.app.press(url, "finish") != DONE
         assert self.state() == after
         assert "<form" not in self.app.shown(Request("GET", path_of(url))).body.decode()
 
     def cancels(self, url: str) -> None:
-        """Nothing that was authorized is cancelled, and no account is moved."""
+        """Check that a cancel changes no authorized connection and no account."""
         before, account = self.authorized(), self.app.store.binding(COORDINATE)
         self.app.press(url, "cancel")
         assert (self.authorized(), self.app.store.binding(COORDINATE)) == (before, account)
@@ -104,7 +104,7 @@ STEPS: Final = (
 )
 
 
-# What must be met in every run: a finish before a cancel, and a user after the page's own.
+# Cases that every run must include: a finish before a cancel, and a later user.
 @example([("create", 0), ("finish", 0), ("cancel", 0)])
 @example([("enter", 0), ("graduate", 0), ("tombstone", 0), ("enter", 0)])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), max_size=25))

@@ -1,4 +1,4 @@
-"""What a person does on a hosted page becomes a fact, and the page decides nothing."""
+"""Tests that actions on a hosted page become facts."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_page_that_was_replaced_or_is_over_leads_nowhere(app: App) -> None:
     assert app.outcome(again, "finish")[0] == 404
     for target, status in (("/pages/", 404), ("/pages", 401), ("/pages/unknown/finish", 403)):
         assert app.server.send(Request("POST", target)).status == status
-    # Nothing that is stored about pages is of any use to whoever reads it.
+    # Stored data about pages reveals neither URLs nor tokens.
     with app.behind.engine.connect() as connection:
         stored = str(connection.exec_driver_sql("SELECT * FROM curae_page").all())
     for answer in (created, second, again):
@@ -158,7 +158,7 @@ def test_what_happens_on_a_page_is_told_as_the_server_spells_it(app: App) -> Non
 
 @attrs.define
 class App:
-    """An app that calls a server, and the person whom it shows pages to."""
+    """An app that calls a server, and its user who opens pages."""
 
     server: RunningServer
     behind: Behind
@@ -183,7 +183,7 @@ class App:
         return self.server.send(Request(method, url.path + action))
 
     def outcome(self, answer: Response, button: str) -> tuple[int, str]:
-        """The status of pressing a button, and what the person is told."""
+        """Press a button; return the status and the message."""
         seen = self.server.send(pressed(json.loads(answer.body)["nextAction"]["url"], button))
         text = seen.body.decode().partition('<p id="outcome">')[2].partition("</p>")[0]
         return seen.status, text
@@ -218,7 +218,7 @@ def place(
 @pytest.fixture
 def app(place: tuple[RunningServer, Behind]) -> App:
     server, behind = place
-    # An account of its own, so that no test meets another's user.
+    # A fresh account, so that tests do not share users.
     wanted = ApiKeyRequest("app-1", str(uuid4()))
     account = CustomerAccountId(wanted.customer_account_id)
     ada = Coordinate(

@@ -1,4 +1,4 @@
-"""An app, a person whom it shows hosted pages to, and a store that a test meddles with."""
+"""An app and its user on a store with hooks, for tests of hosted pages."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.support.serving import Awaited, Clock
 
 
 class Meddled(MemoryStore):
-    """A store where something happens between a look and what follows, once.
+    """A store that calls a hook once between a lookup and what follows.
 
     Attributes:
-        found: Happens after the next page was found.
-        loaded: Happens after what the next fact concerns was loaded.
-        looked: How often it was asked for a page.
+        found: Called after the next page was found.
+        loaded: Called after the next fact was loaded.
+        looked: How often a page was looked up.
     """
 
     found: Callable[[], object] | None = None
@@ -59,7 +59,7 @@ def happen(meanwhile: Callable[[], object] | None) -> None:
 
 
 class AwaitedPages(Awaited):
-    """The same store, awaited."""
+    """The same store, async."""
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__(store)
@@ -72,7 +72,7 @@ class AwaitedPages(Awaited):
 
 @attrs.define
 class App:
-    """An app that calls a server, and the person whom it shows pages to."""
+    """An app that calls a server, and its user who opens pages."""
 
     awaited: bool
     clock: Clock = attrs.field(factory=Clock)
@@ -89,30 +89,30 @@ class App:
         return serve(self.store, asked, MINT).response
 
     def sign_up(self) -> str:
-        """The URL of a page on which a person signs up."""
+        """Return the URL of a page for a sign-up."""
         body = b'{"appUserId": "user-1", "preferSignup": true}'
         return url_of(self.ask("initiate", body=body))
 
     def create(self) -> tuple[ConnectionId, str]:
-        """A new connection, and the URL of its page."""
+        """Create a connection; return it and the URL of its page."""
         return made(self.ask("create"))
 
     def recover(self, connection_id: ConnectionId) -> tuple[ConnectionId, str]:
-        """The connection that recovers another one, and the URL of its page."""
+        """Reconnect a connection; return its successor and the URL of the page."""
         return made(self.ask("reconnect", connection_id))
 
     def revoke(self, connection_id: ConnectionId) -> None:
         assert self.ask("revoke", connection_id).status == 200
 
     def graduate(self) -> str:
-        """The URL of a page on which the LIMITED user becomes ACTIVE."""
+        """Return the URL of a page that graduates the LIMITED user."""
         return url_of(self.ask("graduation"))
 
     def happens(self, fact: Fact) -> None:
         record(self.store, fact)
 
     def beside(self) -> App:
-        """The same app, for what happens while a store is asked: nobody awaits it."""
+        """Return the same app in blocking mode, for use inside a store call."""
         other = copy.copy(self)
         other.awaited = False
         return other
@@ -129,11 +129,11 @@ class App:
         return answer
 
     def visit(self, url: str) -> tuple[int, str, str]:
-        """What a page shows."""
+        """Return what a page shows."""
         return seen(self.shown(Request("GET", path_of(url))))
 
     def press(self, url: str, button: str, token: str | None = None) -> tuple[int, str, str]:
-        """What a page says after one of its buttons was pressed."""
+        """Press a button of a page; return what the page shows."""
         body = f"token={csrf_token(url) if token is None else token}".encode()
         asked = Request(method="POST", target=f"{path_of(url)}/{button}", headers=(), body=body)
         return seen(self.shown(asked))
@@ -165,7 +165,7 @@ def path_of(url: str) -> str:
 
 
 def seen(answer: Response) -> tuple[int, str, str]:
-    """The status, the heading and the paragraph of a page."""
+    """Return the status, the heading and the paragraph of a page."""
     page = html.unescape(answer.body.decode())
     (heading,) = re.findall("<h1>(.*)</h1>", page)
     (text,) = re.findall('<p id="outcome">(.*)</p>', page)
@@ -173,7 +173,7 @@ def seen(answer: Response) -> tuple[int, str, str]:
 
 
 def check_dress(answer: Response) -> None:
-    """What every page carries, whatever it shows."""
+    """Check the headers of a page."""
     headers = dict(answer.headers)
     assert headers["content-type"] == "text/html; charset=utf-8"
     assert headers["x-content-type-options"] == "nosniff"

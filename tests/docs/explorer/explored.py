@@ -1,4 +1,4 @@
-"""What the library answers in every state of the explorer, asked here once more."""
+"""The library's answers in every state of the explorer."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ from tests.support.strategies import (
 
 
 class State(NamedTuple):
-    """One choice of each kind, in the order of the page; empty where a line does not ask."""
+    """One choice of each kind, in the order of the page; empty if a line does not use it."""
 
     status: str = ""
     clock: str = ""
@@ -185,7 +185,7 @@ def record_of(state: State, operation: Operation, key: RecordKey) -> Record | No
             return specimens.done(forget(in_flight_record(used), START))
 
 
-# --- What the library answers ------------------------------------------------------------------
+# --- Answers of the library --------------------------------------------------------------------
 
 USER: Final = COORDINATE.app_user_id
 LABS: Final = DataPackage("labs")
@@ -237,13 +237,13 @@ TOLD: Final = {
     "account-state": ("lifecycleState",),
     "graduation-handoff": (),
 }
-"""What is shown of the body of each operation."""
+"""The members of each operation's response that the page shows."""
 
 DETAILS: Final = (
     *("reason", "standing", "path", "lifecycleState"),
     *("differs", "policy", "retryAfter", "dataPackage"),
 )
-"""What is shown of the details of a problem, which else are ids and instants."""
+"""The members of problem details that the page shows; others are ids and instants."""
 
 
 def line(*words: object) -> str:
@@ -273,7 +273,7 @@ def changed(changes: Changes) -> str:
             case RateWrite(policy=policy):
                 shown.append(f"charges {policy.name}")
             case RecordWrite():
-                # Every answer is kept under its key, which the page does not repeat.
+                # Every response is recorded, which the page does not repeat.
                 pass
     shown += [f"effect {type(effect).__name__}" for effect in changes.effects]
     shown += [f"event {event.kind}" for event in changes.events]
@@ -281,7 +281,7 @@ def changed(changes: Changes) -> str:
 
 
 class Shown(NamedTuple):
-    """What one line of the page must say."""
+    """One line of the page."""
 
     name: str
     said: str
@@ -294,7 +294,7 @@ def shown(name: str, said: str, changes: str, rules: tuple[str, ...]) -> Shown:
 
 
 def word(body: dict[str, object], path: str) -> str:
-    """One member of a body, as the page says it."""
+    """Return one member of a body, as the page shows it."""
     *outer, member = path.split(".")
     inner = body
     for name in outer:
@@ -375,7 +375,7 @@ def question_answer(name: str, state: State) -> Shown:
 
 
 def standing_rule(connection: Connection) -> str:
-    """The row of the table, by its words: the deadline of an ended connection says nothing."""
+    """Return the rule of the standing, except for the deadline of an ended connection."""
     deadline = next_deadline(connection)
     key = (
         connection.status,
@@ -390,7 +390,7 @@ def standing_rule(connection: Connection) -> str:
 
 @cache
 def answer_to(name: str, state: State) -> Shown:
-    """What the line of that name must say, in a state that holds no more than it asks."""
+    """Return the expected line of a name, in a state reduced to what it uses."""
     if name in OPERATIONS_ASKED:
         return operation_answer(name, state)
     return fact_answer(name, state) if name in FACTS_ASKED else question_answer(name, state)
@@ -398,7 +398,7 @@ def answer_to(name: str, state: State) -> Shown:
 
 @cache
 def asks(name: str) -> frozenset[str]:
-    """The parts of a state that the library needs loaded for a line."""
+    """Return the parts of a state that a line loads."""
     line, key = {"status", "clock", "successor"}, {"record", "request"}
     if name in QUESTIONS:
         return frozenset({"status", "clock"})

@@ -1,1 +1,1 @@
-"""The steps of `docs/extending.md` that change the package, applied to a copy of it."""
+"""The edits of the package that `docs/extending.md` shows, applied to a copy."""

@@ -1,4 +1,4 @@
-"""What the checks of a changed copy share."""
+"""Helpers of the checks of a changed copy."""
 
 from __future__ import annotations
 

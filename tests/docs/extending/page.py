@@ -38,7 +38,7 @@ class Block:
 
     @property
     def new_file(self) -> str | None:
-        """The path of the file that it holds, which its first line names, or None."""
+        """The path in the first line of a block that is a file, or None."""
         named = _NEW_FILE.match(self.text) if self.language == "python" else None
         return None if named is None else named[1]
 
@@ -53,7 +53,7 @@ def blocks(section: str | None = None) -> list[Block]:
 
 
 def program() -> list[str]:
-    """Return the Python blocks that are one program: those that are no file of the package."""
+    """Return the Python blocks that form one program, without files of the package."""
     return [each.text for each in blocks() if each.language == "python" and not each.new_file]
 
 
@@ -119,7 +119,7 @@ def side_of(hunk: str, mark: str) -> Iterator[str]:
 def run_check(folder: Path, name: str) -> str:
     """Run a check of this folder with a copy of the package; return what it printed."""
     path = os.pathsep.join([str(folder), str(ROOT)])
-    # The copy is no part of the coverage of the package.
+    # The copy does not count towards the coverage of the package.
     kept = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
     done = subprocess.run(
         [sys.executable, "-m", f"tests.docs.extending.{name}", str(folder)],

@@ -1,6 +1,6 @@
-"""An operation, a list operation and a fact of one's own, as `docs/extending.md` defines them.
+"""Tests of the custom operations and the custom fact that `docs/extending.md` defines.
 
-The Python blocks of the page are one program: they run here, and nothing in the package changes.
+The Python blocks of the page run here as one program, without a change of the package.
 """
 
 from __future__ import annotations

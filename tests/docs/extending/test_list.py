@@ -1,4 +1,4 @@
-"""The list operation of `docs/extending.md`, served on SQLite and in memory."""
+"""Tests of the list operation of `docs/extending.md`, on SQLite and in memory."""
 
 from __future__ import annotations
 

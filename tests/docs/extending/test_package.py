@@ -1,4 +1,4 @@
-"""The steps of `docs/extending.md` that change the package touch only the files that they name."""
+"""Tests that the edits of `docs/extending.md` change only the files that they name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_problem_touches_one_file_and_then_works(tmp_path: Path) -> None:
 
 def test_a_reason_touches_one_file_and_then_works(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
-    # The page's reason is of the problem above it, for the trigger above that.
+    # The page's reason belongs to the problem and the trigger above it.
     page.apply_section(copy, "A trigger")
     page.apply_section(copy, "A problem")
     assert page.apply_section(copy, "A reason") == ["curae_lifecycle/rules/triggers.py"]

@@ -1,4 +1,4 @@
-"""The pages of the API and of its events: each says all that its document says of it."""
+"""Tests that the pages of the API and its events contain all of their documents."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def page(name: str) -> str:
 
 
 def section(text: str, heading: str) -> str:
-    """What stands below a heading, up to the next that is no deeper."""
+    """Return the text below a heading, up to the next heading of its level."""
     level = heading.partition(" ")[0]
     assert text.count(f"\n{heading}\n") == 1, heading
     rest = text.partition(f"\n{heading}\n")[2]
@@ -96,7 +96,7 @@ def test_every_status_of_an_operation_is_there_with_what_it_answers(name: str) -
 
 
 def problems(said: str, codes: list[str], values: list[dict[str, Json]]) -> None:
-    """Each code is there, and leads to its page, which shows the example whole."""
+    """Check that each code links its page, which shows the whole example."""
     led = re.findall(r"^\| \[`(\w+)`\]\(\.\./problems/([\w-]+\.md)\)", said, re.MULTILINE)
     assert [code for code, _ in led] == codes == [value["code"] for value in values]
     for (_, file), value in zip(led, values, strict=True):
@@ -139,7 +139,7 @@ def members(schema: dict[str, Json], within: str = "") -> Iterator[tuple[str, st
 
 
 def values(schema: Json) -> Iterator[str]:
-    """Every value and every pattern that a schema names, as a page has it."""
+    """Yield every value and pattern of a schema, as a page shows it."""
     if isinstance(schema, dict):
         enum = schema.get("enum", [])
         assert isinstance(enum, list)

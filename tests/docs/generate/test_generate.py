@@ -1,4 +1,4 @@
-"""The command that writes and checks the generated pages."""
+"""Tests of the command that writes and checks the generated pages."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_writing_deletes_only_former_generated_files(tmp_path: Path) -> None:
 def test_unknown_name_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([*arguments, "--check"])
-    assert "no generator is named weather; they are readme, " in capsys.readouterr().err
+    assert "no generator is named weather; they are tables, " in capsys.readouterr().err
 
 
 def test_definitions_without_npx_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
-"""The pictures: each shows what its tables say, all of it and nothing else, and can be read.
+"""Tests of the pictures: they show exactly their tables, and can be read.
 
-Every arrow is found again in the text of the file: by its rules, by its sentence, and by the two
-boxes that its line really joins.
+The tests find every arrow in the text of the file by its rules, its sentence and the two boxes
+that its line joins.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ Ways = Counter[tuple[str, str, str]]
 
 
 def ways(name: str) -> Ways:
-    """What a picture shows now: each arrow's boxes and words."""
+    """Count the arrows of a picture by their boxes and words."""
     return Counter((each.source, each.target, each.words) for each in pictures()[name].arrows)
 
 
-# --- What is shown ---------------------------------------------------------------------------
+# --- Contents --------------------------------------------------------------------------------
 
 LIFE: Final = """
 nothing PENDING create-connection
@@ -188,7 +188,7 @@ def test_gates_stand_in_the_order_of_their_table() -> None:
 
 
 def sources(picture: Picture) -> set[tuple[str, str]]:
-    """Each rule that a picture shows, with its table; an operation's is shown by its name alone."""
+    """Return each rule of a picture with its table; an operation is shown by its name alone."""
     shown = {rule for arrow in picture.arrows for rule in arrow.rules}
     found = {(name, row.rule) for name, table in TABLES.items() for row in table.rows}
     return {(name, rule) for name, rule in found if rule in shown and name != "operation"}
@@ -243,7 +243,7 @@ def test_a_move_that_comes_into_a_table_comes_into_its_picture(
     assert come in after
 
 
-# --- What the file says ------------------------------------------------------------------------
+# --- The file ----------------------------------------------------------------------------------
 
 
 @each_picture
@@ -285,7 +285,7 @@ def test_the_file_runs_nothing_and_asks_nobody_for_anything(name: str) -> None:
     assert not re.search(
         r"https?:(?!//www\.w3\.org/2000/svg\")|url\(|@import|@font-face|href|\son\w+=", text
     )
-    # A blank line would end it as HTML within Markdown.
+    # A blank line would end the HTML block within Markdown.
     assert "\n\n" not in text
 
 
@@ -293,7 +293,7 @@ def test_the_file_runs_nothing_and_asks_nobody_for_anything(name: str) -> None:
 
 
 def touches(box: Box, point: tuple[int, int]) -> bool:
-    """Whether a point lies on the border of a box; of what has none, in it."""
+    """Return whether a point lies on the border of a box, or within a box without a border."""
     (left, top), (width, height) = box.at, box.size
     across, down = point[0] - left, point[1] - top
     if not (-1 <= across <= width + 1 and -1 <= down <= height + 1):
@@ -364,7 +364,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-# --- Whatever a table is ---------------------------------------------------------------------
+# --- Tables without a layout -----------------------------------------------------------------
 
 
 def test_a_table_without_places_of_its_own_is_drawn_all_the_same() -> None:

@@ -1,4 +1,4 @@
-"""The pages of the tables, and their index."""
+"""Tests of the pages of the tables, and of their index."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_index_has_a_line_for_each_table() -> None:
         for name, table in TABLES.items()
     ]
     assert end == ""
-    assert "| [life](docs/life.md) |" in index("docs/")
+    assert "| [life](life.md) |" in index()
 
 
 def test_each_table_has_a_page_and_each_picture_a_file() -> None:

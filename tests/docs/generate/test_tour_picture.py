@@ -1,4 +1,4 @@
-"""The picture of the tour: its words, and its animation."""
+"""Tests of the picture of the tour: its words and its animation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The traceability page, and the faults of its statements."""
+"""Tests of the traceability page and the faults of its statements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Evolve(Protocol):
 
 
 def changed(which: str, **what: object) -> tuple[Part, ...]:
-    """All statements, one of them changed."""
+    """Return all statements with one of them changed."""
     evolve = cast("Evolve", attrs.evolve)
 
     def after(row: Statement) -> Statement:

@@ -1,4 +1,4 @@
-"""The worked examples: each shows the rule of its section."""
+"""Tests of the worked examples: each shows the rule of its section."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def cells_of(table: AnyTable, rule: str) -> Iterator[Key]:
     return (tuple(key) for key, row in table.cells() if row.rule == rule)
 
 
-# The rules of operations are looked up in their classes, and what only asks another table says
-# the same whichever that is.
+# The classes hold the rules of operations, and a row that asks another table reads the same for any
+# table.
 NOT_CHANGED: Final = {
     *(row.rule for row in TABLES["operation"].rows),
     *("request.permission", "request.idempotency", "request.rule"),
@@ -133,7 +133,7 @@ def test_a_rule_without_a_scene_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         examples.__wrapped__("ending")
 
 
-# --- Who holds a rule --------------------------------------------------------------------------
+# --- Tests of a rule ---------------------------------------------------------------------------
 
 
 def test_laws_are_found_by_links_to_tables_and_to_rules() -> None:

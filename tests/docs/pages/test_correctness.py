@@ -1,4 +1,4 @@
-"""The page of correctness: each law says how strongly it is held, and every figure is one of another place."""
+"""Tests of the correctness page: each law states its strength, and each figure has a source."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ STRENGTHS: Final = ("Proven", "Exhaustive", "Sampled", "Observed", "By inspectio
 
 
 def sections(page: str) -> dict[int, str]:
-    """What the page says of each law."""
+    """Return the section of each law."""
     found = re.findall(r"^### Law (\d+)\n(.*?)(?=^##)", page, re.MULTILINE | re.DOTALL)
     return {int(number): text for number, text in found}
 
 
 def items(text: str) -> list[tuple[str, str]]:
-    """The points of a list, each with the word before its colon."""
+    """Return the points of a list, each with the word before its colon."""
     points = re.findall(r"^- ([A-Z][a-z ]+): (.*?)(?=^- |\Z)", text, re.MULTILINE | re.DOTALL)
     return [(word, " ".join(said.split())) for word, said in points]
 
 
 def figures(said: str) -> set[str]:
-    """The numbers of at least two digits in a text, without its links' targets and its code."""
+    """Return the numbers of two or more digits in a text, without link targets and code."""
     bare = re.sub(r"\]\([^)]*\)|`[^`]*`|\blaws? \d+", " ", said)
     return set(re.findall(r"\d[\d,]*\d", bare))
 
 
 def sources(text: str) -> str:
-    """What the pages and the tests say that a text names, all numbers without separators."""
+    """Return the text of the pages and tests that a text names, with numbers without separators."""
     pages = re.findall(r"\]\(([\w/-]+\.md)", text)
     tests = re.findall(r"`(tests/[\w/]+\.py)", text)
     paths = [ROOT / "docs" / page for page in pages] + [ROOT / test for test in tests]
@@ -52,7 +52,7 @@ def sources(text: str) -> str:
 
 
 def loose(text: str, *more: str) -> list[str]:
-    """The figures of a law that none of the places which it names has."""
+    """List the figures of a law that none of its sources contains."""
     there = set(re.findall(r"\d+", sources(text))) | set(more)
     return sorted(each for each in figures(text) if each.replace(",", "") not in there)
 
@@ -152,11 +152,11 @@ def test_a_figure_of_nowhere_is_found(old: str, new: str, law: int, found: list[
     assert loose(sections(PAGE.replace(old, new))[law]) == found
 
 
-# --- What is not proven ----------------------------------------------------------------------
+# --- Unproven claims -------------------------------------------------------------------------
 
 
 def unproven() -> dict[str, str]:
-    """What no test can show, by its anchor."""
+    """Return what no test can show, by its anchor."""
     text = PAGE.partition("\n## What no test here can show\n")[2]
     found = re.findall(r'^- <a id="([\w-]+)"></a>(.*?)(?=^- |\Z)', text, re.MULTILINE | re.DOTALL)
     assert len(found) == text.count("\n- ")

@@ -1,4 +1,4 @@
-"""The call that the platform's reference prints, run as the page says against each example."""
+"""Tests of the call in the platform's reference, run against each example as the page says."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFERENCE: Final = (
     '497f6eca-6276-4993-bfeb-53cbbbba6f08:reconnect" '
     '-H "Idempotency-Key: string" -H "Content-Type: application/json" -d \'{}\''
 )
-"""What the reference prints, its broken lines joined."""
+"""The call of the reference, on one line."""
 
 
 def joined(text: str) -> str:
@@ -49,7 +49,7 @@ def test_the_page_starts_an_example_that_is_there() -> None:
 
 
 def names(value: Json) -> Json:
-    """The members of an answer, in their order."""
+    """Return the members of a response, in their order."""
     if isinstance(value, dict):
         return [[name, names(held)] for name, held in value.items()]
     return None

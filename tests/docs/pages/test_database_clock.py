@@ -1,4 +1,4 @@
-"""The recipe of `docs/conformance.md` that moves a server's clock in the database, on PostgreSQL."""
+"""Tests of the recipe of `docs/conformance.md` that moves a server's clock in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Recipe(FactHooks):
 
 @pytest.fixture
 def recipe(postgres_url: str) -> Iterator[Recipe]:
-    (setup,) = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (setup,) = re.findall(r"^```postgresql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     first = sa.create_engine(postgres_url)
     with first.begin() as connection:
         connection.exec_driver_sql(setup)

@@ -1,4 +1,4 @@
-"""The page of decisions: each rule of ours belongs to one, and each says why and how to change it."""
+"""Tests of the decisions page: every own rule has one decision with a reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RULES = (DOCS / "rules.md").read_text(encoding="utf-8")
 OURS: Final = {
     row.rule: name for name, table in TABLES.items() for row in table.rows if "[O" in row.why
 }
-"""Each rule that is ours, in whole or in part, with its table."""
+"""Each rule with a source [O], in whole or in part, with its table."""
 
 _LINK = re.compile(r"\[(`?)([^\]`]+)`?\]\(([^)]+)\)")
 _ENTRY = re.compile(
@@ -43,7 +43,7 @@ class Decision:
     title: str
     change: str
     rules: tuple[tuple[str, str], ...]
-    """Names of rules, or patterns of some, and places of `rules.md`, each with where it leads."""
+    """Names of rules or patterns, and anchors of `rules.md`, each with its link."""
 
 
 def decisions(page: str) -> list[Decision]:
@@ -59,7 +59,7 @@ def decisions(page: str) -> list[Decision]:
 
 
 def faults(page: str) -> list[str]:
-    """What is wrong with a page of decisions, each in a line."""
+    """List the faults of a page of decisions."""
     wrong: list[str] = []
     held: Counter[str] = Counter()
     for decision in decisions(page):
@@ -88,7 +88,7 @@ def faults(page: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Where links into a page may lead: its own anchors, and its headings as GitHub names them."""
+    """Return the link targets of a page: its anchors, and its headings as GitHub names them."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     slugs = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
     return slugs | set(re.findall(r'<a id="([^"]+)"></a>', text))
@@ -149,12 +149,12 @@ def test_what_is_wrong_with_a_decision_is_found(old: str, new: str, fault: str) 
     assert fault in faults(PAGE.replace(old, new))
 
 
-# --- What the page says of operations of one's own -------------------------------------------
+# --- Custom operations -----------------------------------------------------------------------
 
 
 @attrs.frozen
 class Politer(Reconnect):
-    """A reconnect that is answered 200."""
+    """A reconnect with the status 200."""
 
     rule = attrs.evolve(Reconnect.rule, status=200)
 

@@ -1,4 +1,4 @@
-"""What the pages on Django and on Redis show runs as it stands."""
+"""Tests that the programs of the Django and Redis pages run."""
 
 from __future__ import annotations
 
@@ -69,5 +69,5 @@ def test_the_settings_of_the_page_pass_the_checks() -> None:
 @pytest.mark.parametrize("number", range(len(blocks("redis.md"))))
 def test_the_store_of_the_page_is_one(number: int) -> None:
     store = cast("Store", run(blocks("redis.md")[number])["store"])
-    # It asks Redis nothing yet, so none is needed.
+    # The store sends no command yet, so no Redis is needed.
     assert store.caller_of("") is None

@@ -1,4 +1,4 @@
-"""The page on hosted pages lists the tests of its promises, and its program is short enough to read."""
+"""Tests that the hosted pages page lists tests of its promises, and that its program is short."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page on watching a server says is what is logged, counted and waited for."""
+"""Tests that the observing page states the logs, counters and timeouts of the package."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PACKAGE = Path(curae_lifecycle.__file__).parent
 
 
 def table(heading: str) -> list[list[str]]:
-    """The rows of the table whose heading begins so, its cells by themselves."""
+    """Return the rows of the table with this heading, split into cells."""
     lines = PAGE.partition(f"| {heading}")[2].split("\n\n")[0].splitlines()[2:]
     assert lines, heading
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def tables(heading: str) -> list[list[str]]:
-    """The first cells of each table whose heading is so, without their marks."""
+    """Return the first cells of each table with this heading, without marks."""
     parts = PAGE.split(f"| {heading} |")[1:]
     return [
         [line.split("|")[1].strip(" `") for line in part.split("\n\n")[0].splitlines()[2:]]
@@ -93,7 +93,7 @@ def test_every_message_of_the_page_is_one_that_the_package_logs() -> None:
     told = {row[1].strip("`") for row in table("level")}
     for message in told:
         assert f'"{message}' in source, message
-    # And every one that `serving`, `health` and the endpoint log is on the page.
+    # Every message that the package logs is on the page.
     logged_texts = re.findall(r'(?:log_error\(|_LOG\.\w+\()"([^"%:]+)', source)
     assert {
         text for text in logged_texts if not any(text.startswith(each) for each in told)

@@ -1,4 +1,4 @@
-"""What the operating page says is there to be watched is counted, and its commands run."""
+"""Tests that the metrics of the operating page exist, and that its commands run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_what_is_to_be_watched_is_counted_and_has_such_labels() -> None:
 def test_the_page_s_commands_run_in_its_order(tmp_path: Path) -> None:
     typed = "\n".join(re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE))
     python = shlex.quote(sys.executable)
-    # The page's `python` is the one that runs this.
+    # The page's `python` is the interpreter of this test.
     program = f'set -e\npython() {{ {python} "$@"; }}\n{typed}'
     ended = subprocess.run(
         ["/bin/sh", "-c", program],

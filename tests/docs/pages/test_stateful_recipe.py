@@ -1,4 +1,4 @@
-"""The stateful suite of `docs/testing.md`: it runs, it is short, and it shrinks what it finds."""
+"""Tests of the stateful suite of `docs/testing.md`: it runs, is short and shrinks failures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CALLER = Caller(
 
 
 class MyServer:
-    """A right server."""
+    """A correct server."""
 
     def __init__(self, *, clock: Callable[[], datetime], id_factory: IdFactory) -> None:
         self.store = MemoryStore(clock=clock)
@@ -76,7 +76,7 @@ class ForgetsKeys(MyServer):
 
 
 class RevokesTwice(MyServer):
-    """A server that says of each revocation that it was the first."""
+    """A server that reports each revocation as the first."""
 
     def send(self, request: Request) -> Response:
         answer = super().send(request)
@@ -147,7 +147,7 @@ def test_planted_bug_shrinks_to_its_steps(
 
 
 def test_page_shows_the_shrunk_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Releases of Hypothesis name values and choose between equal steps in their own way.
+    # Releases of Hypothesis name values and choose between equal steps differently.
     (shown,) = re.findall(r"^```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     steps = shrunk(ForgetsSuccessors, monkeypatch)
     print("\n".join(steps))  # noqa: T201 - what the page shows

@@ -1,4 +1,4 @@
-"""The store of `docs/stores.md`: it runs, it is short, and it keeps what the page says it keeps."""
+"""Tests of the store of `docs/stores.md`: it runs, is short and keeps its promises."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BLOCKS: Final = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOT
 
 
 class PageStore(Store, Protocol):
-    """What the store of the page has besides."""
+    """The other members of the page's store."""
 
     database: sqlite3.Connection
     clock: Callable[[], datetime]
@@ -55,7 +55,7 @@ class MakeStore(Protocol):
 
 @cache
 def make_store() -> MakeStore:
-    """The class of the page's first two blocks."""
+    """Return the class of the page's first two blocks."""
     namespace: dict[str, object] = {}
     for block in BLOCKS[:2]:
         exec(block, namespace)  # noqa: S102 - the page's own code
@@ -84,7 +84,7 @@ def blocks_of(language: str) -> list[str]:
 
 
 def checked(directory: Path, *options: str) -> list[str]:
-    """What the page's command says of the module that the page has written."""
+    """Run the page's command on the page's module; return its output."""
     (end,) = blocks_of("py")
     (directory / "my_store.py").write_text("".join([*BLOCKS[:2], end]), encoding="utf-8")
     path = os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")])
@@ -125,12 +125,12 @@ def test_two_that_meet_in_the_store_end_as_if_one_had_come_later() -> None:
     assert [each for each in every if each.differences] == []
 
 
-# --- What the page says of it ---------------------------------------------------------------
+# --- Promises of the page -------------------------------------------------------------------
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[tuple[PageStore, PageStore, Clock]]:
-    """Two workers' stores of one database."""
+    """The stores of two workers on one database."""
     clock = Clock()
     one, other = (make_store()(str(tmp_path / "curae.db"), clock) for _ in range(2))
     one.register(ApiKey(API_KEY), CALLER)
@@ -158,7 +158,7 @@ def test_what_one_worker_stored_another_one_reads(two: tuple[PageStore, PageStor
 
 
 class Overtaken:
-    """A store between whose load and commit somebody else comes, once."""
+    """A store with one hook between load and commit."""
 
     def __init__(self, store: PageStore, meanwhile: Callable[[], object]) -> None:
         self.store = store
@@ -211,7 +211,7 @@ RACES: Final[dict[str, tuple[tuple[Request, ...], Doing, Doing]]] = {
     "a landing, twice": ((INITIATE,), LANDED, LANDED),
     "two initiates": ((), request("initiate", key="k-1"), request("initiate", key="k-2")),
 }
-"""What is there, and two at once; each race meets on another kind of row."""
+"""The stored data and two racing actions; each race meets at another kind of row."""
 
 
 @pytest.mark.parametrize("race", RACES)

@@ -1,4 +1,4 @@
-"""The pages of one task each do what they show: their programs, their commands, their change of a rule."""
+"""Tests of the task pages: their programs, commands and rule changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCKS = re.compile(r"^```(python|console|diff)\n(.*?)^```", re.MULTILINE | re.D
 
 
 def typed(block: str, folder: Path, package: Path = PACKAGE) -> str:
-    """What a command prints, its `python` being this one."""
+    """Return the output of a command, run with the interpreter of this test."""
     command = block.removeprefix("$ ").partition("\n")[0]
     program = f'python() {{ "{sys.executable}" "$@"; }}\n{command}'
     ended = subprocess.run(
@@ -39,7 +39,7 @@ def typed(block: str, folder: Path, package: Path = PACKAGE) -> str:
 
 
 def walk(page: str, folder: Path, package: Path = PACKAGE) -> int:
-    """Run a page's blocks in their order; a change is made to the package. How many there are."""
+    """Run the blocks of a page in order, apply its diffs to the package, and count the blocks."""
     namespace: dict[str, object] = {}
     blocks = BLOCKS.findall((DOCS / page).read_text(encoding="utf-8"))
     for kind, block in blocks:
@@ -59,8 +59,8 @@ def walk(page: str, folder: Path, package: Path = PACKAGE) -> int:
     [
         ("ahead.md", 4),
         ("merging.md", 3),
-        # It starts three processes.
-        pytest.param("audit.md", 5, marks=pytest.mark.heavy),
+        # This page starts three processes.
+        pytest.param("replay.md", 5, marks=pytest.mark.heavy),
     ],
 )
 def test_a_page_does_what_it_shows(

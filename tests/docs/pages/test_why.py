@@ -1,4 +1,4 @@
-"""What the page on other libraries says of them holds of the versions that it names."""
+"""Tests that the page on other libraries is true for the versions that it names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 
 import pytest
 
-from benchmarks import excerpts
 from benchmarks.rows import state_machines
 from curae_lifecycle import Request
 from curae_lifecycle.rules.tables import Axis, Row, Table, TableError
@@ -19,26 +18,6 @@ from tests.support.paths import ROOT
 from tests.support.strategies import START
 
 PAGE = (ROOT / "docs/why.md").read_text(encoding="utf-8")
-BENCHMARKS = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
-
-
-def test_its_figures_are_those_of_the_benchmarks() -> None:
-    assert excerpts.rewritten(PAGE, BENCHMARKS) == PAGE
-    for family, peer in (
-        ("connection", "automat"),
-        ("idempotency", "powertools"),
-        ("limits", "token-bucket"),
-    ):
-        rows = excerpts.excerpt(BENCHMARKS, family)
-        assert rows in PAGE
-        assert peer in rows
-        assert "| ours |" in rows
-
-
-def test_another_figure_is_seen() -> None:
-    (ratio,) = re.findall(r"transitions, a machine for each \|.*\| ([\d.]+) ×", BENCHMARKS)
-    changed = BENCHMARKS.replace(f"| {ratio} ×", "| 99 ×")
-    assert excerpts.rewritten(PAGE, changed) != PAGE
 
 
 def test_the_versions_that_it_names_are_those_that_are_measured() -> None:
@@ -69,7 +48,7 @@ def test_the_order_of_a_body_s_members_does_not_matter() -> None:
     assert [answer.replayed for answer in answers] == [False, True]
 
 
-# --- What the peers do ---------------------------------------------------------------------------
+# --- Behavior of the peers -----------------------------------------------------------------------
 
 peers = pytest.mark.peers
 
@@ -109,7 +88,7 @@ def raised(move: Callable[[], object]) -> str:
 
 
 def middleware() -> Callable[[str, bytes], tuple[int, bytes]]:
-    """fastapi-idempotency-key around an app that counts its calls; asked with a key and a body."""
+    """Build fastapi-idempotency-key around an app that counts calls; return its client."""
     from fastapi_idempotency_key import IdempotencyMiddleware
 
     calls = 0

@@ -1,4 +1,4 @@
-"""The playground in a browser: it answers as the command does, asks no other host, and is shared."""
+"""Tests of the playground in a browser: it answers like the command and can be shared."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.node]
 
 DOCS: Final = ROOT / "docs"
 PATIENCE: Final = 120
-"""Seconds after which Python that has not answered in the browser is taken for dead."""
+"""Seconds after which Python in the browser counts as dead."""
 
 TEXT: Final = '<img src=x onerror="document.title=1"></textarea>&amp;{c1.connection.id}'
-"""What a page that put it in as HTML would show, or run."""
+"""Text that would show or run if a page inserted it as HTML."""
 
 LOGS: Final[dict[str, list[bytes]]] = {
     "the example": EXAMPLE.splitlines(),
@@ -68,7 +68,7 @@ LOGS: Final[dict[str, list[bytes]]] = {
         created(3, None, key="second"),
         created(0, None),
         b'{"at": "2026-01-05T09:09:00Z", "fact": {"type": "\\ud800"}}',
-        # The last line ends in no line's end.
+        # The last line has no line end.
         b"  ",
     ],
     "names that a page could take for its own": [
@@ -90,7 +90,7 @@ RECORDED: Final = [
 
 @attrs.frozen
 class Served:
-    """A site with a playground, and what a browser asked of its host, in order."""
+    """A site with a playground, and the paths that a browser requested, in order."""
 
     site: Path
     url: str
@@ -137,7 +137,7 @@ def browser(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def part(browser: webdriver.Chrome, name: str, said: str = "textContent") -> str:
-    """What one part of the page says."""
+    """Return a property of one part of the page."""
     script = f"return document.getElementById('playground-{name}').{said}"
     return str(browser.execute_script(script))
 
@@ -155,7 +155,7 @@ def press(browser: webdriver.Chrome, name: str) -> None:
 
 
 def said(browser: webdriver.Chrome, expected: str) -> str:
-    """What the page says once it says what is expected, or something that it ends with."""
+    """Wait for an expected status or an end, and return the status line."""
     ends = re.compile(rf"{expected}|failed|could not|Stopped")
     wait = WebDriverWait(browser, PATIENCE)
     wait.until(lambda _: ends.search(part(browser, "said")))
@@ -163,7 +163,7 @@ def said(browser: webdriver.Chrome, expected: str) -> str:
 
 
 def answer(browser: webdriver.Chrome, log: str, *, check: bool = False) -> list[dict[str, Json]]:
-    """The answers that are shown for a log."""
+    """Enter a log and return the answers that the page shows."""
     paste(browser, log, check=check)
     press(browser, "answer")
     assert "Lines answered" in said(browser, "Lines answered")
@@ -172,7 +172,7 @@ def answer(browser: webdriver.Chrome, log: str, *, check: bool = False) -> list[
 
 
 def printed(log: bytes, tmp_path: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    """What the command prints for a log."""
+    """Run the replay command on a log."""
     (tmp_path / "log.jsonl").write_bytes(log)
     command = [sys.executable, "-m", "curae_lifecycle", "replay", str(tmp_path / "log.jsonl")]
     return subprocess.run([*command, *more], capture_output=True, check=False, text=True)
@@ -181,12 +181,12 @@ def printed(log: bytes, tmp_path: Path, *more: str) -> subprocess.CompletedProce
 def test_nothing_is_loaded_before_a_person_asks_and_all_of_it_is_the_size_that_was_said(
     browser: webdriver.Chrome, served: Served
 ) -> None:
-    # The browser may ask for an icon, which a real site has.
+    # The browser may request an icon, which a real site has.
     eager = {path for path in served.asked if path != "/favicon.ico"}
     assert eager == {"/playground.html", "/playground/page.css", "/playground/page.js"}
     assert part(browser, "answer") == f"Load {served.size / 1e6:.1f} MB and answer"
     del served.asked[:]
-    # By keyboard alone.
+    # Using only the keyboard.
     browser.find_element(By.ID, "playground-log").click()
     ActionChains(browser).send_keys(Keys.TAB, Keys.TAB, Keys.ENTER).perform()
     assert "Lines answered: 12; broken: 1; exit status 1" in said(browser, "Lines answered")
@@ -310,7 +310,7 @@ def test_what_is_over_a_bound_is_told_and_not_done(
     paste(browser, "\n" * 10_001)
     press(browser, "answer")
     assert said(browser, "lines;").startswith("The log has 10001 lines; 10000 is the most")
-    # What chance gives does not pack.
+    # Random characters do not compress.
     script = """
         const bytes = crypto.getRandomValues(new Uint8Array(30_000));
         document.getElementById("playground-log").value = String.fromCharCode(...bytes);
@@ -339,7 +339,7 @@ def test_where_it_cannot_be_loaded_the_page_says_so(
     worker.unlink()
     try:
         browser.get(f"{served.url}playground.html")
-        # What the browser holds of it is not asked for again.
+        # Otherwise the browser takes the file from its cache.
         browser.execute_cdp_cmd("Network.clearBrowserCache", {})
         press(browser, "answer")
         assert "could not be loaded" in said(browser, "could not")

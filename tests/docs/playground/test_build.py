@@ -1,4 +1,4 @@
-"""The playground before it is in a browser: what is built in, what is pinned, what its page promises."""
+"""Tests of the build of the playground: its page, its pinned files and its limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLE: Final = (HERE / "example.jsonl").read_bytes()
 
 
 def builder() -> ModuleType:
-    """What builds the playground into a site."""
+    """Load the script that builds the playground into a site."""
     spec = importlib.util.spec_from_file_location("playground_build", HERE / "build.py")
     assert spec is not None
     assert spec.loader is not None

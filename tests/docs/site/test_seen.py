@@ -1,4 +1,4 @@
-"""The built site in a browser: nobody is kept out of a page, and none is wider than its screen."""
+"""Tests of the built site in a browser: accessible pages that fit the screen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODES: Final = {
     "desktop, dark": (1280, "dark"),
 }
 JUDGED: Final = ("phone, dark",)
-"""Where axe looks at every page; elsewhere it looks at `SAMPLE`, for four looks take minutes."""
+"""The modes in which axe checks every page; in the others it checks `SAMPLE`, to save minutes."""
 
 SAMPLE: Final = (
     *("index", "explorer", "questions", "howto", "search", "tables/README", "tables/connection"),
@@ -55,7 +55,7 @@ axe.run(document, { resultTypes: ["violations"], preload: false }).then((found) 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site that `CURAE_SITE` names, or one that is built here."""
+    """The site that `CURAE_SITE` names, or one built here."""
     built = os.environ.get("CURAE_SITE")
     if built is not None:
         return Path(built)
@@ -75,11 +75,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A browser whose every page holds axe-core from the start."""
+    """A browser that loads axe-core into every page."""
     folder = installed(ROOT / "tests/docs/site/axe", tmp_path_factory.mktemp("axe") / "axe")
     axe = (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
     with chromium(folder / "profile", "--hide-scrollbars") as opened:
-        # The largest pages take long where much else runs; a pool of connections keeps its limit.
+        # The largest pages take long on a busy machine, and a pooled connection keeps its old
+        # timeout.
         executor = opened.command_executor
         assert isinstance(executor, RemoteConnection)
         executor.client_config.timeout = PATIENCE
@@ -90,7 +91,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 def look(browser: webdriver.Chrome, page: Path, judged: tuple[str, ...]) -> list[str]:
-    """What is wrong with a page: what axe finds in some modes, and where it is wider than its screen."""
+    """Return the faults of a page: those that axe finds, and modes in which it is too wide."""
     browser.get(page.as_uri())
     faults: list[str] = []
     for mode, (width, scheme) in MODES.items():

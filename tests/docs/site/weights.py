@@ -1,7 +1,7 @@
-"""How heavy each page of a built site is, and how long a browser takes to show it.
+"""The size of each page of a built site, and its load time in a browser.
 
-`python -m tests.docs.site.weights SITE` prints a line for each page, the heaviest first: the kilobytes of its
-text, of all that it loads besides, and the milliseconds from a disk until it is loaded.
+`python -m tests.docs.site.weights SITE` prints a line per page, the largest first: the kilobytes of
+its text and of all that it loads, and the milliseconds to load it from disk.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Weight(NamedTuple):
 
 
 def loads(page: Path) -> set[Path]:
-    """The files that a page loads from beside it."""
+    """Return the local files that a page loads."""
     links = ["".join(found) for found in LOADED.findall(page.read_text(encoding="utf-8"))]
     paths = [urlsplit(link) for link in links]
     return {(page.parent / unquote(each.path)).resolve() for each in paths if not each.scheme}
 
 
 def weigh(site: Path) -> list[Weight]:
-    """Every page of a site, the heaviest first."""
+    """Return every page of a site, the largest first."""
     weights: list[Weight] = []
     took = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
     with TemporaryDirectory() as profile, chromium(Path(profile)) as browser:

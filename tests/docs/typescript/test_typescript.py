@@ -1,4 +1,4 @@
-"""The published TypeScript definitions are those of the OpenAPI document, and hold a client to them."""
+"""Tests of the published TypeScript definitions, and of clients that compile against them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ await connect(base, "cae_test_unknown", wanted).catch((error) => console.log(err
 
 
 def test_the_committed_definitions_name_every_operation_and_every_schema() -> None:
-    # What stands in them is compared where Node.js is; this is seen everywhere.
+    # The content is compared only if Node.js is installed; this test always runs.
     text = DEFINITIONS.read_text(encoding="utf-8")
     document = json.loads((DOCS / "openapi.json").read_text(encoding="utf-8"))
     for methods in document["paths"].values():
@@ -50,7 +50,7 @@ def test_generator_and_page_name_the_versions_of_the_tests() -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The clients beside the definitions, in a directory where their tools are installed."""
+    """The clients and the definitions, in a directory with their tools installed."""
     directory = installed(SOURCES, tmp_path_factory.mktemp("typescript") / "client")
     shutil.copy(DEFINITIONS, directory)
     written = re.findall(r"^```ts\n// (\w+\.ts)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -66,7 +66,7 @@ def test_committed_definitions_are_current() -> None:
 
 
 def compile_errors(project: Path, file: str, *more: str) -> str:
-    """What the compiler says of one file and what it imports; nothing where it is right."""
+    """Return the compiler's errors about one file and its imports, or an empty text."""
     settings = json.loads((SOURCES / "tsconfig.json").read_text(encoding="utf-8"))
     own = project / "tsconfig.own.json"
     own.write_text(json.dumps({**settings, "files": [file]}), encoding="utf-8")
@@ -91,7 +91,7 @@ def test_a_client_that_forgets_a_problem_code_does_not(project: Path) -> None:
 
 @pytest.mark.node
 def test_each_code_that_a_client_handles_is_one_of_its_operation(project: Path) -> None:
-    # Were `code` no more than a string, a switch could name what no operation answers.
+    # If `code` were a plain string, a switch could name a code that no operation returns.
     text = (project / "client.ts").read_text(encoding="utf-8")
     wrong = text.replace('case "NOT_FOUND":', 'case "NOT_FOUNT":', 1)
     assert wrong != text

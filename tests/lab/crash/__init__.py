@@ -1,14 +1,14 @@
-"""Servers that enemies work against, under load, and the judge of all that was seen.
+"""Crash runs: servers under load and faults, and a judge of everything that was seen.
 
     python -m tests.lab.crash
 
-runs it at the size that the docs publish, on PostgreSQL, and says what it saw. Several workers of
-one example share one database; their clocks disagree. Workers are killed and stand still, the
-database is ended and stands still, its connections and its disk run out (`enemies`). Clients send
-requests and note what they saw (`load`). Between rounds everything comes to rest and the clock moves
-on. For each user and each round some order must explain all that was seen and all that is stored
-(`search`), in a world where `decide` and `record_fact` alone say what happens (`world`). At the end
-everything in the database and everything that was answered is held against the laws (`judge`).
+runs it at the published size, on PostgreSQL, and prints what it saw. Several workers of one
+example share one database; their clocks disagree. Workers are killed and paused, the database is
+stopped and paused, its connections and its disk run out (`enemies`). Clients send requests and
+note the responses (`load`). Between rounds everything comes to rest and the clock advances. For
+each user and each round some order must explain all responses and all stored values (`search`), in
+a world in which `decide` and `record_fact` alone define each operation (`world`). At the end the
+laws are checked on the whole database and all responses (`judge`).
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ from tests.support.wire.running import engine_of
 from tests.support.wire.serve import read_control
 
 BUCKETS: Final = (("platform", 660, 20, 1),)
-"""The standard buckets of each API key: they refuse a part of the load."""
+"""The standard buckets of each API key, which refuse a part of the load."""
 
 SKEW: Final = 15.0
-"""How many seconds the clock of the first worker is behind, and that of the last one ahead."""
+"""The clock skew of the first worker behind and of the last worker ahead, in seconds."""
 
 
 @attrs.define
 class Run:
-    """What happened.
+    """The result of a run.
 
     Attributes:
-        sent: How many requests were sent, each attempt counted.
-        cut: How many of them ended with no answer.
-        unknown: How many operations had no answer that says what became of them.
-        blows: How often each enemy struck.
-        fought: Each blow: after how many requests, and what it was.
-        gaps: For how many seconds no commit was answered, of each blow against the database.
-        statuses: How often each status was answered.
-        judged: What the searches found.
-        laws: Which laws were broken, and how.
-        seconds: How long the load took.
-        judging: How long the searches took.
+        sent: The number of requests, each attempt counted.
+        cut: The number of requests without a response.
+        unknown: The number of operations without a known outcome.
+        blows: The number of faults of each kind.
+        fought: Each fault, after so many requests.
+        gaps: The seconds without a successful commit, for each fault of the database.
+        statuses: The number of responses with each status.
+        judged: The results of the searches.
+        laws: The broken laws.
+        seconds: The duration of the load.
+        judging: The duration of the searches.
     """
 
     sent: int
@@ -76,7 +76,7 @@ class Run:
 
     @property
     def broken(self) -> list[str]:
-        """All that is wrong."""
+        """Everything that is wrong."""
         return [*self.laws, *self.judged.broken]
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Run:
 
     @property
     def summary(self) -> str:
-        """All but what is wrong, in a few lines."""
+        """The result in a few lines, without what is wrong."""
         statuses = ", ".join(f"{status}: {n}" for status, n in sorted(self.statuses.items()))
         blows = ", ".join(f"{self.blows[each]} {each}" for each in Enemy if self.blows[each])
         judged = self.judged
@@ -124,28 +124,27 @@ def crash(
     budget: int = BUDGET,
     wrong: str | None = None,
 ) -> Run:
-    """Load workers with requests, let enemies strike, and judge what was seen and what is left.
+    """Load workers with requests, inject faults, and judge the responses and the database.
 
     Args:
         app: The example.
         url: A new database.
-        directory: For what controls the workers, and for their log.
-        requests: How many requests to send at least.
-        enemies: How often each enemy strikes.
-        cluster: The server of the database, where enemies work against it.
-        against: What is done to the database, where it is none of a single server.
-        places: Where workers run, and their ways to the database; all on this machine, where
-            none is given.
-        beside: What is done besides, for as long as there is load.
-        workers: How many run at any time.
-        rounds: Between two rounds the clock moves on, by up to an hour.
-        users: How many app users there are.
-        seed: Of what is sent and when who strikes; how they interleave is the machine's.
-        longest: For how many seconds an enemy stays at most.
-        skew: How many seconds the clock of the first worker is behind, and of the last one ahead.
+        directory: The folder for the control file and the log of the workers.
+        requests: The least number of requests.
+        enemies: The number of faults of each kind.
+        cluster: The server of the database, if faults hit it.
+        against: The faults of a database that is not a single server.
+        places: The places of workers, with their URLs of the database; this machine by default.
+        beside: A context that is open during the load.
+        workers: The number of workers.
+        rounds: The number of rounds; the clock advances by up to an hour between two.
+        users: The number of app users.
+        seed: The seed of requests and faults; their interleaving is the machine's.
+        longest: The longest duration of a fault, in seconds.
+        skew: The clock skew of the first worker behind and of the last ahead, in seconds.
         buckets: The standard buckets.
-        budget: How many times an operation is executed for one history, before it is given up.
-        wrong: In what way the store of each worker is wrong.
+        budget: The most executions of operations for one history.
+        wrong: The mistake of each worker's store, if any.
     """
     random = seeded(seed)
     parsed = sa.make_url(url)
@@ -230,7 +229,7 @@ def crash(
 
 
 def _skews(skew: float, workers: int) -> Sequence[int]:
-    # From the one that is most behind to the one that is most ahead.
+    # From the clock that is furthest behind to the one that is furthest ahead.
     return [
         round(skew * SECOND * (2 * number / max(1, workers - 1) - 1)) for number in range(workers)
     ]
@@ -244,13 +243,13 @@ def _pass_time(load: Load, reader: Reader, before: Whole, seconds: int, laws: li
 
 
 def _told(log: Path) -> list[str]:
-    # What no log may hold: a key, a hosted page, an app user; and what nobody foresaw.
+    # Texts that no log may contain: keys, hosted pages, app users; and unexpected errors.
     secrets = ("cae_", PAGES, "/pages/", "user-")
     lines = log.read_text().splitlines()
     told = [line for line in lines if any(each in line for each in secrets)]
     for number, line in enumerate(lines):
         if "Traceback" in line:
-            # Its last line says what it was.
+            # The last line of a traceback names the error.
             after = (each for each in lines[number + 1 :] if not each.startswith(" "))
             told.append(f"{line} ... {next(after, '')}")
     return told

@@ -1,4 +1,4 @@
-"""Enemies against servers under load, at the size that the docs publish."""
+"""The crash run at the published size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--wrong", choices=WRONG)
     parser.add_argument("--blows", action="store_true", help="say each blow")
     asked = parser.parse_args()
-    # What this process has to try again is no news.
+    # Retries of this process are not logged.
     logging.disable(logging.WARNING)
     enemies = {
         Enemy.KILL: asked.kills,

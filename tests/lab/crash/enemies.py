@@ -1,7 +1,7 @@
-"""What works against the servers while they are loaded, and when.
+"""The faults of a run, and their times.
 
-The law of this module: **what an enemy does and after how many requests follows from a seed**; how
-the requests interleave is the machine's.
+The law of this module: **the kind of a fault and the number of requests before it follow from a
+seed**; the interleaving of requests is the machine's.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tests.support.databases.postgres import Cluster, can_mount
 
 PATIENCE: Final = 60
 ROOM: Final = 384
-"""MB of the file system that an enemy fills."""
+"""The size of the file system that a fault fills, in MB."""
 
 
 class Enemy(StrEnum):
-    """Who works against the servers."""
+    """A kind of fault."""
 
     KILL = "workers killed"
     PAUSE = "workers paused"
@@ -36,7 +36,7 @@ class Enemy(StrEnum):
     EXHAUST = "pools exhausted"
     FILL = "disk full"
 
-    # Those of an engine that spans hosts: see `tests.lab.engines`.
+    # Faults of an engine that spans hosts: see `tests.lab.engines`.
     CRASH = "databases killed"
     STOP = "databases paused"
     CUT_OFF = "hosts cut off"
@@ -49,17 +49,17 @@ class Enemy(StrEnum):
 
 
 OF_WORKERS: Final = frozenset({Enemy.KILL, Enemy.PAUSE})
-"""The others are the database's."""
+"""The faults of workers; the others are those of the database."""
 
 
 @attrs.frozen
 class Blow:
-    """One act of an enemy.
+    """One fault.
 
     Attributes:
-        after: After how many requests of the round it comes.
-        enemy: Whose it is.
-        seconds: How long it lasts, where it lasts.
+        after: The number of requests of the round before it.
+        enemy: Its kind.
+        seconds: Its duration, if it has one.
     """
 
     after: int
@@ -70,58 +70,58 @@ class Blow:
 def schedule(
     random: Random, wanted: Mapping[Enemy, int], *, rounds: int, requests: int, longest: float
 ) -> list[list[Blow]]:
-    """The blows of each round.
+    """Plan the faults of each round.
 
     Args:
-        random: Chance.
-        wanted: How often each enemy comes in all.
-        rounds: How many rounds there are.
-        requests: How many requests a round has.
-        longest: For how many seconds an enemy stays at most.
+        random: The random generator.
+        wanted: The number of faults of each kind.
+        rounds: The number of rounds.
+        requests: The number of requests in a round.
+        longest: The longest duration of a fault, in seconds.
     """
     comers = [enemy for enemy, times in wanted.items() for _ in range(times)]
     random.shuffle(comers)
     planned: list[list[Blow]] = [[] for _ in range(rounds)]
     for number, enemy in enumerate(comers):
-        # Workers stand still for longer than the database does: then all of them wait.
+        # Workers pause for longer than the database, since then all of them wait.
         most = longest if enemy is Enemy.PAUSE else longest / 2
         seconds = random.uniform(min(1.0, most / 2), most)
-        # The last one of a round comes while enough is still to be sent.
+        # The last fault of a round comes while enough requests remain.
         after = random.randrange(max(1, requests * 4 // 5))
         planned[number % rounds].append(Blow(after, enemy, seconds))
     return [sorted(each, key=lambda blow: blow.after) for each in planned]
 
 
 class Against(Protocol):
-    """What is done to a database while workers use it."""
+    """Faults of a database in use."""
 
     def strike(self, blow: Blow, random: Random) -> str:
-        """Strike, and set right what can be: the database is there again at the end.
+        """Inject a fault and repair it: the database is available at the end.
 
         Returns:
-            What was done, in words.
+            The fault in words.
         """
         ...
 
     def settle(self) -> None:
-        """Wait until nobody is at work in the database any more."""
+        """Wait until no work runs in the database."""
         ...
 
 
 @attrs.frozen
 class AgainstPostgres:
-    """What is done to a PostgreSQL.
+    """Faults of a PostgreSQL server.
 
     Attributes:
         cluster: The server.
-        database: The URL of the database that is in use.
+        database: The URL of the database in use.
     """
 
     cluster: Cluster | None
     database: sa.URL
 
     def strike(self, blow: Blow, random: Random) -> str:
-        """Strike, and set right what can be: the database is there again at the end."""
+        """Inject a fault and repair it: the database is available at the end."""
         cluster = self.cluster
         assert cluster is not None, "a server that is the tests' own"
         match blow.enemy:
@@ -148,11 +148,11 @@ class AgainstPostgres:
         return f"for {blow.seconds:.1f} s"
 
     def settle(self) -> None:
-        """Wait until nobody is at work in the database any more."""
+        """Wait until no work runs in the database."""
         settle(self.database)
 
     def _crowd(self) -> ExitStack:
-        # Every request waits for one table, and there is no connection left to wait on.
+        # Every request waits for one table, and no connection is left.
         crowd = ExitStack()
         first = crowd.enter_context(psycopg.connect(self._plain()))
         first.execute("LOCK TABLE curae_caller IN ACCESS EXCLUSIVE MODE")
@@ -165,7 +165,7 @@ class AgainstPostgres:
         until = time.monotonic() + PATIENCE
         while True:
             if not cluster.is_running():
-                # It found no room even to recover, and gave up.
+                # The disk was too full even for recovery, and the server gave up.
                 cluster.start()
             try:
                 psycopg.connect(self._plain()).close()
@@ -180,12 +180,12 @@ class AgainstPostgres:
 
 
 def plain(url: sa.URL) -> str:
-    """The URL of a PostgreSQL as psycopg takes it."""
+    """Return the URL of a PostgreSQL server for psycopg."""
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def settle(database: sa.URL) -> None:
-    """Wait until nobody is at work in a PostgreSQL any more."""
+    """Wait until no work runs in a PostgreSQL database."""
     with psycopg.connect(plain(database), autocommit=True) as connection:
         busy = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
@@ -198,7 +198,7 @@ def settle(database: sa.URL) -> None:
 
 
 def _filled(place: Path) -> ExitStack:
-    # It is a small file system of its own: see `postgres.cluster`.
+    # The file system is small and separate: see `postgres.cluster`.
     assert can_mount(), "no file system to fill"
     room = ExitStack()
     ballast = place / "ballast"
@@ -213,7 +213,7 @@ def _filled(place: Path) -> ExitStack:
 
 @attrs.frozen
 class AgainstSqlite:
-    """What is done to a SQLite file: others hold its lock."""
+    """Faults of an SQLite file: its lock is held."""
 
     database: sa.URL
 
@@ -230,4 +230,4 @@ class AgainstSqlite:
         return f"for {blow.seconds:.1f} s"
 
     def settle(self) -> None:
-        """Nothing outlives its process."""
+        """Return at once, since no work outlives its process."""

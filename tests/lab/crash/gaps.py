@@ -1,4 +1,4 @@
-"""For how long nobody was answered while an enemy was at work."""
+"""Spans without any response during a fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SECOND: Final = 1_000_000
 
 
 def longest_gap(times: Iterable[int], first: int, last: int) -> float:
-    """The longest span between two instants in which there is none of these.
+    """Return the longest span between two instants without any of the given times.
 
     Args:
         times: Instants, in microseconds.

@@ -1,4 +1,4 @@
-"""What one user's clients saw: when each operation began and ended, and what it was answered."""
+"""The history of one user's clients: the start, end and response of each operation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TICK: Final = timedelta(microseconds=1)
 
 
 def at(microseconds: int) -> datetime:
-    """An instant of the true clock."""
+    """Return an instant of the true clock."""
     return EPOCH + microseconds * TICK
 
 
@@ -23,18 +23,18 @@ def at(microseconds: int) -> datetime:
 class Operation:
     """One attempt of a client.
 
-    An answer that never came, or that says that the server does not know, is no answer: the
-    operation may have taken effect at any time after it began, or may not have.
+    A missing response, or one that says the outcome is unknown, counts as none: the operation may
+    have taken effect at any time after its start, or not at all.
 
     Attributes:
-        user: Whose it is.
-        work: What was to be done.
-        invoked: When it was sent: microseconds of the true clock.
-        returned: When its answer had come; `None` where none came.
-        answer: The answer; of a fact or a page, in a word. `None` where it is not known.
-        skew: How far the clock of whoever answered is ahead, in microseconds.
-        is_doubtful: Whether the server may have tried it more than once without knowing what
-            became of the first time: the database was ended or stood still meanwhile.
+        user: The user.
+        work: The request, fact or page visit.
+        invoked: The time of sending, in microseconds of the true clock.
+        returned: The time of the response; None without one.
+        answer: The response, or a word for a fact or a page; None if unknown.
+        skew: How far the answering clock is ahead, in microseconds.
+        is_doubtful: Whether the server may have tried it more than once without knowing the first
+            outcome, since the database was stopped or paused meanwhile.
     """
 
     user: AppUser
@@ -48,7 +48,7 @@ class Operation:
     def __str__(self) -> str:
         answer = self.answer
         if isinstance(answer, Response):
-            # Its body names what was refused and why, and what was minted.
+            # The body has the reason of a refusal, and the minted ids.
             answer = f"{answer.status} {bytes(answer.body).decode()}"
         doubtful = ", doubtful" if self.is_doubtful else ""
         return (

@@ -1,4 +1,4 @@
-"""One round judged: every user's history explained by some order, and no bucket overdrawn."""
+"""The judge of one round: an order for every user's history, and no overdrawn bucket."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _UNCHARGED: Final = frozenset({400, 401, 403, 429})
 
 @attrs.define
 class Judged:
-    """What was looked at, and what was wrong.
+    """The findings of the searches.
 
     Attributes:
-        histories: How many histories were searched.
-        longest: How many operations the longest of them has.
-        executed: How many times an operation was executed in the searches.
-        undecided: How many searches were given up.
-        broken: What no order explains, and what else is wrong.
+        histories: The number of searched histories.
+        longest: The number of operations in the longest one.
+        executed: The number of executed operations in the searches.
+        undecided: The number of searches that were given up.
+        broken: Histories without an order, and other violations.
     """
 
     histories: int = 0
@@ -42,7 +42,7 @@ class Judged:
     broken: list[str] = attrs.field(factory=list[str])
 
     def add(self, user: AppUser, verdict: Verdict, size: int, told: Callable[[], str]) -> None:
-        """Count one history; where it is not explained, it is told whole."""
+        """Count one history; print it in full if it is not explained."""
         self.histories += 1
         self.longest = max(self.longest, size)
         self.executed += verdict.executed
@@ -56,8 +56,7 @@ class Judged:
 
 
 def tell(operations: Sequence[Operation], base: Rest, rest: Rest) -> str:
-    """All that is known of one user: what was seen, in the order in which it began, what was stored
-    before and after it, and what was posted meanwhile."""
+    """Return everything about one user: operations, values before and after, messages."""
     lines = ["", "seen:", *map(str, sorted(operations, key=lambda each: each.invoked))]
     for name, whole in (("stored before", base), ("stored after", rest)):
         lines.append(f"{name}:")
@@ -84,15 +83,15 @@ def judge_round(
     """Search the history of every user between two rests.
 
     Args:
-        judged: Where what is found is added.
-        operations: What was done in between.
+        judged: The findings to add to.
+        operations: The operations in between.
         base: The database before.
-        rest: The database after, all that was posted in between.
-        keys: Whose each idempotency key is.
+        rest: The database after, with all messages posted in between.
+        keys: The user of each idempotency key.
         users: Every user.
         ahead: How far the clock of all servers is ahead.
-        until: When it was at rest again, in microseconds of the true clock.
-        budget: How many times an operation is executed for one history, before it is given up.
+        until: The time of the rest, in microseconds of the true clock.
+        budget: The most executions of operations for one history.
     """
     before, _ = of_users(base, keys, users)
     after, nobodys = of_users(rest, keys, users)
@@ -111,12 +110,12 @@ def judge_round(
 def overdrawn(
     operations: Sequence[Operation], buckets: Sequence[Bucket], spread: int
 ) -> Iterator[str]:
-    """API keys that were admitted more often than their buckets allow in some span of time.
+    """Yield API keys that were admitted more often than their buckets allow in some span.
 
     Args:
-        operations: What was done between two rests.
-        buckets: Of each API key.
-        spread: How far two clocks are apart at most, in microseconds.
+        operations: The operations between two rests.
+        buckets: The buckets of each API key.
+        spread: The largest difference between two clocks, in microseconds.
     """
     of_key: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for each in operations:
@@ -136,16 +135,16 @@ def uncharged(
     after: Whole,
     earliest: int,
 ) -> Iterator[str]:
-    """API keys whose buckets were charged less often than they were admitted.
+    """Yield API keys whose buckets were charged less often than they were admitted.
 
-    A charge moves on the instant at which a bucket is full again, and nothing moves it back.
+    A charge moves the instant at which a bucket is full forward, and nothing moves it back.
 
     Args:
-        operations: What was done between two rests.
-        buckets: Of each API key.
+        operations: The operations between two rests.
+        buckets: The buckets of each API key.
         before: The database before.
         after: The database after.
-        earliest: What the clock that is most behind said at the beginning, in microseconds.
+        earliest: The slowest clock at the beginning, in microseconds.
     """
     admitted = Counter(
         each.work.caller.key_owner
@@ -158,7 +157,7 @@ def uncharged(
             key = rate_key(BucketKey(owner, bucket))
             left = after.buckets.get(key, FULL_BUCKET).full_at
             began = max(before.buckets.get(key, FULL_BUCKET).full_at, earliest)
-            # It may have been full at first, by the clock that was asked first.
+            # The bucket may have been full at first, by the clock of the first request.
             charged = (left - min(began, left)) / token
             if charged < times - 1:
                 yield (
@@ -173,7 +172,7 @@ def _is_admitted(operation: Operation) -> bool:
 
 
 def _most_over(spans: list[tuple[int, int]], bucket: Bucket, spread: int) -> float:
-    # Of each span of time that begins and ends with a request: how many lie in it, and how many may.
+    # For each span between two requests: the number of requests in it, and the allowed number.
     rate = bucket.refill / (bucket.seconds * SECOND)
     by_end = sorted(spans, key=lambda span: span[1])
     worst = float("-inf")
@@ -186,12 +185,12 @@ def _most_over(spans: list[tuple[int, int]], bucket: Bucket, spread: int) -> flo
 
 
 def lost(before: Whole, after: Whole, now: int) -> Iterator[str]:
-    """What is gone of a database that was only purged, and had not been over for long enough.
+    """Yield values that a purge dropped too early.
 
     Args:
         before: The database before the purge.
-        after: The same, after it.
-        now: When it was purged, in microseconds by its clock.
+        after: The database after the purge.
+        now: The time of the purge, in microseconds by its clock.
     """
     for place in before.values.keys() - after.values.keys():
         value = before.values[place]

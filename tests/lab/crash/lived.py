@@ -1,4 +1,4 @@
-"""A world that is lived through the real loop, one operation after the other, and its history."""
+"""A world whose operations run one after the other through the real loop, and its history."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ USER: Final = Coordinate(
 MINT: Final = RandomIds("https://pages.example/")
 START: Final = 1_800_000_000_000_000
 STEP: Final = 10_000
-"""Microseconds, longer than what clocks may disagree in by their resolution."""
+"""Microseconds, longer than clocks may disagree by their resolution."""
 
 
 class Alterations(TypedDict, total=False):
-    """What may have been seen otherwise."""
+    """Members of an operation that a test may alter."""
 
     work: Work
     invoked: int
@@ -67,7 +67,7 @@ class Alterations(TypedDict, total=False):
 
 
 class Lived:
-    """A world that is lived through the real loop, one operation after the other."""
+    """A world whose operations run one after the other through the real loop."""
 
     def __init__(self) -> None:
         self.moment = START
@@ -157,5 +157,5 @@ class Lived:
         return search.run()
 
     def alter(self, number: int, **how: Unpack[Alterations]) -> None:
-        """Pretend that an operation was seen otherwise."""
+        """Replace members of an operation in the history."""
         self.history[number] = attrs.evolve(self.history[number], **how)

@@ -1,8 +1,8 @@
-"""Clients of several servers on one database, and all that they saw.
+"""Clients of several servers on one database, and their responses.
 
-Clients send requests, and send them again with the same key: where no answer came, because an
-answer came, and twice at once. Two that meet on one connection or one user are sent at once on
-purpose. Whatever was sent is noted, with when it was, and what came back.
+Clients send requests, and send them again with the same key: after no response, after a response,
+and twice at once. Two that race on one connection or one user are sent at once on purpose. Every
+request is noted with its time and its response.
 """
 
 from __future__ import annotations
@@ -48,40 +48,40 @@ ACCOUNT: Final = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 PAGES: Final = "https://pages.example"
 CLIENTS: Final = 8
 AGAIN: Final = 0.2
-"""How often a request is sent twice at once, and how often once more after an answer."""
+"""The share of requests sent twice at once, and of those sent again after a response."""
 
 OTHERWISE: Final = 0.03
-"""How often a key is used for another request afterwards."""
+"""The share of keys that are reused for another request."""
 
 PATIENCE: Final = 3.0
-"""Seconds after which a client waits no longer."""
+"""Seconds after which a client stops waiting."""
 
 DOUBT: Final = 1_500_000
 """Microseconds after which a server may have tried more than once."""
 
 LOOP: Final = 10_000_000
-"""Microseconds after which no server tries again whose client may have gone, nor one that stood still."""
+"""Microseconds after which no server retries for a client that may be gone, even after a pause."""
 
 ANSWERED: Final = 30.0
-"""Seconds within which one worker answers where another one stands still."""
+"""Seconds within which another worker answers while one is paused."""
 
 CUT: Final = (OSError, http.client.HTTPException)
-"""What a client sees when its worker dies, or stands still for too long."""
+"""Errors of a client whose worker dies, or pauses for too long."""
 
 
 def seeded(seed: object) -> Random:
-    """Chance that comes out the same for the same seed."""
+    """Return a random generator for a seed."""
     return Random(str(seed))  # noqa: S311 - nothing here is a secret
 
 
 def true_time() -> int:
-    """Microseconds of the clock that the database's own follows."""
+    """Return the microseconds of the clock that the database uses."""
     return time.time_ns() // 1000
 
 
 @attrs.define
 class Load:
-    """Workers, clients and enemies, on one database."""
+    """Workers, clients and faults, on one database."""
 
     app: str
     places: Sequence[Place]
@@ -130,7 +130,7 @@ class Load:
         buckets: tuple[tuple[str, int, int, int], ...],
         wrong: str | None,
     ) -> Load:
-        """Make the keys, and start a worker for each skew, at one place after the other."""
+        """Create the keys, and start a worker for each skew, alternating between the places."""
         directory.mkdir(exist_ok=True)
         control = directory / "control.json"
         chosen = Control(public_url=PAGES, wrong=wrong, buckets=buckets, patience=None, wait=None)
@@ -166,19 +166,19 @@ class Load:
         return AppUserId(f"user-{number}")
 
     def start(self, skew: int, place: Place) -> RunningServer:
-        """Start one worker, whose clock is ahead by so many microseconds, and see it serve."""
+        """Start one worker whose clock is ahead by some microseconds, and wait until it serves."""
         while True:
             try:
                 worker = start_server(
                     self.app, place.url, self.directory, skew=skew, host=place.host
                 )
             except ServerEndedError:
-                # Its database was not there; it waited for that by itself.
+                # Its database was unavailable, and it waited for it.
                 continue
             try:
                 worker.send(Request(method="GET", target="/", headers=(), body=b""))
             except CUT:
-                # It ended before it served: its database was not there.
+                # It ended before it served, since its database was unavailable.
                 worker.kill()
             else:
                 return worker
@@ -190,7 +190,7 @@ class Load:
         self.workers.clear()
 
     def round(self, seed: str, requests: int, blows: Iterable[Blow]) -> list[Operation]:
-        """Send about so many requests, while enemies strike; what was seen, all at rest again."""
+        """Send about so many requests during faults; return the operations once all is at rest."""
         self.history.clear()
         self.troubles.clear()
         until, begun = self.sent + requests, self.sent
@@ -198,7 +198,7 @@ class Load:
         clients = [partial(self._client, f"{seed} {each}", until) for each in range(CLIENTS)]
         self._together([*clients, partial(self._fight, seed, begun, blows)])
         assert not self.failures, self.failures[0]
-        # Whoever was not waited for may still be at work.
+        # A worker whose client gave up may still be at work.
         for worker in [each for each in self.workers if each.place in self.timed_out]:
             self._replace(worker)
         self.timed_out.clear()
@@ -207,7 +207,7 @@ class Load:
 
     def _is_doubtful(self, operation: Operation) -> bool:
         begun, ended = operation.invoked, operation.returned or operation.invoked + LOOP
-        # The loop gives up an attempt after two seconds, and does not know what became of it.
+        # The loop cancels an attempt after two seconds without knowing its outcome.
         if operation.returned is not None and ended - begun >= DOUBT:
             return True
         return any(first <= ended and begun <= last for first, last in self.troubles)
@@ -269,7 +269,7 @@ class Load:
             return
         first = true_time()
         time.sleep(seconds)
-        # The others may stand still just then, and so may whoever asks them.
+        # The other workers may be paused as well, and so may their clients.
         until = time.monotonic() + ANSWERED
         while not (others := self._is_answered(first, worker)) and time.monotonic() < until:
             if self.failures:
@@ -285,7 +285,7 @@ class Load:
             self.stalled.append(f"nobody was answered while a worker stood still for {stood:.1f} s")
 
     def _is_answered(self, since: int, other: RunningServer) -> bool:
-        # Whether any worker but one has answered somebody.
+        # Return whether any other worker has answered.
         with self.lock:
             return any(since <= when and place != other.place for when, place in self.answered)
 
@@ -323,13 +323,13 @@ class Load:
             known, begun = list(self.connections.items()), list(self.sessions.items())
         now = self.behind.now()
         if late:
-            # Their hosted pages are over, or will be when somebody looks.
+            # Their hosted pages have expired, or will have by the next visit.
             known = [each for each in known if each[1][1] < now] or known
         mine = [each for each in known if each[1][0].app_id == caller.app_id]
-        # Where connections are few, the same one is asked for again and again.
+        # If connections are few, the same one is chosen repeatedly.
         chosen = random.choice(mine[-24:]) if mine and random.random() < 0.98 else None
         if chosen is None and known:
-            # Another app's: it is not found.
+            # A connection of another app, which is not found.
             chosen = random.choice(known[-24:])
         if chosen is not None and random.random() < 0.4:
             user = chosen[1][0].app_user_id
@@ -355,7 +355,7 @@ class Load:
             time.sleep(wait)
         if kind in {"finish", "cancel"}:
             if self.pages:
-                # The newest pages are the ones that live.
+                # The newest pages are still live.
                 self._visit(random, random.choice(self.pages[-30:]), kind)
             return
         fact = fact_of(random, kind=kind, target=target, now=self.behind.now())
@@ -423,7 +423,7 @@ class Load:
     def _send(
         self, random: Random, request: Request
     ) -> tuple[RunningServer | None, Response | None]:
-        # To one that answered of late, as a load balancer would.
+        # To a worker that answered recently, as a load balancer would.
         now = time.monotonic()
         workers = list(self.workers)
         well = [each for each in workers if self.shunned.get(each.place, 0) < now] or workers
@@ -482,7 +482,7 @@ class Load:
             return
         asked = pressed_on(shown, page.url, action)
         if asked is None:
-            # There is nothing to press: it is over, or was done before.
+            # There is no button: the page has expired, or was finished before.
             return
         invoked = true_time()
         worker, response = self._send(random, asked)

@@ -1,4 +1,4 @@
-"""Where a worker runs, and how it reaches the database."""
+"""The place of a worker, and its way to the database."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.lab.engines.hosts import Host
 
 @attrs.frozen
 class Place:
-    """Where a worker runs, and its way to the database.
+    """The place of a worker, and its way to the database.
 
     Attributes:
-        url: The database, as it is reached from there.
-        host: Its host; this machine, where it is none.
+        url: The URL of the database from there.
+        host: Its host, or None for this machine.
     """
 
     url: str

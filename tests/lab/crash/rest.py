@@ -1,4 +1,4 @@
-"""A database at rest, user by user."""
+"""A database at rest, by user."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Whole:
     """A database at rest.
 
     Attributes:
-        values: All that it holds.
-        posted: What came into its outbox since it was read before, in order: the number, the key
-            of what it is about, the message.
+        values: All stored values.
+        posted: The new messages of its outbox in order: the number, the key of the subject, the
+            message.
         number: The number of the last message.
-        buckets: When each bucket is full again, by its key.
+        buckets: The instant at which each bucket is full again, by its key.
     """
 
     values: Mapping[Place, Storable]
@@ -56,14 +56,14 @@ class Whole:
 
 @attrs.define
 class Reader:
-    """Reads a database again and again; what did not change is not parsed again."""
+    """A reader of a database that parses only changed values."""
 
     engine: sa.Engine
     known: dict[Place, tuple[str, Storable]] = attrs.field(factory=dict)
 
     def read(self, after: int = 0) -> Whole:
-        """All of it, and what was posted after a number."""
-        # A database that was started again has none of the connections that it had.
+        """Read everything, and the messages after a number."""
+        # A restarted database has none of its former connections.
         self.engine.dispose()
         with self.engine.begin() as connection:
             values = {
@@ -101,15 +101,15 @@ class Reader:
 def of_users(
     whole: Whole, keys: Mapping[tuple[str, str], AppUser], users: Collection[AppUser]
 ) -> tuple[dict[AppUser, Rest], list[str]]:
-    """What a database holds of each user.
+    """Return the values of each user in a database.
 
     Args:
-        whole: All that it holds.
-        keys: Whose each idempotency key is, by the id of its API key and itself.
+        whole: All values.
+        keys: The user of each idempotency key, by the id of its API key and itself.
         users: Every user.
 
     Returns:
-        Each user's part, and what belongs to nobody that is known.
+        Each user's part, and the values of no known user.
     """
     values: dict[AppUser, dict[Place, Storable]] = defaultdict(dict)
     posted: dict[AppUser, dict[str, list[Posted]]] = defaultdict(lambda: defaultdict(list))

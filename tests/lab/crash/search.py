@@ -1,11 +1,11 @@
-"""Whether some order of what was done explains all that was seen.
+"""A search for an order of operations that explains everything that was seen.
 
 The laws of this module: **an order is found only by executing it**, one operation after the other
-in `world`, each within the time in which it ran, each answered as it was; **what was not decided is
-said**, and never taken for a pass.
+in `world`, each within its time span and with its response; **an undecided search is reported**,
+and never counts as a pass.
 
-It is a search depth first, of Wing and Gong, with what was tried remembered, as Lowe does. What
-changes nothing and is answered as it was is put into the order at once: it can disturb nothing.
+It is a depth-first search by Wing and Gong, with Lowe's memory of tried states. An operation that
+changes nothing and gives its response is placed at once: it can disturb nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.lab.crash.world import DONE, Asked, Place, Posted, Rest, Visited, Wor
 from tests.lab.judge import as_kept
 
 BUDGET: Final = 100_000
-"""How many times an operation is executed for one history, before it is given up."""
+"""The most executions of operations for one history."""
 
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _SECOND: Final = timedelta(seconds=1)
@@ -47,13 +47,13 @@ _OF_USERS: Final = ('"initiate";', '"graduation";')
 
 @attrs.frozen
 class Verdict:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        is_explained: Whether there is such an order; `None` where the search was given up.
-        executed: How many times an operation was executed.
-        placed: How many operations the longest order has that was found.
-        stuck: Of what none could be the next in it.
+        is_explained: Whether there is an order; None if the search was given up.
+        executed: The number of executed operations.
+        placed: The number of operations in the longest order found.
+        stuck: The operations of which none could be the next in it.
     """
 
     is_explained: bool | None
@@ -85,7 +85,7 @@ class _Step:
 
 @attrs.define
 class _Node:
-    """A place in the search: what is done, what the world is, what may come next."""
+    """A node of the search: the placed operations, the world, and the next candidates."""
 
     done: int
     world: World
@@ -97,11 +97,11 @@ class Search:
     """The search of one history.
 
     Args:
-        operations: What was done since the database was last at rest, by one user.
-        base: What it held of the user then.
-        rest: What it holds now, at rest again.
+        operations: The operations of one user since the last rest.
+        base: The user's values then.
+        rest: The user's values now, at rest.
         ahead: How far the clock of all servers is ahead, in microseconds.
-        until: When it was at rest again, in microseconds of the true clock.
+        until: The time of the rest, in microseconds of the true clock.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Search:
         made = [step for each in operations for step in self._steps(each)]
         self._made = sorted(made, key=lambda step: step.hint)
         self._sure = sum(1 << number for number, each in enumerate(self._made) if each.is_sure)
-        # Of what has a key and may have happened, the world says whether it has.
+        # For an operation with a key that may have happened, the world says whether it has.
         self._told_apart = ~sum(
             1 << number
             for number, each in enumerate(self._made)
@@ -162,7 +162,7 @@ class Search:
         )
 
     def _node(self, done: int, world: World) -> _Node:
-        # What changes nothing comes at once, and then what may come after it.
+        # Operations that change nothing come at once, before their successors are tried.
         tried = set[int]()
         while new := set(self._next(done)) - tried:
             tried |= new
@@ -181,7 +181,7 @@ class Search:
 
     def _moves(self, done: int, world: World) -> Iterator[tuple[int, World]]:
         alike = set[tuple[object, ...]]()
-        # Of several that are alike the latest is taken: those before it could be any that it can.
+        # Of several identical operations the latest is taken, since earlier ones fit as well.
         for number in sorted(self._next(done), key=self._order):
             step = self._made[number]
             for after in self._after(step, world):
@@ -211,7 +211,7 @@ class Search:
     # --- One operation ------------------------------------------------------------------------
 
     def _steps(self, operation: Operation) -> Iterator[_Step]:
-        # It, and what it may have done before in an attempt of which its server did not know.
+        # The operation, and an earlier attempt that its server did not know of.
         if operation.answer is not None:
             yield self._step(operation, is_sure=True)
         doubtful = operation.is_doubtful and _may_have_been_twice(operation)
@@ -244,7 +244,7 @@ class Search:
         )
 
     def _likely(self, operation: Operation) -> list[datetime]:
-        # When something happened to what a fact is about.
+        # When something happened to the subject of a fact.
         work = operation.work
         fact = work.told if isinstance(work, Visited) else getattr(work, "fact", None)
         if not isinstance(fact, Fact):
@@ -256,7 +256,7 @@ class Search:
         return sorted(_instants_of(self._rest.posted.get(key_of(subject), ())))
 
     def _kept(self, operation: Operation) -> tuple[Record | None, Place | None]:
-        # The record of its key, as it is at rest.
+        # The record of its key at rest.
         if not isinstance(operation.work, Asked):
             return None, None
         key = operation.work.call.needs.record
@@ -267,7 +267,7 @@ class Search:
         return (found if isinstance(found, Record) else None), place
 
     def _new_ids(self, operation: Operation, record: Record | None, now: datetime) -> NewIds:
-        # What was minted is adopted: from the record of its key, or from its answer.
+        # The minted ids are adopted, from the record of its key or from its response.
         response = operation.answer if record is None else record.response
         document = {}
         if isinstance(response, Response) and response.status == 201:
@@ -291,7 +291,7 @@ class Search:
         return UserId("nobody")
 
     def _after(self, step: _Step, world: World) -> Iterator[World]:
-        # The worlds that it may leave; the same one where it changes nothing.
+        # The worlds after it; the same one if it changes nothing.
         operation, seen = step.operation, set[tuple[object, ...]]()
         if _is_turned_away(operation):
             yield world
@@ -310,14 +310,14 @@ class Search:
         try:
             said, changes = step.operation.work.act(world, now, step.new_ids)
         except ArgumentError:
-            # What was adopted does not fit to this order.
+            # The adopted ids do not fit this order.
             return None
         if not _same(said, step.operation.answer):
             return None
         return world.after(changes, self._rest) if changes.writes else world
 
     def _instants(self, step: _Step, world: World) -> Iterable[datetime]:
-        # Instants at which it may have been decided: all between two of them are like the first.
+        # Instants of a possible decision: all between two of them are like the first.
         work, answer = step.operation.work, step.operation.answer
         if step.record_place is not None and (answer is None or is_kept(answer)):
             if world.find(step.record_place) is not None:
@@ -332,7 +332,7 @@ class Search:
             return self._within(step, self._told)
         limit = work.call.needs.limit
         if limit is not None and not (isinstance(answer, Response) and answer.status == 429):
-            # It was charged, and the log says when.
+            # It was charged, and the log has the instant.
             return self._charged(step, limit)
         return self._within(step, self._of_request(work, step, world))
 
@@ -364,12 +364,12 @@ class Search:
 
     @cached_property
     def size(self) -> int:
-        """How many operations are to be put into an order."""
+        """The number of operations to place."""
         return self._sure.bit_count()
 
 
 def _edges(log: LogState, step: _Step) -> Iterator[datetime]:
-    # When an initiate is admitted again, and when the seconds of the wait turn over.
+    # When an initiate is admitted again, and when the seconds of the wait change.
     for instant in log.instants:
         yield instant
         edge = instant + 60 * _SECOND
@@ -381,7 +381,7 @@ def _edges(log: LogState, step: _Step) -> Iterator[datetime]:
 
 
 def _told(rest: Rest) -> set[datetime]:
-    # When the facts were recorded: their events say so.
+    # The instants of the facts, from their events.
     return {at for posted in rest.posted.values() for at in _instants_of(posted)}
 
 
@@ -390,12 +390,12 @@ def _instants_of(posted: Iterable[Posted]) -> set[datetime]:
 
 
 def is_kept(answer: Response | str) -> bool:
-    """Whether a record of the answer was left (section 4 of the rules)."""
+    """Return whether a record of the response was stored (section 4 of the rules)."""
     return isinstance(answer, Response) and judge.is_kept(answer)
 
 
 def _is_turned_away(operation: Operation) -> bool:
-    # By a page, for reasons of its own, or by an API key's bucket: neither changes anything.
+    # Refused by a page or by an API key's bucket: neither changes anything.
     answer = operation.answer
     if isinstance(operation.work, Visited):
         return answer not in {None, "done"}
@@ -406,20 +406,20 @@ def _is_turned_away(operation: Operation) -> bool:
 
 
 def _is_open(operation: Operation) -> bool:
-    # A page says done, too, where it found its work done: it may have done it later.
+    # A page also says done if it found its work done; it may have done it later.
     return isinstance(operation.work, Visited) and operation.answer == DONE
 
 
 def _has_twins(step: _Step) -> bool:
-    # One that may have happened, and leaves nothing behind that says which of its like it was.
+    # An operation that may have happened, without a trace that identifies it.
     return not step.is_sure and step.record_place is None and isinstance(step.operation.work, Asked)
 
 
 def _may_have_been_twice(operation: Operation) -> bool:
-    # What is answered by its record, or as done, happened when that says, and only then.
+    # An operation with a record, or with the outcome done, happened at its recorded instant only.
     if isinstance(operation.work, Asked):
         key = operation.work.call.needs.record
-        # One that was never answered has no effect but with its record, and that once.
+        # An unanswered operation takes effect only with its record, and once.
         return key is None or (operation.answer is not None and not is_kept(operation.answer))
     return operation.answer != DONE
 
@@ -436,5 +436,5 @@ def _same(said: Response | str, answer: Response | str | None) -> bool:
         return said == answer
     if said.status != answer.status or said.body != answer.body:
         return False
-    # Servers send headers in an order of their own.
+    # Servers send headers in different orders.
     return sorted(as_kept(said).headers) == sorted(as_kept(answer).headers)

@@ -1,4 +1,4 @@
-"""Enemies work against servers under load, and nothing is half done, done twice or forgotten."""
+"""Tests of servers under load and faults: nothing is half done, done twice or lost."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_a_lock_that_others_hold_leaves_every_law_kept_on_a_sqlite_file(
     "wrong", ["trusting", "stepping", "charging", "keeping", "unversioned", "headless"]
 )
 def test_a_wrong_store_is_found(wrong: str, postgres_server: sa.URL, tmp_path: Path) -> None:
-    # How requests interleave is the machine's: of one store in three runs one may find nothing. A
-    # dozen would not, and no more of them are made than are needed.
+    # The machine interleaves the requests: one run in three may miss a wrong store, a dozen runs do
+    # not, and the first find ends them.
     def is_found(seed: int) -> bool:
         with database(postgres_server) as url:
             seen = _with_wrong(wrong, url=url, directory=tmp_path / str(seed), seed=seed)
@@ -99,7 +99,7 @@ def _with_wrong(wrong: str, url: str, directory: Path, seed: int) -> Run:
         rounds=2,
         users=5,
         seed=seed,
-        # What no order explains need not be looked for any longer than that.
+        # An unexplained history is not searched any longer.
         budget=2_000,
         wrong=wrong,
     )

@@ -1,4 +1,4 @@
-"""The search of a history, before anybody trusts it: what it explains, and what it does not."""
+"""Tests of the search of a history: what it explains and what it does not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lived() -> Lived:
 
 
 def revoked(lived: Lived) -> str:
-    """One connection that was made, seen, revoked and seen again."""
+    """Create, read, revoke and read one connection again."""
     lived.create("k-1")
     connection = lived.connections[0]
     lived.get(connection)
@@ -105,7 +105,7 @@ def test_a_read_before_what_it_saw_is_not_explained(lived: Lived) -> None:
 def test_a_doubled_execution_is_not_explained(lived: Lived) -> None:
     lived.create("k-1")
     lived.create("k-2")
-    # As if both had come with the first one's key.
+    # As if both had the key of the first one.
     lived.alter(1, work=lived.history[0].work)
     assert lived.judged().is_explained is False
 
@@ -139,7 +139,7 @@ def test_what_is_not_known_may_take_effect_late_and_never_early(lived: Lived) ->
     begun = lived.history[0].invoked
     lived.alter(2, answer=None, returned=None, invoked=begun)
     assert lived.judged().is_explained
-    # As if it had been sent only after the read that saw its effect.
+    # As if it was sent only after the read that saw its effect.
     lived.alter(2, invoked=lived.moment)
     assert lived.judged().is_explained is False
 
@@ -158,14 +158,14 @@ def test_what_has_no_key_and_no_answer_is_charged_twice_where_that_is_in_doubt(
 ) -> None:
     lived.initiate("k-1")
     for _ in range(2):
-        # As its server did it: it did not hear of the first time.
+        # The server executed it twice, without knowing of the first time.
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
     twice = lived.history.pop()
     lived.alter(1, answer=None, returned=None)
     assert lived.judged().is_explained is False
     lived.alter(1, is_doubtful=True)
     assert lived.judged().is_explained
-    # Whoever has a key is charged once, whatever happens.
+    # A request with a key is charged only once.
     lived.history.append(twice)
     lived.initiate("k-2")
     lived.initiate("k-3")
@@ -179,7 +179,7 @@ def test_many_that_are_alike_and_never_answered_are_no_reason_to_give_up(lived: 
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
     one = attrs.evolve(lived.history[1], answer=None, returned=None, is_doubtful=True)
-    # None of them happened but one, which came first.
+    # Only the first of them happened.
     lived.history[1:2] = [attrs.evolve(one, invoked=one.invoked + each) for each in range(16)]
     assert lived.judged().is_explained
     # That one cannot have come before it was sent.
@@ -247,7 +247,7 @@ def test_a_page_that_may_have_found_its_work_done_may_also_have_done_it(lived: L
     first = lived.connections[0]
     lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")
     assert lived.tell(Revoked(ConnectionId(first), Actor.PATIENT)) == "done"
-    # It began when there was nothing left to revoke, and ended when there was.
+    # It began before there was anything left to revoke, and ended after.
     work = Visited(kind="connection", subject=first, coordinate=USER, action="cancel")
     lived.alter(5, work=work, invoked=lived.history[4].invoked)
     assert lived.judged().is_explained
@@ -265,7 +265,7 @@ def test_a_reissue_whose_commit_comes_late_is_explained(
     commit = lived.store.commit
 
     def late(loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        # As behind a lock that others hold: all that it was decided from was loaded before.
+        # As behind a held lock: everything was loaded before it was decided.
         monkeypatch.undo()
         assert lived.tell(meanwhile(first)) == "done"
         lived.get(ConnectionId(lived.connections[1]))
@@ -323,7 +323,7 @@ WORKS: Final = (
 
 
 def live(lived: Lived, number: int, kind: str, which: int) -> None:
-    """One more operation of a kind."""
+    """Run one more operation of a kind."""
     known, sessions = lived.connections, lived.sessions
     connection = ConnectionId(known[which % len(known)]) if known else ConnectionId("0" * 8)
     of_user: dict[str, Callable[[], object]] = {

@@ -1,4 +1,4 @@
-"""What is judged beside the order of a history, and how a history that has none is told."""
+"""Tests of the judge beside the search: unexplained histories, buckets, purges, fault plans."""
 
 from __future__ import annotations
 

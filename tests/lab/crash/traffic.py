@@ -1,4 +1,4 @@
-"""What clients send, and what happens beside: which kinds, how often, and which of them meet."""
+"""The traffic of clients and facts: kinds, frequencies and pairs that race."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WEIGHTS: Final = {
 }
 
 MEETINGS: Final = (
-    # On one connection.
+    # Pairs that race on one connection.
     ("reconnect", "late"),
     ("reconnect", "late"),
     ("reconnect", "revoked"),
@@ -55,7 +55,7 @@ MEETINGS: Final = (
     ("revoke", "revoke"),
     ("revoke", "late"),
     ("expired", "action-required"),
-    # On one user.
+    # Pairs that race on one user.
     ("create", "tombstoned"),
     ("initiate", "tombstoned"),
     ("initiate", "initiate"),
@@ -69,7 +69,7 @@ MEETINGS: Final = (
 
 @attrs.frozen
 class Page:
-    """A hosted page that was given out."""
+    """A hosted page from a response."""
 
     url: str
     kind: str
@@ -79,10 +79,10 @@ class Page:
 
 @attrs.frozen
 class Target:
-    """What an operation is about: a user of an app, a connection, and a session of theirs.
+    """The target of an operation: an app user, a connection, and a session of theirs.
 
     Attributes:
-        deadline: When the connection's hosted page is over.
+        deadline: The end of the connection's hosted page.
     """
 
     api_key: str
@@ -93,7 +93,7 @@ class Target:
 
 
 def fact_of(random: Random, kind: str, target: Target, now: datetime) -> Fact | None:
-    """The fact of a kind that is reported of a target; `None` where it is none, or not of it."""
+    """Return a fact of a kind about a target; None if the kind is no fact, or does not apply."""
     user = target.coordinate
     match kind:
         case "tombstoned":
@@ -124,7 +124,7 @@ def fact_of(random: Random, kind: str, target: Target, now: datetime) -> Fact | 
 
 
 def request_of(random: Random, kind: str, target: Target) -> Request | None:
-    """The request of a kind that is sent about a target; `None` where it is none, or not of it."""
+    """Return a request of a kind about a target; None for another kind, or if it does not apply."""
     user, connection = target.coordinate.app_user_id, target.connection
     path, body = {
         "initiate": (

@@ -1,9 +1,9 @@
 """The sequential specification: a world in which one operation comes after the other.
 
-The law of this module: **`decide` and `record_fact` themselves say what an operation does**; here
-is only what they are given, and what becomes of what they answer.
+The law of this module: **`decide` and `record_fact` define each operation**; this module only
+loads their input and applies their result.
 
-Buckets are left out: they are an API key's, not a user's, and are judged apart.
+Buckets are left out: they belong to an API key, not to a user, and are judged separately.
 """
 
 from __future__ import annotations
@@ -61,17 +61,16 @@ Posted = tuple[str, dict[str, Json]]
 _MINUTE: Final = timedelta(minutes=1)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RULES: Final = Settings()
-"""What the servers chose, but for their buckets."""
+"""The settings of the servers, without their buckets."""
 
 
 @attrs.frozen(eq=False)
 class Rest:
-    """What a database at rest holds of one user.
+    """One user's part of a database at rest.
 
     Attributes:
-        values: What is stored.
-        posted: The messages that were posted since the last rest, in their order, by the key of
-            what they are about.
+        values: The stored values.
+        posted: The messages posted since the last rest in order, by the key of their subject.
     """
 
     values: Mapping[Place, Storable] = attrs.field(factory=dict)
@@ -79,18 +78,18 @@ class Rest:
 
     @cached_property
     def connections(self) -> Sequence[Connection]:
-        """Its connections."""
+        """The connections of the user."""
         return [each for each in self.values.values() if isinstance(each, Connection)]
 
 
 @attrs.frozen(eq=False)
 class World:
-    """What is stored after some operations.
+    """The values after some operations.
 
     Attributes:
-        base: What was stored before the first of them.
-        moved: What they stored.
-        posted: How many messages they posted, by the key of what those are about.
+        base: The values before the first of them.
+        moved: The values that they stored.
+        posted: The number of messages that they posted, by the key of the subject.
     """
 
     base: Rest
@@ -98,16 +97,16 @@ class World:
     posted: Mapping[str, int] = attrs.field(factory=dict)
 
     def mark(self) -> tuple[object, ...]:
-        """What two worlds share that are the same."""
+        """Return a key that equal worlds share."""
         return frozenset(self.moved.items()), frozenset(self.posted.items())
 
     def find(self, place: Place) -> Storable | None:
-        """What is stored there."""
+        """Return the value at a place."""
         found = self.moved.get(place)
         return self.base.values.get(place) if found is None else found
 
     def is_at(self, rest: Rest) -> bool:
-        """Whether this is what a database at rest holds, all of it."""
+        """Return whether a database at rest holds exactly this world."""
         if len(self.base.values.keys() | self.moved.keys()) != len(rest.values):
             return False
         if any(self.find(place) != value for place, value in rest.values.items()):
@@ -115,7 +114,7 @@ class World:
         return all(self.posted.get(key, 0) == len(each) for key, each in rest.posted.items())
 
     def after(self, changes: Changes, rest: Rest) -> World | None:
-        """The world with these changes; `None` where the outbox at rest says something else."""
+        """Return the world with these changes; None if the outbox at rest contradicts them."""
         posted = dict(self.posted)
         for message in messages(changes, RULES):
             subject = key_of(message.subject)
@@ -134,7 +133,7 @@ class World:
             moved[place] = write.after
         return World(self.base, moved, posted)
 
-    # --- What is loaded -----------------------------------------------------------------------
+    # --- Loads --------------------------------------------------------------------------------
 
     def snapshot(self, asked: Needs) -> Snapshot:
         """Return what a store loads for these needs."""
@@ -163,12 +162,12 @@ class World:
         return tuple(sorted(theirs, key=lambda each: each.id))
 
     def log(self, key: LimitKey) -> LogState | None:
-        """The log of a limit."""
+        """Return the log of a limit."""
         found = self.find((LogState.__name__, rate_key(key)))
         return found if isinstance(found, LogState) else None
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        """A connection, by its id."""
+        """Return a connection by its id."""
         found = self.find((Connection.__name__, connection_id))
         return found if isinstance(found, Connection) else None
 
@@ -212,7 +211,7 @@ class World:
 
 
 def _is_logged(log: LogState, rest: Rest, place: Place) -> bool:
-    # Whether all that was charged is in the log at rest, but for what that has forgotten.
+    # Whether the log at rest has every charge, except those that it has dropped.
     found = rest.values.get(place)
     if not isinstance(found, LogState):
         return False
@@ -222,16 +221,16 @@ def _is_logged(log: LogState, rest: Rest, place: Place) -> bool:
 
 
 def forgets_until(log: LogState) -> datetime | None:
-    """Up to when a log at rest may have dropped what was charged; `None` where it dropped nothing.
+    """Return the instant before which a log at rest may have dropped charges, or None.
 
-    It drops what is a minute old, and that only where it has no room.
+    It drops charges that are a minute old, and only if it is full.
     """
     instants = log.instants
     return instants[-1] - _MINUTE if len(instants) >= INITIATE_LIMIT.limit else None
 
 
 def place_of(write: Write) -> Place:
-    """Where a write stores its value."""
+    """Return the place of a write's value."""
     kind = type(write.after).__name__
     match write:
         case ConnectionWrite() | SessionWrite():
@@ -256,13 +255,13 @@ class Asked:
 
     @cached_property
     def call(self) -> Call:
-        """The request, read: no time comes into that."""
+        """The parsed call, which does not depend on the time."""
         call = read(self.request, caller=self.caller, now=EPOCH, settings=RULES)
         assert isinstance(call, Call), "only what can be read is sent"
         return call
 
     def act(self, world: World, now: datetime, new_ids: NewIds) -> tuple[Response, Changes]:
-        """What it is answered, and what it changes."""
+        """Return the response and the changes."""
         decision = decide(
             self.call, snapshot=world.snapshot(self.call.needs), now=now, new_ids=new_ids
         )
@@ -272,12 +271,12 @@ class Asked:
 
 @attrs.frozen
 class Told:
-    """A fact that was recorded."""
+    """A recorded fact."""
 
     fact: Fact
 
     def act(self, world: World, now: datetime, new_ids: NewIds) -> tuple[str, Changes]:
-        """What became of it, in a word, and what it changes."""
+        """Return the outcome in a word, and the changes."""
         del new_ids
         answer = record_fact(self.fact, world.snapshot(self.fact.needs()), now)
         return said_of(answer), answer.value if isinstance(answer, Done) else Changes()
@@ -285,14 +284,14 @@ class Told:
 
 @attrs.frozen
 class Visited:
-    """A hosted page on which something was done.
+    """An action on a hosted page.
 
     Attributes:
-        kind: What it is about: a connection, a session or a user.
-        subject: The connection's or the session's id.
-        coordinate: Whose it is.
+        kind: The kind of its subject: a connection, a session or a user.
+        subject: The id of the connection or session.
+        coordinate: The coordinate of the subject.
         action: `finish` or `cancel`.
-        told: The fact that it records; none where it records none, or before `adopting`.
+        told: The fact that it records; None if there is none, or before `adopting`.
     """
 
     kind: str
@@ -302,7 +301,7 @@ class Visited:
     told: Fact | None = None
 
     def adopting(self, rest: Rest) -> Visited:
-        """The same with its fact; what the page itself chose is as it is at rest."""
+        """Return the visit with its fact; values that the page chose are read from the rest."""
         match self.kind, self.action:
             case "connection", "finish":
                 made = rest.values.get((Connection.__name__, self.subject))
@@ -321,14 +320,14 @@ class Visited:
         return attrs.evolve(self, told=told)
 
     def act(self, world: World, now: datetime, new_ids: NewIds) -> tuple[str, Changes]:
-        """As a fact; `done` also where the same was done before, and where nothing is cancelled."""
+        """Act as the fact does; `done` also if it was done before, or if nothing is cancelled."""
         if self.told is None or self._is_finished(world):
             return DONE, Changes()
         said, changes = Told(self.told).act(world, now, new_ids)
         return (DONE if said == IGNORED else said), changes
 
     def _is_finished(self, world: World) -> bool:
-        # A page cancels nothing that was finished, nor what came after that.
+        # A page cancels nothing that was finished, nor what came after it.
         if not isinstance(self.told, Revoked):
             return False
         snapshot = world.snapshot(self.told.needs())
@@ -343,7 +342,7 @@ IGNORED: Final = "ignored"
 
 
 def said_of(answer: FactAnswer) -> str:
-    """What became of a fact, in a word."""
+    """Return the outcome of a fact in a word."""
     match answer:
         case Done():
             return DONE

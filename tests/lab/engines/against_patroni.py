@@ -1,4 +1,4 @@
-"""What is done to a PostgreSQL that spans hosts."""
+"""Faults of a PostgreSQL cluster that spans hosts."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ _WAITING: Final = (
 
 @attrs.frozen
 class AgainstPatroni:
-    """What is done to one cluster.
+    """Faults of one cluster.
 
     Attributes:
         cluster: The cluster.
-        cancels: Whether somebody cancels whatever waits for a standby while links are cut.
+        cancels: Whether waits for a standby are cancelled while links are cut.
     """
 
     cluster: Cluster
     cancels: bool = False
 
     def strike(self, blow: Blow, random: Random) -> str:
-        """Strike, end it, and wait until the cluster is whole again."""
+        """Inject a fault, end it, and wait until the cluster is whole again."""
         primary = self.cluster.primary()
         assert primary is not None, "the cluster was whole"
         others = [each for each in self.cluster.with_database if each is not primary]
         # The primary as often as the two others together.
         victim = random.choice([primary, random.choice(others)])
-        # Half of those that last do so until the primary is replaced.
+        # Half of the faults with a duration last until the primary is replaced.
         seconds = blow.seconds + random.choice([0, TTL])
         if self.cancels:
-            # A wait that is cancelled is lost only where another primary takes over.
+            # A cancelled wait loses data only if another primary takes over.
             victim, seconds = primary, blow.seconds + TTL
         of = "the primary" if victim is primary else "a standby"
         acts: dict[Enemy, Callable[[], str]] = {
@@ -65,7 +65,7 @@ class AgainstPatroni:
         return said + ("; another primary" if after is not primary else "")
 
     def settle(self) -> None:
-        """Wait until nobody is at work in the database any more."""
+        """Wait until no work runs in the database."""
         settle(sa.make_url(self.cluster.url))
 
     def _crash(self, victim: Member, of: str) -> str:
@@ -135,7 +135,7 @@ class AgainstPatroni:
                 each.execute(_WAITING)
 
     def _cancel(self, others: list[Member], seconds: float) -> str:
-        # No standby answers, and everybody who waits for one is told to wait no longer.
+        # No standby answers, and every wait for one is cancelled.
         cancelled = 0
         url = plain(sa.make_url(self.cluster.url))
         with psycopg.connect(url, autocommit=True) as connection:

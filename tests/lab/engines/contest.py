@@ -1,6 +1,6 @@
-"""One engine that spans hosts, enemies that work against it under load, and the judge of it all.
+"""One engine that spans hosts, with faults under load, and the judge of the run.
 
-The law of this module: **what is sent and what is done follow from a seed**; how they meet is the
+The law of this module: **requests and faults follow from a seed**; their interleaving is the
 machine's.
 """
 
@@ -27,31 +27,31 @@ class Engine(Protocol):
 
     @property
     def url(self) -> str:
-        """The database, as it is reached from this process, which nobody cuts off."""
+        """The URL of the database from this process, which no fault cuts off."""
         ...
 
     @property
     def places(self) -> Sequence[Place]:
-        """Where servers run, and their ways to the database."""
+        """The places of servers, with their URLs of the database."""
         ...
 
     @property
     def against(self) -> Against:
-        """What is done to it."""
+        """The faults of the engine."""
         ...
 
     @property
     def copies(self) -> Mapping[str, Copy]:
-        """Its copies that can be read, by their names."""
+        """Its readable copies, by name."""
         ...
 
 
 def parser(text: str, enemies: Mapping[Enemy, int]) -> argparse.ArgumentParser:
-    """What a command takes.
+    """Return the parser of the command's arguments.
 
     Args:
-        text: What the command is.
-        enemies: Who may strike, and how often where nothing else is asked for.
+        text: The description of the command.
+        enemies: The kinds of faults, with their default numbers.
     """
     made = argparse.ArgumentParser(description=text, allow_abbrev=False)
     made.add_argument("--app", default="fastapi")
@@ -81,15 +81,15 @@ def contend(
     enemies: Mapping[Enemy, int],
     wrong: str | None = None,
 ) -> bool:
-    """Let enemies work against an engine, say what was seen, and whether all of it was right.
+    """Inject faults into an engine, print what was seen, and return whether it was right.
 
     Args:
-        engine: The engine; it runs.
-        asked: What the command was asked for.
-        enemies: As `parser` was given them.
-        wrong: In what way the store of each server is wrong.
+        engine: The running engine.
+        asked: The arguments of the command.
+        enemies: The kinds of faults that `parser` was given.
+        wrong: The mistake of each server's store, if any.
     """
-    # What this process has to try again is no news.
+    # Retries of this process are not logged.
     logging.disable(logging.WARNING)
     watch = Watch(engine.copies)
     with tempfile.TemporaryDirectory() as directory:
@@ -115,7 +115,7 @@ def contend(
     _say(_gaps(seen))
     _say(str(watch))
     broken = [*watch.broken, *seen.broken]
-    # A history is told on many lines.
+    # A history takes many lines.
     _say("\n".join([each.split("\n")[0] for each in broken[:20]]))
     if asked.report is not None:
         asked.report.write_text("\n".join(broken))

@@ -1,11 +1,11 @@
-"""Hosts of a network that this process has for itself, and what breaks the links between them.
+"""Hosts of a private network of this process, and faults of the links between them.
 
-The law of this module: **what is started here ends with this process**, however it ends: it runs in
-a PID namespace, whose first process takes all others with it, and in a network of its own, of which
-the machine's sees nothing.
+The law of this module: **everything started here ends with this process**, however it ends: it runs
+in a PID namespace, whose first process takes all others with it, and in a private network that the
+machine's does not see.
 
-Each host is a network namespace with one link to a switch. So a lost link is a lost link: packets are
-dropped, both ways or one way, and nobody is told.
+Each host is a network namespace with one link to a switch. So a lost link is a lost link: packets
+are dropped, both ways or one way, without any notice.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _CLONE_NEWNET: Final = 0x40000000
 
 
 def enter() -> None:
-    """Start this very command again in namespaces of its own, unless it is there already."""
+    """Restart this command in private namespaces, unless it runs there already."""
     if os.environ.get(_INSIDE) == "1":
         return
     assert os.geteuid() == 0, "namespaces are made by root alone"
     namespaces = ["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
-    # What a package would start by itself is no part of it; each run has names of its own.
-    # The shell stays, as the first process, and takes leave of those that nobody else waits for.
+    # Services that a package would start are left out, and each run has its own names. The shell
+    # stays as the first process and reaps orphans.
     prepared = 'mount -t tmpfs none /run/netns && ip link set lo up && "$@"; exit $?'
     Path("/run/netns").mkdir(exist_ok=True)
     again = [sys.executable, *sys.orig_argv[1:]]
@@ -48,7 +48,7 @@ def enter() -> None:
 
 
 def need(program: str, package: str) -> None:
-    """Install a package of Debian's where its program, or its file, is missing; it starts nothing."""
+    """Install a Debian package without starting it, if its program or file is missing."""
     places = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
     if shutil.which(program, path=places) is not None or (
         program.startswith("/") and Path(program).exists()
@@ -67,7 +67,7 @@ class Host:
     address: str
 
     def words(self, *command: str | Path) -> list[str]:
-        """The words that run a command on it."""
+        """Return the words that run a command on the host."""
         return ["ip", "netns", "exec", self.name, *map(str, command)]
 
     def start(
@@ -78,14 +78,14 @@ class Host:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a program on it, in a process group of its own.
+        """Start a program on the host, in a separate process group.
 
         Args:
-            command: Its words.
-            log: Where its output goes.
-            user: As whom it runs; as root where it is `None`.
-            env: What its environment has besides.
-            cwd: In which directory.
+            command: The words of the command.
+            log: The file of its output.
+            user: The user that runs it, or None for root.
+            env: Additional environment variables.
+            cwd: The working directory.
         """
         as_user = []
         if user is not None:
@@ -103,7 +103,7 @@ class Host:
         )
 
     def join(self) -> None:
-        """Make this very thread, and what it starts from now on, part of the host."""
+        """Move this thread and its later child processes to the host."""
         libc = ctypes.CDLL(None, use_errno=True)
         namespace = os.open(f"/run/netns/{self.name}", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -121,27 +121,27 @@ class Network:
     hosts: Sequence[Host]
 
     def cut_off(self, host: Host) -> None:
-        """Let no host reach this one, nor be reached by it; this process still does."""
+        """Cut a host off from all others in both directions; this process still reaches it."""
         for other in self._others(host):
             self.cut(host, other)
             self.cut(other, host)
 
     def cut(self, sender: Host, receiver: Host) -> None:
-        """Drop what one host sends to another; what comes the other way still arrives."""
+        """Drop packets from one host to another; the other direction still works."""
         _run(*receiver.words("nft", "add", "element", "ip", "lost", "from", _set_of(sender)))
 
     def slow(self, host: Host, kilobits: int) -> None:
-        """Let a host send no more than so many kilobits a second, and queue what is more."""
+        """Limit the bandwidth of a host to some kilobits a second, with a queue."""
         shape = f"rate {kilobits}kbit burst 4kb latency 2s"
         _run(*host.words("tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", *shape.split()))
 
     def lose(self, host: Host, percent: int) -> None:
-        """Lose so many of a hundred packets that other hosts send to this one, by chance."""
+        """Drop a percentage of the packets that other hosts send to this one, at random."""
         rule = f"ip saddr != {HERE} numgen random mod 100 < {percent} drop"
         _run(*host.words("nft", "add", "rule", "ip", "lost", "input", *rule.split()))
 
     def heal(self) -> None:
-        """Make every link as it was."""
+        """Repair every link."""
         for host in self.hosts:
             _run(*host.words("nft", "delete", "table", "ip", "lost"))
             _tables(host)
@@ -160,7 +160,7 @@ def _set_of(host: Host) -> str:
 
 
 def _tables(host: Host) -> None:
-    # What a host drops on its way in. A connection that stands is cut like a new one.
+    # Dropped on the way in, so that an existing connection is cut like a new one.
     rules = """
         table ip lost {
             set from { type ipv4_addr; }
@@ -172,7 +172,7 @@ def _tables(host: Host) -> None:
 
 @contextmanager
 def network(*names: str) -> Iterator[Network]:
-    """Hosts of these names on one switch, this process among them, until the context ends."""
+    """Run hosts with these names on one switch with this process, within the block."""
     assert os.environ.get(_INSIDE) == "1", "call `enter` first: this would be the machine's network"
     hosts = [Host(name, f"{NETWORK}.{number}") for number, name in enumerate(names, 1)]
     _run("ip", "link", "add", _SWITCH, "type", "bridge")

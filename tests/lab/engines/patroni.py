@@ -1,7 +1,7 @@
-"""PostgreSQL on three hosts: Patroni and etcd say which is the primary, haproxy finds it.
+"""PostgreSQL on three hosts: Patroni and etcd elect the primary, haproxy finds it.
 
-Each host has all four, and its servers ask its own haproxy. What is chosen here is what
-`docs/engines.md` says of it.
+Each host has all four, and its servers use its own haproxy. The settings here are those that
+`docs/engines.md` describes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from tests.support.databases.postgres import processes_of
 from tests.support.wire.running import send
 
 PATIENCE: Final = 300
-"""Seconds after which a cluster that is not whole again is taken for broken."""
+"""Seconds after which a cluster that is not whole counts as broken."""
 
 TTL: Final = 20
-"""Seconds after which a primary that nobody hears of is replaced: the fewest that Patroni takes."""
+"""Seconds after which a silent primary is replaced: the fewest that Patroni accepts."""
 
 DATABASE: Final = "curae"
 HAPROXY: Final = "/usr/sbin/haproxy"
@@ -44,7 +44,7 @@ _CLIENTS, _PEERS, _REST, _POSTGRES, _PROXY = 2379, 2380, 8008, 5432, 5000
 _PARAMETERS: Final[Mapping[str, object]] = {
     "max_connections": 150,
     "shared_buffers": "128MB",
-    # A standby that says nothing is given up after that; else every commit waits for it.
+    # A silent standby is dropped after that; otherwise every commit waits for it.
     "wal_sender_timeout": "5s",
     "wal_receiver_timeout": "5s",
     "wal_retrieve_retry_interval": "500ms",
@@ -53,26 +53,25 @@ _PARAMETERS: Final[Mapping[str, object]] = {
 
 @attrs.frozen
 class Setting:
-    """What a cluster is to be.
+    """The setting of a cluster.
 
     Attributes:
-        synchronous: Whether a commit waits until a standby has it, and for ever where there is
-            none.
-        members: How many hosts have a PostgreSQL.
+        synchronous: Whether a commit waits until a standby has it, and for ever without one.
+        members: The number of hosts with a PostgreSQL.
     """
 
     synchronous: bool = True
     members: int = 3
 
     def of_cluster(self) -> dict[str, object]:
-        """What Patroni keeps in etcd."""
+        """Return Patroni's configuration in etcd."""
         return {
             "ttl": TTL,
             "loop_wait": 1,
             "retry_timeout": 3,
             "maximum_lag_on_failover": 1 << 30,
-            # A primary that crashed is replaced: one that comes back by itself would show commits
-            # that no standby has.
+            # A crashed primary is replaced: if it restarted, it would show commits that no standby
+            # has.
             "primary_start_timeout": 0,
             "synchronous_mode": self.synchronous,
             "synchronous_mode_strict": self.synchronous,
@@ -82,7 +81,7 @@ class Setting:
 
 @attrs.define(eq=False)
 class Member:
-    """What runs on one host."""
+    """The programs of one host."""
 
     host: Host
     directory: Path
@@ -91,26 +90,26 @@ class Member:
 
     @property
     def data(self) -> Path:
-        """Where its PostgreSQL keeps everything."""
+        """The folder of its PostgreSQL."""
         return self.directory / "data"
 
     @property
     def url(self) -> str:
-        """The primary, as its haproxy finds it."""
+        """The URL of the primary through its haproxy."""
         return f"postgresql+psycopg://{_USER}@{self.host.address}:{_PROXY}/{DATABASE}"
 
     @property
     def own(self) -> str:
-        """Its own PostgreSQL, whatever it is, for whoever waits no longer than two seconds."""
+        """The URL of its own PostgreSQL in any role, with timeouts of two seconds."""
         place = f"{self.host.address}:{_POSTGRES}/{DATABASE}"
         return f"postgresql://{_USER}@{place}?connect_timeout=2"
 
     def database(self) -> list[int]:
-        """The processes of its PostgreSQL, the first one first; none where it has ended."""
+        """Return the processes of its PostgreSQL, the first one first, or none if it has ended."""
         return processes_of(self.data)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of its PostgreSQL, those among it that were started meanwhile."""
+        """Send a signal to all processes of its PostgreSQL, even those started meanwhile."""
         for _ in range(2):
             for each in self.database():
                 with suppress(ProcessLookupError):
@@ -118,14 +117,14 @@ class Member:
 
     def start(self, name: str, *command: str | Path, user: str | None = None) -> None:
         """Start one of its programs."""
-        # Patroni is Debian's, and has nothing to do with what this process imports.
+        # Patroni is Debian's, independent of the imports of this process.
         env = {"PYTHONPATH": "", "HOME": str(self.directory)}
         self.running[name] = self.host.start(
             *command, log=self.log, user=user, env=env, cwd=self.directory
         )
 
     def kill(self) -> None:
-        """End everything on it at once, as a machine does that loses its power."""
+        """Kill everything on it at once, as a power failure would."""
         for each in self.running.values():
             each.kill()
         self.signal(signal.SIGKILL)
@@ -133,7 +132,7 @@ class Member:
             each.wait(PATIENCE)
 
     def ask(self, path: str, body: object = None, seconds: float = 3) -> object:
-        """What its Patroni answers; `None` where it does not."""
+        """Return the answer of its Patroni, or None without one."""
         sent = b"" if body is None else json.dumps(body).encode()
         headers = (("Content-Type", "application/json"),)
         asked = Request(
@@ -152,7 +151,7 @@ class Member:
 
 @attrs.define(eq=False)
 class Cluster:
-    """A cluster that runs."""
+    """A running cluster."""
 
     network: Network
     members: Sequence[Member]
@@ -161,7 +160,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """The primary, as a haproxy finds it that nobody cuts off."""
+        """The URL of the primary through a haproxy that is never cut off."""
         return f"postgresql+psycopg://{_USER}@{HERE}:{_PROXY}/{DATABASE}"
 
     @property
@@ -171,12 +170,12 @@ class Cluster:
 
     @property
     def copies(self) -> Mapping[str, Copy]:
-        """What each host has, where it is a standby."""
+        """The copy on each host, if it is a standby."""
         return {each.host.name: _Copy(each.host) for each in self.with_database}
 
     @property
     def with_database(self) -> Sequence[Member]:
-        """Those that have a PostgreSQL."""
+        """The members with a PostgreSQL."""
         return self.members[: self.setting.members]
 
     def start(self, member: Member) -> None:
@@ -195,7 +194,7 @@ class Cluster:
         )
         if member in self.with_database:
             config = member.directory / "patroni.yml"
-            # What is JSON is YAML.
+            # JSON is YAML.
             config.write_text(json.dumps(_config(member, self.setting, addresses)))
             member.start("patroni", "patroni", config, user=_USER)
         proxy = member.directory / "haproxy.cfg"
@@ -204,7 +203,7 @@ class Cluster:
         member.start("haproxy", HAPROXY, "-db", "-f", proxy)
 
     def primary(self) -> Member | None:
-        """Which host is the primary's; `None` where none says so."""
+        """Return the host of the primary, or None."""
         for member in self.with_database:
             said = member.ask("/primary")
             if isinstance(said, dict) and said.get("role") == "primary":
@@ -212,14 +211,14 @@ class Cluster:
         return None
 
     def standby(self) -> Member | None:
-        """The host for which commits wait; `None` where there is none."""
+        """Return the host of the synchronous standby, or None."""
         for member in self.with_database:
             if member.ask("/sync") is not None and member is not self.primary():
                 return member
         return None
 
     def wait(self) -> None:
-        """Wait until there is a primary, everybody follows it, and every host finds it."""
+        """Wait until there is a primary, every standby follows it, and every host finds it."""
         until = time.monotonic() + PATIENCE
         while not self._is_whole():
             for member in self.members:
@@ -247,7 +246,7 @@ class Cluster:
 
 
 def _writes(url: str, database: str = "postgres") -> bool:
-    # Whether a commit comes through.
+    # A test commit shows if it works.
     plain = url.replace("+psycopg", "").rsplit("/", 1)[0] + f"/{database}"
     try:
         with BoundedConnection.connect_with_timeout(
@@ -260,7 +259,7 @@ def _writes(url: str, database: str = "postgres") -> bool:
 
 
 class _Copy:
-    """Reads the status of a connection on one host, where it is a standby."""
+    """A reader of the status of a connection on one host, if it is a standby."""
 
     def __init__(self, host: Host) -> None:
         self._named = {
@@ -343,12 +342,12 @@ def _proxy(address: str, databases: Mapping[str, str]) -> str:
 
 @contextmanager
 def cluster(network: Network, directory: Path, setting: Setting) -> Generator[Cluster, None, None]:
-    """A cluster on these hosts, for as long as the context lasts; its database is new.
+    """Run a cluster with a new database on these hosts within the block.
 
     Args:
         network: The hosts.
-        directory: A directory of its own; logs stay there.
-        setting: What it is to be.
+        directory: A new folder, which keeps the logs.
+        setting: The setting of the cluster.
     """
     directory.chmod(0o755)
     members = []

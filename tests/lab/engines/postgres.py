@@ -1,4 +1,4 @@
-"""PostgreSQL with Patroni, etcd and haproxy on three hosts, enemies against it, and the judge."""
+"""The command that runs PostgreSQL with Patroni, etcd and haproxy on three hosts under faults."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENEMIES: Final = {
     Enemy.FAIL_OVER: 3,
     Enemy.CANCEL: 3,
 }
-"""Who strikes, and how often."""
+"""The kinds of faults, with their numbers."""
 
 PACKAGES: Final = {
     "/usr/lib/postgresql/17/bin/postgres": "postgresql-17",
@@ -48,19 +48,19 @@ SETTINGS: Final = {
     "asynchronous": Setting(synchronous=False),
     "alone": Setting(synchronous=False, members=1),
 }
-"""What a cluster may be besides: the first loses what was acknowledged."""
+"""Other settings of a cluster; the first loses acknowledged commits."""
 
 
 @attrs.frozen
 class Postgres:
-    """The cluster, as an engine; whether waits are cancelled while links are cut."""
+    """The cluster as an engine, with an option that cancels waits while links are cut."""
 
     cluster: Cluster
     cancels: bool = False
 
     @property
     def url(self) -> str:
-        """The primary, as it is found from here."""
+        """The URL of the primary from this process."""
         return self.cluster.url
 
     @property
@@ -75,12 +75,12 @@ class Postgres:
 
     @property
     def against(self) -> AgainstPatroni:
-        """What is done to it."""
+        """The faults of the cluster."""
         return AgainstPatroni(self.cluster, self.cancels)
 
 
 def main() -> int:
-    """Run it; 0 where nothing was wrong."""
+    """Run the command; return 0 if nothing was wrong."""
     enter()
     for program, package in PACKAGES.items():
         need(program, package)

@@ -1,4 +1,4 @@
-"""A short run of each engine; it takes a minute, root and Debian's packages."""
+"""Tests of short runs of each engine; they take a minute, root and Debian's packages."""
 
 from __future__ import annotations
 

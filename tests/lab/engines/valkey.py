@@ -1,12 +1,11 @@
-"""Limits in a Valkey cluster of three hosts, under load and under attack.
+"""Limits in a Valkey cluster of three hosts, under load and faults.
 
     python -m tests.lab.engines.valkey
 
-On each host are a node of the cluster and a server of the FastAPI example with a database of its own,
-so that what one server admits is held against what the others admitted by the cluster alone. Clients
-ask all of them. Without replicas a node that is gone is waited for, and no limit may be exceeded. With
-`--replicas` another takes its place, and what that one had not heard of is admitted again: how much is
-said, and nothing is held against it.
+Each host has a node of the cluster and a server of the FastAPI example with its own database, so
+that only the cluster connects their limits. Clients use all servers. Without replicas a missing
+node makes requests wait, and no limit may be exceeded. With `--replicas` a replica takes over, and
+charges that it had not received are admitted again: the run reports how many, without a verdict.
 """
 
 from __future__ import annotations
@@ -58,37 +57,37 @@ from tests.support.wire.running import RunningServer, engine_of, send, sqlite, s
 from tests.support.wire.serve import Control, read_control
 
 BUCKET: Final = Bucket(name="platform", capacity=120, refill=10, seconds=1)
-"""The standard bucket of each API key: it refuses a part of the load."""
+"""The standard bucket of each API key, which refuses a part of the load."""
 
 SKEW: Final = 15 * SECOND
-"""How far the clock of the first server is behind, and that of the last one ahead."""
+"""The clock skew of the first server behind and of the last one ahead."""
 
 ACCOUNTS: Final = [f"0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e{number:02x}" for number in range(6)]
 USERS: Final = 4
-"""Of each account."""
+"""The number of users of each account."""
 
 CLIENTS: Final = 8
 PATIENCE: Final = 6.0
-"""Seconds after which a client waits no longer."""
+"""Seconds after which a client stops waiting."""
 
 CUT: Final = (OSError, http.client.HTTPException)
 
 
 @attrs.define
 class Load:
-    """Servers on hosts, their clients, and what those saw.
+    """Servers on hosts, their clients, and the results.
 
     Attributes:
-        servers: One on each host.
-        callers: Who asks, by their API key.
-        operations: What was answered or not, of this round.
-        admitted: The instants at which initiates of each user were admitted, by the server's clock.
-        failed: When there was no answer, or one that says that limits are not there.
-        blows: How often each enemy struck.
-        away: For each, after how many seconds the last answer came that had no limits.
-        statuses: How often each status was answered.
-        sent: How many requests were sent.
-        failures: What went wrong with the load itself.
+        servers: The server of each host.
+        callers: The callers, by their API key.
+        operations: The operations of this round.
+        admitted: The instants of each user's admitted initiates, by the server's clock.
+        failed: The times without a response, or with one that says that limits are unavailable.
+        blows: The number of faults of each kind.
+        away: For each fault, the seconds until the last response without limits.
+        statuses: The number of responses with each status.
+        sent: The number of requests.
+        failures: The errors of the load itself.
     """
 
     servers: list[RunningServer]
@@ -105,7 +104,7 @@ class Load:
     _lock: threading.Condition = attrs.field(factory=threading.Condition)
 
     def round(self, seed: str, requests: int, blows: Sequence[Blow], against: Cluster) -> list[str]:
-        """Send about so many requests while enemies strike; what they did."""
+        """Send about so many requests during faults; return the faults."""
         self.operations.clear()
         begun, fought = self.sent, list[str]()
         self.at_work = True
@@ -223,7 +222,7 @@ class Load:
 
 
 def exceeded(admitted: Mapping[AppUser, Sequence[int]]) -> list[str]:
-    """App users who were admitted more often than ten times in a minute, each of them once.
+    """List the app users that were admitted more than ten times in a minute, each once.
 
     Args:
         admitted: The instants of their admissions, by the clocks that admitted them.
@@ -236,7 +235,7 @@ def exceeded(admitted: Mapping[AppUser, Sequence[int]]) -> list[str]:
 
 
 def most_in_a_minute(instants: Sequence[int]) -> int:
-    """How many instants the fullest half-open minute holds."""
+    """Return the number of instants in the fullest half-open minute."""
     ordered = sorted(instants)
     most, first = 0, 0
     for number, instant in enumerate(ordered):
@@ -248,7 +247,7 @@ def most_in_a_minute(instants: Sequence[int]) -> int:
 
 @contextmanager
 def servers(hosts: Sequence[Host], directory: Path) -> Generator[Load, None, None]:
-    """A server on each host, each with a database of its own, and keys that all of them know."""
+    """Run a server on each host, each with its own database, with shared keys."""
     callers, started = dict[str, Caller](), list[RunningServer]()
     for number, account in enumerate(ACCOUNTS):
         api_key = f"cae_live_{number}"
@@ -276,14 +275,14 @@ def servers(hosts: Sequence[Host], directory: Path) -> Generator[Load, None, Non
 
 
 def pass_time(load: Load, seconds: int) -> None:
-    """Let the clock of every server move on."""
+    """Advance the clock of every server."""
     for each in load.servers:
         control = read_control(each.control)
         attrs.evolve(control, ahead=control.ahead + seconds * SECOND).write(each.control)
 
 
 def main() -> int:
-    """Run it; 0 where no limit was exceeded, or where that was to be expected."""
+    """Run the command; return 0 if no limit was exceeded, or if that was expected."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--requests", type=int, default=12_000)
     parser.add_argument("--rounds", type=int, default=12)

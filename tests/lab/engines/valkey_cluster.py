@@ -1,7 +1,7 @@
-"""A Valkey cluster of three hosts, and what is done to it.
+"""A Valkey cluster of three hosts, and its faults.
 
-The slots are spread over the hosts. Without replicas a node that is gone is waited for; with them each
-node has one on the next host, which takes its place.
+The slots are spread over the hosts. Without replicas a missing node makes requests wait; with them
+each node has a replica on the next host, which takes over.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ PORT: Final = 7000
 REPLICA_PORT: Final = 7001
 SLOTS: Final = 16384
 NODE_TIMEOUT: Final = 2000
-"""Milliseconds after which nodes take one that says nothing for gone."""
+"""Milliseconds after which a silent node counts as gone."""
 
 LAG: Final = 1.0
-"""Seconds for which a node's replica hears nothing of it before it is killed, where that is wanted."""
+"""Seconds for which a node's replica is cut off before the node is killed, if requested."""
 
 PATIENCE: Final = 60
 KEPT: Final = (
@@ -37,7 +37,7 @@ KEPT: Final = (
     *("--maxmemory-policy", "noeviction", "--cluster-enabled", "yes", "--protected-mode", "no"),
     *("--cluster-node-timeout", str(NODE_TIMEOUT), "--cluster-require-full-coverage", "no"),
 )
-"""How a node runs that forgets nothing, and goes on where others are gone."""
+"""Options of a node that persists everything, and continues without missing nodes."""
 
 ENEMIES: Final = (Enemy.CRASH, Enemy.STOP, Enemy.CUT_OFF, Enemy.CUT, Enemy.SLOW, Enemy.LOSE)
 
@@ -56,7 +56,7 @@ class Node:
         return f"{self.host.name}:{self.port}"
 
     def start(self) -> None:
-        """Start it, and wait until it has read back what it kept."""
+        """Start it, and wait until it has loaded its data."""
         self.directory.mkdir(exist_ok=True)
         own = ("--port", str(self.port), "--dir", str(self.directory))
         bound = ("--bind", self.host.address)
@@ -67,31 +67,31 @@ class Node:
         wait_until(self.answers, f"{self} starts")
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill it at once, as a crash would."""
         assert self.process is not None
         self.process.kill()
         self.process.wait(PATIENCE)
 
     def ask(self, *words: str | int) -> object:
-        """What it answers to a command; of the hosts this process alone is never cut off."""
+        """Run a command on it; this process is never cut off from a host."""
         with redis.Redis(self.host.address, self.port, socket_timeout=5) as client:
             return cast("object", client.execute_command(*words))
 
     def answers(self) -> bool:
-        """Whether it is there and reads nothing back any more."""
+        """Return whether it answers and has loaded its data."""
         with suppress(redis.RedisError):
             return bool(self.ask("PING"))
         return False
 
     def is_well(self) -> bool:
-        """Whether all slots have a node that it can reach."""
+        """Return whether it reaches a node for every slot."""
         with suppress(redis.RedisError):
             told = cast("dict[str, str]", self.ask("CLUSTER INFO"))
             return told["cluster_state"] == "ok" and told["cluster_slots_ok"] == str(SLOTS)
         return False
 
     def leads(self) -> bool:
-        """Whether it takes charges."""
+        """Return whether it accepts charges."""
         with suppress(redis.RedisError):
             return cast("list[object]", self.ask("ROLE"))[0] in {b"master", "master"}
         return False
@@ -103,9 +103,9 @@ class Cluster:
 
     Attributes:
         network: Its hosts.
-        nodes: The nodes that it began with; the one on each host.
-        replicas: The one that follows each of them, on the next host; none without replicas.
-        lags: Whether a node's replica is cut off from it before it is killed.
+        nodes: The first primaries, one on each host.
+        replicas: The replica of each of them, on the next host; empty without replicas.
+        lags: Whether a node's replica is cut off before the node is killed.
     """
 
     network: Network
@@ -115,11 +115,11 @@ class Cluster:
 
     @property
     def urls(self) -> str:
-        """Where its servers look for it."""
+        """The URLs for the servers."""
         return " ".join(f"redis://{each.host.address}:{each.port}" for each in self.nodes)
 
     def begin(self) -> None:
-        """Start every node, spread the slots, and let the replicas follow."""
+        """Start every node, spread the slots, and attach the replicas."""
         for each in (*self.nodes, *self.replicas):
             each.start()
         first = self.nodes[0]
@@ -138,20 +138,20 @@ class Cluster:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until every node reaches all others, and leads again where it did at first."""
+        """Wait until every node reaches all others, and the first primaries lead again."""
         for each in (*self.nodes, *self.replicas):
             wait_until(each.is_well, f"{each} is well")
         for each in self.nodes if self.replicas else ():
             wait_until(partial(_leads_again, each), f"{each} leads again")
 
     def stop(self) -> None:
-        """End every node."""
+        """Stop every node."""
         for each in (*self.nodes, *self.replicas):
             if each.process is not None and each.process.poll() is None:
                 each.kill()
 
     def strike(self, blow: Blow, random: Random) -> str:
-        """Strike, and set right what can be: all nodes are there again at the end."""
+        """Inject a fault and repair it: all nodes run again at the end."""
         node = random.choice([each for each in (*self.nodes, *self.replicas) if each.leads()])
         host, network = node.host, self.network
         with ExitStack() as undone:
@@ -161,7 +161,7 @@ class Cluster:
                         undone.callback(network.heal)
                         for other in [each for each in network.hosts if each is not host]:
                             network.cut(host, other)
-                        # Not for so long that others notice.
+                        # Too short for others to notice.
                         time.sleep(LAG)
                     node.kill()
                     undone.callback(node.start)
@@ -192,14 +192,14 @@ class Cluster:
 def _leads_again(node: Node) -> bool:
     if node.leads():
         return True
-    # It asks the one that took its place to hand over, and nothing is lost on the way.
+    # It asks its successor to hand over, which loses nothing.
     with suppress(redis.RedisError):
         node.ask("CLUSTER FAILOVER")
     return False
 
 
 def wait_until(told: Callable[[], bool], what: str) -> None:
-    """Ask again and again until it is so."""
+    """Poll until a condition holds."""
     until = time.monotonic() + PATIENCE
     while not told():
         assert time.monotonic() < until, f"this never came true: {what}"
@@ -210,14 +210,14 @@ def wait_until(told: Callable[[], bool], what: str) -> None:
 def cluster(
     network: Network, directory: Path, *, size: int, replicas: bool, lags: bool
 ) -> Generator[Cluster, None, None]:
-    """A cluster for as long as the context lasts.
+    """Run a cluster within the block.
 
     Args:
         network: Its three hosts.
-        directory: Where its nodes keep what they keep.
-        size: How many of them have a node.
-        replicas: Whether each node has one that takes its place.
-        lags: Whether that one is cut off from it before it is killed.
+        directory: The folder of its data.
+        size: The number of hosts with a node.
+        replicas: Whether each node has a replica.
+        lags: Whether the replica is cut off before its node is killed.
     """
     hosts = network.hosts[:size]
     others = (*hosts[1:], hosts[0]) if replicas else ()

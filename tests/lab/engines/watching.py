@@ -1,8 +1,8 @@
-"""Whether a connection whose revocation was acknowledged is ever read otherwise.
+"""Reads of acknowledged revocations from servers and copies, to find stale ones.
 
-The law of this module: **once a revocation was acknowledged to anybody, a read that begins after
-that says REVOKED**, whatever server is asked. What a copy of the database says is counted, and no
-law is made of it.
+The law of this module: **once a client got the acknowledgement of a revocation, a read that begins
+after that says REVOKED**, on every server. Stale reads of copies of the database are counted, and
+break no law.
 """
 
 from __future__ import annotations
@@ -33,24 +33,26 @@ PAUSE: Final = 0.05
 """Seconds between two reads."""
 
 NEWEST: Final = 8
-"""Half of the reads are about so many of those that were revoked last."""
+"""Half of the reads are of the latest revocations, so many of them."""
 
 Copy = Callable[[str], str | None]
-"""Reads the status of a connection by its id: `MISSING` where it holds none; `None` where it cannot
-be asked, or is no copy now."""
+"""A function that reads the status of a connection by id.
+
+It returns `MISSING` if there is none, and None if it cannot be read or is no copy now.
+"""
 
 
 @attrs.define
 class Watch:
-    """Reads what was revoked, again and again, of every server and of every copy.
+    """A reader of revoked connections on every server and every copy.
 
     Attributes:
-        copies: The copies of the database, by their names.
-        revoked: What was revoked, in the order in which it was acknowledged.
-        reads: How many reads servers answered.
-        broken: Which of them said something else.
-        copied: How many reads copies answered.
-        stale: How many of them said something else.
+        copies: The copies of the database, by name.
+        revoked: The revoked connections, in the order of their acknowledgement.
+        reads: The number of reads that servers answered.
+        broken: The reads without REVOKED.
+        copied: The number of reads that copies answered.
+        stale: The number of those without REVOKED.
     """
 
     copies: Mapping[str, Copy] = attrs.field(factory=dict[str, Copy])
@@ -63,10 +65,10 @@ class Watch:
 
     @contextmanager
     def over(self, load: Load) -> Generator[None, None, None]:
-        """Watch for as long as the context lasts."""
+        """Read within the block."""
         load.heard = self.hear
         for app in ("app-1", "app-2"):
-            # Keys of its own: nobody's bucket is charged for it.
+            # Separate keys, so that the reads charge no bucket of the load.
             if app not in self._keys:
                 self._keys[app] = load.behind.make_key(ApiKeyRequest(app, ACCOUNT))
         ended = threading.Event()
@@ -90,11 +92,11 @@ class Watch:
         if failures:
             raise failures[0]
         for each in self.revoked:
-            # At rest again, nothing at all is forgotten.
+            # At rest, every revocation must be visible.
             self._ask(load, each, load.workers[0].place)
 
     def hear(self, operation: Operation) -> None:
-        """Note what was acknowledged."""
+        """Note an acknowledged operation."""
         connection = acknowledged(operation)
         if connection is not None:
             self.revoked.append(connection)
@@ -150,7 +152,7 @@ class Watch:
 
 
 def acknowledged(operation: Operation) -> str | None:
-    """The connection that a client now knows to be revoked."""
+    """Return the connection that a client now knows to be revoked, or None."""
     match operation.work, operation.answer:
         case Asked(_, request), Response(status=200, body=body):
             if not request.target.endswith(":revoke"):

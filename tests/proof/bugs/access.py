@@ -14,7 +14,7 @@ from tests.proof.bugs.service import Service
 
 
 class _Lenient(Service):
-    """Decides about another connection than the stored one."""
+    """A server that decides on another connection than the stored one."""
 
     def seen(self, connection: Connection) -> Connection:
         return connection
@@ -99,4 +99,4 @@ BUGS: Final = (
         make=CachedGrant,
     ),
 )
-"""What is wrong with access."""
+"""The seeded bugs about access."""

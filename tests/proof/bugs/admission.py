@@ -1,4 +1,4 @@
-"""Limiters that are wrong where no client can see it: costs, clocks, several rules at once."""
+"""Wrong limiters whose mistakes no client can see: costs, clocks, several rules at once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _right(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited
 
 
 class _Limiter:
-    """One rule and its state, asked again and again."""
+    """One rule and its state under repeated requests."""
 
     def __init__(self, ask: Admit, policy: ExactLog | Bucket) -> None:
         self.ask = ask
@@ -60,7 +60,7 @@ class _Limiter:
 
 
 def probe_costs(ask: Admit) -> None:
-    """No cost, however odd, buys quota or locks a key."""
+    """Check that no cost, however odd, adds quota or locks a key."""
     for policy in (LOG, BUCKET):
         for odd in (-5, 0, 11):
             limiter = _Limiter(ask, policy)
@@ -73,8 +73,8 @@ def probe_costs(ask: Admit) -> None:
 
 
 def probe_clocks(ask: Admit) -> None:
-    """Clocks that disagree, step back or jump admit nothing extra."""
-    # Two workers, one of them half a minute behind; all of it happens within one second.
+    """Check that clocks that disagree, step back or jump admit nothing extra."""
+    # Two workers, one half a minute behind, within one second.
     for policy in (LOG, BUCKET):
         limiter = _Limiter(ask, policy)
         readings = [START, START - timedelta(seconds=30)] * 50
@@ -87,7 +87,7 @@ def probe_clocks(ask: Admit) -> None:
 
 
 def probe_wait(ask: Admit) -> None:
-    """Where two rules refuse, the wait is enough for both."""
+    """Check that the wait is long enough for both rules that refuse."""
     rules = (ExactLog("burst", 1, 7), ExactLog("minute", 5, 60))
     states: tuple[RateState, ...] = tuple(fresh_state(rule) for rule in rules)
     now = START
@@ -107,7 +107,7 @@ def probe_wait(ask: Admit) -> None:
 
 
 def probe_all_or_nothing(ask: Admit) -> None:
-    """A refusal hands back the states that it was given."""
+    """Check that a refusal returns the given states unchanged."""
     narrow = ExactLog("narrow", 1, 60)
     states: tuple[RateState, ...] = (fresh_state(LOG), LogState.of((START,)))
     answer = ask((Charge(LOG, states[0]), Charge(narrow, states[1])), START, 1)
@@ -118,7 +118,7 @@ def probe_all_or_nothing(ask: Admit) -> None:
 
 
 def _any_cost(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
-    # A cost below 1 gives back what was charged before.
+    # A cost below 1 would return earlier charges.
     if cost >= 1:
         return admit(charges, now, cost=cost)
     states: list[RateState] = []
@@ -153,7 +153,7 @@ def _impossible_cost_passes(charges: Charges, now: datetime, cost: int) -> Admit
 
 
 def _refill_runs_backwards(charges: Charges, now: datetime, cost: int) -> Admitted | RateLimited:
-    # The last reading and what it left: a reading in the past moves the last one back with it.
+    # Remember the last reading and its state: a reading in the past moves the last one back.
     charge = charges[0]
     state = charge.state
     if not isinstance(state, BucketState) or not isinstance(charge.policy, Bucket):

@@ -1,8 +1,8 @@
-"""An idempotency record that is worked on: what a correct server does, predicted.
+"""A model of an idempotency record in use, which predicts a correct server.
 
-The model shares nothing with the rules. It is asked about every order of a few steps: requests
-with this payload or another, an attempt that renews, completes or releases (in time or long
-after), time that passes or runs back, an answer that is erased, a store under pressure.
+The model shares nothing with the rules. It runs every order of a few steps: requests with this
+payload or another; an attempt that renews, completes or releases, in time or late; time that passes
+or runs back; an erased response; a store under pressure.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _keep(record: Record | None) -> Record | None:
 
 @attrs.frozen
 class KeyStore:
-    """What a server does with the record of one key; a bug replaces one of them."""
+    """The steps of a server on the record of one key; a bug replaces one of them."""
 
     begin: Callable[
         [Record | None, RecordKey, Fingerprint, datetime], Attempt | KnownResponse | Refused
@@ -71,16 +71,16 @@ class KeyStore:
 
 @attrs.frozen
 class Predicted:
-    """What the record must be, in plain words.
+    """The predicted record.
 
     Attributes:
         state: nothing, working, released, done or forgotten.
-        payload: Which payload used the key first.
-        since: When it did.
-        seen: The latest instant at which anything was done.
-        holder: The attempt that works, by its number.
-        until: When its lease is over.
-        answer: What retries get.
+        payload: The payload that used the key first.
+        since: The instant of the first use.
+        seen: The latest instant of any step.
+        holder: The number of the running attempt.
+        until: The end of its lease.
+        answer: The response to retries.
     """
 
     state: str = "nothing"
@@ -94,7 +94,7 @@ class Predicted:
 
 @attrs.frozen
 class Situation:
-    """The record, the model beside it, the clock and the attempts that were given out."""
+    """The record, its model, the clock and the started attempts."""
 
     record: Record | None
     predicted: Predicted
@@ -109,7 +109,7 @@ def _broken(what: str, situation: Situation, step: str) -> LawBrokenError:
 
 
 def _clock(situation: Situation) -> tuple[datetime, bool]:
-    # The clock never counts as earlier than what was seen; after a day the key is new.
+    # The clock counts as no earlier than the last step; after a day the key is new.
     model = situation.predicted
     if model.state == "nothing":
         return situation.now, False
@@ -118,7 +118,7 @@ def _clock(situation: Situation) -> tuple[datetime, bool]:
 
 
 def _expected(model: Predicted, payload: str, now: datetime, lost: LostLeaseAction) -> str:
-    # The refusal of a request whose key is known; empty where it executes or is answered.
+    # The refusal of a known key; empty if it executes or replays.
     if payload != model.payload:
         return "IDEMPOTENCY_KEY_REUSED"
     if model.state == "forgotten":
@@ -233,7 +233,7 @@ ATTEMPTS: Final = 2
 
 
 def probe(store: KeyStore) -> None:
-    """Every order of six steps, under both meanings of a lost lease."""
+    """Run every order of six steps, under both meanings of a lost lease."""
     for lost in LostLeaseAction:
         frontier = [Situation(None, Predicted(), START)]
         seen = set(frontier)

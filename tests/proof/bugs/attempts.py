@@ -1,4 +1,4 @@
-"""Stores that get the record of a running attempt wrong."""
+"""Wrong stores of the record of a running attempt."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _as_held_by(record: Record | None, attempt: Attempt) -> Record:
 
 
 def _lease_alone(record: Record | None, attempt: Attempt) -> Record | None:
-    # Whoever comes while a lease runs counts as its holder.
+    # Any caller during a lease counts as its holder.
     if record is None:
         return None
     return attrs.evolve(record, token=attempt.token, first_used_at=attempt.first_used_at)
@@ -109,7 +109,7 @@ def _locked_for_ever(attempt: Attempt, lost_lease: LostLeaseAction) -> Record:
 
 
 def _no_deadline(attempt: Attempt, lost_lease: LostLeaseAction) -> Record:
-    # Without a deadline a live attempt looks like an orphan.
+    # Without a deadline a running attempt looks abandoned.
     return attrs.evolve(in_flight_record(attempt, lost_lease=lost_lease), lease_until=None)
 
 

@@ -1,4 +1,4 @@
-"""What a seeded bug is: one mistake, who made it, what it breaks and what finds it."""
+"""Types of seeded bugs: the mistake, its source, what it breaks and what finds it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class VisibleBug:
         name: Its name.
         wrong: What it does, in one sentence.
         breaks: The law or the table row that it breaks.
-        seen: Where a real project made the mistake; empty where none is known to us.
+        seen: A real project with the mistake, or empty if none is known.
         found_by: The checks of the conformance kit that find it, the most telling first.
-        make: The server.
-        slowly: Whether it shows only where requests run at the same time.
+        make: The factory of the server.
+        slowly: Whether it shows only if requests overlap.
     """
 
     name: str
@@ -43,11 +43,11 @@ class HiddenBug(Generic[Subject]):
         name: Its name.
         wrong: What it does, in one sentence.
         breaks: The law or the rule that it breaks.
-        seen: Where a real project made the mistake; empty where none is known to us.
+        seen: A real project with the mistake, or empty if none is known.
         found_by: The model or the law function that finds it.
-        probe: Raises where its argument is wrong, and does nothing where it is right.
-        right: What the library does.
-        mistaken: What the bug does.
+        probe: A function that raises if its argument is wrong.
+        right: The library's function or store.
+        mistaken: The one with the mistake.
     """
 
     name: str
@@ -60,16 +60,16 @@ class HiddenBug(Generic[Subject]):
     mistaken: Subject
 
     def probe_right(self) -> None:
-        """Do nothing: the library is right."""
+        """Probe the library's version, which must not raise."""
         self.probe(self.right)
 
     def probe_mistaken(self) -> None:
-        """Raise: the bug is found."""
+        """Probe the mistaken version, which must raise."""
         self.probe(self.mistaken)
 
 
 class Hidden(Protocol):
-    """A hidden bug, whatever it is that has the mistake."""
+    """A hidden bug of any subject."""
 
     @property
     def name(self) -> str: ...

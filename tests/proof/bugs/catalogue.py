@@ -1,4 +1,4 @@
-"""Every seeded bug, and the page that lists them."""
+"""The catalogue of every seeded bug, and its page."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ VISIBLE: Final[dict[str, tuple[VisibleBug, ...]]] = {
     "Twins and long chains": likeness.BUGS,
     "Where two meet": meeting.BUGS,
 }
-"""Servers with one mistake each, by what they get wrong."""
+"""Servers with one mistake each, by subject."""
 
 HIDDEN: Final[dict[str, tuple[Hidden, ...]]] = {
     "Merging snapshots": values.MERGE_BUGS,
@@ -79,12 +79,12 @@ HIDDEN: Final[dict[str, tuple[Hidden, ...]]] = {
 
 
 def visible() -> list[VisibleBug]:
-    """Every bug that the conformance kit must find."""
+    """Return every bug that the conformance kit must find."""
     return [bug for bugs in VISIBLE.values() for bug in bugs]
 
 
 def hidden() -> list[Hidden]:
-    """Every bug that a model or a law function must find."""
+    """Return every bug that a model or a law function must find."""
     return [bug for bugs in HIDDEN.values() for bug in bugs]
 
 
@@ -111,7 +111,7 @@ _COLUMNS: Final = """
 
 
 def page() -> str:
-    """The catalogue as Markdown."""
+    """Return the catalogue as Markdown."""
     counts = len(visible()), len(hidden())
     known = [bug.seen for bug in visible()] + [bug.seen for bug in hidden()]
     text = _HEAD.format(
@@ -147,7 +147,7 @@ def _link(cited: re.Match[str]) -> str:
 
 
 def rules_named(bug: VisibleBug | Hidden) -> Iterator[str]:
-    """The names of table rows that a bug says it breaks."""
+    """Yield the names of the table rows that a bug breaks."""
     for word in bug.breaks.replace(",", " ").replace(";", " ").split():
         if "." in word:
             yield word

@@ -1,4 +1,4 @@
-"""Servers that get rate limits wrong: what is charged, and what a refusal says."""
+"""Servers with wrong rate limits: wrong charges and wrong refusals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.proof.bugs.service import (
 )
 from tests.support.instants import caller_at, commit_writes
 
-# --- What is charged -------------------------------------------------------------------------
+# --- Charges ---------------------------------------------------------------------------------
 
 
 class GraduationUnlimited(Service):
@@ -64,7 +64,7 @@ class RuledOutNotCharged(Service):
 
 
 class _Charging(Refusing):
-    """Charges initiates where the rules do not."""
+    """A server that charges initiates in other cases than the rules."""
 
     def charge(self, coordinate: Coordinate, now: datetime) -> RateWrite | RateLimited:
         key = LimitKey(coordinate.app_user, INITIATE_LIMIT.name)
@@ -180,11 +180,11 @@ class BucketsIgnored(Service):
     compares = False
 
 
-# --- What a refusal says -----------------------------------------------------------------------
+# --- Refusals ----------------------------------------------------------------------------------
 
 
 class _Refusals(Service):
-    """Does something to every 429."""
+    """A server that changes every 429."""
 
     def said(self, response: Response) -> Response:
         return response
@@ -425,4 +425,4 @@ BUGS: Final = (
         make=BucketOfTheKeyAlone,
     ),
 )
-"""What is wrong with what is charged and said."""
+"""The seeded bugs about charges and refusals of rate limits."""

@@ -1,4 +1,4 @@
-"""Servers that lose facts to clocks that disagree, or record them with wrong instants."""
+"""Servers that lose facts because clocks disagree, or record wrong instants."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AheadIsLost(Service):
 
 
 class _AsReported(Service):
-    """Records the instant that was reported, whatever it is."""
+    """A server that records the reported instant unchanged."""
 
     def is_kept(self, write: ConnectionWrite, happened_at: datetime, now: datetime) -> bool:
         raise NotImplementedError
@@ -100,4 +100,4 @@ BUGS: Final = (
         make=RevokedOnArrival,
     ),
 )
-"""What is wrong with clocks."""
+"""The seeded bugs about clocks."""

@@ -1,4 +1,4 @@
-"""Servers that get the entry flow wrong: paths, bindings and hand-offs."""
+"""Servers with a wrong entry flow: paths, bindings and hand-offs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.proof.bugs.service import Service, with_members
 
 
 class _MisreadBinding(Service):
-    """Shows the rules of a request another binding than the stored one."""
+    """A server that gives the rules of a request another binding than the stored one."""
 
     compares = False
 
@@ -156,7 +156,7 @@ class NobodyProvisioned(Service):
 
 
 class _MisreadHandoff(Service):
-    """Shows the rules of a fact another snapshot than the stored one."""
+    """A server that gives the rules of a fact another snapshot than the stored one."""
 
     compares = False
 
@@ -449,4 +449,4 @@ BUGS: Final = (
         make=SessionEndsWithTheDay,
     ),
 )
-"""What is wrong with the entry flow."""
+"""The seeded bugs about the entry flow."""

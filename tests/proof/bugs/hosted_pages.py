@@ -297,4 +297,4 @@ BUGS: Final = (
         make=CancelledGraduationEndsTheUser,
     ),
 )
-"""What is wrong with hosted pages."""
+"""The seeded bugs about hosted pages."""

@@ -1,4 +1,4 @@
-"""Servers that get idempotency keys wrong: whose they are, which requests they tie together, how they are read."""
+"""Servers with wrong idempotency keys: their owner, the requests that they match, their syntax."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from curae_lifecycle.web.request import Request, header_values
 from tests.proof.bugs.bug import VisibleBug
 from tests.proof.bugs.service import ANYBODY, Service, code_of, collated, with_members
 
-# --- Whose key -------------------------------------------------------------------------------
+# --- Owners ----------------------------------------------------------------------------------
 
 
 class _Rekeyed(Service):
-    """Stores its idempotency records under other keys than the rules say."""
+    """A server that stores idempotency records under other keys than the rules."""
 
     def record_key(self, call: Call, key: RecordKey) -> RecordKey:
         del call
@@ -86,7 +86,7 @@ class KeyPerOperation(_Rekeyed):
 
 
 class Compared(Service):
-    """Sees another fingerprint in the record than the one that was stored."""
+    """A server that compares another fingerprint than the stored one."""
 
     compares = False
 
@@ -164,7 +164,7 @@ class TwinsCompared(Compared):
         operation = call.operation
         if not isinstance(operation, CreateConnection):
             return record
-        # What is stored is a digest of the first body, so every twin of its user is tried.
+        # The record has a digest of the first body, so every user id that folds alike is tried.
         own = collated(call.caller.coordinate(operation.app_user_id))
         twins = [
             fingerprint(attrs.evolve(operation, app_user_id=user))
@@ -208,7 +208,7 @@ class ReusedShowsTheValues(Service):
 
 
 class _RereadKey(Service):
-    """Reads the `Idempotency-Key` headers in its own way."""
+    """A server with its own parser of the `Idempotency-Key` headers."""
 
     def key_values(self, values: list[str]) -> list[str]:
         return values
@@ -456,4 +456,4 @@ BUGS: Final = (
         make=KeyCutToItsColumn,
     ),
 )
-"""What is wrong with keys."""
+"""The seeded bugs about idempotency keys."""

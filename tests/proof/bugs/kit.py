@@ -1,4 +1,4 @@
-"""How the conformance kit sees a server with a bug."""
+"""The conformance kit's view of a server with a bug."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.kit import Given, asynchronous
 
 
 class Hooks(FactHooks):
-    """The kit's hooks, over a service."""
+    """The kit's hooks on a service."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -46,11 +46,11 @@ class Hooks(FactHooks):
 
 
 ROUNDS: Final = 4
-"""How often a race is run; who comes first takes turns."""
+"""The number of rounds of a race; the first action alternates."""
 
 
 def server(service: Service) -> Server:
-    """A service whose requests run one after the other."""
+    """Return a server whose requests run one after the other."""
     plain = Hooks(service).as_server(service.send, service.settings.environment)
     return attrs.evolve(
         plain,
@@ -64,7 +64,7 @@ def server(service: Service) -> Server:
 
 
 def slow_server(service: Service) -> AsyncServer:
-    """A service whose requests and facts overlap: each loads before any of the others stores."""
+    """Return a server whose requests and facts overlap: all load before any commits."""
     noting = _Noting(service)
     return attrs.evolve(
         asynchronous(server(service)),
@@ -83,7 +83,7 @@ def slow_server(service: Service) -> AsyncServer:
 
 
 class _Noting(Hooks):
-    """Notes each fact, and records it in small steps."""
+    """Hooks that note each fact, and record it in small steps."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -94,11 +94,11 @@ class _Noting(Hooks):
         return ""
 
     def slowly(self, hook: Callable[Given, str]) -> Callable[Given, Awaitable[str]]:
-        """The hook as a coroutine function."""
+        """Turn a hook into a coroutine function."""
 
         async def recording(*args: Given.args, **kwargs: Given.kwargs) -> str:
             hook(*args, **kwargs)
-            # Nobody else has a turn in between.
+            # No other coroutine runs in between.
             assert self.noted is not None
             return outcome_name(await self.service.record_slowly(self.noted))
 

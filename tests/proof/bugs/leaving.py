@@ -1,4 +1,4 @@
-"""Servers whose outbox tells otherwise than what happened."""
+"""Servers whose outbox reports something else than what happened."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Left = dict[str, Json]
 
 
 class _Tells(Service):
-    """Gets one message wrong on its way."""
+    """A server that posts one wrong message."""
 
     def told(self, message: Left) -> Left | None:
         return message
@@ -190,4 +190,4 @@ BUGS: Final = (
         make=HeadIsTheRevoked,
     ),
 )
-"""What is wrong with outboxes."""
+"""The seeded bugs about the outbox."""

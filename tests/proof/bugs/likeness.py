@@ -1,4 +1,4 @@
-"""Servers that take ids that look alike for the same, and that lose their way in long chains."""
+"""Servers that confuse similar ids, and servers that fail on long chains."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.proof.bugs.service import Service, collated, header_of
 
 
 class _Owners(Service):
-    """Reads a caller's ids as something else."""
+    """A server that misreads a caller's ids."""
 
     def owner(self, caller: Caller) -> Caller:
         return caller
@@ -48,7 +48,7 @@ class AppsFolded(_Owners):
 
 
 class AccountsCut(Service):
-    """The connections of an account are found by all of its digits but the last one."""
+    """A server that finds an account's connections by all of its digits but the last."""
 
     def load(self, call: Call) -> Snapshot:
         snapshot = super().load(call)
@@ -94,7 +94,7 @@ class UsersCollated(Service):
 
 
 class TagOfATwin(Service):
-    """Answers that nothing has moved where it has not for a twin."""
+    """A server that compares entity tags of similar users as equal."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class TagOfATwin(Service):
 
 
 class HeadWithinEight(Service):
-    """Looks for the head of a chain no further than eight links."""
+    """A server that follows a chain for at most eight links."""
 
     def load(self, call: Call) -> Snapshot:
         snapshot = super().load(call)
@@ -127,7 +127,7 @@ class HeadWithinEight(Service):
 
 
 class DeepLinksAlone(Service):
-    """Finds no successor of a link that is deep in its chain."""
+    """A server that finds no successor deep in a chain."""
 
     def load_fact(self, fact: Fact) -> Snapshot:
         snapshot = super().load_fact(fact)
@@ -250,4 +250,4 @@ BUGS: Final = (
         make=ReadsOverTheHead,
     ),
 )
-"""What is wrong with twins and long chains."""
+"""The seeded bugs about similar ids and long chains."""

@@ -1,4 +1,4 @@
-"""Servers that get rate limits wrong: how many, and whose."""
+"""Servers with wrong rate limits: the wrong number, or the wrong owner."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MINUTE: Final = timedelta(seconds=60)
 
 
 class Refusing(Service):
-    """Refuses by a limit of its own."""
+    """A server that refuses by its own limit."""
 
     def limited(self, limited: RateLimited, gate: Gate, now: datetime) -> Decision:
         details = (limited.policy.name, ceil_seconds(limited.retry_after))
@@ -43,7 +43,7 @@ class Refusing(Service):
 
 
 class _OwnLimiter(Refusing, ABC):
-    """Counts initiates in its own way instead of by the exact log."""
+    """A server that counts initiates without the exact log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _OwnLimiter(Refusing, ABC):
 
     @abstractmethod
     def wait(self, user: AppUser, now: datetime) -> timedelta | None:
-        """How long to wait; `None` where it is admitted and charged."""
+        """Return the time to wait, or None if the request is admitted and charged."""
 
     def load(self, call: Call) -> Snapshot:
         snapshot = super().load(call)
@@ -161,11 +161,11 @@ class TwoProcesses(Eleven):
         return super().wait(own, now)
 
 
-# --- Whose limit -----------------------------------------------------------------------------
+# --- Owners ----------------------------------------------------------------------------------
 
 
 class _Rekeyed(Service):
-    """Counts by another key than the app user."""
+    """A server that counts by another key than the app user."""
 
     def limit_key(self, call: Call, key: LimitKey) -> LimitKey:
         del call
@@ -377,4 +377,4 @@ BUGS: Final = (
         make=LimitSharedByTwins,
     ),
 )
-"""What is wrong with how many are admitted, and of whom."""
+"""The seeded bugs about the number and the owner of a limit."""

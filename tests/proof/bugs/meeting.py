@@ -1,4 +1,4 @@
-"""Servers whose store compares something else than what was read, where two meet."""
+"""Servers whose store compares something else than the loaded value in a race."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.wrong_stores import only_counts
 
 
 class _Loose(Service):
-    """Does not compare some of what it writes."""
+    """A server that does not compare some of its writes."""
 
     def loose(self, write: Write) -> bool:
         del write
@@ -45,7 +45,7 @@ class ConnectionsUncompared(_Loose):
 
 class PendingUncompared(_Loose):
     def loose(self, write: Write) -> bool:
-        # Nobody else moves what is pending, they thought.
+        # The bug assumes that nothing else changes a pending connection.
         return isinstance(write, ConnectionWrite) and write.after.status is Status.PENDING
 
 
@@ -75,7 +75,7 @@ class LimitsUncompared(_Loose):
 
 
 class RelyingUncounted(Service):
-    """Leaves out what only counts that a value was relied on."""
+    """A server that skips writes that only bump a version."""
 
     kept_in = LooksForNobody
 
@@ -84,7 +84,7 @@ class RelyingUncounted(Service):
 
 
 class VersionsOfOneStatus(Service):
-    """Takes a value for unmoved where its status is."""
+    """A server that compares the status instead of the version."""
 
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         with self._lock:
@@ -182,4 +182,4 @@ BUGS: Final = (
         slowly=True,
     ),
 )
-"""What is wrong where two meet."""
+"""The seeded bugs about races."""

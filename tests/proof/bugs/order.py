@@ -1,4 +1,4 @@
-"""Servers that ask a request's gates in another order, or leave one out."""
+"""Servers that run the request gates in another order, or skip one."""
 
 from __future__ import annotations
 
@@ -243,4 +243,4 @@ BUGS: Final = (
         make=MethodNotAllowed,
     ),
 )
-"""What is wrong with the order of the gates."""
+"""The seeded bugs about the order of the gates."""

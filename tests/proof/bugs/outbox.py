@@ -1,4 +1,4 @@
-"""Facts and replays of which the server and the outbox hear something wrong."""
+"""Facts and replays that a wrong server reports to the outbox."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _revoked() -> Connection:
 
 
 def probe_ignored(record: RecordFact) -> None:
-    """What is ignored or refused leaves no trace and reaches nobody."""
+    """Check that an ignored or refused fact writes and emits nothing."""
     revoked = _revoked()
     facts: tuple[Fact, ...] = (Revoked(revoked.id, Actor.PATIENT), Authorized(revoked.id))
     for fact in facts:
@@ -67,7 +67,7 @@ def probe_ignored(record: RecordFact) -> None:
 
 
 def probe_endings(record: RecordFact) -> None:
-    """Whatever ends an access tells the server to end it, and who lives on."""
+    """Check that every end of access emits its effect and names the live successor."""
     active = _active()
     now = START + MINUTE
     ended = record(Revoked(active.id, Actor.PATIENT), Snapshot(connection=active), now)
@@ -123,13 +123,13 @@ def _without(kind: type) -> RecordFact:
     return record
 
 
-# --- What a replay writes ---------------------------------------------------------------------
+# --- Writes of a replay -----------------------------------------------------------------------
 
 Decide = Callable[[Call, Snapshot, datetime, NewIds], Decision]
 
 
 def probe_silent_replay(decides: Decide) -> None:
-    """A replay writes nothing, does nothing and reaches nobody."""
+    """Check that a replay writes and emits nothing."""
     call = initiate("k-1")
     first = respond(decides(call, Snapshot(), START, new_ids(1, START)))
     kept = next(each for each in first.changes.writes if isinstance(each, RecordWrite))
@@ -152,7 +152,7 @@ def _replay_with(again: Callable[[Changes], Changes]) -> Decide:
 
 
 def probe_landing(record: RecordFact) -> None:
-    """Only a tombstone ends what binds a user, and a landed session keeps its own."""
+    """Check that only a tombstone unbinds a user, and that a landed session keeps its user."""
     memory = MemoryStore(clock=lambda: START)
     call = Call(CALLER, Initiate(COORDINATE.app_user_id, prefer_signup=True), IdempotencyKey("k"))
     serve(memory, call=call, number=1, now=START)

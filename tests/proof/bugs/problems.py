@@ -1,4 +1,4 @@
-"""Servers that answer problems wrong."""
+"""Servers with wrong problem documents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.proof.bugs.service import (
 
 
 class _Problems(Service):
-    """Does something to every problem."""
+    """A server that changes every problem."""
 
     def said(self, response: Response) -> Response:
         return response
@@ -236,4 +236,4 @@ BUGS: Final = (
         make=ProblemInHtml,
     ),
 )
-"""What is wrong with problems."""
+"""The seeded bugs about problems."""

@@ -1,4 +1,4 @@
-"""Servers that get recovery wrong: what a reconnect makes, and of which connections."""
+"""Servers with a wrong recovery: of the wrong connections, or with a wrong successor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.wrong_stores import only_counts
 
 
 class _Misread(Service):
-    """Shows the rules another connection than the stored one, so its writes compare nothing."""
+    """A server that gives the rules another connection, so that its writes compare nothing."""
 
     compares = False
 
@@ -150,7 +150,7 @@ class ActionRequiredNotRecovered(_Misread):
 
 
 class _OtherIds(Service):
-    """Names other connections where one is superseded."""
+    """A server whose superseded problem names other connections."""
 
     def names(self, own: Connection, later: tuple[Connection, ...]) -> tuple[Connection, ...]:
         raise NotImplementedError
@@ -420,4 +420,4 @@ BUGS: Final = (
         make=HeadWithinReach,
     ),
 )
-"""What is wrong with recovery."""
+"""The seeded bugs about recovery."""

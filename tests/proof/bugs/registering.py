@@ -1,4 +1,4 @@
-"""Servers that go by what an API key once stood for, and that drop too much in a purge."""
+"""Servers that use a former caller of an API key, and servers that purge too much."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PurgesLimits(Service):
 
 
 class _Asked(Service):
-    """Purges as time passes as it should, and otherwise where it is asked to."""
+    """A server with a wrong purge on request, and a right one as time passes."""
 
     def pass_time(self, span: timedelta) -> None:
         with self._lock:
@@ -129,4 +129,4 @@ BUGS: Final = (
         make=PurgesTheEnd,
     ),
 )
-"""What is wrong with registrations and purges."""
+"""The seeded bugs about registrations and purges."""

@@ -1,4 +1,4 @@
-"""Servers that get replays wrong: what is kept, for how long, and what a retry gets."""
+"""Servers with wrong replays: what is stored, for how long, and what a retry gets."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class KeptForEver(Compared):
 
 
 class _NotKept(Service):
-    """Keeps no answer of some status."""
+    """A server that does not store responses with some status."""
 
     status = 0
 
@@ -88,7 +88,7 @@ class UnknownNotKept(_NotKept):
 
 
 class _Frozen(Service):
-    """Keeps the answers of one status too, which never reached the rule."""
+    """A server that stores refusals that never reached the rule."""
 
     status = 0
 
@@ -119,7 +119,7 @@ class LimitFrozen(_Frozen):
 
 
 class _Replayed(Service):
-    """Does something to every replay."""
+    """A server that changes every replay."""
 
     def replay(self, response: Response) -> Response:
         return response
@@ -173,7 +173,7 @@ class ReplayShowsTheLatest(_Replayed):
 
 
 class _KeepsHeader(Service):
-    """Sets a header of its own each time, and keeps it with the answer."""
+    """A server that stores a header that must be fresh for each response."""
 
     name = ""
 
@@ -399,4 +399,4 @@ BUGS: Final = (
         slowly=True,
     ),
 )
-"""What is wrong with replays."""
+"""The seeded bugs about replays."""

@@ -1,4 +1,4 @@
-"""Servers that read bodies, ids and queries wrong."""
+"""Servers that misread bodies, ids and queries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.proof.bugs.service import Service, collated, with_members
 
 
 class _Lenient(Service):
-    """Reads bodies in its own way, and hands on what it made of them."""
+    """A server with its own parser of bodies."""
 
     def lenient(self, members: dict[str, Json]) -> dict[str, Json]:
         return members
@@ -175,7 +175,7 @@ class SurrogateCrashes(Service):
 
 class DepthCrashes(Service):
     def send(self, request: Request) -> Response:
-        # How deep Python's own reader goes differs from release to release.
+        # The depth limit of Python's own reader differs between releases.
         if isinstance(request.body, bytes) and request.body.count(b"[") > sys.getrecursionlimit():
             raise RecursionError
         return super().send(request)
@@ -190,7 +190,7 @@ class NaNTaken(_Lenient):
 
 
 class _RewrittenTarget(Service):
-    """Reads the target in its own way."""
+    """A server with its own parser of the target."""
 
     def target(self, target: str) -> str:
         return target
@@ -468,4 +468,4 @@ BUGS: Final = (
         make=AccountsByCollation,
     ),
 )
-"""What is wrong with reading a request."""
+"""The seeded bugs about parsing requests."""

@@ -1,4 +1,4 @@
-"""Servers that get revocation wrong: what it ends, whom it reaches, and what beats it."""
+"""Servers with a wrong revocation: its reach, its effects, and its precedence."""
 
 from __future__ import annotations
 
@@ -420,4 +420,4 @@ BUGS: Final = (
         make=PatientStopsAtALapse,
     ),
 )
-"""What is wrong with revocation."""
+"""The seeded bugs about revocation."""

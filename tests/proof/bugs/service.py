@@ -1,4 +1,4 @@
-"""A correct server over the store in memory, in small steps, for a bug to change one of them."""
+"""A correct server over the store in memory, in small steps that a bug can replace."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ TRIES: Final = 100
 
 
 class StuckError(RuntimeError):
-    """A bug shows the rules what the store will never take."""
+    """A bug gives the rules values that the store will never accept."""
 
 
 class Service:
-    """A server on a clock of its own; every method is one step that a bug may get wrong."""
+    """A server on its own clock; each method is a step that a bug may replace."""
 
     compares = True
-    """Whether the store compares what it replaces with what was read."""
+    """Whether the store compares replaced values with the loaded ones."""
 
     kept_in: type[MemoryStore] = MemoryStore
-    """The store that it is over."""
+    """The class of the store."""
 
     def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
         self.settings = settings
@@ -80,7 +80,7 @@ class Service:
         self.left: list[dict[str, Json]] = []
         self.hosted = self.pages()
 
-    # --- What a client and the hosted pages see --------------------------------------------
+    # --- Steps visible to clients and hosted pages -----------------------------------------
 
     def send(self, request: Request) -> Response:
         with self._lock:
@@ -95,7 +95,7 @@ class Service:
             raise StuckError
 
     async def send_slowly(self, request: Request) -> Response:
-        # The same steps, but every other request gets its turn between the load and the store.
+        # The same steps, but other requests run between the load and the commit.
         now = self.now()
         call = self.read(request, now)
         if isinstance(call, Decision):
@@ -109,7 +109,7 @@ class Service:
         raise StuckError
 
     def given(self, request: Request, answer: Answer) -> Response:
-        # What is stored leaves, and a page is opened for it.
+        # Deliver the changes, and open the page.
         self.leave(answer.changes)
         response = self.dated(self.sent(request, answer.response))
         self.hosted.note(request, answer.response)
@@ -147,7 +147,7 @@ class Service:
             raise StuckError
 
     async def record_slowly(self, fact: Fact) -> FactAnswer:
-        # As `send_slowly` does.
+        # As in `send_slowly`.
         now = self.now()
         for _ in range(TRIES):
             snapshot = self.load_fact(fact)
@@ -252,7 +252,7 @@ class Service:
         return True
 
     def _over_what_is_there(self, write: Write) -> Write:
-        # The store notes a deadline down for what is new, so what is not must say so.
+        # The store notes a deadline for a new value, so one that is not new must say so.
         match write:
             case RecordWrite(key, None, after):
                 return RecordWrite(key, self.memory._records.of(key), after)
@@ -271,7 +271,7 @@ class Service:
         return response
 
     def dated(self, response: Response) -> Response:
-        # What any front does last; a date that is there already came from further in.
+        # The last step of any front; an existing date comes from an inner layer.
         if header_of(response, "date"):
             return response
         return with_header(response, "date", http_date(self.clock))
@@ -286,7 +286,7 @@ class Service:
         return record_fact(fact, snapshot, now)
 
 
-# --- What many bugs do to the rules -----------------------------------------------------------
+# --- Changes of the rules that many bugs share ------------------------------------------------
 
 
 ANYBODY: Final = KeyOwner(
@@ -295,22 +295,22 @@ ANYBODY: Final = KeyOwner(
     app_id=AppId("any"),
     customer_account_id=CustomerAccountId("any"),
 )
-"""Whose a key is where nobody asks."""
+"""The owner of a key if the owner is ignored."""
 
 
 def alone(snapshot: Snapshot) -> Snapshot:
-    """The snapshot without what came after its connection."""
+    """Return the snapshot without the later connections of the chain."""
     return attrs.evolve(snapshot, successor=None, head=None)
 
 
 def collated(coordinate: Coordinate) -> Coordinate:
-    """The coordinate as a database compares it that takes letters of one kind for the same."""
+    """Return the coordinate as a database with a folding collation compares it."""
     name = unicodedata.normalize("NFKC", coordinate.app_user_id).casefold().rstrip(".\u200b")
     return attrs.evolve(coordinate, app_user_id=AppUserId(name))
 
 
 class MisreadFact(Service):
-    """Shows a fact another connection than the stored one, so its writes compare nothing."""
+    """A server that gives a fact another connection, so that its writes compare nothing."""
 
     compares = False
 
@@ -332,29 +332,29 @@ def with_writes(decision: Decision, *writes: Write) -> Decision:
     return attrs.evolve(decision, changes=more)
 
 
-# --- What many bugs do to a request or a response ---------------------------------------------
+# --- Changes of requests and responses that many bugs share -----------------------------------
 
 
 def document(response: Response) -> dict[str, object]:
-    """The members of a body; none where it is empty."""
+    """Return the members of a body, or none if it is empty."""
     value: object = json.loads(response.body or b"{}")
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def part(members: Mapping[str, object], name: str) -> dict[str, object]:
-    """A member that is an object; none of its members where it is missing."""
+    """Return a member that is an object, or an empty one if it is missing."""
     value = members.get(name)
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def with_body(response: Response, members: Mapping[str, object]) -> Response:
-    """The response with another body."""
+    """Return the response with another body."""
     text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
     return attrs.evolve(response, body=text.encode())
 
 
 def with_members(response: Response, within: str, **members: object) -> Response:
-    """The response with members added or replaced in one part of its body, if it is there."""
+    """Return the response with members replaced in one part of its body, if it exists."""
     body = document(response)
     if within and within not in body:
         return response
@@ -364,27 +364,27 @@ def with_members(response: Response, within: str, **members: object) -> Response
 
 
 def without_header(response: Response, *names: str) -> Response:
-    """The response without some headers."""
+    """Return the response without some headers."""
     kept = tuple(pair for pair in response.headers if pair[0] not in names)
     return attrs.evolve(response, headers=kept)
 
 
 def with_header(response: Response, name: str, value: str) -> Response:
-    """The response with one header replaced, or added at the end."""
+    """Return the response with one header replaced, or added at the end."""
     left = without_header(response, name)
     return attrs.evolve(left, headers=(*left.headers, (name, value)))
 
 
 def header_of(response: Response, name: str) -> str:
-    """A header's value; empty where there is none."""
+    """Return the value of a header, or an empty text."""
     return next((value for key, value in response.headers if key == name), "")
 
 
 def http_date(instant: datetime) -> str:
-    """An instant as a `Date` header has it."""
+    """Format an instant for a `Date` header."""
     return instant.strftime("%a, %d %b %Y %H:%M:%S GMT")
 
 
 def code_of(response: Response) -> object:
-    """The problem's code; `None` where it is no problem."""
+    """Return the code of a problem, or None for another response."""
     return document(response).get("code")

@@ -1,4 +1,4 @@
-"""Servers that get standing and time wrong: what a connection is at an instant."""
+"""Servers with a wrong standing of a connection at an instant."""
 
 from __future__ import annotations
 
@@ -252,4 +252,4 @@ BUGS: Final = (
         make=LapsedSpelledOut,
     ),
 )
-"""What is wrong with standing and time."""
+"""The seeded bugs about standing and time."""

@@ -1,4 +1,4 @@
-"""Stores that are wrong where no client can see it."""
+"""Wrong stores whose mistakes no client can see."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def serve(memory: MemoryStore, call: Call, number: int, now: datetime) -> Answer
 
 
 def probe_all_or_nothing(make: Make) -> None:
-    """A decision whose second write comes too late leaves none of its writes behind."""
+    """Check that a decision whose second write is late stores none of its writes."""
     memory = make()
     made, moved = pending(1), pending(2)
     assert commit_writes(memory, (ConnectionWrite(None, moved),))
@@ -91,7 +91,7 @@ def probe_all_or_nothing(make: Make) -> None:
 
 
 def _race(memory: MemoryStore, fact: Fact, call: Call) -> None:
-    # Both read before either stores; the fact stores second and is judged again where it must be.
+    # Both load before either commits; the fact commits second and is judged again on a conflict.
     read = memory.load(fact.needs()).snapshot
     serve(memory, call=call, number=3, now=LATE)
     answer = record_fact(fact, read, LATE)
@@ -101,7 +101,7 @@ def _race(memory: MemoryStore, fact: Fact, call: Call) -> None:
 
 
 def probe_late_authorization(make: Make) -> None:
-    """A late authorization and a reconnect that read the same connection are not both stored."""
+    """Check that a late authorization and a racing reconnect are not both stored."""
     memory = make()
     root = pending(1)
     assert commit_writes(memory, (ConnectionWrite(None, root),))
@@ -118,7 +118,7 @@ def _check_over(memory: MemoryStore, rule: str) -> None:
 
 
 def probe_revoked_head(make: Make) -> None:
-    """A patient's revocation also reaches a recovery that was made while it was decided."""
+    """Check that a patient's revocation reaches a successor created meanwhile."""
     memory = make()
     root, head = pending(1), new_ids(2, START).connection_id
     assert commit_writes(memory, (ConnectionWrite(None, root),))
@@ -132,7 +132,7 @@ def probe_revoked_head(make: Make) -> None:
 
 
 def probe_tombstone(make: Make) -> None:
-    """A tombstone also reaches a connection that was made while it was decided."""
+    """Check that a tombstone reaches a connection created meanwhile."""
     memory = make()
     serve(memory, call=initiate("k-1"), number=1, now=START)
     made = CreateConnection(COORDINATE.app_user_id, (DataPackage("labs"),))
@@ -141,7 +141,7 @@ def probe_tombstone(make: Make) -> None:
 
 
 def probe_retention(make: Make) -> None:
-    """A retry gets its answer, however many other keys came in between."""
+    """Check that a retry gets its response after many other keys."""
     memory = make()
     first = serve(memory, call=initiate("k-1"), number=1, now=START)
     for number in range(2, 8):
@@ -154,7 +154,7 @@ def probe_retention(make: Make) -> None:
 
 
 def probe_purge(make: Make) -> None:
-    """A limit that still counts is not dropped, and one that counts no more is."""
+    """Check that a purge drops only limits that no longer count."""
     memory = make()
     user = COORDINATE.app_user_id
     admitted: list[datetime] = []

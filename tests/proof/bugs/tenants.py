@@ -1,4 +1,4 @@
-"""Servers that mix up tenants, or tell one of another."""
+"""Servers that confuse tenants, or reveal one to another."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.proof.bugs.service import Service, with_header, with_members
 
 
 class _Misattributed(Service):
-    """Shows the rules a connection of another coordinate than its own."""
+    """A server that gives the rules a connection of another coordinate."""
 
     compares = False
 
@@ -58,7 +58,7 @@ class TestSeesLive(_Misattributed):
 
 
 class _InformsStrangers(Service):
-    """Answers a stranger's id in another way than one that nobody has."""
+    """A server that answers another tenant's id differently from an unknown one."""
 
     def tell(self, response: Response) -> Response:
         return response
@@ -196,4 +196,4 @@ BUGS: Final = (
         make=AccountStateAcrossApps,
     ),
 )
-"""What is wrong with tenants."""
+"""The seeded bugs about tenants."""

@@ -1,4 +1,4 @@
-"""Who tests the tests: every seeded bug is found by what the catalogue says."""
+"""Tests that every seeded bug is found by what the catalogue names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.proof.bugs.service import Service, with_header
 SEED = "bugs"
 SIDE_BY_SIDE = "model.side-by-side"
 
-# The catalogue may grow; a bug that is dropped must be missed.
+# The catalogue may grow; these fail if a bug is dropped.
 VISIBLE = 290
 HIDDEN = 50
 
@@ -31,7 +31,7 @@ class Undated(Service):
 
 
 class DatedByAnotherClock(Service):
-    """Each answer is dated a second after the one before, whatever time passes."""
+    """A server that dates each response a second after the one before."""
 
     told = 0
 
@@ -63,7 +63,7 @@ def test_the_named_checks_find_the_bug(bug: VisibleBug) -> None:
     report = _held_against(bug.make(), slowly=bug.slowly, only=bug.found_by)
     assert _failed(report) == set(bug.found_by), str(report)
     assert bug.found_by, "no check finds it"
-    # A bug that raises where it should answer shows nothing of the check.
+    # A bug that raises instead of answering shows nothing about the check.
     assert ("send raised" in str(report)) is bug.name.endswith("-crashes"), str(report)
 
 
@@ -82,7 +82,7 @@ def test_every_check_finds_a_bug_and_every_bug_is_found_by_its_checks() -> None:
         failed = _failed(_held_against(bug.make(), slowly=bug.slowly, only=single))
         assert failed >= set(bug.found_by), bug.name
         useful |= failed
-    # A check that no mistake can fail would show nothing.
+    # A check that no mistake fails would be useless.
     assert useful == single
 
 

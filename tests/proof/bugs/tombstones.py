@@ -1,4 +1,4 @@
-"""Servers that get tombstones wrong: what they end, and what they leave."""
+"""Servers with wrong tombstones: too many or too few ended connections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.proof.bugs.service import Service, collated
 
 
 class _Reaches(Service):
-    """Ends other connections than those of the coordinate."""
+    """A server whose tombstone ends other connections than those of the coordinate."""
 
     def reached(self, fact: Tombstoned, held: tuple[Connection, ...]) -> tuple[Connection, ...]:
         del fact
@@ -177,4 +177,4 @@ BUGS: Final = (
         make=NoReconnectAfter,
     ),
 )
-"""What is wrong with tombstones."""
+"""The seeded bugs about tombstones."""

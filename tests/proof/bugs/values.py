@@ -1,4 +1,4 @@
-"""Functions on single values that are wrong where no client can see it."""
+"""Wrong functions on single values whose mistakes no client can see."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ TICK: Final = timedelta(microseconds=1)
 
 
 def pending(number: int = 1, at: datetime = START) -> Connection:
-    """A new connection."""
+    """Return a new connection."""
     return rules.create(
         id=ConnectionId(f"00000000-0000-4000-8000-{number:012x}"),
         coordinate=COORDINATE,
@@ -97,8 +97,7 @@ def probe_merge(merge: Merge) -> None:
 
 
 def probe_merged_revocation(merge: Merge) -> None:
-    # Two copies of one revoked connection meet: whoever heard the first instant must hear
-    # the same one afterwards.
+    # Merge two copies of one revoked connection: the first instant must win in both orders.
     early, late = SNAPSHOTS[2], SNAPSHOTS[3]
     joined = merge(early, late)
     check_revocation(
@@ -179,7 +178,7 @@ _RISES: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTO
 
 
 def probe_provision(provide: Provision) -> None:
-    """For one user a binding only rises; another user is a new generation."""
+    """Check that the binding of a user only rises, and another user is a new generation."""
     first = provide(None, COORDINATE, UserId("u-1"))
     assert isinstance(first, Done)
     dead = tombstone(first.value, COORDINATE)
@@ -228,7 +227,7 @@ Name = Callable[[Event], tuple[object, ...]]
 
 
 def probe_event_names(name: Name) -> None:
-    """A repetition has the name of the first, a second occurrence has its own."""
+    """Check that a repeated event keeps its id, and a second occurrence gets a new one."""
     reissued = Event(EventKind.CONNECTION_REISSUED, SNAPSHOTS[0], START)
     again = attrs.evolve(reissued, at=START + timedelta(minutes=1))
     if name(reissued) != name(attrs.evolve(reissued)):

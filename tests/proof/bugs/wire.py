@@ -1,4 +1,4 @@
-"""Servers that answer wrong: which members, in which form, under which headers."""
+"""Servers with wrong responses: members, formats or headers."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class TagNeverMatches(Service):
 
 
 class _TagsRead(Service):
-    """Reads `If-None-Match` in its own way."""
+    """A server with its own parser of `If-None-Match`."""
 
     def tags(self, values: list[str]) -> list[str]:
         return values
@@ -417,4 +417,4 @@ BUGS: Final = (
         make=TagIsWeak,
     ),
 )
-"""What is wrong with answers."""
+"""The seeded bugs about responses."""

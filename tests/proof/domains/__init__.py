@@ -1,1 +1,1 @@
-"""Small domains of the pure functions: each is walked whole, every answer compared."""
+"""Small domains of the pure functions, each walked whole and compared."""

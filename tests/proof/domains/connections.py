@@ -1,4 +1,4 @@
-"""Connections: what they are, who may read, what happens to them and what recovers them."""
+"""Domains of connections: standings, access, transitions and recovery."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.specimens import refusal
 from tests.support.strategies import START, uuid
 
 State = tuple[str, Mark, Mark, Mark]
-"""What is stored of a connection: its status, both deadlines, and when it was revoked."""
+"""The stored members of a connection: status, both deadlines, and the revocation."""
 
 
 def states(size: int) -> tuple[State, ...]:
@@ -33,14 +33,14 @@ def revocation(state: State) -> str:
 
 
 def waits_for(state: State) -> Mark:
-    """The instant at which a connection changes by itself."""
+    """Return the instant at which a connection changes by itself."""
     status, deadline, end, _ = state
     which = test_connection.DEADLINES[status, revocation(state)]
     return {"the hand-off's deadline": deadline, "expiresAt": end, "none": None}[which]
 
 
 def stands(state: State, now: int) -> str:
-    """What a connection is at an instant."""
+    """Return the standing of a connection at an instant."""
     over_at = waits_for(state)
     early = over_at is None or now < over_at
     clock = "before the deadline, or none set" if early else "at or after the deadline"
@@ -114,7 +114,7 @@ def happen(
 
 
 def moved(trigger: str, before: Connection, now: int, happened: int) -> Connection:
-    """The connection with the members that a transition names, and nothing else."""
+    """Return the connection with the members that a transition sets."""
     at, when = TICKS[now], TICKS[happened]
     connection = attrs.evolve(before, version=before.version + 1)
     match trigger:
@@ -146,7 +146,7 @@ def moved(trigger: str, before: Connection, now: int, happened: int) -> Connecti
 
 
 def check_trigger(connection: Connection, verdict: str, trigger: str, now: int, past: Mark) -> None:
-    # What was seen counts as now, and what is said to be later than that too.
+    # A later last update counts as now, and so does a later report.
     seen = TICKS.index(connection.updated_at)
     at = max(now, seen)
     happened = at if past is None else min(past, at)
@@ -193,7 +193,7 @@ LATER_IDENTITY: Final = attrs.evolve(
 
 
 def reconnects(size: int) -> int:
-    """Every standing of a connection beside every standing of its successor."""
+    """Compare every standing of a connection with every standing of its successor."""
     cases = 0
     olds = states(size)
     for now, state in product(range(size), olds):
@@ -277,7 +277,7 @@ def check_reconnect(
 
 
 def revocations(size: int) -> int:
-    """Every chain of up to `size` connections, revoked at its head by everybody."""
+    """Revoke every chain of up to `size` connections at its head, by every actor."""
     cases = 0
     for length in range(1, size + 1):
         links = product(STATUSES, (1, 50), (50,), (None, 2))

@@ -1,4 +1,4 @@
-"""Rate limits: every history of a few calls, in any order of time."""
+"""Domains of rate limits: every history of a few calls, in any order of time."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SLOTS: Final = tuple(START + timedelta(microseconds=HALF * slot) for slot in ran
 
 
 def log_histories(size: int) -> int:
-    """Every history of `size` calls in as many half seconds, in any order of time.
+    """Compare every history of `size` calls in as many half seconds, in any order of time.
 
-    The reference keeps every admission: a call is admitted where the limit-th latest of those
-    that it would join is a full window old.
+    The reference keeps every admission: it admits a call if the limit-th latest of those in its
+    window is a full window old.
     """
     return sum(
         _log_histories(
@@ -43,7 +43,7 @@ def log_histories(size: int) -> int:
 def check_wait(
     policy: ExactLog | Bucket, state: RateState, now: datetime, cost: int, wait: int
 ) -> None:
-    """After the wait it is admitted; a tick earlier there is a tick to wait."""
+    """Check that the wait is exact: admitted after it, and one tick to wait a tick earlier."""
     charges = (ratelimit.Charge(policy, state),)
     then = now + timedelta(microseconds=wait)
     assert isinstance(ratelimit.admit(charges, then, cost=cost), ratelimit.Admitted)
@@ -61,7 +61,7 @@ def _log_histories(
     room = policy.limit - cost
     for slot in range(size):
         now = SLOTS[slot]
-        # Those in the way: all but the `room` latest must be a full window old.
+        # All admissions in the way but the `room` latest must be a full window old.
         crowd = sorted(admitted)[: len(admitted) - room] if room < len(admitted) else []
         wait = max((crowd[-1] + window - slot, 0)) if crowd else 0
         answer = ratelimit.admit((ratelimit.Charge(policy, state),), now, cost=cost)
@@ -93,7 +93,7 @@ THIRDS: Final = tuple(START + timedelta(microseconds=THIRD * slot) for slot in r
 
 
 def bucket_histories(size: int) -> int:
-    """Every history of `size` calls in as many thirds of a second, in any order of time.
+    """Compare every history of `size` calls in as many thirds of a second, in any order of time.
 
     The reference is a bucket of water: it holds `capacity` units of `seconds` × 10⁶ drops, and
     every microsecond adds `refill` drops.
@@ -120,7 +120,7 @@ def _bucket_histories(
     cases = 0
     for slot in range(size):
         now = THIRDS[slot]
-        # Where time runs backwards, what came in since then is not there yet.
+        # If time runs backwards, later refills do not count yet.
         there = min(full, level + (slot - since) * THIRD * policy.refill)
         answer = ratelimit.admit((ratelimit.Charge(policy, state),), now, cost=cost)
         cases += 1

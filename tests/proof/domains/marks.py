@@ -8,7 +8,7 @@ from typing import Final
 from tests.support.strategies import START, TICK, pending
 
 Mark = int | None
-"""An instant of a reference: ticks after `START`, or none set."""
+"""An instant of a reference: ticks after `START`, or None."""
 
 TICKS: Final = tuple(START + TICK * number for number in range(128))
 IDENTITY: Final = pending().identity

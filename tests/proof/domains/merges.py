@@ -1,4 +1,4 @@
-"""Merges of snapshots: every pair and every triple."""
+"""Domains of merges: every pair and every triple of snapshots."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tests.proof.domains.marks import IDENTITY, STATUSES, TICKS, Mark, instant, 
 from tests.support.strategies import START
 
 Fields = tuple[int, Mark, str | None]
-"""A snapshot of the first group: rank, when it was revoked, and by whom."""
+"""A snapshot of the first group: its rank, and the time and actor of its revocation."""
 
 Known = tuple[int, Mark, Mark, Mark, Mark]
-"""A snapshot of the second: updated, deadline, authorized, expires, and a reason's number."""
+"""A snapshot of the second group: updated, deadline, authorized, expires, and a reason."""
 
 
 def earliest(known: list[Mark]) -> Mark:
@@ -25,7 +25,7 @@ def latest(known: list[Mark]) -> Mark:
 
 
 def revoked_first(snapshots: tuple[Fields, ...]) -> Fields:
-    """The highest rank, and the earliest revocation that is known; ties go to the first name."""
+    """Return the highest rank and the earliest revocation; ties go to the first name."""
     rank = max(rank for rank, _, _ in snapshots)
     at = earliest([at for _, at, _ in snapshots])
     names = [by for _, when, by in snapshots if when == at]
@@ -44,7 +44,7 @@ def revoked(fields: Fields) -> Connection:
 
 
 def merge_revocations(size: int) -> int:
-    """Every triple: associative, commutative, idempotent, and what the reference says."""
+    """Compare every triple: associative, commutative, idempotent, and equal to the reference."""
     names = (None, "APP", "PATIENT")
     pool: list[Fields] = [*product(range(5), marks(size), names)]
     built = {fields: revoked(fields) for fields in pool}
@@ -61,7 +61,7 @@ def merge_revocations(size: int) -> int:
 
 
 def merge_times(size: int) -> int:
-    """Every pair of snapshots that differ in the other members."""
+    """Compare every pair of snapshots that differ in the other members."""
     options = marks(size)
     pool: list[Known] = [*product(range(size), options, options, options, options)]
     reasons = [f"reason-{number}" for number in range(size)]

@@ -1,4 +1,4 @@
-"""Idempotency records: each at every instant, under every act."""
+"""Domains of idempotency records: each at every instant, under every act."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DAY: Final = 24 * 60 * 60 * 1_000_000
 
 
 def record_is(state: str, lease: Mark, means: str, now: int) -> str:
-    """What a record is at an instant that it has seen."""
+    """Return the standing of a record at an instant."""
     if now >= DAY:
         return "absent, or retention over"
     runs = lease is not None and now < lease
@@ -47,7 +47,7 @@ def since(ticks: int) -> datetime:
 
 
 def record_acts(size: int) -> int:
-    """Every record at every instant, also those where retention ends, under every act."""
+    """Compare every record under every act, also at the end of its retention."""
     instants = (*range(size), DAY - 1, DAY, DAY + 1)
     cases = 0
     for state, means, lease, seen in product(

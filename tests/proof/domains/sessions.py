@@ -1,4 +1,4 @@
-"""Sessions of Path B: who completes a hand-off, and when."""
+"""Domains of sessions of Path B: users and instants of a completed hand-off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.strategies import COORDINATE, START
 
 
 def handoffs(size: int) -> int:
-    """Every session of Path B at every instant: who completes it, and when it happened."""
+    """Compare every session of Path B at every instant, for every user and report."""
     cases = 0
     for end, landed_for, user, now in product(
         range(1, size), (None, "u-1", "u-2"), ("u-1", "u-2"), range(size)

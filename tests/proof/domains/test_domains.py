@@ -1,8 +1,8 @@
-"""Small domains of the pure functions, exhausted against the tables that were written by hand.
+"""Tests of small domains of the pure functions against hand-written tables.
 
-Each function of `DOMAINS` walks one finite domain, compares every answer with its own, and
-returns how many it compared. What a cell decides is read in the tables of the modules' tests; all
-else is worked out here. Nothing is shared with the package: instants are small integers, statuses
+Each function of `DOMAINS` walks one finite domain, compares every result with its own, and returns
+the number of comparisons. The outcome of a cell is read from the tables of the modules' tests; the
+rest is computed here. Nothing is shared with the package: instants are small integers, statuses
 and verdicts are words. `benchmarks/small_domains.py` runs the largest sizes.
 """
 
@@ -22,7 +22,7 @@ from tests.support.paths import ROOT
 class Domain:
     """A domain and its sizes: in every run, in the heavy one, and in the long one.
 
-    `answers` says how many it compares in every run, so that a domain that shrank is noticed.
+    `answers` is the number of comparisons in every run, so that a smaller domain is noticed.
     """
 
     walk: Callable[[int], int]
@@ -53,7 +53,7 @@ DOMAINS: Final = (
 
 
 def walked(size: str) -> Iterator[tuple[str, int]]:
-    """Every domain at one of its sizes, with the number of answers that were compared."""
+    """Walk every domain at one of its sizes; yield its name and number of comparisons."""
     for domain in DOMAINS:
         number: int = getattr(domain, size)
         yield domain.walk.__name__, domain.walk(number)

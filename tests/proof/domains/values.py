@@ -1,4 +1,4 @@
-"""Time as integers, and text."""
+"""Domains of time as integers, and of texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.strategies import START, TICK
 
 
 def spans(size: int) -> int:
-    """Every span from -`size` to `size` microseconds, in whole seconds rounded up, at least 1."""
+    """Compare every span from -`size` to `size` microseconds, in seconds rounded up, at least 1."""
     cases = 0
     for span in range(-size, size):
         whole, rest = divmod(span, 1_000_000)
@@ -26,7 +26,7 @@ def spans(size: int) -> int:
 
 
 def intervals(size: int) -> int:
-    """Instants around the epoch, a leap second's day and the last one, apart in both directions."""
+    """Compare instants around the epoch, a leap second's day and the last one, both ways."""
     cases = 0
     epoch = datetime(1970, 1, 1, tzinfo=START.tzinfo)
     for base in (epoch, START, LAST_INSTANT - timedelta(microseconds=size)):
@@ -50,7 +50,7 @@ def intervals(size: int) -> int:
 
 
 def printed_times(size: int) -> int:
-    """Every `size`-th microsecond of a second, and every second of a day."""
+    """Compare every `size`-th microsecond of a second, and every second of a day."""
     cases = 0
     for microsecond in range(0, 1_000_000, size):
         text = f"2026-01-01T00:00:00.{microsecond:06}"
@@ -68,7 +68,7 @@ def printed_times(size: int) -> int:
 
 
 LETTERS: Final = " a_0B\x00\ud800\u00a0~"
-"""White space, what a token holds and what it does not, a control, a surrogate, a last ASCII."""
+"""White space, allowed and other characters of a token, a control, a surrogate, the last ASCII."""
 
 
 def accepts(parse: Callable[[object], str], text: str) -> bool:
@@ -79,7 +79,7 @@ def accepts(parse: Callable[[object], str], text: str) -> bool:
 
 
 def texts(size: int) -> int:
-    """Every text of up to `size` letters under each rule for text."""
+    """Compare every text of up to `size` letters under each rule for text."""
     cases = 0
     for letters in lengths(size):
         text = "".join(letters)

@@ -1,12 +1,12 @@
-"""One coordinate that several clients enter, under every interleaving.
+"""A world of one coordinate that several clients enter, under every interleaving.
 
 The laws of this module: **the path is a function of the account's state and the preference
 alone** (law 8), **a hand-off lands with its binding or not at all**, and a coordinate is never
-silently rebound: for one user its state only rises, another user comes only after a tombstone.
-A client that keeps trying is let in, or learns why not.
+silently rebound: the state of a user only rises, and another user comes only after a tombstone.
+A client that keeps trying is admitted, or learns why not.
 
-Clients initiate, with a preference or without; hosted pages hand their users over, each client a
-user of its own; the platform graduates and tombstones. Every load and every store is a step of its own.
+Clients initiate, with a preference or without; hosted pages complete hand-offs, each client with
+its own user; the platform graduates and tombstones. Every load and every commit is a separate step.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tests.proof.explore.scene import CALLER, REGISTER, TICK, USER, new_ids, pos
 
 COORDINATE: Final = CALLER.coordinate(USER)
 STRANGER: Final = UserId("u-9")
-"""A user that no client hands over."""
+"""A user of no client."""
 
 
 @attrs.frozen(cache_hash=True)
@@ -48,11 +48,11 @@ class Entrant:
 
     Attributes:
         prefers: Whether its app prefers a sign-up.
-        user: Who signs up on its page.
-        session: The session that it has got.
-        writes: What its worker wants to store, while it does.
-        minted: The session that the worker will answer with.
-        over: Whether it is let in, or learned why not.
+        user: The user that signs up on its page.
+        session: The session of its response.
+        writes: The writes that its worker is about to commit.
+        minted: The session that its worker will answer with.
+        over: Whether it was admitted, or learned why not.
     """
 
     prefers: bool
@@ -68,10 +68,10 @@ class AccountStore:
     """The binding and the sessions of one coordinate.
 
     Attributes:
-        now: What the clock says.
+        now: The time of the clock.
         faults: How many faults may still happen.
-        binding: As it is stored.
-        sessions: All that were minted, first to last.
+        binding: The stored binding.
+        sessions: All minted sessions, first to last.
         tombstones: How often the platform may still tombstone the user.
     """
 
@@ -84,11 +84,11 @@ class AccountStore:
 
 @attrs.frozen
 class Account:
-    """Several clients, one coordinate.
+    """Several clients at one coordinate.
 
     Attributes:
-        clients: How many clients there are; they prefer a sign-up in turn.
-        faults: How many faults may happen, all in all.
+        clients: The number of clients; every second one prefers a sign-up.
+        faults: The number of faults that may happen.
         tombstones: How often the platform may tombstone the user.
         one_user: Whether all clients hand over the same user.
         compares: Whether the store compares before it sets.
@@ -105,7 +105,7 @@ class Account:
     promise = "every client is let in or learns why not"
 
     def starts(self) -> Iterator[tuple[AccountStore, tuple[Entrant, ...]]]:
-        """Nobody is bound; every mixture of preferences."""
+        """Yield the unbound coordinate with every mixture of preferences."""
         store = AccountStore(START, self.faults, tombstones=self.tombstones)
         for preferring in range(self.clients + 1):
             yield (
@@ -119,24 +119,24 @@ class Account:
             )
 
     def done(self, client: Entrant) -> bool:
-        """Whether it is let in, or learned why not."""
+        """Return whether the client was admitted, or learned why not."""
         return client.over
 
     def now(self, store: AccountStore) -> datetime:
-        """What the clock says."""
+        """Return the time of the clock."""
         return store.now
 
     def hidden_steps(
         self, store: AccountStore, client: Entrant
     ) -> Iterator[Step[AccountStore, Entrant]]:
-        """None: every step of a client touches the store."""
+        """Return no step: every step of a client uses the store."""
         del store, client
         yield from ()
 
     def client_steps(
         self, store: AccountStore, client: Entrant
     ) -> Iterator[Step[AccountStore, Entrant]]:
-        """It initiates, its page hands over; either may be repeated, lost or late."""
+        """Initiate and complete the hand-off; either may be repeated, lost or late."""
         if client.writes:
             yield from self._stores(store, client)
             return
@@ -149,7 +149,7 @@ class Account:
                 store, client=client, session=session, user=client.user, who="page"
             )
         elif store.faults:
-            # Reported again, for a session that does not wait, or for somebody else.
+            # Reported again, for a session that does not wait, or for another user.
             for user in (client.user, STRANGER):
                 yield from _hands_over(
                     _fault(store),
@@ -182,7 +182,7 @@ class Account:
             yield Step("session is stored", after, started)
 
     def server_steps(self, store: AccountStore) -> Iterator[Change[AccountStore]]:
-        """The platform graduates, tombstones, and repeats itself."""
+        """Graduate and tombstone by the platform, also repeatedly."""
         for what, user in (("graduates", None), (_GRADUATES_STRANGER, STRANGER)):
             yield from _fact(what, store, Graduated(COORDINATE, user))
         gone = Tombstoned(COORDINATE)
@@ -191,7 +191,7 @@ class Account:
             yield from _fact("tombstones", less, gone)
         else:
             record_fact(gone, Snapshot(binding=store.binding), store.now)
-        # What changes nothing is asked as well, so that every cell of the tables is.
+        # Facts that change nothing run too, so that every cell of the tables is reached.
         decide(
             Call(CALLER, StartGraduation(USER)),
             snapshot=Snapshot(binding=store.binding),
@@ -205,7 +205,7 @@ class Account:
             bindings.graduate(store.binding, COORDINATE, user)
 
     def clock_steps(self, store: AccountStore, busy: bool) -> Iterator[Change[AccountStore]]:  # noqa: FBT001 - the parameter says which
-        """To the last instant of a page that is awaited, and to its end."""
+        """Move to the last instant of a waiting page, and to its end."""
         del busy
         ends = [
             each.expires_at
@@ -219,7 +219,7 @@ class Account:
             yield Change(what, attrs.evolve(store, now=instant))
 
     def busy(self, store: AccountStore, client: Entrant) -> bool:
-        """Time ends nothing of a worker here."""
+        """Return False: time ends no work here."""
         del store, client
         return False
 
@@ -230,7 +230,7 @@ class Account:
         had: Entrant | None,
         has: Entrant | None,
     ) -> None:
-        """Law 8, whole landings, and bindings that only rise."""
+        """Check law 8, whole landings, and bindings that only rise."""
         _check_binding(before.binding, after.binding)
         if had is not None and has is not None:
             if had.writes:
@@ -239,7 +239,7 @@ class Account:
                 _check_planned(has, before.binding)
 
     def moved_store(self, store: AccountStore, by: timedelta) -> AccountStore:
-        """The same, that much earlier."""
+        """Return the store shifted to an earlier time."""
         return attrs.evolve(
             store,
             now=store.now - by,
@@ -247,7 +247,7 @@ class Account:
         )
 
     def moved_client(self, client: Entrant, by: timedelta) -> Entrant:
-        """The same, that much earlier."""
+        """Return the client shifted to an earlier time."""
         return attrs.evolve(
             client,
             writes=tuple(
@@ -262,11 +262,11 @@ class Account:
         )
 
     def opening(self, store: AccountStore) -> Iterable[Line]:
-        """One API key."""
+        """Return the registration of one API key."""
         return [{"at": format_time(store.now), **REGISTER}]
 
     def line(self, taken: Taken[AccountStore, Entrant]) -> Line | None:
-        """Sessions and hand-offs are lines when they are stored, facts when they happen."""
+        """Return a line for a committed session or hand-off, and for a fact."""
         client, what = taken.client, taken.what
         if client is not None:
             number = len(taken.store.sessions) + 1

@@ -1,14 +1,13 @@
-"""One connection that several clients recover, under every interleaving.
+"""A world of one connection that several clients recover, under every interleaving.
 
 The laws of this module: **one successor while it is pending** (law 7), **a chain stays one line
-with one living end** (law 6), ranks never fall and a revocation stands (laws 1 and 2), access is
-what was authorized (law 5), refusals change nothing (law 11), and each client's key has one answer
-(laws 9 and 12). A client that keeps trying gets its answer.
+with one live end** (law 6), ranks never fall and a revocation is final (laws 1 and 2), access is
+what was authorized (law 5), refusals change nothing (law 11), and each client's key has one
+response (laws 9 and 12). A client that keeps trying gets its response.
 
-Clients reconnect, each with a key of its own or all with one, through `decide` and
-`respond`; a hosted page reports that the patient authorized the old connection in time;
-hand-offs land, lapse and run out; the patient, the app and the upstream revoke. Every load and
-every store is a step of its own.
+Clients reconnect, each with its own key or all with one, through `decide` and `respond`; a hosted
+page reports that the patient authorized the old connection in time; hand-offs land, lapse and
+expire; the patient, the app and the upstream revoke. Every load and commit is a separate step.
 """
 
 from __future__ import annotations
@@ -55,18 +54,18 @@ from tests.proof.explore.rows import Stores, compared_and_set, loaded, loaded_fo
 from tests.proof.explore.scene import CALLER, CREATE, KEY, PACKAGES, REGISTER, TICK, new_ids, post
 
 REPORT: Final = "hosted page"
-"""What a worker of the page is at, beside the reconnects."""
+"""The action of the hosted page's worker."""
 
 
 @attrs.frozen(cache_hash=True)
 class Plan:
-    """What a worker wants to store, and what it will answer then.
+    """The pending commit of a worker, and its response.
 
     Attributes:
-        writes: Compare and set, all or nothing.
-        answer: Of a request; `None` where the page reports a fact.
+        writes: The writes of the commit, all or none.
+        answer: The response to a request; None if the page reports a fact.
         changed: Whether it is more than a record.
-        replayed: Whether the answer was kept before.
+        replayed: Whether the response is a replay.
     """
 
     writes: tuple[Write, ...]
@@ -81,14 +80,14 @@ class ChainClient:
 
     Attributes:
         page: Whether it is the page that reports a late authorization.
-        target: Which connection of the chain it asks for.
-        follows: How often it still goes on to the successor that a refusal names.
-        record: Of its own key, where each has one.
-        effect: The answer that its key was given first.
-        plans: What its workers want to store.
-        coming: Answers on their way.
-        got: The answer that it has got.
-        over: Whether the page's report was taken.
+        target: The connection of the chain that it asks for.
+        follows: How often it still follows the successor that a refusal names.
+        record: The record of its own key, if each client has one.
+        effect: The first response of its key.
+        plans: The pending commits of its workers.
+        coming: Responses on their way.
+        got: The response that it received.
+        over: Whether the page's report was accepted.
     """
 
     page: bool = False
@@ -104,14 +103,14 @@ class ChainClient:
 
 @attrs.frozen
 class ChainStore:
-    """The chain, and the record where all share a key.
+    """The chain, and the record if all share a key.
 
     Attributes:
-        now: What the clock says.
+        now: The time of the clock.
         faults: How many faults may still happen.
-        chain: First to last.
-        record: Of the shared key.
-        effect: The answer that the shared key was given first.
+        chain: The connections, first to last.
+        record: The record of the shared key.
+        effect: The first response of the shared key.
     """
 
     now: datetime
@@ -123,15 +122,15 @@ class ChainStore:
 
 @attrs.frozen
 class Chain:
-    """Several clients, one predecessor.
+    """Several clients of one predecessor.
 
     Attributes:
-        clients: How many clients there are.
-        faults: How many faults may happen, all in all.
+        clients: The number of clients.
+        faults: The number of faults that may happen.
         shared_key: Whether all send the same request with the same key.
         page: Whether the hosted page reports that the old connection was authorized in time.
-        follows: How often a client goes on to the successor that a refusal names.
-        roots: What the old connection may be: LAPSED, ACTION_REQUIRED, EXPIRED by the clock or
+        follows: How often a client follows the successor that a refusal names.
+        roots: The states of the old connection: LAPSED, ACTION_REQUIRED, EXPIRED by the clock or
             early by its upstream, REVOKED.
         happens: Whether patients, apps and the upstream act meanwhile.
         steps_back: Whether a request may also be decided on a clock that is back at the start.
@@ -151,31 +150,31 @@ class Chain:
     promise = "every client gets its answer and every report is taken"
 
     def starts(self) -> Iterator[tuple[ChainStore, tuple[ChainClient, ...]]]:
-        """An old connection that may be recovered, and nobody has asked yet."""
+        """Yield each old connection that may be recovered, before any request."""
         client = ChainClient(follows=self.follows)
         clients = (client,) * self.clients + (ChainClient(page=True),) * self.page
         for root in self.roots:
             yield ChainStore(START, self.faults, (old_connection(root),)), clients
 
     def done(self, client: ChainClient) -> bool:
-        """Whether it has its answer."""
+        """Return whether the client has its response."""
         return client.over if client.page else client.got is not None
 
     def now(self, store: ChainStore) -> datetime:
-        """What the clock says."""
+        """Return the time of the clock."""
         return store.now
 
     def hidden_steps(
         self, store: ChainStore, client: ChainClient
     ) -> Iterator[Step[ChainStore, ChainClient]]:
-        """An answer that arrives, or is lost, is seen by its client alone."""
+        """Yield responses that arrive or are lost, which only their client sees."""
         if client.coming:
             yield from self._arrivals(store, client)
 
     def client_steps(
         self, store: ChainStore, client: ChainClient
     ) -> Iterator[Step[ChainStore, ChainClient]]:
-        """A client asks and asks again; its workers store, or die."""
+        """Send and resend requests; let workers commit or die."""
         idle = not client.plans and not client.coming
         if idle and not self.done(client):
             yield from self._loads(store, client, "request")
@@ -193,7 +192,7 @@ class Chain:
     ) -> Iterator[Step[ChainStore, ChainClient]]:
         if client.page:
             root = store.chain[0]
-            # The patient finished in time, and it is reported late.
+            # The patient finished in time, and the report is late.
             happened = root.identity.created_at + TICK
             report = Authorized(root.id, store.now + HOUR, happened)
             taken = record_fact(report, loaded_for(report, store.chain), store.now)
@@ -259,7 +258,7 @@ class Chain:
             yield Step("answer arrives again", store, left)
         elif next_id is not None and client.follows:
             ids = [each.id for each in store.chain]
-            # A new judgement needs a new key.
+            # A new decision needs a new key.
             onward = ChainClient(target=ids.index(next_id), follows=client.follows - 1)
             yield Step("answer names the successor, client goes on to it", store, onward)
         else:
@@ -268,7 +267,7 @@ class Chain:
             yield Step("answer is lost", _fault(store), left, fault=True)
 
     def server_steps(self, store: ChainStore) -> Iterator[Change[ChainStore]]:
-        """Hand-offs land, upstreams fail, patients and apps revoke."""
+        """Land hand-offs, fail upstreams, and revoke as patient and app."""
         first, *later = store.chain
         head = later[-1] if later else first
         if later:
@@ -290,7 +289,7 @@ class Chain:
             yield Change(what, attrs.evolve(store, chain=stored[0]))
 
     def clock_steps(self, store: ChainStore, busy: bool) -> Iterator[Change[ChainStore]]:  # noqa: FBT001 - the parameter says which
-        """To the last instant of the newest connection's deadline, and to its end."""
+        """Move to the last instant before the newest connection's deadline, and to the deadline."""
         del busy
         ends = connections.next_deadline(store.chain[-1])
         if ends is None or len(store.chain) == 1:
@@ -304,7 +303,7 @@ class Chain:
                 return
 
     def busy(self, store: ChainStore, client: ChainClient) -> bool:
-        """Time ends nothing of a worker here."""
+        """Return False: time ends no work here."""
         del store, client
         return False
 
@@ -315,7 +314,7 @@ class Chain:
         had: ChainClient | None,
         has: ChainClient | None,
     ) -> None:
-        """Laws 1, 2, 5, 6, 7, 9, 11 and 12."""
+        """Check laws 1, 2, 5, 6, 7, 9, 11 and 12."""
         if after.chain != before.chain:
             _check_connections(before.chain, after)
         if had is not None and has is not None:
@@ -329,17 +328,17 @@ class Chain:
                 check_one_execution([kept, *answers], 1)
 
     def moved_store(self, store: ChainStore, by: timedelta) -> ChainStore:
-        """The same, that much earlier. Bodies tell times, so answers are kept as they are."""
+        """Return the store unchanged: bodies contain times, so responses are kept."""
         del by
         return store
 
     def moved_client(self, client: ChainClient, by: timedelta) -> ChainClient:
-        """The same."""
+        """Return the client unchanged."""
         del by
         return client
 
     def opening(self, store: ChainStore) -> Iterable[Line]:
-        """One API key, and the old connection with its past."""
+        """Return the registration of one API key, and the old connection with its past."""
         old = store.chain[0]
         made = old.identity.created_at
         lines: list[Line] = [
@@ -352,11 +351,11 @@ class Chain:
         return lines
 
     def line(self, taken: Taken[ChainStore, ChainClient]) -> Line | None:
-        """Requests are lines when they are stored, facts when they happen."""
+        """Return a line for a committed request, and for a fact."""
         what, client, chain = taken.what, taken.client, taken.store.chain
         broken = taken.after is None and what.startswith("request is decided")
         if client is not None and (broken or what == "answer is stored"):
-            # One client keeps to its key until it asks for another connection.
+            # A client keeps its key until it asks for another connection.
             key = "k-2" if self.shared_key else f"{taken.who}, {client.target}".replace(" ", "-")
             request = post(f"connections/{_name(client.target)}:reconnect", key)
             minted = taken.after is not None and len(taken.after.chain) > len(chain)

@@ -2,12 +2,12 @@
 
 The law of this module: **only what one step touches is decided, once**. A step of a client sees
 the store and that client alone, so it is computed once for each such pair, by the production
-functions, and remembered: they are pure (law 14), so the memory changes no answer. The explorer
-then combines numbers.
+functions, and cached: they are pure (law 14), so the cache changes no result. The explorer then
+combines numbers.
 
-Three reductions, each on its own switch. *Alike*: worlds that differ only in the order of alike
-clients are one. *Relative*: worlds that differ only in when they happen are one. *One order*:
-where a client has a step that nobody else can see, that one is taken first.
+Three reductions, each with its own switch. *Alike*: worlds that differ only in the order of alike
+clients are one. *Relative*: worlds that differ only in their time are one. *One order*: a step
+that no other client can see runs first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from curae_lifecycle.testing.laws import LawBrokenError
 from tests.proof.explore.engine import Label, Line, RuleBrokenError, StepBrokenError
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""When every model starts."""
+"""The first instant of every model."""
 
 Store = TypeVar("Store", bound=Hashable)
 Client = TypeVar("Client", bound=Hashable)
@@ -35,7 +35,7 @@ CLOCK: Final = "clock"
 
 
 class Reduce(Flag):
-    """Which worlds are taken for one; each may be left out."""
+    """The reductions that merge worlds; each can be switched off."""
 
     NOTHING = 0
     ALIKE = auto()
@@ -48,13 +48,13 @@ EVERYTHING: Final = Reduce.ALIKE | Reduce.RELATIVE | Reduce.ONE_ORDER
 
 @attrs.frozen
 class Step(Generic[Store, Client]):
-    """What one client can do next, or what happens to it.
+    """A step that one client can take, or that happens to it.
 
     Attributes:
-        what: In words.
+        what: The step in words.
         store: The store afterwards.
         client: The client afterwards.
-        fault: Whether it is a fault: liveness counts on none.
+        fault: Whether it is a fault, on which liveness does not rely.
     """
 
     what: str
@@ -65,7 +65,7 @@ class Step(Generic[Store, Client]):
 
 @attrs.frozen
 class Change(Generic[Store]):
-    """What the server or the clock can do next, as `Step`."""
+    """A step of the server or the clock, like `Step`."""
 
     what: str
     store: Store
@@ -78,10 +78,10 @@ class Taken(Generic[Store, Client]):
 
     Attributes:
         who: The client's name, the server or the clock.
-        what: In words.
+        what: The step in words.
         store: The store before.
-        client: The client before; `None` where the server or the clock acted.
-        after: The store afterwards; `None` where the step broke a law.
+        client: The client before; None for the server or the clock.
+        after: The store afterwards; None if the step broke a law.
     """
 
     who: str
@@ -92,81 +92,81 @@ class Taken(Generic[Store, Client]):
 
 
 class Rules(Protocol[Store, Client]):
-    """What clients and a store do; written over values, without a thought of speed."""
+    """The rules of clients and a store, written over plain values."""
 
     @property
     def promise(self) -> str:
-        """What is reached once faults stop."""
+        """The promise of liveness, in words."""
         ...
 
     def starts(self) -> Iterable[tuple[Store, tuple[Client, ...]]]:
-        """Where it may start."""
+        """Yield the start states."""
         ...
 
     def client_steps(self, store: Store, client: Client) -> Iterable[Step[Store, Client]]:
-        """What a client can do, or what can happen to it."""
+        """Yield the steps that a client can take, or that can happen to it."""
         ...
 
     def hidden_steps(self, store: Store, client: Client) -> Iterable[Step[Store, Client]]:
-        """Those of the client's steps that nobody else sees, where it has some."""
+        """Return the client's steps that no other client sees, if it has any."""
         ...
 
     def server_steps(self, store: Store) -> Iterable[Change[Store]]:
-        """What the server does by itself."""
+        """Yield the steps of the server."""
         ...
 
     def clock_steps(self, store: Store, busy: bool) -> Iterable[Change[Store]]:  # noqa: FBT001 - the parameter says which
-        """How time can go on; `busy` is whether somebody is caught by it."""
+        """Yield the steps of the clock; `busy` is whether time could end some client's work."""
         ...
 
     def busy(self, store: Store, client: Client) -> bool:
-        """Whether a client is in the middle of something that time could end."""
+        """Return whether a client is at work that time could end."""
         ...
 
     def check(self, before: Store, after: Store, had: Client | None, has: Client | None) -> None:
-        """Hold a step against the laws; the client is `None` where the server acted.
+        """Check a step against the laws; the client is None for a step of the server.
 
         Raises:
-            LawBrokenError: One is broken.
-            RuleBrokenError: A rule is.
+            LawBrokenError: If a law is broken.
+            RuleBrokenError: If a rule is broken.
         """
         ...
 
     def done(self, client: Client) -> bool:
-        """Whether a client has got what it wanted."""
+        """Return whether a client has its result."""
         ...
 
     def now(self, store: Store) -> datetime:
-        """What the clock says."""
+        """Return the time of the clock."""
         ...
 
     def moved_store(self, store: Store, by: timedelta) -> Store:
-        """The same store, everything in it that much earlier."""
+        """Return the store shifted to an earlier time."""
         ...
 
     def moved_client(self, client: Client, by: timedelta) -> Client:
-        """The same client, everything in it that much earlier."""
+        """Return the client shifted to an earlier time."""
         ...
 
     def line(self, taken: Taken[Store, Client]) -> Line | None:
-        """A step as a line of a log, without its time; `None` where a log cannot say it."""
+        """Return a step as a log line without its time, or None if a log cannot express it."""
         ...
 
     def opening(self, store: Store) -> Iterable[Line]:
-        """The lines that set the scene."""
+        """Return the first lines of a log."""
         ...
 
 
 class Numbers(Generic[Value]):
-    """A number for each value, in the order of their coming."""
+    """Numbers of values, in the order of their first use."""
 
     def __init__(self) -> None:
-        """None yet."""
+        """Start without values."""
         self.values: list[Value] = []
         self._numbers: dict[Value, int] = {}
 
     def of(self, value: Value) -> int:
-        """The value's number."""
+        """Return the number of a value."""
         number = self._numbers.get(value)
         if number is None:
             number = self._numbers[value] = len(self.values)
@@ -184,19 +184,19 @@ class Clients(Generic[Store, Client]):
     """A model of clients that share a store.
 
     Args:
-        rules: What they do.
-        reduce: Which worlds are taken for one.
+        rules: The rules of the clients and the store.
+        reduce: The reductions that merge worlds.
     """
 
     def __init__(self, rules: Rules[Store, Client], reduce: Reduce = EVERYTHING) -> None:
-        """Nothing is computed yet."""
+        """Start with empty caches."""
         self._rules = rules
         self._alike = Reduce.ALIKE in reduce
         self._relative = Reduce.RELATIVE in reduce
         self._one_order = Reduce.ONE_ORDER in reduce
         self._stores: Numbers[Store] = Numbers()
         self._clients: Numbers[Client] = Numbers()
-        # What pure functions answered, by the numbers of their arguments.
+        # Results of pure functions, by the numbers of their arguments.
         self._local: dict[tuple[int, int], list[tuple[str, bool, int, int]]] = {}
         self._hidden: dict[tuple[int, int], list[tuple[str, bool, int, int]]] = {}
         self._server: dict[int, list[tuple[str, bool, int]]] = {}
@@ -209,15 +209,15 @@ class Clients(Generic[Store, Client]):
 
     @property
     def promise(self) -> str:
-        """What is reached once faults stop."""
+        """The promise of liveness, in words."""
         return self._rules.promise
 
     def values(self, world: World) -> tuple[Store, tuple[Client, ...]]:
-        """The store and the clients of a world."""
+        """Return the store and the clients of a world."""
         return self._stores.values[world[0]], tuple(self._clients.values[c] for c in world[1:])
 
     def starts(self) -> Iterator[World]:
-        """Where it may start."""
+        """Yield the start worlds."""
         for world in self._raw_starts():
             yield self._canonical(world)
 
@@ -226,16 +226,16 @@ class Clients(Generic[Store, Client]):
             yield (self._stores.of(store), *map(self._clients.of, clients))
 
     def settled(self, world: World) -> bool:
-        """Whether every client has got what it wanted."""
+        """Return whether every client has its result."""
         known = len(self._done)
         self._done.extend(map(self._rules.done, self._clients.values[known:]))
         return all(map(self._done.__getitem__, world[1:]))
 
     def steps(self, world: World) -> _Moves:
-        """Every step of every client, of the server and of the clock.
+        """Yield every step of every client, of the server and of the clock.
 
         Raises:
-            StepBrokenError: A step breaks a law or a rule.
+            StepBrokenError: If a step breaks a law or a rule.
         """
         if self._one_order:
             hidden = self._steps_of_clients(
@@ -379,16 +379,16 @@ class Clients(Generic[Store, Client]):
         return moved
 
     def quotient(self, world: World, plain: Clients[Store, Client]) -> World:
-        """The world of this model that a world of a plain one is taken for."""
+        """Return the world of this model that represents a world of a plain one."""
         store, clients = plain.values(world)
         return self._canonical((self._stores.of(store), *map(self._clients.of, clients)))
 
     def run(
         self, states: Sequence[World], last: Label | None
     ) -> Sequence[tuple[Label, Line | None]]:
-        """Say a path in the words of one world, with its own clients and its own clock."""
+        """Print a path with the clients and the clock of one unreduced world."""
         plain = Clients(self._rules, Reduce.NOTHING)
-        # The path was judged already; beside it there may be steps that break a law, too.
+        # The path was checked already, and other steps beside it may break a law.
         plain._judges = False
         here = next(
             world for world in plain._raw_starts() if self.quotient(world, plain) == states[0]
@@ -397,7 +397,7 @@ class Clients(Generic[Store, Client]):
         trace: list[tuple[Label, Line | None]] = [
             (("log", "opens"), line) for line in self._rules.opening(first)
         ]
-        # A log's clock steps back for nobody.
+        # The clock of a log never steps back.
         latest = self._rules.now(first)
         for goal in [*states[1:], None]:
             if goal is not None:
@@ -416,7 +416,7 @@ class Clients(Generic[Store, Client]):
         return trace
 
     def _last(self, plain: Clients[Store, Client], here: World, last: Label) -> Label:
-        # The step that breaks a law, by the client who takes it in the world of the trace.
+        # The step that breaks a law, by its client in the world of the trace.
         store, clients = plain.values(here)
         judging = Clients(self._rules, Reduce.NOTHING)
         try:

@@ -1,7 +1,7 @@
-"""The ends of the intervals: one tick before, and at the end.
+"""The ends of intervals: one tick before, and at the end.
 
-The law of this module: **intervals are half-open everywhere**. Where each ends is worked out here,
-in the words of the rules and not by asking them; whether it is over is asked of the functions.
+The law of this module: **intervals are half-open everywhere**. Each end is computed here from the
+words of the rules; the library's functions say whether it is over.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from tests.proof.explore.engine import RuleBrokenError
 from tests.proof.explore.scene import CALLER, KEY, PACKAGES, SAME, TICK, USER, new_ids, uuid
 
 ENDS: Final = START + timedelta(minutes=30)
-"""When what is pending, awaited or authorized here is over."""
+"""The end of every pending, awaited or authorized value here."""
 
 MINUTE: Final = timedelta(minutes=1)
 LATER: Final = ENDS + timedelta(days=2)
-"""After every end."""
+"""An instant after every end."""
 
 Value = TypeVar("Value")
 
 
 @attrs.frozen
 class End:
-    """Where an interval ends.
+    """The end of an interval.
 
     Attributes:
-        what: Which interval.
-        at: The first instant at which it is over.
-        over: Whether the functions say that it is.
+        what: The interval.
+        at: The first instant after it.
+        over: The library's verdict at an instant.
     """
 
     what: str
@@ -53,13 +53,13 @@ class End:
 
 
 def check_ends() -> int:
-    """Hold the end of every interval against the functions.
+    """Check the end of every interval against the functions.
 
     Returns:
-        How many ends were looked at.
+        The number of checked ends.
 
     Raises:
-        RuleBrokenError: An interval is over a tick too early, or still runs at its end.
+        RuleBrokenError: If an interval ends a tick too early, or still runs at its end.
     """
     looked_at = 0
     for end in _ends():

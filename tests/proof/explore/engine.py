@@ -1,9 +1,9 @@
-"""Breadth first over everything that can happen: the engine.
+"""The engine: a breadth-first search over everything that can happen.
 
 The law of this module: **the engine decides nothing**. A model says where it starts, what can
 happen next and what must hold; the engine visits every state once, nearest first, so the trace of
-a violation is a shortest one. Two kinds of promise are held: safety (a law, wherever a model
-checks one) and liveness (from every state, once faults stop, a settled state can be reached).
+a violation is a shortest one. It checks safety (a law, wherever a model checks one) and liveness
+(from every state, once faults stop, a settled state can be reached).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from curae_lifecycle.testing.laws import LawBrokenError
 State = TypeVar("State", bound=Hashable)
 
 Label = tuple[str, str]
-"""Who did what."""
+"""The actor and the action."""
 
 Line = Mapping[str, Json]
 """A line of a log, as `curae_lifecycle.replay.log` reads it."""
@@ -37,20 +37,20 @@ RULES: Final[Mapping[str, str]] = {
     "fact": "What was told in time is recorded, whatever a clock says.",
     "half-open": "One tick before its end an interval still runs; at its end it is over.",
 }
-"""Rules that no law of its own states, by the name that the errors give them."""
+"""Rules without a law, by the name that errors give them."""
 
 
 class RuleBrokenError(AssertionError):
-    """A rule does not hold that is none of the laws.
+    """A rule that is not one of the laws is broken.
 
     Attributes:
         rule: Its name in `RULES`.
-        what: What was seen.
-        where: On what.
+        what: The observation.
+        where: The values.
     """
 
     def __init__(self, rule: str, what: str, where: str) -> None:
-        """Say which rule, what was seen and where."""
+        """Build the message from the rule, the observation and the values."""
         words = RULES[rule]
         super().__init__(f"rule {rule} is broken: {what}\n  where: {where}\n  rule: {words}")
         self.rule = rule
@@ -62,74 +62,74 @@ Broken = LawBrokenError | RuleBrokenError
 
 
 class StepBrokenError(Exception):
-    """A step broke a law or a rule; the engine says how the step was reached.
+    """A step broke a law or a rule; the engine adds the path to it.
 
     Attributes:
-        label: Who did what.
-        broken: What does not hold.
+        label: The actor and the action.
+        broken: The broken law or rule.
     """
 
     def __init__(self, label: Label, broken: Broken) -> None:
-        """Say which step, and what does not hold."""
+        """Build the message from the step and what it broke."""
         super().__init__(f"{' '.join(label)}: {broken}")
         self.label = label
         self.broken = broken
 
 
 class Model(Protocol[State]):
-    """What the engine explores.
+    """The model that the engine explores.
 
     Attributes:
-        promise: What liveness promises, in words.
+        promise: The promise of liveness, in words.
     """
 
     @property
     def promise(self) -> str:
-        """What is reached once faults stop."""
+        """The promise of liveness, in words."""
         ...
 
     def starts(self) -> Iterable[State]:
-        """Where it may start, each once; every state in its reduced form."""
+        """Yield the start states, each once, in reduced form."""
         ...
 
     def steps(self, state: State, /) -> Iterable[tuple[Label, bool, State]]:
-        """What can happen next: who does what, whether it is a fault, and what is then.
+        """Yield the next steps: the label, whether it is a fault, and the next state.
 
         Raises:
-            StepBrokenError: A step breaks a law or a rule.
+            StepBrokenError: If a step breaks a law or a rule.
         """
         ...
 
     def settled(self, state: State, /) -> bool:
-        """Whether what is promised has been reached."""
+        """Return whether the promise is fulfilled."""
         ...
 
     def run(
         self, states: Sequence[State], last: Label | None
     ) -> Sequence[tuple[Label, Line | None]]:
-        """Tell a path step by step, with the line of a log for each step that a log can say.
+        """Print a path step by step, with the log line of each step that a log can express.
 
         Args:
             states: The states of the path, first to last.
-            last: The step after the last state, where it is one that broke a law.
+            last: The step after the last state that broke a law, or None.
         """
         ...
 
 
 class ViolationError(AssertionError):
-    """Something that must never happen can happen.
+    """A violation that can happen.
 
     Attributes:
-        broken: The law or the rule; `None` where liveness is broken.
-        what: What was seen.
-        trace: A shortest way there, in words.
-        log: Those of its steps that a log can say, as lines that `replay` accepts.
+        broken: The law or the rule; None if liveness is broken.
+        what: The observation.
+        trace: A shortest path to it, in words.
+        log: The steps of it that a log can express, as lines that `replay` accepts.
     """
 
     def __init__(
         self, broken: Broken | None, what: str, trace: tuple[str, ...], log: tuple[bytes, ...]
     ) -> None:
-        """Say what was seen, then how to get there."""
+        """Build the message from the observation and the path."""
         steps = "".join(f"\n  {number}. {step}" for number, step in enumerate(trace, 1))
         lines = "".join(f"\n  {line.decode()}" for line in log)
         super().__init__(f"{what}\nshortest trace:{steps}\nas a log:{lines}")
@@ -141,14 +141,14 @@ class ViolationError(AssertionError):
 
 @attrs.frozen
 class Exploration(Generic[State]):
-    """What was explored, all of it without a violation.
+    """The result of an exploration without a violation.
 
     Attributes:
-        states: How many different states.
-        transitions: How many steps between them.
-        depth: How many steps the farthest is away.
-        order: The states themselves, nearest first.
-        parents: The place of each state's predecessor on a shortest way there.
+        states: The number of distinct states.
+        transitions: The number of steps between them.
+        depth: The distance of the farthest state.
+        order: The states, nearest first.
+        parents: The place of each state's predecessor on a shortest path.
     """
 
     states: int
@@ -158,7 +158,7 @@ class Exploration(Generic[State]):
     parents: array[int] = attrs.field(repr=False, eq=False)
 
     def path(self, place: int) -> list[State]:
-        """The states on a shortest way to the state at a place of the order."""
+        """Return the states on a shortest path to the state at a place of the order."""
         return _path(self.order, self.parents, place)
 
 
@@ -175,19 +175,19 @@ def explore(  # noqa: C901 - one loop, as fast as it can be
     """Visit every state that a model can reach, nearest first.
 
     Args:
-        model: What to explore.
-        depth: How many steps to go at most; `None` for all the way.
-        most: How many states to visit, roughly; `None` for all.
+        model: The model.
+        depth: The most steps to take; None for no limit.
+        most: The approximate number of states to visit; None for all.
         liveness: Whether to look for states from which nothing settled can be reached. A
             state at the edge of a bounded exploration counts as settled.
 
     Returns:
-        What was explored.
+        The explored states.
 
     Raises:
-        ViolationError: A law or a rule is broken, or a state is stuck; with a shortest trace.
+        ViolationError: If a law or a rule is broken or a state is stuck; with a shortest trace.
     """
-    # One index for all: a state's number is its place in `order`.
+    # One index for all: the number of a state is its place in `order`.
     numbers: dict[State, int] = {}
     order: list[State] = []
     parents = array("L")
@@ -195,7 +195,8 @@ def explore(  # noqa: C901 - one loop, as fast as it can be
         numbers[start] = len(order)
         order.append(start)
         parents.append(_NO_PARENT)
-    # The steps that are no faults, for liveness: where those of each state end in `calm`.
+    # The steps that are no faults, for liveness: `ends` has the end of each state's steps in
+    # `calm`.
     calm, ends = array("L"), array("Q")
     transitions = level = 0
     level_end = len(order)
@@ -236,7 +237,7 @@ def explore(  # noqa: C901 - one loop, as fast as it can be
 def _first_stuck(
     model: Model[State], order: list[State], calm: array[int], ends: array[int]
 ) -> int | None:
-    # What lies at the edge was never asked for its steps, and is not judged.
+    # The steps of states at the edge are unknown, so they are not judged.
     expanded = len(ends)
     good = bytearray(len(order))
     for number, state in enumerate(order):
@@ -244,7 +245,7 @@ def _first_stuck(
     changed = True
     while changed:
         changed = False
-        # Steps lead mostly to later states, so going backwards a few rounds are enough.
+        # Most steps lead to later states, so a few backward rounds are enough.
         for number in range(expanded - 1, -1, -1):
             if not good[number]:
                 first = ends[number - 1] if number else 0
@@ -277,12 +278,12 @@ def _violation(
 
 
 def count_sequences(model: Model[State], length: int) -> int:
-    """How many sequences of exactly so many steps there are from the starts of a model.
+    """Count the sequences of an exact length from the start states of a model.
 
-    States that sequences share are visited once per length, so the count may be astronomical.
+    States that sequences share are visited once per length, so the count may be huge.
 
     Raises:
-        StepBrokenError: A step breaks a law or a rule.
+        StepBrokenError: If a step breaks a law or a rule.
     """
     level: dict[State, int] = dict.fromkeys(model.starts(), 1)
     for _ in range(length):

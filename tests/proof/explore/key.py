@@ -1,12 +1,12 @@
-"""One idempotency key that several clients use, under every interleaving.
+"""A world of one idempotency key that several clients use, under every interleaving.
 
 The law of this module: **one key, one execution** (law 12), and a client that keeps trying gets
-its answer. Workers load and plan in one step and store in another, so every race between them is
-there. Any of them may die, be slow until its lease is over and come back too late, fail in a
-way that may be retried, or have its answer lost; a request may be delivered twice, however late.
+its response. Workers load and plan in one step and commit in another, so every race between them
+happens. Any worker may die, outlive its lease and return late, fail in a way that can be retried,
+or lose its response; a request may be delivered twice, however late.
 
-Here the server begins, calls out, and renews, completes or releases; it resolves what dead workers
-left, and erases where it was asked to. `transaction` has the server that commits all at once.
+Here the server begins, makes an external call, and renews, completes or releases; it resolves what
+dead workers left, and erases on request. `transaction` has the server that commits all at once.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from tests.proof.explore.scene import CREATE, DAY, ERASED, KEY, LEASE, OTHER, RE
 
 @attrs.frozen(cache_hash=True)
 class Worker:
-    """What works on one request of a client.
+    """The work on one request of a client.
 
     Attributes:
-        attempt: The right to execute, where it has it.
-        before: The record that it loaded, where it plans to store one.
+        attempt: The right to execute, if it has it.
+        before: The loaded record, if it plans to store one.
         after: The record that it plans to store.
-        renewed: Whether it has prolonged its lease; it may once.
-        answer: The answer that it has sent, while that is on its way.
+        renewed: Whether it has extended its lease; it may once.
+        answer: The response that it sent, while it is on its way.
     """
 
     attempt: Attempt | None = None
@@ -57,7 +57,7 @@ class Worker:
 
 @attrs.frozen(cache_hash=True)
 class HeldClient:
-    """One client: the answer that it has got, and whoever works for it."""
+    """One client: its response, and its workers."""
 
     answer: Response | None = None
     workers: tuple[Worker, ...] = ()
@@ -65,16 +65,16 @@ class HeldClient:
 
 @attrs.frozen
 class HeldStore:
-    """The record, and what is true of the world.
+    """The record, and the state of the world.
 
     Attributes:
-        now: What the clock says.
+        now: The time of the clock.
         faults: How many faults may still happen.
-        record: As it is stored.
-        effect: The answer of the execution that took effect, since the key was first used.
-        outside: Whether an attempt that calls out has started and none has said how it ended.
-        erased: Whether the answer was erased on purpose.
-        days: How often the retention may still run out.
+        record: The stored record.
+        effect: The response of the execution that took effect since the key was first used.
+        outside: Whether an external call has started and none has reported its end.
+        erased: Whether the response was erased on purpose.
+        days: How often the retention may still end.
     """
 
     now: datetime
@@ -88,16 +88,16 @@ class HeldStore:
 
 @attrs.frozen
 class Held:
-    """A server that begins, calls out, and renews, completes or releases.
+    """A server that begins, makes an external call, and renews, completes or releases.
 
     Attributes:
-        clients: How many clients there are.
-        faults: How many faults may happen, all in all.
-        attempts: How many workers may be at work for one client.
-        lost_leases: What a lost lease may mean, chosen anew by each attempt.
-        forgets: Whether the server may erase the answer.
-        days: How often the retention may run out.
-        at_once: Whether a worker may also commit its effects and its answer at once.
+        clients: The number of clients.
+        faults: The number of faults that may happen.
+        attempts: The number of workers that may work for one client.
+        lost_leases: The meanings of a lost lease, chosen by each attempt.
+        forgets: Whether the server may erase the response.
+        days: How often the retention may end.
+        at_once: Whether a worker may also commit its effects and response at once.
         steps_back: Whether the clock may step back, by the length of a lease.
         compares: Whether the store compares before it sets.
     """
@@ -115,21 +115,21 @@ class Held:
     promise = "every client gets its answer"
 
     def starts(self) -> Iterable[tuple[HeldStore, tuple[HeldClient, ...]]]:
-        """Nobody has asked yet."""
+        """Yield the state before any request."""
         yield HeldStore(START, self.faults, days=self.days), (HeldClient(),) * self.clients
 
     def done(self, client: HeldClient) -> bool:
-        """Whether it has its answer."""
+        """Return whether the client has its response."""
         return client.answer is not None
 
     def now(self, store: HeldStore) -> datetime:
-        """What the clock says."""
+        """Return the time of the clock."""
         return store.now
 
     def hidden_steps(
         self, store: HeldStore, client: HeldClient
     ) -> Iterator[Step[HeldStore, HeldClient]]:
-        """An answer that arrives, or is lost, is seen by its client alone."""
+        """Yield responses that arrive or are lost, which only their client sees."""
         for worker in client.workers:
             if worker.answer is not None:
                 yield from _arrivals(store, client, worker)
@@ -138,7 +138,7 @@ class Held:
     def client_steps(
         self, store: HeldStore, client: HeldClient
     ) -> Iterator[Step[HeldStore, HeldClient]]:
-        """A client asks and asks again; its workers go on, or die."""
+        """Send and resend requests; let workers continue or die."""
         if client.answer is None and not client.workers:
             yield from self._loads(store, client, "request")
         elif store.faults and len(client.workers) < self.attempts:
@@ -187,7 +187,7 @@ class Held:
                 fault=fault,
             )
         else:
-            # Nothing has changed, and the client may ask again.
+            # Nothing has changed, and the client may retry.
             yield Step(
                 what=f"{what} is refused: {got.problem.code}",
                 store=store,
@@ -215,7 +215,7 @@ class Held:
         return Step(what, stored, _with(rest, Worker(worker.attempt, renewed=renewed)))
 
     def server_steps(self, store: HeldStore) -> Iterator[Change[HeldStore]]:
-        """The server resolves what its workers left, and erases where it was asked to."""
+        """Resolve what workers left, and erase on request."""
         if LostLeaseAction.UNKNOWN in self.lost_leases:
             for response in (None, Response(201, (), b"resolved")):
                 resolved = attempts.resolve(store.record, store.now, response=response)
@@ -228,9 +228,9 @@ class Held:
                 yield Change("forgets", _stored(_fault(store), forgotten.value), fault=True)
 
     def clock_steps(self, store: HeldStore, busy: bool) -> Iterator[Change[HeldStore]]:  # noqa: FBT001 - the parameter says which
-        """To the last instant of the lease, to its end, and to the end of the retention.
+        """Move to the last instant of the lease, to its end, and to the end of the retention.
 
-        Time that runs out under somebody at work is a fault; where nobody is, it just passes.
+        Time that ends a running lease is a fault; otherwise it just passes.
         """
         if self.steps_back and store.faults:
             earlier = attrs.evolve(_fault(store), now=store.now - LEASE)
@@ -257,7 +257,7 @@ class Held:
             yield Change("the lease is over", attrs.evolve(_fault(store), now=lease), True)
 
     def busy(self, store: HeldStore, client: HeldClient) -> bool:
-        """Whether one of its workers is about to do something."""
+        """Return whether one of its workers is about to do something."""
         del store
         return any(worker.attempt is not None for worker in client.workers)
 
@@ -268,7 +268,7 @@ class Held:
         had: HeldClient | None,
         has: HeldClient | None,
     ) -> None:
-        """Law 12, and what keeps it: fencing, and nothing that starts over an unknown outcome."""
+        """Check law 12 with fencing, and that nothing executes over an unknown outcome."""
         if after.record is not None and after.record is not before.record:
             _check_stored(before, before.record, after.record)
             other = idempotency.begin_attempt(
@@ -291,11 +291,11 @@ class Held:
                     check_one_execution([*first, worker.answer], len(first))
 
     def moved_store(self, store: HeldStore, by: timedelta) -> HeldStore:
-        """The same, that much earlier."""
+        """Return the store shifted to an earlier time."""
         return attrs.evolve(store, now=store.now - by, record=_earlier_record(store.record, by))
 
     def moved_client(self, client: HeldClient, by: timedelta) -> HeldClient:
-        """The same, that much earlier."""
+        """Return the client shifted to an earlier time."""
         return HeldClient(
             client.answer,
             _sorted(
@@ -311,11 +311,11 @@ class Held:
         )
 
     def opening(self, store: HeldStore) -> Iterable[Line]:
-        """One API key."""
+        """Return the registration of one API key."""
         return [{"at": format_time(store.now), **REGISTER}]
 
     def line(self, taken: Taken[HeldStore, HeldClient]) -> Line | None:
-        """A log knows requests that are answered at once."""
+        """Return a line for a request that gets its response at once."""
         answered = taken.what.endswith(("is replayed", "worker stores COMPLETED"))
         return CREATE if answered else None
 
@@ -428,7 +428,7 @@ def _without(client: HeldClient, worker: Worker) -> HeldClient:
 
 
 def _sorted(workers: Iterable[Worker]) -> tuple[Worker, ...]:
-    # The workers of one client are alike, too. Those that this cannot tell apart stay as they are.
+    # The workers of one client are interchangeable too; those with equal rank keep their order.
     return tuple(sorted(workers, key=_rank))
 
 

@@ -1,7 +1,7 @@
-"""The limit of one app user, small enough to try every order of instants.
+"""A world of the limit of one app user, with every order of instants.
 
-The law of this module: **in any half-open window at most the limit is admitted, and the wait that
-is named is exact** (law 10), also where clocks step back. A refused caller that waits is admitted.
+The law of this module: **any half-open window admits at most the limit, and the stated wait is
+exact** (law 10), also if clocks step back. A refused caller that waits is admitted.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ INSTANTS: Final = tuple(
         2 * WINDOW + TICK,
     )
 )
-"""Every instant that a clock can show: on either side of the ends of the windows."""
+"""Every instant of the clock: on either side of the ends of the windows."""
 
 
 @attrs.frozen
 class LimitState:
-    """What the limiter keeps, and what really happened.
+    """The state of the limiter, and the true admissions.
 
     Attributes:
-        place: What the clock says, among `INSTANTS`.
+        place: The time of the clock, as an index of `INSTANTS`.
         log: The state of the limit.
-        admitted: When calls were admitted.
+        admitted: The instants of admitted calls.
         served: Whether the caller was admitted since the clock last moved.
     """
 
@@ -58,10 +58,10 @@ class LimitState:
 
 @attrs.frozen
 class SmallLimit:
-    """A limit of a few calls a minute, and clocks that go on and step back.
+    """A limit of a few calls a minute, with clocks that advance and step back.
 
     Attributes:
-        limit: How many calls a window may hold.
+        limit: The number of calls in a window.
     """
 
     limit: int = 2
@@ -69,15 +69,15 @@ class SmallLimit:
     promise = "a caller that waits is admitted"
 
     def starts(self) -> Iterator[LimitState]:
-        """Nobody has called."""
+        """Yield the state without calls."""
         yield LimitState(0)
 
     def settled(self, state: LimitState) -> bool:
-        """Whether the caller is admitted, or may have to wait for longer than the clock goes on."""
+        """Return whether the caller is admitted, or may have to wait beyond the last instant."""
         return state.served or INSTANTS[-1] - max(state.admitted, default=START) < WINDOW
 
     def steps(self, state: LimitState) -> Iterator[tuple[Label, bool, LimitState]]:
-        """A call, or a clock that shows any other instant; one that steps back is a fault."""
+        """Yield a call, and a clock at every other instant; a step back is a fault."""
         label = ("client", "calls")
         try:
             after = self._called(state)
@@ -108,7 +108,7 @@ class SmallLimit:
     def run(
         self, states: Sequence[LimitState], last: Label | None
     ) -> Sequence[tuple[Label, Line | None]]:
-        """Every call as a request, as long as the clock does not step back: a log's cannot."""
+        """Print every call as a request, unless the clock steps back, which a log cannot."""
         trace: list[tuple[Label, Line | None]] = [
             (("log", "opens"), {"at": format_time(INSTANTS[0]), **REGISTER})
         ]

@@ -1,7 +1,7 @@
-"""Rules, ends and stores that are broken on purpose, and which kind of check notices.
+"""Planted mutants of rules, ends and stores, and the check that kills each.
 
 The law of this module: **a mutant is killed by the first check that notices it**: a law or a rule
-(safety), what is stuck (liveness), how much was visited (figures), or the ends of the intervals.
+(safety), a stuck state (liveness), the number of visited states (figures), or the interval ends.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ TABLES_OF_THE_MODELS: Final = (
     "attempt",
     "record-upkeep",
 )
-"""The tables that the models look into."""
+"""The tables that the models use."""
 
 
 def mutant(table: str, key: Key, like: Key) -> AbstractContextManager[None]:
-    """One cell of a table holds what another one holds."""
+    """Replace the outcome of one cell by that of another within the block."""
     return outcome_of(table, key, outcomes(table)[like])
 
 
@@ -72,7 +72,7 @@ LIMIT = "limit of 2"
 
 
 def verdict(run: Callable[[], object]) -> str:
-    """What a run says: it holds, or by what it is broken."""
+    """Return the verdict of a run: it holds, or what it broke."""
     try:
         run()
     except ViolationError as violation:
@@ -83,7 +83,7 @@ def verdict(run: Callable[[], object]) -> str:
 
 
 def killed_by(runs: Sequence[str], then: dict[str, Figures]) -> str:
-    """The first kind of check that notices: safety, liveness, the figures, or the ends."""
+    """Return the first kind of check that notices: safety, liveness, figures or ends."""
     seen = set[str]()
     for name in runs:
         got: list[Figures] = []
@@ -113,11 +113,11 @@ STORES: Final[dict[str, Callable[[], object]]] = {
     "without what only counts": lambda: explore(Clients(Races(2, store=Stores(counts=False)))),
     "a part of what is written": lambda: explore(Clients(Account(2, 0, whole=False))),
 }
-"""Stores that do not compare, or set a part."""
+"""Stores that do not compare, or set only a part."""
 
 
 def uncounted(root: str, *tasks: Task) -> Clients[RaceStore, Racer]:
-    """Two workers, each at one of these, and a store that leaves out the writes that only count."""
+    """Build a world of two workers on a store that skips version bumps."""
     return Clients(Races(2, roots=((root,),), store=Stores(counts=False), tasks=tasks))
 
 
@@ -127,12 +127,12 @@ class _Asked(Protocol):
 
 @attrs.frozen
 class Shifted:
-    """A function that is asked one tick late, so that an end belongs to its interval, or early.
+    """A function that is called a tick late or early, which moves the end of an interval.
 
     Attributes:
         name: The function.
-        by: How late.
-        modules: Where it is, and where others call it.
+        by: The delay.
+        modules: The modules that define or import it.
     """
 
     name: str
@@ -164,7 +164,7 @@ SHIFTED: Final = tuple(
 
 
 def mutants_of_cells() -> Iterator[tuple[str, Key, object]]:
-    """Every cell that a small run looks at, with every other kind of outcome of its table."""
+    """Yield every cell that small runs use, with every other kind of outcome of its table."""
     for table in TABLES_OF_THE_MODELS:
         cells = outcomes(table)
         kinds = {kind_of(outcome): outcome for outcome in cells.values()}
@@ -175,7 +175,7 @@ def mutants_of_cells() -> Iterator[tuple[str, Key, object]]:
 
 
 def kind_of(outcome: object) -> str:
-    # What is refused is refused, whatever its problem is called: words are other tests' business.
+    # All refusals count as one kind: other tests check their problems.
     name = type(outcome).__name__
     return name if name == "RefuseWith" else repr(outcome)
 

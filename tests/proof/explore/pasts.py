@@ -1,4 +1,4 @@
-"""Old connections that may be recovered, and how a log says what happened to each."""
+"""Old connections that may be recovered, and the log lines of their past."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ PASTS: Final[dict[Status, tuple[Line, ...]]] = {
     Status.EXPIRED: (_ENDS_AT_START, {"type": "connection.expire"}),
     Status.REVOKED: ({"type": "connection.revoke", "actor": str(Actor.APP)},),
 }
-"""What a log says of an old connection by its stored status, after it was made."""
+"""The log lines after the creation of an old connection, by its stored status."""
 
 
 def old_connection(what: str) -> Connection:
-    """An old connection by its own past: made an hour ago."""
+    """Return an old connection with a past, created an hour ago."""
     made = START - HOUR
     old = connections.create(
         id=ConnectionId(uuid(1)),

@@ -1,7 +1,7 @@
-"""The explorations whose figures are published, so that one that shrank is noticed.
+"""The explorations with published figures, which show a run that has shrunk.
 
-The law of this module: **a run is named once and means one thing**; what it visited last time
-stands on the page, and the tests hold the two together.
+The law of this module: **a run has one name and one meaning**; the page states its figures, and
+the tests compare them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ EITHER: Final = tuple(LostLeaseAction)
 
 @attrs.frozen
 class Figures:
-    """What a run visited.
+    """The figures of a run.
 
     Attributes:
-        states: How many different states.
-        transitions: How many steps between them.
-        depth: How many steps the farthest state is away.
+        states: The number of distinct states.
+        transitions: The number of steps between them.
+        depth: The distance of the farthest state.
     """
 
     states: int
@@ -72,7 +72,7 @@ def _limit(limit: int, most: int | None = None) -> Figures:
 Runs = Mapping[str, Callable[[], Figures]]
 
 FEW: Final = 12_000
-"""Where a small run stops: a broken rule may make a world without end."""
+"""The limit of a small run: a broken rule may make a world infinite."""
 
 SMALL: Final[Runs] = {
     "one connection, 4 steps": lambda: _single(4, FEW),
@@ -98,7 +98,7 @@ SMALL: Final[Runs] = {
     ),
     "limit of 2": lambda: _limit(2, FEW),
 }
-"""What every test run explores."""
+"""The explorations of every test run."""
 
 PUBLISHED: Final[Runs] = {
     "one connection, 9 steps": lambda: _single(9),
@@ -117,7 +117,7 @@ PUBLISHED: Final[Runs] = {
     "one user, 2 workers, clocks apart": lambda: _races(Races(2, apart=True, ticks=1)),
     "limit of 3": lambda: _limit(3),
 }
-"""What continuous integration explores beside that: more than a million states."""
+"""The further explorations of continuous integration: more than a million states."""
 
 LONG: Final[Runs] = {
     "one key, 3 clients, 2 attempts, 3 faults": lambda: _held(Held(3, 3)),
@@ -128,4 +128,4 @@ LONG: Final[Runs] = {
     "one coordinate, 3 clients, 1 fault": lambda: _account(Account(3, 1)),
     "one user, 3 workers, clocks apart": lambda: _races(Races(3, apart=True)),
 }
-"""What `benchmarks/explore.py` explores, as far as time and memory go."""
+"""The explorations of `benchmarks/explore.py`, as far as time and memory allow."""

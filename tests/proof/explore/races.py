@@ -1,14 +1,13 @@
-"""One user's connections under everybody who may end or revive them, all at once.
+"""A world of one user's connections, with every actor that may end or revive them at once.
 
-The laws of this module: **a version that moves with every write is all that keeps two transactions
-apart** (laws 1, 2, 5, 6, 7), **what is ended for good ends whole**: no connection outlives the
-revocation of its chain, and none that was there when the account was tombstoned gives access ever
-again (law 17); and **no instant that was recorded goes back and no fact is lost**, whatever each
-worker's clock says.
+The laws of this module: **a version that moves with every write is all that separates two
+transactions** (laws 1, 2, 5, 6, 7); **a final end is whole**: no connection outlives the
+revocation of its chain, and none that existed at a tombstone gives access again (law 17); and **no
+recorded instant goes back and no fact is lost**, whatever each worker's clock says.
 
 Workers recover, report a late authorization, revoke the chain, tombstone the account and create;
-meanwhile hand-offs land, apps revoke and a new user comes. Every load and every store is a step of
-its own, and what a worker has read may be as old as it likes.
+meanwhile hand-offs land, apps revoke and a new user comes. Every load and commit is a separate
+step, and a loaded value may be arbitrarily old.
 """
 
 from __future__ import annotations
@@ -75,11 +74,11 @@ from tests.proof.explore.scene import (
 
 COORDINATE: Final = CALLER.coordinate(USER)
 APART: Final = timedelta(microseconds=CLOCK_TOLERANCE)
-"""How far two clocks may be apart."""
+"""The largest difference between two clocks."""
 
 
 class Task(StrEnum):
-    """What a worker is at."""
+    """The task of a worker."""
 
     RECOVER_FIRST = "recovers the first"
     RECOVER_NEWEST = "recovers the newest"
@@ -91,13 +90,13 @@ class Task(StrEnum):
 
 @attrs.frozen(cache_hash=True)
 class Racer:
-    """A worker with one thing to do.
+    """A worker with one task.
 
     Attributes:
-        task: What that is.
+        task: The task.
         ahead: How far its clock is ahead.
-        writes: What it wants to store, while it does.
-        read: How many tombstones and revocations there had been when it read.
+        writes: The writes that it is about to commit.
+        read: The number of tombstones and revocations when it loaded.
         over: Whether it is done, or learned that there is nothing to do.
     """
 
@@ -113,14 +112,13 @@ class RaceStore:
     """The connections and the binding of one user.
 
     Attributes:
-        now: The right time.
-        connections: In the order in which they were stored; the first is a chain's first.
-        binding: As it is stored.
-        gone: Which connections were there when the account was tombstoned, or were made of what
-            was read before.
-        revoked: The same for the revocation of the first one's chain.
-        endings: How many tombstones and revocations there were.
-        ticks: How often the time may still go on.
+        now: The true time.
+        connections: The connections in the order of their commits, a chain's first one first.
+        binding: The stored binding.
+        gone: The connections that existed at the tombstone, or were decided before it.
+        revoked: The same for the revocation of the first connection's chain.
+        endings: The number of tombstones and revocations.
+        ticks: How often the time may still advance.
     """
 
     now: datetime
@@ -134,15 +132,15 @@ class RaceStore:
 
 @attrs.frozen
 class Races:
-    """Some workers, each with one thing to do, and one user's connections.
+    """Some workers, each with one task, and one user's connections.
 
     Attributes:
-        workers: How many there are; every mixture of tasks is tried.
-        roots: What the chain may be at first: the pasts of its connections, first to last.
-        ticks: How often the time may go on by a tick.
-        apart: Whether every clock may be five minutes ahead of the right time.
-        store: What the store does.
-        tasks: What workers may be at.
+        workers: The number of workers; every mixture of tasks is tried.
+        roots: The first states of the chain: the pasts of its connections, first to last.
+        ticks: How often the time may advance by a tick.
+        apart: Whether every clock may be five minutes ahead of the true time.
+        store: The behavior of the store.
+        tasks: The possible tasks.
     """
 
     workers: int = 2
@@ -162,7 +160,7 @@ class Races:
     promise = "everybody gets done what there is to do"
 
     def starts(self) -> Iterator[tuple[RaceStore, tuple[Racer, ...]]]:
-        """Every mixture of tasks, clocks and pasts."""
+        """Yield every mixture of tasks, clocks and pasts."""
         clocks = (timedelta(), APART) if self.apart else (timedelta(),)
         kinds = [Racer(task, ahead) for task in self.tasks for ahead in clocks]
         bound = LimitedAccountAppBinding(
@@ -174,20 +172,20 @@ class Races:
                 yield store, racers
 
     def done(self, client: Racer) -> bool:
-        """Whether there is nothing left for it to do."""
+        """Return whether the worker has nothing left to do."""
         return client.over
 
     def now(self, store: RaceStore) -> datetime:
-        """The right time."""
+        """Return the true time."""
         return store.now
 
     def hidden_steps(self, store: RaceStore, client: Racer) -> Iterator[Step[RaceStore, Racer]]:
-        """None: every step of a worker touches the store."""
+        """Return no step: every step of a worker uses the store."""
         del store, client
         yield from ()
 
     def client_steps(self, store: RaceStore, client: Racer) -> Iterator[Step[RaceStore, Racer]]:
-        """It reads and decides, or it stores; where somebody was faster it begins again."""
+        """Load and decide, or commit; start again after a conflict."""
         if client.writes:
             yield self._stores(store, client)
         elif not client.over:
@@ -201,7 +199,7 @@ class Races:
 
     def _decided(self, store: RaceStore, client: Racer) -> tuple[Write, ...]:
         now = store.now + client.ahead
-        # Whoever tells of a fact has a clock of its own.
+        # The reporter of a fact has its own clock.
         told = store.now + APART - client.ahead if self.apart else None
         first, newest = store.connections[0], store.connections[-1]
         match client.task:
@@ -214,7 +212,7 @@ class Races:
                     store, client=client, now=now, operation=CreateConnection(USER, PACKAGES)
                 )
             case Task.REPORT:
-                # The patient finished in time, and it is reported late.
+                # The patient finished in time, and the report is late.
                 happened = first.identity.created_at + TICK
                 return _recorded(store, now, Authorized(first.id, now + HOUR, happened))
             case Task.REVOKE:
@@ -244,7 +242,7 @@ class Races:
         return Step(f"{client.task}: stored", after, attrs.evolve(idle, over=True))
 
     def server_steps(self, store: RaceStore) -> Iterator[Change[RaceStore]]:
-        """The newest hand-off lands, the app revokes the newest, a new user comes."""
+        """Land the newest hand-off, revoke the newest as the app, and bind a new user."""
         newest = store.connections[-1]
         in_time = newest.identity.created_at
         for what, fact in (
@@ -263,42 +261,42 @@ class Races:
             yield Change("a new user comes", attrs.evolve(store, binding=made.value))
 
     def clock_steps(self, store: RaceStore, busy: bool) -> Iterator[Change[RaceStore]]:  # noqa: FBT001 - the parameter says which
-        """A tick, as often as it may."""
+        """Advance a tick, as often as allowed."""
         del busy
         if store.ticks:
             later = attrs.evolve(store, now=store.now + TICK, ticks=store.ticks - 1)
             yield Change("a tick passes", later)
 
     def busy(self, store: RaceStore, client: Racer) -> bool:
-        """Time ends nothing of a worker here."""
+        """Return False: time ends no work here."""
         del store, client
         return False
 
     def check(
         self, before: RaceStore, after: RaceStore, had: Racer | None, has: Racer | None
     ) -> None:
-        """Laws 1, 2, 5, 6, 7 and 17, whole revocations, and instants that never go back."""
+        """Check laws 1, 2, 5, 6, 7 and 17, whole revocations, and instants that never go back."""
         if after.connections != before.connections or after.endings != before.endings:
             _check_connections(before.connections, after)
         if had is not None and has is not None and has.over and not had.over:
             _check_taken(after, has)
 
     def moved_store(self, store: RaceStore, by: timedelta) -> RaceStore:
-        """The same: everything starts at one instant, and ticks are counted."""
+        """Return the store unchanged: all worlds start at one instant, and ticks are counted."""
         del by
         return store
 
     def moved_client(self, client: Racer, by: timedelta) -> Racer:
-        """The same."""
+        """Return the client unchanged."""
         del by
         return client
 
     def opening(self, store: RaceStore) -> Iterable[Line]:
-        """One API key, an account, and the chain with its past."""
+        """Return one API key, an account, and the chain with its past."""
         return _opening(store.connections)
 
     def line(self, taken: Taken[RaceStore, Racer]) -> Line | None:
-        """Everything is a line when it is stored."""
+        """Return a line for every commit."""
         ids = _ids(taken.store.connections)
         if taken.client is not None:
             if not taken.what.endswith(": stored"):
@@ -348,7 +346,7 @@ def _asked(
     snapshot = Snapshot(binding=binding)
     if named is not None:
         snapshot = loaded(store.connections, named, binding)
-    # Ids that nobody else makes, so that only rows can collide.
+    # Unique ids, so that only rows can collide.
     number = 10 * (1 + [*Task].index(client.task)) + len(store.connections)
     decision = decide(
         Call(CALLER, operation, KEY.key), snapshot=snapshot, now=now, new_ids=new_ids(number, now)
@@ -374,7 +372,7 @@ def _stored(store: RaceStore, writes: tuple[Write, ...], how: Stores = CORRECT) 
 
 def _check_connections(before: Connections, after: RaceStore) -> None:
     connections = after.connections
-    # Clocks may be ahead of the right time.
+    # Clocks may be ahead of the true time.
     now = max([after.now, *[each.updated_at for each in connections]])
     check_rank_never_falls([*before, *connections])
     check_one_pending_successor((), stored=connections)
@@ -452,7 +450,7 @@ def _line(racer: Racer, store: RaceStore, key: str) -> Line:
     count = len(store.connections)
     match racer.task:
         case Task.RECOVER_FIRST | Task.RECOVER_NEWEST:
-            # Which one it was, the writes say: the newest may be another one by now.
+            # The writes name the connection; another one may be the newest by now.
             named = next(w for w in racer.writes if isinstance(w, ConnectionWrite))
             place = _ids(store.connections).index(named.after.id)
             if racer.task is Task.RECOVER_FIRST:

@@ -1,8 +1,7 @@
-"""The rows of a small store: what is loaded of them, and how a write is compared and set.
+"""The rows of a small store: loads, and compare and set.
 
-The law of this module: **versions are all that is compared**. Nobody looks whether a connection
-has a successor by now: an insert needs its id and its predecessor to be free, an update needs the
-version that was read.
+The law of this module: **only versions are compared**. The store does not look for a successor: an
+insert needs its id and its predecessor to be free, an update needs the version that was loaded.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ Connections = tuple[Connection, ...]
 
 @attrs.frozen
 class Stores:
-    """What a store does when it is handed the writes of a decision.
+    """The behavior of a store on the writes of a decision.
 
     Attributes:
         compares: Whether it compares versions before it sets.
-        counts: Whether it takes the writes that only count; one that leaves them out is wrong.
+        counts: Whether it stores writes that only bump a version; a wrong store skips them.
     """
 
     compares: bool = True
@@ -37,7 +36,7 @@ CORRECT = Stores()
 
 
 def following(connections: Connections, connection_id: ConnectionId) -> Connections:
-    """Every later connection of its chain, nearest first."""
+    """Return every later connection of a chain, nearest first."""
     by_predecessor = {each.identity.predecessor_id: each for each in connections}
     line: list[Connection] = []
     after = by_predecessor.get(connection_id)
@@ -52,7 +51,7 @@ def loaded(
     connection_id: ConnectionId,
     binding: LimitedAccountAppBinding | None = None,
 ) -> Snapshot:
-    """A connection, its successor and its head, with the binding of the coordinate."""
+    """Load a connection, its successor and its head, with the binding of the coordinate."""
     later = following(connections, connection_id)
     successor, head = (later[0], later[-1]) if later else (None, None)
     named = next(each for each in connections if each.id == connection_id)
@@ -62,7 +61,7 @@ def loaded(
 def loaded_for(
     fact: Fact, connections: Connections, binding: LimitedAccountAppBinding | None = None
 ) -> Snapshot:
-    """What a fact needs, and nothing else."""
+    """Load exactly what a fact needs."""
     asked = fact.needs()
     bound = None if asked.binding is None else binding
     everything = () if asked.connections is None else connections
@@ -81,7 +80,7 @@ def compared_and_set(
     writes: tuple[Write, ...],
     store: Stores = CORRECT,
 ) -> tuple[Connections, LimitedAccountAppBinding | None] | None:
-    """What is stored afterwards; `None` where somebody was faster. Other writes are left alone."""
+    """Return the values after a commit, or None on a conflict; ignore other writes."""
     after = {each.id: each for each in connections}
     for write in writes:
         if not isinstance(write, ConnectionWrite | BindingWrite):

@@ -1,4 +1,4 @@
-"""What every model plays with: one app, one user, one key, and ids without end.
+"""The cast of every model: one app, one user, one key, and unlimited ids.
 
 The law of this module: **nothing here is decided**; these are the names of the actors.
 """
@@ -44,7 +44,7 @@ KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
 USER: Final = AppUserId("user-1")
 PACKAGES: Final = (DataPackage("labs"),)
 ERASED: Final = Response(409, (), b"forgotten")
-"""Stands for the refusal that a forgotten key gets: an answer, but of no execution."""
+"""A stand-in for the refusal of a forgotten key, which no execution gives."""
 
 REGISTER: Final[Line] = {
     "register": {
@@ -57,12 +57,12 @@ REGISTER: Final[Line] = {
 
 
 def uuid(number: int) -> str:
-    """An id for each number."""
+    """Return an id for a number."""
     return f"00000000-0000-4000-8000-{number:012x}"
 
 
 def new_ids(number: int, now: datetime) -> NewIds:
-    """Ids and a next action that no other number gives."""
+    """Return ids and a next action that are unique to a number."""
     ends = now + timedelta(minutes=30)
     return NewIds(
         connection_id=ConnectionId(uuid(number)),
@@ -73,7 +73,7 @@ def new_ids(number: int, now: datetime) -> NewIds:
 
 
 def post(path: str, key: str, body: Line | None = None) -> Line:
-    """A request as a line of a log."""
+    """Return a request as a log line."""
     headers = {"Authorization": "Bearer cae_live_k1", "Idempotency-Key": key}
     return {
         "request": {

@@ -1,9 +1,9 @@
-"""One connection: everything in every order, at every instant that makes a difference.
+"""A world of one connection: every event in every order, at every significant instant.
 
-The law of this module: **whatever happens in whatever order**, the stored rank never falls (law 1),
-the first revocation stands (law 2), time alone only moves a standing on (law 4), access is what was
+The law of this module: **in any order of events**, the stored rank never falls (law 1), the first
+revocation is final (law 2), time alone only advances a standing (law 4), access is what was
 authorized (law 5), and what is ignored or refused changes nothing (law 11). A connection is never
-stuck: it is ACTIVE, or time or its server brings it to where a reconnect recovers it.
+stuck: it is ACTIVE, or time or its server brings it to a state that a reconnect recovers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ INSTANTS: Final = (
     END - TICK,
     END,
 )
-"""Every instant that a clock can show: on either side of the two deadlines."""
+"""Every instant of the clock: on either side of the two deadlines."""
 
 Answer = Done[Connection] | Ignored[Connection] | Refused
 
@@ -65,12 +65,12 @@ Answer = Done[Connection] | Ignored[Connection] | Refused
 class SingleState:
     """A connection and the clock.
 
-    How often each was written is left out: nobody compares it here, and it grows for ever.
+    Versions are left out: nothing compares them here, and they grow without bound.
 
     Attributes:
-        place: What the clock says, among `INSTANTS`.
-        connection: As it is stored.
-        successor: The connection that recovers it, where there is one.
+        place: The time of the clock, as an index of `INSTANTS`.
+        connection: The stored connection.
+        successor: The connection that recovers it, or None.
     """
 
     place: int
@@ -173,7 +173,7 @@ class Single:
     promise = "the connection is ACTIVE, or may be recovered, or has been"
 
     def starts(self) -> Iterator[SingleState]:
-        """It was just created."""
+        """Yield a connection that was just created."""
         made = connections.create(
             id=ConnectionId(uuid(1)),
             coordinate=CALLER.coordinate(USER),
@@ -184,15 +184,15 @@ class Single:
         yield SingleState(0, made)
 
     def settled(self, state: SingleState) -> bool:
-        """Whether it is ACTIVE, or has been recovered; what else there is can be."""
+        """Return whether the connection is ACTIVE, or recovered or recoverable."""
         now = INSTANTS[state.place]
         active = connections.standing(state.connection, now) is Standing.ACTIVE
         return active or state.successor is not None
 
     def steps(self, state: SingleState) -> Iterator[tuple[Label, bool, SingleState]]:
-        """Every fact, every revocation, a reconnect, and time.
+        """Yield every fact, every revocation, a reconnect, and time.
 
-        Liveness counts on the clock and the app alone: whatever else happens is as good as a fault.
+        Liveness relies on the clock and the app alone; every other step counts as a fault.
         """
         now = INSTANTS[state.place]
         for each in _OCCURRENCES:
@@ -212,7 +212,7 @@ class Single:
     def run(
         self, states: Sequence[SingleState], last: Label | None
     ) -> Sequence[tuple[Label, Line | None]]:
-        """Every fact and reconnect as a line of a log."""
+        """Print every fact and reconnect as a log line."""
         trace: list[tuple[Label, Line | None]] = [
             (("log", "opens"), {"at": format_time(START), **line})
             for line in (REGISTER, {**CREATE, "as": "c1"})

@@ -1,4 +1,4 @@
-"""Exhaustive exploration: what is visited, what is promised, and what would be noticed."""
+"""Tests of exhaustive exploration: figures, laws, liveness and mutants."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def figures() -> dict[str, Figures]:
     }
 
 
-# --- What is visited -------------------------------------------------------------------------
+# --- Figures ---------------------------------------------------------------------------------
 
 
 @cache
 def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
-    """What a small run visited, and how often it looked at each cell."""
+    """Return the figures of a small run, and how often it looked at each cell."""
     with count_cell_lookups() as counts:
         seen = SMALL[name]()
     return seen, counts
@@ -211,7 +211,7 @@ def test_a_store_that_does_not_compare_or_sets_a_part_breaks_a_law_or_a_rule(nam
     assert error.value.broken is not None
 
 
-# What a store lets through that leaves out the writes that only count: the shortest ways there.
+# Shortest traces through a store that skips writes that only bump a version.
 UNCOUNTED: Final[dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
     "two ACTIVE": (
         ("LAPSED", Task.RECOVER_FIRST, Task.REPORT),
@@ -266,7 +266,7 @@ def test_a_store_that_leaves_out_what_only_counts_lets_through(what: str) -> Non
     assert tuple(step for step in violation.trace if step != "log: opens") == trace
     shown = "".join(f"{number}. {step}\n" for number, step in enumerate(trace, 1))
     assert f"```text\n{shown}```\n" in PAGE, what
-    # Nothing but the writes that count keeps these apart: with them it holds.
+    # With version bumps the same world breaks no law.
     counted = Clients(Races(2, roots=((root,),), tasks=tuple(map(Task, tasks))))
     assert explore(counted).states > 10
 
@@ -303,11 +303,11 @@ def test_one_order_says_of_mutants_what_the_plain_explorer_says(most: int) -> No
 def test_mutants_are_killed_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
     then = figures()
     looked = {name: small_run(name)[1] for name in SMALL}
-    # The smaller a run, the sooner it is asked.
+    # Smaller runs come first.
     cheap = sorted(SMALL, key=lambda name: then[name].transitions)
     cells = Counter[str]()
     for table, key, outcome in mutants_of_cells():
-        # The two smallest runs that look at it are enough to ask.
+        # The two smallest runs that use the cell are enough.
         runs = [name for name in cheap if (table, *key) in looked[name]][:2]
         if runs:
             with outcome_of(table, key, outcome):
@@ -322,7 +322,7 @@ def test_mutants_are_killed_as_the_page_says(monkeypatch: pytest.MonkeyPatch) ->
     assert table in PAGE, table
 
 
-# --- What a violation shows ------------------------------------------------------------------
+# --- Violations ------------------------------------------------------------------------------
 
 
 def broken_by(run: Callable[[], object]) -> ViolationError:
@@ -397,7 +397,7 @@ def test_a_law_of_the_limit_is_shown_with_its_log(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.heavy
 def test_a_log_says_what_a_path_did() -> None:
-    # About fifty paths of each world; in no log is anything broken, unheard of or not found.
+    # About fifty paths of each world; no log is broken or has an unexpected code.
     codes = {
         *codes_on_paths(Single(), 3),
         *codes_on_paths(Clients(Account(2, 0))),
@@ -439,7 +439,7 @@ def code_of(answer: dict[str, Json]) -> str | None:
 
 # --- The cells -------------------------------------------------------------------------------
 
-# What a server could only have stored by itself: no function makes such a value.
+# Values that only a server could store itself: no function builds them.
 _BY_HAND: Final = "a revocation stores its status with its instant"
 NEVER_MADE: Final[dict[tuple[str, ...], str]] = {
     ("deadline", "REVOKED", "no revokedAt"): _BY_HAND,

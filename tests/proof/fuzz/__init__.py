@@ -1,1 +1,1 @@
-"""Every parser under malformed input: a corpus, a mutator, and what must hold of each."""
+"""Fuzz tests of every parser: a corpus, a mutator and the promises of each target."""

@@ -1,4 +1,4 @@
-"""The corpus on disk: one JSON file a target, each input named by what it tries."""
+"""The corpus on disk: one JSON file per target, with named inputs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ CORPUS: Final = Path(__file__).parent / "corpus"
 
 
 def load_corpus(target: str) -> dict[str, bytes]:
-    """A target's inputs by name."""
+    """Load a target's inputs by name."""
     entries: dict[str, dict[str, str]] = json.loads((CORPUS / f"{target}.json").read_text("utf-8"))
     return {name: _decode(entry) for name, entry in entries.items()}
 
 
 def store_corpus(target: str, inputs: dict[str, bytes]) -> None:
-    """Write a target's inputs; the same inputs are the same text."""
+    """Write a target's inputs; equal inputs give equal text."""
     entries = {name: _encode(inputs[name]) for name in sorted(inputs)}
     text = json.dumps(entries, indent=1) + "\n"
     CORPUS.mkdir(exist_ok=True)

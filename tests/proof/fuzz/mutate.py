@@ -1,4 +1,4 @@
-"""Inputs bent on purpose: bytes flipped, tokens swapped, texts spliced; the same for a seed."""
+"""Mutations of inputs: flipped bytes, swapped tokens, spliced texts; reproducible by seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 from typing import Final
 
 LONGEST: Final = 20_000
-"""No mutant is longer, so that a run's cost is known."""
+"""The length limit of a mutant, which bounds the cost of a run."""
 
 # Tokens of all formats at once: JSON, HTTP, times, ids.
 TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[A-Za-z_]+|[0-9]+|\s+|.', re.DOTALL)
@@ -86,7 +86,7 @@ TRICKS: Final[tuple[bytes, ...]] = (
 
 
 def text_of(data: bytes) -> str:
-    """Any text: UTF-8 with surrogates let through, or else a character for each byte."""
+    """Decode bytes as UTF-8 with surrogates, or else one character per byte."""
     try:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -97,11 +97,11 @@ Mutation = Callable[[bytes, Random, Sequence[bytes]], bytes]
 
 
 def mutate(data: bytes, random: Random, others: Sequence[bytes]) -> bytes:
-    """One mutant of an input, by one to three mutations.
+    """Return a mutant of an input, by one to three mutations.
 
     Args:
-        data: What is bent.
-        random: Where every choice comes from.
+        data: The input.
+        random: The source of every choice.
         others: Inputs of the same kind, to splice with.
     """
     for _ in range(random.choice((1, 1, 1, 2, 3))):
@@ -163,7 +163,7 @@ def _swap_case(data: bytes, random: Random, _: Sequence[bytes]) -> bytes:
 
 
 def _bend_json(data: bytes, random: Random, _: Sequence[bytes]) -> bytes:
-    # A line that is JSON stays JSON, so that what is bent is seen by more than the first reader.
+    # A JSON line stays JSON, so that later parsers see the mutation too.
     lines = data.split(b"\n")
     at = random.randrange(len(lines))
     try:
@@ -175,7 +175,7 @@ def _bend_json(data: bytes, random: Random, _: Sequence[bytes]) -> bytes:
 
 
 class _Object(list[tuple[str, object]]):
-    """The members of an object, repeated ones too."""
+    """The members of an object, including repeated ones."""
 
 
 def _bend(value: object, random: Random) -> object:

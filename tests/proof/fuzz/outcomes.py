@@ -1,4 +1,4 @@
-"""What may come of each target's inputs, and must: every documented fault of every member."""
+"""The documented outcomes of each target's inputs, all of which must occur."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from curae_lifecycle.service.response import Response, ResponseReference
 
 
 def faults(*members: str) -> set[str]:
-    """Every fault of a document and of its members."""
+    """Return every fault of a document and its members."""
     whole = {"NOT_JSON", "NOT_AN_OBJECT", "UNKNOWN", "REPEATED"}
     parts = product(members, ("MISSING", "NULL", "INVALID", "REPEATED"))
     found = {f"document {fault}" for fault in whole} | {f"{name} {fault}" for name, fault in parts}
@@ -24,7 +24,7 @@ def faults(*members: str) -> set[str]:
 
 
 def members_of(kind: type, within: str = "") -> Iterator[str]:
-    """The path of every member of a stored value."""
+    """Yield the path of every member of a stored value."""
     for name, hint in get_type_hints(kind).items():
         if name in attrs.fields_dict(kind):
             yield f"{within}{name}"
@@ -37,12 +37,12 @@ def members_of(kind: type, within: str = "") -> Iterator[str]:
 
 
 def stored(kind: type) -> set[str]:
-    """Every fault of a stored value."""
+    """Return every fault of a stored value."""
     return stored_members(*members_of(kind))
 
 
 def stored_members(*paths: str) -> set[str]:
-    """Every fault of a stored document with these members."""
+    """Return every fault of a stored document with these members."""
     faults_of_members = {f"{path} INVALID" for path in ("format", *paths)}
     whole = ("document NOT_JSON", "document INVALID", "a newer form")
     return {"value", *whole, *faults_of_members}
@@ -59,7 +59,7 @@ OUTCOMES: Final[dict[str, set[str]]] = {
     "initiate": faults("appUserId", "preferSignup"),
     "graduation": faults("appUserId"),
     "nothing": faults(),
-    # What is absent is null there, and what is unknown is not looked at.
+    # An absent member is null there, and unknown members are skipped.
     "connection": faults(*CONNECTION)
     - {"document UNKNOWN"}
     - {f"{name} {fault}" for name in NULLABLE for fault in ("NULL", "MISSING")},

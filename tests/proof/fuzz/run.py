@@ -1,4 +1,4 @@
-"""Run a target over its corpus and mutants of it."""
+"""Runs of a target over its corpus and mutants of it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.proof.fuzz.mutate import mutate
 from tests.proof.fuzz.targets import TARGETS
 
 MUTANTS: Final = 60
-"""Mutants of each input; five times as many at the published size."""
+"""Mutants per input; five times as many in the heavy run."""
 
 
 class FuzzError(AssertionError):
-    """An input that breaks law 16, a round trip, or what two readings agree on."""
+    """An input breaks law 16, a round trip, or the agreement of two readers."""
 
 
 def fuzz(target: str, mutants: int, seed: int) -> Counter[str]:
-    """What came of the corpus of a target and its mutants, in a word each."""
+    """Run a target on its corpus and mutants; count the outcomes."""
     corpus, counts = load_corpus(target), Counter[str]()
     random, others = Random(f"{seed} {target}"), list(corpus.values())  # noqa: S311 - a seed is the point
     for name, data in corpus.items():
@@ -37,5 +37,5 @@ def fuzz(target: str, mutants: int, seed: int) -> Counter[str]:
 
 @cache
 def small(target: str) -> Counter[str]:
-    """The same for every test that asks: one run, at the size of every day."""
+    """Run a target once at the everyday size, for all tests."""
     return fuzz(target, MUTANTS, seed=0)

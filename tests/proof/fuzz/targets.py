@@ -1,8 +1,8 @@
-"""The parsers, and what must hold of each whatever it is given.
+"""The parsers as fuzz targets, with their promises for every input.
 
-A target takes bytes and returns what came of them in a word: `value`, a fault, a problem's code.
-Anything else, an exception of another kind or a broken promise, is a failure. What a
-second reading says comes from `tests/proof/reference` or is written out here.
+A target takes bytes and returns the outcome in a word: `value`, a fault, a problem's code. Another
+exception or a broken promise is a failure. The second reader is `tests/proof/reference` or
+written here.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ Target = Callable[[bytes], str]
 
 
 def refused(parse: Callable[[], object]) -> str | None:
-    """The fault with which a parser refuses; `None` where it gives a value."""
+    """Return the fault of a refused input, or None for a value."""
     try:
         parse()
     except MalformedError as error:
@@ -77,7 +77,7 @@ def refused(parse: Callable[[], object]) -> str | None:
 
 
 def fuzz_json(data: bytes) -> str:
-    """A document is read as the second reading has it, as bytes and as text alike."""
+    """Check that a document is read as by the second reader, as bytes and as text."""
     mine = refused(lambda: parse_json(data))
     assert (mine is None) == _is_json(data), "JSON: two readings disagree"
     if mine is not None:
@@ -102,7 +102,7 @@ def _is_json(data: bytes) -> bool:
 
 
 def _depth(text: str) -> int:
-    """The deepest nesting of a text: brackets outside of strings, character by character."""
+    """Return the deepest nesting of brackets outside of strings."""
     depth = deepest = 0
     in_string = escaped = False
     for character in text:
@@ -174,7 +174,7 @@ def _body_target(operation: str, read_body: Callable[[Json], object]) -> Target:
 
 
 def fuzz_connection(data: bytes) -> str:
-    """A connection's snapshot: printed at one instant and read again, it prints the same."""
+    """Check that a printed snapshot of a connection prints the same after reading."""
 
     def read_it(document: Json) -> Connection:
         return parse_connection(document, environment=Environment.LIVE, app_id=AppId("app-1"))
@@ -205,7 +205,7 @@ def _load_target(kind: type[Storable]) -> Target:
 
 
 def fuzz_time(data: bytes) -> str:
-    """A time is read as the second reading and as the standard library have it."""
+    """Check a time against the second reader and the standard library."""
     text = text_of(data)
     mine = refused(lambda: parse_time("time", text))
     theirs = values.parse_time(text)
@@ -220,7 +220,7 @@ def fuzz_time(data: bytes) -> str:
 
 
 def fuzz_uuid(data: bytes) -> str:
-    """A UUID is read as the second reading has it, and is then lower case for good."""
+    """Check a UUID against the second reader, and that it stays lower case."""
     text = text_of(data)
     mine = refused(lambda: parse_uuid("id", text))
     theirs = values.parse_uuid(text)
@@ -231,7 +231,7 @@ def fuzz_uuid(data: bytes) -> str:
 
 
 def fuzz_app_user_id(data: bytes) -> str:
-    """An app's id of its user is kept as it is, or refused as the second reading does."""
+    """Check that an app user id is kept unchanged, or refused as by the second reader."""
     text = text_of(data)
     mine = refused(lambda: parse_app_user_id(text))
     assert (mine is None) == values.is_app_user(text), "appUserId: two readings disagree"
@@ -240,7 +240,7 @@ def fuzz_app_user_id(data: bytes) -> str:
 
 
 def fuzz_opaque(data: bytes) -> str:
-    """An opaque text is kept as it is, or refused as the second reading does."""
+    """Check that an opaque text is kept unchanged, or refused as by the second reader."""
     text = text_of(data)
     mine = refused(lambda: parse_opaque("text", text))
     assert (mine is None) == values.is_text(text), "opaque text: two readings disagree"
@@ -249,7 +249,7 @@ def fuzz_opaque(data: bytes) -> str:
 
 
 def fuzz_key(data: bytes) -> str:
-    """An idempotency key is kept as it is, or refused as the second reading does."""
+    """Check that an idempotency key is kept unchanged, or refused as by the second reader."""
     text = text_of(data)
     mine = refused(lambda: parse_idempotency_key(text))
     assert (mine is None) == bool(requests.VISIBLE.fullmatch(text)), "a key: two readings disagree"
@@ -258,7 +258,7 @@ def fuzz_key(data: bytes) -> str:
 
 
 def fuzz_packages(data: bytes) -> str:
-    """Packages come back sorted and once each, or are refused as the second reading does."""
+    """Check that packages are sorted and unique, or refused as by the second reader."""
     fault = refused(lambda: parse_json(data))
     if fault is not None:
         return fault
@@ -276,7 +276,7 @@ def fuzz_packages(data: bytes) -> str:
 
 
 def request_of(data: bytes) -> Request:
-    """A request as the corpus spells it: lines end in CR LF, so either alone is content."""
+    """Parse a request of the corpus: lines end in CR LF, so either alone is content."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = text_of(head).split("\r\n")
     method, _, target = first.partition(" ")
@@ -285,7 +285,7 @@ def request_of(data: bytes) -> Request:
 
 
 def fuzz_http(data: bytes) -> str:
-    """A whole request: answered as documented, with the code that the second reading has."""
+    """Check that a whole request gets a documented response, with the second reader's code."""
     request = request_of(data)
     known = bearer(request) == ApiKey(API_KEY)
     call = read(request, CALLER if known else None, START)
@@ -298,7 +298,7 @@ def fuzz_http(data: bytes) -> str:
     status = answer.response.status
     assert isinstance(call, Call) or call.status == status, "read and handle disagree"
     mine = json.loads(answer.response.body).get("code") if answer.response.body else None
-    # An entity tag's text is each side's own; `fuzz_entity_tags` asks who knows which.
+    # Each side has its own entity tags; `fuzz_entity_tags` checks them.
     shown = 200 if status == 304 else status
     assert (shown, mine) == _second_answer(request), "a request: two readings disagree"
     return mine or str(status)
@@ -314,7 +314,7 @@ def _second_answer(request: Request) -> tuple[int, object]:
         "scopes": list(CALLER.scopes),
         "environment": CALLER.environment,
     }
-    # Whatever is no JSON comes to the second reading as a text that is none in its eyes either.
+    # A body that is no JSON is no JSON for the second reader either.
     body = request.body.decode("utf-8", "surrogateescape")
     if not _is_json(request.body) and body:
         body = "no JSON"
@@ -329,7 +329,7 @@ def _second_answer(request: Request) -> tuple[int, object]:
 
 
 def fuzz_bearer(data: bytes) -> str:
-    """`Authorization` names one key or none, and no other text ever becomes a key."""
+    """Check that `Authorization` gives one key or none, and no other text becomes a key."""
     fields = text_of(data).split("\r\n")
     key = bearer(Request("GET", "/", tuple(("Authorization", value) for value in fields)))
     plain = fields[0].strip(" \t")
@@ -347,7 +347,7 @@ def _lower(text: str) -> str:
 
 
 def fuzz_entity_tags(data: bytes) -> str:
-    """`If-None-Match`: every known state in a well-formed list, all for `*`, else none."""
+    """Check `If-None-Match`: known tags of a well-formed list, all for `*`, else none."""
     fields = text_of(data).split("\r\n")
     headers = tuple(("If-None-Match", value) for value in fields)
     target = "/api/sdk/v1/curae-connect/account-state?appUserId=u"
@@ -361,7 +361,7 @@ def fuzz_entity_tags(data: bytes) -> str:
 
 
 def _entity_tags(text: str) -> set[str] | None:
-    """RFC 9110's list of entity tags, character by character; `None` for `*`."""
+    """Parse RFC 9110's list of entity tags, character by character; return None for `*`."""
     if text.strip(" \t") == "*":
         return None
     found: set[str] = set()
@@ -394,13 +394,13 @@ def _blank(text: str, at: int) -> int:
     return at
 
 
-# --- What is printed -------------------------------------------------------------------------
+# --- Output ----------------------------------------------------------------------------------
 
 _SF_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 def fuzz_rate_headers(data: bytes) -> str:
-    """A policy of any name and size: refused, or printed so that a reader reads it back."""
+    """Check that a policy of any name and size is refused, or printed so that it reads back."""
     name, *rest = text_of(data).split("\n")
     numbers = [int(each[:25]) if each.isascii() and each.isdigit() else 0 for each in rest]
     limit, seconds, refill, wait = [*numbers, 0, 0, 0, 0][:4]
@@ -426,7 +426,7 @@ def fuzz_rate_headers(data: bytes) -> str:
 
 
 def _read_item(field: str) -> tuple[str, dict[str, int]]:
-    """A structured field's string with integer parameters, read character by character."""
+    """Parse a structured field's string with integer parameters, character by character."""
     assert field.startswith('"')
     text, at = "", 1
     while field[at] != '"':
@@ -445,7 +445,7 @@ def _read_item(field: str) -> tuple[str, dict[str, int]]:
 
 
 def fuzz_log(data: bytes) -> str:
-    """A log: an answer per line, all of it JSON; without its broken lines it runs the same."""
+    """Check that a log gives a JSON answer per line, and is the same without broken lines."""
     lines = data.split(b"\n")
     answers = list(replay(lines, check=True))
     assert [each.answer["line"] for each in answers] == list(range(1, len(lines) + 1))

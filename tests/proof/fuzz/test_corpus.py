@@ -1,4 +1,4 @@
-"""Every parser under a committed corpus and its mutants; law 16, round trips, second readings."""
+"""Tests of every parser on a committed corpus and its mutants."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_input_gives_a_value_or_a_documented_fault_at_the_published_size(t
     assert counts.total() == len(load_corpus(target)) * (1 + 5 * MUTANTS)
 
 
-# --- What the runs reach ---------------------------------------------------------------------
+# --- Outcomes of the runs --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -1,4 +1,4 @@
-"""No text takes more than its length: twice the input, no more than twice the lines that run."""
+"""Tests that parsing takes linear time: twice the input runs at most twice the lines."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _fails(parse: Callable[[], object]) -> None:
 
 
 def _named(line: str) -> object:
-    """A line after one that named an answer, so that its texts are searched for names."""
+    """Replay a line after one that named an answer, so that its texts are searched for names."""
     first = '{"at":"2026-01-01T00:00:00Z","as":"c1","request":{"method":"GET","path":"/"}}'
     return list(replay([first.encode(), json.dumps(line).encode()]))
 
@@ -99,7 +99,7 @@ def test_twice_the_input_takes_no_more_than_twice_the_lines(input_: str) -> None
 
 @pytest.mark.parametrize("input_", GROWING)
 def test_a_large_input_is_read_in_one_pass(input_: str) -> None:
-    # A scan that starts over at every character would take minutes here.
+    # A quadratic scan would take minutes here.
     GROWING[input_](100_000)
 
 
@@ -108,7 +108,7 @@ def _one(value: object) -> object:
 
 
 def _lines_run(run: Callable[[int], object], size: int) -> int:
-    """How many lines of Python a call runs; what C does in one of them is not seen."""
+    """Count the lines of Python that a call runs, without the work in C."""
     lines = 0
 
     def trace(_: FrameType, event: str, __: object) -> TraceFunction:

@@ -1,1 +1,1 @@
-"""An oracle for each table: the functions asked over all of its cells, in the words of its page."""
+"""An oracle for each table: the functions run on all of its cells, in the words of its page."""

@@ -1,4 +1,4 @@
-"""The tables of bindings and sessions."""
+"""Oracles of the tables of bindings and sessions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ USERS: Final = {
     ("UNLINKED", NEW_USER): "a new LIMITED user",
     ("TOMBSTONED", NEW_USER): "a new LIMITED user",
 }
-"""Whose session it is, by the account before it and the session's user."""
+"""The match of a session's user with the account before it."""
 
 
 def entry_paths() -> list[Answer]:
@@ -73,7 +73,7 @@ COMPLETIONS: Final = (
     ("landed for another user", -TICK, "u-2"),
     ("landed for another user", timedelta(), "u-2"),
 )
-"""What a session is to the user u-1, when beside its end, and for whom it landed."""
+"""Sessions as the user u-1 sees them: the state, the time from the end, and the user."""
 
 
 def completions() -> list[Answer]:

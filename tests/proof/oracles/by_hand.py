@@ -1,4 +1,4 @@
-"""Every table once more, written by hand in the tests of the modules, in the words of its page."""
+"""Every table as written by hand in the tests of the modules, in the words of its page."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ WRITE: Final = "connection:write"
 
 
 def one(table: dict[str, str]) -> dict[Key, str]:
-    """A table of one axis."""
+    """Return a table of one axis."""
     return {(cell,): word for cell, word in table.items()}
 
 
 def refusing(table: dict[Key, str]) -> dict[Key, str]:
-    """A table whose refusals are written as their codes."""
+    """Return a table whose refusals are written as codes."""
     codes = ProblemCode.__members__
     return {cell: f"refuse {word}" if word in codes else word for cell, word in table.items()}
 

@@ -1,4 +1,4 @@
-"""The connection's tables: what it is, what happens to it, who may read, how it is spelled."""
+"""Oracles of the tables of connections: standing, transitions, access, spelling."""
 
 from __future__ import annotations
 

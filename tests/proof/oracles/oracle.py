@@ -1,4 +1,4 @@
-"""What an oracle is, and what a call did in the words of a page."""
+"""Types of oracles, and the words for what a call did."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from curae_lifecycle.web.json import MalformedError
 from tests.support.specimens import Key, refusal
 
 Answer = tuple[Key, str, Key]
-"""A cell, what the functions did there in the words of the page, and the trail."""
+"""A cell, the observed behavior in the words of the page, and the trail."""
 
 Oracle = Callable[[], list[Answer]]
 Given = ParamSpec("Given")
@@ -30,7 +30,7 @@ RAISED: Final = (
 def answered(
     key: Key, call: Callable[Given, tuple[str, Key]], *given: Given.args, **named: Given.kwargs
 ) -> Answer:
-    """What a call does; a mutant may make it raise."""
+    """Return what a call does; a mutant may make it raise."""
     try:
         deed, trail = call(*given, **named)
     except RAISED as error:
@@ -39,7 +39,7 @@ def answered(
 
 
 def said(answer: Done[object] | Ignored[object] | Refused, to: str = "") -> str:
-    """An outcome: what a value moved to, ignore, or a refusal with its reason."""
+    """Name an outcome: the new state, ignore, or a refusal with its reason."""
     match answer:
         case Done():
             return to
@@ -57,7 +57,7 @@ NEVER_ENDING: Final = (
     ("REVOKED", "no revokedAt"),
     *((status, "a revokedAt") for status in Status),
 )
-"""What waits for no deadline: stored status and revocation."""
+"""Stored status and revocation without a deadline."""
 UNREACHABLE: Final[dict[Key, str]] = {
     **{
         ("standing", status, revocation, "at or after the deadline"): NO_DEADLINE
@@ -74,4 +74,4 @@ UNREACHABLE: Final[dict[Key, str]] = {
         "`provision` raises for the tombstoned user before the table is asked."
     ),
 }
-"""Cells that no call asks, with the proof."""
+"""Cells that no call reaches, with the proof."""

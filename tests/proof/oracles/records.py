@@ -1,4 +1,4 @@
-"""The tables of idempotency records."""
+"""Oracles of the tables of idempotency records."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def attempts() -> list[Answer]:
     return [
         answered((what, name, holder), acted, what, record, now, token)
         for (name, record, now), what, (holder, token) in product(RECORDS, ACTS, holders)
-        # Nobody holds a record that is not there.
+        # A missing record has no holder.
         if record is not None or token != 1
     ]
 

@@ -1,4 +1,4 @@
-"""The tables of requests: permission, the order of the gates, operations, problems."""
+"""Oracles of the tables of requests: permission, gates, operations, problems."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ ASKS: Final = {
     "idempotency": "see idempotency",
     "connection": "see the tables of the operation",
 }
-"""Tables that may have the last word, as the page of the order names them."""
+"""Tables that may decide in the end, as the gates page names them."""
 
 
 def decided(
@@ -78,7 +78,7 @@ def decided(
     known: bool = True,
     scopes: bool = True,
 ) -> Decision:
-    """What a request is answered by `read` and `decide`."""
+    """Return the result of `read` and `decide` for a request."""
     caller = server.CALLER if scopes else attrs.evolve(server.CALLER, scopes=frozenset())
     call = read(request, caller=caller if known else None, now=START, settings=settings)
     return (
@@ -89,7 +89,7 @@ def decided(
 
 
 def stopped() -> dict[Gate, tuple[Request, Snapshot]]:
-    """For each gate a request that is stopped there, and what is stored for it."""
+    """Yield a request that stops at each gate, with its snapshot."""
     stored = Snapshot(connection=pending())
     request = server.request
     return {
@@ -110,7 +110,7 @@ def stopped() -> dict[Gate, tuple[Request, Snapshot]]:
 
 def gates() -> list[Answer]:
     def gated(gate: Gate) -> tuple[str, Key]:
-        # What the API's document says of each operation follows from the same cells.
+        # The API document of each operation follows from the same cells.
         codes = tuple(" ".join(problem_codes(kind)) for kind in OPERATIONS)
         if gate is Gate.ROOM:
             full = server.world(capacity=0)
@@ -136,7 +136,7 @@ def gates() -> list[Answer]:
 # --- Operations --------------------------------------------------------------------------------
 
 SERVED: Final = list(OPERATIONS)
-"""The operations that the oracle's server has; a mutant takes the place of one."""
+"""The operations of the oracle's server; a mutant replaces one."""
 
 NAMES: Final = tuple(kind.rule.name for kind in OPERATIONS)
 STORED: Final = Snapshot(
@@ -149,7 +149,7 @@ def operations() -> list[Answer]:
 
 
 def probed(number: int) -> tuple[str, Key]:
-    """What the server does with requests of one operation, as the operation's page has it."""
+    """Describe the server's behavior on one operation, in the words of its page."""
     settings = Settings(operations=tuple(SERVED))
     plain = server.request(server.OPERATIONS[number], key=None)
     keyed = attrs.evolve(plain, headers=(*plain.headers, *KEYED))
@@ -179,7 +179,7 @@ def probed(number: int) -> tuple[str, Key]:
 
 
 def variants(request: Request) -> tuple[Request, ...]:
-    """The same with a body that is none, with one more member, and with a tag that is held."""
+    """Yield the request with a broken body, an extra member and a matching tag."""
     assert isinstance(request.body, bytes)
     more = {**json.loads(request.body or b"{}"), "preferSignup": True}
     tag = ("If-None-Match", '"account-limited"')
@@ -191,7 +191,7 @@ def variants(request: Request) -> tuple[Request, ...]:
 
 
 def parameters(kind: type[Operation]) -> tuple[str, ...]:
-    """The names of the parameters that the API's document gives an operation."""
+    """Return the parameters of an operation in the API document."""
     document = json.loads(json.dumps(openapi(Settings(operations=(kind,)))))
     described = document["paths"][kind.rule.path][kind.rule.method.lower()]
     return tuple(each["name"] for each in described["parameters"])
@@ -204,7 +204,7 @@ KINDS: Final = {int(words[:3]): kind for kind, words in test_problems.STATUSES.i
 
 
 def problem(code: ProblemCode) -> Problem:
-    """A problem with a value for each of its details."""
+    """Return a problem with a value for each of its details."""
     return Problem(code, tuple(map(str, range(DETAILS[code]))))
 
 

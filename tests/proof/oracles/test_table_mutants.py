@@ -1,17 +1,16 @@
-"""Every cell of every table, changed in every way: something must notice.
+"""Tests that every changed cell of every table is noticed.
 
-A mutant is one cell with another outcome that occurs in the same table; its rule name stays,
-so that a trail alone does not give it away. An operation's rule is changed member by member, to
-what another operation has there, and served in its place. An oracle per table (`tests.proof.oracles`)
-drives the functions over the whole finite product and says, in the words of the printed table,
-what was done. A mutant is
+A mutant is one cell with another outcome that occurs in the same table; its rule name stays, so
+that the trail does not reveal it. An operation's rule is changed member by member, to the value of
+another operation, and served in its place. An oracle per table (`tests.proof.oracles`) runs the
+functions over the whole finite product and describes, in the words of the printed table, what they
+did. A mutant is
 
-- *killed* where the functions now do something else;
-- *misprinted* where they do the same, but the page would no longer say what they do: there are
-  none;
-- *unreachable* where no call asks the cell: `UNREACHABLE` lists those with their proof.
+- *killed* if the functions now do something else;
+- *misprinted* if they do the same, but the page would no longer say what they do: there are none;
+- *unreachable* if no call reaches the cell: `UNREACHABLE` lists those with their proof.
 
-None survives otherwise, and the counts are pinned, so that a shrunken run is noticed.
+No other mutant survives, and the counts are pinned, so that a smaller run is noticed.
 """
 
 from __future__ import annotations
@@ -117,11 +116,11 @@ DECIDING: Final = (
     "tags",
     "asks",
 )
-"""The members of an operation's rule that decide something; the others are its name and prose."""
+"""The members of an operation's rule that decide; the others are its name and prose."""
 
 
 def operations() -> Subject:
-    """The operations' rules: looked up in the classes that a server has, not in their table."""
+    """Build the subject of the operations, whose rules are in their classes, not in their table."""
     served = requests.SERVED
 
     def mutant(number: int, member: str, value: object) -> Mutant:
@@ -182,7 +181,7 @@ SUBJECTS: Final = (
 
 
 def misprints(answers: list[Answer], printed: dict[Key, str]) -> set[Key]:
-    """The cells whose page says something else than what was done."""
+    """Return the cells whose page differs from the observed behavior."""
     return {key for key, deed, _ in answers if deed != printed[key]}
 
 
@@ -260,7 +259,7 @@ def test_the_golden_answers_are_the_hand_written_ones(of: Subject) -> None:
 @pytest.mark.parametrize(
     "of",
     [
-        # Hundreds of mutants, each asked hundreds of requests.
+        # Hundreds of mutants, each with hundreds of requests.
         pytest.param(of, id=of.name, marks=pytest.mark.heavy)
         if of.name in {"operation", "request"}
         else pytest.param(of, id=of.name)

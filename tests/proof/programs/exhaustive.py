@@ -1,4 +1,4 @@
-"""Programs that answer every outcome, and so need no `else`."""
+"""Programs that handle every outcome, and so need no `else`."""
 
 from datetime import datetime
 from typing import assert_never

@@ -1,4 +1,4 @@
-"""Programs that mix things up: each has an error at the marked line."""
+"""Programs that confuse types: each has an error at the marked line."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What the rules answer, as a type checker sees it."""
+"""The outcomes of the rules, as a type checker sees them."""
 
 from datetime import datetime
 from typing import assert_type

@@ -1,4 +1,4 @@
-"""The whole of a server: two brackets and a route."""
+"""A whole server: two brackets and a route."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

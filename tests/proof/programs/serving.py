@@ -1,4 +1,4 @@
-"""The whole of a server on a store: requests, facts, a call out, and the same awaited."""
+"""A whole server on a store: requests, facts, an external call, and the same async."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Requests and questions as a client sends them, mostly well-formed."""
+"""Generated requests and questions of clients, mostly well-formed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.proof.reference.wrong_values import BAD_IDS, BAD_TIMES
 
 
 class Asked(Writer):
-    """What an app asks for."""
+    """A writer of the requests of apps."""
 
     def spell(self, name: str) -> str:
         return self.one([name, name, name, name.lower(), name.upper(), name.title()])
@@ -81,7 +81,7 @@ class Asked(Writer):
         alias: str | None = None,
         response: object = ABSENT,
     ) -> None:
-        """A POST with a key of its own, which may be sent again."""
+        """Write a POST with its own key, which may be sent again."""
         idempotency_key = self.one(["k-", "k-", "K-", 'q"', "b\\"]) + str(self.number())
         self.sent.append(Sent(path=path, key=key, idempotency_key=idempotency_key, body=body))
         self.edge(DAY)
@@ -96,7 +96,7 @@ class Asked(Writer):
         )
 
     def next_action(self) -> object:
-        """What a recorded answer says of its next action, sometimes wrongly."""
+        """Return the next action of a recorded response, sometimes a wrong one."""
         action: dict[str, object] = {"type": "open_webview"}
         if self.chance(0.9):
             action["url"] = f"https://hand.off/{self.number()}?t=ä"
@@ -111,7 +111,7 @@ class Asked(Writer):
         return action
 
     def response(self, kind: str, new_id: str) -> object:
-        """A recorded answer; the id is the new one, or one in use, or none at all."""
+        """Return a recorded response with the new id, a used one, or none."""
         given: object = self.spell_id(new_id)
         body: dict[str, object] = {kind: {"id": given}, "nextAction": self.next_action()}
         if self.chance(0.05):
@@ -198,7 +198,7 @@ class Asked(Writer):
         body = self.one([{}, {}, {}, ABSENT, ""])
         path = f"{CREATE}/{self.some_id(known)}:reconnect"
         self.mutation(path, key=key, body=body, alias=alias, response=response)
-        # It may well have been refused, so the older one stays the likelier choice.
+        # The request may well have been refused, so the older connection stays the likelier choice.
         self.known.append(successor if self.chance(0.35) else known)
         self.edge(HALF_HOUR)
         return successor

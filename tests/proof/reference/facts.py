@@ -1,4 +1,4 @@
-"""What the model's platform knows, what facts make of it, and who may read."""
+"""The platform of the model: connections, sessions, bindings, and the effects of facts."""
 
 # A model that is read from top to bottom has long functions and plain arguments:
 # ruff: noqa: C901, PLR0912, PLR0915
@@ -25,11 +25,11 @@ from tests.proof.reference.values import (
 ACTORS = ["APP", "PATIENT", "PLATFORM", "UPSTREAM"]
 
 Coordinate = tuple[str, str, str, str]
-"""Environment, app, account and the app's user."""
+"""The environment, app, account and app user."""
 
 
 class Connection(TypedDict):
-    """One authorization, stored; what it is at an instant is its standing."""
+    """A stored authorization; its standing depends on the instant."""
 
     id: str
     environment: str
@@ -49,7 +49,7 @@ class Connection(TypedDict):
 
 
 class Session(TypedDict):
-    """One run of the entry flow."""
+    """One session of the entry flow."""
 
     path: str
     coordinate: Coordinate
@@ -76,7 +76,7 @@ def format_connection(connection: Connection, now: datetime) -> dict[str, object
         "id": connection["id"],
         "customerAccountId": connection["account"],
         "appUserId": connection["user"],
-        # Reading: the wire shows the standing, also where only `expiresAt` has passed.
+        # Reading: the wire shows the standing, even if only `expiresAt` has passed.
         "status": "EXPIRED" if at_now == "LAPSED" else at_now,
         "dataPackages": connection["packages"],
         "authorizedAt": format_time(connection["authorized_at"]),
@@ -98,12 +98,12 @@ def coordinate_of(connection: Connection) -> Coordinate:
 
 
 def touch(connection: Connection, now: datetime) -> None:
-    """Records that the connection was written; this instant never goes back."""
+    """Record that the connection was written; this instant never goes back."""
     connection["updated_at"] = max(now, connection["updated_at"])
 
 
 class Platform:
-    """What facts move: connections, sessions, bindings."""
+    """The values that facts change: connections, sessions, bindings."""
 
     def __init__(self) -> None:
         self.connections: dict[str, Connection] = {}
@@ -117,7 +117,7 @@ class Platform:
         return None
 
     def _head(self, connection: Connection) -> Connection:
-        """The last one of its chain."""
+        """Return the last connection of a chain."""
         while True:
             successor = self._successor(connection)
             if successor is None:
@@ -178,8 +178,8 @@ class Platform:
         connection = self.connections.get(parse_uuid(given["connectionId"]) or "")
         if connection is not None:
             happened = max(happened, connection["created_at"])
-        # Reading: an end that is not after the authorization breaks the line whatever the
-        # connection is, also one that nobody knows.
+        # Reading: an end that is not after the authorization breaks the line, even if the
+        # connection is unknown or cannot be authorized.
         expires = require_time(given["expiresAt"]) if "expiresAt" in given else None
         if expires is not None and expires <= happened:
             raise Broken("the access ends before it begins")
@@ -191,8 +191,8 @@ class Platform:
             return self._require_action(connection, now=now, happened=happened, reason=reason)
         if kind == "connection.expire":
             return self._expire(connection, now)
-        # Reading: a patient's or the platform's revoke is done if it ended anything, also
-        # where the id it names had been revoked before.
+        # Reading: a revocation by patient or platform is done if it ended anything, even if the
+        # named connection was revoked before.
         changed = self._revoke(connection, now, happened)
         while actor in ["PATIENT", "PLATFORM"]:
             successor = self._successor(connection)
@@ -235,8 +235,8 @@ class Platform:
         return "done", None
 
     def _expire(self, connection: Connection, now: datetime) -> tuple[str, str | None]:
-        # Whether it had come to its end by itself at that instant does not matter: what is
-        # stored so is ended, or its end is recorded.
+        # It does not matter if it had expired by itself at that instant: what is stored so is
+        # ended, or its end is recorded.
         if connection["status"] not in ["ACTIVE", "ACTION_REQUIRED"]:
             return "ignored", None
         connection["status"] = "EXPIRED"
@@ -244,12 +244,12 @@ class Platform:
         return "done", None
 
     def _revoke(self, connection: Connection, now: datetime, happened: datetime) -> bool:
-        """Whether this is the revoke that counts."""
+        """Revoke a connection; return whether this revocation is the first."""
         if connection["revoked_at"] is not None:
             return False
-        # Reading: where one fact ends many connections, "before it was made" is asked of each
-        # of them by itself. A late revocation may be before `authorizedAt`: what never goes
-        # back is what was recorded, and `revokedAt` was not.
+        # Reading: if one fact ends many connections, each is clamped to its own creation. A late
+        # revocation may be before `authorizedAt`: only recorded instants never go back, and
+        # `revokedAt` was not recorded.
         connection["status"] = "REVOKED"
         connection["revoked_at"] = max(happened, connection["created_at"])
         touch(connection, now)
@@ -282,8 +282,8 @@ class Platform:
         return "done", None
 
     def _graduate(self, coordinate: Coordinate, user: str | None) -> tuple[str, str | None]:
-        # Reading: a binding has no creation of its own, so `happenedAt` may be any earlier
-        # time, and the binding is judged as it is when the fact is recorded.
+        # Reading: a binding has no creation, so `happenedAt` may be any earlier time, and the
+        # binding is judged as it is when the fact is recorded.
         state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
         if state in ["UNLINKED", "TOMBSTONED"]:
             return "refused", "BINDING_CHANGED"
@@ -297,14 +297,14 @@ class Platform:
     def _tombstone(
         self, coordinate: Coordinate, now: datetime, happened: datetime
     ) -> tuple[str, str | None]:
-        # Reading: a tombstone may name a user, as the log's line kind shows it, but none of its
-        # table's cells asks for one.
+        # Reading: a tombstone may name a user, as the log's line kind shows it, but no cell of its
+        # table asks for one.
         state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
         if state in ["UNLINKED", "TOMBSTONED"]:
             return "ignored", None
         self.bindings[coordinate] = ("TOMBSTONED", bound)
-        # Reading: every one that is there when the tombstone is recorded, also one that was
-        # made after the tombstone happened.
+        # Reading: every connection that exists when the tombstone is recorded, even one created
+        # after the tombstone happened.
         for connection in self.connections.values():
             if coordinate_of(connection) == coordinate:
                 self._revoke(connection, now, happened)

@@ -1,4 +1,4 @@
-"""The model's limits: tokens as exact fractions, and a list of instants."""
+"""The rate limits of the model: tokens as exact fractions, and a list of instants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Bucket(TypedDict):
 
 
 class Limits:
-    """What is left in each bucket, and when each app user was charged."""
+    """The state of each bucket, and the charges of each app user."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Limits:
                     "seconds": numbers[2],
                 }
             )
-        # Reading: all of them are full from here on, also one whose name and numbers stayed.
+        # Reading: all buckets are full from here on, even one whose name and numbers are unchanged.
         self.buckets = buckets
         self.tokens = {}
         return {"outcome": "done"}

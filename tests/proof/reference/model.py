@@ -1,19 +1,19 @@
 """An independent model of `replay`: the second reading of the rules.
 
-The package is compared with these files, line by line, over generated traffic. They were
-written from the rules alone, share no code with the package, and are meant to be
-read: plain dictionaries, lists and ifs, every search a loop over everything, every rate
-limit a list of instants or a fraction of a token. All is slow on purpose.
+The tests compare the package with these files, line by line, over generated traffic. The files were
+written from the rules alone, share no code with the package, and are meant to be read: plain
+dictionaries, lists and ifs, every search a loop over everything, every rate limit a list of
+instants or a fraction of a token. All is slow on purpose.
 
-One call of `Model.line` answers one line of the log. A line either is broken, and then
-nothing at all has happened, or moves the clock to its `at` and gives an answer. So every
-`Broken` is raised before anything has changed. A request that may not run ends
-in a `ProblemReply`; what is charged and what is kept then is spelled out in `Model._request`.
+One call of `Model.line` answers one line of the log. A line is either broken, and then nothing at
+all has happened, or it moves the clock to its `at` and gives an answer. So every `Broken` is raised
+before anything has changed. A request that may not run ends in a `ProblemReply`; `Model._request`
+spells out what is charged and stored then.
 
-Where two readings were possible, a comment that begins with "Reading:" says which one
-was taken and why. Free here, and not to be compared: `rules`, `title`, `detail`, the `details`
-of all problems but CONNECTION_SUPERSEDED, the text of an error, an entity tag's text, and ids
-and urls that no record gave.
+If two readings were possible, a comment that begins with "Reading:" says which one was taken and
+why. Not compared: `rules`, `title`, `detail`, the `details` of all problems but
+CONNECTION_SUPERSEDED, the text of an error, an entity tag's text, and ids and urls that no record
+gave.
 """
 
 # A model that is read from top to bottom has long functions and plain arguments:
@@ -64,7 +64,7 @@ ALIAS = re.compile(r"\{([^{}.]*)([^{}]*)\}")
 
 
 class Key(TypedDict):
-    """What an API key belongs to."""
+    """The owner of an API key, and its permissions."""
 
     api_key: str
     app: str
@@ -74,7 +74,7 @@ class Key(TypedDict):
 
 
 class StoredResponse(TypedDict):
-    """An answer kept for retries."""
+    """A response stored for retries."""
 
     first_used: datetime
     fingerprint: object
@@ -82,7 +82,7 @@ class StoredResponse(TypedDict):
 
 
 class Model(Limits, Recorded):
-    """Everything that a log of traffic runs through."""
+    """The state that a log of traffic runs through."""
 
     def __init__(self, environment: str | None = None) -> None:
         super().__init__()
@@ -111,15 +111,15 @@ class Model(Limits, Recorded):
         if len(kinds) != 1:
             raise Broken("a line has exactly one kind")
         kind = kinds[0]
-        # Reading: only a request's answer has a name or a recorded response: the rules
-        # show both there and nowhere else, and a fact's answer has no `as`.
+        # Reading: only a request's answer has a name or a recorded response: the rules show both
+        # there only, and a fact's answer has no `as`.
         if kind != "request" and ("as" in line or "response" in line):
             raise Broken("only a request has that member")
         name = line.pop("as", None)
         if name is not None and not isinstance(name, str):
             raise Broken("a name is a string")
-        # Reading: every string of the line but its own name is looked through for aliases,
-        # values only, never the names of members.
+        # Reading: every string of the line but its own name is searched for aliases; values only,
+        # never the names of members.
         line = {member: self._with_aliases(content) for member, content in line.items()}
         now = require_time(line["at"])
         if self.clock is not None and now < self.clock:
@@ -177,9 +177,9 @@ class Model(Limits, Recorded):
         scopes = given["scopes"]
         if not isinstance(scopes, list):
             raise Broken("scopes are a list")
-        # Reading: what was kept and charged for this API key stays with the owner whom it had
-        # then, and is there again if it is registered for that owner again. What the key may
-        # do is replaced. A key's prefix says nothing about its environment.
+        # Reading: records and charges of this API key stay with the owner at that time, and apply
+        # again if the key is registered for that owner again. The permissions of the key are
+        # replaced. A key's prefix says nothing about its environment.
         self.keys[api_key] = {
             "api_key": api_key,
             "app": require_text(given["appId"]),
@@ -252,7 +252,7 @@ class Model(Limits, Recorded):
             if connection_id is None:
                 raise ProblemReply("BAD_REQUEST")
             values["connectionId"] = connection_id
-        # Reading: a read has no body and needs no key; whatever came with it is not looked at.
+        # Reading: a read has no body and needs no key; both are ignored.
         if operation == "account-state":
             values.update(read_query(query))
         elif operation != "get":
@@ -264,7 +264,7 @@ class Model(Limits, Recorded):
         elif operation not in READS:
             idempotency_key = read_idempotency_key(headers)
 
-        # The platform's buckets: asked here, charged below.
+        # The platform's buckets: checked here, charged below.
         holder = (key["api_key"], key["environment"], key["app"], key["account"])
         self._ask_buckets(holder, now)
 
@@ -291,7 +291,7 @@ class Model(Limits, Recorded):
             )
         self._charge_buckets(holder, now)
 
-        # Ownership and the rule: whatever they say is kept.
+        # Ownership and the rule: every result is stored.
         try:
             answer = self._decide(
                 now, key=key, operation=operation, values=values, headers=headers, recorded=recorded
@@ -441,8 +441,8 @@ class Model(Limits, Recorded):
                 recorded=recorded,
             )
         else:
-            # Reading: the deadline is the newest next action's end, also where that is earlier
-            # than the one before. It is no instant that was recorded.
+            # Reading: the deadline is the end of the newest next action, even if it is earlier than
+            # the one before. It is no recorded instant.
             successor["deadline"] = deadline
             touch(successor, now)
         # Reading: a reissue is 201 too: its next action is newly minted.

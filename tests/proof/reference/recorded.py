@@ -1,4 +1,4 @@
-"""What the model adopts from a recorded response, and what it numbers where there is none."""
+"""Values that the model adopts from a recorded response, or numbers itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Recorded(Platform):
         self.numbered = 0
 
     def _recorded(self, recorded: object, first: str, second: str) -> object:
-        """A member of a member of the recorded body, which may also be its exact text."""
+        """Return a member of a member of the recorded body, which may also be its exact text."""
         found = dict(recorded.pairs).get("body") if isinstance(recorded, Members) else None
         if isinstance(found, str):
             try:
@@ -37,8 +37,8 @@ class Recorded(Platform):
         return found
 
     def _fresh_id(self, recorded: object, kind: str) -> str:
-        # Reading: connections and sessions share one space of ids; what is no UUID, or is in
-        # use, is passed over.
+        # Reading: connections and sessions share one space of ids; an invalid or used id is
+        # skipped.
         used = [*self.connections, *self.sessions]
         adopted = parse_uuid(self._recorded(recorded, kind, "id"))
         if adopted is not None and adopted not in used:

@@ -1,4 +1,4 @@
-"""Requests to the model: what is read of one, and how an answer is written."""
+"""Requests to the model: parsing, and formatting of responses."""
 
 # A model that is read from top to bottom has long functions:
 # ruff: noqa: C901, PLR0912
@@ -94,7 +94,7 @@ def limited(name: str, quota: int, window: int, wait: timedelta | Fraction) -> P
 
 
 def route(method: str, path: str) -> tuple[str, str]:
-    """The operation and the id in the path, or a refusal."""
+    """Return the operation and the id in the path, or refuse."""
     # Reading: an id is any text without a slash or a colon. So `GET …/{id}:revoke` is an
     # unknown path and not a malformed id, since no operation has that path and method.
     if method == "POST" and path == API + "connections":
@@ -114,7 +114,7 @@ def route(method: str, path: str) -> tuple[str, str]:
 
 
 def read_body(operation: str, body: object) -> dict[str, object]:
-    """The validated values of a body, or a refusal."""
+    """Return the validated values of a body, or refuse."""
     bad = ProblemReply("BAD_REQUEST")
     # Reading: `"body": null` is no body, as it is in an answer.
     if (body is None or body == "") and operation in ["reconnect", "revoke"]:
@@ -161,8 +161,11 @@ def read_body(operation: str, body: object) -> dict[str, object]:
 
 
 def decode(text: str) -> str | None:
-    """A name or value of a query. Reading: bytes that are not UTF-8 are a fault, since two
-    different ones would otherwise become one and the same user."""
+    """Decode a name or value of a query.
+
+    Reading: bytes that are not UTF-8 are a fault, since two different ones would otherwise become
+    one user.
+    """
     try:
         return unquote_to_bytes(text.replace("+", " ")).decode()
     except ValueError:
@@ -200,7 +203,7 @@ def read_idempotency_key(headers: list[tuple[str, str]]) -> str:
 
 
 def none_match(headers: list[tuple[str, str]], etag: str) -> bool:
-    """Whether If-None-Match holds the tag, compared weakly."""
+    """Return whether If-None-Match has the tag, compared weakly."""
     text = ", ".join(header_values(headers, "if-none-match")).strip(" \t")
     if text == "*":
         return True

@@ -1,4 +1,4 @@
-"""Stories of a whole coordinate, a whole chain, an owner, and clocks that disagree."""
+"""Generated stories about a whole coordinate, a chain, an owner, or clocks that disagree."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.proof.reference.writer import (
 
 
 class Sagas(Stories):
-    """Longer stories, about more than one connection."""
+    """Longer stories about more than one connection."""
 
     def tombstone_story(self) -> None:
-        """A user with many connections is gone; the neighbours and the next user are not."""
+        """Tombstone a user with many connections, but not the neighbours and the next user."""
         key = self.one(["cae_live_k1", "cae_live_k1", "cae_live_k3", "cae_test_k5"])
         user = self.user() if self.chance(0.3) else f"gone-\u00e9-{self.number()}"
         twin = self.twin(user)
@@ -71,7 +71,7 @@ class Sagas(Stories):
         self.look_at(mine, 0.5)
 
     def a_life(self, key: str, user: str) -> Known:
-        """A connection, and what may have become of it."""
+        """Create a connection and let something happen to it."""
         known = self.create(key, user)
         if self.chance(0.2):
             self.jump(self.after(self.one([TICK, SECOND, MINUTE])))
@@ -82,7 +82,7 @@ class Sagas(Stories):
         return known
 
     def when(self, known: Known) -> datetime | None:
-        """When something is said to have happened: often not now."""
+        """Return the reported instant of an event: often not now."""
         times = [self.before(TICK), self.before(MINUTE), known.created, self.skewed(known.created)]
         return self.one([None, None, self.now, *times, self.skewed(known.created)])
 
@@ -103,7 +103,7 @@ class Sagas(Stories):
         return chain[1:]
 
     def long_chain_story(self) -> None:
-        """Dozens of recoveries, hundreds now and then; then old ids are used."""
+        """Recover a connection dozens of times, hundreds now and then; then use old ids."""
         user = f"long-{self.number()}"
         links = self.random.randrange(100, 400) if self.chance(0.04) else self.random.randrange(25)
         self.write(buckets=[])
@@ -136,7 +136,7 @@ class Sagas(Stories):
         self.look_at(chain, 9 / len(chain))
 
     def owner_story(self) -> None:
-        """A key is registered for another owner, and for the first one again."""
+        """Register a key for another owner, and for the first one again."""
         key = self.one(["cae_live_k1", "cae_live_k1", "cae_live_k4", "cae_test_k5"])
         number = self.one([1, 2, 3])
         if self.chance(0.7):
@@ -161,7 +161,7 @@ class Sagas(Stories):
             self.buckets()
 
     def policy_story(self) -> None:
-        """Buckets that are half empty when all are replaced, sometimes by the same."""
+        """Replace half-empty buckets, sometimes by the same ones."""
         bucket: dict[str, object] = {"name": "same", "capacity": self.one([1, 2, 4])}
         bucket |= {"refill": 1, "seconds": 3600}
         changes: list[dict[str, object]] = [{}, {"capacity": 3}, {"refill": 7}, {"name": "Same"}]
@@ -173,7 +173,7 @@ class Sagas(Stories):
         self.write(buckets=[])
 
     def skew_story(self) -> None:
-        """Facts of one connection and one session by clocks that are wrong."""
+        """Report facts of one connection and one session with wrong clocks."""
         known = self.create("cae_live_k1")
         session = self.initiate("cae_live_k1", f"skew-{self.number()}", prefer=True)
         if self.chance(0.3):
@@ -194,7 +194,7 @@ class Sagas(Stories):
             self.look_at([known], 0.7)
 
     def decades_story(self) -> None:
-        """An access that ends when most who read this have retired; rarely, it does end."""
+        """Let access end decades later; rarely, it does end."""
         known = self.create("cae_live_k1")
         end = self.after(self.one([10, 30, 75]) * YEAR)
         fact: dict[str, object] = {"type": "connection.authorize", "connectionId": known.names[0]}

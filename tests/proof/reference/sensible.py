@@ -1,4 +1,4 @@
-"""Facts and settings as a server sends them, and the same again, mostly well-formed."""
+"""Generated facts, settings and repetitions, mostly well-formed."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from tests.proof.reference.wrong_values import BAD_IDS
 
 
 class Traffic(Asked):
-    """Lines that make sense, but for the few that do not."""
+    """Sensible lines, with a few wrong ones."""
 
     # Facts --------------------------------------------------------------------------------
 
     def skewed(self, made: datetime) -> datetime:
-        """An instant by a clock that is wrong: ahead of `at`, or before the making."""
+        """Return an instant of a wrong clock: ahead of `at`, or before the creation."""
         ahead = [TICK, SECOND, MINUTE, SKEW - TICK, SKEW, SKEW, SKEW + TICK, HALF_HOUR]
         if self.chance(0.6):
             return self.after(self.one(ahead))
@@ -127,7 +127,7 @@ class Traffic(Asked):
     # Configuration ------------------------------------------------------------------------
 
     def register(self, key: str, scopes: list[str] | None = None, owner: str = "") -> None:
-        """A key with its own owner, or with that of another key."""
+        """Register a key with its own owner, or with that of another key."""
         app, account, environment, usual = KEYS[owner or key]
         account = account.upper() if self.chance(0.1) else account
         given: dict[str, object] = {"apiKey": key, "appId": app, "customerAccountId": account}
@@ -166,7 +166,7 @@ class Traffic(Asked):
     # The same again -----------------------------------------------------------------------
 
     def again(self, sent: Sent | None = None, *, same: bool = False) -> None:
-        """An earlier request with its key: the same, the same said otherwise, or another one."""
+        """Repeat an earlier request with its key: equal, respelled, or different."""
         if sent is None:
             if not self.sent:
                 self.create()
@@ -209,7 +209,7 @@ class Traffic(Asked):
         )
 
     def said_otherwise(self, path: str, body: dict[str, object], *, same: bool) -> object:
-        """The same values in another spelling; unless `same`, sometimes other values."""
+        """Respell the same values; unless `same`, sometimes change them."""
         body = dict(body)
         packages = body.get("dataPackages")
         if isinstance(packages, list) and self.chance(0.5):

@@ -1,4 +1,4 @@
-"""Stories: lines that belong together, around the instants where something changes."""
+"""Generated stories of related lines around the instants at which something changes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.proof.reference.wrong import WrongTraffic
 
 
 class Stories(WrongTraffic):
-    """Lines that belong together, around the instants where something changes."""
+    """Related lines around the instants at which something changes."""
 
     def limit_story(self) -> None:
-        """As many as one app user may, and what happens where the first one leaves the window."""
+        """Reach the limit of one app user, and pass the end of the window."""
         user = self.user()
         keys = self.one([["cae_live_k1"], ["cae_live_k1", "cae_live_k3", "cae_live_k2"]])
         self.jump(self.after(MINUTE))
@@ -51,7 +51,7 @@ class Stories(WrongTraffic):
                     self.initiate(self.one(keys), user)
 
     def bucket_story(self) -> None:
-        """A bucket that is emptied, and the first instant at which it holds a token again."""
+        """Empty a bucket, and reach the first instant at which it has a token again."""
         capacity, refill, seconds = (self.random.randrange(1, n) for n in (5, 8, 4))
         bucket = {"name": "small", "capacity": capacity, "refill": refill, "seconds": seconds}
         buckets: list[object] = [bucket, {**bucket, "name": self.one(["twin", "Small", "third"])}]
@@ -71,7 +71,7 @@ class Stories(WrongTraffic):
             self.write(buckets=[])
 
     def late_story(self) -> None:
-        """A pending one lapses; then it turns out to have been authorized, in time or not."""
+        """Let a pending connection lapse; then report an authorization, in time or late."""
         known = self.create("cae_live_k1")
         self.jump(self.beside(known.deadline))
         self.get(known)
@@ -86,7 +86,7 @@ class Stories(WrongTraffic):
         self.ask(known)
 
     def chain_story(self) -> None:
-        """Recoveries of recoveries, reissues, and an end of one or of all."""
+        """Recover recoveries, reissue, and end one connection or all."""
         chain = [self.create("cae_live_k1")]
         for _ in range(self.random.randrange(1, 4)):
             last = chain[-1]
@@ -113,7 +113,7 @@ class Stories(WrongTraffic):
         self.reconnect(chain[-1])
 
     def retention_story(self) -> None:
-        """The same request where the memory of it ends."""
+        """Repeat a request at the end of its retention."""
         makers: list[Callable[[], Known]] = [self.create, self.initiate, self.reconnect]
         self.one(makers)()
         sent, start = self.sent[-1], self.now
@@ -126,7 +126,7 @@ class Stories(WrongTraffic):
                 self.again(sent, same=self.chance(0.5))
 
     def expiry_story(self) -> None:
-        """An access that ends by itself."""
+        """Let access expire."""
         known = self.create("cae_live_k1")
         wait = self.one([SECOND, MINUTE, 7 * TICK, HALF_HOUR])
         end = self.after(wait)
@@ -145,7 +145,7 @@ class Stories(WrongTraffic):
             self.get(known)
 
     def sign_up_story(self) -> None:
-        """A user who is new, signs up twice, and what the account becomes."""
+        """Sign up a new user twice, and continue with the account."""
         key = self.one(["cae_live_k1", "cae_live_k3", "cae_test_k5"])
         user = self.one([f"new-{self.number()}", self.user()])
         self.account_state(key, user)
@@ -173,7 +173,7 @@ class Stories(WrongTraffic):
         self.account_state(key, user)
 
     def limited_story(self) -> None:
-        """A user provisioned in silence, who may graduate."""
+        """Provision a LIMITED user, who may graduate."""
         key = self.one(["cae_live_k1", "cae_live_k4"])
         user = f"new-{self.number()}"
         session = self.initiate(key, user, prefer=False)

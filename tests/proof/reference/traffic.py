@@ -1,11 +1,10 @@
 """Seeded random traffic: log lines for `replay` that reach every rule.
 
-`traffic(seed, lines)` writes the same lines for the same seed, whoever answers them. It
-sees no answer, so what it refers to later it knows in advance: a recorded `response` from
-which an id is adopted, or an alias. It keeps a rough idea of what there is (which ids were
-asked for, which instants matter) and no rules: most lines are sensible, many arrive at, or
-one microsecond beside, an instant where something changes, and some are wrong in every way
-that a line, a request or a fact can be wrong.
+`traffic(seed, lines)` writes the same lines for the same seed. It sees no answers, so it knows in
+advance what it refers to later: a recorded `response` whose id is adopted, or an alias. It keeps a
+rough idea of the state (requested ids, significant instants) and no rules: most lines are
+sensible, many arrive at, or one microsecond beside, an instant at which something changes, and
+some are wrong in every way that a line, a request or a fact can be wrong.
 
 One seed in sixteen runs in the first days of year 1, one in the last days of year 9999.
 """
@@ -19,7 +18,7 @@ from tests.proof.reference.writer import KEYS
 
 
 class Generator(Sagas):
-    """All of it, weighed."""
+    """A generator of all kinds of lines, weighted."""
 
     def run(self) -> list[bytes]:
         if self.chance(0.05):
@@ -76,5 +75,5 @@ class Generator(Sagas):
 
 
 def traffic(seed: int, lines: int) -> list[bytes]:
-    """So many lines of a log, without line ends; the same for the same seed."""
+    """Return log lines without line ends; the same for the same seed."""
     return Generator(seed, lines).run()

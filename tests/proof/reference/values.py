@@ -1,4 +1,4 @@
-"""Values of the model: JSON, times, ids and texts, read as strictly as the rules ask."""
+"""Values of the model: JSON, times, ids and texts, parsed as strictly as the rules ask."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ PACKAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class Members:
-    """A JSON object as it was written, with repeated names still in it."""
+    """A JSON object as it was written, including repeated names."""
 
     def __init__(self, pairs: list[tuple[str, object]]) -> None:
         self.pairs = pairs
 
 
 class Broken(Exception):  # noqa: N818
-    """The line is broken: it does nothing."""
+    """The line is broken and has no effect."""
 
 
 def parse_json(text: str) -> object:
-    """Strict JSON; objects become `ObjectCodec`. ValueError or RecursionError otherwise."""
+    """Parse strict JSON with objects as `Members`; raise ValueError or RecursionError otherwise."""
 
     def constant(name: str) -> NoReturn:
         raise ValueError(name)
@@ -91,7 +91,7 @@ def parse_uuid(value: object) -> str | None:
 
 
 def is_text(value: object) -> bool:
-    """A string that is not empty and can be written as UTF-8."""
+    """Return whether a value is a non-empty string that UTF-8 can encode."""
     if not isinstance(value, str) or value == "":
         return False
     return not any(unicodedata.category(character) == "Cs" for character in value)
@@ -106,7 +106,7 @@ def is_app_user(value: object) -> bool:
 
 
 def seconds_up(wait: timedelta | Fraction) -> int:
-    """Whole seconds, rounded up."""
+    """Round up to whole seconds."""
     exact = wait if isinstance(wait, Fraction) else Fraction(wait // timedelta.resolution, 10**6)
     return -(-exact.numerator // exact.denominator)
 
@@ -115,15 +115,15 @@ def seconds_up(wait: timedelta | Fraction) -> int:
 
 
 def members(value: object, required: list[str], optional: list[str]) -> dict[str, object]:
-    """The members of an object of the log itself (not of a request's body)."""
+    """Return the members of an object of the log itself (not of a request's body)."""
     if not isinstance(value, Members):
         raise Broken("an object was expected")
     found: dict[str, object] = {}
     for name, member in value.pairs:
         if name in found:
             raise Broken("a member is repeated")
-        # Reading: unknown members break the line inside `request`, `register`, a bucket, a
-        # fact and a question as they do at the top: a mistyped name must not pass.
+        # Reading: unknown members break the line inside `request`, `register`, a bucket, a fact and
+        # a question as they do at the top: a mistyped name must not pass.
         if name not in required and name not in optional:
             raise Broken("a member is unknown")
         found[name] = member
@@ -172,7 +172,7 @@ def require_no_repeats(value: object) -> None:
 
 
 def read_headers(value: object) -> list[tuple[str, str]]:
-    """The headers one by one; names in lower case."""
+    """Return the headers one by one, with names in lower case."""
     if not isinstance(value, Members):
         raise Broken("headers are an object")
     headers = []

@@ -1,4 +1,4 @@
-"""Chance, time and text: what every line of traffic is made with."""
+"""Randomness, time and text for generated lines."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ KEYS: dict[str, tuple[str, str, str, list[str]]] = {
 NO_SCOPE = "cae_live_k6"
 MAIN_KEYS = ["cae_live_k1"] * 6 + list(KEYS)
 USERS = ["user-1", "user-2", "user-3", "user-4", "Ünal Öz", "用户", "a\u2028b", "😀", "x" * 256]
-# What differs from a user in case, normalization, width or an invisible end is another user.
+# A text that differs from a user in case, normalization, width or an invisible end is another user.
 TWINS = ["User-1", "user-1\u200b", "user-1\u0301", "user-1\u00ad", "\uff55ser-1", "user-1."]
 TWINS += ["U\u0308nal O\u0308z", "\u00fcnal \u00d6z", "\u7528\u6237\ufe00"]
 PLATFORM_USERS = ["u-1", "u-2", "u-3"]
@@ -56,17 +56,17 @@ ACTORS = ["APP", "PATIENT", "PLATFORM", "UPSTREAM"]
 
 
 class Pairs(list[tuple[str, object]]):
-    """A JSON object with its members as they come, repeated ones too."""
+    """A JSON object with its members in order, including repeated ones."""
 
 
 class Raw(str):
-    """JSON text as it is, right or wrong."""
+    """JSON text that is written unchanged, right or wrong."""
 
     __slots__ = ()
 
 
 class Known:
-    """A connection that was asked for: how to name it, and which instants matter to it."""
+    """A requested connection: its name, and its significant instants."""
 
     def __init__(self, key: str, names: list[str], alias: str, created: datetime) -> None:
         self.key = key
@@ -97,7 +97,7 @@ def format_time(time: datetime) -> str:
 
 
 class Writer:
-    """Writes the lines; `now` is the time of the next one."""
+    """A writer of lines; `now` is the time of the next one."""
 
     def __init__(self, seed: int, lines: int) -> None:
         self.random = Random(seed)  # noqa: S311  # a seed is the point
@@ -125,7 +125,7 @@ class Writer:
         return self.random.choice(values)
 
     def recent(self, values: list[Chosen]) -> Chosen:
-        """One of them, the last few more often."""
+        """Choose a value, the last few more often."""
         return self.random.choice(values[-4:] if self.chance(0.8) else values)
 
     def number(self) -> int:
@@ -139,7 +139,7 @@ class Writer:
         return self.one(USERS[:3]) if self.chance(0.8) else self.one([*USERS, *TWINS])
 
     def twin(self, text: str) -> str:
-        """Another text that looks the same, or nearly."""
+        """Return another text that looks the same, or nearly."""
         wide = text.translate({letter: letter + 0xFEE0 for letter in range(ord("a"), ord("z") + 1)})
         twins = [text.swapcase(), normalize("NFD", text), normalize("NFKD", text), wide]
         return self.one([*twins, *(text + end for end in "\u200b\u0301.")])
@@ -162,7 +162,7 @@ class Writer:
         self.now = min(max(time, self.now), LAST)
 
     def beside(self, time: datetime) -> datetime:
-        """The instant itself or one tick beside it, where that is a time."""
+        """Return the instant itself or one tick beside it, if that is a valid time."""
         if not FIRST < time < LAST:
             return time
         return time + self.one([-1, 0, 0, 1]) * TICK

@@ -1,4 +1,4 @@
-"""Lines, requests and facts that are wrong in every way that they can be."""
+"""Generated lines, requests and facts that are wrong in every possible way."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class WrongTraffic(Traffic):
         self.request("POST", path, self.key(), body=body, headers=headers)
 
     def good_key(self) -> None:
-        """Odd keys that are keys; the same one in two spellings."""
+        """Return an odd but valid key; the same one in two spellings."""
         key = self.one(["k" * 255, "!~", 'a"odd', "#[]{}", "q\\q", "0"])
         quoted = '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
         for spelling in self.random.sample([key, quoted, f"\t{key} ", f" {quoted}", [quoted]], 2):
@@ -304,7 +304,7 @@ class WrongTraffic(Traffic):
             self.written.append(self.text(self.one(lines)).encode())
 
     def aliases(self) -> None:
-        """Names used again, named by a refused request, or not named at all."""
+        """Reuse names, name a refused request, or refer to a missing name."""
         alias = self.one(["c1", "p", "s1"])
         body = self.one([{"appUserId": ""}, {"appUserId": "{c1.connection.appUserId}"}])
         self.request("POST", GRADUATION, self.key(), body=body, alias=alias)

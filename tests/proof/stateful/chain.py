@@ -1,4 +1,4 @@
-"""One chain of connections: facts late and repeated, revocations, recoveries, and snapshots."""
+"""A state machine of one chain: late and repeated facts, revocations, recoveries, snapshots."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ from tests.support.strategies import COORDINATE, uuid
 OF_THE_WIRE_ALONE: Final = {"customerAccountId", "appUserId"}
 
 which = st.sampled_from([0, 0, 1, 0, 1, 2, 3])
-"""A connection of the chain; the newest is 0."""
+"""A connection of the chain; 0 is the newest."""
 moments = st.sampled_from(["now", "now", "created", "deadline", "deadline", "soon"])
 lives = st.sampled_from([60, 60, 30, 1, 0])
 reasons = st.sampled_from(["portal_login", "consent"])
@@ -92,7 +92,7 @@ BEGUN: Final = [
     ("authorize", "expire", "reconnect", "authorize"),
     (*("authorize", "require action", "reconnect") * 2,),
 ]
-"""What happened to a chain before a run, so that the rare ends of it are near."""
+"""Events of a chain before a run, which bring rare states close."""
 
 
 class ChainMachine(CountedMachine):
@@ -242,13 +242,13 @@ class ChainMachine(CountedMachine):
             if isinstance(answer, Ignored):
                 assert answer.value is self.line[position]
         if whole and outcomes[-1] == "ignored":
-            # The head is relied on: no connection made meanwhile may follow it.
+            # The head was relied on: no connection created meanwhile may follow it.
             self.model.rely_on(len(self.line) - 1)
         self._write(changes)
 
     @rule(n=which, life=lives, times=st.sampled_from([2, 1, 2, 3]))
     def reconnect(self, n: int, life: int, times: int = 1) -> None:
-        """More than once where the client lost the answer and asks with another key."""
+        """Reconnect, repeatedly if the client lost the response and uses another key."""
         position = self._at(n)
         for _ in range(times):
             self._reconnect(position, life)
@@ -296,7 +296,7 @@ class ChainMachine(CountedMachine):
 
     @rule(n=which)
     def look_elsewhere(self, n: int) -> None:
-        """Another server shows less of a connection, or more, in either spelling."""
+        """Show less or more of a connection to another server, in either spelling."""
         n = self._at(n)
         for active in ("ACTIVE", "AUTHORIZED"):
             document = format_connection(self.line[n], self.now, active)
@@ -310,7 +310,7 @@ class ChainMachine(CountedMachine):
 
     @rule(n=which)
     def look_at_contradictions(self, n: int) -> None:
-        """A status that does not fit the `revokedAt` beside it is of a revoked connection."""
+        """Check that a status that contradicts its `revokedAt` counts as revoked."""
         n = self._at(n)
         connection, now = self.line[n], self.now
         for status in rules.Status:
@@ -343,7 +343,7 @@ class ChainMachine(CountedMachine):
         agree("access", ("CONNECTION_ACCESS_DENIED", details), code_and_details(answer.problem))
 
     def _send(self, n: int, active: str) -> None:
-        """A snapshot leaves over the wire and comes back as what a receiver makes of it."""
+        """Send a snapshot over the wire and return the receiver's value."""
         connection, stored = self.line[n], self.model.line[n]
         document = format_connection(connection, self.now, active)
         sent = {name: it for name, it in document.items() if name not in OF_THE_WIRE_ALONE}
@@ -403,7 +403,7 @@ class ChainMachine(CountedMachine):
         return len(self.line) - 1 - n % len(self.line)
 
     def _later(self, n: int) -> tuple[Connection | None, Connection | None]:
-        """The successor and the head, where there are such."""
+        """Return the successor and the head, if any."""
         later = self.line[n + 1 :]
         return (later[0], later[-1]) if later else (None, None)
 
@@ -419,7 +419,7 @@ class ChainMachine(CountedMachine):
         if moment == "now":
             return self.now
         if moment == "soon":
-            # Whoever tells of it has a clock that is ahead.
+            # The reporter's clock is ahead.
             seen = max(self.now, self.model.line[n]["updated"])
             return seen + TOLERANCE + tick * TICK
         stored = self.model.line[n]
@@ -437,7 +437,7 @@ class ChainMachine(CountedMachine):
 
 
 def shown(connection: Connection) -> Stored:
-    """A connection in the model's words."""
+    """Return a connection in the model's words."""
     identity = connection.identity
     agree("the data packages", PACKAGES, list(identity.data_packages))
     return {
@@ -458,7 +458,7 @@ def shown(connection: Connection) -> Stored:
 
 
 def in_words(effect: Effect) -> str:
-    """An effect of a revocation in the model's words."""
+    """Return an effect of a revocation in the model's words."""
     match effect:
         case HandoffCancelled(connection_id):
             return f"cancel the hand-off of {connection_id}"

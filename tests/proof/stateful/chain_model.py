@@ -1,4 +1,4 @@
-"""One chain of connections, predicted: a list of plain dictionaries, oldest first."""
+"""A model of one chain of connections: a list of plain dictionaries, oldest first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stored(TypedDict):
 
 
 def deadline_of(stored: Stored) -> datetime | None:
-    """When it changes by itself."""
+    """Return the instant at which a connection changes by itself."""
     if stored["revoked"] is not None:
         return None
     if stored["status"] == "PENDING":
@@ -67,7 +67,7 @@ def on_the_wire(stored: Stored, now: datetime, active: str) -> dict[str, object]
 
 
 def read_from_the_wire(stored: Stored, now: datetime) -> Stored:
-    """What a receiver makes of it, who learns neither the deadline nor who revoked."""
+    """Return a receiver's value, without the deadline and the actor of the revocation."""
     status = standing(stored, now)
     status = "EXPIRED" if status == "LAPSED" else status
     lapsed = status == "EXPIRED" and not stored["authorized"] and not stored["reason"]
@@ -80,7 +80,7 @@ def read_from_the_wire(stored: Stored, now: datetime) -> Stored:
 
 
 def join(one: Stored, other: Stored) -> Stored:
-    """What two snapshots of one connection say together."""
+    """Merge two snapshots of one connection."""
     joined = one.copy()
     statuses = [one["status"], other["status"]]
     joined["status"] = max(statuses, key=RANKED.index)
@@ -133,7 +133,7 @@ class ChainModel:
     def _instants(
         self, n: int, now: datetime, happened: datetime
     ) -> tuple[datetime, datetime] | None:
-        """When it is recorded and when it happened; None for a mistake."""
+        """Return the recorded and the effective instant; None for a mistake."""
         stored = self.line[n]
         at = max(now, stored["updated"])
         if happened > at + TOLERANCE:
@@ -194,14 +194,14 @@ class ChainModel:
     def revoke(
         self, n: int, now: datetime, happened: datetime, actor: str
     ) -> tuple[list[str], list[str]] | None:
-        """Done or ignored for each that is reached, and the effects; None for a mistake."""
+        """Return the outcome of each reached connection, and the effects; None for a mistake."""
         whole = actor in ["PATIENT", "PLATFORM"]
         reached = range(n, len(self.line) if whole else n + 1)
         instants = [self._instants(place, now, happened) for place in reached]
         outcomes, effects = [], []
         for place, known in zip(reached, instants, strict=True):
             if known is None:
-                # The first that was named is the first to be asked.
+                # The named connection is checked first.
                 return None
             stored, (at, revoked) = self.line[place], known
             if stored["revoked"] is not None:
@@ -222,14 +222,15 @@ class ChainModel:
         return outcomes, effects
 
     def rely_on(self, n: int) -> None:
-        """A decision only relied on it."""
+        """Bump the version, as a decision that relied on a connection does."""
         self.line[n]["version"] += 1
 
     def reconnect(self, n: int, now: datetime, new_ids: str, deadline: datetime) -> Said:
-        """Done names in its details what was done, and the recovery's id."""
+        """Return done with the action and the id of the recovery in its details."""
         stored, is_last = self.line[n], n + 1 == len(self.line)
         details: dict[str, object] = {"connectionId": stored["id"]}
-        # A recovery that is issued again is its own: when the one before moved does not count.
+        # A reissued recovery is judged by itself: the last change of its predecessor does not
+        # count.
         asked = now if is_last else max(now, self.line[n + 1]["updated"])
         at = max(asked, stored["updated"])
         at_now = standing(stored, at)
@@ -249,7 +250,7 @@ class ChainModel:
         return "done", None, {"reissued": successor["id"]}
 
     def ask(self, n: int, now: datetime, package: str) -> tuple[str | None, datetime | None]:
-        """Why not, or None; and until when."""
+        """Return the reason of a denial or None, and the end of the access."""
         stored = self.line[n]
         at_now = standing(stored, now)
         if at_now != "ACTIVE":

@@ -1,4 +1,4 @@
-"""One coordinate: its binding, and several sessions that wait, land or lapse beside each other."""
+"""A state machine of one coordinate: its binding, and concurrent sessions."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from tests.support.strategies import COORDINATE, uuid
 OTHERS: Final = attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
 
 users = st.sampled_from(["the bound one", "the bound one", "u-1", "u-2"])
-"""Whom a trigger names."""
+"""The user that a trigger names."""
 which = st.sampled_from([0, 0, 1, 2, 3])
-"""A session; the latest is 0."""
+"""A session; 0 is the latest."""
 moments = st.sampled_from(["now", "now", "created", "end", "end", "soon"])
 STRANGE: Final = [
     (EntryPath.EXISTING_ACTIVE_HANDOFF, HandoffState.AWAITED),
@@ -43,7 +43,7 @@ STRANGE: Final = [
 
 class CoordinateMachine(CountedMachine):
     paths: ClassVar[dict[tuple[str, bool], str]] = {}
-    """Which path every account state and preference took, in all runs."""
+    """The path of every account state and preference, over all runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class CoordinateMachine(CountedMachine):
     def found_in_the_store(
         self, waiting: int, strange: tuple[EntryPath, HandoffState] | None, landed_for: str
     ) -> None:
-        """Sessions that wait; at times one that no rule makes, which is answered all the same."""
+        """Store waiting sessions, at times one that no rule creates."""
         for _ in range(waiting):
             self._initiate(prefers=True, life=60, new_user=True)
         if strange is None:
@@ -149,7 +149,7 @@ class CoordinateMachine(CountedMachine):
             happened = session.expires_at + tick * TICK
             self.now = max(self.now, happened - TICK)
         elif moment == "soon":
-            # The page's clock is ahead.
+            # The clock of the page is ahead.
             happened = self.now + TOLERANCE + tick * TICK
         said = self.model.complete(session.id, user_id, self.now, happened=happened or self.now)
         if said == MISTAKE:
@@ -249,7 +249,7 @@ RISING: Final = [AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTO
 
 
 def shown(session: CuraeConnectSession) -> Session:
-    """A session in the model's words."""
+    """Return a session in the model's words."""
     return {
         "id": session.id,
         "path": str(session.path),

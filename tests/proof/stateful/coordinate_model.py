@@ -1,4 +1,4 @@
-"""One coordinate, predicted: its user, its state, its sessions, in plain dictionaries."""
+"""A model of one coordinate: its user, state and sessions, in plain dictionaries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TypedDict
 
 Said = tuple[str, str | None, dict[str, object]]
-"""done, ignored, refused or mistake; a code; its details."""
+"""The outcome (done, ignored, refused or mistake), a code and its details."""
 
 DONE: Said = ("done", None, {})
 IGNORED: Said = ("ignored", None, {})
@@ -14,11 +14,11 @@ MISTAKE: Said = ("mistake", None, {})
 
 
 TOLERANCE = timedelta(minutes=5)
-"""How far two clocks may be apart."""
+"""The largest difference between two clocks."""
 
 
 class Session(TypedDict):
-    """One session, as it should be stored."""
+    """A session as it should be stored."""
 
     id: str
     path: str
@@ -30,7 +30,7 @@ class Session(TypedDict):
 
 
 def show(time: datetime) -> str:
-    """An instant on the wire: RFC 3339, the shortest form."""
+    """Format an instant for the wire: RFC 3339, the shortest form."""
     text = time.strftime("%Y-%m-%dT%H:%M:%S")
     if time.microsecond:
         text += f".{time.microsecond:06}".rstrip("0")
@@ -38,7 +38,7 @@ def show(time: datetime) -> str:
 
 
 class CoordinateModel:
-    """Who is bound, and every session there was."""
+    """The bound user, and every session."""
 
     def __init__(self) -> None:
         self.state = "UNLINKED"

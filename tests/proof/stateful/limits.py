@@ -1,4 +1,4 @@
-"""Rate limits: an exact log and token buckets, asked one by one and together."""
+"""A state machine of rate limits: an exact log and token buckets, alone and together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SITUATIONS: Final = (
     "state dropped at its own instant",
     "state still there one tick earlier",
 )
-"""No table decides a rate limit; this is what a run must have seen."""
+"""The situations that a run must reach, since no table decides a rate limit."""
 
 logs = st.tuples(
     st.just("log"), st.just("log"), st.integers(1, 4), st.just(1), st.sampled_from([1, 2])
@@ -49,7 +49,7 @@ even = st.sampled_from(
         [("bucket", "bucket", 1, 2, 2), ("log", "log", 1, 1, 1)],
     ]
 )
-"""Rules that make one wait equally long."""
+"""Rules with equally long waits."""
 SPANS: Final = [0, 0, 1, 142_857, 333_333, 500_000, 1_000_000, -1, -300_000, -2_000_000]
 
 
@@ -91,7 +91,7 @@ class LimitsMachine(CountedMachine):
         self._move(self.named + tick * TICK)
 
     def _move(self, to: datetime) -> None:
-        # Behind an instant at which a state was dropped no store could know of it any more.
+        # Before the instant at which a state was dropped, no store could still know it.
         self.now = to if self.floor is None else max(to, self.floor)
 
     # Requests -------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class LimitsMachine(CountedMachine):
 
     @rule(n=st.integers(0, 1), tick=ticks)
     def a_state_expires(self, n: int, tick: int) -> None:
-        """At its instant a store may drop it, and nobody can tell; so the model drops nothing."""
+        """Let a store drop an expired state, which must be invisible; the model drops nothing."""
         position = n % len(self.policies)
         policy, state = self.policies[position], self.states[position]
         model = self.model.rules[policy.name]

@@ -1,4 +1,4 @@
-"""Rate limits, predicted: every admission ever made, and buckets with fractions of a token."""
+"""A model of rate limits: every admission ever made, and buckets with fractions of tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 
 Policy = tuple[str, str, int, int, int]
-"""Kind (log or bucket), name, how many at once, how many come back, in how many seconds."""
+"""The kind (log or bucket), name, capacity, refill, and seconds."""
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -16,7 +16,7 @@ def rounded_up(exact: Fraction) -> int:
 
 
 class LogModel:
-    """At most so many in any half-open window, over all that were ever admitted."""
+    """An exact log: a limit in any half-open window, over all admissions."""
 
     def __init__(self, limit: int, seconds: int) -> None:
         self.limit = limit
@@ -24,14 +24,14 @@ class LogModel:
         self.admitted: list[datetime] = []
 
     def young(self, now: datetime) -> list[datetime]:
-        """What counts against `now`: less than a window old, or from a clock that was ahead."""
+        """Return the admissions that count against `now`: in the window, or from a clock ahead."""
         return sorted(each for each in self.admitted if now - each < self.window)
 
     def available(self, now: datetime) -> int:
         return max(0, self.limit - len(self.young(now)))
 
     def wait(self, now: datetime, cost: int) -> int:
-        """Microseconds until it fits; 0 where it fits now."""
+        """Return the microseconds until it fits, or 0."""
         young = self.young(now)
         too_many = len(young) + cost - self.limit
         if too_many <= 0:
@@ -46,7 +46,7 @@ class LogModel:
 
 
 class BucketModel:
-    """Tokens that trickle back; before the latest charge there were as many fewer."""
+    """A bucket of tokens that refill steadily; a clock behind the latest charge sees fewer."""
 
     def __init__(self, capacity: int, refill: int, seconds: int) -> None:
         self.limit = capacity
@@ -86,7 +86,7 @@ class LimitsModel:
             self.rules[name] = rule
 
     def admit(self, now: datetime, cost: int) -> tuple[str, str, int]:
-        """admitted; limited by whom and for how long; never, by whom; or a mistake."""
+        """Return admitted; limited, by which rule and for how long; never; or mistake."""
         if cost < 1:
             return "mistake", "", 0
         for name, rule in self.rules.items():

@@ -1,7 +1,7 @@
-"""Workers of an outbox that meet, stall, fail and are killed between any two statements.
+"""Outbox workers that race, stall, fail and are killed between any two statements.
 
-Every worker runs the library's own coroutine on a database that lets go before and after each
-statement, so that Hypothesis chooses who goes on. A worker that is killed runs nothing more.
+Every worker runs the library's own coroutine on a database that yields before and after each
+statement, so that Hypothesis chooses the next worker. A killed worker runs nothing more.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ SUBJECTS: Final = ("one", "two", "three")
 YEAR: Final = 365 * 24 * 3600.0
 
 STEPS: Final = 1000
-"""What a batch may take; each lets go twice a statement."""
+"""The most steps of a batch; each statement yields twice."""
 
 workers: Final = st.integers(0, WORKERS - 1)
 ends: Final = st.sampled_from(["ships", "ships", "ships", "fails", "ships and fails"])
 
 
 class KilledError(BaseException):
-    """Its process is gone."""
+    """The process of the worker is killed."""
 
 
 class _LetGo:
@@ -58,12 +58,12 @@ class _LetGo:
 
 @attrs.define(eq=False)
 class Process:
-    """A worker, and what it is at.
+    """A worker and its state.
 
     Attributes:
-        current: The message that it began last, until its batch is over.
-        noted: Whether how that one fared is in the database: then it is anybody's again.
-        stepped: Whether the clock was stepped during its batch, so that its claim may be over early.
+        current: The message that it started last, until its batch ends.
+        noted: Whether the result of that message is in the database, which frees it.
+        stepped: Whether the clock was stepped during its batch, so that its claim may end early.
         put_back: By how many seconds the clock was put back during its batch.
     """
 
@@ -76,13 +76,13 @@ class Process:
     put_back: float = 0.0
     began: float = 0.0
     end: str = "ships"
-    # What it has set for itself, as a thread of its own has.
+    # Its context variables, as of a separate thread.
     context: Context = attrs.field(factory=copy_context)
 
 
 @attrs.frozen
 class SteppedDatabase:
-    """SQLite in memory, which lets go of its process before and after each statement."""
+    """SQLite in memory, which yields before and after each statement."""
 
     connection: sqlite3.Connection
     process: Process
@@ -128,10 +128,10 @@ def change(connection: sqlite3.Connection, statements: Sequence[Statement]) -> b
 
 
 class Shipped(RuleBasedStateMachine):
-    """Posts messages, lets workers go on by a statement at a time, and holds what they ship."""
+    """A machine that posts messages, steps workers by one statement, and checks deliveries."""
 
     seen: ClassVar[Counter[str]] = Counter()
-    """What all runs came to, by name."""
+    """The situations of all runs, by name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,10 +156,10 @@ class Shipped(RuleBasedStateMachine):
         self.patched.setattr(retry, "time", clocks)
 
     def clock(self) -> int:
-        """What the database's clock shows, in microseconds."""
+        """Return the time of the database's clock, in microseconds."""
         return int((self.now + self.wrong_by) * SECOND)
 
-    # --- What happens -------------------------------------------------------------------------
+    # --- Events -------------------------------------------------------------------------------
 
     @rule(subjects=st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=4))
     def post(self, subjects: list[str]) -> None:
@@ -175,7 +175,7 @@ class Shipped(RuleBasedStateMachine):
 
     @rule()
     def take_number(self) -> None:
-        # Of a transaction that commits later, or never.
+        # The number of a transaction that commits later, or never.
         number = max([*self.posted, *self.gaps], default=0) + 1
         if self.connection.execute("UPDATE sqlite_sequence SET seq = ?", (number,)).rowcount:
             self.gaps.append(number)
@@ -185,7 +185,7 @@ class Shipped(RuleBasedStateMachine):
     @rule(data=st.data())
     def post_late(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(self.gaps))
-        # What is committed about one subject is so in the order of its numbers.
+        # Messages about one subject commit in the order of their numbers.
         after = {subject for each, subject in self.posted.items() if each > number}
         if free := [subject for subject in SUBJECTS if subject not in after]:
             subject = data.draw(st.sampled_from(free))
@@ -267,7 +267,7 @@ class Shipped(RuleBasedStateMachine):
             process.context.run(process.running.send, None)
         except (StopIteration, StoreUnavailableError):
             process.running = process.current = None
-        # A worker takes what its handler raises for a failed attempt.
+        # A worker treats an error of its handler as a failed attempt.
         assert not self.broken, self.broken
 
     def _runs(self, process: Process) -> bool:

@@ -1,4 +1,4 @@
-"""The idempotency record of one key: several attempts, late ones among them, and a server."""
+"""A state machine of one key's idempotency record: several attempts, late ones, and a server."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ leases = st.sampled_from([1, 2, 1_000_000, 1_000_001, 60_000_000, 25 * 3600 * 1_
 policies = st.sampled_from(LostLeaseAction)
 statuses = st.sampled_from([200, 201, 404, 409, 201, 500])
 moments = st.sampled_from([None, 0, -1, None, 1, 0])
-"""Now, or so many ticks from the end of the lease."""
+"""Now, or some ticks from the end of the lease."""
 which = st.sampled_from([0, 0, 1, 1, 2, 3])
-"""An attempt; the latest is 0."""
+"""An attempt; 0 is the latest."""
 ENDED: Final = {RecordState.COMPLETED, RecordState.FORGOTTEN, RecordState.RELEASED}
 
 
 @attrs.define(eq=False)
 class Running:
-    """An attempt, what it read before it began, and what the model gave it."""
+    """An attempt, the record that it read, and the model's claim."""
 
     attempt: Attempt
     read: Record | None
@@ -85,7 +85,7 @@ class RecordMachine(CountedMachine):
         lease=st.sampled_from([60_000_000, 25 * 3600 * 1_000_000]),
     )
     def found_in_the_store(self, state: str | None, policy: LostLeaseAction, lease: int) -> None:
-        """A key in use, with an attempt that holds it or held it last, and an older one that is late.
+        """Store a key in use with a current or former attempt, and an older late one.
 
         A store may keep the lease's column filled after its attempt ended.
         """
@@ -143,14 +143,14 @@ class RecordMachine(CountedMachine):
         due = rules.record_expires_at(self.record) <= self.now
         agree("whether the store may drop the record", tick >= 0, due)
         if purges and due:
-            # From here on the key may be used again, also by whoever read that it was free.
+            # From here on the key may be used again, even by a worker that read it as free.
             first = self.record.first_used_at
             self.executions.pop(first, None)
             self.answers.pop(first, None)
             self.record, self.model.stored = None, None
 
     def _move_to(self, moment: int | None) -> None:
-        """To the end of the lease, or a tick beside it; `None` is now."""
+        """Move to the end of the lease, or a tick beside it; None is now."""
         if moment is not None and self.record is not None and self.record.lease_until is not None:
             self.now = self.record.lease_until + moment * TICK
 
@@ -197,7 +197,7 @@ class RecordMachine(CountedMachine):
     @precondition(lambda self: self.running)
     @rule(n=which, commits=st.booleans(), lease=leases, policy=policies)
     def start_late(self, n: int, commits: bool, lease: int, policy: LostLeaseAction) -> None:  # noqa: FBT001 - drawn
-        """The store compares and sets: whoever read an older record comes too late."""
+        """Start with an old record: compare and set makes a worker with an older record fail."""
         running = self._pick(n)
         if self.record is running.read and not running.started:
             if commits:
@@ -337,7 +337,7 @@ class RecordMachine(CountedMachine):
 
 
 def shown(record: Record | None) -> Stored | None:
-    """A record in the model's words."""
+    """Return a record in the model's words."""
     if record is None:
         return None
     return {

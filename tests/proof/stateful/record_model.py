@@ -1,4 +1,4 @@
-"""An idempotency key's record, predicted: one dictionary and the sentences of the rules."""
+"""A model of an idempotency key's record: one dictionary and the sentences of the rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Payload = tuple[str, str]
 
 
 class Stored(TypedDict):
-    """What is stored of a key."""
+    """The stored members of a key."""
 
     payload: Payload
     state: str
@@ -25,7 +25,7 @@ class Stored(TypedDict):
 
 
 class Claim(TypedDict):
-    """What an attempt holds in its hands."""
+    """The claim of an attempt."""
 
     payload: Payload
     token: int
@@ -34,13 +34,13 @@ class Claim(TypedDict):
 
 
 class RecordModel:
-    """One key; `stored` is None where nothing is."""
+    """The model of one key; `stored` is None without a record."""
 
     def __init__(self) -> None:
         self.stored: Stored | None = None
 
     def clamp(self, now: datetime) -> datetime:
-        """A clock that steps back stands still."""
+        """Clamp a clock that steps back to the last seen instant."""
         if self.stored is not None and self.stored["seen"] > now:
             return self.stored["seen"]
         return now
@@ -56,7 +56,7 @@ class RecordModel:
         return "unknown" if stored["unknown"] else "in flight, lease over"
 
     def begin(self, payload: Payload, now: datetime) -> Claim | tuple[str, object]:
-        """A claim to execute, the kept answer, or a code with its details."""
+        """Return a claim to execute, the stored response, or a code with its details."""
         stored, standing, now = self.stored, self.standing(now), self.clamp(now)
         if stored is None:
             return {"payload": payload, "token": 1, "first": now, "at": now}
@@ -99,7 +99,7 @@ class RecordModel:
         }
 
     def holds(self, claim: Claim, now: datetime) -> bool:
-        """Whether the attempt may still act: the lease runs, and it is the attempt's own."""
+        """Return whether the attempt may act: its own lease runs."""
         stored = self.stored
         return (
             stored is not None
@@ -110,14 +110,14 @@ class RecordModel:
     def act(
         self, claim: Claim, now: datetime, state: str, lease: timedelta | None, answer: object
     ) -> bool:
-        """Renew, complete or release; whether it was still allowed to."""
+        """Renew, complete or release; return whether it was still allowed."""
         if not self.holds(claim, now):
             return False
         self._move(now, state=state, lease=lease, answer=answer)
         return True
 
     def resolve(self, now: datetime, answer: object) -> bool:
-        """Whether there was something to resolve."""
+        """Resolve an unknown outcome; return whether there was one."""
         if self.standing(now) not in ["in flight, lease over", "unknown"]:
             return False
         self._move(
@@ -126,7 +126,7 @@ class RecordModel:
         return True
 
     def forget(self, now: datetime) -> bool:
-        """Whether there was something to erase."""
+        """Erase the response; return whether there was one."""
         if self.standing(now) in ["absent, or retention over", "forgotten"]:
             return False
         self._move(now, state="FORGOTTEN", lease=None, answer=None)

@@ -1,4 +1,4 @@
-"""How the stateful tests run: a machine of rules, its answers compared, its cells counted."""
+"""The runner of the stateful tests: machines of rules with compared results and counted cells."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ START: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK: Final = timedelta(microseconds=1)
 
 ticks: Final = st.sampled_from([0, -1, 1, 0, -1])
-"""How many microseconds beside a deadline."""
+"""Microseconds beside a deadline."""
 
 Given = ParamSpec("Given")
 Said = tuple[str, str | None, dict[str, Json]]
-"""done, ignored, refused or mistake; the problem's code; its details."""
+"""The outcome (done, ignored, refused or mistake), the problem's code and its details."""
 
 
 class CountedMachine(RuleBasedStateMachine):
-    """A machine that is steered towards runs that reach many different cells."""
+    """A machine that is steered towards many different cells."""
 
     counts: ClassVar[Counter[Cell]] = Counter()
     """The cells that all runs reached."""
     seen: ClassVar[Counter[str]] = Counter()
-    """What no table has a cell for, by name."""
+    """Situations without a table cell, by name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,12 +52,12 @@ class CountedMachine(RuleBasedStateMachine):
 
 
 def agree(what: str, model: object, rules: object) -> None:
-    """What the independent model says and what the package does must be one."""
+    """Check that the independent model and the package agree."""
     assert rules == model, f"{what}\n  the model says: {model!r}\n  the rules say:  {rules!r}"
 
 
 def heard(answer: Done[object] | Ignored[object] | Refused) -> Said:
-    """An answer in the models' words."""
+    """Return an outcome in the models' words."""
     match answer:
         case Done():
             return "done", None, {}
@@ -68,7 +68,7 @@ def heard(answer: Done[object] | Ignored[object] | Refused) -> Said:
 
 
 def code_and_details(problem: Problem) -> tuple[str, dict[str, Json]]:
-    """The code and details of a problem, as they are on the wire."""
+    """Return the code and details of a problem, as on the wire."""
     document = format_problem(problem)
     code, details = document["code"], document["details"]
     assert isinstance(code, str)
@@ -81,7 +81,7 @@ def code_and_details(problem: Problem) -> tuple[str, dict[str, Json]]:
 def is_mistake(
     function: Callable[Given, object], /, *args: Given.args, **kwargs: Given.kwargs
 ) -> bool:
-    """Whether the package calls the arguments a caller's mistake."""
+    """Return whether the package rejects the arguments as a caller's mistake."""
     try:
         function(*args, **kwargs)
     except ArgumentError:
@@ -91,7 +91,7 @@ def is_mistake(
 
 @attrs.frozen
 class Size:
-    """How much of a machine is run: batches from one seed each, so that none follows another."""
+    """The size of a run: batches with one seed each, so that they are independent."""
 
     batches: int
     runs: int
@@ -100,21 +100,21 @@ class Size:
 
 @attrs.frozen
 class Reached:
-    """What all runs of a machine reached."""
+    """The cells and situations that all runs of a machine reached."""
 
     cells: Counter[Cell]
     seen: Counter[str]
 
 
 def run(machine: type[CountedMachine], size: Size, *, shrinks: bool = True) -> Reached:
-    """Run a machine from the same seeds every time, and count."""
+    """Run a machine from fixed seeds and count."""
     as_they_come = (Phase.generate, Phase.target, Phase.shrink)
     chosen = settings(
         max_examples=size.runs,
         stateful_step_count=size.steps,
         database=None,
         deadline=None,
-        # Long runs are the point here, and only the time that they take is complained of.
+        # Runs are long on purpose, and these checks complain only about time.
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         phases=as_they_come if shrinks else (Phase.generate, Phase.target),
         print_blob=False,
@@ -132,5 +132,5 @@ run_once: Final = cache(run)
 
 
 def cells_in(*tables: str) -> list[Cell]:
-    """Every cell of these tables."""
+    """Return every cell of these tables."""
     return cells_of(TABLES[name] for name in tables)

@@ -1,7 +1,7 @@
-"""Requests and facts at one store, in turns, with whatever may go wrong between and within them.
+"""Requests and facts on one store, interleaved, with faults within and between them.
 
 Every call of the store is two turns, so that any other run may come between a load, a commit and
-the news of it. A worker may die or be cancelled at each of them.
+its result. A worker may die or be cancelled at each of them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Result = TypeVar("Result")
 LEASE: Final = 60
 PASSING: Final = (LOST, BEFORE, AFTER, LATE)
 PATIENCE: Final = RetryPolicy(attempts=4, seconds=1e6)
-"""Attempts alone are counted: no time passes but the store's."""
+"""A policy that counts attempts only: no time passes except on the store's clock."""
 
 KEYS: Final = ("create", "reconnect", "revoke", "initiate")
 """Each idempotency key belongs to one operation, whose name it bears."""
@@ -65,7 +65,7 @@ SITUATIONS: Final = frozenset(
         *("known again", "let go", "cancelled", "died", "arrived late"),
     }
 )
-"""What the runs of a whole test must have seen."""
+"""The situations that the runs of a test must reach."""
 
 FACTS: Final[tuple[Fact, ...]] = (
     curae.Authorized(ID),
@@ -76,27 +76,27 @@ FACTS: Final[tuple[Fact, ...]] = (
 
 
 class UnreachableError(Exception):
-    """The other service could not be reached."""
+    """The external service is unreachable."""
 
 
 @coroutine
 def turn() -> Generator[None, None, None]:
-    """Let others have their turn."""
+    """Let other runs take their turn."""
     yield
 
 
 @attrs.define(eq=False)
 class Run:
-    """One worker at one request or fact.
+    """The work on one request or fact.
 
     Attributes:
         key: The idempotency key of its request.
-        faults: What goes wrong with its next commits.
+        faults: The faults of its next commits.
         load_fails: Whether its next load fails.
-        read_at: How many commits there were when it loaded.
-        taken: The records in flight that it stored, and at which step of the machine.
-        called: How often it called out.
-        context: What it has set for itself, as a task or a thread of its own has.
+        read_at: The number of commits when it loaded.
+        taken: The in-flight records that it stored, with the step of the machine.
+        called: The number of its external calls.
+        context: Its context variables, as of a separate task or thread.
     """
 
     key: str
@@ -111,10 +111,10 @@ class Run:
 
 @attrs.frozen
 class Out:
-    """How a call out goes.
+    """The course of an external call.
 
     Attributes:
-        seconds: How long it takes.
+        seconds: Its duration.
     """
 
     fails: bool
@@ -125,11 +125,11 @@ class Out:
 
 @attrs.frozen
 class Luck:
-    """How the next turns of a run go.
+    """The course of the next turns of a run.
 
     Attributes:
-        turns: How many it has.
-        faults: What goes wrong with its next commits.
+        turns: The number of turns.
+        faults: The faults of its next commits.
         load_fails: Whether its next load fails.
     """
 
@@ -139,11 +139,11 @@ class Luck:
 
 
 class Serving:
-    """A store, and runs at it in turns, held against the laws at every commit and every answer.
+    """A store with interleaved runs, checked against the laws at every commit and response.
 
     Attributes:
-        chosen: What most of the runs ask for, which is their idempotency key too.
-        seen: How often each situation arose.
+        chosen: The operation of most runs, and their idempotency key.
+        seen: The number of times that each situation arose.
     """
 
     def __init__(self, chosen: str) -> None:
@@ -169,7 +169,7 @@ class Serving:
     # What runs ------------------------------------------------------------------------------
 
     def serve(self, key: str | None) -> None:
-        """A request; `None` for the one that most are."""
+        """Start a request; None for the most common one."""
         run = Run(key or self.chosen)
         asked = request(run.key, key=run.key)
         store, trying = (
@@ -182,7 +182,7 @@ class Serving:
         self.runs.append(run)
 
     def call_out(self, key: str | None, out: Out) -> None:
-        """A request that calls out."""
+        """Start a request with an external call."""
         run = Run(key or self.chosen)
 
         async def called(_: NewIds, renew: AsyncRenew) -> NextAction:
@@ -216,7 +216,7 @@ class Serving:
         self.runs.append(run)
 
     def record(self, fact: Fact) -> None:
-        """A fact."""
+        """Start recording a fact."""
         run, trying = (
             Run(""),
             Retrier(policy=PATIENCE, sleep=self._sleep, timeout=nullcontext, stats=RetryStats()),
@@ -231,7 +231,7 @@ class Serving:
     # What goes on ---------------------------------------------------------------------------
 
     def go_on(self, number: int, luck: Luck) -> None:
-        """One of the runs has some turns."""
+        """Give one of the runs some turns."""
         run = self.runs[number % len(self.runs)]
         run.faults, run.load_fails = list(luck.faults), luck.load_fails
         for _ in range(luck.turns):
@@ -239,29 +239,29 @@ class Serving:
                 self._send(run)
 
     def cancel(self, number: int) -> None:
-        """One of the runs is cancelled; it may still have something to do."""
+        """Cancel one of the runs, which may still clean up."""
         run = self.runs[number % len(self.runs)]
         assert run.coroutine is not None
         self.seen["cancelled"] += 1
         self._resume(run, partial(run.coroutine.throw, asyncio.CancelledError()))
 
     def die(self, number: int) -> None:
-        """The worker of one of the runs dies."""
+        """Kill the worker of one of the runs."""
         run = self.runs.pop(number % len(self.runs))
         assert run.coroutine is not None
         self.seen["died"] += 1
         run.context.run(run.coroutine.close)
 
     def arrive(self) -> None:
-        """A commit takes effect, of which its worker knows nothing."""
+        """Apply a commit whose worker never learns of it."""
         self.seen["arrived late"] += self.late.pop(0)()
 
     def register_again(self, scopes: frozenset[str]) -> None:
-        """The API key is registered again, with other scopes or the same."""
+        """Register the API key again, with other scopes or the same."""
         self.store.register(ApiKey(API_KEY), attrs.evolve(CALLER, scopes=scopes))
 
     def end(self) -> None:
-        """Everybody comes to an end, nothing goes wrong any more, and the store is at rest."""
+        """Finish all runs without faults, and check the store."""
         while self.late:
             self.arrive()
         while self.runs:
@@ -273,7 +273,7 @@ class Serving:
         check_store(held.connections, sessions=sessions, bindings=bindings, now=self.clock.now)
 
     def close(self) -> None:
-        """Whoever is still at work stops: something went wrong."""
+        """Close every unfinished run after a failure."""
         for run in self.runs:
             assert run.coroutine is not None
             run.context.run(run.coroutine.close)
@@ -295,7 +295,7 @@ class Serving:
         except (UnreachableError, asyncio.CancelledError):
             self.runs.remove(run)
         except StoreUnavailableError:
-            # A request is answered, whatever the store does.
+            # Every request gets a response, whatever the store does.
             assert run.key == ""
             self.runs.remove(run)
             self.seen["a fact given up"] += 1
@@ -303,7 +303,7 @@ class Serving:
     # What is seen ---------------------------------------------------------------------------
 
     def committed(self, run: Run, loaded: Loaded, changes: Changes) -> None:
-        """A commit took effect, whether or not its worker ever learns it."""
+        """Observe a commit that took effect, whether or not its worker learns of it."""
         self.watch.observe_commit(changes.writes, loaded.now, loaded_at_commit=run.read_at)
         for write in changes.writes:
             if not isinstance(write, RecordWrite):
@@ -353,7 +353,7 @@ class Serving:
 
 
 class Turns:
-    """The store, as one run sees it."""
+    """The store as seen by one run."""
 
     def __init__(self, world: Serving, run: Run) -> None:
         self._world = world

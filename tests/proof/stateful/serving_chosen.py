@@ -1,4 +1,4 @@
-"""Who chooses what comes between two calls of a store: Hypothesis, or chance by a seed."""
+"""Drivers of the interleavings: Hypothesis, or a seeded random generator."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ numbers = st.integers(0, 5)
 
 
 class ServingMachine(CountedMachine):
-    """Hypothesis chooses, and finds the fewest steps that still break a law."""
+    """A machine whose steps Hypothesis chooses and shrinks."""
 
     @initialize(key=st.sampled_from(KEYS))
     def begin(self, key: str) -> None:
@@ -89,7 +89,7 @@ class ServingMachine(CountedMachine):
 
 
 def play(seed: int, steps: int) -> Counter[str]:
-    """A world that a seed chooses, from its beginning to its end; what it saw."""
+    """Play a world chosen by a seed from start to end; count its situations."""
     chance = Random(seed)  # noqa: S311 - no secret
     world = Serving(chance.choice(KEYS))
     with closing(world):

@@ -1,4 +1,4 @@
-"""Workers of an outbox that meet, stall, fail and are killed, held against a model."""
+"""Tests of outbox workers that race, stall, fail and are killed, against a model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(*phases: Phase) -> None:
 def test_no_message_is_lost_or_out_of_order_whoever_is_killed_when() -> None:
     Shipped.seen.clear()
     run(Phase.generate, Phase.shrink)
-    # Which chance leaves out now and then.
+    # Random runs sometimes miss this situation.
     revive_one()
     reached = {name for name, times in Shipped.seen.items() if times}
     assert reached == {
@@ -57,7 +57,7 @@ class Made(Protocol):
 
 
 def changed(patched: pytest.MonkeyPatch, name: str, part: str, instead: str) -> None:
-    """Let a statement of the outbox have something in place of a part."""
+    """Replace a part of a statement of the outbox."""
     made: Made = getattr(outbox_statements, name)
 
     def wrong(*args: object, **named: object) -> Statement:
@@ -169,7 +169,7 @@ def test_a_wrong_worker_is_found(
 
 @attrs.frozen
 class Chosen:
-    """What a rule draws."""
+    """A data object that always draws one value."""
 
     value: object
 
@@ -178,7 +178,7 @@ class Chosen:
 
 
 def revive_one() -> None:
-    """A message dies, is revived, and is shipped."""
+    """Let a message die, revive it, and deliver it."""
     machine = Shipped()
     try:
         machine.post(["one"])
@@ -206,7 +206,7 @@ def test_whoever_has_noted_how_a_message_fared_holds_it_no_longer() -> None:
 
 
 def give_back() -> None:
-    """A worker that stalled beyond its lease gives back what another took over."""
+    """Let a worker that stalled beyond its lease release messages that another took over."""
     machine = Shipped()
     try:
         machine.post(["one", "two"])

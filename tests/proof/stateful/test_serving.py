@@ -1,4 +1,4 @@
-"""Law 12 and what goes with it over the loop, whatever comes between two of its calls."""
+"""Tests of law 12 and related laws over interleaved store calls."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from tests.proof.stateful.serving_chosen import ServingMachine, play
 
 @pytest.fixture(autouse=True)
 def same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What tells attempts apart is no chance here, and moves no lease beyond a whole second."""
+    """Makes lease lengths deterministic, and below a whole second apart."""
     monkeypatch.setattr(external_call, "random_microseconds", partial(next, cycle(range(1, 1000))))
 
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Thousands of failures are made here on purpose; their log says nothing."""
+    """Silences the log of the thousands of planned failures."""
     log = logging.getLogger("curae_lifecycle.stores.retry")
     log.disabled = True
     yield
@@ -59,7 +59,7 @@ def test_whatever_chance_puts_between_the_laws_hold() -> None:
 
 
 def takes_anothers_record_for_its_own(patch: pytest.MonkeyPatch) -> None:
-    """It goes by the token and the instant, and two workers may begin at one instant."""
+    """Compare token and instant only, although two workers may start at one instant."""
 
     def stored_claim(self: _RequestWithExternalCall, record: Record | None) -> _Claim | None:
         for each in self.claims:
@@ -77,7 +77,7 @@ def takes_anothers_record_for_its_own(patch: pytest.MonkeyPatch) -> None:
 
 
 def answers_what_was_not_stored(patch: pytest.MonkeyPatch) -> None:
-    """It does not look at what the store says of a commit."""
+    """Ignore whether the store accepted a commit."""
 
     async def commit(
         self: request_loop.RequestAttempts, loaded: Loaded, answer: Answer, page: HostedPage | None
@@ -89,7 +89,7 @@ def answers_what_was_not_stored(patch: pytest.MonkeyPatch) -> None:
 
 
 def ends_whatever_became_of_its_lease(patch: pytest.MonkeyPatch) -> None:
-    """It overwrites the record of whoever took over."""
+    """Overwrite the record of the worker that took over."""
 
     def complete(
         record: Record | None, attempt: Attempt, response: Response, now: datetime
@@ -104,7 +104,7 @@ def ends_whatever_became_of_its_lease(patch: pytest.MonkeyPatch) -> None:
 
 
 def lets_go_of_what_may_have_happened(patch: pytest.MonkeyPatch) -> None:
-    """It frees the key after a call that must not be made twice."""
+    """Release the key after a call that must not be made twice."""
 
     async def release(self: _RequestWithExternalCall) -> bool | None:
         return await self._update_record(attempts.release)
@@ -113,7 +113,7 @@ def lets_go_of_what_may_have_happened(patch: pytest.MonkeyPatch) -> None:
 
 
 def calls_again_where_it_lost_a_race(patch: pytest.MonkeyPatch) -> None:
-    """It does everything again, the call too."""
+    """Repeat everything after a lost race, even the call."""
     answer_once = _RequestWithExternalCall._answer
 
     async def answer(self: _RequestWithExternalCall) -> Answer | None:

@@ -1,4 +1,4 @@
-"""The whole world: lines of traffic, answered by the package and by the reference model."""
+"""A state machine of the whole world: traffic to the package and to the reference model."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BUCKETS: Final[list[list[dict[str, Json]]]] = [
 
 DAY: Final = timedelta(hours=24)
 SPARE: Final = timedelta(minutes=5)
-"""How long a store waits after a deadline: another worker's clock may be behind."""
+"""The delay of a store after a deadline, since another clock may be behind."""
 
 connections = Bundle("connections")
 sessions = Bundle("sessions")
@@ -99,7 +99,7 @@ class WorldMachine(CountedMachine):
         self.seen["replay" if answer["replayed"] else f"answered {status}"] += 1
         rules = answer["rules"]
         assert isinstance(rules, list)
-        # No rule looks into this table: an operation carries its own row, and the trail names it.
+        # No rule uses this table: an operation carries its own row, and the trail names it.
         for named in map(str, rules):
             table, _, name = named.partition(".")
             if table == OPERATION_TABLE.name:
@@ -255,7 +255,7 @@ class WorldMachine(CountedMachine):
     @precondition(lambda self: self.sent)
     @rule(n=st.sampled_from([0, 0, 1, 2]))
     def retry(self, n: int) -> None:
-        """The same request with the same key: its answer was lost."""
+        """Send the same request with the same key, as if its response was lost."""
         self._say(request=self.sent[-1 - n % len(self.sent)])
 
     # Facts and questions --------------------------------------------------------------------
@@ -300,7 +300,7 @@ class WorldMachine(CountedMachine):
 
 
 class FullWorldMachine(CountedMachine):
-    """A world with room for two of a kind, beside a count of what is in it."""
+    """A world with room for two values of a kind, and a count of its values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -317,7 +317,7 @@ class FullWorldMachine(CountedMachine):
         self.numbered += 1
         name = f"{operation}-{key}"
         answer = self._handle(request(operation, key=name, id="9" * 8 + UNKNOWN[8:]))
-        # A key whose retention is over is as good as new, but its row is there until it is dropped.
+        # A key is new after its retention, but its row exists until it is dropped.
         known = name in self.rows and self.now < self.rows[name] + DAY
         new_connection = operation == "create" and not known
         new_row = name not in self.rows

@@ -1,1 +1,1 @@
-"""The arithmetic of limits and intervals, proven and searched; `python -m tests.proof.symbolic.prove`."""
+"""Proofs and searches of the arithmetic of limits and intervals; see `prove`."""

@@ -1,7 +1,7 @@
-"""Claims about the production functions, mistakes that must refute them, and their numbers.
+"""Claims about the production functions, and mistakes that must refute them.
 
-The law of this module: **a claim that no mistake breaks says nothing**. A mistake is a text in a
-production function and another in its place; the claim is proven without it and refuted with it.
+The law of this module: **a claim that no mistake breaks says nothing**. A mistake replaces a text
+in a production function; the claim is proven without it and refuted with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.proof.symbolic.integers import Instant, Number, Refuted, prove
 
 @attrs.frozen
 class Mistake:
-    """A text in a production function, and what a mutant has in its place."""
+    """A text in a production function, and its replacement in a mutant."""
 
     module: ModuleType
     function: str
@@ -32,12 +32,12 @@ class Mistake:
 
 @attrs.frozen
 class Claim:
-    """Something that holds for all values.
+    """A property for all values.
 
     Attributes:
-        says: What.
+        says: The property in words.
         check: A function for `prove`.
-        mistakes: Each must refute it.
+        mistakes: Mistakes that each must refute it.
     """
 
     says: str
@@ -47,7 +47,7 @@ class Claim:
 
 @contextmanager
 def built_in(mistake: Mistake) -> Iterator[None]:
-    """The module with the mistake in its function."""
+    """Build the mistake into the function of its module within the block."""
     module, name = mistake.module, mistake.function
     function: object = getattr(module, name)
     source = dedent(inspect.getsource(cast("Callable[[], object]", function)))
@@ -60,14 +60,14 @@ def built_in(mistake: Mistake) -> Iterator[None]:
 
 
 def _compiled(source: str, module: ModuleType, name: str) -> object:
-    # The future import keeps annotations unread, as they are in the module.
+    # The future import keeps annotations unevaluated, as in the module.
     names = dict(vars(module))
     exec(f"from __future__ import annotations\n{source}", names)  # noqa: S102 - the mutant
     return names[name]
 
 
 def is_refuted(claim: Claim, mistake: Mistake) -> bool:
-    """Whether the claim fails with the mistake built in."""
+    """Return whether the claim fails with the mistake built in."""
     with built_in(mistake):
         try:
             prove(claim.check)
@@ -76,29 +76,29 @@ def is_refuted(claim: Claim, mistake: Mistake) -> bool:
     return False
 
 
-# --- What stands for what --------------------------------------------------------------------
+# --- Stand-ins -------------------------------------------------------------------------------
 
 
 def span(since: Instant, now: Instant) -> Number:
-    """What `elapsed` makes of two instants."""
+    """Return what `elapsed` computes for two instants."""
     return as_number(values.elapsed(as_datetime(since), as_datetime(now)))
 
 
 def since_epoch(now: Instant) -> Number:
-    """What `microseconds` makes of an instant."""
+    """Return what `microseconds` computes for an instant."""
     return as_number(values.to_epoch_microseconds(as_datetime(now)))
 
 
 def as_int(value: Number) -> int:
-    """A number, to a function that takes an integer."""
+    """Cast a number for a function that takes an integer."""
     return cast("int", value)
 
 
 def as_number(value: int) -> Number:
-    """What a function made of numbers."""
+    """Cast the integer result of a function to a number."""
     return cast("Number", value)
 
 
 def as_datetime(value: Instant) -> datetime:
-    """An instant, to a function that takes a datetime."""
+    """Cast an instant for a function that takes a datetime."""
     return cast("datetime", value)

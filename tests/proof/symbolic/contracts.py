@@ -1,8 +1,8 @@
-"""What CrossHair searches for counterexamples: asserts over the public functions themselves.
+"""Contracts for CrossHair: assertions about the public functions.
 
 `python -m crosshair check --analysis_kind=asserts tests.proof.symbolic.contracts`. The proofs in
 `prove.py` put numbers into the arithmetic; here the values are real datetimes, policies and
-records, through every check on the way.
+records, with every check on the way.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DAY = 24 * 60 * 60 * SECOND
 
 
 def whole_seconds(span: int) -> None:
-    """The fewest whole seconds that are no less, at least 1."""
+    """Assert that the wait is the fewest whole seconds that are no less, at least 1."""
     assert -DAY < span < DAY
     seconds = ceil_seconds(span)
     assert seconds == max(1, seconds)
@@ -43,25 +43,25 @@ def whole_seconds(span: int) -> None:
 
 
 def later_is_elapsed(by: int) -> None:
-    """What `later` adds, `elapsed` finds."""
+    """Assert that `elapsed` finds what `later` adds."""
     assert 0 <= by < DAY
     assert elapsed(START, add_microseconds(START, by)) == by
 
 
 def an_instant_survives_its_number(since_epoch: int) -> None:
-    """An instant becomes a number and comes back."""
+    """Assert that an instant survives conversion to a number and back."""
     assert 0 <= since_epoch < DAY
     assert to_epoch_microseconds(from_epoch_microseconds(since_epoch)) == since_epoch
 
 
 def later_never_runs_out(by: int) -> None:
-    """Past the last instant it is the last instant."""
+    """Assert that `later` stops at the last instant."""
     assert by >= 0
     assert START <= add_microseconds(START, by) <= LAST_INSTANT
 
 
 def a_pending_connection_ends_at_its_deadline(after: int) -> None:
-    """Half-open: pending before, lapsed from then on."""
+    """Assert that a connection is pending before its deadline and lapsed from then on."""
     assert 0 <= after < DAY
     connection = pending()
     deadline = connection.handoff_deadline
@@ -72,7 +72,7 @@ def a_pending_connection_ends_at_its_deadline(after: int) -> None:
 
 
 def a_log_s_wait_is_exact(held: int, after: int) -> None:
-    """At the wait's end it is admitted, one tick earlier it is not."""
+    """Assert that a log admits at the end of the wait and not a tick earlier."""
     assert 0 <= held <= after < 60 * SECOND
     policy = ExactLog("initiate", 1, 60)
     state, now = LogState.of((add_microseconds(START, held),)), add_microseconds(START, after)
@@ -83,7 +83,7 @@ def a_log_s_wait_is_exact(held: int, after: int) -> None:
 
 
 def a_bucket_s_wait_is_exact(owed: int, after: int) -> None:
-    """At the wait's end it is admitted, one tick earlier it is not, also between two microseconds."""
+    """Assert that a bucket admits at the end of the wait and not a tick earlier."""
     assert 0 <= owed <= 3 * SECOND
     assert 0 <= after < SECOND
     policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
@@ -98,7 +98,7 @@ def a_bucket_s_wait_is_exact(owed: int, after: int) -> None:
 
 
 def a_full_bucket_may_be_dropped(owed: int) -> None:
-    """When its state expires, a bucket answers as one that was never charged."""
+    """Assert that an expired bucket behaves as if it was never charged."""
     assert 1 <= owed <= 3 * SECOND
     policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
     state = BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2)

@@ -1,4 +1,4 @@
-"""Claims about instants: spans between them, and where intervals end."""
+"""Claims about instants: spans between them, and ends of intervals."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _latest(first: Instant, second: Instant) -> Instant:
 
 
 def claims() -> Iterator[Claim]:
-    """What is proven of instants, and of the numbers that stand for them."""
+    """Yield the claims about instants and their numbers."""
     yield Claim("the solver's integers are Python's, from -12 to 12", numbers_are_pythons, ())
     yield Claim(
         "ceil_seconds is the fewest whole seconds, at least 1",

@@ -1,11 +1,11 @@
-"""Integers and instants that stand for all values at once, and every path through a function.
+"""Symbolic integers and instants, and a walk of every path through a function.
 
-The production functions run as they are, on `Number` and `Instant` in place of `int` and
-`datetime`. Where they branch, the run is repeated once for each way that is possible; what is
-proven is then proven of every path.
+The production functions run unchanged, on `Number` and `Instant` in place of `int` and `datetime`.
+If they branch, the run is repeated once for each possible branch; a property is then proven on
+every path.
 """
 
-# z3 says of every result only that it is one of its many kinds.
+# z3 types every result as one of its many kinds.
 # pyright: reportArgumentType=false
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ LAST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _TICK
 """The first and the last instant that a datetime can hold, in microseconds since 1970."""
 
 TIMEOUT: Final = 20_000
-"""How long one question may take, in milliseconds."""
+"""The time limit of one question, in milliseconds."""
 
 
 class UndecidedError(Exception):
-    """The solver gave no answer in time."""
+    """The solver ran out of time."""
 
 
 class Refuted(Exception):  # noqa: N818 - it is an answer, not a mistake
-    """The property does not hold; the message has the values that show it."""
+    """The property does not hold; the message has a counterexample."""
 
 
 class Condition:
-    """A comparison of numbers; to ask whether it is true is to take a branch."""
+    """A comparison of numbers; its truth value takes a branch."""
 
     def __init__(self, formula: z3.BoolRef) -> None:
         self.formula = formula
@@ -47,7 +47,7 @@ class Condition:
 
 
 class Number:
-    """An integer that stands for all that the assumptions allow."""
+    """An integer that represents all values that the assumptions allow."""
 
     def __init__(self, term: z3.ArithRef) -> None:
         self.term = term
@@ -112,7 +112,7 @@ class Span(Number):
 
 
 class Instant:
-    """An instant that stands for all that the assumptions allow; a `datetime` to the functions."""
+    """An instant for all values that the assumptions allow; a `datetime` to the functions."""
 
     tzinfo = UTC
 
@@ -123,7 +123,7 @@ class Instant:
 
         @property
         def __class__(self) -> type[datetime]:
-            """The class that `isinstance` sees, so that the functions' own checks pass."""
+            """The class for `isinstance`, so that the functions' own checks pass."""
             return datetime
 
     def __sub__(self, other: Instant | datetime) -> Span:
@@ -143,7 +143,7 @@ class Instant:
 
 
 def number(name: str, least: int | None = None, most: int | None = None) -> Number:
-    """A new number, assumed to lie between two bounds."""
+    """Return a new number between two bounds."""
     term = z3.Int(name)
     run = _RUN.get()
     if least is not None:
@@ -154,20 +154,20 @@ def number(name: str, least: int | None = None, most: int | None = None) -> Numb
 
 
 def instant(name: str) -> Instant:
-    """A new instant: any that a datetime can hold."""
+    """Return a new instant in the range of a datetime."""
     return Instant(number(name, FIRST, LAST).term)
 
 
 def assume(condition: Condition) -> None:
-    """From here on only values that meet the condition count."""
+    """Assume that a condition holds from here on."""
     _RUN.get().assume(condition.formula)
 
 
 def require(condition: Condition | bool, what: str) -> None:  # noqa: FBT001 - it is what must hold
-    """The condition must hold for all values that came this far.
+    """Require that the condition holds for all values on this path.
 
     Raises:
-        Refuted: There are values for which it does not.
+        Refuted: If there are values for which it does not.
     """
     formula = z3.BoolVal(condition) if isinstance(condition, bool) else condition.formula
     _RUN.get().require(formula, what)
@@ -185,8 +185,8 @@ class _Run:
         self.parts: dict[tuple[z3.ArithRef, z3.ArithRef], tuple[z3.ArithRef, z3.ArithRef]] = {}
 
     def divided(self, term: z3.ArithRef, divisor: z3.ArithRef) -> tuple[z3.ArithRef, z3.ArithRef]:
-        # Quotient and rest by what they are: with a divisor that stands for many, the solver
-        # knows more of a product than of a division. Python's own only for one above zero.
+        # Quotient and remainder by definition: for a symbolic divisor, the solver handles products
+        # better than divisions. Python's own definition only for a divisor above zero.
         self.require(divisor > 0)
         if (term, divisor) not in self.parts:
             quotient, rest = z3.FreshInt("quotient"), z3.FreshInt("rest")
@@ -225,7 +225,7 @@ _RUN: ContextVar[_Run] = ContextVar("_RUN")
 
 @attrs.frozen
 class Proof:
-    """What it took: the paths that were walked, and the questions that the solver answered."""
+    """The cost of a proof: the paths walked, and the questions solved."""
 
     paths: int
     questions: int
@@ -235,8 +235,8 @@ def prove(claim: Callable[[], object]) -> Proof:
     """Walk every path of a claim, a function that makes numbers, runs code and requires.
 
     Raises:
-        Refuted: A requirement fails on one of them.
-        UndecidedError: The solver gave up.
+        Refuted: If a requirement fails on a path.
+        UndecidedError: If the solver gives up.
     """
     plans: list[list[bool]] = [[]]
     paths = questions = 0

@@ -22,7 +22,7 @@ def _log(limit: int, seconds: Number) -> ExactLog:
 
 
 class _Log:
-    """A log of numbers that stand for all instants; eight bytes each, as of a `LogState`."""
+    """A log of symbolic instants, eight bytes each, as in a `LogState`."""
 
     def __init__(self, instants: Iterable[Number] = ()) -> None:
         self.instants = list(instants)
@@ -43,7 +43,7 @@ class _Log:
         return _Log(self.instants * times)
 
     def unpack_from(self, offset: int) -> tuple[Number]:
-        """The number at an offset in bytes."""
+        """Return the number at an offset in bytes."""
         return (self.instants[offset // 8],)
 
 
@@ -54,14 +54,14 @@ _UNPACKED: Final = {
     "_packed": _Log,
     "_unpacked": iter,
 }
-"""What stands for the bytes of a log, which hold no numbers that stand for many."""
+"""Replacements of the byte functions of a log, since bytes hold no symbolic numbers."""
 
 
 def _charge_log(
     policy: ExactLog, held: list[Instant], now: Instant, cost: int = 1
 ) -> list[Instant] | Number:
     state = cast("LogState", cast("object", _Log(map(since_epoch, held))))
-    # Its own globals: a mutant has others than the module.
+    # Its own globals: a mutant has other ones than the module.
     with patch.dict(ratelimit._charge_log.__globals__, _UNPACKED):
         charged: object = ratelimit._charge_log(
             policy, state=state, at=as_int(since_epoch(now)), cost=cost
@@ -122,7 +122,7 @@ def log_window(limit: int, calls: int) -> Callable[[], None]:
             if isinstance(after, list):
                 held = after
                 admitted.append(now)
-        # The clock may have run backwards, so every choice of limit + 1 is looked at.
+        # The clock may run backwards, so every choice of limit + 1 is checked.
         start = instant("start")
         inside = [
             each for each in admitted if span(start, each) >= 0 and span(start, each) < window
@@ -155,7 +155,7 @@ def log_wait(limit: int) -> Callable[[], None]:
 
 @attrs.frozen
 class _Sizes:
-    """The sizes of a rule, unchecked, since the checks ask for the exact type `int`."""
+    """The sizes of a rule, unchecked, since the checks require the exact type `int`."""
 
     seconds: Number
     limit: int = 0
@@ -165,7 +165,7 @@ class _Sizes:
 
 @attrs.frozen
 class _AnyBucket:
-    """A bucket of any sizes, a cost that it could admit, and one token in its parts."""
+    """A bucket of symbolic sizes, a cost that it could admit, and one token in parts."""
 
     policy: Bucket
     capacity: Number
@@ -174,7 +174,7 @@ class _AnyBucket:
     per_unit: Number
 
     def charge(self, full: _Full, now: Instant) -> tuple[bool, _Full | Number]:
-        """Whether it admits; when it is full again then, or how long to wait."""
+        """Return whether it admits; then the next full instant, or the wait."""
         state = BucketState(as_int(full.at), as_int(full.part))
         at, cost = as_int(since_epoch(now)), as_int(self.cost)
         charged = ratelimit._charge_bucket(self.policy, state=state, at=at, cost=cost)
@@ -183,7 +183,7 @@ class _AnyBucket:
         return False, as_number(charged)
 
     def owed(self, full: _Full, now: Instant) -> Number:
-        """What is missing from a full bucket, in parts of a microsecond."""
+        """Return what is missing from a full bucket, in parts of a microsecond."""
         owed = (full.at - since_epoch(now)) * self.refill + full.part
         return owed if owed > 0 else owed - owed
 
@@ -198,7 +198,7 @@ class _AnyBucket:
 
 @attrs.frozen
 class _Full:
-    """When a bucket is full again, as a `BucketState` says it."""
+    """The instant at which a bucket is full again, as in a `BucketState`."""
 
     at: Number
     part: Number
@@ -242,9 +242,9 @@ def bucket_is_tokens() -> None:
 
 
 def bucket_bound() -> None:
-    # By induction over admissions: each moves the instant on by what it costs, from no earlier
-    # than its own, and never past a full bucket; so all between two instants fit into the
-    # capacity and what came back in between.
+    # By induction over admissions: each moves the instant on by its cost, from no earlier than its
+    # own, and never past a full bucket; so all admissions between two instants fit into the
+    # capacity and the refill in between.
     bucket, now = _bucket(), instant("now")
     before = _full(bucket.refill)
     assume(bucket.owed(before, now) <= bucket.believed())
@@ -397,7 +397,7 @@ _FULL_AGAIN: Final = Mistake(
 
 
 def claims() -> Iterator[Claim]:
-    """What is proven of the rate limits."""
+    """Yield the claims about the rate limits."""
     for limit in (1, 2, 3, 10):
         yield Claim(
             f"exact log of {limit}, any window: a step keeps order and size, drops only the old",

@@ -1,6 +1,6 @@
-"""`python -m tests.proof.symbolic.prove`: what is proven of the arithmetic, and that each proof can fail.
+"""Prove the claims about the arithmetic: `python -m tests.proof.symbolic.prove`.
 
-Each claim runs the production functions on numbers that stand for all values. Then it runs them
+Each claim runs the production functions on numbers that represent all values. Then it runs them
 again with one mistake built in, and must be refuted.
 """
 
@@ -18,7 +18,7 @@ def main() -> int:
     """Prove every claim and refute every mistake.
 
     Returns:
-        The exit status: 1 where a claim is refuted, or a mistake is not.
+        The exit status: 1 if a claim is refuted, or a mistake is not.
     """
     failed = proven = refuted = 0
     for claim in (*instants.claims(), *limits.claims()):

@@ -1,7 +1,7 @@
-"""`python -m tests.proof.symbolic.search`: CrossHair over the contracts, and over the wrong ones.
+"""Search the contracts with CrossHair: `python -m tests.proof.symbolic.search`.
 
-Of each contract it says whether every path was walked (confirmed) or only as many as the time
-allowed (not falsified). Each wrong one must be falsified, or the search would find nothing.
+For each contract it prints if every path was walked (confirmed) or only as many as the time
+allowed (not falsified). Each wrong contract must be falsified.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tests.support.paths import ROOT
 
 HERE: Final = Path(__file__).parent
 SECONDS: Final = 10
-"""How long one contract may be searched; all of them took 3 s together when this was written."""
+"""The time limit of one contract; all of them took 3 s together when this was written."""
 
 
 def contracts_of(module: str) -> dict[str, range]:
-    """The contracts of a module, and the lines of each."""
+    """Return the contracts of a module with their lines."""
     tree = ast.parse((HERE / f"{module}.py").read_text(encoding="utf-8"))
     return {
         node.name: range(node.lineno, (node.end_lineno or node.lineno) + 1)
@@ -32,7 +32,7 @@ def contracts_of(module: str) -> dict[str, range]:
 
 
 def verdicts_of(module: str) -> dict[str, str]:
-    """What CrossHair says of each contract of a module; nothing where time ran out."""
+    """Return CrossHair's verdict on each contract of a module, without those out of time."""
     command = ("-m", "crosshair", "check", "--analysis_kind=asserts", "--report_all")
     done = subprocess.run(
         [
@@ -61,7 +61,7 @@ def main() -> int:
     """Search both modules.
 
     Returns:
-        The exit status: 1 where a contract is falsified, or a wrong one is not.
+        The exit status: 1 if a contract is falsified, or a wrong one is not.
     """
     started, failed = perf_counter(), 0
     for module, is_wrong in (("contracts", False), ("wrong", True)):

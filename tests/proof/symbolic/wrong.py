@@ -1,4 +1,4 @@
-"""Contracts that are wrong by one tick or one second: CrossHair must find what breaks each."""
+"""Contracts that are wrong by one tick or one second, which CrossHair must falsify."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.strategies import START, pending
 
 
 def whole_seconds_rounded_down(span: int) -> None:
-    """Wrong: a span that is no whole second is rounded up."""
+    """Assert, wrongly, that a span that is no whole second is rounded down."""
     assert SECOND <= span < DAY
     assert ceil_seconds(span) == span // SECOND
 
 
 def a_deadline_is_the_last_instant(after: int) -> None:
-    """Wrong: at its deadline a connection is over."""
+    """Assert, wrongly, that a connection is still pending at its deadline."""
     assert 0 <= after < DAY
     connection = pending()
     deadline = connection.handoff_deadline
@@ -31,7 +31,7 @@ def a_deadline_is_the_last_instant(after: int) -> None:
 
 
 def a_log_admits_a_tick_early(held: int) -> None:
-    """Wrong: a tick before the wait's end it is refused."""
+    """Assert, wrongly, that a log admits a tick before the end of the wait."""
     assert 0 <= held < 60 * SECOND
     policy, now = ExactLog("initiate", 1, 60), add_microseconds(START, 60 * SECOND - 1)
     assert isinstance(
@@ -40,7 +40,7 @@ def a_log_admits_a_tick_early(held: int) -> None:
 
 
 def a_bucket_s_wait_is_rounded_down(owed: int) -> None:
-    """Wrong: half a microsecond must be waited for too."""
+    """Assert, wrongly, that half a microsecond need not be waited for."""
     assert 0 <= owed <= 3 * SECOND
     policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
     state = BucketState(to_epoch_microseconds(START) + owed // 2, owed % 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
-    # A deadline is half-open: at it, it is over.
+    # A deadline is half-open: at the deadline it is over.
     "standing/boundary/PENDING/before": ("valid", {"standing": "PENDING"}),
     "standing/boundary/PENDING/at": ("valid", {"standing": "LAPSED"}),
     "standing/boundary/PENDING/after": ("valid", {"standing": "LAPSED"}),
@@ -96,7 +96,7 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "connection/expires-at/at": ("invalid", {"outcome": "error", "argument": "expiresAt"}),
     "connection/expires-at/after": ("valid", {"outcome": "done"}),
     "connection/mistake/revoke/from-the-future": ("invalid", {"argument": "happenedAt"}),
-    # Five minutes ahead is now, before the making is the making, and nothing goes back.
+    # Five minutes ahead is now, before the creation is the creation, and nothing goes back.
     "connection/clocks/authorize/five-minutes-ahead": (
         "valid",
         {"connection.authorizedAt": "2030-01-01T00:40:00Z"},

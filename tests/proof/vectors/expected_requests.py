@@ -215,4 +215,4 @@ ACCEPTABLE: Final = {
     "idempotency-key": "quoted quoted-longest white-space-around escaped-quote escaped-backslash",
     "authorization-header": "lower-case-scheme two-spaces white-space-around",
 }
-"""The texts that are read, but written otherwise."""
+"""The texts that are accepted and normalized."""

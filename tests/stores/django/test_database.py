@@ -1,4 +1,4 @@
-"""Statements on Django's connections: their transactions, their failures, migrations and checks."""
+"""Tests of statements on Django's connections: transactions, failures and migrations."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.support.sql.works import CREATE, asks
 SECRET = "a-secret-of-somebody"
 
 Given = Sequence[object] | None
-"""The values of a statement, as Django has them."""
+"""The values of a statement, as Django passes them."""
 
 
 def registered(alias: str) -> SqlStore:
@@ -120,7 +120,7 @@ def test_half_a_transaction_is_undone(url: str) -> None:
     with database(url) as alias:
         made = DjangoDatabase(alias)
         for second in (
-            # A unique index refuses it; it changes nothing; it is a mistake.
+            # A unique violation, an update of no row, and a mistake.
             Statement(insert, ("a",), 1),
             Statement("UPDATE curae_caller SET version = 2 WHERE id = ?", ("b",), 1),
         ):
@@ -149,7 +149,7 @@ def test_what_is_too_much_for_one_statement_is_still_one_transaction(url: str) -
             values.append(len(given or ()))
             return execute(text, given, many, context)
 
-        # The last one finds the first one's row.
+        # The last statement conflicts with the row of the first.
         assert not made.run_transaction([*many, many[0]])
         assert made.rows(Statement("SELECT id FROM curae_caller")) == []
         with connections[alias].execute_wrapper(note):
@@ -182,7 +182,7 @@ def test_a_connection_that_was_lost_is_not_used_again(postgres_url: str) -> None
         lose()
         with pytest.raises(StoreUnavailableError):
             store.load(Needs(), "")
-        # A request of its own would not notice.
+        # A single request would not notice: `serve` retries.
         assert store.load(Needs(), "").caller is None
         lose()
         assert creates(store) == 201
@@ -240,7 +240,7 @@ def test_a_migration_makes_the_tables_and_takes_them_back(
         assert creates(registered(alias)) == 201
         call_command("migrate", "curae_lifecycle", "zero", database=alias, verbosity=0)
         assert not set(TABLE_NAMES) & set(made())
-        # Where the tables are there already, made by the store itself, they stay.
+        # Tables that the store itself created are kept.
         SqlStore(DjangoDatabase(alias)).create_tables()
         assert creates(registered(alias)) == 201
         call_command("migrate", database=alias, verbosity=0)

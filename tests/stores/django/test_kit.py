@@ -1,4 +1,4 @@
-"""The whole kit on a store that runs on Django's connections."""
+"""The whole conformance kit on a store that runs on Django's connections."""
 
 from __future__ import annotations
 

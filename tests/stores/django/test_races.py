@@ -1,4 +1,4 @@
-"""What races on Django's connections: who is late is refused, decides again, and nothing is lost."""
+"""Tests of races on Django's connections: late commits conflict and decide again."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_two_that_meet_on_djangos_connection_end_as_if_one_had_come_later(
 
 
 def judge(alias: str) -> None:
-    """Hold all that is stored against the laws."""
+    """Check the laws on everything that is stored."""
     sessions = stored(alias, CuraeConnectSession, "session")
     check_store(
         stored(alias, Connection, "connection"),
@@ -101,7 +101,7 @@ def counted(alias: str, table: str) -> int:
 def test_many_at_once_are_answered_one_after_the_other(
     level: str, request: pytest.FixtureRequest
 ) -> None:
-    # SQLite has one level, and a transaction of it takes its lock with the first write.
+    # SQLite has one isolation level and takes its lock with the first write.
     url = request.getfixturevalue("postgres_url" if level else "sqlite_url")
     options: dict[str, object] = {}
     if level:
@@ -113,13 +113,13 @@ def test_many_at_once_are_answered_one_after_the_other(
         assert sorted(statuses) == [201] * 10 + [429] * 10
         assert counted(alias, "session") == 10
 
-        # One key twenty times: one execution, which all hear of.
+        # One key twenty times: one execution, replayed to all.
         made = send(alias, store, [ask("create", key="create")] * 20)
         assert {each.status for each in made} == {201}
         assert len({each.body for each in made}) == 1
         assert counted(alias, "connection") == 1
 
-        # Twenty keys reconnect: one successor, whose URL each of them renews.
+        # Reconnect under twenty keys: one successor, whose URL each request renews.
         id_ = json.loads(made[0].body)["connection"]["id"]
         record(store, Revoked(ConnectionId(id_), Actor.APP), retry_policy=PATIENCE)
         before = counted(alias, "outbox")
@@ -128,13 +128,13 @@ def test_many_at_once_are_answered_one_after_the_other(
         assert {each.status for each in recovered} == {201}
         assert len({json.loads(each.body)["connection"]["id"] for each in recovered}) == 1
         assert counted(alias, "connection") == 2
-        # One event of the creation, and for each of the others an effect and an event.
+        # One event for the creation; an effect and an event for each other request.
         assert counted(alias, "outbox") - before == 1 + 19 * 2
         judge(alias)
 
 
 def send(alias: str, store: SqlStore, requests: list[Request]) -> list[Response]:
-    """Send them all at once."""
+    """Send all requests at once."""
     works = [
         partial(serve, store, each, MINT, SETTINGS, retry_policy=PATIENCE) for each in requests
     ]
@@ -143,7 +143,7 @@ def send(alias: str, store: SqlStore, requests: list[Request]) -> list[Response]
 
 def test_tables_are_made_once_by_many_workers_that_start_at_once(url: str) -> None:
     with database(url, migrated=False) as alias:
-        # Of two that turn a new file to writing ahead at once SQLite refuses one.
+        # If two connections switch a new file to WAL at once, SQLite refuses one.
         connections[alias].ensure_connection()
         at_once(alias, [SqlStore(DjangoDatabase(alias)).create_tables] * 8)
         assert counted(alias, "connection") == 0

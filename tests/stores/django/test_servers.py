@@ -1,4 +1,4 @@
-"""Two servers on Django and one PostgreSQL: the store compares; who is late decides again."""
+"""Tests of races between two servers on Django that share one PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
 
 
 def test_requests_that_race_on_django_are_answered_one_after_the_other(pair: Pair) -> None:
-    # Twenty visits: ten are admitted.
+    # Twenty initiates: the limit admits ten.
     visits = pair.send(
         "curae-connect/initiate", [f"visit-{number}" for number in range(20)], {"appUserId": "ada"}
     )
     assert sorted(each.status for each in visits) == [201] * 10 + [429] * 10
     assert pair.count("curae_session") == 10
 
-    # One key twenty times: one execution, which all hear of.
+    # One key twenty times: one execution, replayed to all.
     asked: dict[str, object] = {"appUserId": "ada", "dataPackages": ["clinical_summary"]}
     made = pair.send("connections", ["create"] * 20, asked)
     assert {each.status for each in made} == {201}
     assert len({each.body for each in made}) == 1
     assert pair.count("curae_connection") == 1
 
-    # Twenty keys reconnect: one successor, whose URL each of them renews.
+    # Reconnect under twenty keys: one successor, whose URL each request renews.
     connection_id = json.loads(made[0].body)["connection"]["id"]
     assert pair.behind.revoke(connection_id, Actor.APP) == "done"
     before = pair.count("curae_outbox")
@@ -46,20 +46,20 @@ def test_requests_that_race_on_django_are_answered_one_after_the_other(pair: Pai
     assert {each.status for each in recovered} == {201}
     assert len({json.loads(each.body)["connection"]["id"] for each in recovered}) == 1
     assert pair.count("curae_connection") == 2
-    # One event of the creation, and for each of the others an effect and an event.
+    # One event for the creation; an effect and an event for each other request.
     assert pair.count("curae_outbox") - before == 1 + 19 * 2
 
 
 @attrs.frozen
 class Pair:
-    """Two servers on one database, and what is behind them."""
+    """Two servers on one database, and access to that database."""
 
     servers: tuple[RunningServer, RunningServer]
     behind: Behind
     api_key: str
 
     def send(self, path: str, keys: list[str], body: dict[str, object]) -> list[Response]:
-        """Send a request once with each key, all at once, to one server after the other."""
+        """Send a request once with each key, all at once, alternating between the servers."""
         with ThreadPoolExecutor(len(keys)) as pool:
             return list(
                 pool.map(

@@ -1,4 +1,4 @@
-"""What DATABASES says of a URL, its limits of time set."""
+"""Tests of `database_settings`, which turns a URL into an entry of DATABASES with timeouts."""
 
 from __future__ import annotations
 

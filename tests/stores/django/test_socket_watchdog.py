@@ -1,4 +1,4 @@
-"""A connection of Django's whose server does not answer is ended, and no other socket is."""
+"""Tests of the watchdog that shuts down the socket of a hanging connection, and no other socket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONG = 20.0
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     one, other = socket.socketpair()
-    # Nobody waits for ever where the watch does nothing.
+    # A failing test must not wait for ever.
     one.settimeout(LONG)
     yield one, other
     one.close()
@@ -36,7 +36,7 @@ def test_whoever_waits_for_too_long_is_ended(pair: tuple[socket.socket, socket.s
     watch = SocketWatchdog()
     with watch.watch(pair[0].fileno(), monotonic() + SOON):
         assert pair[0].recv(1) == b""
-    # Its time is over once: the watch does not spin.
+    # The deadline fires once: the watchdog does not spin.
     assert watch._wakes_at == float("inf")
 
 
@@ -45,7 +45,7 @@ def test_one_that_is_over_sooner_is_not_late_because_of_another(
 ) -> None:
     watch, long = SocketWatchdog(), socket.socketpair()
     with watch.watch(long[0].fileno(), monotonic() + 2 * LONG):
-        # It sleeps until that one is over.
+        # Wait until the watchdog sleeps until that deadline.
         while watch._wakes_at == float("inf"):
             sleep(0.001)
         with watch.watch(pair[0].fileno(), monotonic() + SOON):
@@ -64,7 +64,7 @@ def test_what_is_over_in_time_is_left_alone(
     watch, other = SocketWatchdog(), socket.socketpair()
     with watch.watch(pair[0].fileno(), SOON):
         pass
-    # When this one is ended, that one's time is over, too.
+    # At the second deadline the first one has passed, too.
     now = 2 * SOON
     other[0].settimeout(LONG)
     with watch.watch(other[0].fileno(), 2 * SOON):
@@ -83,7 +83,7 @@ def test_who_takes_the_number_of_a_file_that_was_closed_is_left_alone(
     number = first[0].fileno()
     with watch.watch(number, monotonic() + SOON):
         os.dup2(pair[0].fileno(), number)
-        # The one that is watched is ended: its other end hears of it.
+        # The watched socket is shut down: its peer reads the end.
         assert first[1].recv(1) == b""
     pair[1].send(b"x")
     assert pair[0].recv(1) == b"x"
@@ -110,7 +110,7 @@ def test_a_process_that_was_forked_watches_over_its_own(
     ended = Thread(target=lambda: None)
     ended.start()
     ended.join()
-    # As a fork finds it: the parent waits, and its thread is not here.
+    # Simulate a fork: the parent waits, and its thread does not exist here.
     with watch.watch(parents[0].fileno(), monotonic() + LONG):
         watch._thread = ended
         with watch.watch(pair[0].fileno(), monotonic() + SOON):
@@ -172,7 +172,7 @@ def test_a_connection_is_begun_only_where_there_is_time_for_it(postgres_url: str
             made.rows(ONE)
         with deadline_scope(3 * CONNECT):
             assert made.rows(ONE)
-        # One that is open is used for as long as there is time.
+        # An open connection is used while any time is left.
         with deadline_scope(less):
             assert made.rows(ONE)
 
@@ -199,7 +199,7 @@ def test_a_connection_that_was_closed_underneath_is_replaced(postgres_url: str) 
         (Dialect.POSTGRESQL, {"options": "-c statement_timeout=1500"}, 1.5),
         (Dialect.POSTGRESQL, {"options": "-c statement_timeout=1500ms"}, 1.5),
         (Dialect.POSTGRESQL, {"options": "-c lock_timeout=1 -c statement_timeout=3s"}, 3.0),
-        # Without an end it would be waited for.
+        # A timeout of 0 means none, so the default applies.
         (Dialect.POSTGRESQL, {"options": "-c statement_timeout=0"}, 2.0),
     ],
 )

@@ -1,4 +1,4 @@
-"""Another service, and what the tests of a call out ask of it."""
+"""A fake external service, and helpers for the tests of external calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNREACHABLE: Final = OSError("no network")
 
 
 def prepared(operation: str, *commits: Fault | None) -> Faulty:
-    """A store on which an operation may run."""
+    """Return a store on which an operation can run."""
     made = faulty(commits, pending())
     if operation == "reconnect":
         record_at(made.store, curae.Revoked(ID, curae.Actor.APP), START)
@@ -42,15 +42,15 @@ def prepared(operation: str, *commits: Fault | None) -> Faulty:
 
 
 def nothing(_: Renew) -> None:
-    """What happens during most calls."""
+    """Do nothing during the call."""
 
 
 class Called:
-    """Another service, which makes pages by number.
+    """A fake external service that numbers its pages.
 
     Attributes:
         times: How often it was called.
-        given: The ids that it was given last.
+        given: The ids of the last call.
     """
 
     def __init__(self, made: Faulty, meanwhile: Callable[[Renew], object] = nothing) -> None:
@@ -86,7 +86,7 @@ def ask(
 
 
 def retry(made: Faulty, asked: Request, called: Called) -> Answer:
-    """The same request again, with ids of its own."""
+    """Send the same request again, with new ids."""
     return ask(made, asked, called, first=20)
 
 
@@ -102,7 +102,7 @@ def url(answer: Answer) -> object:
 
 
 def executions(made: Faulty) -> list[Changes]:
-    """What is delivered from now on."""
+    """Return the list that collects the changes delivered from now on."""
     delivered: list[Changes] = []
     made.store.deliver = delivered.append
     return delivered

@@ -1,4 +1,4 @@
-"""A call out that is awaited: in turns with others, cancelled, thrown away, hanging."""
+"""Tests of async external calls: overlapping, cancelled, closed and hanging."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 
 class Page:
-    """Another service that is awaited: it answers when the test lets it."""
+    """An async external service that answers when the test lets it."""
 
     def __init__(self, made: Faulty) -> None:
         self.made = made
@@ -118,7 +118,7 @@ def test_a_commit_that_is_cancelled_leaves_no_key_in_flight(
         await cancel(task)
 
     run_async(cancelled(), time)
-    # The first commit takes the key, the second one renews the lease, the third one ends it.
+    # The first commit takes the key, the second renews the lease, the third completes.
     expected = {
         (0, HANGS): None,
         (0, HANGS_AFTER): RecordState.RELEASED,

@@ -1,4 +1,4 @@
-"""A call out between two transactions: made once, committed whatever that takes, never left behind."""
+"""Tests of an external call between two transactions: called once, its key released."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_who_cannot_take_the_key_calls_nobody_and_leaves_it_free() -> None:
 
 
 def test_a_key_that_was_taken_unknown_to_a_store_that_then_fails_is_let_go() -> None:
-    # All that patience has fails, and the store recovers when the key is to be let go.
+    # All attempts fail, and the store recovers when the key is released.
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called = Called(made)
     patience = RetryPolicy(attempts=3)
@@ -236,7 +236,7 @@ def test_a_store_that_can_no_more_is_not_asked_for_ever(time: FakeTime) -> None:
 
 
 class Stop(BaseException):
-    """Not even an Exception."""
+    """An exception that is no `Exception`."""
 
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
@@ -264,7 +264,7 @@ def test_a_mistake_and_an_end_of_the_program_come_out_and_the_key_is_free(
 
 
 def check_free(made: Faulty, operation: str) -> None:
-    """The next retry runs, at once."""
+    """Check that the next retry executes at once."""
     assert state(made) is (None if operation == "graduation" else RecordState.RELEASED)
     called = Called(made)
     assert retry(made, request(operation), called).response.status == 201

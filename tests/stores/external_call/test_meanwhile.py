@@ -1,4 +1,4 @@
-"""What may happen while a call is out: leases that end, keys registered again, limits and a store that is full."""
+"""Tests of events during an external call: expired leases, changed keys, limits, a full store."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_an_answer_that_was_erased_meanwhile_is_not_given() -> None:
     assert made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections == ()
 
 
-# --- What else may happen meanwhile ---------------------------------------------------------
+# --- Other events during the call -----------------------------------------------------------
 
 
 def test_the_end_is_decided_by_what_is_stored_then() -> None:
@@ -244,7 +244,7 @@ def test_a_key_that_was_registered_again_meanwhile_makes_nothing(caller: curae.C
     check_given_up(ask(made, request("create"), called))
     assert state(made) is RecordState.RELEASED
     assert made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections == ()
-    # The retry is judged by whom the key stands for by then.
+    # The new caller of the key decides about the retry.
     statuses = {frozenset(): 403, CALLER.scopes: 201}
     answer = retry(made, request("create"), Called(made))
     assert answer.response.status == statuses[caller.scopes]

@@ -1,8 +1,8 @@
-"""Every form that a stored value ever had, as documents that a store may still hold.
+"""Every stored format of every value, as documents that a store may still hold.
 
-`<kind>.<form>.json` holds values of one kind in one form, and is never changed once a release wrote
-that form: `python -m tests.stores.formats` writes the files of the newest forms, and refuses to write one
-that is there and says something else.
+`<kind>.<form>.json` holds values of one kind in one format. A file never changes once a release
+wrote that format: `python -m tests.stores.formats` writes the files of the newest formats, and
+refuses to replace one whose content differs.
 """
 
 from __future__ import annotations
@@ -184,4 +184,4 @@ VALUES: Final[dict[str, list[Storable]]] = {
     "Caller": _callers(),
     "HostedPage": _pages(),
 }
-"""Values of every kind, in every state that it can be stored in."""
+"""Values of every kind, in every state that can be stored."""

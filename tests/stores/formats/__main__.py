@@ -1,4 +1,4 @@
-"""Write the files of the newest forms, where they are missing."""
+"""Write the missing files of the newest formats."""
 
 from __future__ import annotations
 

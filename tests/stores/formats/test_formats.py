@@ -1,4 +1,4 @@
-"""Stored values evolve: what was ever stored is read, and what a newer release stored is refused."""
+"""Tests of stored formats: every older format is loaded, and a newer one is refused."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_law_18_what_any_release_stored_is_read(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_newest_form_of_the_corpus_is_what_is_stored(kind: str) -> None:
-    # A stored form that changes without a number of its own fails here.
+    # A changed format without a new number fails here.
     written = json.loads(json.dumps([dump(value) for value in VALUES[kind]]))
     assert written == stored(kind, newest_format(kind))
 
@@ -126,7 +126,7 @@ def test_a_document_without_a_form_is_malformed() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_law_18_what_a_newer_release_stored_is_refused_by_name(kind: str) -> None:
     known = newest_format(kind)
-    # Whatever else it holds: it may mean anything.
+    # The other members of a newer format are not read.
     bare: Document = {"format": known + 1}
     for document in (bare, {**dump(VALUES[kind][0]), **bare}):
         with pytest.raises(NewerFormatError) as raised:

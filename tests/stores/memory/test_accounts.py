@@ -1,4 +1,4 @@
-"""The store in memory: an account that is full stops nobody else, and what is over goes in its turn."""
+"""Tests of accounts in `MemoryStore`: capacity per account, and purges that visit each in turn."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ FILLS: Final[dict[str, Callable[[int], curae.Request]]] = {
     "bindings": initiated,
     "rates": limited,
 }
-"""What fills an account, by the kind of value that it fills it with beside others."""
+"""Requests that fill an account, by a kind of value that each of them stores."""
 
 
 @pytest.mark.parametrize("kind", FILLS)
@@ -147,7 +147,7 @@ def test_an_account_is_no_larger_for_having_many_apps_and_keys() -> None:
         assert handle_at(made, unknown(0), START).response.status == (404 if number < 2 else 500)
 
 
-# --- What is over -----------------------------------------------------------------------------
+# --- Expired values ---------------------------------------------------------------------------
 
 
 def test_each_request_drops_a_few_of_what_is_over() -> None:
@@ -256,14 +256,14 @@ def test_a_purge_of_all_lets_others_in_after_each_few(
     left.clear()
     assert made.purge(due) == 6
     assert all(before - after <= at_once for before, after in pairwise([6, *left, 0]))
-    # Each account counts as one more, whatever of it is over; nobody is waited for at the end.
+    # Each account counts as one more value; there is no pause at the end.
     assert len(left) == 8 // at_once
     assert made.sizes()["records"] == 0
     assert made.sizes()["deadlines"] == 0
 
 
 def _from_elsewhere(made: Store) -> int:
-    # Another thread has its turn: what is locked by this one would be locked to it for ever.
+    # Another thread takes the lock: if this one held it, the thread would block for ever.
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(made.connection, ID).result(timeout=10) is None
     return made.sizes()["records"]

@@ -1,4 +1,4 @@
-"""The store in memory: bounded, and purged at deadlines and never before."""
+"""Tests of the bounds of `MemoryStore`: capacity, and purges at deadlines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store in memory, as the loop uses it: of one moment, all or nothing, and what it delivers."""
+"""Tests of `MemoryStore` as a store of `serve`: snapshots, atomic commits and delivery."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CREATE: Final = call(CreateConnection(USER, PACKAGES))
 
 
 class Made:
-    """A store with a clock that the test moves on, and what it delivered."""
+    """A store on a clock that the test moves, and the changes that it delivered."""
 
     def __init__(self, capacity: int = 100) -> None:
         self.clock = Clock()
@@ -48,7 +48,7 @@ class Made:
         assert commit_writes(self.store, (ConnectionWrite(None, pending()),))
 
     def create(self, number: int) -> tuple[Changes, HostedPage]:
-        """A decision to create a connection, of what is stored now, and its page."""
+        """Decide to create a connection on the stored state; return the changes and the page."""
         asked = attrs.evolve(
             CREATE, key=IdempotencyKey(f"k-{number}"), settings=self.store.settings
         )

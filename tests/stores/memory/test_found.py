@@ -1,4 +1,4 @@
-"""The store in memory: everything is found by its key, however long a chain or an account is."""
+"""Tests of lookups in `MemoryStore`: by key, without a scan of a chain or an account."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ from tests.support.strategies import COORDINATE, START, at, pending, uuid
 
 
 class Counted(dict[curae.ConnectionId, Connection]):
-    """A dictionary that is asked by key alone, and counts how often."""
+    """A dictionary that allows lookups by key only, and counts them."""
 
     asked = 0
 
-    # The store gives no default, and the type of a dictionary allows for one of any type.
+    # The store passes no default, and `dict` allows one of any type.
     def get(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         self, key: object, default: object = None
     ) -> Connection | None:
@@ -70,11 +70,11 @@ class Counted(dict[curae.ConnectionId, Connection]):
 class CountedConnections(  # pyright: ignore[reportIncompatibleMethodOverride] - as above
     Counted, Connections
 ):
-    """The store's connections, asked so."""
+    """The store's connections, with counted lookups."""
 
 
 def counted(made: curae.MemoryStore) -> tuple[Counted, Counted]:
-    """The connections of a store and their successors; of both it is counted how often."""
+    """Count the lookups of a store's connections and successors; return both."""
     connections = made._connections
     connections.__class__ = CountedConnections
     successors = connections._successors = Counted(connections._successors)
@@ -166,7 +166,7 @@ def test_a_key_that_is_registered_again_for_another_owner_replays_nothing(
     assert third.response.status == 201, "a bucket of its own, of two tokens"
     full = handle_at(made, request("create", key="k-3"), START, new_ids=new_ids(4))
     assert (full.response.status, code(full)) == (429, "RATE_LIMITED")
-    # Neither is lost to the first owner.
+    # Both buckets of the first owner are unchanged.
     made.register(curae.ApiKey(API_KEY), attrs.evolve(CALLER, scopes=frozenset()))
     made.register(curae.ApiKey(API_KEY), CALLER)
     again = handle_at(made, request("create"), START, new_ids=new_ids(5))
@@ -181,7 +181,7 @@ def test_a_key_that_is_registered_again_for_another_owner_replays_nothing(
 
 
 class Counting(Store):
-    """A store that counts the looks at its connections and at what leads to them."""
+    """A store that counts the lookups of its connections and their indexes."""
 
     looks = 0
 

@@ -1,4 +1,4 @@
-"""The store in memory: as a server uses it, and compare and set."""
+"""Tests of `MemoryStore`: use by a server, and compare and set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.strategies import COORDINATE, START, apply_trigger, at, pendi
 def serve(
     made: curae.MemoryStore, asked: curae.Request, now: datetime, ids: curae.NewIds
 ) -> Answer:
-    """The whole of a server: find the caller, read, load, decide, respond, store."""
+    """Serve a request: find the caller, read, load, decide, respond, commit."""
     reading = curae.read(
         asked, caller=caller_at(made, curae.bearer(asked)), now=now, settings=made.settings
     )
@@ -189,7 +189,7 @@ def test_no_new_connection_takes_an_id_that_is_in_use() -> None:
 
 
 def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
-    # Each was decided on what the other had not yet written.
+    # Each was decided without the write of the other.
     late, later = curae.Authorized(ID, happened_at=at(29)), at(31)
     asked = call(Reconnect(ID))
     for authorized_first in (True, False):
@@ -226,7 +226,7 @@ def test_a_patient_s_revocation_leaves_no_successor_that_it_did_not_see() -> Non
 
 
 class Interrupted(curae.MemoryStore):
-    """A store in which somebody else is faster, once."""
+    """A store in which another writer commits first, once."""
 
     def __init__(self, rival: Write) -> None:
         super().__init__()

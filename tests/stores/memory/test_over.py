@@ -1,4 +1,4 @@
-"""The store in memory: what is over is kept as long as said, and not longer."""
+"""Tests of the retention of ended connections and sessions in `MemoryStore`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ENDINGS: Final = {
         at(8),
     ),
 }
-"""A connection, and when it is over."""
+"""Connections, each with the instant at which it has ended."""
 
 
 @pytest.mark.parametrize("how", ENDINGS)

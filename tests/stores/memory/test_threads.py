@@ -1,4 +1,4 @@
-"""The store in memory: many threads, one lock, and no write lost."""
+"""Tests of `MemoryStore` under threads: one lock, and no lost write."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from tests.support.strategies import COORDINATE, START, at, pending, uuid
 
 
 class Locked(Store):
-    """A store that fails where one of its collections is touched without its lock."""
+    """A store that fails if a collection is used without its lock."""
 
     def watch(self) -> None:
         owned = attrgetter("_is_owned")(self._lock)
@@ -105,7 +105,7 @@ def test_nothing_is_touched_without_the_lock(use: str) -> None:
 
 
 class Seen(Store):
-    """A store that notes each commit down where it is written, and lets others have their turn."""
+    """A store that records each commit and yields to other threads."""
 
     def __init__(self) -> None:
         super().__init__(ended_retention=MONTH)
@@ -121,7 +121,7 @@ class Seen(Store):
 
 
 def check_each_replaces_the_last(commits: list[tuple[Write, ...]]) -> None:
-    """No write was lost: each says before what the one before it on the same value says after."""
+    """Check that no write was lost: each `before` equals the `after` of the previous write."""
     held: dict[object, object] = {}
     for write in itertools.chain.from_iterable(commits):
         key = key_of(write)
@@ -142,7 +142,7 @@ def key_of(write: Write) -> object:
 
 @contextmanager
 def switching() -> Iterator[None]:
-    """Threads that take turns as often as can be."""
+    """Switch threads as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -157,7 +157,7 @@ ROUNDS: Final = 40
 
 
 def work(made: Seen, barrier: Barrier, worker: int) -> list[Answer]:
-    """What one thread does, all of it with the same few users, connections and keys."""
+    """Run the work of one thread on users, connections and keys that all threads share."""
     answers: list[Answer] = []
     barrier.wait()
     for turn in range(ROUNDS):
@@ -208,7 +208,7 @@ def test_threads_that_race_break_no_law() -> None:
     check_each_replaces_the_last(made.commits)
     watch = Watch()
     for writes in made.commits:
-        # Each wrote at its own instant; by the latest of them nothing that is read is over.
+        # Each commit has its own instant; at the latest one no value has expired.
         watch.observe_commit(writes, at(ROUNDS), loaded_at_commit=0)
     made.check(at(ROUNDS))
     sizes = made.sizes()

@@ -1,4 +1,4 @@
-"""Somebody who is charged in Redis, and the store that knows them."""
+"""An API key and a store for tests of limits in Redis."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KINDS: Final = ("waiting", "awaited")
 
 @attrs.frozen
 class Who:
-    """Somebody whom no other test knows, and the store that knows them."""
+    """An API key that no other test uses, and the store that has it."""
 
     caller: curae.Caller
     inner: Wavering
@@ -64,7 +64,7 @@ class Who:
         return LimitKey(user, "initiate")
 
     def held(self) -> tuple[RateState | None, RateState | None]:
-        """The bucket and the log, as they are loaded."""
+        """Load the bucket and the log."""
         needs = Needs(
             record=None,
             buckets=(self.bucket_key,),
@@ -76,7 +76,7 @@ class Who:
         return snapshot.buckets[0], snapshot.limit
 
     def charged(self) -> tuple[int, int]:
-        """How many tokens are missing, and how many admissions the log holds."""
+        """Return the number of missing tokens and of admissions in the log."""
         bucket, log = self.held()
         assert bucket is None or isinstance(bucket, BucketState)
         assert log is None or isinstance(log, LogState)
@@ -99,7 +99,7 @@ class Who:
 
 
 class Wavering(MemoryStore):
-    """A store in memory on a clock that stands still, which does something before a commit."""
+    """A store in memory on a fixed clock that calls hooks before commits."""
 
     def __init__(self) -> None:
         self.now = Clock()()
@@ -141,5 +141,5 @@ def known(kind: str, url: str, client: redis.Redis) -> Iterator[Who]:
 
 
 def unused() -> str:
-    """An id that no other run has used on a server that is given."""
+    """Return an id that no other run has used on a shared server."""
     return str(UUID(bytes=secrets.token_bytes(16)))

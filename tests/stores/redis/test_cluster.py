@@ -1,4 +1,4 @@
-"""Limits in a cluster: they are charged together, once, and a cluster that is gone admits nobody."""
+"""Tests of limits in a Redis cluster: atomic charges, and an unreachable cluster."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def who(kind: str, cluster: Valkey, client: redis.Redis) -> Iterator[Who]:
 
 
 def test_ten_are_admitted_and_each_is_charged_twice(who: Who) -> None:
-    # All keys of a script must be in one slot: else the cluster refuses it.
+    # A cluster refuses a script whose keys are in several slots.
     assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
     assert who.charged() == (10, 10)
 
@@ -79,14 +79,14 @@ def test_a_node_that_says_nothing_is_charged_once_at_most(
             )
             with pytest.raises(StoreUnavailableError):
                 store.commit(loaded, charged)
-        # The answer was lost; whether it was charged is not known.
+        # The reply was lost, so the charge may or may not have happened.
         assert who.charged() in {(1, 1), (2, 1)}
-        # It is found again.
+        # The node is found again.
         assert hasty.initiate(1).status == 201
 
 
 def test_a_cluster_that_is_gone_admits_nobody(kind: str) -> None:
-    # It was not there when the worker started.
+    # The cluster was not running when the worker started.
     port = free_port()
     with redis.Redis(port=port) as nobody, known(kind, f"redis://127.0.0.1:{port}", nobody) as who:
         with pytest.raises(StoreUnavailableError, match="Redis failed"):

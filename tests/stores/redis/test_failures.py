@@ -1,4 +1,4 @@
-"""A Redis that fails: it admits nobody, and charges once at most."""
+"""Tests of a failing Redis: it admits no request and charges at most once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
         assert json.loads(answer.body)["retryable"] is True
         assert dict(answer.headers)["retry-after"] == "1"
         server.start()
-        # What was charged outlived it.
+        # Charges survive the restart.
         assert [who.initiate(number).status for number in range(1, 11)] == [201] * 9 + [429]
 
 
@@ -55,7 +55,7 @@ def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(ki
         limited(kind, patient.inner, server.url, wait=0.1) as store,
     ):
         who = attrs.evolve(patient, store=store)
-        # From here on it knows the script.
+        # From here on the server knows the script.
         assert patient.initiate(0).status == 201
         needs = Needs(buckets=(who.bucket_key,))
         loaded = patiently.run(lambda: store.load(needs, who.api_key.digest()), 0.1)
@@ -69,7 +69,7 @@ def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(ki
             with pytest.raises(StoreUnavailableError):
                 who.held()
             assert who.initiate(1, RetryPolicy(attempts=2)).status == 500
-        # The answer was lost; whether it was charged is not known.
+        # The reply was lost, so the charge may or may not have happened.
         assert patient.charged() in {(1, 1), (2, 1)}
 
 
@@ -79,7 +79,7 @@ def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
 
 
 def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
-    # Somebody else's value under a name of ours.
+    # Another application's value under our key.
     who.client.rpush(limits._name(who.bucket_key), "1")
     needs = Needs(buckets=(who.bucket_key,))
     loaded = who.store.load(needs, who.api_key.digest())

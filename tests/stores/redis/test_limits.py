@@ -1,4 +1,4 @@
-"""Limits in Redis: charged first, together or not at all, given back where nothing was stored."""
+"""Tests of limits in Redis: charged first, all or none, returned if nothing was stored."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ __all__ = ["client", "redis_url", "who"]
 def test_ten_are_admitted_and_each_charges_the_bucket_and_the_log(who: Who) -> None:
     assert who.held() == (None, None)
     assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
-    # The app user's refusal charges no bucket, and the log is all that it was.
+    # The app user's limit refused, so the bucket was not charged.
     assert who.charged() == (10, 10)
-    # A replay charges the bucket alone, and asks the other store to commit nothing.
+    # A replay charges the bucket alone and commits nothing to the inner store.
     who.inner.before = [unasked]
     assert who.initiate(0).status == 201
     assert who.charged() == (11, 10)
@@ -78,11 +78,11 @@ def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
     )
     loaded = who.store.load(loads, who.api_key.digest())
     admitted = charges(who, loaded, BUCKET)
-    # The log is no longer as it was read, so the bucket is not charged.
+    # The log changed since it was read, so the bucket is not charged.
     assert who.initiate(1).status == 201
     assert not who.store.commit(loaded, admitted)
     assert who.charged() == (1, 1)
-    # The bucket has too little by then, so the log is not charged.
+    # The bucket has too few tokens by then, so the log is not charged.
     loaded = who.store.load(loads, who.api_key.digest())
     assert not who.store.commit(
         loaded, charges(who, loaded, Bucket(name="platform", capacity=1, refill=50, seconds=1))
@@ -93,13 +93,13 @@ def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
 
 
 def charges(who: Who, loaded: Loaded, bucket: Bucket) -> Changes:
-    """What an initiate charges, and nothing else."""
+    """Build only the charges of an initiate."""
     held, log = loaded.snapshot.buckets[0], loaded.snapshot.limit
     after = curae_admitted(INITIATE_LIMIT, log, loaded.now)
     return Changes(
         (
             RateWrite(key=who.limit_key, policy=INITIATE_LIMIT, before=log, after=after),
-            # What it becomes is for the script to say.
+            # The script computes the new state.
             RateWrite(key=who.bucket_key, policy=bucket, before=held, after=FULL_BUCKET),
         )
     )
@@ -142,7 +142,7 @@ def test_a_charge_is_given_back_where_the_other_store_was_faster(who: Who) -> No
 
     who.inner.before = [conflict, conflict]
     assert who.initiate(1).status == 201
-    # Each time it was charged, and nothing was left of it.
+    # Each attempt charged, and returned its charge.
     assert seen == [(1, 1), (1, 1)]
     assert who.charged() == (1, 1)
 
@@ -230,14 +230,14 @@ def test_law_10_holds_where_every_fourth_commit_is_lost(who: Who) -> None:
     for number in range(20):
         who.inner.before = [lose] if number % 4 == 0 else []
         statuses.append(who.initiate(number, once).status)
-    # Ten were charged: the first ten, of which three were never stored.
+    # The first ten were charged; three of them were never stored.
     assert statuses[:10].count(201) == 7
     assert set(statuses[10:]) == {429}
     who.inner.now += timedelta(seconds=60)
     assert who.initiate(21).status == 201
 
 
-# --- What is asked, and what is kept ----------------------------------------------------------
+# --- Commands and keys ------------------------------------------------------------------------
 
 
 def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
@@ -264,14 +264,14 @@ def test_so_it_does_where_it_is_awaited() -> None:
 
 
 class AwaitedNever:
-    """A client that must not be asked, awaited."""
+    """An async client that fails if it is used."""
 
     async def execute_command(self, *command: str | int) -> object:
         raise AssertionError(command)
 
 
 class Never:
-    """A client that must not be asked."""
+    """A client that fails if it is used."""
 
     def execute_command(self, *command: str | int) -> object:
         raise AssertionError(command)
@@ -298,21 +298,21 @@ def test_a_state_is_dropped_five_minutes_after_it_is_over(who: Who, wrong_by: in
     for over, left in zip(sorted(overs), kept, strict=True):
         wanted = (over - to_epoch_microseconds(who.inner.now)) / 1000 + 300_000
         assert wanted - passed - 1 <= left <= wanted + 1
-    # A charge that is given back leaves it as long.
+    # A returned charge leaves an expiry.
     who.inner.before = [lambda: False]
     assert who.initiate(2, RetryPolicy(attempts=1)).status == 500
     assert all(milliseconds_kept(who, key) > 0 for key in keys_of(who))
 
 
 def milliseconds_kept(who: Who, key: str) -> int:
-    """How much longer Redis keeps it, in milliseconds; below zero for ever."""
+    """Return how much longer Redis keeps a key, in milliseconds; below zero for ever."""
     kept = who.client.pttl(key)
     assert isinstance(kept, int)
     return kept
 
 
 def keys_of(who: Who) -> list[str]:
-    """The keys of an account."""
+    """Return the keys of an account."""
     tag = key_of(who.caller.customer_account_id)
     return [key.decode() for key in who.client.scan_iter(f"curae:{{{tag}}}:*")]
 
@@ -322,7 +322,7 @@ def test_nothing_in_redis_names_anybody(who: Who) -> None:
     keys = keys_of(who)
     assert len(keys) == 2
     for key in keys:
-        # An account is on one node of a cluster; all else is digits.
+        # The account is the hash tag of the cluster slot; the rest is hex digits.
         assert re.fullmatch(r"curae:\{[0-9a-f]{64}\}:[0-9a-f]{64}", key)
         text = who.client.get(key)
         assert isinstance(text, bytes)
@@ -357,7 +357,7 @@ def test_what_a_newer_release_made_of_a_charge_is_not_given_back(
     newer: list[bytes] = []
 
     def renewed() -> bool:
-        # All that this release wrote, and something more.
+        # Everything that this release wrote, and more.
         for name in names:
             text = who.client.get(name)
             assert isinstance(text, bytes)
@@ -395,7 +395,7 @@ def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
             served = Served(store=store, registry=inner, clock=clock, fill=client.flushall)
             seen = run(served.server(), seed="1")
         assert not seen.failed, str(seen)
-        # One needs a server of one environment, the other a front that tells the date.
+        # One check needs a server of one environment, the other a front that sets the date.
         left = {"permission.wrong-environment", "idempotency.dates", *needing(*NOT_THERE)}
         assert {each.check for each in seen.not_run} == left
         assert client.dbsize() > 0

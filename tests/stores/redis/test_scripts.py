@@ -1,4 +1,4 @@
-"""What Redis runs counts as `rules.ratelimit` does, and gives back never too much."""
+"""Tests of the Redis scripts: they charge as `rules.ratelimit` does and never return too much."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ _NUMBERS: Final = count(1)
 
 @attrs.define
 class Held:
-    """One bucket in Redis, of a name that no other has."""
+    """One bucket in Redis under a unique name."""
 
     client: redis.Redis
     name: str = attrs.field(factory=lambda: f"bucket-{next(_NUMBERS)}")
@@ -176,8 +176,8 @@ def test_a_charge_that_nobody_came_after_is_given_back_whole(
     held.put(state)
     if held.charge(rule, now):
         held.give_back(0)
-        # It is as it was, where it was full by then from that instant on. One that was reset has
-        # the token of that charge, and no more.
+        # It equals the state before, or one that was full by then. A bucket that was reset has the
+        # token of that charge only.
         after = held.state()
         assert isinstance(after, BucketState)
         assert admit_one(rule, after, now) == admit_one(
@@ -186,7 +186,7 @@ def test_a_charge_that_nobody_came_after_is_given_back_whole(
 
 
 Step = tuple[str, int]
-"""A charge so many microseconds after the one before it, or one of those that stand given back."""
+"""A charge some microseconds after the one before, or the return of a charge that was kept."""
 
 steps = st.lists(
     st.tuples(
@@ -202,12 +202,12 @@ steps = st.lists(
     rule=st.builds(Bucket, st.just("b"), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4)),
     steps=steps,
 )
-# What was given back before counts: the second of the two would have come back by itself.
+# Earlier returns count: the second charge would have refilled by itself.
 @example(
     rule=Bucket(name="b", capacity=5, refill=1, seconds=1),
     steps=[("charge", 0), ("charge", 0), ("back", 0), ("charge", 1), ("back", 0)],
 )
-# The latest instant is the one that counts, not the last.
+# The latest instant counts, not the last one in order.
 @example(
     rule=Bucket(name="b", capacity=5, refill=1, seconds=1),
     steps=[("charge", 0), ("charge", 10_000), ("charge", -10_000), ("back", 0)],
@@ -220,7 +220,7 @@ def test_what_is_given_back_never_leaves_more_than_if_it_had_not_been_charged(
     without: RateState = FULL_BUCKET
     for instant in kept:
         charged = admit_one(rule, without, instant)
-        # It was admitted where more had been charged.
+        # It was admitted when more had been charged.
         assert not isinstance(charged, int)
         without = charged
     latest = max(held.instants, default=from_epoch_microseconds(0))
@@ -236,7 +236,7 @@ def test_what_is_given_back_never_leaves_more_than_if_it_had_not_been_charged(
 def test_a_bucket_in_use_all_the_time_is_given_back_whole(
     client: redis.Redis, rule: Bucket, after: int, steps: list[Step]
 ) -> None:
-    # The first one stands, and all others come before what it took is back.
+    # The first charge is kept, and all others come before it has refilled.
     first: list[Step] = [("charge", 0), ("charge", after)]
     others = [(what, 0 if what == "charge" else 1 + number) for what, number in steps]
     held, kept = play(client, rule, [*first, *others])
@@ -250,7 +250,7 @@ def test_a_bucket_in_use_all_the_time_is_given_back_whole(
 
 
 def play(client: redis.Redis, rule: Bucket, steps: list[Step]) -> tuple[Held, list[datetime]]:
-    """Charge and give back; the bucket, and the instants of those that stand."""
+    """Charge and return; give the bucket and the instants of the charges that were kept."""
     held = Held(client)
     at, kept = 0, list[int]()
     for what, number in steps:
@@ -264,7 +264,7 @@ def play(client: redis.Redis, rule: Bucket, steps: list[Step]) -> tuple[Held, li
 
 
 def wait(rule: Bucket, state: RateState | None, now: datetime) -> int:
-    """In how many parts of a microsecond it is full."""
+    """Return the time until the bucket is full, in parts of a microsecond."""
     if state is None or state == FULL_BUCKET:
         return 0
     assert isinstance(state, BucketState)
@@ -317,7 +317,7 @@ def milliseconds_kept(client: redis.Redis, name: str) -> int:
 
 
 def test_when_a_state_is_dropped_can_always_be_told(client: redis.Redis) -> None:
-    # In more years than Redis can count, and by a clock before those that it counts.
+    # In more years than Redis can count, and by a clock before the first of them.
     slow, early = Held(client), Held(client)
     assert slow.charge(
         Bucket(name="b", capacity=1, refill=1, seconds=MAX_INTEGER), from_epoch_microseconds(0)

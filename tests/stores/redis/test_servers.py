@@ -1,4 +1,4 @@
-"""Examples whose rate limits are in Redis: servers that share nothing else are held to them."""
+"""Tests of examples with rate limits in Redis: servers that share nothing else share the limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ APPS = ("fastapi", "flask", "asgi", "django")
 
 @pytest.fixture
 def redis_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server of its own, told to the examples."""
+    """The URL of a fresh server, set for the examples."""
     with valkey() as server:
         monkeypatch.setenv("REDIS_URL", server.url)
         yield server.url
@@ -34,7 +34,7 @@ def redis_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_ten_of_twenty_initiates_at_once_are_admitted_by_two_servers_together(
     app: str, redis_url: str, tmp_path: Path
 ) -> None:
-    # Each has a database of its own, so Redis alone can hold them to ten.
+    # Each server has its own database, so only Redis can limit them together.
     urls = [sqlite(tmp_path / place) for place in ("here", "there")]
     for place in ("here", "there"):
         (tmp_path / place).mkdir()
@@ -70,7 +70,7 @@ def initiate(api_key: str, number: int) -> Request:
 
 @attrs.frozen
 class BehindRedis:
-    """Full buckets, also in Redis; app users are waited for."""
+    """Refill the buckets in Redis too; wait for the limits of app users."""
 
     behind: Behind
     client: redis.Redis
@@ -97,6 +97,6 @@ def test_the_whole_kit_on_an_example_with_its_limits_in_redis(
         hooked = attrs.evolve(whole, replace_buckets=BehindRedis(behind, client).replace_buckets)
         seen = run(hooked, only=NAMES, seed="1", timeout=PER_CHECK)
         assert not seen.failed, str(seen)
-        # One needs a server of one environment; the other a clock that no test moves.
+        # One check needs a server of one environment; the other a clock that no test moves.
         assert len(seen.not_run) == 2, str(seen)
         assert client.dbsize() > 0

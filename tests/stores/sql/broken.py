@@ -1,4 +1,4 @@
-"""Stores that are wrong in one way each, to see that the tests find it."""
+"""Stores with one planted mistake each, which the tests must find."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.wrong_stores import only_counts
 
 @attrs.frozen
 class Trusting:
-    """Compares nothing: it writes over whatever is there."""
+    """A database without compare and set: it overwrites any row."""
 
     database: Database
 
@@ -45,7 +45,7 @@ def _trusting(statement: Statement) -> Statement:
 
 @attrs.frozen
 class Stepping(Trusting):
-    """Compares, and commits each write by itself: what follows may never happen."""
+    """A database that compares, but commits each write by itself."""
 
     def run_transaction(self, statements: Sequence[Statement]) -> bool:
         every = [self.database.run_transaction([statement]) for statement in statements]
@@ -53,11 +53,11 @@ class Stepping(Trusting):
 
 
 class LazyStore(SqlStore):
-    """Compares, but leaves out a write that only counts: what was relied on is not held."""
+    """A store that compares, but skips writes that only bump a version."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         writes = tuple([each for each in changes.writes if not only_counts(each)])
         with pytest.MonkeyPatch.context() as patched:
-            # Nor does it see whether somebody is bound where nobody was.
+            # It skips the check that the coordinate is still unbound, too.
             patched.setattr(storing, "unbound", lambda _: None)
             return super().commit(loaded, attrs.evolve(changes, writes=writes), page)

@@ -1,4 +1,4 @@
-"""What the tests of the stores in SQL share: empty databases of each kind."""
+"""Fixtures of the tests of SQL stores: empty databases of each kind."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def url(request: pytest.FixtureRequest) -> str:
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SqlDatabase]:
-    """A database of each kind that the tests of a module share, its tables made."""
+    """A database of each kind with its tables, shared by the tests of a module."""
     kind: str = request.param
     with ExitStack() as stack:
         if kind == "sqlite":
@@ -75,7 +75,7 @@ def sqlite_database(sqlite_url: str) -> Iterator[SqlDatabase]:
 def opened(url: str) -> Iterator[SqlDatabase]:
     engine = create_engine(url, timeout=PATIENCE)
     if engine.dialect.name == "sqlite":
-        # What only a crash of the machine would need is left out.
+        # Skip what only a crash of the machine would need.
         event.listen(engine, "connect", _without_waiting_for_the_disk)
     yield SqlDatabase(engine)
     engine.dispose()

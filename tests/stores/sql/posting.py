@@ -1,4 +1,4 @@
-"""What the tests of an outbox's workers share: a database, and messages posted to it."""
+"""Helpers for tests of outbox workers: a database, and posted messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def post(database: Database, *subjects: str) -> None:
 
 
 def pass_time(database: Database) -> None:
-    """Let whatever waits for a time have waited."""
+    """Make every wait of a message end now."""
     database.run_transaction(
         [Statement("UPDATE curae_outbox SET due_at = 1 WHERE due_at IS NOT NULL")]
     )

@@ -1,4 +1,4 @@
-"""Races in a store in SQL: its tables whole, and two transactions that really overlap."""
+"""Races in an SQL store: table contents, and transactions that overlap."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.support.sql.works import SETTINGS, STAGE
 from tests.support.strategies import at
 
 Tables = dict[str, list[tuple[object, ...]]]
-"""The rows of each table, without what a database numbers by itself."""
+"""The rows of each table, without numbers that the database assigns."""
 
 _COLUMNS: Final = {
     "curae_caller": "id, version, document",
@@ -52,7 +52,7 @@ _COLUMNS: Final = {
 
 
 def content(database: Database) -> Tables:
-    """All that is stored."""
+    """Read every table."""
     found: Tables = {}
     for table in TABLE_NAMES:
         rows = database.rows(Statement(f"SELECT {_COLUMNS[table]} FROM {table}"))
@@ -61,8 +61,8 @@ def content(database: Database) -> Tables:
 
 
 def put_back(database: Database, kept: Tables) -> None:
-    """Store that and nothing else."""
-    # Apart: statements that PostgreSQL runs as one do not see what each other changed.
+    """Replace the contents of every table."""
+    # Separate statements: those that PostgreSQL runs as one do not see each other's changes.
     assert database.run_transaction([Statement(f"DELETE FROM {table}") for table in TABLE_NAMES])
     statements: list[Statement] = []
     for table, rows in kept.items():
@@ -75,18 +75,18 @@ def put_back(database: Database, kept: Tables) -> None:
 
 @attrs.define
 class SqlArena:
-    """A database in which things happen, one scene after another, each put back when it is over."""
+    """A database in which scenarios run one after another, each on restored tables."""
 
     database: Clocked
     kind: type[SqlStore] = SqlStore
     kept: dict[Scenario, Tables] = attrs.field(factory=dict[Scenario, Tables])
 
     def store(self) -> SqlStore:
-        """A worker's own store."""
+        """Return a worker's store."""
         return self.kind(self.database, SETTINGS)
 
     def set_up(self, scenario: Scenario) -> RaceTenant:
-        """A scene's past has happened, by a store that is right."""
+        """Set up the past of a scenario with a correct store."""
         put_back(self.database, self.kept.get(scenario, {}))
         if scenario not in self.kept:
             store = SqlStore(self.database, SETTINGS)
@@ -99,15 +99,15 @@ class SqlArena:
         return STAGE
 
     def stores(self) -> tuple[SqlStore, SqlStore]:
-        """Two workers' stores."""
+        """Return the stores of two workers."""
         return self.store(), self.store()
 
     def reference(self) -> SqlArena:
-        """The same database, by a store that is right."""
+        """Return the same database with a correct store."""
         return SqlArena(self.database, SqlStore, self.kept)
 
     def content(self, tenant: RaceTenant, touched: Iterable[Write]) -> Content:
-        """All that is stored, touched or not."""
+        """Read everything that is stored."""
         del tenant, touched
         tables = content(self.database)
         return {
@@ -118,7 +118,7 @@ class SqlArena:
 
 
 def overlapping(engine: sa.Engine) -> Interleaving[SqlStore]:
-    """The first has stored all and not ended when the second begins, and ends once that waits."""
+    """Commit the first transaction only once the second one waits for it."""
 
     def meet(
         first: SqlStore, one: PendingCommit, second: SqlStore, two: PendingCommit
@@ -134,7 +134,7 @@ def overlapping(engine: sa.Engine) -> Interleaving[SqlStore]:
 
 @contextmanager
 def held(engine: sa.Engine, statements: Sequence[Statement]) -> Iterator[Callable[[], bool]]:
-    """A transaction that has changed everything, and how it ends: whether it was committed."""
+    """Run a transaction up to its end; yield a function that ends it and says if it committed."""
     dialect = dialect_of(engine)
     pooled = engine.raw_connection()
     connection = connection_of(dialect, pooled.driver_connection)
@@ -145,7 +145,7 @@ def held(engine: sa.Engine, statements: Sequence[Statement]) -> Iterator[Callabl
         try:
             connection.run(Statement("COMMIT"))
         except engine.dialect.loaded_dbapi.Error as error:
-            # At SERIALIZABLE the end itself may be refused.
+            # At SERIALIZABLE the commit itself may be refused.
             if not is_conflict(dialect, error):
                 raise
             return False
@@ -164,7 +164,7 @@ _WAITING: Final = {
 
 
 def wait_for(engine: sa.Engine, later: Future[bool]) -> None:
-    """Return when the other transaction waits for a lock, or is over."""
+    """Return once the other transaction waits for a lock or has ended."""
     database = SqlDatabase(engine)
     waiting = Statement(_WAITING[database.dialect])
     while not later.done() and database.rows(waiting)[0][0] == 0:
@@ -174,6 +174,6 @@ def wait_for(engine: sa.Engine, later: Future[bool]) -> None:
 def unlike_any_order(
     arena: SqlArena, scenario: Scenario, meet: Interleaving[SqlStore] = commit_in_sequence
 ) -> list[str]:
-    """The pairs that end as neither order of them does."""
+    """List the pairs whose outcome equals neither serial order."""
     every = race_all(arena, scenario, meet)
     return [f"{each.first}; {each.second}" for each in every if each.differences]

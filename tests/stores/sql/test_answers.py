@@ -1,4 +1,4 @@
-"""A store in SQL answers as the store in memory does, whatever it is asked, byte for byte."""
+"""Tests that an SQL store gives the responses of the store in memory, byte for byte."""
 
 from __future__ import annotations
 

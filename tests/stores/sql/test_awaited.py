@@ -1,4 +1,4 @@
-"""A store that is awaited does what the one that waits does."""
+"""Tests that async databases and stores do what the blocking ones do."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Act = Callable[[AsyncDatabase], Awaitable[None]]
     ids="-".join,
 )
 def awaits(request: pytest.FixtureRequest) -> Callable[[Act], None]:
-    """Does something with a database of each kind that is awaited."""
+    """A function that runs an async test on a database of each kind."""
     how, kind = request.param
     url: str = request.getfixturevalue(f"{kind}_url")
 
@@ -129,7 +129,7 @@ def test_what_fails_is_told_alike(awaits: Callable[[Act], None]) -> None:
         put = Statement("INSERT INTO kept (id) VALUES (?)", (1,), 1)
         assert await database.run_transaction([put])
         assert not await database.run_transaction([put])
-        # More than are joined into one.
+        # More statements than are joined into one.
         more = [
             Statement("INSERT INTO kept (id) VALUES (?)", (number,), 1) for number in range(2, 99)
         ]
@@ -194,7 +194,7 @@ def test_every_connection_that_the_server_closed_is_replaced_at_once(
         assert len(ended) == 4
         with pytest.raises(StoreUnavailableError):
             await database.rows(ONE)
-        # The other three are not tried.
+        # The other three connections are not tried.
         for _ in range(4):
             assert await database.rows(ONE)
         await engine.dispose()

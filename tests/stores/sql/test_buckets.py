@@ -1,4 +1,4 @@
-"""A bucket in SQL is charged as `rules.ratelimit` charges it, exactly, whoever else charges it."""
+"""Tests of buckets in SQL: charges equal `rules.ratelimit`, also when they race."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ def fits(bucket: Bucket) -> bool:
 
 
 def sizes(most: int) -> st.SearchStrategy[int]:
-    """Small ones, and any up to the most."""
+    """Draw small sizes and any up to the most."""
     return st.one_of(st.integers(1, 20), st.integers(1, most))
 
 
 @st.composite
 def buckets(draw: st.DrawFn, capacities: int, refills: int, periods: int) -> Bucket:
-    """Buckets of sizes up to those."""
+    """Draw buckets with sizes up to the given ones."""
     capacity, refill, seconds = draw(sizes(capacities)), draw(sizes(refills)), draw(sizes(periods))
     assume(capacity * seconds <= MAX_INTEGER * refill)
     return Bucket(name="platform", capacity=capacity, refill=refill, seconds=seconds)
 
 
 small_enough = buckets(10**12, MAX_INTEGER, 10**9).filter(fits)
-"""Buckets that 64 bits count."""
+"""Buckets that fit 64 bits."""
 
 
 @st.composite
 def charged_buckets(draw: st.DrawFn) -> tuple[Bucket, BucketState | None]:
-    """Draw a bucket and a state of it: near the instant, near what it still believes, or far off."""
+    """Draw a bucket and a state: near the instant, near the latest credible one, or far off."""
     policy = draw(small_enough)
     window, part = divmod(policy.capacity * policy.seconds * SECOND, policy.refill)
     near = st.integers(-5, 5)
@@ -89,7 +89,7 @@ def charged_buckets(draw: st.DrawFn) -> tuple[Bucket, BucketState | None]:
 
 
 def held(database: SqlDatabase) -> BucketState | None:
-    """What the bucket's row says."""
+    """Read the row of the bucket."""
     rows = database.rows(Statement("SELECT full_at, part FROM curae_bucket WHERE id = ?", (KEY,)))
     return BucketState(*map(int, map(str, rows[0]))) if rows else None
 
@@ -97,7 +97,7 @@ def held(database: SqlDatabase) -> BucketState | None:
 def charge(
     database: SqlDatabase, policy: Bucket, state: BucketState | None, at: int
 ) -> BucketState | None:
-    """What the bucket holds after a charge; `None` where it was refused, and then nothing moved."""
+    """Return the bucket after a charge, or None if it was refused and nothing changed."""
     assert database.run_transaction([Statement("DELETE FROM curae_bucket")])
     if state is not None:
         put = "INSERT INTO curae_bucket (id, full_at, part) VALUES (?, ?, ?)"
@@ -170,7 +170,7 @@ def test_a_charge_is_exact_at_the_first_and_at_the_last_instant(
 
 TOO_LARGE = [
     Bucket(name="platform", capacity=9_300_000_000_000, refill=1, seconds=1),
-    # It fits until it is charged late.
+    # It fits until a late charge.
     Bucket(name="platform", capacity=9_200_000_000_000, refill=1, seconds=1),
     Bucket(name="platform", capacity=1, refill=1, seconds=4_700_000_000_000),
     Bucket(name="platform", capacity=MAX_INTEGER, refill=MAX_INTEGER, seconds=MAX_INTEGER),
@@ -198,7 +198,7 @@ def test_no_number_of_a_charge_that_is_allowed_is_too_large(bucket: Bucket) -> N
     assume(fits(bucket))
     token, most = bucket.seconds * SECOND, bucket.capacity * bucket.seconds * SECOND
     believed = to_epoch_microseconds(LAST_INSTANT) + most // bucket.refill + CLOCK_TOLERANCE
-    # The most that stands at any place of the statement.
+    # The largest numbers that occur in the statement.
     for number in (
         most + token,
         (most // bucket.refill) * bucket.refill + bucket.refill + token,
@@ -216,7 +216,7 @@ def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
     arena.set_up(SCENARIOS["one connection is active"])
     stores = [arena.store() for _ in range(4)]
     decided = [asks(GetConnection(FIRST), 40 + each)(store) for each, store in enumerate(stores)]
-    # All four were decided from the same state, and all are taken.
+    # All four were decided on the same state, and all commit.
     assert [commit(store, each) for store, each in zip(stores, decided, strict=True)] == [True] * 4
     again = asks(GetConnection(FIRST), 50)(arena.store())
     for number, policy in enumerate(SETTINGS.buckets):
@@ -240,13 +240,12 @@ def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatab
     assert not commit(stores[1], two)
     for table in ("curae_connection", "curae_record", "curae_outbox", "curae_page"):
         assert not database.rows(Statement(f"SELECT id FROM {table}"))
-    # Decided again it is a 429, which stores nothing at all.
+    # A second decision is a 429, which stores nothing.
     assert works()["create"](stores[1]).is_empty
 
 
 def test_postgresql_writes_a_charge_in_place(postgres_url: str) -> None:
-    # Else each charge of a busy key leaves an entry in an index, and the next ones walk past all of
-    # them.
+    # Otherwise each charge of a busy key leaves an index entry that later charges must skip.
     policy, charges = Bucket(name="platform", capacity=100, refill=50, seconds=1), 20
     with opened(postgres_url) as found:
         found.run_ddl(create_table_statements(found.dialect))
@@ -255,7 +254,7 @@ def test_postgresql_writes_a_charge_in_place(postgres_url: str) -> None:
             assert found.run_transaction(
                 charge_statements(found.dialect, policy=policy, key=KEY, at=NOW, known=known)
             )
-    # What a connection counts is told when it has ended.
+    # PostgreSQL reports the counters of a connection after it has closed.
     counted = Statement(
         "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = ?",
         ("curae_bucket",),

@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL is made in time, or not waited for."""
+"""Tests of the time limit for connecting to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_a_server_that_takes_a_call_and_says_nothing_is_not_waited_for(tmp_path:
         engine = create_engine(f"postgresql://curae@/curae?host={tmp_path}", timeout=60)
         with deadline_scope(0.05), pytest.raises(StoreUnchangedError) as raised:
             SqlDatabase(engine).rows(ONE)
-        # It is this side that waits no longer; psycopg would have a name of its own for it.
+        # This side gave up; psycopg would raise an error of another name.
         assert "no connection (OperationalError of postgresql)" in str(raised.value)
         engine.dispose()
 
 
 @attrs.define
 class Late:
-    """A connection that comes when nobody waits for it any more."""
+    """A connection that is made after the timeout."""
 
     closed: Event = attrs.field(factory=Event)
     seconds: float = 0.0
@@ -46,7 +46,7 @@ class Late:
 
 
 def late(monkeypatch: pytest.MonkeyPatch, connect: Callable[[], object]) -> tuple[Event, Event]:
-    """Let connections be made only when it is said so; whether that was begun, and ended."""
+    """Delay connections until an event is set; return it, and one that says a connect has ended."""
     begins, ended = Event(), Event()
 
     def connected(*_: object, **__: object) -> BoundedConnection:
@@ -78,7 +78,7 @@ def test_what_fails_too_late_is_heard_of_by_nobody(monkeypatch: pytest.MonkeyPat
         BoundedConnection.connect_with_timeout(0.01, {})
     begins.set()
     assert ended.wait(60)
-    # What fails in time is.
+    # An error in time is raised.
     with pytest.raises(psycopg.OperationalError, match="a-secret"):
         BoundedConnection.connect_with_timeout(60, {})
 

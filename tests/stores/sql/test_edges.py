@@ -1,4 +1,4 @@
-"""The longest ids, look-alikes, long chains, the last instants: what a database may get wrong."""
+"""Tests of what a database may get wrong: long ids, similar ids, long chains, last instants."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from tests.support.strategies import COORDINATE, START, at, uuid
 
 
 class Place:
-    """A world of the store in SQL where time stands still, as the checks of twins see it."""
+    """A world over the store in SQL on a fixed clock, for the checks of similar ids."""
 
     def __init__(self, database: SqlDatabase) -> None:
         self._world = SqlWorld(database)
@@ -126,7 +126,7 @@ def test_a_fact_about_no_id_finds_nothing(database: SqlDatabase, odd: str) -> No
 
 
 def settle_all(store: SqlStore) -> None:
-    """A connection and a session."""
+    """Store a connection and a session."""
     store.register(ApiKey(API_KEY), CALLER)
     commit_with_retries(store, asks(CREATE, 1))
     commit_with_retries(store, asks(Initiate(USER), 2))
@@ -138,7 +138,7 @@ def settle_all(store: SqlStore) -> None:
     ids=ascii,
 )
 def test_whatever_a_server_s_own_names_hold_comes_back(database: SqlDatabase, text: str) -> None:
-    # An app's id, and a platform user's, are the server's own. A caller takes no surrogate.
+    # The server chooses the ids of apps and platform users. A caller takes no surrogate.
     store = SqlStore(Clocked(database))
     store.create_tables()
     app_id = CALLER.app_id if text == "\ud800" else AppId(text)
@@ -224,7 +224,7 @@ def test_a_chain_of_two_hundred_links(database: SqlDatabase) -> None:
     assert [each.id for each in whole.following] == [uuid(number) for number in range(2, 201)]
     half = store.load(Needs(chain=ConnectionId(uuid(101)))).snapshot
     assert len(half.following) == 99
-    # All of them in one commit, though of more statements than are joined into one.
+    # One commit, although it has more statements than are joined into one.
     for number in range(300, 420):
         clocked.now += timedelta(minutes=1)
         commit_with_retries(store, asks(CREATE, number))
@@ -238,7 +238,7 @@ def test_a_chain_of_two_hundred_links(database: SqlDatabase) -> None:
     left = store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot.connections
     assert len(left) == 320
     assert {each.status for each in left} == {Status.REVOKED}
-    # And nothing of it where one row is not as it was.
+    # Nothing is stored if one row has changed.
     assert not store.commit(gone.loaded, gone.changes)
     assert database.rows(posted)[0][0] == before + emitted
 
@@ -282,7 +282,7 @@ def test_the_first_instants_too(database: SqlDatabase) -> None:
     store.purge()
 
 
-# --- What is over, and pages ----------------------------------------------------------------------
+# --- Expiry, and pages ----------------------------------------------------------------------------
 
 
 def test_what_is_over_is_purged_five_minutes_later_and_no_sooner(database: SqlDatabase) -> None:
@@ -301,7 +301,7 @@ def test_what_is_over_is_purged_five_minutes_later_and_no_sooner(database: SqlDa
         return [database.rows(Statement(f"SELECT COUNT(*) FROM {each}"))[0][0] for each in tables]
 
     tick = 1 / 60_000_000
-    # Four charges are back after four minutes in the one bucket, after 4/7 minutes in the other.
+    # Four charges refill after four minutes in one bucket, and after 4/7 minutes in the other.
     assert kept(5 + 34 / 60) == [3, 1, 3, 2]
     assert kept(5 + 35 / 60) == [3, 1, 3, 1]
     assert kept(6 - tick) == [3, 1, 3, 1]
@@ -345,7 +345,7 @@ def test_a_page_is_found_until_it_is_over_or_another_takes_its_place(database: S
     later = store.hosted_page("https://connect.example/3")
     assert later is not None
     assert later.subject == uuid(2)
-    # One about a user names who is bound.
+    # A page about a user names the bound user.
     commit_with_retries(store, asks(Initiate(USER), 4))
     commit_with_retries(store, asks(StartGraduation(USER), 5))
     bound = store.load(Needs(binding=COORDINATE)).snapshot.binding
@@ -372,7 +372,7 @@ def test_an_api_key_that_was_withdrawn_is_nobody_s(database: SqlDatabase) -> Non
     assert store.caller_of(digest) == CALLER
     narrowed = attrs.evolve(CALLER, scopes=frozenset())
     SqlStore(database).register(ApiKey(API_KEY), narrowed)
-    # A guess, until the next request tells.
+    # The cached caller, until the next request loads the stored one.
     assert store.caller_of(digest) == CALLER
     assert store.load(Needs(), digest).caller == narrowed
     assert store.caller_of(digest) == narrowed

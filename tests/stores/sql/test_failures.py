@@ -1,4 +1,4 @@
-"""What a database's error means: somebody was faster, it may pass, or it is the server's own fault."""
+"""Tests of the meaning of database errors: conflict, transient failure, or mistake."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.support.sql.works import DIGEST, minted
 
 SECRET = "hunter2"
 SHORT = 0.3
-"""Seconds after which whoever is to be refused is."""
+"""Seconds after which a waiting statement must fail."""
 
 MAKE = Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY, held INTEGER)")
 PUT = Statement("INSERT INTO kept (id, held) VALUES (?, 1)", (1,), 1)
@@ -50,7 +50,7 @@ ONE = Statement("SELECT 1")
 
 @contextmanager
 def on(url: str, *, wait: float = PATIENCE, pool_size: int = 10) -> Iterator[SqlDatabase]:
-    """A database in which a row is kept, and no longer."""
+    """Yield a database with one table and one row."""
     engine = create_engine(url, timeout=wait, pool_size=pool_size)
     database = SqlDatabase(engine)
     database.run_ddl([MAKE])
@@ -63,9 +63,9 @@ def on(url: str, *, wait: float = PATIENCE, pool_size: int = 10) -> Iterator[Sql
 
 @contextmanager
 def hasty(url: str) -> Iterator[SqlDatabase]:
-    """The same database, whose server waits for nothing any longer than a moment."""
+    """Yield the same database with a short server-side timeout."""
     with pytest.MonkeyPatch.context() as patched:
-        # It is the server that says so, and never this side, though the server stood still.
+        # The server must time out first, even if it pauses.
         patched.setattr(engine_factory, "GRACE", 10.0)
         engine = create_engine(url, timeout=SHORT)
     try:
@@ -76,7 +76,7 @@ def hasty(url: str) -> Iterator[SqlDatabase]:
 
 @contextmanager
 def somebody(url: str) -> Iterator[Callable[[str], object]]:
-    """Another application, which runs what it is told."""
+    """Yield a function that runs statements as another application."""
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         yield connection.exec_driver_sql
@@ -102,7 +102,7 @@ def test_a_lock_that_is_not_free_in_time_may_be_later(url: str) -> None:
     with on(url) as database, hasty(url) as waits, somebody(url) as runs:
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
         runs("UPDATE kept SET held = 5 WHERE id = 1")
-        # It is sure that nothing was stored.
+        # The error says that nothing was stored.
         with pytest.raises(StoreUnchangedError) as raised:
             waits.run_transaction([MOVE])
         assert "UPDATE" not in str(raised.value)
@@ -125,7 +125,7 @@ WAITING = {
 
 
 def until_waiting(database: SqlDatabase) -> None:
-    """Return when somebody waits for a lock."""
+    """Return when a transaction waits for a lock."""
     while not database.rows(WAITING[database.dialect]):
         sleep(0.01)
 
@@ -148,10 +148,10 @@ def test_a_deadlock_may_pass(server_url: str) -> None:
     with on(server_url, wait=20) as database, somebody(server_url) as runs:
         assert database.run_transaction([Statement("INSERT INTO kept (id, held) VALUES (2, 1)")])
         if database.dialect is Dialect.POSTGRESQL:
-            # Whoever looks for a deadlock first gives way, and the other one does not.
+            # The side that detects the deadlock first is rolled back; this one waits longer.
             runs("SET deadlock_timeout = '60s'")
         runs("BEGIN")
-        # Whoever changed less gives way on MariaDB.
+        # MariaDB rolls back the transaction that changed less.
         runs("INSERT INTO kept (id, held) VALUES (3, 1), (4, 1), (5, 1), (6, 1)")
         runs("UPDATE kept SET held = 5 WHERE id = 2")
         with ThreadPoolExecutor(1) as pool:
@@ -210,7 +210,7 @@ def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_ur
         )
         with pytest.raises(StoreUnavailableError):
             database.rows(ONE)
-        # The other three are not tried.
+        # The other three connections are not tried.
         for _ in range(4):
             assert database.rows(ONE)
 
@@ -260,7 +260,7 @@ def test_what_would_come_again_comes_out_as_it_is(url: str) -> None:
     ):
         with pytest.raises(error, match="missing"):
             act()
-    # Its connections are as good as before.
+    # The connections are still usable.
     assert database.rows(ONE)
     engine.dispose()
 
@@ -287,7 +287,7 @@ def test_an_interruption_leaves_nothing_begun(url: str) -> None:
         assert database.run_transaction([MOVE])
 
 
-# --- What is said -----------------------------------------------------------------------------
+# --- Log output -------------------------------------------------------------------------------
 
 
 def test_neither_a_log_nor_an_answer_tells_a_value_or_a_password(
@@ -326,7 +326,7 @@ def test_neither_a_log_nor_an_answer_tells_a_value_or_a_password(
 
 
 class OperationalError(Exception):
-    """As drivers name theirs."""
+    """An exception with the name that drivers use."""
 
     sqlstate: str | None = None
     sqlite_errorcode: int | None = None
@@ -395,7 +395,7 @@ def test_an_error_is_told_by_its_code(
             (Dialect.POSTGRESQL, of_postgresql(code), True)
             for code in ("40001", "40P01", "55P03", "57014")
         ],
-        # The connection ended, perhaps after the commit.
+        # The connection ended, possibly after the commit.
         *[
             (Dialect.POSTGRESQL, of_postgresql(code), False)
             for code in (None, "57P01", "57P02", "08006", "53100", "25006")
@@ -409,7 +409,7 @@ def test_an_error_is_told_by_its_code(
         (Dialect.MARIADB, OperationalError(2013, "Lost connection"), False),
         (Dialect.MARIADB, OperationalError(1053, "Shutdown in progress"), False),
         (Dialect.MARIADB, OperationalError(1047, "WSREP has not yet prepared node"), False),
-        # A node of a cluster that lost the others while it committed.
+        # A cluster node that lost the others during a commit.
         (Dialect.MARIADB, OperationalError(1180, "Got error 6 during COMMIT"), False),
     ],
 )
@@ -434,7 +434,7 @@ def test_a_file_whose_readers_are_in_the_way_is_used_as_it_is(tmp_path: Path) ->
 
 
 def journal_of(file: Path) -> object:
-    """How a file is written, for whoever opens it now."""
+    """Return the journal mode that a new connection sees."""
     asked = Statement("PRAGMA journal_mode")
     engine = create_engine(f"sqlite:///{file}", timeout=0.05)
     ((mode,),) = SqlDatabase(engine).rows(asked)

@@ -1,4 +1,4 @@
-"""A server that hangs: whoever asks gets an answer all the same, and the next one finds it again."""
+"""Tests of a hanging server: requests get an answer in time, and the next one finds it again."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from tests.support.sql.works import minted
 
 ONE = Statement("SELECT 1")
 SHORT = 0.3
-"""Seconds that a server which hangs is waited for."""
+"""Seconds to wait for a hanging server."""
 
 MANY = RetryPolicy(seconds=PATIENCE, attempts=1000)
-"""For whoever is to be answered in the end, though single attempts are short."""
+"""A retry policy for requests that must succeed although single attempts are short."""
 
 
 class Wire:
-    """A way to a server that takes everything and, once it hangs, passes nothing on."""
+    """A proxy that passes data on until it hangs, and then only accepts it."""
 
     def __init__(self, door: Path, server: str) -> None:
         self._server = server
@@ -86,7 +86,7 @@ class Wire:
 
 @contextmanager
 def behind_a_wire(url: str, member: str, door: Path, name: str = "") -> Iterator[tuple[str, Wire]]:
-    """The URL of a database whose server can hang, and how."""
+    """Yield the URL of a database behind a proxy, and the proxy."""
     parsed = sa.make_url(url)
     given = parsed.query.get(member)
     if not isinstance(given, str):
@@ -126,7 +126,7 @@ def test_a_statement_ends_though_its_server_hangs(hanging: tuple[str, Wire]) -> 
     wire.hang()
     with pytest.raises(StoreUnavailableError):
         database.rows(ONE)
-    # A new connection is not made either, and that is told as well.
+    # No new connection can be made either, and the error says so.
     with pytest.raises(StoreUnavailableError, match="no connection"):
         database.run_transaction([ONE])
     wire.go_on()
@@ -140,7 +140,7 @@ def test_a_server_that_hangs_before_its_first_connection_is_known_may_be_asked_l
     url, wire = hanging
     engine = create_engine(url, timeout=SHORT)
     database = SqlDatabase(engine)
-    # Before SQLAlchemy asks it what its server is.
+    # Hang before SQLAlchemy queries the server version.
     event.listen(engine, "connect", lambda *_: wire.hang(), insert=True)
     with pytest.raises(StoreUnchangedError, match="no connection"):
         database.rows(ONE)
@@ -163,7 +163,7 @@ def test_a_request_is_answered_though_the_server_hangs(hanging: tuple[str, Wire]
     engine.dispose()
 
 
-# --- Awaited ----------------------------------------------------------------------------------
+# --- Async ------------------------------------------------------------------------------------
 
 
 ASYNC_DRIVERS = pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_cancelled_request_does_not_wait_for_a_hung_server(
     url, wire = request.getfixturevalue(server)
 
     async def ask() -> None:
-        # Longer than anybody has patience here.
+        # A timeout longer than any test waits.
         engine = create_engine_async(with_driver(url, driver), timeout=600)
         store = AsyncSqlStore(AsyncSqlDatabase(engine))
         await store.create_tables()
@@ -216,7 +216,7 @@ def test_cancelled_request_does_not_wait_for_a_hung_server(
         answer = await serve_async(store, asked, lambda now: minted(1, now), retry_policy=patience)
         assert answer.response.status == 500
         wire.go_on()
-        # The connection that was given up is not used again.
+        # The abandoned connection is not used again.
         answer = await serve_async(store, asked, lambda now: minted(1, now), retry_policy=PATIENT)
         assert answer.response.status == 201
         await engine.dispose()

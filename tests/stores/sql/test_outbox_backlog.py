@@ -1,4 +1,4 @@
-"""What an outbox says of itself: how much there is to do, and how far behind its workers are."""
+"""Tests of the backlog of an outbox: how many messages wait, and for how long."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_whoever_is_due_for_longest_says_how_far_behind_the_workers_are(
     database: SqlDatabase,
 ) -> None:
     post(database, "one", "two")
-    # One since a while, and one that somebody claimed for longer.
+    # One message has been due for a while, and one is claimed for longer.
     now = time.time_ns() // 1000
     for number, ahead in ((1, -1000), (2, 1000)):
         due = Statement("UPDATE curae_outbox SET due_at = ? WHERE id = ?")

@@ -46,7 +46,7 @@ class World:
     shipped: list[int] = attrs.field(factory=list[int])
 
     def __getitem__(self, dialect: Dialect) -> str:
-        """The SQL for the wrong clock."""
+        """Return the SQL for the wrong clock."""
         return f"({NOW_SQL[dialect]} + {self.wrong_by})"
 
     def now(self) -> int:

@@ -1,4 +1,4 @@
-"""What is in the outbox, and what of it the page's program ships."""
+"""Tests of the messages in the outbox, and of the program on the outbox page."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Noted(MemoryStore):
 
 
 def written(changes: Changes) -> Iterator[str]:
-    """What the writes of a commit are about, as messages name it."""
+    """Yield the subjects of the writes of a commit, as messages name them."""
     for write in changes.writes:
         match write:
             case ConnectionWrite(_, after) | SessionWrite(_, after):
@@ -68,8 +68,8 @@ def written(changes: Changes) -> Iterator[str]:
 
 
 def test_whoever_posts_about_a_subject_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    # So that what is committed about one subject has numbers in the order of its commits: a
-    # message gets its number after its subject was read, and its subject was not written between.
+    # Messages about one subject are numbered in commit order: a message gets its number after its
+    # subject was read, and no other commit writes the subject in between.
     Noted.seen.clear()
     monkeypatch.setattr(logs, "MemoryStore", Noted)
     for seed in range(8):

@@ -1,4 +1,4 @@
-"""The worker of the outbox, on each database: what it ships, what fails, and how it goes on."""
+"""Tests of the outbox worker on each database: delivery, failures and retries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["database", "url"]
 Answered = TypeVar("Answered")
 
 
-# --- What is shipped ------------------------------------------------------------------------
+# --- Delivery -------------------------------------------------------------------------------
 
 
 def test_each_message_is_shipped_once_and_each_subjects_in_order(database: SqlDatabase) -> None:
@@ -70,11 +70,11 @@ def test_what_would_ship_nothing_is_refused(name: str, wrong: float) -> None:
         DeliverySettings(**{name: cast("int", wrong)})
 
 
-# --- What fails -----------------------------------------------------------------------------
+# --- Failures -------------------------------------------------------------------------------
 
 
 def instant(database: Database) -> int:
-    """The database's instant, in microseconds."""
+    """Return the database's clock, in microseconds."""
     at = now_parameter(database.dialect)
     statement = Statement(f"SELECT {NOW_SQL[database.dialect]}", () if at is None else (at,))
     return int(str(database.rows(statement)[0][0]))
@@ -144,12 +144,12 @@ def test_after_its_last_attempt_a_message_is_dead_and_holds_up_nothing(
 
 
 class GoneError(BaseException):
-    """The process of a worker ends."""
+    """A stand-in for the death of a worker's process."""
 
 
 @attrs.define
 class Breaking:
-    """A database that does what it is told, and then fails as often as it was told to."""
+    """A database that runs statements, and then fails as often as it was told to."""
 
     database: Database
     breaks: str = "nothing"
@@ -176,7 +176,7 @@ class Breaking:
 
 
 class Killed(Breaking):
-    """A database of a process that may die: it changes nothing from then on."""
+    """A database of a process that may die and then changes nothing more."""
 
     dead: bool = False
 

@@ -1,4 +1,4 @@
-"""The worker of the outbox where it is awaited."""
+"""Tests of the async outbox worker."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_an_awaited_handler_ends_with_its_time(
     async def run() -> int:
         loop = asyncio.get_running_loop()
         real, ahead = loop.time, 0.0
-        # Nobody waits for the clock of the loop, so that no machine is too slow for a lease.
+        # Move the clock of the loop, so that no test waits and no machine is too slow for a lease.
         setattr(loop, "time", lambda: real() + ahead)  # noqa: B010 - a method, to type checkers
 
         async def handle(_: Delivery) -> None:
@@ -90,7 +90,7 @@ def test_an_awaited_handler_ends_with_its_time(
         ).deliver_batch(handle)
 
     assert asyncio.run(run()) == 1
-    # Half of its lease is a handler's.
+    # A handler may take half of its lease.
     assert lived == [2400.0]
     assert "message 1: attempt 1 of 50: TimeoutError" in caplog.text
 

@@ -1,4 +1,4 @@
-"""Any two that meet end as if one had come after the other, on every database and at every level."""
+"""Tests that any two racing actions end as in some serial order, on every database and level."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SMALL = ("no user is bound, one connection is pending", "the key has one request
 
 
 def each_scene(*small: str) -> list[object]:
-    """Every scene; all but the small ones are heavy."""
+    """Return every scenario; all but the small ones are heavy."""
     return [
         pytest.param(scene, marks=() if scene in small else pytest.mark.heavy)
         for scene in SCENARIOS
@@ -70,7 +70,7 @@ def test_two_that_overlap_on_mariadb_end_as_if_one_came_later(mariadb_url: str, 
 
 
 def found(database: Database, scene: str, kind: type[SqlStore] = SqlStore) -> set[str]:
-    """The pairs that end wrongly in a scene."""
+    """Return the pairs with a wrong outcome in a scenario."""
     return {*unlike_any_order(arena(database, kind), SCENARIOS[scene])}
 
 
@@ -97,7 +97,7 @@ def test_a_store_that_leaves_out_what_only_counts_is_found(sqlite_database: SqlD
 
 
 def test_a_store_that_commits_each_write_by_itself_is_found(sqlite_database: SqlDatabase) -> None:
-    # Of whoever was refused, part is stored.
+    # Part of a refused commit is stored.
     assert found(Stepping(sqlite_database), "the pending connection has lapsed") >= {
         "revoke the first; the patient revokes the first",
         "tombstone; create",

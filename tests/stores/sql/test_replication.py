@@ -1,4 +1,4 @@
-"""A commit whose wait for a standby was cancelled is neither called done nor read, until it lasts."""
+"""Tests of commits whose wait for a standby was cancelled: unconfirmed until durable."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ MAKE = (
 PUT = Statement("INSERT INTO kept (id) SELECT warned()", (), 1)
 KEPT = Statement("SELECT id FROM kept")
 WARNS = "exec_stmt_raise"
-"""Where PostgreSQL raises what a function of somebody's own warns of."""
+"""The PostgreSQL routine that raises the warnings of a user function."""
 
 CLOSED = "a wait for a standby was cancelled"
 
 
 @attrs.frozen
 class Awaited:
-    """A database that is awaited, for whoever waits."""
+    """A blocking adapter of an async database."""
 
     database: AsyncSqlDatabase
     run: Callable[[Coroutine[object, object, object]], object]
@@ -75,7 +75,7 @@ class Awaited:
 
 @contextmanager
 def opened(kind: str, url: str, wait: float) -> Iterator[Database]:
-    """A PostgreSQL, as stores of this kind run statements on it."""
+    """Yield a PostgreSQL database through stores of this kind."""
     if kind == "django":
         limits = f"-c statement_timeout={int(wait * 1000)} -c lock_timeout={int(wait * 1000)}"
         with django(url, migrated=False, options={"options": limits}) as alias:
@@ -111,7 +111,7 @@ def test_what_may_be_lost_is_neither_called_done_nor_read(
             with pytest.raises(StoreUnavailableError, match=CLOSED) as raised:
                 made.run_transaction([PUT])
             assert not isinstance(raised.value, StoreUnchangedError)
-            # What is to vouch for it does not come to a standby either.
+            # The confirming transaction does not reach a standby either.
             for module in (drivers, async_drivers, django_database):
                 cancelled.setattr(module, "CONFIRM", "SELECT warned()")
             for _ in range(2):
@@ -134,7 +134,7 @@ def test_what_else_a_server_warns_of_is_no_doubt(kind: str, postgres_url: str) -
 def test_a_doubt_in_the_middle_of_a_transaction_waits_for_its_end(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # More statements than PostgreSQL is given as one.
+    # More statements than PostgreSQL gets as one.
     puts = [Statement("INSERT INTO kept (id) VALUES (?)", (each,), 1) for each in range(60)]
     monkeypatch.setattr(replication, "SYNC_WAIT_FUNCTION", WARNS)
     for kind in ("waits", "awaited", "asyncpg", "django"):
@@ -145,16 +145,16 @@ def test_a_doubt_in_the_middle_of_a_transaction_waits_for_its_end(
             first = Statement("INSERT INTO kept (id) SELECT 1000 + warned()", (), 1)
             with pytest.raises(StoreUnavailableError, match=CLOSED):
                 made.run_transaction([first, *puts])
-            # It is undone, or it is whole; nothing of it is doubted any more.
+            # The transaction is undone or whole, and no longer in doubt.
             assert len(made.rows(KEPT)) in {0, 61}
 
 
-# --- On a server that has no standby, and waits for one ------------------------------------
+# --- A server that waits for a standby which does not exist --------------------------------
 
 
 @contextmanager
 def cancelled(server: sa.URL) -> Iterator[None]:
-    """Whoever waits for a standby waits in vain, and is told to wait no longer."""
+    """Make commits wait for a missing standby, and cancel each wait."""
     url = server.set(drivername="postgresql").render_as_string(hide_password=False)
     ended = threading.Event()
     waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
@@ -180,7 +180,7 @@ def _set(url: str, standbys: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standbys}'".encode())
         connection.execute("SELECT pg_reload_conf()")
-        # Other processes read it a moment later.
+        # Other processes reload the setting a moment later.
         until = time.monotonic() + 60
         while connection.execute("SHOW synchronous_standby_names").fetchone() != (standbys,):
             assert time.monotonic() < until
@@ -188,7 +188,7 @@ def _set(url: str, standbys: str) -> None:
 
 
 def _write_until_told(url: str) -> None:
-    # A commit waits from when another process has read who is waited for.
+    # A commit waits only once another process has reloaded the setting.
     told = threading.Event()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.add_notice_handler(lambda _: told.set())
@@ -215,7 +215,7 @@ def _cancelled_and_replayed(made: Database, server: sa.URL, url: str) -> None:
         thrice = RetryPolicy(attempts=3, seconds=PATIENCE)
         lost = serve(store, created, mint, retry_policy=thrice).response
     assert lost.status == 500, lost.body
-    # Everybody else reads it: whoever asked again at another process would have found it.
+    # Other processes can read it, and a retry there would have found it.
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         count = "SELECT count(*) FROM curae_connection"
         assert connection.execute(count).fetchone() == (1,)

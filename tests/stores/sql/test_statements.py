@@ -1,4 +1,4 @@
-"""How many statements a request takes, and what they say in each database."""
+"""Tests of the number and the text of SQL statements."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ COMMITS = {
     "account-state": 1,
     "graduation": 1,
 }
-"""A read is charged to the API key's buckets, and so commits too."""
+"""Commits of each operation; a read commits its charge to the buckets of the API key."""
 
 
 def test_a_request_and_a_fact_are_one_statement_to_load_and_one_commit(
@@ -117,7 +117,7 @@ STEPS = (
 
 
 def taken(database: SqlDatabase, settings: Settings) -> list[int]:
-    """How many statements the commit of each step takes, where each does all that it can."""
+    """Count the statements of each step's commit, if each step does all that it can."""
     counted = Counted(database)
     made = SqlStore(counted, settings)
     made.create_tables()
@@ -146,7 +146,7 @@ def taken(database: SqlDatabase, settings: Settings) -> list[int]:
 def test_a_predecessor_is_changed_before_its_successor_is_there(
     sqlite_database: SqlDatabase, digit: str
 ) -> None:
-    # Or two that recover it could wait for each other: at its row and at the unique index.
+    # Otherwise two recoveries could deadlock, at its row and at the unique index.
     counted = Counted(sqlite_database)
     made = SqlStore(counted)
     made.create_tables()
@@ -205,7 +205,7 @@ def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
             settings=SETTINGS,
             retry_policy=PATIENT,
         )
-        # No BEGIN, no COMMIT, no ROLLBACK, no question whether the connection is alive.
+        # No BEGIN, COMMIT or ROLLBACK, and no liveness query.
         assert len(sent) == 2, operation
     engine.dispose()
 
@@ -230,7 +230,7 @@ def test_mariadb_makes_each_table_by_itself_and_locks_nothing_for_it() -> None:
 
 
 class Pymysql:
-    """A connection as PyMySQL has it, which notes what is run on it."""
+    """A fake PyMySQL connection that records what runs on it."""
 
     def __init__(self) -> None:
         self.open = True
@@ -294,7 +294,7 @@ def test_a_store_remembers_so_many_callers_and_no_more(
         assert len(counted.read) == reads
 
 
-# --- What they say ------------------------------------------------------------------------------
+# --- Statement texts ----------------------------------------------------------------------------
 
 
 def test_a_statement_is_spelled_for_every_driver() -> None:
@@ -374,7 +374,7 @@ def test_many_workers_that_start_at_once_make_the_tables_once(url: str) -> None:
 def test_a_worker_that_starts_waits_for_nobody_who_writes(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
-    # Longer than a machine stands still, and no longer than whoever waits for a lock is to be seen.
+    # Longer than any pause of the machine; a wait for a lock would still be seen.
     engine = create_engine(request.getfixturevalue(f"{kind}_url"), timeout=20)
     made = SqlStore(SqlDatabase(engine))
     made.create_tables()

@@ -1,4 +1,4 @@
-"""A database that waits, asked in threads: the loop goes on meanwhile."""
+"""Tests of `ThreadedDatabase`, which runs a blocking database in threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ASKED = Statement("SELECT ?", (1,))
 
 
 class Waiting:
-    """A database that answers when it is told to, and notes what it ran in which thread."""
+    """A database that waits for an event, and records what ran in which thread."""
 
     dialect = Dialect.SQLITE
 

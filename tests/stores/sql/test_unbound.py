@@ -1,6 +1,6 @@
-"""A connection that is decided where nobody is bound, while somebody is bound and goes.
+"""Tests of connections decided for an unbound coordinate while a user is bound and tombstoned.
 
-Every pair of two ends as one of their two orders does; it takes a third to see what is missed.
+Every race of two ends as one of their serial orders; only a third action shows a missed connection.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ BINDINGS: Final = Statement("SELECT document FROM curae_binding")
 
 
 class Registering(Store, Protocol):
-    """What a store here does besides."""
+    """A store of these tests, which can register keys."""
 
     def register(self, api_key: ApiKey, caller: Caller) -> None: ...
 
 
 def registered(store: Registering) -> Store:
-    """The same, which knows the caller of the stage."""
+    """Register the caller of the stage, and return the store."""
     store.register(ApiKey(STAGE.api_key), STAGE.caller)
     return store
 
 
 def made_on(database: SqlDatabase, kind: type[SqlStore] = SqlStore) -> Store:
-    """A store on an empty database."""
+    """Return a store on an empty database."""
     store = kind(database)
     store.create_tables()
     return registered(store)
 
 
 def left(store: Store) -> Snapshot:
-    """What there is of the user."""
+    """Load the binding and the connections of the user."""
     needs = Needs(binding=STAGE.coordinate, connections=ConnectionsPage(STAGE.coordinate))
     return store.load(needs).snapshot
 
 
 def outlives(store: Store) -> bool:
-    """Whether a connection that is there when a tombstone commits is there after it."""
+    """Return whether a connection that was created survives a racing tombstone."""
     works = STAGE.actions()
     created = works["create"](store)
     commit_with_retries(store, works["initiate"])
@@ -141,7 +141,8 @@ def test_whoever_is_bound_while_another_is_erased_stays(
         real([EMPTIED])
         return was_ended
 
-    # The first that is changed is the tombstone; somebody comes right after it, and all is shipped.
+    # The first transaction is the tombstone; a user is bound right after it, and the outbox is
+    # emptied.
     monkeypatch.setattr(database, "run_transaction", change)
     assert erase(database, STAGE.coordinate) == Erasure(sessions=1)
     bound = left(store).binding

@@ -1,4 +1,4 @@
-"""What another release stored: an earlier text is replaced like any other, a newer one stays."""
+"""Tests of documents of other releases: an older one is updated, a newer one is refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Release:
         return self.server.send(Request(method, f"{BASE}/{self.connection_id}{path}", headers))
 
     def rewrite(self, change: Callable[[str], str]) -> str:
-        """Store the connection as another release might have."""
+        """Replace the stored document with that of another release."""
         document = self.document()
         with self.behind.engine.begin() as connection:
             connection.execute(
@@ -69,7 +69,7 @@ def release(tmp_path: Path) -> Iterator[Release]:
 
 
 def test_a_text_of_an_earlier_release_is_replaced_like_any_other(release: Release) -> None:
-    # The same value in other words, as an earlier form of it would be.
+    # The same value with another text, as an older format would be.
     release.rewrite(lambda text: json.dumps(json.loads(text), indent=1))
     release.behind.record(Authorized(ConnectionId(release.connection_id)))
     stock = take_stock(release.behind.engine)
@@ -81,7 +81,7 @@ def test_what_a_newer_release_stored_is_refused_and_stays(release: Release) -> N
     newer = release.rewrite(lambda text: json.dumps({**json.loads(text), "format": 99}))
     with pytest.raises(NewerFormatError, match="Connection: stored in form 99"):
         release.behind.record(Authorized(ConnectionId(release.connection_id)))
-    # A client is told to try again: another worker may be of that release.
+    # The client is told to retry: another worker may run that release.
     refused = release.ask("POST", ":revoke")
     assert (refused.status, json.loads(refused.body)["code"]) == (500, "INTERNAL")
     assert json.loads(refused.body)["retryable"] is True

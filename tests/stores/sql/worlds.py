@@ -1,4 +1,4 @@
-"""A world over a store in SQL, and a store that holds it to the store in memory, call by call."""
+"""A world over a store in SQL, and a store that compares SQL with memory at each call."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _Value = TypeVar("_Value")
 
 
 def no_ids(_: datetime) -> NewIds:
-    """Mints for a request that mints nothing."""
+    """Raise, since a read mints no ids."""
     raise AssertionError("a read mints nothing")
 
 
 class SqlWorld:
-    """What `replay` asks of a world, answered by a store in SQL through the loop of `serve`."""
+    """A store in SQL as the world that `replay` runs on."""
 
     def __init__(self, database: Database, settings: Settings = DEFAULT_SETTINGS) -> None:
         self._database = Clocked(database)
@@ -47,7 +47,7 @@ class SqlWorld:
         self._store.create_tables()
 
     def store(self) -> Store:
-        """The store that serves."""
+        """Return the store that serves."""
         return self._store
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:

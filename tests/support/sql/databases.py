@@ -1,4 +1,4 @@
-"""Databases for the tests of the stores in SQL: with a clock of the test's own, counted, held up."""
+"""Databases for tests of SQL stores: with a test clock, with counts, with short pools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.strategies import START
 
 @attrs.define
 class Clocked:
-    """A database whose clock shows what the test says."""
+    """A database with a test clock."""
 
     database: Database
     now: datetime = START
@@ -30,7 +30,7 @@ class Clocked:
         return self.shown(self.database.rows(statement))
 
     def shown(self, rows: Rows) -> Rows:
-        """The rows, with the instant that the clock shows."""
+        """Return the rows with the instant of the test clock."""
         at = to_epoch_microseconds(self.now)
         return [(*row[:2], at, *row[3:]) if row[0] == "now" else row for row in rows]
 
@@ -43,7 +43,7 @@ class Clocked:
 
 @attrs.frozen
 class AsyncClocked:
-    """A database that is awaited, with the clock of one that waits."""
+    """An async database with the clock of a blocking one."""
 
     database: AsyncDatabase
     clock: Clocked
@@ -71,7 +71,7 @@ def with_driver(url: str, driver: str) -> str:
 
 @contextmanager
 def short_of_time(engine: sa.Engine, wait: float) -> Iterator[None]:
-    """Let a pool that gives a connection within so many seconds give up after a moment."""
+    """Shorten the pool timeout of an engine that would otherwise wait some seconds."""
     pool = engine.pool
     assert isinstance(pool, sa.QueuePool)
     assert pool.timeout() == wait
@@ -82,7 +82,7 @@ def short_of_time(engine: sa.Engine, wait: float) -> Iterator[None]:
 
 @attrs.define
 class Counted:
-    """A database that notes what is run on it."""
+    """A database that records its statements."""
 
     database: Database
     read: list[Statement] = attrs.field(factory=list[Statement])

@@ -1,4 +1,4 @@
-"""The stage of the tests in SQL: the tests' own caller and user, and what may happen to them."""
+"""The cast of the SQL tests: their caller and user, and the actions on them."""
 
 from __future__ import annotations
 

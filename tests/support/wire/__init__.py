@@ -1,4 +1,4 @@
-"""Tests over real sockets, on real databases; they import the examples by name."""
+"""Helpers for tests over sockets on real databases; they import the examples by name."""
 
 import sys
 from typing import Final

@@ -1,4 +1,4 @@
-"""Databases whose clock a test moves, and some that are wrong in one way, to see it found."""
+"""Databases with a movable clock, and some with a planted mistake."""
 
 from __future__ import annotations
 
@@ -23,27 +23,26 @@ Ahead = Callable[[], int]
 """How far a clock is ahead, in microseconds."""
 
 Running = Generator[Sequence[Statement], bool, bool]
-"""Hands out one transaction after the other, is told whether each was done, and says at the end
-whether all was."""
+"""A generator of transactions that receives each result and returns whether all succeeded."""
 
 Transactions = Callable[[Sequence[Statement]], Running]
-"""What is run of what belongs into one transaction."""
+"""A function that splits one transaction into those that actually run."""
 
 
 def moved(rows: Rows, ahead: int) -> Rows:
-    """What was loaded, of a moment that is later by so much."""
+    """Return loaded rows with a later instant."""
     return [
         (*row[:2], int(str(row[2])) + ahead, *row[3:]) if row[0] == "now" else row for row in rows
     ]
 
 
 def rightly(statements: Sequence[Statement]) -> Running:
-    """All of it in one transaction, as it is."""
+    """Run everything in one transaction."""
     return (yield statements)
 
 
 def trusting(statements: Sequence[Statement]) -> Running:
-    """Compares no version: it writes over whatever is there."""
+    """Remove the version checks, which overwrites any row."""
     compared = " AND version = ?"
     return (
         yield [
@@ -56,7 +55,7 @@ def trusting(statements: Sequence[Statement]) -> Running:
 
 
 def stepping(statements: Sequence[Statement]) -> Running:
-    """Commits after every write: what follows may never happen."""
+    """Commit after every write."""
     done = True
     for each in statements:
         done = (yield [each]) and done
@@ -64,7 +63,7 @@ def stepping(statements: Sequence[Statement]) -> Running:
 
 
 def charging(statements: Sequence[Statement]) -> Running:
-    """Charges the limits first, and gives nothing back where the rest is refused."""
+    """Charge the limits first, and return nothing if the rest conflicts."""
     charges = [each for each in statements if _is_of(each, "curae_log", "curae_bucket")]
     if charges and not (yield charges):
         return False
@@ -72,7 +71,7 @@ def charging(statements: Sequence[Statement]) -> Running:
 
 
 def keeping(statements: Sequence[Statement]) -> Running:
-    """Keeps and gives its answer though its commit was refused."""
+    """Store and return the response although its commit conflicts."""
     if not (yield statements):
         yield [each for each in statements if _is_of(each, "curae_record")]
     return True
@@ -87,28 +86,28 @@ WRONG: Final[dict[str, Transactions]] = {
     "stepping": stepping,
     "charging": charging,
     "keeping": keeping,
-    # These are wrong elsewhere: see `spoil`.
+    # These mistakes are elsewhere: see `spoil`.
     "unversioned": rightly,
     "headless": rightly,
     "deaf": rightly,
 }
-"""Ways in which a database may be wrong."""
+"""The mistakes of a database."""
 
 
 def transactions(wrong: str | None) -> Transactions:
-    """What a database runs that is wrong in this way, or in none."""
+    """Return the transactions of a database with this mistake, or with none."""
     return rightly if wrong is None else WRONG[wrong]
 
 
 def spoil(wrong: str | None) -> None:
-    """Make every store of this process wrong in this way, where it is one of stores."""
+    """Plant this mistake in every store of this process, if it is one of stores."""
     match wrong:
         case "unversioned":
             storing.commit_statements = _unversioned
         case "headless":
             loading.parse_loaded = _headless
         case "deaf":
-            # It does not hear that a wait for a standby was cancelled.
+            # It does not notice cancelled waits for a standby.
             setattr(replication, "SYNC_WAIT_FUNCTION", "")  # noqa: B010 - a constant, to the type checkers
         case _:
             pass
@@ -124,21 +123,21 @@ def _unversioned(
     messages: Sequence[Message],
     page: HostedPage | None,
 ) -> list[Statement]:
-    """Leaves out what only counts: whatever was relied on moves no version."""
+    """Skip writes that only bump a version."""
     left = tuple([each for each in changes.writes if not only_counts(each)])
     changes = attrs.evolve(changes, writes=left)
     return _RIGHT[0](dialect, loaded=loaded, changes=changes, messages=messages, page=page)
 
 
 def _headless(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
-    """Takes the successor of a connection for the head of its chain."""
+    """Take the successor of a connection for the head of its chain."""
     loaded = _RIGHT[1](needs, rows)
     snapshot = attrs.evolve(loaded.snapshot, head=loaded.snapshot.successor)
     return attrs.evolve(loaded, snapshot=snapshot)
 
 
 class MovedDatabase:
-    """A database that waits, with a clock that a test moves; nobody waits for it in a loop."""
+    """A blocking database with a movable clock, which must not be used in an event loop."""
 
     def __init__(self, database: Database, ahead: Ahead, run: Transactions = rightly) -> None:
         self._database = database
@@ -169,14 +168,14 @@ class MovedDatabase:
 
 
 def check_thread() -> None:
-    """Whoever waits in a thread that has a loop holds up everybody else in it."""
+    """Raise if this thread has a running event loop, which a wait would block."""
     with suppress(RuntimeError):
         asyncio.get_running_loop()
         raise AssertionError("a database that waits was asked in an event loop")
 
 
 class AsyncMovedDatabase:
-    """The same, awaited."""
+    """An async database with a movable clock."""
 
     def __init__(self, database: AsyncDatabase, ahead: Ahead, run: Transactions = rightly) -> None:
         self._database = database

@@ -1,6 +1,6 @@
-"""One process that has imported what the examples stand on, and a fork of it for each server.
+"""One process with the imports of the examples, and a fork of it for each server.
 
-A start of Python with all of it takes most of a second, and the tests start a server forty times.
+A start of Python with all imports takes most of a second, and the tests start a server forty times.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ LIBRARIES: Final = (
     *("django.core.management", "django.core.wsgi", "django.db.models"),
     *("fastapi", "flask", "redis", "granian.server.embed"),
     *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite"),
-    # Of the examples nothing: they read the environment, and each server has its own.
+    # No example itself: they read the environment, which differs for each server.
     *("curae_lifecycle.stores.sql.engine", "curae_lifecycle.stores.serve"),
 )
 
 LOCAL: Final = "127.0.0.1"
-"""Where a server listens that runs on no host."""
+"""The address of a server without a host."""
 
 _FORKS: Final = multiprocessing.get_context("forkserver")
-# The first puts the examples on the path.
+# The first module puts the examples on the path.
 _FORKS.set_forkserver_preload(["tests.support.wire.forked", *LIBRARIES])
 
 
@@ -40,24 +40,24 @@ def fork(
     log: Path,
     host: Host | None = None,
 ) -> tuple[ForkServerProcess, int | None]:
-    """Serve an example in a process of its own.
+    """Serve an example in another process.
 
     Args:
         app: The example.
-        control: As `tests.support.wire.serve` reads it.
-        port: Where to listen; 0 for a free port.
-        environment: The process's own.
-        log: What it says on standard output and standard error goes there.
-        host: Where it runs; on this machine, where none is given.
+        control: The control file, as `tests.support.wire.serve` reads it.
+        port: The port; 0 for a free one.
+        environment: The environment of the process.
+        log: The file of its standard output and error.
+        host: Its host, or None for this machine.
 
     Returns:
-        The process, and the port; none where it ended before it listened.
+        The process, and the port or None if it ended before it listened.
     """
     here, there = _FORKS.Pipe(duplex=False)
     process = _FORKS.Process(
         target=_serve, args=(app, str(control), port, dict(environment), str(log), there, host)
     )
-    # Where nobody ends it, it ends with the tests.
+    # It ends with the tests at the latest.
     process.daemon = True
     process.start()
     there.close()

@@ -1,4 +1,4 @@
-"""An example as it is run: by its command, with workers of its own."""
+"""An example as users run it: by its command, with worker processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.wire.trying import EXAMPLES
 
 @attrs.frozen
 class Launched:
-    """A server with worker processes, all of one session."""
+    """A server with worker processes, all in one session."""
 
     port: int
     log: Path
@@ -33,17 +33,17 @@ class Launched:
         return LOCAL, self.port
 
     def terminate(self) -> None:
-        """Ask it to end, as a supervisor does."""
+        """Send SIGTERM, as a supervisor does."""
         self.process.send_signal(signal.SIGTERM)
 
     def ended(self) -> int:
-        """What it returned, once it is over."""
+        """Wait for its end; return its exit status."""
         return self.process.wait(PATIENCE)
 
 
 @contextmanager
 def launched(app: str, url: str, directory: Path, workers: int = 1) -> Iterator[Launched]:
-    """A server for as long as the context lasts; whatever is left of it is killed then."""
+    """Run a server within the block, and kill its remaining processes at the end."""
     port, log = free_port(), directory / "launched.log"
     given = {"DATABASE_URL": url, "PORT": str(port), "PYTHONPATH": str(ROOT)}
     inherited = {name: value for name, value in os.environ.items() if name != "PUBLIC_URL"}

@@ -1,4 +1,4 @@
-"""A server's socket, and requests that are written byte for byte."""
+"""A server's socket, and requests written byte for byte."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ BODY = json.dumps({"appUserId": USER, "dataPackages": ["labs"]}).encode()
 
 @attrs.frozen
 class Wire:
-    """A server and a key for it, for requests that are written byte for byte."""
+    """A server and an API key, for requests written byte for byte."""
 
     server: RunningServer
     api_key: str
 
     def exchange(self, sent: bytes) -> list[tuple[int, bytes]]:
-        """Send these bytes; every answer's status and body until the server hangs up."""
+        """Send bytes; return the status and body of every response until the server closes."""
         address = ("127.0.0.1", self.server.port)
         with socket.create_connection(address, timeout=PATIENCE) as connection:
             connection.sendall(sent)
@@ -32,7 +32,7 @@ class Wire:
                 return list(answers(stream.read()))
 
     def hang_up(self, sent: bytes) -> None:
-        """Send these bytes and go, without waiting for an answer."""
+        """Send bytes and close without waiting for a response."""
         with socket.create_connection(("127.0.0.1", self.server.port), timeout=PATIENCE) as one:
             one.sendall(sent)
 
@@ -44,7 +44,7 @@ class Wire:
         body: bytes = BODY,
         last: bool = True,
     ) -> bytes:
-        """A request with the API key; `last` asks the server to hang up after it."""
+        """Return a request with the API key; `last` asks the server to close after it."""
         lines = [
             method + b" " + target + b" HTTP/1.1",
             b"Host: 127.0.0.1",
@@ -57,7 +57,7 @@ class Wire:
         return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
     def answer_to(self, sent: bytes) -> str:
-        """The one answer in short: its status, and its code where it is a problem."""
+        """Return the only response in short: its status, and the code of a problem."""
         ((status, body),) = self.exchange(sent)
         if not body.startswith(b"{"):
             return f"{status}"
@@ -65,7 +65,7 @@ class Wire:
 
 
 def answers(stream: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each answer of a connection: its status and its body, by its declared length."""
+    """Yield the status and body of each response of a connection, by its declared length."""
     while stream:
         head, _, stream = stream.partition(b"\r\n\r\n")
         lines = head.lower().split(b"\r\n")
@@ -77,5 +77,5 @@ def answers(stream: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def key(number: int) -> bytes:
-    """A header with a key that no other number gives."""
+    """Return a header with a key that is unique to a number."""
     return f"Idempotency-Key: {IDEMPOTENCY_KEY}-{number}".encode()

@@ -1,4 +1,4 @@
-"""Start and stop servers in processes of their own, and reach behind them."""
+"""Servers in other processes: start, stop, and access to their databases."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from tests.support.wire.serve import Control, read_control
 from tests.support.wire.visiting import Visitor
 
 PATIENCE: Final = 60
-"""Seconds after which a server that says nothing is taken for dead."""
+"""Seconds after which a silent server counts as dead."""
 
 
 RACES: Final = 3
-"""How often a race is run over sockets."""
+"""The number of rounds of a race over sockets."""
 
 
 class ServerEndedError(AssertionError):
-    """A server ended before it served, as it does where its database is not there."""
+    """A server ended before it served, for example without its database."""
 
 
 # --- Servers --------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ class ServerEndedError(AssertionError):
 
 @attrs.define
 class RunningServer:
-    """A server in a process of its own."""
+    """A server in another process."""
 
     app: str
     url: str
@@ -73,34 +73,34 @@ class RunningServer:
         return LOCAL if self.host is None else self.host.address, self.port
 
     def send(self, request: Request) -> Response:
-        """Send a request over a socket of its own, as it stands."""
+        """Send a request unchanged over a new socket."""
         return send(self.place, request)
 
     def pause(self) -> None:
-        """Let it stand still, as a machine does that has no time for it."""
+        """Pause it."""
         assert self.process.pid is not None
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on where it stood still."""
+        """Resume it."""
         assert self.process.pid is not None
         os.kill(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill it at once, as a crash would."""
         self.process.kill()
         self.process.join(PATIENCE)
         self.process.close()
 
 
 def said(log: Path) -> list[str]:
-    """What a server said in its log, but for its line of each request."""
+    """Return the lines of a server's log, without those of requests."""
     lines = log.read_text().splitlines()
     return [line for line in lines if not is_request(line)]
 
 
 def is_request(line: str) -> bool:
-    """Whether a line is what an endpoint logs of a request."""
+    """Return whether a log line is about a request."""
     try:
         return bool(json.loads(line)["message"] == "request")
     except (ValueError, KeyError, TypeError):
@@ -108,7 +108,7 @@ def is_request(line: str) -> bool:
 
 
 def send(place: tuple[str, int], request: Request, patience: float = PATIENCE) -> Response:
-    """Send a request to an address and a port, as it stands."""
+    """Send a request unchanged to an address and a port."""
     address, port = place
     connection = http.client.HTTPConnection(address, port, timeout=patience)
     try:
@@ -132,18 +132,18 @@ def send(place: tuple[str, int], request: Request, patience: float = PATIENCE) -
 def start_server(
     app: str, url: str, directory: Path, port: int = 0, skew: int = 0, host: Host | None = None
 ) -> RunningServer:
-    """Start an example on a database; what controls it and its log are files in the directory.
+    """Start an example on a database, with its control file and log in the folder.
 
     Args:
         app: The example.
         url: The database.
-        directory: The directory.
-        port: Where it listens; 0 for a free port.
-        skew: How many microseconds its clock is ahead of what controls it.
-        host: Where it runs; on this machine, where none is given.
+        directory: The folder.
+        port: The port; 0 for a free one.
+        skew: How far its clock is ahead of the control file's, in microseconds.
+        host: Its host, or None for this machine.
 
     Raises:
-        ServerEndedError: It ended before it served.
+        ServerEndedError: If it ended before it served.
     """
     directory.mkdir(exist_ok=True)
     control, log = directory / "control.json", directory / "log"
@@ -171,7 +171,7 @@ def start_server(
 
 @contextmanager
 def running_server(app: str, url: str, directory: Path) -> Iterator[RunningServer]:
-    """A server for as long as the context lasts."""
+    """Run a server within the block."""
     server = start_server(app, url, directory)
     try:
         yield server
@@ -183,13 +183,13 @@ def running_server(app: str, url: str, directory: Path) -> Iterator[RunningServe
 
 
 def sqlite(directory: Path) -> str:
-    """The URL of a SQLite file in the directory."""
+    """Return the URL of an SQLite file in the folder."""
     return f"sqlite:///{directory / 'curae.db'}"
 
 
 @contextmanager
 def engine_of(url: str) -> Iterator[sa.Engine]:
-    """A database as the examples see it, its tables made."""
+    """Yield an engine of a database with its tables, as the examples see it."""
     engine = create_engine(url, timeout=PATIENCE)
     SqlStore(SqlDatabase(engine)).create_tables()
     try:
@@ -202,9 +202,9 @@ def engine_of(url: str) -> Iterator[sa.Engine]:
 
 
 class Behind(FactHooks):
-    """What a platform does beside its API: keys, facts, settings and the clock.
+    """The actions of a platform beside its API: keys, facts, settings and the clock.
 
-    Everything goes straight into the database of a server that runs, at the time of its clock.
+    All of them use the database of a running server directly, at the time of its clock.
     """
 
     def __init__(self, control: Path, engine: sa.Engine) -> None:
@@ -236,7 +236,7 @@ class Behind(FactHooks):
         self.store.withdraw(ApiKey(api_key))
 
     def outbox(self) -> list[dict[str, Json]]:
-        # Nothing is shipped here, so whatever has been posted is still there.
+        # No message is delivered here, so all are still in the table.
         query = "SELECT id, document FROM curae_outbox ORDER BY id"
         with self.engine.connect() as connection:
             found = connection.exec_driver_sql(query).all()
@@ -262,7 +262,7 @@ class Behind(FactHooks):
         return self.now()
 
     def record_fact(self, fact: Fact) -> FactAnswer:
-        # Longer than a server would: nothing tries again here.
+        # A longer limit than a server's, since there is no retry here.
         return record(self.store, fact, retry_policy=RetryPolicy(attempts=1000, seconds=PATIENCE))
 
     def may_read(self, connection_id: str, package: str) -> bool:
@@ -275,7 +275,7 @@ class Behind(FactHooks):
 def conformance_server(
     server: RunningServer, behind: Behind, environment: Environment | None = None
 ) -> Server:
-    """A running server as the conformance kit sees it, with every hook."""
+    """Return a running server for the conformance kit, with every hook."""
     visitor = Visitor(server.send)
     return attrs.evolve(
         behind.as_server(server.send, environment),

@@ -1,15 +1,14 @@
-"""Run an example as its users do, but with a clock and settings that the tests can change.
+"""A runner of an example as users run it, with a clock and settings that tests can change.
 
-`main` serves `docs/examples/APP_app.py` on a port of an address (0 for a free one) and says which.
-Its control is a JSON file, read for each request: how far the clock is ahead in microseconds, the
-standard buckets, and the one environment that is served. Read once are how ACTIVE is spelled, where
-a browser finds the server, if not on its port, in what way its database is wrong, how long a
-stranger may take over headers, and over a body, if not as long as always, and how long it waits for
-its database. How far the clock of this one server is ahead of that, in microseconds, its environment
-says as SKEW.
+`main` serves `docs/examples/APP_app.py` on a port of an address (0 for a free one) and prints it.
+Its control is a JSON file, read for each request: the offset of the clock in microseconds, the
+standard buckets, and the only environment to serve. Read once are the spelling of ACTIVE, the
+address for a browser if it is not the port, the mistake of its database, the time limits for
+headers and bodies if they differ, and the database timeout. The environment variable SKEW is how far the
+clock of this server is ahead of that, in microseconds.
 
-The law of this module: **a server gives up only where a test is about that**. The few seconds that an
-example waits are over where a machine has no time for it, and nothing is wrong then.
+The law of this module: **a server gives up only if a test is about that**. On a slow machine the
+few seconds of an example's limits would end without any mistake.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ from tests.support.wire.forked import LOCAL
 
 @attrs.frozen
 class Control:
-    """What a test may change while a server runs."""
+    """The values that a test may change while a server runs."""
 
     ahead: int = 0
     buckets: tuple[tuple[str, int, int, int], ...] = ()
@@ -63,23 +62,23 @@ class Control:
     wrong: str | None = None
     stranger_seconds: float | None = None
     patience: float | None = 60.0
-    """For how many seconds a request is tried, and waits for its turn; `None`: as the example has it."""
+    """Seconds for retries and for the queue; None for the example's own limits."""
 
     wait: float | None = 30.0
-    """For how many seconds it waits for a connection, a lock or a statement; `None`: as above."""
+    """Seconds for a connection, a lock or a statement; None as above."""
 
     def write(self, file: Path) -> None:
-        """Replace the file in one step, so that no reader finds half of it."""
+        """Replace the file in one step, so that no reader sees half of it."""
         new_ids = file.with_suffix(".new")
         new_ids.write_text(json.dumps(attrs.asdict(self)))
         new_ids.replace(file)
 
     def now(self) -> datetime:
-        """What the moved clock says."""
+        """Return the time of the moved clock."""
         return datetime.now(UTC) + timedelta(microseconds=self.ahead)  # noqa: TID251 - a server's
 
     def settings(self) -> Settings:
-        """What the server chose."""
+        """Return the settings."""
         return Settings(
             buckets=tuple([Bucket(*each) for each in self.buckets]),
             environment=None if self.environment is None else Environment(self.environment),
@@ -88,18 +87,18 @@ class Control:
 
 
 def read_control(file: Path) -> Control:
-    """What the file says now."""
+    """Read the current control file."""
     return Control(**json.loads(file.read_text()))
 
 
 def put(module: ModuleType, **names: object) -> None:
-    """Put something in place of what a module holds."""
+    """Replace names of a module."""
     for name, value in names.items():
         setattr(module, name, value)
 
 
 def follow(app: str, file: Path) -> None:
-    """Let the example that is imported next go by what the file says."""
+    """Make the example that is imported next follow the file."""
     run = transactions(read_control(file).wrong)
     spoil(read_control(file).wrong)
     skew = int(os.environ.get("SKEW", "0"))
@@ -108,7 +107,7 @@ def follow(app: str, file: Path) -> None:
         return read_control(file).ahead + skew
 
     waiting, awaiting = engine.SqlDatabase, engine.AsyncSqlDatabase
-    # Put in place of what the example imports; it has no way to be told otherwise.
+    # Replacements of what the example imports, since it has no other configuration.
     put(
         engine,
         SqlDatabase=lambda made: MovedDatabase(waiting(made), ahead, run),
@@ -120,12 +119,12 @@ def follow(app: str, file: Path) -> None:
         of_django = database.DjangoDatabase
         put(database, DjangoDatabase=lambda alias=None: MovedDatabase(of_django(alias), ahead, run))
     plain, awaited = serving.serve, serving.serve_async
-    # As an example would choose them once for all; some can be changed later on.
+    # The example's own choice; some of it can be changed later.
     chosen = read_control(file).settings()
     put(importlib.import_module("settings"), SETTINGS=chosen)
 
     def settings_of(given: Settings) -> Settings:
-        # Whatever is not the example's own choice stays as it is, so that the tests see it.
+        # Values that are not the example's own choice stay unchanged, so that the tests see them.
         return read_control(file).settings() if given is chosen else given
 
     def serve(
@@ -160,12 +159,12 @@ def follow(app: str, file: Path) -> None:
 
 
 def preset(module: ModuleType, *names: str, **arguments: object) -> None:
-    """Put functions in place of what a module holds that are given these arguments already."""
+    """Replace functions of a module by ones with preset arguments."""
     put(module, **{name: partial(getattr(module, name), **arguments) for name in names})
 
 
 def be_patient(patience: float | None, wait: float | None) -> None:
-    """Let the example that is imported next try for so long, and wait for so long each time."""
+    """Set the time limits of the example that is imported next."""
     if wait is not None:
         preset(engine, "create_engine", "create_engine_async", timeout=wait)
         preset(django, "database_settings", timeout=wait)
@@ -175,14 +174,14 @@ def be_patient(patience: float | None, wait: float | None) -> None:
         preset(endpoint, "Endpoint", "AsyncEndpoint", retry_policy=most)
         preset(serving, "record", "record_async", retry_policy=most)
         preset(guard, "Guard", queue_seconds=patience)
-        # Whoever sends a body that is too long reads its answer within that.
+        # A client with an oversized body reads its response within that time.
         put(guard, LINGER_SECONDS=patience)
 
 
 def reserve(port: int, address: str = LOCAL) -> socket.socket:
-    """Hold a port, 0 for any that is free, so that the server gets it."""
+    """Reserve a port, 0 for any free one, for the server."""
     held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # Each worker of granian listens at it with a socket of its own.
+    # Each worker of granian listens on it with its own socket.
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     held.bind((address, port))
     return held
@@ -197,7 +196,7 @@ async def serve_here(
 ) -> None:
     """Serve an app in this process, as a worker of `servers.run` does, until SIGTERM.
 
-    A worker that is killed or paused is then the whole server.
+    A killed or paused worker is then the whole server.
     """
     server = Server(
         app,
@@ -208,7 +207,7 @@ async def serve_here(
         http=HTTPModes.http1,
         http1_settings=headers,
         backpressure=CONNECTIONS,
-        # It would say that it is new.
+        # It would log its start.
         log_enabled=False,
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
@@ -228,7 +227,7 @@ async def serve_here(
 def main(
     app: str, control: str, port: int, listens: Callable[[int], None], address: str = LOCAL
 ) -> None:
-    """Serve an example until the process ends, and say once on which port."""
+    """Serve an example until the process ends, and print its port once."""
     with reserve(port, address) as held:
         bound = held.getsockname()[1]
         public_url = read_control(Path(control)).public_url

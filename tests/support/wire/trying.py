@@ -1,4 +1,4 @@
-"""Start an example and do what it prints, as whoever reads its text would."""
+"""Runs of an example and of the requests that it prints."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tests.support.wire.running import said
 
 EXAMPLES: Final = ROOT / "docs" / "examples"
 PATIENCE: Final = 60
-"""Seconds after which a program that says nothing is taken for dead."""
+"""Seconds after which a silent program counts as dead."""
 
 _IS_LATE: Final = re.compile(r'"attempt \d+: no answer within [\d.]+ seconds"')
-"""What an example says where a machine had no time for it; it tries again."""
+"""The log message of an example on a slow machine; it retries."""
 
 Send = Callable[[str], tuple[int, str]]
-"""Runs a printed line, and gives the status and the body of the answer."""
+"""A function that runs a printed line, and returns the status and body of the response."""
 
 
 @contextmanager
 def started(app: str, directory: Path) -> Iterator[list[str]]:
-    """The lines to try that an example prints, for as long as it runs."""
+    """Run an example within the block; yield the command lines that it prints."""
     port = free_port()
     given = {"PORT": str(port), "PYTHONPATH": str(ROOT)}
     left_out = {"DATABASE_URL", "PUBLIC_URL", "REDIS_URL"}
@@ -67,7 +67,7 @@ def started(app: str, directory: Path) -> Iterator[list[str]]:
 
 
 def send_parsed(line: str) -> tuple[int, str]:
-    """What `curl` would do with the few options that the lines use."""
+    """Do what `curl` does with the few options of the lines."""
     words = shlex.split(line.replace("\\\n", ""))[1:]
     method, headers, body, url = "GET", {}, "", ""
     while words:
@@ -95,7 +95,7 @@ def send_parsed(line: str) -> tuple[int, str]:
 
 
 def send_printed(settings: Path) -> Send:
-    """The line as it was printed; that the status is shown too is a setting of curl's."""
+    """Run the line as printed; a curl setting shows the status."""
     assert shutil.which("curl"), "curl is not installed"
     (settings / ".curlrc").write_text('write-out = "\\n%{http_code}"\n')
 
@@ -115,7 +115,7 @@ def send_printed(settings: Path) -> Send:
 
 
 def walk(app: str, directory: Path, send: Send) -> None:
-    """Do what the text says: try, send again, finish in a browser, look what became of it."""
+    """Follow the text: send, send again, finish in a browser, and read the result."""
     with started(app, directory) as (initiate, create, state):
         first = send(initiate)
         assert first[0] == 201, first

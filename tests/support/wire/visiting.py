@@ -1,4 +1,4 @@
-"""A person at a hosted page: opens it, and presses a button of its form with all that it hides."""
+"""A visitor of hosted pages, who presses buttons of forms with their hidden fields."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from curae_lifecycle.stores.hosted_pages import csrf_token
 from curae_lifecycle.web.request import Request
 
 GONE: Final = "gone"
-"""What is said where a URL leads nowhere, or to a page without such a button."""
+"""The result for a URL without a page, or a page without such a button."""
 
 
 @define
 class Form(HTMLParser):
-    """The form of a page: what it hides, and where each of its buttons sends it."""
+    """The form of a page: its hidden fields, and the target of each button."""
 
     hidden: list[tuple[str, str]] = Factory(list)
     buttons: dict[str, tuple[str, list[tuple[str, str]]]] = Factory(dict)
@@ -40,12 +40,12 @@ class Form(HTMLParser):
 
 
 def pressed(url: str, button: str) -> Request:
-    """What a browser sends where a button of a page is pressed that was opened before."""
+    """Return the request of a browser for a button of a page opened before."""
     return _posted(url, f"{url}/{button}", [("token", csrf_token(url))])
 
 
 def pressed_on(shown: Response, url: str, button: str) -> Request | None:
-    """The same where it is shown as it is now; `None` where it has no such button."""
+    """Return the request for a button of a page as it is shown, or None without it."""
     form = Form()
     form.feed(shown.body.decode())
     if button not in form.buttons:
@@ -70,24 +70,24 @@ def _posted(
 
 @frozen
 class Visitor:
-    """Whoever follows the URL of a next action.
+    """A visitor of the URLs of next actions.
 
     Args:
-        send: Sends a request to the server.
+        send: A function that sends a request to the server.
     """
 
     send: Callable[[Request], Response]
 
     def finish(self, url: str) -> str | None:
-        """Do what the page asks for; `gone` where it asks for nothing."""
+        """Finish a page; return `gone` if it has nothing to finish."""
         return self.press(url, "finish")
 
     def cancel(self, url: str) -> str | None:
-        """Say no; `gone` where nothing is asked."""
+        """Cancel a page; return `gone` if it has nothing to cancel."""
         return self.press(url, "cancel")
 
     def press(self, url: str, button: str) -> str | None:
-        """Open a page and press a button; nothing is said of what became of it."""
+        """Open a page and press a button, without a result."""
         asked = pressed_on(self.send(Request("GET", target_of(url))), url, button)
         if asked is None:
             return GONE
@@ -97,7 +97,7 @@ class Visitor:
 
 
 def target_of(url: str) -> str:
-    """What a request for a URL asks its server for."""
+    """Return the request target of a URL."""
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 

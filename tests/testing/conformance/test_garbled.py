@@ -1,4 +1,4 @@
-"""Whatever a server answers, every check of the kit ends and says what it saw."""
+"""Tests that every check ends with a readable message, whatever a server answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from curae_lifecycle.testing.conformance import CHECKS, Request, Response, run
 from tests.support.kit import Reference
 
 PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of) (None|True|\{')")
-"""The notation of Python, which no message may hold."""
+"""Python notation, which no message may contain."""
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_whatever_is_answered_every_check_ends_and_says_what_it_saw(
 
 
 class Garbled(Reference):
-    """A server of which now and then an answer or a fact goes wrong, by a seed."""
+    """A server that corrupts some answers and facts, chosen by a seed."""
 
     def __init__(self, seed: str, rate: float) -> None:
         super().__init__()

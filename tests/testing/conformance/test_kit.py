@@ -1,4 +1,4 @@
-"""The conformance kit against servers that are right, and against some that are not."""
+"""Tests of the conformance kit against correct and wrong servers."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_without_hooks_every_check_that_needs_one_names_it() -> None:
     assert {each.check: each.reason for each in report.not_run} == {
         name: f"needs {', '.join(hooks)}" for name, hooks in needed.items()
     }
-    assert len(report.passed) == 129
+    assert set(report.passed) == {check.name for check in CHECKS if not check.hooks}
 
 
 def test_a_check_that_lets_more_time_pass_than_the_patience_is_not_run() -> None:
@@ -174,7 +174,7 @@ def test_every_rule_of_every_table_is_shown_by_a_check_or_listed_with_a_reason()
     shown = {rule for check in CHECKS for rule in check.rules}
     assert shown | UNSEEN.keys() == rules
     assert not shown & UNSEEN.keys()
-    assert (len(shown), len(UNSEEN)) == (158, 80)
+    assert len(shown) > 150
     assert all(UNSEEN.values())
 
 
@@ -187,7 +187,7 @@ def test_every_law_is_shown_by_a_check_or_listed_with_a_reason() -> None:
 def test_names_are_unique_and_a_check_named_after_a_rule_shows_it() -> None:
     names = [check.name for check in CHECKS]
     rules = {row.rule for table in TABLES.values() for row in table.rows}
-    assert len(set(names)) == len(names) == 307
+    assert len(set(names)) == len(names) > 300
     for check in CHECKS:
         assert set(check.hooks) <= set(HOOKS), check.name
         assert check.shows.endswith("."), check.name

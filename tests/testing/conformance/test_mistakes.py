@@ -1,4 +1,4 @@
-"""One mistake of a server, one check of the kit that says what it saw."""
+"""Tests that one mistake of a server fails one check with its message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Change = Callable[["Wrong", Request, Response], Response]
 
 
 class Wrong(Reference):
-    """A server that changes its answers on their way."""
+    """A server that changes its responses before it sends them."""
 
     def __init__(self, change: Change) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Wrong(Reference):
 
 
 def members(**changed: object) -> Change:
-    """Changes members by their path, `connection__id` and the like, wherever they are."""
+    """Change members by their path, such as `connection__id`, at any place."""
 
     def change(server: Wrong, request: Request, answer: Response) -> Response:
         del server, request

@@ -1,4 +1,4 @@
-"""The kit from three lines of a `conftest.py`: each check is a test with its own name."""
+"""Tests of the pytest plugin: three lines of a `conftest.py` give a named test per check."""
 
 from __future__ import annotations
 

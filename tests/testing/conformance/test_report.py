@@ -1,4 +1,4 @@
-"""The report of the kit: one message for one cause, in words that a reader of JSON knows."""
+"""Tests of the kit's report: one message per cause, without Python notation."""
 
 from __future__ import annotations
 

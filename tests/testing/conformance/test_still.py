@@ -1,4 +1,4 @@
-"""A right server that stands still for a moment, as a machine does that has no time, is not accused."""
+"""Tests that a correct server which pauses for a moment passes every check."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from curae_lifecycle.testing.conformance.runner import run_check, select_checks
 from tests.support.kit import Reference
 
 MOST = timedelta(seconds=4.9)
-"""The longest that a server may stand still; what a check must not cross is five seconds away."""
+"""The longest pause of a server; the checks tolerate five seconds."""
 
 SHORT = ("limit.refusals-are-free", "limit.retry-after", "bucket.refusals-drain-no-other")
-"""The checks that count on the time between two answers, where it is short."""
+"""The checks that measure short times between two answers."""
 
 IN_ORDER = [
     each for each in CHECKS if not (each.name.startswith("race.") or "at-once" in each.name)
 ]
-"""Those that send one request after the other: a test can give the one at which a server stands."""
+"""The checks that send requests one at a time, so that a test can pause the server at each."""
 
 
 class StandingStill(Reference):
-    """A server whose clock goes on for a while before it does one of the things that it is to do."""
+    """A server whose clock jumps ahead before one of its requests."""
 
     def __init__(self, at: int, span: timedelta) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class StandingStill(Reference):
 
 
 def accused(check: Check, span: timedelta) -> list[str]:
-    """What a check says of a server that stands still, wherever it does."""
+    """Return the failures of a check with the pause at each request in turn."""
     said: list[str] = []
     for at in count(1):
         server = StandingStill(at, span)
@@ -64,7 +64,7 @@ def test_nobody_is_accused_where_time_is_short(name: str, span: timedelta) -> No
 
 
 class Hasty(Reference):
-    """A server that forgets at once whom it has just refused."""
+    """A server that forgets a rate limit as soon as it has refused."""
 
     def send(self, request: Request) -> Response:
         answer = super().send(request)

@@ -1,4 +1,4 @@
-"""The kit's limit on how long a check may take, and how it says how far it is."""
+"""Tests of the kit's timeout per check, and of its progress reports."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from tests.support.kit import Reference, asynchronous
 from tests.support.serving import run_async as in_fake_time
 
 MOMENT = timedelta(milliseconds=50)
-"""Enough for nobody who hangs. Where a test's threads hang, the limit is over as soon as they do."""
+"""A limit that every hanging check exceeds; the tests with threads end it when the thread hangs."""
 
 WHILE = timedelta(milliseconds=500)
-"""Enough in a loop whose time passes where nobody has anything to do."""
+"""A limit in a loop whose time passes only when every task waits."""
 
 LONG = timedelta(seconds=20)
-"""Enough for everybody who does not."""
+"""A limit that no working check exceeds."""
 
 REVOKED = "law-02.revoked-once"
 
 
 @attrs.define
 class Hanging:
-    """A server that answers no revocation until it is let go."""
+    """A server that holds back revocations until it is released."""
 
     reference: Reference = attrs.Factory(Reference)
     release: Event = attrs.Factory(Event)
@@ -65,7 +65,7 @@ class Hanging:
         self.release.wait()
 
     def wait(self, futures: list[Future[object]], seconds: float) -> None:
-        """Until it hangs, or has ended."""
+        """Wait until the server hangs or the check has ended."""
         del seconds
         futures[0].add_done_callback(lambda _: self.seen.put("ended"))
         self.seen.get()

@@ -1,4 +1,4 @@
-"""The kit's checks of triggers and facts that have no hook of their own."""
+"""Tests of the kit's checks of triggers and facts without a hook."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def result_of(check: Check, server: Server) -> Result:
 
 @pytest.fixture
 def without_own_hook(monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
-    """The checks of the triggers if an expiry had no hook of its own."""
+    """The checks of triggers if an expiry had no hook."""
     hooks = {each: hook for each, hook in triggers.OWN_HOOKS.items() if each != Trigger.EXPIRE}
     monkeypatch.setattr(triggers, "OWN_HOOKS", hooks)
     return {check.name: check for check in connections.checks()}
@@ -92,7 +92,7 @@ def test_every_trigger_has_a_fact_or_an_operation() -> None:
 
 @attrs.frozen
 class Closed(fact.ConnectionFact):
-    """An account was closed at a desk; one connection ends."""
+    """A fact: an account was closed at a desk, and one connection ends."""
 
     connection_id: ConnectionId
     desk: str

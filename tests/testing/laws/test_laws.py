@@ -1,4 +1,4 @@
-"""Each law holds of the library, and its check finds a violation made by hand."""
+"""Tests that each law holds for the library, and that its check finds a violation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the tests of the strategies search: for any value that is wanted, or for the smallest."""
+"""Searches of strategies for any value that fits, or for the smallest one."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ QUICK: Final = settings(
     max_examples=5_000,
     phases=(Phase.generate,),
 )
-"""Of a search that always goes the same way."""
+"""Settings of a deterministic search."""
 
 
 def reached(strategy: st.SearchStrategy[Drawn], wanted: Callable[[Drawn], bool]) -> Drawn:
-    """A value drawn that is wanted, as soon as there is one."""
+    """Return the first drawn value that fits."""
     return find(strategy, wanted, settings=QUICK)
 
 
@@ -38,7 +38,7 @@ _SEEN: Final[defaultdict[Callable[[], object], list[object]]] = defaultdict(list
 def among(
     strategy: Callable[[], st.SearchStrategy[Drawn]], wanted: Callable[[Drawn], bool]
 ) -> Drawn:
-    """A value drawn that is wanted, of all that were drawn of the strategy before, or a new one."""
+    """Return a fitting value among those drawn before, or a new one."""
     seen = cast("list[Drawn]", _SEEN[strategy])
     found = next(filter(wanted, seen), None)
     if found is not None:
@@ -48,13 +48,13 @@ def among(
         seen.append(value)
         return wanted(value)
 
-    # Another chance draws other values than were seen.
+    # Another seed draws values that were not seen.
     chance = Random(len(seen))  # noqa: S311 - nothing here is a secret
     return find(strategy(), is_wanted, settings=QUICK, random=chance)
 
 
 def smallest(strategy: st.SearchStrategy[Drawn], wanted: Callable[[Drawn], bool]) -> Drawn:
-    """The smallest value drawn that is wanted, of a few searches: one of them may get stuck."""
+    """Return the smallest fitting value of a few searches, since one may get stuck."""
     exact = settings(QUICK, phases=(Phase.generate, Phase.shrink))
     seeds = map(Random, range(2))
     found = [find(strategy, wanted, settings=exact, random=seed) for seed in seeds]
@@ -62,7 +62,7 @@ def smallest(strategy: st.SearchStrategy[Drawn], wanted: Callable[[Drawn], bool]
 
 
 def check_storable(drawn: object) -> None:
-    # It survives a store, where a store holds such a value.
+    # A storable value survives dump and load.
     if isinstance(drawn, get_args(Storable)):
         stored = cast("Storable", drawn)
         assert load(type(stored), dump(stored)) == stored

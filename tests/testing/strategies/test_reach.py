@@ -1,4 +1,4 @@
-"""The strategies draw values of every kind."""
+"""Tests that the strategies draw values of every kind."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_a_landed_hand_off_stands_as_a_fact_before_the_request_that_found_it() -
     *_, fact, request = draw.format_log(run, with_responses=True)
     assert b"connection.authorize" in fact
     assert b'"status\\":\\"ACTIVE' in request
-    # A connection for ever stands without an end.
+    # A connection without an end is logged without `expiresAt`.
     assert b"expiresAt" not in fact
 
 

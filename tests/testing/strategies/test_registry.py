@@ -1,4 +1,4 @@
-"""`register` lets `from_type` draw every public type."""
+"""Tests of `register`, which lets `from_type` draw every public type."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ print("registered")
 
 @pytest.mark.heavy
 def test_register_makes_from_type_and_builds_draw_reachable_values() -> None:
-    # In a process of its own: a registration is global and stays.
+    # Run in another process: a registration is global and permanent.
     done = subprocess.run(
         [sys.executable, "-c", REGISTERED], capture_output=True, text=True, check=False
     )
@@ -102,7 +102,7 @@ def modules() -> Iterator[ModuleType]:
 
 
 def public_types() -> list[tuple[str, object]]:
-    """Every attrs class, enum and NewType of the rooms that decide, where it is defined."""
+    """List every attrs class, enum and NewType of the deciding packages, where it is defined."""
     found: list[tuple[str, object]] = []
     for module in modules():
         for name, held in sorted(vars(module).items()):
@@ -153,7 +153,7 @@ def test_register_here_names_every_type_it_should(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(st, "register_type_strategy", registered.__setitem__)
     draw.register()
     named = {held for _, held in public_types()}
-    # Hypothesis draws an enum's members by itself.
+    # Hypothesis draws enum members by itself.
     enums = {held for held in named if isinstance(held, type) and issubclass(held, Enum)}
     assert named - enums - {*registered} == set()
     for kind, strategy in registered.items():

@@ -1,4 +1,4 @@
-"""What the strategies draw is small when it fails."""
+"""Tests that values of the strategies shrink to small ones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_revoked_connection_shrinks_to_one_revocation_at_once() -> None:
     )
     [step] = history.steps
     assert step.now == START
-    # When it happened may be said or not: it is the same instant.
+    # `happened_at` may be given or not: it is the same instant.
     assert with_happened_at(step.fact, None) == Revoked(history.created.id, Actor.APP)
     assert isinstance(step.answer, Done)
 
@@ -114,7 +114,7 @@ def test_a_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
             for each in past.sessions
         ),
     )
-    # Some releases of Hypothesis leave a second session; the landing is last, and at once.
+    # Some releases of Hypothesis leave a second session; the landing is last and immediate.
     acts = [step.act for step in past.steps]
     assert acts[-1] is CoordinateAct.LAND
     assert set(acts[:-1]) == {CoordinateAct.INITIATE_SIGN_UP}

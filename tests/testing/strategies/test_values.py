@@ -1,4 +1,4 @@
-"""What the strategies draw can be reached, and what is broken says how."""
+"""Tests that drawn values are consistent, and that broken ones state their defect."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def check_connection(connection: Connection) -> None:
     if connection.expires_at is not None:
         assert connection.authorized_at is not None
         assert connection.authorized_at < connection.expires_at
-    # It survives a store, members and types.
+    # The connection survives dump and load with its types.
     assert load(Connection, dump(connection)) == connection
 
 
@@ -138,7 +138,7 @@ def test_a_history_is_what_its_facts_make(history: ConnectionHistory, data: st.D
     assert history.connection is connection
     assert history.snapshots[-1] is connection
     assert len(history.snapshots) == len(history.steps) + 1
-    # Whatever may come next may be recorded, and raises nothing.
+    # Any next fact can be recorded and raises nothing.
     fact = data.draw(draw.facts_about(connection, now))
     asked = fact.needs()
     assert (asked.connection or asked.chain) == connection.id
@@ -292,7 +292,7 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
 
 @given(draw.coordinate_histories())
 def test_a_coordinate_s_binding_and_sessions_agree(past: CoordinateHistory) -> None:
-    # A user never comes back, and one user's state never falls.
+    # A user is never bound again, and the state of a user never falls.
     order = [AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED]
     seen = [(each.generation, order.index(each.state)) for each in past.bindings]
     assert seen == sorted(seen)
@@ -301,7 +301,7 @@ def test_a_coordinate_s_binding_and_sessions_agree(past: CoordinateHistory) -> N
     assert [step.now for step in past.steps] == sorted(step.now for step in past.steps)
     assert {each.coordinate for each in past.bindings} <= {past.coordinate}
     assert {each.coordinate for each in past.sessions} <= {past.coordinate}
-    # Whoever landed is whom the coordinate was bound to.
+    # A landed session belongs to a user that was bound.
     bound = {each.user_id for each in past.bindings}
     for session in past.sessions:
         assert session.user_id is None or session.user_id in bound
@@ -383,7 +383,7 @@ def test_a_broken_log_is_broken_in_that_line_alone(drawn: BrokenLog) -> None:
     assert [number for number, each in enumerate(answers, 1) if each.broken] == [drawn.number]
     broken = answers.pop(drawn.number - 1)
     assert str(broken.answer["error"]).startswith(drawn.error), drawn.defect
-    # It did nothing: the rest is answered as if it were not there.
+    # The broken line had no effect on the others.
     others = [{**each.answer, "line": 0} for each in replay(drawn.others)]
     assert [{**each.answer, "line": 0} for each in answers] == others
 

@@ -1,4 +1,4 @@
-"""The watch sees what a tombstone leaves behind (law 17)."""
+"""Tests that the watch finds access left by a tombstone (law 17)."""
 
 from __future__ import annotations
 

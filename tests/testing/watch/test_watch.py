@@ -1,4 +1,4 @@
-"""The watch: it passes what the rules do, and each of its checks fails with its law's number."""
+"""Tests of the watch: it accepts what the rules do, and each check fails with its law."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_key_may_execute_again_a_day_later_and_not_a_tick_earlier() -> None:
     with broken(12, "COMPLETED was stored after the key was completed"):
         made.watch.observe_commit((RecordWrite(record.key, None, too_early),), day)
     made.watch.observe_response(answer, day, caller=CALLER, needs=asking)
-    # The first use is forgotten when it is over, the second is not yet.
+    # The first use has expired, the second has not.
     made.watch.purge(day)
     with broken(12):
         made.watch.observe_commit((record,), day)
@@ -251,7 +251,7 @@ def test_law_06_a_second_active_connection() -> None:
     watch.observe_commit((ConnectionWrite(None, kin),), START)
     with broken(6, "are ACTIVE"):
         watch.observe_commit((ConnectionWrite(lapsed, late),), at(4))
-    # Where the older one is over already, there is one.
+    # If the older connection has ended, there is one.
     watch = stored(ConnectionWrite(None, lapsed), ConnectionWrite(None, kin), now=at(-60))
     watch.observe_commit((ConnectionWrite(lapsed, late),), at(5))
 
@@ -338,7 +338,7 @@ def test_law_10_an_eleventh_admission() -> None:
     )
     for number in range(10):
         watch.observe_commit((rate(),), START + number * SECONDS)
-    # A clock that is behind counts in the same windows.
+    # An earlier instant counts in the same windows.
     with broken(10, "11 admitted"):
         watch.observe_commit((rate(),), START - SECONDS)
     for minute in range(2, 99):
@@ -369,7 +369,7 @@ def test_law_10_a_wait_that_is_not_exact() -> None:
         watch.observe_response(limited(41), now, needs=asking)
     with broken(10, "the limit had room"):
         watch.observe_response(limited(40), at(1), needs=asking)
-    # What was read before the last admission, and what another policy says, are not judged.
+    # Responses decided before the last admission or by another policy are not judged.
     watch.observe_response(limited(41), now, needs=asking, loaded_at_commit=watch.commit_count - 1)
     watch.observe_response(limited(41, "platform"), now, needs=asking)
     watch.observe_response(limited(41), now)

@@ -1,7 +1,7 @@
-"""A Galera cluster of MariaDB, a node on each host, and what is done to its nodes and links.
+"""A Galera cluster of MariaDB with a node on each host.
 
-The law of this module: **a cluster that is formed again is formed from the node that has most**:
-where no node is left that others may join, each is asked what it has before one may begin.
+The law of this module: **a stopped cluster restarts from the most advanced node**: if no node is
+left to join, each is asked for its position before one may begin.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.lab.engines.hosts import Host, Network, need
 OWNER: Final = "mysql"
 DATABASE: Final = "curae"
 PATIENCE: Final = 300
-"""Seconds after which a node that is not there is taken for lost."""
+"""Seconds after which a missing node counts as lost."""
 
 SETTINGS: Final = (
     "--wsrep-on=ON",
@@ -37,9 +37,9 @@ SETTINGS: Final = (
     "--binlog-format=ROW",
     "--default-storage-engine=InnoDB",
     "--innodb-autoinc-lock-mode=2",
-    # Whatever a node acknowledged is in its log, also where all of them end at once.
+    # Every acknowledged transaction is in the node's log, even if all nodes end at once.
     "--innodb-flush-log-at-trx-commit=1",
-    # Connections that nobody finished do not shut a host out.
+    # Unfinished connections do not block a host.
     "--max-connect-errors=1000000",
     "--max-connections=200",
     "--innodb-buffer-pool-size=128M",
@@ -50,15 +50,15 @@ PROVIDER: Final = "gcache.size=64M;gcache.recover=yes"
 
 @attrs.define
 class Node:
-    """A MariaDB on a host.
+    """A MariaDB node on a host.
 
     Attributes:
         host: The host.
-        directory: Where its data, its door and its log are.
-        addresses: Of all nodes.
-        settings: What it is started with besides.
-        process: What runs; none where it was ended.
-        is_paused: Whether it stands still.
+        directory: The folder of its data, socket and log.
+        addresses: The addresses of all nodes.
+        settings: Further options of the server.
+        process: The running process, or None.
+        is_paused: Whether the process is paused.
     """
 
     host: Host
@@ -70,30 +70,30 @@ class Node:
 
     @property
     def data(self) -> Path:
-        """Where its data is."""
+        """The folder of its data."""
         return self.directory / "data"
 
     @property
     def temporary(self) -> Path:
-        """Where it has what it needs for a while."""
+        """The folder of its temporary files."""
         return self.directory / "tmp"
 
     @property
     def log(self) -> Path:
-        """What it said."""
+        """The log file."""
         return self.directory / "log"
 
     def url(self) -> sa.URL:
-        """The URL of the database on it."""
+        """Return the URL of the database on it."""
         return sa.URL.create(
             "mariadb+pymysql", USER, host=self.host.address, port=PORT, database=DATABASE
         )
 
     def install(self) -> None:
-        """Make an empty directory of data."""
+        """Create an empty data folder."""
         self.directory.mkdir(mode=0o755)
         shutil.chown(self.directory, OWNER)
-        # A server names what it has there by its process, and each run has processes of its own.
+        # A server names its files there by process id, and each run reuses process ids.
         self.temporary.mkdir()
         shutil.chown(self.temporary, OWNER)
         words = ["mariadb-install-db", "--no-defaults", f"--datadir={self.data}", f"--user={OWNER}"]
@@ -103,10 +103,10 @@ class Node:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self, *, begins: bool = False) -> None:
-        """Start it; it joins the others, or begins a cluster that they can join.
+        """Start it; it joins the others, or begins a cluster.
 
         Args:
-            begins: Whether it begins one.
+            begins: Whether it begins a cluster.
         """
         assert self.process is None, "it runs"
         words = self._words()
@@ -114,44 +114,44 @@ class Node:
             words.append("--wsrep-new-cluster")
         position = self.recovered() if (self.data / "grastate.dat").exists() else None
         if position is not None:
-            # As the unit of Debian does: what it still has need not be sent again.
+            # As Debian's unit does, so that the node needs only the missing transactions.
             words.append(f"--wsrep-start-position={position}")
         with self.log.open("ab") as log:
             self.process = self.host.start(*words, log=log)
         self.is_paused = False
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill it at once, as a crash would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(PATIENCE)
         self.process = None
 
     def stop(self) -> None:
-        """Let it end in order."""
+        """Stop it in order."""
         if self.process is not None:
             self.process.terminate()
             self.process.wait(PATIENCE)
         self.process = None
 
     def pause(self) -> None:
-        """Let it stand still."""
+        """Pause its process."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         self.is_paused = True
 
     def resume(self) -> None:
-        """Let it go on where it stood still."""
+        """Resume its process."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
         self.is_paused = False
 
     def asking(self, *, seconds: float = 2.0, sync: int = 0) -> AbstractContextManager[Asking]:
-        """A connection of this process, which reaches every node whatever the links are."""
+        """Open a connection of this process, which reaches every node whatever the links are."""
         return asking(self.host.address, seconds=seconds, sync=sync)
 
     def status(self) -> dict[str, str]:
-        """What it says of itself; empty where it says nothing."""
+        """Return its status variables, or none if it does not answer."""
         if self.process is None or self.is_paused:
             return {}
         try:
@@ -163,12 +163,12 @@ class Node:
 
     @property
     def is_synced(self) -> bool:
-        """Whether it is a part of its cluster and has all."""
+        """Return whether the node belongs to its cluster and has every transaction."""
         said = self.status()
         return said.get("wsrep_ready") == "ON" and said.get("wsrep_local_state") == "4"
 
     def recovered(self) -> str | None:
-        """Its history and the number of the last transaction of that which it has, if it has any.
+        """Return its history and the number of its last transaction, if any.
 
         It must not run.
         """
@@ -181,7 +181,7 @@ class Node:
         return found[-1] if found else None
 
     def may_begin(self) -> None:
-        """Say that it has most, so that it may begin a cluster."""
+        """Mark it as the most advanced, so that it may begin a cluster."""
         with suppress(FileNotFoundError):
             (self.data / "gvwstate.dat").unlink()
         state = self.data / "grastate.dat"
@@ -223,11 +223,11 @@ class Galera:
 
     @property
     def running(self) -> list[Node]:
-        """The nodes that were not ended."""
+        """The nodes with a running process."""
         return [each for each in self.nodes if each.process is not None]
 
     def begin(self) -> None:
-        """Make the data, form the cluster, and make the database."""
+        """Create the data, form the cluster, and create the database."""
         first, *others = self.nodes
         for node in self.nodes:
             node.install()
@@ -243,11 +243,11 @@ class Galera:
             self._until(partial(_is_synced, node), node.host.name)
 
     def come_back(self) -> str:
-        """Start what was ended, wait until every node has all; how it came about, in a word."""
+        """Start stopped nodes and wait until all are synced; return how, in a word."""
         said = "joined"
         for node in self.running:
             if node.process is not None and node.process.poll() is not None:
-                # It gave up by itself.
+                # It ended by itself.
                 node.process = None
         ended = [node for node in self.nodes if node.process is None]
         if len(ended) == len(self.nodes):
@@ -276,7 +276,7 @@ class Galera:
         return f"formed again from {most.host.name} of {numbers}"
 
     def tell(self) -> str:
-        """Where each node is."""
+        """Return the state of each node."""
         names = ("wsrep_cluster_status", "wsrep_local_state_comment", "wsrep_cluster_size")
         lines = []
         for node in self.nodes:
@@ -285,7 +285,7 @@ class Galera:
         return "; ".join(lines)
 
     def stop(self) -> None:
-        """End all."""
+        """Kill all nodes."""
         for node in self.nodes:
             node.kill()
 
@@ -313,12 +313,12 @@ def _opens(door: Path) -> bool:
 
 @contextmanager
 def galera(network: Network, directory: Path, *settings: str) -> Iterator[Galera]:
-    """A cluster on the hosts of a network for as long as the context lasts.
+    """Run a cluster on the hosts of a network within the block.
 
     Args:
         network: The hosts.
-        directory: Where all its data is.
-        settings: What each node is started with besides.
+        directory: The folder of all its data.
+        settings: Further options of each node.
     """
     need("mariadbd", "mariadb-server")
     need("rsync", "rsync")

@@ -1,4 +1,4 @@
-"""A Galera cluster on three hosts under load, broken in every way there is, and judged."""
+"""The command that runs a Galera cluster on three hosts under load and faults."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="where logs are left, and all that is wrong")
     asked = parser.parse_args()
     enter()
-    # What this process has to try again is no news.
+    # Retries of this process are not logged.
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="curae-galera-") as name, ExitStack() as stack:
         directory = Path(name)
@@ -85,7 +85,7 @@ def main() -> int:
         print("\n".join(seen.fought))  # noqa: T201 - the same
     if asked.keep is not None:
         (asked.keep / "broken").write_text("\n\n".join(seen.broken))
-    # The first line of each says what it is.
+    # The first line of each violation describes it.
     broken = [each.partition("\n")[0][:400] for each in seen.broken[:10]]
     lines = [seen.summary, *broken, *_gaps(seen), str(watch)]
     print("\n".join(lines))  # noqa: T201 - the same
@@ -94,12 +94,12 @@ def main() -> int:
 
 @contextmanager
 def _ways(cluster: Galera, directory: Path, writers: str) -> Iterator[list[Place]]:
-    # Whoever is behind the servers asks through a HAProxy too.
+    # Other clients connect through a HAProxy too.
     with ExitStack() as stack:
         in_order = writers == "one"
         stack.enter_context(front(None, cluster.nodes, directory, in_order=in_order))
         if not in_order:
-            # Each worker to the node of its own host, and to no other.
+            # Each worker uses only the node of its own host.
             yield [Place(each.url().render_as_string(), each.host) for each in cluster.nodes]
             return
         for node in cluster.nodes:

@@ -1,6 +1,6 @@
-"""What is done to a Galera cluster while workers use it.
+"""Faults of a Galera cluster in use.
 
-The law of this module: **when a blow is over, every node is a part of the cluster and has all**.
+The law of this module: **after a fault, every node belongs to the cluster and is synced**.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tests.lab.engines.galera.asking import USER, MariadbError
 
 PATIENCE: Final = 60
 LONGEST: Final = 10.0
-"""For how many seconds an enemy stays at most: nodes give each other up after five."""
+"""The longest duration of a fault, in seconds: nodes drop each other after five."""
 
 _LONGER: Final = 2
-"""How many times longer a node is not heard than other blows last: often the others give it up."""
+"""The factor for silent nodes, so that the others often drop them."""
 
 _BUSY: Final = (
     "SELECT id FROM information_schema.processlist "
@@ -30,7 +30,7 @@ _BUSY: Final = (
 
 
 def enemies(faults: int) -> Mapping[Enemy, int]:
-    """So many faults of the database, of every kind, and half as many of the workers."""
+    """Return the given number of database faults, of every kind, and half as many of workers."""
     kinds = (
         Enemy.CRASH,
         Enemy.CUT_OFF,
@@ -48,18 +48,18 @@ def enemies(faults: int) -> Mapping[Enemy, int]:
 
 @attrs.frozen
 class AgainstGalera:
-    """Strikes at nodes and links."""
+    """Faults of nodes and links."""
 
     cluster: Galera
 
     def strike(self, blow: Blow, random: Random) -> str:
-        """Strike; at the end every link is whole and every node has all."""
+        """Inject a fault; at the end every link is whole and every node is synced."""
         said = self._strike(blow, random)
         self.cluster.network.heal()
         return f"{said}; {self.cluster.come_back()}"
 
     def settle(self) -> None:
-        """Wait until nobody is at work on any node any more."""
+        """Wait until no work runs on any node."""
         self.cluster.come_back()
         until = time.monotonic() + PATIENCE
         for node in self.cluster.nodes:

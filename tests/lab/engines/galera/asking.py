@@ -1,4 +1,4 @@
-"""Connections to a MariaDB that are asked directly, as its driver makes them."""
+"""Direct connections to a MariaDB server through its driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PORT: Final = 3306
 
 _DRIVER: Final = sa.create_engine("mariadb+pymysql://").dialect.loaded_dbapi
 
-# As the driver names it, of which there are no types.
+# The driver has no types.
 MariadbError: type[Exception] = _DRIVER.Error
 
 Rows = Sequence[Sequence[object]]
@@ -23,14 +23,14 @@ Rows = Sequence[Sequence[object]]
 
 @attrs.frozen
 class Asking:
-    """A connection that is open."""
+    """An open connection."""
 
     connection: DBAPIConnection
 
     def ask(self, statement: str, *values: str) -> Rows:
-        """Run a statement, and give its rows."""
+        """Run a statement and return its rows."""
         cursor = self.connection.cursor()
-        # Without values, a percent sign is one.
+        # Without values, the driver does not unescape percent signs.
         cursor.execute(statement, values or None)
         rows: Rows = cursor.fetchall()
         return rows
@@ -40,13 +40,13 @@ class Asking:
 def asking(
     address: str, port: int = PORT, *, seconds: float = 2.0, sync: int = 0
 ) -> Iterator[Asking]:
-    """A connection for as long as the context lasts, each statement a transaction by itself.
+    """Open an autocommit connection within the block.
 
     Args:
-        address: Of the server.
+        address: The address of the server.
         port: Its port.
-        seconds: How long an answer is waited for.
-        sync: What `wsrep_sync_wait` is on it.
+        seconds: The timeout of an answer.
+        sync: The value of `wsrep_sync_wait`.
     """
     connection = _DRIVER.connect(
         host=address,
@@ -66,7 +66,7 @@ def asking(
 
 @contextmanager
 def as_root(door: str) -> Iterator[Asking]:
-    """The same for the one who may do everything, through the socket of a server."""
+    """Open a root connection through the socket of a server."""
     connection = _DRIVER.connect(unix_socket=door, user="root", autocommit=True)
     try:
         yield Asking(connection)

@@ -1,7 +1,7 @@
-"""HAProxy before the nodes of a Galera cluster: a connection leads to one that is a part of it.
+"""HAProxy in front of a Galera cluster, which connects to nodes of the cluster only.
 
-The law of this module: **a node that a statement is refused on gets no connection**: a check logs in
-and asks for one row, which a node answers that is Primary, and no other.
+The law of this module: **a node that refuses statements gets no connection**: a check logs in and
+reads one row, which only a Primary node answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UTF8MB4: Final = 45
 
 
 def url() -> sa.URL:
-    """The database, through the HAProxy of whoever asks."""
+    """Return the URL of the database through the HAProxy of the caller's host."""
     return sa.URL.create("mariadb+pymysql", USER, host=_LOCAL, port=FRONT, database=DATABASE)
 
 
@@ -37,14 +37,13 @@ def url() -> sa.URL:
 def front(
     host: Host | None, nodes: Sequence[Node], directory: Path, *, in_order: bool
 ) -> Iterator[None]:
-    """An HAProxy on a host for as long as the context lasts.
+    """Run an HAProxy on a host within the block.
 
     Args:
-        host: The host; this process's own, where it is none.
+        host: The host, or None for that of this process.
         nodes: The nodes.
-        directory: Where its configuration and its log are.
-        in_order: Whether all connections lead to the first node that is well, and to it alone; to
-            each in turn, where not.
+        directory: The folder of its configuration and log.
+        in_order: Whether all connections go to the first healthy node, instead of to each in turn.
     """
     need("haproxy", "haproxy")
     name = "here" if host is None else host.name
@@ -107,7 +106,7 @@ listen database
 
 
 def _login() -> bytes:
-    # What a client answers that has no password.
+    # The login packet of a client without a password.
     flags = _LONG_PASSWORD | _PROTOCOL_41 | _SECURE
     head = struct.pack("<IIB23x", flags, 1 << 24, _UTF8MB4)
     return _packet(1, head + USER.encode() + bytes(2))

@@ -1,5 +1,4 @@
-"""Two that meet on one chain, each on a node of its own; and a read at one node of what was revoked
-at another.
+"""Races of writers on two nodes of a Galera cluster, and reads of revocations on another node.
 
     python -m tests.lab.engines.galera --races 100 [--wrong unversioned]
     python -m tests.lab.engines.galera --reads 500 [--sync-wait 0]
@@ -38,15 +37,15 @@ SCENE: Final = "the pending connection has lapsed"
 PAIR: Final = ("the first is authorized", "reconnect the first")
 LATER: Final = timedelta(days=90)
 MUCH: Final = 500
-"""Rows that others write at once."""
+"""The number of rows that other clients write at once."""
 
 
 @attrs.define
 class Races:
-    """What became of them.
+    """The results of the races.
 
     Attributes:
-        ended: How often neither, one and both of the two were taken.
+        ended: How often neither, one and both of the two committed.
         broken: The law that each broken chain breaks.
     """
 
@@ -61,11 +60,11 @@ class Races:
 
 
 def race(cluster: Galera, times: int) -> Races:
-    """Let a late authorization and a reconnect meet on a chain, and then finish the successor.
+    """Race a late authorization and a reconnect on a chain, then finish the successor.
 
     Args:
-        cluster: The cluster; each of the two is on a node of its own, each time on other ones.
-        times: How often.
+        cluster: The cluster; the two run on different nodes, others each time.
+        times: The number of races.
     """
     databases = [
         Clocked(SqlDatabase(create_engine(node.url().render_as_string()))) for node in cluster.nodes
@@ -94,12 +93,12 @@ def race(cluster: Galera, times: int) -> Races:
 
 @attrs.define
 class Reads:
-    """What was read of what was revoked.
+    """The results of the reads after revocations.
 
     Attributes:
-        revoked: How many connections were revoked.
-        read: How many reads there were, of the other nodes.
-        otherwise: How many of them said something else than REVOKED.
+        revoked: The number of revoked connections.
+        read: The number of reads on the other nodes.
+        otherwise: The number of reads without REVOKED.
     """
 
     revoked: int = 0
@@ -114,11 +113,11 @@ class Reads:
 
 
 def read_revoked(cluster: Galera, times: int) -> Reads:
-    """Revoke at one node and read at the others at once, while all are at work for others.
+    """Revoke on one node and read on the others at once, while all are busy.
 
     Args:
         cluster: The cluster.
-        times: How often.
+        times: The number of revocations.
     """
     stores = [
         SqlStore(SqlDatabase(create_engine(node.url().render_as_string())), SETTINGS)
@@ -148,7 +147,7 @@ def read_revoked(cluster: Galera, times: int) -> Reads:
 
 
 def _write_much(node: Node, over: threading.Event) -> None:
-    # What every node has to write too, before what comes after it.
+    # Rows that every node must write before later transactions.
     with node.asking(seconds=60) as asked:
         asked.ask(f"CREATE TABLE {DATABASE}.much (id BIGINT PRIMARY KEY, text TEXT)")
         number = 0
@@ -180,7 +179,7 @@ def _meet(
 
 
 def _finished(store: SqlStore, stage: RaceTenant, now: datetime) -> list[str]:
-    # The patient finishes the successor too, where there is one.
+    # The patient finishes the successor too, if there is one.
     first = ConnectionId(stage.first)
     chain = _chain(store, first)
     for later in chain[1:]:

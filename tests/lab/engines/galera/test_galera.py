@@ -1,4 +1,4 @@
-"""What the run against a Galera cluster counts as a violation, and which node it begins with."""
+"""Tests of the Galera run: its violations, its fault plan, and the node that restarts first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FACT = Revoked(ConnectionId("c-1"), Actor.PATIENT)
 
 
 def shown(status: str, code: int = 200) -> Response:
-    """An answer that shows a connection."""
+    """Return a response that shows a connection."""
     return Response(code, (), json.dumps({"connection": {"id": "c-1", "status": status}}).encode())
 
 
@@ -63,7 +63,7 @@ def test_only_what_a_client_knows_to_be_revoked_is_read_again(
 
 @attrs.frozen
 class Answering:
-    """A connection to a node that knows one thing."""
+    """A connection to a node with fixed rows."""
 
     rows: Sequence[Sequence[object]]
 
@@ -106,7 +106,7 @@ def test_every_kind_of_fault_comes_and_no_fewer_than_asked() -> None:
 
 
 class Resting(Node):
-    """A node that was ended, and has so many transactions."""
+    """A stopped node at a given position."""
 
     def __init__(self, name: str, position: str | None, began: list[str]) -> None:
         super().__init__(Host(name, name), Path(), ())

@@ -1,10 +1,10 @@
-"""Whether what was acknowledged as revoked is ever read otherwise, from any node.
+"""Reads of acknowledged revocations from every node, to find stale ones.
 
-The law of this module: **a read begins after the acknowledgement that it is held to**.
+The law of this module: **a read begins after the acknowledgement that it must see**.
 
-Each node is read on two connections all the time: one waits for what came before
-(`wsrep_sync_wait = 1`), and one does not. Only the first may never say otherwise; nor may any
-server (`tests.lab.engines.watching`).
+Each node is read on two connections all the time: one waits for earlier transactions
+(`wsrep_sync_wait = 1`), and one does not. Only the first may never be stale; nor may any server
+(`tests.lab.engines.watching`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.lab.engines.watching import acknowledged
 
 SYNCS: Final = (1, 0)
 PAUSE: Final = 0.03
-"""Seconds between two reads where nothing new was acknowledged."""
+"""Seconds between two reads without a new acknowledgement."""
 
 _RECENT: Final = 24
 _READ: Final = f"SELECT document FROM {DATABASE}.curae_connection WHERE id = %s"  # noqa: S608 - a constant
@@ -38,14 +38,14 @@ _READ: Final = f"SELECT document FROM {DATABASE}.curae_connection WHERE id = %s"
 
 @attrs.frozen
 class Stale:
-    """A read that said otherwise.
+    """A stale read.
 
     Attributes:
-        sync: What `wsrep_sync_wait` was.
-        node: Which node said it.
-        connection: Of which connection.
-        status: What it said; none where there was no such connection.
-        age: How many seconds after the acknowledgement the read began.
+        sync: The value of `wsrep_sync_wait`.
+        node: The node.
+        connection: The connection.
+        status: The status that it read; None if the connection was missing.
+        age: The seconds from the acknowledgement to the start of the read.
     """
 
     sync: int
@@ -63,14 +63,14 @@ class Stale:
 
 @attrs.define
 class Watch:
-    """Reads what was acknowledged.
+    """A reader of acknowledged revocations.
 
     Attributes:
-        revoked: Every connection that was acknowledged as revoked, and when that was heard.
-        reads: How many reads there were, by what `wsrep_sync_wait` was.
-        refused: How many a node did not answer.
-        stale: Those that said otherwise.
-        servers: What reads of the servers.
+        revoked: Every revoked connection, and the time of its acknowledgement.
+        reads: The number of reads, by the value of `wsrep_sync_wait`.
+        refused: The number of reads without an answer.
+        stale: The stale reads.
+        servers: The reader of the servers.
     """
 
     cluster: Galera
@@ -84,7 +84,7 @@ class Watch:
     is_over: threading.Event = attrs.field(factory=threading.Event)
 
     def hear(self, operation: Operation) -> None:
-        """Note what was acknowledged."""
+        """Note an acknowledged operation."""
         self.servers.hear(operation)
         connection = acknowledged(operation)
         if connection is None:
@@ -96,7 +96,7 @@ class Watch:
 
     @contextmanager
     def beside(self, load: Load) -> Iterator[None]:
-        """Read for as long as there is load."""
+        """Read during the load."""
         self.is_over.clear()
         threads = [
             threading.Thread(target=self._read_all, args=(node, sync))
@@ -116,11 +116,11 @@ class Watch:
 
     @property
     def broken(self) -> list[str]:
-        """All that must not have been read."""
+        """All reads that break a law."""
         return [*self.servers.broken, *map(str, self.of(1))]
 
     def of(self, sync: int) -> list[Stale]:
-        """The reads that said otherwise with such a `wsrep_sync_wait`."""
+        """Return the stale reads with a value of `wsrep_sync_wait`."""
         return [each for each in self.stale if each.sync == sync]
 
     def __str__(self) -> str:
@@ -149,7 +149,7 @@ class Watch:
                 time.sleep(0.1)
 
     def _read_next(self, asked: Asking, node: Node, sync: int, random: Random, seen: int) -> int:
-        # What is new comes first, and each once at least; then any of the last ones.
+        # New revocations first, each at least once; then any of the latest.
         if seen < len(self.revoked):
             wanted, seen = self.revoked[seen], seen + 1
         else:

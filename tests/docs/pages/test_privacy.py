@@ -1,0 +1,35 @@
+"""The privacy page names every table of the SQL stores, with what the schema and the settings say."""
+
+from __future__ import annotations
+
+import re
+
+from curae_lifecycle.rules.idempotency import RETENTION
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, HOUR, MINUTE
+from curae_lifecycle.stores.new_ids import NEXT_ACTION_LIFETIME
+from curae_lifecycle.stores.sql.schema import TABLE_NAMES
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
+
+
+def test_the_page_names_exactly_the_tables_of_the_schema() -> None:
+    rows = re.findall(r"^\| `(curae_\w+)` \|", PAGE, re.MULTILINE)
+    assert sorted(rows) == sorted(TABLE_NAMES)
+
+
+def test_each_table_says_whether_it_identifies_and_reveals() -> None:
+    for line in re.findall(r"^\| `curae_\w+` \|.*$", PAGE, re.MULTILINE):
+        _, identifies, reveals = (cell.strip() for cell in line.strip("|").split("|")[1:])
+        assert re.match(r"yes|no|only", identifies), line
+        assert re.match(r"yes|no|by the app's purpose", reveals), line
+
+
+def test_the_times_are_those_of_the_code() -> None:
+    kept = dict(re.findall(r"^\| ([\w' ]+) \| ([^|]+) \|", PAGE, re.MULTILINE))
+    hours = RETENTION / HOUR
+    minutes = NEXT_ACTION_LIFETIME.total_seconds() / 60
+    margin = f"plus {CLOCK_TOLERANCE / MINUTE:.0f} minutes"
+    assert f"{hours:.0f} hours after" in kept["idempotency record with its response"]
+    assert f"({minutes:.0f} minutes by default)" in kept["hosted page"]
+    assert sum(margin in each for each in kept.values()) == 4
