@@ -29,10 +29,16 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 def _worked_files() -> dict[str, str]:
     # The worked examples name the tests that hold each rule, so they import the tests, and those
-    # need the extra `test`. The other generators run without it.
+    # need the extra `test`. So do the seeded bugs. The other generators run without it.
     from docs.generate import worked  # noqa: PLC0415 - see above
 
     return worked.files()
+
+
+def _seeded_bugs_files() -> dict[str, str]:
+    from tests.proof.bugs import catalogue  # noqa: PLC0415 - it needs the extra `test`
+
+    return {"seeded-bugs.md": catalogue.page()}
 
 
 def _document(name: str) -> dict[str, str]:
@@ -53,6 +59,7 @@ GENERATORS: Final = {
     "vectors": Files("docs/vectors", ("*.json",), vectors.files),
     "traceability": Files("docs", ("traceability.md",), traceability.files),
     "tour": Files("docs", ("tour.svg",), tour.files),
+    "seeded-bugs": Files("docs", ("seeded-bugs.md",), _seeded_bugs_files),
 }
 """The generators by the names that the command takes."""
 

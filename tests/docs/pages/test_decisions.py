@@ -32,11 +32,10 @@ OURS: Final = {
 
 _LINK = re.compile(r"\[(`?)([^\]`]+)`?\]\(([^)]+)\)")
 _ENTRY = re.compile(
-    r"\A\n\n(?:(?!- ).*?\n\n)?- Why: (?P<why>.*?)\n- Instead: (?P<instead>.*?)\n"
-    r"- To change it: (?P<change>.*?)\n- Rules: (?P<rules>.*?)\s*\Z",
+    r"\A\n\n(?:(?!- ).*?\n\n)?- Why: (?P<why>.*?)\n- Change: (?P<change>.*?)\n- Rules: (?P<rules>.*?)\s*\Z",
     re.DOTALL,
 )
-_WAYS = ("a setting", "a cell", "an operation of your own", "not without a fork")
+_WAYS = ("a setting", "a cell", "your own operation", "a fork")
 
 
 @attrs.frozen
@@ -116,7 +115,7 @@ def test_decisions_are_complete_and_unique() -> None:
         (
             "[`recovery.*.pending`](tables/recovery.md), [neighbours](rules.md#neighbours)",
             "none",
-            "A reconnect of one whose successor waits gives that successor another URL: names no rule",
+            "A reconnect reissues a pending successor: names no rule",
         ),
         (
             "[`recovery.*.other`]",
@@ -126,22 +125,22 @@ def test_decisions_are_complete_and_unique() -> None:
         (
             "(tables/request.md#request.room)",
             "(tables/request.md#request.rule)",
-            "A full store refuses what is new: request.room leads to tables/request.md#request.rule",
+            "A full store refuses new values: request.room leads to tables/request.md#request.rule",
         ),
         (
             "[`request.room`]",
             "[`request.rule`]",
-            "A full store refuses what is new: no rule of ours is request.rule of request",
+            "A full store refuses new values: no rule of ours is request.rule of request",
         ),
         (
             "rules.md#law-16",
             "rules.md#law-61",
-            "A program's mistake comes out: rules.md#law-61 is not there",
+            "Programming mistakes are raised: rules.md#law-61 is not there",
         ),
         (
             "a setting: the `capacity` of",
             "the `capacity` of",
-            "A full store refuses what is new: does not say how to change it",
+            "A full store refuses new values: does not say how to change it",
         ),
     ],
 )

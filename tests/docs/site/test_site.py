@@ -248,8 +248,8 @@ RUN_BY = {
     "docs/redis.md": "tests/docs/pages/test_django_and_redis.py",
     "docs/replay.md": "tests/docs/pages/test_tasks.py",
     "docs/servers.md": "tests/servers/test_run.py",
-    "docs/simulation.md": "tests/docs/site/test_site.py",
     "docs/stores.md": "tests/docs/pages/test_stores.py",
+    "docs/testing-the-library.md": "tests/docs/site/test_site.py",
     "docs/testing.md": "tests/docs/test_docs.py",
     "docs/tutorial.md": "tests/docs/tutorial.py",
     "docs/upgrades.md": "tests/docs/examples/test_examples.py",
@@ -271,8 +271,8 @@ def test_every_page_with_python_has_a_test_that_runs_it() -> None:
         assert re.search(r"\b(?:exec|compile)\(", tests)
 
 
-def test_programs_of_the_simulation_page_run() -> None:
-    text = (DOCS / "simulation.md").read_text(encoding="utf-8")
+def test_programs_of_the_page_on_testing_run() -> None:
+    text = (DOCS / "testing-the-library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     for block in blocks:
         exec(block, {})  # noqa: S102 - the page's own code

@@ -12,13 +12,11 @@ from curae_lifecycle.service.rulebook import find_rule
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance import CHECKS, Report, Response, run, run_async
 from tests.proof.bugs.bug import Hidden, VisibleBug
-from tests.proof.bugs.catalogue import hidden, page, rules_named, visible
+from tests.proof.bugs.catalogue import hidden, rules_named, visible
 from tests.proof.bugs.kit import server, slow_server
 from tests.proof.bugs.revocation import SecondRevokeRefused
 from tests.proof.bugs.service import Service, with_header
-from tests.support.paths import ROOT
 
-PAGE = ROOT / "docs/seeded-bugs.md"
 SEED = "bugs"
 SIDE_BY_SIDE = "model.side-by-side"
 
@@ -121,7 +119,3 @@ def test_catalogue_names_existing_checks_and_rules() -> None:
     for each in everything:
         for name in rules_named(each):
             assert find_rule(name) is not None, f"{each.name}: {name}"
-
-
-def test_seeded_bugs_page_lists_the_catalogue() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page()

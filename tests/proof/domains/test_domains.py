@@ -64,8 +64,8 @@ def test_small_domain_is_answered_as_the_rules_say(domain: Domain) -> None:
     assert domain.walk(domain.small) == domain.answers
 
 
-def test_mutation_page_states_the_number_of_compared_answers() -> None:
-    page = (ROOT / "docs/mutation.md").read_text(encoding="utf-8")
+def test_page_on_testing_states_the_number_of_compared_answers() -> None:
+    page = (ROOT / "docs/testing-the-library.md").read_text(encoding="utf-8")
     assert f"{sum(domain.answers for domain in DOMAINS):,} answers in every run" in page
 
 

@@ -62,7 +62,7 @@ from tests.proof.explore.single import Single
 from tests.support.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
 from tests.support.paths import ROOT
 
-PAGE = (ROOT / "docs/exploration.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/testing-the-library.md").read_text(encoding="utf-8")
 State = TypeVar("State", bound=Hashable)
 Store = TypeVar("Store", bound=Hashable)
 Client = TypeVar("Client", bound=Hashable)
@@ -262,8 +262,8 @@ def test_store_without_version_bumps_breaks_as_the_page_shows(what: str) -> None
     violation = broken_by(lambda: explore(uncounted(root, *map(Task, tasks))))
     assert violation.what.startswith(says)
     assert tuple(step for step in violation.trace if step != "log: opens") == trace
-    shown = "".join(f"    {number}. {step}\n" for number, step in enumerate(trace, 1))
-    assert shown in PAGE, what
+    shown = "".join(f"{number}. {step}\n" for number, step in enumerate(trace, 1))
+    assert f"```text\n{shown}```\n" in PAGE, what
     # With version bumps the same world breaks no law.
     counted = Clients(Races(2, roots=((root,),), tasks=tuple(map(Task, tasks))))
     assert explore(counted).states > 10
