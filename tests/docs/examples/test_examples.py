@@ -69,7 +69,12 @@ endpoint.READY_TIMEOUT_SECONDS = 60.0
 module = importlib.import_module(sys.argv[1])
 served, database = module.served, getattr(module, "database", None)
 database = getattr(database, "_database", database)
-connections = None if database is None else database._engine.pool.size()
+if database is None:
+    connections = None
+elif hasattr(database, "_pool"):
+    connections = database._pool.size
+else:
+    connections = database._engine.pool.size()
 bounds = [connections, threads[:], served._slots._value]
 
 async def ask(path):
@@ -306,6 +311,7 @@ def test_pool_must_leave_ten_connections_or_no_key_is_registered(
         with engine.connect() as connection:
             most = int(connection.exec_driver_sql("SHOW max_connections").scalar_one())
         monkeypatch.setattr(demo, "DATABASE_URL", url)
+        monkeypatch.setattr(demo, "BLOCKING_URL", url)
         monkeypatch.setattr(demo, "WORKERS", 1)
         monkeypatch.setattr(demo, "POOL", most - 10)
         demo.prepare()

@@ -9,6 +9,7 @@ import attrs
 
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import fresh_state
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
@@ -53,7 +54,9 @@ class WithdrawnButCached(Service):
 class PurgesLimits(Service):
     def purge(self) -> None:
         super().purge()
-        self.memory._rates.clear()
+        rates = self.memory._rates
+        for key, (_, policy) in [*rates.items()]:
+            rates[key] = fresh_state(policy), policy
 
 
 class _Asked(Service):
