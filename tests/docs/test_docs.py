@@ -73,7 +73,7 @@ def create(key: str) -> Request:
     return request("POST", target="/api/sdk/v1/connections", key=key, body=body)
 
 
-def test_readme_endpoint_serves() -> None:
+def test_readme_endpoint_serves_a_request() -> None:
     endpoint = readme_endpoint(world())
     made = endpoint(create("k-1"))
     assert made.status == 201
@@ -133,7 +133,7 @@ def test_readme_facts_match_pyproject() -> None:
     assert "Typing :: Typed" in project["classifiers"]
 
 
-def test_readme_chain_follows_from_the_rules_it_names() -> None:
+def test_readme_connection_chain_follows_from_its_named_rules() -> None:
     """Compare each connection of the picture with the rules, in order."""
     drawn = block(README, "text")
     now = datetime(2030, 1, 5, 9, tzinfo=UTC)
@@ -176,7 +176,7 @@ def test_readme_says_how_many_tables_there_are() -> None:
     assert f"[{len(TABLES)} tables](docs/tables/README.md)" in README
 
 
-def test_log_of_the_replay_page_runs() -> None:
+def test_example_log_of_the_replay_docs_page_runs() -> None:
     text = block((ROOT / "docs/replay.md").read_text(encoding="utf-8"), "json")
     answers = list(replay(line.encode() for line in text.splitlines()))
     assert len(answers) == 5
@@ -190,7 +190,7 @@ def test_log_of_the_replay_page_runs() -> None:
     [path for path in ROOT.glob("**/*.md") if not {".venv", "tutorial"} & {*path.parts}],
     ids=str,
 )
-def test_links_between_pages_resolve(page: Path) -> None:
+def test_links_between_docs_pages_resolve(page: Path) -> None:
     # A regular expression in code may look like a link.
     text = re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
@@ -212,7 +212,7 @@ def test_every_law_has_a_test_and_a_row_on_the_correctness_page() -> None:
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
-def test_programs_of_the_testing_page_run() -> None:
+def test_programs_of_the_testing_docs_page_run() -> None:
     text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
     programs = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert len(programs) == 2
@@ -224,7 +224,7 @@ def test_programs_of_the_testing_page_run() -> None:
                 value()
 
 
-def test_testing_page_names_every_check() -> None:
+def test_testing_docs_page_names_every_kit_check() -> None:
     page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
     checks = {name for name in vars(laws) if name.startswith("check_")}
     assert set(re.findall(r"`(check_\w+)`", page)) == checks

@@ -53,7 +53,7 @@ def test_every_name_of_the_top_level_api_is_fully_described() -> None:
             assert all(tells_of(said, part) for part in named.parts), name
 
 
-def test_public_name_search_finds_enough_names() -> None:
+def test_docstring_check_finds_enough_public_names() -> None:
     kinds = [named.kind for named in public_names()]
     assert kinds.count("function") >= 270
     assert kinds.count("class") >= 250
@@ -66,7 +66,7 @@ def found(source: str) -> dict[str, Named]:
     return {named.name: named for named in names_of("m", ast.parse(source).body)}
 
 
-def test_name_without_a_docstring_is_found() -> None:
+def test_docstring_check_reports_a_name_without_docstring() -> None:
     silent = found(
         "A: Final = 1\nB = 2\n'''What B is.'''\n\ndef f(): ...\n\nclass C: ...\n_d = 1\n"
     )
@@ -92,7 +92,9 @@ def test_name_without_a_docstring_is_found() -> None:
         ("def f(store, id_factory):\n    '''Serve as `serve` does.'''", ()),
     ],
 )
-def test_undescribed_parameter_or_field_is_found(source: str, untold: tuple[str, ...]) -> None:
+def test_docstring_check_reports_an_undescribed_parameter(
+    source: str, untold: tuple[str, ...]
+) -> None:
     assert found(source)["m.f"].untold == untold
 
 
@@ -109,7 +111,7 @@ def test_undescribed_parameter_or_field_is_found(source: str, untold: tuple[str,
         ("def f() -> Done[int] | Refused:\n    '''Done: it is.'''", {"Refused"}),
     ],
 )
-def test_undocumented_error_or_outcome_is_found(source: str, unsaid: set[str]) -> None:
+def test_docstring_check_reports_an_undocumented_error(source: str, unsaid: set[str]) -> None:
     assert found(source)["m.f"].unsaid == unsaid
 
 
@@ -123,5 +125,7 @@ def test_undocumented_error_or_outcome_is_found(source: str, unsaid: set[str]) -
         ("It knows.", "now", False),
     ],
 )
-def test_part_is_described_by_its_name_or_its_words(said: str, part: str, *, told: bool) -> None:
+def test_docstring_check_accepts_a_parameter_by_name_or_words(
+    said: str, part: str, *, told: bool
+) -> None:
     assert tells_of(said, part) is told

@@ -40,7 +40,7 @@ def test_package_docstrings_pass_the_prose_rules() -> None:
         ("# it stands still", "says 'stands still'"),
     ],
 )
-def test_sentence_that_breaks_a_prose_rule_is_found(source: str, rule: str) -> None:
+def test_prose_check_reports_a_sentence_that_breaks_a_rule(source: str, rule: str) -> None:
     assert [each.rule.replace("\n", " ") for each in offences_of(source)][-1:] == [rule]
 
 
@@ -56,5 +56,5 @@ def test_sentence_that_breaks_a_prose_rule_is_found(source: str, rule: str) -> N
         'x = "nobody is bound"',
     ],
 )
-def test_plain_sentences_code_and_quotes_pass(source: str) -> None:
+def test_prose_check_accepts_plain_sentences_code_and_quotes(source: str) -> None:
     assert list(offences_of(source)) == []

@@ -46,11 +46,11 @@ def avoided(text: str) -> Iterator[tuple[int, str]]:
         ("status, used, etching", []),
     ],
 )
-def test_avoided_word_is_found(text: str, found: list[tuple[int, str]]) -> None:
+def test_style_check_reports_an_avoided_word(text: str, found: list[tuple[int, str]]) -> None:
     assert list(avoided(text)) == found
 
 
-def test_no_page_has_an_avoided_word() -> None:
+def test_no_docs_page_has_an_avoided_word() -> None:
     found = {
         path.relative_to(ROOT).as_posix(): words
         for path in PAGES
@@ -59,7 +59,7 @@ def test_no_page_has_an_avoided_word() -> None:
     assert found == {}
 
 
-def test_every_block_has_a_language_and_only_console_a_prompt() -> None:
+def test_docs_code_blocks_name_a_language() -> None:
     for path in PAGES:
         for _, language, block in BLOCK.findall(path.read_text(encoding="utf-8")):
             assert language in LANGUAGES, (path, block)
@@ -68,12 +68,12 @@ def test_every_block_has_a_language_and_only_console_a_prompt() -> None:
             assert typed == (language == "console"), (path, block)
 
 
-def test_no_page_installs_an_unreleased_package() -> None:
+def test_no_docs_page_installs_an_unreleased_package() -> None:
     for path in PAGES:
         assert "pip install 'curae" not in path.read_text(encoding="utf-8"), path
 
 
-def test_every_page_starts_with_its_title() -> None:
+def test_every_docs_page_starts_with_its_title() -> None:
     for path in PAGES:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         # A page in `docs` may be the place of a top-level page on the site.

@@ -39,7 +39,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_tutorial_prints_what_the_page_shows(environment: Path) -> None:
+def test_tutorial_program_prints_what_the_docs_page_shows(environment: Path) -> None:
     texts, log = printed(TUTORIAL, environment)
     assert list(differences(TUTORIAL, texts, log)) == []
     # Every block with output shows it.
@@ -49,7 +49,7 @@ def test_tutorial_prints_what_the_page_shows(environment: Path) -> None:
     assert "".join(masked([shown])) == "".join(masked([TEXT]))
 
 
-def test_masking_keeps_ids_distinct() -> None:
+def test_masking_tutorial_output_keeps_ids_distinct() -> None:
     one, two = (f"00000000-0000-4000-8000-{number:012}" for number in (1, 2))
     assert masked([f"{one} {two}"]) != masked([f"{one} {one}"])
     assert masked([f"{one} {two}"]) == masked([f"{two} {one}"])

@@ -25,11 +25,11 @@ from docs.words import ROOT, count_words, hand_written_pages, main
         ("", 0),
     ],
 )
-def test_words_are_counted_without_code_generated_blocks_and_markup(text: str, words: int) -> None:
+def test_word_count_skips_code_generated_blocks_and_markup(text: str, words: int) -> None:
     assert count_words(text) == words
 
 
-def test_generated_pages_and_the_changelog_are_left_out() -> None:
+def test_word_count_skips_generated_pages_and_the_changelog() -> None:
     pages = {path.relative_to(ROOT).as_posix() for path in hand_written_pages()}
     assert {"README.md", "CONTRIBUTING.md", "docs/rules.md", "docs/vectors/README.md"} <= pages
     assert not pages & {
@@ -38,7 +38,7 @@ def test_generated_pages_and_the_changelog_are_left_out() -> None:
     }
 
 
-def test_each_page_is_printed_the_longest_first(
+def test_word_count_prints_docs_pages_longest_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "docs").mkdir()

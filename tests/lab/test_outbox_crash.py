@@ -28,7 +28,7 @@ def crash(url: str, kills: int, *more: str) -> dict[str, object]:
     return found
 
 
-def test_killed_workers_lose_nothing_and_repeat_one_each_at_most(sqlite_url: str) -> None:
+def test_killed_outbox_worker_repeats_at_most_one_message(sqlite_url: str) -> None:
     seen = crash(sqlite_url, 10)
     assert seen["broken"] == []
     assert seen["posted"] == seen["shipped"] != 0
@@ -37,7 +37,9 @@ def test_killed_workers_lose_nothing_and_repeat_one_each_at_most(sqlite_url: str
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_many_kills_lose_no_message(database: str, request: pytest.FixtureRequest) -> None:
+def test_many_outbox_worker_kills_lose_no_message(
+    database: str, request: pytest.FixtureRequest
+) -> None:
     assert crash(request.getfixturevalue(f"{database}_url"), 400)["broken"] == []
 
 
@@ -52,7 +54,7 @@ def test_many_kills_lose_no_message(database: str, request: pytest.FixtureReques
         ("without order", "subject "),
     ],
 )
-def test_wrong_outbox_worker_is_found(wrong: str, said: str, sqlite_url: str) -> None:
+def test_outbox_crash_run_detects_a_broken_worker(wrong: str, said: str, sqlite_url: str) -> None:
     broken = crash(sqlite_url, 60, "--wrong", wrong)["broken"]
     assert isinstance(broken, list)
     assert any(said in str(each) for each in broken)

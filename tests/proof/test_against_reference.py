@@ -21,13 +21,13 @@ SEEDS: Final = range(60)
 @pytest.mark.parametrize(
     "seed", [*SEEDS[:15], *(pytest.param(seed, marks=pytest.mark.heavy) for seed in SEEDS[15:])]
 )
-def test_package_answers_as_the_reference_model(seed: int) -> None:
+def test_package_gives_the_same_responses_as_the_reference_model(seed: int) -> None:
     difference = run(seed).difference
     assert difference is None, difference
 
 
 @pytest.mark.heavy
-def test_traffic_reaches_every_operation_problem_and_outcome() -> None:
+def test_random_traffic_reaches_every_operation_and_problem() -> None:
     counts = sum((run(seed).counts for seed in SEEDS), Counter[str]())
     assert counts.keys() == AT_LEAST.keys()
     assert {name: counts[name] for name, least in AT_LEAST.items() if counts[name] < least} == {}
@@ -38,7 +38,7 @@ MODELS = sorted([*HERE.glob("reference/[!_]*.py"), *HERE.glob("stateful/*_model.
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
-def test_model_imports_nothing_from_the_package(model: Path) -> None:
+def test_reference_model_imports_nothing_from_the_package(model: Path) -> None:
     imported = {
         name
         for node in ast.walk(ast.parse(model.read_text(encoding="utf-8")))
@@ -137,14 +137,14 @@ AT_LEAST: Final = {
         ({"as": "see https://connect.example/1"}, {"as": "see"}, ["as"]),
     ],
 )
-def test_comparison_reports_every_fixed_difference(
+def test_reference_comparison_reports_every_planted_difference(
     model: Json, package: Json, found: list[str]
 ) -> None:
     assert sorted(differences(model, package, OneToOne())) == found
 
 
 @pytest.mark.parametrize("path", ["etag", "id"])
-def test_comparison_matches_ids_one_to_one(path: str) -> None:
+def test_reference_comparison_matches_ids_one_to_one(path: str) -> None:
     def answers(*numbers: int) -> list[Json]:
         ids = [f"00000000-0000-4000-8000-{number:012}" for number in numbers]
         return [{"headers": {path: each}} for each in ids]
@@ -158,7 +158,7 @@ def test_comparison_matches_ids_one_to_one(path: str) -> None:
     assert differ(answers(1, 2), answers(7, 7))
 
 
-def test_comparison_command_prints_counts_and_differences(
+def test_reference_comparison_command_prints_differences(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compared = [comparison.Run(None, Counter()), comparison.Run("seed 4, line 1", Counter())]

@@ -42,7 +42,7 @@ def test_every_public_function_runs_without_side_effects() -> None:
     assert len(run["ran"]) >= 180, "the search for functions finds fewer than it did"
 
 
-def test_search_finds_every_function_of_the_pure_packages() -> None:
+def test_purity_check_finds_every_function_of_pure_packages() -> None:
     assert pure_rooms() == [f"curae_lifecycle.{room}" for room in ("rules", "service", "web")]
     names = set(public().values())
     assert {
@@ -67,15 +67,15 @@ def test_search_finds_every_function_of_the_pure_packages() -> None:
     }
 
 
-def test_side_effect_or_changed_argument_is_noticed() -> None:
+def test_purity_check_detects_a_side_effect_or_changed_argument() -> None:
     assert found("run")["noticed"] == sorted(SABOTAGE)
 
 
-def test_import_reads_no_clock_and_draws_no_random_number() -> None:
+def test_importing_the_package_reads_no_clock_and_no_randomness() -> None:
     assert found("import") == {"seen": [], "noticed": ["time.time"]}
 
 
-def test_function_that_does_not_run_is_noticed() -> None:
+def test_purity_check_reports_a_function_that_did_not_run() -> None:
     watched = {run_everything.__code__: "idle", mutate.__code__: "mutate"}
     watch = Watch(watched)
     sys.setprofile(watch)
@@ -201,7 +201,7 @@ def calls(step: str, argument: int | None) -> bool:
 
 
 @pytest.mark.parametrize("name", PURE + REPLAY + STORES)
-def test_no_code_names_clock_randomness_or_process(name: str) -> None:
+def test_pure_packages_name_no_clock_randomness_or_process(name: str) -> None:
     spec = find_spec(name)
     assert spec is not None
     assert isinstance(spec.loader, InspectLoader)
@@ -226,17 +226,17 @@ def test_no_code_names_clock_randomness_or_process(name: str) -> None:
         ("def f():\n global count\n count = 1", "global count"),
     ],
 )
-def test_code_that_names_a_clock_or_randomness_is_noticed(source: str, name: str) -> None:
+def test_purity_check_detects_code_that_names_a_clock(source: str, name: str) -> None:
     whole = compile(source, "<a sample>", "exec")
     assert name in {each for code in codes(whole) for each in impurities(code)}
 
 
-def test_reading_now_of_an_argument_is_allowed() -> None:
+def test_purity_check_allows_reading_the_now_of_an_argument() -> None:
     whole = compile("def f(asked): return asked.now", "<a sample>", "exec")
     assert {each for code in codes(whole) for each in impurities(code)} == set()
 
 
-def test_output_is_the_same_under_every_hash_seed() -> None:
+def test_package_output_is_the_same_under_every_hash_seed() -> None:
     seed = "12345" if os.environ.get("PYTHONHASHSEED") == "0" else "0"
     hashed, _, text = child("print", seed=seed).partition(b"\n")
     assert hashed.decode() != str(hash("a hash seed")), "the seeds differ"
@@ -257,6 +257,6 @@ def test_output_is_the_same_under_every_hash_seed() -> None:
         (pending(), attrs.evolve(pending(), updated_at=at(1))),
     ],
 )
-def test_image_differs_for_different_values(before: object, after: object) -> None:
+def test_purity_check_image_differs_for_different_values(before: object, after: object) -> None:
     assert image(before) != image(after)
     assert image(before) == image(before)

@@ -108,7 +108,7 @@ def test_tombstone_revokes_every_connection_of_its_coordinate() -> None:
     assert [shown["status"], shown["updatedAt"]] == ["REVOKED", format_time(log.now)]
 
 
-def test_ignored_tombstone_revokes_nothing() -> None:
+def test_ignored_tombstone_revokes_no_connection() -> None:
     log = Log()
     unbound = log.create()
     assert log.tombstone() == "ignored"
@@ -170,7 +170,7 @@ def test_expires_at_must_follow_the_clamped_authorization(
     assert log.fact("connection.authorize", connectionId=log.create(), **fact) == outcome
 
 
-def test_early_expires_at_is_a_mistake_for_any_connection() -> None:
+def test_expires_at_before_authorization_is_a_broken_log_line() -> None:
     log = Log()
     revoked = log.create()
     log.fact("connection.revoke", connectionId=revoked, actor="APP")
@@ -187,7 +187,7 @@ def test_handoff_before_its_session_is_clamped_to_creation() -> None:
     assert log.fact("handoff.complete", **fact, happenedAt=format_time(START - MINUTE)) == "done"
 
 
-def test_chain_revocation_is_not_before_each_creation() -> None:
+def test_chain_revocation_is_clamped_to_each_creation_time() -> None:
     log = Log()
     first = log.create()
     log.now += 31 * MINUTE
@@ -230,7 +230,7 @@ def test_connection_with_revoked_at_is_revoked(status: str) -> None:
     assert not log.granted(connection["id"])
 
 
-def test_updated_at_never_goes_back() -> None:
+def test_connection_updated_at_never_goes_back() -> None:
     log = Log()
     connection = log.model.connections[log.create()]
     touch(connection, START - MINUTE)
@@ -239,7 +239,7 @@ def test_updated_at_never_goes_back() -> None:
 
 
 @pytest.mark.parametrize("other", OTHER_OWNERS, ids=lambda owner: str(sorted(owner.items())))
-def test_key_of_another_owner_shares_no_record_or_bucket(other: dict[str, str]) -> None:
+def test_same_key_of_two_owners_shares_no_record_or_bucket(other: dict[str, str]) -> None:
     log = Log()
     log.line(buckets=[{"name": "small", "capacity": 1, "refill": 1, "seconds": 3600}])
     body = {"appUserId": "user-1", "dataPackages": ["labs"]}
@@ -253,7 +253,7 @@ def test_key_of_another_owner_shares_no_record_or_bucket(other: dict[str, str]) 
     assert log.request("POST", CONNECTIONS, body, "k-1")["replayed"]
 
 
-def test_replaced_buckets_start_full() -> None:
+def test_replaced_rate_limit_buckets_start_full() -> None:
     log = Log()
     small = {"name": "small", "capacity": 1, "refill": 1, "seconds": 3600}
     statuses = []
@@ -263,7 +263,7 @@ def test_replaced_buckets_start_full() -> None:
     assert statuses == [404, 429, 404, 429]
 
 
-def test_traffic_contains_long_chains() -> None:
+def test_generated_traffic_contains_long_connection_chains() -> None:
     def longest(seed: int) -> int:
         model = Model()
         for number, raw in enumerate(traffic(seed, 1200), 1):

@@ -26,11 +26,11 @@ ERROR: Final = re.compile(r"(?P<file>.+\.py):(?P<line>\d+): error: .*\[(?P<code>
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
-def test_program_has_exactly_the_type_errors_it_marks(program: Path) -> None:
+def test_sample_program_has_exactly_the_type_errors_it_marks(program: Path) -> None:
     assert found()[program.name] == marked(program)
 
 
-def test_only_the_wrong_programs_mark_errors() -> None:
+def test_only_incorrect_sample_programs_mark_type_errors() -> None:
     assert {program.name for program in PROGRAMS if marked(program)} == WRONG
 
 

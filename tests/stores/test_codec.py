@@ -140,7 +140,9 @@ def test_dump_then_load_returns_an_equal_value_and_types(value: Storable) -> Non
 
 
 @given(connections(), instants)
-def test_loaded_connection_has_the_same_standing(connection: Connection, now: datetime) -> None:
+def test_dumped_and_loaded_connection_has_the_same_standing(
+    connection: Connection, now: datetime
+) -> None:
     document: Json = json.loads(json.dumps(dump(connection)))
     assert standing(load(Connection, document), now) is standing(connection, now)
 
@@ -155,7 +157,7 @@ def members_of(kind: type[Storable]) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
-def test_unknown_or_missing_member_is_malformed(value: Storable) -> None:
+def test_document_with_unknown_or_missing_member_is_malformed(value: Storable) -> None:
     kind = type(value)
     document: dict[str, Json] = json.loads(json.dumps(stored(value)))
     assert loaded(kind, document) == value
@@ -183,7 +185,7 @@ def with_value(document: Json, path: tuple[str, ...], value: Json) -> Json:
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
-def test_fault_names_the_path_and_not_the_value(
+def test_document_fault_names_the_path_and_not_the_value(
     value: Storable,
 ) -> None:
     document: dict[str, Json] = json.loads(json.dumps(stored(value)))
@@ -214,7 +216,7 @@ MAY_BE_NULL: dict[type[Storable], set[str]] = {
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
-def test_only_nullable_members_accept_null(value: Storable) -> None:
+def test_stored_document_accepts_null_only_in_nullable_members(value: Storable) -> None:
     kind, document = type(value), stored(value)
     for path in places(document):
         name = ".".join(path)
@@ -224,14 +226,14 @@ def test_only_nullable_members_accept_null(value: Storable) -> None:
 
 
 @pytest.mark.parametrize("packages", ["labs", {"labs": 1}])
-def test_packages_that_are_not_a_list_are_malformed(
+def test_document_whose_packages_are_no_list_is_malformed(
     packages: Json,
 ) -> None:
     broken = with_value(dump(pending()), ("identity", "data_packages"), packages)
     assert fault(lambda: load(Connection, broken)) == ("identity.data_packages", "INVALID")
 
 
-def test_unknown_status_is_malformed() -> None:
+def test_document_with_an_unknown_status_is_malformed() -> None:
     document = {**dump(pending()), "status": "PAUSED"}
     with pytest.raises(MalformedError, match=r"^status: INVALID$") as raised:
         load(Connection, document)
@@ -248,16 +250,16 @@ def test_unknown_status_is_malformed() -> None:
         b'{"format":1,"full_at":1,"part":[{"a":1,"a":1}]}',
     ],
 )
-def test_duplicate_member_is_malformed(text: bytes) -> None:
+def test_document_with_a_duplicate_member_is_malformed(text: bytes) -> None:
     assert fault(lambda: load(BucketState, parse_json(text))) == (None, "INVALID")
 
 
-def test_duplicate_member_in_a_nested_object_is_malformed() -> None:
+def test_duplicate_member_in_nested_document_is_malformed() -> None:
     text = json.dumps(dump(pending())).replace('"app_id"', '"app_id": "app-1", "app_id"', 1)
     assert fault(lambda: load(Connection, parse_json(text))) == (None, "INVALID")
 
 
-def test_log_with_equal_instants_is_loaded() -> None:
+def test_rate_limit_log_with_equal_instants_is_loaded() -> None:
     assert (
         load(LogState, {"format": 1, "instants": [0, 0]}).instants
         == (datetime(1970, 1, 1, tzinfo=UTC),) * 2
@@ -265,7 +267,7 @@ def test_log_with_equal_instants_is_loaded() -> None:
 
 
 @pytest.mark.parametrize("instants", [[1, 0], [10**30], [-(10**30)]])
-def test_unordered_or_out_of_range_log_is_malformed(instants: list[Json]) -> None:
+def test_unordered_or_out_of_range_rate_limit_log_is_malformed(instants: list[Json]) -> None:
     assert fault(lambda: load(LogState, {"format": 1, "instants": instants})) == (None, "INVALID")
 
 

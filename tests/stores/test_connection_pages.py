@@ -70,7 +70,7 @@ def page_of(
     return [int(each.id.rpartition("-")[2], 16) for each in loaded]
 
 
-def test_a_page_without_bounds_holds_every_connection(store: Store) -> None:
+def test_connection_list_without_bounds_holds_every_connection(store: Store) -> None:
     fill(store, 5, 3, 1, 4, 2)
     assert page_of(store) == [1, 2, 3, 4, 5]
 
@@ -91,26 +91,24 @@ def test_a_page_without_bounds_holds_every_connection(store: Store) -> None:
         (9, 1, []),
     ],
 )
-def test_a_page_starts_after_an_id_and_ends_at_its_limit(
+def test_connection_list_starts_after_an_id_and_ends_at_limit(
     store: Store, after: int | None, limit: int | None, expected: list[int]
 ) -> None:
     fill(store, 5, 3, 1, 4, 2)
     assert page_of(store, after=after, limit=limit) == expected
 
 
-def test_page_can_start_after_an_unknown_id(store: Store) -> None:
+def test_connection_list_can_start_after_an_unknown_id(store: Store) -> None:
     fill(store, 2, 4, 6)
     assert page_of(store, after=3, limit=1) == [4]
 
 
-def test_a_page_of_a_user_without_connections_is_empty(store: Store) -> None:
+def test_connection_list_of_a_user_without_connections_is_empty(store: Store) -> None:
     assert page_of(store, limit=3) == []
 
 
 @pytest.mark.parametrize("limit", [None, 2, 100])
-def test_a_page_never_holds_connections_of_another_coordinate(
-    store: Store, limit: int | None
-) -> None:
+def test_connection_list_excludes_other_coordinates(store: Store, limit: int | None) -> None:
     fill(store, 1, 4, 7)
     fill(store, 2, 5, 8, coordinate=OTHER_USER)
     fill(store, 3, 6, 9, coordinate=OTHER_APP)
@@ -120,7 +118,7 @@ def test_a_page_never_holds_connections_of_another_coordinate(
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_is_refused(limit: int) -> None:
+def test_connection_list_limit_below_one_is_refused(limit: int) -> None:
     with pytest.raises(ArgumentError, match="limit: must be at least 1, or None for all"):
         ConnectionsPage(COORDINATE, limit=limit)
 
@@ -135,12 +133,12 @@ def check_pages_of(store: Store, count: int, limit: int) -> None:
     assert page_of(store, after=count, limit=limit) == []
 
 
-def test_pages_of_two_thousand_connections_are_exact(store: Store) -> None:
+def test_list_pages_of_2000_connections_miss_and_repeat_none(store: Store) -> None:
     check_pages_of(store, 2000, 10)
 
 
 @pytest.mark.heavy
-def test_pages_of_a_hundred_thousand_connections_are_exact(store: Store) -> None:
+def test_list_pages_of_100000_connections_miss_and_repeat_none(store: Store) -> None:
     if isinstance(store, MemoryStore):
         store = MemoryStore(capacity=100_010)
     check_pages_of(store, 100_000, 10)
@@ -166,12 +164,12 @@ def explain(statement: Statement) -> Statement:
     return Statement(f"EXPLAIN QUERY PLAN {statement.text}", statement.values)
 
 
-def test_sqlite_reads_only_the_page_of_two_thousand_rows(sql: tuple[SqlStore, Counted]) -> None:
+def test_sqlite_reads_only_the_listed_page_of_2000_rows(sql: tuple[SqlStore, Counted]) -> None:
     check_rows_of(sql, 2000)
 
 
 @pytest.mark.heavy
-def test_sqlite_reads_only_the_page_of_a_hundred_thousand_rows(
+def test_sqlite_reads_only_the_listed_page_of_100000_rows(
     sql: tuple[SqlStore, Counted],
 ) -> None:
     check_rows_of(sql, 100_000)

@@ -14,12 +14,12 @@ from curae_lifecycle.stores.deadline import current_deadline, deadline_scope, se
 from curae_lifecycle.stores.retry import ATTEMPT_GRACE_SECONDS, async_retrier, blocking_retrier
 
 
-def test_without_a_deadline_the_own_limit_applies() -> None:
+def test_timeout_without_a_deadline_is_the_configured_limit() -> None:
     assert seconds_left(7.5) == 7.5
     assert current_deadline() == float("inf")
 
 
-def test_nested_deadline_never_extends_the_outer_one() -> None:
+def test_nested_deadline_never_extends_the_outer_deadline() -> None:
     before = time.monotonic()
     with deadline_scope(60):
         assert before + 60 <= current_deadline() <= time.monotonic() + 60
@@ -35,14 +35,14 @@ def test_nested_deadline_never_extends_the_outer_one() -> None:
     assert seconds_left(99) == 99
 
 
-def test_to_thread_inherits_the_deadline_and_a_pool_does_not() -> None:
+def test_to_thread_inherits_the_deadline_thread_pool_does_not() -> None:
     with deadline_scope(5), ThreadPoolExecutor(1) as pool:
         assert pool.submit(seconds_left, 99).result() == 99
         assert asyncio.run(asyncio.to_thread(seconds_left, 99)) <= 5
 
 
 @pytest.mark.parametrize("how", [blocking_retrier, async_retrier])
-def test_attempt_has_the_retry_time_plus_a_grace_period(
+def test_store_attempt_deadline_is_retry_limit_plus_grace(
     monkeypatch: pytest.MonkeyPatch, how: type
 ) -> None:
     # The clock is fixed while the remaining time is read.
@@ -58,7 +58,7 @@ def test_attempt_has_the_retry_time_plus_a_grace_period(
     assert seconds_left(99) == 99
 
 
-def test_no_retry_after_the_deadline() -> None:
+def test_store_call_is_not_retried_after_the_deadline() -> None:
     tried: list[int] = []
 
     async def attempt() -> None:

@@ -87,7 +87,7 @@ def test_hosted_page_names_the_kind_and_subject_of_its_reply(
     )
 
 
-def test_every_reply_with_a_next_action_is_tested() -> None:
+def test_every_reply_with_a_next_action_has_a_hosted_page_case() -> None:
     sending = [each for each in OPERATIONS if "next_action" in each.reply.__match_args__]
     assert {type(operation) for operation, *_ in SENDING} == set(sending)
 
@@ -101,12 +101,14 @@ def test_every_reply_with_a_next_action_is_tested() -> None:
         (StartGraduation(USER), Snapshot()),
     ],
 )
-def test_reply_without_next_action_has_no_page(operation: Operation, snapshot: Snapshot) -> None:
+def test_reply_without_next_action_opens_no_hosted_page(
+    operation: Operation, snapshot: Snapshot
+) -> None:
     reply = decided(operation, snapshot).reply
     assert hosted_page_for(call(operation), reply, snapshot.binding) is None
 
 
-def test_a_replay_opens_no_page() -> None:
+def test_replayed_response_opens_no_hosted_page() -> None:
     replayed = Replayed(Response(201, (), b"{}"))
     assert hosted_page_for(call(CreateConnection(USER, PACKAGES)), replayed, LIMITED) is None
 
@@ -118,7 +120,7 @@ class Elsewhere(Reply):
     next_action: NextAction
 
 
-def test_custom_reply_opens_a_page_only_for_a_user() -> None:
+def test_custom_reply_opens_a_hosted_page_only_for_a_user() -> None:
     reply = Elsewhere(new_ids().next_action)
     assert hosted_page_for(call(GetConnection(ID)), reply, None) is None
     about_the_user = hosted_page_for(call(Initiate(USER)), reply, None)
@@ -127,7 +129,7 @@ def test_custom_reply_opens_a_page_only_for_a_user() -> None:
     assert about_the_user.user_id is None
 
 
-def test_repr_hides_digest_and_subject() -> None:
+def test_repr_of_a_hosted_page_hides_digest_and_subject() -> None:
     shown = repr(HostedPage(digest=DIGEST, kind=USER_PAGE, subject="ada", expires_at=START))
     assert DIGEST not in shown
     assert "ada" not in shown
@@ -138,7 +140,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 
 @given(texts, st.uuids().map(str), texts, texts)
-def test_user_page_names_the_coordinate_and_bound_user(
+def test_hosted_page_of_a_user_names_coordinate_and_bound_user(
     app: str, account: str, user: str, bound: str
 ) -> None:
     coordinate = Coordinate(
@@ -162,7 +164,7 @@ def test_user_page_names_the_coordinate_and_bound_user(
     assert (found.coordinate, found.user_id) == (coordinate, bound)
 
 
-def test_longest_id_is_not_expanded_in_the_subject() -> None:
+def test_longest_app_user_id_is_kept_whole_in_the_page_subject() -> None:
     user = AppUserId("\N{GRINNING FACE}" * 256)
     bound = attrs.evolve(LIMITED, user_id=UserId(user))
     found = hosted_page_for(
@@ -172,7 +174,7 @@ def test_longest_id_is_not_expanded_in_the_subject() -> None:
     assert len(found.subject) < 2 * 256 + 100
 
 
-def test_csrf_token_depends_on_the_url_not_on_its_digest() -> None:
+def test_hosted_page_csrf_token_derives_from_url_not_digest() -> None:
     token = csrf_token(URL)
     assert re.fullmatch("[0-9a-f]{64}", token)
     assert token == csrf_token(URL)
@@ -189,7 +191,7 @@ def page(name: str, subject: str = "c-1", minutes: float = 30) -> HostedPage:
     )
 
 
-def test_page_is_found_until_it_expires() -> None:
+def test_hosted_page_is_found_until_it_expires() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     assert pages.find("first", at(30) - TICK) == page("first")
@@ -197,7 +199,7 @@ def test_page_is_found_until_it_expires() -> None:
     assert pages.find("another", START) is None
 
 
-def test_later_page_of_a_subject_replaces_the_first() -> None:
+def test_later_hosted_page_of_a_subject_replaces_the_first() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(page("of another", "c-2"))
@@ -207,7 +209,7 @@ def test_later_page_of_a_subject_replaces_the_first() -> None:
     assert pages.find("of another", START) == page("of another", "c-2")
 
 
-def test_same_id_of_another_kind_has_its_own_page() -> None:
+def test_hosted_pages_of_two_kinds_for_one_id_are_both_found() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(attrs.evolve(page("second"), kind=SESSION))
@@ -219,7 +221,7 @@ def held(pages: HostedPageTable) -> tuple[int, int, int]:
     return len(pages._by_digest), len(pages._by_subject), len(pages._expiries)
 
 
-def test_expired_page_is_dropped_after_five_minutes() -> None:
+def test_expired_hosted_page_is_dropped_after_five_minutes() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(page("of another", "c-2", minutes=31))
@@ -232,7 +234,7 @@ def test_expired_page_is_dropped_after_five_minutes() -> None:
     assert held(pages) == (0, 0, 0)
 
 
-def test_dropping_a_replaced_page_keeps_its_successor() -> None:
+def test_dropping_a_replaced_hosted_page_keeps_its_successor() -> None:
     pages = HostedPageTable()
     pages.add(page("first"))
     pages.add(page("second", minutes=60))
@@ -241,7 +243,7 @@ def test_dropping_a_replaced_page_keeps_its_successor() -> None:
     assert held(pages) == (1, 1, 1)
 
 
-def test_reused_url_lives_until_its_last_expiry() -> None:
+def test_reused_hosted_page_url_lives_until_its_last_expiry() -> None:
     pages = HostedPageTable()
     pages.add(page("same"))
     pages.add(page("same", minutes=60))

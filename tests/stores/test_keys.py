@@ -107,7 +107,7 @@ CHANGES: Sequence[tuple[Caller | None, int, int]] = (
 )
 
 
-def test_key_change_applies_to_next_request_on_every_worker(
+def test_api_key_change_applies_to_next_request_on_every_worker(
     database: SqlDatabase,
 ) -> None:
     administrator = SqlStore(database, LIVE)
@@ -130,7 +130,7 @@ def test_key_change_applies_to_next_request_on_every_worker(
             )
 
 
-def test_key_change_applies_to_next_request_on_async_workers(postgres_url: str) -> None:
+def test_api_key_change_applies_at_once_on_async_workers(postgres_url: str) -> None:
     async def run() -> None:
         engine = create_engine_async(postgres_url, timeout=30)
         try:
@@ -162,7 +162,7 @@ def test_key_change_applies_to_next_request_on_async_workers(postgres_url: str) 
     asyncio.run(run())
 
 
-def test_concurrent_registrations_leave_one_whole_caller(database: SqlDatabase) -> None:
+def test_concurrent_key_registrations_leave_one_whole_caller(database: SqlDatabase) -> None:
     callers = [attrs.evolve(WRITER, api_key_id=ApiKeyId(f"key-{n}")) for n in range(8)]
     begin, failures = threading.Barrier(len(callers)), list[Exception]()
 
@@ -207,7 +207,7 @@ SHOWN = {
 }
 
 
-def test_register_prints_a_new_key_once_and_stores_its_digest(
+def test_keys_register_prints_the_key_once_and_stores_its_digest(
     ask: Command, database: SqlDatabase
 ) -> None:
     status, (printed,), _ = ask("keys", "register", *LIVE_OWNER, "--scope", CONNECTION_WRITE)
@@ -222,7 +222,7 @@ def test_register_prints_a_new_key_once_and_stores_its_digest(
     assert secret not in str(stored)
 
 
-def test_reregistered_key_keeps_its_id(ask: Command) -> None:
+def test_reregistered_api_key_keeps_its_key_id(ask: Command) -> None:
     register = ("keys", "register", "--stdin")
     _, (first,), _ = ask(*register, *LIVE_OWNER, "--scope", CONNECTION_WRITE, given="cae_live_k1\n")
     assert "apiKey" not in first
@@ -233,7 +233,7 @@ def test_reregistered_key_keeps_its_id(ask: Command) -> None:
     assert ask("keys", "list") == (0, [named], "")
 
 
-def test_keys_are_narrowed_and_withdrawn_by_id(ask: Command) -> None:
+def test_keys_command_narrows_and_withdraws_api_keys_by_id(ask: Command) -> None:
     named = ("--api-key-id", "key-1")
     for _ in range(2):
         ask(
@@ -259,7 +259,7 @@ def test_keys_are_narrowed_and_withdrawn_by_id(ask: Command) -> None:
     assert [each["apiKeyId"] for each in ask("keys", "list")[1]] == ["key-2"]
 
 
-def test_key_is_withdrawn_by_its_text(ask: Command) -> None:
+def test_keys_command_withdraws_an_api_key_by_its_text(ask: Command) -> None:
     for text in ("cae_live_k1", "cae_live_k2"):
         ask("keys", "register", *LIVE_OWNER, "--stdin", "--api-key-id", text[-2:], given=text)
     status, withdrawn, _ = ask("keys", "withdraw", "--stdin", given="cae_live_k1\r\n")
@@ -317,7 +317,7 @@ def test_key_reregistered_during_a_command_is_read_again(
         ((), "", "ACT"),
     ],
 )
-def test_bad_input_gives_a_clear_message(
+def test_invalid_command_line_input_is_refused_with_a_message(
     arguments: tuple[str, ...], given: str, said: str, ask: Command
 ) -> None:
     status, printed, error = ask("keys", *arguments, given=given)
@@ -341,7 +341,7 @@ def test_bad_input_gives_a_clear_message(
         ("postgresql+psycopg://u:secret@127.0.0.1:1/x", 1, "the store cannot be used now"),
     ],
 )
-def test_unusable_database_is_reported_without_its_url(
+def test_command_reports_an_unusable_database_without_its_url(
     url: str, status: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -351,7 +351,7 @@ def test_unusable_database_is_reported_without_its_url(
     assert "secret" not in error
 
 
-def test_missing_tables_are_reported_with_the_fix(
+def test_command_reports_missing_tables_with_the_fix(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -373,7 +373,7 @@ def test_missing_tables_are_reported_with_the_fix(
         ("psycopg", "postgresql+psycopg://x", "needs psycopg: python -m pip install 'curae-lif"),
     ],
 )
-def test_missing_package_is_reported_with_its_extra(module: str, url: str, said: str) -> None:
+def test_command_reports_a_missing_package_with_its_extra(module: str, url: str, said: str) -> None:
     program = (
         f"import sys; sys.modules[{module!r}] = None; from curae_lifecycle.cli.main import main; "
         f"main(['keys', 'list', '--database', {url!r}])"
@@ -396,7 +396,7 @@ def provision(database: SqlDatabase) -> None:
     assert serve(store, request, MINT).response.status == 201
 
 
-def test_outbox_once_prints_each_message_and_removes_it(
+def test_outbox_command_once_prints_and_removes_each_message(
     ask: Command, database: SqlDatabase
 ) -> None:
     provision(database)
@@ -413,7 +413,9 @@ def test_outbox_once_prints_each_message_and_removes_it(
     assert ask("outbox", "--once") == (0, [], "")
 
 
-def test_dead_messages_are_listed_and_revived(ask: Command, database: SqlDatabase) -> None:
+def test_outbox_command_lists_and_revives_dead_messages(
+    ask: Command, database: SqlDatabase
+) -> None:
     provision(database)
 
     def fail(_: Delivery) -> None:
@@ -431,7 +433,7 @@ def test_dead_messages_are_listed_and_revived(ask: Command, database: SqlDatabas
     assert len(ask("outbox", "--dead")[1]) == 2
 
 
-def test_dead_messages_are_listed_beyond_one_query(
+def test_outbox_command_lists_more_dead_messages_than_one_query(
     ask: Command, database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provision(database)
@@ -447,7 +449,9 @@ def test_dead_messages_are_listed_beyond_one_query(
     assert len({str(each["number"]) for each in dead}) == len(dead) == 3
 
 
-def test_closed_output_pipe_loses_no_message(url: str, database: SqlDatabase) -> None:
+def test_outbox_command_with_closed_output_pipe_loses_no_message(
+    url: str, database: SqlDatabase
+) -> None:
     provision(database)
     reader, writer = os.pipe()
     os.close(reader)
@@ -459,7 +463,7 @@ def test_closed_output_pipe_loses_no_message(url: str, database: SqlDatabase) ->
     assert Outbox(database, DeliverySettings(attempts=1)).list_dead() == ()
 
 
-def test_outbox_prints_messages_until_sigterm(url: str, database: SqlDatabase) -> None:
+def test_outbox_command_prints_messages_until_sigterm(url: str, database: SqlDatabase) -> None:
     command = [sys.executable, "-m", "curae_lifecycle", "outbox", "--database", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
         provision(database)
@@ -472,7 +476,7 @@ def test_outbox_prints_messages_until_sigterm(url: str, database: SqlDatabase) -
 
 
 @pytest.mark.heavy
-def test_commands_of_the_keys_page_run(tmp_path: Path) -> None:
+def test_commands_of_the_api_keys_docs_page_run(tmp_path: Path) -> None:
     page = (ROOT / "docs/keys.md").read_text(encoding="utf-8")
     typed = "\n".join(re.findall(r"^\$ (.*)$", page, re.MULTILINE))
     python = shlex.quote(sys.executable)

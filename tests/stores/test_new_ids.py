@@ -24,31 +24,31 @@ def drawn(new_ids: NewIds) -> list[str]:
     return [new_ids.connection_id, new_ids.session_id, new_ids.user_id, token]
 
 
-def test_ids_are_random_uuids() -> None:
+def test_new_ids_are_random_uuids() -> None:
     new_ids = RandomIds(PAGES)(START)
     for each in (new_ids.connection_id, new_ids.session_id, new_ids.user_id):
         assert str(UUID(each)) == each
         assert UUID(each).version == 4
 
 
-def test_url_is_the_base_and_256_random_bits() -> None:
+def test_hosted_page_url_is_the_base_plus_256_random_bits() -> None:
     url = RandomIds(PAGES)(START).next_action.url
     assert url.startswith(PAGES)
     assert len(urlsafe_b64decode(url.removeprefix(PAGES) + "=")) * 8 == 256
 
 
-def test_no_id_or_token_repeats() -> None:
+def test_new_ids_and_page_tokens_never_repeat() -> None:
     mint = RandomIds(PAGES)
     every = [each for _ in range(50) for each in drawn(mint(START))]
     assert len(set(every)) == len(every) == 200
 
 
-def test_page_lifetime_is_30_minutes_or_as_configured() -> None:
+def test_hosted_page_lifetime_is_30_minutes_or_as_configured() -> None:
     assert RandomIds(PAGES)(START).next_action.expires_at == at(30)
     assert RandomIds(PAGES, timedelta(minutes=5))(START).next_action.expires_at == at(5)
 
 
-def test_page_lifetime_is_capped_at_the_last_instant() -> None:
+def test_hosted_page_lifetime_is_capped_at_the_last_instant() -> None:
     late = LAST_INSTANT - timedelta(minutes=30)
     for now in (late, late + TICK, LAST_INSTANT):
         assert RandomIds(PAGES)(now).next_action.expires_at == LAST_INSTANT
@@ -59,7 +59,7 @@ def test_page_lifetime_is_capped_at_the_last_instant() -> None:
 
 
 @pytest.mark.parametrize("life", [timedelta(0), timedelta(microseconds=-1)])
-def test_zero_or_negative_page_lifetime_raises(life: timedelta) -> None:
+def test_zero_or_negative_hosted_page_lifetime_raises(life: timedelta) -> None:
     with pytest.raises(ArgumentError, match="lifetime: must be longer than 0"):
         RandomIds(PAGES, life)
 

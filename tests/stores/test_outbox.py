@@ -57,7 +57,7 @@ EFFECTS: Final[list[tuple[Effect, str, dict[str, Json]]]] = [
 
 
 @pytest.mark.parametrize(("effect", "subject", "members"), EFFECTS)
-def test_effect_message_has_its_subject_and_members(
+def test_outbox_message_of_an_effect_has_its_subject_and_members(
     effect: Effect, subject: str, members: dict[str, Json]
 ) -> None:
     kind = type(effect).__name__
@@ -65,11 +65,11 @@ def test_effect_message_has_its_subject_and_members(
     assert message == Message(kind, subject, {"kind": kind, **members})
 
 
-def test_every_effect_is_tested() -> None:
+def test_every_effect_has_an_expected_outbox_message() -> None:
     assert {type(effect) for effect, _, _ in EFFECTS} == set(get_args(Effect))
 
 
-def test_event_message_uses_the_server_settings() -> None:
+def test_outbox_message_of_an_event_uses_the_server_settings() -> None:
     active = apply_trigger(pending(), "authorize for ever", START)
     event = Event(EventKind.CONNECTION_AUTHORIZED, active, START)
     (message,) = messages(Changes(events=(event,)))
@@ -85,7 +85,7 @@ def test_binding_event_has_its_user_as_subject() -> None:
     assert (message.subject, message.document["id"]) == (USER, event.id)
 
 
-def test_effects_come_before_events_in_order() -> None:
+def test_outbox_messages_list_effects_before_events() -> None:
     effects = (HandoffCancelled(FIRST), AccessEnded(SECOND, START))
     events = tuple(
         Event(kind, pending(), START)
@@ -100,13 +100,13 @@ def test_effects_come_before_events_in_order() -> None:
 
 
 @given(strategies.outbox_events())
-def test_message_is_json_and_its_repr_shows_only_the_kind(event: Event) -> None:
+def test_outbox_message_is_json_and_its_repr_shows_only_its_kind(event: Event) -> None:
     (message,) = messages(Changes(events=(event,)))
     assert json.loads(json.dumps(message.document)) == message.document
     assert repr(message) == f"Message(kind={message.kind!r})"
 
 
-def test_each_connection_has_its_own_subject() -> None:
+def test_outbox_messages_of_two_connections_differ_in_subject() -> None:
     found = {
         messages(Changes(events=(Event(EventKind.CONNECTION_CREATED, each, START),)))[0].subject
         for each in (pending(), pending(number=2))

@@ -52,32 +52,32 @@ SECONDS: Final[dict[str, Callable[[float], RetryPolicy]]] = {
 
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
-def test_seconds_that_are_not_positive_and_finite_are_refused(name: str, value: float) -> None:
+def test_retry_policy_refuses_non_positive_or_infinite_seconds(name: str, value: float) -> None:
     with pytest.raises(
         ArgumentError, match=f"^{name}: must be a finite number of seconds, more than 0"
     ):
         SECONDS[name](value)
 
 
-def test_fewer_than_one_attempt_is_refused() -> None:
+def test_retry_policy_with_fewer_than_one_attempt_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"^attempts: must be at least 1"):
         RetryPolicy(attempts=0)
     assert RetryPolicy(attempts=1).attempts == 1
 
 
-def test_pauses_double_up_to_the_longest() -> None:
+def test_retry_pauses_double_up_to_the_longest_pause() -> None:
     patience = RetryPolicy(pause=0.005, longest_pause=0.25)
     pauses = [patience.pause_after(attempt) for attempt in range(1, 9)]
     assert pauses == [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.25, 0.25]
 
 
 @given(st.integers(1, 10**6))
-def test_pauses_are_positive_and_at_most_the_longest(attempt: int) -> None:
+def test_retry_pauses_are_positive_and_at_most_the_longest_pause(attempt: int) -> None:
     patience = RetryPolicy(pause=1e-300)
     assert 0 < patience.pause_after(attempt) <= patience.longest_pause
 
 
-def test_first_result_is_returned_without_a_pause(
+def test_retrier_returns_a_first_success_without_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     time = fake_time(monkeypatch)
@@ -86,7 +86,7 @@ def test_first_result_is_returned_without_a_pause(
     assert (attempt.times, time.pauses) == (1, [])
 
 
-def test_false_result_is_returned() -> None:
+def test_retrier_returns_a_false_result_without_a_retry() -> None:
     async def attempt() -> bool:
         return False
 
@@ -94,7 +94,9 @@ def test_false_result_is_returned() -> None:
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
-def test_pauses_grow_and_are_randomized(monkeypatch: pytest.MonkeyPatch, chance: float) -> None:
+def test_retry_pauses_grow_and_are_randomized(
+    monkeypatch: pytest.MonkeyPatch, chance: float
+) -> None:
     time = fake_time(monkeypatch, chance)
     attempt = Tried(None, StoreUnavailableError("locked"), TimeoutError(), "done")
     assert until_done(attempt) == "done"
@@ -102,14 +104,14 @@ def test_pauses_grow_and_are_randomized(monkeypatch: pytest.MonkeyPatch, chance:
     assert time.pauses == [pytest.approx(chance * each) for each in (0.005, 0.01, 0.02)]
 
 
-def test_attempts_stop_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retrier_stops_after_the_configured_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     time = fake_time(monkeypatch)
     attempt = Tried()
     assert until_done(attempt, RetryPolicy(attempts=5)) is None
     assert (attempt.times, len(time.pauses)) == (5, 4), "after the last one nothing is waited for"
 
 
-def test_no_attempt_starts_after_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retrier_starts_no_attempt_after_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     time = fake_time(monkeypatch)
     attempt = Tried()
     patience = RetryPolicy(attempts=10**6, seconds=1.0, pause=0.25, longest_pause=0.25)
@@ -117,7 +119,9 @@ def test_no_attempt_starts_after_the_time_limit(monkeypatch: pytest.MonkeyPatch)
     assert (attempt.times, time.passed) == (4, 0.75), "the fifth one would begin at the end"
 
 
-def test_duration_of_an_attempt_counts_towards_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duration_of_an_attempt_counts_towards_the_retry_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     time = fake_time(monkeypatch)
     times: list[float] = []
 
@@ -129,14 +133,16 @@ def test_duration_of_an_attempt_counts_towards_the_limit(monkeypatch: pytest.Mon
     assert times == [0.0, 3.005]
 
 
-def test_permanent_error_is_raised_at_once() -> None:
+def test_retrier_raises_a_permanent_error_at_once() -> None:
     attempt = Tried(KeyError("a mistake"), "never asked for")
     with pytest.raises(KeyError):
         until_done(attempt)
     assert attempt.times == 1
 
 
-def test_single_attempt_runs_once_with_the_same_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_attempt_policy_runs_once_with_the_same_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     time = fake_time(monkeypatch)
     attempt = Tried()
     effort = RetryStats(attempts=2)
@@ -173,7 +179,7 @@ def test_hanging_attempt_is_cancelled_and_retried_in_time(
     assert time.passed == pytest.approx(4.0), "the last one had no more than what was left"
 
 
-def test_outside_cancellation_is_not_retried(
+def test_retrier_does_not_retry_after_the_task_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     time = fake_time(monkeypatch)
@@ -190,7 +196,7 @@ def test_outside_cancellation_is_not_retried(
     assert attempt.began == [0.0]
 
 
-def test_failed_attempts_and_giving_up_are_logged(
+def test_retrier_logs_each_failed_attempt_and_giving_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake_time(monkeypatch)
@@ -205,7 +211,7 @@ def test_failed_attempts_and_giving_up_are_logged(
     ]
 
 
-def test_sleep_pauses_blocking_and_async(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_sleep_works_in_blocking_and_async_code(monkeypatch: pytest.MonkeyPatch) -> None:
     time = fake_time(monkeypatch)
     asyncio.run(trying_to_sleep(blocking_retrier(DEFAULT_RETRY_POLICY)))
     assert time.pauses == [0.125]

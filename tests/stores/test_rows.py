@@ -88,12 +88,12 @@ TEXTS: Final = {
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_every_member_of_a_key_changes_its_text(kind: str) -> None:
+def test_every_member_of_a_row_key_changes_its_text(kind: str) -> None:
     assert len(set(TEXTS[kind])) == len(TEXTS[kind]) >= 5
     assert {len(text) for text in TEXTS[kind]} == {64}, "it fits every index"
 
 
-def test_key_members_cannot_run_together() -> None:
+def test_row_key_members_cannot_run_together() -> None:
     pairs = [("a", "bc"), ("ab", "c"), ('a","b', "c"), ("a", 'b","c')]
     texts = {
         coordinate_key(
@@ -118,7 +118,7 @@ def test_caller_survives_format_and_parse(coordinate: Coordinate) -> None:
     assert parse_caller(format_caller(caller)) == caller
 
 
-def test_equal_callers_have_the_same_text() -> None:
+def test_equal_callers_are_formatted_to_the_same_text() -> None:
     scopes = [f"scope-{number}" for number in range(30)]
     text = format_caller(attrs.evolve(CALLER, scopes=frozenset(scopes)))
     assert json.loads(text)["scopes"] == sorted(scopes)
@@ -141,7 +141,7 @@ def written() -> list[Write]:
     return [*writes, ConnectionWrite(None, chain[1])]
 
 
-def test_row_has_the_kind_and_key_of_its_value() -> None:
+def test_sql_row_has_the_kind_and_key_of_its_value() -> None:
     rows = [row_of(write) for write in written()]
     session, binding = "CuraeConnectSession", "LimitedAccountAppBinding"
     bucket, log = BucketKey(OWNER, PLATFORM), LimitKey(COORDINATE.app_user, "initiate")
@@ -162,7 +162,7 @@ def test_row_has_the_kind_and_key_of_its_value() -> None:
     )
 
 
-def test_row_has_the_document_and_its_expiry() -> None:
+def test_sql_row_has_the_document_and_expiry_of_its_value() -> None:
     for write in written():
         row = row_of(write)
         assert row.document == format_json(dump(write.after)).decode()
@@ -321,7 +321,9 @@ FACTS: Final[list[Fact]] = [
 
 @pytest.mark.parametrize("order", range(3))
 @pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
-def test_rows_of_a_call_give_the_snapshot_of_memory_store(operation: Operation, order: int) -> None:
+def test_sql_rows_of_a_call_give_the_snapshot_of_memory_store(
+    operation: Operation, order: int
+) -> None:
     rows = Rows(*EVERY)
     asked = attrs.evolve(call(operation), settings=rows.store.settings).needs
     expected = rows.store.load(asked).snapshot
@@ -331,14 +333,14 @@ def test_rows_of_a_call_give_the_snapshot_of_memory_store(operation: Operation, 
 
 @pytest.mark.parametrize("order", range(3))
 @pytest.mark.parametrize("fact", FACTS, ids=repr)
-def test_rows_of_a_fact_give_the_snapshot_of_memory_store(fact: Fact, order: int) -> None:
+def test_sql_rows_of_a_fact_give_the_snapshot_of_memory_store(fact: Fact, order: int) -> None:
     rows = Rows(*EVERY)
     asked, expected = fact.needs(), rows.store.load(fact.needs()).snapshot
     for found in (rows.found(asked, order), shuffled(rows.rows, order)):
         assert snapshot_of(asked, found) == expected
 
 
-def test_query_for_the_caller_alone_selects_no_rows() -> None:
+def test_load_query_for_the_caller_alone_selects_no_other_rows() -> None:
     assert build_row_query(Needs()) == RowQuery(keys=())
     assert snapshot_of(Needs(), {}) == Snapshot()
 

@@ -70,7 +70,7 @@ def connections(made: Faulty, coordinate: Coordinate = COORDINATE) -> list[str]:
 # --- A store that works ---------------------------------------------------------------------
 
 
-def test_request_gets_a_response_and_stores_its_changes() -> None:
+def test_serve_returns_a_response_and_stores_its_changes() -> None:
     made = faulty()
     answer = ask(made, request("create"))
     assert (answer.response.status, answer.decided_at) == (201, START)
@@ -82,7 +82,7 @@ def test_request_gets_a_response_and_stores_its_changes() -> None:
     assert made.asked == {"caller_of": 1, "load": 1, "commit": 1}
 
 
-def test_retry_replays_the_first_response() -> None:
+def test_retry_with_the_same_key_replays_the_first_response() -> None:
     made = faulty()
     first = ask(made, request("create"))
     made.clock.pass_time(3600)
@@ -91,13 +91,13 @@ def test_retry_replays_the_first_response() -> None:
     assert connections(made) == [uuid(1)]
 
 
-def test_read_mints_no_ids_and_commits_nothing() -> None:
+def test_read_request_mints_no_ids_and_commits_nothing() -> None:
     made, mint = faulty((), pending()), Numbered()
     assert ask(made, request("get"), mint).response.status == 200
     assert (mint.minted, made.asked["commit"]) == (0, 0)
 
 
-def test_charge_of_a_read_is_committed() -> None:
+def test_rate_limit_charge_of_a_read_is_committed() -> None:
     settings = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1, seconds=60),))
     made = faulty((), pending(), settings=settings)
     statuses = [
@@ -109,14 +109,14 @@ def test_charge_of_a_read_is_committed() -> None:
     assert statuses == [200, 429]
 
 
-def test_request_without_a_key_gives_401_without_the_store() -> None:
+def test_request_without_api_key_gives_401_without_a_store_call() -> None:
     made = faulty()
     bare = attrs.evolve(request("create"), headers=())
     answer = ask(made, bare)
     assert (answer.response.status, made.asked) == (401, {})
 
 
-def test_unknown_key_gives_401_after_one_load() -> None:
+def test_unknown_api_key_gives_401_after_one_store_load() -> None:
     made = faulty()
     unknown = (("authorization", "Bearer cae_live_nobody"), ("idempotency-key", "k-1"))
     assert ask(made, attrs.evolve(request("create"), headers=unknown)).response.status == 401
@@ -143,7 +143,7 @@ def test_serve_uses_the_given_settings() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2, 19])
-def test_lost_race_loads_and_decides_again(times: int, time: FakeTime) -> None:
+def test_commit_conflict_makes_serve_load_and_decide_again(times: int, time: FakeTime) -> None:
     made, mint = faulty([LOST] * times), Numbered()
     answer = ask(made, request("create"), mint)
     assert answer.response.status == 201
@@ -154,7 +154,7 @@ def test_lost_race_loads_and_decides_again(times: int, time: FakeTime) -> None:
     assert time.pauses[0] > 0
 
 
-def test_losing_every_race_gives_retryable_500(time: FakeTime) -> None:
+def test_commit_conflict_on_every_attempt_gives_retryable_500(time: FakeTime) -> None:
     made = faulty([LOST] * 100)
     check_given_up(ask(made, request("create")))
     assert made.asked["commit"] == len(time.pauses) + 1 == 20
@@ -173,13 +173,13 @@ def minted_by_1(now: datetime) -> curae.NewIds:
     return Numbered(1)(now)
 
 
-def test_ids_in_use_lose_every_race_with_pauses(time: FakeTime) -> None:
+def test_new_ids_already_in_use_conflict_until_attempts_end(time: FakeTime) -> None:
     made = faulty((), pending())
     check_given_up(serve(made, request("create"), minted_by_1))
     assert len(time.pauses) == 19
 
 
-def test_retry_after_a_race_sees_the_stored_change() -> None:
+def test_retry_after_a_commit_conflict_sees_the_stored_change() -> None:
     made = faulty((), pending())
 
     revoked = curae.Revoked(ID, curae.Actor.PATIENT)
@@ -224,14 +224,14 @@ def test_commit_of_unknown_outcome_executes_once(operation: str, fault: Fault, t
     assert len(executed) == 1
 
 
-def test_failed_load_is_retried() -> None:
+def test_serve_retries_a_failed_store_load() -> None:
     made = faulty(loads=[BEFORE, BEFORE], callers=[BEFORE, BEFORE])
     assert ask(made, request("create")).response.status == 201
     assert connections(made) == [uuid(1)]
 
 
 @pytest.mark.parametrize("call", ["callers", "loads", "commits"])
-def test_failing_store_gives_500_within_the_time_limit(call: str, time: FakeTime) -> None:
+def test_serve_gives_500_in_time_if_the_store_keeps_failing(call: str, time: FakeTime) -> None:
     made = faulty()
     setattr(made, call, iter([BEFORE] * 100))
     check_given_up(ask(made, request("create")))
@@ -249,7 +249,7 @@ def test_retry_after_unknown_outcome_replays_at_the_limit() -> None:
     assert answers[-1].replayed
 
 
-def test_operation_without_a_key_leaves_one_hosted_page() -> None:
+def test_keyless_retry_after_unknown_outcome_leaves_one_page() -> None:
     made = prepared("graduation", AFTER)
     assert ask(made, request("initiate"), Numbered(5)).response.status == 201
     made.commits = iter([AFTER])
@@ -288,7 +288,7 @@ def raising(error: BaseException) -> Callable[[], object]:
     return fail
 
 
-def test_code_without_a_module_is_logged_without_a_name(
+def test_error_in_code_without_a_module_is_logged_without_name(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     namespace: dict[str, object] = {"__builtins__": __builtins__}
@@ -302,7 +302,7 @@ def test_code_without_a_module_is_logged_without_a_name(
 @pytest.mark.parametrize(
     "error", [ArgumentError("a", "b"), AssertionError(), KeyboardInterrupt(), SystemExit()]
 )
-def test_mistake_or_program_exit_is_raised(
+def test_argument_error_or_system_exit_is_raised_by_serve(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()
@@ -316,7 +316,7 @@ def test_mistake_or_program_exit_is_raised(
 # --- A store that is full -------------------------------------------------------------------
 
 
-def test_full_store_gives_500_without_a_retry(time: FakeTime) -> None:
+def test_serve_gives_500_without_a_retry_if_the_store_is_full(time: FakeTime) -> None:
     made = faulty(capacity=1)
     assert ask(made, request("create")).response.status == 201
     check_given_up(ask(made, request("create", key="k-2"), Numbered(2)))
@@ -330,7 +330,7 @@ def register(made: Faulty, caller: curae.Caller) -> None:
     made.store.register(ApiKey(API_KEY), caller)
 
 
-def test_key_reregistered_before_load_acts_for_new_owner() -> None:
+def test_api_key_reregistered_before_load_acts_for_new_owner() -> None:
     made = faulty()
     made.before_load = then(lambda: register(made, OTHER))
     answer = ask(made, request("create"))
@@ -340,20 +340,20 @@ def test_key_reregistered_before_load_acts_for_new_owner() -> None:
     assert made.asked == {"caller_of": 1, "load": 2, "commit": 1}
 
 
-def test_key_narrowed_before_the_load_is_refused() -> None:
+def test_api_key_that_loses_its_scope_before_load_is_refused() -> None:
     made = faulty()
     made.before_load = then(lambda: register(made, NARROW))
     assert code(ask(made, request("create"))) == "SCOPE_INSUFFICIENT"
 
 
-def test_key_widened_before_the_load_is_accepted() -> None:
+def test_api_key_that_gains_a_scope_before_load_is_accepted() -> None:
     made = faulty()
     register(made, NARROW)
     made.before_load = then(lambda: register(made, CALLER))
     assert ask(made, request("create")).response.status == 201
 
 
-def test_key_reregistered_on_every_attempt_gives_500() -> None:
+def test_api_key_reregistered_on_every_attempt_gives_500() -> None:
     made = faulty()
     made.before_load = then(*[lambda: register(made, OTHER), lambda: register(made, CALLER)] * 50)
     check_given_up(ask(made, request("create")))
@@ -404,7 +404,7 @@ def test_fact_with_a_commit_of_unknown_outcome_is_ignored() -> None:
     assert stored.status == "ACTIVE"
 
 
-def test_fact_that_is_never_recorded_raises_unavailable(time: FakeTime) -> None:
+def test_fact_that_cannot_be_committed_raises_unavailable(time: FakeTime) -> None:
     made = faulty([LOST] * 100, pending())
     with pytest.raises(StoreUnavailableError, match="no attempt succeeded in time"):
         record(made, curae.Authorized(ID), retry_policy=RetryPolicy(attempts=4))
@@ -412,7 +412,7 @@ def test_fact_that_is_never_recorded_raises_unavailable(time: FakeTime) -> None:
     assert isinstance(record(made, curae.Expired(ID)), curae.Ignored)
 
 
-def test_new_binding_in_a_full_store_raises() -> None:
+def test_fact_that_adds_a_binding_to_a_full_store_raises() -> None:
     made = faulty(capacity=1)
     sign_up = b'{"appUserId": "user-1", "preferSignup": true}'
     other = b'{"appUserId": "user-2"}'
@@ -425,7 +425,7 @@ def test_new_binding_in_a_full_store_raises() -> None:
         record(made, landed)
 
 
-def test_mistake_in_a_fact_raises_argument_error() -> None:
+def test_fact_with_invalid_happened_at_raises_argument_error() -> None:
     made = faulty((), pending())
     with pytest.raises(curae.ArgumentError, match="happened_at"):
         record(made, curae.Authorized(ID, happened_at=at(6)))

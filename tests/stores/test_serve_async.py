@@ -202,7 +202,7 @@ def test_async_and_blocking_serve_answer_alike(
 
 @pytest.mark.parametrize("call", ["callers", "loads", "commits"])
 @pytest.mark.parametrize("fault", [HANGS, HANGS_AFTER])
-def test_hanging_store_call_is_retried(call: str, fault: Fault, time: FakeTime) -> None:
+def test_async_serve_retries_a_hanging_store_call(call: str, fault: Fault, time: FakeTime) -> None:
     made = faulty()
     setattr(made, call, iter([fault]))
     answer = ask(made, request("create"), time)
@@ -213,7 +213,7 @@ def test_hanging_store_call_is_retried(call: str, fault: Fault, time: FakeTime) 
 
 
 @pytest.mark.parametrize("call", ["callers", "loads", "commits"])
-def test_hanging_store_gives_500_within_the_time_limit(call: str, time: FakeTime) -> None:
+def test_async_serve_gives_500_in_time_if_the_store_hangs(call: str, time: FakeTime) -> None:
     made = faulty()
     setattr(made, call, iter([HANGS] * 100))
     answer = ask(made, request("create"), time)
@@ -255,7 +255,7 @@ def test_concurrent_requests_with_one_key_execute_once(operation: str, time: Fak
 
 
 @pytest.mark.parametrize("error", [ValueError("a secret"), ExceptionGroup("a secret", [OSError()])])
-def test_unexpected_error_gives_500_and_hides_its_text(
+def test_async_serve_gives_500_and_hides_an_unexpected_error(
     error: Exception, time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()
@@ -276,7 +276,7 @@ def test_unexpected_error_gives_500_and_hides_its_text(
 
 
 @pytest.mark.parametrize("call", ["callers", "loads", "commits"])
-def test_cancelled_request_is_not_retried(call: str, time: FakeTime) -> None:
+def test_async_serve_does_not_retry_a_cancelled_request(call: str, time: FakeTime) -> None:
     made = faulty()
     setattr(made, call, iter([HANGS]))
 

@@ -158,7 +158,7 @@ def test_bucket_recovers_after_the_clock_is_corrected(world: World, by: timedelt
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_bucket_is_full_after_a_late_clock_is_corrected(world: World, by: timedelta) -> None:
+def test_bucket_is_full_after_a_slow_clock_is_corrected(world: World, by: timedelta) -> None:
     world.step(-by)
     assert world.admitted(SMALL) == 2
     world.step(by)
@@ -166,7 +166,7 @@ def test_bucket_is_full_after_a_late_clock_is_corrected(world: World, by: timede
 
 
 @pytest.mark.parametrize("apart", [timedelta(milliseconds=5), SECOND, timedelta(minutes=4)])
-def test_two_clocks_apart_admit_no_more_than_the_capacity(world: World, apart: timedelta) -> None:
+def test_servers_with_skewed_clocks_admit_only_the_capacity(world: World, apart: timedelta) -> None:
     bucket = Bucket(name="b", capacity=3, refill=1, seconds=600)
     statuses: list[int] = []
     for _ in range(4):
@@ -183,7 +183,7 @@ def test_two_clocks_apart_admit_no_more_than_the_capacity(world: World, apart: t
     assert world.admitted(quick) == 0
 
 
-def test_log_counts_requests_admitted_by_a_clock_ahead(world: World) -> None:
+def test_rate_limit_log_counts_requests_admitted_by_a_fast_clock(world: World) -> None:
     hour = timedelta(hours=1)
     world.step(hour)
     assert [world.initiate().status for _ in range(4)] == [201] * 4
@@ -199,7 +199,7 @@ def test_log_counts_requests_admitted_by_a_clock_ahead(world: World) -> None:
 # --- New numbers -----------------------------------------------------------------------------
 
 
-def test_new_bucket_numbers_start_with_a_full_bucket(world: World) -> None:
+def test_new_bucket_settings_start_with_a_full_bucket(world: World) -> None:
     daily = Bucket(name="platform", capacity=3, refill=3, seconds=86_400)
     assert world.admitted(daily) == 3
     assert world.admitted(Bucket(name="platform", capacity=5, refill=5, seconds=60)) == 5
@@ -213,7 +213,7 @@ OTHERS: Final = (
 
 
 @pytest.mark.parametrize("new", OTHERS)
-def test_changing_bucket_numbers_back_does_not_refill(world: World, new: Bucket) -> None:
+def test_restoring_old_bucket_settings_does_not_refill_a_bucket(world: World, new: Bucket) -> None:
     old = Bucket(name="platform", capacity=3, refill=1, seconds=3600)
     assert world.admitted(old) == 3
     assert world.admitted(new) == new.capacity
@@ -223,7 +223,7 @@ def test_changing_bucket_numbers_back_does_not_refill(world: World, new: Bucket)
 
 
 @pytest.mark.parametrize("new", OTHERS)
-def test_old_and_new_bucket_numbers_admit_the_sum_of_capacities(world: World, new: Bucket) -> None:
+def test_old_and_new_bucket_settings_admit_the_sum_of_both(world: World, new: Bucket) -> None:
     old = Bucket(name="platform", capacity=3, refill=1, seconds=3600)
     statuses = [world.ask(bucket).status for _ in range(6) for bucket in (old, new)]
     assert statuses.count(200) == old.capacity + new.capacity

@@ -48,7 +48,7 @@ from tests.support.server import new_ids
 from tests.support.strategies import START, next_action, uuid
 
 
-def test_similar_ids_are_valid_and_fold_to_one() -> None:
+def test_similar_app_user_ids_are_valid_and_case_fold_to_one() -> None:
     assert len(set(TWINS)) == len(TWINS) > 30
     assert len({folded(each) for each in TWINS}) == 1
     assert len(FEW) == 9

@@ -29,7 +29,7 @@ def test_similar_ids_are_kept_apart_in_sqlite(sqlite_url: str) -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_all_similar_ids_are_kept_apart_in_a_database(
+def test_every_pair_of_similar_ids_is_kept_apart_in_a_database(
     database: str, request: pytest.FixtureRequest
 ) -> None:
     in_sql(request.getfixturevalue(database), TWINS)
@@ -117,7 +117,7 @@ def test_similar_ids_are_kept_apart_over_a_socket(tmp_path: Path) -> None:
 @pytest.mark.heavy
 @pytest.mark.parametrize("app_name", ["fastapi", "flask", "django"])
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_similar_ids_are_kept_apart_over_every_socket(
+def test_similar_ids_are_kept_apart_by_every_example_server(
     app_name: str, database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     served(app_name, url=request.getfixturevalue(database), directory=tmp_path, twins=TWINS)

@@ -125,7 +125,7 @@ MISTAKES: Final[list[tuple[str, str, Callable[[], object]]]] = [
 
 
 @pytest.mark.parametrize(("argument", "fix", "mistake"), MISTAKES)
-def test_wiring_mistake_is_named_with_its_fix(
+def test_invalid_serve_argument_raises_an_error_with_its_fix(
     argument: str, fix: str, mistake: Callable[[], object]
 ) -> None:
     with pytest.raises(ArgumentError) as caught:
@@ -147,7 +147,7 @@ ASYNC_MISTAKES: Final[list[tuple[str, Callable[[], Awaitable[object]]]]] = [
 
 
 @pytest.mark.parametrize(("instead", "mistake"), ASYNC_MISTAKES)
-def test_blocking_store_in_an_async_function_raises(
+def test_blocking_store_passed_to_an_async_function_raises(
     instead: str, mistake: Callable[[], Awaitable[object]]
 ) -> None:
     async def run() -> None:
@@ -166,7 +166,7 @@ def test_id_factory_that_returns_text_raises() -> None:
         call(curae.serve, store, CREATE, lambda _: "https://connect.example/")
 
 
-def test_wiring_that_works_is_accepted(tmp_path: Path) -> None:
+def test_valid_serve_arguments_are_accepted(tmp_path: Path) -> None:
     def delegates(_: Request) -> Awaitable[Response | None]:
         return page(Request("GET", "/"))
 

@@ -23,13 +23,13 @@ def rows() -> Iterator[tuple[object, ...]]:
             yield table.name, key, row
 
 
-def test_cell_names_are_unique() -> None:
+def test_rule_table_cell_names_are_unique() -> None:
     cells = cells_of(TABLES.values())
     assert len(cells) == len(set(cells)) == sum(map(len, TABLES.values()))
     assert ("connection", "revoke", "PENDING") in cells
 
 
-def test_only_cells_that_are_looked_up_are_counted() -> None:
+def test_cell_coverage_counts_only_cells_that_are_looked_up() -> None:
     with count_cell_lookups() as counts:
         revoke(pending(), at(1), actor=Actor.APP)
     assert counts["connection", "revoke", "PENDING"] > 0
@@ -37,14 +37,14 @@ def test_only_cells_that_are_looked_up_are_counted() -> None:
     assert {cell[0] for cell in counts} == {"deadline", "standing", "connection"}
 
 
-def test_reading_only_the_rules_of_a_row_counts_it() -> None:
+def test_cell_coverage_counts_a_row_whose_rules_are_read() -> None:
     key = RecordKey(OWNER, IdempotencyKey("k-1"))
     with count_cell_lookups() as counts:
         begin_attempt(None, key=key, fingerprint=Fingerprint("create", "-"), now=START)
     assert dict(counts) == {("idempotency", "absent, or retention over", "same fingerprint"): 1}
 
 
-def test_only_the_named_tables_are_counted() -> None:
+def test_cell_coverage_counts_only_the_named_tables() -> None:
     with count_cell_lookups([TABLES["entry-path"]]) as counts:
         standing(pending(), START)
         assert ENTRY_PATHS[AccountState.ACTIVE, SignUpPreference.SIGN_UP].outcome is not None
@@ -61,7 +61,7 @@ def broken_off(expected: object) -> None:
         raise ZeroDivisionError
 
 
-def test_counting_changes_no_result_and_restores_the_tables() -> None:
+def test_cell_coverage_changes_no_result_and_restores_the_tables() -> None:
     before = list(rows())
     with pytest.raises(ZeroDivisionError):
         broken_off(revoke(pending(), at(1), actor=Actor.APP))

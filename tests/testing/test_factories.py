@@ -34,14 +34,14 @@ from tests.testing.conformance.test_triggers import Closed
 ID = ConnectionId(uuid(1))
 
 
-def test_required_field_without_a_value_takes_its_example() -> None:
+def test_factory_fills_a_missing_required_field_with_its_example() -> None:
     assert build(ActionRequired, {"connection_id": ID}) == ActionRequired(ID, "portal_login")
     assert build(Revoked, {"connection_id": ID}) == Revoked(ID, Actor.PATIENT)
     packages = (DataPackage("clinical_summary"), DataPackage("labs"))
     assert build(CreateConnection, {}) == CreateConnection(AppUserId("user-1"), packages)
 
 
-def test_field_with_a_default_keeps_it() -> None:
+def test_factory_keeps_the_default_of_a_field() -> None:
     assert build(Authorized, {"connection_id": ID, "other": 1}) == Authorized(ID, None, None)
 
 
@@ -61,7 +61,7 @@ def test_strategy_uses_the_example_of_an_unknown_field() -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [("a b", "a b"), (20, "20"), (True, "true"), (None, "null")]
 )
-def test_query_text_formats_each_type(value: object, text: str) -> None:
+def test_factory_query_text_formats_each_type(value: object, text: str) -> None:
     assert query_text(value) == text
 
 

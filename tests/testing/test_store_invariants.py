@@ -44,7 +44,7 @@ def test_consistent_store_passes_every_invariant() -> None:
         (12, [], [session(user_id=UserId("u-2"))], [LIMITED]),
     ],
 )
-def test_inconsistent_store_fails_with_its_law(
+def test_inconsistent_store_fails_and_names_the_broken_law(
     law: int,
     connections: list[Connection],
     sessions: list[CuraeConnectSession],

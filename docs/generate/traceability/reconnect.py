@@ -214,7 +214,7 @@ REQUEST: Final = Part(
             number="R17",
             says="The body's type may be used in TypeScript.",
             tests=(
-                "docs/typescript/test_typescript::test_client_that_handles_every_problem_code_compiles",
+                "docs/typescript/test_typescript::test_typescript_client_handling_every_problem_code_compiles",
             ),
             not_ours="A tool of the client's makes the types from `docs/openapi.json`; a test does it once.",
         ),

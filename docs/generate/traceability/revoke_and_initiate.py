@@ -110,7 +110,7 @@ INITIATE: Final = Part(
             code=("rules.session:CuraeConnectSession", "rules.session:initiate"),
             tests=(
                 "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
-                "stores/test_new_ids::test_no_id_or_token_repeats",
+                "stores/test_new_ids::test_new_ids_and_page_tokens_never_repeat",
             ),
             names=("CuraeConnectSession",),
         ),

@@ -29,7 +29,7 @@ def faults(project: Path, document: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_asyncapi_document_is_valid(project: Path) -> None:
+def test_generated_asyncapi_document_is_valid(project: Path) -> None:
     assert faults(project, DOCUMENT) == (0, "")
 
 

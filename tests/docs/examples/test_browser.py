@@ -76,7 +76,7 @@ def test_person_signs_up_connects_recovers_and_cancels(phone: Phone) -> None:
     assert phone.buttons() == []
 
 
-def test_finishing_a_page_twice_shows_it_was_done_before(phone: Phone) -> None:
+def test_finishing_a_hosted_page_twice_shows_already_done(phone: Phone) -> None:
     body = {"appUserId": "ada", "dataPackages": ["clinical_summary", "labs"]}
     created = phone.asks("POST", "/connections", body, key="create")
     first = json.loads(created.body)["connection"]["id"]
@@ -98,9 +98,7 @@ def test_finishing_a_page_twice_shows_it_was_done_before(phone: Phone) -> None:
     assert phone.status(first) == "ACTIVE"
 
 
-def test_another_site_can_neither_frame_a_page_nor_post_its_form(
-    phone: Phone, tmp_path: Path
-) -> None:
+def test_other_sites_cannot_frame_or_post_to_a_hosted_page(phone: Phone, tmp_path: Path) -> None:
     body = {"appUserId": "ada", "dataPackages": ["labs"]}
     created = phone.asks("POST", "/connections", body, key="create")
     first = json.loads(created.body)["connection"]["id"]

@@ -42,13 +42,13 @@ def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
     assert said(server.log) == []
 
 
-def test_example_passes_part_of_the_kit(sqlite_url: str, tmp_path: Path) -> None:
+def test_example_server_passes_part_of_the_conformance_kit(sqlite_url: str, tmp_path: Path) -> None:
     check("fastapi", url=sqlite_url, directory=tmp_path, names=[*NAMES[::8], ONE_ENVIRONMENT])
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
-def test_each_example_passes_the_kit_on_postgresql(
+def test_each_example_server_passes_the_kit_on_postgresql(
     app: str, postgres_url: str, tmp_path: Path
 ) -> None:
     check(app, url=postgres_url, directory=tmp_path, names=NAMES)
@@ -56,7 +56,9 @@ def test_each_example_passes_the_kit_on_postgresql(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
-def test_each_example_passes_the_kit_on_sqlite(app: str, sqlite_url: str, tmp_path: Path) -> None:
+def test_each_example_server_passes_the_kit_on_sqlite(
+    app: str, sqlite_url: str, tmp_path: Path
+) -> None:
     check(app, url=sqlite_url, directory=tmp_path, names=NAMES)
 
 

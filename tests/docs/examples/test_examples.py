@@ -37,14 +37,14 @@ APPS: Final = ("fastapi_app", "flask_app", "django_app", "asgi_app")
     "app",
     ["fastapi_app", *(pytest.param(app, marks=pytest.mark.heavy) for app in APPS[1:])],
 )
-def test_example_starts_and_its_requests_give_promised_status(app: str, tmp_path: Path) -> None:
+def test_example_server_gives_the_documented_statuses(app: str, tmp_path: Path) -> None:
     walk(app, tmp_path, send_parsed)
 
 
 # Not every machine has curl; the test above sends the same requests with Python.
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
-def test_printed_curl_commands_work(app: str, tmp_path: Path) -> None:
+def test_curl_commands_printed_by_an_example_server_work(app: str, tmp_path: Path) -> None:
     walk(app, tmp_path, send_printed(tmp_path))
 
 
@@ -136,7 +136,7 @@ def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[objec
         ("asgi_app", [3, [3], 3]),
     ],
 )
-def test_example_keeps_pool_size_counts_outbox_and_drains(
+def test_example_server_keeps_pool_size_counts_outbox_and_drains(
     app: str, bounds: list[object], tmp_path: Path
 ) -> None:
     found, ((counted, metrics), ready, draining), log = asked(
@@ -158,7 +158,7 @@ def test_example_keeps_pool_size_counts_outbox_and_drains(
 
 
 @pytest.mark.heavy
-def test_async_example_keeps_its_pool_size_on_postgresql() -> None:
+def test_async_example_server_keeps_its_pool_size_on_postgresql() -> None:
     # No connection is opened before the first request.
     bounds, _, _ = asked("fastapi_app", "postgresql://127.0.0.1:1/nobody", "bounds")
     assert bounds == [3, [], 30]
@@ -186,7 +186,7 @@ def is_code(line: str) -> bool:
     return bool(line.strip()) and not line.strip().startswith("#")
 
 
-def test_lines_of_counts_code_only(tmp_path: Path) -> None:
+def test_line_counter_counts_code_only(tmp_path: Path) -> None:
     file = tmp_path / "some.py"
     file.write_text(
         textwrap.dedent('''
@@ -218,7 +218,7 @@ def lines_for(file: Path, *names: str) -> int:
     )
 
 
-def test_lines_for_counts_only_the_named_statements(tmp_path: Path) -> None:
+def test_line_counter_counts_only_the_named_statements(tmp_path: Path) -> None:
     file = tmp_path / "some.py"
     file.write_text(
         textwrap.dedent("""
@@ -277,7 +277,7 @@ def test_embedding_takes_at_most_15_lines_as_the_page_says() -> None:
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_example_has_at_most_60_lines(app: str) -> None:
+def test_each_example_server_has_at_most_60_lines(app: str) -> None:
     assert len((EXAMPLES / f"{app}.py").read_text(encoding="utf-8").splitlines()) <= 60
 
 
@@ -304,7 +304,7 @@ def test_pool_larger_than_max_connections_is_refused_at_start(
 
 
 @pytest.mark.heavy
-def test_pool_must_leave_ten_connections_or_no_key_is_registered(
+def test_pool_leaving_under_ten_connections_is_refused_at_start(
     postgres_server: sa.URL, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with database(postgres_server) as url, engine_of(url) as engine:
@@ -406,7 +406,7 @@ def test_django_migrate_accepts_tables_created_by_sqlalchemy(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("name", "count"), [("howto.md", 15), ("upgrades.md", 2)])
-def test_blocks_of_a_page_run_as_one_program(name: str, count: int) -> None:
+def test_code_blocks_of_a_docs_page_run_as_one_program(name: str, count: int) -> None:
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert len(blocks) == count
@@ -415,7 +415,7 @@ def test_blocks_of_a_page_run_as_one_program(name: str, count: int) -> None:
         exec(block, namespace)  # noqa: S102 - the page's own code
 
 
-def test_howto_covers_every_effect_and_fact() -> None:
+def test_howto_docs_page_covers_every_effect_and_fact() -> None:
     page = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
     for heading, kinds in (("| effect |", get_args(Effect)), ("| what happened |", FACTS)):
         table = page.partition(heading)[2].partition("\n\n")[0]

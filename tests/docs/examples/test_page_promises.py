@@ -51,7 +51,7 @@ def app(request: pytest.FixtureRequest) -> App:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_viewing_a_page_changes_nothing(app: App, method: str) -> None:
+def test_viewing_a_hosted_page_changes_no_stored_value(app: App, method: str) -> None:
     connection_id, url = app.create()
     before = app.connection(connection_id)
     for target in ("", "?token=1", "/finish", "/cancel", f"/finish?token={csrf_token(url)}"):
@@ -65,7 +65,7 @@ def test_viewing_a_page_changes_nothing(app: App, method: str) -> None:
     assert app.connection(connection_id) == before
 
 
-def test_other_methods_give_405_with_the_allowed_ones(app: App) -> None:
+def test_hosted_page_gives_405_with_allow_for_other_methods(app: App) -> None:
     connection_id, url = app.create()
     body = f"token={csrf_token(url)}".encode()
     for method, action, allowed in (
@@ -82,7 +82,7 @@ def test_other_methods_give_405_with_the_allowed_ones(app: App) -> None:
     assert app.is_now(connection_id) is Standing.PENDING
 
 
-def test_form_holds_the_csrf_token_and_posts_to_its_own_page(app: App) -> None:
+def test_hosted_page_form_has_csrf_token_and_posts_to_its_page(app: App) -> None:
     _, url = app.create()
     page = app.shown(Request("GET", path_of(url))).body.decode()
     assert re.findall('<input type="hidden" name="(.*)" value="(.*)">', page) == [
@@ -96,7 +96,7 @@ def test_form_holds_the_csrf_token_and_posts_to_its_own_page(app: App) -> None:
 
 
 @pytest.mark.parametrize("button", ["finish", "cancel"])
-def test_post_without_the_csrf_token_gives_403(app: App, button: str) -> None:
+def test_hosted_page_post_without_the_csrf_token_gives_403(app: App, button: str) -> None:
     connection_id, url = app.create()
     _, another = app.create()
     token, target = csrf_token(url), f"{path_of(url)}/{button}"
@@ -130,7 +130,7 @@ def test_post_without_the_csrf_token_gives_403(app: App, button: str) -> None:
 
 
 @pytest.mark.parametrize("button", ["finish", "cancel"])
-def test_cross_site_form_gives_403(app: App, button: str) -> None:
+def test_cross_site_post_to_a_hosted_page_gives_403(app: App, button: str) -> None:
     connection_id, url = app.create()
     body = f"token={csrf_token(url)}".encode()
     target = f"{path_of(url)}/{button}"
@@ -146,7 +146,7 @@ def test_cross_site_form_gives_403(app: App, button: str) -> None:
     assert taken == {"finish": DONE, "cancel": NO}[button]
 
 
-def test_resent_form_without_a_site_is_accepted(app: App) -> None:
+def test_hosted_page_post_without_a_site_header_is_accepted(app: App) -> None:
     _, url = app.create()
     body = f"token={csrf_token(url)}".encode()
     again = Request(
@@ -158,7 +158,7 @@ def test_resent_form_without_a_site_is_accepted(app: App) -> None:
     assert seen(app.shown(again)) == DONE
 
 
-def test_guessed_url_gives_404(app: App) -> None:
+def test_guessed_hosted_page_url_gives_404(app: App) -> None:
     app.create()
     guessed = f"{PUBLIC_URL}/pages/{'A' * 43}"
     assert app.visit(guessed) == NOWHERE
@@ -174,7 +174,7 @@ def test_guessed_url_gives_404(app: App) -> None:
 # --- Finished once --------------------------------------------------------------------------
 
 
-def test_finish_connects_once_until_the_page_expires(app: App) -> None:
+def test_finishing_a_hosted_page_twice_keeps_one_connection(app: App) -> None:
     connection_id, url = app.create()
     status, title, text = app.visit(url)
     assert (status, title) == (200, "Share your records?")
@@ -194,7 +194,7 @@ def test_finish_connects_once_until_the_page_expires(app: App) -> None:
     assert app.connection(connection_id) == finished
 
 
-def test_cancel_after_finish_changes_nothing(app: App) -> None:
+def test_cancelling_a_finished_hosted_page_changes_nothing(app: App) -> None:
     connection_id, url = app.create()
     app.press(url, "finish")
     finished = app.connection(connection_id)
@@ -202,14 +202,14 @@ def test_cancel_after_finish_changes_nothing(app: App) -> None:
     assert app.connection(connection_id) == finished
 
 
-def test_finish_during_a_cancel_wins(app: App) -> None:
+def test_finish_of_a_hosted_page_wins_over_a_racing_cancel(app: App) -> None:
     connection_id, url = app.create()
     app.store.loaded = lambda: app.beside().press(url, "finish")
     assert app.press(url, "cancel") == KEPT
     assert app.is_now(connection_id) is Standing.ACTIVE
 
 
-def test_earlier_page_cannot_cancel_a_finished_recovery(app: App) -> None:
+def test_earlier_hosted_page_cannot_cancel_a_finished_recovery(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     second, newer = app.recover(first)
@@ -218,7 +218,7 @@ def test_earlier_page_cannot_cancel_a_finished_recovery(app: App) -> None:
     assert app.is_now(second) is Standing.ACTIVE
 
 
-def test_finished_page_cannot_cancel_a_later_recovery(app: App) -> None:
+def test_finished_hosted_page_cannot_cancel_a_later_recovery(app: App) -> None:
     first, url = app.create()
     app.press(url, "finish")
     app.revoke(first)
@@ -228,7 +228,7 @@ def test_finished_page_cannot_cancel_a_later_recovery(app: App) -> None:
     assert app.press(newer, "finish") == DONE
 
 
-def test_finish_after_the_deadline_gives_409(app: App) -> None:
+def test_finishing_a_hosted_page_after_the_deadline_gives_409(app: App) -> None:
     connection_id, url = app.create()
     app.store.found = lambda: app.clock.pass_time(30 * 60)
     over = "This page is over"
@@ -239,7 +239,7 @@ def test_finish_after_the_deadline_gives_409(app: App) -> None:
 # --- Said no --------------------------------------------------------------------------------
 
 
-def test_cancel_revokes_as_the_patient(app: App) -> None:
+def test_cancelling_a_hosted_page_revokes_as_the_patient(app: App) -> None:
     connection_id, url = app.create()
     assert app.press(url, "cancel") == NO
     revoked = app.connection(connection_id)
@@ -250,7 +250,7 @@ def test_cancel_revokes_as_the_patient(app: App) -> None:
     assert app.connection(connection_id) == revoked
 
 
-def test_cancel_revokes_the_rest_of_the_chain(app: App) -> None:
+def test_cancelling_a_hosted_page_revokes_the_rest_of_the_chain(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     second, _ = app.recover(first)
@@ -269,7 +269,7 @@ def test_cancel_revokes_the_rest_of_the_chain(app: App) -> None:
 # --- Shown is what is true ------------------------------------------------------------------
 
 
-def test_page_of_a_revoked_connection_shows_nothing_to_share(app: App) -> None:
+def test_hosted_page_of_revoked_connection_offers_no_sharing(app: App) -> None:
     first, url = app.create()
     app.revoke(first)
     assert app.visit(url) == (410, "Nothing to share", ENDED)
@@ -279,7 +279,7 @@ def test_page_of_a_revoked_connection_shows_nothing_to_share(app: App) -> None:
     assert app.visit(url) == (410, "Asked again", "A newer page took this one's place.")
 
 
-def test_page_of_an_ended_connection_shows_nothing_to_share(app: App) -> None:
+def test_hosted_page_of_an_ended_connection_offers_no_sharing(app: App) -> None:
     for ends in (app.revoke, lambda each: app.happens(Expired(each))):
         connection_id, url = app.create()
         app.press(url, "finish")
@@ -287,7 +287,7 @@ def test_page_of_an_ended_connection_shows_nothing_to_share(app: App) -> None:
         assert app.visit(url) == (410, "Nothing to share", ENDED)
 
 
-def test_reissued_page_replaces_the_earlier_one(app: App) -> None:
+def test_reissued_hosted_page_replaces_the_earlier_page(app: App) -> None:
     first, _ = app.create()
     app.revoke(first)
     second, url = app.recover(first)
@@ -299,7 +299,7 @@ def test_reissued_page_replaces_the_earlier_one(app: App) -> None:
     assert app.press(newer, "finish") == DONE
 
 
-def test_finish_during_a_reissue_connects(app: App) -> None:
+def test_finishing_a_hosted_page_during_a_reissue_connects(app: App) -> None:
     first, _ = app.create()
     app.revoke(first)
     second, url = app.recover(first)
@@ -310,7 +310,7 @@ def test_finish_during_a_reissue_connects(app: App) -> None:
     assert app.visit(url) == NOWHERE
 
 
-def test_page_of_a_session_without_handoff_asks_nothing(app: App) -> None:
+def test_hosted_page_of_a_session_without_handoff_asks_nothing(app: App) -> None:
     url = url_of(app.ask("initiate"))
     all_set = ("All set", "Nothing is asked of you. You can go back to the app.")
     assert app.visit(url) == (200, *all_set)
@@ -335,7 +335,7 @@ def test_finishing_a_sign_up_twice_binds_one_user(app: App) -> None:
     assert app.store.binding(COORDINATE) == bound
 
 
-def test_second_sign_up_page_does_not_rebind(app: App) -> None:
+def test_second_sign_up_page_does_not_rebind_the_user(app: App) -> None:
     first, second = app.sign_up(), app.sign_up()
     assert app.press(first, "finish") == DONE
     bound = app.store.binding(COORDINATE)
@@ -344,7 +344,7 @@ def test_second_sign_up_page_does_not_rebind(app: App) -> None:
     assert app.store.binding(COORDINATE) == bound
 
 
-def test_sign_up_after_provisioning_gives_409(app: App) -> None:
+def test_finishing_a_sign_up_page_after_provisioning_gives_409(app: App) -> None:
     url = app.sign_up()
     app.ask("initiate")
     assert app.press(url, "finish") == (409, "The account changed", CHANGED)
@@ -372,14 +372,14 @@ def test_graduation_applies_only_to_the_user_bound_at_its_start(app: App) -> Non
     assert app.press(newer, "cancel") == KEPT
 
 
-def test_later_graduation_page_replaces_the_first(app: App) -> None:
+def test_later_graduation_page_replaces_the_first_page(app: App) -> None:
     app.ask("initiate")
     first, second = app.graduate(), app.graduate()
     assert app.visit(first) == NOWHERE
     assert app.press(second, "finish") == DONE
 
 
-def test_pages_of_a_tombstoned_user_do_nothing(app: App) -> None:
+def test_hosted_pages_of_a_tombstoned_user_change_nothing(app: App) -> None:
     signed = app.sign_up()
     app.press(signed, "finish")
     connection_id, url = app.create()
@@ -400,7 +400,7 @@ def test_pages_of_a_tombstoned_user_do_nothing(app: App) -> None:
     assert app.account() == "LIMITED"
 
 
-def test_purge_after_a_tombstone_removes_the_user_from_pages(app: App) -> None:
+def test_purge_after_a_tombstone_removes_user_from_hosted_pages(app: App) -> None:
     app.ask("initiate")
     app.graduate()
     app.happens(Tombstoned(COORDINATE))
@@ -414,7 +414,7 @@ def test_purge_after_a_tombstone_removes_the_user_from_pages(app: App) -> None:
 # --- Contents of a page ---------------------------------------------------------------------
 
 
-def test_page_needs_no_script_and_has_a_matching_title(app: App) -> None:
+def test_hosted_page_needs_no_script_and_has_a_matching_title(app: App) -> None:
     _, url = app.create()
     asked = app.shown(Request("GET", path_of(url))).body.decode()
     gone = app.shown(Request("GET", path_of(url) + "x")).body.decode()
@@ -445,7 +445,7 @@ class FailsLater(Meddled):
 
 
 @pytest.mark.parametrize("store", [Fails, FailsLater])
-def test_failing_page_gives_503_and_logs_no_secret(
+def test_hosted_page_error_gives_503_and_logs_no_secret(
     app: App, store: type[Meddled], caplog: pytest.LogCaptureFixture
 ) -> None:
     app.store = store(clock=app.clock)
@@ -465,7 +465,7 @@ def test_failing_page_gives_503_and_logs_no_secret(
         assert secret not in line
 
 
-def test_every_refusal_has_a_page_text() -> None:
+def test_every_refusal_has_a_hosted_page_text() -> None:
     authorizing = [TRIGGERS[Trigger.AUTHORIZE, each].outcome for each in Standing]
     binding = [
         BINDING[trigger, account, user].outcome

@@ -108,7 +108,7 @@ STEPS: Final = (
 @example([("create", 0), ("finish", 0), ("cancel", 0)])
 @example([("enter", 0), ("graduate", 0), ("tombstone", 0), ("enter", 0)])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), max_size=25))
-def test_random_walks_show_true_pages_and_keep_finished_ones(
+def test_random_hosted_page_visits_keep_finished_connections(
     steps: list[tuple[str, int]],
 ) -> None:
     walk = Walk()
@@ -119,7 +119,7 @@ def test_random_walks_show_true_pages_and_keep_finished_ones(
         walk.cancels(url)
 
 
-def test_page_escapes_its_text() -> None:
+def test_hosted_page_escapes_its_text() -> None:
     page = show(200, '<b>One & "two"', "<script>alert(1)</script> & so on").body.decode()
     assert "<b>" not in page
     assert "<script" not in page

@@ -41,7 +41,7 @@ BEFORE = "This was done before. You can go back to the app."
 KEPT = "This was done before, and nothing was cancelled. You can go back to the app."
 
 
-def test_viewing_a_page_changes_nothing(app: App) -> None:
+def test_viewing_a_hosted_page_changes_no_stored_value(app: App) -> None:
     created = app.ask("connections", CREATE)
     shown = app.visit(created, "", "GET")
     assert shown.status == 200
@@ -66,7 +66,7 @@ def test_viewing_a_page_changes_nothing(app: App) -> None:
     assert app.status_of(created) == "PENDING"
 
 
-def test_head_gives_the_page_length_without_a_body(app: App) -> None:
+def test_head_of_a_hosted_page_gives_its_length_without_a_body(app: App) -> None:
     created = app.ask("connections", CREATE)
     wire = Wire(app.server, app.api_key)
     path = urlsplit(json.loads(created.body)["nextAction"]["url"]).path
@@ -81,7 +81,7 @@ def test_head_gives_the_page_length_without_a_body(app: App) -> None:
     assert f"content-length: {length}".encode() in head.lower()
 
 
-def test_finish_connects_once_for_90_days(app: App) -> None:
+def test_finishing_a_hosted_page_connects_once_for_90_days(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
     assert app.outcome(created, "finish") == (200, BEFORE)
@@ -93,7 +93,7 @@ def test_finish_connects_once_for_90_days(app: App) -> None:
     assert app.status_of(created) == "EXPIRED"
 
 
-def test_cancel_revokes_the_rest_of_the_chain(app: App) -> None:
+def test_cancelling_a_hosted_page_revokes_the_rest_of_the_chain(app: App) -> None:
     first = app.ask("connections", CREATE)
     path = f"connections/{json.loads(first.body)['connection']['id']}"
     assert app.ask(f"{path}:revoke", {}).status == 200
@@ -125,7 +125,7 @@ def test_graduation_applies_only_to_the_user_bound_at_its_start(app: App) -> Non
     assert json.loads(again.body)["session"]["handoff"] == "LANDED"
 
 
-def test_replaced_or_expired_page_gives_404(app: App) -> None:
+def test_replaced_or_expired_hosted_page_gives_404(app: App) -> None:
     created = app.ask("connections", CREATE)
     path = f"connections/{json.loads(created.body)['connection']['id']}"
     assert app.ask(f"{path}:revoke", {}).status == 200
@@ -144,7 +144,7 @@ def test_replaced_or_expired_page_gives_404(app: App) -> None:
         assert csrf_token(url) not in stored
 
 
-def test_finish_emits_events_with_the_configured_spelling(app: App) -> None:
+def test_finishing_a_page_emits_events_with_configured_spelling(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
     assert app.status_of(created) == "AUTHORIZED"

@@ -113,7 +113,7 @@ class Page(NamedTuple):
 
 
 @pytest.mark.browser
-def test_every_answer_in_every_state_equals_the_library(page: Page) -> None:
+def test_state_explorer_answers_equal_the_library_in_every_state(page: Page) -> None:
     page.opens()
     names = page.browser.execute_script(
         'return [...document.querySelectorAll("select")].map((each) => [each.name,'
@@ -142,7 +142,7 @@ def test_every_answer_in_every_state_equals_the_library(page: Page) -> None:
 
 
 @pytest.mark.browser
-def test_copied_link_restores_the_state(page: Page) -> None:
+def test_copied_explorer_link_restores_its_state(page: Page) -> None:
     page.opens()
     first = State(*(values[0] for values in CHOICES.values()))
     last = State(*(values[-1] for values in CHOICES.values()))
@@ -175,14 +175,14 @@ def test_copied_link_restores_the_state(page: Page) -> None:
 @pytest.mark.parametrize(
     "fragment", ["#", "#x", "#clock=never&stored+status=", "#%", "#clock=" + "x" * 9_999]
 )
-def test_link_without_a_valid_state_shows_the_first(page: Page, fragment: str) -> None:
+def test_explorer_link_with_invalid_state_shows_the_first_state(page: Page, fragment: str) -> None:
     page.opens(fragment + "&account=LIMITED")
     first = State(*(values[0] for values in CHOICES.values()))
     assert page.chosen() == first._replace(account="LIMITED")
 
 
 @pytest.mark.browser
-def test_keyboard_reaches_and_changes_every_control(page: Page) -> None:
+def test_explorer_keyboard_reaches_and_changes_every_control(page: Page) -> None:
     page.opens()
     visited: list[tuple[str, str]] = []
     focused = """const at = document.activeElement, style = getComputedStyle(at);
@@ -209,7 +209,7 @@ def test_keyboard_reaches_and_changes_every_control(page: Page) -> None:
 
 
 @pytest.mark.browser
-def test_page_fits_a_phone_with_touch_sized_controls(page: Page) -> None:
+def test_explorer_page_fits_a_phone_with_touch_sized_controls(page: Page) -> None:
     size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
@@ -255,6 +255,6 @@ def test_every_rule_link_of_the_explorer_resolves() -> None:
     }
 
 
-def test_page_without_javascript_links_to_the_tables() -> None:
+def test_explorer_page_without_javascript_links_to_the_tables() -> None:
     named = re.findall(r"\]\(tables/([\w-]+)\.md", PAGE)
     assert {"README", "standing", "connection", "recovery", "binding", "idempotency"} <= set(named)

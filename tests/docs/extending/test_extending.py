@@ -71,7 +71,7 @@ def created(world: MemoryStore) -> str:
     return str(json.loads(response.body)["connection"]["id"])
 
 
-def test_relabel_is_served_and_replayed_under_its_key() -> None:
+def test_custom_relabel_operation_is_served_and_replayed() -> None:
     world = store()
     target = f"/api/sdk/v1/connections/{created(world)}:relabel"
     first, rules, _ = post(world, target=target, key="k-1", body={"label": "my clinic"})
@@ -94,7 +94,7 @@ def test_relabel_is_served_and_replayed_under_its_key() -> None:
         ({"label": "x", "color": "red"}, None, "UNKNOWN"),
     ],
 )
-def test_relabel_body_faults_give_400(
+def test_custom_relabel_operation_gives_400_for_body_faults(
     body: dict[str, Json], member: str | None, fault: str
 ) -> None:
     world = store()
@@ -104,7 +104,7 @@ def test_relabel_body_faults_give_400(
     assert json.loads(response.body)["details"] == {"member": member, "fault": fault}
 
 
-def test_relabel_passes_every_request_gate() -> None:
+def test_custom_relabel_operation_runs_every_request_gate() -> None:
     world = store()
     target = f"/api/sdk/v1/connections/{created(world)}:relabel"
     without_key, _, _ = post(world, target=target, key=None, body={"label": "x"})
@@ -116,12 +116,12 @@ def test_relabel_passes_every_request_gate() -> None:
     assert seven.status == 404, "a server that does not serve it does not know its path"
 
 
-def test_relabel_fingerprint_is_of_its_parsed_values() -> None:
+def test_custom_relabel_fingerprint_covers_its_parsed_values() -> None:
     relabel = build(RELABEL, {"connection_id": ConnectionId(uuid(1))})
     assert fingerprint(relabel) == Fingerprint.of("relabel", [uuid(1), "my clinic"])
 
 
-def test_openapi_document_describes_relabel() -> None:
+def test_openapi_document_describes_the_custom_relabel_operation() -> None:
     document = openapi(Settings(operations=EIGHT))
     paths = cast("dict[str, dict[str, dict[str, Json]]]", document["paths"])
     described = paths["/api/sdk/v1/connections/{connectionId}:relabel"]["post"]
@@ -136,7 +136,7 @@ def test_openapi_document_describes_relabel() -> None:
     assert "IDEMPOTENCY_KEY_REUSED" in problem_codes(RELABEL)
 
 
-def test_operation_table_lists_relabel() -> None:
+def test_operation_table_lists_the_custom_relabel_operation() -> None:
     table = operation_table(EIGHT)
     assert table["relabel"].rule == "operation.relabel"
     assert len(table) == 8
@@ -186,7 +186,7 @@ LOG: list[dict[str, Json]] = [
 ]
 
 
-def test_replay_runs_the_custom_operation_and_fact() -> None:
+def test_replay_command_runs_the_custom_operation_and_fact() -> None:
     lines = [json.dumps({"at": "2026-01-05T09:00:00Z"} | line).encode() for line in LOG]
     answers = [each.answer for each in replay(lines, operations=EIGHT, facts=(*FACTS, WITHDRAWN))]
     assert answers[2]["status"] == 200

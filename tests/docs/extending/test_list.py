@@ -97,7 +97,7 @@ def listed(response: Response) -> tuple[list[int], str | None]:
     return numbers, body["nextAfter"]
 
 
-def test_list_pages_cover_all_connections_in_order(store: Store) -> None:
+def test_list_operation_pages_cover_all_connections_in_order(store: Store) -> None:
     found: list[int] = []
     query = "appUserId=user-1&limit=2"
     after: str | None = ""
@@ -122,7 +122,7 @@ def test_list_pages_cover_all_connections_in_order(store: Store) -> None:
         ("appUserId=nobody", [], None),
     ],
 )
-def test_page_holds_only_connections_of_its_user(
+def test_list_operation_returns_only_connections_of_its_user(
     store: Store, query: str, expected: list[int], next_after: str | None
 ) -> None:
     assert listed(get(store, query)) == (expected, next_after)
@@ -151,7 +151,7 @@ def test_another_app_lists_only_its_own_connections(store: Store) -> None:
         (f"appUserId=user-1&after={uuid(1)}&after={uuid(1)}", "after", "REPEATED"),
     ],
 )
-def test_query_faults_give_400(query: str, member: str, fault: str) -> None:
+def test_list_operation_gives_400_for_query_faults(query: str, member: str, fault: str) -> None:
     store = MemoryStore(SETTINGS, clock=lambda: START)
     register(store)
     response = get(store, query)
@@ -217,7 +217,9 @@ def spoilt(body: dict[str, Json]) -> str:
         ({"nextAfter": "1"}, "nextAfter is not a UUID in lower case"),
     ],
 )
-def test_kit_fails_a_wrong_list(body: dict[str, Json], message: str) -> None:
+def test_kit_fails_a_server_with_an_incorrect_connection_list(
+    body: dict[str, Json], message: str
+) -> None:
     found = spoilt(body)
     assert message in found
     assert bool(message) == bool(found)
@@ -231,7 +233,7 @@ def test_kit_checks_each_connection_of_a_list(store: Store) -> None:
         check_reply(LIST, wrong)
 
 
-def test_kit_fails_an_accepted_repeated_member() -> None:
+def test_kit_fails_a_list_that_accepts_a_repeated_query_member() -> None:
     reference = Reference(SETTINGS)
 
     def send(request: Request) -> Response:

@@ -16,19 +16,19 @@ TRIGGER_FILES = [
 OPERATION_FILE = "curae_lifecycle/service/operations/relabel.py"
 
 
-def test_new_trigger_changes_three_files_and_works(tmp_path: Path) -> None:
+def test_adding_a_trigger_changes_three_package_files(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     assert page.apply_section(copy, "A trigger") == TRIGGER_FILES
     page.run_check(copy, "check_trigger")
 
 
-def test_new_problem_changes_one_file_and_works(tmp_path: Path) -> None:
+def test_adding_a_problem_code_changes_one_package_file(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     assert page.apply_section(copy, "A problem") == ["curae_lifecycle/rules/problems.py"]
     page.run_check(copy, "check_problem")
 
 
-def test_new_reason_changes_one_file_and_works(tmp_path: Path) -> None:
+def test_adding_a_denial_reason_changes_one_package_file(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     # The page's reason belongs to the problem and the trigger above it.
     page.apply_section(copy, "A trigger")
@@ -37,7 +37,7 @@ def test_new_reason_changes_one_file_and_works(tmp_path: Path) -> None:
     page.run_check(copy, "check_reason")
 
 
-def test_new_operation_changes_two_files_and_works(tmp_path: Path) -> None:
+def test_adding_an_operation_changes_two_package_files(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     before = page.digests(copy)
     page.write_new(copy / OPERATION_FILE, page.blocks("An operation")[0].text)
@@ -48,7 +48,7 @@ def test_new_operation_changes_two_files_and_works(tmp_path: Path) -> None:
     page.run_check(copy, "check_operation")
 
 
-def test_page_names_each_file_that_its_edits_change() -> None:
+def test_extending_docs_page_names_each_file_its_edits_change() -> None:
     text = page.PAGE.read_text(encoding="utf-8")
     for path in (*TRIGGER_FILES, OPERATION_FILE):
         assert path in text
@@ -57,7 +57,7 @@ def test_page_names_each_file_that_its_edits_change() -> None:
 # --- The test itself can fail ------------------------------------------------------------------
 
 
-def test_copy_that_lacks_a_step_fails_its_check(tmp_path: Path) -> None:
+def test_package_copy_without_one_documented_step_fails(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     page.apply_section(copy, "A trigger")
     registry = copy / "curae_lifecycle/service/facts/registry.py"
@@ -74,7 +74,7 @@ def test_copy_that_lacks_a_step_fails_its_check(tmp_path: Path) -> None:
     ],
     ids=["preview", "row"],
 )
-def test_trigger_without_its_preview_or_a_row_fails_at_import(
+def test_trigger_without_preview_or_table_row_fails_at_import(
     tmp_path: Path, start: str, error: str
 ) -> None:
     copy = page.copy_package(tmp_path)
@@ -88,7 +88,7 @@ def test_trigger_without_its_preview_or_a_row_fails_at_import(
         page.run_check(copy, "check_trigger")
 
 
-def test_hunk_that_does_not_apply_fails(tmp_path: Path) -> None:
+def test_docs_diff_hunk_that_does_not_apply_raises(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     page.apply_section(copy, "A trigger")
     with pytest.raises(AssertionError, match="0 places fit"):

@@ -119,7 +119,7 @@ def test_api_index_lists_exactly_the_operations() -> None:
     }
 
 
-def test_every_response_header_is_described() -> None:
+def test_api_docs_describe_every_response_header() -> None:
     for name, header in OPENAPI["components"]["headers"].items():
         said = section(TEXTS["README.md"], f"### {name}")
         assert header.get("description", "") in said
@@ -152,7 +152,7 @@ def values(schema: Json) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", OPENAPI["components"]["schemas"])
-def test_every_schema_is_listed_with_its_members(name: str) -> None:
+def test_api_docs_list_every_schema_with_its_members(name: str) -> None:
     schema = OPENAPI["components"]["schemas"][name]
     said = section(TEXTS["schemas.md"], f"## {name}")
     assert told(said) == list(members(schema))
@@ -164,7 +164,7 @@ def told(said: str) -> list[tuple[str, str]]:
     return re.findall(r"^\| `([\w.]+)` \| (yes|no) \|", said, re.MULTILINE)
 
 
-def test_every_event_is_listed_with_payload_and_subject() -> None:
+def test_api_docs_list_every_event_with_payload_and_subject() -> None:
     text = TEXTS["events.md"]
     for message in ASYNCAPI["components"]["messages"].values():
         said = section(text, f"## {message['name']}")
@@ -180,7 +180,7 @@ def test_every_event_is_listed_with_payload_and_subject() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_headings_nest_and_tables_have_a_header(name: str) -> None:
+def test_api_docs_headings_nest_and_tables_have_a_header(name: str) -> None:
     text = re.sub(r"```.*?```", "", TEXTS[name], flags=re.DOTALL)
     levels = [len(each) for each in re.findall(r"^(#+) ", text, re.MULTILINE)]
     assert levels[0] == 1
@@ -203,12 +203,14 @@ def test_headings_nest_and_tables_have_a_header(name: str) -> None:
         ({"anyOf": [], "not": {}}, "anyOf, not"),
     ],
 )
-def test_unsupported_schema_keyword_stops_the_generator(schema: dict[str, Json], why: str) -> None:
+def test_unsupported_schema_keyword_stops_the_docs_generator(
+    schema: dict[str, Json], why: str
+) -> None:
     with pytest.raises(SystemExit, match=why):
         api.describe(schema, {})
 
 
-def test_open_object_schema_stops_the_generator() -> None:
+def test_open_object_schema_stops_the_docs_generator() -> None:
     schema: dict[str, Json] = {"type": "object", "properties": {}, "required": []}
     with pytest.raises(SystemExit, match="other members"):
         list(api.members(schema, {}))

@@ -29,14 +29,14 @@ def two(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_committed_files_are_current(name: str) -> None:
+def test_committed_generated_docs_are_current(name: str) -> None:
     assert GENERATORS[name].stale(ROOT) == [], f"run python -m docs.generate {name}"
 
 
 @pytest.mark.parametrize(
     "name", ["tables", "problems", "reference", "vectors", "traceability", "tour"]
 )
-def test_written_files_are_current_until_changed(
+def test_generated_docs_are_current_until_their_source_changes(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([name, "--check"], tmp_path) == 1
@@ -53,7 +53,7 @@ def test_written_files_are_current_until_changed(
 
 
 @pytest.mark.usefixtures("two")
-def test_all_generators_run_without_a_name(tmp_path: Path) -> None:
+def test_docs_generate_without_a_name_runs_all_generators(tmp_path: Path) -> None:
     assert main([], tmp_path) == 0
     assert (tmp_path / "docs/one/a.md").read_text() == "A\n"
     assert (tmp_path / "two.md").read_bytes() == "é\n".encode()
@@ -61,7 +61,9 @@ def test_all_generators_run_without_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("two")
-def test_check_names_every_stale_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_docs_generate_check_names_every_stale_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main([], tmp_path)
     (tmp_path / "docs/one/former.md").write_text("")
     (tmp_path / "docs/one/by-hand.json").write_text("")
@@ -77,7 +79,7 @@ def test_check_names_every_stale_file(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.usefixtures("two")
-def test_writing_deletes_only_former_generated_files(tmp_path: Path) -> None:
+def test_docs_generate_deletes_only_former_generated_files(tmp_path: Path) -> None:
     main([], tmp_path)
     (tmp_path / "docs/one/former.md").write_text("")
     (tmp_path / "docs/one/by-hand.json").write_text("")
@@ -87,19 +89,23 @@ def test_writing_deletes_only_former_generated_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["weather"], ["--except", "weather"]])
-def test_unknown_name_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_docs_generator_name_is_an_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([*arguments, "--check"])
     assert "no generator is named weather; they are tables, " in capsys.readouterr().err
 
 
-def test_definitions_without_npx_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generating_typescript_definitions_without_npx_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SystemExit, match="npx is not installed"):
         typescript.files()
 
 
-def test_generators_run_without_the_test_extra() -> None:
+def test_docs_generators_run_without_the_test_extra() -> None:
     names = [name for name in HERE if name not in {"worked", "seeded-bugs"}]
     blocked = (
         "import sys; sys.modules.update(pytest=None, hypothesis=None, rich=None, tests=None); "

@@ -127,7 +127,7 @@ def by_hand(text: str) -> Ways:
     return Counter((WORDS.get(a, a), WORDS.get(b, b), words) for a, b, words in lines)
 
 
-def test_connection_picture_has_the_expected_arrows() -> None:
+def test_connection_state_picture_has_the_expected_arrows() -> None:
     assert ways("connection") == by_hand(LIFE)
     assert START == "nothing"
     assert PICTURES["connection"].notes == (
@@ -160,7 +160,7 @@ def test_picture_shows_every_state_change_of_its_table(name: str, asked: set[str
     assert shown <= {row.rule for table in TABLES.values() for row in table.rows}
 
 
-def test_gates_are_drawn_in_table_order() -> None:
+def test_request_gates_picture_follows_the_table_order() -> None:
     picture = PICTURES["request"]
     order = [*(gate.value for gate in REQUEST_GATES), "the answer"]
     before = "a request"
@@ -247,7 +247,7 @@ def test_new_move_in_a_table_appears_in_its_picture(
 
 
 @each_picture
-def test_svg_has_each_arrow_once_between_its_boxes(name: str) -> None:
+def test_table_svg_has_each_arrow_once_between_its_boxes(name: str) -> None:
     picture = PICTURES[name]
     root = ET.fromstring(to_svg(picture))  # noqa: S314 - our own text
     drawn = [group for group in root.iter(f"{SVG}g") if "data-rules" in group.attrib]
@@ -277,7 +277,7 @@ def test_svg_has_each_arrow_once_between_its_boxes(name: str) -> None:
 
 
 @each_picture
-def test_svg_has_no_script_and_loads_nothing(name: str) -> None:
+def test_table_svg_has_no_script_and_loads_no_file(name: str) -> None:
     text = to_svg(PICTURES[name])
     root = ET.fromstring(text)  # noqa: S314 - our own text
     tags = {each.tag.removeprefix(SVG) for each in root.iter()}
@@ -317,7 +317,7 @@ def meet(one: Area, other: Area) -> bool:
 
 
 @each_picture
-def test_labels_do_not_overlap_and_stay_inside(name: str) -> None:
+def test_table_picture_labels_do_not_overlap_and_stay_inside(name: str) -> None:
     picture = PICTURES[name]
     boxes = [box for box in picture.boxes if box.kind != "frame"]
     areas: dict[str, Area] = {
@@ -350,7 +350,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_text_contrast_is_sufficient_in_light_and_dark(number: int) -> None:
+def test_picture_text_contrast_is_sufficient_in_light_and_dark(number: int) -> None:
     colours = dict(re.findall(r"--(\w+):(#\w{6})", STYLE.split("}\n")[number]))
     assert len(colours) == 9
     for behind in ("paper", "fill", "live"):
@@ -367,7 +367,7 @@ def contrast(one: str, other: str) -> float:
 # --- Tables without a layout -----------------------------------------------------------------
 
 
-def test_table_without_a_layout_is_drawn() -> None:
+def test_rule_table_without_a_picture_layout_is_drawn() -> None:
     picture = draw_moves(build(GO, STOP, STAY, state="light"))
     assert [arrow.sentence for arrow in picture.arrows] == [
         "red → green: short / long",
@@ -377,7 +377,7 @@ def test_table_without_a_layout_is_drawn() -> None:
     assert picture.size[0] > 300
 
 
-def test_arrow_without_a_route_is_a_line_or_a_loop() -> None:
+def test_picture_arrow_without_a_route_is_a_line_or_a_loop() -> None:
     boxes = (
         Box(name="a", at=(0, 0), size=(40, 20), lines=("a",)),
         Box(name="b", at=(100, 0), size=(40, 20), lines=("b",)),
@@ -391,7 +391,7 @@ def test_arrow_without_a_route_is_a_line_or_a_loop() -> None:
     assert '<title id="p-title">A &lt; B.</title>' in to_svg(picture)
 
 
-def test_arrows_between_the_same_boxes_are_merged() -> None:
+def test_picture_arrows_between_the_same_boxes_are_merged() -> None:
     arrows = [
         Arrow(source="a", target="b", words=words, kind="move", rules=(words,))
         for words in ("x", "y", "x")

@@ -11,7 +11,7 @@ from docs.generate.pictures import pictures
 from docs.generate.tables import files, index, slug
 
 
-def test_index_has_a_line_for_each_table() -> None:
+def test_docs_index_has_a_line_for_each_rule_table() -> None:
     head, rule, *lines, end = index().split("\n")
     assert head == "| table | cells | rules | decides |"
     assert rule == "| --- | --- | --- | --- |"
@@ -23,7 +23,7 @@ def test_index_has_a_line_for_each_table() -> None:
     assert "| [life](life.md) |" in index()
 
 
-def test_each_table_has_a_page_and_each_picture_a_file() -> None:
+def test_each_rule_table_has_a_docs_page_and_picture_file() -> None:
     written = files()
     drawn = {f"{name}.svg": to_svg(picture) for name, picture in pictures().items()}
     assert list(written) == ["README.md", *(f"{name}.md" for name in TABLES), *drawn]
@@ -40,7 +40,7 @@ def test_each_table_has_a_page_and_each_picture_a_file() -> None:
         assert (f"]({name}.svg)" in page) is (f"{name}.svg" in drawn)
 
 
-def test_pages_link_to_worked_examples() -> None:
+def test_rule_table_docs_pages_link_to_worked_examples() -> None:
     written = files()
     assert "- [life](worked/life.md)\n" in written["README.md"]
     link = '<a id="life.pending"></a>[`life.pending`](worked/life.md#lifepending)'
@@ -48,7 +48,7 @@ def test_pages_link_to_worked_examples() -> None:
     assert slug("life.action-required") == "lifeaction-required"
 
 
-def test_picture_description_links_its_rules() -> None:
+def test_rule_table_picture_description_links_its_rules() -> None:
     page = files()["recovery.md"]
     words = page.partition("<details>")[2].partition("</details>")[0]
     for arrow in pictures()["recovery"].arrows:

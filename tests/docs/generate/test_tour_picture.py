@@ -21,7 +21,7 @@ def test_tour_picture_has_the_words_that_the_tour_prints(
     assert shown[1:] == [text for frame in frames() for text, _ in frame if text]
 
 
-def test_reduced_motion_stops_the_animation() -> None:
+def test_reduced_motion_setting_stops_the_tour_animation() -> None:
     picture = to_svg()
     before, _, moving = picture.partition("@media (prefers-reduced-motion: no-preference)")
     assert "animation" not in before

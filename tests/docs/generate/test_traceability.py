@@ -41,11 +41,11 @@ def without(number: str) -> tuple[Part, ...]:
     )
 
 
-def test_traceability_has_no_faults() -> None:
+def test_traceability_docs_page_has_no_faults() -> None:
     assert find_faults() == []
 
 
-def test_statement_without_rule_code_or_test_is_a_fault() -> None:
+def test_traceability_statement_without_rule_or_test_is_a_fault() -> None:
     assert "R10 has no rule" in find_faults(changed("R10", rules=()))
     assert "R10 has no code" in find_faults(changed("R10", code=()))
     assert "R10 has no test" in find_faults(changed("R10", tests=()))
@@ -57,7 +57,7 @@ def test_statement_without_rule_code_or_test_is_a_fault() -> None:
     )
 
 
-def test_missing_or_repeated_statement_is_a_fault() -> None:
+def test_missing_or_repeated_traceability_statement_is_a_fault() -> None:
     counts = Counter(number[0] for number in NUMBERS)
     assert counts == {"R": 33, "V": 5, "I": 18}
     for number in ("R1", "R10", "R33", "V1", "V5", "I17", "I18"):
@@ -85,7 +85,7 @@ def test_every_reference_rule_needs_a_statement() -> None:
     assert {f"no statement names docs/rules.md#{anchor}" for anchor in anchors} <= set(found)
 
 
-def test_unknown_rule_code_or_test_is_a_fault() -> None:
+def test_unknown_rule_or_test_in_traceability_is_a_fault() -> None:
     assert "R10: there is no rule no.such" in find_faults(changed("R10", rules=("no.such",)))
     assert "R10: there is no rule #no-such" in find_faults(changed("R10", rules=("#no-such",)))
     code = changed("R10", code=("rules.values:no_such",))
@@ -94,7 +94,7 @@ def test_unknown_rule_code_or_test_is_a_fault() -> None:
         assert f"R10: there is no test {name}" in find_faults(changed("R10", tests=(name,)))
 
 
-def test_missing_or_unlisted_identifier_is_a_fault() -> None:
+def test_missing_or_unlisted_traceability_id_is_a_fault() -> None:
     assert "no row names the identifier connectionId" in find_faults(changed("R10", names=()))
     found = find_faults(changed("R10", names=("noSuch",)))
     assert "the identifier noSuch is not listed" in found
@@ -129,13 +129,13 @@ def test_each_mark_of_the_rules_needs_its_own_anchor(
     assert find_marks(text) == (anchors, wrong)
 
 
-def test_fault_stops_the_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traceability_fault_stops_the_docs_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traceability, "find_faults", lambda: ["R1 has no test", "R2 has no rule"])
     with pytest.raises(SystemExit, match=r"^R1 has no test\nR2 has no rule$"):
         traceability.files()
 
 
-def test_row_links_its_rules_code_and_tests() -> None:
+def test_traceability_row_links_its_rules_code_and_tests() -> None:
     row = Statement(
         number="X1",
         says="So it is.",

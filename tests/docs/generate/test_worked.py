@@ -28,7 +28,7 @@ PAGES: Final = files()
 TEXT: Final = "".join(PAGES.values())
 
 
-def test_every_rule_has_one_heading_and_one_anchor_linked() -> None:
+def test_worked_example_pages_have_one_linked_anchor_per_rule() -> None:
     assert set(RULES.values()) == {1}
     assert Counter(re.findall(r"^## (\S+)$", TEXT, re.MULTILINE)) == RULES
     pages = [path.read_text(encoding="utf-8") for path in FOLDER.parent.glob("*.md")]
@@ -40,7 +40,7 @@ def test_every_rule_has_one_heading_and_one_anchor_linked() -> None:
         assert target == slug(rule)
 
 
-def test_every_section_has_outcome_reason_test_and_example() -> None:
+def test_worked_example_has_outcome_reason_test_and_code() -> None:
     sections = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
     for section in (each for each in sections if not each.startswith("#")):
         assert re.match(
@@ -52,7 +52,7 @@ def test_every_section_has_outcome_reason_test_and_example() -> None:
         ), section[:400]
 
 
-def test_unreachable_cells_are_listed_with_their_proof() -> None:
+def test_docs_list_unreachable_table_cells_with_their_proof() -> None:
     for (_, *key), why in UNREACHABLE.items():
         assert f"- Unreachable, {' × '.join(key)}: {why}\n" in TEXT
     assert TEXT.count("- Unreachable, ") == len(UNREACHABLE) == 15
@@ -97,7 +97,7 @@ NOT_CHANGED: Final = {
 
 
 @pytest.mark.parametrize("name", [name for name in TABLES if name != "operation"])
-def test_example_changes_if_its_rule_changes(name: str) -> None:
+def test_worked_example_changes_if_its_rule_changes(name: str) -> None:
     table = TABLES[name]
     outcomes = {str(row.outcome): row.outcome for row in table.rows}
     for rule, (scene, _) in examples(name).items():
@@ -116,7 +116,7 @@ def test_example_changes_if_its_rule_changes(name: str) -> None:
         assert shown(scene) == golden
 
 
-def test_operation_example_gives_the_status_of_its_rule() -> None:
+def test_worked_operation_example_gives_the_status_of_its_rule() -> None:
     for row, (scene, ran) in zip(
         TABLES["operation"].rows, examples("operation").values(), strict=True
     ):
@@ -126,7 +126,7 @@ def test_operation_example_gives_the_status_of_its_rule() -> None:
         assert summary(scene, ran).endswith(f"is answered {status}")
 
 
-def test_rule_without_a_scene_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rule_without_a_worked_example_stops_the_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     first = next(scenes.endings())
     monkeypatch.setitem(scenes.SCENES, "ending", lambda: iter([first]))
     with pytest.raises(LookupError, match=r"no scene for ending\.active, ending\.action-required"):

@@ -57,7 +57,7 @@ def loose(text: str, *more: str) -> list[str]:
     return sorted(each for each in figures(text) if each.replace(",", "") not in there)
 
 
-def test_each_law_states_enforcement_and_strength() -> None:
+def test_correctness_docs_state_enforcement_of_each_law() -> None:
     said = sections(PAGE)
     assert said.keys() == laws.LAWS.keys()
     for number, text in said.items():
@@ -74,7 +74,7 @@ def test_each_law_states_enforcement_and_strength() -> None:
         assert f"[{', '.join(strengths).lower()}](#law-{number})" in row
 
 
-def test_each_strength_is_explained_with_its_evidence() -> None:
+def test_correctness_docs_explain_each_strength_with_evidence() -> None:
     for word in STRENGTHS:
         assert re.search(rf"^- \*\*{word}\*\*: ", PAGE, re.MULTILINE), word
     for number, text in sections(PAGE).items():
@@ -125,7 +125,9 @@ def test_every_figure_of_a_law_occurs_in_its_sources() -> None:
         ),
     ],
 )
-def test_stated_counts_are_pinned_by_their_tests(said: str, file: str, held: str) -> None:
+def test_counts_of_the_correctness_docs_occur_in_their_tests(
+    said: str, file: str, held: str
+) -> None:
     assert said in " ".join(METHODS.split())
     assert held in (ROOT / f"tests/{file}.py").read_text(encoding="utf-8")
 
@@ -147,7 +149,9 @@ def test_table_proof_of_a_law_states_its_cell_count() -> None:
         ("2,940 standings", "2,941 standings", 4, ["2,941"]),
     ],
 )
-def test_figure_without_a_source_is_found(old: str, new: str, law: int, found: list[str]) -> None:
+def test_correctness_docs_check_reports_a_figure_without_source(
+    old: str, new: str, law: int, found: list[str]
+) -> None:
     assert old in PAGE
     assert loose(sections(PAGE.replace(old, new))[law]) == found
 

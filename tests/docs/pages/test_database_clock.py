@@ -96,7 +96,7 @@ def recipe(postgres_url: str) -> Iterator[Recipe]:
     testing.dispose()
 
 
-def test_time_and_bucket_checks_pass_with_the_recipe(recipe: Recipe) -> None:
+def test_database_clock_recipe_passes_time_and_bucket_kit_checks(recipe: Recipe) -> None:
     names = [
         each.name
         for each in CHECKS
@@ -116,7 +116,7 @@ def test_pass_time_moves_the_database_clock(recipe: Recipe) -> None:
     assert timedelta(days=3) - timedelta(minutes=1) < ahead < timedelta(days=3, minutes=1)
 
 
-def test_replaced_buckets_apply_and_are_restored(recipe: Recipe) -> None:
+def test_database_clock_recipe_applies_and_restores_buckets(recipe: Recipe) -> None:
     bucket = Bucket(name="platform", capacity=1, refill=1, seconds=60)
     recipe.replace_buckets((bucket,))
     assert recipe.settings() == Settings(buckets=(bucket,))

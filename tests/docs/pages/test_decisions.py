@@ -98,7 +98,7 @@ def test_every_own_rule_belongs_to_one_decision() -> None:
     assert faults(PAGE) == []
 
 
-def test_decisions_are_complete_and_unique() -> None:
+def test_documented_decisions_are_complete_and_unique() -> None:
     assert (len(decisions(PAGE)), len(OURS)) == (61, 167)
     titles = [decision.title for decision in decisions(PAGE)]
     assert len(set(titles)) == len(titles)
@@ -144,7 +144,7 @@ def test_decisions_are_complete_and_unique() -> None:
         ),
     ],
 )
-def test_wrong_decision_is_reported(old: str, new: str, fault: str) -> None:
+def test_decisions_docs_check_reports_an_incorrect_decision(old: str, new: str, fault: str) -> None:
     assert old in PAGE
     assert fault in faults(PAGE.replace(old, new))
 

@@ -67,7 +67,7 @@ def test_django_page_settings_pass_the_system_checks() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(blocks("redis.md"))))
-def test_redis_page_programs_build_a_store(number: int) -> None:
+def test_redis_docs_page_programs_build_a_store(number: int) -> None:
     store = cast("Store", run(blocks("redis.md")[number])["store"])
     # The store sends no command yet, so no Redis is needed.
     assert store.caller_of("") is None

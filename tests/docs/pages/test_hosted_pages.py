@@ -12,7 +12,7 @@ from curae_lifecycle.stores.hosted_pages import PageKind
 from tests.support.paths import ROOT
 
 
-def test_every_promise_of_the_pages_page_has_a_test() -> None:
+def test_every_promise_of_the_hosted_pages_docs_has_a_test() -> None:
     page = (ROOT / "docs/pages.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [A-Z].* \| (`test_.*`) \|$", page, re.MULTILINE)
     assert len(rows) == page.count("\n| ") - 2
@@ -27,5 +27,5 @@ def test_example_hosted_pages_have_at_most_200_lines() -> None:
     assert text.count("\n") <= 200
 
 
-def test_every_page_kind_has_a_question() -> None:
+def test_every_hosted_page_kind_has_a_question() -> None:
     assert QUESTIONS.keys() == set(PageKind)

@@ -42,13 +42,13 @@ def tables(heading: str) -> list[list[str]]:
     ]
 
 
-def test_observing_page_program_runs() -> None:
+def test_observing_docs_page_program_runs() -> None:
     (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     with logged():
         exec(block, {})  # noqa: S102 - the page's own code
 
 
-def test_every_log_member_is_on_the_page() -> None:
+def test_observing_docs_page_lists_every_log_member() -> None:
     line = RequestLine(
         operation="x",
         method="GET",
@@ -84,7 +84,7 @@ def raise_one() -> None:
     raise KeyError
 
 
-def test_log_messages_on_the_page_match_the_package() -> None:
+def test_observing_docs_page_log_messages_match_the_package() -> None:
     source = "".join(
         file.read_text(encoding="utf-8")
         for room in ("servers", "stores")
@@ -100,7 +100,7 @@ def test_log_messages_on_the_page_match_the_package() -> None:
     } == set()
 
 
-def test_every_metric_is_on_the_page_with_its_labels() -> None:
+def test_observing_docs_page_lists_every_metric_with_its_labels() -> None:
     metrics = Metrics()
     line = RequestLine(
         operation="x",
@@ -165,12 +165,12 @@ def test_health_paths_and_loggers_match_the_package() -> None:
         ),
     ],
 )
-def test_page_states_the_timeouts_of_the_package(what: str, seconds: float) -> None:
+def test_observing_docs_page_states_the_timeouts_of_the_package(what: str, seconds: float) -> None:
     (row,) = [row for row in table("who waits") if row[1].startswith(what)]
     assert row[2].startswith(f"{seconds:g} s")
 
 
-def test_page_states_the_django_timeout() -> None:
+def test_observing_docs_page_states_the_django_timeout() -> None:
     (row,) = [row for row in table("who waits") if "statement on Django" in row[0]]
     assert f"{of_django.GRACE:g} s" in row[2]
     assert of_django.GRACE == limits.GRACE

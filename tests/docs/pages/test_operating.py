@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 PAGE = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 
 
-def test_watched_metrics_exist_with_their_labels() -> None:
+def test_metrics_of_the_operating_docs_page_exist_with_labels() -> None:
     counted = (ROOT / "docs/observing.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(curae_\w+)` \| (.*)$", counted, re.MULTILINE))
     watched = re.findall(r"^\| `(curae_\w+)`(.*?) \|", PAGE, re.MULTILINE)
@@ -28,7 +28,7 @@ def test_watched_metrics_exist_with_their_labels() -> None:
 
 
 @pytest.mark.heavy
-def test_commands_of_the_operating_page_run_in_order(tmp_path: Path) -> None:
+def test_commands_of_the_operating_docs_page_run_in_order(tmp_path: Path) -> None:
     typed = "\n".join(re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE))
     python = shlex.quote(sys.executable)
     # The page's `python` is the interpreter of this test.

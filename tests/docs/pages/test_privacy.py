@@ -13,19 +13,19 @@ from tests.support.paths import ROOT
 PAGE = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
 
 
-def test_the_page_names_exactly_the_tables_of_the_schema() -> None:
+def test_privacy_docs_page_names_exactly_the_database_tables() -> None:
     rows = re.findall(r"^\| `(curae_\w+)` \|", PAGE, re.MULTILINE)
     assert sorted(rows) == sorted(TABLE_NAMES)
 
 
-def test_each_table_says_whether_it_identifies_and_reveals() -> None:
+def test_privacy_docs_page_says_if_each_table_identifies_people() -> None:
     for line in re.findall(r"^\| `curae_\w+` \|.*$", PAGE, re.MULTILINE):
         _, identifies, reveals = (cell.strip() for cell in line.strip("|").split("|")[1:])
         assert re.match(r"yes|no|only", identifies), line
         assert re.match(r"yes|no|by the app's purpose", reveals), line
 
 
-def test_the_times_are_those_of_the_code() -> None:
+def test_privacy_docs_page_retention_times_match_the_code() -> None:
     kept = dict(re.findall(r"^\| ([\w' ]+) \| ([^|]+) \|", PAGE, re.MULTILINE))
     hours = RETENTION / HOUR
     minutes = NEXT_ACTION_LIFETIME.total_seconds() / 60

@@ -118,7 +118,7 @@ def shrunk(server: type[MyServer], monkeypatch: pytest.MonkeyPatch) -> list[str]
     return [line for line in notes if "state." in line and "teardown" not in line]
 
 
-def test_recipe_has_at_most_30_lines() -> None:
+def test_stateful_test_recipe_has_at_most_30_lines() -> None:
     lines = [line for line in program().splitlines() if line.strip()]
     machine_lines = lines[next(i for i, line in enumerate(lines) if line.startswith("class ")) :]
     code = [line for line in machine_lines if not line.startswith("TestSideBySide")]
@@ -126,7 +126,7 @@ def test_recipe_has_at_most_30_lines() -> None:
     assert max(map(len, lines)) <= 100
 
 
-def test_correct_server_passes_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_correct_server_passes_the_stateful_test_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     few = settings(max_examples=20, stateful_step_count=20, database=None, deadline=None)
     run_state_machine_as_test(machine(MyServer, monkeypatch), settings=few)
 
@@ -139,14 +139,16 @@ STEPS: dict[type[MyServer], list[str]] = {
 
 
 @pytest.mark.parametrize("server", STEPS)
-def test_planted_bug_shrinks_to_the_expected_steps(
+def test_stateful_recipe_shrinks_a_planted_bug_to_expected_steps(
     server: type[MyServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = shrunk(server, monkeypatch)
     assert re.findall(r"state\.(\w+)\(", "\n".join(steps)) == STEPS[server]
 
 
-def test_page_shows_the_shrunk_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stateful_recipe_docs_page_shows_the_shrunk_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Releases of Hypothesis name values and choose between equal steps differently.
     (shown,) = re.findall(r"^```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     steps = shrunk(ForgetsSuccessors, monkeypatch)

@@ -62,7 +62,7 @@ def make_store() -> MakeStore:
     return cast("MakeStore", namespace["SqliteStore"])
 
 
-def test_stores_page_runs_as_one_program() -> None:
+def test_stores_docs_page_runs_as_one_program() -> None:
     assert len(BLOCKS) == 3
     namespace: dict[str, object] = {}
     for block in BLOCKS:
@@ -113,7 +113,7 @@ def test_example_store_passes_the_kit_with_the_page_command(tmp_path: Path) -> N
 
 
 @pytest.mark.heavy
-def test_check_command_prints_what_the_page_shows(tmp_path: Path) -> None:
+def test_check_command_prints_what_the_stores_docs_page_shows(tmp_path: Path) -> None:
     assert checked(tmp_path, "--strict") == shown()[1:]
 
 
@@ -149,7 +149,9 @@ def count_of(store: PageStore, table: str) -> int:
     return count
 
 
-def test_one_worker_reads_what_another_stored(two: tuple[PageStore, PageStore, Clock]) -> None:
+def test_example_store_worker_reads_what_another_stored(
+    two: tuple[PageStore, PageStore, Clock],
+) -> None:
     one, other, _ = two
     made = ask(one, request("create"))
     assert (made.status, ask(other, request("create"), 2)) == (201, made)
@@ -215,7 +217,9 @@ RACES: Final[dict[str, tuple[tuple[Request, ...], Doing, Doing]]] = {
 
 
 @pytest.mark.parametrize("race", RACES)
-def test_slower_worker_decides_again(race: str, two: tuple[PageStore, PageStore, Clock]) -> None:
+def test_example_store_conflict_makes_the_slower_worker_retry(
+    race: str, two: tuple[PageStore, PageStore, Clock]
+) -> None:
     one, other, _ = two
     before, first, second = RACES[race]
     ready(one, *before)
@@ -231,7 +235,9 @@ def do(store: Store, what: Doing, first: int) -> None:
         ask(store, what, first)
 
 
-def test_failed_commit_stores_nothing(two: tuple[PageStore, PageStore, Clock]) -> None:
+def test_failed_commit_of_the_example_store_stores_nothing(
+    two: tuple[PageStore, PageStore, Clock],
+) -> None:
     one, other, _ = two
     loaded = one.load(Needs(), DIGEST)
     made: tuple[Write, ...] = (ConnectionWrite(None, pending()),)
@@ -258,7 +264,7 @@ def test_locked_database_raises_unavailable_and_a_mistake_raises(
         one.load(Needs(), DIGEST)
 
 
-def test_later_page_of_a_subject_replaces_the_first(
+def test_later_hosted_page_of_a_subject_replaces_the_first(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, clock = two
@@ -276,7 +282,9 @@ def test_later_page_of_a_subject_replaces_the_first(
     assert one.hosted_page(url(21)) is None
 
 
-def test_outbox_holds_effects_and_events(two: tuple[PageStore, PageStore, Clock]) -> None:
+def test_example_store_outbox_holds_effects_and_events(
+    two: tuple[PageStore, PageStore, Clock],
+) -> None:
     one, _, _ = two
     ready(one, CREATE, REVOKE, request("get"))
     told = one.database.execute("SELECT kind, document FROM outbox ORDER BY number").fetchall()
@@ -299,7 +307,7 @@ def test_hosted_pages_are_stored_and_expire_as_documented() -> None:
     one.database.close()
 
 
-def test_purge_removes_only_expired_rows_after_five_minutes(
+def test_example_store_purges_rows_five_minutes_after_expiry(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, clock = two
@@ -313,7 +321,7 @@ def test_purge_removes_only_expired_rows_after_five_minutes(
     assert count_of(one, "page") == 0
 
 
-def test_whole_chain_is_loaded_only_if_needed(
+def test_example_store_loads_the_whole_chain_only_if_needed(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, _ = two

@@ -63,14 +63,14 @@ def walk(page: str, folder: Path, package: Path = PACKAGE) -> int:
         pytest.param("replay.md", 5, marks=pytest.mark.heavy),
     ],
 )
-def test_task_page_prints_what_it_shows(
+def test_task_docs_page_programs_print_the_shown_output(
     page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert walk(page, tmp_path) == count
 
 
-def test_every_setting_is_on_the_changing_page() -> None:
+def test_changing_docs_page_lists_every_setting() -> None:
     page = (DOCS / "changing.md").read_text(encoding="utf-8")
     table = page.partition("## What is a setting")[2].partition("```python")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
@@ -89,7 +89,7 @@ def test_table_diff_reports_only_the_changed_rule(tmp_path: Path) -> None:
 EMBEDDING = (DOCS / "embedding.md").read_text(encoding="utf-8")
 
 
-def test_embedding_page_quotes_the_examples() -> None:
+def test_embedding_docs_page_quotes_the_example_servers() -> None:
     shown = re.findall(
         r"\]\(examples/(\w+\.py)\):\n\n```py\n(.*?)^```", EMBEDDING, re.MULTILINE | re.DOTALL
     )

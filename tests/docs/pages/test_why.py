@@ -20,7 +20,7 @@ from tests.support.strategies import START
 PAGE = (ROOT / "docs/why.md").read_text(encoding="utf-8")
 
 
-def test_named_versions_are_the_measured_ones() -> None:
+def test_comparison_docs_page_names_the_measured_versions() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     pinned = dict(each.split("==") for each in groups["dependency-groups"]["peers"])
     named = dict(re.findall(r"([\w-]+) (\d+\.\d+\.\d+)", PAGE))
@@ -28,12 +28,12 @@ def test_named_versions_are_the_measured_ones() -> None:
     assert {name: pinned[name] for name in named} == named
 
 
-def test_table_with_a_missing_cell_raises() -> None:
+def test_rule_table_with_a_missing_cell_raises() -> None:
     with pytest.raises(TableError):
         Table("half", "One of two.", Axis("side", ("left", "right")), Row(("left",), 1, "[O] One."))
 
 
-def test_member_order_of_a_body_does_not_prevent_a_replay() -> None:
+def test_body_with_reordered_members_is_replayed() -> None:
     world = server.world()
     head = (("Authorization", f"Bearer {server.API_KEY}"), ("Idempotency-Key", "k-1"))
     bodies = (

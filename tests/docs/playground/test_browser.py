@@ -210,7 +210,7 @@ def test_playground_answers_as_the_replay_command(
     assert browser.find_elements(By.CSS_SELECTOR, "#playground img") == []
 
 
-def test_check_option_compares_recorded_responses(
+def test_playground_check_option_compares_recorded_responses(
     browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
     log = b"\n".join(RECORDED)
@@ -223,7 +223,7 @@ def test_check_option_compares_recorded_responses(
     assert part(browser, "rows").count("diverges at") == len(done.stderr.splitlines())
 
 
-def test_each_line_is_a_row_linking_rules_and_problem(
+def test_playground_log_line_is_a_row_linking_rules_and_problem(
     browser: webdriver.Chrome,
 ) -> None:
     lines = LOGS["the example"] + LOGS["a story"][3:]
@@ -269,9 +269,7 @@ def test_playground_requests_no_other_host(browser: webdriver.Chrome, served: Se
         assert each.startswith(served.url)
 
 
-def test_shared_link_restores_the_log_and_loads_nothing(
-    browser: webdriver.Chrome, served: Served
-) -> None:
+def test_shared_playground_link_restores_its_log(browser: webdriver.Chrome, served: Served) -> None:
     log = b"\n".join(LOGS["lines that are broken, and what stands between them"]).decode()
     paste(browser, log, check=True)
     press(browser, "share")
@@ -287,7 +285,7 @@ def test_shared_link_restores_the_log_and_loads_nothing(
     assert not any("pyodide" in path for path in served.asked)
 
 
-def test_link_without_a_valid_log_changes_nothing(
+def test_playground_link_without_a_valid_log_changes_nothing(
     browser: webdriver.Chrome, served: Served
 ) -> None:
     bomb = zlib.compressobj(wbits=-15)
@@ -300,7 +298,9 @@ def test_link_without_a_valid_log_changes_nothing(
         assert part(browser, "log", "value") + "\n" == EXAMPLE.decode()
 
 
-def test_log_or_link_over_its_limit_is_refused(browser: webdriver.Chrome, served: Served) -> None:
+def test_playground_refuses_a_log_or_link_over_its_limit(
+    browser: webdriver.Chrome, served: Served
+) -> None:
     browser.get(f"{served.url}playground.html")
     paste(browser, "é" * 524_288 + "x")
     press(browser, "answer")
@@ -329,7 +329,9 @@ def test_stopped_playground_can_be_restarted(browser: webdriver.Chrome, served: 
     assert len(answer(browser, EXAMPLE.decode())) == 12
 
 
-def test_failed_load_is_shown_on_the_page(browser: webdriver.Chrome, served: Served) -> None:
+def test_playground_shows_a_failed_load_on_the_page(
+    browser: webdriver.Chrome, served: Served
+) -> None:
     worker = served.site / "playground" / "worker.js"
     text = worker.read_bytes()
     worker.unlink()

@@ -33,7 +33,7 @@ def builder() -> ModuleType:
 BUILD: Final = builder()
 
 
-def test_page_has_one_place_for_the_playground_after_building() -> None:
+def test_built_docs_page_has_one_place_for_the_playground() -> None:
     places = BUILD._PLACE.findall(PAGE)
     assert len(places) == 1
     assert "not built" in places[0]
@@ -51,7 +51,7 @@ def test_built_playground_states_its_size_and_has_the_example() -> None:
     assert html.unescape(log[1]) + "\n" == EXAMPLE.decode()
 
 
-def test_example_log_has_every_kind_of_line() -> None:
+def test_playground_example_log_has_every_kind_of_line() -> None:
     answers = [line.answer for line in replay(EXAMPLE.splitlines(keepends=True))]
     assert [line["line"] for line in answers if "error" in line] == [10]
     assert [line["granted"] for line in answers if "granted" in line] == [True, False]
@@ -61,7 +61,7 @@ def test_example_log_has_every_kind_of_line() -> None:
     assert [line["outcome"] for line in answers if "outcome" in line] == ["done"] * 3
 
 
-def test_page_states_the_limits_of_the_script() -> None:
+def test_playground_page_states_the_limits_of_its_script() -> None:
     script = (HERE / "page.js").read_text(encoding="utf-8")
     found = dict(re.findall(r"const (\w+) = ([\d_]+);", script))
     bounds = {name: f"{int(value):,}" for name, value in found.items()}
@@ -71,14 +71,14 @@ def test_page_states_the_limits_of_the_script() -> None:
     assert f"longer than {bounds['SECONDS']} seconds" in PAGE
 
 
-def test_wrong_digest_of_a_pinned_file_stops_the_build() -> None:
+def test_playground_build_stops_if_a_pinned_digest_differs() -> None:
     digest = hashlib.sha256(b"attrs").hexdigest()
     BUILD.hold("attrs", digest, digest)
     with pytest.raises(SystemExit, match="attrs is not what was pinned"):
         BUILD.hold("attrs", digest, BUILD.ATTRS_SHA256)
 
 
-def test_site_without_a_place_for_it_is_left_unchanged(tmp_path: Path) -> None:
+def test_docs_site_without_a_playground_place_stays_unchanged(tmp_path: Path) -> None:
     (tmp_path / "playground.html").write_text("<p>another page</p>")
     with pytest.raises(SystemExit, match="has no place for the playground"):
         BUILD.build(tmp_path)

@@ -110,7 +110,7 @@ def look(browser: webdriver.Chrome, page: Path, judged: tuple[str, ...]) -> list
 
 @pytest.mark.browser
 @pytest.mark.node
-def test_pages_pass_axe_and_fit_the_screen(site: Path, browser: webdriver.Chrome) -> None:
+def test_docs_pages_pass_axe_and_fit_the_screen(site: Path, browser: webdriver.Chrome) -> None:
     pages = {
         page.relative_to(site).with_suffix("").as_posix(): page for page in site.rglob("*.html")
     }
@@ -133,7 +133,7 @@ def test_pages_pass_axe_and_fit_the_screen(site: Path, browser: webdriver.Chrome
         ('<p style="width: 2000px">wide</p>', "is 20"),
     ],
 )
-def test_inaccessible_page_is_found(
+def test_accessibility_check_reports_an_inaccessible_page(
     browser: webdriver.Chrome, tmp_path: Path, body: str, fault: str
 ) -> None:
     page = tmp_path / "page.html"
@@ -166,7 +166,7 @@ def test_explorer_runs_from_a_file_or_links_tables_if_no_script(
 
 
 @pytest.mark.browser
-def test_page_weight_counts_text_and_loaded_files(tmp_path: Path) -> None:
+def test_docs_page_weight_counts_text_and_loaded_files(tmp_path: Path) -> None:
     (tmp_path / "a.css").write_bytes(b"p { color: red }")
     (tmp_path / "a.js").write_bytes(b"1;")
     page = '<!doctype html><link rel="stylesheet" href="a.css?v=1"><script src="a.js"></script>'
@@ -176,7 +176,7 @@ def test_page_weight_counts_text_and_loaded_files(tmp_path: Path) -> None:
     assert weight.took > 0
 
 
-def test_mending_a_page_twice_changes_nothing_more() -> None:
+def test_fixing_docs_page_html_twice_equals_fixing_it_once() -> None:
     page = (
         '<aside class="sidebar-drawer"><aside class="toc-drawer"><p class="caption" role="heading">'
     )

@@ -50,13 +50,13 @@ def listed(name: str) -> list[str]:
     return [f"{folder}/{page}".lstrip("/") for page in pages]
 
 
-def test_every_page_is_in_the_contents_exactly_once() -> None:
+def test_every_docs_page_is_in_the_contents_exactly_once() -> None:
     pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")}
     found = Counter(page for name in ("index", *SITE.LISTS) for page in listed(name))
     assert found == Counter(pages - {"index"})
 
 
-def test_every_top_level_page_is_on_the_site() -> None:
+def test_every_top_level_markdown_page_is_on_the_docs_site() -> None:
     assert set(SITE.TOP) == {path.name for path in ROOT.glob("*.md")}
     for file, name in SITE.TOP.items():
         shown = SITE.page(name, (DOCS / f"{name}.md").read_text(encoding="utf-8"))
@@ -74,11 +74,11 @@ def test_every_top_level_page_is_on_the_site() -> None:
         ("pages", "[a](gone.md)", "[a](gone.md)"),
     ],
 )
-def test_file_links_become_page_links(name: str, text: str, shown: str) -> None:
+def test_docs_site_turns_file_links_into_page_links(name: str, text: str, shown: str) -> None:
     assert SITE.on_site(name, text, str(Path("docs", name).parent)) == shown
 
 
-def test_front_page_links_point_into_the_site() -> None:
+def test_docs_front_page_links_point_into_the_site() -> None:
     front = SITE.page("index", (DOCS / "index.md").read_text(encoding="utf-8"))
     assert "](docs/" not in front
     assert "](questions.md)" in front
@@ -111,12 +111,14 @@ def test_table_pictures_are_inlined_and_others_stay_files() -> None:
         ('<img src="data:image/png;base64,AA=="><a href="a.html?x#y"><b id="y">', ""),
     ],
 )
-def test_fault_of_a_built_page_is_found(tmp_path: Path, body: str, fault: str) -> None:
+def test_docs_site_check_reports_a_fault_of_a_built_page(
+    tmp_path: Path, body: str, fault: str
+) -> None:
     (tmp_path / "a.html").write_text(body)
     assert SITE.faults(tmp_path) == ([fault] if fault else [])
 
 
-def test_font_from_another_host_is_found(tmp_path: Path) -> None:
+def test_docs_site_check_reports_a_font_from_another_host(tmp_path: Path) -> None:
     (tmp_path / "a.css").write_text("@font-face { src: url(https://example.com/a.woff) }")
     assert SITE.faults(tmp_path) == ["a.css loads from elsewhere"]
     (tmp_path / "a.css").write_text("@font-face { src: url(a.woff) }")
@@ -142,12 +144,12 @@ def modules(room: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_reference_lists_every_module_with_its_first_line(room: str) -> None:
+def test_api_reference_lists_every_module_with_its_first_line(room: str) -> None:
     text = (DOCS / f"reference/{room}.md").read_text(encoding="utf-8")
     assert re.findall(r"^- `([\w.]+)`: (.*)$", text, re.MULTILINE) == list(modules(room))
 
 
-def test_reference_has_every_package_and_public_name() -> None:
+def test_api_reference_has_every_package_and_public_name() -> None:
     assert {path.stem for path in (DOCS / "reference").iterdir()} == {"README", *ROOMS}
     rows = re.findall(r"^\| {py:obj}`(\w+) <(.*)>` \|", SITE.face(), re.MULTILINE)
     assert [name for name, _ in rows] == sorted(curae_lifecycle._HOMES)
@@ -164,7 +166,7 @@ def test_reference_has_every_package_and_public_name() -> None:
 QUESTION_COUNT = 14
 
 
-def test_each_question_is_one_click_from_the_front_page() -> None:
+def test_each_docs_question_is_one_click_from_the_front_page() -> None:
     headings = re.findall(r"^## (.*)$", QUESTIONS, re.MULTILINE)
     assert len(headings) == QUESTION_COUNT
     assert all(heading.endswith("?") for heading in headings)
@@ -172,7 +174,7 @@ def test_each_question_is_one_click_from_the_front_page() -> None:
     assert "](questions.md)" in CONTENTS
 
 
-def test_each_question_is_answered_before_its_code() -> None:
+def test_each_docs_question_is_answered_before_its_code() -> None:
     for answer in QUESTIONS.split("\n## ")[1:]:
         assert re.match(r".*\?\n\n[A-Z0-9]", answer), answer
 
@@ -183,7 +185,7 @@ def test_wire_and_unproven_questions_are_answered_by_lists() -> None:
         assert len(re.findall(r"^- (?!Rule|Test)", answer, re.MULTILINE)) >= least
 
 
-def test_each_question_has_rules_a_test_and_a_program() -> None:
+def test_each_docs_question_has_rules_a_test_and_a_program() -> None:
     *answered, last = QUESTIONS.split("\n## ")[1:]
     for answer in answered:
         assert re.search(r"^- Rules?: \[`", answer, re.MULTILINE), answer
@@ -192,7 +194,7 @@ def test_each_question_has_rules_a_test_and_a_program() -> None:
     assert "```" not in last
 
 
-def test_cited_rule_links_resolve() -> None:
+def test_questions_docs_page_rule_links_resolve() -> None:
     cited = re.findall(r"\[`([\w.-]+)`\]\(tables/([\w-]+)\.md#([\w.-]+)\)", QUESTIONS)
     assert len(cited) == QUESTIONS.count("](tables/")
     for name, table, anchor in cited:
@@ -201,14 +203,14 @@ def test_cited_rule_links_resolve() -> None:
         assert (found.table.name, name) == (table, anchor)
 
 
-def test_cited_tests_exist() -> None:
+def test_tests_cited_by_the_questions_docs_page_exist() -> None:
     assert len(TESTS) == QUESTIONS.count("`tests/")
     for file, name in TESTS:
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         assert name in {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}, name
 
 
-def test_programs_of_the_questions_page_run() -> None:
+def test_programs_of_the_questions_docs_page_run() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", QUESTIONS, re.MULTILINE | re.DOTALL)
     namespace: dict[str, object] = {}
     for block in blocks:
@@ -217,7 +219,7 @@ def test_programs_of_the_questions_page_run() -> None:
 
 
 @pytest.mark.heavy
-def test_cited_tests_pass_by_name() -> None:
+def test_tests_cited_by_the_questions_docs_page_pass() -> None:
     names = [f"{file}::{name}" for file, name in TESTS]
     told = subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", *names],
@@ -257,7 +259,7 @@ RUN_BY = {
 """Each page with Python, and the tests that run its blocks."""
 
 
-def test_every_page_with_python_has_a_test_that_runs_it() -> None:
+def test_every_docs_page_with_python_has_a_test_that_runs_it() -> None:
     pages = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
     with_python = {
         page.relative_to(ROOT).as_posix()

@@ -30,7 +30,7 @@ await connect(base, "cae_test_unknown", wanted).catch((error) => console.log(err
 """
 
 
-def test_definitions_name_every_operation_and_schema() -> None:
+def test_typescript_definitions_name_every_operation_and_schema() -> None:
     # The content is compared only if Node.js is installed; this test always runs.
     text = DEFINITIONS.read_text(encoding="utf-8")
     document = json.loads((DOCS / "openapi.json").read_text(encoding="utf-8"))
@@ -41,7 +41,7 @@ def test_definitions_name_every_operation_and_schema() -> None:
         assert f"\n        {name}: " in text
 
 
-def test_generator_and_page_name_the_versions_of_the_tests() -> None:
+def test_typescript_docs_page_names_the_tested_tool_versions() -> None:
     package = json.loads((SOURCES / "package.json").read_text(encoding="utf-8"))
     versions = package["devDependencies"]
     assert [f"{name}@{version}" for name, version in versions.items()] == [*PACKAGES]
@@ -61,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.node
-def test_committed_definitions_are_current() -> None:
+def test_committed_typescript_definitions_are_current() -> None:
     assert GENERATORS["typescript"].stale(ROOT) == []
 
 
@@ -76,12 +76,12 @@ def compile_errors(project: Path, file: str, *more: str) -> str:
 
 
 @pytest.mark.node
-def test_client_that_handles_every_problem_code_compiles(project: Path) -> None:
+def test_typescript_client_handling_every_problem_code_compiles(project: Path) -> None:
     assert compile_errors(project, "client.ts") == ""
 
 
 @pytest.mark.node
-def test_client_that_misses_a_problem_code_does_not_compile(project: Path) -> None:
+def test_typescript_client_missing_a_problem_code_fails_compile(project: Path) -> None:
     said = compile_errors(project, "forgets.ts")
     assert said.startswith("forgets.ts(")
     assert said.count("error TS") == 1
@@ -90,7 +90,7 @@ def test_client_that_misses_a_problem_code_does_not_compile(project: Path) -> No
 
 
 @pytest.mark.node
-def test_client_with_a_mistyped_code_does_not_compile(project: Path) -> None:
+def test_typescript_client_with_mistyped_code_fails_to_compile(project: Path) -> None:
     # If `code` were a plain string, a switch could name a code that no operation returns.
     text = (project / "client.ts").read_text(encoding="utf-8")
     wrong = text.replace('case "NOT_FOUND":', 'case "NOT_FOUNT":', 1)
@@ -100,7 +100,7 @@ def test_client_with_a_mistyped_code_does_not_compile(project: Path) -> None:
 
 
 @pytest.mark.node
-def test_client_of_the_page_compiles_and_connects_a_user(project: Path, tmp_path: Path) -> None:
+def test_typescript_docs_client_compiles_and_connects_a_user(project: Path, tmp_path: Path) -> None:
     assert compile_errors(project, "connect.ts", "--noEmit", "false", "--outDir", "out") == ""
     (project / "out" / "run.js").write_text(RUN, encoding="utf-8")
     with started("fastapi_app", tmp_path) as (_, create, _):
@@ -113,7 +113,7 @@ def test_client_of_the_page_compiles_and_connects_a_user(project: Path, tmp_path
 
 
 @pytest.mark.node
-def test_client_that_sends_an_unknown_member_does_not_compile(project: Path) -> None:
+def test_typescript_client_sending_unknown_member_fails_compile(project: Path) -> None:
     text = (project / "connect.ts").read_text(encoding="utf-8")
     wrong = f'{text}\nconnect("", "", {{ appUserId: "user-1", dataPackage: ["labs"] }});\n'
     (project / "misspelt.ts").write_text(wrong, encoding="utf-8")

@@ -22,7 +22,7 @@ _EVERY_ENEMY: Final = {
 }
 
 
-def test_killed_workers_on_sqlite_break_no_law(sqlite_url: str, tmp_path: Path) -> None:
+def test_killing_server_workers_on_sqlite_breaks_no_law(sqlite_url: str, tmp_path: Path) -> None:
     seen = crash(
         "asgi",
         sqlite_url,
@@ -41,7 +41,7 @@ def test_killed_workers_on_sqlite_break_no_law(sqlite_url: str, tmp_path: Path) 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi", "flask", "django"])
-def test_every_kind_of_fault_breaks_no_law(app: str, tmp_path: Path) -> None:
+def test_crash_run_with_every_kind_of_fault_breaks_no_law(app: str, tmp_path: Path) -> None:
     with cluster(connections=80, room=ROOM) as server, database(server.url) as url:
         seen = crash(
             app,
@@ -60,7 +60,7 @@ def test_every_kind_of_fault_breaks_no_law(app: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
-def test_lock_held_by_others_on_sqlite_breaks_no_law(sqlite_url: str, tmp_path: Path) -> None:
+def test_sqlite_locked_by_another_process_breaks_no_law(sqlite_url: str, tmp_path: Path) -> None:
     enemies = {Enemy.KILL: 1, Enemy.EXHAUST: 2}
     seen = crash(
         "flask", sqlite_url, tmp_path, requests=300, enemies=enemies, rounds=2, longest=4.0
@@ -73,7 +73,9 @@ def test_lock_held_by_others_on_sqlite_breaks_no_law(sqlite_url: str, tmp_path: 
 @pytest.mark.parametrize(
     "wrong", ["trusting", "stepping", "charging", "keeping", "unversioned", "headless"]
 )
-def test_wrong_store_is_found(wrong: str, postgres_server: sa.URL, tmp_path: Path) -> None:
+def test_crash_run_detects_a_broken_store(
+    wrong: str, postgres_server: sa.URL, tmp_path: Path
+) -> None:
     # The machine interleaves the requests: one run in three may miss a wrong store, a dozen runs do
     # not, and the first find ends them.
     def is_found(seed: int) -> bool:

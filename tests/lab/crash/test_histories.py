@@ -45,14 +45,14 @@ def revoked(lived: Lived) -> str:
     return connection
 
 
-def test_serial_history_is_explained(lived: Lived) -> None:
+def test_history_checker_accepts_serial_requests(lived: Lived) -> None:
     revoked(lived)
     verdict = lived.judged()
     assert verdict.is_explained
     assert verdict.placed == 4
 
 
-def test_overlapping_operations_are_explained_in_some_order(lived: Lived) -> None:
+def test_history_checker_orders_overlapping_requests_freely(lived: Lived) -> None:
     revoked(lived)
     for number in range(4):
         lived.alter(number, invoked=START, returned=lived.moment)
@@ -60,7 +60,7 @@ def test_overlapping_operations_are_explained_in_some_order(lived: Lived) -> Non
     assert lived.judged().is_explained
 
 
-def test_lost_update_is_not_explained(lived: Lived) -> None:
+def test_history_checker_rejects_a_lost_update(lived: Lived) -> None:
     lived.create("k-1")
     before = lived.store.connection(ConnectionId(lived.connections[0]))
     assert before is not None
@@ -71,7 +71,7 @@ def test_lost_update_is_not_explained(lived: Lived) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Connection", "Record", "CuraeConnectSession", "LogState"])
-def test_missing_stored_value_is_not_explained(lived: Lived, kind: str) -> None:
+def test_history_checker_rejects_a_missing_stored_value(lived: Lived, kind: str) -> None:
     lived.create("k-1")
     lived.initiate("k-2")
     rest = lived.rest()
@@ -80,7 +80,7 @@ def test_missing_stored_value_is_not_explained(lived: Lived, kind: str) -> None:
     assert lived.judged(Rest(values, rest.posted)).is_explained is False
 
 
-def test_extra_or_missing_message_is_not_explained(lived: Lived) -> None:
+def test_history_checker_rejects_extra_or_missing_outbox_message(lived: Lived) -> None:
     lived.create("k-1")
     rest = lived.rest()
     ((subject, posted),) = rest.posted.items()
@@ -88,7 +88,7 @@ def test_extra_or_missing_message_is_not_explained(lived: Lived) -> None:
         assert lived.judged(Rest(rest.values, others)).is_explained is False
 
 
-def test_stale_read_is_explained_only_if_it_overlaps(lived: Lived) -> None:
+def test_history_checker_accepts_stale_read_only_if_overlapping(lived: Lived) -> None:
     revoked(lived)
     lived.alter(3, answer=lived.history[1].answer)
     assert lived.judged().is_explained is False
@@ -96,13 +96,13 @@ def test_stale_read_is_explained_only_if_it_overlaps(lived: Lived) -> None:
     assert lived.judged().is_explained
 
 
-def test_read_before_its_write_is_not_explained(lived: Lived) -> None:
+def test_history_checker_rejects_a_read_before_its_write(lived: Lived) -> None:
     revoked(lived)
     lived.alter(3, invoked=lived.history[1].invoked, returned=lived.history[1].returned)
     assert lived.judged().is_explained is False
 
 
-def test_second_execution_of_a_key_is_not_explained(lived: Lived) -> None:
+def test_history_checker_rejects_a_second_execution_of_a_key(lived: Lived) -> None:
     lived.create("k-1")
     lived.create("k-2")
     # As if both had the key of the first one.
@@ -110,12 +110,12 @@ def test_second_execution_of_a_key_is_not_explained(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_replayed_response_is_explained(lived: Lived) -> None:
+def test_history_checker_accepts_a_replayed_response(lived: Lived) -> None:
     assert lived.create("k-1") == lived.create("k-1")
     assert lived.judged().is_explained
 
 
-def test_wrong_404_is_not_explained(lived: Lived) -> None:
+def test_history_checker_rejects_404_for_a_stored_connection(lived: Lived) -> None:
     revoked(lived)
     unknown = lived.get("00000000-0000-0000-0000-000000000001")
     assert lived.judged().is_explained
@@ -123,7 +123,7 @@ def test_wrong_404_is_not_explained(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_unanswered_request_may_have_taken_effect(lived: Lived) -> None:
+def test_history_checker_lets_unanswered_requests_take_effect(lived: Lived) -> None:
     lived.create("k-1")
     before = lived.rest()
     lived.revoke(lived.connections[0], "k-2")
@@ -134,7 +134,7 @@ def test_unanswered_request_may_have_taken_effect(lived: Lived) -> None:
     assert lived.judged(after).is_explained
 
 
-def test_unanswered_request_may_take_effect_late_not_early(lived: Lived) -> None:
+def test_unanswered_request_takes_effect_late_but_never_early(lived: Lived) -> None:
     revoked(lived)
     begun = lived.history[0].invoked
     lived.alter(2, answer=None, returned=None, invoked=begun)
@@ -144,7 +144,7 @@ def test_unanswered_request_may_take_effect_late_not_early(lived: Lived) -> None
     assert lived.judged().is_explained is False
 
 
-def test_ignored_fact_is_explained_only_if_doubtful(lived: Lived) -> None:
+def test_history_checker_accepts_ignored_fact_only_if_doubtful(lived: Lived) -> None:
     lived.create("k-1")
     lived.tell(Revoked(ConnectionId(lived.connections[0]), Actor.PATIENT))
     lived.alter(1, answer="ignored")
@@ -153,7 +153,7 @@ def test_ignored_fact_is_explained_only_if_doubtful(lived: Lived) -> None:
     assert lived.judged().is_explained
 
 
-def test_keyless_request_is_charged_twice_only_if_doubtful(
+def test_history_checker_allows_double_charge_only_if_doubtful(
     lived: Lived,
 ) -> None:
     lived.initiate("k-1")
@@ -174,7 +174,7 @@ def test_keyless_request_is_charged_twice_only_if_doubtful(
     assert lived.judged().is_explained is False
 
 
-def test_many_identical_unanswered_requests_are_searched(lived: Lived) -> None:
+def test_history_checker_handles_many_equal_unanswered_requests(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
@@ -187,7 +187,7 @@ def test_many_identical_unanswered_requests_are_searched(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_request_refused_by_a_bucket_changes_nothing(lived: Lived) -> None:
+def test_history_checker_expects_no_change_from_a_429(lived: Lived) -> None:
     policy = ("ratelimit-policy", '"platform";q=1;w=1')
     away = Response(429, (policy,), b"{}")
     before = lived.rest()
@@ -197,7 +197,7 @@ def test_request_refused_by_a_bucket_changes_nothing(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_wrong_retry_after_is_not_explained(lived: Lived) -> None:
+def test_history_checker_rejects_an_incorrect_retry_after(lived: Lived) -> None:
     for number in range(10):
         lived.initiate(f"k-{number}")
     refused = lived.initiate("k-refused")
@@ -208,7 +208,7 @@ def test_wrong_retry_after_is_not_explained(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_eleventh_initiate_is_not_explained(lived: Lived) -> None:
+def test_history_checker_rejects_an_eleventh_admitted_initiate(lived: Lived) -> None:
     for number in range(10):
         lived.initiate(f"k-{number}")
     lived.pass_time(60)
@@ -221,7 +221,7 @@ def test_eleventh_initiate_is_not_explained(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_clock_skew_explains_a_response_out_of_its_span(lived: Lived) -> None:
+def test_history_checker_allows_response_times_within_clock_skew(lived: Lived) -> None:
     lived.create("k-1")
     lived.alter(0, invoked=START - 15_000_000, returned=START - 14_900_000)
     assert lived.judged().is_explained is False
@@ -229,7 +229,7 @@ def test_clock_skew_explains_a_response_out_of_its_span(lived: Lived) -> None:
     assert lived.judged().is_explained
 
 
-def test_page_visit_is_explained_by_its_fact(lived: Lived) -> None:
+def test_history_checker_matches_a_hosted_page_visit_to_its_fact(lived: Lived) -> None:
     lived.create("k-1")
     connection = lived.connections[0]
     until = at(START + 10**12)
@@ -242,7 +242,7 @@ def test_page_visit_is_explained_by_its_fact(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
-def test_page_visit_overlapping_its_fact_is_explained(lived: Lived) -> None:
+def test_history_checker_accepts_a_page_visit_during_its_fact(lived: Lived) -> None:
     revoked(lived)
     first = lived.connections[0]
     lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")
@@ -254,7 +254,7 @@ def test_page_visit_overlapping_its_fact_is_explained(lived: Lived) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
-def test_late_commit_of_a_reissue_is_explained(
+def test_history_checker_accepts_a_late_commit_of_a_reissue(
     lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
 ) -> None:
     lived.create("k-1")
@@ -278,7 +278,7 @@ def test_late_commit_of_a_reissue_is_explained(
     assert lived.judged().is_explained
 
 
-def test_late_commit_of_a_revocation_is_explained(
+def test_history_checker_accepts_a_late_commit_of_a_revocation(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lived.create("k-1")
@@ -301,12 +301,12 @@ def test_late_commit_of_a_revocation_is_explained(
     assert lived.judged().is_explained
 
 
-def test_search_over_its_budget_is_undecided(lived: Lived) -> None:
+def test_history_checker_over_its_budget_reports_undecided(lived: Lived) -> None:
     revoked(lived)
     assert lived.judged(budget=2).is_explained is None
 
 
-def test_repeated_charge_of_one_instant_is_not_explained(lived: Lived) -> None:
+def test_history_checker_rejects_a_repeated_charge_at_one_time(lived: Lived) -> None:
     lived.initiate("k-1")
     lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
     lived.history.append(lived.history[1])
@@ -361,7 +361,7 @@ def live(lived: Lived, number: int, kind: str, which: int) -> None:
     st.lists(st.tuples(st.sampled_from(WORKS), st.integers(0, 2)), min_size=1, max_size=12),
     st.data(),
 )
-def test_random_histories_are_explained_and_altered_ones_not(
+def test_history_checker_accepts_random_and_rejects_altered_runs(
     works: list[tuple[str, int]], data: st.DataObject
 ) -> None:
     lived = Lived()

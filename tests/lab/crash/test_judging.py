@@ -27,7 +27,7 @@ def lived() -> Lived:
     return Lived()
 
 
-def test_unexplained_history_is_printed_in_full(lived: Lived) -> None:
+def test_unexplained_request_history_is_printed_in_full(lived: Lived) -> None:
     lived.create("k-1")
     lived.get(lived.connections[0])
     lived.revoke(lived.connections[0], "k-2")
@@ -59,7 +59,7 @@ def whole(full_at: int | None, values: dict[Place, Storable] | None = None) -> W
     return Whole(values=values or {}, posted=(), number=0, buckets=buckets)
 
 
-def test_overdrawn_bucket_is_found(lived: Lived) -> None:
+def test_crash_judge_reports_an_overdrawn_bucket(lived: Lived) -> None:
     for _ in range(3):
         lived.ask("GET", "curae-connect/account-state?appUserId=ada")
     assert any(overdrawn(lived.history, [BUCKET], 0))
@@ -67,7 +67,7 @@ def test_overdrawn_bucket_is_found(lived: Lived) -> None:
     assert not any(overdrawn(lived.history[1:], [BUCKET], 0))
 
 
-def test_missing_charge_is_found(lived: Lived) -> None:
+def test_crash_judge_reports_a_missing_bucket_charge(lived: Lived) -> None:
     for _ in range(3):
         lived.ask("GET", "curae-connect/account-state?appUserId=ada")
     before, charged = whole(None), whole(START + 3_000_000)
@@ -91,7 +91,7 @@ def test_missing_charge_is_found(lived: Lived) -> None:
     )
 
 
-def test_purge_of_a_live_value_is_found(lived: Lived) -> None:
+def test_crash_judge_reports_the_purge_of_a_live_value(lived: Lived) -> None:
     lived.create("k-1")
     values = dict(lived.rest().values)
     before, day = whole(None, values), 86_400_000_000
@@ -103,7 +103,7 @@ def test_purge_of_a_live_value_is_found(lived: Lived) -> None:
     assert not any(lost(before, whole(None, left), START + 2 * day))
 
 
-def test_fault_schedule_depends_only_on_its_seed() -> None:
+def test_crash_fault_schedule_depends_only_on_its_seed() -> None:
     wanted = {Enemy.KILL: 7, Enemy.PAUSE: 3, Enemy.FILL: 1}
 
     def planned(seed: int) -> object:

@@ -11,7 +11,7 @@ from tests.lab.crash.gaps import longest_gap
 from tests.support.paths import ROOT
 
 
-def test_longest_gap_is_the_longest_span_without_events() -> None:
+def test_longest_gap_returns_the_longest_span_without_events() -> None:
     assert longest_gap([], 0, 4_000_000) == 4.0
     assert longest_gap([-1, 1_000_000, 3_500_000, 9_000_000], 0, 4_000_000) == 2.5
     assert longest_gap([3_000_000, 500_000], 0, 4_000_000) == 2.5

@@ -52,14 +52,14 @@ def _failed(report: Report) -> set[str]:
 
 
 @pytest.mark.parametrize("slowly", [False, True])
-def test_correct_server_passes_every_check(slowly: bool) -> None:  # noqa: FBT001 - a test's parameter
+def test_correct_server_passes_every_kit_check(slowly: bool) -> None:  # noqa: FBT001 - a test's parameter
     report = _held_against(Service(), slowly=slowly, only=None)
     assert not report.failed, str(report)
     assert len(report.passed) > 100
 
 
 @pytest.mark.parametrize("bug", visible(), ids=lambda bug: bug.name)
-def test_named_checks_find_the_bug(bug: VisibleBug) -> None:
+def test_planted_server_bug_fails_its_named_kit_checks(bug: VisibleBug) -> None:
     report = _held_against(bug.make(), slowly=bug.slowly, only=bug.found_by)
     assert _failed(report) == set(bug.found_by), str(report)
     assert bug.found_by, "no check finds it"
@@ -68,14 +68,14 @@ def test_named_checks_find_the_bug(bug: VisibleBug) -> None:
 
 
 @pytest.mark.parametrize("bug", hidden(), ids=lambda bug: bug.name)
-def test_named_probe_finds_the_bug_and_passes_the_right_one(bug: Hidden) -> None:
+def test_probe_fails_a_hidden_bug_and_passes_the_correct_server(bug: Hidden) -> None:
     bug.probe_right()
     with pytest.raises(AssertionError):
         bug.probe_mistaken()
 
 
 @pytest.mark.heavy
-def test_every_check_finds_a_bug_and_every_bug_is_found() -> None:
+def test_every_kit_check_finds_a_bug_and_every_bug_is_found() -> None:
     single = {check.name for check in CHECKS} - {SIDE_BY_SIDE}
     useful: set[str] = set()
     for bug in visible():
@@ -87,12 +87,12 @@ def test_every_check_finds_a_bug_and_every_bug_is_found() -> None:
 
 
 @pytest.mark.heavy
-def test_side_by_side_check_finds_a_bug_alone() -> None:
+def test_side_by_side_kit_check_alone_finds_a_revoke_bug() -> None:
     report = _held_against(SecondRevokeRefused(), slowly=False, only=[SIDE_BY_SIDE])
     assert _failed(report) == {SIDE_BY_SIDE}
 
 
-def test_checks_a_server_cannot_show_are_reported_as_not_run() -> None:
+def test_inapplicable_kit_checks_are_reported_as_not_run() -> None:
     undated = Undated(Settings(environment=Environment.LIVE))
     report = _held_against(undated, slowly=False, only=["limit.environments", "idempotency.dates"])
     assert {(left.check, left.reason) for left in report.not_run} == {
@@ -105,13 +105,13 @@ def test_checks_a_server_cannot_show_are_reported_as_not_run() -> None:
     ]
 
 
-def test_catalogue_is_complete_and_names_are_unique() -> None:
+def test_bug_catalogue_is_complete_with_unique_names() -> None:
     assert (len(visible()), len(hidden())) == (VISIBLE, HIDDEN)
     names = [bug.name for bug in visible()] + [bug.name for bug in hidden()]
     assert len(set(names)) == len(names)
 
 
-def test_catalogue_names_existing_checks_and_rules() -> None:
+def test_bug_catalogue_names_existing_kit_checks_and_rules() -> None:
     checks = {check.name for check in CHECKS}
     for bug in visible():
         assert checks.issuperset(bug.found_by), bug.name

@@ -60,15 +60,15 @@ def walked(size: str) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("domain", DOMAINS, ids=lambda domain: domain.walk.__name__)
-def test_small_domain_is_answered_as_the_rules_say(domain: Domain) -> None:
+def test_every_input_of_a_small_domain_is_answered_by_the_rules(domain: Domain) -> None:
     assert domain.walk(domain.small) == domain.answers
 
 
-def test_page_on_testing_states_the_number_of_compared_answers() -> None:
+def test_testing_docs_page_states_the_number_of_compared_answers() -> None:
     page = (ROOT / "docs/testing-the-library.md").read_text(encoding="utf-8")
     assert f"{sum(domain.answers for domain in DOMAINS):,} answers in every run" in page
 
 
 @pytest.mark.heavy
-def test_larger_domains_are_answered_as_the_rules_say() -> None:
+def test_every_input_of_a_large_domain_is_answered_by_the_rules() -> None:
     assert sum(cases for _, cases in walked("heavy")) >= 300_000

@@ -88,17 +88,17 @@ def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_small_run_visits_the_published_figures(name: str) -> None:
+def test_small_exploration_visits_the_published_state_count(name: str) -> None:
     assert small_run(name)[0] == figures()[name]
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_run_visits_the_published_figures(name: str) -> None:
+def test_full_exploration_visits_the_published_state_count(name: str) -> None:
     assert PUBLISHED[name]() == figures()[name]
 
 
-def test_page_lists_every_run_and_over_a_million_states() -> None:
+def test_exploration_docs_page_lists_every_run_and_state_count() -> None:
     page = figures()
     assert page.keys() >= {*SMALL, *PUBLISHED}
     assert sum(page[name].states for name in PUBLISHED) > 1_000_000
@@ -110,7 +110,7 @@ def test_count_sequences_of_one_connection_is_exact() -> None:
 
 
 @pytest.mark.heavy
-def test_page_states_the_number_of_nine_step_sequences() -> None:
+def test_exploration_docs_page_states_the_nine_step_count() -> None:
     assert f"{count_sequences(Single(), 9):,} sequences of nine steps" in PAGE
 
 
@@ -142,7 +142,7 @@ def check_one_order(rules: Rules[Store, Client]) -> None:
     }
 
 
-def test_one_order_reaches_every_store_state() -> None:
+def test_exploring_one_order_reaches_every_store_state() -> None:
     check_one_order(Held(2, 1))
     check_one_order(Held(1, 2, forgets=True))
     check_one_order(Chain(2, 0, happens=False, follows=1))
@@ -151,7 +151,7 @@ def test_one_order_reaches_every_store_state() -> None:
 
 
 @pytest.mark.heavy
-def test_one_order_reaches_every_store_state_of_a_chain() -> None:
+def test_exploring_one_order_reaches_every_state_of_a_chain() -> None:
     check_one_order(Chain(1, 1, shared_key=True, page=False))
 
 
@@ -187,13 +187,15 @@ def test_one_order_reaches_every_store_state_of_a_chain() -> None:
         ),
     ],
 )
-def test_mutant_of_a_cell_is_killed(run: str, table: str, key: Key, like: Key, killer: str) -> None:
+def test_exploration_kills_the_mutant_of_each_table_cell(
+    run: str, table: str, key: Key, like: Key, killer: str
+) -> None:
     with mutant(table, key, like):
         assert killed_by([run], figures()) == killer
 
 
 @pytest.mark.parametrize("shifted", SHIFTED, ids=lambda each: f"{each.name} {each.by}")
-def test_deadline_off_by_a_tick_breaks_a_rule(
+def test_exploration_detects_a_deadline_off_by_one_tick(
     shifted: Shifted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert check_ends() == 13
@@ -203,7 +205,7 @@ def test_deadline_off_by_a_tick_breaks_a_rule(
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_wrong_store_breaks_a_law_or_a_rule(name: str) -> None:
+def test_exploration_detects_each_broken_store(name: str) -> None:
     with pytest.raises(ViolationError) as error:
         STORES[name]()
     assert error.value.broken is not None
@@ -257,7 +259,7 @@ UNCOUNTED: Final[dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
 
 
 @pytest.mark.parametrize("what", UNCOUNTED)
-def test_store_without_version_bumps_breaks_as_the_page_shows(what: str) -> None:
+def test_store_without_version_bumps_fails_as_the_docs_show(what: str) -> None:
     (root, *tasks), says, trace = UNCOUNTED[what]
     violation = broken_by(lambda: explore(uncounted(root, *map(Task, tasks))))
     assert violation.what.startswith(says)
@@ -277,7 +279,7 @@ def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
 
 
 @pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
-def test_one_order_gives_mutants_the_same_verdict(most: int) -> None:
+def test_exploring_one_order_gives_mutants_the_same_verdict(most: int) -> None:
     said = Counter[str]()
     for rules, table, key, like in (
         (Held(2, 1), "idempotency", BUSY, EXECUTE),
@@ -298,7 +300,7 @@ def test_one_order_gives_mutants_the_same_verdict(most: int) -> None:
 
 
 @pytest.mark.heavy
-def test_page_states_the_killed_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exploration_docs_page_states_the_killed_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
     then = figures()
     looked = {name: small_run(name)[1] for name in SMALL}
     # Smaller runs come first.
@@ -351,7 +353,7 @@ def answers_of(log: Sequence[bytes]) -> list[dict[str, Json]]:
         ),
     ],
 )
-def test_violation_names_its_law_and_has_a_replayable_log(
+def test_exploration_violation_has_its_law_and_replayable_log(
     run: str, table: str, key: Key, like: Key, law: int
 ) -> None:
     with mutant(table, key, like):
@@ -362,7 +364,7 @@ def test_violation_names_its_law_and_has_a_replayable_log(
     assert answers_of(violation.log)
 
 
-def test_violation_of_a_rule_without_a_law_names_the_rule() -> None:
+def test_exploration_violation_without_a_law_names_its_rule() -> None:
     key = ("complete sign-up", "LIMITED", "other user, or none bound")
     with mutant("binding", key, ("complete sign-up", "UNLINKED", "other user, or none bound")):
         violation = broken_by(SMALL[ENTRY])
@@ -378,7 +380,7 @@ def test_violation_of_a_rule_without_a_law_names_the_rule() -> None:
     assert torn.broken.rule == "landing"
 
 
-def test_liveness_violation_names_its_promise() -> None:
+def test_exploration_liveness_violation_names_its_promise() -> None:
     with mutant("idempotency", ("in flight, lease over", "same fingerprint"), BUSY):
         violation = broken_by(SMALL[ALONE])
     assert violation.broken is None
@@ -386,7 +388,7 @@ def test_liveness_violation_names_its_promise() -> None:
     assert violation.trace[-1] == "clock: a lease passes"
 
 
-def test_violation_of_the_rate_limit_has_a_replayable_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_limit_violation_has_a_replayable_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ratelimit, "admit_one", lambda _policy, state, _now: state)
     violation = broken_by(SMALL[LIMIT])
     assert "law 10 is broken" in str(violation)
@@ -394,7 +396,7 @@ def test_violation_of_the_rate_limit_has_a_replayable_log(monkeypatch: pytest.Mo
 
 
 @pytest.mark.heavy
-def test_replayed_path_logs_give_only_the_expected_codes() -> None:
+def test_replayed_exploration_logs_give_only_expected_codes() -> None:
     # About fifty paths of each world; no log is broken or has an unexpected code.
     codes = {
         *codes_on_paths(Single(), 3),
@@ -463,7 +465,7 @@ NEVER_MADE: Final[dict[tuple[str, ...], str]] = {
 
 
 @pytest.mark.heavy
-def test_exploration_reaches_every_reachable_cell() -> None:
+def test_exploration_reaches_every_reachable_table_cell() -> None:
     with count_cell_lookups() as counts:
         explore(Single(), depth=8, liveness=False)
         explore(Clients(Account(1, 3)), liveness=False)

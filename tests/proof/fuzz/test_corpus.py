@@ -25,13 +25,13 @@ from tests.proof.fuzz.targets import TARGETS
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_input_gives_a_value_or_a_documented_fault(target: str) -> None:
+def test_every_fuzz_input_gives_a_value_or_a_documented_fault(target: str) -> None:
     assert small(target).total() == len(load_corpus(target)) * (1 + MUTANTS)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("target", TARGETS)
-def test_larger_fuzz_run_gives_values_or_documented_faults(target: str) -> None:
+def test_long_fuzz_run_gives_only_values_or_documented_faults(target: str) -> None:
     counts = fuzz(target, 5 * MUTANTS, seed=1)
     assert counts.total() == len(load_corpus(target)) * (1 + 5 * MUTANTS)
 
@@ -40,14 +40,14 @@ def test_larger_fuzz_run_gives_values_or_documented_faults(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_documented_fault_is_reached(target: str) -> None:
+def test_fuzz_corpus_reaches_every_documented_fault(target: str) -> None:
     seen = set(small(target))
     assert not OUTCOMES[target] - seen, "never reached"
     if target != "log":
         assert seen == OUTCOMES[target], "reached, but not documented here"
 
 
-def test_corpus_files_survive_load_and_store(
+def test_fuzz_corpus_files_are_unchanged_by_load_and_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {path.stem for path in CORPUS.iterdir()} == set(TARGETS)
@@ -61,7 +61,7 @@ def test_corpus_files_survive_load_and_store(
         assert written == (CORPUS / f"{target}.json").read_bytes()
 
 
-def test_mutants_depend_only_on_the_seed() -> None:
+def test_fuzz_mutations_depend_only_on_the_seed() -> None:
     inputs = list(load_corpus("http").values())
 
     def mutants(seed: int) -> list[bytes]:
@@ -100,14 +100,14 @@ MISTAKES: Final[dict[str, tuple[str, object, str, object]]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_parser_with_a_mistake_is_found(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fuzzing_detects_a_broken_parser(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target, module, name, wrong = MISTAKES[mistake]
     monkeypatch.setattr(module, name, wrong)
     with pytest.raises(FuzzError, match=f"law 16: {target}, from "):
         fuzz(target, MUTANTS, seed=0)
 
 
-def test_broken_log_line_with_an_effect_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fuzzing_detects_a_broken_log_line_with_an_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = logs._LogRunner.answer_line
 
     def line(log: logs._LogRunner, number: int, raw: bytes) -> logs.LineAnswer:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import TraceFunction
 
 
-def test_quadratic_parser_is_found() -> None:
+def test_linear_time_check_detects_a_quadratic_parser() -> None:
     def slow(size: int) -> object:
         return [_one(text) for end in range(size) for text in range(end)]
 
@@ -91,14 +91,14 @@ GROWING: Final[dict[str, Callable[[int], object]]] = {
 
 
 @pytest.mark.parametrize("input_", GROWING)
-def test_twice_the_input_runs_at_most_twice_the_lines(input_: str) -> None:
+def test_doubling_parser_input_at_most_doubles_executed_lines(input_: str) -> None:
     GROWING[input_](500)  # what is made once is made now
     once, twice, four_times = (_lines_run(GROWING[input_], size) for size in (500, 1000, 2000))
     assert four_times - twice <= 2 * (twice - once) + 50, "law 16: more than linear"
 
 
 @pytest.mark.parametrize("input_", GROWING)
-def test_large_input_is_parsed_in_one_pass(input_: str) -> None:
+def test_large_parser_input_is_parsed_in_one_pass(input_: str) -> None:
     # A quadratic scan would take minutes here.
     GROWING[input_](100_000)
 

@@ -213,7 +213,7 @@ def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None
 
 @pytest.mark.parametrize("over", connection.Status)
 @pytest.mark.parametrize("revocation", connection.RevocationState)
-def test_ended_status_has_no_deadline(over: str, revocation: str) -> None:
+def test_connection_with_ended_status_has_no_deadline(over: str, revocation: str) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None
     asked = stored(over, NOW, revoked_at=revoked_at)
     waits = connection.next_deadline(asked) is not None
@@ -221,7 +221,7 @@ def test_ended_status_has_no_deadline(over: str, revocation: str) -> None:
     assert waits is (cell not in UNREACHABLE)
 
 
-def test_every_table_has_an_oracle_in_page_order() -> None:
+def test_every_rule_table_has_an_oracle_in_docs_page_order() -> None:
     assert [of.name for of in SUBJECTS] == list(TABLES)
 
 
@@ -236,7 +236,7 @@ def test_operations_page_prints_the_served_rules() -> None:
 
 
 @each_subject
-def test_oracle_reaches_every_cell_and_matches_the_page(of: Subject) -> None:
+def test_oracle_reaches_every_table_cell_and_matches_the_docs(of: Subject) -> None:
     answers = of.oracle()
     asked = {key for key, _, _ in answers}
     unasked = {cell[1:] for cell in UNREACHABLE if cell[0] == of.name}
@@ -275,7 +275,7 @@ def test_every_table_mutant_is_killed_or_unreachable(of: Subject) -> None:
     assert of.oracle() == golden, "the table is restored"
 
 
-def test_mutant_counts_add_up() -> None:
+def test_killed_and_unreachable_table_mutants_add_up_to_all() -> None:
     assert tuple(map(sum, zip(*COUNTS.values(), strict=True))) == (2035, 1960, 0, 75)
 
 

@@ -131,13 +131,13 @@ def printed(cells: Counter[Cell], tables: tuple[str, ...]) -> str:
 
 
 @pytest.mark.parametrize("machine", FULL)
-def test_machine_matches_its_model(machine: type[CountedMachine]) -> None:
+def test_stateful_machine_finds_no_difference_from_its_model(machine: type[CountedMachine]) -> None:
     run(machine, SMALL)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("machine", OWN_TABLES)
-def test_machine_reaches_every_cell_of_its_tables(machine: type[CountedMachine]) -> None:
+def test_stateful_machine_reaches_every_cell_of_its_tables(machine: type[CountedMachine]) -> None:
     cells = reached(machine).cells
     tables = OWN_TABLES[machine]
     print(printed(cells, tables))  # noqa: T201 - the counts are part of the result
@@ -145,7 +145,7 @@ def test_machine_reaches_every_cell_of_its_tables(machine: type[CountedMachine])
 
 
 @pytest.mark.heavy
-def test_limits_machine_reaches_every_situation() -> None:
+def test_stateful_limits_machine_reaches_every_situation() -> None:
     seen = reached(LimitsMachine).seen
     print(*(f"{seen[name]:8} {name}" for name in limits.SITUATIONS), sep="\n")  # noqa: T201 - the same
     assert seen.keys() == set(limits.SITUATIONS)
@@ -153,7 +153,7 @@ def test_limits_machine_reaches_every_situation() -> None:
 
 
 @pytest.mark.heavy
-def test_world_machines_reach_every_status_and_a_replay() -> None:
+def test_stateful_machines_reach_every_http_status_and_a_replay() -> None:
     seen = reached(WorldMachine).seen + reached(FullWorldMachine).seen
     statuses = [200, 201, 400, 401, 403, 404, 409, 422, 429, 500]
     expected = {"replay", "records dropped", *(f"answered {status}" for status in statuses)}
@@ -161,7 +161,7 @@ def test_world_machines_reach_every_status_and_a_replay() -> None:
 
 
 @pytest.mark.heavy
-def test_all_machines_together_reach_every_cell() -> None:
+def test_stateful_machines_together_reach_every_table_cell() -> None:
     cells = sum((reached(machine).cells for machine in FULL), Counter[Cell]())
     print(printed(cells, tuple(TABLES)))  # noqa: T201 - the counts are part of the result
     assert [cell for cell in REACHABLE if not cells[cell]] == []
@@ -315,7 +315,7 @@ BROKEN: Final[list[tuple[type[CountedMachine], AnyTable, Key, object, str]]] = [
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("machine", "table", "key", "outcome", "said"), BROKEN)
-def test_machine_finds_a_broken_rule(
+def test_stateful_machine_detects_a_broken_rule(
     machine: type[CountedMachine],
     table: AnyTable,
     key: Key,

@@ -31,7 +31,7 @@ def run(*phases: Phase) -> None:
     run_state_machine_as_test(Shipped, settings=chosen)
 
 
-def test_killed_workers_lose_no_message_and_keep_its_order() -> None:
+def test_killed_outbox_workers_lose_and_reorder_no_message() -> None:
     Shipped.seen.clear()
     run(Phase.generate, Phase.shrink)
     # Random runs sometimes miss this situation.
@@ -159,7 +159,7 @@ def beyond_the_lease(patched: pytest.MonkeyPatch) -> None:
         beyond_the_lease,
     ],
 )
-def test_wrong_worker_breaks_the_model(
+def test_stateful_model_detects_a_broken_outbox_worker(
     mistake: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mistake(monkeypatch)
@@ -190,7 +190,7 @@ def revive_one() -> None:
         machine.teardown()
 
 
-def test_worker_that_recorded_a_result_no_longer_holds_it() -> None:
+def test_outbox_worker_drops_its_claim_once_the_result_is_stored() -> None:
     machine = Shipped()
     try:
         machine.post(["one"])
@@ -220,7 +220,9 @@ def give_back() -> None:
         machine.teardown()
 
 
-def test_worker_releases_no_claim_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outbox_worker_never_releases_another_workers_claim(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     give_back()
     changed(monkeypatch, name="release_claim_statement", part="claim = ?", instead="? <> ''")
     with pytest.raises(AssertionError, match="two ship one message"):

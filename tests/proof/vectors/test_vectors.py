@@ -44,16 +44,16 @@ CASES = {
 # --- The documents -------------------------------------------------------------------------
 
 
-def test_vectors_are_the_same_on_every_build() -> None:
+def test_test_vector_files_are_the_same_on_every_build() -> None:
     assert files() == TEXTS
 
 
-def test_readme_names_every_vector_file() -> None:
+def test_vectors_readme_names_every_vector_file() -> None:
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"`([a-z-]+\.json)`", readme)) == sorted(TEXTS)
 
 
-def test_every_document_has_exactly_its_members() -> None:
+def test_every_vector_file_has_exactly_its_documented_members() -> None:
     for file, document in DOCUMENTS.items():
         assert document.keys() == {"name", "version", "law", "cases"}
         assert f"{document['name']}.json" == file
@@ -62,25 +62,25 @@ def test_every_document_has_exactly_its_members() -> None:
         assert TEXTS[file].endswith("}\n")
 
 
-def test_every_case_has_exactly_its_members() -> None:
+def test_every_vector_case_has_exactly_its_documented_members() -> None:
     for case in CASES.values():
         assert case.keys() - {"comment"} == {"id", "input", "answer", "rule", "verdict"}
         assert case["verdict"] in list(Verdict)
         assert re.fullmatch(r"[A-Za-z0-9_./-]+", cast("str", case["id"]))
 
 
-def test_case_ids_are_unique() -> None:
+def test_vector_case_ids_are_unique() -> None:
     counted = sum(len(cast("list[Object]", document["cases"])) for document in DOCUMENTS.values())
     assert counted == len(CASES) > 900
 
 
-def test_every_case_id_starts_with_its_document() -> None:
+def test_every_vector_case_id_starts_with_its_file_name() -> None:
     for document in DOCUMENTS.values():
         for case in cast("list[Object]", document["cases"]):
             assert cast("str", case["id"]).split("/")[0] == document["name"]
 
 
-def test_every_named_rule_is_in_a_table() -> None:
+def test_every_rule_named_by_a_vector_is_in_a_table() -> None:
     for case in CASES.values():
         answer = cast("Object", case["answer"])
         for rule in [case["rule"], *cast("list[Json]", answer.get("rules", []))]:
@@ -95,18 +95,18 @@ SILENT = {"authorization/no-successor": "connection.authorize.pending"}
 CELLS = {cell_id(name, key): row for name, page in TABLES.items() for key, row in page.cells()}
 
 
-def test_every_reachable_cell_has_a_case() -> None:
+def test_every_reachable_table_cell_has_a_vector_case() -> None:
     assert len(CELLS) == sum(len(page) for page in TABLES.values())
     assert CELLS.keys() - CASES.keys() == UNREACHABLE.keys()
 
 
-def test_only_request_room_has_no_reachable_cell() -> None:
+def test_request_room_is_the_only_rule_without_reachable_cell() -> None:
     reached = {row.rule for cell, row in CELLS.items() if cell not in UNREACHABLE}
     assert {row.rule for row in CELLS.values()} - reached == {"request.room"}
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS.keys() - UNREACHABLE.keys()))
-def test_case_of_a_cell_is_decided_by_its_rule(cell: str) -> None:
+def test_vector_case_of_a_table_cell_is_decided_by_its_rule(cell: str) -> None:
     case = CASES[cell]
     row = CELLS[cell]
     trail = cast("list[str]", cast("Object", case["answer"]).get("rules", [case["rule"]]))
@@ -123,7 +123,7 @@ def test_case_of_a_cell_is_decided_by_its_rule(cell: str) -> None:
     assert case["rule"] in trail
 
 
-def test_request_gates_that_ask_another_table_are_known() -> None:
+def test_exactly_three_request_gates_ask_another_table() -> None:
     asking = [row.rule for row in REQUEST_GATES.values() if isinstance(row.outcome, Ask)]
     assert asking == ["request.permission", "request.idempotency", "request.rule"]
 
@@ -218,14 +218,14 @@ def run_merge(given: Object) -> Object:
         ("merge.json", run_merge),
     ],
 )
-def test_input_alone_reproduces_the_expected_result(
+def test_vector_input_alone_reproduces_the_expected_result(
     document: str, run: Callable[[Object], Object]
 ) -> None:
     for case in cast("list[Object]", DOCUMENTS[document]["cases"]):
         assert run(cast("Object", case["input"])).items() <= cast("Object", case["answer"]).items()
 
 
-def test_merge_is_the_same_in_both_directions() -> None:
+def test_merge_vectors_give_the_same_result_in_both_directions() -> None:
     pairs = {name: case for name, case in CASES.items() if name.startswith("merge/")}
     statuses = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     for name, case in pairs.items():
@@ -249,7 +249,7 @@ EXPECTED = expected_connections.EXPECTED | expected_requests.EXPECTED
 
 
 @pytest.mark.parametrize("case_id", EXPECTED)
-def test_case_equals_its_hand_written_result(case_id: str) -> None:
+def test_vector_case_equals_its_hand_written_result(case_id: str) -> None:
     verdict, expected = EXPECTED[case_id]
     case = CASES[case_id]
     assert case["verdict"] == verdict
@@ -257,7 +257,7 @@ def test_case_equals_its_hand_written_result(case_id: str) -> None:
 
 
 @pytest.mark.parametrize("name", SYNTAX)
-def test_valid_and_acceptable_texts_equal_the_hand_written_ones(name: str) -> None:
+def test_valid_vector_texts_equal_the_hand_written_ones(name: str) -> None:
     def words(verdict: Verdict) -> list[str]:
         cases = cast("list[Object]", DOCUMENTS[f"{name}.json"]["cases"])
         return [cast("str", it["id"]).split("/")[1] for it in cases if it["verdict"] == verdict]
@@ -267,7 +267,7 @@ def test_valid_and_acceptable_texts_equal_the_hand_written_ones(name: str) -> No
     assert len(words(Verdict.INVALID)) > 5
 
 
-def test_revocation_reach_depends_on_the_actor() -> None:
+def test_revocation_ends_the_chain_depending_on_the_actor() -> None:
     for actor, answers in (("APP", 1), ("UPSTREAM", 1), ("PATIENT", 3), ("PLATFORM", 3)):
         answer = cast("Object", CASES[f"revocation-reach/{actor}"]["answer"])
         given = cast("list[Object]", answer["answers"])
@@ -312,7 +312,7 @@ def test_body_with_equal_values_has_the_same_fingerprint() -> None:
     assert value(f"{body}revoke/absent") == value(f"{body}revoke/empty-object")
 
 
-def test_body_faults_equal_the_hand_written_ones() -> None:
+def test_request_body_faults_equal_the_hand_written_ones() -> None:
     faults = {
         word.removeprefix("request-body/"): (
             member(case["answer"], "problem.details.fault"),
@@ -354,7 +354,7 @@ def test_body_faults_equal_the_hand_written_ones() -> None:
     }
 
 
-def test_target_faults_equal_the_hand_written_ones() -> None:
+def test_request_target_faults_equal_the_hand_written_ones() -> None:
     state = "request-target/"
     assert len({value(f"{state}{word}") for word in ("user", "encoded-name")}) == 1
     assert value(f"{state}other-parameters") == value(f"{state}user")
@@ -378,12 +378,12 @@ def test_target_faults_equal_the_hand_written_ones() -> None:
         assert (problem["code"], cast("Object", problem["details"]).get("fault")) == expected
 
 
-def test_pending_connection_heals_if_its_handoff_landed_in_time() -> None:
+def test_pending_connection_with_landed_handoff_reads_as_active() -> None:
     for word, status in (("before", "ACTIVE"), ("at", "EXPIRED"), ("after", "EXPIRED")):
         answer = CASES[f"operation/get-connection/landed/{word}"]["answer"]
         shown = cast("Object", json.loads(cast("str", member(answer, "body"))))
         assert member(shown, "connection.status") == status
 
 
-def test_foreign_id_gets_the_bytes_of_an_unknown_one() -> None:
+def test_foreign_connection_id_gets_the_same_bytes_as_unknown_id() -> None:
     assert CASES["request/another-app"]["answer"] == CASES["request/ownership"]["answer"]

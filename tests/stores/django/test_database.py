@@ -62,7 +62,7 @@ def counted(alias: str) -> int:
 # --- Transactions -----------------------------------------------------------------------------
 
 
-def test_commit_inside_another_transaction_raises(url: str) -> None:
+def test_django_commit_inside_another_transaction_raises(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
         with transaction.atomic(alias), pytest.raises(ArgumentError, match="no transaction"):
@@ -71,7 +71,7 @@ def test_commit_inside_another_transaction_raises(url: str) -> None:
         assert creates(store) == 201
 
 
-def test_commit_without_autocommit_raises(url: str) -> None:
+def test_django_commit_without_autocommit_raises(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
         connections[alias].set_autocommit(False)
@@ -82,7 +82,7 @@ def test_commit_without_autocommit_raises(url: str) -> None:
         assert counted(alias) == 0
 
 
-def test_commit_without_changes_succeeds(url: str) -> None:
+def test_django_commit_without_changes_succeeds(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
         loaded = store.load(Needs(), ApiKey(API_KEY).digest())
@@ -133,7 +133,7 @@ def test_failed_transaction_is_rolled_back(url: str) -> None:
         assert [*map(tuple, made.rows(Statement("SELECT id FROM curae_caller")))] == [("a",)]
 
 
-def test_many_statements_commit_or_roll_back_together(url: str) -> None:
+def test_django_commits_or_rolls_back_many_statements_together(url: str) -> None:
     insert = "INSERT INTO curae_caller (id, version, document) VALUES (?, 1, 'x')"
     many = [Statement(insert, (f"key-{number}",), 1) for number in range(120)]
     with database(url) as alias:
@@ -159,7 +159,7 @@ def test_many_statements_commit_or_roll_back_together(url: str) -> None:
         assert sum(values) == 120
 
 
-def test_values_are_bound_not_formatted_into_sql(url: str) -> None:
+def test_django_store_binds_values_instead_of_formatting_sql(url: str) -> None:
     with database(url) as alias:
         found = DjangoDatabase(alias).rows(Statement("SELECT '%', ?", ("? %s '",)))
         assert [*map(tuple, found)] == [("%", "? %s '")]
@@ -168,7 +168,7 @@ def test_values_are_bound_not_formatted_into_sql(url: str) -> None:
 # --- Failures ---------------------------------------------------------------------------------
 
 
-def test_lost_connection_is_replaced(postgres_url: str) -> None:
+def test_django_replaces_a_lost_database_connection(postgres_url: str) -> None:
     with database(postgres_url) as alias:
         store = registered(alias)
 
@@ -231,7 +231,7 @@ def test_missing_table_raises_the_database_error(url: str) -> None:
 # --- Migrations -------------------------------------------------------------------------------
 
 
-def test_migration_creates_and_drops_the_tables(
+def test_django_migration_creates_and_drops_the_tables(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with database(url) as alias:
@@ -277,7 +277,7 @@ def found(alias: str) -> set[str]:
         ("postgres", {"ATOMIC_REQUESTS": True, "AUTOCOMMIT": False}, {"W001", "E003"}),
     ],
 )
-def test_system_check_reports_wrong_settings(
+def test_django_system_check_reports_invalid_settings(
     kind: str, changed: dict[str, bool], expected: set[str], request: pytest.FixtureRequest
 ) -> None:
     url = str(request.getfixturevalue(f"{kind}_url"))
@@ -287,20 +287,20 @@ def test_system_check_reports_wrong_settings(
             assert SqlStore(DjangoDatabase()).load is not None
 
 
-def test_system_check_reports_unknown_or_unsupported_alias() -> None:
+def test_django_system_check_reports_an_invalid_database_alias() -> None:
     assert found("nowhere") == {"E001"}
     assert found("default") == {"E002"}
     with pytest.raises(ArgumentError, match="default"):
         DjangoDatabase("default")
 
 
-def test_system_check_reports_missing_lock_timeout(postgres_url: str) -> None:
+def test_django_system_check_reports_missing_lock_timeout(postgres_url: str) -> None:
     options = {"options": "-c statement_timeout=2000"}
     with database(postgres_url, migrated=False, options=options) as alias:
         assert found(alias) == {"W002"}
 
 
-def test_system_check_reports_another_driver(
+def test_django_system_check_reports_an_unsupported_driver(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database(postgres_url, migrated=False) as alias:

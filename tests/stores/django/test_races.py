@@ -59,7 +59,7 @@ def registered(alias: str) -> SqlStore:
         for each in SCENARIOS
     ],
 )
-def test_concurrent_actions_end_as_in_some_serial_order(url: str, scene: str) -> None:
+def test_concurrent_actions_on_a_django_store_are_serializable(url: str, scene: str) -> None:
     with database(url) as alias:
         arena = StoreArena(SqlStore(DjangoDatabase(alias)))
         every = [*race_all(arena, SCENARIOS[scene])]
@@ -96,7 +96,7 @@ def counted(alias: str, table: str) -> int:
 @pytest.mark.parametrize(
     "level", ["", *[pytest.param(level, marks=pytest.mark.heavy) for level in LEVELS]]
 )
-def test_concurrent_requests_execute_once_and_keep_the_limit(
+def test_concurrent_django_requests_execute_once_within_limits(
     level: str, request: pytest.FixtureRequest
 ) -> None:
     # SQLite has one isolation level and takes its lock with the first write.

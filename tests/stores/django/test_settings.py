@@ -8,7 +8,7 @@ from curae_lifecycle import ArgumentError
 from curae_lifecycle.stores.django.settings import database_settings
 
 
-def test_sqlite_settings_carry_the_lock_timeout() -> None:
+def test_django_sqlite_settings_carry_the_lock_timeout() -> None:
     assert database_settings("sqlite:///curae.db", timeout=3) == {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": "curae.db",
@@ -22,7 +22,7 @@ def test_sqlite_settings_carry_the_lock_timeout() -> None:
     assert database_settings("sqlite:////var/curae.db")["NAME"] == "/var/curae.db"
 
 
-def test_postgresql_settings_carry_address_and_timeouts() -> None:
+def test_django_postgresql_settings_carry_address_and_timeouts() -> None:
     url = "postgresql+psycopg://an%40app:p%2Fw@db.example:5433/of%20curae?sslmode=require"
     assert database_settings(url) == {
         "ENGINE": "django.db.backends.postgresql",
@@ -41,7 +41,7 @@ def test_postgresql_settings_carry_address_and_timeouts() -> None:
     }
 
 
-def test_other_options_of_the_url_are_kept() -> None:
+def test_django_settings_keep_other_options_of_the_url() -> None:
     seen = database_settings("postgresql:///curae?host=/run&port=1&options=-c%20a%3Db", timeout=0.5)
     assert (seen["HOST"], seen["PORT"], seen["USER"]) == ("/run", "1", "")
     limits = "-c statement_timeout=500 -c lock_timeout=500"
@@ -49,6 +49,6 @@ def test_other_options_of_the_url_are_kept() -> None:
 
 
 @pytest.mark.parametrize("url", ["mariadb://localhost/x", "sqlite://", "curae.db", ""])
-def test_another_database_is_refused_without_its_url(url: str) -> None:
+def test_unsupported_database_is_refused_without_showing_its_url(url: str) -> None:
     with pytest.raises(ArgumentError, match="the URL of an SQLite file or of PostgreSQL"):
         database_settings(url)

@@ -40,7 +40,7 @@ def test_socket_is_shut_down_at_its_deadline(pair: tuple[socket.socket, socket.s
     assert watch._wakes_at == float("inf")
 
 
-def test_earlier_deadline_fires_before_a_later_one(
+def test_earlier_socket_deadline_fires_before_a_later_one(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     watch, long = SocketWatchdog(), socket.socketpair()
@@ -91,7 +91,7 @@ def test_reused_file_descriptor_is_not_shut_down(
         each.close()
 
 
-def test_unconnected_socket_raises_no_error(
+def test_watching_an_unconnected_socket_raises_no_error(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     watch, plain = SocketWatchdog(), socket.socket()
@@ -160,7 +160,7 @@ def test_deadline_aborts_a_running_statement(postgres_url: str) -> None:
         assert made.rows(ONE)
 
 
-def test_no_connect_without_time_left_for_it(postgres_url: str) -> None:
+def test_django_does_not_connect_if_too_little_time_is_left(postgres_url: str) -> None:
     with database(postgres_url) as alias:
         made = DjangoDatabase(alias)
         connections[alias].close()
@@ -177,7 +177,7 @@ def test_no_connect_without_time_left_for_it(postgres_url: str) -> None:
             assert made.rows(ONE)
 
 
-def test_closed_connection_is_replaced(postgres_url: str) -> None:
+def test_django_replaces_a_closed_database_connection(postgres_url: str) -> None:
     with database(postgres_url) as alias:
         made = DjangoDatabase(alias)
         assert made.rows(ONE)
@@ -203,7 +203,7 @@ def test_closed_connection_is_replaced(postgres_url: str) -> None:
         (Dialect.POSTGRESQL, {"options": "-c statement_timeout=0"}, 2.0),
     ],
 )
-def test_timeout_is_read_from_the_settings(
+def test_watchdog_timeout_is_read_from_the_django_settings(
     dialect: Dialect, options: dict[str, object], seconds: float
 ) -> None:
     assert configured_timeout(dialect, options) == seconds

@@ -63,7 +63,7 @@ def asking(made: Faulty, page: Page, first: int = 2) -> Coroutine[None, None, An
     )
 
 
-def test_commit_after_lost_lease_returns_in_flight(time: FakeTime) -> None:
+def test_external_call_that_lost_its_lease_returns_in_flight(time: FakeTime) -> None:
     made = faulty()
 
     async def both() -> tuple[Answer, Answer]:
@@ -90,7 +90,9 @@ async def cancel(task: asyncio.Task[Answer]) -> None:
 
 
 @pytest.mark.parametrize("fault", [None, LOST, BEFORE, AFTER, HANGS, HANGS_AFTER])
-def test_cancel_during_the_call_releases_the_key(fault: Fault | None, time: FakeTime) -> None:
+def test_cancel_during_the_external_call_releases_the_key(
+    fault: Fault | None, time: FakeTime
+) -> None:
     made = faulty([None, fault])
 
     async def cancelled() -> None:
@@ -130,7 +132,7 @@ def test_cancel_during_a_commit_leaves_no_key_in_flight(
     assert state(made) is expected[calm, fault]
 
 
-def test_async_call_uses_the_configured_lease(time: FakeTime) -> None:
+def test_async_external_call_uses_the_configured_lease(time: FakeTime) -> None:
     made = faulty()
 
     async def fails(_: NewIds, renew: AsyncRenew) -> NextAction:
@@ -152,7 +154,7 @@ def test_async_call_uses_the_configured_lease(time: FakeTime) -> None:
     assert code(retry(made, request("create"), Called(made))) == "IDEMPOTENCY_OUTCOME_UNKNOWN"
 
 
-def test_closed_coroutine_leaves_key_in_flight_until_lease_ends() -> None:
+def test_closed_coroutine_keeps_its_key_until_the_lease_ends() -> None:
     made = faulty()
 
     async def closed() -> None:
@@ -166,7 +168,7 @@ def test_closed_coroutine_leaves_key_in_flight_until_lease_ends() -> None:
     assert state(made) is RecordState.IN_FLIGHT, "until its lease is over"
 
 
-def test_hanging_store_gives_500_within_the_retry_policy(time: FakeTime) -> None:
+def test_external_call_on_a_hanging_store_gives_500_in_time(time: FakeTime) -> None:
     made = faulty([None, *[HANGS] * 100])
 
     async def hangs() -> Answer:

@@ -97,7 +97,7 @@ def test_retry_during_the_call_gets_in_flight_and_later_a_replay(
     assert (again.replayed, again.response, called.times) == (True, answer.response, 1)
 
 
-def test_call_runs_between_two_transactions() -> None:
+def test_external_call_runs_between_two_transactions() -> None:
     made = faulty()
     steps: list[int] = []
     called = Called(made, lambda _: steps.append(made.asked["commit"]))
@@ -107,14 +107,14 @@ def test_call_runs_between_two_transactions() -> None:
 
 
 @pytest.mark.parametrize("operation", ["get", "account-state", "revoke"])
-def test_operation_without_hosted_page_makes_no_call(operation: str) -> None:
+def test_operation_without_hosted_page_makes_no_external_call(operation: str) -> None:
     made = faulty((), pending())
     called = Called(made)
     assert ask(made, request(operation), called).response.status == 200
     assert called.times == 0
 
 
-def test_refusal_or_replay_makes_no_call() -> None:
+def test_refusal_or_replay_makes_no_external_call() -> None:
     made = faulty((), pending())
     called = Called(made)
     for asked, status in (
@@ -137,7 +137,7 @@ def test_refusal_or_replay_makes_no_call() -> None:
 @pytest.mark.parametrize("fault", [LOST, BEFORE, AFTER, LATE])
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("calm", [0, 1])
-def test_failing_commits_still_call_once_and_execute_once(
+def test_retried_commits_make_one_external_call_and_execute_once(
     operation: str, fault: Fault, times: int, calm: int
 ) -> None:
     made = prepared(operation, *[None] * calm, *[fault] * times)
@@ -191,7 +191,7 @@ def test_random_microseconds_make_each_lease_unique(monkeypatch: pytest.MonkeyPa
     assert leases == [60_000_007, 60_000_008]
 
 
-def test_no_call_if_the_key_cannot_be_taken() -> None:
+def test_no_external_call_if_the_idempotency_key_cannot_be_taken() -> None:
     made = faulty([LOST] * 20)
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
@@ -225,7 +225,7 @@ def test_key_is_released_if_the_second_commit_never_succeeds(time: FakeTime) -> 
     assert retry(made, request("create"), called).response.status == 201
 
 
-def test_failing_store_is_given_up_on_in_time(time: FakeTime) -> None:
+def test_external_call_on_a_failing_store_gives_up_in_time(time: FakeTime) -> None:
     made = faulty([None, *[BEFORE] * 100])
     check_given_up(ask(made, request("create"), Called(made)))
     assert time.passed < RetryPolicy().seconds
@@ -240,7 +240,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
-def test_error_in_the_call_gives_500_and_releases_the_key(
+def test_error_in_external_call_gives_500_and_releases_the_key(
     operation: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = prepared(operation)
@@ -252,7 +252,7 @@ def test_error_in_the_call_gives_500_and_releases_the_key(
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
 @pytest.mark.parametrize("error", [ArgumentError("a", "b"), AssertionError(), Stop()])
-def test_mistake_in_the_call_is_raised_and_key_released(
+def test_argument_error_in_external_call_releases_the_key(
     operation: str, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = prepared(operation)
@@ -272,7 +272,7 @@ def check_free(made: Faulty, operation: str) -> None:
 
 
 @pytest.mark.parametrize("error", [UNREACHABLE, Stop()])
-def test_error_while_releasing_does_not_hide_the_first_error(
+def test_error_while_releasing_a_key_keeps_the_first_error(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = faulty()
@@ -293,13 +293,13 @@ def test_error_while_releasing_does_not_hide_the_first_error(
 
 
 @pytest.mark.parametrize("fault", [LOST, BEFORE, AFTER])
-def test_release_of_the_key_is_retried(fault: Fault) -> None:
+def test_release_of_the_idempotency_key_is_retried(fault: Fault) -> None:
     made = faulty([None, fault, fault])
     check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     assert state(made) is RecordState.RELEASED
 
 
-def test_unreleased_key_is_free_after_its_lease() -> None:
+def test_unreleased_idempotency_key_is_free_after_its_lease() -> None:
     made = faulty([None, *[BEFORE] * 100])
     check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     made.commits = iter(())
@@ -323,7 +323,7 @@ def test_expired_next_action_raises_and_releases_the_key() -> None:
     assert state(made) is RecordState.RELEASED
 
 
-def test_error_before_the_key_is_taken_gives_500() -> None:
+def test_error_before_the_idempotency_key_is_taken_gives_500() -> None:
     made = faulty()
     made.after_load = lambda: int("a mistake")
     check_given_up(ask(made, request("create"), Called(made)))

@@ -55,7 +55,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 
 @pytest.mark.parametrize("lease", [0.0, -1.0, 1e-7, float("inf"), float("nan")])
-def test_lease_that_is_not_positive_and_finite_is_refused(lease: float) -> None:
+def test_non_positive_or_infinite_external_call_lease_is_refused(lease: float) -> None:
     made = faulty()
     with pytest.raises(ArgumentError, match="lease: must be a finite number of seconds"):
         serve_with_external_call(
@@ -137,7 +137,7 @@ def test_renewal_of_a_lease_is_retried(
     assert (seen, answer.response.status) == ([renewed], 201)
 
 
-def test_renew_without_a_key_returns_true() -> None:
+def test_renewing_a_lease_without_idempotency_key_returns_true() -> None:
     made = prepared("graduation")
     seen: list[bool] = []
     ask(made, request("graduation"), Called(made, lambda renew: seen.append(renew())))
@@ -158,7 +158,7 @@ def test_hosted_page_names_the_user_bound_after_the_call() -> None:
     assert (page.user_id, bound.generation) == (bound.user_id, 2)
 
 
-def test_call_longer_than_its_lease_still_commits() -> None:
+def test_external_call_longer_than_its_lease_still_commits() -> None:
     made = faulty()
     called = Called(made, lambda _: made.clock.pass_time(LEASE + 1))
     answer = ask(made, request("create"), called)
@@ -169,7 +169,7 @@ def test_call_longer_than_its_lease_still_commits() -> None:
     assert record.token == 2, "as an attempt of its own"
 
 
-def test_call_that_lost_its_lease_replays_the_other_response() -> None:
+def test_call_that_lost_its_lease_replays_the_winners_response() -> None:
     made = faulty()
     delivered = executions(made)
     other = Called(made)
@@ -202,7 +202,7 @@ def test_response_erased_during_the_call_gives_key_forgotten() -> None:
 # --- Other events during the call -----------------------------------------------------------
 
 
-def test_second_decision_uses_the_state_after_the_call() -> None:
+def test_decision_after_the_external_call_uses_the_new_state() -> None:
     made = prepared("reconnect")
     elsewhere = Called(made)
     called = Called(made, lambda _: ask(made, request("reconnect", key="k-2"), elsewhere, first=30))
@@ -211,7 +211,7 @@ def test_second_decision_uses_the_state_after_the_call() -> None:
     assert made.store.hosted_page("https://pages.example/1") is not None
 
 
-def test_key_reregistered_before_load_acts_for_new_owner() -> None:
+def test_api_key_reregistered_before_load_acts_for_new_owner() -> None:
     made = faulty()
     other = attrs.evolve(CALLER, app_id=AppId("app-2"))
     made.before_load = then(lambda: made.store.register(ApiKey(API_KEY), other))
@@ -238,7 +238,7 @@ def test_limit_reached_during_call_gives_429_and_releases_key() -> None:
     "caller",
     [attrs.evolve(CALLER, scopes=frozenset()), attrs.evolve(CALLER, app_id=AppId("app-2"))],
 )
-def test_key_reregistered_during_the_call_stores_nothing(caller: curae.Caller) -> None:
+def test_api_key_reregistered_in_external_call_stores_nothing(caller: curae.Caller) -> None:
     made = faulty()
     called = Called(made, lambda _: made.store.register(ApiKey(API_KEY), caller))
     check_given_up(ask(made, request("create"), called))
@@ -251,7 +251,7 @@ def test_key_reregistered_during_the_call_stores_nothing(caller: curae.Caller) -
 
 
 @pytest.mark.parametrize("fault", [None, LOST])
-def test_full_store_gives_500_before_the_call(fault: Fault | None) -> None:
+def test_full_store_gives_500_before_the_external_call(fault: Fault | None) -> None:
     made = faulty([fault], capacity=0)
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
@@ -259,7 +259,7 @@ def test_full_store_gives_500_before_the_call(fault: Fault | None) -> None:
 
 
 @pytest.mark.parametrize("operation", ["create", "graduation"])
-def test_store_full_after_the_call_releases_the_key(operation: str) -> None:
+def test_store_full_after_the_external_call_releases_the_key(operation: str) -> None:
     made = prepared(operation, None, None, LOST)
     called = Called(made, lambda _: setattr(made.store._accounts, "_capacity", 0))
     check_given_up(ask(made, request(operation), called))
@@ -275,7 +275,7 @@ def unknown(made: Faulty, called: Called, operation: str = "create") -> Answer:
     return ask(made, request(operation), called, lost_lease=UNKNOWN)
 
 
-def test_unknown_outcome_blocks_a_second_call_until_resolved() -> None:
+def test_commit_of_unknown_outcome_blocks_a_second_external_call() -> None:
     made = faulty()
     check_given_up(unknown(made, Called(made, failing(UNREACHABLE))))
     called = Called(made)
@@ -296,7 +296,7 @@ def test_limit_reached_with_unknown_outcome_keeps_key_in_flight() -> None:
     assert (answer.response.status, state(made)) == (429, RecordState.IN_FLIGHT)
 
 
-def test_failure_before_the_call_releases_the_key() -> None:
+def test_store_failure_before_external_call_releases_the_key() -> None:
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called, patience = Called(made), RetryPolicy(attempts=3)
     serve_with_external_call(

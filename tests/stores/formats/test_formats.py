@@ -36,7 +36,7 @@ def stored(kind: str, form: int) -> list[Json]:
     return cast("list[Json]", json.loads((FOLDER / f"{kind}.{form}.json").read_text("utf-8")))
 
 
-def test_corpus_has_a_file_for_every_stored_format() -> None:
+def test_format_corpus_has_a_file_for_every_stored_format() -> None:
     forms = {(kind, form) for kind in KINDS for form in range(1, newest_format(kind) + 1)}
     assert {tuple(file.name.split(".")[:2]) for file in FOLDER.glob("*.json")} == {
         (kind, str(form)) for kind, form in forms
@@ -52,13 +52,15 @@ def test_law_18_every_older_format_is_loaded(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_newest_corpus_file_equals_current_dump(kind: str) -> None:
+def test_newest_format_corpus_file_equals_the_current_dump(kind: str) -> None:
     # A changed format without a new number fails here.
     written = json.loads(json.dumps([dump(value) for value in VALUES[kind]]))
     assert written == stored(kind, newest_format(kind))
 
 
-def test_corpus_file_is_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_format_corpus_file_is_never_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tests.stores.formats.FOLDER", tmp_path)
     for _ in range(2):
         runpy.run_module("tests.stores.formats.__main__", run_name="__main__")
@@ -98,20 +100,20 @@ def test_document_gets_the_missing_upgrades_in_order(document: Document, newest:
     assert document == before
 
 
-def test_formats_are_numbered_per_kind() -> None:
+def test_document_formats_are_numbered_per_kind() -> None:
     assert newest_format("Thing", STEPS) == 3
     assert newest_format("Another", STEPS) == 1
     assert upgrade_document("Another", {"format": 1, "why": "x"}, STEPS) == {"why": "x"}
 
 
 @pytest.mark.parametrize("form", [None, 0, -1, True, "1", 1.0, [1]])
-def test_invalid_format_number_is_malformed(form: Json) -> None:
+def test_document_with_an_invalid_format_number_is_malformed(form: Json) -> None:
     with pytest.raises(MalformedError) as raised:
         load(Connection, {**dump(pending()), "format": form})
     assert (raised.value.member, raised.value.fault) == ("format", Fault.INVALID)
 
 
-def test_missing_format_number_is_malformed() -> None:
+def test_document_without_a_format_number_is_malformed() -> None:
     document = dump(pending())
     del document["format"]
     with pytest.raises(MalformedError) as raised:
@@ -137,7 +139,7 @@ def test_law_18_newer_format_is_refused(kind: str) -> None:
         assert (type(again), str(again)) == (NewerFormatError, str(error))
 
 
-def test_load_runs_the_upgrades(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_an_old_document_runs_its_upgrades(monkeypatch: pytest.MonkeyPatch) -> None:
     def older(document: Document) -> Document:
         return {**document, "version": 1}
 

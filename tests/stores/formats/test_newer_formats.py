@@ -73,13 +73,13 @@ def run(database: SqlDatabase, text: str, *values: str | int) -> None:
 # --- Callers ------------------------------------------------------------------------------------
 
 
-def test_caller_text_carries_its_form() -> None:
+def test_stored_caller_carries_its_format_number() -> None:
     text = format_caller(CALLER)
     assert json.loads(text)["format"] == 1
     assert (text.isascii(), parse_caller(text)) == (True, CALLER)
 
 
-def test_caller_of_newer_form_is_refused_by_name() -> None:
+def test_stored_caller_in_newer_format_raises_newer_format_error() -> None:
     with pytest.raises(NewerFormatError, match=r"^Caller: stored in form 2 by a newer release"):
         parse_caller(json.dumps(SUSPENDED))
 
@@ -95,13 +95,13 @@ def test_caller_of_newer_form_is_refused_by_name() -> None:
         {"format": None},
     ],
 )
-def test_caller_that_no_release_stored_is_malformed(changed: dict[str, object]) -> None:
+def test_stored_caller_in_unknown_format_is_malformed(changed: dict[str, object]) -> None:
     with pytest.raises(MalformedError) as raised:
         parse_caller(json.dumps({**dump(CALLER), **changed}))
     assert raised.value.fault is Fault.INVALID
 
 
-def test_key_of_newer_caller_gets_a_500_and_no_rights(database: SqlDatabase) -> None:
+def test_api_key_with_caller_in_newer_format_gets_500(database: SqlDatabase) -> None:
     run(database, "UPDATE curae_caller SET document = ?", json.dumps(SUSPENDED))
     answer = serve(SqlStore(database), request("create"), lambda _: new_ids())
     assert (answer.response.status, document(answer)["code"]) == (500, "INTERNAL")
@@ -118,7 +118,7 @@ def add_newer_caller(database: SqlDatabase) -> None:
     run(database, text, "0" * 64, json.dumps(SUSPENDED))
 
 
-def test_keys_list_names_newer_caller_and_lists_the_rest(
+def test_keys_list_marks_callers_in_newer_format_and_lists_all(
     database: SqlDatabase, ask: Command
 ) -> None:
     add_newer_caller(database)
@@ -128,7 +128,7 @@ def test_keys_list_names_newer_caller_and_lists_the_rest(
 
 
 @pytest.mark.parametrize("act", ["narrow", "withdraw"])
-def test_keys_of_an_id_are_left_alone_beside_a_newer_caller(
+def test_keys_of_an_id_stay_if_one_caller_has_a_newer_format(
     act: str, database: SqlDatabase, ask: Command
 ) -> None:
     add_newer_caller(database)
@@ -143,9 +143,7 @@ OWNER: Final = (
 )
 
 
-def test_key_of_newer_caller_is_withdrawn_but_not_reregistered(
-    database: SqlDatabase, ask: Command
-) -> None:
+def test_api_key_in_newer_format_can_only_be_withdrawn(database: SqlDatabase, ask: Command) -> None:
     run(database, "UPDATE curae_caller SET document = ?", json.dumps(SUSPENDED))
     assert ask("keys", "register", *OWNER, "--stdin", given=API_KEY)[0] == 1
     assert "Caller: stored in form 2" in ask("keys", "withdraw", "--stdin", given=API_KEY)[2]
@@ -155,7 +153,7 @@ def test_key_of_newer_caller_is_withdrawn_but_not_reregistered(
 # --- Hosted pages -------------------------------------------------------------------------------
 
 
-def test_page_of_newer_form_is_refused_by_name(database: SqlDatabase) -> None:
+def test_hosted_page_in_newer_format_raises_newer_format_error(database: SqlDatabase) -> None:
     store = SqlStore(database)
     urls: list[str] = []
     for number, key in enumerate(("k-1", "k-2"), 1):
@@ -183,7 +181,7 @@ def post(database: SqlDatabase, *forms: int) -> None:
         run(database, text + "VALUES (?, 'k', ?, 0, 0, 0)", key_of(str(number)), written)
 
 
-def test_stored_message_carries_its_form_and_handlers_see_none(database: SqlDatabase) -> None:
+def test_outbox_handlers_do_not_see_the_message_format_number(database: SqlDatabase) -> None:
     store = SqlStore(database)
     serve(store, request("create"), minted(1))
     record(store, Revoked(ID, Actor.PATIENT))
@@ -197,7 +195,7 @@ def test_stored_message_carries_its_form_and_handlers_see_none(database: SqlData
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
-def test_worker_returns_newer_messages_and_delivers_the_rest(
+def test_outbox_worker_skips_newer_formats_and_delivers_the_rest(
     batch: int, database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, 2, 3, 1, 2, 1)
@@ -214,13 +212,13 @@ def test_worker_returns_newer_messages_and_delivers_the_rest(
     assert outbox.deliver_batch(seen.append) == min(batch, 3)
 
 
-def test_newer_message_holds_back_the_later_ones_of_its_subject(database: SqlDatabase) -> None:
+def test_outbox_message_in_newer_format_delays_its_subject(database: SqlDatabase) -> None:
     post(database, 2, 1)
     run(database, "UPDATE curae_outbox SET subject = ?", key_of("0"))
     assert Outbox(database).deliver_batch(lambda _: None) == 0
 
 
-def test_running_worker_claims_a_newer_message_once(
+def test_outbox_worker_claims_a_message_in_newer_format_once(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, 2, 1, 1)
@@ -235,7 +233,7 @@ def test_running_worker_claims_a_newer_message_once(
     assert (seen, caplog.text.count("returned untried")) == ([2, 3], 1)
 
 
-def test_dead_newer_message_is_listed_without_its_document(
+def test_dead_message_in_newer_format_is_listed_without_document(
     database: SqlDatabase, ask: Command
 ) -> None:
     post(database, 1, 2)

@@ -118,7 +118,7 @@ def test_full_account_still_updates_and_replays() -> None:
     assert made.sizes() == before
 
 
-def test_store_full_error_names_account_and_kind() -> None:
+def test_store_full_error_names_the_account_and_value_kind() -> None:
     made = store(pending(), capacity=1)
     with pytest.raises(StoreFullError) as raised:
         commit_writes(made, (ConnectionWrite(None, pending(number=2)),))
@@ -167,7 +167,7 @@ def test_each_request_purges_a_few_expired_records() -> None:
     assert made.sizes()["deadlines"] == 1
 
 
-def test_requests_purge_nothing_before_its_deadline() -> None:
+def test_requests_purge_no_value_before_its_deadline() -> None:
     made = store()
     fill_records(made, 3)
     due = START + DAY + TOLERANCE
@@ -179,7 +179,7 @@ def test_requests_purge_nothing_before_its_deadline() -> None:
     assert made.sizes()["records"] == 0
 
 
-def test_one_clock_far_ahead_purges_nothing() -> None:
+def test_clock_far_ahead_of_the_others_purges_nothing() -> None:
     made = store()
     first = handle_at(made, unknown(0), START)
     for number in range(1, 40):
@@ -212,7 +212,7 @@ def test_full_account_has_room_after_its_values_expire() -> None:
     assert handle_at(made, unknown(100), due).response.status == 404, "whatever the neighbour holds"
 
 
-def test_purge_stops_at_its_limit() -> None:
+def test_purge_with_a_limit_stops_after_that_many_values() -> None:
     made = store()
     fill_records(made, 100)
     due = START + DAY + TOLERANCE
@@ -300,7 +300,7 @@ TIMED: Final[dict[str, Callable[[Store, datetime], object]]] = {
 
 
 @pytest.mark.parametrize("use", TIMED)
-def test_naive_instant_is_refused_and_changes_nothing(use: str) -> None:
+def test_purge_with_a_naive_datetime_is_refused(use: str) -> None:
     made = store(pending())
     naive = START.replace(tzinfo=None)
     with pytest.raises(curae.ArgumentError, match="now"):

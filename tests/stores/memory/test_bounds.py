@@ -48,7 +48,7 @@ def test_store_full_error_names_the_kind(kind: str) -> None:
     assert (raised.value.kind, raised.value.capacity) == (kind, 0)
 
 
-def test_writes_exceeding_capacity_together_store_nothing() -> None:
+def test_commit_exceeding_memory_capacity_stores_nothing() -> None:
     made = curae.MemoryStore(capacity=1)
     both = (ConnectionWrite(None, pending()), ConnectionWrite(None, pending(number=2)))
     with pytest.raises(StoreFullError):
@@ -87,7 +87,7 @@ def test_rate_limit_is_purged_once_full_again() -> None:
     assert made.purge(fresh) == 2, "the app user's log, and the bucket"
 
 
-def test_expired_record_is_replaced_with_a_new_retention() -> None:
+def test_reused_key_of_expired_record_gets_a_new_retention() -> None:
     made = world()
     for day in (0, 1):
         now = at(day * 24 * 60)

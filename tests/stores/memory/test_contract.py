@@ -78,7 +78,7 @@ def test_caller_is_found_by_key_digest_only() -> None:
     assert made.store.load(Needs(), API_KEY).caller is None
 
 
-def test_load_returns_snapshot_caller_and_instant() -> None:
+def test_memory_store_load_returns_snapshot_caller_and_time() -> None:
     made = Made()
     made.clock.pass_time(60)
     for asked in (CREATE, call(GetConnection(ID), None), call(Initiate(USER))):
@@ -98,7 +98,7 @@ FACTS: Final[list[Fact]] = [
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.kind)
-def test_load_for_a_fact_returns_snapshot_and_instant(fact: Fact) -> None:
+def test_memory_store_load_for_fact_returns_snapshot_and_time(fact: Fact) -> None:
     made = Made()
     made.clock.pass_time(60)
     loaded = made.store.load(fact.needs())
@@ -106,7 +106,7 @@ def test_load_for_a_fact_returns_snapshot_and_instant(fact: Fact) -> None:
     assert loaded.snapshot == made.store.load(fact.needs()).snapshot
 
 
-def test_naive_clock_raises_argument_error() -> None:
+def test_clock_without_time_zone_raises_argument_error() -> None:
     store = MemoryStore(clock=lambda: datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake
     with pytest.raises(ArgumentError, match="now: must be an aware datetime"):
         store.load(Needs(), DIGEST)
@@ -115,7 +115,7 @@ def test_naive_clock_raises_argument_error() -> None:
 
 
 @pytest.mark.parametrize("ask", ["request", "fact"])
-def test_loads_purge_expired_values(ask: str) -> None:
+def test_memory_store_load_purges_expired_values(ask: str) -> None:
     made = Made()
     changes, page = made.create(2)
     assert made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
@@ -160,7 +160,7 @@ def test_commit_to_a_full_store_changes_and_delivers_nothing() -> None:
     assert (made.store.hosted_page("url-2"), made.delivered) == (None, [])
 
 
-def test_page_expires_by_the_clock_of_the_store() -> None:
+def test_hosted_page_expires_by_the_clock_of_the_store() -> None:
     made = Made()
     changes, page = made.create(2)
     made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
@@ -184,7 +184,7 @@ def test_hosted_pages_are_stored_and_expire_as_documented() -> None:
     assert [len(each) for each in parts] == [0, 0, 0]
 
 
-def test_loads_purge_expired_pages() -> None:
+def test_memory_store_load_purges_expired_hosted_pages() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
     page = HostedPage(

@@ -82,7 +82,7 @@ def counted(made: curae.MemoryStore) -> tuple[Counted, Counted]:
     return cast("CountedConnections", connections), successors
 
 
-def test_successor_and_head_take_two_lookups() -> None:
+def test_memory_store_finds_successor_and_head_in_two_lookups() -> None:
     chain = revoked_chain(500)
     made = world(curae.Settings(), *chain)
     connections, successors = counted(made)
@@ -104,7 +104,7 @@ def test_successor_and_head_take_two_lookups() -> None:
         assert held.following == ()
 
 
-def test_head_is_the_last_of_the_chain_after_any_write_order() -> None:
+def test_chain_head_is_the_last_connection_in_any_write_order() -> None:
     chain = revoked_chain(3)
     made = world(curae.Settings(), *chain)
     for each in reversed(chain):
@@ -153,7 +153,7 @@ OWNERS = [
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-def test_key_reregistered_for_another_owner_replays_nothing(
+def test_api_key_reregistered_for_a_new_owner_replays_nothing(
     owner: curae.Caller,
 ) -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
@@ -209,7 +209,7 @@ ON_A_CHAIN: Final[dict[str, Callable[[Store], object]]] = {
 
 
 @pytest.mark.parametrize("use", ON_A_CHAIN)
-def test_lookups_do_not_grow_with_the_chain(use: str) -> None:
+def test_memory_store_lookups_do_not_grow_with_the_chain(use: str) -> None:
     looks: list[int] = []
     for length in (3, 300):
         made = Counting(ended_retention=MONTH)

@@ -51,7 +51,7 @@ def serve(
 
 
 @pytest.mark.parametrize("operation", server.OPERATIONS)
-def test_handwritten_server_answers_as_serve_does(operation: str) -> None:
+def test_handwritten_server_gives_the_same_responses_as_serve(operation: str) -> None:
     settings = curae.Settings(buckets=(BUCKET,))
     made, other = world(settings, REVOKED), world(settings, REVOKED)
     for ids in (new_ids(2), new_ids(3)):
@@ -95,7 +95,7 @@ def test_connection_and_binding_lifecycle_gives_expected_replies() -> None:
     )
 
 
-def test_facts_are_stored_and_a_repeat_is_ignored() -> None:
+def test_memory_store_stores_facts_and_ignores_a_repeat() -> None:
     made = world()
     body = b'{"appUserId":"user-1","preferSignup":true}'
     answer = handle_at(made, request("initiate", body=body), START, new_ids=new_ids(1))
@@ -122,7 +122,7 @@ def test_patient_revocation_ends_the_chain_in_one_commit() -> None:
     assert made.connection(ID) is REVOKED
 
 
-def test_unknown_or_missing_key_has_no_caller() -> None:
+def test_unknown_or_missing_api_key_has_no_caller() -> None:
     made = world()
     assert caller_at(made, None) is None
     assert caller_at(made, curae.ApiKey("cae_live_other")) is None
@@ -150,7 +150,7 @@ def test_concurrent_write_makes_the_commit_fail_whole(operation: str) -> None:
         assert commit_writes(made, tuple(untouched)), "and nothing of the rest was stored"
 
 
-def test_update_requires_the_value_that_was_read() -> None:
+def test_update_of_a_value_changed_since_it_was_read_conflicts() -> None:
     made = world(curae.Settings(), pending())
     revoked = apply_trigger(pending(), "PATIENT", at(1))
     assert commit_writes(made, (ConnectionWrite(pending(), ACTIVE),))
@@ -240,7 +240,7 @@ class Interrupted(curae.MemoryStore):
         return super()._store(writes)
 
 
-def test_commit_that_lost_a_race_decides_again() -> None:
+def test_commit_conflict_makes_memory_store_decide_again() -> None:
     revoked = apply_trigger(pending(), "PATIENT", START)
     made = Interrupted(ConnectionWrite(pending(), revoked))
     answer = handle_at(made, request("revoke"), at(1))

@@ -73,7 +73,7 @@ def test_connection_without_deadline_is_kept_until_it_ends(live: Connection) -> 
     assert made.sizes() == EMPTY
 
 
-def test_early_revocation_moves_the_purge_earlier() -> None:
+def test_revocation_before_expiry_moves_the_purge_earlier() -> None:
     far = attrs.evolve(ACTIVE, expires_at=START + timedelta(days=4000))
     made = store(far, keep_over=MONTH)
     for days in range(100):
@@ -94,7 +94,7 @@ def test_without_retention_ended_connections_are_kept() -> None:
 
 
 @pytest.mark.parametrize("span", [DAY - TICK, timedelta(0), -MONTH])
-def test_retention_below_24_hours_is_refused(span: timedelta) -> None:
+def test_connection_retention_below_24_hours_is_refused(span: timedelta) -> None:
     with pytest.raises(curae.ArgumentError, match="ended_retention: must be at least 24 hours"):
         curae.MemoryStore(ended_retention=span)
     store(keep_over=DAY)

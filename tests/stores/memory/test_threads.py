@@ -88,7 +88,7 @@ USES: Final[dict[str, Callable[[Store], object]]] = {
 
 
 @pytest.mark.parametrize("use", USES)
-def test_every_access_holds_the_lock(use: str) -> None:
+def test_every_memory_store_access_holds_the_lock(use: str) -> None:
     made = Locked(curae.Settings(buckets=(BUCKET,)), ended_retention=MONTH)
     made.register(curae.ApiKey(API_KEY), CALLER)
     assert commit_writes(
@@ -195,7 +195,7 @@ def work(made: Seen, barrier: Barrier, worker: int) -> list[Answer]:
     return answers
 
 
-def test_racing_threads_lose_no_write_and_break_no_law() -> None:
+def test_threads_on_one_memory_store_lose_no_write() -> None:
     made = Seen()
     made.register(curae.ApiKey(API_KEY), CALLER)
     for number in range(1, USERS + 1):

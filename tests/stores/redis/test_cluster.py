@@ -94,7 +94,7 @@ def test_unreachable_cluster_gives_retryable_500(kind: str) -> None:
         assert json.loads(answer.body)["retryable"] is True
 
 
-def test_credentials_come_from_the_first_url() -> None:
+def test_redis_cluster_uses_the_credentials_of_its_first_url() -> None:
     urls = ["rediss://ada:a%3Ab@one:7000", "redis://two"]
     waiting = ClusterClient(urls)
     awaited = create_cluster_client_async(urls)
@@ -107,7 +107,7 @@ def test_credentials_come_from_the_first_url() -> None:
     assert waiting._nodes.encrypted
 
 
-def test_wait_for_discovery_by_another_thread_times_out(cluster: Valkey) -> None:
+def test_wait_for_another_threads_cluster_discovery_times_out(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
         made._timeout = 0.05
         with made._lock, pytest.raises(redis.TimeoutError):
@@ -116,12 +116,12 @@ def test_wait_for_discovery_by_another_thread_times_out(cluster: Valkey) -> None
         assert made.execute_command("GET", "nothing") is None
 
 
-def test_unused_client_can_be_closed() -> None:
+def test_closing_an_unused_cluster_client_raises_nothing() -> None:
     with closing(ClusterClient(["redis://127.0.0.1:1"])):
         pass
 
 
-def test_clients_do_not_retry_commands(cluster: Valkey) -> None:
+def test_redis_cluster_clients_do_not_retry_commands(cluster: Valkey) -> None:
     with closing(ClusterClient([cluster.url], timeout=PATIENCE)) as made:
         assert made._connected().retry.get_retries() == 0
     awaited = create_cluster_client_async([cluster.url])

@@ -73,7 +73,7 @@ def test_hanging_redis_times_out_and_is_charged_at_most_once(kind: str) -> None:
         assert patient.charged() in {(1, 1), (2, 1)}
 
 
-def test_clients_do_not_retry_commands(redis_url: str) -> None:
+def test_redis_clients_do_not_retry_commands(redis_url: str) -> None:
     for made in (create_client(redis_url), create_client_async(redis_url)):
         assert made.connection_pool.connection_kwargs["retry"].get_retries() == 0
 

@@ -72,7 +72,7 @@ def unasked() -> bool:
     raise AssertionError("there is nothing to commit")
 
 
-def test_decision_charges_all_its_limits_or_none(who: Who) -> None:
+def test_redis_charges_all_limits_of_a_request_or_none(who: Who) -> None:
     loads = Needs(
         record=None, buckets=(who.bucket_key,), limit=who.limit_key, connection=None, binding=None
     )
@@ -133,7 +133,7 @@ def test_ten_of_twenty_concurrent_initiates_are_admitted(who: Who) -> None:
 # --- Given back -------------------------------------------------------------------------------
 
 
-def test_conflict_in_the_inner_store_returns_the_charge(who: Who) -> None:
+def test_inner_store_conflict_returns_the_redis_charge(who: Who) -> None:
     seen: list[tuple[int, int]] = []
 
     def conflict() -> bool:
@@ -147,7 +147,7 @@ def test_conflict_in_the_inner_store_returns_the_charge(who: Who) -> None:
     assert who.charged() == (1, 1)
 
 
-def test_charge_is_returned_among_charges_of_others(who: Who) -> None:
+def test_redis_return_keeps_later_charges_of_other_requests(who: Who) -> None:
     def others_come() -> bool:
         for number in range(3):
             assert who.initiate(f"other-{number}").status == 201
@@ -170,7 +170,7 @@ def test_returned_charge_restores_the_dropped_log_entry(who: Who) -> None:
     assert who.held()[1] == log
 
 
-def test_deleted_keys_are_not_credited_by_a_return(who: Who) -> None:
+def test_returning_a_charge_to_deleted_redis_keys_is_a_no_op(who: Who) -> None:
     def emptied() -> bool:
         for key in who.client.scan_iter("curae:*"):
             who.client.delete(key)
@@ -181,7 +181,7 @@ def test_deleted_keys_are_not_credited_by_a_return(who: Who) -> None:
     assert who.charged() == (1, 1)
 
 
-def test_unchanged_store_error_returns_the_charge(who: Who) -> None:
+def test_store_unchanged_error_returns_the_redis_charge(who: Who) -> None:
     def wait() -> bool:
         raise StoreUnchangedError("a lock was not free in time")
 
@@ -191,7 +191,7 @@ def test_unchanged_store_error_returns_the_charge(who: Who) -> None:
 
 
 @pytest.mark.parametrize("mistake", ["full", "mistaken"])
-def test_full_or_mistaken_inner_store_returns_the_charge(who: Who, mistake: str) -> None:
+def test_full_or_failing_inner_store_returns_the_redis_charge(who: Who, mistake: str) -> None:
     def refuse() -> bool:
         if mistake == "full":
             caller = who.caller
@@ -212,7 +212,7 @@ def test_full_or_mistaken_inner_store_returns_the_charge(who: Who, mistake: str)
     assert who.charged() == (0, 0)
 
 
-def test_unknown_outcome_keeps_the_charge(who: Who) -> None:
+def test_commit_of_unknown_outcome_keeps_the_redis_charge(who: Who) -> None:
     def lose() -> bool:
         raise StoreUnavailableError("it is gone")
 
@@ -221,7 +221,7 @@ def test_unknown_outcome_keeps_the_charge(who: Who) -> None:
     assert who.charged() == (2, 2)
 
 
-def test_law_10_holds_if_every_fourth_commit_is_lost(who: Who) -> None:
+def test_law_10_holds_if_every_fourth_redis_commit_fails(who: Who) -> None:
     def lose() -> bool:
         raise StoreUnavailableError("it is gone")
 
@@ -240,7 +240,7 @@ def test_law_10_holds_if_every_fourth_commit_is_lost(who: Who) -> None:
 # --- Commands and keys ------------------------------------------------------------------------
 
 
-def test_request_without_limits_sends_no_command() -> None:
+def test_request_without_rate_limits_sends_no_redis_command() -> None:
     store = RedisLimitsStore(Wavering(), Never())
     loaded = store.load(Needs(), "")
     assert loaded.snapshot.buckets == ()
@@ -250,7 +250,7 @@ def test_request_without_limits_sends_no_command() -> None:
     assert store.caller_of("") is None
 
 
-def test_async_request_without_limits_sends_no_command() -> None:
+def test_async_request_without_rate_limits_skips_redis() -> None:
     store = AsyncRedisLimitsStore(AtOnce(Wavering()), AwaitedNever())
 
     async def ask() -> None:
@@ -277,14 +277,14 @@ class Never:
         raise AssertionError(command)
 
 
-def test_snapshot_loaded_by_another_store_raises(who: Who) -> None:
+def test_committing_a_snapshot_of_another_store_raises(who: Who) -> None:
     loaded = who.inner.load(Needs(), who.api_key.digest())
     with pytest.raises(ArgumentError, match="loaded"):
         who.store.commit(loaded, NO_CHANGES)
 
 
 @pytest.mark.parametrize("wrong_by", [-365, 0, 365])
-def test_state_expires_five_minutes_after_it_refills(who: Who, wrong_by: int) -> None:
+def test_redis_bucket_expires_five_minutes_after_it_refills(who: Who, wrong_by: int) -> None:
     # The clock of Redis may show any time.
     who.inner.now += timedelta(days=wrong_by)
     started = time.monotonic()
@@ -329,7 +329,7 @@ def test_redis_keys_and_values_hold_no_names(who: Who) -> None:
         assert re.fullmatch(rb"[0-9a-f -]+", text)
 
 
-def test_newer_format_is_refused_and_kept(who: Who) -> None:
+def test_redis_state_in_newer_format_is_refused_and_kept(who: Who) -> None:
     for number, kind in ((0, "BucketState"), (1, "LogState")):
         assert who.initiate(f"first-{number}").status == 201
         loads = Needs(
@@ -350,7 +350,7 @@ def test_newer_format_is_refused_and_kept(who: Who) -> None:
         who.client.delete(key)
 
 
-def test_charge_rewritten_in_newer_format_is_not_returned(
+def test_charge_in_redis_state_of_newer_format_is_not_returned(
     who: Who, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = [limits._name(key) for key in (who.bucket_key, who.limit_key)]
@@ -371,7 +371,7 @@ def test_charge_rewritten_in_newer_format_is_not_returned(
     assert who.client.mget(names) == newer
 
 
-def test_client_with_decode_responses_works(redis_url: str) -> None:
+def test_redis_client_with_decode_responses_serves_limits(redis_url: str) -> None:
     with (
         redis.Redis.from_url(redis_url, decode_responses=True) as client,
         known("waiting", redis_url, client) as made,

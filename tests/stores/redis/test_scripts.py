@@ -80,7 +80,7 @@ instants = st.one_of(
 
 @given(st.data())
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_script_charges_a_bucket_as_ratelimit_does(
+def test_redis_script_charges_a_bucket_like_the_rules(
     client: redis.Redis, data: st.DataObject
 ) -> None:
     at = data.draw(instants)
@@ -101,7 +101,7 @@ def test_script_charges_a_bucket_as_ratelimit_does(
 
 @given(st.data())
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_scripts_charge_a_bucket_like_the_rules_on_any_clock(
+def test_redis_scripts_match_the_rules_when_the_clock_steps(
     client: redis.Redis, data: st.DataObject
 ) -> None:
     small = st.integers(1, 9)
@@ -169,7 +169,9 @@ class Held:
 
 @given(st.data())
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_last_charge_is_returned_in_full(client: redis.Redis, data: st.DataObject) -> None:
+def test_redis_script_returns_the_last_charge_in_full(
+    client: redis.Redis, data: st.DataObject
+) -> None:
     rule, at = data.draw(rules()), data.draw(st.integers(0, 10 * SECOND))
     state = data.draw(st.none() | states(rule, 0))
     held, now = Held(client), from_epoch_microseconds(at)
@@ -213,7 +215,7 @@ steps = st.lists(
     steps=[("charge", 0), ("charge", 10_000), ("charge", -10_000), ("back", 0)],
 )
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_returned_charges_never_leave_more_than_uncharged(
+def test_returned_charges_never_overfill_a_redis_bucket(
     client: redis.Redis, rule: Bucket, steps: list[Step]
 ) -> None:
     held, kept = play(client, rule, steps)
@@ -233,7 +235,7 @@ def test_returned_charges_never_leave_more_than_uncharged(
     steps=steps,
 )
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_returns_to_a_busy_bucket_are_exact(
+def test_charges_returned_to_a_busy_redis_bucket_are_exact(
     client: redis.Redis, rule: Bucket, after: int, steps: list[Step]
 ) -> None:
     # The first charge is kept, and all others come before it has refilled.
@@ -318,7 +320,7 @@ def milliseconds_kept(client: redis.Redis, name: str) -> int:
     return kept
 
 
-def test_expiry_of_extreme_states_stays_in_range(client: redis.Redis) -> None:
+def test_redis_expiry_of_extreme_bucket_states_stays_in_range(client: redis.Redis) -> None:
     # In more years than Redis can count, and by a clock before the first of them.
     slow, early = Held(client), Held(client)
     assert slow.charge(

@@ -83,7 +83,9 @@ class BehindRedis:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi", "flask"])
-def test_example_with_redis_limits_passes_the_kit(app: str, redis_url: str, tmp_path: Path) -> None:
+def test_example_server_with_redis_limits_passes_the_kit(
+    app: str, redis_url: str, tmp_path: Path
+) -> None:
     url = sqlite(tmp_path)
     with (
         redis.Redis.from_url(redis_url) as client,

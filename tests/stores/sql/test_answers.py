@@ -52,14 +52,14 @@ def replayed_on_both(
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(1, 6))]
 )
-def test_generated_traffic_gives_the_answers_of_memory_store(
+def test_sql_store_answers_random_traffic_like_memory_store(
     database: SqlDatabase, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replayed_on_both(partial(SqlWorld, database), seed, monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["awaited", "threads"])
-def test_async_store_gives_the_answers_of_memory_store(
+def test_async_sql_store_answers_traffic_like_memory_store(
     postgres_url: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = create_engine(postgres_url, timeout=PATIENCE)

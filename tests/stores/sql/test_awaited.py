@@ -68,7 +68,7 @@ def awaits(request: pytest.FixtureRequest) -> Callable[[Act], None]:
     return lambda act: asyncio.run(do(act))
 
 
-def test_async_store_answers_each_operation_as_the_blocking_one(
+def test_async_sql_store_answers_like_the_blocking_sql_store(
     awaits: Callable[[Act], None], sqlite_database: SqlDatabase
 ) -> None:
     waiting = SqlStore(sqlite_database, SETTINGS)
@@ -232,7 +232,7 @@ def test_invalid_engine_url_is_refused_without_showing_it(url: str) -> None:
         (create_engine_async, "postgresql+pg8000", "postgresql+pg8000 is not supported"),
     ],
 )
-def test_unsupported_driver_is_refused_by_name_with_the_list(
+def test_unsupported_driver_error_lists_the_supported_drivers(
     make: Callable[[str], object], driver: str, reason: str
 ) -> None:
     with pytest.raises(ArgumentError, match="url: must be the URL of a database with ") as raised:
@@ -248,7 +248,7 @@ def test_engine_without_autocommit_is_refused(sqlite_url: str) -> None:
         SqlDatabase(sa.create_engine(sqlite_url))
 
 
-def test_options_of_the_url_are_kept(postgres_url: str) -> None:
+def test_engine_keeps_the_options_of_its_database_url(postgres_url: str) -> None:
     engine = create_engine(f"{postgres_url}&options=-c%20application_name%3Dcurae", timeout=60)
     database = SqlDatabase(engine)
     shown = [

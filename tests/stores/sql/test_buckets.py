@@ -133,7 +133,7 @@ BELIEVED = NOW + 428_571 + CLOCK_TOLERANCE
 # More microseconds than the refill, or 64 bits, can be multiplied with.
 @example((attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + CLOCK_TOLERANCE)), 0)
 @example((attrs.evolve(ONE, refill=MAX_INTEGER), BucketState(NOW + 8 * 10**18)), 0)
-def test_sql_charge_equals_ratelimit(
+def test_sql_bucket_charge_equals_the_rate_limit_rules(
     shared: SqlDatabase, charged: tuple[Bucket, BucketState | None], offset: int
 ) -> None:
     policy, state = charged
@@ -155,7 +155,7 @@ def test_sql_charge_equals_ratelimit(
         Bucket(name="p", capacity=9, refill=MAX_INTEGER, seconds=1),
     ],
 )
-def test_sql_charge_is_exact_at_first_and_last_instant(
+def test_sql_bucket_charge_is_exact_at_first_and_last_instant(
     shared: SqlDatabase, now: datetime, policy: Bucket
 ) -> None:
     expected = admit_one(policy, FULL_BUCKET, now)
@@ -194,7 +194,7 @@ def test_bucket_too_large_for_64_bits_is_refused(
 
 
 @given(buckets(MAX_INTEGER, MAX_INTEGER, MAX_INTEGER))
-def test_numbers_of_an_allowed_charge_fit_64_bits(bucket: Bucket) -> None:
+def test_sql_charge_of_the_largest_bucket_fits_64_bits(bucket: Bucket) -> None:
     assume(fits(bucket))
     token, most = bucket.seconds * SECOND, bucket.capacity * bucket.seconds * SECOND
     believed = to_epoch_microseconds(LAST_INSTANT) + most // bucket.refill + CLOCK_TOLERANCE
@@ -210,7 +210,7 @@ def test_numbers_of_an_allowed_charge_fit_64_bits(bucket: Bucket) -> None:
 # --- Several at once ------------------------------------------------------------------------
 
 
-def test_concurrent_charges_of_one_key_all_commit(database: SqlDatabase) -> None:
+def test_concurrent_charges_of_one_bucket_all_commit(database: SqlDatabase) -> None:
     SqlStore(database).create_tables()
     arena = SqlArena(Clocked(database))
     arena.set_up(SCENARIOS["one connection is active"])

@@ -21,7 +21,7 @@ from curae_lifecycle.stores.sql.statement import Statement
 ONE = Statement("SELECT 1")
 
 
-def test_silent_server_times_out_at_the_deadline(tmp_path: Path) -> None:
+def test_connecting_to_a_silent_server_times_out_at_the_deadline(tmp_path: Path) -> None:
     door = str(tmp_path / ".s.PGSQL.5432")
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(door)
@@ -60,7 +60,7 @@ def late(monkeypatch: pytest.MonkeyPatch, connect: Callable[[], object]) -> tupl
     return begins, ended
 
 
-def test_connection_made_after_the_timeout_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_db_connection_opened_after_the_timeout_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Late()
     begins, _ = late(monkeypatch, lambda: made)
     with pytest.raises(psycopg.OperationalError, match="no connection in time"):
@@ -69,7 +69,9 @@ def test_connection_made_after_the_timeout_is_closed(monkeypatch: pytest.MonkeyP
     assert made.closed.wait(60)
 
 
-def test_connect_error_after_the_timeout_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_connect_error_is_replaced_by_the_timeout_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fails() -> object:
         raise psycopg.OperationalError("a-secret")
 
@@ -83,7 +85,7 @@ def test_connect_error_after_the_timeout_is_dropped(monkeypatch: pytest.MonkeyPa
         BoundedConnection.connect_with_timeout(60, {})
 
 
-def test_deadline_aborts_a_running_statement(postgres_url: str) -> None:
+def test_request_deadline_aborts_a_running_sql_statement(postgres_url: str) -> None:
     engine = create_engine(postgres_url, timeout=60)
     database = SqlDatabase(engine)
     assert database.rows(ONE)

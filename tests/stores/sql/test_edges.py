@@ -112,7 +112,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("odd", ODD, ids=ascii)
-def test_load_by_malformed_id_finds_nothing(database: SqlDatabase, odd: str) -> None:
+def test_sql_load_by_a_malformed_id_finds_nothing(database: SqlDatabase, odd: str) -> None:
     SqlStore(database).create_tables()
     store = SqlStore(Clocked(database))
     settle_all(store)
@@ -137,7 +137,7 @@ def settle_all(store: SqlStore) -> None:
     ["\0", "a\0b", "\ud800", "\N{ANGSTROM SIGN}", "'; DROP TABLE curae_caller; --", "%s ? $1"],
     ids=ascii,
 )
-def test_unchecked_server_ids_are_stored_unchanged(database: SqlDatabase, text: str) -> None:
+def test_ids_minted_by_the_server_are_stored_unchanged(database: SqlDatabase, text: str) -> None:
     # The server chooses the ids of apps and platform users. A caller takes no surrogate.
     store = SqlStore(Clocked(database))
     store.create_tables()
@@ -204,7 +204,7 @@ PACKAGES = [f'"{"p" * 61}_{number:02}"' for number in range(64)]
 # --- Long chains --------------------------------------------------------------------------------
 
 
-def test_chain_of_200_links_loads_and_ends_in_one_commit(database: SqlDatabase) -> None:
+def test_chain_of_200_connections_is_revoked_in_one_commit(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)
     store.create_tables()
@@ -248,7 +248,7 @@ def test_chain_of_200_links_loads_and_ends_in_one_commit(database: SqlDatabase) 
 LAST = LAST_INSTANT - timedelta(minutes=45)
 
 
-def test_last_representable_instant_works_as_a_deadline(database: SqlDatabase) -> None:
+def test_sql_store_accepts_the_last_instant_as_a_deadline(database: SqlDatabase) -> None:
     clocked = Clocked(database, LAST)
     store = SqlStore(clocked)
     store.create_tables()
@@ -270,7 +270,7 @@ def test_last_representable_instant_works_as_a_deadline(database: SqlDatabase) -
     assert store.load(Needs(session=SessionId(uuid(1002)))).snapshot.session is not None
 
 
-def test_first_representable_instant_works(database: SqlDatabase) -> None:
+def test_sql_store_accepts_the_first_representable_instant(database: SqlDatabase) -> None:
     clocked = Clocked(database, datetime.min.replace(tzinfo=START.tzinfo))
     store = SqlStore(clocked)
     store.create_tables()
@@ -324,7 +324,7 @@ def test_purge_of_2500_rows_removes_all(database: SqlDatabase) -> None:
     assert not database.rows(Statement("SELECT id FROM curae_log"))
 
 
-def test_page_is_found_until_it_expires_or_is_replaced(database: SqlDatabase) -> None:
+def test_hosted_page_is_found_until_it_expires_or_is_replaced(database: SqlDatabase) -> None:
     clocked = Clocked(database)
     store = SqlStore(clocked)
     store.create_tables()

@@ -83,14 +83,14 @@ def somebody(url: str) -> Iterator[Callable[[str], object]]:
     engine.dispose()
 
 
-def test_insert_of_a_taken_key_is_a_conflict(url: str) -> None:
+def test_inserting_an_existing_row_key_raises_conflict(url: str) -> None:
     with on(url) as database:
         other = Statement("INSERT INTO kept (id, held) VALUES (?, 1)", (2,), 1)
         assert not database.run_transaction([other, PUT])
         assert database.rows(Statement("SELECT id FROM kept")) in ([(1,)], ((1,),))
 
 
-def test_update_of_too_few_rows_is_rolled_back(url: str) -> None:
+def test_update_that_misses_a_row_rolls_back_the_commit(url: str) -> None:
     with on(url) as database:
         assert not database.run_transaction([MOVE, MOVE_OTHER])
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 1
@@ -234,7 +234,7 @@ def test_exhausted_pool_raises_unavailable(postgres_url: str) -> None:
         assert database.rows(ONE)
 
 
-def test_missing_server_raises_unavailable_without_password(tmp_path: Path) -> None:
+def test_missing_database_server_error_hides_the_password(tmp_path: Path) -> None:
     for url in (
         f"postgresql://curae:{SECRET}@/curae?host={tmp_path}",
         f"mariadb://curae:{SECRET}@127.0.0.1:1/curae",
@@ -288,7 +288,9 @@ def test_interrupted_transaction_is_rolled_back(url: str) -> None:
 # --- Log output -------------------------------------------------------------------------------
 
 
-def test_logs_hold_no_values_keys_or_urls(url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_sql_store_logs_hold_no_values_keys_or_urls(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with (
         on(url) as database,
         hasty(url) as waits,
@@ -378,7 +380,7 @@ def of_sqlite(code: int) -> OperationalError:
         (Dialect.MARIADB, OperationalError(), False, False),
     ],
 )
-def test_error_code_says_conflict_or_transient(
+def test_sql_error_code_is_classified_as_conflict_or_transient(
     dialect: Dialect, error: Exception, *, overtaken: bool, passing: bool
 ) -> None:
     assert (is_conflict(dialect, error), is_transient(dialect, error)) == (overtaken, passing)
@@ -409,7 +411,7 @@ def test_error_code_says_conflict_or_transient(
         (Dialect.MARIADB, OperationalError(1180, "Got error 6 during COMMIT"), False),
     ],
 )
-def test_error_code_says_whether_nothing_was_stored(
+def test_sql_error_code_tells_if_the_commit_stored_nothing(
     dialect: Dialect, error: Exception, *, unchanged: bool
 ) -> None:
     assert isinstance(to_store_error(dialect, error), StoreUnchangedError) is unchanged

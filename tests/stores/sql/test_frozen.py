@@ -134,7 +134,7 @@ def test_statement_on_a_hanging_server_times_out(hanging: tuple[str, Wire]) -> N
     engine.dispose()
 
 
-def test_hang_during_first_connect_raises_unchanged(
+def test_server_hang_in_first_connect_raises_store_unchanged(
     hanging: tuple[str, Wire],
 ) -> None:
     url, wire = hanging
@@ -177,7 +177,7 @@ ASYNC_DRIVERS = pytest.mark.parametrize(
 
 
 @ASYNC_DRIVERS
-def test_async_statement_ends_though_its_server_hangs(
+def test_async_statement_on_a_hanging_server_times_out(
     request: pytest.FixtureRequest, driver: str, server: str
 ) -> None:
     url, wire = request.getfixturevalue(server)

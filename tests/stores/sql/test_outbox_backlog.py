@@ -42,6 +42,6 @@ def test_backlog_gives_age_of_the_oldest_due_message(
     assert 1000 <= behind.oldest_due_seconds < 2000
 
 
-def test_message_due_later_counts_as_no_delay() -> None:
+def test_outbox_message_not_yet_due_gives_backlog_age_zero() -> None:
     assert backlog([(1, 0, 5_000_000, 4_000_000)]) == Backlog(1, 0, 0.0)
     assert backlog([(1, 0, 4_000_000, 6_500_000)]) == Backlog(1, 0, 2.5)

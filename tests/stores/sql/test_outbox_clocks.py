@@ -107,7 +107,7 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_clock_step_does_not_delay_untried_messages(world: World, by: int) -> None:
+def test_clock_step_does_not_delay_untried_outbox_messages(world: World, by: int) -> None:
     world.post("one", "two")
     world.wrong_by = by
     world.post("one", "two", "one")
@@ -117,7 +117,7 @@ def test_clock_step_does_not_delay_untried_messages(world: World, by: int) -> No
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_untried_messages_ship_in_number_order_after_steps(world: World, by: int) -> None:
+def test_clock_steps_keep_untried_outbox_messages_in_order(world: World, by: int) -> None:
     for number, wrong_by in enumerate((by, 0, -by, by)):
         world.wrong_by = wrong_by
         world.post(f"subject {number}")
@@ -128,7 +128,7 @@ def test_untried_messages_ship_in_number_order_after_steps(world: World, by: int
 
 
 @pytest.mark.parametrize("by", STEPS)
-def test_parallel_workers_ship_each_message_once_after_a_step(world: World, by: int) -> None:
+def test_parallel_workers_deliver_once_after_a_clock_step(world: World, by: int) -> None:
     for wrong_by in (by, 0, by):
         world.wrong_by = wrong_by
         world.post(*[f"subject {number}" for number in range(8)])
@@ -146,7 +146,7 @@ def test_parallel_workers_ship_each_message_once_after_a_step(world: World, by: 
     assert sorted(world.shipped) == list(range(1, 25))
 
 
-def test_clock_put_back_makes_the_backlog_zero_seconds_old(world: World) -> None:
+def test_clock_set_back_gives_an_outbox_backlog_age_of_zero(world: World) -> None:
     world.wrong_by = HOUR
     world.post("one")
     world.wrong_by = 0
@@ -163,7 +163,7 @@ def test_clock_put_back_makes_the_backlog_zero_seconds_old(world: World) -> None
     # A pause of 50 seconds, and at most 150 from now.
     [(0, False), (MINUTE, False), (99 * SECOND, False), (110 * SECOND, True), (YEAR, True)],
 )
-def test_retry_waits_at_most_the_longest_pause_after_a_step(
+def test_outbox_retry_after_a_clock_step_waits_one_longest_pause(
     world: World, by: int, *, is_due: bool
 ) -> None:
     world.wrong_by = by
@@ -180,7 +180,7 @@ def test_retry_waits_at_most_the_longest_pause_after_a_step(
 
 
 @pytest.mark.parametrize("end", [World.ship, World.fail])
-def test_untried_message_is_due_when_the_earlier_one_ends(
+def test_outbox_message_is_due_once_its_predecessor_has_ended(
     world: World, end: Callable[[World], object]
 ) -> None:
     world.wrong_by = 110 * SECOND
@@ -195,7 +195,7 @@ def test_untried_message_is_due_when_the_earlier_one_ends(
     assert world.shipped[-1] == 2
 
 
-def test_message_is_due_when_the_earlier_one_is_dead(world: World) -> None:
+def test_outbox_message_is_due_once_its_predecessor_is_dead(world: World) -> None:
     world.wrong_by = 2 * HOUR
     world.post("one", "one")
     world.fail()
@@ -224,7 +224,7 @@ def test_message_is_due_when_the_earlier_one_is_dead(world: World) -> None:
         (YEAR, True),
     ],
 )
-def test_claim_ends_after_its_lease_or_a_step_over_five_minutes(
+def test_outbox_claim_ends_after_its_lease_or_a_big_clock_step(
     world: World, step: int, *, is_over: bool
 ) -> None:
     world.post("one")
@@ -237,7 +237,9 @@ def test_claim_ends_after_its_lease_or_a_step_over_five_minutes(
 @pytest.mark.parametrize(
     ("step", "is_over"), [(-4 * MINUTE, False), (-6 * MINUTE, True), (59 * MINUTE, False)]
 )
-def test_claim_uses_the_lease_of_its_worker(world: World, step: int, *, is_over: bool) -> None:
+def test_outbox_claim_lasts_the_lease_of_its_worker(
+    world: World, step: int, *, is_over: bool
+) -> None:
     world.post("one")
     with pytest.raises(GoneError):
         world.outbox(DeliverySettings(lease=3600.0)).deliver_batch(dying)
@@ -246,7 +248,7 @@ def test_claim_uses_the_lease_of_its_worker(world: World, step: int, *, is_over:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_second_worker_does_not_ship_a_claimed_message(world: World, step: int) -> None:
+def test_second_outbox_worker_does_not_deliver_a_claimed_message(world: World, step: int) -> None:
     world.post("one")
     together: list[int] = []
 
@@ -288,7 +290,7 @@ def test_claim_made_after_the_read_holds_through_a_clock_step(world: World) -> N
     assert claim(world, again, "third") == []
 
 
-def test_claim_read_as_expired_by_a_wrong_clock_still_holds(world: World) -> None:
+def test_outbox_claim_holds_though_a_fast_clock_reads_it_expired(world: World) -> None:
     world.post("one")
     assert claim(world, read(world), "first") == [1]
     world.wrong_by = HOUR
@@ -297,7 +299,7 @@ def test_claim_read_as_expired_by_a_wrong_clock_still_holds(world: World) -> Non
     assert claim(world, due, "second") == []
 
 
-def test_retry_that_failed_after_the_read_cannot_be_claimed(world: World) -> None:
+def test_message_that_failed_after_the_read_cannot_be_claimed(world: World) -> None:
     world.post("one")
     due = read(world)
     world.fail()
@@ -325,7 +327,7 @@ def rows(*due_at: int) -> list[tuple[int, int, int, None, str]]:
         ((), 3, []),
     ],
 )
-def test_batch_is_half_tried_and_half_untried_messages(
+def test_outbox_batch_holds_half_tried_and_half_untried_messages(
     due_at: tuple[int, ...], limit: int, taken: list[int]
 ) -> None:
     assert [each.number for each in due_messages(rows(*due_at)[::-1], limit)] == taken

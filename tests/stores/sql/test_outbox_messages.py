@@ -67,7 +67,7 @@ def written(changes: Changes) -> Iterator[str]:
                 pass
 
 
-def test_each_message_subject_is_written_in_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_writes_the_subject_of_each_outbox_message(monkeypatch: pytest.MonkeyPatch) -> None:
     # Messages about one subject are numbered in commit order: a message gets its number after its
     # subject was read, and no other commit writes the subject in between.
     Noted.seen.clear()
@@ -84,7 +84,7 @@ def test_each_message_subject_is_written_in_its_commit(monkeypatch: pytest.Monke
     assert kinds.keys() >= effects | {each.value for each in EventKind}
 
 
-def test_program_of_the_outbox_page_delivers(url: str, database: SqlDatabase) -> None:
+def test_outbox_docs_page_program_delivers_its_messages(url: str, database: SqlDatabase) -> None:
     page = (ROOT / "docs/outbox.md").read_text(encoding="utf-8")
     program = re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert program is not None

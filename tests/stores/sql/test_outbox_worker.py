@@ -32,7 +32,7 @@ Answered = TypeVar("Answered")
 # --- Delivery -------------------------------------------------------------------------------
 
 
-def test_messages_are_delivered_once_and_in_order_per_subject(database: SqlDatabase) -> None:
+def test_outbox_delivers_each_message_once_in_subject_order(database: SqlDatabase) -> None:
     post(database, "one", "two", "one", "one", "two")
     seen: list[Delivery] = []
     outbox = Outbox(database)
@@ -50,7 +50,7 @@ def test_batch_size_limits_a_delivery(database: SqlDatabase) -> None:
     assert [outbox.deliver_batch(lambda _: None) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_message_number_can_be_64_bits(database: SqlDatabase) -> None:
+def test_outbox_message_with_a_64_bit_number_is_delivered(database: SqlDatabase) -> None:
     override = "OVERRIDING SYSTEM VALUE " if database.dialect == "postgresql" else ""
     columns = "curae_outbox (id, subject, kind, document, attempts, due_at, waits_from)"
     text = f"INSERT INTO {columns} {override}VALUES (?, 's', 'k', '{{\"format\": 1}}', 0, 0, 0)"
@@ -65,7 +65,7 @@ def test_message_number_can_be_64_bits(database: SqlDatabase) -> None:
     "name", ["batch", "attempts", "lease", "pause", "longest_pause", "poll_seconds"]
 )
 @pytest.mark.parametrize("wrong", [0, -1, 10**9, float("nan")])
-def test_invalid_delivery_settings_are_refused(name: str, wrong: float) -> None:
+def test_invalid_outbox_worker_settings_are_refused(name: str, wrong: float) -> None:
     with pytest.raises(ArgumentError, match=name):
         DeliverySettings(**{name: cast("int", wrong)})
 
@@ -81,7 +81,7 @@ def instant(database: Database) -> int:
 
 
 @pytest.mark.parametrize("part", [0.5, 1.0])
-def test_failed_message_backs_off_and_delays_its_subject(
+def test_failed_outbox_message_backs_off_and_delays_its_subject(
     part: float,
     database: SqlDatabase,
     caplog: pytest.LogCaptureFixture,
@@ -115,7 +115,7 @@ def test_failed_message_backs_off_and_delays_its_subject(
 @pytest.mark.parametrize(
     ("attempt", "pause"), [(1, 1.0), (2, 2.0), (5, 16.0), (11, 600.0), (10_000, 600.0)]
 )
-def test_pauses_double_up_to_the_longest(attempt: int, pause: float) -> None:
+def test_outbox_retry_pauses_double_up_to_the_longest_pause(attempt: int, pause: float) -> None:
     assert DeliverySettings().pause_after(attempt) == pause
 
 
@@ -190,7 +190,7 @@ class Killed(Breaking):
         raise GoneError
 
 
-def test_message_that_kills_workers_becomes_dead_alone(
+def test_only_the_message_that_kills_its_workers_becomes_dead(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "bad", *"abcd")

@@ -85,7 +85,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def test_last_returned_connection_is_used_first() -> None:
+def test_pool_hands_out_the_last_returned_connection_first() -> None:
     async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
         first, second = await pool.acquire(), await pool.acquire()
         pool.release(second)
@@ -96,7 +96,7 @@ def test_last_returned_connection_is_used_first() -> None:
     run(act)
 
 
-def test_waiters_get_connections_in_order_of_arrival() -> None:
+def test_pool_serves_waiters_in_order_of_arrival() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         held = [await pool.acquire() for _ in range(2)]
         waiting = [asyncio.create_task(pool.acquire()) for _ in range(3)]
@@ -114,7 +114,7 @@ def test_waiters_get_connections_in_order_of_arrival() -> None:
     run(act)
 
 
-def test_no_free_connection_raises_after_the_timeout() -> None:
+def test_exhausted_pool_raises_after_its_timeout() -> None:
     async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
         held = [await pool.acquire() for _ in range(2)]
         with pytest.raises(StoreUnchangedError, match="no connection was free in time"):
@@ -126,7 +126,7 @@ def test_no_free_connection_raises_after_the_timeout() -> None:
     run(act, timeout=0.01)
 
 
-def test_error_of_connect_is_raised_and_frees_the_place() -> None:
+def test_failed_connect_raises_and_frees_its_pool_slot() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         server.error = OSError("refused")
         failing = [asyncio.create_task(pool.acquire()) for _ in range(5)]
@@ -139,7 +139,7 @@ def test_error_of_connect_is_raised_and_frees_the_place() -> None:
     run(act)
 
 
-def test_cancelled_waiter_does_not_lose_its_connection() -> None:
+def test_cancelled_pool_waiter_returns_its_connection() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         server.opens.clear()
         waiting = asyncio.create_task(pool.acquire())
@@ -164,7 +164,7 @@ def test_cancelled_waiter_does_not_lose_its_connection() -> None:
     run(act)
 
 
-def test_failed_opening_without_a_waiter_is_dropped() -> None:
+def test_failed_connect_of_a_cancelled_waiter_frees_its_slot() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         server.opens.clear()
         server.error = OSError("refused")
@@ -178,7 +178,7 @@ def test_failed_opening_without_a_waiter_is_dropped() -> None:
     run(act)
 
 
-def test_discarded_connection_counts_until_the_server_closes_it() -> None:
+def test_discarded_connection_uses_a_pool_slot_until_closed() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         lost, idle = await pool.acquire(), await pool.acquire()
         pool.release(idle)
@@ -197,7 +197,7 @@ def test_discarded_connection_counts_until_the_server_closes_it() -> None:
     run(act)
 
 
-def test_connection_the_server_never_closes_counts_for_a_while(
+def test_pool_slot_of_a_never_closed_connection_is_freed_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pools, "CLOSING_SECONDS", 0.01)
@@ -209,7 +209,7 @@ def test_connection_the_server_never_closes_counts_for_a_while(
     run(act, size=1)
 
 
-def test_dispose_closes_idle_now_and_used_on_return() -> None:
+def test_pool_dispose_closes_idle_now_and_used_on_return() -> None:
     async def act(pool: AsyncPool[FakeConnection], server: FakeServer) -> None:
         used, other, idle = [await pool.acquire() for _ in range(3)]
         pool.release(idle)
@@ -227,7 +227,7 @@ def test_dispose_closes_idle_now_and_used_on_return() -> None:
     run(act, size=3)
 
 
-def test_dispose_does_not_wait_for_a_hung_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pool_dispose_does_not_wait_for_a_hung_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "_DISPOSE_SECONDS", 0.01)
 
     async def act(pool: AsyncPool[FakeConnection], _: FakeServer) -> None:
@@ -241,7 +241,7 @@ def test_dispose_does_not_wait_for_a_hung_server(monkeypatch: pytest.MonkeyPatch
 # --- Sockets --------------------------------------------------------------------------------
 
 
-def test_wait_ends_when_the_server_closes() -> None:
+def test_wait_for_close_ends_when_the_server_closes_the_socket() -> None:
     async def act() -> None:
         ours, theirs = socket.socketpair()
         handle = duplicate_socket(ours.fileno())
@@ -258,7 +258,7 @@ def test_wait_ends_when_the_server_closes() -> None:
     asyncio.run(act())
 
 
-def test_wait_probes_the_host_of_a_tcp_connection() -> None:
+def test_wait_for_close_probes_the_host_of_a_tcp_connection() -> None:
     async def act() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ours = socket.create_connection(listener.getsockname())
@@ -274,7 +274,7 @@ def test_wait_probes_the_host_of_a_tcp_connection() -> None:
     asyncio.run(act())
 
 
-def test_blocking_wait_ends_on_server_close_or_after_a_while(
+def test_blocking_wait_for_close_ends_on_close_or_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ours, theirs = socket.socketpair()
@@ -289,7 +289,7 @@ def test_blocking_wait_ends_on_server_close_or_after_a_while(
     theirs.close()
 
 
-def test_closed_socket_needs_no_wait() -> None:
+def test_wait_for_close_of_a_closed_socket_returns_at_once() -> None:
     assert duplicate_socket(-1) is None
     asyncio.run(wait_for_server(None))
 
@@ -342,7 +342,7 @@ ENEMIES = {
 
 
 @pytest.mark.parametrize("enemy", ENEMIES)
-def test_server_connections_never_exceed_a_blocking_pool(postgres_url: str, enemy: str) -> None:
+def test_blocking_pool_never_exceeds_its_size_on_the_server(postgres_url: str, enemy: str) -> None:
     plain = sa.make_url(postgres_url).set(drivername="postgresql")
     url = plain.render_as_string(hide_password=False)
     named = plain.update_query_dict({"options": "-c application_name=pool"})
@@ -377,7 +377,7 @@ def test_server_connections_never_exceed_a_blocking_pool(postgres_url: str, enem
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 @pytest.mark.parametrize("enemy", ENEMIES)
-def test_server_connections_never_exceed_an_async_pool(
+def test_async_pool_never_exceeds_its_size_on_the_server(
     postgres_url: str, driver: str, enemy: str
 ) -> None:
     plain = sa.make_url(postgres_url).set(drivername="postgresql")

@@ -32,7 +32,9 @@ def each_scene(*small: str) -> list[object]:
 
 
 @pytest.mark.parametrize("scene", each_scene(*SMALL))
-def test_late_commits_end_as_in_some_serial_order(sqlite_database: SqlDatabase, scene: str) -> None:
+def test_late_commits_on_sqlite_end_as_in_some_serial_order(
+    sqlite_database: SqlDatabase, scene: str
+) -> None:
     assert unlike_any_order(arena(sqlite_database), SCENARIOS[scene]) == []
 
 
@@ -45,7 +47,7 @@ LEVELS = [
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("scene", each_scene(SMALL[1]))
-def test_overlapping_on_postgresql_ends_in_some_serial_order(
+def test_concurrent_requests_on_postgresql_are_serializable(
     postgres_url: str, scene: str, level: str
 ) -> None:
     option = quote("-c default_transaction_isolation=" + level.replace(" ", "\\ "))
@@ -57,7 +59,7 @@ def test_overlapping_on_postgresql_ends_in_some_serial_order(
 
 @pytest.mark.mariadb
 @pytest.mark.parametrize("scene", SCENARIOS)
-def test_overlapping_on_mariadb_ends_in_some_serial_order(mariadb_url: str, scene: str) -> None:
+def test_concurrent_requests_on_mariadb_are_serializable(mariadb_url: str, scene: str) -> None:
     engine = create_engine(mariadb_url, timeout=PATIENCE)
     database = SqlDatabase(engine)
     assert unlike_any_order(arena(database), SCENARIOS[scene], overlapping(engine)) == []
@@ -72,7 +74,7 @@ def found(database: Database, scene: str, kind: type[SqlStore] = SqlStore) -> se
     return {*unlike_any_order(arena(database, kind), SCENARIOS[scene])}
 
 
-def test_store_without_compare_and_set_is_detected(sqlite_database: SqlDatabase) -> None:
+def test_race_check_detects_a_store_without_compare_and_set(sqlite_database: SqlDatabase) -> None:
     trusting = Trusting(sqlite_database)
     assert found(trusting, "the pending connection has lapsed") >= {
         "the first is authorized; reconnect the first",
@@ -83,7 +85,7 @@ def test_store_without_compare_and_set_is_detected(sqlite_database: SqlDatabase)
     assert found(trusting, "nine initiates were admitted") >= {"initiate; sign up"}
 
 
-def test_store_that_skips_version_bumps_is_detected(sqlite_database: SqlDatabase) -> None:
+def test_race_check_detects_a_store_that_skips_version_bumps(sqlite_database: SqlDatabase) -> None:
     assert found(sqlite_database, "the pending connection has lapsed", LazyStore) >= {
         "the first is authorized; reconnect the first",
         "reconnect the first; the first is authorized",
@@ -94,7 +96,7 @@ def test_store_that_skips_version_bumps_is_detected(sqlite_database: SqlDatabase
     }
 
 
-def test_store_that_commits_writes_separately_is_detected(sqlite_database: SqlDatabase) -> None:
+def test_race_check_detects_a_store_with_non_atomic_commits(sqlite_database: SqlDatabase) -> None:
     # Part of a refused commit is stored.
     assert found(Stepping(sqlite_database), "the pending connection has lapsed") >= {
         "revoke the first; the patient revokes the first",

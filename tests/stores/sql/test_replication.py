@@ -124,14 +124,14 @@ def test_unreplicated_commit_is_neither_confirmed_nor_read(
 
 
 @KINDS
-def test_other_server_warnings_are_ignored(kind: str, postgres_url: str) -> None:
+def test_server_warnings_unrelated_to_replication_are_ignored(kind: str, postgres_url: str) -> None:
     with opened(kind, postgres_url, PATIENCE) as made:
         made.run_ddl(MAKE)
         assert made.run_transaction([PUT])
         assert list(map(tuple, made.rows(KEPT))) == [(1,)]
 
 
-def test_warning_inside_a_transaction_leaves_it_whole_or_undone(
+def test_replication_warning_in_a_transaction_keeps_it_atomic(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # More statements than PostgreSQL gets as one.

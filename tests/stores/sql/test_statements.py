@@ -95,7 +95,9 @@ def test_request_takes_one_load_statement_and_one_commit(
     assert (len(counted.read), len(counted.changed)) == (1, 0)
 
 
-def test_scaling_page_lists_the_statements_per_commit(sqlite_database: SqlDatabase) -> None:
+def test_scaling_docs_page_lists_the_sql_statements_per_commit(
+    sqlite_database: SqlDatabase,
+) -> None:
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w-]+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
     plain = list(zip(STEPS, taken(sqlite_database, Settings()), strict=True))
@@ -163,7 +165,7 @@ def test_predecessor_is_updated_before_successor_is_inserted(
     assert [text.split()[0] for text in texts] == ["UPDATE", "INSERT"]
 
 
-def test_uncached_api_key_takes_one_more_statement(
+def test_uncached_api_key_takes_one_more_sql_statement(
     database: SqlDatabase,
 ) -> None:
     SqlStore(database).create_tables()
@@ -210,7 +212,7 @@ def test_request_to_postgresql_takes_two_round_trips(
     engine.dispose()
 
 
-def test_statements_are_joined_in_groups_of_fifty() -> None:
+def test_sql_statements_are_sent_in_batches_of_fifty() -> None:
     move = Statement("UPDATE t SET a = ? WHERE id = ?", (1, 2), 1)
     assert [
         len(_transaction_steps(Dialect.POSTGRESQL, [move] * size)) for size in (1, 50, 51, 101)
@@ -277,7 +279,7 @@ def test_open_mariadb_connection_without_transaction_is_idle() -> None:
     assert driver.ran == [("SELECT %s %% 2", (3,)), ("ROLLBACK", ())]
 
 
-def test_caller_cache_evicts_the_oldest(
+def test_full_caller_cache_evicts_its_oldest_caller(
     sqlite_database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "CALLER_CACHE_SIZE", 2)
@@ -297,14 +299,14 @@ def test_caller_cache_evicts_the_oldest(
 # --- Statement texts ----------------------------------------------------------------------------
 
 
-def test_statement_is_formatted_for_each_driver() -> None:
+def test_sql_placeholders_are_formatted_for_each_driver() -> None:
     statement = Statement("SELECT a % ? FROM t WHERE b = ?", (1, "x"))
     assert statement.as_format == "SELECT a %% %s FROM t WHERE b = %s"
     assert statement.as_numbered == "SELECT a % $1 FROM t WHERE b = $2"
     assert Statement("SELECT 1").as_numbered == "SELECT 1"
 
 
-def test_joined_statements_check_each_row_count() -> None:
+def test_batched_statements_check_each_row_count() -> None:
     joined = combine([Statement("A ?", (1,), 1), Statement("B"), Statement("C ?", (2,), 2)])
     assert joined == Statement(
         "WITH changed_0 AS (A ? RETURNING 1), changed_1 AS (B RETURNING 1), "

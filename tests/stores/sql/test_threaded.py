@@ -39,7 +39,7 @@ class Waiting:
         return len(statements) == 1
 
 
-def test_threaded_database_runs_calls_in_a_thread() -> None:
+def test_threaded_database_runs_blocking_calls_in_another_thread() -> None:
     waiting = Waiting()
     database = ThreadedDatabase(waiting)
 

@@ -101,7 +101,7 @@ def test_bound_user_can_create_a_connection(database: SqlDatabase) -> None:
         assert len(left(store).connections) == 1
 
 
-def test_store_without_the_placeholder_check_misses_one(database: SqlDatabase) -> None:
+def test_store_without_placeholder_check_misses_a_connection(database: SqlDatabase) -> None:
     assert outlives(made_on(database, LazyStore))
 
 

@@ -88,7 +88,7 @@ def test_checks_on_a_shared_server_pass_in_any_order(step: int) -> None:
 
 
 @pytest.mark.heavy
-def test_twenty_seeds_fail_no_correct_server() -> None:
+def test_kit_passes_correct_servers_under_twenty_seeds() -> None:
     kinds = list(RIGHT.values())
     for number in range(20):
         reference = kinds[number % len(kinds)]().server()
@@ -148,12 +148,12 @@ def test_hook_returning_none_skips_only_checks_that_need_it() -> None:
     }
 
 
-def test_unknown_check_name_raises() -> None:
+def test_unknown_kit_check_name_raises_an_error() -> None:
     with pytest.raises(KeyError, match="no such check: nonsense"):
         run(Reference().server(), only=["nonsense", "request.route"])
 
 
-def test_same_seed_sends_the_same_requests() -> None:
+def test_kit_sends_the_same_requests_for_the_same_seed() -> None:
     sent: list[list[Request]] = [[], []]
     for each in sent:
         reference = Reference()
@@ -169,7 +169,7 @@ def test_same_seed_sends_the_same_requests() -> None:
     assert sent[0] == sent[1]
 
 
-def test_every_rule_has_a_check_or_a_listed_reason() -> None:
+def test_every_rule_has_a_kit_check_or_a_listed_reason() -> None:
     rules = {row.rule for table in TABLES.values() for row in table.rows}
     shown = {rule for check in CHECKS for rule in check.rules}
     assert shown | UNSEEN.keys() == rules
@@ -178,13 +178,13 @@ def test_every_rule_has_a_check_or_a_listed_reason() -> None:
     assert all(UNSEEN.values())
 
 
-def test_every_law_has_a_check_or_a_listed_reason() -> None:
+def test_every_law_has_a_kit_check_or_a_listed_reason() -> None:
     shown = {law for check in CHECKS for law in check.laws}
     assert shown | UNSEEN_LAWS.keys() == set(LAWS)
     assert not shown & UNSEEN_LAWS.keys()
 
 
-def test_check_names_are_unique_and_match_their_rules() -> None:
+def test_kit_check_names_are_unique_and_match_their_rules() -> None:
     names = [check.name for check in CHECKS]
     rules = {row.rule for table in TABLES.values() for row in table.rows}
     assert len(set(names)) == len(names) > 300
@@ -195,7 +195,7 @@ def test_check_names_are_unique_and_match_their_rules() -> None:
             assert check.name in check.rules
 
 
-def test_error_in_send_fails_only_its_checks() -> None:
+def test_error_in_the_send_hook_fails_only_the_checks_using_it() -> None:
     reference = Reference()
 
     def send(request: Request) -> Response:
@@ -235,7 +235,7 @@ def test_failure_lists_earlier_steps_and_hides_api_keys() -> None:
     assert """b'{"appUserId": "xxx""" in one.message
 
 
-def test_hook_that_raises_fails_the_check() -> None:
+def test_hook_that_raises_fails_its_kit_check() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         raise LookupError(connection_id, lifetime)
 
@@ -339,7 +339,7 @@ def only_relabel(spoil: Callable[[Response], Response]) -> str:
     return "" if report.passed else report.failed[0].message
 
 
-def test_custom_operation_is_checked() -> None:
+def test_kit_checks_a_custom_operation() -> None:
     report = run(Reference(Settings(operations=EIGHT)).server(), seed="1", operations=EIGHT)
     assert not report.failed, str(report)
     assert {"operation.relabel", "law-13.nothing-internal"} <= set(report.passed)
@@ -393,7 +393,7 @@ def test_custom_operation_that_skips_a_gate_fails(name: str) -> None:
     assert "relabel" in failure.message
 
 
-def test_missing_custom_operation_fails_its_check() -> None:
+def test_kit_fails_a_server_that_lacks_a_custom_operation() -> None:
     report = run(Reference().server(), seed="1", only=["operation.relabel"], operations=EIGHT)
     assert "404 NOT_FOUND instead of 202" in report.failed[0].message
     with pytest.raises(KeyError, match=r"no such check: operation\.relabel"):
@@ -435,14 +435,14 @@ def test_outbox_without_effects_is_checked_for_events_only() -> None:
     assert [each.reason for each in report.not_run] == ["the outbox holds no effects"]
 
 
-def test_page_without_a_cancel_hook_is_checked_by_finish() -> None:
+def test_kit_checks_hosted_pages_by_finish_without_a_cancel_hook() -> None:
     server = attrs.evolve(Reference().server(), cancel=None)
     report = run(server, only=["page.finish.replaced", "page.cancel"], seed="1")
     assert report.passed == ("page.finish.replaced",)
     assert [each.reason for each in report.not_run] == ["needs cancel"]
 
 
-def test_purge_may_drop_ended_connections() -> None:
+def test_kit_passes_a_server_that_purges_ended_connections() -> None:
     reference = Reference()
     reference.world = MemoryStore(ended_retention=timedelta(days=1), clock=reference.clock)
     report = run(reference.server(), only=["purge.over", "purge.live"], seed="1")

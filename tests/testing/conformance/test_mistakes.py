@@ -244,7 +244,7 @@ WRONG: tuple[tuple[str, str, Change], ...] = (
 @pytest.mark.parametrize(
     ("check", "what", "change"), WRONG, ids=[f"{check}: {what}" for check, what, _ in WRONG]
 )
-def test_each_server_mistake_fails_its_check_with_its_message(
+def test_each_server_bug_fails_its_kit_check_with_a_message(
     check: str, what: str, change: Change
 ) -> None:
     report = run(Wrong(change).server(), seed="1", only=[check])
@@ -288,7 +288,7 @@ def test_replayed_date_fails_if_dates_follow_the_clock() -> None:
     )
 
 
-def test_wrong_outcome_of_a_fact_hook_fails() -> None:
+def test_kit_fails_a_fact_hook_with_an_incorrect_outcome() -> None:
     reference = Reference()
 
     def tombstone(coordinate: Coordinate) -> str:
@@ -300,7 +300,7 @@ def test_wrong_outcome_of_a_fact_hook_fails() -> None:
     assert "the outcome of the fact is refused instead of" in report.failed[0].message
 
 
-def test_hook_with_wrong_times_fails() -> None:
+def test_kit_fails_a_hook_that_returns_incorrect_times() -> None:
     reference = Reference()
 
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
@@ -316,7 +316,7 @@ def test_hook_with_wrong_times_fails() -> None:
     assert "before updatedAt" in accounts[1]
 
 
-def test_slow_server_passes_the_limit_checks() -> None:
+def test_slow_server_passes_the_rate_limit_kit_checks() -> None:
     slow = Reference(tick=timedelta(seconds=7))
     assert run(slow.server(), seed="1", only=["request.limit"]).passed
     slow = Reference(tick=timedelta(seconds=3, milliseconds=800))

@@ -124,7 +124,7 @@ def test_conformance_page_shows_the_three_conftest_lines() -> None:
     assert shown == lines.lstrip()
 
 
-def test_three_lines_collect_every_check_by_its_name(tmp_path: Path) -> None:
+def test_three_conftest_lines_collect_every_kit_check_by_name(tmp_path: Path) -> None:
     conftest = CONFTEST.format(name="make_server")
     assert len([line for line in conftest.splitlines() if line]) == 3
     status, told = run_pytest(tmp_path, conftest, "--collect-only", "-q")
@@ -144,7 +144,9 @@ def test_three_lines_collect_every_check_by_its_name(tmp_path: Path) -> None:
         (FIXTURE, "make_async"),
     ],
 )
-def test_server_passes_by_function_and_by_fixture(tmp_path: Path, conftest: str, name: str) -> None:
+def test_pytest_kit_accepts_a_server_function_or_fixture(
+    tmp_path: Path, conftest: str, name: str
+) -> None:
     status, told = run_pytest(
         tmp_path, conftest.format(name=name), "-k", "registration or limit.at-once"
     )
@@ -153,7 +155,7 @@ def test_server_passes_by_function_and_by_fixture(tmp_path: Path, conftest: str,
     assert ended["passed"] + ended.get("skipped", 0) == 5
 
 
-def test_one_check_runs_by_its_node_id(tmp_path: Path) -> None:
+def test_one_kit_check_runs_by_its_pytest_node_id(tmp_path: Path) -> None:
     conftest = CONFTEST.format(name="make_server")
     status, told = run_pytest(tmp_path, conftest, "conftest.py::request.limit", "-v")
     assert status == 0, told
@@ -161,7 +163,7 @@ def test_one_check_runs_by_its_node_id(tmp_path: Path) -> None:
     assert counts(told)["passed"] == 1
 
 
-def test_check_that_is_not_run_is_skipped_with_its_reason(tmp_path: Path) -> None:
+def test_kit_check_not_run_is_skipped_in_pytest_with_its_reason(tmp_path: Path) -> None:
     status, told = run_pytest(
         tmp_path, CONFTEST.format(name="make_server"), "-rs", "-k", "wrong-environment"
     )
@@ -169,7 +171,7 @@ def test_check_that_is_not_run_is_skipped_with_its_reason(tmp_path: Path) -> Non
     assert "not run: needs environment" in told
 
 
-def test_failure_shows_the_message_without_a_traceback(tmp_path: Path) -> None:
+def test_pytest_kit_failure_shows_its_message_without_traceback(tmp_path: Path) -> None:
     status, told = run_pytest(tmp_path, CONFTEST.format(name="make_wrong"), "-k", "ownership")
     assert status == 1, told
     assert "the server answered 200 NOT_FOUND instead of 404 NOT_FOUND" in told
@@ -178,7 +180,7 @@ def test_failure_shows_the_message_without_a_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["make_broken"])
-def test_server_that_is_down_fails_one_test(tmp_path: Path, name: str) -> None:
+def test_server_that_is_down_fails_one_pytest_kit_test(tmp_path: Path, name: str) -> None:
     status, told = run_pytest(tmp_path, FIXTURE.format(name=name), "-k", "law or page")
     assert status == 1, told
     assert counts(told)["failed"] == 1
@@ -198,7 +200,7 @@ def test_other_tests_and_conftests_are_still_collected(tmp_path: Path) -> None:
     assert counts(told)["passed"] == 2
 
 
-def test_checks_run_in_several_processes(tmp_path: Path) -> None:
+def test_kit_checks_run_in_several_pytest_processes(tmp_path: Path) -> None:
     conftest = CONFTEST.format(name="make_server")
     status, told = run_pytest(tmp_path, conftest, "-n", "2", "-k", "registration")
     assert status == 0, told

@@ -39,7 +39,7 @@ def refuse(request: Request) -> Response:
     raise ConnectionRefusedError(111, request.method)
 
 
-def test_server_that_is_down_gives_one_failure() -> None:
+def test_kit_reports_one_failure_for_a_server_that_is_down() -> None:
     server, told = attrs.evolve(Reference().server(), send=refuse), list[Progress]()
     report = run(server, seed="1", progress=told.append)
     (failure,) = report.failed
@@ -121,7 +121,7 @@ def test_hook_raising_not_seen_skips_the_check() -> None:
     assert [each.check for each in again.not_run] == ["standing.active"]
 
 
-def test_changed_replay_body_is_reported_before_headers() -> None:
+def test_kit_reports_a_changed_replay_body_before_its_headers() -> None:
     reference, seen = Reference(), set[Request]()
 
     def send(request: Request) -> Response:
@@ -142,7 +142,7 @@ PYTHON = re.compile(r"frozenset\(|\bset\(|<\w+\.\w+: |datetime\.|(is|of|holds) (
 
 
 @pytest.mark.parametrize("status", [200, 201, 409])
-def test_message_holds_no_python_notation(status: int) -> None:
+def test_kit_failure_message_holds_no_python_notation(status: int) -> None:
     reference = Reference()
     spoilt = {"connection": {"status": "ACTIVE", "id": "c", "authorizedAt": None}, "code": True}
 
@@ -191,7 +191,7 @@ def test_format_argument_writes_no_quotes() -> None:
 # --- Groups ---------------------------------------------------------------------------------
 
 
-def test_failures_of_one_cause_are_printed_once() -> None:
+def test_kit_prints_failures_of_one_cause_once() -> None:
     failed = tuple([Failure(f"a.{each}", f"down\n  where: {each}") for each in range(12)])
     not_run = (NotRun("b.1", "needs x"), NotRun("b.2", "needs y"), NotRun("b.3", "needs x"))
     report = Report(

@@ -58,7 +58,9 @@ def accused(check: Check, span: timedelta) -> list[str]:
 
 @pytest.mark.parametrize("span", [timedelta(seconds=2), MOST])
 @pytest.mark.parametrize("name", SHORT)
-def test_paused_server_passes_checks_with_short_windows(name: str, span: timedelta) -> None:
+def test_server_paused_once_passes_kit_checks_with_short_windows(
+    name: str, span: timedelta
+) -> None:
     (check,) = select_checks([name])
     assert accused(check, span) == []
 
@@ -73,7 +75,7 @@ class Hasty(Reference):
         return answer
 
 
-def test_server_that_admits_too_early_fails() -> None:
+def test_kit_fails_a_server_that_admits_before_retry_after() -> None:
     (check,) = select_checks(["limit.retry-after"])
     result = run_check(Hasty().server(), check=check, seed="1", operations=OPERATIONS, timeout=None)
     assert isinstance(result, Failure)
@@ -82,5 +84,5 @@ def test_server_that_admits_too_early_fails() -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("check", IN_ORDER, ids=[check.name for check in IN_ORDER])
-def test_server_paused_at_any_request_passes(check: Check) -> None:
+def test_server_paused_at_any_request_passes_every_kit_check(check: Check) -> None:
     assert accused(check, MOST) == []

@@ -85,7 +85,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
         thread.join()
 
 
-def test_hanging_check_fails_and_names_the_request(hanging: Hanging) -> None:
+def test_hanging_kit_check_fails_and_names_its_request(hanging: Hanging) -> None:
     (failure,) = run(hanging.server(), only=[REVOKED], seed="1", timeout=MOMENT).failed
     assert failure.check == REVOKED
     hung, where, *after = failure.message.splitlines()
@@ -94,7 +94,7 @@ def test_hanging_check_fails_and_names_the_request(hanging: Hanging) -> None:
     assert after[0] == "  after: make_key"
 
 
-def test_abandoned_thread_sends_no_more_requests(hanging: Hanging) -> None:
+def test_abandoned_kit_check_thread_sends_no_more_requests(hanging: Hanging) -> None:
     before = {*threading.enumerate()}
     assert run(hanging.server(), only=[REVOKED], seed="1", timeout=MOMENT).failed
     (left,) = {*threading.enumerate()} - before
@@ -113,7 +113,7 @@ def test_hanging_concurrent_requests_restore_switch_interval(
     assert sys.getswitchinterval() == before
 
 
-def test_hanging_check_does_not_stop_others(hanging: Hanging) -> None:
+def test_hanging_kit_check_does_not_stop_other_checks(hanging: Hanging) -> None:
     only = ["connection.revoke.pending", "request.limit"]
     report = run(hanging.server(), only=only, seed="1")
     assert [each.check for each in report.failed] == ["connection.revoke.pending"]
@@ -158,7 +158,7 @@ def test_hang_while_restoring_buckets_fails_the_check(hanging: Hanging) -> None:
     )
 
 
-def test_hanging_coroutine_is_cancelled() -> None:
+def test_hanging_async_kit_check_is_cancelled() -> None:
     async def hang() -> None:
         ended: list[str] = []
         plain = asynchronous(Reference().server())
@@ -207,7 +207,7 @@ def test_coroutine_that_ignores_cancel_is_abandoned(
     in_fake_time(hang())
 
 
-def test_check_without_timeout_runs_in_the_calling_thread() -> None:
+def test_kit_check_without_timeout_runs_in_the_calling_thread() -> None:
     reference, threads = Reference(), set[threading.Thread]()
 
     def send(request: Request) -> Response:
@@ -225,7 +225,7 @@ def test_check_without_timeout_runs_in_the_calling_thread() -> None:
     ).passed
 
 
-def test_context_variables_reach_the_check() -> None:
+def test_context_variables_reach_the_kit_check_thread() -> None:
     reference, around = Reference(), ContextVar("around", default="nothing")
     around.set("here")
     seen: set[str] = set()
@@ -238,7 +238,7 @@ def test_context_variables_reach_the_check() -> None:
     assert seen == {"here"}
 
 
-def test_system_exit_in_send_is_raised() -> None:
+def test_system_exit_in_the_kit_send_hook_is_raised() -> None:
     def send(request: Request) -> Response:
         raise SystemExit(request.method)
 
@@ -246,7 +246,7 @@ def test_system_exit_in_send_is_raised() -> None:
         run(attrs.evolve(Reference().server(), send=send), only=[REVOKED])
 
 
-def test_program_exits_despite_a_hanging_check() -> None:
+def test_program_exits_despite_a_hanging_kit_check() -> None:
     program = """
 import threading
 from datetime import timedelta
@@ -261,7 +261,7 @@ print(len(report.failed), threading.active_count())
     assert ran.stdout == "1 2\n"
 
 
-def test_progress_reports_each_finished_check() -> None:
+def test_kit_progress_reports_each_finished_check() -> None:
     only = ["request.limit", "law-02.revoked-once", "permission.wrong-environment"]
     reference = Reference()
 

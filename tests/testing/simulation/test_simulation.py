@@ -128,7 +128,7 @@ BROKEN: dict[type[MemoryStore], set[int]] = {
 
 
 @pytest.mark.parametrize("store", BROKEN)
-def test_broken_store_is_found_with_a_replayable_log(store: type[MemoryStore]) -> None:
+def test_simulation_detects_a_broken_store_and_logs_it(store: type[MemoryStore]) -> None:
     for seed in range(200):
         summary = simulate(seed, clients=2, hours=6, make_store=store)
         violation = summary.violation
@@ -149,7 +149,9 @@ def test_broken_store_is_found_with_a_replayable_log(store: type[MemoryStore]) -
     ("seed", "law", "says"),
     [(1048, 6, "are ACTIVE"), (1095, 17, "its user is gone")],
 )
-def test_store_that_skips_version_bumps_is_found(seed: int, law: int, says: str) -> None:
+def test_simulation_detects_a_store_that_skips_version_bumps(
+    seed: int, law: int, says: str
+) -> None:
     """Commit a late authorization and a recovery, or a create after a tombstone."""
     violation = simulate(seed, clients=2, hours=24, make_store=Lazy).violation
     assert violation is not None
@@ -215,13 +217,13 @@ def test_skewed_clocks_move_no_instant_back_or_lose_revocations(
     assert min(apart, told, moves) > 20
 
 
-def test_unwatched_broken_store_is_not_found() -> None:
+def test_simulation_without_watch_misses_a_broken_store() -> None:
     summary = simulate(1, hours=6, make_store=Forgetful, watched=False)
     assert summary.violation is None
     assert summary.requests > 0
 
 
-def test_store_that_raises_is_found() -> None:
+def test_simulation_reports_a_store_that_raises() -> None:
     class Breaks(MemoryStore):
         def _snapshot(self, needs: Needs) -> Snapshot:
             loaded = super()._snapshot(needs)
@@ -279,7 +281,7 @@ def test_store_whose_purge_returns_none_can_be_simulated() -> None:
 
 
 @pytest.mark.heavy
-def test_same_seed_gives_same_summary_under_any_hash_seed() -> None:
+def test_simulation_summary_depends_only_on_its_seed() -> None:
     code = (
         "from curae_lifecycle.testing.simulation import simulate\n"
         "shown = simulate(7, clients=2, hours=6)\n"
@@ -309,18 +311,18 @@ class Contended(MemoryStore):
         return self.turn % 3 > 0 and super()._store(writes)
 
 
-def test_laws_hold_if_every_third_commit_conflicts() -> None:
+def test_simulation_keeps_laws_if_every_third_commit_conflicts() -> None:
     for seed in SMALL:
         summary = simulate(seed, clients=2, hours=6, make_store=Contended)
         assert summary.violation is None
         assert summary.conflicts > 0
 
 
-def test_watching_does_not_change_the_summary() -> None:
+def test_watching_the_laws_does_not_change_simulation_summary() -> None:
     assert simulate(9, hours=6) == simulate(9, hours=6, watched=False)
 
 
-def test_journal_lines_of_every_kind_can_be_replayed() -> None:
+def test_simulation_journal_lines_of_every_kind_are_replayable() -> None:
     journal = Journal()
     user = COORDINATE.app_user
     one, session = ConnectionId(uuid(1)), SessionId(uuid(2))
@@ -366,7 +368,7 @@ OPERATIONS = {
 }
 
 
-def test_laws_hold_in_small_worlds_with_every_mishap() -> None:
+def test_simulation_keeps_the_laws_under_every_mishap() -> None:
     everything, cells = run(SMALL, 2, 12)
     assert everything.asked.keys() == OPERATIONS
     assert everything.mishaps.keys() == {str(mishap) for mishap in Mishap}
@@ -434,7 +436,7 @@ NEVER = {
 
 
 @pytest.mark.heavy
-def test_laws_hold_over_a_hundred_thousand_requests() -> None:
+def test_simulation_keeps_the_laws_over_100000_requests() -> None:
     seeds, clients, hours = range(1000, 1009), 3, 36
     everything, cells = run(seeds, clients, hours)
     assert everything.requests > 100_000

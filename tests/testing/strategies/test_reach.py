@@ -57,7 +57,7 @@ def at_an_instant() -> st.SearchStrategy[tuple[Connection, datetime]]:
 
 @pytest.mark.parametrize("wanted", Standing)
 @pytest.mark.heavy
-def test_every_standing_is_drawn(wanted: Standing) -> None:
+def test_strategies_draw_every_connection_standing(wanted: Standing) -> None:
     connection, now = among(at_an_instant, lambda pair: standing(*pair) is wanted)
     assert standing(connection, now) is wanted
 
@@ -86,12 +86,12 @@ def test_sign_up_sessions_are_drawn_landed_and_awaited() -> None:
 
 @pytest.mark.parametrize("wanted", RecordState)
 @pytest.mark.heavy
-def test_every_record_state_is_drawn(wanted: RecordState) -> None:
+def test_strategies_draw_every_idempotency_record_state(wanted: RecordState) -> None:
     assert among(draw.records, lambda record: record.state is wanted).state is wanted
 
 
 @pytest.mark.parametrize("wanted", OPERATIONS)
-def test_every_operation_is_drawn(wanted: type[Operation]) -> None:
+def test_strategies_draw_every_operation(wanted: type[Operation]) -> None:
     assert isinstance(
         among(draw.calls, lambda call: type(call.operation) is wanted).operation, wanted
     )
@@ -99,7 +99,7 @@ def test_every_operation_is_drawn(wanted: type[Operation]) -> None:
 
 
 @pytest.mark.parametrize("wanted", FACTS)
-def test_every_fact_is_drawn(wanted: type[Fact]) -> None:
+def test_strategies_draw_every_fact_type(wanted: type[Fact]) -> None:
     assert isinstance(among(draw.facts, lambda fact: type(fact) is wanted), wanted)
     assert wanted in draw.FACT_STRATEGIES
 
@@ -129,7 +129,7 @@ ANSWERED = [
 
 @pytest.mark.parametrize(("act", "answer"), ANSWERED)
 @pytest.mark.heavy
-def test_every_coordinate_act_is_drawn_with_every_outcome(
+def test_strategies_draw_every_coordinate_act_with_every_outcome(
     act: CoordinateAct, answer: type[object]
 ) -> None:
     past = among(
@@ -143,14 +143,14 @@ def test_every_coordinate_act_is_drawn_with_every_outcome(
 
 @pytest.mark.parametrize("wanted", RecordAct)
 @pytest.mark.heavy
-def test_every_act_on_a_record_is_drawn(wanted: RecordAct) -> None:
+def test_strategies_draw_every_act_on_an_idempotency_record(wanted: RecordAct) -> None:
     past = among(draw.record_histories, lambda past: any(s.act is wanted for s in past.steps))
     assert past.steps
 
 
 @pytest.mark.parametrize("wanted", [Attempt, KnownResponse, Refused, Done, LeaseLost, Ignored])
 @pytest.mark.heavy
-def test_every_outcome_of_a_record_act_is_drawn(wanted: type[object]) -> None:
+def test_strategies_draw_every_outcome_of_a_record_act(wanted: type[object]) -> None:
     past = among(
         draw.record_histories, lambda past: any(isinstance(s.answer, wanted) for s in past.steps)
     )
@@ -203,7 +203,7 @@ def test_landed_handoff_is_logged_before_its_request() -> None:
 
 
 @pytest.mark.parametrize("kind", [Exchange, RecordedFact, draw.AccessQuestion])
-def test_interaction_repr_is_short(kind: type[draw.Interaction]) -> None:
+def test_repr_of_a_drawn_log_interaction_is_short(kind: type[draw.Interaction]) -> None:
     run = among(draw.logs, lambda each: kind in set(map(type, each.traffic.interactions)))
     assert pretty(run) == repr(run)
     for each in run.traffic.interactions:
@@ -215,17 +215,17 @@ REPLIES = (*(kind.reply for kind in OPERATIONS), ProblemReply, NotModified, Repl
 
 
 @pytest.mark.parametrize("wanted", REPLIES)
-def test_every_reply_is_drawn(wanted: type[Reply]) -> None:
+def test_strategies_draw_every_reply_type(wanted: type[Reply]) -> None:
     assert isinstance(among(draw.replies, lambda reply: type(reply) is wanted), wanted)
 
 
 @pytest.mark.parametrize("wanted", get_args(Write))
-def test_every_write_is_drawn(wanted: type[Write]) -> None:
+def test_strategies_draw_every_write_type(wanted: type[Write]) -> None:
     assert isinstance(among(draw.writes, lambda write: type(write) is wanted), wanted)
 
 
 @pytest.mark.parametrize("wanted", get_args(Effect))
-def test_every_effect_is_drawn(wanted: type[Effect]) -> None:
+def test_strategies_draw_every_effect_type(wanted: type[Effect]) -> None:
     assert isinstance(among(draw.effects, lambda effect: type(effect) is wanted), wanted)
 
 
@@ -249,12 +249,12 @@ def test_broken_document_of_every_kind_is_drawn(wanted: type[Storable]) -> None:
 
 
 @pytest.mark.parametrize("wanted", [Done, Ignored, Refused])
-def test_every_outcome_of_a_transition_is_drawn(wanted: type[object]) -> None:
+def test_strategies_draw_every_outcome_of_a_transition(wanted: type[object]) -> None:
     assert isinstance(among(draw.transitions, lambda each: isinstance(each, wanted)), wanted)
 
 
 @pytest.mark.parametrize("wanted", [Minted, Reissued])
-def test_every_recovery_is_drawn(wanted: type[object]) -> None:
+def test_strategies_draw_every_recovery_of_a_connection(wanted: type[object]) -> None:
     assert isinstance(among(draw.recoveries, lambda each: isinstance(each, wanted)), wanted)
 
 

@@ -33,7 +33,7 @@ from curae_lifecycle.testing.strategies import START, TICK, CoordinateAct, Recor
 from tests.testing.strategies.drawing import HOUR, smallest
 
 
-def test_values_shrink_to_plain_ones() -> None:
+def test_drawn_ids_and_values_shrink_to_simple_examples() -> None:
     assert smallest(draw.instants(), lambda _: True) == START
     assert smallest(draw.connection_ids(), lambda _: True).endswith("-000000000001")
     assert smallest(draw.app_user_ids(), lambda _: True) == "user-1"
@@ -57,7 +57,7 @@ def test_revoked_connection_shrinks_to_one_revocation() -> None:
 
 
 @pytest.mark.heavy
-def test_expiry_shrinks_to_authorization_and_expiry() -> None:
+def test_expired_connection_shrinks_to_authorize_then_expire() -> None:
     history = smallest(
         draw.connection_histories(), lambda each: each.connection.status is Status.EXPIRED
     )
@@ -98,7 +98,7 @@ def test_second_generation_binding_shrinks_to_two_users() -> None:
     assert attrs.astuple(bound, recurse=False)[1:] == ("u-2", AccountState.LIMITED, 2, 3)
 
 
-def test_histories_shrink_to_empty() -> None:
+def test_drawn_histories_shrink_to_an_empty_history() -> None:
     assert smallest(draw.coordinate_histories(), lambda _: True).steps == ()
     assert smallest(draw.record_histories(), lambda _: True).steps == ()
     assert smallest(draw.traffic_runs(), lambda _: True).interactions == ()
@@ -132,7 +132,7 @@ def test_takeover_shrinks_to_two_begins_a_lease_apart() -> None:
     assert second.now - first.now == timedelta(minutes=1)
 
 
-def test_replay_shrinks_to_the_same_request_twice() -> None:
+def test_drawn_replay_shrinks_to_the_same_request_twice() -> None:
     run = smallest(
         draw.traffic_runs(), lambda run: any(each.answer.replayed for each in run.exchanges)
     )
@@ -142,7 +142,7 @@ def test_replay_shrinks_to_the_same_request_twice() -> None:
     assert first.answer.response == again.answer.response
 
 
-def test_exchange_shrinks_to_a_create() -> None:
+def test_drawn_exchange_shrinks_to_a_create_request() -> None:
     exchange = smallest(draw.exchanges(), lambda _: True)
     assert isinstance(exchange.call.operation, CreateConnection)
     assert exchange.now == START
@@ -153,19 +153,21 @@ def test_exchange_shrinks_to_a_create() -> None:
     ("kind", "operation"),
     [(SuccessorsLive, Revoke), (NextActionReplaced, Reconnect), (Replayed, CreateConnection)],
 )
-def test_traffic_shrinks_to_its_final_steps(kind: type[object], operation: type[Operation]) -> None:
+def test_drawn_traffic_shrinks_to_its_final_steps(
+    kind: type[object], operation: type[Operation]
+) -> None:
     run = smallest(from_traffic._runs_ending_with(draw.FINAL_STEPS[kind]), lambda _: True)
     assert len(run.interactions) == len(draw.FINAL_STEPS[kind])
     assert isinstance(run.exchanges[-1].call.operation, operation)
 
 
-def test_broken_log_shrinks_to_a_blank_second_line() -> None:
+def test_drawn_broken_log_shrinks_to_a_blank_second_line() -> None:
     broken = smallest(draw.broken_logs(), lambda _: True)
     assert (broken.number, broken.defect) == (2, "blank")
     assert len(broken.lines) == len(draw.CALLERS) + 1
 
 
-def test_outcomes_shrink_to_plain_ones() -> None:
+def test_drawn_outcomes_shrink_to_simple_examples() -> None:
     assert smallest(draw.done_transitions(), lambda _: True).value.status is Status.REVOKED
     assert smallest(draw.denials(), lambda _: True).reason is DenialReason.PENDING
     assert smallest(draw.grants(), lambda _: True).valid_until is None

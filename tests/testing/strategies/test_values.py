@@ -226,7 +226,7 @@ def test_drawn_request_is_parsed_to_a_call(request: Request, caller: Caller) -> 
 
 
 @given(draw.broken_requests(), draw.callers_with_write_scope())
-def test_broken_request_is_refused_with_its_expected_code(
+def test_drawn_broken_request_is_refused_with_its_expected_code(
     broken: BrokenRequest, caller: Caller
 ) -> None:
     known = caller if bearer(broken.request) is not None else None
@@ -279,7 +279,7 @@ def test_drawn_attempts_ids_and_settings_are_valid(
     assert len({bucket.name for bucket in chosen.buckets}) == len(chosen.buckets)
 
 
-def test_unreachable_value_raises_type_error() -> None:
+def test_strategy_for_an_unreachable_value_raises_type_error() -> None:
     with pytest.raises(TypeError, match="cannot be played: None must be of the type Record"):
         expect.expect_type(Record, None)
     for answer in (Ignored(None, ()), Done(None, ()), None):
@@ -382,7 +382,7 @@ def test_unread_landed_handoff_is_not_logged() -> None:
 
 
 @given(draw.broken_logs())
-def test_broken_log_breaks_only_its_line(drawn: BrokenLog) -> None:
+def test_drawn_broken_log_has_exactly_one_broken_line(drawn: BrokenLog) -> None:
     answers = list(replay(drawn.lines))
     assert [number for number, each in enumerate(answers, 1) if each.broken] == [drawn.number]
     broken = answers.pop(drawn.number - 1)
@@ -393,14 +393,14 @@ def test_broken_log_breaks_only_its_line(drawn: BrokenLog) -> None:
 
 
 @given(draw.broken_arguments())
-def test_broken_argument_raises_argument_error(broken: BrokenArgument) -> None:
+def test_drawn_broken_argument_raises_argument_error(broken: BrokenArgument) -> None:
     with pytest.raises(ArgumentError):
         broken.parse(broken.value)
     assert broken.defect
 
 
 @given(draw.broken_documents())
-def test_broken_document_is_malformed(broken: BrokenDocument) -> None:
+def test_drawn_broken_document_is_malformed(broken: BrokenDocument) -> None:
     with pytest.raises(MalformedError):
         load(broken.kind, broken.document)
     assert broken.defect

@@ -61,7 +61,7 @@ from tests.testing.watched import (
 )
 
 
-def test_watch_accepts_a_whole_lifecycle() -> None:
+def test_law_watch_accepts_a_whole_connection_lifecycle() -> None:
     made = Watched()
     made.ask(request("create"), START, 1)
     made.ask(request("create"), at(1), 2)
@@ -88,7 +88,7 @@ def test_watch_accepts_a_whole_lifecycle() -> None:
     assert made.watch.commit_count > 9
 
 
-def test_key_executes_again_after_24_hours_not_before() -> None:
+def test_watch_accepts_a_second_execution_only_after_24_hours() -> None:
     made = Watched()
     made.ask(request("create"), START, 1)
     day = START + timedelta(hours=24)
@@ -107,7 +107,7 @@ def test_key_executes_again_after_24_hours_not_before() -> None:
     made.watch.observe_commit((record,), day)
 
 
-def test_law_01_status_of_lower_rank_fails() -> None:
+def test_law_01_connection_falling_to_a_lower_status_fails() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(1, "ACTIVE became PENDING"):
         watch.observe_commit((ConnectionWrite(ACTIVE, pending()),), at(2))
@@ -131,7 +131,7 @@ def test_law_01_changed_landed_session_fails() -> None:
         )
 
 
-def test_version_bump_of_a_binding_passes() -> None:
+def test_law_watch_accepts_a_version_bump_of_a_binding() -> None:
     relied_on = attrs.evolve(LIMITED, version=2)
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((BindingWrite(LIMITED, relied_on),), at(1))
@@ -147,7 +147,7 @@ def test_version_bump_of_a_binding_passes() -> None:
         (bound(AccountState.ACTIVE, generation=2), "bound to u-1"),
     ],
 )
-def test_law_01_binding_that_falls_or_is_rebound_fails(
+def test_law_01_binding_with_lower_state_or_other_user_fails(
     after: LimitedAccountAppBinding, what: str
 ) -> None:
     active = bound(AccountState.ACTIVE)
@@ -164,7 +164,7 @@ def test_law_02_changed_revoked_at_fails() -> None:
         watch.observe_commit((ConnectionWrite(REVOKED, moved),), at(1))
 
 
-def test_law_02_wrong_revoked_now_fails() -> None:
+def test_law_02_incorrect_revoked_now_in_response_fails() -> None:
     made = Watched(pending())
     with broken(2, "revokedNow is false"):
         made.ask(request("revoke"), at(1), spoil=body(b'"revokedNow":true', b'"revokedNow":false'))
@@ -173,7 +173,7 @@ def test_law_02_wrong_revoked_now_fails() -> None:
         made.ask(request("revoke"), at(1), spoil=body(b'"revokedNow":false', b'"revokedNow":true'))
 
 
-def test_law_02_response_with_another_revoked_at_fails() -> None:
+def test_law_02_revoked_at_unlike_the_stored_one_fails() -> None:
     made = Watched(REVOKED)
 
     def spoil(answer: Answer) -> Answer:
@@ -218,13 +218,15 @@ def test_law_05_grant_for_pending_or_unknown_connection_fails() -> None:
         ),
     ],
 )
-def test_law_06_successor_with_wrong_identity_fails(connection: Connection, what: str) -> None:
+def test_law_06_successor_with_identity_unlike_its_chain_fails(
+    connection: Connection, what: str
+) -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
     with broken(6, what):
         watch.observe_commit((ConnectionWrite(None, connection),), START)
 
 
-def test_law_06_changed_identity_fails() -> None:
+def test_law_06_connection_that_changes_its_identity_fails() -> None:
     watch = stored(ConnectionWrite(None, pending()))
     changed = another(pending(), created_at=at(1))
     with broken(6, "its identity changed"):
@@ -256,7 +258,7 @@ def test_law_06_second_active_connection_fails() -> None:
     watch.observe_commit((ConnectionWrite(lapsed, late),), at(5))
 
 
-def test_law_08_wrong_entry_path_fails() -> None:
+def test_law_08_entry_path_unlike_the_table_fails() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     with broken(8, "path NEW_ACTIVE_SIGNUP_HANDOFF for a LIMITED account"):
         watch.observe_commit((SessionWrite(None, session()),), START)
@@ -273,7 +275,7 @@ def test_law_08_entry_path_is_judged_by_the_loaded_state() -> None:
     watch.observe_commit((write,), at(1), loaded_at_commit=unlinked)
 
 
-def test_law_09_replay_without_or_unlike_its_response_fails() -> None:
+def test_law_09_replay_unlike_the_stored_response_fails() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
@@ -291,7 +293,7 @@ def test_law_09_replay_without_or_unlike_its_response_fails() -> None:
         made.watch.observe_response(again, at(1), needs=other)
 
 
-def test_replay_stored_by_reference_is_not_compared() -> None:
+def test_law_watch_skips_a_replay_stored_by_reference() -> None:
     made = Watched()
     reference = ResponseReference(201, "vault/1")
 
@@ -323,7 +325,7 @@ def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateW
 SMALL = Bucket(name="b", capacity=1, refill=1, seconds=1)
 
 
-def test_law_10_eleventh_admission_fails() -> None:
+def test_law_10_eleventh_admitted_initiate_fails() -> None:
     watch = Watch()
     watch.observe_commit(
         (
@@ -388,7 +390,7 @@ def test_law_11_refusal_or_ignored_fact_that_writes_fails() -> None:
         made.watch.observe_fact(Ignored(Changes((write,)), ("rule",)), at(1))
 
 
-def test_law_12_second_execution_fails() -> None:
+def test_law_12_second_execution_of_a_key_fails() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     asking = call_of(request("create")).needs
@@ -442,7 +444,7 @@ def test_law_12_partial_patient_revocation_fails() -> None:
     )
 
 
-def test_law_13_unlisted_member_fails() -> None:
+def test_law_13_response_with_an_unlisted_member_fails() -> None:
     made = Watched()
     with broken(13, "not listed: appId"):
         made.ask(request("create"), START, spoil=body(b'"status":', b'"appId":"a","status":'))

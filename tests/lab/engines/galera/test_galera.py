@@ -50,7 +50,7 @@ def shown(status: str, code: int = 200) -> Response:
         (Told(FACT), None, False),
     ],
 )
-def test_only_acknowledged_revocations_are_read_again(
+def test_galera_test_rereads_only_acknowledged_revocations(
     work: Work, answer: Response | str | None, *, is_acknowledged: bool
 ) -> None:
     watch = Watch(Galera(NOBODY, []))
@@ -86,7 +86,9 @@ class Answering:
         ([], [None]),
     ],
 )
-def test_stale_read_is_recorded(rows: Sequence[Sequence[object]], stale: list[str | None]) -> None:
+def test_galera_test_records_a_stale_read(
+    rows: Sequence[Sequence[object]], stale: list[str | None]
+) -> None:
     watch, node = Watch(Galera(NOBODY, [])), Node(Host("a", "10.0.0.1"), Path(), ())
     watch.hear(Operation(user=USER.app_user, work=Told(FACT), invoked=0, returned=1, answer=DONE))
     asked = Asking(cast("DBAPIConnection", Answering(rows)))
@@ -96,7 +98,7 @@ def test_stale_read_is_recorded(rows: Sequence[Sequence[object]], stale: list[st
     assert watch.reads == {1: 1}
 
 
-def test_fault_plan_has_every_kind_and_the_requested_total() -> None:
+def test_galera_fault_plan_has_every_kind_and_requested_total() -> None:
     wanted = enemies(35)
     of_database = [times for enemy, times in wanted.items() if enemy not in OF_WORKERS]
     assert sum(of_database) == 35
