@@ -16,7 +16,7 @@ _MICROSECONDS: Final = 1e6
 
 @attrs.frozen
 class Turn:
-    """What one server did in one turn.
+    """The work of one server in one turn.
 
     Attributes:
         requests: The number of requests that it answered.

@@ -78,7 +78,7 @@ _WARM_UP: Final = 0.3
 
 @attrs.frozen
 class Setup:
-    """What the three servers have in common.
+    """The values that the three servers share.
 
     Attributes:
         driver: The beginning of the database's URL, such as `postgresql+asyncpg`.

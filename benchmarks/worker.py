@@ -57,7 +57,7 @@ _SELECT: Final = "SELECT body FROM bare WHERE id = ?"
 _INSERT: Final = "INSERT INTO bare (id, body) VALUES (?, ?)"
 
 Work = Callable[[str, int, bytes], Awaitable[None]]
-"""What a route does for a kind of request, the number of its client, and its body."""
+"""A route's work for a kind of request, the number of the client, and the body."""
 
 
 def bare(database: ByHand) -> Work:

@@ -92,7 +92,7 @@ KINDS: Final = (
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A world on each kind of store."""
     kind: str = request.param
-    # Redis drops states by a clock of its own.
+    # Redis drops states by its own clock.
     start = Clock()()
     secret = f"cae_test_{unused()}"
     caller = Caller(

@@ -73,7 +73,7 @@ def call(function: object, *arguments: object, **named: object) -> object:
 
 
 async def make_next_action(_: NewIds, __: object) -> NextAction:
-    raise NotImplementedError
+    raise NotImplementedError  # only its signature is checked
 
 
 # Each mistake: the argument, words of the message, and the call.

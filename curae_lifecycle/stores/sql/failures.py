@@ -62,7 +62,7 @@ def is_conflict(dialect: Dialect, error: BaseException) -> bool:
 def is_missing_table(dialect: Dialect, error: BaseException) -> bool:
     """Return whether `error` says that a table does not exist."""
     if dialect is Dialect.SQLITE:
-        # SQLite has no code of its own for this.
+        # SQLite has no separate error code for this.
         return str(error).startswith("no such table")
     return _code(dialect, error) == _MISSING_TABLE_CODES[dialect]
 

@@ -59,7 +59,7 @@ class AsyncPool(Generic[_Connection]):
     """A pool of async connections, for one event loop at a time.
 
     Attributes:
-        connect: Opens a connection, within a time limit of its own.
+        connect: Opens a connection, with a timeout.
         size: The largest number of connections.
         timeout: The longest wait for a connection, in seconds.
     """

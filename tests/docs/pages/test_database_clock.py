@@ -68,7 +68,7 @@ class Recipe(FactHooks):
         self.replace(buckets)
 
     def may_read(self, connection_id: str, package: str) -> bool:
-        raise NotImplementedError(connection_id, package)
+        raise NotImplementedError(connection_id, package)  # no check of the page asks for access
 
     def clock(self) -> datetime:
         return self.store.load(Needs()).now

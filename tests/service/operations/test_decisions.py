@@ -317,10 +317,10 @@ class Schedule(Operation):
     packages: tuple[str, ...]
 
     def needs(self, caller: Caller) -> Needs:
-        raise NotImplementedError
+        raise NotImplementedError  # only `fingerprint_values` is called
 
     def decide(self, context: OperationContext) -> Ruling:
-        raise NotImplementedError
+        raise NotImplementedError  # as above
 
 
 def test_fingerprint_values_are_field_texts_in_order() -> None:

@@ -56,7 +56,7 @@ def database(url: str) -> Iterator[SqlDatabase]:
 
 
 def minted(number: int) -> IdFactory:
-    """Make ids of this number, and a next action with a URL of its own."""
+    """Make ids of this number, and a next action with its own URL."""
 
     def make(now: datetime) -> NewIds:
         made = new_ids(number, now)
@@ -207,7 +207,7 @@ def test_outbox_worker_skips_newer_formats_and_delivers_the_rest(
     left = database.rows(Statement("SELECT id, attempts, claim FROM curae_outbox ORDER BY id"))
     assert left == [(1, 0, None), (2, 0, None), (4, 0, None)]
     assert "message 2 is returned untried: Message: stored in form 3 by a newer" in caplog.text
-    # Whoever can read them gets them.
+    # A worker that can read the messages delivers them.
     run(database, "UPDATE curae_outbox SET document = '{\"format\": 1}'")
     assert outbox.deliver_batch(seen.append) == min(batch, 3)
 

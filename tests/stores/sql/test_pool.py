@@ -120,7 +120,7 @@ def test_exhausted_pool_raises_after_its_timeout() -> None:
         with pytest.raises(StoreUnchangedError, match="no connection was free in time"):
             await pool.acquire()
         pool.release(held[0])
-        # Whoever waits no longer is skipped.
+        # The pool skips a client that has stopped waiting.
         assert await pool.acquire() is held[0]
 
     run(act, timeout=0.01)
