@@ -17,7 +17,9 @@ from curae_lifecycle import (
 )
 
 IDS: Final = RandomIds("https://connect.example/")
-KEY: Final = ApiKey("cae_live_k1")
+# Programs that run at the same time share a database.
+SECRET: Final = f"cae_live_k{os.getpid()}"
+KEY: Final = ApiKey(SECRET)
 CALLER: Final = Caller(
     api_key_id=ApiKeyId(f"key-{os.getpid()}"),
     app_id=AppId("app-1"),
@@ -28,7 +30,7 @@ CALLER: Final = Caller(
 CREATE: Final = Request(
     method="POST",
     target="/api/sdk/v1/connections",
-    headers=(("Authorization", "Bearer cae_live_k1"), ("Idempotency-Key", "k-1")),
+    headers=(("Authorization", f"Bearer {SECRET}"), ("Idempotency-Key", "k-1")),
     body=b'{"appUserId": "ada", "dataPackages": ["clinical_summary"]}',
 )
 
