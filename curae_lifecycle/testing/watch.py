@@ -92,8 +92,10 @@ class Watch:
         self._sessions: dict[SessionId, CuraeConnectSession] = {}
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._connections_of: dict[Coordinate, list[ConnectionId]] = defaultdict(list)
-        # The connections whose user is gone, and the commit of each coordinate's latest tombstone.
-        self._orphaned: set[ConnectionId] = set()
+        self._sessions_of: dict[Coordinate, list[SessionId]] = defaultdict(list)
+        # What a tombstone ended, the eras of each coordinate, and the commit of its latest tombstone.
+        self._orphaned: set[ConnectionId | SessionId] = set()
+        self._eras: dict[Coordinate, list[datetime | None]] = defaultdict(lambda: [None])
         self._tombstoned_at: dict[Coordinate, int] = {}
         # For each earlier state of an account, the commit that last replaced it.
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
@@ -112,8 +114,8 @@ class Watch:
             now: The instant that the decision was made for.
             loaded_at_commit: The value of `commit_count` when the values were loaded; `None` if
                 nothing was committed since. An entry path is right if the account was in the
-                matching state at any time since the load. If a connection is created from values
-                loaded before a tombstone, the tombstone also covers that connection.
+                matching state at any time since the load. If a connection or session is created
+                from values loaded before a tombstone, the tombstone also covers it.
 
         Raises:
             LawBrokenError: One of these laws is broken.
@@ -128,14 +130,15 @@ class Watch:
             if isinstance(write, SessionWrite):
                 self._check_session(write, loaded_at)
             elif isinstance(write, ConnectionWrite) and write.before is None:
-                self._note_stale_creation(write.after, loaded_at)
+                identity = write.after.identity
+                self._note_stale_creation(identity.id, identity.coordinate, loaded_at)
         for write in writes:
             self._check_write(write, now, self._latest)
         for write in writes:
             if isinstance(write, ConnectionWrite) and write.before is not None:
                 self._check_chain_ended(write.before, write.after)
-            if isinstance(write, BindingWrite) and write.after.state == "TOMBSTONED":
-                self._check_tombstone(write, self._latest)
+            if isinstance(write, BindingWrite):
+                self._check_era(write, self._latest)
 
     def observe_response(
         self,
@@ -226,9 +229,17 @@ class Watch:
         if held is None:
             where = f"connection {connection_id}"
             raise LawBrokenError(5, "access was decided for an unknown id", where)
+        era = self._eras[held.identity.coordinate][-1]
+
+        def decide(
+            _held: Connection, _package: str, _now: datetime, /, *, era: datetime | None
+        ) -> AccessDecision:
+            del era
+            return decision
+
         if connection_id in self._orphaned:
-            laws.check_tombstone((held,), now, decide=lambda _held, _package, _now: decision)
-        laws.check_access(held, package, now, decide=lambda _connection, _package, _now: decision)
+            laws.check_tombstone((held,), now, era=era, decide=decide)
+        laws.check_access(held, package, now, era=era, decide=decide)
 
     def purge(self, now: datetime) -> None:
         """Forget the idempotency keys whose retention has ended.
@@ -268,13 +279,14 @@ class Watch:
                 moved = f"from {held.revoked_at} to {after.revoked_at}"
                 raise LawBrokenError(2, f"revokedAt moved {moved}", where)
         self._connections[after.id] = after
+        era = self._eras[after.identity.coordinate][-1]
         if after.id in self._orphaned:
-            laws.check_tombstone((after,), latest)
+            self._check_orphaned(after, latest)
         self._check_one_active(after, latest)
-        deadline = next_deadline(after)
+        deadline = next_deadline(after, era=era)
         if deadline is not None:
             laws.check_standing_is_monotone(
-                after, (after.updated_at, deadline - TICK, deadline, deadline + TICK)
+                after, (after.updated_at, deadline - TICK, deadline, deadline + TICK), era=era
             )
 
     def _check_new_connection(self, after: Connection, latest: datetime) -> None:
@@ -305,24 +317,45 @@ class Watch:
     def _check_chain_ended(self, before: Connection, after: Connection) -> None:
         if before.status == "REVOKED" or after.revoked_by not in _ENDING_A_CHAIN:
             return
+        if after.identity.era != self._eras[after.identity.coordinate][-1]:
+            # A sweep after a tombstone revokes each connection alone.
+            return
         newer = self._successors.get(after.id)
         if newer is not None and self._connections[newer].status != "REVOKED":
             where = f"connection {newer}, later than {after.id}"
             raise LawBrokenError(12, f"partial revocation by {after.revoked_by}", where)
 
-    def _note_stale_creation(self, after: Connection, loaded_at: int) -> None:
-        if loaded_at < self._tombstoned_at.get(after.identity.coordinate, 0):
-            # Its creation was decided for the user who is gone since then.
-            self._orphaned.add(after.id)
+    def _note_stale_creation(
+        self, new_id: ConnectionId | SessionId, coordinate: Coordinate, loaded_at: int
+    ) -> None:
+        if loaded_at < self._tombstoned_at.get(coordinate, 0):
+            # Its creation was decided before the tombstone.
+            self._orphaned.add(new_id)
 
-    def _check_tombstone(self, write: BindingWrite, latest: datetime) -> None:
-        if write.before is not None and write.before.state == "TOMBSTONED":
-            # The write only moved the version of an earlier tombstone.
+    def _check_era(self, write: BindingWrite, latest: datetime) -> None:
+        coordinate, era = write.after.coordinate, write.after.era
+        eras = self._eras[coordinate]
+        where = f"app user {coordinate.app_user_id}"
+        if era == eras[-1]:
+            was = None if write.before is None else write.before.state
+            if write.after.state == "TOMBSTONED" and was != "TOMBSTONED":
+                raise LawBrokenError(17, "a tombstone began no new era", where)
             return
-        ended = self._connections_of.pop(write.after.coordinate, [])
-        self._orphaned.update(ended)
-        self._tombstoned_at[write.after.coordinate] = self.commit_count
-        laws.check_tombstone([self._connections[each] for each in ended], latest)
+        if era in eras:
+            raise LawBrokenError(17, "an era came back", where)
+        eras.append(era)
+        ended = self._connections_of.pop(coordinate, [])
+        self._orphaned.update(ended, self._sessions_of.pop(coordinate, []))
+        self._tombstoned_at[coordinate] = self.commit_count
+        for each in ended:
+            self._check_orphaned(self._connections[each], latest)
+
+    def _check_orphaned(self, held: Connection, latest: datetime) -> None:
+        era = self._eras[held.identity.coordinate][-1]
+        laws.check_tombstone((held,), latest, era=era)
+        if held.identity.era == era and held.status != "REVOKED":
+            what = f"{held.status} under the era of a tombstone that came after it was made"
+            raise LawBrokenError(17, what, f"connection {held.id}")
 
     def _check_one_active(self, after: Connection, latest: datetime) -> None:
         active = self._active[after.identity.root_id]
@@ -336,8 +369,10 @@ class Watch:
             raise LawBrokenError(6, f"{' and '.join(unexpired)} are ACTIVE", where)
 
     def _is_unexpired(self, connection_id: ConnectionId, latest: datetime) -> bool:
-        end = self._connections[connection_id].expires_at
-        return end is None or latest < end
+        held = self._connections[connection_id]
+        if held.identity.era != self._eras[held.identity.coordinate][-1]:
+            return False
+        return held.expires_at is None or latest < held.expires_at
 
     def _check_session(self, write: SessionWrite, loaded_at: int) -> None:
         after = write.after
@@ -349,6 +384,10 @@ class Watch:
             earlier = (state for state, commit in left.items() if commit > loaded_at)
             if not any(after.path in _PATHS[state] for state in (account, *earlier)):
                 raise LawBrokenError(8, f"path {after.path} for a {account} account", where)
+            self._sessions_of[after.coordinate].append(after.id)
+            self._note_stale_creation(after.id, after.coordinate, loaded_at)
+        elif held.handoff == "AWAITED" and after.id in self._orphaned:
+            raise LawBrokenError(17, "it landed although a tombstone came after it", where)
         elif held.handoff == "LANDED" and held != after:
             raise LawBrokenError(1, "a landed session changed", where)
         self._sessions[after.id] = after
@@ -364,7 +403,8 @@ class Watch:
             before = (held.generation, _ACCOUNT_RANKS.index(held.state))
             if (after.generation, _ACCOUNT_RANKS.index(after.state)) < before:
                 raise LawBrokenError(1, f"{held.state} became {after.state}", where)
-            if (held.generation == after.generation) != (held.user_id == after.user_id):
+            same_user = held.user_id == after.user_id
+            if (held.generation == after.generation) != same_user:
                 what = (
                     f"bound to {held.user_id} in generation {held.generation}, "
                     f"then to {after.user_id} in generation {after.generation}"
@@ -412,13 +452,25 @@ class Watch:
     def _check_revocation(self, response: Response) -> laws.RevocationAnswer:
         answer = laws.RevocationAnswer.read(response)
         held = self._connections.get(ConnectionId(answer.connection_id))
-        revoked = [answer.connection_id] if held is not None and held.status == "REVOKED" else []
+        revoked = [answer.connection_id] if held is not None and self._is_over(held) else []
         laws.check_revocation((answer,), revoked=revoked)
         return answer
 
+    def _is_over(self, held: Connection) -> bool:
+        return (
+            held.status == "REVOKED"
+            or held.identity.era != self._eras[held.identity.coordinate][-1]
+        )
+
     def _check_revoked_at(self, answer: laws.RevocationAnswer) -> None:
         held = self._connections[ConnectionId(answer.connection_id)]
-        stored = None if held.revoked_at is None else format_time(held.revoked_at)
+        revoked_at = held.revoked_at
+        if revoked_at is None:
+            binding = self._bindings.get(held.identity.coordinate)
+            # Until it is swept, it shows the tombstone that ended it.
+            ended = None if binding is None else binding.tombstoned_at
+            revoked_at = None if ended is None else max(ended, held.identity.created_at)
+        stored = None if revoked_at is None else format_time(revoked_at)
         if answer.revoked_at != stored:
             what = f"revokedAt is {answer.revoked_at} in the response and {stored} in the store"
             raise LawBrokenError(2, what, f"connection {answer.connection_id}")

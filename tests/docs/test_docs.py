@@ -150,7 +150,7 @@ def test_readme_connection_chain_follows_from_its_named_rules() -> None:
     def seen(connection_id: ConnectionId) -> str:
         found = store.connection(connection_id)
         assert found is not None
-        return str(standing(found, now))
+        return str(standing(found, now, era=None))
 
     a = post("", "k-1", b'{"appUserId": "ada", "dataPackages": ["labs"]}')
     statuses.append([seen(a)])

@@ -30,7 +30,9 @@ from tests.support.strategies import (
 
 
 @given(
-    st.sampled_from(NOT_PENDING).filter(lambda connection: standing(connection, NOW) != "ACTIVE"),
+    st.sampled_from(NOT_PENDING).filter(
+        lambda connection: standing(connection, NOW, era=None) != "ACTIVE"
+    ),
     st.lists(st.integers(0, NEXT_ACTION_LIFETIME // TICK - 1), min_size=1, max_size=12),
 )
 def test_law_07_repeated_reconnects_yield_one_pending_successor(
@@ -43,7 +45,12 @@ def test_law_07_repeated_reconnects_yield_one_pending_successor(
     for number, wait in enumerate(waits, start=10):
         now += wait * TICK
         answer = chain.reconnect(
-            connection, successor, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
+            connection,
+            successor,
+            now,
+            id=ConnectionId(uuid(number)),
+            next_action=next_action(now),
+            era=None,
         )
         assert isinstance(answer, Done)
         assert isinstance(answer.value, Minted if successor is None else Reissued)
@@ -110,6 +117,7 @@ class Chain(stateful.RuleBasedStateMachine):
             expires_at=None if lasts is None else happened_at + lasts,
             successor=self.successor(connection),
             head=self.head(connection),
+            era=None,
         )
         if isinstance(answer, Done):
             self.store[connection.id] = answer.value
@@ -126,18 +134,26 @@ class Chain(stateful.RuleBasedStateMachine):
     @stateful.rule(data=st.data(), actor=actors)
     def revoke(self, data: st.DataObject, actor: Actor) -> None:
         connection = self.pick(data)
-        reached = revoke_chain(connection, self.following(connection), self.now, actor=actor)
+        reached = revoke_chain(
+            connection, self.following(connection), self.now, actor=actor, era=None
+        )
         self.store |= {answer.value.id: answer.value for answer in reached}
 
     @stateful.rule(data=st.data())
     def reconnect(self, data: st.DataObject) -> None:
         connection = self.pick(data)
         successor = self.successor(connection)
-        waiting = successor is not None and standing(successor, self.now) == "PENDING"
+        waiting = successor is not None and standing(successor, self.now, era=None) == "PENDING"
         new_id = ConnectionId(uuid(len(self.store) + 1))
         head = self.head(connection)
         answer = chain.reconnect(
-            connection, successor, self.now, id=new_id, next_action=next_action(self.now), head=head
+            connection,
+            successor,
+            self.now,
+            id=new_id,
+            next_action=next_action(self.now),
+            head=head,
+            era=None,
         )
         assert isinstance(answer, Done) or not waiting
         if isinstance(answer, Refused) and answer.problem.code == "CONNECTION_SUPERSEDED":
@@ -151,14 +167,14 @@ class Chain(stateful.RuleBasedStateMachine):
 
     @stateful.invariant()
     def is_one_line_with_one_living_end(self) -> None:
-        laws.check_chain(tuple(self.store.values()), self.now)
+        laws.check_chain(tuple(self.store.values()), self.now, era=None)
 
     @stateful.invariant()
     def is_active_at_its_head_alone(self) -> None:
         # Stricter than the law: a recovered connection is never authorized again.
         root = self.store[OLD_ID]
         older = (root, *self.following(root))[:-1]
-        assert Standing.ACTIVE not in {standing(each, self.now) for each in older}
+        assert Standing.ACTIVE not in {standing(each, self.now, era=None) for each in older}
 
 
 @pytest.mark.parametrize("runs", [60, pytest.param(1_000, marks=pytest.mark.heavy)])

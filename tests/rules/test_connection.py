@@ -59,7 +59,9 @@ def test_standing_follows_the_table_with_half_open_intervals(
     early, late = (None, NOW + TICK), (NOW, NOW - TICK)
     for deadline in early if clock.startswith("before") else late:
         for revoked_at in REVOCATIONS[revocation]:
-            assert standing(stored(status, deadline, revoked_at=revoked_at), NOW) == expected
+            assert (
+                standing(stored(status, deadline, revoked_at=revoked_at), NOW, era=None) == expected
+            )
 
 
 DEADLINES = transcribed("""
@@ -80,9 +82,9 @@ def test_next_deadline_follows_the_table_for_each_status(
     instants = {"the hand-off's deadline": at(21), "expiresAt": at(22), "none": None}
     for revoked_at in REVOCATIONS[revocation]:
         connection = stored(status, revoked_at=revoked_at)
-        assert rules.next_deadline(connection) is None
+        assert rules.next_deadline(connection, era=None) is None
         both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
-        assert rules.next_deadline(both) == instants[waits_for]
+        assert rules.next_deadline(both, era=None) == instants[waits_for]
 
 
 def test_statuses_and_standings_are_listed_in_rank_order() -> None:
@@ -91,24 +93,26 @@ def test_statuses_and_standings_are_listed_in_rank_order() -> None:
     ]
     assert list(Standing.__members__) == list(STANDS)
     for name, connections in STANDS.items():
-        assert {standing(each, NOW) for each in connections} == {name}
+        assert {standing(each, NOW, era=None) for each in connections} == {name}
 
 
 @given(snapshots, st.lists(instants, min_size=2, max_size=6))
 def test_law_04_standing_is_monotone_in_time(connection: Connection, times: list[datetime]) -> None:
-    laws.check_standing_is_monotone(connection, times)
+    laws.check_standing_is_monotone(connection, times, era=None)
 
 
 @given(snapshots, instants)
 def test_standing_changes_with_time_only_at_next_deadline(
     connection: Connection, now: datetime
 ) -> None:
-    deadline = rules.next_deadline(connection)
-    first = standing(connection, START - TICK)
+    deadline = rules.next_deadline(connection, era=None)
+    first = standing(connection, START - TICK, era=None)
     if deadline is None or now < deadline:
-        assert standing(connection, now) == first
+        assert standing(connection, now, era=None) == first
     else:
-        assert standing(connection, now) == standing(connection, deadline) != first
+        assert (
+            standing(connection, now, era=None) == standing(connection, deadline, era=None) != first
+        )
 
 
 # --- Distant instants --------------------------------------------------------------------------
@@ -119,15 +123,15 @@ def test_standing_changes_with_time_only_at_next_deadline(
 def test_expiry_decades_away_is_exact_to_the_tick(status: str, years: int) -> None:
     end = START.replace(year=START.year + years)
     connection = stored(status, end)
-    assert rules.next_deadline(connection) == end
-    assert standing(connection, end - TICK) == status
-    assert standing(connection, end) == "EXPIRED"
-    assert standing(connection, LAST_INSTANT) == "EXPIRED"
+    assert rules.next_deadline(connection, era=None) == end
+    assert standing(connection, end - TICK, era=None) == status
+    assert standing(connection, end, era=None) == "EXPIRED"
+    assert standing(connection, LAST_INSTANT, era=None) == "EXPIRED"
 
 
 def test_connection_without_expiry_is_active_at_last_instant() -> None:
-    assert standing(stored("ACTIVE"), LAST_INSTANT) == "ACTIVE"
-    assert standing(stored("ACTIVE", LAST_INSTANT), LAST_INSTANT - TICK) == "ACTIVE"
+    assert standing(stored("ACTIVE"), LAST_INSTANT, era=None) == "ACTIVE"
+    assert standing(stored("ACTIVE", LAST_INSTANT), LAST_INSTANT - TICK, era=None) == "ACTIVE"
 
 
 # --- Clock skew --------------------------------------------------------------------------------
@@ -191,6 +195,7 @@ def test_next_action_that_ends_before_now_raises() -> None:
             data_packages=(DataPackage("labs"),),
             now=NOW,
             next_action=next_action(NOW, -TICK),
+            era=None,
         )
 
 
@@ -199,7 +204,7 @@ def test_times_not_in_utc_raise_argument_error(wrong: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^now: "):
         pending(wrong)
     with pytest.raises(ArgumentError, match=r"^now: "):
-        standing(pending(), wrong)
+        standing(pending(), wrong, era=None)
     with pytest.raises(ArgumentError, match=r"^now: "):
         rules.clamp_to_updated_at(pending(), wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):

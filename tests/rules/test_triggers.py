@@ -127,12 +127,14 @@ def test_authorize_with_a_successor_is_refused_as_superseded(
     for connection in STANDS[at_now]:
         for successor in specimens.successors(connection)[kind]:
             if successor is None:
-                answer = triggers.authorize(connection, NOW)
+                answer = triggers.authorize(connection, NOW, era=None)
                 assert expected == "proceed"
                 assert answer.rules[0].startswith("connection.authorize.")
                 continue
             for head in (None, successor, pending(number=9)):
-                answer = triggers.authorize(connection, NOW, successor=successor, head=head)
+                answer = triggers.authorize(
+                    connection, NOW, successor=successor, head=head, era=None
+                )
                 assert isinstance(answer, Refused)
                 assert specimens.refusal(answer) == expected
                 assert answer.rules == (rule,)
@@ -158,46 +160,52 @@ def test_revoke_ends_access_or_cancels_the_handoff_by_status(status: str, ending
 @pytest.mark.parametrize("at_now", ["ACTION_REQUIRED", "EXPIRED", "REVOKED"])
 def test_refused_authorization_names_the_standing(at_now: str) -> None:
     for connection in STANDS[at_now]:
-        answer = triggers.authorize(connection, NOW)
+        answer = triggers.authorize(connection, NOW, era=None)
         assert isinstance(answer, Refused)
         assert answer.problem.details == {"connectionId": OLD_ID, "standing": at_now}
 
 
 def test_authorization_after_the_lapse_names_the_deadline() -> None:
-    answer = triggers.authorize(pending(), at(30))
+    answer = triggers.authorize(pending(), at(30), era=None)
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
 
 
 def test_authorization_without_expiry_never_expires() -> None:
-    answer = triggers.authorize(pending(), NOW)
+    answer = triggers.authorize(pending(), NOW, era=None)
     assert isinstance(answer, Done)
     assert answer.value.expires_at is None
-    assert standing(answer.value, at(10**6)) == "ACTIVE"
+    assert standing(answer.value, at(10**6), era=None) == "ACTIVE"
 
 
 # --- Facts recorded late -----------------------------------------------------------------------
 
 
 def test_late_authorization_is_judged_at_happened_at() -> None:
-    answer = triggers.authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
+    answer = triggers.authorize(
+        pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60), era=None
+    )
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(30) - TICK, at(90))
-    assert standing(answer.value, at(90)) == "EXPIRED"
-    late = triggers.authorize(pending(), at(90), happened_at=at(30))
+    assert standing(answer.value, at(90), era=None) == "EXPIRED"
+    late = triggers.authorize(pending(), at(90), happened_at=at(30), era=None)
     assert isinstance(late, Refused)
     assert late.problem.code == "HANDOFF_LAPSED"
 
 
 def test_late_action_or_expiry_is_judged_at_happened_at() -> None:
     over = stored("ACTIVE", NOW)
-    in_time = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
+    in_time = triggers.require_action(
+        over, at(90), reason="portal_login", happened_at=NOW - TICK, era=None
+    )
     assert isinstance(in_time, Done)
     assert in_time.value.updated_at == at(90)
-    too_late = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW)
+    too_late = triggers.require_action(
+        over, at(90), reason="portal_login", happened_at=NOW, era=None
+    )
     assert isinstance(too_late, Ignored)
-    early = triggers.expire(over, at(90), happened_at=NOW - TICK)
-    recorded = triggers.expire(over, at(90), happened_at=NOW)
+    early = triggers.expire(over, at(90), happened_at=NOW - TICK, era=None)
+    recorded = triggers.expire(over, at(90), happened_at=NOW, era=None)
     assert isinstance(early, Done)
     assert isinstance(recorded, Done)
     assert early.value == recorded.value
@@ -205,7 +213,7 @@ def test_late_action_or_expiry_is_judged_at_happened_at() -> None:
 
 
 def test_late_revocation_is_judged_now_and_dated_happened_at() -> None:
-    answer = triggers.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
+    answer = triggers.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10), era=None)
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
     assert answer.rules == (TRIGGERS[Trigger.REVOKE, Standing.LAPSED].rule,)
@@ -233,10 +241,12 @@ def test_happened_at_before_creation_counts_as_created_at(trigger: str, before: 
     for connection in specimens.EVERY_CONNECTION:
         early = happen(trigger, connection=connection, now=NOW, happened_at=START - before)
         assert early == happen(trigger, connection=connection, now=NOW, happened_at=START)
-    authorized = triggers.authorize(pending(), NOW, happened_at=START - before)
+    authorized = triggers.authorize(pending(), NOW, happened_at=START - before, era=None)
     assert isinstance(authorized, Done)
     assert authorized.value.authorized_at == START
-    revoked = triggers.revoke(pending(), NOW, actor=Actor.PATIENT, happened_at=START - before)
+    revoked = triggers.revoke(
+        pending(), NOW, actor=Actor.PATIENT, happened_at=START - before, era=None
+    )
     assert revoked.value.revoked_at == START
 
 
@@ -281,7 +291,9 @@ def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: A
             (NOW, at(30), at(30)),
             (SEEN - TICK, SEEN + TICK, SEEN),
         ):
-            answer = triggers.revoke(connection, now, actor=actor, happened_at=happened_at)
+            answer = triggers.revoke(
+                connection, now, actor=actor, happened_at=happened_at, era=None
+            )
             assert isinstance(answer, Done)
             assert answer.value == attrs.evolve(
                 connection,
@@ -295,25 +307,27 @@ def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: A
 
 def test_expires_at_must_be_a_datetime_of_any_subclass() -> None:
     end = Frozen(2026, 3, 1, tzinfo=UTC)
-    answer = triggers.authorize(pending(), NOW, expires_at=end)
+    answer = triggers.authorize(pending(), NOW, expires_at=end, era=None)
     assert isinstance(answer, Done)
     assert answer.value.expires_at is end
     for nothing in ("2026-03-01T00:00:00Z", 1_772_323_200):
         with pytest.raises(ArgumentError, match=r"^expires_at: "):
-            triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing))
+            triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing), era=None)
 
 
 def test_expires_at_must_be_after_the_clamped_authorization() -> None:
     connection = attrs.evolve(pending(), updated_at=at(10))
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
-        triggers.authorize(connection, START, expires_at=at(10))
-    answer = triggers.authorize(connection, START, expires_at=at(10) + TICK)
+        triggers.authorize(connection, START, expires_at=at(10), era=None)
+    answer = triggers.authorize(connection, START, expires_at=at(10) + TICK, era=None)
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(10), at(10))
-    early = triggers.authorize(pending(), NOW, expires_at=START + TICK, happened_at=START - TICK)
+    early = triggers.authorize(
+        pending(), NOW, expires_at=START + TICK, happened_at=START - TICK, era=None
+    )
     assert isinstance(early, Done)
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
-        triggers.authorize(pending(), NOW, expires_at=START, happened_at=START - TICK)
+        triggers.authorize(pending(), NOW, expires_at=START, happened_at=START - TICK, era=None)
 
 
 # --- Contradictory statuses --------------------------------------------------------------------
@@ -349,11 +363,11 @@ def test_revoked_at_in_any_status_is_treated_as_revoked(trigger: str, status: st
 @pytest.mark.parametrize("years", [30, 400])
 def test_authorization_for_decades_expires_to_the_tick(years: int) -> None:
     end = NOW.replace(year=NOW.year + years)
-    answer = triggers.authorize(pending(), NOW, expires_at=end)
+    answer = triggers.authorize(pending(), NOW, expires_at=end, era=None)
     assert isinstance(answer, Done)
-    assert standing(answer.value, end - TICK) == "ACTIVE"
-    recorded = triggers.expire(answer.value, end)
-    early = triggers.expire(answer.value, end - TICK)
+    assert standing(answer.value, end - TICK, era=None) == "ACTIVE"
+    recorded = triggers.expire(answer.value, end, era=None)
+    early = triggers.expire(answer.value, end - TICK, era=None)
     assert isinstance(recorded, Done)
     assert isinstance(early, Done)
     assert len(recorded.rules) == 2
@@ -401,8 +415,9 @@ def test_expires_at_not_after_authorization_raises(
                     expires_at=expires_at,
                     happened_at=at(10),
                     successor=successor,
+                    era=None,
                 )
-        triggers.authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10))
+        triggers.authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10), era=None)
 
 
 # --- Histories of one connection ---------------------------------------------------------------
@@ -478,7 +493,7 @@ def test_each_write_adds_one_version_and_never_goes_back(
 
 def test_superseded_problem_names_next_connection_and_head() -> None:
     named = triggers.build_problem(
-        triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2)
+        triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2), era=None
     )
     assert named.detail_values == (pending().id, pending(number=2).id, pending(number=2).id)
     long = triggers.build_problem(
@@ -487,5 +502,6 @@ def test_superseded_problem_names_next_connection_and_head() -> None:
         at=START,
         successor=pending(number=2),
         head=pending(number=3),
+        era=None,
     )
     assert long.detail_values == (pending().id, pending(number=2).id, pending(number=3).id)

@@ -107,6 +107,7 @@ def a_connection(text: str) -> Connection:
         data_packages=packages,
         now=START,
         next_action=next_action(START),
+        era=None,
     )
 
 

@@ -76,7 +76,7 @@ def access_at(
 ) -> AccessDecision | None:
     """Decide access to a stored connection at an instant, or return None for an unknown id."""
     connection = store.connection(connection_id)
-    return None if connection is None else decide_access(connection, package, now)
+    return None if connection is None else decide_access(connection, package, now, era=None)
 
 
 def commit_writes(store: MemoryStore, writes: tuple[Write, ...]) -> bool:

@@ -141,7 +141,9 @@ class Served(FactHooks):
     def may_read(self, connection_id: str, package: str) -> bool:
         loaded = self.store.load(Needs(connection=ConnectionId(connection_id)))
         assert loaded.snapshot.connection is not None
-        return isinstance(decide_access(loaded.snapshot.connection, package, loaded.now), Granted)
+        return isinstance(
+            decide_access(loaded.snapshot.connection, package, loaded.now, era=None), Granted
+        )
 
     def server(self, environment: Environment | None = None) -> Server:
         return attrs.evolve(self.as_server(self.send, environment), race_rounds=RACES)

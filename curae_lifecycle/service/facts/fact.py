@@ -116,7 +116,7 @@ class ConnectionFact(Fact):
         super().__attrs_post_init__()
 
     def needs(self) -> Needs:
-        """Return needs that name the connection, to load with its successor and chain's head."""
+        """Return needs that name the connection, loaded with its successor, head and binding."""
         return Needs(connection=self.connection_id)
 
 

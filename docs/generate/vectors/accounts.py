@@ -156,7 +156,7 @@ def _binding(
             case BindingTrigger.GRADUATE:
                 return graduate(binding, COORDINATE, user_id)
             case BindingTrigger.TOMBSTONE:
-                return tombstone(binding, COORDINATE)
+                return tombstone(binding, COORDINATE, _NOW)
 
     if trigger is not BindingTrigger.TOMBSTONE:
         given["userId"] = user_id

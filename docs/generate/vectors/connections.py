@@ -180,8 +180,8 @@ def _standing(
     comment: str | None = None,
 ) -> Case:
     answer = {
-        "standing": standing(connection, now),
-        "nextDeadline": time_or_null(next_deadline(connection)),
+        "standing": standing(connection, now, era=None),
+        "nextDeadline": time_or_null(next_deadline(connection, era=None)),
     }
     given = {"connection": stored(connection), "now": format_time(now)}
     return Case(id=id, input=given, answer=answer, rule=rule, comment=comment)
@@ -193,7 +193,7 @@ def deadlines() -> Iterator[Case]:
         connection = _carrying(status, revocation)
         answer = {
             "deadline": row.outcome.value,
-            "nextDeadline": time_or_null(next_deadline(connection)),
+            "nextDeadline": time_or_null(next_deadline(connection, era=None)),
         }
         given = {"connection": stored(connection)}
         name, comment = cell_id(DEADLINE.name, (status, revocation)), _ODD.get((status, revocation))
@@ -312,17 +312,18 @@ def drive(
                     happened_at=happened,
                     successor=successor,
                     head=head,
+                    era=None,
                 )
             case Trigger.REQUIRE_ACTION:
                 given["reason"] = "token_refresh_failed"
                 return require_action(
-                    connection, now, reason="token_refresh_failed", happened_at=happened
+                    connection, now, reason="token_refresh_failed", happened_at=happened, era=None
                 )
             case Trigger.EXPIRE:
-                return expire(connection, now, happened_at=happened)
+                return expire(connection, now, happened_at=happened, era=None)
             case Trigger.REVOKE:
                 given["actor"] = Actor.PATIENT
-                return revoke(connection, now, actor=Actor.PATIENT, happened_at=happened)
+                return revoke(connection, now, actor=Actor.PATIENT, happened_at=happened, era=None)
             case Trigger.RECONNECT:
                 given["successor"] = stored(successor)
                 given["newId"] = connection_id(9)
@@ -335,6 +336,7 @@ def drive(
                     id=connection_id(9),
                     next_action=next_action(now),
                     head=head,
+                    era=None,
                 )
 
     answer = answer_of(try_call(run))
@@ -463,7 +465,7 @@ def accesses() -> Iterator[Case]:
 
 def _access(id: str, connection: Connection, package: str, now: datetime) -> Case:  # noqa: A002 - see `Case`
     given = {"connection": stored(connection), "dataPackage": package, "now": format_time(now)}
-    decision = decide_access(connection, package, now)
+    decision = decide_access(connection, package, now, era=None)
     rules = (decision.rule,)
     if isinstance(decision, Granted):
         until = time_or_null(decision.valid_until)

@@ -364,10 +364,13 @@ def question_answer(name: str, state: State) -> Shown:
     connection = connection_of(state)
     if name == "standing":
         return shown(
-            name, said=standing(connection, NOW), changes="", rules=(standing_rule(connection),)
+            name,
+            said=standing(connection, NOW, era=None),
+            changes="",
+            rules=(standing_rule(connection),),
         )
     package = "labs" if name == "access" else "other"
-    answer = decide_access(connection, package, NOW)
+    answer = decide_access(connection, package, NOW, era=None)
     if isinstance(answer, Granted):
         return shown(name, said="granted", changes="", rules=(answer.rule,))
     said = line("denied", answer.problem.code, *details(dict(answer.problem.details)))
@@ -376,7 +379,7 @@ def question_answer(name: str, state: State) -> Shown:
 
 def standing_rule(connection: Connection) -> str:
     """Return the rule of the standing, except for the deadline of an ended connection."""
-    deadline = next_deadline(connection)
+    deadline = next_deadline(connection, era=None)
     key = (
         connection.status,
         "no revokedAt" if connection.revoked_at is None else "a revokedAt",

@@ -353,7 +353,7 @@ class Search:
             log = world.log(asked.limit)
             yield from () if log is None else _edges(log, step)
         connection = None if asked.connection is None else world.connection(asked.connection)
-        deadline = None if connection is None else next_deadline(connection)
+        deadline = None if connection is None else next_deadline(connection, era=None)
         if deadline is not None:
             yield deadline
             yield deadline - TICK

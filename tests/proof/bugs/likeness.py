@@ -83,7 +83,7 @@ class UsersCollated(Service):
             return super().record(fact)
         session = self.memory.session(fact.session_id)
         bound = None if session is None else self.memory.binding(session.coordinate)
-        if session is not None and bound is not None:
+        if session is not None and bound is not None and bound.user_id is not None:
             users = [
                 collated(attrs.evolve(session.coordinate, app_user_id=AppUserId(each)))
                 for each in (fact.user_id, bound.user_id)

@@ -280,7 +280,7 @@ class Service:
         return self.memory.load(fact.needs()).snapshot
 
     def access(self, connection: Connection, package: str, now: datetime) -> bool:
-        return isinstance(decide_access(connection, package, now), Granted)
+        return isinstance(decide_access(connection, package, now, era=None), Granted)
 
     def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         return record_fact(fact, snapshot, now)

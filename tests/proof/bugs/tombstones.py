@@ -42,7 +42,7 @@ class _Reaches(Service):
 
 
 def _ended(reached: tuple[Connection, ...], now: datetime) -> Changes:
-    after = [revoke(each, now, actor=Actor.PLATFORM) for each in reached]
+    after = [revoke(each, now, actor=Actor.PLATFORM, era=None) for each in reached]
     pairs = zip(reached, after, strict=True)
     return Changes(
         tuple(ConnectionWrite(old, new.value) for old, new in pairs if isinstance(new, Done))

@@ -67,9 +67,9 @@ def standings(size: int) -> int:
     cases = 0
     for state in states(size):
         connection = stored(state)
-        assert rules.next_deadline(connection) == instant(waits_for(state))
+        assert rules.next_deadline(connection, era=None) == instant(waits_for(state))
         for now in range(size):
-            assert rules.standing(connection, TICKS[now]) == stands(state, now)
+            assert rules.standing(connection, TICKS[now], era=None) == stands(state, now)
             cases += 1
     return cases
 
@@ -79,7 +79,7 @@ def accesses(size: int) -> int:
     for state, now in product(states(size), range(size)):
         connection = stored(state)
         for package in ("clinical_summary", "labs", "lab"):
-            answer = decide_access(connection, package, TICKS[now])
+            answer = decide_access(connection, package, TICKS[now], era=None)
             held = "package not granted" if package == "lab" else "package granted"
             expected = test_access.CELLS[stands(state, now), held]
             if expected == "grant":
@@ -104,13 +104,15 @@ def happen(
     at, when = TICKS[now], instant(happened)
     match trigger:
         case "authorize":
-            return triggers.authorize(connection, at, expires_at=TICKS[99], happened_at=when)
+            return triggers.authorize(
+                connection, at, expires_at=TICKS[99], happened_at=when, era=None
+            )
         case "require_action":
-            return triggers.require_action(connection, at, reason="new", happened_at=when)
+            return triggers.require_action(connection, at, reason="new", happened_at=when, era=None)
         case "expire":
-            return triggers.expire(connection, at, happened_at=when)
+            return triggers.expire(connection, at, happened_at=when, era=None)
         case _:
-            return triggers.revoke(connection, at, actor=Actor.PATIENT, happened_at=when)
+            return triggers.revoke(connection, at, actor=Actor.PATIENT, happened_at=when, era=None)
 
 
 def moved(trigger: str, before: Connection, now: int, happened: int) -> Connection:
@@ -164,7 +166,7 @@ def check_trigger(connection: Connection, verdict: str, trigger: str, now: int, 
         assert isinstance(answer, Refused)
         details = {
             "HANDOFF_LAPSED": connection.handoff_deadline,
-            "CONNECTION_NOT_PENDING": rules.standing(connection, TICKS[happened]),
+            "CONNECTION_NOT_PENDING": rules.standing(connection, TICKS[happened], era=None),
         }
         code = verdict.removeprefix("refuse ")
         assert answer.problem.code == code
@@ -231,7 +233,9 @@ def check_reconnect(
     asked = now if other is None else max(now, later_seen)
     at = max(asked, seen)
     standing = stands(state, at)
-    answer = chains.reconnect(old, later, TICKS[now], id=ConnectionId(uuid(9)), next_action=action)
+    answer = chains.reconnect(
+        old, later, TICKS[now], id=ConnectionId(uuid(9)), next_action=action, era=None
+    )
     verdict = test_triggers.CELLS["reconnect", standing]
     if verdict != "recover":
         assert isinstance(answer, Refused)
@@ -285,7 +289,12 @@ def revocations(size: int) -> int:
             named, *following = [stored(state) for state in states_of_links]
             for actor, past in product(Actor, (None, 3)):
                 answers = chains.revoke_chain(
-                    named, tuple(following), TICKS[5], actor=actor, happened_at=instant(past)
+                    named,
+                    tuple(following),
+                    TICKS[5],
+                    actor=actor,
+                    happened_at=instant(past),
+                    era=None,
                 )
                 reach = 1 if test_chain.REACHES[actor] == "that connection" else length
                 assert len(answers) == reach

@@ -198,7 +198,8 @@ class Account:
             now=store.now,
             new_ids=new_ids(1, store.now),
         )
-        for user in (STRANGER, UserId("" if store.binding is None else store.binding.user_id)):
+        bound = None if store.binding is None else store.binding.user_id
+        for user in (STRANGER, bound or UserId("")):
             if store.binding is not None and store.binding.state is not AccountState.TOMBSTONED:
                 bindings.provision(store.binding, COORDINATE, user)
             bindings.complete_sign_up(store.binding, COORDINATE, user)

@@ -329,13 +329,15 @@ def _old_chain(pasts: tuple[str, ...]) -> Connections:
     if len(pasts) == 1:
         return (first,)
     new = new_ids(2, START)
-    made = chains.reconnect(first, None, START, id=new.connection_id, next_action=new.next_action)
+    made = chains.reconnect(
+        first, None, START, id=new.connection_id, next_action=new.next_action, era=None
+    )
     assert isinstance(made, Done)
     second = made.value.connection
     first = bump_version(first)
     if pasts[1] == "PENDING":
         return first, second
-    return first, triggers.revoke(second, START, actor=Actor.APP).value
+    return first, triggers.revoke(second, START, actor=Actor.APP, era=None).value
 
 
 def _asked(
@@ -377,7 +379,7 @@ def _check_connections(before: Connections, after: RaceStore) -> None:
     check_rank_never_falls([*before, *connections])
     check_one_pending_successor((), stored=connections)
     for root in {each.identity.root_id: None for each in connections}:
-        check_chain([each for each in connections if each.identity.root_id == root], now)
+        check_chain([each for each in connections if each.identity.root_id == root], now, era=None)
     for old, new in zip(before, connections, strict=False):
         _check_move(old, new)
     for each in connections[len(before) :]:
@@ -387,11 +389,11 @@ def _check_connections(before: Connections, after: RaceStore) -> None:
                 raise RuleBrokenError("clock", "it was made before what it recovers", each.id)
     for each in connections:
         for package in (*PACKAGES, "other"):
-            check_access(each, package, now)
+            check_access(each, package, now, era=None)
         if each.id in after.revoked and each.revoked_at is None:
             what = f"a connection of the chain is {each.status}"
             raise RuleBrokenError("chain-revocation", what, f"connection {each.id}")
-    check_tombstone([each for each in connections if each.id in after.gone], now)
+    check_tombstone([each for each in connections if each.id in after.gone], now, era=None)
 
 
 def _check_move(old: Connection, new: Connection) -> None:

@@ -36,7 +36,7 @@ def deadlines() -> list[Answer]:
         connection = stored(status, revoked_at=revoked_at)
         both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
         words = {at(21): "the hand-off's deadline", at(22): "expiresAt", None: "none"}
-        return words[next_deadline(both)], ()
+        return words[next_deadline(both, era=None)], ()
 
     return [
         answered((status, revocation), waits, status, revoked_at)
@@ -46,7 +46,7 @@ def deadlines() -> list[Answer]:
 
 def standings() -> list[Answer]:
     def stood(connection: Connection) -> tuple[str, Key]:
-        return standing(connection, NOW), ()
+        return standing(connection, NOW, era=None), ()
 
     return [
         answered(
@@ -84,7 +84,7 @@ def _status(answer: triggers.Transition) -> str:
 
 def expiries() -> list[Answer]:
     def expired(connection: Connection) -> tuple[str, Key]:
-        answer = triggers.expire(connection, NOW)
+        answer = triggers.expire(connection, NOW, era=None)
         return said(answer, _status(answer)), answer.rules
 
     return [
@@ -95,7 +95,7 @@ def expiries() -> list[Answer]:
 
 def authorizations() -> list[Answer]:
     def authorized(successor: Connection | None) -> tuple[str, Key]:
-        answer = triggers.authorize(pending(), NOW, successor=successor)
+        answer = triggers.authorize(pending(), NOW, successor=successor, era=None)
         return said(answer, "proceed"), answer.rules
 
     return [
@@ -123,7 +123,7 @@ def recoveries() -> list[Answer]:
 def reaches() -> list[Answer]:
     def reached(actor: Actor) -> tuple[str, Key]:
         later = successor_of(pending(), pending())
-        count = len(chain.revoke_chain(pending(), (later,), NOW, actor=actor))
+        count = len(chain.revoke_chain(pending(), (later,), NOW, actor=actor, era=None))
         return ("that connection", "that connection and every later one")[count - 1], ()
 
     return [answered((actor,), reached, actor) for actor in Actor]
@@ -132,7 +132,7 @@ def reaches() -> list[Answer]:
 def lives() -> list[Answer]:
     def lived(later: Connection) -> tuple[str, Key]:
         head = successor_of(pending(), later)
-        made = changes.live_head_changes(pending(), head, NOW)
+        made = changes.live_head_changes(pending(), head, NOW, era=None)
         assert made.effects in {(), (SuccessorsLive(OLD_ID, NEXT_ID),)}
         return "live" if made.effects else "over", ()
 
@@ -160,7 +160,7 @@ def endings() -> list[Answer]:
 
 def accesses() -> list[Answer]:
     def asked(connection: Connection, package: str) -> tuple[str, Key]:
-        answer = decide_access(connection, package, NOW)
+        answer = decide_access(connection, package, NOW, era=None)
         deed = "grant" if isinstance(answer, Granted) else f"deny {answer.reason}"
         return deed, (answer.rule,)
 
@@ -174,7 +174,7 @@ def accesses() -> list[Answer]:
 
 def wire_statuses() -> list[Answer]:
     def shown(connection: Connection) -> tuple[str, Key]:
-        return str(format_connection(connection, NOW)["status"]), ()
+        return str(format_connection(connection, NOW, binding=None)["status"]), ()
 
     return [
         answered((at_now,), shown, connection)
@@ -198,7 +198,9 @@ def stored_statuses() -> list[Answer]:
     def read(
         status: str, revoked_at: datetime | None, authorized_at: str | None, reason: str | None
     ) -> tuple[str, Key]:
-        page: dict[str, Json] = format_connection(stored("ACTIVE", revoked_at=revoked_at), NOW)
+        page: dict[str, Json] = format_connection(
+            stored("ACTIVE", revoked_at=revoked_at), NOW, binding=None
+        )
         page |= {"status": status, "authorizedAt": authorized_at, "actionRequiredReason": reason}
         made = parse_connection(page, environment=Environment.LIVE, app_id=COORDINATE.app_id)
         deadline = made.handoff_deadline

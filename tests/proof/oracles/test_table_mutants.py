@@ -216,7 +216,7 @@ def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None
 def test_connection_with_ended_status_has_no_deadline(over: str, revocation: str) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None
     asked = stored(over, NOW, revoked_at=revoked_at)
-    waits = connection.next_deadline(asked) is not None
+    waits = connection.next_deadline(asked, era=None) is not None
     cell = ("standing", over, revocation, "at or after the deadline")
     assert waits is (cell not in UNREACHABLE)
 

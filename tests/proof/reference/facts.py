@@ -56,6 +56,7 @@ class Session(TypedDict):
     created_at: datetime
     expires_at: datetime
     landed_user: str | None
+    over: bool
 
 
 def standing(connection: Connection, now: datetime) -> str:
@@ -109,6 +110,7 @@ class Platform:
         self.connections: dict[str, Connection] = {}
         self.sessions: dict[str, Session] = {}
         self.bindings: dict[Coordinate, tuple[str, str]] = {}
+        self.last_tombstones: dict[Coordinate, object] = {}
 
     def _successor(self, connection: Connection) -> Connection | None:
         for other in self.connections.values():
@@ -167,7 +169,7 @@ class Platform:
             )
             if kind == "binding.graduate":
                 return self._graduate(coordinate, user)
-            return self._tombstone(coordinate, now, happened)
+            return self._tombstone(coordinate, now, happened, given.get("happenedAt"))
 
         reason = require_text(given["reason"]) if "reason" in given else ""
         actor = given.get("actor", "APP")
@@ -272,6 +274,8 @@ class Platform:
             return "refused", "BINDING_CONFLICT"
         if happened >= session["expires_at"]:
             return "refused", "SESSION_EXPIRED"
+        if session["over"]:
+            return "refused", "BINDING_CHANGED"
         state, bound = self.bindings.get(session["coordinate"], ("UNLINKED", ""))
         if state in ["LIMITED", "TOMBSTONED"]:
             return "refused", "BINDING_CHANGED"
@@ -295,14 +299,20 @@ class Platform:
         return "done", None
 
     def _tombstone(
-        self, coordinate: Coordinate, now: datetime, happened: datetime
+        self, coordinate: Coordinate, now: datetime, happened: datetime, reported: object
     ) -> tuple[str, str | None]:
         # Reading: a tombstone may name a user, as the log's line kind shows it, but no cell of its
         # table asks for one.
-        state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
-        if state in ["UNLINKED", "TOMBSTONED"]:
+        _, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
+        # Reading: a copy repeats the instant, however it is spelled.
+        when = None if reported is None else require_time(reported)
+        if when is not None and when == self.last_tombstones.get(coordinate):
             return "ignored", None
+        self.last_tombstones[coordinate] = when
         self.bindings[coordinate] = ("TOMBSTONED", bound)
+        for session in self.sessions.values():
+            if session["coordinate"] == coordinate:
+                session["over"] = True
         # Reading: every connection that exists when the tombstone is recorded, even one created
         # after the tombstone happened.
         for connection in self.connections.values():

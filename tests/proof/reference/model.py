@@ -478,6 +478,7 @@ class Model(Limits, Recorded):
             "created_at": now,
             "expires_at": end,
             "landed_user": landed_user,
+            "over": False,
         }
         session = {
             "id": session_id,

@@ -121,6 +121,7 @@ class ChainMachine(CountedMachine):
             data_packages=tuple(map(DataPackage, PACKAGES)),
             now=self.now,
             next_action=NextAction("https://connect.example/1", deadline),
+            era=None,
         )
         self.model.mint(uuid(1), self.now, deadline)
         self._store(made)
@@ -147,7 +148,7 @@ class ChainMachine(CountedMachine):
 
     @rule(n=which, tick=ticks)
     def time_comes_to_a_deadline(self, n: int, tick: int) -> None:
-        deadline = rules.next_deadline(self.line[self._at(n)])
+        deadline = rules.next_deadline(self.line[self._at(n)], era=None)
         if deadline is not None:
             self.now = max(self.now, deadline + tick * TICK)
 
@@ -166,7 +167,13 @@ class ChainMachine(CountedMachine):
             fact="authorize",
             said=said,
             record=lambda: triggers.authorize(
-                before, now, expires_at=end, happened_at=happened, successor=successor, head=head
+                before,
+                now,
+                expires_at=end,
+                happened_at=happened,
+                successor=successor,
+                head=head,
+                era=None,
             ),
         )
 
@@ -181,7 +188,7 @@ class ChainMachine(CountedMachine):
             fact="require_action",
             said=said,
             record=lambda: triggers.require_action(
-                before, now, reason=reason, happened_at=happened
+                before, now, reason=reason, happened_at=happened, era=None
             ),
         )
 
@@ -195,7 +202,7 @@ class ChainMachine(CountedMachine):
             n,
             fact="expire",
             said=said,
-            record=lambda: triggers.expire(before, now, happened_at=happened),
+            record=lambda: triggers.expire(before, now, happened_at=happened, era=None),
         )
 
     def _fact(self, n: int, fact: str, said: Said, record: Callable[[], Transition]) -> None:
@@ -224,7 +231,9 @@ class ChainMachine(CountedMachine):
         said = self.model.revoke(n, now, happened, actor=actor)
 
         def record() -> tuple[Done[Connection] | Ignored[Connection], ...]:
-            return chains.revoke_chain(before, following, now, actor=actor, happened_at=happened)
+            return chains.revoke_chain(
+                before, following, now, actor=actor, happened_at=happened, era=None
+            )
 
         if said is None:
             agree("a revocation out of order is a mistake", True, is_mistake(record))
@@ -234,7 +243,7 @@ class ChainMachine(CountedMachine):
         whole = actor in {Actor.PATIENT, Actor.PLATFORM}
         changes = revocation_changes(reached, answers, heads=reached[-1:] if whole else ())
         if not whole and isinstance(answers[0], Done):
-            changes += live_head_changes(before, head, now)
+            changes += live_head_changes(before, head, now, era=None)
         outcomes = [heard(answer)[0] for answer in answers]
         agree(f"revoked by {actor}", said, (outcomes, list(map(in_words, changes.effects))))
         for position, answer in enumerate(answers, n):
@@ -264,6 +273,7 @@ class ChainMachine(CountedMachine):
             id=ConnectionId(new_id),
             next_action=NextAction("https://connect.example/1", deadline),
             head=head,
+            era=None,
         )
         said = self.model.reconnect(n, self.now, new_id, deadline=deadline)
         if isinstance(answer, Refused):
@@ -299,7 +309,7 @@ class ChainMachine(CountedMachine):
         """Show less or more of a connection to another server, in either spelling."""
         n = self._at(n)
         for active in ("ACTIVE", "AUTHORIZED"):
-            document = format_connection(self.line[n], self.now, active)
+            document = format_connection(self.line[n], self.now, active, binding=None)
             more, less = self.model.line[n].copy(), self.model.line[n].copy()
             more["authorized"] = more["authorized"] or more["created"]
             less["authorized"] = less["reason"] = None
@@ -316,9 +326,13 @@ class ChainMachine(CountedMachine):
         for status in rules.Status:
             at = None if status is rules.Status.REVOKED else connection.updated_at
             torn = attrs.evolve(connection, status=status, revoked_at=at)
-            agree("the standing of a contradiction", "REVOKED", str(rules.standing(torn, now)))
-            agree("the deadline of a contradiction", None, rules.next_deadline(torn))
-        document = format_connection(connection, now)
+            agree(
+                "the standing of a contradiction",
+                "REVOKED",
+                str(rules.standing(torn, now, era=None)),
+            )
+            agree("the deadline of a contradiction", None, rules.next_deadline(torn, era=None))
+        document = format_connection(connection, now, binding=None)
         since = document["updatedAt"]
         for spelled in WireStatus:
             revoked = None if spelled is WireStatus.REVOKED else since
@@ -334,8 +348,8 @@ class ChainMachine(CountedMachine):
 
     def _ask(self, n: int, package: str) -> None:
         reason, until = self.model.ask(n, self.now, package)
-        answer = decide_access(self.line[n], package, self.now)
-        check_access(self.line[n], package, self.now)
+        answer = decide_access(self.line[n], package, self.now, era=None)
+        check_access(self.line[n], package, self.now, era=None)
         if isinstance(answer, Granted):
             agree("access", (reason, until), (None, answer.valid_until))
             return
@@ -345,7 +359,7 @@ class ChainMachine(CountedMachine):
     def _send(self, n: int, active: str) -> None:
         """Send a snapshot over the wire and return the receiver's value."""
         connection, stored = self.line[n], self.model.line[n]
-        document = format_connection(connection, self.now, active)
+        document = format_connection(connection, self.now, active, binding=None)
         sent = {name: it for name, it in document.items() if name not in OF_THE_WIRE_ALONE}
         agree("a connection on the wire", on_the_wire(stored, self.now, active), sent)
         read = self._read(n, document, stored)
@@ -382,20 +396,20 @@ class ChainMachine(CountedMachine):
     def the_chain_is_the_model_s(self) -> None:
         agree("the stored chain", self.model.line, list(map(shown, self.line)))
         for connection, stored in zip(self.line, self.model.line, strict=True):
-            at_now = str(rules.standing(connection, self.now))
+            at_now = str(rules.standing(connection, self.now, era=None))
             agree(f"the standing of {connection.id}", standing(stored, self.now), at_now)
             lives_on = standing(stored, self.now) in LIVE
-            agree(f"the life of {connection.id}", lives_on, is_live(connection, self.now))
-            deadline = rules.next_deadline(connection)
+            agree(f"the life of {connection.id}", lives_on, is_live(connection, self.now, era=None))
+            deadline = rules.next_deadline(connection, era=None)
             agree(f"the deadline of {connection.id}", deadline_of(stored), deadline)
 
     @invariant()
     def laws_4_and_6_hold_of_the_chain(self) -> None:
-        check_chain(self.line, max(self.now, *(each.updated_at for each in self.line)))
+        check_chain(self.line, max(self.now, *(each.updated_at for each in self.line)), era=None)
         newest = self.line[-1]
-        deadline = rules.next_deadline(newest) or self.now
+        deadline = rules.next_deadline(newest, era=None) or self.now
         around = (deadline - TICK, deadline, deadline + TICK, self.now)
-        check_standing_is_monotone(newest, around)
+        check_standing_is_monotone(newest, around, era=None)
 
     # Helpers --------------------------------------------------------------------------------
 

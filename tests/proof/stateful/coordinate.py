@@ -199,10 +199,23 @@ class CoordinateMachine(CountedMachine):
         said = self.model.graduate(user_id)
         self._moved("graduate", said, bindings.graduate(self.binding, COORDINATE, user_id))
 
-    @rule()
-    def tombstone(self) -> None:
-        said = self.model.tombstone()
-        self._moved("tombstone", said, bindings.tombstone(self.binding, COORDINATE))
+    @rule(moment=st.sampled_from(["unknown", "now", "before", "the last one", "soon"]))
+    def tombstone(self, moment: str) -> None:
+        happened = {
+            "now": self.now,
+            "before": self.now - 7 * TICK,
+            "the last one": self.model.reported,
+            "soon": self.now + TOLERANCE + TICK,
+        }.get(moment)
+        said = self.model.tombstone(self.now, happened)
+        if said == MISTAKE:
+            wrong = is_mistake(
+                bindings.tombstone, self.binding, COORDINATE, self.now, happened_at=happened
+            )
+            agree("tombstoned further ahead than clocks may be apart", True, wrong)
+            return
+        answer = bindings.tombstone(self.binding, COORDINATE, self.now, happened_at=happened)
+        self._moved("tombstone", said, answer)
 
     @precondition(lambda self: self.binding is not None and self.numbered == 2)
     @rule()
@@ -219,8 +232,10 @@ class CoordinateMachine(CountedMachine):
         bound = self.binding
         numbers = (0, 0) if bound is None else (bound.generation, bound.version)
         model = self.model
+        eras = (None, None) if bound is None else (bound.era, bound.tombstoned_at)
         expected = (model.state, model.user, (model.generation, model.version))
         agree("the binding", expected, (state, user, numbers))
+        agree("its era", (model.era, model.tombstoned), eras)
         agree("the sessions", list(model.sessions.values()), list(map(shown, self.sessions)))
 
     # Helpers --------------------------------------------------------------------------------
@@ -228,7 +243,7 @@ class CoordinateMachine(CountedMachine):
     def _user(self, user: str) -> str:
         if user != "the bound one":
             return user
-        return "u-1" if self.binding is None else self.binding.user_id
+        return (None if self.binding is None else self.binding.user_id) or "u-1"
 
     def _moved(self, trigger: str, said: Said, answer: BindingTransition) -> None:
         agree(trigger, said, heard(answer))
@@ -241,7 +256,8 @@ class CoordinateMachine(CountedMachine):
             rises = after.generation > self.binding.generation or RISING.index(
                 after.state
             ) > RISING.index(self.binding.state)
-            agree("a binding only rises, or is a new generation", True, rises)
+            begins = after.era != self.binding.era
+            agree("a binding rises, has a new generation or a new era", True, rises or begins)
         self.binding = after
 
 
@@ -258,4 +274,5 @@ def shown(session: CuraeConnectSession) -> Session:
         "end": session.expires_at,
         "landed": session.landed_at,
         "user": session.user_id,
+        "era": session.era,
     }

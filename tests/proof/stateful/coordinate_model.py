@@ -27,6 +27,7 @@ class Session(TypedDict):
     end: datetime
     landed: datetime | None
     user: str | None
+    era: datetime | None
 
 
 def show(time: datetime) -> str:
@@ -45,6 +46,9 @@ class CoordinateModel:
         self.user: str | None = None
         self.generation = self.version = 0
         self.sessions: dict[str, Session] = {}
+        self.era: datetime | None = None
+        self.tombstoned: datetime | None = None
+        self.reported: datetime | None = None
 
     def refuse(self, code: str) -> Said:
         return "refused", code, {"lifecycleState": self.state}
@@ -79,6 +83,7 @@ class CoordinateModel:
             "end": end,
             "landed": landed,
             "user": user,
+            "era": self.era,
         }
         return DONE
 
@@ -95,6 +100,8 @@ class CoordinateModel:
         if happened >= session["end"]:
             details = {"sessionId": session_id, "expiresAt": show(session["end"])}
             return "refused", "SESSION_EXPIRED", details
+        if session["era"] != self.era:
+            return self.refuse("BINDING_CHANGED")
         bound = self.sign_up(user)
         if bound[0] == "refused":
             return bound
@@ -127,11 +134,17 @@ class CoordinateModel:
         self.bind(user, "ACTIVE")
         return DONE
 
-    def tombstone(self) -> Said:
-        if self.state in ["UNLINKED", "TOMBSTONED"]:
+    def tombstone(self, now: datetime, happened: datetime | None) -> Said:
+        if happened is not None and happened == self.reported:
             return IGNORED
-        assert self.user is not None
-        self.bind(self.user, "TOMBSTONED")
+        if happened is not None and happened > now + TOLERANCE:
+            return MISTAKE
+        self.state = "TOMBSTONED"
+        self.version += 1
+        last = self.era
+        self.era = now if last is None or last < now else last + timedelta(microseconds=1)
+        self.tombstoned = now if happened is None else min(happened, now)
+        self.reported = happened
         return DONE
 
     def start_graduation(self) -> Said:

@@ -169,17 +169,17 @@ def as_stored(kind: type[Storable], value: Json) -> Json:
 
 def run_standing(given: Object) -> Object:
     connection = load(Connection, as_stored(Connection, given["connection"]))
-    return {"standing": standing(connection, parse_time("now", given["now"]))}
+    return {"standing": standing(connection, parse_time("now", given["now"]), era=None)}
 
 
 def run_deadline(given: Object) -> Object:
-    deadline = next_deadline(load(Connection, as_stored(Connection, given["connection"])))
+    deadline = next_deadline(load(Connection, as_stored(Connection, given["connection"])), era=None)
     return {"nextDeadline": None if deadline is None else format_time(deadline)}
 
 
 def run_life(given: Object) -> Object:
     connection = load(Connection, as_stored(Connection, given["connection"]))
-    return {"live": is_live(connection, parse_time("now", given["now"]))}
+    return {"live": is_live(connection, parse_time("now", given["now"]), era=None)}
 
 
 def run_record_standing(given: Object) -> Object:
@@ -190,7 +190,7 @@ def run_record_standing(given: Object) -> Object:
 def run_access(given: Object) -> Object:
     connection = load(Connection, as_stored(Connection, given["connection"]))
     package = cast("str", given["dataPackage"])
-    decision = decide_access(connection, package, parse_time("now", given["now"]))
+    decision = decide_access(connection, package, parse_time("now", given["now"]), era=None)
     if not isinstance(decision, Granted):
         return {"outcome": "denied", "reason": decision.reason}
     until = decision.valid_until

@@ -269,7 +269,7 @@ class Behind(FactHooks):
         asked = Needs(connection=ConnectionId(connection_id))
         held = self.store.load(asked).snapshot.connection
         assert held is not None
-        return isinstance(decide_access(held, package, self.now()), Granted)
+        return isinstance(decide_access(held, package, self.now(), era=None), Granted)
 
 
 def conformance_server(

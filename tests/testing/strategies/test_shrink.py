@@ -71,7 +71,7 @@ def test_expired_connection_shrinks_to_authorize_then_expire() -> None:
 
 def test_lapsed_connection_shrinks_to_its_deadline() -> None:
     drawn = st.tuples(draw.connections(), draw.instants())
-    connection, now = smallest(drawn, lambda pair: standing(*pair) is Standing.LAPSED)
+    connection, now = smallest(drawn, lambda pair: standing(*pair, era=None) is Standing.LAPSED)
     assert connection == smallest(draw.new_connections(), lambda _: True)
     assert now == START + timedelta(minutes=30)
 

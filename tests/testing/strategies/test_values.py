@@ -358,7 +358,9 @@ def test_drawn_traffic_equals_the_decisions_of_a_server(run: Traffic) -> None:
                 assert each.fact.needs() == each.needs
                 assert record_fact(each.fact, each.snapshot, each.now) == each.answer
             case draw.AccessQuestion():
-                assert decide_access(each.connection, each.package, each.now) == each.answer
+                assert (
+                    decide_access(each.connection, each.package, each.now, era=None) == each.answer
+                )
 
 
 @given(draw.logs())
