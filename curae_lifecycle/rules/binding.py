@@ -296,10 +296,12 @@ def tombstone(
         and happened_at is not None
         and happened_at == binding.tombstone_reported_at
     )
-    if is_copy:
-        return Ignored(binding, TOMBSTONE_REPORT[TombstoneReport.COPY].rules)
+    report = TOMBSTONE_REPORT[TombstoneReport.COPY if is_copy else TombstoneReport.NEW]
+    if isinstance(report.outcome, Ignore):
+        return Ignored(binding, report.rules)
     counts_as = clamp_happened_at(happened_at, now)
-    row = BINDING[TOMBSTONE, account_state(binding), OTHER]
+    user = OTHER if binding is None or binding.user_id is None else SAME
+    row = BINDING[TOMBSTONE, account_state(binding), user]
     assert isinstance(row.outcome, MoveTo)  # noqa: S101 - the trigger's cells hold no other verdict
     before = binding or LimitedAccountAppBinding(
         coordinate=coordinate, user_id=None, state=row.outcome.to, generation=0, version=0

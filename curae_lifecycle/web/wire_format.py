@@ -18,6 +18,7 @@ from curae_lifecycle.rules.connection import (
     ONCE,
     Connection,
     ConnectionIdentity,
+    Standing,
     show_ended,
     standing,
 )
@@ -61,7 +62,7 @@ def format_connection(
     era = present_era(binding)
     tombstoned_at = None if binding is None else binding.tombstoned_at
     shown = show_ended(connection, era=era, tombstoned_at=tombstoned_at)
-    return format_own_row(shown, now, active_spelling)
+    return _format_members(shown, standing(connection, now, era=era), active_spelling)
 
 
 def format_own_row(connection: Connection, now: datetime, active_spelling: str) -> dict[str, Json]:
@@ -74,13 +75,21 @@ def format_own_row(connection: Connection, now: datetime, active_spelling: str) 
         now: The instant for which the status is shown.
         active_spelling: The spelling of ACTIVE: ACTIVE or AUTHORIZED [P].
     """
+    own = standing(connection, now, era=connection.identity.era)
+    return _format_members(connection, own, active_spelling)
+
+
+def _format_members(
+    connection: Connection, stands: Standing, active_spelling: str
+) -> dict[str, Json]:
     identity = connection.identity
     coordinate = identity.coordinate
+    status = WIRE_STATUS[stands].outcome.value
     return {
         "id": identity.id,
         "customerAccountId": coordinate.customer_account_id,
         "appUserId": coordinate.app_user_id,
-        "status": _format_status(connection, now, active_spelling),
+        "status": active_spelling if status is WireStatus.ACTIVE else status,
         "dataPackages": list(identity.data_packages),
         "authorizedAt": _format_optional_time(connection.authorized_at),
         "expiresAt": _format_optional_time(connection.expires_at),
@@ -89,11 +98,6 @@ def format_own_row(connection: Connection, now: datetime, active_spelling: str) 
         "createdAt": format_time(identity.created_at),
         "updatedAt": format_time(connection.updated_at),
     }
-
-
-def _format_status(connection: Connection, now: datetime, active_spelling: str) -> str:
-    status = WIRE_STATUS[standing(connection, now, era=connection.identity.era)].outcome.value
-    return active_spelling if status is WireStatus.ACTIVE else status
 
 
 def format_session(session: CuraeConnectSession) -> dict[str, Json]:

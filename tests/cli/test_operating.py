@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,10 @@ import attrs
 import pytest
 
 from curae_lifecycle import Settings
+from curae_lifecycle.rules.binding import AccountState, present_era
+from curae_lifecycle.rules.connection import create
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
     ApiKeyId,
@@ -28,25 +31,30 @@ from curae_lifecycle.rules.values import (
     ConnectionId,
     Coordinate,
     CustomerAccountId,
+    DataPackage,
     Environment,
+    NextAction,
     SessionId,
     UserId,
     format_time,
 )
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.erasing import Erasure, erase
+from curae_lifecycle.stores.sql.erasing import erase
 from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request
 from tests.support.commands import Command
 from tests.support.paths import ROOT
@@ -162,23 +170,29 @@ def command(
 # --- Erasure ----------------------------------------------------------------------------------
 
 
-def test_erase_leaves_only_idempotency_records_of_the_user(
+def purge_later(platform: Platform) -> None:
+    """Purge as if five minutes had passed since the erasure."""
+    platform.database.run_transaction([Statement("UPDATE curae_erasure SET due_at = 0")])
+    platform.store.purge()
+
+
+def test_erase_and_purge_leave_only_idempotency_records(
     platform: Platform, command: Command
 ) -> None:
     platform.sign_up()
     made = [platform.connect(), platform.connect(authorized=False)]
     other = platform.connect("bob")
-    waiting = ("database", "erase", *NAMED)
-    # The messages of the sign-up, the connections and their end are waiting.
-    status, printed, _ = command(*waiting, given="mary\n")
-    assert (status, printed[0]["connections"]) == (1, 0)
+    status, printed, _ = command("database", "erase", *NAMED, given="mary\n")
+    assert (status, printed[0]["connections"], printed[0]["sessions"]) == (0, 2, 1)
     assert printed[0]["waiting"]
+    assert [platform.status(each) for each in made] == ["REVOKED", "REVOKED"]
+    # The messages of the sign-up, the connections and their end are waiting.
+    purge_later(platform)
     assert [platform.status(each) for each in made] == ["REVOKED", "REVOKED"]
     told = [(each.kind, each.document.get("connectionId")) for each in platform.ship()]
     assert ("AccessEnded", made[0]) in told
     assert ("HandoffCancelled", made[1]) in told
-    erased = {"connections": 2, "sessions": 1, "bindings": 1, "waiting": 0}
-    assert command(*waiting, given="mary\n")[:2] == (0, [erased])
+    assert command("database", "purge")[0] == 0
     assert [platform.status(each) for each in [*made, other]] == [
         "NOT_FOUND",
         "NOT_FOUND",
@@ -187,40 +201,50 @@ def test_erase_leaves_only_idempotency_records_of_the_user(
     platform.database.run_transaction([Statement("DELETE FROM curae_record")])
     assert "mary" not in platform.everything()
     assert "bob" in platform.everything()
+    assert [*platform.database.rows(Statement("SELECT id FROM curae_erasure"))] == []
     # The next user with this id is new.
     _, state = platform.ask("GET", "curae-connect/account-state?appUserId=mary")
     assert state["lifecycleState"] == "UNLINKED"
 
 
+def test_purge_deletes_nothing_before_five_minutes(platform: Platform) -> None:
+    made = platform.connect()
+    erase(platform.database, MARY)
+    platform.ship()
+    platform.store.purge()
+    assert platform.status(made) == "REVOKED"
+
+
 def test_erase_without_a_binding_ends_the_connections(platform: Platform) -> None:
     made = [platform.connect(), platform.connect(authorized=False), platform.connect()]
     platform.record(ActionRequired(ConnectionId(made[2]), "login"))
-    assert erase(platform.database, MARY).waiting
+    assert erase(platform.database, MARY).connections == 3
     assert [platform.status(each) for each in made] == ["REVOKED"] * 3
     platform.ship()
-    assert erase(platform.database, MARY) == Erasure(
-        connections=3, sessions=0, bindings=0, waiting=0
-    )
-    assert erase(platform.database, MARY) == Erasure()
+    purge_later(platform)
+    assert {platform.status(each) for each in made} == {"NOT_FOUND"}
+    assert [*platform.database.rows(Statement("SELECT id FROM curae_binding"))] == []
 
 
-def test_erase_removes_more_than_100_connections(platform: Platform) -> None:
+def test_purge_deletes_more_than_100_erased_connections(platform: Platform) -> None:
     made = [platform.connect(authorized=False) for _ in range(101)]
-    erase(platform.database, MARY)
-    platform.database.run_transaction([Statement("DELETE FROM curae_outbox")])
     assert erase(platform.database, MARY).connections == len(made)
+    platform.database.run_transaction([Statement("DELETE FROM curae_outbox")])
+    purge_later(platform)
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
-def test_erase_waits_for_messages_about_the_binding_alone(platform: Platform) -> None:
+def test_purge_waits_for_messages_about_the_binding_alone(platform: Platform) -> None:
     platform.sign_up()
     platform.ship()
     # Its only message is about the binding.
     assert erase(platform.database, MARY).waiting == 1
+    purge_later(platform)
+    assert "mary" in platform.everything()
 
 
-def test_erase_waits_for_dead_messages(platform: Platform) -> None:
-    platform.connect()
+def test_purge_waits_for_dead_messages(platform: Platform) -> None:
+    made = platform.connect()
     erase(platform.database, MARY)
 
     def fail(_: Delivery) -> None:
@@ -228,7 +252,9 @@ def test_erase_waits_for_dead_messages(platform: Platform) -> None:
 
     while Outbox(platform.database, DeliverySettings(attempts=1)).deliver_batch(fail):
         pass
-    assert erase(platform.database, MARY).waiting == len(Outbox(platform.database).list_dead())
+    assert Outbox(platform.database).list_dead()
+    purge_later(platform)
+    assert platform.status(made) == "REVOKED"
 
 
 def test_hosted_pages_of_an_erased_user_are_gone(platform: Platform) -> None:
@@ -243,52 +269,72 @@ def test_hosted_pages_of_an_erased_user_are_gone(platform: Platform) -> None:
     assert None not in [platform.store.hosted_page(each) for each in urls]
     erase(platform.database, MARY)
     platform.ship()
-    assert not erase(platform.database, MARY).waiting
+    purge_later(platform)
     assert [platform.store.hosted_page(each) for each in urls] == [None] * 3
 
 
-@attrs.frozen
-class Meanwhile:
-    """A database that calls `happen` between the end of access and the erasure."""
-
-    database: SqlDatabase
-    happen: Callable[[], None]
-
-    @property
-    def dialect(self) -> Dialect:
-        return self.database.dialect
-
-    def rows(self, statement: Statement) -> Rows:
-        if "COUNT" in statement.text:
-            self.happen()
-        return self.database.rows(statement)
-
-    def run_ddl(self, statements: Sequence[Statement]) -> None:
-        self.database.run_ddl(statements)
-
-    def run_transaction(self, statements: Sequence[Statement]) -> bool:
-        return self.database.run_transaction(statements)
-
-
-def test_connection_made_during_erase_belongs_to_the_next_user(platform: Platform) -> None:
+def test_user_bound_after_an_erasure_stays(platform: Platform) -> None:
     platform.sign_up()
     old = platform.connect()
     erase(platform.database, MARY)
+    platform.sign_up()
+    new = platform.connect()
     platform.ship()
-    new: list[str] = []
-
-    def come_back() -> None:
-        platform.sign_up()
-        new.append(platform.connect())
-        platform.ship()
-
-    assert erase(Meanwhile(platform.database, come_back), MARY).connections == 1
-    assert [platform.status(each) for each in (old, *new)] == ["NOT_FOUND", "ACTIVE"]
+    purge_later(platform)
+    assert [platform.status(each) for each in (old, new)] == ["NOT_FOUND", "ACTIVE"]
     _, state = platform.ask("GET", "curae-connect/account-state?appUserId=mary")
     # After the tombstone, a new limited user is provisioned.
     assert state["lifecycleState"] == "LIMITED"
     (kept,) = platform.database.rows(Statement("SELECT COUNT(*) FROM curae_session"))
     assert kept == (1,)
+    assert [*platform.database.rows(Statement("SELECT id FROM curae_erasure"))] == []
+
+
+def test_connection_without_a_user_keeps_the_erased_era(platform: Platform) -> None:
+    platform.sign_up()
+    erase(platform.database, MARY)
+    new = platform.connect()
+    platform.ship()
+    for _ in range(2):
+        purge_later(platform)
+        assert platform.status(new) == "ACTIVE"
+        binding = platform.store.load(Needs(binding=MARY)).snapshot.binding
+        assert binding is not None
+        assert (binding.state, binding.user_id) == (AccountState.TOMBSTONED, None)
+    # It goes with the last that was made under its era.
+    platform.database.run_transaction([Statement("DELETE FROM curae_connection")])
+    purge_later(platform)
+    assert platform.store.load(Needs(binding=MARY)).snapshot.binding is None
+
+
+def test_session_that_lands_after_an_erasure_is_refused(platform: Platform) -> None:
+    initiate = "curae-connect/initiate"
+    _, begun = platform.ask("POST", initiate, appUserId="mary", preferSignup=True)
+    session = begun["session"]
+    assert isinstance(session, dict)
+    erase(platform.database, MARY)
+    landed = HandoffCompleted(SessionId(str(session["id"])), UserId("u-1"))
+    answer = record(platform.store, landed)
+    assert isinstance(answer, Refused)
+    assert answer.problem.code == "BINDING_CHANGED"
+
+
+def test_create_under_way_during_an_erasure_is_erased(platform: Platform) -> None:
+    loaded = platform.store.load(Needs(binding=MARY))
+    late = create(
+        id=ConnectionId("00000000-0000-4000-8000-0000000000aa"),
+        coordinate=MARY,
+        data_packages=(DataPackage("labs"),),
+        now=loaded.now,
+        next_action=NextAction("https://connect.example/late", loaded.now + timedelta(hours=1)),
+        era=present_era(loaded.snapshot.binding),
+    )
+    erase(platform.database, MARY)
+    assert platform.store.commit(loaded, Changes((ConnectionWrite(None, late),)))
+    assert platform.status(late.id) == "REVOKED"
+    platform.ship()
+    purge_later(platform)
+    assert platform.status(late.id) == "NOT_FOUND"
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,12 @@ GRADUATIONS = {
 }
 
 
+TOMBSTONE_REPORTS = {
+    "reported with the `happenedAt` of the last one": "ignore",
+    "any other, or without `happenedAt`": "proceed",
+}
+
+
 def test_binding_of_another_coordinate_raises_argument_error() -> None:
     elsewhere = attrs.evolve(COORDINATE, environment=Environment.TEST)
     bound = binding_in("LIMITED")
@@ -99,7 +105,7 @@ def test_each_binding_trigger_follows_the_table(key: tuple[str, str, str], words
         if trigger == "tombstone":
             after = attrs.evolve(after, era=NOW, tombstoned_at=NOW, swept=False)
         assert answer.value == after
-    is_bound = trigger != "tombstone" and binding is not None and user == BOUND
+    is_bound = binding is not None and (trigger == "tombstone" or user == BOUND)
     same = rules.UserMatch.SAME if is_bound else rules.UserMatch.OTHER
     assert (
         answer.rules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import product
 from typing import cast
 
 import attrs
@@ -35,61 +36,100 @@ from tests.support.strategies import (
 )
 
 STANDINGS = transcribed("""
-                               | before the deadline, or none set | at or after the deadline
-PENDING × no revokedAt         | PENDING                          | LAPSED
-ACTIVE × no revokedAt          | ACTIVE                           | EXPIRED
-ACTION_REQUIRED × no revokedAt | ACTION_REQUIRED                  | EXPIRED
-EXPIRED × no revokedAt         | EXPIRED                          | EXPIRED
-REVOKED × no revokedAt         | REVOKED                          | REVOKED
-PENDING × a revokedAt          | REVOKED                          | REVOKED
-ACTIVE × a revokedAt           | REVOKED                          | REVOKED
-ACTION_REQUIRED × a revokedAt  | REVOKED                          | REVOKED
-EXPIRED × a revokedAt          | REVOKED                          | REVOKED
-REVOKED × a revokedAt          | REVOKED                          | REVOKED
+                                                           | before the deadline, or none set | at or after the deadline
+PENDING × no revokedAt × made under the present era        | PENDING                          | LAPSED
+ACTIVE × no revokedAt × made under the present era         | ACTIVE                           | EXPIRED
+ACTION_REQUIRED × no revokedAt × made under the present era | ACTION_REQUIRED                  | EXPIRED
+EXPIRED × no revokedAt × made under the present era        | EXPIRED                          | EXPIRED
+REVOKED × no revokedAt × made under the present era        | REVOKED                          | REVOKED
+PENDING × no revokedAt × made under another era            | REVOKED                          | REVOKED
+ACTIVE × no revokedAt × made under another era             | REVOKED                          | REVOKED
+ACTION_REQUIRED × no revokedAt × made under another era    | REVOKED                          | REVOKED
+EXPIRED × no revokedAt × made under another era            | REVOKED                          | REVOKED
+REVOKED × no revokedAt × made under another era            | REVOKED                          | REVOKED
+PENDING × a revokedAt × made under the present era         | REVOKED                          | REVOKED
+ACTIVE × a revokedAt × made under the present era          | REVOKED                          | REVOKED
+ACTION_REQUIRED × a revokedAt × made under the present era | REVOKED                          | REVOKED
+EXPIRED × a revokedAt × made under the present era         | REVOKED                          | REVOKED
+REVOKED × a revokedAt × made under the present era         | REVOKED                          | REVOKED
+PENDING × a revokedAt × made under another era             | REVOKED                          | REVOKED
+ACTIVE × a revokedAt × made under another era              | REVOKED                          | REVOKED
+ACTION_REQUIRED × a revokedAt × made under another era     | REVOKED                          | REVOKED
+EXPIRED × a revokedAt × made under another era             | REVOKED                          | REVOKED
+REVOKED × a revokedAt × made under another era             | REVOKED                          | REVOKED
 """)
 REVOCATIONS = {"no revokedAt": (None,), "a revokedAt": (START, NOW - TICK, NOW, NOW + TICK)}
 """Any `revoked_at`, even one in the future, means revoked."""
+ERAS = {
+    "made under the present era": (None,),
+    "made under another era": (START, NOW - TICK, NOW, NOW + TICK),
+}
+"""The present era, while a stored connection has none; eras have no order."""
 
 
 @pytest.mark.parametrize(("cell", "expected"), STANDINGS.items())
 def test_standing_follows_the_table_with_half_open_intervals(
-    cell: tuple[str, str, str], expected: str
+    cell: tuple[str, str, str, str], expected: str
 ) -> None:
-    status, revocation, clock = cell
+    status, revocation, made_under, clock = cell
     early, late = (None, NOW + TICK), (NOW, NOW - TICK)
     for deadline in early if clock.startswith("before") else late:
-        for revoked_at in REVOCATIONS[revocation]:
-            assert (
-                standing(stored(status, deadline, revoked_at=revoked_at), NOW, era=None) == expected
-            )
+        for revoked_at, era in product(REVOCATIONS[revocation], ERAS[made_under]):
+            connection = stored(status, deadline, revoked_at=revoked_at)
+            assert standing(connection, NOW, era=era) == expected
 
 
 DEADLINES = transcribed("""
-                | no revokedAt            | a revokedAt
-PENDING         | the hand-off's deadline | none
-ACTIVE          | expiresAt               | none
-ACTION_REQUIRED | expiresAt               | none
-EXPIRED         | none                    | none
-REVOKED         | none                    | none
+                               | made under the present era | made under another era
+PENDING × no revokedAt         | the hand-off's deadline    | none
+ACTIVE × no revokedAt          | expiresAt                  | none
+ACTION_REQUIRED × no revokedAt | expiresAt                  | none
+EXPIRED × no revokedAt         | none                       | none
+REVOKED × no revokedAt         | none                       | none
+PENDING × a revokedAt          | none                       | none
+ACTIVE × a revokedAt           | none                       | none
+ACTION_REQUIRED × a revokedAt  | none                       | none
+EXPIRED × a revokedAt          | none                       | none
+REVOKED × a revokedAt          | none                       | none
 """)
 
 
 @pytest.mark.parametrize(("cell", "waits_for"), DEADLINES.items())
 def test_next_deadline_follows_the_table_for_each_status(
-    cell: tuple[str, str], waits_for: str
+    cell: tuple[str, str, str], waits_for: str
 ) -> None:
-    status, revocation = cell
+    status, revocation, made_under = cell
     instants = {"the hand-off's deadline": at(21), "expiresAt": at(22), "none": None}
-    for revoked_at in REVOCATIONS[revocation]:
+    for revoked_at, era in product(REVOCATIONS[revocation], ERAS[made_under]):
         connection = stored(status, revoked_at=revoked_at)
-        assert rules.next_deadline(connection, era=None) is None
+        assert rules.next_deadline(connection, era=era) is None
         both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
-        assert rules.next_deadline(both, era=None) == instants[waits_for]
+        assert rules.next_deadline(both, era=era) == instants[waits_for]
+
+
+def test_connection_of_an_era_is_over_before_the_first_tombstone() -> None:
+    # Only a coordinate that was erased forgets its era.
+    made = pending()
+    made = attrs.evolve(made, identity=attrs.evolve(made.identity, era=START))
+    assert standing(made, NOW, era=START) == "PENDING"
+    assert standing(made, NOW, era=None) == "REVOKED"
+
+
+def test_shown_connection_of_another_era_has_the_tombstone_as_revoked_at() -> None:
+    made = stored("ACTIVE")
+    for tombstoned_at, shown in ((NOW, NOW), (START - TICK, START), (None, START)):
+        ended = rules.show_ended(made, era=NOW, tombstoned_at=tombstoned_at)
+        assert ended == attrs.evolve(made, revoked_at=shown)
+    assert rules.show_ended(made, era=None, tombstoned_at=NOW) is made
+    revoked = stored("REVOKED", revoked_at=at(1))
+    assert rules.show_ended(revoked, era=NOW, tombstoned_at=NOW) is revoked
 
 
 def test_statuses_and_standings_are_listed_in_rank_order() -> None:
     assert list(Status.__members__) == [
-        status for status, revoked in DEADLINES if revoked == "no revokedAt"
+        status
+        for status, revoked, made_under in DEADLINES
+        if (revoked, made_under) == ("no revokedAt", "made under the present era")
     ]
     assert list(Standing.__members__) == list(STANDS)
     for name, connections in STANDS.items():

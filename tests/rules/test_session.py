@@ -82,6 +82,7 @@ COMPLETIONS = specimens.transcribed("""
                          | EXISTING_ACTIVE_HANDOFF | NEW_ACTIVE_SIGNUP_HANDOFF | SILENT_LIMITED
 waiting                  | HANDOFF_NOT_REQUIRED    | proceed                   | HANDOFF_NOT_REQUIRED
 over without landing     | HANDOFF_NOT_REQUIRED    | SESSION_EXPIRED           | HANDOFF_NOT_REQUIRED
+waiting, made under another era | HANDOFF_NOT_REQUIRED | BINDING_CHANGED | HANDOFF_NOT_REQUIRED
 landed for the same user | HANDOFF_NOT_REQUIRED    | ignore                    | HANDOFF_NOT_REQUIRED
 landed for another user  | HANDOFF_NOT_REQUIRED    | BINDING_CONFLICT          | HANDOFF_NOT_REQUIRED
 """)

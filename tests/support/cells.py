@@ -22,18 +22,22 @@ UNREACHABLE: Final = {
     "binding/provision/TOMBSTONED/same-user": "a mistake that raises before the table is asked",
     "binding/tombstone/LIMITED/other-user-or-none-bound": _ITSELF,
     "binding/tombstone/ACTIVE/other-user-or-none-bound": _ITSELF,
-    "binding/tombstone/TOMBSTONED/other-user-or-none-bound": _ITSELF,
     "request/room-in-the-store": "only a store can be full; no decision asks",
 }
 """The cells that no function can reach, each with the reason."""
 
 _NO_DEADLINE: Final = "what waits for no deadline is always before it"
 NEVER_ASKED: Final = {
-    "standing/EXPIRED/no-revokedAt/at-or-after-the-deadline": _NO_DEADLINE,
-    "standing/REVOKED/no-revokedAt/at-or-after-the-deadline": _NO_DEADLINE,
+    "standing/EXPIRED/no-revokedAt/made-under-the-present-era/at-or-after-the-deadline": _NO_DEADLINE,
+    "standing/REVOKED/no-revokedAt/made-under-the-present-era/at-or-after-the-deadline": _NO_DEADLINE,
     **{
-        f"standing/{status}/a-revokedAt/at-or-after-the-deadline": _NO_DEADLINE
+        f"standing/{status}/{past}/at-or-after-the-deadline": _NO_DEADLINE
         for status in ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
+        for past in (
+            "a-revokedAt/made-under-the-present-era",
+            "a-revokedAt/made-under-another-era",
+            "no-revokedAt/made-under-another-era",
+        )
     },
 }
 """The cells that no function looks up, although they hold; each with the reason."""

@@ -43,14 +43,6 @@ NEIGHBOUR: Final = attrs.evolve(
 NEIGHBOURS_KEY: Final = curae.ApiKey("cae_live_k2")
 
 
-class LooksForNobody(curae.MemoryStore):
-    """A store that skips the check that a coordinate is still unbound."""
-
-    def _is_bound_since(self, writes: tuple[Write, ...]) -> bool:
-        del writes
-        return False
-
-
 class Store(curae.MemoryStore):
     """A store that counts its contents."""
 

@@ -86,8 +86,12 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
         accounts.bindings,
     ),
     "tombstone": (
-        "After a tombstone nothing that was authorized before it grants access.",
+        "After a tombstone nothing that was made before it grants access, whoever is bound.",
         accounts.tombstones,
+    ),
+    "tombstone-report": (
+        "A copy of the last tombstone changes nothing.",
+        accounts.tombstone_reports,
     ),
     "completion": ("A hand-off lands once, and in time.", accounts.completions),
     "graduation-handoff": ("Only a LIMITED account graduates.", accounts.graduations),

@@ -89,6 +89,7 @@ def revocations() -> Iterator[Case]:
                     "connection": stored(connection),
                     "following": [stored(each) for each in following],
                     "actor": actor,
+                    "era": None,
                     "now": format_time(NOW),
                 },
                 answer={
@@ -104,7 +105,7 @@ def lives() -> Iterator[Case]:
     for at, row in LIFE.items():
         status, now = AT[at]
         connection = make(status, number=2, after=1)
-        given = {"connection": stored(connection), "now": format_time(now)}
+        given = {"connection": stored(connection), "era": None, "now": format_time(now)}
         answer = {"live": is_live(connection, now, era=None)}
         yield Case(id=cell_id(LIFE.name, (at,)), input=given, answer=answer, rule=row.rule)
 

@@ -21,6 +21,7 @@ from curae_lifecycle.rules.connection import (
     Connection,
     ConnectionIdentity,
     DeadlineState,
+    EraState,
     RevocationState,
     Standing,
     Status,
@@ -145,28 +146,33 @@ _ODD: Final[dict[tuple[Status, RevocationState], str]] = {
 }
 
 
+_ERAS: Final = {EraState.THIS: None, EraState.OTHER: START}
+"""The present era by how a connection stands to it: every stored one was made before any."""
+
+
 def standings() -> Iterator[Case]:
     """Yield the standing of each stored status, also around its deadline."""
-    for (status, revocation, clock), row in STANDING.items():
+    for (status, revocation, made_under, clock), row in STANDING.items():
         now = NOW if clock is DeadlineState.BEFORE else END
-        name = cell_id(STANDING.name, (status, revocation, clock))
+        name = cell_id(STANDING.name, (status, revocation, made_under, clock))
         connection = _carrying(status, revocation)
         yield _standing(
             name,
             connection=connection,
             now=now,
+            era=_ERAS[made_under],
             rule=row.rule,
             comment=_ODD.get((status, revocation)),
         )
     for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
         for word, ticks in BOUNDARY.items():
             clock = DeadlineState.BEFORE if ticks < 0 else DeadlineState.REACHED
-            rule = STANDING[status, RevocationState.NEVER, clock].rule
+            rule = STANDING[status, RevocationState.NEVER, EraState.THIS, clock].rule
             at = add_microseconds(END, ticks)
             yield _standing(
                 f"standing/boundary/{status}/{word}", connection=make(status), now=at, rule=rule
             )
-        rule = STANDING[status, RevocationState.NEVER, DeadlineState.BEFORE].rule
+        rule = STANDING[status, RevocationState.NEVER, EraState.THIS, DeadlineState.BEFORE].rule
         yield _standing(
             f"standing/no-deadline/{status}", connection=make(status, None), now=_LATER, rule=rule
         )
@@ -177,27 +183,47 @@ def _standing(
     connection: Connection,
     now: datetime,
     rule: str,
+    *,
+    era: datetime | None = None,
     comment: str | None = None,
 ) -> Case:
     answer = {
-        "standing": standing(connection, now, era=None),
-        "nextDeadline": time_or_null(next_deadline(connection, era=None)),
+        "standing": standing(connection, now, era=era),
+        "nextDeadline": time_or_null(next_deadline(connection, era=era)),
     }
-    given = {"connection": stored(connection), "now": format_time(now)}
+    given = {
+        "connection": stored(connection),
+        "era": time_or_null(era),
+        "now": format_time(now),
+    }
     return Case(id=id, input=given, answer=answer, rule=rule, comment=comment)
 
 
 def deadlines() -> Iterator[Case]:
     """Yield the deadline of each stored status."""
-    for (status, revocation), row in DEADLINE.items():
-        connection = _carrying(status, revocation)
+    for (status, revocation, made_under), row in DEADLINE.items():
+        connection, era = _carrying(status, revocation), _ERAS[made_under]
         answer = {
             "deadline": row.outcome.value,
-            "nextDeadline": time_or_null(next_deadline(connection, era=None)),
+            "nextDeadline": time_or_null(next_deadline(connection, era=era)),
         }
-        given = {"connection": stored(connection)}
-        name, comment = cell_id(DEADLINE.name, (status, revocation)), _ODD.get((status, revocation))
+        given = {"connection": stored(connection), "era": time_or_null(era)}
+        name = cell_id(DEADLINE.name, (status, revocation, made_under))
+        comment = _ODD.get((status, revocation))
         yield Case(id=name, input=given, answer=answer, rule=row.rule, comment=comment)
+
+
+def _under_another_era() -> Iterator[Case]:
+    for trigger in Trigger:
+        for status in Status:
+            yield drive(
+                f"connection/other-era/{trigger}/{status}",
+                trigger=trigger,
+                connection=make(status),
+                now=NOW,
+                era=START,
+                comment="A tombstone came after the connection was made, so it is REVOKED.",
+            )
 
 
 def triggers() -> Iterator[Case]:
@@ -207,6 +233,7 @@ def triggers() -> Iterator[Case]:
         yield drive(
             cell_id(TRIGGERS.name, (trigger, at)), trigger=trigger, connection=make(status), now=now
         )
+    yield from _under_another_era()
     for trigger in Trigger:
         for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
             for word, ticks in BOUNDARY.items():
@@ -286,12 +313,14 @@ def drive(
     expires: datetime | None = _LATER,
     successor: Connection | None = None,
     head: Connection | None = None,
+    era: datetime | None = None,
     comment: str | None = None,
 ) -> Case:
     """Return the case of one trigger, computed by its function."""
     given: dict[str, object] = {
         "trigger": trigger,
         "connection": stored(connection),
+        "era": time_or_null(era),
         "now": format_time(now),
     }
     if trigger is not Trigger.RECONNECT:
@@ -312,18 +341,18 @@ def drive(
                     happened_at=happened,
                     successor=successor,
                     head=head,
-                    era=None,
+                    era=era,
                 )
             case Trigger.REQUIRE_ACTION:
                 given["reason"] = "token_refresh_failed"
                 return require_action(
-                    connection, now, reason="token_refresh_failed", happened_at=happened, era=None
+                    connection, now, reason="token_refresh_failed", happened_at=happened, era=era
                 )
             case Trigger.EXPIRE:
-                return expire(connection, now, happened_at=happened, era=None)
+                return expire(connection, now, happened_at=happened, era=era)
             case Trigger.REVOKE:
                 given["actor"] = Actor.PATIENT
-                return revoke(connection, now, actor=Actor.PATIENT, happened_at=happened, era=None)
+                return revoke(connection, now, actor=Actor.PATIENT, happened_at=happened, era=era)
             case Trigger.RECONNECT:
                 given["successor"] = stored(successor)
                 given["newId"] = connection_id(9)
@@ -336,7 +365,7 @@ def drive(
                     id=connection_id(9),
                     next_action=next_action(now),
                     head=head,
-                    era=None,
+                    era=era,
                 )
 
     answer = answer_of(try_call(run))
@@ -461,11 +490,29 @@ def accesses() -> Iterator[Case]:
     yield _access(
         "access/no-end", connection=make(Status.ACTIVE, None), package=PACKAGES[1], now=_LATER
     )
+    yield _access(
+        "access/other-era",
+        connection=make(Status.ACTIVE),
+        package=PACKAGES[0],
+        now=NOW,
+        era=START,
+    )
 
 
-def _access(id: str, connection: Connection, package: str, now: datetime) -> Case:  # noqa: A002 - see `Case`
-    given = {"connection": stored(connection), "dataPackage": package, "now": format_time(now)}
-    decision = decide_access(connection, package, now, era=None)
+def _access(
+    id: str,  # noqa: A002 - see `Case`
+    connection: Connection,
+    package: str,
+    now: datetime,
+    era: datetime | None = None,
+) -> Case:
+    given = {
+        "connection": stored(connection),
+        "era": time_or_null(era),
+        "dataPackage": package,
+        "now": format_time(now),
+    }
+    decision = decide_access(connection, package, now, era=era)
     rules = (decision.rule,)
     if isinstance(decision, Granted):
         until = time_or_null(decision.valid_until)

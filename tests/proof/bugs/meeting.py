@@ -13,9 +13,10 @@ from curae_lifecycle.service.writes import (
     RecordWrite,
     Write,
 )
+from curae_lifecycle.stores.memory import MemoryStore
 from tests.proof.bugs.bug import VisibleBug
 from tests.proof.bugs.service import Service
-from tests.support.memory import LooksForNobody, is_current, overwrite
+from tests.support.memory import is_current, overwrite
 from tests.support.wrong_stores import only_counts
 
 
@@ -77,7 +78,7 @@ class LimitsUncompared(_Loose):
 class RelyingUncounted(Service):
     """A server that skips writes that only bump a version."""
 
-    kept_in = LooksForNobody
+    kept_in = MemoryStore
 
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         return super().store(call, tuple([each for each in writes if not only_counts(each)]))

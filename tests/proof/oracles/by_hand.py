@@ -62,6 +62,7 @@ BY_HAND: Final[dict[str, dict[Key, str]]] = {
     "binding": refusing(
         {cell: word.removesuffix(" new") for cell, word in test_binding.CELLS.items()}
     ),
+    "tombstone-report": one(test_binding.TOMBSTONE_REPORTS),
     "completion": refusing(
         {(path, state): word for (state, path), word in test_session.COMPLETIONS.items()}
     ),

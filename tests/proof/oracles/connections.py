@@ -19,7 +19,7 @@ from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled, Succe
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.web.wire_format import format_connection, parse_connection
-from tests.proof.oracles.oracle import UNREACHABLE, Answer, answered, said
+from tests.proof.oracles.oracle import OTHER_ERA, THIS_ERA, UNREACHABLE, Answer, answered, said
 from tests.support import specimens
 from tests.support.specimens import NEXT_ID, NOW, OLD_ID, STANDS, Key, stored, successor_of
 from tests.support.strategies import COORDINATE, TICK, at, pending
@@ -29,33 +29,39 @@ CLOCKS = {
     "at or after the deadline": (NOW, NOW - TICK),
 }
 REVOCATIONS = {"no revokedAt": None, "a revokedAt": at(10)}
+ERAS = {THIS_ERA: None, OTHER_ERA: at(5)}
 
 
 def deadlines() -> list[Answer]:
-    def waits(status: Status, revoked_at: datetime | None) -> tuple[str, Key]:
+    def waits(status: Status, revoked_at: datetime | None, era: datetime | None) -> tuple[str, Key]:
         connection = stored(status, revoked_at=revoked_at)
         both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
         words = {at(21): "the hand-off's deadline", at(22): "expiresAt", None: "none"}
-        return words[next_deadline(both, era=None)], ()
+        return words[next_deadline(both, era=era)], ()
 
     return [
-        answered((status, revocation), waits, status, revoked_at)
-        for status, (revocation, revoked_at) in product(Status, REVOCATIONS.items())
+        answered((status, revocation, made_under), waits, status, revoked_at, era)
+        for status, (revocation, revoked_at), (made_under, era) in product(
+            Status, REVOCATIONS.items(), ERAS.items()
+        )
     ]
 
 
 def standings() -> list[Answer]:
-    def stood(connection: Connection) -> tuple[str, Key]:
-        return standing(connection, NOW, era=None), ()
+    def stood(connection: Connection, era: datetime | None) -> tuple[str, Key]:
+        return standing(connection, NOW, era=era), ()
 
     return [
         answered(
-            (status, revocation, clock), stood, stored(status, deadline, revoked_at=revoked_at)
+            (status, revocation, made_under, clock),
+            stood,
+            stored(status, deadline, revoked_at=revoked_at),
+            era,
         )
-        for status, (revocation, revoked_at), (clock, both) in product(
-            Status, REVOCATIONS.items(), CLOCKS.items()
+        for status, (revocation, revoked_at), (made_under, era), (clock, both) in product(
+            Status, REVOCATIONS.items(), ERAS.items(), CLOCKS.items()
         )
-        if ("standing", status, revocation, clock) not in UNREACHABLE
+        if ("standing", status, revocation, made_under, clock) not in UNREACHABLE
         for deadline in both
     ]
 

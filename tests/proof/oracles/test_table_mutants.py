@@ -164,6 +164,7 @@ SUBJECTS: Final = (
     subject(access.ACCESS, connections.accesses),
     subject(session.ENTRY_PATHS, accounts.entry_paths),
     subject(binding.BINDING, accounts.account_bindings),
+    subject(binding.TOMBSTONE_REPORT, accounts.tombstone_reports),
     subject(session.COMPLETION, accounts.completions),
     subject(binding.GRADUATION_HANDOFF, accounts.graduations),
     subject(idempotency.RECORD_STANDING, records.record_standings),
@@ -205,7 +206,8 @@ each_subject = pytest.mark.parametrize("of", SUBJECTS, ids=lambda of: of.name)
 def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None:
     bound = binding_in(state)
     assert (bound is None) is (state == "UNLINKED")
-    assert list(inspect.signature(binding.tombstone).parameters) == ["binding", "coordinate"]
+    taken = list(inspect.signature(binding.tombstone).parameters)
+    assert taken == ["binding", "coordinate", "now", "happened_at"]
     if state == "TOMBSTONED":
         with pytest.raises(ArgumentError, match="user_id"):
             binding.provision(bound, COORDINATE, BOUND)
@@ -213,11 +215,15 @@ def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None
 
 @pytest.mark.parametrize("over", connection.Status)
 @pytest.mark.parametrize("revocation", connection.RevocationState)
-def test_connection_with_ended_status_has_no_deadline(over: str, revocation: str) -> None:
+@pytest.mark.parametrize("made_under", connection.EraState)
+def test_connection_with_ended_status_has_no_deadline(
+    over: str, revocation: str, made_under: str
+) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None
     asked = stored(over, NOW, revoked_at=revoked_at)
-    waits = connection.next_deadline(asked, era=None) is not None
-    cell = ("standing", over, revocation, "at or after the deadline")
+    era = None if made_under == connection.EraState.THIS else NOW
+    waits = connection.next_deadline(asked, era=era) is not None
+    cell = ("standing", over, revocation, made_under, "at or after the deadline")
     assert waits is (cell not in UNREACHABLE)
 
 
