@@ -65,8 +65,8 @@ class UserMatch(StrEnum):
 class TombstoneReport(StrEnum):
     """Relation of a reported tombstone to the last one of the coordinate."""
 
-    COPY = "reported with the `happenedAt` of the last one"
-    NEW = "any other, or without `happenedAt`"
+    COPY = "reported with the happenedAt of the last one"
+    NEW = "any other, or without happenedAt"
 
 
 SAME, OTHER = UserMatch

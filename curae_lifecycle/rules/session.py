@@ -288,7 +288,10 @@ def complete_handoff(
     # A hand-off that is dated before the session's creation counts as of the creation [O].
     created = session.created_at
     happened = max(values.clamp_happened_at(happened_at, max(now, created)), created)
-    row = COMPLETION[session.path, _session_standing(session, binding, user_id, happened)]
+    row = COMPLETION[
+        session.path,
+        _session_standing(session, binding=binding, user_id=user_id, happened=happened),
+    ]
     match row.outcome:
         case Ignore():
             return Ignored(Landing(session, binding), row.rules)
@@ -305,6 +308,7 @@ def complete_handoff(
 
 def _session_standing(
     session: CuraeConnectSession,
+    *,
     binding: LimitedAccountAppBinding | None,
     user_id: values.UserId,
     happened: datetime,

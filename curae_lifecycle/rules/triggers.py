@@ -389,10 +389,7 @@ def revoke(
 def sweep(
     connection: Connection, now: datetime, *, tombstoned_at: datetime
 ) -> Done[Connection] | Ignored[Connection]:
-    """Write down that a tombstone ended a connection, unless its row says REVOKED already [O].
-
-    The connection is over since the tombstone was recorded. So it is judged under the era that it
-    was made under, as its row alone shows it.
+    """Write down that a tombstone ended a connection, judged by its row alone [O].
 
     Args:
         connection: The connection as it is stored, made under another era than the present one.

@@ -333,11 +333,11 @@ async def answer_fact(store: AsyncStore, fact: Fact, retrier: Retrier) -> FactAn
                 raise StoreUnavailableError("no attempt succeeded in time")
             if not isinstance(answer, Coordinate):
                 break
-            await sweep(store, answer, retrier, end)
+            await sweep(store, answer, retrier=retrier, end=end)
         tombstoned = _tombstoned_coordinate(answer)
         if tombstoned is None:
             return answer
-        swept = await sweep(store, tombstoned, retrier, end)
+        swept = await sweep(store, tombstoned, retrier=retrier, end=end)
     assert isinstance(answer, Done)  # noqa: S101 - it wrote a tombstone
     return attrs.evolve(answer, value=answer.value + swept)
 

@@ -261,7 +261,7 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
     """
     retrier = blocking_retrier(PURGE_SWEEP_POLICY)
     end = monotonic() + PURGE_SWEEP_POLICY.seconds
-    return run_sync(sweep(_BlockingStoreAdapter(store), coordinate, retrier, end))
+    return run_sync(sweep(_BlockingStoreAdapter(store), coordinate, retrier=retrier, end=end))
 
 
 def as_async_store(store: Store) -> AsyncStore:

@@ -54,7 +54,9 @@ def shared_deadline(retrier: Retrier) -> Iterator[float]:
         yield end
 
 
-async def sweep(store: AsyncStore, coordinate: Coordinate, retrier: Retrier, end: float) -> Changes:
+async def sweep(
+    store: AsyncStore, coordinate: Coordinate, *, retrier: Retrier, end: float
+) -> Changes:
     """Write down every connection that the last tombstone of a coordinate ended.
 
     Args:
@@ -70,7 +72,7 @@ async def sweep(store: AsyncStore, coordinate: Coordinate, retrier: Retrier, end
         StoreUnavailableError: No attempt at a batch succeeded, or `end` was reached. What was
             committed until then stays, and a later sweep does the rest.
     """
-    run = _Sweep(store, coordinate, retrier, end)
+    run = _Sweep(store=store, coordinate=coordinate, retrier=retrier, end=end)
     while not await run.try_to_finish():
         pass
     return run.changes

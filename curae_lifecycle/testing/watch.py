@@ -46,6 +46,13 @@ from curae_lifecycle.service.writes import (
 )
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing.laws import TICK, LawBrokenError
+from curae_lifecycle.testing.watch_answers import (
+    check_owner,
+    check_response_is_stored,
+    find_header,
+    rule_that_answers,
+    shown_revoked_at,
+)
 from curae_lifecycle.testing.watch_memory import Admissions, UsedKey
 from curae_lifecycle.web.respond import Answer
 
@@ -54,7 +61,6 @@ _WINDOW: Final = timedelta(seconds=60)
 _LIMIT: Final = 10
 _INSTANTS_KEPT: Final = 64
 _LIMITS: Final = frozenset({"initiate", "graduation"})
-_EXECUTED: Final = frozenset({200, 201, 404, 409})
 _NOT_FOUND: Final = 404
 _TOO_MANY: Final = 429
 _REFUSED: Final = 400
@@ -186,9 +192,9 @@ class Watch:
                 loaded_at=self.commit_count if loaded_at_commit is None else loaded_at_commit,
             )
         if needs is not None and needs.record is not None:
-            _check_response_is_stored(response, changes, needs.record)
+            check_response_is_stored(response, changes, needs.record)
         if caller is not None:
-            _check_owner(changes, caller)
+            check_owner(changes, caller)
         self.observe_commit(changes.writes, now, loaded_at_commit=loaded_at_commit)
         if revocation is not None:
             self._check_revoked_at(revocation)
@@ -229,14 +235,7 @@ class Watch:
         if held is None:
             where = f"connection {connection_id}"
             raise LawBrokenError(5, "access was decided for an unknown id", where)
-        era = self._eras[held.identity.coordinate][-1]
-
-        def decide(
-            _held: Connection, _package: str, _now: datetime, /, *, era: datetime | None
-        ) -> AccessDecision:
-            del era
-            return decision
-
+        era, decide = self._eras[held.identity.coordinate][-1], rule_that_answers(decision)
         if connection_id in self._orphaned:
             laws.check_tombstone((held,), now, era=era, decide=decide)
         laws.check_access(held, package, now, era=era, decide=decide)
@@ -464,12 +463,7 @@ class Watch:
 
     def _check_revoked_at(self, answer: laws.RevocationAnswer) -> None:
         held = self._connections[ConnectionId(answer.connection_id)]
-        revoked_at = held.revoked_at
-        if revoked_at is None:
-            binding = self._bindings.get(held.identity.coordinate)
-            # Until it is swept, it shows the tombstone that ended it.
-            ended = None if binding is None else binding.tombstoned_at
-            revoked_at = None if ended is None else max(ended, held.identity.created_at)
+        revoked_at = shown_revoked_at(held, self._bindings.get(held.identity.coordinate))
         stored = None if revoked_at is None else format_time(revoked_at)
         if answer.revoked_at != stored:
             what = f"revokedAt is {answer.revoked_at} in the response and {stored} in the store"
@@ -491,7 +485,7 @@ class Watch:
         self, response: Response, now: datetime, needs: Needs | None, loaded_at: int
     ) -> None:
         key = None if needs is None else needs.limit
-        policy = _header(response, "ratelimit").partition(";")[0].strip('"')
+        policy = find_header(response, "ratelimit").partition(";")[0].strip('"')
         if key is None or policy not in _LIMITS:
             return
         admissions = self._admissions.get(key, Admissions([], 0))
@@ -503,7 +497,7 @@ class Watch:
             raise LawBrokenError(10, "refused although the limit had room", where)
         # `Retry-After` is in whole seconds, rounded up.
         expected = str(-((now - instants[-_LIMIT] - _WINDOW) // timedelta(seconds=1)))
-        retry_after = _header(response, "retry-after")
+        retry_after = find_header(response, "retry-after")
         if retry_after != expected:
             what = f"Retry-After is {retry_after} s instead of {expected} s"
             raise LawBrokenError(10, what, where)
@@ -511,32 +505,3 @@ class Watch:
 
 def _chain_key(identity: ConnectionIdentity) -> tuple[object, ...]:
     return identity.coordinate, identity.data_packages, identity.root_id
-
-
-def _header(response: Response, name: str) -> str:
-    return next(value for key, value in response.headers if key == name)
-
-
-def _check_response_is_stored(response: Response, changes: Changes, key: RecordKey) -> None:
-    if response.status not in _EXECUTED or b'"code":"IDEMPOTENCY_' in response.body:
-        return
-    records = [write for write in changes.writes if isinstance(write, RecordWrite)]
-    stored = [write.after.response for write in records if write.key == key]
-    if len(stored) != 1:
-        what = f"one execution stored {len(stored)} responses"
-        raise LawBrokenError(12, what, f"key {key.key}")
-    if isinstance(stored[0], Response):
-        laws.check_one_execution((stored[0], response), 1)
-
-
-def _check_owner(changes: Changes, caller: Caller) -> None:
-    for write in changes.writes:
-        if isinstance(write, ConnectionWrite):
-            coordinate = write.after.identity.coordinate
-        elif isinstance(write, SessionWrite | BindingWrite):
-            coordinate = write.after.coordinate
-        else:
-            continue
-        if coordinate != caller.coordinate(coordinate.app_user_id):
-            where = f"app user {coordinate.app_user_id}"
-            raise LawBrokenError(15, "another tenant's value was written", where)

@@ -144,7 +144,9 @@ def format_reply(
         ArgumentError: A field has a type that cannot be formatted as JSON.
     """
     return {
-        to_camel_case(name): _format_field(getattr(reply, name), now, active_spelling, binding)
+        to_camel_case(name): _format_field(
+            getattr(reply, name), now, active_spelling, binding=binding
+        )
         for name in reply.__match_args__
     }
 
@@ -161,11 +163,15 @@ def _holds_next_action(value: object) -> bool:
 
 
 def _format_field(
-    value: object, now: datetime, active_spelling: str, binding: LimitedAccountAppBinding | None
+    value: object,
+    now: datetime,
+    active_spelling: str,
+    *,
+    binding: LimitedAccountAppBinding | None,
 ) -> Json:
     if isinstance(value, tuple):
         items = cast("tuple[object, ...]", value)
-        return [_format_field(each, now, active_spelling, binding) for each in items]
+        return [_format_field(each, now, active_spelling, binding=binding) for each in items]
     match value:
         case Connection():
             return format_connection(value, now, active_spelling, binding=binding)

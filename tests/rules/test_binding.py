@@ -50,8 +50,8 @@ GRADUATIONS = {
 
 
 TOMBSTONE_REPORTS = {
-    "reported with the `happenedAt` of the last one": "ignore",
-    "any other, or without `happenedAt`": "proceed",
+    "reported with the happenedAt of the last one": "ignore",
+    "any other, or without happenedAt": "proceed",
 }
 
 

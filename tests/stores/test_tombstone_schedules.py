@@ -143,7 +143,13 @@ class Schedule:
             raise BrokenScheduleError("a copy is ignored, and nothing else")
         if isinstance(answer, Done):
             self.pending.append(
-                Pending(loaded, answer.value, self.commits, reported, is_tombstone=True)
+                Pending(
+                    loaded=loaded,
+                    changes=answer.value,
+                    at=self.commits,
+                    reported=reported,
+                    is_tombstone=True,
+                )
             )
 
     def _reconnect(self) -> None:
@@ -213,11 +219,15 @@ class Schedule:
             raise BrokenScheduleError(f"session {write.after.id} completes after a tombstone")
 
     def _would_commit(self, pending: Pending) -> bool:
-        held = {
-            BindingWrite: lambda write: self.store.binding(write.after.coordinate),
-            SessionWrite: lambda write: self.store.session(write.after.id),
-        }
-        return all(held[type(each)](each) == each.before for each in pending.changes.writes)
+        for write in pending.changes.writes:
+            held: object = write.before
+            if isinstance(write, BindingWrite):
+                held = self.store.binding(write.after.coordinate)
+            elif isinstance(write, SessionWrite):
+                held = self.store.session(write.after.id)
+            if held != write.before:
+                return False
+        return True
 
     def _check_access(self) -> None:
         for each in self._held():
@@ -254,7 +264,7 @@ Wrapped = Callable[[LimitedAccountAppBinding | None, LimitedAccountAppBinding], 
 
 def _tombstone(change: Wrapped, patch: pytest.MonkeyPatch) -> None:
     # Replace the binding that a tombstone makes; None ignores the tombstone.
-    real = tombstoned_module.tombstone
+    real = bindings.tombstone
 
     def wrong(
         binding: LimitedAccountAppBinding | None,
@@ -318,12 +328,13 @@ def ignores_the_era_of_a_session(patch: pytest.MonkeyPatch) -> None:
 
     def wrong(
         session: CuraeConnectSession,
+        *,
         binding: LimitedAccountAppBinding | None,
         user_id: UserId,
         happened: datetime,
     ) -> object:
         same = attrs.evolve(session, era=present_era(binding))
-        return real(same, binding, user_id, happened)
+        return real(same, binding=binding, user_id=user_id, happened=happened)
 
     patch.setattr(sessions, "_session_standing", wrong)
 

@@ -66,7 +66,7 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     write = next(each for each in answer.value.writes if isinstance(each, BindingWrite))
     era = format_era(write.after.era)
     due_at = to_epoch_microseconds(store.load(Needs()).now) + CLOCK_TOLERANCE
-    marks = [erasure_statement(database.dialect, key, era, due_at)]
+    marks = [erasure_statement(database.dialect, key, era=era, due_at=due_at)]
     user_id = write.after.user_id
     if user_id is not None:
         page = key_of(PageKind.USER, user_subject(coordinate, user_id))

@@ -36,7 +36,7 @@ _ROWS_PER_STATEMENT: Final = 100
 
 
 async def purge_database(
-    database: AsyncTransactions, store: AsyncStore, now: datetime, retrier: Retrier
+    database: AsyncTransactions, store: AsyncStore, *, now: datetime, retrier: Retrier
 ) -> None:
     """Delete what has expired, finish the sweeps that were cut off, and delete erased rows.
 
@@ -71,7 +71,7 @@ async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier
             after = str(id_)
             binding = _parse_binding(document)
             if binding is not None:
-                await sweep(store, binding.coordinate, retrier, end)
+                await sweep(store, binding.coordinate, retrier=retrier, end=end)
         if not rows:
             return
 
@@ -155,7 +155,7 @@ async def _purge_erasures(database: AsyncTransactions, now: int) -> None:
             binding = _parse_binding(document)
             if binding is not None:
                 assert isinstance(version, int)  # noqa: S101 - as `era`
-                await _purge_erasure(database, after, era, version, binding)
+                await _purge_erasure(database, after, era=era, version=version, binding=binding)
         if not rows:
             return
 
@@ -163,6 +163,7 @@ async def _purge_erasures(database: AsyncTransactions, now: int) -> None:
 async def _purge_erasure(
     database: AsyncTransactions,
     key: str,
+    *,
     era: int,
     version: int,
     binding: LimitedAccountAppBinding,

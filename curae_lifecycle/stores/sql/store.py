@@ -255,8 +255,8 @@ class SqlStore:
             purge_database(
                 BlockingTransactions(self._database),
                 as_async_store(self),
-                now,
-                blocking_retrier(PURGE_SWEEP_POLICY),
+                now=now,
+                retrier=blocking_retrier(PURGE_SWEEP_POLICY),
             )
         )
 
@@ -359,4 +359,6 @@ class AsyncSqlStore:
             StoreUnavailableError: The database failed. Call `purge` again.
         """
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
-        await purge_database(self._database, self, now, async_retrier(PURGE_SWEEP_POLICY))
+        await purge_database(
+            self._database, self, now=now, retrier=async_retrier(PURGE_SWEEP_POLICY)
+        )

@@ -261,7 +261,7 @@ def save_caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Stat
     return _upsert(dialect, table="curae_caller", unique="id", columns=columns)
 
 
-def erasure_statement(dialect: Dialect, key: str, era: int, due_at: int) -> Statement:
+def erasure_statement(dialect: Dialect, key: str, *, era: int, due_at: int) -> Statement:
     """Build the upsert that leaves the rows of an erased app user to a purge.
 
     Args:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from docs.generate.vectors import (
+    access,
     accounts,
     bodies,
     chains,
@@ -63,7 +64,7 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     ),
     "access": (
         "Only an ACTIVE connection grants, only a granted package, and only until it ends.",
-        connections.accesses,
+        access.accesses,
     ),
     "merge": (
         "Snapshots of one connection join to the same value in whatever order they arrive.",

@@ -12,7 +12,6 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.access import ACCESS, Granted, PackageGrant, decide_access
 from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
 from curae_lifecycle.rules.connection import (
     DEADLINE,
@@ -83,7 +82,7 @@ NOW: Final = add_microseconds(START, 40 * MINUTE)
 """An instant before `END` and after every other event."""
 
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
-_LATER: Final = add_microseconds(END, 24 * HOUR)
+LATER: Final = add_microseconds(END, 24 * HOUR)
 
 AT: Final = {
     Standing.PENDING: (Status.PENDING, NOW),
@@ -174,7 +173,7 @@ def standings() -> Iterator[Case]:
             )
         rule = STANDING[status, RevocationState.NEVER, EraState.THIS, DeadlineState.BEFORE].rule
         yield _standing(
-            f"standing/no-deadline/{status}", connection=make(status, None), now=_LATER, rule=rule
+            f"standing/no-deadline/{status}", connection=make(status, None), now=LATER, rule=rule
         )
 
 
@@ -248,7 +247,7 @@ def triggers() -> Iterator[Case]:
                 f"connection/late/{trigger}/{status}",
                 trigger=trigger,
                 connection=make(status),
-                now=_LATER,
+                now=LATER,
                 happened=NOW,
                 comment="It happened before the deadline and is recorded after it.",
             )
@@ -289,7 +288,7 @@ def triggers() -> Iterator[Case]:
             f"connection/late/deadline/{word}",
             trigger=Trigger.AUTHORIZE,
             connection=make(Status.PENDING),
-            now=_LATER,
+            now=LATER,
             happened=add_microseconds(END, ticks),
             comment="A pending connection heals where the patient finished in time.",
         )
@@ -310,7 +309,7 @@ def drive(
     now: datetime,
     *,
     happened: datetime | None = None,
-    expires: datetime | None = _LATER,
+    expires: datetime | None = LATER,
     successor: Connection | None = None,
     head: Connection | None = None,
     era: datetime | None = None,
@@ -325,7 +324,7 @@ def drive(
     }
     if trigger is not Trigger.RECONNECT:
         given["happenedAt"] = time_or_null(happened)
-    if expires is _LATER and happened is None:
+    if expires is LATER and happened is None:
         expires = add_microseconds(now, HOUR)
 
     def run() -> Transition | Recovery:
@@ -470,51 +469,3 @@ def _effect(effect: Effect) -> Members:
             return {"kind": "hand-off cancelled", "connectionId": cancelled}
         case _:
             raise AssertionError("only these effects end a connection")
-
-
-def accesses() -> Iterator[Case]:
-    """Yield access decisions for each standing and package, also around the end."""
-    for at, package in ACCESS:
-        status, now = AT[at]
-        name = PACKAGES[0] if package is PackageGrant.GRANTED else "genome"
-        yield _access(
-            cell_id(ACCESS.name, (at, package)), connection=make(status), package=name, now=now
-        )
-    for word, ticks in BOUNDARY.items():
-        yield _access(
-            f"access/boundary/{word}",
-            connection=make(Status.ACTIVE),
-            package=PACKAGES[0],
-            now=add_microseconds(END, ticks),
-        )
-    yield _access(
-        "access/no-end", connection=make(Status.ACTIVE, None), package=PACKAGES[1], now=_LATER
-    )
-    yield _access(
-        "access/other-era",
-        connection=make(Status.ACTIVE),
-        package=PACKAGES[0],
-        now=NOW,
-        era=START,
-    )
-
-
-def _access(
-    id: str,  # noqa: A002 - see `Case`
-    connection: Connection,
-    package: str,
-    now: datetime,
-    era: datetime | None = None,
-) -> Case:
-    given = {
-        "connection": stored(connection),
-        "era": time_or_null(era),
-        "dataPackage": package,
-        "now": format_time(now),
-    }
-    decision = decide_access(connection, package, now, era=era)
-    rules = (decision.rule,)
-    if isinstance(decision, Granted):
-        until = time_or_null(decision.valid_until)
-        return make_case(id, given, {"outcome": "granted", "validUntil": until, "rules": rules})
-    return make_case(id, given, {"outcome": "denied", "reason": decision.reason, "rules": rules})
