@@ -33,8 +33,8 @@ Settings
 
 Questions
     `decide_access` returns `Granted`, or a denial with its reason.
-    `standing` returns the `Standing` of a connection at an instant. Both need
-    the coordinate's era, which `present_era` finds in its binding.
+    `standing` returns the `Standing` of a connection at an instant. Both
+    need the coordinate's era, which `present_era` finds in its binding.
 
 A running server
     help("curae_lifecycle.servers"): an endpoint with health checks, a log,

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from curae_lifecycle.rules.access import AccessDecision
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, account_state
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, next_deadline
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import RecordKey
@@ -99,7 +99,7 @@ class Watch:
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._connections_of: dict[Coordinate, list[ConnectionId]] = defaultdict(list)
         self._sessions_of: dict[Coordinate, list[SessionId]] = defaultdict(list)
-        # What a tombstone ended, the eras of each coordinate, and the commit of its latest tombstone.
+        # What tombstones ended, the eras of each coordinate, and the commit of its latest one.
         self._orphaned: set[ConnectionId | SessionId] = set()
         self._eras: dict[Coordinate, list[datetime | None]] = defaultdict(lambda: [None])
         self._tombstoned_at: dict[Coordinate, int] = {}
@@ -278,10 +278,10 @@ class Watch:
                 moved = f"from {held.revoked_at} to {after.revoked_at}"
                 raise LawBrokenError(2, f"revokedAt moved {moved}", where)
         self._connections[after.id] = after
-        era = self._eras[after.identity.coordinate][-1]
         if after.id in self._orphaned:
             self._check_orphaned(after, latest)
         self._check_one_active(after, latest)
+        era = self._eras[after.identity.coordinate][-1]
         deadline = next_deadline(after, era=era)
         if deadline is not None:
             laws.check_standing_is_monotone(
@@ -314,10 +314,9 @@ class Watch:
         self._successors[older] = after.id
 
     def _check_chain_ended(self, before: Connection, after: Connection) -> None:
-        if before.status == "REVOKED" or after.revoked_by not in _ENDING_A_CHAIN:
-            return
-        if after.identity.era != self._eras[after.identity.coordinate][-1]:
-            # A sweep after a tombstone revokes each connection alone.
+        # A sweep after a tombstone revokes each connection alone.
+        is_swept = self._is_of_another_era(after)
+        if before.status == "REVOKED" or after.revoked_by not in _ENDING_A_CHAIN or is_swept:
             return
         newer = self._successors.get(after.id)
         if newer is not None and self._connections[newer].status != "REVOKED":
@@ -328,7 +327,6 @@ class Watch:
         self, new_id: ConnectionId | SessionId, coordinate: Coordinate, loaded_at: int
     ) -> None:
         if loaded_at < self._tombstoned_at.get(coordinate, 0):
-            # Its creation was decided before the tombstone.
             self._orphaned.add(new_id)
 
     def _check_era(self, write: BindingWrite, latest: datetime) -> None:
@@ -336,8 +334,8 @@ class Watch:
         eras = self._eras[coordinate]
         where = f"app user {coordinate.app_user_id}"
         if era == eras[-1]:
-            was = None if write.before is None else write.before.state
-            if write.after.state == "TOMBSTONED" and was != "TOMBSTONED":
+            was = account_state(write.before)
+            if write.after.state == "TOMBSTONED" != was:
                 raise LawBrokenError(17, "a tombstone began no new era", where)
             return
         if era in eras:
@@ -369,9 +367,8 @@ class Watch:
 
     def _is_unexpired(self, connection_id: ConnectionId, latest: datetime) -> bool:
         held = self._connections[connection_id]
-        if held.identity.era != self._eras[held.identity.coordinate][-1]:
-            return False
-        return held.expires_at is None or latest < held.expires_at
+        is_unexpired = held.expires_at is None or latest < held.expires_at
+        return is_unexpired and not self._is_of_another_era(held)
 
     def _check_session(self, write: SessionWrite, loaded_at: int) -> None:
         after = write.after
@@ -402,8 +399,7 @@ class Watch:
             before = (held.generation, _ACCOUNT_RANKS.index(held.state))
             if (after.generation, _ACCOUNT_RANKS.index(after.state)) < before:
                 raise LawBrokenError(1, f"{held.state} became {after.state}", where)
-            same_user = held.user_id == after.user_id
-            if (held.generation == after.generation) != same_user:
+            if (held.generation == after.generation) != (held.user_id == after.user_id):
                 what = (
                     f"bound to {held.user_id} in generation {held.generation}, "
                     f"then to {after.user_id} in generation {after.generation}"
@@ -451,15 +447,12 @@ class Watch:
     def _check_revocation(self, response: Response) -> laws.RevocationAnswer:
         answer = laws.RevocationAnswer.read(response)
         held = self._connections.get(ConnectionId(answer.connection_id))
-        revoked = [answer.connection_id] if held is not None and self._is_over(held) else []
-        laws.check_revocation((answer,), revoked=revoked)
+        is_over = held and (held.status == "REVOKED" or self._is_of_another_era(held))
+        laws.check_revocation((answer,), revoked=[answer.connection_id] if is_over else [])
         return answer
 
-    def _is_over(self, held: Connection) -> bool:
-        return (
-            held.status == "REVOKED"
-            or held.identity.era != self._eras[held.identity.coordinate][-1]
-        )
+    def _is_of_another_era(self, held: Connection) -> bool:
+        return held.identity.era != self._eras[held.identity.coordinate][-1]
 
     def _check_revoked_at(self, answer: laws.RevocationAnswer) -> None:
         held = self._connections[ConnectionId(answer.connection_id)]

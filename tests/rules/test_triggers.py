@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import cast
 
 import attrs
@@ -34,6 +35,11 @@ from tests.support.strategies import (
     pending,
     snapshots,
 )
+
+authorize = partial(triggers.authorize, era=None)
+expire = partial(triggers.expire, era=None)
+require_action = partial(triggers.require_action, era=None)
+revoke = partial(triggers.revoke, era=None)
 
 SHORT = """
                | PENDING         | LAPSED  | ACTIVE          | ACTION_REQUIRED | EXPIRED      | REVOKED
@@ -127,14 +133,12 @@ def test_authorize_with_a_successor_is_refused_as_superseded(
     for connection in STANDS[at_now]:
         for successor in specimens.successors(connection)[kind]:
             if successor is None:
-                answer = triggers.authorize(connection, NOW, era=None)
+                answer = authorize(connection, NOW)
                 assert expected == "proceed"
                 assert answer.rules[0].startswith("connection.authorize.")
                 continue
             for head in (None, successor, pending(number=9)):
-                answer = triggers.authorize(
-                    connection, NOW, successor=successor, head=head, era=None
-                )
+                answer = authorize(connection, NOW, successor=successor, head=head)
                 assert isinstance(answer, Refused)
                 assert specimens.refusal(answer) == expected
                 assert answer.rules == (rule,)
@@ -160,19 +164,19 @@ def test_revoke_ends_access_or_cancels_the_handoff_by_status(status: str, ending
 @pytest.mark.parametrize("at_now", ["ACTION_REQUIRED", "EXPIRED", "REVOKED"])
 def test_refused_authorization_names_the_standing(at_now: str) -> None:
     for connection in STANDS[at_now]:
-        answer = triggers.authorize(connection, NOW, era=None)
+        answer = authorize(connection, NOW)
         assert isinstance(answer, Refused)
         assert answer.problem.details == {"connectionId": OLD_ID, "standing": at_now}
 
 
 def test_authorization_after_the_lapse_names_the_deadline() -> None:
-    answer = triggers.authorize(pending(), at(30), era=None)
+    answer = authorize(pending(), at(30))
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
 
 
 def test_authorization_without_expiry_never_expires() -> None:
-    answer = triggers.authorize(pending(), NOW, era=None)
+    answer = authorize(pending(), NOW)
     assert isinstance(answer, Done)
     assert answer.value.expires_at is None
     assert standing(answer.value, at(10**6), era=None) == "ACTIVE"
@@ -182,30 +186,24 @@ def test_authorization_without_expiry_never_expires() -> None:
 
 
 def test_late_authorization_is_judged_at_happened_at() -> None:
-    answer = triggers.authorize(
-        pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60), era=None
-    )
+    answer = authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(30) - TICK, at(90))
     assert standing(answer.value, at(90), era=None) == "EXPIRED"
-    late = triggers.authorize(pending(), at(90), happened_at=at(30), era=None)
+    late = authorize(pending(), at(90), happened_at=at(30))
     assert isinstance(late, Refused)
     assert late.problem.code == "HANDOFF_LAPSED"
 
 
 def test_late_action_or_expiry_is_judged_at_happened_at() -> None:
     over = stored("ACTIVE", NOW)
-    in_time = triggers.require_action(
-        over, at(90), reason="portal_login", happened_at=NOW - TICK, era=None
-    )
+    in_time = require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
     assert isinstance(in_time, Done)
     assert in_time.value.updated_at == at(90)
-    too_late = triggers.require_action(
-        over, at(90), reason="portal_login", happened_at=NOW, era=None
-    )
+    too_late = require_action(over, at(90), reason="portal_login", happened_at=NOW)
     assert isinstance(too_late, Ignored)
-    early = triggers.expire(over, at(90), happened_at=NOW - TICK, era=None)
-    recorded = triggers.expire(over, at(90), happened_at=NOW, era=None)
+    early = expire(over, at(90), happened_at=NOW - TICK)
+    recorded = expire(over, at(90), happened_at=NOW)
     assert isinstance(early, Done)
     assert isinstance(recorded, Done)
     assert early.value == recorded.value
@@ -213,7 +211,7 @@ def test_late_action_or_expiry_is_judged_at_happened_at() -> None:
 
 
 def test_late_revocation_is_judged_now_and_dated_happened_at() -> None:
-    answer = triggers.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10), era=None)
+    answer = revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
     assert answer.rules == (TRIGGERS[Trigger.REVOKE, Standing.LAPSED].rule,)
@@ -241,12 +239,10 @@ def test_happened_at_before_creation_counts_as_created_at(trigger: str, before: 
     for connection in specimens.EVERY_CONNECTION:
         early = happen(trigger, connection=connection, now=NOW, happened_at=START - before)
         assert early == happen(trigger, connection=connection, now=NOW, happened_at=START)
-    authorized = triggers.authorize(pending(), NOW, happened_at=START - before, era=None)
+    authorized = authorize(pending(), NOW, happened_at=START - before)
     assert isinstance(authorized, Done)
     assert authorized.value.authorized_at == START
-    revoked = triggers.revoke(
-        pending(), NOW, actor=Actor.PATIENT, happened_at=START - before, era=None
-    )
+    revoked = revoke(pending(), NOW, actor=Actor.PATIENT, happened_at=START - before)
     assert revoked.value.revoked_at == START
 
 
@@ -291,9 +287,7 @@ def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: A
             (NOW, at(30), at(30)),
             (SEEN - TICK, SEEN + TICK, SEEN),
         ):
-            answer = triggers.revoke(
-                connection, now, actor=actor, happened_at=happened_at, era=None
-            )
+            answer = revoke(connection, now, actor=actor, happened_at=happened_at)
             assert isinstance(answer, Done)
             assert answer.value == attrs.evolve(
                 connection,
@@ -307,27 +301,25 @@ def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: A
 
 def test_expires_at_must_be_a_datetime_of_any_subclass() -> None:
     end = Frozen(2026, 3, 1, tzinfo=UTC)
-    answer = triggers.authorize(pending(), NOW, expires_at=end, era=None)
+    answer = authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
     assert answer.value.expires_at is end
     for nothing in ("2026-03-01T00:00:00Z", 1_772_323_200):
         with pytest.raises(ArgumentError, match=r"^expires_at: "):
-            triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing), era=None)
+            authorize(pending(), NOW, expires_at=cast("datetime", nothing))
 
 
 def test_expires_at_must_be_after_the_clamped_authorization() -> None:
     connection = attrs.evolve(pending(), updated_at=at(10))
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
-        triggers.authorize(connection, START, expires_at=at(10), era=None)
-    answer = triggers.authorize(connection, START, expires_at=at(10) + TICK, era=None)
+        authorize(connection, START, expires_at=at(10))
+    answer = authorize(connection, START, expires_at=at(10) + TICK)
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(10), at(10))
-    early = triggers.authorize(
-        pending(), NOW, expires_at=START + TICK, happened_at=START - TICK, era=None
-    )
+    early = authorize(pending(), NOW, expires_at=START + TICK, happened_at=START - TICK)
     assert isinstance(early, Done)
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
-        triggers.authorize(pending(), NOW, expires_at=START, happened_at=START - TICK, era=None)
+        authorize(pending(), NOW, expires_at=START, happened_at=START - TICK)
 
 
 # --- Contradictory statuses --------------------------------------------------------------------
@@ -363,11 +355,11 @@ def test_revoked_at_in_any_status_is_treated_as_revoked(trigger: str, status: st
 @pytest.mark.parametrize("years", [30, 400])
 def test_authorization_for_decades_expires_to_the_tick(years: int) -> None:
     end = NOW.replace(year=NOW.year + years)
-    answer = triggers.authorize(pending(), NOW, expires_at=end, era=None)
+    answer = authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
     assert standing(answer.value, end - TICK, era=None) == "ACTIVE"
-    recorded = triggers.expire(answer.value, end, era=None)
-    early = triggers.expire(answer.value, end - TICK, era=None)
+    recorded = expire(answer.value, end)
+    early = expire(answer.value, end - TICK)
     assert isinstance(recorded, Done)
     assert isinstance(early, Done)
     assert len(recorded.rules) == 2
@@ -409,15 +401,10 @@ def test_expires_at_not_after_authorization_raises(
     for connection in specimens.EVERY_CONNECTION:
         for successor in (None, specimens.successor_of(connection, pending())):
             with pytest.raises(ArgumentError, match=r"^expires_at: "):
-                triggers.authorize(
-                    connection,
-                    NOW,
-                    expires_at=expires_at,
-                    happened_at=at(10),
-                    successor=successor,
-                    era=None,
+                authorize(
+                    connection, NOW, expires_at=expires_at, happened_at=at(10), successor=successor
                 )
-        triggers.authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10), era=None)
+        authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10))
 
 
 # --- Histories of one connection ---------------------------------------------------------------

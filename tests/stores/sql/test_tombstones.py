@@ -34,10 +34,10 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
+from curae_lifecycle.stores import sweeping
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.hosted_pages import HostedPage
-from curae_lifecycle.stores.retry import RetryPolicy
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.stores.sweeping import SWEEP_BATCH
@@ -331,11 +331,17 @@ def test_sweep_ends_active_connections_first(database: SqlDatabase) -> None:
     assert revoked == [id_of(MANY - 1), id_of(MANY)]
 
 
-def test_sweep_cut_off_by_its_deadline_raises(database: SqlDatabase) -> None:
+def test_sweep_cut_off_by_its_deadline_raises(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = on(database)
     fill(store, MANY)
+    instants = iter([0.0])
+    # The deadline is set at the first instant, and has passed at the next.
+    monkeypatch.setattr(sweeping, "monotonic", lambda: next(instants, 1e9))
     with pytest.raises(StoreUnavailableError):
-        record(store, Tombstoned(COORDINATE), retry_policy=RetryPolicy(seconds=1e-6))
+        record(store, Tombstoned(COORDINATE))
+    monkeypatch.undo()
     assert stands(store, MANY) is Standing.REVOKED
     happened = record(store, Tombstoned(COORDINATE))
     assert isinstance(happened, Done)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import attrs
 import pytest
@@ -78,6 +79,11 @@ SMALL = Bucket(name="p", capacity=1, refill=1, seconds=1)
 CHARGED = RateWrite(
     key=BucketKey(CALLER.key_owner, SMALL), policy=SMALL, before=None, after=FULL_BUCKET
 )
+
+check_access = partial(laws.check_access, era=None)
+check_chain = partial(laws.check_chain, era=None)
+check_monotone = partial(laws.check_standing_is_monotone, era=None)
+check_tombstone = partial(laws.check_tombstone, era=None)
 PAID = RateWrite(
     key=LimitKey(COORDINATE.app_user, "initiate"),
     policy=INITIATE_LIMIT,
@@ -141,21 +147,21 @@ def test_law_3_holds_for_snapshots_of_one_history(
 def test_laws_4_and_5_hold_for_any_connection(
     connection: Connection, instants: list[datetime], package: str
 ) -> None:
-    laws.check_standing_is_monotone(connection, instants, era=None)
+    check_monotone(connection, instants)
     for now in instants:
         for each in (package, *connection.identity.data_packages):
-            laws.check_access(connection, each, now, era=None)
+            check_access(connection, each, now)
 
 
 @given(draw.chains(), draw.offsets())
 def test_laws_6_and_7_hold_for_any_chain(chain: tuple[Connection, ...], after: timedelta) -> None:
-    laws.check_chain(chain, max(each.updated_at for each in chain) + after, era=None)
+    check_chain(chain, max(each.updated_at for each in chain) + after)
     laws.check_one_pending_successor([], stored=chain)
 
 
 def test_law_6_accepts_a_pending_head_and_an_empty_chain() -> None:
-    laws.check_chain((attrs.evolve(kin(2, 1), status=Status.PENDING), kin(1)), START, era=None)
-    laws.check_chain((), START, era=None)
+    check_chain((attrs.evolve(kin(2, 1), status=Status.PENDING), kin(1)), START, era=None)
+    check_chain((), START)
 
 
 def test_law_8_holds_for_the_entry_path_table() -> None:
@@ -213,9 +219,9 @@ def test_law_18_holds_for_every_stored_value() -> None:
 
 
 def test_law_17_accepts_ended_connections() -> None:
-    laws.check_tombstone([REVOKED, ACTIVE], at(60), era=None)
-    laws.check_tombstone([PENDING], START, era=None)
-    laws.check_tombstone([], START, era=None)
+    check_tombstone([REVOKED, ACTIVE], at(60))
+    check_tombstone([PENDING], START)
+    check_tombstone([], START)
 
 
 @given(draw.broken_requests())
@@ -336,60 +342,24 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
     (3, "lost: PENDING", lambda: laws.check_merge(PENDING, REVOKED, PENDING, merge=falls_apart)),
     (3, "merge(y, z)", lambda: laws.check_merge(late(0), late(1), late(2), merge=averages)),
     (3, "merge(x, x)", lambda: laws.check_merge(PENDING, PENDING, PENDING, merge=counts)),
-    (
-        4,
-        "LAPSED became PENDING",
-        lambda: laws.check_standing_is_monotone(PENDING, [at(1), START], standing=heals, era=None),
-    ),
-    (
-        5,
-        "status is REVOKED",
-        lambda: laws.check_access(REVOKED, "labs", START, decide=until(None), era=None),
-    ),
-    (
-        5,
-        "expired at",
-        lambda: laws.check_access(ACTIVE, "labs", at(60), decide=until(None), era=None),
-    ),
+    (4, "LAPSED became PENDING", lambda: check_monotone(PENDING, [at(1), START], standing=heals)),
+    (5, "status is REVOKED", lambda: check_access(REVOKED, "labs", START, decide=until(None))),
+    (5, "expired at", lambda: check_access(ACTIVE, "labs", at(60), decide=until(None))),
     (
         5,
         "does not include the package",
-        lambda: laws.check_access(ACTIVE, "x", START, decide=until(None), era=None),
+        lambda: check_access(ACTIVE, "x", START, decide=until(None)),
     ),
-    (
-        5,
-        "which has passed",
-        lambda: laws.check_access(ACTIVE, "labs", START, decide=until(START), era=None),
-    ),
-    (
-        5,
-        "without an end",
-        lambda: laws.check_access(ACTIVE, "labs", START, decide=until(None), era=None),
-    ),
-    (
-        5,
-        "connection ends at",
-        lambda: laws.check_access(ACTIVE, "labs", START, decide=until(at(61)), era=None),
-    ),
-    (
-        6,
-        "have the same predecessor",
-        lambda: laws.check_chain([kin(1), kin(2, 1), kin(3, 1)], START, era=None),
-    ),
-    (6, "a cycle or a gap", lambda: laws.check_chain([kin(1, 2), kin(2, 1)], START, era=None)),
-    (
-        6,
-        "its coordinate",
-        lambda: laws.check_chain([kin(1), kin(2, 1, coordinate=OTHER_USER)], START, era=None),
-    ),
-    (
-        6,
-        "its data packages",
-        lambda: laws.check_chain([kin(1), kin(2, 1, packages="labs")], START, era=None),
-    ),
-    (6, "its root is", lambda: laws.check_chain([kin(1), kin(2, 1, root=2)], START, era=None)),
-    (6, "a second ACTIVE", lambda: laws.check_chain([ACTIVE_1, ACTIVE_2], START, era=None)),
-    (6, "has a successor", lambda: laws.check_chain([PENDING_1, kin(2, 1)], START, era=None)),
+    (5, "which has passed", lambda: check_access(ACTIVE, "labs", START, decide=until(START))),
+    (5, "without an end", lambda: check_access(ACTIVE, "labs", START, decide=until(None))),
+    (5, "connection ends at", lambda: check_access(ACTIVE, "labs", START, decide=until(at(61)))),
+    (6, "have the same predecessor", lambda: check_chain([kin(1), kin(2, 1), kin(3, 1)], START)),
+    (6, "a cycle or a gap", lambda: check_chain([kin(1, 2), kin(2, 1)], START)),
+    (6, "its coordinate", lambda: check_chain([kin(1), kin(2, 1, coordinate=OTHER_USER)], START)),
+    (6, "its data packages", lambda: check_chain([kin(1), kin(2, 1, packages="labs")], START)),
+    (6, "its root is", lambda: check_chain([kin(1), kin(2, 1, root=2)], START)),
+    (6, "a second ACTIVE", lambda: check_chain([ACTIVE_1, ACTIVE_2], START)),
+    (6, "has a successor", lambda: check_chain([PENDING_1, kin(2, 1)], START)),
     (
         7,
         "by c-2 and by c-3",
@@ -456,15 +426,11 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
     ),
     (16, "retryable False", lambda: laws.check_documented(problem(retryable=True))),
     (16, "media type", lambda: laws.check_documented(attrs.evolve(problem(), headers=OK.headers))),
+    (17, "a tombstone came after", lambda: check_tombstone([REVOKED, ACTIVE], at(59))),
     (
         17,
         "a tombstone came after",
-        lambda: laws.check_tombstone([REVOKED, ACTIVE], at(59), era=None),
-    ),
-    (
-        17,
-        "a tombstone came after",
-        lambda: laws.check_tombstone([REVOKED], at(59), decide=until(at(60)), era=None),
+        lambda: check_tombstone([REVOKED], at(59), decide=until(at(60))),
     ),
     (18, "not the stored one", lambda: laws.check_stored(ACTIVE, dump=lambda _: dump(REVOKED))),
     (
