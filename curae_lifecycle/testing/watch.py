@@ -99,10 +99,9 @@ class Watch:
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._connections_of: dict[Coordinate, list[ConnectionId]] = defaultdict(list)
         self._sessions_of: dict[Coordinate, list[SessionId]] = defaultdict(list)
-        # What tombstones ended, the eras of each coordinate, and the commit of its latest one.
+        # What tombstones ended, and the eras of each coordinate.
         self._orphaned: set[ConnectionId | SessionId] = set()
         self._eras: dict[Coordinate, list[datetime | None]] = defaultdict(lambda: [None])
-        self._tombstoned_at: dict[Coordinate, int] = {}
         # For each earlier state of an account, the commit that last replaced it.
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used_keys: dict[RecordKey, UsedKey] = {}
@@ -120,8 +119,7 @@ class Watch:
             now: The instant that the decision was made for.
             loaded_at_commit: The value of `commit_count` when the values were loaded; `None` if
                 nothing was committed since. An entry path is right if the account was in the
-                matching state at any time since the load. If a connection or session is created
-                from values loaded before a tombstone, the tombstone also covers it.
+                matching state at any time since the load.
 
         Raises:
             LawBrokenError: One of these laws is broken.
@@ -137,7 +135,7 @@ class Watch:
                 self._check_session(write, loaded_at)
             elif isinstance(write, ConnectionWrite) and write.before is None:
                 identity = write.after.identity
-                self._note_stale_creation(identity.id, identity.coordinate, loaded_at)
+                self._note_era(identity.id, identity.coordinate, identity.era)
         for write in writes:
             self._check_write(write, now, self._latest)
         for write in writes:
@@ -323,10 +321,11 @@ class Watch:
             where = f"connection {newer}, later than {after.id}"
             raise LawBrokenError(12, f"partial revocation by {after.revoked_by}", where)
 
-    def _note_stale_creation(
-        self, new_id: ConnectionId | SessionId, coordinate: Coordinate, loaded_at: int
+    def _note_era(
+        self, new_id: ConnectionId | SessionId, coordinate: Coordinate, era: datetime | None
     ) -> None:
-        if loaded_at < self._tombstoned_at.get(coordinate, 0):
+        # Decided before a tombstone and stored after it.
+        if era != self._eras[coordinate][-1]:
             self._orphaned.add(new_id)
 
     def _check_era(self, write: BindingWrite, latest: datetime) -> None:
@@ -343,7 +342,6 @@ class Watch:
         eras.append(era)
         ended = self._connections_of.pop(coordinate, [])
         self._orphaned.update(ended, self._sessions_of.pop(coordinate, []))
-        self._tombstoned_at[coordinate] = self.commit_count
         for each in ended:
             self._check_orphaned(self._connections[each], latest)
 
@@ -381,7 +379,7 @@ class Watch:
             if not any(after.path in _PATHS[state] for state in (account, *earlier)):
                 raise LawBrokenError(8, f"path {after.path} for a {account} account", where)
             self._sessions_of[after.coordinate].append(after.id)
-            self._note_stale_creation(after.id, after.coordinate, loaded_at)
+            self._note_era(after.id, after.coordinate, after.era)
         elif held.handoff == "AWAITED" and after.id in self._orphaned:
             raise LawBrokenError(17, "it landed although a tombstone came after it", where)
         elif held.handoff == "LANDED" and held != after:
