@@ -3,7 +3,7 @@
 The laws of this module: **for one user a binding only rises** (LIMITED < ACTIVE <
 TOMBSTONED); **a coordinate is never silently rebound**: another user comes only after a
 tombstone, as a new generation; and **a tombstone begins a new era**: a connection or session that
-was made under another era is over, whoever is bound.
+was made under another era is over.
 """
 
 from __future__ import annotations

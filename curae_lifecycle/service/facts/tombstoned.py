@@ -21,7 +21,7 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 @attrs.frozen
 class Tombstoned(fact.Fact):
-    """The fact that the user of a coordinate no longer exists, whoever is or was bound [O].
+    """The fact that the user of a coordinate no longer exists, also if no user is bound [O].
 
     Everything of the coordinate that was made before is over once the fact is recorded. A store
     then writes down which connections ended, in batches (`service.sweep`).

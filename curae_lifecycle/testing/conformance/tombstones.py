@@ -91,7 +91,7 @@ def _nobody_bound(app: App) -> Steps[None]:
     hooks=("tombstone", "complete_handoff", "graduate"),
 )
 def _waiting_session(app: App) -> Steps[None]:
-    """Sessions that waited at a tombstone never complete, whoever is bound next."""
+    """Sessions that waited at a tombstone never complete, also for the next user."""
     user = f"{USER}-before"
     session = session_id((yield from app.initiated("user", prefer_signup=True)))
     yield from happens("tombstone", app.coordinate("user"))
