@@ -312,6 +312,7 @@ ASKED: Final = (
     _fact(Graduated(COORDINATE, BOUND), " of the bound user"),
     _fact(Graduated(COORDINATE, NEW), " of another user"),
     _fact(Tombstoned(COORDINATE)),
+    _fact(Tombstoned(COORDINATE, happened_at=MADE), ", a copy of the last one"),
 )
 """Every operation and fact, with each variant that a table tells apart."""
 

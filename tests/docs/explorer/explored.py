@@ -224,6 +224,7 @@ FACTS_ASKED: Final[dict[str, Fact]] = {
     "binding.graduate of the bound user": Graduated(COORDINATE, BOUND),
     "binding.graduate of another user": Graduated(COORDINATE, NEW_USER),
     "binding.tombstone": Tombstoned(COORDINATE),
+    "binding.tombstone, a copy of the last one": Tombstoned(COORDINATE, happened_at=MADE),
 }
 QUESTIONS: Final = ("standing", "access", "access to another package")
 NAMES: Final = [*QUESTIONS, *OPERATIONS_ASKED, *FACTS_ASKED]
