@@ -54,6 +54,7 @@ from curae_lifecycle.service.writes import (
     SessionWrite,
 )
 from curae_lifecycle.web.respond import respond
+from docs.explorer.states import MADE
 from tests.support import specimens
 from tests.support.server import CALLER
 from tests.support.specimens import (

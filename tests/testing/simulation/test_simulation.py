@@ -146,18 +146,12 @@ def test_simulation_detects_a_broken_store_and_logs_it(store: type[MemoryStore])
     assert again == summary, "a seed finds its violation again"
 
 
-@pytest.mark.parametrize(
-    ("seed", "law", "says"),
-    [(1048, 6, "are ACTIVE"), (1095, 17, "its user is gone")],
-)
-def test_simulation_detects_a_store_that_skips_version_bumps(
-    seed: int, law: int, says: str
-) -> None:
-    """Commit a late authorization and a recovery, or a create after a tombstone."""
-    violation = simulate(seed, clients=2, hours=24, make_store=Lazy).violation
+def test_simulation_detects_a_store_that_skips_version_bumps() -> None:
+    """Commit a late authorization and a recovery."""
+    violation = simulate(1048, clients=2, hours=24, make_store=Lazy).violation
     assert violation is not None
-    assert violation.law == law
-    assert says in violation.message
+    assert violation.law == 6
+    assert "are ACTIVE" in violation.message
 
 
 class Remembers(MemoryStore):
