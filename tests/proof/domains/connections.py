@@ -28,6 +28,9 @@ def states(size: int) -> tuple[State, ...]:
     return tuple(product(STATUSES, marks(size), marks(size), (None, 0)))
 
 
+THIS_ERA: Final = "made under the present era"
+
+
 def revocation(state: State) -> str:
     return "no revokedAt" if state[3] is None else "a revokedAt"
 
@@ -35,7 +38,7 @@ def revocation(state: State) -> str:
 def waits_for(state: State) -> Mark:
     """Return the instant at which a connection changes by itself."""
     status, deadline, end, _ = state
-    which = test_connection.DEADLINES[status, revocation(state)]
+    which = test_connection.DEADLINES[status, revocation(state), THIS_ERA]
     return {"the hand-off's deadline": deadline, "expiresAt": end, "none": None}[which]
 
 
@@ -44,7 +47,7 @@ def stands(state: State, now: int) -> str:
     over_at = waits_for(state)
     early = over_at is None or now < over_at
     clock = "before the deadline, or none set" if early else "at or after the deadline"
-    return test_connection.STANDINGS[state[0], revocation(state), clock]
+    return test_connection.STANDINGS[state[0], revocation(state), THIS_ERA, clock]
 
 
 def stored(state: State, seen: int = 0) -> Connection:
