@@ -67,7 +67,7 @@ def test_purge_deletes_nothing_before_five_minutes(platform: Platform) -> None:
     assert platform.status(made) == "REVOKED"
 
 
-def test_erase_without_a_binding_ends_the_connections(platform: Platform) -> None:
+def test_erase_of_a_user_without_binding_deletes_the_connections(platform: Platform) -> None:
     made = [platform.connect(), platform.connect(authorized=False), platform.connect()]
     platform.record(ActionRequired(ConnectionId(made[2]), "login"))
     assert erase(platform.database, MARY).connections == 3

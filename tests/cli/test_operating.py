@@ -121,7 +121,7 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock of the database
 
 
-def test_facts_command_restores_revocations_after_a_backup(
+def test_facts_command_repeats_revocations_lost_in_a_restore(
     tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):
@@ -184,7 +184,7 @@ def test_facts_command_restores_revocations_after_a_backup(
     assert platform.status(str(successor["id"])) == "NOT_FOUND"
 
 
-def test_ends_since_skips_earlier_ends_and_other_messages(
+def test_ends_since_option_skips_earlier_and_other_messages(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -209,7 +209,7 @@ def test_ends_since_skips_earlier_ends_and_other_messages(
 # --- Buckets ----------------------------------------------------------------------------------
 
 
-def test_old_and_new_buckets_together_admit_the_sum_of_both(
+def test_changed_buckets_beside_old_ones_admit_the_sum_of_both(
     platform: Platform,
 ) -> None:
     namespace: dict[str, object] = {}

@@ -216,7 +216,7 @@ def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None
 @pytest.mark.parametrize("over", connection.Status)
 @pytest.mark.parametrize("revocation", connection.RevocationState)
 @pytest.mark.parametrize("made_under", connection.EraState)
-def test_connection_with_ended_status_has_no_deadline(
+def test_deadline_cells_of_ended_statuses_are_unreachable(
     over: str, revocation: str, made_under: str
 ) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None

@@ -165,7 +165,7 @@ def test_law_17_tombstone_ends_access_of_every_connection(
     laws.check_tombstone([connection], now + after, era=now)
 
 
-def test_law_17_next_bound_user_gets_no_old_access() -> None:
+def test_law_17_next_user_of_the_id_gets_no_old_access() -> None:
     made = world()
     handle_at(made, request("initiate"), START, new_ids=new_ids(9))
     handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(1))

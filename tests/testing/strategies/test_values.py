@@ -377,7 +377,7 @@ def test_drawn_log_is_replayed_without_a_broken_line(drawn: Log) -> None:
     )
 
 
-def test_unread_landed_handoff_is_not_logged() -> None:
+def test_drawn_log_omits_a_landed_handoff_that_no_decision_read() -> None:
     landed = Snapshot(connection=pending(), landed_handoff=LandedHandoff(START, None))
     refused = SimpleNamespace(
         now=START, snapshot=landed, decision=SimpleNamespace(changes=NO_CHANGES)

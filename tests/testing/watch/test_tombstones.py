@@ -56,14 +56,14 @@ def test_authorization_of_an_ended_connection_passes() -> None:
     watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(2))
 
 
-def test_law_17_grant_after_a_tombstone_fails() -> None:
+def test_law_17_watch_reports_access_granted_after_a_tombstone() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
     watch.observe_commit((TOMBSTONE,), at(2))
     with broken(17, "although a tombstone came after it was made"):
         watch.observe_access_decision(ID, "labs", at(3), decision=Granted(None, "mine"))
 
 
-def test_connection_created_after_a_tombstone_passes() -> None:
+def test_law_watch_accepts_a_connection_made_after_a_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     made = made_under_the_era(at(2))
