@@ -35,12 +35,13 @@ from curae_lifecycle.rules.values import (
     check_instant,
 )
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import Loaded, unbound
-from curae_lifecycle.stores.hosted_pages import HostedPage, HostedPageTable
+from curae_lifecycle.stores.hosted_pages import HostedPageTable
 from curae_lifecycle.stores.memory_accounts import Accounts, AnyCollection
 from curae_lifecycle.stores.memory_tables import (
     Bindings,

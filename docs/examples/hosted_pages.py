@@ -36,8 +36,9 @@ from curae_lifecycle import (
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, require_connection
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, csrf_token
+from curae_lifecycle.stores.hosted_pages import csrf_token
 from curae_lifecycle.stores.request_loop import log_error
 from curae_lifecycle.stores.serve import record, record_async
 from curae_lifecycle.web.request import header_values

@@ -12,9 +12,9 @@ from curae_lifecycle.cli import check
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import CHECKS
 from curae_lifecycle.testing.conformance.store_kit import check_store

@@ -5,10 +5,10 @@ from __future__ import annotations
 import attrs
 
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, RecordWrite, Write
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from tests.support.instants import commit_writes
 from tests.support.memory import LooksForNobody, compares_all_but

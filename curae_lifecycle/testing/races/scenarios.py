@@ -42,6 +42,7 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
@@ -52,7 +53,7 @@ from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import Loaded, Store, StoreUnavailableError
-from curae_lifecycle.stores.hosted_pages import HostedPage, hosted_page_for
+from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.web.respond import respond
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,8 +22,9 @@ from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.session import COMPLETION
 from curae_lifecycle.rules.triggers import AUTHORIZATION, TRIGGERS, Trigger
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, csrf_token
+from curae_lifecycle.stores.hosted_pages import csrf_token
 from curae_lifecycle.web.request import ParsedBody
 from tests.docs.examples.visits import App, Meddled, path_of, seen, url_of
 from tests.support.server import API_KEY, CALLER

@@ -8,7 +8,7 @@ from pathlib import Path
 import hosted_pages
 from page_html import QUESTIONS
 
-from curae_lifecycle.stores.hosted_pages import PageKind
+from curae_lifecycle.service.hosted_page import PageKind
 from tests.support.paths import ROOT
 
 

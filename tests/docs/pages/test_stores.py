@@ -21,11 +21,11 @@ from curae_lifecycle import ApiKey, Request, StoreUnavailableError, record, serv
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.contract import Loaded, Store
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
 from curae_lifecycle.testing.races import SCENARIOS, StoreArena, race_all
 from tests.support.memory import revoked_chain
 from tests.support.page_rows import check_pages
