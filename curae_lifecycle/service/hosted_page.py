@@ -44,12 +44,14 @@ class HostedPage:
             USER: the text that `user_subject` returns.
         expires_at: When the page expires (exclusive). A store drops the page at that instant or
             later.
+        version: The number of writes of the page, from 1. A fact that names the page raises it.
     """
 
     digest: str = attrs.field(repr=False)
     kind: PageKind
     subject: str = attrs.field(repr=False)
     expires_at: datetime
+    version: int = 1
 
     @property
     def coordinate(self) -> Coordinate:

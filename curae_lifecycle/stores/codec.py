@@ -234,6 +234,7 @@ _PAGE: Final = _document_codec(
     kind=_enum_field(PageKind),
     subject=_STRING,
     expires_at=_TIME,
+    version=_INTEGER,
 )
 
 _RESPONSE: Final = ObjectCodec(

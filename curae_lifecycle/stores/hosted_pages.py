@@ -86,7 +86,7 @@ class HostedPageTable:
         self._numbers = count()
 
     def add(self, page: HostedPage) -> None:
-        """Add a page; an earlier page of the same subject is dropped."""
+        """Add a page, or a new version of it; an earlier page of the same subject is dropped."""
         earlier = self._by_subject.get((page.kind, page.subject))
         if earlier is not None:
             self._drop(earlier)
@@ -102,6 +102,10 @@ class HostedPageTable:
         """
         page = self._by_digest.get(url_digest(url))
         return page if page is not None and now < page.expires_at else None
+
+    def get(self, digest: str) -> HostedPage | None:
+        """Return the page with this digest, expired or not, or None if there is none."""
+        return self._by_digest.get(digest)
 
     def may_have_expired(self, now: datetime) -> bool:
         """Return whether a page may have expired before `now`; if False, no page has."""

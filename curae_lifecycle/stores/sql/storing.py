@@ -30,6 +30,7 @@ from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
@@ -198,6 +199,8 @@ def _placeholder_statements(
 
 
 _ORDER: Final = (
+    # A new page is stored before everything in this order, too.
+    "curae_page",
     "curae_connection",
     "curae_session",
     "curae_binding",
@@ -228,6 +231,8 @@ def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
             return "curae_session", after.id, {"coordinate": coordinate_key(after.coordinate)}, {}
         case BindingWrite(_, after):
             return "curae_binding", coordinate_key(after.coordinate), {}, {}
+        case PageWrite(_, after):
+            return "curae_page", after.digest, {}, {}
         case RecordWrite(name, _, after):
             until = to_epoch_microseconds(record_expires_at(after))
             return "curae_record", record_key(name), {}, {"expires_at": until}
@@ -275,6 +280,7 @@ def withdrawal_statement(digest: str) -> Statement:
 def _page_upsert(dialect: Dialect, page: HostedPage) -> Statement:
     columns: _Columns = {
         "id": page.digest,
+        "version": 1,
         "subject": key_of(page.kind, page.subject),
         "expires_at": to_epoch_microseconds(page.expires_at),
         "document": format_document(dump(page)),

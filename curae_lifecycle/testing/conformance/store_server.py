@@ -169,7 +169,7 @@ class StoreHooks(FactHooks):
     def finish(self, url: str) -> str:
         """Finish the hosted page of a URL, and return the outcome."""
         page = self._find_page(url)
-        return "gone" if page is None else self.record(_finish_fact(page))
+        return "gone" if page is None else self.record(_finish_fact(page, url))
 
     def cancel(self, url: str) -> str:
         """Cancel the hosted page of a URL, and return the outcome."""
@@ -178,7 +178,7 @@ class StoreHooks(FactHooks):
             return "gone"
         if page.kind is not PageKind.CONNECTION:
             return "ignored"
-        return self.record(_Declined(ConnectionId(page.subject), Actor.PATIENT))
+        return self.record(_Declined(ConnectionId(page.subject), Actor.PATIENT, page_url=url))
 
     def _find_page(self, url: str) -> HostedPage | None:
         find = cast("Method", self._page)
@@ -197,14 +197,15 @@ class _Declined(Revoked):
         return super().judge(snapshot, now)
 
 
-def _finish_fact(page: HostedPage) -> Fact:
+def _finish_fact(page: HostedPage, url: str) -> Fact:
     match page.kind:
         case PageKind.CONNECTION:
-            return Authorized(ConnectionId(page.subject))
+            return Authorized(ConnectionId(page.subject), page_url=url)
         case PageKind.SESSION:
-            return HandoffCompleted(SessionId(page.subject), UserId(f"user-{page.digest}"))
+            user_id = UserId(f"user-{page.digest}")
+            return HandoffCompleted(SessionId(page.subject), user_id, page_url=url)
         case PageKind.USER:
-            return Graduated(page.coordinate, page.user_id)
+            return Graduated(page.coordinate, page.user_id, page_url=url)
 
 
 def _outbox_of(store: object) -> Callable[[], Outbox] | None:

@@ -46,7 +46,7 @@ _COLUMNS: Final = {
     "curae_record": "id, version, expires_at, document",
     "curae_log": "id, version, expires_at, document",
     "curae_bucket": "id, full_at, part",
-    "curae_page": "id, subject, expires_at, document",
+    "curae_page": "id, version, subject, expires_at, document",
     "curae_outbox": "subject, kind, document, waits_from, due_at, attempts",
 }
 
