@@ -39,7 +39,7 @@ class Lazy(LooksForNobody):
 
 def only_counts(write: Write) -> bool:
     """Return whether a write only bumps a version, since its decision relied on the value."""
-    if not isinstance(write, ConnectionWrite | BindingWrite) or write.before is None:
+    if not isinstance(write, ConnectionWrite | BindingWrite | PageWrite) or write.before is None:
         return False
     return attrs.evolve(write.after, version=write.before.version) == write.before
 
