@@ -22,9 +22,9 @@ def test_every_promise_of_the_hosted_pages_docs_has_a_test() -> None:
         assert f"def {name}(" in there
 
 
-def test_example_hosted_pages_have_at_most_200_lines() -> None:
+def test_example_hosted_pages_have_at_most_205_lines() -> None:
     text = Path(hosted_pages.__file__).read_text(encoding="utf-8")
-    assert text.count("\n") <= 200
+    assert text.count("\n") <= 205
 
 
 def test_every_hosted_page_kind_has_a_question() -> None:
