@@ -117,10 +117,10 @@ async def _open_recovery(
     store: AsyncStore, user: str, fact: Callable[[ConnectionId, str], Fact]
 ) -> Opened:
     first = _member(await _ask(store, "create", user), "connection", "id")
-    await _ask(store, "revoke", user, first)
+    await _ask(store, "revoke", user, id_=first)
 
     async def reconnect() -> dict[str, object]:
-        return await _ask(store, "reconnect", user, first)
+        return await _ask(store, "reconnect", user, id_=first)
 
     recovered = await reconnect()
     successor = ConnectionId(_member(recovered, "connection", "id"))
@@ -132,7 +132,7 @@ async def _open_recovery(
         url=_member(recovered, "nextAction", "url"),
         fact=lambda url: fact(successor, url),
         again=again,
-        revoke=lambda: _ask(store, "revoke", user, successor),
+        revoke=lambda: _ask(store, "revoke", user, id_=successor),
     )
 
 

@@ -64,7 +64,10 @@ class Graduated(fact.Fact):
     def from_members(cls, parsed: ParsedMembers) -> Graduated:
         """Build the fact from parsed members; those of `COORDINATE_MEMBERS` become `coordinate`."""
         return cls(
-            parsed.coordinate(), parsed[OPTIONAL_USER_ID], parsed[HAPPENED_AT], parsed[PAGE_URL]
+            coordinate=parsed.coordinate(),
+            user_id=parsed[OPTIONAL_USER_ID],
+            happened_at=parsed[HAPPENED_AT],
+            page_url=parsed[PAGE_URL],
         )
 
     def needs(self) -> Needs:

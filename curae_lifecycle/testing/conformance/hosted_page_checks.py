@@ -128,7 +128,7 @@ def _fact_of_replaced_page(app: App) -> Steps[None]:
     hooks=("finish", "record_fact"),
 )
 def _fact_of_session_page(app: App) -> Steps[None]:
-    """A sign-up that names a page is recorded only for the page of its session."""
+    """Sign-ups that name a page act only for the page of their session."""
     answer = yield from app.initiated("user", prefer_signup=True)
     another = yield from app.initiated("user", prefer_signup=True)
     session, user = SessionId(session_id(answer)), UserId(app.names.word("platform-user"))

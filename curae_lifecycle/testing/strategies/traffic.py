@@ -39,6 +39,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.hosted_page import HostedPage, PageKind
@@ -377,8 +378,7 @@ class _Play:
         if "page_url" not in fact.__match_args__ or not 0 < turn.key <= len(urls):
             return fact
         # Every fact is an attrs class, which the type of the base does not show.
-        named = attrs.evolve(cast("attrs.AttrsInstance", fact), page_url=urls[-turn.key])
-        return cast("Fact", named)
+        return attrs.evolve(cast("Authorized", fact), page_url=urls[-turn.key])
 
     def _question(self, turn: TrafficStep, now: datetime) -> AccessQuestion | None:
         connection = self._store.connection(self._connection_id(turn))

@@ -162,12 +162,12 @@ def test_hosted_page_replaced_during_a_press_cannot_act(app: App, point: str, bu
 @pytest.mark.parametrize("point", [LOAD, COMMIT])
 def test_graduation_page_replaced_during_a_press_cannot_act(app: App, point: str) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
-    graduation = ("curae-connect/graduation-handoff", {"appUserId": "ada"})
-    started = app.ask(*graduation, key=False)
-    app.plan(point, *graduation, key=False)
+    path, body = "curae-connect/graduation-handoff", dict[str, object](appUserId="ada")
+    started = app.ask(path, body, key=False)
+    app.plan(point, path, body, key=False)
     assert app.outcome(started, "finish") == (404, NOWHERE)
     # The user is still LIMITED, or this would be refused.
-    newest = app.ask(*graduation, key=False)
+    newest = app.ask(path, body, key=False)
     assert newest.status == 201
     assert app.outcome(newest, "finish") == (200, DONE)
 

@@ -16,7 +16,8 @@ def test_every_promise_of_the_hosted_pages_docs_has_a_test() -> None:
     page = (ROOT / "docs/pages.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [A-Z].* \| (`test_.*`) \|$", page, re.MULTILINE)
     assert len(rows) == page.count("\n| ") - 2
-    files = ("tests/docs/examples/test_page_promises.py", "tests/docs/examples/test_browser.py")
+    names = ("test_page_promises.py", "test_replaced_pages.py", "test_browser.py")
+    files = [f"tests/docs/examples/{name}" for name in names]
     there = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
     for name in re.findall(r"`(test_\w+)`", "".join(rows)):
         assert f"def {name}(" in there

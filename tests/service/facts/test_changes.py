@@ -330,12 +330,12 @@ GIVEN: dict[str, object] = {
     "pageUrl": PAGE_URL,
 }
 READ: list[Fact] = [
-    curae.Authorized(ID, at(60), at(1), PAGE_URL),
-    curae.ActionRequired(ID, REASON, at(1), PAGE_URL),
-    curae.Expired(ID, at(1), PAGE_URL),
-    curae.Revoked(ID, curae.Actor.PATIENT, at(1), PAGE_URL),
-    curae.HandoffCompleted(SESSION, USER, at(1), PAGE_URL),
-    curae.Graduated(COORDINATE, USER, at(1), PAGE_URL),
+    curae.Authorized(ID, at(60), at(1), page_url=PAGE_URL),
+    curae.ActionRequired(ID, REASON, at(1), page_url=PAGE_URL),
+    curae.Expired(ID, at(1), page_url=PAGE_URL),
+    curae.Revoked(ID, curae.Actor.PATIENT, at(1), page_url=PAGE_URL),
+    curae.HandoffCompleted(SESSION, USER, at(1), page_url=PAGE_URL),
+    curae.Graduated(COORDINATE, USER, at(1), page_url=PAGE_URL),
     curae.Tombstoned(COORDINATE, at(1)),
 ]
 
