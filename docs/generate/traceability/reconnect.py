@@ -26,7 +26,7 @@ LIFECYCLE: Final = Part(
             rules=("#reconnect-recovers", "#reconnect-and-revoke"),
             code=("rules.chain:reconnect", "rules.chain:RECOVERY"),
             tests=(
-                "rules/test_chain::test_reconnect_follows_the_recovery_table",
+                "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
                 "service/operations/test_exact::test_reconnect_that_mints_yields_this_exact_decision",
             ),
         ),
@@ -44,8 +44,8 @@ LIFECYCLE: Final = Part(
             ),
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect", "rules.connection:STANDING"),
             tests=(
-                "rules/test_triggers::test_each_trigger_follows_the_table_in_each_standing",
-                "rules/test_chain::test_reconnect_follows_the_recovery_table",
+                "rules/test_triggers::test_each_trigger_in_each_standing_matches_the_table",
+                "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
                 "rules/test_wire_status::test_each_standing_formats_as_its_wire_status",
             ),
             names=("EXPIRED",),
@@ -56,7 +56,7 @@ LIFECYCLE: Final = Part(
             rules=("connection.reconnect.revoked", "recovery.revoked.none"),
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect"),
             tests=(
-                "rules/test_chain::test_reconnect_follows_the_recovery_table",
+                "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
                 "service/operations/test_exact::test_reconnect_that_mints_yields_this_exact_decision",
             ),
             names=("REVOKED",),
@@ -73,8 +73,8 @@ LIFECYCLE: Final = Part(
             ),
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect", "rules.connection:STANDING"),
             tests=(
-                "rules/test_triggers::test_each_trigger_follows_the_table_in_each_standing",
-                "rules/test_chain::test_reconnect_follows_the_recovery_table",
+                "rules/test_triggers::test_each_trigger_in_each_standing_matches_the_table",
+                "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
             ),
             names=("ACTION_REQUIRED",),
         ),
@@ -172,7 +172,7 @@ REQUEST: Final = Part(
             rules=("#api-key-opaque", "#sdk-app"),
             code=("rules.credentials:ApiKey",),
             tests=(
-                "rules/test_credentials::test_equal_key_texts_make_equal_hidden_keys",
+                "rules/test_credentials::test_api_keys_of_equal_text_are_equal_and_hidden",
                 "rules/test_credentials::test_formatting_an_api_key_hides_its_text",
                 "web/test_sample::test_any_key_text_is_accepted_without_parsing",
             ),
@@ -293,7 +293,7 @@ RESPONSE: Final = Part(
             ),
             tests=(
                 "rules/test_values::test_uuid_in_any_case_is_returned_in_lower_case",
-                "rules/test_values::test_text_is_opaque_and_returned_unchanged",
+                "rules/test_values::test_valid_text_is_returned_unchanged",
             ),
             names=("connection.id", "connection.customerAccountId", "connection.appUserId"),
         ),
@@ -315,7 +315,7 @@ RESPONSE: Final = Part(
             code=("rules.values:parse_data_packages", "rules.access:decide_access"),
             tests=(
                 "rules/test_values::test_data_packages_are_sorted_without_duplicates",
-                "rules/test_access::test_access_follows_the_table_for_each_standing",
+                "rules/test_access::test_access_in_each_standing_matches_the_access_table",
             ),
             names=("connection.dataPackages", "clinical_summary"),
         ),
@@ -325,8 +325,8 @@ RESPONSE: Final = Part(
             rules=("deadline.active",),
             code=("rules.connection:next_deadline",),
             tests=(
-                "rules/test_connection::test_next_deadline_follows_the_table_for_each_status",
-                "rules/test_connection::test_law_04_standing_is_monotone_in_time",
+                "rules/test_connection::test_next_deadline_of_each_status_matches_the_table",
+                "rules/test_connection::test_law_04_standing_never_moves_back_as_time_passes",
             ),
             names=("connection.expiresAt",),
         ),

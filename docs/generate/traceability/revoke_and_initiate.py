@@ -36,7 +36,7 @@ REVOKE: Final = Part(
             code=("rules.triggers:revoke", "rules.merge:merge"),
             tests=(
                 "rules/test_triggers::test_law_01_stored_rank_never_falls",
-                "rules/test_triggers::test_law_02_revoked_now_once_and_first_revoked_at_kept",
+                "rules/test_triggers::test_law_02_second_revoke_keeps_the_first_revoked_at",
                 "rules/test_merge::test_law_03_merge_order_is_irrelevant_and_revoked_wins",
             ),
         ),
@@ -64,7 +64,7 @@ REVOKE: Final = Part(
             code=("rules.access:decide_access", "service.effects:AccessEnded"),
             tests=(
                 "rules/test_access::test_revocation_by_any_actor_denies_access",
-                "rules/test_access::test_law_05_access_needs_active_and_a_granted_package",
+                "rules/test_access::test_law_05_access_needs_active_status_and_a_granted_package",
                 "rules/test_triggers::test_revoke_ends_access_or_cancels_the_handoff_by_status",
             ),
         ),
@@ -100,7 +100,7 @@ INITIATE: Final = Part(
             says="It selects one of three paths, A, B and C.",
             rules=("#path-a", "#path-b", "#path-c"),
             code=("rules.session:EntryPath", "rules.session:ENTRY_PATHS"),
-            tests=("rules/test_session::test_initiate_follows_the_entry_path_table",),
+            tests=("rules/test_session::test_initiate_in_each_case_matches_the_entry_path_table",),
             names=("Path A", "Path B", "Path C"),
         ),
         Statement(
@@ -130,7 +130,7 @@ INITIATE: Final = Part(
             says="The same always selects the same path.",
             rules=("#path-a", "#path-b", "#path-c", "#path-else"),
             code=("rules.session:ENTRY_PATHS",),
-            tests=("rules/test_session::test_law_08_path_depends_on_account_state_and_preference",),
+            tests=("rules/test_session::test_law_08_entry_path_depends_on_account_and_preference",),
         ),
         Statement(
             number="I6",
@@ -139,7 +139,7 @@ INITIATE: Final = Part(
             code=("rules.binding:LimitedAccountAppBinding", "rules.binding:account_state"),
             tests=(
                 "rules/test_binding::test_account_state_without_a_binding_is_unlinked",
-                "rules/test_session::test_initiate_follows_the_entry_path_table",
+                "rules/test_session::test_initiate_in_each_case_matches_the_entry_path_table",
             ),
             names=("LimitedAccountAppBinding",),
         ),
@@ -150,7 +150,7 @@ INITIATE: Final = Part(
             code=("rules.session:ENTRY_PATHS", "rules.session:PATH_A"),
             tests=(
                 "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
-                "rules/test_session::test_complete_handoff_follows_the_table",
+                "rules/test_session::test_complete_handoff_in_each_case_matches_the_table",
             ),
             names=("Path A", "EXISTING_ACTIVE_HANDOFF", "ACTIVE"),
         ),
@@ -189,7 +189,7 @@ INITIATE: Final = Part(
             ),
             code=("rules.session:complete_handoff", "rules.session:COMPLETION"),
             tests=(
-                "rules/test_session::test_complete_handoff_follows_the_table",
+                "rules/test_session::test_complete_handoff_in_each_case_matches_the_table",
                 "rules/test_session::test_handoff_lands_at_most_once",
             ),
             names=("completeHandoff",),
@@ -211,7 +211,7 @@ INITIATE: Final = Part(
             ),
             tests=(
                 "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
-                "rules/test_session::test_initiate_follows_the_entry_path_table",
+                "rules/test_session::test_initiate_in_each_case_matches_the_entry_path_table",
             ),
             names=("Path C", "SILENT_LIMITED"),
         ),
@@ -226,9 +226,9 @@ INITIATE: Final = Part(
             ),
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
-                "rules/test_session::test_initiate_rules_name_the_path_and_the_provisioning",
+                "rules/test_session::test_initiate_answer_names_rules_of_path_and_provisioning",
                 "rules/test_session::test_initiate_without_provisioning_returns_the_same_binding",
-                "rules/test_binding::test_each_binding_trigger_follows_the_table",
+                "rules/test_binding::test_each_trigger_moves_a_binding_as_the_table_says",
             ),
             names=("LIMITED",),
         ),
@@ -244,7 +244,7 @@ INITIATE: Final = Part(
             ),
             code=("rules.credentials:CONNECTION_WRITE", "rules.credentials:check_permission"),
             tests=(
-                "rules/test_credentials::test_permission_follows_the_table",
+                "rules/test_credentials::test_permission_by_environment_and_scope_matches_the_table",
                 "rules/test_credentials::test_mutation_scope_is_connection_write",
             ),
             names=("connection:write",),
