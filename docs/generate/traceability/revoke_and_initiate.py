@@ -16,7 +16,7 @@ REVOKE: Final = Part(
             code=("service.operations.revoke:Revoke",),
             tests=(
                 "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
-                "service/operations/test_exact::test_revoke_yields_this_exact_decision",
+                "service/operations/test_exact::test_revoke_decision_is_200_and_ends_access",
             ),
             names=("revoke", "POST"),
         ),
@@ -47,7 +47,7 @@ REVOKE: Final = Part(
             code=("rules.credentials:Caller", "service.decide:decide"),
             tests=(
                 "rules/test_credentials::test_ownership_needs_same_app_account_and_environment",
-                "web/test_respond::test_law_15_foreign_and_unknown_ids_get_identical_bytes",
+                "web/test_respond::test_law_15_another_apps_id_and_unknown_id_get_equal_bytes",
             ),
         ),
         Statement(
@@ -74,8 +74,8 @@ REVOKE: Final = Part(
             rules=("#no-enforcement-artefact",),
             code=("web.respond:respond", "service.changes:Changes"),
             tests=(
-                "web/test_respond::test_law_13_responses_contain_nothing_internal",
-                "web/test_events::test_events_contain_nothing_internal",
+                "web/test_respond::test_law_13_responses_contain_no_internal_id_or_name",
+                "web/test_events::test_events_contain_no_url_key_or_user_id",
             ),
         ),
     ),
@@ -91,7 +91,7 @@ INITIATE: Final = Part(
             code=("service.operations.initiate:Initiate",),
             tests=(
                 "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
-                "service/operations/test_exact::test_initiate_yields_this_exact_decision",
+                "service/operations/test_exact::test_initiate_decision_writes_session_binding_and_limit",
             ),
             names=("initiate", "POST"),
         ),
@@ -109,7 +109,7 @@ INITIATE: Final = Part(
             rules=("#new-session", "#connect-session"),
             code=("rules.session:CuraeConnectSession", "rules.session:initiate"),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
                 "stores/test_new_ids::test_new_ids_and_page_tokens_never_repeat",
             ),
             names=("CuraeConnectSession",),
@@ -121,7 +121,7 @@ INITIATE: Final = Part(
             code=("rules.values:Coordinate", "rules.credentials:Caller"),
             tests=(
                 "rules/test_credentials::test_caller_coordinate_has_its_app_account_and_environment",
-                "web/test_wire_format::test_session_is_formatted_without_its_user_id",
+                "web/test_wire_format::test_session_json_has_no_user_id",
             ),
             names=("customerAccountId", "appUserId"),
         ),
@@ -149,7 +149,7 @@ INITIATE: Final = Part(
             rules=("entry-path.active", "#path-a"),
             code=("rules.session:ENTRY_PATHS", "rules.session:PATH_A"),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
                 "rules/test_session::test_complete_handoff_in_each_case_matches_the_table",
             ),
             names=("Path A", "EXISTING_ACTIVE_HANDOFF", "ACTIVE"),
@@ -160,7 +160,7 @@ INITIATE: Final = Part(
             rules=("entry-path.active", "#path-a"),
             code=("rules.session:initiate", "service.changes:initiation_changes"),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
             ),
         ),
         Statement(
@@ -173,7 +173,7 @@ INITIATE: Final = Part(
                 "service.members:PREFER_SIGNUP",
             ),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
                 "service/test_members::test_malformed_body_is_refused_with_member_and_fault",
             ),
             names=("Path B", "NEW_ACTIVE_SIGNUP_HANDOFF", "preferSignup"),
@@ -210,7 +210,7 @@ INITIATE: Final = Part(
                 "rules.session:PATH_C_REUSED",
             ),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
                 "rules/test_session::test_initiate_in_each_case_matches_the_entry_path_table",
             ),
             names=("Path C", "SILENT_LIMITED"),
@@ -254,7 +254,7 @@ INITIATE: Final = Part(
             says="The header Idempotency-Key is required.",
             rules=("request.key-required", "#key-needed"),
             code=("service.operations.operation:KeyUse", "web.read:read"),
-            tests=("service/test_gates::test_gates_run_in_table_order",),
+            tests=("service/test_gates::test_gate_lists_match_the_table_order",),
             names=("Idempotency-Key",),
         ),
         Statement(
@@ -263,7 +263,7 @@ INITIATE: Final = Part(
             rules=("#replay-verbatim", "idempotency.completed.same", "request.idempotency"),
             code=("rules.idempotency:KnownResponse", "web.respond:respond"),
             tests=(
-                "web/test_respond::test_law_09_replay_is_byte_identical_and_free_of_limits",
+                "web/test_respond::test_law_09_replay_is_byte_identical_and_changes_no_data",
                 "rules/test_idempotency::test_replay_returns_the_stored_response_unchanged",
             ),
         ),
@@ -286,7 +286,7 @@ INITIATE: Final = Part(
             code=("rules.ratelimit:Bucket", "service.settings:Settings"),
             tests=(
                 "service/test_gates::test_429_names_the_bucket_before_the_app_user_limit",
-                "service/operations/test_exact::test_empty_bucket_yields_this_exact_429",
+                "service/operations/test_exact::test_empty_bucket_gets_429_and_writes_nothing",
             ),
         ),
         Statement(
