@@ -136,7 +136,7 @@ def test_connection_state_picture_has_the_expected_arrows() -> None:
     )
 
 
-def test_record_picture_has_the_expected_arrows() -> None:
+def test_idempotency_record_picture_has_the_expected_arrows() -> None:
     assert ways("idempotency") == by_hand(RECORD)
 
 

@@ -68,7 +68,7 @@ def test_non_positive_or_infinite_external_call_lease_is_refused(lease: float) -
     assert not made.asked
 
 
-def test_renewed_lease_keeps_the_key_in_flight() -> None:
+def test_renewed_lease_keeps_the_idempotency_key_in_flight() -> None:
     made = faulty()
     seen: list[object] = []
 
@@ -184,7 +184,7 @@ def test_call_that_lost_its_lease_replays_the_winners_response() -> None:
     assert (len(delivered), other.times) == (1, 1)
 
 
-def test_response_erased_during_the_call_gives_key_forgotten() -> None:
+def test_response_erased_during_the_call_gives_a_forgotten_error() -> None:
     made = faulty()
 
     def meanwhile(_: Renew) -> None:

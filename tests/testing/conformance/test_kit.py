@@ -54,7 +54,7 @@ def passes_everything(report: Report, *missing: str) -> None:
     assert len(report.passed) + len(report.not_run) == len(CHECKS)
 
 
-def test_correct_server_passes_and_checks_not_run_are_named() -> None:
+def test_kit_passes_a_correct_server_and_names_checks_not_run() -> None:
     report = run(Reference().server(), seed="1")
     passes_everything(report, "environment")
     assert [each.check for each in report.not_run] == ["permission.wrong-environment"]
@@ -67,12 +67,12 @@ def test_correct_server_passes_and_checks_not_run_are_named() -> None:
         for kind in RIGHT
     ],
 )
-def test_correct_servers_of_every_kind_pass(kind: str) -> None:
+def test_kit_passes_correct_servers_of_every_kind(kind: str) -> None:
     report = run(RIGHT[kind]().server(), seed=kind)
     assert not report.failed, str(report)
 
 
-def test_correct_async_server_passes() -> None:
+def test_kit_passes_a_correct_async_server() -> None:
     report = asyncio.run(run_async(asynchronous(Reference().server()), seed="1"))
     passes_everything(report, "environment")
 
@@ -118,7 +118,7 @@ def test_check_that_needs_more_time_than_allowed_is_not_run() -> None:
     assert "model.side-by-side" in report.passed
 
 
-def test_hook_returning_none_skips_only_checks_that_need_it() -> None:
+def test_kit_hook_returning_none_skips_only_checks_that_need_it() -> None:
     reference = Reference()
     server = reference.server()
 
@@ -264,7 +264,7 @@ def test_shrinking_the_log_stops_after_its_trials(monkeypatch: pytest.MonkeyPatc
     assert "the last line of this log" in report.failed[0].message
 
 
-def test_check_an_async_server_cannot_show_is_not_run() -> None:
+def test_kit_check_needing_a_second_environment_is_not_run() -> None:
     server = asynchronous(RIGHT["one environment"]().server())
     report = asyncio.run(run_async(server, only=["request.ownership.environment"], seed="1"))
     assert report.not_run[0].reason == "the server serves one environment"
@@ -349,7 +349,7 @@ def test_kit_checks_a_custom_operation() -> None:
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_wrong_member_of_a_custom_response_fails(how: str) -> None:
+def test_kit_fails_a_wrong_member_of_a_custom_response(how: str) -> None:
     changed, what = SPOILT[how]
     assert what in only_relabel(lambda answer: written(answer, changed))
 
@@ -378,7 +378,7 @@ def test_wrong_status_or_media_type_of_custom_operation_fails() -> None:
         *("idempotency.replay.relabel", "idempotency.at-once.relabel"),
     ],
 )
-def test_custom_operation_that_skips_a_gate_fails(name: str) -> None:
+def test_kit_fails_a_custom_operation_that_skips_a_gate(name: str) -> None:
     reference = Reference(Settings(operations=EIGHT))
     whole = json.dumps({"label": "word"}).encode()
 
@@ -408,7 +408,7 @@ class Guarded(Relabel):
     rule: ClassVar = attrs.evolve(Relabel.rule, body=(Member("password", no_word),))
 
 
-def test_operation_member_without_an_example_is_not_run() -> None:
+def test_kit_skips_an_operation_with_a_member_without_example() -> None:
     operations: tuple[type[Operation], ...] = (*OPERATIONS, Guarded)
     server = Reference(Settings(operations=operations)).server()
     report = run(server, seed="1", only=["operation.relabel"], operations=operations)
@@ -423,7 +423,7 @@ def test_pytest_functions_check_a_custom_operation() -> None:
     test(by_name["operation.relabel"])
 
 
-def test_outbox_without_effects_is_checked_for_events_only() -> None:
+def test_kit_checks_an_outbox_without_effects_only_for_events() -> None:
     reference = Reference()
 
     def outbox() -> list[dict[str, Json]]:

@@ -75,7 +75,7 @@ def test_server_that_goes_down_during_the_run_keeps_its_results() -> None:
     assert len(report.passed) + len(report.not_run) == len(CHECKS) - 1
 
 
-def test_failing_make_key_gives_one_failure() -> None:
+def test_failing_make_key_hook_gives_one_kit_failure() -> None:
     def make_key(wanted: object) -> str:
         raise LookupError(str(type(wanted)))
 

@@ -78,7 +78,7 @@ def test_every_entry_path_is_drawn(wanted: EntryPath) -> None:
     assert reached(draw.sessions(wanted), lambda _: True).path is wanted
 
 
-def test_sign_up_sessions_are_drawn_landed_and_awaited() -> None:
+def test_strategies_draw_landed_and_awaited_sign_up_sessions() -> None:
     path_b = draw.sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
     assert reached(path_b, lambda each: each.handoff is HandoffState.AWAITED).user_id is None
     assert reached(path_b, lambda each: each.handoff is HandoffState.LANDED).user_id is not None
@@ -234,7 +234,7 @@ def test_every_rate_limit_key_type_is_drawn(wanted: type[RateKey]) -> None:
     assert isinstance(among(draw.rate_keys, lambda key: type(key) is wanted), wanted)
 
 
-def test_creation_event_is_drawn() -> None:
+def test_strategies_draw_an_outbox_event_of_a_creation() -> None:
     assert reached(draw.outbox_events(), lambda _: True).kind == "connection.created"
 
 
@@ -264,7 +264,7 @@ def test_every_denial_reason_is_drawn(reason: DenialReason) -> None:
     assert among(draw.denials, lambda denied: denied.reason is reason).reason is reason
 
 
-def test_log_and_bucket_states_are_drawn() -> None:
+def test_strategies_draw_states_of_rate_limit_logs_and_buckets() -> None:
     state = reached(draw.log_states(), lambda each: len(each) > 8)
     assert state.instants == tuple(sorted(state.instants))
     assert reached(draw.bucket_states(), lambda state: state.part > 0)
