@@ -374,7 +374,7 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock of the database
 
 
-def test_facts_command_repeats_revocations_lost_with_a_backup(
+def test_facts_command_repeats_revocations_lost_in_a_restore(
     tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):

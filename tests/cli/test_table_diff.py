@@ -138,7 +138,7 @@ def test_findings_name_each_changed_cell_exactly_once(old: Release, new: Release
 
 
 @given(st.randoms(use_true_random=True))
-def test_order_of_tables_cells_and_members_is_no_change(chance: Random) -> None:
+def test_reordered_tables_cells_and_members_are_no_change(chance: Random) -> None:
     document = json.loads(to_document([TABLES["connection"], TABLES["permission"]]))
 
     def shuffled(value: Json) -> Json:

@@ -293,7 +293,7 @@ def test_reconnect_is_refused_if_the_successor_has_revoked_at(
 
 
 @pytest.mark.parametrize(("actor", "reach"), REACHES.items())
-def test_patient_or_platform_revokes_the_rest_of_the_chain(actor: str, reach: str) -> None:
+def test_patient_or_platform_revocation_ends_rest_of_the_chain(actor: str, reach: str) -> None:
     named = stored("EXPIRED")
     later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
     before = deepcopy((named, later))

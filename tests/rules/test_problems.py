@@ -174,7 +174,7 @@ def test_str_of_a_problem_type_lists_kind_and_details() -> None:
     assert str(Problem(ProblemCode.NOT_FOUND).problem_type) == "absent, final, details: none"
 
 
-def test_only_retryable_problem_types_have_the_retryable_flag() -> None:
+def test_problem_type_built_by_final_is_not_retryable() -> None:
     kind, details = ProblemKind.CONFLICT, ("connectionId", "reason")
     assert final(kind, *details) == ProblemType(kind, retryable=False, details=details)
     assert retryable(kind, *details) == ProblemType(kind, retryable=True, details=details)

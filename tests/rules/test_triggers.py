@@ -293,7 +293,7 @@ def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: A
             )
 
 
-def test_expires_at_must_be_a_datetime_of_any_subclass() -> None:
+def test_expires_at_may_be_a_datetime_subclass_but_not_text() -> None:
     end = Frozen(2026, 3, 1, tzinfo=UTC)
     answer = triggers.authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)

@@ -63,7 +63,7 @@ def asking(made: Faulty, page: Page, first: int = 2) -> Coroutine[None, None, An
     )
 
 
-def test_external_call_that_lost_its_lease_returns_in_flight(time: FakeTime) -> None:
+def test_external_call_that_lost_its_lease_gets_key_in_flight(time: FakeTime) -> None:
     made = faulty()
 
     async def both() -> tuple[Answer, Answer]:

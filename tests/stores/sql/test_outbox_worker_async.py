@@ -67,7 +67,7 @@ def test_async_outbox_worker_polls_until_stopped(database: SqlDatabase) -> None:
     assert len(looked) == 2
 
 
-def test_async_handler_is_cancelled_after_half_its_lease(
+def test_async_outbox_handler_is_cancelled_after_half_its_lease(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one")

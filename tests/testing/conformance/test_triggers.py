@@ -60,7 +60,7 @@ def test_record_fact_hook_that_ignores_facts_fails_a_kit_check(
     assert 'the status is "ACTIVE" instead of' in str(failed)
 
 
-def test_triggers_of_lists_triggers_with_available_hooks() -> None:
+def test_kit_lists_the_triggers_whose_hooks_are_available() -> None:
     own = [Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION, Trigger.EXPIRE, Trigger.REVOKE]
     assert triggers.triggers_of(frozenset(triggers.OWN_HOOK_NAMES)) == own
     assert triggers.triggers_of(frozenset({"expire"})) == [Trigger.EXPIRE]
@@ -117,7 +117,7 @@ def with_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("with_other_fact")
-def test_custom_fact_is_compared_with_memory_store() -> None:
+def test_kit_compares_a_custom_fact_with_memory_store() -> None:
     assert Closed.kind in {step.kind for step in model.draw_steps("1", frozenset({"record_fact"}))}
     assert Closed.kind not in {step.kind for step in model.draw_steps("1", frozenset())}
     report = run(Reference().server(), seed="1", only=["model.side-by-side"])
