@@ -1,4 +1,4 @@
-"""Tests that the watch finds access left by a tombstone (law 17)."""
+"""Tests that the law watch reports access left by a tombstone (law 17)."""
 
 from __future__ import annotations
 
