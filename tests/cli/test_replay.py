@@ -192,7 +192,7 @@ def test_replay_prints_one_line_per_answer_whatever_a_text_holds(
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
-def test_unescaped_line_separators_get_the_answers_of_escaped(
+def test_unescaped_line_separators_in_a_log_change_no_answer(
     end: bytes, whole: list[dict[str, Json]], tmp_path: Path
 ) -> None:
     log = tmp_path / "log.jsonl"

@@ -126,7 +126,7 @@ def test_exception_attributes_hold_its_arguments(error: LifecycleError) -> None:
     assert type(error) in plain or set(error.args) <= set(vars(error).values())
 
 
-def test_exceptions_derive_from_the_matching_builtins() -> None:
+def test_exceptions_derive_from_a_fitting_builtin_exception() -> None:
     assert issubclass(ArgumentError, ValueError)
     assert issubclass(StoreFullError, RuntimeError)
     for seen in (LawBrokenError, NotConformingError, ServerRaisedError):

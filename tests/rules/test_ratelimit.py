@@ -417,7 +417,7 @@ sizes = st.one_of(st.integers(1, 100), st.integers(1, 10**15 - 1))
 
 
 @given(names, sizes, sizes)
-def test_policy_header_of_a_log_has_its_limit_and_window(
+def test_rate_limit_policy_header_of_a_log_has_limit_and_window(
     name: str, limit: int, seconds: int
 ) -> None:
     field = format_rate_limit_policy(ExactLog(name, limit, seconds))
@@ -425,7 +425,7 @@ def test_policy_header_of_a_log_has_its_limit_and_window(
 
 
 @given(names, *[st.integers(1, 1000)] * 3)
-def test_policy_header_of_a_bucket_has_capacity_and_fill_time(
+def test_rate_limit_policy_header_of_a_bucket_has_its_fill_time(
     name: str, capacity: int, refill: int, seconds: int
 ) -> None:
     text, parameters = parse_item(

@@ -303,7 +303,7 @@ def test_expires_at_may_be_a_datetime_subclass_but_not_text() -> None:
             triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing))
 
 
-def test_expires_at_must_be_after_the_clamped_authorization() -> None:
+def test_expires_at_must_be_after_the_stored_authorized_at() -> None:
     connection = attrs.evolve(pending(), updated_at=at(10))
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
         triggers.authorize(connection, START, expires_at=at(10))

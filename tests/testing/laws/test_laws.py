@@ -454,9 +454,7 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("law", "says", "broken"), VIOLATIONS)
-def test_law_broken_error_names_its_law_and_the_violation(
-    law: int, says: str, broken: Callable[[], object]
-) -> None:
+def test_law_broken_error_names_its_law(law: int, says: str, broken: Callable[[], object]) -> None:
     with pytest.raises(LawBrokenError) as caught:
         broken()
     error = caught.value
