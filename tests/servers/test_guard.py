@@ -313,7 +313,7 @@ def test_guard_raises_if_the_lifespan_of_the_app_fails() -> None:
 # --- Threads --------------------------------------------------------------------------------
 
 
-def test_wsgi_app_gets_scope_and_body_of_given_length() -> None:
+def test_wsgi_app_gets_the_asgi_scope_and_a_content_length() -> None:
     given: list[tuple[object, object, object]] = []
 
     def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:

@@ -184,7 +184,7 @@ def test_call_that_lost_its_lease_replays_the_winners_response() -> None:
     assert (len(delivered), other.times) == (1, 1)
 
 
-def test_key_record_erased_during_the_call_gives_key_forgotten() -> None:
+def test_record_erased_during_external_call_gives_key_forgotten() -> None:
     made = faulty()
 
     def meanwhile(_: Renew) -> None:
