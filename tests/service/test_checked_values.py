@@ -154,6 +154,12 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
     (make(Graduated, coordinate=COORDINATE, user_id=""), "user_id", OPAQUE, "an empty str"),
     (make(Graduated, coordinate="user-1"), "coordinate", "a Coordinate", "a str"),
     (
+        make(Graduated, coordinate=coordinate(app_id="")),
+        "coordinate.app_id",
+        OPAQUE,
+        "an empty str",
+    ),
+    (
         make(Tombstoned, coordinate=coordinate(environment="live")),
         "coordinate.environment",
         ENVIRONMENT,
@@ -181,7 +187,7 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
 
 
 @pytest.mark.parametrize(("made", "argument", "allowed", "given"), WRONG)
-def test_wrong_value_raises_at_construction(
+def test_object_built_from_a_wrong_value_raises_at_construction(
     made: Callable[[], object], argument: str, allowed: str, given: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
@@ -193,22 +199,26 @@ def test_wrong_value_raises_at_construction(
 
 
 INSTANTS: Final = [
-    make(Authorized, connection_id=ID, happened_at=NAIVE),
-    make(Authorized, connection_id=ID, expires_at=OFFSET),
-    make(ActionRequired, connection_id=ID, reason="r", happened_at=OFFSET),
-    make(Expired, connection_id=ID, happened_at="2030-01-01T00:00:00Z"),
-    make(Revoked, connection_id=ID, actor=Actor.APP, happened_at=0),
-    make(HandoffCompleted, session_id=uuid(1), user_id="u-1", happened_at=NAIVE),
-    make(Graduated, coordinate=COORDINATE, happened_at=NAIVE),
-    make(Tombstoned, coordinate=COORDINATE, happened_at=NAIVE),
-    action(expires_at=NAIVE),
+    # The construction, and what the error says was given.
+    (make(Authorized, connection_id=ID, happened_at=NAIVE), "a datetime"),
+    (make(Authorized, connection_id=ID, expires_at=OFFSET), "a datetime"),
+    (make(ActionRequired, connection_id=ID, reason="r", happened_at=OFFSET), "a datetime"),
+    (make(Expired, connection_id=ID, happened_at="2030-01-01T00:00:00Z"), "a str"),
+    (make(Revoked, connection_id=ID, actor=Actor.APP, happened_at=0), "an int"),
+    (make(HandoffCompleted, session_id=uuid(1), user_id="u-1", happened_at=NAIVE), "a datetime"),
+    (make(Graduated, coordinate=COORDINATE, happened_at=NAIVE), "a datetime"),
+    (make(Tombstoned, coordinate=COORDINATE, happened_at=NAIVE), "a datetime"),
+    (action(expires_at=NAIVE), "a datetime"),
 ]
 
 
-@pytest.mark.parametrize("made", INSTANTS)
-def test_instant_not_in_utc_raises_at_construction(made: Callable[[], object]) -> None:
-    with pytest.raises(ArgumentError, match=r"_at: must be an aware datetime whose tzinfo is"):
+@pytest.mark.parametrize(("made", "given"), INSTANTS)
+def test_instant_not_in_utc_raises_at_construction(made: Callable[[], object], given: str) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"_at: must be an aware datetime whose tzinfo is"
+    ) as raised:
         made()
+    assert raised.value.given == given
 
 
 @pytest.mark.parametrize(
@@ -225,7 +235,7 @@ def test_instant_not_in_utc_raises_at_construction(made: Callable[[], object]) -
         change(new_ids(), next_action=SECRET),
     ],
 )
-def test_error_text_hides_the_secret(made: Callable[[], object]) -> None:
+def test_argument_error_hides_a_secret_value(made: Callable[[], object]) -> None:
     with pytest.raises(ArgumentError) as raised:
         made()
     assert SECRET not in f"{raised.value} {raised.value!r} {raised.value.args}"
@@ -245,11 +255,13 @@ def test_error_text_hides_the_secret(made: Callable[[], object]) -> None:
         (object(), "an object"),
     ],
 )
-def test_description_has_the_type_and_no_text(value: object, described: str) -> None:
+def test_description_of_a_wrong_value_has_its_type_but_no_text(
+    value: object, described: str
+) -> None:
     assert describe(value) == described
 
 
-def test_correct_values_are_accepted() -> None:
+def test_object_built_from_correct_values_raises_nothing() -> None:
     assert isinstance(change(CALLER, scopes=frozenset())(), Caller)
     assert Expired(ID, START).happened_at == START
     # Text that is not a UUID is an unknown id, which `record_fact` refuses.
@@ -258,7 +270,7 @@ def test_correct_values_are_accepted() -> None:
     assert isinstance(attrs.evolve(new_ids(), next_action=NextAction("x", START)), NewIds)
 
 
-def test_graduation_of_an_empty_user_is_a_broken_line() -> None:
+def test_graduation_line_with_an_empty_user_id_is_an_error_line() -> None:
     line = (
         b'{"at": "2030-01-01T00:00:00Z", "fact": {"type": "binding.graduate", "userId": "", '
         b'"customerAccountId": "%s", "appId": "app-1", "appUserId": "user-1"}}\n'
