@@ -17,6 +17,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import authorize, revoke
 from curae_lifecycle.testing import laws
+from tests.proof.reference.tables import LIFE, RECOVERY, REVOCATION_REACH
 from tests.support import specimens
 from tests.support.specimens import NEW_ID, NEXT_ID, NOW, OLD_ID, STANDS, happen, stored
 from tests.support.strategies import (
@@ -27,14 +28,6 @@ from tests.support.strategies import (
     next_action,
     pending,
 )
-
-RECOVERIES = specimens.transcribed("""
-                | no successor | successor PENDING | successor anything else
-LAPSED          | mint         | reissue           | superseded
-ACTION_REQUIRED | mint         | reissue           | superseded
-EXPIRED         | mint         | reissue           | superseded
-REVOKED         | mint         | reissue           | superseded
-""")
 
 
 def test_minted_successor_keeps_root_id_and_increments_position() -> None:
@@ -86,21 +79,6 @@ def test_refusal_for_an_older_connection_names_the_chain_head(length: int) -> No
                 assert specimens.reconnect(old, next_one, now) == answer
 
 
-REACHES = {
-    "APP": "that connection",
-    "PATIENT": "that connection and every later one",
-    "PLATFORM": "that connection and every later one",
-    "UPSTREAM": "that connection",
-}
-LIVES = {
-    "PENDING": "live",
-    "LAPSED": "over",
-    "ACTIVE": "live",
-    "ACTION_REQUIRED": "live",
-    "EXPIRED": "over",
-    "REVOKED": "over",
-}
-
 # --- Recovery ----------------------------------------------------------------------------------
 
 
@@ -111,7 +89,7 @@ def made(connection: Connection, successor: Connection | None) -> str:
         assert answer.problem.code == "CONNECTION_SUPERSEDED"
         ids = {"connectionId": OLD_ID, "nextConnectionId": NEXT_ID, "headConnectionId": NEXT_ID}
         assert answer.problem.details == ids
-        return "superseded"
+        return specimens.refusal(answer)
     match answer.value:
         case Minted(minted):
             assert successor is None
@@ -125,17 +103,17 @@ def made(connection: Connection, successor: Connection | None) -> str:
                 handoff_deadline=NOW + NEXT_ACTION_LIFETIME,
                 version=1,
             )
-            return "mint"
+            return "mint a successor"
         case Reissued(before, again):
             assert successor is not None
             assert before is successor
             assert again == attrs.evolve(
                 successor, updated_at=NOW, handoff_deadline=NOW + NEXT_ACTION_LIFETIME, version=8
             )
-            return "reissue"
+            return "reissue the successor"
 
 
-@pytest.mark.parametrize(("cell", "expected"), RECOVERIES.items())
+@pytest.mark.parametrize(("cell", "expected"), RECOVERY.items())
 def test_reconnect_follows_the_recovery_table(cell: tuple[str, str], expected: str) -> None:
     at_now, kind = cell
     for connection in STANDS[at_now]:
@@ -290,8 +268,9 @@ def test_successor_with_revoked_at_is_superseded_and_not_live(
 # --- Revocation --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("actor", "reach"), REACHES.items())
-def test_patient_or_platform_revokes_the_rest_of_the_chain(actor: str, reach: str) -> None:
+@pytest.mark.parametrize(("cell", "reach"), REVOCATION_REACH.items())
+def test_patient_or_platform_revokes_the_rest_of_the_chain(cell: tuple[str], reach: str) -> None:
+    (actor,) = cell
     named = stored("EXPIRED")
     later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
     before = deepcopy((named, later))
@@ -358,6 +337,6 @@ def test_chain_revocation_with_an_early_now_uses_updated_at() -> None:
     assert {type(answer) for answer in answers} == {Done}
 
 
-@pytest.mark.parametrize(("at_now", "life"), LIVES.items())
-def test_only_pending_active_and_action_required_are_live(at_now: str, life: str) -> None:
-    assert {chain.is_live(each, NOW) for each in STANDS[at_now]} == {life == "live"}
+@pytest.mark.parametrize(("cell", "life"), LIFE.items())
+def test_only_pending_active_and_action_required_are_live(cell: tuple[str], life: str) -> None:
+    assert {chain.is_live(each, NOW) for each in STANDS[cell[0]]} == {life == "live"}
