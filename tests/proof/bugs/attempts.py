@@ -243,7 +243,6 @@ BUGS: Final = (
         name="token-starts-again",
         wrong="After a release the tokens start at one, and an old attempt fits again.",
         breaks="law 12; section 4, tokens only grow",
-        seen="",
         found_by=_FOUND,
         probe=probe,
         right=RIGHT,
