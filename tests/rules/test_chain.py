@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curae_lifecycle.rules import chain
 from curae_lifecycle.rules.chain import Minted, Reissued, revoke_chain
@@ -16,10 +18,20 @@ from curae_lifecycle.rules.connection import Actor, Connection, Status, standing
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import authorize, revoke
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.testing import laws
 from tests.proof.reference.tables import LIFE, RECOVERY, REVOCATION_REACH
 from tests.support import specimens
-from tests.support.specimens import NEW_ID, NEXT_ID, NOW, OLD_ID, STANDS, happen, stored
+from tests.support.specimens import (
+    NEW_ID,
+    NEXT_ID,
+    NOT_PENDING,
+    NOW,
+    OLD_ID,
+    STANDS,
+    happen,
+    stored,
+)
 from tests.support.strategies import (
     NEXT_ACTION_LIFETIME,
     START,
@@ -27,6 +39,7 @@ from tests.support.strategies import (
     at,
     next_action,
     pending,
+    uuid,
 )
 
 
@@ -340,3 +353,30 @@ def test_chain_revocation_with_an_early_now_uses_updated_at() -> None:
 @pytest.mark.parametrize(("cell", "life"), LIFE.items())
 def test_only_pending_active_and_action_required_are_live(cell: tuple[str], life: str) -> None:
     assert {chain.is_live(each, NOW) for each in STANDS[cell[0]]} == {life == "live"}
+
+
+# --- Chains of any length ----------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(NOT_PENDING).filter(lambda connection: standing(connection, NOW) != "ACTIVE"),
+    st.lists(st.integers(0, NEXT_ACTION_LIFETIME // TICK - 1), min_size=1, max_size=12),
+)
+def test_law_07_repeated_reconnects_yield_one_pending_successor(
+    connection: Connection, waits: list[int]
+) -> None:
+    """Give each reconnect its own id and next action."""
+    successor: Connection | None = None
+    now = NOW
+    answers: list[tuple[str, str]] = []
+    for number, wait in enumerate(waits, start=10):
+        now += wait * TICK
+        answer = chain.reconnect(
+            connection, successor, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
+        )
+        assert isinstance(answer, Done)
+        assert isinstance(answer.value, Minted if successor is None else Reissued)
+        successor = answer.value.connection
+        answers.append((connection.id, successor.id))
+        assert successor.handoff_deadline == now + NEXT_ACTION_LIFETIME
+    laws.check_one_pending_successor(answers)

@@ -135,7 +135,7 @@ def test_refused_authorization_names_the_standing(at_now: str) -> None:
 
 
 def test_authorization_after_the_lapse_names_the_deadline() -> None:
-    answer = triggers.authorize(pending(), at(30))
+    answer = triggers.authorize(pending(), at(31))
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
 

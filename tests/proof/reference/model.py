@@ -24,12 +24,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from tests.proof.reference import tables
 from tests.proof.reference.facts import Connection, Coordinate, format_connection, standing, touch
 from tests.proof.reference.limits import Holder, Limits
 from tests.proof.reference.recorded import Recorded
+from tests.proof.reference.records import KeyRecord
 from tests.proof.reference.requests import (
     Answer,
     ProblemReply,
@@ -42,12 +43,10 @@ from tests.proof.reference.requests import (
     success,
 )
 from tests.proof.reference.values import (
-    RETENTION,
     Broken,
     Members,
     format_time,
     header_values,
-    later,
     members,
     parse_json,
     parse_uuid,
@@ -74,14 +73,6 @@ class Key(TypedDict):
     environment: str
 
 
-class StoredResponse(TypedDict):
-    """A response stored for retries."""
-
-    first_used: datetime
-    fingerprint: object
-    answer: Answer
-
-
 class Model(Limits, Recorded):
     """The state that a log of traffic runs through."""
 
@@ -90,7 +81,7 @@ class Model(Limits, Recorded):
         self.environment = environment
         self.clock: datetime | None = None
         self.keys: dict[str, Key] = {}
-        self.kept: dict[tuple[Holder, str], StoredResponse] = {}
+        self.kept: dict[tuple[Holder, str], KeyRecord] = {}
         self.named: dict[str, tuple[dict[str, str], object]] = {}
 
     def line(self, raw: bytes, number: int) -> dict[str, object]:
@@ -274,17 +265,14 @@ class Model(Limits, Recorded):
         self._ask_buckets(holder, now)
 
         # Idempotency: a replay and a reused key charge the buckets and nothing else.
-        place = (holder, idempotency_key)
-        fingerprint = (operation, values)
-        if idempotency_key != "" and place in self.kept:
-            kept = self.kept[place]
-            if now < later(kept["first_used"], RETENTION):
-                self._charge_buckets(holder, now)
-                match = "same" if kept["fingerprint"] == fingerprint else "other"
-                verdict = tables.IDEMPOTENCY["completed", f"{match} fingerprint"]
-                if verdict != "replay":
-                    raise ProblemReply(verdict.removeprefix("refuse "))
-                return kept["answer"], True
+        record = self.kept.setdefault((holder, idempotency_key), KeyRecord())
+        claim = record.begin((operation, values), now)
+        if idempotency_key != "" and isinstance(claim, tuple):
+            self._charge_buckets(holder, now)
+            code, kept = claim
+            if code != "replay":
+                raise ProblemReply(code)
+            return cast("Answer", kept), True
 
         # The app user's limit: refused, nothing charged; else both are charged.
         if operation in ["initiate", "graduation"]:
@@ -306,11 +294,8 @@ class Model(Limits, Recorded):
         except ProblemReply as refusal:
             answer = problem(refusal)
         if idempotency_key != "":
-            self.kept[place] = {
-                "first_used": now,
-                "fingerprint": fingerprint,
-                "answer": answer,
-            }
+            assert not isinstance(claim, tuple)
+            record.commit(claim, answer)
         return answer, False
 
     def _authenticate(self, headers: list[tuple[str, str]]) -> Key:
