@@ -51,6 +51,7 @@ from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of
 from curae_lifecycle.testing.laws import check_entry_paths
 from docs.generate.vectors.cases import cell_id
+from tests.proof.oracles.oracle import ROOM, UNASKED_CASES, UNREACHABLE_CASES
 from tests.proof.stateful import limits
 from tests.proof.stateful.chain import ChainMachine, ChainMoves
 from tests.proof.stateful.coordinate import CoordinateMachine
@@ -58,7 +59,7 @@ from tests.proof.stateful.limits import LimitsMachine
 from tests.proof.stateful.record import RecordMachine
 from tests.proof.stateful.running import CountedMachine, Reached, Size, cells_in, run, run_once
 from tests.proof.stateful.world import FullWorldMachine, WorldMachine
-from tests.support.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
+from tests.support.cells import Key, outcome_of
 
 FULL: Final[dict[type[CountedMachine], Size]] = {
     ChainMachine: Size(5, 220, 20),
@@ -97,7 +98,7 @@ OWN_TABLES: Final[dict[type[CountedMachine], tuple[str, ...]]] = {
 EVERY: Final = {cell: cell_id(cell[0], cell[1:]) for cell in cells_of(TABLES.values())}
 """Every cell with its id in the test vectors."""
 
-REACHABLE: Final = [cell for cell in EVERY if EVERY[cell] not in UNREACHABLE | NEVER_ASKED]
+REACHABLE: Final = [cell for cell in EVERY if EVERY[cell] not in UNREACHABLE_CASES | UNASKED_CASES]
 
 
 def reached(machine: type[CountedMachine]) -> Reached:
@@ -168,9 +169,9 @@ def test_stateful_machines_together_reach_every_table_cell() -> None:
     cells = sum((reached(machine).cells for machine in FULL), Counter[Cell]())
     print(printed(cells, tuple(TABLES)))  # noqa: T201 - the counts are part of the result
     assert [cell for cell in REACHABLE if not cells[cell]] == []
-    assert len(REACHABLE) == len(EVERY) - len(UNREACHABLE) - len(NEVER_ASKED) > 300
-    beyond = {EVERY[cell] for cell, count in cells.items() if count} & UNREACHABLE.keys()
-    assert beyond == {"request/room-in-the-store"}
+    assert len(REACHABLE) == len(EVERY) - len(UNREACHABLE_CASES | UNASKED_CASES) > 300
+    beyond = {EVERY[cell] for cell, count in cells.items() if count} & UNREACHABLE_CASES
+    assert beyond == {ROOM}
 
 
 @pytest.mark.heavy
