@@ -201,7 +201,7 @@ def test_complete_handoff_follows_the_table(
     answer = rules.complete_handoff(session, binding=binding, user_id=user, now=now)
     assert (session, binding) == before
     assert rules.complete_handoff(session, binding=binding, user_id=user, now=now) == answer
-    expected = completion_of(session, user, state, minutes)
+    expected = completion_of(session, user=user, state=state, minutes=minutes)
     if expected == "proceed":
         assert isinstance(answer, Done)
         assert answer.value.session == attrs.evolve(

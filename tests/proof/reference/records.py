@@ -108,16 +108,22 @@ class KeyRecord:
         mine = (claim["token"], claim["first"])
         held = stored is not None and (stored["token"], stored["first"]) == mine
         holder = "this attempt" if held else "another attempt"
-        return self._move(tables.ATTEMPT[act, self.standing(now), holder], now, lease, answer)
+        return self._move(
+            tables.ATTEMPT[act, self.standing(now), holder], now, lease=lease, answer=answer
+        )
 
     def resolve(self, now: datetime, answer: object) -> bool:
         """Resolve an unknown outcome; return whether there was one."""
         act = "resolve as not executed" if answer is None else "resolve with a response"
-        return self._move(tables.RECORD_UPKEEP[act, self.standing(now)], now, None, answer)
+        return self._move(
+            tables.RECORD_UPKEEP[act, self.standing(now)], now, lease=None, answer=answer
+        )
 
     def forget(self, now: datetime) -> bool:
         """Erase the response; return whether there was one."""
-        return self._move(tables.RECORD_UPKEEP["forget", self.standing(now)], now, None, None)
+        return self._move(
+            tables.RECORD_UPKEEP["forget", self.standing(now)], now, lease=None, answer=None
+        )
 
     def _move(self, verdict: str, now: datetime, lease: timedelta | None, answer: object) -> bool:
         if verdict in ["lease lost", "ignore"]:

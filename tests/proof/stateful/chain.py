@@ -6,21 +6,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import connection as rules
-from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules import triggers
-from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.chain import Minted, is_live
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction
-from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service.changes import (
     Changes,
     connection_write_changes,
@@ -36,26 +32,21 @@ from curae_lifecycle.service.effects import (
     SuccessorsLive,
 )
 from curae_lifecycle.service.events import EventKind
-from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.laws import (
     RevocationAnswer,
-    check_access,
     check_chain,
-    check_merge,
     check_nothing_changed,
     check_one_pending_successor,
     check_rank_never_falls,
     check_revocation,
     check_standing_is_monotone,
 )
-from curae_lifecycle.web.wire_format import format_connection, parse_connection
 from tests.proof.reference import tables
 from tests.proof.reference.facts import Connection as Stored
 from tests.proof.reference.facts import deadline_of, standing
-from tests.proof.reference.facts import format_connection as on_the_wire
 from tests.proof.reference.requests import ProblemReply
-from tests.proof.reference.values import SKEW, format_time
+from tests.proof.reference.values import SKEW
 from tests.proof.stateful.driven import MISTAKE, DrivenModel
 from tests.proof.stateful.running import (
     START,
@@ -288,7 +279,7 @@ class ChainMoves(CountedMachine):
             next_action=NextAction("https://connect.example/1", deadline),
             head=head,
         )
-        said = self.model.reconnect(n, self.now, new_id, deadline)
+        said = self.model.reconnect(n, self.now, new_id, deadline=deadline)
         if isinstance(said, ProblemReply):
             assert isinstance(answer, Refused)
             code, details = code_and_details(answer.problem)
@@ -369,115 +360,6 @@ class ChainMoves(CountedMachine):
         self.line[n : n + 1] = [connection]
         self.history.append(connection)
         self.snapshots.setdefault(connection.id, []).append(connection)
-
-
-class ChainMachine(ChainMoves):
-    """A chain that is also asked for access, and whose snapshots are sent and merged."""
-
-    # Questions and snapshots ----------------------------------------------------------------
-
-    @rule(
-        n=which,
-        package=st.sampled_from(["labs", "notes"]),
-        active=st.sampled_from(["ACTIVE", "AUTHORIZED"]),
-    )
-    def look(self, n: int, package: str, active: str) -> None:
-        n = self._at(n)
-        self._ask(n, package)
-        self._send(n, active)
-
-    @rule(n=which)
-    def look_elsewhere(self, n: int) -> None:
-        """Show less or more of a connection to another server, in either spelling."""
-        n = self._at(n)
-        for active in ("ACTIVE", "AUTHORIZED"):
-            document = format_connection(self.line[n], self.now, active)
-            since = document["authorizedAt"] or document["createdAt"]
-            self._read(n, document | {"authorizedAt": since})
-            self._read(n, document | {"authorizedAt": None, "actionRequiredReason": None})
-
-    @rule(n=which)
-    def look_at_contradictions(self, n: int) -> None:
-        """Check that a status that contradicts its `revokedAt` counts as revoked."""
-        n = self._at(n)
-        connection, now = self.line[n], self.now
-        for status in rules.Status:
-            at = None if status is rules.Status.REVOKED else connection.updated_at
-            torn = attrs.evolve(connection, status=status, revoked_at=at)
-            agree("the standing of a contradiction", "REVOKED", str(rules.standing(torn, now)))
-            agree("the deadline of a contradiction", None, rules.next_deadline(torn))
-        document = format_connection(connection, now)
-        since = document["updatedAt"]
-        for spelled in WireStatus:
-            revoked = None if spelled is WireStatus.REVOKED else since
-            for authorized in (None, since):
-                told: dict[str, Json] = {
-                    "status": spelled.value,
-                    "authorizedAt": authorized,
-                    "revokedAt": revoked,
-                    "actionRequiredReason": None,
-                }
-                read = self._parsed(n, document | told)
-                agree("the status of a contradiction", "REVOKED", str(read.status))
-
-    def _ask(self, n: int, package: str) -> None:
-        said = self.model.ask(n, self.now, package)
-        answer = decide_access(self.line[n], package, self.now)
-        check_access(self.line[n], package, self.now)
-        if isinstance(answer, Granted):
-            until = format_time(answer.valid_until)
-            agree("access", said, {"granted": True, "reason": None, "validUntil": until})
-            return
-        agree("access", said, {"granted": False, "reason": answer.reason, "validUntil": None})
-        details = {
-            "connectionId": self.line[n].id,
-            "dataPackage": package,
-            "reason": said["reason"],
-        }
-        agree("denied", ("CONNECTION_ACCESS_DENIED", details), code_and_details(answer.problem))
-
-    def _send(self, n: int, active: str) -> None:
-        """Send a snapshot over the wire and keep the receiver's value."""
-        document = format_connection(self.line[n], self.now, active)
-        expected = on_the_wire(self.model.chain[n], self.now)
-        if expected["status"] == "ACTIVE":
-            expected["status"] = active
-        agree("a connection on the wire", expected, document)
-        self.snapshots[self.line[n].id].append(self._read(n, document))
-
-    def _read(self, n: int, document: dict[str, Json]) -> Connection:
-        read = self._parsed(n, document)
-        shown = document["authorizedAt"] or document["actionRequiredReason"]
-        cell = (
-            str(document["status"]),
-            "no revokedAt" if document["revokedAt"] is None else "a revokedAt",
-            "authorizedAt or a reason" if shown else "neither authorizedAt nor a reason",
-        )
-        lapsed = ", its hand-off over" if read.handoff_deadline == read.updated_at else ""
-        agree("a snapshot read from the wire", tables.STORED_STATUS[cell], read.status + lapsed)
-        again = format_connection(read, self.now)
-        spelled = {"status": "ACTIVE"} if document["status"] == "AUTHORIZED" else {}
-        agree("a snapshot sent on", document | spelled, again)
-        return read
-
-    def _parsed(self, n: int, document: dict[str, Json]) -> Connection:
-        connection = self.line[n]
-        return parse_connection(
-            document,
-            environment=COORDINATE.environment,
-            app_id=COORDINATE.app_id,
-            predecessor_id=connection.identity.predecessor_id,
-            root_id=connection.identity.root_id,
-            position=connection.identity.position,
-        )
-
-    @rule(n=which, picks=st.tuples(*[st.integers(0, 7)] * 3))
-    def merge(self, n: int, picks: tuple[int, int, int]) -> None:
-        snapshots = self.snapshots[self.line[self._at(n)].id]
-        a, b, c = (snapshots[-1 - pick % len(snapshots)] for pick in picks)
-        check_merge(a, b, c)
-        if merging.merge(a, b) not in (a, b):
-            self.snapshots[a.id].append(merging.merge(a, b))
 
 
 def shown(connection: Connection) -> Stored:

@@ -16,7 +16,8 @@ from curae_lifecycle.testing.laws import check_entry_paths
 from docs.generate.vectors.cases import cell_id
 from tests.proof.oracles.oracle import ROOM, UNASKED_CASES, UNREACHABLE_CASES
 from tests.proof.stateful import limits
-from tests.proof.stateful.chain import ChainMachine, ChainMoves
+from tests.proof.stateful.chain import ChainMoves
+from tests.proof.stateful.chain_snapshots import ChainMachine
 from tests.proof.stateful.coordinate import CoordinateMachine
 from tests.proof.stateful.limits import LimitsMachine
 from tests.proof.stateful.record import RecordMachine
