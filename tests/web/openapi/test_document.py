@@ -89,8 +89,8 @@ def test_document_lists_each_operation_once() -> None:
         "reconnect",
         "revoke",
         "initiate",
-        "accountState",
-        "graduationHandoff",
+        "getAccountState",
+        "startGraduation",
     ]
 
 
@@ -306,7 +306,7 @@ def test_idempotency_key_pattern_matches_the_code(key: str, *, valid: bool) -> N
 
 def test_type_base_setting_changes_the_document() -> None:
     document = openapi(Settings(type_base="https://health.example/problems/"))
-    kind = at("components", "schemas", "NOT_FOUND", "properties", "type", document=document)
+    kind = at("components", "schemas", "NotFound", "properties", "type", document=document)
     assert kind == {"const": "https://health.example/problems/not-found"}
     text = json.dumps(document)
     assert "https://example.com/problems/" not in text
