@@ -102,12 +102,12 @@ COMMANDS: Final = {
         "status is 1 if there are any.",
     ),
     "openapi": Command(
-        documents.add_options,
+        documents.add_openapi_options,
         "print the API as an OpenAPI 3.1 document",
         "Prints the requests and responses of all operations as JSON, with every problem code.",
     ),
     "asyncapi": Command(
-        documents.add_options,
+        documents.add_asyncapi_options,
         "print the events as an AsyncAPI 3.0 document",
         "Prints the messages that an outbox delivers as JSON, one for each kind of event.",
     ),
