@@ -240,7 +240,7 @@ def _problems(codes: list[ProblemCode], kind: type[Operation], settings: Setting
     replies = [problem_reply(code, kind.rule, settings) for code in codes]
     headers = _headers({name for reply in replies for name, _ in problem_headers(reply)})
     references = [reference("schemas", schemas.problem_name(code)) for code in codes]
-    schema = references[0]
+    schema: Schema = references[0]
     if len(codes) > 1:
         mapping: Schema = {code: each["$ref"] for code, each in zip(codes, references, strict=True)}
         one_of = list[Json](references)
