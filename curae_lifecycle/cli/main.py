@@ -7,7 +7,7 @@ python -m curae_lifecycle problems [CODE]
 python -m curae_lifecycle replay FILE [--check] [--environment live|test]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
 python -m curae_lifecycle check MODULE:STORE [--seeds N] [--only kit|races|simulation]
-python -m curae_lifecycle openapi [--write FILE] [--check]
+python -m curae_lifecycle openapi [--server URL] [--write FILE] [--check]
 python -m curae_lifecycle asyncapi [--write FILE] [--check]
 python -m curae_lifecycle database create|purge|erase --database URL
 python -m curae_lifecycle facts --database URL FILE [--ends-since INSTANT]
