@@ -17,8 +17,7 @@ def add_openapi_options(command: argparse.ArgumentParser) -> None:
         "--server",
         metavar="URL",
         default="/",
-        help="the URL of your server, without a path of an operation "
-        "(default: %(default)s, the server that publishes the document)",
+        help="the URL of your server, without the path of an operation (default: %(default)s)",
     )
     _add_shared_options(command)
 
