@@ -57,5 +57,5 @@ def test_failing_hypothesis_example_is_printed_in_full(printed: str) -> None:
     assert "chain=[Link(0, 'x'), Link(0, 'x')]," in printed
 
 
-def test_warning_fails_a_test(printed: str) -> None:
+def test_warning_in_a_test_makes_it_fail(printed: str) -> None:
     assert "DeprecationWarning: old" in printed
