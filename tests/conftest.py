@@ -69,9 +69,9 @@ def postgres_server() -> Iterator[sa.URL]:
 @pytest.fixture
 def postgres_url(postgres_server: sa.URL) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
-    from tests.support.databases.postgres import database  # noqa: PLC0415 - most tests need none
+    from tests.support.databases.postgres import empty_database  # noqa: PLC0415 - the same
 
-    with database(postgres_server) as url:
+    with empty_database(postgres_server) as url:
         yield url
 
 
