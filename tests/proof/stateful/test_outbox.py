@@ -149,14 +149,20 @@ def beyond_the_lease(patched: pytest.MonkeyPatch) -> None:
     [
         without_order,
         behind_the_dead,
-        without_comparing,
         without_tokens,
-        believing,
         without_counting,
         with_a_cursor,
         dropped_first,
-        dropped_where_it_failed,
-        beyond_the_lease,
+        # Random runs take seconds until they find these.
+        *(
+            pytest.param(mistake, marks=pytest.mark.heavy)
+            for mistake in (
+                without_comparing,
+                believing,
+                dropped_where_it_failed,
+                beyond_the_lease,
+            )
+        ),
     ],
 )
 def test_stateful_model_detects_a_broken_outbox_worker(
