@@ -16,12 +16,17 @@ from curae_lifecycle.stores.deadline import current_deadline
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+HERE: Final = Path(__file__).parent
+
 ROOM: Final = 2**30
 """How many bytes must be free in memory for the tests' files."""
 
-# A deadline would be an assertion on wall time. `--hypothesis-profile thorough` draws twice as
-# much; `.ci/run` does so where it tests the wheel.
-settings.register_profile("curae", deadline=None, max_examples=50)
+LONGEST_FIRST: Final = ("lab", "docs", "proof", "testing", "servers", "stores")
+"""The folders of files that may take many seconds; the others follow."""
+
+# A deadline would be an assertion on wall time. `--hypothesis-profile thorough` draws four times
+# as much; `.ci/run` does so where it tests the wheel.
+settings.register_profile("curae", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("curae")
 
@@ -46,6 +51,14 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True)
