@@ -87,7 +87,18 @@ def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
     return seen, counts
 
 
-@pytest.mark.parametrize("name", SMALL)
+LARGEST = (
+    "one predecessor, 1 client, everybody acts",
+    "one predecessor, 2 clients, everybody acts, clocks step back",
+    "one user, 2 workers",
+)
+"""The small runs that take more than a second."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.heavy) if name in LARGEST else name for name in SMALL],
+)
 def test_small_exploration_visits_the_published_state_count(name: str) -> None:
     assert small_run(name)[0] == figures()[name]
 
@@ -123,7 +134,14 @@ def check_quotient(rules: Rules[Store, Client], reduce: Reduce) -> None:
     assert {reduced.quotient(world, plain) for world in every} == set(some)
 
 
-@pytest.mark.parametrize("reduce", [Reduce.ALIKE, Reduce.RELATIVE, Reduce.ALIKE | Reduce.RELATIVE])
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        pytest.param(Reduce.ALIKE, marks=pytest.mark.heavy),
+        pytest.param(Reduce.RELATIVE, marks=pytest.mark.heavy),
+        Reduce.ALIKE | Reduce.RELATIVE,
+    ],
+)
 def test_reduced_explorer_visits_the_quotient_of_all_worlds(reduce: Reduce) -> None:
     check_quotient(Held(2, 1, forgets=True), reduce)
     check_quotient(Held(1, 1, steps_back=True, at_once=True), reduce)

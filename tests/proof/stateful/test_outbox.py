@@ -24,6 +24,8 @@ def run(*phases: Phase) -> None:
         max_examples=150 if Phase.shrink in phases else 10_000,
         stateful_step_count=40,
         database=None,
+        # Until a planted mistake is found, random runs differ in time by a hundred times.
+        derandomize=Phase.shrink not in phases,
         phases=phases,
         print_blob=False,
         report_multiple_bugs=False,
@@ -149,20 +151,15 @@ def beyond_the_lease(patched: pytest.MonkeyPatch) -> None:
     [
         without_order,
         behind_the_dead,
-        without_tokens,
+        without_comparing,
+        believing,
         without_counting,
         with_a_cursor,
         dropped_first,
-        # Random runs take seconds until they find these.
-        *(
-            pytest.param(mistake, marks=pytest.mark.heavy)
-            for mistake in (
-                without_comparing,
-                believing,
-                dropped_where_it_failed,
-                beyond_the_lease,
-            )
-        ),
+        dropped_where_it_failed,
+        # These are found after thousands of runs.
+        pytest.param(without_tokens, marks=pytest.mark.heavy),
+        pytest.param(beyond_the_lease, marks=pytest.mark.heavy),
     ],
 )
 def test_stateful_model_detects_a_broken_outbox_worker(

@@ -85,6 +85,7 @@ def test_race_check_detects_a_store_without_compare_and_set(sqlite_database: Sql
     assert found(trusting, "nine initiates were admitted") >= {"initiate; sign up"}
 
 
+@pytest.mark.heavy
 def test_race_check_detects_a_store_that_skips_version_bumps(sqlite_database: SqlDatabase) -> None:
     assert found(sqlite_database, "the pending connection has lapsed", LazyStore) >= {
         "the first is authorized; reconnect the first",
@@ -96,6 +97,7 @@ def test_race_check_detects_a_store_that_skips_version_bumps(sqlite_database: Sq
     }
 
 
+@pytest.mark.heavy
 def test_race_check_detects_a_store_with_non_atomic_commits(sqlite_database: SqlDatabase) -> None:
     # Part of a refused commit is stored.
     assert found(Stepping(sqlite_database), "the pending connection has lapsed") >= {

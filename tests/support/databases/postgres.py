@@ -79,7 +79,7 @@ def empty_database(server: sa.URL) -> Iterator[str]:
     _administer(
         server,
         f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",  # noqa: S608 - a name of this module's
         f"ALTER DATABASE {name} RENAME TO {cleared}",
         f"ALTER DATABASE {cleared} ALLOW_CONNECTIONS true",
         f"ALTER DATABASE {cleared} RESET ALL",

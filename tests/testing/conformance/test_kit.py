@@ -60,24 +60,20 @@ def test_correct_server_passes_and_checks_not_run_are_named() -> None:
     assert [each.check for each in report.not_run] == ["permission.wrong-environment"]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        kind if kind == "one environment" else pytest.param(kind, marks=pytest.mark.heavy)
-        for kind in RIGHT
-    ],
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", RIGHT)
 def test_correct_servers_of_every_kind_pass(kind: str) -> None:
     report = run(RIGHT[kind]().server(), seed=kind)
     assert not report.failed, str(report)
 
 
+@pytest.mark.heavy
 def test_correct_async_server_passes() -> None:
     report = asyncio.run(run_async(asynchronous(Reference().server()), seed="1"))
     passes_everything(report, "environment")
 
 
-@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.heavy)])
 def test_checks_on_a_shared_server_pass_in_any_order(step: int) -> None:
     server, names = Reference().server(), [check.name for check in CHECKS[::step]]
     assert not run(server, only=names).failed
@@ -118,6 +114,7 @@ def test_check_that_needs_more_time_than_allowed_is_not_run() -> None:
     assert "model.side-by-side" in report.passed
 
 
+@pytest.mark.heavy
 def test_hook_returning_none_skips_only_checks_that_need_it() -> None:
     reference = Reference()
     server = reference.server()
