@@ -16,8 +16,6 @@ from curae_lifecycle.stores.deadline import current_deadline
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HERE: Final = Path(__file__).parent
-
 ROOM: Final = 2**30
 """How many bytes must be free in memory for the tests' files."""
 
@@ -55,7 +53,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
-        folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+        folder = item.nodeid.removeprefix("tests/").partition("/")[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=place)

@@ -92,6 +92,7 @@ def test_strict_fails_if_a_check_was_not_run() -> None:
     assert main(["check", "curae_lifecycle:MemoryStore", "--only", "kit", "--strict"]) == 0
 
 
+@pytest.mark.heavy
 def test_every_check_runs_on_a_store_with_all_methods() -> None:
     report = check_store(MemoryStore(), seed="1")
     assert not report.failed, str(report)

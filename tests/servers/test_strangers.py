@@ -50,9 +50,8 @@ def last_words(connection: socket.socket) -> bytes:
         return stream.read()
 
 
-@pytest.mark.parametrize(
-    "apps", [("fastapi", "flask"), pytest.param(("asgi", "django"), marks=pytest.mark.heavy)]
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize("apps", [("fastapi", "flask"), ("asgi", "django")])
 def test_slow_clients_are_cut_off_while_others_are_served(
     apps: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_each_example_server_passes_the_kit_on_sqlite(
     check(app, url=sqlite_url, directory=tmp_path, names=NAMES)
 
 
+@pytest.mark.heavy
 def test_kit_fails_a_store_without_compare_and_set(postgres_url: str, tmp_path: Path) -> None:
     Control(wrong="trusting").write(tmp_path / "control.json")
     with (

@@ -114,7 +114,6 @@ def test_check_that_needs_more_time_than_allowed_is_not_run() -> None:
     assert "model.side-by-side" in report.passed
 
 
-@pytest.mark.heavy
 def test_hook_returning_none_skips_only_checks_that_need_it() -> None:
     reference = Reference()
     server = reference.server()
