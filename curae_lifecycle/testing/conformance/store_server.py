@@ -93,6 +93,7 @@ class StoreHooks(FactHooks):
         plain = self.as_server(partial(self._send, environment), environment)
         return attrs.evolve(
             plain,
+            turn_clock_back=self.turn_clock_back,
             change_key_id=self.change_key_id,
             withdraw=None if self._withdraw is None else self.withdraw,
             finish=None if self._page is None else self.finish,
@@ -130,6 +131,10 @@ class StoreHooks(FactHooks):
         self._store.now += span
         if self._has_clock and self._purge is not None:
             self.purge()
+
+    def turn_clock_back(self, span: timedelta) -> None:
+        """Move the simulated clock back."""
+        self._store.now -= span
 
     def purge(self) -> None:
         """Purge the store on the simulated clock, or on its own if that cannot be replaced."""

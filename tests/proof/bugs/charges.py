@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
+    BucketState,
     Charge,
     RateLimited,
+    RateState,
     admit,
     admit_one,
     fresh_state,
 )
 from curae_lifecycle.rules.values import (
     Coordinate,
+    from_epoch_microseconds,
     parse_app_user_id,
 )
 from curae_lifecycle.service.call import Call, Decision
@@ -172,6 +175,42 @@ class BucketOfTheKeyAlone(Service):
         )
 
 
+def wait_for(state: RateState | None, now: datetime) -> timedelta:
+    """Return the time until a bucket is full."""
+    if not isinstance(state, BucketState):
+        return timedelta(0)
+    return from_epoch_microseconds(state.full_at) - now
+
+
+class BucketLocksUntilTheWrongClock(Refusing):
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        for bucket, state in zip(self.settings.buckets, snapshot.buckets, strict=True):
+            wait = wait_for(state, now)
+            if wait > timedelta(seconds=bucket.window):
+                limited = RateLimited((), bucket, wait // timedelta(microseconds=1))
+                return self.limited(limited, Gate.BUCKETS, now)
+        return super().decide(call, snapshot, now, new_ids=new_ids)
+
+
+class CorrectedClockFillsTheBucket(Service):
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        pairs = zip(self.settings.buckets, snapshot.buckets, strict=True)
+        states = tuple(
+            None if wait_for(state, now) > timedelta(seconds=bucket.window) else state
+            for bucket, state in pairs
+        )
+        full = attrs.evolve(snapshot, buckets=states)
+        decision = super().decide(call, full, now, new_ids=new_ids)
+        # The writes replace what is stored.
+        writes = tuple(
+            attrs.evolve(each, before=snapshot.buckets[call.needs.buckets.index(each.key)])
+            if isinstance(each, RateWrite) and isinstance(each.key, BucketKey)
+            else each
+            for each in decision.changes.writes
+        )
+        return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=writes))
+
+
 class BucketsIgnored(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         full = attrs.evolve(snapshot, buckets=(None,) * len(snapshot.buckets))
@@ -321,6 +360,22 @@ BUGS: Final = (
             "bucket.refusals-drain-no-other",
         ),
         make=BucketStartsEmpty,
+    ),
+    VisibleBug(
+        name="bucket-locks-until-the-wrong-clock",
+        wrong="After a clock that was an hour ahead is corrected, the key is refused for an hour.",
+        breaks="request.buckets",
+        seen="",
+        found_by=("bucket.clock-corrected",),
+        make=BucketLocksUntilTheWrongClock,
+    ),
+    VisibleBug(
+        name="corrected-clock-fills-the-bucket",
+        wrong="Any backward step of the clock fills every bucket.",
+        breaks="request.buckets",
+        seen="",
+        found_by=("bucket.clock-corrected", "bucket.clock-corrected-slightly"),
+        make=CorrectedClockFillsTheBucket,
     ),
     VisibleBug(
         name="buckets-ignored",
