@@ -146,7 +146,10 @@ def test_async_factory_is_awaited(name: str, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.startswith(headline)
 
 
-def test_async_store_is_purged_in_the_simulation(capsys: pytest.CaptureFixture[str]) -> None:
+def test_async_store_is_purged_in_the_simulation(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "_HOURS", 4)
     options = ["--only", "simulation", "--seeds", "1", "--strict"]
     assert main(["check", f"{PLANTED}:make_async_store", *options]) == 0
     assert " 0 purged" not in capsys.readouterr().out

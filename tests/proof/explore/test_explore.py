@@ -56,7 +56,7 @@ from tests.proof.explore.mutants import (
     uncounted,
     verdict,
 )
-from tests.proof.explore.published import EITHER, FEW, PUBLISHED, SMALL, Figures
+from tests.proof.explore.published import EITHER, FEW, LARGEST, PUBLISHED, SMALL, Figures
 from tests.proof.explore.races import Races, Task
 from tests.proof.explore.single import Single
 from tests.support.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
@@ -85,14 +85,6 @@ def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
     with count_cell_lookups() as counts:
         seen = SMALL[name]()
     return seen, counts
-
-
-LARGEST = (
-    "one predecessor, 1 client, everybody acts",
-    "one predecessor, 2 clients, everybody acts, clocks step back",
-    "one user, 2 workers",
-)
-"""The small runs that take more than a second."""
 
 
 @pytest.mark.parametrize(
