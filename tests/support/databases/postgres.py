@@ -31,6 +31,19 @@ PATIENCE: Final = 120
 
 _NUMBERS: Final = count(1)
 
+_DROP_SCHEMAS: Final = """
+DO $$
+DECLARE each text;
+BEGIN
+    FOR each IN
+        SELECT nspname FROM pg_namespace
+        WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'
+    LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', each);
+    END LOOP;
+END $$
+"""
+
 _EMPTY: Final[dict[sa.URL, list[str]]] = {}
 """The empty databases of each server that tests may use again."""
 
@@ -86,7 +99,7 @@ def empty_database(server: sa.URL) -> Iterator[str]:
     )
     _administer(
         server.set(database=cleared),
-        "DROP SCHEMA public CASCADE",
+        _DROP_SCHEMAS,
         "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
         "GRANT USAGE ON SCHEMA public TO PUBLIC",
     )
