@@ -214,6 +214,7 @@ def test_other_tests_and_conftests_are_still_collected(tmp_path: Path) -> None:
     assert counts(told)["passed"] == 2
 
 
+@pytest.mark.heavy
 def test_kit_checks_run_in_several_pytest_processes(tmp_path: Path) -> None:
     write_files(tmp_path, CONFTEST.format(name="make_server"), {})
     ended = subprocess.run(
