@@ -59,7 +59,7 @@ def named(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=named)
-def test_ours_and_floor_give_the_answer_of_the_row(row: Row) -> None:
+def test_our_side_and_the_floor_give_the_same_benchmark_answer(row: Row) -> None:
     own = [side for side in row.sides if side.kind is not Kind.PEER]
     assert own[0].kind is Kind.OURS
     for side in own:
@@ -69,7 +69,7 @@ def test_ours_and_floor_give_the_answer_of_the_row(row: Row) -> None:
 @pytest.mark.peers
 @pytest.mark.parametrize("row", ROWS, ids=named)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_peers_give_the_answer_of_the_row(row: Row) -> None:
+def test_peer_libraries_give_the_same_benchmark_answer_as_ours(row: Row) -> None:
     for side in row.sides:
         if side.kind is Kind.PEER:
             check(row, side)
@@ -77,7 +77,7 @@ def test_peers_give_the_answer_of_the_row(row: Row) -> None:
 
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_all_peers_run_in_one_process_and_are_in_the_table() -> None:
+def test_all_peer_libraries_run_and_appear_in_the_table() -> None:
     report = table.measure(ONCE, PEERS)
     assert {line.side for line in report.lines if line.kind == "peer"} > {"token-bucket"}
     assert report.left_out == []
@@ -85,27 +85,27 @@ def test_all_peers_run_in_one_process_and_are_in_the_table() -> None:
 
 
 @pytest.mark.peers
-def test_peers_are_installed_at_their_pinned_versions() -> None:
+def test_peer_libraries_are_installed_at_their_pinned_versions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     pinned = dict(each.split("==") for each in project["dependency-groups"]["peers"])
     assert set(PEERS) <= set(pinned)
     assert {name: table.installed(name) for name in pinned} == pinned
 
 
-def test_every_peer_is_listed_and_says_what_it_lacks() -> None:
+def test_every_peer_library_is_listed_with_what_it_lacks() -> None:
     peers = [side for row in ROWS for side in row.sides if side.kind is Kind.PEER]
     assert {side.package for side in peers} == set(PEERS) - {"pydantic"}
     assert [side.name for side in peers if not side.lacks] == []
 
 
-def test_side_with_another_answer_fails_the_check() -> None:
+def test_benchmark_side_with_a_wrong_answer_fails_the_check() -> None:
     wrong = Side("ours", lambda _calls: lambda: "refused", str)
     row = Row(family="a family", name="a name", answer="admitted", sides=(wrong,))
     with pytest.raises(AssertionError, match="ours answers refused, not admitted"):
         check(row, wrong)
 
 
-def test_side_with_another_second_answer_fails_the_check() -> None:
+def test_benchmark_side_with_a_wrong_second_answer_fails() -> None:
     answers = iter(["admitted", "refused"])
     wrong = Side("ours", lambda _calls: lambda: next(answers), str)
     with pytest.raises(AssertionError, match="ours answers refused"):
@@ -115,7 +115,7 @@ def test_side_with_another_second_answer_fails_the_check() -> None:
 # --- Figures ----------------------------------------------------------------------------------
 
 
-def test_ratios_compare_sides_within_one_round() -> None:
+def test_ratios_divide_the_two_times_of_each_round() -> None:
     assert ratios([2.0, 30.0], [1.0, 10.0]) == [2.0, 3.0]
     assert ratios([2.0], [0.0]) == [0.0]
 
@@ -125,7 +125,7 @@ def test_spread_is_the_interquartile_range_over_the_median() -> None:
     assert spread([8.0, 9.0, 10.0, 11.0, 100.0]) == pytest.approx(0.2)
 
 
-def test_timed_batch_runs_exactly_the_calls_it_was_made_for() -> None:
+def test_timed_batch_makes_exactly_the_number_of_calls_prepared() -> None:
     made: list[int] = []
     calls: list[None] = []
 
@@ -142,7 +142,7 @@ def test_timed_batch_runs_exactly_the_calls_it_was_made_for() -> None:
     assert len(calls) == 7
 
 
-def test_sides_alternate_and_each_round_starts_with_another() -> None:
+def test_rounds_run_all_sides_and_take_turns_who_starts() -> None:
     order: list[str] = []
 
     def side(name: str) -> Side:
@@ -161,7 +161,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_row_has_one_figure_per_side() -> None:
+def test_benchmark_row_has_one_figure_per_side() -> None:
     row = all_rows(())[0]
     figures = measured(row, F, ONCE)
     assert [each.side for each in figures] == list(row.sides)
@@ -169,7 +169,7 @@ def test_row_has_one_figure_per_side() -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_sizes_replay_and_scale_yield_positive_values() -> None:
+def test_size_replay_and_scale_benchmarks_give_positive_values() -> None:
     seen = [
         *sizes.quantities(20),
         *replays.quantities(80, 1),
@@ -187,13 +187,13 @@ def test_benchmark_log_replays_without_refusals() -> None:
     assert sum('"replayed": true' in each for each in answers) == 2
 
 
-def test_timed_import_statements_run() -> None:
+def test_import_statements_of_the_benchmark_run() -> None:
     for statement in (imports.ATTRS, *imports.OURS.values()):
         exec(statement, {})  # noqa: S102 - the statements of the benchmark
 
 
 @pytest.mark.heavy
-def test_import_is_timed_in_a_separate_process(tmp_path: Path) -> None:
+def test_import_benchmark_runs_in_a_separate_process(tmp_path: Path) -> None:
     assert imports.milliseconds(imports.ATTRS, str(tmp_path)) > 0
     seen = imports.quantities(1, pydantic=False)
     assert [each.side for each in seen] == ["ours"] * len(imports.OURS)
@@ -223,27 +223,27 @@ def a_report() -> Report:
     return Report(about, ["automat"], lines)
 
 
-def test_dumped_report_loads_back(tmp_path: Path) -> None:
+def test_dumped_benchmark_report_loads_back_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     file.write_text(dumped(a_report()), encoding="utf-8")
     assert loaded(file) == a_report()
 
 
-def test_table_lists_environment_rows_and_left_out_peers() -> None:
+def test_benchmark_table_lists_environment_rows_and_absent_peers() -> None:
     text = markdown(a_report())
     assert "Seen on CPython 3.11.7, GCC, a machine; attrs 26.1.0." in text
     assert "left out: automat." in text
     assert "|  | a & b | 1.50 µs ±5% | 2.00 | 12.0 × ±10% | no <wait> |" in text
 
 
-def test_second_interpreter_has_its_own_columns() -> None:
+def test_figures_of_a_second_python_have_their_own_columns() -> None:
     other = attrs.evolve(a_report(), about={"Python": "CPython 3.13.5, GCC"})
     assert "| limits: a log | 1.50 µs | 1.50 µs | 1.00 × | 2.00 | 2.00 |" in markdown(
         a_report(), other
     )
 
 
-def test_picture_is_titled_svg_with_light_and_dark_styles() -> None:
+def test_benchmark_picture_is_svg_with_light_and_dark_style() -> None:
     text = picture(a_report().lines)
     root = ET.fromstring(text)  # noqa: S314 - made here
     space = "{http://www.w3.org/2000/svg}"
@@ -258,7 +258,7 @@ def test_picture_is_titled_svg_with_light_and_dark_styles() -> None:
     assert floor == pytest.approx(where, abs=0.2), "a faster side is on the left"
 
 
-def test_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
+def test_benchmark_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n", encoding="utf-8")
     write(page, "new\n")
@@ -268,7 +268,7 @@ def test_table_is_written_between_the_marks_of_a_page(tmp_path: Path) -> None:
         write(page, "new\n")
 
 
-def test_command_prints_the_table_of_a_report_file(
+def test_benchmark_command_prints_the_table_of_a_report_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, svg = tmp_path / "report.json", tmp_path / "picture.svg"
@@ -278,7 +278,7 @@ def test_command_prints_the_table_of_a_report_file(
     assert svg.read_text("utf-8") == picture(a_report().lines)
 
 
-def test_page_and_picture_show_every_row_and_side() -> None:
+def test_benchmark_page_and_picture_show_every_row_and_side() -> None:
     page, svg = PAGE.read_text("utf-8"), PICTURE.read_text("utf-8")
     shown = page.partition(table.BEGIN)[2].partition(table.END)[0]
     ET.fromstring(svg)  # noqa: S314 - the committed picture
@@ -293,7 +293,7 @@ def test_page_and_picture_show_every_row_and_side() -> None:
 # --- Profiles ---------------------------------------------------------------------------------
 
 
-def test_profiler_takes_the_samples_and_restores_the_signal() -> None:
+def test_profiler_takes_enough_samples_and_restores_the_signal() -> None:
     (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
     before = signal.getsignal(signal.SIGPROF)
     assert shares.sampled(row, 2).total() >= 2
@@ -314,7 +314,7 @@ def test_profiler_attributes_time_to_the_running_function() -> None:
     assert ours | {"Python's decoder"} <= seen
 
 
-def test_shares_table_sums_the_rest_as_all_others() -> None:
+def test_profile_table_sums_all_but_the_top_functions_in_one_row() -> None:
     seen = Counter({f"function {number:02}": 20 - number for number in range(shares.SHOWN + 1)})
     text = shares.markdown(seen)
     assert "| function 00 |" in text
@@ -322,7 +322,7 @@ def test_shares_table_sums_the_rest_as_all_others() -> None:
     assert text.splitlines()[-1].endswith("| all others |")
 
 
-def test_floor_builds_the_same_values_as_the_call() -> None:
+def test_floor_of_a_benchmark_builds_the_values_of_the_real_call() -> None:
     rows = {(row.family, row.name): row for row in all_rows(())}
     work = rows["connection", "authorize, accepted"].sides[0].make(2)
     made = floors.made_by(work)

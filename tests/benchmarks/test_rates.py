@@ -34,29 +34,29 @@ SLOW = [
 ]
 
 
-def test_ratio_is_the_median_of_the_rounds() -> None:
+def test_ratio_of_request_rates_is_the_median_of_the_rounds() -> None:
     # The rounds give 0.5, 0.4 and 0.9; medians would give 0.4, and sums 0.47.
     assert median_ratio(SLOW, FAST) == pytest.approx(0.5)
     assert median_ratio(FAST, SLOW) == pytest.approx(2.0)
     assert median_ratio(FAST, FAST) == 1.0
 
 
-def test_rate_is_the_median_of_the_turns() -> None:
+def test_request_rate_is_the_median_over_the_runs() -> None:
     assert (median_rate(FAST), median_rate(SLOW)) == (1000.0, 400.0)
 
 
-def test_unequal_numbers_of_rounds_raise() -> None:
+def test_sides_with_unequal_numbers_of_rounds_raise() -> None:
     with pytest.raises(ValueError, match="shorter"):
         median_ratio(FAST, SLOW[:2])
 
 
-def test_processor_time_is_shared_by_all_requests() -> None:
+def test_processor_time_per_request_is_an_average_over_all() -> None:
     fast, slow = microseconds(FAST), microseconds(SLOW)
     assert fast == pytest.approx((1.05 / 3100 * 1e6, 0.42 / 3100 * 1e6))
     assert slow[0] > fast[0]
 
 
-def test_ratio_by_processor_time_counts_both_processes() -> None:
+def test_ratio_by_processor_time_counts_server_and_database() -> None:
     assert processor_ratio(SLOW, FAST) == pytest.approx((1.47 / 3100) / (2.11 / 1890))
     assert processor_ratio(SLOW, FAST) < 1 < processor_ratio(FAST, SLOW)
     assert processor_ratio(FAST, FAST) == 1.0
@@ -113,7 +113,7 @@ class FakeDatabase:
         return statements is not None
 
 
-def test_recording_lists_the_values_that_must_be_new() -> None:
+def test_recorded_statements_list_the_values_new_in_each_request() -> None:
     recorder, numbers = Recorder(FakeDatabase()), iter(range(9))
 
     def ask() -> None:
@@ -140,7 +140,7 @@ def test_recording_lists_the_values_that_must_be_new() -> None:
     assert again[0].values[0] != new_key
 
 
-def test_recording_of_a_read_writes_nothing() -> None:
+def test_recording_of_a_read_request_contains_no_writes() -> None:
     recorder = Recorder(FakeDatabase())
     recorder.run_transaction([Statement("INSERT")])
 
@@ -151,7 +151,7 @@ def test_recording_of_a_read_writes_nothing() -> None:
     assert (recording.written, recording.new, recording.version) == ([], [], 0)
 
 
-def test_floor_moves_instants_to_now() -> None:
+def test_floor_repeats_recorded_statements_with_the_time_now() -> None:
     long_ago = 10**15 + 5
     recording = Recording(
         read=("SELECT", []), written=[("UPDATE ? ?", [long_ago, 7])], new=[], version=0, at=long_ago

@@ -199,5 +199,5 @@ def store_with_messages() -> WithOutbox:
 
 
 def failing_factory() -> MemoryStore:
-    """Raise what a database that is down raises."""
+    """Raise the error of a database that is down."""
     raise ConnectionRefusedError("no database")

@@ -43,7 +43,7 @@ def wrong(name: str) -> str:
 
 
 @pytest.mark.usefixtures("_small")
-def test_check_of_a_correct_store_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_command_on_a_correct_store_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", RIGHT, "--seeds", "2"]) == 0
     kit, replays, races, lapsed, *worlds, last = capsys.readouterr().out.splitlines()
     assert kit == f"kit: {len(REPLAYS)} checks passed, 0 failed, 0 not run"
@@ -72,7 +72,9 @@ BY_CHANCE = {"ComparesNothing", "Lazy", "Stepping", "AnswersAnyway"}
 
 @pytest.mark.parametrize("name", FOUND_BY)
 @pytest.mark.usefixtures("_small")
-def test_races_fail_every_wrong_store(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_races_part_of_check_finds_every_store_with_a_bug(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["check", wrong(name), "--only", "races"]) == 1
     headline, _, first, part, *_ = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"races: \d{3,} pairs run, [1-9]\d* failed", headline)
@@ -83,13 +85,13 @@ def test_races_fail_every_wrong_store(name: str, capsys: pytest.CaptureFixture[s
 @pytest.mark.heavy
 @pytest.mark.parametrize("part", ["kit", "races", "simulation"])
 @pytest.mark.parametrize("name", FOUND_BY)
-def test_each_part_of_check_fails_the_listed_stores(name: str, part: str) -> None:
+def test_each_part_of_check_finds_the_bugs_listed_for_it(name: str, part: str) -> None:
     status = main(["check", wrong(name), "--only", part])
     assert status == (part in FOUND_BY[name]) or (part == "kit" and name in BY_CHANCE)
 
 
 @pytest.mark.usefixtures("_small")
-def test_check_prints_findings_grouped_and_cut(
+def test_check_prints_findings_by_group_and_counts_the_rest(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["check", wrong("Forgetful"), "--only", "kit"]) == 1
@@ -114,7 +116,7 @@ def test_check_prints_findings_grouped_and_cut(
     assert '{"at":"2026-01-05T00:00:00Z","register":' in told
 
 
-def test_race_finding_prints_the_differing_members() -> None:
+def test_finding_of_a_race_prints_the_members_that_differ() -> None:
     every = race_all(StoreArena(Lazy()), SCENARIOS[LAPSED])
     races = {(each.first, each.second): each.differences for each in every}
     told = races["reconnect the first", "the first is authorized"]
@@ -135,7 +137,7 @@ class Passing(MemoryStore):
         return super().commit(loaded, changes, page)
 
 
-def test_race_retries_when_the_store_is_unavailable() -> None:
+def test_race_is_retried_if_the_store_is_unavailable_once() -> None:
     every = [*race_all(StoreArena(Passing()), SCENARIOS[LAST])]
     actions = dict.fromkeys(each.first for each in every)
     assert len(actions) >= 10
@@ -151,7 +153,9 @@ class Broken(MemoryStore):
 
 
 @pytest.mark.usefixtures("_small")
-def test_exception_of_a_store_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exception_raised_by_a_store_is_a_finding_of_check(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["check", "tests.cli.test_check:Broken", "--only", "races"]) == 1
     told = capsys.readouterr().out
     assert told.startswith("races: raised RuntimeError: no such table\nTraceback ")
@@ -180,7 +184,7 @@ class AwaitedWhole(Awaited):
 
 @pytest.mark.parametrize("name", ["Awaited", "AwaitedWhole"])
 @pytest.mark.usefixtures("_small")
-def test_async_store_gets_the_same_report_as_a_blocking_one(
+def test_check_reports_an_async_store_like_a_blocking_one(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--only", "simulation", "--seeds", "1"]
@@ -196,7 +200,7 @@ def test_async_store_gets_the_same_report_as_a_blocking_one(
 
 
 @pytest.mark.heavy
-def test_async_store_passes_every_part() -> None:
+def test_correct_async_store_passes_every_part_of_check() -> None:
     assert main(["check", "tests.cli.test_check:Awaited"]) == 0
 
 
@@ -218,7 +222,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("text", MISTAKES)
-def test_check_of_something_not_a_store_exits_2(
+def test_check_of_an_object_that_is_no_store_exits_2(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -234,6 +238,6 @@ def test_check_with_a_bad_option_exits_2(options: list[str]) -> None:
     assert stopped.value.code == 2
 
 
-def test_every_wrong_store_is_listed() -> None:
+def test_every_store_with_a_bug_is_listed_with_what_finds_it() -> None:
     text = (ROOT / "tests/support/wrong_stores.py").read_text(encoding="utf-8")
     assert re.findall(r"^class (\w+)", text, re.MULTILINE) == [*FOUND_BY]

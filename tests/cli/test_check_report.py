@@ -53,7 +53,7 @@ FOUND_BY = {
 
 
 @pytest.mark.parametrize("name", FOUND_BY)
-def test_planted_bug_fails_its_check(name: str) -> None:
+def test_planted_bug_fails_the_check_written_for_it(name: str) -> None:
     make: type[MemoryStore] = getattr(planted_stores, name)
     only, message = FOUND_BY[name]
     report = check_store(make(), only=[only], seed="1")
@@ -64,7 +64,9 @@ def test_planted_bug_fails_its_check(name: str) -> None:
 
 @pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("name", FOUND_BY)
-def test_planted_bug_fails_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_command_reports_a_planted_bug_and_exits_1(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["check", f"{PLANTED}:{name}", "--only", "kit"]) == 1
     told = capsys.readouterr().out
     assert FOUND_BY[name][1] in told
@@ -73,7 +75,9 @@ def test_planted_bug_fails_the_command(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("_few")
-def test_report_lists_checks_run_and_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_report_lists_checks_run_and_not_run_with_reasons(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["check", f"{PLANTED}:Bare", "--only", "kit"]) == 0
     headline, ran, *not_run, last = capsys.readouterr().out.splitlines()
     passed, skipped = len(WITHOUT_METHODS), len(FEW) - len(WITHOUT_METHODS)
@@ -86,21 +90,21 @@ def test_report_lists_checks_run_and_not_run(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.usefixtures("_few")
-def test_strict_fails_if_a_check_was_not_run() -> None:
+def test_check_with_strict_exits_1_if_a_check_was_not_run() -> None:
     assert main(["check", f"{PLANTED}:Bare", "--only", "kit", "--strict"]) == 1
     assert main(["check", f"{PLANTED}:WithOutbox", "--only", "kit", "--strict"]) == 0
     assert main(["check", "curae_lifecycle:MemoryStore", "--only", "kit", "--strict"]) == 0
 
 
 @pytest.mark.heavy
-def test_every_check_runs_on_a_store_with_all_methods() -> None:
+def test_every_check_runs_on_a_store_with_all_optional_methods() -> None:
     report = check_store(MemoryStore(), seed="1")
     assert not report.failed, str(report)
     assert not report.not_run, str(report)
     assert set(report.passed) == {each.name for each in CHECKS}
 
 
-def test_skipped_checks_name_the_missing_method() -> None:
+def test_report_of_a_skipped_check_names_the_missing_method() -> None:
     report = check_store(Bare(), only=of_families(*FAMILIES), seed="1")
     assert not report.failed, str(report)
     for each in report.not_run:
@@ -109,7 +113,7 @@ def test_skipped_checks_name_the_missing_method() -> None:
         assert each.reason == f"the store has no method {', '.join(sorted(methods))}"
 
 
-def test_store_with_its_own_clock_skips_deadline_checks() -> None:
+def test_deadline_checks_are_skipped_for_a_store_with_own_clock() -> None:
     told = list[Progress]()
     report = check_store(OwnClock(), only=of_families(*FAMILIES), seed="1", progress=told.append)
     assert not report.failed, str(report)
@@ -122,7 +126,7 @@ def test_store_with_its_own_clock_skips_deadline_checks() -> None:
     assert len(told) == len(report.passed)
 
 
-def test_sql_store_passes_page_and_outbox_checks(tmp_path: Path) -> None:
+def test_sql_store_passes_the_hosted_page_and_outbox_checks(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'curae.db'}")
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
@@ -140,13 +144,15 @@ def test_sql_store_passes_page_and_outbox_checks(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("name", ["make_async_store", "make_store_in_coroutine"])
-def test_async_factory_is_awaited(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_async_store_factory_is_awaited_by_check(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["check", f"{PLANTED}:{name}", "--only", "kit", "--strict"]) == 0
     headline = f"kit: {len(FEW)} checks passed, 0 failed, 0 not run\n"
     assert capsys.readouterr().out.startswith(headline)
 
 
-def test_async_store_is_purged_in_the_simulation(
+def test_async_store_is_purged_in_the_simulation_of_check(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check, "_HOURS", 4)
@@ -164,7 +170,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_factory_that_returns_no_new_store_exits_2(
+def test_check_of_a_factory_that_returns_no_new_store_exits_2(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -176,7 +182,9 @@ def test_factory_that_returns_no_new_store_exits_2(
 
 
 @pytest.mark.usefixtures("_few")
-def test_factory_that_raises_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exception_of_a_store_factory_is_a_finding_of_check(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["check", f"{PLANTED}:failing_factory", "--only", "kit"]) == 1
     told = capsys.readouterr().out
     assert told.startswith("kit: raised ConnectionRefusedError: no database\n")

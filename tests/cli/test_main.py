@@ -74,7 +74,7 @@ def test_tour_prints_every_step_with_its_rule(capsys: pytest.CaptureFixture[str]
     assert "retry-after: 50" in told
 
 
-def test_piped_tour_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tour_written_to_a_pipe_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tour"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert max(map(len, told)) <= 80
@@ -92,7 +92,7 @@ def test_piped_tour_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
         ("/lib/curae_lifecycle/__main__.py", "python -m curae_lifecycle"),
     ],
 )
-def test_usage_shows_the_name_it_was_called_by(
+def test_usage_shows_the_command_name_it_was_called_by(
     called: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [called])
@@ -103,12 +103,12 @@ def test_usage_shows_the_name_it_was_called_by(
     assert capsys.readouterr().err.startswith(f"usage: {name} ")
 
 
-def test_console_script_points_to_main() -> None:
+def test_installed_console_script_calls_main() -> None:
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"] == {SCRIPT: f"{main.__module__}:{main.__name__}"}
 
 
-def test_tour_retry_gets_identical_bytes() -> None:
+def test_retry_in_the_tour_gets_identical_bytes() -> None:
     (first,) = [step for step in steps() if "starts a recovery" in step.title]
     (retry,) = [step for step in steps() if "byte for byte" in step.title]
     assert retry.answered[1:] == first.answered[1:]
@@ -129,7 +129,7 @@ def test_tour_text_is_the_same_with_and_without_rich() -> None:
     assert poor.replace("\r\n", "\n") == without_colour(pretty)
 
 
-def test_replay_answers_every_line(log: Path) -> None:
+def test_replay_command_prints_one_answer_per_log_line(log: Path) -> None:
     answered = run("replay", str(log))
     assert answered.returncode == 0
     assert answered.stderr == b""
@@ -138,7 +138,7 @@ def test_replay_answers_every_line(log: Path) -> None:
     assert (second["line"], second["status"], second["replayed"]) == (2, 201, False)
 
 
-def test_replay_reads_stdin_and_continues_after_a_broken_line(log: Path) -> None:
+def test_replay_of_stdin_continues_after_a_broken_line(log: Path) -> None:
     answered = run("replay", "-", given=b"\xff\n\n" + log.read_bytes())
     assert answered.returncode == 1
     lines = [json.loads(line) for line in answered.stdout.splitlines()]
@@ -146,7 +146,7 @@ def test_replay_reads_stdin_and_continues_after_a_broken_line(log: Path) -> None
     assert ["error" in line for line in lines] == [True, True, False, False]
 
 
-def test_replay_environment_option_refuses_other_keys(
+def test_replay_environment_option_refuses_keys_of_the_other(
     log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["replay", str(log), "--environment", "test"]) == 0
@@ -178,7 +178,7 @@ def test_replay_of_a_missing_file_exits_2(tmp_path: Path) -> None:
     assert b"none.jsonl: No such file" in answered.stderr
 
 
-def test_closed_pipe_ends_replay_without_an_error(log: Path) -> None:
+def test_closed_output_pipe_ends_replay_without_an_error(log: Path) -> None:
     log.write_bytes(log.read_bytes() * 3000)
     command = f"{sys.executable} -m curae_lifecycle replay {log} | head -n 1"
     answered = subprocess.run(  # noqa: S602 - the test is about a shell pipe
@@ -252,7 +252,7 @@ def test_simulate_with_a_bad_argument_exits_2(
 
 
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
-def test_progress_shows_on_a_terminal_and_yields_every_line(rich: str) -> None:
+def test_progress_bar_shows_on_a_terminal_and_skips_no_line(rich: str) -> None:
     shown = on_a_terminal(
         f"{rich}from curae_lifecycle.cli.terminal import track_progress\n"
         "lines = [b'x' * 9 + b'\\n'] * 500\n"
@@ -262,7 +262,7 @@ def test_progress_shows_on_a_terminal_and_yields_every_line(rich: str) -> None:
     assert "replay" in shown
 
 
-def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_without_rich_is_full_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", shown)
@@ -290,7 +290,7 @@ DOCUMENTS = {"openapi": openapi, "asyncapi": asyncapi}
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
-def test_document_command_prints_writes_and_checks(
+def test_document_command_prints_writes_or_finds_a_stale_file(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command]) == 0
@@ -305,12 +305,14 @@ def test_document_command_prints_writes_and_checks(
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
-def test_check_without_write_exits_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_document_command_with_check_but_no_write_exits_2(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--check"])
     assert stopped.value.code == 2
     assert "--write" in capsys.readouterr().err
 
 
-def test_importing_main_module_runs_nothing() -> None:
+def test_importing_dunder_main_runs_no_command() -> None:
     assert import_module("curae_lifecycle.__main__").main is main

@@ -34,7 +34,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("database", "purge"),
     ],
 )
-def test_only_create_creates_the_sqlite_file(
+def test_only_database_create_creates_a_missing_sqlite_file(
     arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"sqlite:///{tmp_path}/none.db"
@@ -46,7 +46,7 @@ def test_only_create_creates_the_sqlite_file(
     assert main(["keys", "list", "--database", url]) == 0
 
 
-def test_missing_tables_error_has_the_create_advice(
+def test_error_on_missing_tables_advises_database_create(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty.db").touch()
@@ -55,7 +55,7 @@ def test_missing_tables_error_has_the_create_advice(
     assert error.endswith(ADVICE)
 
 
-def test_other_database_error_has_no_create_advice(
+def test_other_database_error_does_not_advise_database_create(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "text.db").write_text("this is no database " * 100)
@@ -73,7 +73,7 @@ def test_other_database_error_has_no_create_advice(
         (Dialect.MARIADB, RuntimeError(1045, "Access denied"), False),
     ],
 )
-def test_missing_table_is_detected_by_error_code(
+def test_missing_table_is_detected_by_sqlite_or_mariadb_error(
     dialect: Dialect, error: Exception, *, missing: bool
 ) -> None:
     assert is_missing_table(dialect, error) is missing

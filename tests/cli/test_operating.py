@@ -162,7 +162,7 @@ def command(
 # --- Erasure ----------------------------------------------------------------------------------
 
 
-def test_erase_leaves_only_idempotency_records_of_the_user(
+def test_erase_leaves_only_idempotency_records_of_the_app_user(
     platform: Platform, command: Command
 ) -> None:
     platform.sign_up()
@@ -192,7 +192,7 @@ def test_erase_leaves_only_idempotency_records_of_the_user(
     assert state["lifecycleState"] == "UNLINKED"
 
 
-def test_erase_without_a_binding_ends_the_connections(platform: Platform) -> None:
+def test_erase_of_a_user_without_binding_deletes_the_connections(platform: Platform) -> None:
     made = [platform.connect(), platform.connect(authorized=False), platform.connect()]
     platform.record(ActionRequired(ConnectionId(made[2]), "login"))
     assert erase(platform.database, MARY).waiting
@@ -204,7 +204,7 @@ def test_erase_without_a_binding_ends_the_connections(platform: Platform) -> Non
     assert erase(platform.database, MARY) == Erasure()
 
 
-def test_erase_removes_more_than_100_connections(platform: Platform) -> None:
+def test_erase_deletes_more_than_100_connections_of_a_user(platform: Platform) -> None:
     made = [platform.connect(authorized=False) for _ in range(101)]
     erase(platform.database, MARY)
     platform.database.run_transaction([Statement("DELETE FROM curae_outbox")])
@@ -212,14 +212,14 @@ def test_erase_removes_more_than_100_connections(platform: Platform) -> None:
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
-def test_erase_waits_for_messages_about_the_binding_alone(platform: Platform) -> None:
+def test_erase_waits_for_an_outbox_message_about_a_binding(platform: Platform) -> None:
     platform.sign_up()
     platform.ship()
     # Its only message is about the binding.
     assert erase(platform.database, MARY).waiting == 1
 
 
-def test_erase_waits_for_dead_messages(platform: Platform) -> None:
+def test_erase_waits_for_undeliverable_outbox_messages(platform: Platform) -> None:
     platform.connect()
     erase(platform.database, MARY)
 
@@ -270,7 +270,7 @@ class Meanwhile:
         return self.database.run_transaction(statements)
 
 
-def test_connection_made_during_erase_belongs_to_the_next_user(platform: Platform) -> None:
+def test_connection_created_during_erase_survives_for_new_user(platform: Platform) -> None:
     platform.sign_up()
     old = platform.connect()
     erase(platform.database, MARY)
@@ -374,7 +374,7 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock of the database
 
 
-def test_facts_command_restores_revocations_after_a_backup(
+def test_facts_command_repeats_revocations_lost_in_a_restore(
     tmp_path: Path, command: Command, platform: Platform
 ) -> None:
     if not platform.url.startswith("sqlite"):
@@ -437,7 +437,7 @@ def test_facts_command_restores_revocations_after_a_backup(
     assert platform.status(str(successor["id"])) == "NOT_FOUND"
 
 
-def test_ends_since_skips_earlier_ends_and_other_messages(
+def test_ends_since_option_skips_earlier_and_other_messages(
     platform: Platform, command: Command
 ) -> None:
     made = platform.connect()
@@ -462,7 +462,7 @@ def test_ends_since_skips_earlier_ends_and_other_messages(
 # --- Buckets ----------------------------------------------------------------------------------
 
 
-def test_old_and_new_buckets_together_admit_the_sum_of_both(
+def test_changed_buckets_beside_old_ones_admit_the_sum_of_both(
     platform: Platform,
 ) -> None:
     namespace: dict[str, object] = {}

@@ -30,7 +30,7 @@ PARSERS = dict(all_parsers())
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_help_prints_every_default(name: str) -> None:
+def test_help_of_a_command_prints_every_default(name: str) -> None:
     for action in PARSERS[name]._actions:
         assert action.help or isinstance(action, argparse._SubParsersAction), action
         if action.default and action.default != argparse.SUPPRESS:
@@ -73,7 +73,7 @@ def error_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["problems", "zzz"], None),
     ],
 )
-def test_misspelt_word_gets_a_suggestion(
+def test_misspelt_command_or_option_gets_a_suggestion(
     arguments: list[str], meant: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = error_of(arguments, capsys)
@@ -83,7 +83,7 @@ def test_misspelt_word_gets_a_suggestion(
         assert f"; did you mean {meant}?\n" in error
 
 
-def test_suggestion_ignores_case_and_may_be_empty() -> None:
+def test_suggestion_ignores_case_and_is_empty_without_choices() -> None:
     assert suggestion("NOT_FUOND", ProblemCode) == "; did you mean NOT_FOUND?"
     assert suggestion("x", []) == ""
 
@@ -101,7 +101,7 @@ def test_suggestion_ignores_case_and_may_be_empty() -> None:
         (["openapi", "--check"], "openapi [-h]"),
     ],
 )
-def test_error_prints_the_usage_of_its_command(
+def test_error_prints_the_usage_of_the_command_that_failed(
     arguments: list[str], usage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert error_of(arguments, capsys).startswith(f"usage: python -m curae_lifecycle {usage}")

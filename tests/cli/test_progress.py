@@ -16,16 +16,16 @@ BUSY = (
 )
 
 
-def test_long_task_shows_its_seconds() -> None:
+def test_long_task_shows_its_elapsed_seconds_on_a_terminal() -> None:
     shown = on_a_terminal(BUSY.format(before="", after=0, seconds=1.5))
     assert shown == "\rpurge: 0 s\rpurge: 1 s\r\n"
 
 
-def test_short_task_shows_nothing() -> None:
+def test_short_task_shows_no_progress() -> None:
     assert on_a_terminal(BUSY.format(before="", after=2, seconds=0.1)) == ""
 
 
-def test_task_shows_nothing_on_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_task_shows_no_progress_on_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     with terminal.show_busy("purge"):
         pass
     assert capsys.readouterr().err == ""

@@ -166,7 +166,9 @@ def whole() -> list[dict[str, Json]]:
     return answers(done.stdout)
 
 
-def test_replay_prints_one_answer_per_line_with_odd_strings(whole: list[dict[str, Json]]) -> None:
+def test_replay_prints_one_line_per_answer_whatever_a_text_holds(
+    whole: list[dict[str, Json]],
+) -> None:
     assert len(whole) == len(ESCAPED)
     of_each = len(list(holding("", 0)))
     for number, (name, odd) in enumerate(ODD.items()):
@@ -190,7 +192,7 @@ def test_replay_prints_one_answer_per_line_with_odd_strings(whole: list[dict[str
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
-def test_raw_and_escaped_strings_get_the_same_answers(
+def test_unescaped_line_separators_in_a_log_change_no_answer(
     end: bytes, whole: list[dict[str, Json]], tmp_path: Path
 ) -> None:
     log = tmp_path / "log.jsonl"
@@ -201,7 +203,7 @@ def test_raw_and_escaped_strings_get_the_same_answers(
     assert answers(done.stdout) == whole[: len(RAW)]
 
 
-def test_line_that_is_not_json_gets_an_error_and_has_no_effect(tmp_path: Path) -> None:
+def test_log_line_that_is_not_json_gets_an_error_and_no_effect(tmp_path: Path) -> None:
     whole = line(registered())
     broken = [each.replace(b"%s", whole) for each in BROKEN.values()]
     good = line({"request": created("user", "k")})
@@ -215,7 +217,7 @@ def test_line_that_is_not_json_gets_an_error_and_has_no_effect(tmp_path: Path) -
     assert [before["status"], between["outcome"], after["status"]] == [401, "done", 201]
 
 
-def test_empty_log_prints_no_answers(tmp_path: Path) -> None:
+def test_replay_of_an_empty_log_prints_no_answers(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_bytes(b"")
     for done in (run("replay", str(log)), run("replay", "-")):
@@ -230,7 +232,7 @@ def shown(side: str, divergence: dict[str, Json]) -> str:
     return json.dumps(divergence[side]) if side in divergence else "nothing"
 
 
-def test_each_divergence_is_printed_on_one_line() -> None:
+def test_replay_prints_each_divergence_on_one_line() -> None:
     recorded: list[Json] = [
         {"status": 201, "body": {"connection": {f"a{odd}z": odd}, odd: {odd: [odd]}}}
         for odd in ODD.values()

@@ -98,7 +98,7 @@ def test_applying_the_changes_to_the_old_release_gives_the_new(old: Release, new
 
 
 @given(releases(), releases())
-def test_every_change_has_findings_and_none_is_empty(old: Release, new: Release) -> None:
+def test_every_table_change_has_findings_with_place_and_details(old: Release, new: Release) -> None:
     for table in compare(old, new):
         said = list(findings(table))
         assert said
@@ -107,7 +107,7 @@ def test_every_change_has_findings_and_none_is_empty(old: Release, new: Release)
 
 
 @given(releases(), releases())
-def test_findings_cover_each_changed_cell_once(old: Release, new: Release) -> None:
+def test_findings_name_each_changed_cell_exactly_once(old: Release, new: Release) -> None:
     for table in compare(old, new):
         if table.before is None or table.after is None:
             continue
@@ -138,7 +138,7 @@ def test_findings_cover_each_changed_cell_once(old: Release, new: Release) -> No
 
 
 @given(st.randoms(use_true_random=True))
-def test_only_the_order_of_axis_values_matters(chance: Random) -> None:
+def test_reordered_tables_cells_and_members_are_no_change(chance: Random) -> None:
     document = json.loads(to_document([TABLES["connection"], TABLES["permission"]]))
 
     def shuffled(value: Json) -> Json:
@@ -204,7 +204,7 @@ def said(old: Release, new: Release) -> list[Finding]:
 OLD = release(GO, STOP)
 
 
-def test_changed_answer_is_one_finding_with_both_reasons() -> None:
+def test_changed_answer_is_one_finding_with_old_and_new_reason() -> None:
     new = release(attrs.evolve(GO, outcome=Stay(), why="[S] It stays."), STOP)
     was = "was: turn green, by lamp.red: [O] Any press will do."
     now = "now: stay, by lamp.red: [S] It stays."
@@ -217,7 +217,7 @@ def test_changed_answer_is_one_finding_with_both_reasons() -> None:
     assert summary(compare(OLD, OLD)) == "no difference"
 
 
-def test_cells_that_span_no_axis_are_named_one_by_one() -> None:
+def test_changed_cells_that_fill_no_axis_are_named_one_by_one() -> None:
     turned = Lamp((Light.RED, Press.LONG), Stay(), "[O] No.")
     others = [
         Lamp((Light.RED, Press.SHORT), GREEN, GO.why, "red"),
@@ -242,14 +242,14 @@ def test_cells_that_span_no_axis_are_named_one_by_one() -> None:
         ((attrs.evolve(GO, outcome=Turn(Light.GREEN, slowly=True)), STOP), "answer changed"),
     ],
 )
-def test_each_kind_of_change_has_its_text(rows: tuple[Lamp, ...], what: str) -> None:
+def test_each_kind_of_table_change_has_its_own_text(rows: tuple[Lamp, ...], what: str) -> None:
     first = said(OLD, release(*rows))[0]
     assert (first.where, first.what) == ("red × any (2 cells)", what)
     assert first.details[0].removeprefix("was: ") != first.details[1].removeprefix("now: ")
     assert len(first.details) == 2
 
 
-def test_answers_with_equal_texts_show_the_differing_members() -> None:
+def test_changed_answers_of_equal_text_show_differing_members() -> None:
     (finding,) = said(OLD, release(attrs.evolve(GO, outcome=Turn(Light.GREEN, slowly=True)), STOP))
     assert finding.details == (
         'was: turn green {"slowly": false}, by lamp.red: [O] Any press will do.',
@@ -257,13 +257,13 @@ def test_answers_with_equal_texts_show_the_differing_members() -> None:
     )
 
 
-def test_derived_members_and_why_do_not_change_an_answer() -> None:
+def test_answers_that_differ_only_in_derived_members_are_equal() -> None:
     plain = attrs.evolve(GO, outcome=Stay())
     same = attrs.evolve(GO, outcome=Stay("It is said again.", "by something else"))
     assert said(release(plain, STOP), release(same, STOP)) == []
 
 
-def test_reworded_answer_is_the_same_answer() -> None:
+def test_reworded_answer_is_reported_as_the_same_answer() -> None:
     def worded(words: str) -> Release:
         text = to_document([Table("t", "Law.", Axis("a", ("1",)), Row("1", "x", "[O] So."))])
         return parse_release(text.replace('"says": "x"', f'"says": "{words}"'))
@@ -291,7 +291,7 @@ def test_added_removed_and_moved_axis_values_are_found() -> None:
     ]
 
 
-def test_added_or_removed_axis_compares_the_deciding_rules() -> None:
+def test_added_or_removed_axis_is_found_with_changed_rules() -> None:
     row = Lamp(ANY, Stay(), "[O] So.", "all")
     bare = Table[Light, Turn | Stay]("lamp", "What a press does.", TWO, row)
     one = parse_release(to_document([bare]))
@@ -307,7 +307,7 @@ def test_added_or_removed_axis_compares_the_deciding_rules() -> None:
     ]
 
 
-def test_new_axis_lists_only_cells_with_another_answer() -> None:
+def test_new_axis_lists_only_cells_whose_answer_changed() -> None:
     old = Table[Light, Turn | Stay](
         "lamp", "What a press does.", TWO, attrs.evolve(GO, key=Light.RED),
         attrs.evolve(STOP, key=Light.GREEN),
@@ -329,7 +329,7 @@ def test_new_axis_lists_only_cells_with_another_answer() -> None:
     ]
 
 
-def test_replaced_axis_makes_every_cell_new() -> None:
+def test_table_with_a_replaced_axis_has_only_new_cells() -> None:
     row = Lamp(ANY, Stay(), "[O] So.", "all")
     light, press = (
         parse_release(to_document([Table[str, Turn | Stay]("lamp", "Law.", axis, row)]))
@@ -349,7 +349,7 @@ def test_added_or_removed_table_is_one_finding() -> None:
     assert said(OLD, none) == [Finding("table lamp", "is gone", ("4 cells, 2 rules",))]
 
 
-def test_changed_law_and_state_of_a_table_are_found() -> None:
+def test_changed_description_or_moving_axis_of_a_table_is_found() -> None:
     table = Table[tuple[Light, Press], Turn | Stay](
         "lamp", "What it does.", (TWO, PRESS), GO, STOP, state="light"
     )
@@ -361,7 +361,7 @@ def test_changed_law_and_state_of_a_table_are_found() -> None:
     assert said(new, OLD)[1].details == ("was: light", "now: none")
 
 
-def test_changes_are_printed_as_json() -> None:
+def test_table_changes_are_printed_as_json() -> None:
     new = release(attrs.evolve(GO, outcome=Stay()), STOP)
     document = json.loads(format_changes(OLD, new, compare(OLD, new)))
     (table,) = document["changes"]
@@ -386,7 +386,7 @@ def test_changes_are_printed_as_json() -> None:
 LAMP = to_document([Table("t", "Law.", Axis("a", ("1", "2")), Row(ANY, "x", "[O] So.", name="r"))])
 
 
-def test_printed_document_parses_back() -> None:
+def test_document_of_tables_parses_back_unchanged() -> None:
     rule = Rule(name="t.r", outcome={"kind": "str"}, says="x", why="[O] So.")
     cells = {frozenset({("a", "1")}): rule, frozenset({("a", "2")}): rule}
     sheet = ReleasedTable(TableShape("Law.", None, {"a": ("1", "2")}), cells)
@@ -454,7 +454,7 @@ def broken(
         (broken(lambda _, __, c: c[0].update(outcome="x")), "table t: each cell must have"),
     ],
 )
-def test_malformed_document_raises_unreadable_with_its_reason(text: str | bytes, why: str) -> None:
+def test_malformed_document_of_tables_raises_with_its_reason(text: str | bytes, why: str) -> None:
     with pytest.raises(UnreadableError) as caught:
         parse_release(text)
     assert caught.value.why.startswith(why)
@@ -480,7 +480,7 @@ def mutated(draw: st.DrawFn, value: Json) -> Json:
 
 
 @given(mutated(json.loads(LAMP)))
-def test_mutated_document_parses_or_raises_unreadable(document: Json) -> None:
+def test_mutated_document_of_tables_parses_or_raises_unreadable(document: Json) -> None:
     try:
         read = parse_release(json.dumps(document))
     except UnreadableError:

@@ -66,7 +66,7 @@ def older(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     return path
 
 
-def test_diff_prints_changes_since_an_older_release(
+def test_tables_diff_prints_changes_since_an_older_release(
     older: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tables", "--diff", str(older)]) == 1
@@ -87,7 +87,7 @@ def test_diff_prints_changes_since_an_older_release(
     assert [table["name"] for table in document["changes"]] == ["connection"]
 
 
-def test_diff_of_a_release_with_itself_is_empty(
+def test_tables_diff_of_a_release_with_itself_is_empty(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["tables", "--format", "json"])
@@ -99,7 +99,7 @@ def test_diff_of_a_release_with_itself_is_empty(
     assert json.loads(capsys.readouterr().out)["changes"] == []
 
 
-def test_diff_prints_columns_on_a_terminal(older: Path) -> None:
+def test_tables_diff_prints_columns_on_a_terminal(older: Path) -> None:
     words = run("tables", "--diff", str(older)).stdout.decode().split()
     program = (
         "from curae_lifecycle.cli.main import main\n"
@@ -125,7 +125,7 @@ def test_diff_prints_columns_on_a_terminal(older: Path) -> None:
         (b"{}", ["--format", "mermaid"], "--diff compares all tables"),
     ],
 )
-def test_diff_with_an_unusable_file_or_option_exits_2(
+def test_tables_diff_with_an_unusable_file_or_option_exits_2(
     given: bytes | None,
     more: list[str],
     why: str,
@@ -140,7 +140,7 @@ def test_diff_with_an_unusable_file_or_option_exits_2(
     assert why in capsys.readouterr().err
 
 
-def test_unknown_table_exits_2_and_lists_the_tables(
+def test_unknown_table_name_exits_2_and_lists_the_tables(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -198,7 +198,7 @@ def test_table_on_a_terminal_without_rich_is_markdown() -> None:
         ("PACKAGE_NOT_GRANTED", ["access.active-other-package"]),
     ],
 )
-def test_problem_code_or_reason_prints_its_rules(
+def test_tables_command_with_a_problem_code_prints_its_rules(
     word: str, rules: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tables", word]) == 0
@@ -215,7 +215,7 @@ def test_problem_code_or_reason_prints_its_rules(
     }
 
 
-def test_rule_of_a_foreign_table_has_no_source_line() -> None:
+def test_rule_of_a_table_outside_the_package_has_no_source_line() -> None:
     axis = Axis("weather", ("rain",))
     table: Table[str, str] = Table(
         "of-elsewhere", "What to wear.", axis, Row("rain", "a coat", "[O] It is wet.")

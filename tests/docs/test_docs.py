@@ -133,7 +133,7 @@ def test_readme_facts_match_pyproject() -> None:
     assert "Typing :: Typed" in project["classifiers"]
 
 
-def test_readme_connection_chain_follows_from_its_named_rules() -> None:
+def test_readme_chain_picture_matches_what_the_store_answers() -> None:
     """Compare each connection of the picture with the rules, in order."""
     drawn = block(README, "text")
     now = datetime(2030, 1, 5, 9, tzinfo=UTC)

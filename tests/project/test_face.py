@@ -35,7 +35,7 @@ def test_package_exports_exactly_the_listed_names() -> None:
         _ = curae_lifecycle.Nonsense
 
 
-def test_type_checking_imports_match_the_lazy_ones() -> None:
+def test_imports_for_type_checkers_match_the_lazy_imports() -> None:
     told = {
         alias.name: node.module
         for node in ast.walk(SOURCE)
@@ -59,7 +59,7 @@ def test_importing_the_package_loads_subpackages_lazily() -> None:
 
 
 @pytest.mark.parametrize("name", _HOMES)
-def test_help_on_each_name_is_readable(name: str) -> None:
+def test_help_on_each_exported_name_begins_with_a_sentence(name: str) -> None:
     # `ConnectionId` and other NewTypes are names for text and have no help.
     value: object = getattr(curae_lifecycle, name)
     if not isinstance(value, type) and not callable(value):
@@ -76,13 +76,13 @@ def test_help_on_the_package_fits_120_lines() -> None:
     assert max(len(line) for line in lines if curae_lifecycle.__file__ not in line) <= 80
 
 
-def test_help_on_the_package_names_each_name() -> None:
+def test_help_on_the_package_mentions_each_exported_name() -> None:
     doc = curae_lifecycle.__doc__ or ""
     assert [name for name in _HOMES if f"`{name}`" not in doc] == []
 
 
 @pytest.mark.parametrize("name", _HOMES)
-def test_signatures_show_no_long_default(name: str) -> None:
+def test_signatures_of_exported_names_show_no_long_default(name: str) -> None:
     value: object = getattr(curae_lifecycle, name)
     if not isinstance(value, type | FunctionType) or name in {"ProblemCode", "Store"}:
         return

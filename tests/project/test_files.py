@@ -25,11 +25,11 @@ def too_long(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_no_python_file_is_too_long(folder: Path) -> None:
+def test_no_python_file_has_more_lines_than_the_maximum(folder: Path) -> None:
     assert too_long(folder) == []
 
 
-def test_file_one_line_too_long_is_found_at_any_depth(tmp_path: Path) -> None:
+def test_file_one_line_over_the_maximum_is_found_at_any_depth(tmp_path: Path) -> None:
     deep = tmp_path / "one" / "two"
     deep.mkdir(parents=True)
     (deep / "short.py").write_text("x = 1\n" * LONGEST)

@@ -43,7 +43,7 @@ def faults(changelog: str, changes: tuple[TableChange, ...]) -> dict[str, list[s
     return {"forgotten": sorted(must - named), "unchanged": sorted(named - may)}
 
 
-def test_changelog_names_exactly_the_rules_that_changed() -> None:
+def test_changelog_names_exactly_the_rules_changed_since_release() -> None:
     assert faults(CHANGELOG, compare(RELEASED, NOW)) == {"forgotten": [], "unchanged": []}
 
 
@@ -84,7 +84,7 @@ GONE = changed(Kind.GONE, before=rule("t.a", "X"), after=None)
         (GONE, "`t.a`", [], []),
     ],
 )
-def test_rule_missing_or_invented_in_a_changelog_is_found(
+def test_rule_missing_or_unchanged_in_a_changelog_is_found(
     changes: tuple[TableChange, ...], named: str, forgotten: list[str], unchanged: list[str]
 ) -> None:
     section = f"### Changed rules\n\n- {named}\n" if named else ""

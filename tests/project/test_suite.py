@@ -59,5 +59,5 @@ def test_failing_hypothesis_example_is_printed_in_full(printed: str) -> None:
 
 
 @pytest.mark.heavy
-def test_warning_fails_a_test(printed: str) -> None:
+def test_warning_in_a_test_makes_it_fail(printed: str) -> None:
     assert "DeprecationWarning: old" in printed

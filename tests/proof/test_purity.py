@@ -257,6 +257,8 @@ def test_package_output_is_the_same_under_every_hash_seed() -> None:
         (pending(), attrs.evolve(pending(), updated_at=at(1))),
     ],
 )
-def test_purity_check_image_differs_for_different_values(before: object, after: object) -> None:
+def test_purity_check_tells_a_changed_argument_from_an_equal_one(
+    before: object, after: object
+) -> None:
     assert image(before) != image(after)
     assert image(before) == image(before)

@@ -105,13 +105,13 @@ BLAMED: list[tuple[str, tuple[bytes, ...], str]] = [
 
 
 @pytest.mark.parametrize(("member", "lines", "rule"), BLAMED)
-def test_diverging_member_names_the_rule_that_decided_it(
+def test_divergence_names_the_rule_that_decided_the_member(
     member: str, lines: tuple[bytes, ...], rule: str
 ) -> None:
     assert blamed(member, *lines) == rule
 
 
-def test_members_of_one_answer_name_different_rules() -> None:
+def test_divergences_of_one_answer_name_a_rule_for_each_member() -> None:
     body = body_of(*ACTIVE, got(10))
     connection = body["connection"]
     assert isinstance(connection, dict)
@@ -128,7 +128,7 @@ def test_members_of_one_answer_name_different_rules() -> None:
 # --- Absent and null members ----------------------------------------------------------------
 
 
-def test_absent_and_null_members_diverge_differently() -> None:
+def test_divergence_tells_an_absent_member_from_a_null_one() -> None:
     body = body_of(created(1))
     connection = body["connection"]
     assert isinstance(connection, dict)
@@ -145,7 +145,7 @@ def test_absent_and_null_members_diverge_differently() -> None:
     ]
 
 
-def test_command_prints_absent_and_null_apart(
+def test_replay_check_prints_absent_as_nothing_and_null_as_null(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = body_of(created(1))
@@ -170,7 +170,7 @@ def test_command_prints_absent_and_null_apart(
 # --- Headers --------------------------------------------------------------------------------
 
 
-def test_headers_are_compared_after_the_body() -> None:
+def test_divergences_of_the_body_come_before_those_of_headers() -> None:
     body = body_of(created(1))
     body["nextAction"] = None
     headers: Json = {"Cache-Control": "max-age=60", "content-length": "7", "etag": '"x"'}
@@ -180,7 +180,7 @@ def test_headers_are_compared_after_the_body() -> None:
     assert found[-1].rule == "operation.create-connection"
 
 
-def test_equal_headers_in_another_spelling_do_not_diverge() -> None:
+def test_recorded_headers_in_another_case_do_not_diverge() -> None:
     headers: Json = {
         "Content-Type": ["application/JSON; charset=utf-8"],
         "CACHE-CONTROL": "No-Store",
@@ -190,7 +190,7 @@ def test_equal_headers_in_another_spelling_do_not_diverge() -> None:
     assert checked(created(1, response={"headers": "none"})) == []
 
 
-def test_header_that_no_rule_sets_diverges() -> None:
+def test_recorded_header_that_no_rule_sets_diverges() -> None:
     (found,) = checked(got(1, response={"headers": {"www-authenticate": "Basic"}}))
     assert (found.member, found.decided) == ("headers.www-authenticate", ABSENT)
     twice: Json = {"content-type": ["application/json", "application/json"]}

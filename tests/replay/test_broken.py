@@ -43,13 +43,13 @@ from tests.support.logs import (
 from tests.support.strategies import TICK, at
 
 
-def test_base_lines_of_the_broken_cases_are_valid() -> None:
+def test_log_lines_that_the_broken_cases_change_are_valid() -> None:
     for line in [KEY, POST, FACT, BINDING, REVOKE, LAND, ASK, written(9, buckets=[BUCKET])]:
         assert not list(replay([*STORY, line]))[-1].broken
 
 
 @pytest.mark.parametrize("lines", [[], [REVOKED], [A, RECONNECTED]])
-def test_expires_at_before_authorization_is_a_broken_line(
+def test_fact_with_expires_at_before_authorization_is_an_error(
     lines: list[bytes],
 ) -> None:
     for connection in ["{c1.connection.id}", UNKNOWN]:
@@ -57,17 +57,17 @@ def test_expires_at_before_authorization_is_a_broken_line(
         assert is_broken(last(A, *lines, late))
 
 
-def test_lines_with_equal_times_are_valid() -> None:
+def test_log_lines_with_equal_times_are_valid() -> None:
     assert not any(map(is_broken, answers(K1, created(0), created(0, "c2"))))
 
 
-def test_error_of_a_broken_line_never_repeats_the_value() -> None:
+def test_error_of_a_broken_log_line_never_repeats_the_value() -> None:
     line = with_(KEY, "register", apiKey="cae_live_secret two")
     assert "secret" not in str(last(line)["error"])
 
 
 @given(st.binary(max_size=80))
-def test_law_16_any_bytes_give_a_broken_line_and_replay_goes_on(line: bytes) -> None:
+def test_law_16_replay_continues_after_a_line_of_any_bytes(line: bytes) -> None:
     broken, ask = list(replay([K1, A, line, asked(9)]))[2:]
     assert is_broken(broken.answer)
     assert ask.answer["reason"] == "PENDING"
@@ -86,7 +86,9 @@ values: st.SearchStrategy[Json] = st.recursive(
     st.integers(0, 40),
     values,
 )
-def test_law_16_any_value_in_a_line_gives_an_answer(line: bytes, place: int, value: Json) -> None:
+def test_law_16_log_line_with_any_value_gets_an_answer_or_error(
+    line: bytes, place: int, value: Json
+) -> None:
     document: Json = json.loads(line)
     places = list(_places(document))
     holder, name = places[place % len(places)]
@@ -264,7 +266,7 @@ BROKEN: Final[dict[str, list[bytes]]] = {
     "line",
     [pytest.param(line, id=f"{why}-{n}") for why in BROKEN for n, line in enumerate(BROKEN[why])],
 )
-def test_broken_line_changes_nothing_and_replay_goes_on(line: bytes) -> None:
+def test_broken_log_line_changes_nothing_and_replay_goes_on(line: bytes) -> None:
     # The line is at minute 9 and the rest before it: a broken line must not move the clock.
     *before, broken = list(replay([*STORY, line]))
     assert broken.broken

@@ -66,7 +66,7 @@ from tests.support.strategies import uuid
         ([A, TOMBSTONED, fact(3, "connection.authorize")], "done", None),
     ],
 )
-def test_fact_line_is_done_ignored_or_refused(
+def test_fact_in_a_log_is_done_ignored_or_refused_by_the_rules(
     lines: list[bytes], outcome: str, code: str | None
 ) -> None:
     answer = last(*lines)
@@ -85,7 +85,7 @@ def test_fact_line_is_done_ignored_or_refused(
         ("handoff.complete", {}),
     ],
 )
-def test_fact_about_an_unknown_or_malformed_id_is_refused(
+def test_fact_line_about_an_unknown_or_malformed_id_is_refused(
     kind: str, members: dict[str, Json], unknown: str
 ) -> None:
     name = "sessionId" if kind == "handoff.complete" else "connectionId"
@@ -93,7 +93,7 @@ def test_fact_about_an_unknown_or_malformed_id_is_refused(
     assert told(answer) == ("refused", "NOT_FOUND")
 
 
-def test_fact_id_is_matched_in_any_case() -> None:
+def test_connection_id_in_a_fact_line_may_be_upper_case() -> None:
     line = fact(2, "connection.expire", connectionId=uuid(0xABC).upper())
     assert told(last(created(1, response=recorded(0xABC)), line)) == ("ignored", None)
 
@@ -115,7 +115,7 @@ ACTION: Final = fact(2, "connection.require_action", reason="portal_login")
         ([REVOKED], 2, "REVOKED"),
     ],
 )
-def test_access_question_checks_standing_before_package(
+def test_access_question_in_a_log_checks_standing_before_package(
     lines: list[bytes], minutes: float, reason: str | None, package: str
 ) -> None:
     answer = last(A, *lines, asked(minutes, package))
@@ -130,5 +130,5 @@ def test_access_question_checks_standing_before_package(
     }
 
 
-def test_access_without_expiry_has_no_valid_until() -> None:
+def test_access_answer_without_an_expiry_has_null_valid_until() -> None:
     assert last(A, fact(2, "connection.authorize"), asked(3))["validUntil"] is None

@@ -37,7 +37,7 @@ from tests.support.logs import (
 )
 
 
-def test_each_kind_of_line_has_its_answer_members() -> None:
+def test_answer_to_each_kind_of_log_line_has_its_own_members() -> None:
     buckets: Json = [{"name": "platform", "capacity": 100, "refill": 50, "seconds": 1}]
     lines = [
         K1,
@@ -62,11 +62,11 @@ def test_each_kind_of_line_has_its_answer_members() -> None:
     assert found[6]["line"] == 7
 
 
-def test_unnamed_request_has_a_null_name_in_its_answer() -> None:
+def test_request_line_without_a_name_gets_an_answer_named_null() -> None:
     assert last(created(1, None))["as"] is None
 
 
-def test_request_answer_has_status_headers_and_body() -> None:
+def test_answer_to_a_request_line_has_status_headers_and_body() -> None:
     assert last(created(1)) | {"rules": []} == {
         "line": 2,
         "as": "c1",
@@ -83,11 +83,11 @@ def test_request_answer_has_status_headers_and_body() -> None:
     }
 
 
-def test_line_numbers_count_broken_lines() -> None:
+def test_line_numbers_of_answers_count_broken_lines_too() -> None:
     assert [each["line"] for each in answers(b"", K1, b"x", created(1))] == [1, 2, 3, 4]
 
 
-def test_registering_a_key_again_replaces_its_caller() -> None:
+def test_registering_an_api_key_again_replaces_its_caller() -> None:
     lines = [
         registered(scope="other:read"),
         created(1),
@@ -107,7 +107,7 @@ def test_registering_a_key_again_replaces_its_caller() -> None:
     ]
 
 
-def test_environment_defaults_to_live() -> None:
+def test_environment_of_a_registered_key_defaults_to_live() -> None:
     lines = [
         registered("cae_live_k1"),
         registered("cae_test_k2", environment="test"),
@@ -126,7 +126,7 @@ def test_environment_defaults_to_live() -> None:
         (Environment.TEST, (403, "WRONG_ENVIRONMENT"), (201, None)),
     ],
 )
-def test_key_of_another_environment_gets_403(
+def test_api_key_of_another_environment_gets_403(
     served: Environment | None, live: tuple[int, str], test: tuple[int, str]
 ) -> None:
     lines = [
@@ -157,12 +157,12 @@ def test_request_body_is_json_or_raw_text(body: Json, status: int) -> None:
     assert last(sent(1, method="POST", path="connections", body=body))["status"] == status
 
 
-def test_repeated_body_member_gets_400_not_a_broken_line() -> None:
+def test_repeated_body_member_in_a_request_line_gets_400() -> None:
     line = created(1).replace(b'"appUserId"', b'"appUserId": "user-1", "appUserId"')
     assert told(last(created(0), line)) == (400, "BAD_REQUEST")
 
 
-def test_304_answer_has_a_null_body() -> None:
+def test_answer_304_in_a_replay_has_a_null_body() -> None:
     answer = last(account(1), account(2, unless="{a1.headers.etag}"))
     assert (answer["status"], answer["body"]) == (304, None)
 
@@ -179,14 +179,14 @@ def test_304_answer_has_a_null_body() -> None:
         ({"If-None-Match": []}, 200),
     ],
 )
-def test_header_may_be_a_list_with_a_name_in_any_case(
+def test_header_in_a_log_may_be_a_list_and_its_name_in_any_case(
     headers: dict[str, Json], status: int
 ) -> None:
     path = "curae-connect/account-state?appUserId=user-1"
     assert last(account(1), sent(2, "GET", path, headers=headers))["status"] == status
 
 
-def test_repeated_header_in_a_line_is_sent_twice() -> None:
+def test_header_named_twice_in_a_log_line_is_sent_twice() -> None:
     line = created(1).replace(b'"Idempotency-Key"', b'"Idempotency-Key": "k", "Idempotency-Key"')
     assert told(last(line)) == (400, "IDEMPOTENCY_KEY_INVALID")
 
@@ -196,7 +196,7 @@ def test_request_line_without_headers_gets_401() -> None:
     assert told(last(line)) == (401, "UNAUTHENTICATED")
 
 
-def test_replayed_flag_is_set_on_a_retry_only() -> None:
+def test_replayed_is_true_only_for_a_retry_of_the_same_request() -> None:
     first, again, other = answers(
         K1, created(1, key="k"), created(2, key="k"), created(3, user="user-2", key="k")
     )[1:]
@@ -217,12 +217,12 @@ def test_law_14_one_log_gives_the_same_answers_twice() -> None:
     assert lines == WHOLE
 
 
-def test_two_concurrent_replays_share_nothing() -> None:
+def test_two_interleaved_replays_of_a_log_give_the_same_answers() -> None:
     one, two = replay(WHOLE), replay(WHOLE)
     assert all(a == b for a, b in zip(one, two, strict=True))
 
 
-def test_replay_reads_lines_lazily() -> None:
+def test_replay_reads_each_log_line_only_when_asked() -> None:
     read = count()
     lines = (line for line in WHOLE if next(read) >= 0)
     found = replay(lines)
@@ -232,7 +232,7 @@ def test_replay_reads_lines_lazily() -> None:
     assert next(read) == 3
 
 
-def test_expired_records_and_rates_are_dropped() -> None:
+def test_replay_drops_expired_key_records_and_rate_limit_states() -> None:
     day = 24 * 60
     log, numbers = _LogRunner(Settings(), FACTS, check=False), count(1)
 

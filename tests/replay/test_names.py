@@ -47,7 +47,7 @@ from tests.support.strategies import uuid
         ("{{c1.connection.status}}", "{PENDING}"),
     ],
 )
-def test_reference_is_replaced_with_a_value_of_an_answer(name: str, value: str) -> None:
+def test_reference_in_a_line_becomes_the_value_of_that_answer(name: str, value: str) -> None:
     line = created(2, "c3", user="NAME").replace(b"NAME", name.encode())
     assert member(last(created(1), line), "connection.appUserId") == value
 
@@ -67,11 +67,11 @@ def test_reference_is_replaced_with_a_value_of_an_answer(name: str, value: str) 
         "{c1.header.content-type}",
     ],
 )
-def test_reference_to_a_missing_or_non_string_breaks_the_line(name: str) -> None:
+def test_line_with_a_reference_to_no_string_is_an_error(name: str) -> None:
     assert is_broken(last(created(1), created(2, "c2", user=name)))
 
 
-def test_answer_without_a_body_has_only_headers_to_reference() -> None:
+def test_answer_without_a_body_offers_only_headers_to_references() -> None:
     lines = [K1, account(1), account(2, unless="*")]
     by_header = account(3, unless="{a1.headers.etag}")
     by_body = account(3, user="{a1.lifecycleState}")
@@ -79,7 +79,7 @@ def test_answer_without_a_body_has_only_headers_to_reference() -> None:
     assert is_broken(answers(*lines, by_body)[-1])
 
 
-def test_references_work_in_every_string_of_a_line() -> None:
+def test_references_are_replaced_in_every_string_value_of_a_line() -> None:
     lines = [
         created(1),
         fact(2, "connection.authorize", expiresAt="{c1.nextAction.expiresAt}"),
@@ -97,7 +97,7 @@ def test_references_work_in_every_string_of_a_line() -> None:
     assert is_broken(last(created(1), twice))
 
 
-def test_member_and_answer_names_are_not_replaced() -> None:
+def test_references_in_member_names_are_not_replaced() -> None:
     assert last(created(1), created(2, "{c1.connection.id}"))["as"] == "{c1.connection.id}"
     body: Json = {"{c1}": 1}
     assert told(last(created(1), sent(2, method="POST", path="connections", body=body))) == (
@@ -106,7 +106,7 @@ def test_member_and_answer_names_are_not_replaced() -> None:
     )
 
 
-def test_replaced_values_are_not_searched_for_references() -> None:
+def test_value_that_looks_like_a_reference_is_not_replaced_again() -> None:
     lines = [
         created(1, user="{c1.connection.id}"),
         created(2, "c2", user="{c1.connection.appUserId}"),
@@ -114,7 +114,7 @@ def test_replaced_values_are_not_searched_for_references() -> None:
     assert member(last(*lines), "connection.appUserId") == "{c1.connection.id}"
 
 
-def test_references_cannot_grow_a_text_beyond_65536() -> None:
+def test_line_whose_references_exceed_65536_characters_fails() -> None:
     def page(url: str) -> Json:
         return {"body": {"nextAction": {"url": url, "expiresAt": time(60)}}}
 
@@ -128,7 +128,7 @@ def test_references_cannot_grow_a_text_beyond_65536() -> None:
     assert last(created(1, response=page("u" * 70_000)))["status"] == 201
 
 
-def test_reused_name_refers_to_the_later_answer() -> None:
+def test_reference_to_a_name_given_twice_means_the_later_answer() -> None:
     lines = [
         created(1, user="one"),
         created(2, user="two"),
@@ -137,7 +137,7 @@ def test_reused_name_refers_to_the_later_answer() -> None:
     assert member(last(*lines), "connection.appUserId") == "two"
 
 
-def test_reference_to_a_refusal_works() -> None:
+def test_reference_to_a_refused_answer_becomes_its_problem_code() -> None:
     line = created(2, "c2", user="{c1.code}")
     assert member(last(created(1, user=""), line), "connection.appUserId") == "BAD_REQUEST"
 
@@ -146,7 +146,7 @@ def test_reference_to_a_refusal_works() -> None:
 
 
 @pytest.mark.parametrize("spell", [lambda body: body, json.dumps])
-def test_id_url_and_expiry_are_adopted_from_the_recording(
+def test_replay_takes_id_url_and_expiry_from_the_recorded_answer(
     spell: Callable[[Json], Json],
 ) -> None:
     response = recorded(77)
@@ -161,12 +161,12 @@ def test_id_url_and_expiry_are_adopted_from_the_recording(
     assert member(session, "session.expiresAt") == time(10)
 
 
-def test_adopted_expiry_becomes_the_handoff_deadline() -> None:
+def test_recorded_expiry_of_a_next_action_sets_the_deadline() -> None:
     lines = [created(1, response=recorded(77)), asked(9.99), asked(10)]
     assert [each["reason"] for each in answers(K1, *lines)[2:]] == ["PENDING", "LAPSED"]
 
 
-def test_next_action_lasts_30_minutes_without_a_recording() -> None:
+def test_next_action_without_a_recorded_answer_lasts_30_minutes() -> None:
     lines = [created(1), asked(30.99), asked(31)]
     assert [each["reason"] for each in answers(K1, *lines)[2:]] == ["PENDING", "LAPSED"]
 
@@ -186,18 +186,18 @@ def test_next_action_lasts_30_minutes_without_a_recording() -> None:
         recorded("", url=None, ends=time(0.5)),
     ],
 )
-def test_unusable_recorded_values_are_replaced_by_numbers(response: Json) -> None:
+def test_unusable_recorded_ids_and_urls_are_replaced_by_numbered(response: Json) -> None:
     assert last(created(1, response=response))["body"] == last(created(1))["body"]
 
 
-def test_recorded_id_in_upper_case_is_adopted_in_lower_case() -> None:
+def test_recorded_id_in_upper_case_is_used_in_lower_case() -> None:
     answer = last(created(1, response=recorded(uuid(0xABC).upper())))
     assert member(answer, "connection.id") == uuid(0xABC)
 
 
 @pytest.mark.parametrize("first", ["connection", "session"])
 @pytest.mark.parametrize("second", ["connection", "session"])
-def test_recorded_id_already_in_use_is_not_adopted(first: str, second: str) -> None:
+def test_recorded_id_already_in_use_is_replaced_by_a_new_one(first: str, second: str) -> None:
     write: dict[str, Callable[[float], bytes]] = {
         "connection": lambda minutes: created(minutes, response=recorded(77)),
         "session": lambda minutes: initiated(minutes, response=recorded(77)),
@@ -207,7 +207,7 @@ def test_recorded_id_already_in_use_is_not_adopted(first: str, second: str) -> N
     assert member(two, f"{second}.id") != uuid(77)
 
 
-def test_adopted_numbers_are_not_assigned_again() -> None:
+def test_numbered_ids_taken_from_recordings_are_not_minted_again() -> None:
     adopted = [initiated(number, response=recorded(number)) for number in range(1, 10)]
     made = [created(number) for number in range(10, 20)]
     found = answers(K1, *adopted, *made)[1:]

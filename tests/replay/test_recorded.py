@@ -51,12 +51,12 @@ def changed(response: dict[str, Json], path: str, value: Json) -> dict[str, Json
     return response
 
 
-def test_replay_without_check_compares_nothing() -> None:
+def test_replay_without_check_finds_no_divergence() -> None:
     lines = [K1, created(1, response={"status": 500})]
     assert [each.divergences for each in replay(lines)] == [(), ()]
 
 
-def test_recorded_correct_answers_do_not_diverge() -> None:
+def test_recorded_answers_that_follow_the_rules_do_not_diverge() -> None:
     assert checked(created(1, response=answered(created(1)))) == []
     assert checked(initiated(1, response=answered(initiated(1)))) == []
     problem = answered(created(1, user=""))
@@ -106,14 +106,14 @@ def test_divergence_names_the_member_and_the_rule(
 
 
 @pytest.mark.parametrize("body", [None, [], "", "not JSON", '{"connection": {}}', {}])
-def test_wrong_body_diverges_in_the_body(body: Json) -> None:
+def test_recorded_body_of_the_wrong_form_diverges_in_the_body(body: Json) -> None:
     found = checked(created(1, response={"status": 201, "body": body}))
     assert found
     assert {each.rule for each in found} == {str(rule_of(created(1)))}
     assert {each.member.partition(".")[0] for each in found} == {"body"}
 
 
-def test_success_with_a_null_code_is_compared_by_body() -> None:
+def test_recorded_success_with_a_null_code_is_compared_by_body() -> None:
     right = answered(created(1)) | {"code": None}
     assert checked(created(1, response=right)) == []
     wrong = changed(right, "body.connection.appUserId", "user-2")
@@ -121,7 +121,7 @@ def test_success_with_a_null_code_is_compared_by_body() -> None:
     assert found.member == "body.connection.appUserId"
 
 
-def test_missing_member_diverges() -> None:
+def test_recorded_body_without_a_member_diverges() -> None:
     response = answered(created(1))
     body = response["body"]
     assert isinstance(body, dict)
@@ -130,13 +130,13 @@ def test_missing_member_diverges() -> None:
     assert (found.member, found.recorded) == ("body.nextAction", ABSENT)
 
 
-def test_unrecorded_parts_are_not_compared() -> None:
+def test_parts_of_an_answer_that_were_not_recorded_never_diverge() -> None:
     responses: list[Json] = [{}, {"status": 201}, {"headers": {"x": "y"}}]
     for response in responses:
         assert checked(created(1, response=response)) == []
 
 
-def test_problem_is_compared_by_status_and_code() -> None:
+def test_recorded_problem_is_compared_only_by_status_and_code() -> None:
     def found(**response: Json) -> list[tuple[str, Json | Absent, Json | Absent]]:
         lines = [created(1, user="", response=response)]
         return [(each.member, each.recorded, each.decided) for each in checked(*lines)]
@@ -150,7 +150,7 @@ def test_problem_is_compared_by_status_and_code() -> None:
     assert found(body={"connection": {}}) == [("code", ABSENT, "BAD_REQUEST")]
 
 
-def test_divergence_names_the_last_rule_of_the_answer() -> None:
+def test_status_divergence_names_the_last_rule_of_the_answer() -> None:
     wrong: Json = {"status": 500}
     again = [created(1, key="k"), created(2, key="k", response=wrong)]
     refused = [A, sent(2, "POST", "connections/{c1.connection.id}:reconnect", response=wrong)]
@@ -162,14 +162,14 @@ def test_divergence_names_the_last_rule_of_the_answer() -> None:
     ]
 
 
-def test_one_recorded_for_true_diverges() -> None:
+def test_number_1_recorded_where_true_was_decided_diverges() -> None:
     line = sent(2, "POST", "connections/{c1.connection.id}:revoke")
     response = changed(answered(A, line), "body.revokedNow", 1)
     (found,) = checked(A, with_(line, response=response))
     assert (found.member, found.recorded, found.decided) == ("body.revokedNow", 1, True)
 
 
-def test_times_compare_as_instants_and_ids_in_any_case() -> None:
+def test_recorded_times_compare_as_instants_and_ids_in_any_case() -> None:
     response = changed(
         answered(created(1)), "body.connection.createdAt", "2026-01-01T00:01:00.000Z"
     )
@@ -184,7 +184,7 @@ def test_times_compare_as_instants_and_ids_in_any_case() -> None:
     assert "body.connection.id" not in members
 
 
-def test_recorded_ids_must_map_one_to_one() -> None:
+def test_recorded_ids_diverge_unless_they_map_one_to_one() -> None:
     def shown(number: int) -> Json:
         return {"body": {"connection": {"id": uuid(number)}, "previousConnectionId": uuid(number)}}
 

@@ -26,7 +26,7 @@ from tests.support.logs import (
 )
 
 
-def test_late_fact_sets_happened_at_and_updated_at() -> None:
+def test_fact_reported_late_is_dated_happened_at_updated_now() -> None:
     authorized = fact(40, "connection.authorize", happenedAt=time(5))
     revoked = fact(50, "connection.revoke", actor="PATIENT", happenedAt=time(6))
     first = last(A, authorized, got(41))
@@ -42,7 +42,7 @@ def test_late_fact_sets_happened_at_and_updated_at() -> None:
     ("said", "recorded"),
     [(time(9), 9), (time(14), 9), (time(0.9), 1), (time(-60 * 24 * 365), 1)],
 )
-def test_skewed_happened_at_is_clamped_and_recorded(said: str, recorded: float) -> None:
+def test_fact_dated_before_creation_or_after_now_is_clamped(said: str, recorded: float) -> None:
     revoked = last(A, with_(REVOKE, "fact", happenedAt=said), got(10))
     assert member(revoked, "connection.revokedAt") == time(recorded)
     assert member(revoked, "connection.updatedAt") == time(9)
@@ -50,15 +50,15 @@ def test_skewed_happened_at_is_clamped_and_recorded(said: str, recorded: float) 
     assert told(landed) == ("done", None)
 
 
-def test_late_recorded_handoff_is_judged_at_happened_at() -> None:
+def test_handoff_line_reported_late_is_judged_at_happened_at() -> None:
     assert told(last(B, fact(31, "handoff.complete", happenedAt=time(30)))) == ("done", None)
 
 
-def test_binding_fact_before_the_binding_is_recorded() -> None:
+def test_graduation_dated_before_its_binding_existed_is_recorded() -> None:
     assert told(last(C, fact(2, "binding.graduate", happenedAt=time(0)))) == ("done", None)
 
 
-def test_wrong_environment_wins_over_missing_scope() -> None:
+def test_wrong_environment_is_refused_before_a_missing_scope() -> None:
     lines = [registered("cae_test_k2", environment="test", scope="other:read")]
     lines.append(created(1, api_key="cae_test_k2"))
     assert told(answers(*lines, environment=Environment.LIVE)[-1]) == (403, "WRONG_ENVIRONMENT")
@@ -68,7 +68,7 @@ def bucket(name: str, capacity: int, refill: int = 1, seconds: int = 60) -> Json
     return {"name": name, "capacity": capacity, "refill": refill, "seconds": seconds}
 
 
-def test_buckets_line_replaces_all_buckets_with_full_ones() -> None:
+def test_buckets_line_in_a_log_replaces_all_buckets_by_full_ones() -> None:
     full = written(1, buckets=[bucket("b", 1)])
     assert told(last(full, created(1), got(1)))[0] == 429
     assert told(last(full, created(1), full, got(1)))[0] == 200

@@ -43,7 +43,9 @@ REVOKED         | REVOKED         | REVOKED
 
 
 @pytest.mark.parametrize(("cell", "expected"), CELLS.items())
-def test_access_follows_the_table_for_each_standing(cell: tuple[str, str], expected: str) -> None:
+def test_access_in_each_standing_matches_the_access_table(
+    cell: tuple[str, str], expected: str
+) -> None:
     at_now, held = cell
     packages = ("clinical_summary", "labs") if held == "package granted" else ("imaging", "lab")
     for connection in STANDS[at_now]:
@@ -91,7 +93,7 @@ def test_naive_now_raises_argument_error() -> None:
 
 
 @pytest.mark.parametrize("years", [1, 40, 400])
-def test_grant_is_valid_until_an_expiry_decades_away(
+def test_access_grant_ends_exactly_at_an_expiry_400_years_away(
     years: int,
 ) -> None:
     end = NOW.replace(year=NOW.year + years)
@@ -115,7 +117,7 @@ def test_revoked_at_denies_access_in_any_status(status: Status, revoked_at: date
 
 
 @given(connections() | snapshots, packages, instants)
-def test_law_05_access_needs_active_and_a_granted_package(
+def test_law_05_access_needs_active_status_and_a_granted_package(
     connection: Connection, package: str, now: datetime
 ) -> None:
     laws.check_access(connection, package, now)

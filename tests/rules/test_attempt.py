@@ -41,7 +41,7 @@ HELD = {"renew": "IN_FLIGHT", "complete": "COMPLETED", "release": "RELEASED"}
 """Record state after each action of the attempt that holds the lease."""
 
 
-def test_forget_erases_the_stored_response() -> None:
+def test_forgetting_a_record_erases_its_stored_response() -> None:
     completed = idempotency.completed_record(first_attempt(), ANSWER)
     assert done(forget(completed, START)).response is None
 
@@ -88,7 +88,7 @@ HOLDERS = {
 @pytest.mark.parametrize(("name", "record", "now"), RECORDS)
 @pytest.mark.parametrize("what", ACTS)
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_renew_complete_and_release_need_the_running_lease(
+def test_only_the_lease_holder_can_renew_complete_or_release(
     name: str, record: Record | None, now: datetime, what: Act, holder: str
 ) -> None:
     attempt = HOLDERS[holder](first_attempt())
@@ -123,7 +123,7 @@ def test_renew_complete_and_release_need_the_running_lease(
         ("forget", "forget"),
     ],
 )
-def test_resolve_needs_an_expired_lease_and_forget_does_not(
+def test_resolve_waits_for_the_lease_to_end_but_forget_does_not(
     name: str, record: Record | None, now: datetime, what: str, rule: str
 ) -> None:
     def upkeep() -> Done[Record] | Ignored[Record | None]:
@@ -155,7 +155,7 @@ def test_resolve_needs_an_expired_lease_and_forget_does_not(
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_late_attempt_loses_its_lease_with_or_without_takeover(what: Act) -> None:
+def test_attempt_past_its_lease_is_lost_taken_over_or_not(what: Act) -> None:
     late_one = first_attempt()
     record = idempotency.in_flight_record(late_one)
     late = START + LEASE
@@ -170,7 +170,7 @@ def test_late_attempt_loses_its_lease_with_or_without_takeover(what: Act) -> Non
 
 
 @pytest.mark.parametrize("what", ACTS)
-def test_attempt_of_a_dropped_record_cannot_touch_the_new_one(
+def test_attempt_of_a_deleted_record_cannot_change_the_new_one(
     what: Act,
 ) -> None:
     old = first_attempt()
@@ -214,7 +214,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_token_and_seen_at_never_decrease_under_any_clock(
+def test_record_token_and_seen_at_never_decrease_under_any_clock(
     history: list[tuple[str, datetime, LostLeaseAction]],
 ) -> None:
     attempt, record = first_attempt(), running()
@@ -250,7 +250,7 @@ def test_token_and_seen_at_never_decrease_under_any_clock(
 
 
 @pytest.mark.parametrize(("status", "kept"), [(200, True), (404, True), (409, True), (500, False)])
-def test_only_a_status_that_is_kept_completes_a_record(*, status: int, kept: bool) -> None:
+def test_attempt_completes_only_with_a_status_that_is_stored(*, status: int, kept: bool) -> None:
     for response in (Response(status, (), b""), ResponseReference(status, "vault/1")):
         if kept:
             completed = done(

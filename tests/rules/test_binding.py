@@ -63,7 +63,9 @@ def test_binding_of_another_coordinate_raises_argument_error() -> None:
 
 
 @pytest.mark.parametrize(("key", "words"), CELLS.items())
-def test_each_binding_trigger_follows_the_table(key: tuple[str, str, str], words: str) -> None:
+def test_each_trigger_moves_a_binding_as_the_table_says(
+    key: tuple[str, str, str], words: str
+) -> None:
     trigger, state, beside = key
     user = BOUND if beside == "same user" else OTHER
     binding = binding_in(state)
@@ -103,7 +105,7 @@ def test_each_binding_trigger_follows_the_table(key: tuple[str, str, str], words
 
 
 @pytest.mark.parametrize(("state", "expected"), GRADUATIONS.items())
-def test_start_graduation_is_refused_unless_limited(state: str, expected: str) -> None:
+def test_start_graduation_is_refused_unless_account_is_limited(state: str, expected: str) -> None:
     answer = rules.start_graduation(binding_in(state))
     assert answer.rules == rules.GRADUATION_HANDOFF[AccountState(state)].rules
     if expected == "proceed":
@@ -125,7 +127,7 @@ happenings = st.lists(
 
 
 @given(happenings)
-def test_binding_rank_rises_and_rebinds_only_after_a_tombstone(
+def test_binding_state_never_falls_until_a_tombstone_is_rebound(
     happened: list[tuple[str, str]],
 ) -> None:
     binding: LimitedAccountAppBinding | None = None

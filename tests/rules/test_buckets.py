@@ -78,7 +78,7 @@ def later(bucket: Bucket, state: BucketState, parts: int) -> BucketState:
 # --- Believed states -------------------------------------------------------------------------
 
 TABLE: Final = {
-    # How much later it is full than an empty bucket: is one request admitted?
+    # By how much the state is full later than an empty bucket: whether one request is admitted.
     -3 * SECOND: True,
     -2 * SECOND: True,
     -2 * SECOND + 1: False,
@@ -92,7 +92,7 @@ TABLE: Final = {
 
 
 @pytest.mark.parametrize(("beyond", "is_admitted"), TABLE.items())
-def test_bucket_believes_states_up_to_window_plus_5_minutes(
+def test_bucket_state_over_5_minutes_too_far_ahead_is_reset(
     beyond: int, *, is_admitted: bool
 ) -> None:
     bucket = Bucket(name="b", capacity=10, refill=1, seconds=2)
@@ -106,7 +106,9 @@ def test_bucket_believes_states_up_to_window_plus_5_minutes(
 @given(buckets, st.integers(-3, 3), small)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 0, 1)
 @example(Bucket(name="b", capacity=1, refill=7, seconds=1), 1, 1)
-def test_last_believed_state_is_exact_to_a_part(bucket: Bucket, parts: int, cost: int) -> None:
+def test_bucket_reset_threshold_is_exact_to_a_microsecond_part(
+    bucket: Bucket, parts: int, cost: int
+) -> None:
     assume(cost <= bucket.capacity)
     state = later(bucket, last_believed(bucket), parts)
     after = charge(bucket, state, NOW, cost=cost)
@@ -117,7 +119,7 @@ def test_last_believed_state_is_exact_to_a_part(bucket: Bucket, parts: int, cost
 
 
 @given(buckets, st.integers(0, 2 * CLOCK_TOLERANCE), st.integers(0, 8), small)
-def test_wait_is_exact_and_at_most_window_plus_five_minutes(
+def test_bucket_wait_is_exact_and_at_most_window_plus_5_minutes(
     bucket: Bucket, ahead: int, part: int, cost: int
 ) -> None:
     assume(cost <= bucket.capacity)
@@ -129,7 +131,7 @@ def test_wait_is_exact_and_at_most_window_plus_five_minutes(
         assert isinstance(charge(bucket, state, NOW + wait, cost=cost), BucketState)
 
 
-def test_longest_wait_is_for_the_whole_capacity() -> None:
+def test_longest_bucket_wait_is_for_its_whole_capacity() -> None:
     bucket = Bucket(name="b", capacity=3, refill=7, seconds=2)
     wait = charge(bucket, last_believed(bucket), NOW, cost=3)
     assert wait == -(-6 * SECOND // 7) + CLOCK_TOLERANCE
@@ -141,7 +143,7 @@ def test_reset_bucket_is_unchanged_if_another_limit_refuses() -> None:
     answer = admit((Charge(bucket, far), Charge(log, full)), START)
     assert isinstance(answer, RateLimited)
     assert (answer.states[0], answer.policy) == (far, log)
-    # A state that is not believed does not refuse, so the wait is that of the other rule.
+    # A reset bucket does not refuse, so the wait is that of the log.
     assert answer.retry_after == MINUTE
 
 
@@ -160,7 +162,7 @@ def test_reset_bucket_admits_its_whole_capacity_once() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("cost", [1, 2])
-def test_key_recovers_after_a_fast_clock_is_corrected(step: int, cost: int) -> None:
+def test_bucket_admits_again_after_a_fast_clock_is_corrected(step: int, cost: int) -> None:
     bucket = Bucket(name="b", capacity=2, refill=1, seconds=1)
     # One request while the clock ran ahead.
     state = charge(bucket, FULL_BUCKET, NOW + step)
@@ -175,7 +177,7 @@ def test_key_recovers_after_a_fast_clock_is_corrected(step: int, cost: int) -> N
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_corrected_slow_clock_blocks_no_request(step: int) -> None:
+def test_bucket_refuses_none_after_a_slow_clock_is_corrected(step: int) -> None:
     bucket = Bucket(name="b", capacity=2, refill=1, seconds=1)
     state: RateState = FULL_BUCKET
     for at in (NOW - step, NOW - step, NOW, NOW):
@@ -200,7 +202,7 @@ turns = st.lists(
 @given(buckets, turns)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, HOUR)] * 4 + [(0, 0)] * 4)
 @example(Bucket(name="b", capacity=3, refill=1, seconds=9), [(0, 0), (0, HOUR), (0, 0), (0, 0)])
-def test_step_ahead_admits_one_capacity_step_back_one_request(
+def test_clock_step_ahead_adds_one_capacity_and_back_one_request(
     bucket: Bucket, turns: Sequence[Turn]
 ) -> None:
     state: RateState = FULL_BUCKET
@@ -236,7 +238,7 @@ def schedules(length: int, waits: Sequence[int]) -> Iterator[tuple[tuple[int, in
 def check_schedule(
     bucket: Bucket, apart: int, schedule: Sequence[tuple[int, int]], *, cost: int = 1
 ) -> None:
-    """Check two workers beside a bucket that believes every instant."""
+    """Check that two workers admit what a bucket that never resets would admit."""
     state: RateState = FULL_BUCKET
     exact, true_time = Fraction(0), NOW
     token = Fraction(bucket.seconds * SECOND, bucket.refill)
@@ -252,9 +254,7 @@ def check_schedule(
 
 @pytest.mark.parametrize("apart", APART)
 @pytest.mark.parametrize("bucket", QUICK)
-def test_two_workers_admit_nothing_extra_in_every_short_schedule(
-    bucket: Bucket, apart: int
-) -> None:
+def test_two_workers_with_skewed_clocks_admit_no_extra_request(bucket: Bucket, apart: int) -> None:
     waits = (0, bucket.seconds * SECOND // bucket.refill)
     for schedule in schedules(5, waits):
         check_schedule(bucket, apart, schedule)
@@ -269,7 +269,7 @@ def test_two_workers_admit_nothing_extra_in_every_short_schedule(
     ),
     small,
 )
-def test_two_workers_admit_nothing_extra_in_long_schedules(
+def test_two_skewed_workers_admit_no_extra_request_in_long_runs(
     bucket: Bucket, apart: int, schedule: Sequence[tuple[int, int]], cost: int
 ) -> None:
     check_schedule(bucket, apart, schedule, cost=min(cost, bucket.capacity))
@@ -279,7 +279,9 @@ def test_two_workers_admit_nothing_extra_in_long_schedules(
 
 
 @given(buckets, st.lists(st.integers(-HOUR, HOUR), max_size=9))
-def test_state_expires_when_the_bucket_is_full(bucket: Bucket, instants: Sequence[int]) -> None:
+def test_bucket_state_expires_when_the_bucket_is_full_again(
+    bucket: Bucket, instants: Sequence[int]
+) -> None:
     state: RateState = FULL_BUCKET
     for offset in instants:
         after = admit_one(bucket, state, from_epoch_microseconds(NOW + offset))
@@ -292,7 +294,7 @@ def test_state_expires_when_the_bucket_is_full(bucket: Bucket, instants: Sequenc
         assert admit_one(bucket, state, over) == admit_one(bucket, FULL_BUCKET, over)
 
 
-def test_state_expiry_rounds_up_to_a_microsecond() -> None:
+def test_bucket_state_expiry_rounds_up_to_a_microsecond() -> None:
     bucket = Bucket(name="b", capacity=3, refill=3, seconds=1)
     for part, ticks in ((0, 0), (1, 1), (2, 1)):
         state = BucketState(NOW, part)

@@ -136,7 +136,9 @@ def made(connection: Connection, successor: Connection | None) -> str:
 
 
 @pytest.mark.parametrize(("cell", "expected"), RECOVERIES.items())
-def test_reconnect_follows_the_recovery_table(cell: tuple[str, str], expected: str) -> None:
+def test_reconnect_matches_the_recovery_table_in_every_cell(
+    cell: tuple[str, str], expected: str
+) -> None:
     at_now, kind = cell
     for connection in STANDS[at_now]:
         for successor in specimens.successors(connection)[kind]:
@@ -160,7 +162,7 @@ def test_reconnect_of_pending_or_active_is_refused(at_now: str, reason: str) -> 
             assert len(answer.rules) == 1
 
 
-def test_next_action_that_ends_now_mints_a_lapsed_connection() -> None:
+def test_reconnect_with_a_next_action_ending_now_mints_a_lapsed() -> None:
     answer = chain.reconnect(
         stored("EXPIRED"), None, NOW, id=NEW_ID, next_action=next_action(NOW, 0 * TICK)
     )
@@ -168,7 +170,7 @@ def test_next_action_that_ends_now_mints_a_lapsed_connection() -> None:
     assert standing(answer.value.connection, NOW) == "LAPSED"
 
 
-def test_next_action_that_ends_before_now_raises() -> None:
+def test_reconnect_with_a_next_action_ended_before_now_raises() -> None:
     for connection in specimens.EVERY_CONNECTION:
         with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: must be "):
             chain.reconnect(connection, None, NOW, id=NEW_ID, next_action=next_action(NOW, -TICK))
@@ -257,7 +259,7 @@ def test_reconnect_with_now_before_updated_at_uses_updated_at(
 
 
 @pytest.mark.parametrize("to", ["revoke", "expire"])
-def test_reissue_is_the_same_after_its_predecessor_changes(to: str) -> None:
+def test_reissue_is_the_same_before_and_after_predecessor_ends(to: str) -> None:
     # The two writes touch different rows, so they may commit in either order.
     recovered = stored("ACTION_REQUIRED")
     minted = specimens.reconnect(recovered)
@@ -277,7 +279,7 @@ def test_reissue_is_the_same_after_its_predecessor_changes(to: str) -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_successor_with_revoked_at_is_superseded_and_not_live(
+def test_reconnect_is_refused_if_the_successor_has_revoked_at(
     status: str,
 ) -> None:
     after = specimens.successor_of(stored("EXPIRED"), stored(status, revoked_at=at(10)))
@@ -291,7 +293,7 @@ def test_successor_with_revoked_at_is_superseded_and_not_live(
 
 
 @pytest.mark.parametrize(("actor", "reach"), REACHES.items())
-def test_patient_or_platform_revokes_the_rest_of_the_chain(actor: str, reach: str) -> None:
+def test_patient_or_platform_revocation_ends_rest_of_the_chain(actor: str, reach: str) -> None:
     named = stored("EXPIRED")
     later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
     before = deepcopy((named, later))
@@ -305,7 +307,7 @@ def test_patient_or_platform_revokes_the_rest_of_the_chain(actor: str, reach: st
         assert answer == attrs.evolve(alone, rules=(*trail, *alone.rules))
 
 
-def test_late_chain_revocation_is_never_before_created_at() -> None:
+def test_chain_revocation_is_never_dated_before_created_at() -> None:
     young = attrs.evolve(
         stored("ACTIVE"), identity=attrs.evolve(pending(at(15)).identity, id=NEXT_ID)
     )
@@ -331,7 +333,7 @@ def test_late_chain_revocation_is_never_before_created_at() -> None:
 
 @pytest.mark.parametrize("length", [2, 3, 300])
 @pytest.mark.parametrize("actor", [Actor.PATIENT, Actor.PLATFORM])
-def test_chain_revocation_passes_lapsed_connections_to_the_head(length: int, actor: Actor) -> None:
+def test_chain_revocation_ends_lapsed_connections_and_the_head(length: int, actor: Actor) -> None:
     *lapsed, head = specimens.chain_of(length)
     now = head.updated_at + TICK
     assert {standing(each, now) for each in lapsed} == {"LAPSED"}
@@ -351,7 +353,7 @@ def test_chain_revocation_passes_lapsed_connections_to_the_head(length: int, act
             )
 
 
-def test_chain_revocation_with_an_early_now_uses_updated_at() -> None:
+def test_chain_revocation_by_a_slow_clock_is_dated_updated_at() -> None:
     made = specimens.chain_of(3)
     answers = revoke_chain(made[0], tuple(made[1:]), START - TICK, actor=Actor.PATIENT)
     assert [answer.value.revoked_at for answer in answers] == [each.updated_at for each in made]
@@ -359,5 +361,5 @@ def test_chain_revocation_with_an_early_now_uses_updated_at() -> None:
 
 
 @pytest.mark.parametrize(("at_now", "life"), LIVES.items())
-def test_only_pending_active_and_action_required_are_live(at_now: str, life: str) -> None:
+def test_only_pending_active_or_action_required_counts_as_live(at_now: str, life: str) -> None:
     assert {chain.is_live(each, NOW) for each in STANDS[at_now]} == {life == "live"}

@@ -124,7 +124,7 @@ def check_against_history(history: Sequence[Turn[ExactLog]]) -> None:
 @given(
     st.sampled_from([1, 2, DECADE]).flatmap(lambda s: turns(logs(st.integers(1, 5), st.just(s))))
 )
-def test_changed_limit_counts_exactly_the_newest_admissions(history: list[Turn[ExactLog]]) -> None:
+def test_log_with_a_changed_limit_admits_by_its_full_history(history: list[Turn[ExactLog]]) -> None:
     check_against_history(sorted(history, key=lambda turn: turn[1]))
 
 
@@ -133,7 +133,7 @@ def test_changed_limit_counts_exactly_the_newest_admissions(history: list[Turn[E
         lambda limit: turns(logs(st.just(limit), st.sampled_from([1, 2, 3, DECADE, 7 * DECADE])))
     )
 )
-def test_changed_window_counts_exactly_the_admissions_in_it(
+def test_log_with_a_changed_window_admits_by_its_full_history(
     history: list[Turn[ExactLog]],
 ) -> None:
     check_against_history(history)
@@ -162,7 +162,7 @@ def test_log_keeps_as_many_instants_as_the_largest_limit_needs(
 
 
 @given(turns(any_logs))
-def test_shortest_window_never_exceeds_the_largest_limit(
+def test_shortest_window_never_admits_over_the_largest_limit(
     history: list[Turn[ExactLog]],
 ) -> None:
     state: RateState = FRESH_LOG
@@ -178,7 +178,7 @@ def test_shortest_window_never_exceeds_the_largest_limit(
         laws.check_rate_limit(admitted, limit=limit, seconds=seconds)
 
 
-def test_lowered_limit_admits_in_time_and_keeps_all_instants() -> None:
+def test_lowered_limit_applies_at_once_and_keeps_all_instants() -> None:
     few, many = ExactLog("log", 2, 60), ExactLog("log", 5, 3600)
     state: RateState = LogState.of(START + SECOND * place for place in range(5))
     # The newest two are at seconds 3 and 4.
@@ -191,7 +191,7 @@ def test_lowered_limit_admits_in_time_and_keeps_all_instants() -> None:
     assert ratelimit.count_remaining(few, after, START + SECOND * 63) == 0
 
 
-def test_log_drops_no_more_instants_than_needed() -> None:
+def test_rate_limit_log_drops_only_as_many_instants_as_needed() -> None:
     rule = ExactLog("log", 3, 60)
     later = START + SECOND * 60
     after = charged(rule, state=LogState.of((START, START + SECOND)), now=later, cost=2)
@@ -205,7 +205,7 @@ def test_log_state_is_eight_big_endian_bytes_per_instant() -> None:
     assert repr(state) == f"LogState.of({(early, START)})"
 
 
-def test_log_sorts_instants_before_1970() -> None:
+def test_rate_limit_log_sorts_instants_before_1970() -> None:
     early = datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)
     rule = ExactLog("log", 2, 60)
     after = admit_one(rule, LogState.of((START,)), early)

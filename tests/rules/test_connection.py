@@ -52,7 +52,7 @@ REVOCATIONS = {"no revokedAt": (None,), "a revokedAt": (START, NOW - TICK, NOW, 
 
 
 @pytest.mark.parametrize(("cell", "expected"), STANDINGS.items())
-def test_standing_follows_the_table_with_half_open_intervals(
+def test_standing_matches_the_table_and_changes_at_the_deadline(
     cell: tuple[str, str, str], expected: str
 ) -> None:
     status, revocation, clock = cell
@@ -73,7 +73,7 @@ REVOKED         | none                    | none
 
 
 @pytest.mark.parametrize(("cell", "waits_for"), DEADLINES.items())
-def test_next_deadline_follows_the_table_for_each_status(
+def test_next_deadline_of_each_status_matches_the_table(
     cell: tuple[str, str], waits_for: str
 ) -> None:
     status, revocation = cell
@@ -95,7 +95,9 @@ def test_statuses_and_standings_are_listed_in_rank_order() -> None:
 
 
 @given(snapshots, st.lists(instants, min_size=2, max_size=6))
-def test_law_04_standing_is_monotone_in_time(connection: Connection, times: list[datetime]) -> None:
+def test_law_04_standing_never_moves_back_as_time_passes(
+    connection: Connection, times: list[datetime]
+) -> None:
     laws.check_standing_is_monotone(connection, times)
 
 
@@ -116,7 +118,7 @@ def test_standing_changes_with_time_only_at_next_deadline(
 
 @pytest.mark.parametrize("status", ["ACTIVE", "ACTION_REQUIRED"])
 @pytest.mark.parametrize("years", [1, 40, 400])
-def test_expiry_decades_away_is_exact_to_the_tick(status: str, years: int) -> None:
+def test_connection_expires_to_the_tick_even_400_years_away(status: str, years: int) -> None:
     end = START.replace(year=START.year + years)
     connection = stored(status, end)
     assert rules.next_deadline(connection) == end
@@ -142,7 +144,7 @@ def test_now_before_updated_at_is_clamped_to_updated_at() -> None:
     assert rules.clamp_to_updated_at(connection, at(-(10**6))) == START
 
 
-def test_clamp_accepts_datetime_subclasses_only() -> None:
+def test_now_may_be_a_datetime_subclass_but_not_text() -> None:
     now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
     assert now == NOW
     assert rules.clamp_to_updated_at(stored("ACTIVE"), now) is now
@@ -183,7 +185,7 @@ def test_new_connection_is_pending_until_its_next_action_ends() -> None:
     }
 
 
-def test_next_action_that_ends_before_now_raises() -> None:
+def test_create_with_a_next_action_ended_before_now_raises() -> None:
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: must be "):
         rules.create(
             id=specimens.OLD_ID,

@@ -34,7 +34,7 @@ from tests.support.specimens import transcribed
 from tests.support.strategies import COORDINATE, pending, uuid
 
 
-def test_key_digest_is_sha_256_in_hex() -> None:
+def test_api_key_digest_is_sha_256_in_hex() -> None:
     # The example in FIPS 180-2
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert ApiKey("abc").digest() == expected
@@ -69,7 +69,7 @@ def test_tracebacks_hide_the_api_key() -> None:
 
 
 @pytest.mark.parametrize("bad", ["", " ", "\t", "\n", "\x7f", "\x00", "é", "\u2003", "\ud800"])
-def test_key_outside_visible_ascii_raises_without_repeating_it(bad: str) -> None:
+def test_api_key_outside_visible_ascii_raises_without_showing_it(bad: str) -> None:
     for text in {bad, bad and SECRET + bad, bad and bad + SECRET}:
         with pytest.raises(ArgumentError) as error:
             ApiKey(text)
@@ -79,7 +79,7 @@ def test_key_outside_visible_ascii_raises_without_repeating_it(bad: str) -> None
 
 
 @given(st.text([chr(number) for number in range(0x21, 0x7F)], min_size=1, max_size=300))
-def test_equal_key_texts_make_equal_hidden_keys(text: str) -> None:
+def test_api_keys_of_equal_text_are_equal_and_hidden(text: str) -> None:
     assert ApiKey(text) == ApiKey(text)
     assert hash(ApiKey(text)) == hash(ApiKey(text))
     assert ApiKey(text) != ApiKey(text + "x")
@@ -104,7 +104,7 @@ another environment | WRONG_ENVIRONMENT        | WRONG_ENVIRONMENT
         )
     ),
 )
-def test_permission_follows_the_table(
+def test_permission_by_environment_and_scope_matches_the_table(
     environment: Environment,
     served: Environment | None,
     needed: str | None,
@@ -169,7 +169,7 @@ def test_key_owner_is_key_id_environment_app_and_account() -> None:
         attrs.evolve(CALLER, customer_account_id=CustomerAccountId(uuid(7))),
     ],
 )
-def test_key_registered_for_another_owner_has_another_key_owner(other: Caller) -> None:
+def test_caller_that_differs_in_any_part_has_another_key_owner(other: Caller) -> None:
     assert other.key_owner != CALLER.key_owner
     assert len({other.key_owner, CALLER.key_owner}) == 2
 
@@ -209,7 +209,7 @@ def with_app(text: str) -> Caller:
 
 # An account is a UUID in lower case, so no other text looks like it.
 @each_twin
-def test_lookalike_app_does_not_own_the_connection(one: str, other: str) -> None:
+def test_app_with_a_lookalike_id_does_not_own_the_connection(one: str, other: str) -> None:
     caller = with_app
     user = AppUserId("user-1")
     made = pending()
@@ -223,7 +223,7 @@ def test_lookalike_app_does_not_own_the_connection(one: str, other: str) -> None
 
 @each_twin
 @pytest.mark.parametrize("caller", [with_key, with_app])
-def test_lookalike_key_or_app_is_another_key_owner(
+def test_lookalike_key_or_app_id_gives_another_key_owner(
     caller: Callable[[str], Caller], one: str, other: str
 ) -> None:
     owners = {caller(text).key_owner for text in (one, other)}
@@ -232,7 +232,7 @@ def test_lookalike_key_or_app_is_another_key_owner(
 
 
 @each_twin
-def test_lookalike_app_users_and_idempotency_keys_are_distinct(one: str, other: str) -> None:
+def test_lookalike_app_users_and_idempotency_keys_are_unequal(one: str, other: str) -> None:
     users = {CALLER.coordinate(AppUserId(text)) for text in (one, other)}
     assert len(users) == len({each.app_user for each in users}) == 2
     assert len({RecordKey(CALLER.key_owner, IdempotencyKey(text)) for text in (one, other)}) == 2

@@ -85,7 +85,7 @@ def classes() -> Iterator[type[BaseException]]:
                 yield value
 
 
-def test_every_exception_is_a_lifecycle_error_with_a_specimen() -> None:
+def test_every_exception_but_one_derives_from_lifecycle_error() -> None:
     found = set(classes())
     # It ends a command whose output pipe is closed, and must pass code that catches exceptions.
     assert {each for each in found if not issubclass(each, LifecycleError)} == {ReaderGoneError}
@@ -126,7 +126,7 @@ def test_exception_attributes_hold_its_arguments(error: LifecycleError) -> None:
     assert type(error) in plain or set(error.args) <= set(vars(error).values())
 
 
-def test_exceptions_derive_from_the_matching_builtins() -> None:
+def test_exceptions_derive_from_a_fitting_builtin_exception() -> None:
     assert issubclass(ArgumentError, ValueError)
     assert issubclass(StoreFullError, RuntimeError)
     for seen in (LawBrokenError, NotConformingError, ServerRaisedError):

@@ -56,7 +56,7 @@ forgotten                 | IDEMPOTENCY_KEY_FORGOTTEN   | IDEMPOTENCY_KEY_REUSED
 
 @pytest.mark.parametrize(("name", "record", "now"), RECORDS)
 @pytest.mark.parametrize("differs", [None, "operation", "values"])
-def test_request_with_a_key_follows_the_table(
+def test_request_with_a_used_key_matches_the_idempotency_table(
     name: str, record: Record | None, now: datetime, differs: str | None
 ) -> None:
     fingerprint = SAME if differs is None else specimens.OTHERS[differs]
@@ -99,7 +99,7 @@ FORGOTTEN × lease over    | forgotten                | forgotten
 # --- Tokens, leases and retention --------------------------------------------------------------
 
 
-def test_token_increments_on_every_new_attempt() -> None:
+def test_attempt_token_increments_on_every_new_attempt() -> None:
     attempt, record, now = first_attempt(), running(), START
     for expected in range(2, 6):
         record = done(release(record, attempt, now))
@@ -119,7 +119,7 @@ def test_token_increments_on_every_new_attempt() -> None:
     assert over.token == 6
 
 
-def test_retention_is_24_hours_from_first_use() -> None:
+def test_idempotency_key_is_retained_24_hours_from_first_use() -> None:
     attempt = first_attempt()
     record = done(
         renew(idempotency.in_flight_record(attempt), attempt, START, lease=23 * 3600 * 10**6)
@@ -214,7 +214,7 @@ NEVER_KEPT = [
 
 
 @pytest.mark.parametrize("name", NEVER_KEPT)
-def test_date_cookie_and_hop_by_hop_headers_are_dropped(name: str) -> None:
+def test_date_cookie_and_hop_by_hop_headers_are_not_stored(name: str) -> None:
     for spelling in (name, name.lower(), name.upper()):
         assert kept_headers((("a", "1"), (spelling, "x"), ("b", "2"))) == (("a", "1"), ("b", "2"))
 
@@ -227,19 +227,19 @@ def test_date_cookie_and_hop_by_hop_headers_are_dropped(name: str) -> None:
         )
     ).map(tuple)
 )
-def test_other_headers_keep_their_order_and_repetition(
+def test_stored_headers_keep_their_order_and_repetition(
     headers: tuple[tuple[str, str], ...],
 ) -> None:
     kept = [pair for pair in headers if pair[0] not in {"date", "TE"}]
     assert list(kept_headers(headers)) == kept
 
 
-def test_headers_named_by_connection_header_are_dropped() -> None:
+def test_headers_named_by_connection_header_are_not_stored() -> None:
     headers = (("Connection", "close, X-Hop"), ("x-hop", "1"), ("x-stay", "2"))
     assert kept_headers(headers) == (("x-stay", "2"),)
 
 
-def test_completed_record_drops_headers_that_are_not_kept() -> None:
+def test_completed_record_stores_no_date_or_cookie_header() -> None:
     cookie = Response(201, (("set-cookie", "s"), ("etag", '"1"'), ("date", "today")), b"{}")
     kept = Response(201, (("etag", '"1"'),), b"{}")
     assert idempotency.completed_record(first_attempt(), cookie).response == kept
@@ -253,12 +253,12 @@ def test_completed_record_drops_headers_that_are_not_kept() -> None:
     assert idempotency.completed_record(first_attempt(), reference).response is reference
 
 
-def test_fingerprint_tells_two_values_from_one_with_a_line_feed() -> None:
+def test_line_feed_in_a_value_cannot_forge_another_fingerprint() -> None:
     texts = (("a", "b"), ("a\nb",), ("3:a\nb",), ("3:a", "b"), ("",), (), ("", ""), ("\n",))
     assert len({Fingerprint.of("initiate", [*values]) for values in texts}) == len(texts)
 
 
-def test_repr_hides_the_stored_body() -> None:
+def test_repr_hides_the_stored_response_body() -> None:
     secret = Response(201, (), b"https://connect.example/secret")
     replay = begin_attempt(
         idempotency.completed_record(first_attempt(), secret), key=KEY, fingerprint=SAME, now=START
@@ -271,7 +271,7 @@ def test_repr_hides_the_stored_body() -> None:
 
 
 @pytest.mark.parametrize("where", ["{}", "a{}", "{}a"])
-def test_key_outside_visible_ascii_raises_argument_error(where: str) -> None:
+def test_idempotency_key_outside_visible_ascii_raises(where: str) -> None:
     for number in (*range(0x180), 0x3000, 0xD800, 0x1F600):
         text = where.format(chr(number))
         if 0x21 <= number <= 0x7E:
@@ -286,7 +286,7 @@ def test_key_outside_visible_ascii_raises_argument_error(where: str) -> None:
     [("", False), ("k", True), ("k" * 255, True), ("k" * 256, False)]
     + [(wrong, False) for wrong in (None, 1, b"k", ["k"])],
 )
-def test_key_length_must_be_1_to_255(value: object, good: bool) -> None:  # noqa: FBT001
+def test_idempotency_key_length_must_be_1_to_255(value: object, good: bool) -> None:  # noqa: FBT001
     if good:
         assert idempotency.parse_idempotency_key(value) == value
     else:
@@ -389,6 +389,6 @@ def test_law_12_one_key_executes_once_in_every_interleaving(world: Held) -> None
     assert ("steps back" in steps) == world.steps_back
 
 
-def test_law_12_breaks_on_a_store_without_compare_and_set() -> None:
+def test_law_12_fails_in_a_model_without_compare_and_set() -> None:
     with pytest.raises(engine.ViolationError, match="law 12 is broken: 2 executions took effect"):
         engine.explore(clients.Clients(Held(2, 0, at_once=True, compares=False)))

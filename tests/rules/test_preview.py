@@ -98,7 +98,7 @@ def check_allowed(
 
 @pytest.mark.parametrize("at_now", STANDS)
 @pytest.mark.parametrize("now", [NOW, NOW - TICK, NOW + TICK, START - TICK])
-def test_preview_matches_the_calls_in_each_standing(at_now: str, now: datetime) -> None:
+def test_trigger_preview_matches_the_real_call_in_each_standing(at_now: str, now: datetime) -> None:
     for connection in STANDS[at_now]:
         for successors in specimens.successors(connection).values():
             for successor in successors:
@@ -108,7 +108,7 @@ def test_preview_matches_the_calls_in_each_standing(at_now: str, now: datetime) 
                     check_allowed(connection, now=now, successor=successor, head=pending(number=9))
 
 
-def test_reconnect_preview_equals_a_call_with_placeholders() -> None:
+def test_reconnect_preview_equals_a_call_with_placeholder_ids() -> None:
     connection = stored("EXPIRED")
     placeholder = NextAction("", LAST_INSTANT)
     assert preview_trigger(Trigger.RECONNECT, connection, NOW) == chain.reconnect(
@@ -146,7 +146,7 @@ def heads_of(like: Connection) -> Connection:
     attrs.evolve(successors_of(stored("PENDING")), updated_at=at(50)),
     None,
 )
-def test_preview_matches_the_calls_for_any_connection(
+def test_trigger_preview_matches_the_real_call_on_any_connection(
     connection: Connection, now: datetime, successor: Connection | None, head: Connection | None
 ) -> None:
     check_allowed(
@@ -174,7 +174,7 @@ def test_previewed_refusals_name_the_chain_head(length: int) -> None:
     check_allowed(first, now=now, successor=second, head=head)
 
 
-def test_preview_of_pending_and_revoked_gives_each_outcome() -> None:
+def test_preview_lists_done_ignored_or_refused_for_each_trigger() -> None:
     def words(connection: Connection) -> dict[str, str]:
         return {
             each.trigger.value: each.outcome.value for each in preview_triggers(connection, NOW)
@@ -233,7 +233,7 @@ MONTH, WEEK = notice(30 * DAY), notice(7 * DAY)
         (LAST_INSTANT, ()),
     ],
 )
-def test_notice_is_due_from_its_tick_until_expiry(
+def test_expiry_notice_is_due_from_its_lead_time_until_expiry(
     status: str, now: datetime, due: tuple[ExpiryNotice, ...]
 ) -> None:
     connection = ending(status)
@@ -245,7 +245,7 @@ def test_notice_is_due_from_its_tick_until_expiry(
     assert connection == before
 
 
-def test_notice_id_never_changes() -> None:
+def test_expiry_notice_ids_are_fixed_and_ignore_later_changes() -> None:
     assert DEFAULT_LEAD_TIMES == (30 * DAY, 7 * DAY)
     assert [each.id for each in find_due_notices(ending(), END - TICK)] == [
         "00000000-0000-4000-8000-000000000001.ends-in.2592000",
@@ -256,7 +256,7 @@ def test_notice_id_never_changes() -> None:
     assert find_due_notices(moved, END - TICK) == find_due_notices(ending(), END - TICK)
 
 
-def test_notice_due_before_authorization_is_omitted() -> None:
+def test_expiry_notice_due_before_authorization_is_omitted() -> None:
     since = at(5)
     for days, expected in ((7, [7]), (30, [30, 7]), (8, [7])):
         end = since + days * DAY
@@ -274,14 +274,14 @@ def test_notice_due_before_authorization_is_omitted() -> None:
 
 
 @pytest.mark.parametrize("years", [40, 400])
-def test_notice_of_an_expiry_decades_away_is_due_to_the_tick(years: int) -> None:
+def test_expiry_notice_centuries_ahead_is_due_to_the_tick(years: int) -> None:
     end = END.replace(year=END.year + years)
     for lead in (30 * DAY, 3650 * DAY):
         assert find_due_notices(ending(end=end), end - lead - TICK, (lead,)) == ()
         assert find_due_notices(ending(end=end), end - lead, (lead,)) == (notice(lead, end),)
 
 
-def test_no_lead_times_give_no_notices_and_one_second_works() -> None:
+def test_notice_lead_times_may_be_empty_or_one_second() -> None:
     assert find_due_notices(ending(), END - TICK, ()) == ()
     assert find_due_notices(ending(), END - SECOND, (SECOND,)) == (notice(SECOND),)
     assert find_due_notices(ending(), END - SECOND - TICK, (SECOND,)) == ()
@@ -307,7 +307,7 @@ def test_no_lead_times_give_no_notices_and_one_second_works() -> None:
         attrs.evolve(ending(), authorized_at=END + DAY),
     ],
 )
-def test_connection_that_will_not_expire_has_no_notices(connection: Connection) -> None:
+def test_connection_that_will_not_expire_has_no_expiry_notices(connection: Connection) -> None:
     for now in (START, END - 30 * DAY, END - TICK, END):
         assert find_due_notices(connection, now) == ()
 
@@ -316,7 +316,7 @@ leads = st.lists(st.integers(1, 10**5).map(lambda seconds: seconds * SECOND), ma
 
 
 @given(connections() | snapshots, instants, leads)
-def test_due_notices_lie_between_authorization_and_expiry(
+def test_expiry_notices_lie_between_authorization_and_expiry(
     connection: Connection, now: datetime, wanted: list[timedelta]
 ) -> None:
     due = find_due_notices(connection, now, tuple(wanted))
@@ -336,7 +336,9 @@ def test_due_notices_lie_between_authorization_and_expiry(
     "lead", [timedelta(), -SECOND, TICK, SECOND - TICK, SECOND + TICK, timedelta.max]
 )
 @pytest.mark.parametrize("connection", [ending(), pending()])
-def test_lead_time_below_or_between_seconds_raises(connection: Connection, lead: timedelta) -> None:
+def test_notice_lead_time_not_in_whole_seconds_raises(
+    connection: Connection, lead: timedelta
+) -> None:
     with pytest.raises(ArgumentError, match=r"^lead_times: must be whole seconds, at least one$"):
         find_due_notices(connection, NOW, (7 * DAY, lead))
 

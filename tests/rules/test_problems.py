@@ -37,7 +37,7 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("kind", ProblemKind)
-def test_each_kind_maps_to_its_status_and_retention(kind: ProblemKind) -> None:
+def test_problem_kind_decides_http_status_and_whether_it_is_kept(kind: ProblemKind) -> None:
     status, _, kept = STATUSES[kind].partition(", ")
     for code in ProblemCode:
         if Problem(code).problem_type.kind is kind:
@@ -92,7 +92,7 @@ def example(code: ProblemCode) -> Problem:
     return Problem(code, facts[: len(EXPECTED[code][3])])
 
 
-def test_catalogue_codes_match_the_specification() -> None:
+def test_catalogue_lists_exactly_the_specified_problem_codes() -> None:
     assert [str(code) for code in ProblemCode] == list(EXPECTED)
 
 
@@ -104,19 +104,19 @@ def test_each_code_has_its_kind_retryable_origin_and_details(code: ProblemCode) 
     assert CATALOGUE[code].why.startswith(f"[{origin}] ")
 
 
-def test_titles_are_unique() -> None:
+def test_problem_titles_are_unique() -> None:
     assert len({Problem(code).title for code in ProblemCode}) == len(EXPECTED)
 
 
 @each_code
-def test_details_pair_the_fixed_keys_with_the_values_in_order(code: ProblemCode) -> None:
+def test_problem_details_pair_fixed_keys_with_values_in_order(code: ProblemCode) -> None:
     problem = example(code)
     assert tuple(problem.details) == EXPECTED[code][3]
     assert tuple(problem.details.values()) == problem.detail_values
 
 
 @each_code
-def test_extra_or_missing_detail_value_raises_value_error(code: ProblemCode) -> None:
+def test_extra_or_missing_problem_detail_raises_value_error(code: ProblemCode) -> None:
     for facts in {(*example(code).detail_values, "extra"), example(code).detail_values[:-1]} - {
         example(code).detail_values
     }:
@@ -125,7 +125,7 @@ def test_extra_or_missing_detail_value_raises_value_error(code: ProblemCode) -> 
 
 
 @each_code
-def test_detail_is_one_sentence_built_from_the_details(code: ProblemCode) -> None:
+def test_problem_detail_is_one_sentence_built_from_the_details(code: ProblemCode) -> None:
     problem = example(code)
     names = re.findall(r"{(.*?)}", WORDING[code].sentence)
     assert set(names) <= set(EXPECTED[code][3])
@@ -136,7 +136,7 @@ def test_detail_is_one_sentence_built_from_the_details(code: ProblemCode) -> Non
         assert (format_time(fact) if isinstance(fact, datetime) else str(fact)) in problem.detail
 
 
-def test_bad_request_without_a_member_blames_the_body() -> None:
+def test_bad_request_detail_without_a_member_blames_the_body() -> None:
     problem = Problem(ProblemCode.BAD_REQUEST, (None, "NOT_JSON"))
     assert problem.detail == "The request cannot be read: the body is at fault (NOT_JSON)."
 
@@ -156,12 +156,12 @@ def test_detail_value_like_a_placeholder_is_not_formatted(fact: str) -> None:
         (ProblemCode.CONNECTION_NOT_RECONNECTABLE, "connection-not-reconnectable"),
     ],
 )
-def test_type_uri_is_base_plus_code_in_kebab_case(code: ProblemCode, name: str) -> None:
+def test_problem_type_uri_is_base_plus_code_in_kebab_case(code: ProblemCode, name: str) -> None:
     assert type_uri(code) == f"https://curaeai.com/problems/{name}"
     assert type_uri(code, "https://problems.example/") == f"https://problems.example/{name}"
 
 
-def test_type_uris_are_unique() -> None:
+def test_problem_type_uris_are_unique() -> None:
     uris = {type_uri(code) for code in ProblemCode}
     assert len(uris) == len(EXPECTED)
     assert all(re.fullmatch(r"https://[a-z./]+/[a-z]+(-[a-z]+)*", uri) for uri in uris)
@@ -174,7 +174,7 @@ def test_str_of_a_problem_type_lists_kind_and_details() -> None:
     assert str(Problem(ProblemCode.NOT_FOUND).problem_type) == "absent, final, details: none"
 
 
-def test_final_and_retryable_set_the_retryable_flag() -> None:
+def test_problem_type_built_by_final_is_not_retryable() -> None:
     kind, details = ProblemKind.CONFLICT, ("connectionId", "reason")
     assert final(kind, *details) == ProblemType(kind, retryable=False, details=details)
     assert retryable(kind, *details) == ProblemType(kind, retryable=True, details=details)

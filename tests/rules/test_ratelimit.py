@@ -36,7 +36,7 @@ from curae_lifecycle.web.respond import format_rate_limit, format_rate_limit_pol
 from tests.support.strategies import START, TICK, Frozen
 
 
-def test_rate_limit_fields_match_the_draft_syntax() -> None:
+def test_rate_limit_headers_follow_the_ietf_draft_syntax() -> None:
     assert format_rate_limit_policy(INITIATE_LIMIT) == '"initiate";q=10;w=60'
     limited = RateLimited((), INITIATE_LIMIT, 11_000_001)
     assert format_rate_limit(limited) == '"initiate";r=0;t=12'
@@ -127,7 +127,7 @@ def test_law_10_any_60_seconds_admit_at_most_10_initiates(
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("seconds", [1, 2])
-def test_law_10_holds_for_every_history_of_six_calls(limit: int, seconds: int) -> None:
+def test_law_10_limit_holds_in_every_history_of_six_calls(limit: int, seconds: int) -> None:
     policy, window = ExactLog("log", limit, seconds), SECOND * seconds
     for places in product(range(5), repeat=6):
         history = [START + SECOND * place / 2 for place in places]
@@ -222,7 +222,7 @@ several = st.lists(st.tuples(policies, calls), min_size=1, max_size=4)
 
 
 @given(several, instants)
-def test_several_limits_charge_all_or_none_and_name_the_longest(
+def test_several_limits_charge_all_or_none_and_name_longest_wait(
     rules: list[tuple[Policy, list[Call]]], now: datetime
 ) -> None:
     charges = tuple(Charge(policy, play(policy, history)[0]) for policy, history in rules)
@@ -249,7 +249,7 @@ def test_several_limits_charge_all_or_none_and_name_the_longest(
     assert early.policy is answer.policy
 
 
-def test_equal_waits_name_the_first_limit() -> None:
+def test_refusal_with_equal_waits_names_the_first_limit() -> None:
     first, second = Bucket(name="first", capacity=1, refill=1, seconds=1), ExactLog("second", 1, 1)
     charges = [Charge(policy, play(policy, [(START, 1)])[0]) for policy in (first, second)]
     for pair in (charges, charges[::-1]):
@@ -258,7 +258,7 @@ def test_equal_waits_name_the_first_limit() -> None:
         assert answer.policy is pair[0].policy
 
 
-def test_admit_without_charges_admits_any_cost() -> None:
+def test_admit_without_limits_admits_any_cost() -> None:
     assert admit((), START, cost=10**9) == Admitted(())
 
 
@@ -297,7 +297,7 @@ def test_cost_above_a_limit_raises_cost_error() -> None:
     ("policy", "state"),
     [(LOG, ratelimit.FULL_BUCKET), (BUCKET, ratelimit.FRESH_LOG), (LOG, BucketState(1))],
 )
-def test_state_of_the_other_kind_raises_argument_error(policy: Policy, state: RateState) -> None:
+def test_log_with_a_bucket_state_or_the_reverse_raises(policy: Policy, state: RateState) -> None:
     with pytest.raises(ArgumentError, match=policy.name):
         admit((Charge(policy, state),), START)
 
@@ -322,7 +322,7 @@ def test_admit_rejects_a_now_that_is_not_utc(policy: Policy) -> None:
 
 
 @given(policies, calls, instants)
-def test_remaining_cost_is_admitted_and_one_more_is_refused(
+def test_remaining_count_is_admitted_and_one_more_is_refused(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
@@ -335,7 +335,7 @@ def test_remaining_cost_is_admitted_and_one_more_is_refused(
 
 
 @given(policies, calls.filter(bool), instants)
-def test_state_expires_exactly_when_it_equals_a_fresh_one(
+def test_rate_limit_state_expires_when_it_equals_a_fresh_one(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
@@ -357,7 +357,7 @@ def test_state_expires_exactly_when_it_equals_a_fresh_one(
 
 
 @pytest.mark.parametrize("policy", [LOG, BUCKET])
-def test_fresh_state_has_no_expiry(policy: Policy) -> None:
+def test_fresh_rate_limit_state_has_no_expiry(policy: Policy) -> None:
     assert ratelimit.state_expires_at(policy, fresh_state(policy)) is None
     assert ratelimit.count_remaining(policy, fresh_state(policy), START) == policy.limit
 
@@ -366,13 +366,13 @@ def test_fresh_state_has_no_expiry(policy: Policy) -> None:
     "policy",
     [ExactLog("log", 1, 10**15 - 1), Bucket(name="b", capacity=1, refill=1, seconds=10**15 - 1)],
 )
-def test_state_expiry_saturates_at_the_last_instant(policy: Policy) -> None:
+def test_rate_limit_state_expiry_is_capped_at_the_last_instant(policy: Policy) -> None:
     state, _ = play(policy, [(START, 1)])
     assert ratelimit.state_expires_at(policy, state) == LAST_INSTANT
 
 
 @given(logs, calls)
-def test_log_stays_sorted_within_limit_and_drops_only_old(
+def test_rate_limit_log_stays_sorted_and_drops_only_old_instants(
     policy: ExactLog, history: list[Call]
 ) -> None:
     state: RateState = ratelimit.FRESH_LOG
@@ -417,13 +417,15 @@ sizes = st.one_of(st.integers(1, 100), st.integers(1, 10**15 - 1))
 
 
 @given(names, sizes, sizes)
-def test_log_policy_field_has_limit_and_window(name: str, limit: int, seconds: int) -> None:
+def test_rate_limit_policy_header_of_a_log_has_limit_and_window(
+    name: str, limit: int, seconds: int
+) -> None:
     field = format_rate_limit_policy(ExactLog(name, limit, seconds))
     assert parse_item(field) == (name, {"q": limit, "w": seconds})
 
 
 @given(names, *[st.integers(1, 1000)] * 3)
-def test_bucket_policy_field_has_capacity_and_fill_seconds(
+def test_rate_limit_policy_header_of_a_bucket_has_its_fill_time(
     name: str, capacity: int, refill: int, seconds: int
 ) -> None:
     text, parameters = parse_item(
@@ -437,7 +439,7 @@ def test_bucket_policy_field_has_capacity_and_fill_seconds(
 
 
 @given(names, st.integers(1, 10**9))
-def test_rate_limit_field_rounds_the_wait_up_to_seconds(name: str, wait: int) -> None:
+def test_rate_limit_header_rounds_the_wait_up_to_seconds(name: str, wait: int) -> None:
     text, parameters = parse_item(format_rate_limit(RateLimited((), ExactLog(name, 1, 1), wait)))
     assert (text, parameters["r"]) == (name, 0)
     seconds = parameters["t"]
@@ -449,7 +451,7 @@ def test_rate_limit_field_rounds_the_wait_up_to_seconds(name: str, wait: int) ->
 
 
 @pytest.mark.parametrize("name", ["", "é", "a\n", "\x7f", "a\tb", "\ud800"])
-def test_policy_name_outside_printable_ascii_raises(name: str) -> None:
+def test_rate_limit_name_outside_printable_ascii_raises(name: str) -> None:
     with pytest.raises(ArgumentError, match="name"):
         ExactLog(name, 1, 1)
     with pytest.raises(ArgumentError, match="name"):
@@ -457,7 +459,7 @@ def test_policy_name_outside_printable_ascii_raises(name: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [0, -1, True, 1.0, "1", None, 10**15])
-def test_size_that_a_header_cannot_carry_raises(bad: int) -> None:
+def test_rate_limit_size_that_headers_cannot_carry_raises(bad: int) -> None:
     for size, make in (
         ("limit", lambda: ExactLog("a", bad, 1)),
         ("seconds", lambda: ExactLog("a", 1, bad)),

@@ -25,7 +25,7 @@ from tests.support.specimens import BOUND, NEW_USER, binding_in, mint, waiting
 from tests.support.strategies import COORDINATE, START, TICK, at, instants, next_action, uuid
 
 
-def test_initiate_for_the_tombstoned_user_raises() -> None:
+def test_initiate_with_the_id_of_the_tombstoned_user_raises() -> None:
     with pytest.raises(ArgumentError, match="user_id"):
         mint("TOMBSTONED", prefer_signup=False, user=BOUND)
 
@@ -47,7 +47,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("account", "preference", "path", "handoff", "user", "after"), PATHS)
-def test_initiate_follows_the_entry_path_table(
+def test_initiate_in_each_case_matches_the_entry_path_table(
     account: str, preference: str, path: str, handoff: str, user: UserId | None, after: str
 ) -> None:
     binding = binding_in(account)
@@ -99,7 +99,7 @@ landed for another user  | HANDOFF_NOT_REQUIRED    | BINDING_CONFLICT          |
         ("TOMBSTONED", False, ("entry-path.tombstoned", "binding.provision.tombstoned")),
     ],
 )
-def test_initiate_rules_name_the_path_and_the_provisioning(
+def test_initiate_answer_names_rules_of_path_and_provisioning(
     *, account: str, prefer: bool, trail: tuple[str, ...]
 ) -> None:
     answer = mint(account, prefer_signup=prefer)
@@ -126,7 +126,7 @@ users = st.integers(0, 99).map(lambda number: UserId(f"u-{number}"))
 @given(
     calls=st.lists(st.tuples(instants, users, st.integers(0, 99), users), min_size=2, max_size=4)
 )
-def test_law_08_path_depends_on_account_state_and_preference(
+def test_law_08_entry_path_depends_on_account_and_preference(
     calls: list[tuple[datetime, UserId, int, UserId]],
 ) -> None:
     everything_else = cycle(calls)
@@ -224,7 +224,7 @@ def session_that_is(name: str) -> CuraeConnectSession:
 
 
 @pytest.mark.parametrize(("name", "user", "state", "minutes", "expected"), PATH_A_OR_C + PATH_B)
-def test_complete_handoff_follows_the_table(
+def test_complete_handoff_in_each_case_matches_the_table(
     name: str, user: UserId, state: str, minutes: int, expected: str
 ) -> None:
     session, binding, now = session_that_is(name), binding_in(state), at(minutes)
@@ -254,7 +254,7 @@ def test_complete_handoff_follows_the_table(
         }.get(expected, {"lifecycleState": state})
 
 
-def test_complete_handoff_rules_name_session_and_binding() -> None:
+def test_complete_handoff_names_the_rules_that_decided_it() -> None:
     landed = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
     assert landed.rules == ("completion.waiting", "binding.complete-sign-up.unlinked")
     changed = rules.complete_handoff(
@@ -265,7 +265,7 @@ def test_complete_handoff_rules_name_session_and_binding() -> None:
     assert late.rules == ("completion.over",)
 
 
-def test_second_session_of_the_bound_user_lands() -> None:
+def test_handoff_of_a_bound_users_second_session_lands() -> None:
     first = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
     assert isinstance(first, Done)
     second = mint("UNLINKED", prefer_signup=True, number=2).value.session
@@ -278,7 +278,7 @@ def test_second_session_of_the_bound_user_lands() -> None:
 
 
 @given(happened=instants, late=st.integers(0, 10**10).map(lambda us: timedelta(microseconds=us)))
-def test_late_recorded_handoff_is_judged_at_happened_at(
+def test_handoff_reported_late_is_judged_at_happened_at(
     happened: datetime, late: timedelta
 ) -> None:
     answer = rules.complete_handoff(
@@ -313,7 +313,7 @@ def test_late_recorded_handoff_is_judged_at_happened_at(
         (at(30) - TICK, at(34), at(30) - TICK),
     ],
 )
-def test_skewed_clocks_clamp_landed_at_and_still_land(
+def test_handoff_with_skewed_clocks_lands_at_a_clamped_time(
     now: datetime, happened_at: datetime | None, landed_at: datetime
 ) -> None:
     answer = rules.complete_handoff(
@@ -333,7 +333,7 @@ def test_skewed_clocks_clamp_landed_at_and_still_land(
         (START, START.replace(tzinfo=None), "happened_at"),
     ],
 )
-def test_handoff_far_ahead_or_naive_raises_argument_error(
+def test_handoff_time_far_ahead_or_naive_raises_argument_error(
     now: datetime, happened_at: datetime | None, argument: str
 ) -> None:
     with pytest.raises(ArgumentError) as error:

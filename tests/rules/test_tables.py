@@ -121,7 +121,7 @@ def test_table_maps_each_cell_to_its_one_row() -> None:
     assert repr(table) == "<Table light: 4 cells, 3 rules>"
 
 
-def test_table_with_one_axis_has_bare_keys() -> None:
+def test_keys_of_a_one_axis_table_are_values_not_tuples() -> None:
     table = Table[Press, Verdict]("press", "Law.", PRESS, Row(ANY, Stay(), "[O] So.", name="any"))
     assert list(table) == [Press.SHORT, Press.LONG]
     assert [key for key, _ in table.cells()] == [(Press.SHORT,), (Press.LONG,)]
@@ -222,7 +222,7 @@ def test_mermaid_arrow_of_a_one_axis_table_has_no_label() -> None:
     assert "    ACTIVE --> EXPIRED\n" in to_mermaid(EXPIRY_RECORD)
 
 
-def test_state_that_is_not_an_axis_raises_table_error() -> None:
+def test_table_whose_state_is_not_an_axis_raises() -> None:
     with pytest.raises(TableError, match="its state is none of its axes: colour"):
         build(GO, STOP, STAY, state="colour")
 
@@ -251,7 +251,7 @@ What a press does.
 
 
 @pytest.mark.parametrize("state", [None, "light"])
-def test_markdown_has_one_line_per_rule(state: str | None) -> None:
+def test_table_markdown_has_one_line_per_rule(state: str | None) -> None:
     assert to_markdown(build(GO, STOP, STAY, state=state)) == MARKDOWN
 
 
@@ -264,7 +264,7 @@ def test_mermaid_of_a_table_without_state_raises_value_error() -> None:
         to_mermaid(build(GO, STOP, STAY))
 
 
-def test_json_has_one_object_per_cell() -> None:
+def test_table_json_has_one_object_per_cell() -> None:
     turn = {"kind": "Turn", "seconds": 5, "lamps": ["left", "right"], "note": None}
     green = {"outcome": turn | {"to": "green"}, "says": "turn green"}
     red = {"outcome": turn | {"to": "red"}, "says": "turn red"}
@@ -324,7 +324,7 @@ def test_mermaid_labels_are_the_values_of_the_other_axes() -> None:
     assert to_mermaid(small()) == "stateDiagram-v2\n    a --> X: one one\n"
 
 
-def test_json_is_indented_and_keeps_non_ascii() -> None:
+def test_table_json_is_indented_and_keeps_non_ascii() -> None:
     text = to_json(small())
     document = json.loads(text)
     key = {"number": "one", "other": "one"}

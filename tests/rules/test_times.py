@@ -22,14 +22,14 @@ TIMES = [
 
 
 @pytest.mark.parametrize(("text", "instant"), TIMES)
-def test_format_time_is_shortest_and_parses_back(text: str, instant: datetime) -> None:
+def test_format_time_writes_the_shortest_text_and_parses_back(text: str, instant: datetime) -> None:
     assert format_time(instant) == text
     assert parse_time("at", text) == instant
     assert parse_time("at", text).tzinfo is UTC
 
 
 @given(any_instants)
-def test_format_and_parse_round_trip_every_instant(instant: datetime) -> None:
+def test_every_instant_is_unchanged_by_formatting_and_parsing(instant: datetime) -> None:
     assert parse_time("at", format_time(instant)) == instant
 
 

@@ -45,7 +45,7 @@ reconnect      | STILL_PENDING!  | recover | ALREADY_ACTIVE! | recover         |
 """
 
 
-def test_expected_table_covers_every_trigger_and_standing() -> None:
+def test_hand_written_table_covers_every_trigger_and_standing() -> None:
     assert set(CELLS) == {(trigger, standing) for trigger in Trigger for standing in Standing}
 
 
@@ -88,7 +88,7 @@ def members(connection: Connection) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("cell", "expected"), [each for each in CELLS.items() if each[0][0] != "reconnect"]
 )
-def test_each_trigger_follows_the_table_in_each_standing(
+def test_each_trigger_in_each_standing_matches_the_table(
     cell: tuple[str, str], expected: str
 ) -> None:
     trigger, at_now = cell
@@ -120,7 +120,7 @@ def test_each_trigger_follows_the_table_in_each_standing(
 
 @pytest.mark.parametrize("at_now", STANDS)
 @pytest.mark.parametrize(("kind", "expected"), AUTHORIZATIONS.items())
-def test_authorize_with_a_successor_is_refused_as_superseded(
+def test_authorize_of_a_connection_with_a_successor_is_refused(
     at_now: str, kind: str, expected: str
 ) -> None:
     rule = next(row.rule for value, row in AUTHORIZATION.items() if value == kind)
@@ -163,7 +163,7 @@ def test_refused_authorization_names_the_standing(at_now: str) -> None:
         assert answer.problem.details == {"connectionId": OLD_ID, "standing": at_now}
 
 
-def test_authorization_after_the_lapse_names_the_deadline() -> None:
+def test_authorization_after_the_deadline_is_refused_naming_it() -> None:
     answer = triggers.authorize(pending(), at(30))
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
@@ -179,7 +179,7 @@ def test_authorization_without_expiry_never_expires() -> None:
 # --- Facts recorded late -----------------------------------------------------------------------
 
 
-def test_late_authorization_is_judged_at_happened_at() -> None:
+def test_authorization_reported_late_is_judged_at_happened_at() -> None:
     answer = triggers.authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(30) - TICK, at(90))
@@ -189,7 +189,7 @@ def test_late_authorization_is_judged_at_happened_at() -> None:
     assert late.problem.code == "HANDOFF_LAPSED"
 
 
-def test_late_action_or_expiry_is_judged_at_happened_at() -> None:
+def test_action_or_expiry_reported_late_is_judged_at_happened_at() -> None:
     over = stored("ACTIVE", NOW)
     in_time = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
     assert isinstance(in_time, Done)
@@ -204,7 +204,7 @@ def test_late_action_or_expiry_is_judged_at_happened_at() -> None:
     assert early.rules != recorded.rules
 
 
-def test_late_revocation_is_judged_now_and_dated_happened_at() -> None:
+def test_revocation_reported_late_counts_now_dated_happened_at() -> None:
     answer = triggers.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
@@ -293,7 +293,7 @@ def test_revocation_with_now_before_updated_at_is_recorded(at_now: str, actor: A
             )
 
 
-def test_expires_at_must_be_a_datetime_of_any_subclass() -> None:
+def test_expires_at_may_be_a_datetime_subclass_but_not_text() -> None:
     end = Frozen(2026, 3, 1, tzinfo=UTC)
     answer = triggers.authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
@@ -303,7 +303,7 @@ def test_expires_at_must_be_a_datetime_of_any_subclass() -> None:
             triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing))
 
 
-def test_expires_at_must_be_after_the_clamped_authorization() -> None:
+def test_expires_at_must_be_after_the_stored_authorized_at() -> None:
     connection = attrs.evolve(pending(), updated_at=at(10))
     with pytest.raises(ArgumentError, match=r"^expires_at: "):
         triggers.authorize(connection, START, expires_at=at(10))
@@ -347,7 +347,7 @@ def test_revoked_at_in_any_status_is_treated_as_revoked(trigger: str, status: st
 
 
 @pytest.mark.parametrize("years", [30, 400])
-def test_authorization_for_decades_expires_to_the_tick(years: int) -> None:
+def test_authorization_for_400_years_expires_to_the_tick(years: int) -> None:
     end = NOW.replace(year=NOW.year + years)
     answer = triggers.authorize(pending(), NOW, expires_at=end)
     assert isinstance(answer, Done)
@@ -449,7 +449,7 @@ def test_law_01_stored_rank_never_falls(
 
 
 @given(happenings)
-def test_law_02_revoked_now_once_and_first_revoked_at_kept(
+def test_law_02_second_revoke_keeps_the_first_revoked_at(
     happened: list[tuple[str, datetime, datetime, Actor]],
 ) -> None:
     history = histories([*happened, ("revoke", at(200), START, Actor.APP)])
@@ -464,7 +464,7 @@ def test_law_02_revoked_now_once_and_first_revoked_at_kept(
 
 
 @given(happenings, st.sampled_from([timedelta(), TICK, NEXT_ACTION_LIFETIME, timedelta(days=1)]))
-def test_each_write_adds_one_version_and_never_goes_back(
+def test_each_write_adds_one_version_and_no_time_goes_back(
     happened: list[tuple[str, datetime, datetime, Actor]], behind: timedelta
 ) -> None:
     for before, _, answer in histories(happened, behind):

@@ -21,7 +21,7 @@ APPS = (
 
 
 @pytest.mark.parametrize("name", ANSWERED)
-def test_bad_input_gets_the_documented_response(wire: Wire, name: str) -> None:
+def test_bad_input_over_a_socket_gets_the_documented_response(wire: Wire, name: str) -> None:
     asked, body, answer = ANSWERED[name]
     assert wire.answer_to(wire.request(*asked, body=body)) == answer
 
@@ -36,7 +36,7 @@ def test_malformed_request_line_gives_400_before_the_app(wire: Wire, sent: bytes
     assert wire.answer_to(sent) == "400"
 
 
-def test_body_sent_in_parts_is_read_whole(wire: Wire) -> None:
+def test_body_sent_in_parts_is_read_whole_and_executed(wire: Wire) -> None:
     sent = wire.request(b"POST", CONNECTIONS, key(15))
     address = ("127.0.0.1", wire.server.port)
     with socket.create_connection(address, timeout=PATIENCE) as connection:
@@ -48,7 +48,7 @@ def test_body_sent_in_parts_is_read_whole(wire: Wire) -> None:
             assert stream.read().startswith(b"HTTP/1.1 201")
 
 
-def test_chunked_body_is_read_whole(wire: Wire) -> None:
+def test_chunked_body_is_read_whole_and_executed(wire: Wire) -> None:
     length = b"Content-Length: " + str(len(BODY)).encode()
     sent = wire.request(b"POST", CONNECTIONS, key(17)).removesuffix(BODY)
     sent = sent.replace(length, b"Transfer-Encoding: chunked")
@@ -64,7 +64,7 @@ def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
     assert [status for status, _ in wire.exchange(sent)] == [400, 404, 201]
 
 
-def test_clients_that_hang_up_leave_the_server_usable(wire: Wire) -> None:
+def test_request_succeeds_after_clients_hung_up_halfway(wire: Wire) -> None:
     whole = wire.request(b"POST", CONNECTIONS, key(30))
     for cut in (1, 20, len(whole) // 2, len(whole) - 1, len(whole)):
         wire.hang_up(whole[:cut])
@@ -72,7 +72,7 @@ def test_clients_that_hang_up_leave_the_server_usable(wire: Wire) -> None:
     assert wire.answer_to(whole) == "201"
 
 
-def test_truncated_body_is_not_executed(wire: Wire) -> None:
+def test_request_with_a_truncated_body_is_not_executed(wire: Wire) -> None:
     # The received part would be a complete body.
     asked = wire.request(b"POST", CONNECTIONS, key(31), body=BODY + b" ").removesuffix(b" ")
     wire.hang_up(asked)
@@ -83,7 +83,7 @@ def test_truncated_body_is_not_executed(wire: Wire) -> None:
     assert wire.answer_to(wire.request(b"POST", CONNECTIONS, key(31), body=other)) == "201"
 
 
-def test_empty_response_has_no_content_type(wire: Wire) -> None:
+def test_response_304_without_a_body_has_no_content_type(wire: Wire) -> None:
     state = BASE + b"/curae-connect/account-state?appUserId=ada"
     sent = wire.request(b"GET", state, b"If-None-Match: *", body=b"")
     with socket.create_connection(("127.0.0.1", wire.server.port), timeout=PATIENCE) as connection:

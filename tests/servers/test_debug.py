@@ -44,7 +44,7 @@ def log_of(kind: str, *, debug: bool, pages: bool = False) -> Log:
 
 @pytest.mark.parametrize("pages", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_debug_logs_the_traceback_of_an_unexpected_error(kind: str, *, pages: bool) -> None:
+def test_debug_mode_logs_the_traceback_of_an_unexpected_error(kind: str, *, pages: bool) -> None:
     (failed,) = [line for line in log_of(kind, debug=True, pages=pages).lines if "error" in line]
     assert failed["error"] == "LookupError"
     traceback = str(failed["traceback"])
@@ -54,7 +54,7 @@ def test_debug_logs_the_traceback_of_an_unexpected_error(kind: str, *, pages: bo
 
 @pytest.mark.parametrize("pages", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_debug_no_text_and_no_traceback_is_logged(kind: str, *, pages: bool) -> None:
+def test_without_debug_no_error_text_or_traceback_is_logged(kind: str, *, pages: bool) -> None:
     log = log_of(kind, debug=False, pages=pages)
     assert "a-secret" not in log.text
     assert "Traceback" not in log.text
@@ -63,7 +63,7 @@ def test_without_debug_no_text_and_no_traceback_is_logged(kind: str, *, pages: b
     assert "error" not in failed
 
 
-def test_debug_warns_once_at_the_start() -> None:
+def test_debug_mode_logs_one_warning_at_the_start() -> None:
     with logged() as log:
         Endpoint(faulty(), MINT)
         Endpoint(faulty(), MINT, debug=True)
@@ -72,13 +72,13 @@ def test_debug_warns_once_at_the_start() -> None:
     assert str(line["message"]).startswith("debug is on")
 
 
-def test_debug_flag_is_reset_after_the_request() -> None:
+def test_debug_mode_logs_no_traceback_outside_its_request() -> None:
     endpoint = Endpoint(faulty(), MINT, debug=True)
     assert endpoint(CREATE).status == 201
     assert LOG_TRACEBACKS.get() is False
 
 
-def test_debug_shows_the_traceback_with_any_formatter() -> None:
+def test_debug_mode_logs_the_traceback_with_any_log_formatter() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logging.getLogger().addHandler(handler)

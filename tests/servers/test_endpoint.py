@@ -46,7 +46,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 # --- The API --------------------------------------------------------------------------------
 
 
-def test_request_is_served_and_logged_as_one_line(
+def test_endpoint_logs_each_served_request_as_one_line(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     instants = iter((7.0, 7.25))
@@ -76,7 +76,7 @@ def test_request_is_served_and_logged_as_one_line(
     assert "operation.create-connection" in str(line["rules"])
 
 
-def test_replay_differs_only_in_its_request_id(kind: str) -> None:
+def test_replayed_response_differs_only_in_its_request_id(kind: str) -> None:
     asking = Asking(kind=kind, store=faulty())
     with logged() as log:
         first, again = asking(CREATE), asking(CREATE)
@@ -87,7 +87,7 @@ def test_replay_differs_only_in_its_request_id(kind: str) -> None:
     assert header(first, "x-request-id") != header(again, "x-request-id")
 
 
-def test_request_id_is_not_stored(kind: str) -> None:
+def test_request_id_header_is_not_stored_with_the_response(kind: str) -> None:
     store = faulty()
     Asking(kind=kind, store=store)(CREATE)
     assert "x-request-id" not in repr(store.record_of("k-1"))
@@ -103,7 +103,7 @@ def test_request_id_is_not_stored(kind: str) -> None:
         (Request("BREW", "*"), None, "UNAUTHENTICATED", 401),
     ],
 )
-def test_refusal_is_logged_with_its_code(
+def test_refused_request_is_logged_with_its_problem_code(
     kind: str, asked: Request, operation: str | None, code: str, status: int
 ) -> None:
     with logged() as log:
@@ -114,7 +114,7 @@ def test_refusal_is_logged_with_its_code(
     assert line["method"] == ("OTHER" if asked.method == "BREW" else asked.method)
 
 
-def test_reached_limit_is_logged_with_retry_after(kind: str) -> None:
+def test_request_over_a_rate_limit_is_logged_with_retry_after(kind: str) -> None:
     settings = Settings(buckets=(Bucket(name="small", capacity=1, refill=1, seconds=60),))
     asking = Asking(kind=kind, store=faulty(settings=settings), settings=settings)
     with logged() as log:
@@ -129,7 +129,7 @@ def test_reached_limit_is_logged_with_retry_after(kind: str) -> None:
 @pytest.mark.parametrize(
     ("faults", "attempts"), [((), 1), ((LOST,), 2), ((BEFORE, LOST, BEFORE), 4)]
 )
-def test_attempts_and_pauses_are_logged_with_the_request_id(
+def test_retries_and_time_waited_are_logged_with_the_request_id(
     monkeypatch: pytest.MonkeyPatch, kind: str, faults: Faults, attempts: int
 ) -> None:
     time = fake_time(monkeypatch)
@@ -161,7 +161,7 @@ def test_failing_store_gives_retryable_500_after_20_attempts(
     assert [each["message"] for each in log.lines][-2] == "gave up after attempt 20"
 
 
-def test_endpoint_uses_the_given_retry_policy(kind: str) -> None:
+def test_endpoint_stops_retrying_after_the_given_retry_policy(kind: str) -> None:
     store = faulty(callers=[BEFORE] * 100)
     with logged() as log:
         patience = RetryPolicy(attempts=2, seconds=60)
@@ -207,7 +207,7 @@ def test_unexpected_error_is_logged_and_gives_500(kind: str, error: Exception, s
     assert "a-secret" not in log.text
 
 
-def test_error_before_the_store_loop_gives_500(kind: str) -> None:
+def test_error_before_the_store_is_asked_gives_500(kind: str) -> None:
     with logged() as log:
         asking = Asking(kind=kind, store=faulty(), patience=RetryPolicy())
         wrong = (("Accept", "*/*"), ("Authorization", b"no text"))
@@ -247,7 +247,7 @@ SHOWN = Response(200, (("content-type", "text/html"),), b"<p>")
 PAGE = Request("GET", "/pages/a-secret")
 
 
-def test_page_request_is_answered_without_the_store(kind: str) -> None:
+def test_hosted_page_request_is_answered_without_the_store(kind: str) -> None:
     store = faulty()
     with logged() as log:
         answer = Asking(kind=kind, store=store, pages=lambda _: SHOWN)(PAGE)
@@ -257,11 +257,11 @@ def test_page_request_is_answered_without_the_store(kind: str) -> None:
     assert (line["operation"], line["status"], line["rules"]) == ("page", 200, [])
 
 
-def test_request_that_is_no_page_goes_to_the_api(kind: str) -> None:
+def test_request_for_no_hosted_page_goes_to_the_api(kind: str) -> None:
     assert Asking(kind=kind, store=faulty(), pages=lambda _: None)(CREATE).status == 201
 
 
-def test_failing_page_gives_503_and_is_logged(kind: str) -> None:
+def test_exception_of_a_hosted_page_gives_503_and_is_logged(kind: str) -> None:
     def fails(_: Request) -> Response | None:
         raise KeyError("a-secret")
 
@@ -282,7 +282,7 @@ def standing_still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("standing_still")
-def test_page_has_the_deadline_of_a_request() -> None:
+def test_hosted_page_has_the_deadline_of_an_api_request() -> None:
     left: list[float] = []
 
     def page(_: Request) -> Response:
@@ -294,7 +294,7 @@ def test_page_has_the_deadline_of_a_request() -> None:
     assert seconds_left(99) == 99
 
 
-def test_hanging_async_page_gives_503_in_time() -> None:
+def test_hanging_async_hosted_page_gives_503_at_its_deadline() -> None:
     async def hangs(_: Request) -> Response:
         await asyncio.get_running_loop().create_future()
         return SHOWN
@@ -403,11 +403,11 @@ class Counted:
 METRICS = Request("GET", "/metrics")
 
 
-def test_metrics_path_without_counters_gives_401(kind: str) -> None:
+def test_metrics_path_without_counters_is_an_api_path_with_401(kind: str) -> None:
     assert Asking(kind=kind, store=faulty())(METRICS).status == 401
 
 
-def test_every_request_is_counted(kind: str) -> None:
+def test_every_request_is_counted_with_status_and_attempts(kind: str) -> None:
     counters = Counted()
     Asking(kind=kind, store=faulty(), counters=counters)(CREATE)
     assert [line.status for line in counters.lines] == [201]
@@ -439,7 +439,7 @@ def test_metrics_include_the_outbox_backlog(
 
 
 @pytest.mark.usefixtures("standing_still")
-def test_outbox_count_has_a_3_second_deadline() -> None:
+def test_outbox_count_for_metrics_has_a_3_second_deadline() -> None:
     left: list[float] = []
 
     def asked() -> Backlog:
@@ -450,7 +450,7 @@ def test_outbox_count_has_a_3_second_deadline() -> None:
     assert left == [3.0]
 
 
-def test_metrics_are_read_if_the_outbox_hangs() -> None:
+def test_metrics_are_served_without_backlog_if_the_outbox_hangs() -> None:
     async def hangs() -> Backlog:
         await asyncio.get_running_loop().create_future()
         return held()
@@ -464,7 +464,7 @@ def test_metrics_are_read_if_the_outbox_hangs() -> None:
     assert "the outbox cannot be counted: TimeoutError" in log.text
 
 
-def test_failing_counters_do_not_fail_requests(kind: str) -> None:
+def test_request_succeeds_if_its_metrics_counters_raise(kind: str) -> None:
     asking = Asking(kind=kind, store=faulty(), counters=Counted(fails=True))
     with logged() as log:
         assert asking(CREATE).status == 201
@@ -477,7 +477,7 @@ def test_failing_counters_do_not_fail_requests(kind: str) -> None:
 # --- Room -----------------------------------------------------------------------------------
 
 
-def test_full_store_is_logged_without_account_or_key(kind: str) -> None:
+def test_full_store_is_logged_without_account_id_or_api_key(kind: str) -> None:
     store = faulty((), pending(), capacity=1)
     with logged() as log:
         answer = Asking(kind=kind, store=store)(request("create", user="another"))

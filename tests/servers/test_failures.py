@@ -32,7 +32,7 @@ APPS = [
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_missing_table_gives_500_and_logs_no_secret(app: str, tmp_path: Path) -> None:
+def test_missing_database_table_gives_500_and_logs_no_secret(app: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
         api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
@@ -62,7 +62,7 @@ def test_missing_table_gives_500_and_logs_no_secret(app: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_server_creates_its_tables(app: str, tmp_path: Path) -> None:
+def test_server_creates_its_database_tables_at_the_start(app: str, tmp_path: Path) -> None:
     with running_server(app, sqlite(tmp_path), tmp_path) as server:
         unknown = (("Authorization", "Bearer cae_live_unknown"),)
         assert server.send(Request("GET", "/", unknown)).status == 401
@@ -101,7 +101,7 @@ def test_locked_database_does_not_block_other_requests(app: str, tmp_path: Path)
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", ["fastapi", "flask"])
-def test_page_on_a_locked_database_gives_503_then_succeeds(app: str, tmp_path: Path) -> None:
+def test_hosted_page_gives_503_while_the_database_is_locked(app: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     # The default limits apply.
     Control(patience=None, wait=None).write(tmp_path / "control.json")
@@ -123,7 +123,7 @@ def test_page_on_a_locked_database_gives_503_then_succeeds(app: str, tmp_path: P
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_oversized_body_is_cut_off_with_bounded_memory(app: str, tmp_path: Path) -> None:
+def test_oversized_body_is_cut_off_within_bounded_memory(app: str, tmp_path: Path) -> None:
     with running_server(app, sqlite(tmp_path), tmp_path) as server:
         stranger = Request(method="POST", target="/", headers=(), body=b"")
         assert server.send(stranger).status == 401

@@ -110,7 +110,7 @@ def guarded(app: AsgiApp, client: Client, *headers: tuple[bytes, bytes]) -> None
 # --- Bodies ---------------------------------------------------------------------------------
 
 
-def test_body_parts_reach_the_app_as_one_message() -> None:
+def test_guard_passes_body_parts_to_the_app_as_one_message() -> None:
     app, client = Seen(), Client([part(b"{", more=True), part(b"}", more=False)])
     guarded(app, client, (b"content-length", b"2"), (b"a", b"1"), (b"a", b"2"))
     assert app.messages == [part(b"{}", more=False)]
@@ -119,7 +119,7 @@ def test_body_parts_reach_the_app_as_one_message() -> None:
     assert client.headers() == {b"x": b"y"}
 
 
-def test_longest_body_is_passed_whole_and_keeps_the_connection() -> None:
+def test_longest_allowed_body_is_passed_whole_and_keeps_alive() -> None:
     app, client = Seen(), Client([part(b"x" * BODY_MAX, more=True), part(b"", more=False)])
     guarded(app, client, (b"content-length", str(BODY_MAX).encode()))
     assert client.body() == str(BODY_MAX).encode()
@@ -138,7 +138,7 @@ def test_request_without_a_body_gets_no_content_length() -> None:
     assert app.headers() == []
 
 
-def test_too_long_body_is_cut_after_one_byte_too_many() -> None:
+def test_too_long_body_is_cut_one_byte_over_the_limit() -> None:
     app = Seen()
     client = Client([part(b"x" * PART, more=True) for _ in range(20)] + [part(b"x", more=False)])
     guarded(app, client, (b"content-length", b"200001"))
@@ -150,7 +150,7 @@ def test_too_long_body_is_cut_after_one_byte_too_many() -> None:
     assert client.sends == []
 
 
-def test_endless_body_is_drained_only_up_to_the_bound() -> None:
+def test_endless_body_is_read_only_up_to_a_bound() -> None:
     number = 10 * LINGER_BYTES // PART
     client = Client([part(b"x" * PART, more=True) for _ in range(number)])
     guarded(Seen(), client)
@@ -159,7 +159,7 @@ def test_endless_body_is_drained_only_up_to_the_bound() -> None:
     assert client.heard[-1] == {"type": "http.response.body", "body": b""}
 
 
-def test_stalled_too_long_body_ends_the_connection(
+def test_too_long_body_that_stalls_has_its_connection_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("curae_lifecycle.servers.guard.LINGER_SECONDS", 0.01)
@@ -174,7 +174,7 @@ def test_disconnect_during_the_body_never_calls_the_app() -> None:
     assert (app.scopes, client.heard) == ([], [])
 
 
-def test_missing_body_gives_408_and_closes_the_connection(
+def test_body_that_never_arrives_gives_408_and_closes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits: list[float | None] = []
@@ -195,7 +195,7 @@ def test_missing_body_gives_408_and_closes_the_connection(
     assert json.loads(client.body()) == problem
 
 
-def test_second_receive_gets_only_the_disconnect() -> None:
+def test_app_receives_a_too_long_body_once_and_then_disconnect() -> None:
     heard: list[AsgiMessage] = []
 
     async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
@@ -211,7 +211,7 @@ def test_second_receive_gets_only_the_disconnect() -> None:
 # --- Turns ----------------------------------------------------------------------------------
 
 
-def test_full_queue_gives_503_and_the_next_request_is_served() -> None:
+def test_request_waiting_too_long_in_the_queue_gets_503() -> None:
     async def scenario() -> None:
         entered, leave = asyncio.Event(), asyncio.Event()
 
@@ -247,7 +247,7 @@ async def ask(guard: AsgiApp, client: Client) -> None:
     await guard(scope_of(), client.receive, client.send)
 
 
-def test_failing_app_releases_its_slot() -> None:
+def test_app_that_raises_frees_its_slot_for_the_next_request() -> None:
     async def failing(_: AsgiMessage, __: Receive, ___: Send) -> None:
         raise RuntimeError("a mistake")
 
@@ -264,7 +264,7 @@ def test_failing_app_releases_its_slot() -> None:
 # --- Other ASGI scopes ----------------------------------------------------------------------
 
 
-def test_websocket_is_closed_before_it_opens() -> None:
+def test_guard_closes_a_websocket_before_it_opens() -> None:
     app, client = Seen(), Client([{"type": "websocket.connect"}])
     guard = Guard(app, max_concurrent=1)
     run(guard({"type": "websocket"}, client.receive, client.send))
@@ -282,7 +282,7 @@ COMPLETE: list[AsgiMessage] = [
 ]
 
 
-def test_lifespan_is_passed_to_the_app() -> None:
+def test_guard_passes_lifespan_messages_to_the_app() -> None:
     async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
         for each in COMPLETE:
             await receive()
@@ -293,13 +293,13 @@ def test_lifespan_is_passed_to_the_app() -> None:
     assert (client.sends, client.heard) == ([], COMPLETE)
 
 
-def test_app_without_lifespan_is_served() -> None:
+def test_app_without_lifespan_support_is_served() -> None:
     client = lifespan()
     run(Guard(Seen(), max_concurrent=1)({"type": "lifespan"}, client.receive, client.send))
     assert (client.sends, client.heard) == ([], COMPLETE)
 
 
-def test_failing_lifespan_raises() -> None:
+def test_guard_raises_if_the_lifespan_of_the_app_fails() -> None:
     async def app(_: AsgiMessage, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed"})
@@ -313,7 +313,7 @@ def test_failing_lifespan_raises() -> None:
 # --- Threads --------------------------------------------------------------------------------
 
 
-def test_wsgi_app_gets_scope_and_body_of_given_length() -> None:
+def test_wsgi_app_gets_the_asgi_scope_and_a_content_length() -> None:
     given: list[tuple[object, object, object]] = []
 
     def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -377,7 +377,7 @@ def test_wsgi_response_is_closed_after_sending() -> None:
     assert (client.heard[0]["status"], client.body()) == (201, b"written ab")
 
 
-def test_wsgi_response_that_raises_is_closed() -> None:
+def test_wsgi_response_that_raises_while_sending_is_closed() -> None:
     class Failing(Closed):
         def __iter__(self) -> Iterator[bytes]:
             yield b"a"
@@ -431,5 +431,5 @@ def test_sigterm_closes_connections_then_ends_the_worker() -> None:
     run(scenario())
 
 
-def test_drain_without_a_callback_does_nothing() -> None:
+def test_draining_a_guard_without_a_callback_raises_nothing() -> None:
     Guard(Seen(), max_concurrent=1).drain()

@@ -138,7 +138,7 @@ def check_hangs(ask: Callable[[Request], Response]) -> None:
 
 
 @pytest.mark.parametrize("kind", [*KINDS[:3], pytest.param("Django", marks=pytest.mark.heavy)])
-def test_hanging_database_gives_errors_in_time_then_recovers(
+def test_hanging_database_gives_500_in_time_and_201_afterwards(
     monkeypatch: pytest.MonkeyPatch, kind: str, stoppable_url: str
 ) -> None:
     # Django needs time to connect, at least two seconds.
@@ -157,9 +157,7 @@ def test_hanging_database_gives_errors_in_time_then_recovers(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["psycopg", "psycopg awaited", "Django"])
-def test_default_limits_answer_before_a_hung_database_returns(
-    kind: str, stoppable_url: str
-) -> None:
+def test_default_timeouts_give_500_while_the_database_hangs(kind: str, stoppable_url: str) -> None:
     with endpoint_on(kind, url=stoppable_url, patience=DEFAULT_RETRY_POLICY, wait=2.0) as ask:
         check_goes_on(ask)
         # A request that waited for the database would succeed.
@@ -168,7 +166,7 @@ def test_default_limits_answer_before_a_hung_database_returns(
         check_goes_on(ask)
 
 
-def test_exhausted_pool_gives_500_in_time(postgres_url: str) -> None:
+def test_exhausted_connection_pool_gives_500_in_time(postgres_url: str) -> None:
     # The timeout of the pool would let it wait for a minute.
     engine = create_engine(postgres_url, timeout=60, pool_size=1)
     store = SqlStore(SqlDatabase(engine))
@@ -189,7 +187,7 @@ def test_exhausted_pool_gives_500_in_time(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_exhausted_async_pool_gives_500_in_time(postgres_url: str) -> None:
+def test_exhausted_async_connection_pool_gives_500_in_time(postgres_url: str) -> None:
     async def asked() -> list[int]:
         engine = create_engine_async(postgres_url, timeout=60, pool_size=1)
         store = AsyncSqlStore(AsyncSqlDatabase(engine))
@@ -258,9 +256,7 @@ def test_locked_sqlite_file_on_django_gives_500_in_time(sqlite_url: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["waiting", "awaited"])
-def test_hanging_redis_limits_give_500_and_not_ready(
-    monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_hanging_redis_gives_500_and_readyz_503(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(endpoint, "READY_TIMEOUT_SECONDS", 0.4)
     settings = Settings(buckets=(Bucket(name="wide", capacity=100, refill=100, seconds=60),))
     with valkey() as server, limited(kind, faulty().store, server.url, wait=0.1) as store:

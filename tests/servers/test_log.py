@@ -39,7 +39,9 @@ def asked(*headers: tuple[str, str]) -> Request:
         ([("x-request-id", "a-word"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")], TRACE),
     ],
 )
-def test_valid_incoming_request_id_is_used(headers: list[tuple[str, str]], taken: str) -> None:
+def test_valid_request_id_header_of_a_client_is_used(
+    headers: list[tuple[str, str]], taken: str
+) -> None:
     assert request_id(asked(*headers)) == taken
 
 
@@ -59,7 +61,7 @@ def test_valid_incoming_request_id_is_used(headers: list[tuple[str, str]], taken
         [("traceparent", f"00-{TRACE.upper()}-b7ad6b7169203331-01")],
     ],
 )
-def test_missing_or_unsafe_request_id_is_replaced(
+def test_missing_or_unsafe_request_id_header_is_replaced(
     headers: list[tuple[str, str]],
 ) -> None:
     first, second = request_id(asked(*headers)), request_id(asked(*headers))
@@ -68,7 +70,7 @@ def test_missing_or_unsafe_request_id_is_replaced(
     assert not [value for _, value in headers if value and first in value]
 
 
-def test_other_loggers_get_the_request_id() -> None:
+def test_lines_of_other_loggers_get_the_request_id() -> None:
     with logged() as log:
         logging.getLogger("somebody.elses").warning("said %s", "so\nand so")
         token = REQUEST_ID.set(UUID)
@@ -85,7 +87,7 @@ def fails() -> None:
     raise KeyError("a-secret")
 
 
-def test_error_is_logged_with_type_and_place_only() -> None:
+def test_exception_is_logged_with_only_its_type_and_place() -> None:
     with logged() as log:
         try:
             fails()
@@ -97,7 +99,7 @@ def test_error_is_logged_with_type_and_place_only() -> None:
     assert "a-secret" not in log.text
 
 
-def test_record_without_an_error_has_no_error_member() -> None:
+def test_log_line_without_an_exception_has_no_error_member() -> None:
     record = logging.LogRecord("x", logging.ERROR, "", 1, "said", (), (None, None, None))
     assert "error" not in json.loads(JsonFormatter().format(record))
 
@@ -105,7 +107,7 @@ def test_record_without_an_error_has_no_error_member() -> None:
 @pytest.mark.parametrize(
     "name", ["django.request", "django.security.csrf", "uvicorn.access", "gunicorn.access"]
 )
-def test_access_loggers_are_muted_except_errors_without_paths(name: str) -> None:
+def test_access_loggers_log_only_errors_and_never_a_path(name: str) -> None:
     own = io.StringIO()
     handler = logging.StreamHandler(own)
     logger = logging.getLogger(name)
@@ -137,7 +139,7 @@ def test_server_error_messages_are_logged_without_the_path(text: str) -> None:
     assert "a-secret" not in log.text
 
 
-def test_unformattable_record_is_logged_without_its_arguments() -> None:
+def test_log_record_that_cannot_be_formatted_hides_its_arguments() -> None:
     wrong = logging.LogRecord("x", logging.ERROR, "", 1, "%d", ("a-secret",), None)
     line = json.loads(JsonFormatter().format(wrong))
     assert line["message"] == "a log record that cannot be formatted"
@@ -145,7 +147,7 @@ def test_unformattable_record_is_logged_without_its_arguments() -> None:
     assert json.loads(JsonFormatter().format(of_an_object))["message"] == "['an object']"
 
 
-def test_reconfiguring_keeps_other_handlers() -> None:
+def test_configuring_logging_again_keeps_other_handlers() -> None:
     with logged() as log:
         other = logging.StreamHandler(io.StringIO())
         logging.getLogger().addHandler(other)
@@ -159,7 +161,7 @@ def test_reconfiguring_keeps_other_handlers() -> None:
     assert [json.loads(line)["message"] for line in again.getvalue().splitlines()] == ["heard"]
 
 
-def test_log_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_go_to_stderr_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     with logged():
         configure_logging()
         logging.getLogger("x").warning("heard")
@@ -168,7 +170,7 @@ def test_log_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert seen.out == ""
 
 
-def test_request_line_as_text_is_its_json() -> None:
+def test_str_of_a_logged_request_is_its_json() -> None:
     line = RequestLine(
         operation=None,
         method="GET",

@@ -41,7 +41,7 @@ def counted(asking: Asking) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_requests_are_counted_by_status_and_code(kind: str) -> None:
+def test_requests_are_counted_by_status_and_problem_code(kind: str) -> None:
     settings = Settings(buckets=(Bucket(name="small", capacity=3, refill=1, seconds=60),))
     asking = Asking(
         kind=kind,
@@ -93,7 +93,7 @@ def test_store_failures_are_counted_by_kind(monkeypatch: pytest.MonkeyPatch) -> 
     assert "curae_outbox_messages" not in found
 
 
-def test_unknown_input_adds_no_label() -> None:
+def test_unknown_paths_methods_and_keys_add_no_metric_label() -> None:
     metrics = Metrics()
     asking = Asking(kind="waits", store=faulty(), counters=metrics)
     asking(CREATE)
@@ -118,11 +118,11 @@ def test_unknown_input_adds_no_label() -> None:
     assert labels() == before
 
 
-def test_histogram_covers_the_retry_time() -> None:
+def test_duration_histogram_covers_the_whole_retry_time() -> None:
     assert SECONDS[-1] >= DEFAULT_RETRY_POLICY.seconds + ATTEMPT_GRACE_SECONDS
 
 
-def test_multiprocess_workers_report_the_sum(tmp_path: Path) -> None:
+def test_metrics_of_several_worker_processes_are_summed(tmp_path: Path) -> None:
     told: list[dict[str, float]] = []
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     for number in (2, 3):
@@ -141,7 +141,7 @@ def test_multiprocess_workers_report_the_sum(tmp_path: Path) -> None:
     assert [each[f"curae_build_info version={__version__}"] for each in told] == [1, 1]
 
 
-def test_endpoint_imports_without_prometheus_client() -> None:
+def test_endpoint_is_importable_without_prometheus_client() -> None:
     program = (
         "import sys; sys.modules['prometheus_client'] = None\n"
         "import curae_lifecycle.servers.endpoint, curae_lifecycle.servers.log\n"

@@ -30,7 +30,7 @@ class Started:
         Started.loader = target_loader
 
 
-def test_run_passes_all_limits_to_granian(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_passes_all_its_limits_to_the_granian_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "Granian", Started)
     running.run(TARGET, host="127.0.0.1", port=1, workers=3)
     given = Started.given
@@ -55,7 +55,7 @@ def test_run_passes_all_limits_to_granian(monkeypatch: pytest.MonkeyPatch) -> No
 PAGE = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 
 
-def test_program_of_the_servers_page_builds_a_guard() -> None:
+def test_program_on_the_servers_page_builds_a_guarded_app() -> None:
     block = PAGE.split("```python\n")[1].split("```")[0]
     namespace: dict[str, object] = {"app": plain, "__name__": "my_module"}
     exec(block, namespace)  # noqa: S102 - the page's own code
@@ -75,13 +75,13 @@ def test_program_of_the_servers_page_builds_a_guard() -> None:
         ("an end", running.DRAIN_SECONDS),
     ],
 )
-def test_servers_page_states_each_limit(what: str, bound: float) -> None:
+def test_servers_page_states_each_limit_of_run(what: str, bound: float) -> None:
     (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| {what}")]
     assert re.search(rf"\b{bound:,.0f}\b", row.split("|")[2]), row
 
 
 async def plain(scope: object, receive: object, send: object) -> None:
-    """Do nothing, as an app."""
+    """Serve nothing: an app for a test that never asks it."""
 
 
 served = guard.Guard(plain, max_concurrent=1)

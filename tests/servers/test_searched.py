@@ -112,7 +112,7 @@ def watched(url: str) -> Iterator[tuple[Watched, sa.Engine]]:
     engine.dispose()
 
 
-def test_log_holds_every_failure_and_no_secret(
+def test_log_of_many_requests_has_every_failure_and_no_secret(
     watched: tuple[Watched, sa.Engine], url: str
 ) -> None:
     ask, engine = watched
@@ -295,7 +295,7 @@ class Behind(Reference):
 
 
 @pytest.mark.heavy
-def test_conformance_kit_run_logs_no_secret() -> None:
+def test_server_under_the_conformance_kit_logs_no_secret() -> None:
     with logged() as log:
         behind = Behind()
         server = attrs.evolve(behind.server(), varying_headers=frozenset({"x-request-id"}))

@@ -29,7 +29,7 @@ CREATE = "/api/sdk/v1/connections"
         *(pytest.param(app, marks=pytest.mark.heavy) for app in ("fastapi", "flask", "django")),
     ],
 )
-def test_graceful_shutdown_answers_started_requests(app: str, tmp_path: Path) -> None:
+def test_graceful_shutdown_answers_requests_already_started(app: str, tmp_path: Path) -> None:
     url, control = sqlite(tmp_path), tmp_path / "control.json"
     Control().write(control)
     with (

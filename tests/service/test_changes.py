@@ -50,7 +50,7 @@ SUBJECTS: list[Subject] = [
 ]
 
 
-def test_event_id_is_unique_by_kind_subject_and_instant() -> None:
+def test_event_id_differs_by_kind_subject_and_instant() -> None:
     events = [
         Event(kind, subject, now)
         for kind in EventKind
@@ -78,7 +78,7 @@ def test_event_id_ignores_the_state_of_the_subject(one: Subject, same: Subject) 
         assert Event(kind, one, at(1)).id == Event(kind, same, at(1)).id
 
 
-def test_event_ids_never_change() -> None:
+def test_event_ids_equal_the_ones_already_published() -> None:
     # Receivers store these ids, so they must never change.
     assert [Event(EventKind.CONNECTION_REVOKED, each, at(1)).id for each in SUBJECTS[::2][:3]] == [
         "8cbf5ba5-e7e0-58da-8f1b-2b6ec6455e80",
@@ -88,7 +88,7 @@ def test_event_ids_never_change() -> None:
 
 
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
-def test_binding_event_id_is_a_digest_unique_by_owner(one: str, other: str) -> None:
+def test_binding_event_id_is_a_digest_unique_by_app_user(one: str, other: str) -> None:
     ids = []
     for text in (one, other):
         coordinate = attrs.evolve(COORDINATE, app_user_id=AppUserId(text))
@@ -111,7 +111,7 @@ def test_event_has_subject_id_and_coordinate(subject: Subject) -> None:
 # --- Versions ---------------------------------------------------------------------------------
 
 
-def test_bump_version_changes_the_version_only() -> None:
+def test_bump_version_changes_only_the_version() -> None:
     for connection in (pending(), apply_trigger(pending(), "APP", at(1))):
         held = changes.bump_version(connection)
         assert held == attrs.evolve(connection, version=connection.version + 1)
@@ -119,7 +119,7 @@ def test_bump_version_changes_the_version_only() -> None:
     assert changes.bump_version(LIMITED) == attrs.evolve(LIMITED, version=2)
 
 
-def test_each_trigger_increments_the_version() -> None:
+def test_each_trigger_increments_the_version_of_a_connection() -> None:
     connection = pending()
     versions = [connection.version]
     for number, trigger in enumerate(("authorize", "require action", "expire", "PLATFORM"), 1):
@@ -129,7 +129,7 @@ def test_each_trigger_increments_the_version() -> None:
     assert versions == [1, 2, 3, 4, 5]
 
 
-def test_revocation_changes_need_one_answer_per_connection() -> None:
+def test_revocation_changes_with_too_few_or_many_answers_raise() -> None:
     answer = revoke(pending(), at(1), actor=Actor.APP)
     assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
     with pytest.raises(ValueError, match="shorter"):
@@ -141,7 +141,7 @@ def test_revocation_changes_need_one_answer_per_connection() -> None:
 # --- Live successors --------------------------------------------------------------------------
 
 
-def test_live_head_changes_name_the_head_only() -> None:
+def test_live_head_changes_report_only_a_live_chain_head() -> None:
     first = subjects.needing_action(pending(), at(1))
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = subjects.recovered(second, at(4), 3)

@@ -187,7 +187,7 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
 
 
 @pytest.mark.parametrize(("made", "argument", "allowed", "given"), WRONG)
-def test_wrong_value_raises_at_construction(
+def test_object_built_from_a_wrong_value_raises_at_construction(
     made: Callable[[], object], argument: str, allowed: str, given: str
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
@@ -235,7 +235,7 @@ def test_instant_not_in_utc_raises_at_construction(made: Callable[[], object], g
         change(new_ids(), next_action=SECRET),
     ],
 )
-def test_error_text_hides_the_secret(made: Callable[[], object]) -> None:
+def test_argument_error_hides_a_secret_value(made: Callable[[], object]) -> None:
     with pytest.raises(ArgumentError) as raised:
         made()
     assert SECRET not in f"{raised.value} {raised.value!r} {raised.value.args}"
@@ -255,11 +255,13 @@ def test_error_text_hides_the_secret(made: Callable[[], object]) -> None:
         (object(), "an object"),
     ],
 )
-def test_description_has_the_type_and_no_text(value: object, described: str) -> None:
+def test_description_of_a_wrong_value_has_its_type_but_no_text(
+    value: object, described: str
+) -> None:
     assert describe(value) == described
 
 
-def test_correct_values_are_accepted() -> None:
+def test_object_built_from_correct_values_raises_nothing() -> None:
     assert isinstance(change(CALLER, scopes=frozenset())(), Caller)
     assert Expired(ID, START).happened_at == START
     # Text that is not a UUID is an unknown id, which `record_fact` refuses.
@@ -268,7 +270,7 @@ def test_correct_values_are_accepted() -> None:
     assert isinstance(attrs.evolve(new_ids(), next_action=NextAction("x", START)), NewIds)
 
 
-def test_graduation_of_an_empty_user_is_a_broken_line() -> None:
+def test_graduation_line_with_an_empty_user_id_is_an_error_line() -> None:
     line = (
         b'{"at": "2030-01-01T00:00:00Z", "fact": {"type": "binding.graduate", "userId": "", '
         b'"customerAccountId": "%s", "appId": "app-1", "appUserId": "user-1"}}\n'

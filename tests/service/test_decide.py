@@ -46,7 +46,7 @@ LIMITED_BY_BUCKET = Settings(buckets=(BUCKET,))
 
 
 @pytest.mark.parametrize("operation", EVERY)
-def test_each_operation_states_what_it_needs_loaded(operation: Operation) -> None:
+def test_each_operation_names_the_rows_that_it_needs_loaded(operation: Operation) -> None:
     needed = NEEDED[operation.rule.name]
     key = "k-1" if operation in server.MUTATIONS else None
     limit = {"initiate": "initiate", "graduation-handoff": "graduation"}.get(operation.rule.name)
@@ -90,7 +90,7 @@ def test_key_in_flight_gets_409_and_charges_only_the_bucket() -> None:
     assert (decision.status, decision.attempt, decision.record) == (409, None, None)
 
 
-def test_attempt_after_retention_replaces_the_loaded_record() -> None:
+def test_attempt_after_24_hours_replaces_the_old_key_record() -> None:
     first = respond(
         decide(call(Initiate(USER)), snapshot=Snapshot(), now=START, new_ids=new_ids(1))
     )
@@ -125,7 +125,7 @@ def test_fingerprints_are_equal_only_for_equal_operations(one: Operation, other:
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_fingerprint_separates_adjacent_values(one: str, other: str) -> None:
+def test_fingerprint_of_two_values_differs_from_both_joined(one: str, other: str) -> None:
     mark = idempotency.Fingerprint.of("x", [one, other])
     assert mark != idempotency.Fingerprint.of("x", [one + other])
     assert mark != idempotency.Fingerprint.of("x", [one, other, ""])
@@ -181,7 +181,7 @@ OF_A_USER = [each for each in EVERY if "binding" in NEEDED[each.rule.name]]
 
 
 @pytest.mark.parametrize("operation", OF_A_CONNECTION)
-def test_snapshot_with_another_connection_raises(operation: Operation) -> None:
+def test_decide_on_a_snapshot_of_another_connection_raises(operation: Operation) -> None:
     for recovered in (None, server.successor()):
         snapshot = Snapshot(connection=pending(number=2), successor=recovered, head=recovered)
         with pytest.raises(ArgumentError, match=r"snapshot\.connection"):
@@ -189,7 +189,7 @@ def test_snapshot_with_another_connection_raises(operation: Operation) -> None:
 
 
 @pytest.mark.parametrize("operation", OF_A_CONNECTION)
-def test_snapshot_with_a_foreign_successor_or_head_raises(operation: Operation) -> None:
+def test_decide_on_a_successor_or_head_of_another_chain_raises(operation: Operation) -> None:
     stranger, recovered = pending(number=3), server.successor()
     for argument, successor, head in (
         ("successor", stranger, stranger),
@@ -210,13 +210,15 @@ def test_snapshot_with_a_foreign_successor_or_head_raises(operation: Operation) 
         attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
     ],
 )
-def test_snapshot_with_a_foreign_binding_raises(operation: Operation, other: Coordinate) -> None:
+def test_decide_with_a_binding_of_another_coordinate_raises(
+    operation: Operation, other: Coordinate
+) -> None:
     elsewhere = attrs.evolve(server.LIMITED, coordinate=other)
     with pytest.raises(ArgumentError, match="binding"):
         decide(call(operation), snapshot=Snapshot(binding=elsewhere), now=START, new_ids=new_ids())
 
 
-def test_snapshot_without_a_bucket_state_raises() -> None:
+def test_decide_on_a_snapshot_without_its_bucket_state_raises() -> None:
     asked = attrs.evolve(call(Revoke(ID)), settings=LIMITED_BY_BUCKET)
     with pytest.raises(ArgumentError, match=r"snapshot\.buckets"):
         decide(asked, Snapshot(), START)
@@ -281,7 +283,7 @@ def test_law_14_decide_is_deterministic_and_mutates_no_input(
 
 
 @given(connections(), instants)
-def test_law_15_foreign_connection_is_decided_like_unknown(
+def test_law_15_another_apps_connection_is_decided_like_unknown(
     connection: Connection, now: datetime
 ) -> None:
     for caller in server.STRANGERS:

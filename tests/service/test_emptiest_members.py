@@ -126,7 +126,7 @@ def annotate(query: str, body: dict[str, Json]) -> operation.Operation:
         ("", {"tags": [""]}, Annotate(tags=("",))),
     ],
 )
-def test_emptiest_value_is_read_instead_of_the_default(
+def test_empty_or_zero_member_is_not_replaced_by_its_default(
     query: str, body: dict[str, Json], expected: Annotate
 ) -> None:
     assert annotate(query, body) == expected
@@ -150,7 +150,7 @@ APART: Final = (
 )
 
 
-def test_emptiest_values_have_distinct_fingerprints() -> None:
+def test_empty_zero_and_absent_members_differ_in_fingerprint() -> None:
     for one, other in combinations(APART, 2):
         assert fingerprint(one) != fingerprint(other), (one, other)
 
@@ -178,7 +178,9 @@ class Observed(Fact):
     ("members", "rule"),
     [({}, "None 7"), ({"note": ""}, "'' 7"), ({"count": 0}, "None 0")],
 )
-def test_emptiest_value_of_a_fact_replaces_the_default(members: dict[str, Json], rule: str) -> None:
+def test_empty_or_zero_member_of_a_fact_replaces_the_default(
+    members: dict[str, Json], rule: str
+) -> None:
     line = json.dumps({"at": "2030-01-01T00:00:00Z", "fact": {"type": "test.observe", **members}})
     (step,) = replay([line.encode()], facts=(Observed,))
     assert step.answer["rules"] == [rule]

@@ -16,7 +16,7 @@ from curae_lifecycle.web import read
 from tests.service.test_gates import APPLIES, ask
 
 
-def test_gates_are_sorted_by_their_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gates_run_in_the_order_of_their_table_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     backwards = Axis.of("gate", tuple(reversed(Gate)))
     monkeypatch.setattr(
         gates, "REQUEST_GATES", Table("request", REQUEST_GATES.law, backwards, *REQUEST_GATES.rows)

@@ -31,7 +31,7 @@ def test_request_failing_every_gate_gets_unauthenticated() -> None:
         assert code(ask(operation, frozenset(gates.split()))) == "UNAUTHENTICATED"
 
 
-def test_gates_run_in_table_order() -> None:
+def test_gate_lists_match_the_table_order() -> None:
     # Only the store itself can find that it is full.
     assert (*READ_GATES, *DECIDE_GATES, Gate.ROOM) == tuple(REQUEST_GATES)
 
@@ -143,7 +143,9 @@ def _failures() -> list[tuple[str, tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize(("operation", "failing"), _failures(), ids=str)
-def test_earlier_of_two_failing_gates_answers(operation: str, failing: tuple[str, ...]) -> None:
+def test_request_failing_two_gates_is_answered_by_the_earlier(
+    operation: str, failing: tuple[str, ...]
+) -> None:
     first = next(gate for gate in APPLIES[operation].split() if gate in failing)
     exact = f"{first} of {operation}"
     answer = ask(operation, frozenset(failing))
@@ -168,7 +170,7 @@ def test_429_names_the_bucket_before_the_app_user_limit() -> None:
     assert dict(answer.response.headers)["ratelimit"] == '"initiate";r=0;t=60'
 
 
-def test_gate_verdicts_have_readable_text() -> None:
+def test_gate_verdicts_print_the_problem_or_the_table_to_see() -> None:
     assert str(REQUEST_GATES[Gate.CREDENTIALS].outcome) == "refuse UNAUTHENTICATED"
     assert str(REQUEST_GATES[Gate.PERMISSION].outcome) == "see permission"
     assert str(REQUEST_GATES[Gate.RULE].outcome) == "see the tables of the operation"

@@ -13,7 +13,7 @@ from curae_lifecycle.rules.triggers import RefusalReason
 from curae_lifecycle.service.rulebook import find_refusals, find_rule, reasons_of
 
 
-def test_find_rule_needs_the_exact_name() -> None:
+def test_find_rule_returns_none_unless_the_name_is_exact() -> None:
     found = find_rule("recovery.expired.none")
     assert found is not None
     assert (found.table.name, found.row.rule) == ("recovery", "recovery.expired.none")
@@ -53,7 +53,7 @@ def test_find_refusals_lists_rules_in_table_order(
     assert [(found.table.name, found.row.rule) for found in find_refusals(code)] == rules
 
 
-def test_every_code_has_a_rule_and_each_rule_one_code() -> None:
+def test_every_problem_code_has_a_rule_and_each_rule_one_code() -> None:
     counts = Counter(found.row.rule for code in ProblemCode for found in find_refusals(code))
     assert all(find_refusals(code) for code in ProblemCode)
     assert set(counts.values()) == {1}
@@ -76,5 +76,5 @@ REASONS: dict[ProblemCode, tuple[Reason, ...]] = {
 
 
 @pytest.mark.parametrize("code", ProblemCode)
-def test_reasons_of_a_code_come_from_its_rules(code: ProblemCode) -> None:
+def test_reasons_of_a_problem_code_come_from_its_rules(code: ProblemCode) -> None:
     assert reasons_of(code) == REASONS.get(code, ())

@@ -13,7 +13,7 @@ BUCKET = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 
 
 @pytest.mark.parametrize("spelling", ["active", "Authorized", "", "REVOKED"])
-def test_active_spelling_other_than_two_values_raises(spelling: str) -> None:
+def test_active_spelling_other_than_active_or_authorized_raises(spelling: str) -> None:
     for good in ("ACTIVE", "AUTHORIZED"):
         assert Settings(active_spelling=good).active_spelling == good
     with pytest.raises(ArgumentError, match="ACTIVE, AUTHORIZED") as raised:
@@ -21,13 +21,13 @@ def test_active_spelling_other_than_two_values_raises(spelling: str) -> None:
     assert raised.value.argument == "active_spelling"
 
 
-def test_two_buckets_with_one_name_raise() -> None:
+def test_settings_with_two_buckets_of_one_name_raise() -> None:
     with pytest.raises(ArgumentError, match="of different names") as raised:
         Settings(buckets=(BUCKET, attrs.evolve(BUCKET, capacity=2)))
     assert raised.value.argument == "buckets"
 
 
-def test_two_operations_with_one_name_raise() -> None:
+def test_settings_with_two_operations_of_one_name_raise() -> None:
     with pytest.raises(ArgumentError, match="of different names") as raised:
         Settings(operations=(*OPERATIONS, Revoke))
     assert raised.value.argument == "operations"

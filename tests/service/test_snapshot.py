@@ -83,7 +83,7 @@ def with_identity(connection: Connection, **members: object) -> Connection:
     ("successor", "head"),
     [(None, None), (None, FIRST), (SECOND, SECOND), (SECOND, THIRD)],
 )
-def test_connection_with_successor_and_head_is_accepted(
+def test_snapshot_with_its_own_successor_and_head_is_accepted(
     successor: Connection | None, head: Connection | None
 ) -> None:
     check_snapshot(
@@ -110,7 +110,7 @@ def test_connection_with_successor_and_head_is_accepted(
         ("head", ITS_HEAD, FIRST, SECOND, with_identity(THIRD, position=1)),
     ],
 )
-def test_wrong_connection_successor_or_head_raises(
+def test_snapshot_with_wrong_connection_successor_or_head_raises(
     argument: str,
     allowed: str,
     connection: Connection,
@@ -127,7 +127,7 @@ def test_wrong_connection_successor_or_head_raises(
 
 
 @pytest.mark.parametrize("following", [(), (SECOND,), (SECOND, THIRD)])
-def test_connection_with_the_rest_of_its_chain_is_accepted(
+def test_snapshot_with_the_rest_of_its_chain_is_accepted(
     following: tuple[Connection, ...],
 ) -> None:
     check_snapshot(Needs(chain=FIRST.id), Snapshot(connection=FIRST, following=following))
@@ -144,7 +144,7 @@ def test_connection_with_the_rest_of_its_chain_is_accepted(
         ("following", LATER, FIRST, (SECOND, STRANGER)),
     ],
 )
-def test_wrong_chain_raises_argument_error(
+def test_snapshot_with_links_missing_or_out_of_order_raises(
     argument: str, allowed: str, connection: Connection, following: tuple[Connection, ...]
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
@@ -167,7 +167,7 @@ SESSION = initiate(
 ).value.session
 
 
-def test_session_other_than_the_needed_one_raises() -> None:
+def test_snapshot_with_another_session_than_needed_raises() -> None:
     check_snapshot(Needs(session=SESSION.id), Snapshot(session=SESSION))
     with pytest.raises(ArgumentError) as raised:
         check_snapshot(Needs(session=SessionId(uuid(9))), Snapshot(session=SESSION))
@@ -186,7 +186,7 @@ def test_bucket_states_must_match_the_needed_buckets(asked: int, loaded: int) ->
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_page_limit_below_one_raises(limit: int) -> None:
+def test_connections_page_limit_below_one_raises(limit: int) -> None:
     with pytest.raises(ArgumentError) as raised:
         ConnectionsPage(COORDINATE, limit=limit)
     assert raised.value.argument == "limit"
@@ -213,7 +213,7 @@ ELSEWHERE = with_identity(TWO, coordinate=attrs.evolve(COORDINATE, app_user_id=A
         (TWO.id, 2, (THREE,)),
     ],
 )
-def test_full_list_in_any_order_or_ordered_page_is_accepted(
+def test_unordered_full_list_or_ordered_page_is_accepted(
     after: ConnectionId | None, limit: int | None, connections: tuple[Connection, ...]
 ) -> None:
     page = ConnectionsPage(COORDINATE, after, limit)

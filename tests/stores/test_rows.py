@@ -93,7 +93,7 @@ def test_every_member_of_a_row_key_changes_its_text(kind: str) -> None:
     assert {len(text) for text in TEXTS[kind]} == {64}, "it fits every index"
 
 
-def test_row_key_members_cannot_run_together() -> None:
+def test_row_keys_differ_even_if_their_joined_members_are_equal() -> None:
     pairs = [("a", "bc"), ("ab", "c"), ('a","b', "c"), ("a", 'b","c')]
     texts = {
         coordinate_key(

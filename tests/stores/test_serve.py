@@ -239,7 +239,7 @@ def test_serve_gives_500_in_time_if_the_store_keeps_failing(call: str, time: Fak
     assert time.passed < curae.RetryPolicy().seconds
 
 
-def test_retry_after_unknown_outcome_replays_at_the_limit() -> None:
+def test_retry_of_unknown_outcome_replays_despite_a_full_limit() -> None:
     # The execution itself reaches the limit; its retry is a replay.
     made = faulty([None] * 9 + [AFTER])
     answers = [
@@ -249,7 +249,7 @@ def test_retry_after_unknown_outcome_replays_at_the_limit() -> None:
     assert answers[-1].replayed
 
 
-def test_keyless_retry_after_unknown_outcome_leaves_one_page() -> None:
+def test_keyless_retry_of_unknown_outcome_leaves_one_hosted_page() -> None:
     made = prepared("graduation", AFTER)
     assert ask(made, request("initiate"), Numbered(5)).response.status == 201
     made.commits = iter([AFTER])

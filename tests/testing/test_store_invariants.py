@@ -1,4 +1,4 @@
-"""Tests of the invariants of a whole store: a wrong one fails with its law."""
+"""Tests of the invariants of a whole store: a wrong one is reported with its law."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_consistent_store_passes_every_invariant() -> None:
         (12, [], [session(user_id=UserId("u-2"))], [LIMITED]),
     ],
 )
-def test_inconsistent_store_fails_and_names_the_broken_law(
+def test_invariants_of_an_inconsistent_store_name_the_broken_law(
     law: int,
     connections: list[Connection],
     sessions: list[CuraeConnectSession],

@@ -34,7 +34,7 @@ ENVIRON: dict[str, object] = {
 }
 
 
-def test_asgi_scope_is_passed_on_undecoded() -> None:
+def test_asgi_path_query_and_headers_are_passed_on_undecoded() -> None:
     headers = (("accept", "a"), ("x-name", "\xe9"), ("accept", "b"))
     assert asgi_request(SCOPE, b"{}") == Request(
         method="post", target="/a%2fb%20c", headers=headers, body=b"{}"
@@ -43,7 +43,7 @@ def test_asgi_scope_is_passed_on_undecoded() -> None:
     assert asked.target == "/a%2fb%20c?a=%20&a"
 
 
-def test_wsgi_environ_is_passed_on_undecoded() -> None:
+def test_wsgi_path_query_and_headers_are_passed_on_undecoded() -> None:
     headers = (("IDEMPOTENCY-KEY", "k-1"), ("AUTHORIZATION", "Bearer cae_live_k1"))
     asked = Request(method="POST", target="/a%2fb%20c?q=%20", headers=headers, body=b"{}")
     assert wsgi_request(ENVIRON, b"{}") == asked
@@ -52,7 +52,7 @@ def test_wsgi_environ_is_passed_on_undecoded() -> None:
 
 
 @pytest.mark.parametrize("comma", [",", ", "])
-def test_joined_wsgi_headers_are_split_for_key_and_credentials(comma: str) -> None:
+def test_joined_wsgi_key_or_credential_headers_count_as_two(comma: str) -> None:
     joined = {
         **ENVIRON,
         "HTTP_IDEMPOTENCY_KEY": f"one{comma}two",

@@ -59,7 +59,7 @@ WIRE: dict[str, Json] = {
 }
 
 
-def test_event_json_has_id_kind_time_coordinate_and_subject() -> None:
+def test_event_json_has_id_kind_time_owner_and_subject() -> None:
     event = Event(EventKind.CONNECTION_CREATED, pending(), START)
     assert format_event(event) == {
         "id": event.id,
@@ -70,7 +70,7 @@ def test_event_json_has_id_kind_time_coordinate_and_subject() -> None:
     }
 
 
-def test_event_connection_has_its_wire_status_at_that_instant() -> None:
+def test_connection_in_an_event_has_its_status_at_that_instant() -> None:
     kind = EventKind.CONNECTION_CREATED
     for now, status in ((at(29), "PENDING"), (at(30), "EXPIRED")):
         assert format_event(Event(kind, pending(), now))["subject"] == {**WIRE, "status": status}
@@ -82,7 +82,7 @@ def test_event_connection_has_its_wire_status_at_that_instant() -> None:
         assert subject["status"] == spelling
 
 
-def test_event_session_and_account_have_their_wire_form() -> None:
+def test_session_or_account_in_an_event_shows_no_internal_member() -> None:
     landed = format_event(Event(EventKind.SESSION_LANDED, subjects.LANDED, at(1)))
     assert landed["subject"] == {
         "id": subjects.SESSION,
@@ -143,7 +143,7 @@ def validator(kind: EventKind) -> Draft202012Validator:
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def test_emitted_events_are_valid_by_their_message_only() -> None:
+def test_emitted_event_is_valid_by_its_own_asyncapi_message_only() -> None:
     assert {event.kind for event in emitted()} == set(EventKind)
     for event in emitted():
         document = json.loads(format_json(format_event(event)))
@@ -170,7 +170,7 @@ LISTED = {
 }
 
 
-def test_events_contain_nothing_internal() -> None:
+def test_events_contain_no_url_key_or_user_id() -> None:
     secrets = ("https://", "cae_live", "cae_test", "limited-", "user-of")
     users = {
         event.subject.user_id
@@ -207,7 +207,7 @@ def subject_id(document: dict[str, Json]) -> Json:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_event_snapshots_merge_alike_in_any_order_and_twice(seed: int) -> None:
+def test_event_connections_merge_alike_in_any_order_and_repeated(seed: int) -> None:
     latest: dict[str, Connection] = {}
     heard: dict[str, list[Connection]] = {}
     for event in emitted_by(seed):

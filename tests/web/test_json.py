@@ -58,7 +58,7 @@ NOT_JSON: list[bytes | str] = [
 
 
 @pytest.mark.parametrize("text", NOT_JSON, ids=lambda text: repr(text[:16]))
-def test_invalid_json_raises_not_json(text: bytes | str) -> None:
+def test_invalid_json_raises_the_fault_not_json(text: bytes | str) -> None:
     assert fault(lambda: parse_json(text)) == (None, "NOT_JSON")
 
 
@@ -78,7 +78,7 @@ def test_valid_json_is_parsed(text: bytes | str, value: Json) -> None:
     assert parse_json(text) == value
 
 
-def test_json_on_a_deep_call_stack_parses_or_is_not_json() -> None:
+def test_json_on_a_deep_call_stack_never_raises_recursion_error() -> None:
     def sink(frames: int) -> tuple[str | None, Fault] | None:
         if frames:
             return sink(frames - 1)

@@ -33,7 +33,7 @@ def ask(made: curae.MemoryStore, operation: str, now: datetime, number: int = 1)
     return handle_at(made, request(operation, key=f"k-{number}"), now, new_ids=new_ids(number, now))
 
 
-def test_admitted_request_reports_the_rest_of_each_limit(made: curae.MemoryStore) -> None:
+def test_admitted_request_reports_what_each_rate_limit_has_left(made: curae.MemoryStore) -> None:
     first = ask(made, "initiate", START)
     assert first.limits_left == (
         LimitLeft(BUCKETS[0], 4, 1),
@@ -48,7 +48,7 @@ def test_admitted_request_reports_the_rest_of_each_limit(made: curae.MemoryStore
     )
 
 
-def test_replay_reports_the_limits_left_now(made: curae.MemoryStore) -> None:
+def test_replay_reports_the_rate_limits_left_at_its_own_time(made: curae.MemoryStore) -> None:
     first = ask(made, "initiate", START)
     again = ask(made, "initiate", START)
     assert again.replayed
@@ -57,7 +57,7 @@ def test_replay_reports_the_limits_left_now(made: curae.MemoryStore) -> None:
     assert again.limits_left == (LimitLeft(BUCKETS[0], 3, 1), LimitLeft(BUCKETS[1], 98, 120))
 
 
-def test_409_and_422_report_the_limits_left(made: curae.MemoryStore) -> None:
+def test_answers_409_and_422_report_the_rate_limits_left(made: curae.MemoryStore) -> None:
     assert ask(made, "create", START).response.status == 201
     refused = ask(made, operation="reconnect", now=at(1), number=2)
     assert refused.response.status == 409
@@ -67,7 +67,7 @@ def test_409_and_422_report_the_limits_left(made: curae.MemoryStore) -> None:
     assert [each.remaining for each in reused.limits_left] == [3, 98]
 
 
-def test_429_charges_nothing_and_reports_no_limits_left(
+def test_answer_429_charges_nothing_and_reports_no_limits_left(
     made: curae.MemoryStore,
 ) -> None:
     answers = [ask(made, operation="initiate", now=START, number=number) for number in range(6)]
@@ -85,7 +85,7 @@ def test_rate_limit_headers_list_limits_in_gate_order(
     )
 
 
-def test_no_limits_give_no_rate_limit_headers() -> None:
+def test_server_without_limits_sends_no_rate_limit_headers() -> None:
     made = world()
     answer = ask(made, "create", START)
     assert answer.limits_left == ()
@@ -102,7 +102,7 @@ def is_disbelieved(charge: Charge, now: datetime) -> bool:
 
 
 @given(draw.charges(), draw.instants())
-def test_full_limit_is_admitted_again_at_the_reset(charge: Charge, now: datetime) -> None:
+def test_whole_rate_limit_is_available_again_at_the_reset(charge: Charge, now: datetime) -> None:
     policy, state = charge.policy, charge.state
     left = ratelimit.limit_left(policy, state, now)
     assert left.policy is policy
@@ -123,7 +123,7 @@ def test_full_limit_is_admitted_again_at_the_reset(charge: Charge, now: datetime
         assert left.remaining == policy.limit
 
 
-def test_reset_is_whole_seconds_rounded_up() -> None:
+def test_rate_limit_reset_is_rounded_up_to_whole_seconds() -> None:
     rule = ExactLog("log", 2, 60)
     state = ratelimit.LogState.of((START,))
     for passed, seconds in ((TICK, 60), (timedelta(seconds=1), 59), (timedelta(seconds=60), 0)):
@@ -133,6 +133,6 @@ def test_reset_is_whole_seconds_rounded_up() -> None:
     assert ratelimit.limit_left(rule, state, later) == LimitLeft(rule, 2, 0)
 
 
-def test_rate_limit_header_values_are_capped() -> None:
+def test_rate_limit_header_values_are_capped_at_fifteen_digits() -> None:
     left = LimitLeft(ExactLog("log", 2, 60), 0, 10**15)
     assert rate_limit_headers((left,))[1] == ("ratelimit", f'"log";r=0;t={10**15 - 1}')

@@ -166,7 +166,7 @@ KEYS: list[tuple[list[str], str | None]] = [
 
 
 @pytest.mark.parametrize(("values", "key"), KEYS)
-def test_idempotency_key_must_be_one_bare_or_quoted_header(
+def test_idempotency_key_must_be_one_header_bare_or_quoted(
     values: list[str], key: str | None
 ) -> None:
     headers = tuple(("idempotency-KEY", value) for value in values)
@@ -178,13 +178,13 @@ def test_idempotency_key_must_be_one_bare_or_quoted_header(
         assert reading.key == key
 
 
-def test_key_header_in_two_spellings_gets_400() -> None:
+def test_idempotency_key_header_sent_twice_gets_400() -> None:
     headers = (("Idempotency-Key", "k-1"), ("idempotency-key", "k-1"))
     asked = request("initiate", key=None, headers=headers)
     assert ask(asked) == ("IDEMPOTENCY_KEY_INVALID", {})
 
 
-def test_graduation_rejects_a_key_and_reads_ignore_it() -> None:
+def test_graduation_refuses_an_idempotency_key_get_ignores_it() -> None:
     for value in ("k-1", "", '"'):
         headers = (("Idempotency-Key", value),)
         assert ask(request("graduation", headers=headers)) == ("IDEMPOTENCY_KEY_NOT_ALLOWED", {})
@@ -227,7 +227,7 @@ def test_if_none_match_compares_weakly_over_lists(fields: list[str], *, known: b
     assert dict(response.headers)["etag"] == TAG
 
 
-def test_large_header_is_parsed_in_one_pass() -> None:
+def test_header_of_200_000_spaces_is_parsed_in_one_pass() -> None:
     # This takes minutes if a scan restarts at every space.
     headers = (("If-None-Match", " " * 200_000 + "x"),)
     assert ask(request("account-state", headers=headers)) == GetAccountState(AppUserId("user-1"))
@@ -296,7 +296,7 @@ BODIES: list[tuple[str, bytes, dict[str, str | None] | None]] = [
 
 
 @pytest.mark.parametrize(("operation", "body", "fault"), BODIES)
-def test_bytes_and_parsed_bodies_are_read_alike(
+def test_body_as_bytes_and_as_parsed_json_are_read_alike(
     operation: str, body: bytes, fault: dict[str, str | None] | None
 ) -> None:
     from_bytes = ask(request(operation, body=body))
@@ -319,7 +319,9 @@ def test_body_above_the_maximum_size_is_not_json() -> None:
 
 
 @given(st.permutations(["appUserId", "preferSignup"]), st.sampled_from(["", " ", "\n\t"]))
-def test_fingerprint_ignores_json_spelling(order: list[str], space: str) -> None:
+def test_fingerprint_ignores_order_and_spacing_of_json_members(
+    order: list[str], space: str
+) -> None:
     values = {"appUserId": "u", "preferSignup": False}
     text = json.dumps({name: values[name] for name in order}, separators=("," + space, ":" + space))
     prints = {

@@ -106,7 +106,7 @@ def test_reply_tuple_is_formatted_as_a_list_in_order() -> None:
         (Many(pages=(next_action(START),)), True),
     ],
 )
-def test_next_action_in_a_tuple_is_found(reply: Many, *, expected: bool) -> None:
+def test_reply_with_a_next_action_in_a_tuple_is_recognised(reply: Many, *, expected: bool) -> None:
     assert has_next_action(reply) is expected
 
 
@@ -116,7 +116,7 @@ def test_reply_field_of_an_unknown_type_raises(value: object) -> None:
         format_reply(Many(anything=value), START)
 
 
-def test_or_null_accepts_null_and_the_schema() -> None:
+def test_or_null_schema_accepts_null_and_what_it_accepted_before() -> None:
     assert or_null({}) == {}
     constant: Schema = {"const": 1}
     for schema in (TEXT, enum_of(("a",)), array_of(TEXT), object_of({"a": TEXT}), constant):

@@ -31,7 +31,9 @@ AUTHORIZATIONS: list[tuple[list[str], str | None]] = [
 
 
 @pytest.mark.parametrize(("values", "key"), AUTHORIZATIONS)
-def test_bearer_needs_exactly_one_authorization_header(values: list[str], key: str | None) -> None:
+def test_api_key_is_read_from_exactly_one_authorization_header(
+    values: list[str], key: str | None
+) -> None:
     headers = tuple(("AUTHORIZATION", value) for value in values)
     found = bearer(Request("GET", "/", headers))
     assert found == (None if key is None else ApiKey(key))

@@ -33,7 +33,9 @@ class _UntypedRequest(Protocol):
         ("body", {"appUserId": "ada"}, "bytes, or ParsedBody(value)"),
     ],
 )
-def test_wrong_request_part_raises_with_its_fix(argument: str, value: object, fix: str) -> None:
+def test_request_built_from_a_wrong_type_raises_naming_the_fix(
+    argument: str, value: object, fix: str
+) -> None:
     build = cast("_UntypedRequest", Request)
     parts = {"method": "GET", "target": "/", "headers": (), "body": b""} | {argument: value}
     with pytest.raises(ArgumentError) as caught:
@@ -43,7 +45,7 @@ def test_wrong_request_part_raises_with_its_fix(argument: str, value: object, fi
     assert "cae_live" not in str(caught.value)
 
 
-def test_correct_request_parts_are_accepted() -> None:
+def test_request_built_from_lists_or_a_parsed_body_is_accepted() -> None:
     listed = cast("tuple[tuple[str, str], ...]", ([*PAIR],))
     assert Request("GET", "/", headers=listed).headers == listed
     assert Request(method="POST", target="/", headers=(PAIR, PAIR), body=ParsedBody({})).body

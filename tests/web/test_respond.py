@@ -46,7 +46,9 @@ BUCKET = curae.Bucket(name="platform", capacity=2, refill=1, seconds=60)
 
 
 @given(server.decisions())
-def test_law_13_responses_contain_nothing_internal(case: tuple[Call, Snapshot, datetime]) -> None:
+def test_law_13_responses_contain_no_internal_id_or_name(
+    case: tuple[Call, Snapshot, datetime],
+) -> None:
     asked, snapshot, now = case
     answer = respond(decide(asked, snapshot=snapshot, now=now, new_ids=new_ids(9, now)))
     check_listed(type(asked.operation).__name__, answer)
@@ -106,7 +108,7 @@ def test_success_response_has_its_headers(operation: str) -> None:
     assert answer.response.headers == HEADERS[operation]
 
 
-def test_304_has_its_validators_and_no_body() -> None:
+def test_response_304_has_etag_and_cache_control_but_no_body() -> None:
     known = GetAccountState(AppUserId("user-1"), frozenset(AccountState))
     answer = respond(decide(call(known, None), Snapshot(), START))
     validators = (("cache-control", "private, no-cache"), ("etag", '"account-unlinked"'))
@@ -129,7 +131,7 @@ def test_problem_response_has_its_headers() -> None:
     assert respond(unknown).response.headers == (PROBLEM_JSON, challenge)
 
 
-def test_429_has_retry_after_and_rate_limit_headers() -> None:
+def test_response_429_has_retry_after_and_rate_limit_headers() -> None:
     settings = curae.Settings(buckets=(BUCKET,))
     made = world(settings)
     for _ in range(2):
@@ -146,7 +148,7 @@ def test_429_has_retry_after_and_rate_limit_headers() -> None:
     assert document(answer)["details"] == {"policy": "platform", "retryAfter": 60}
 
 
-def test_key_in_flight_has_retry_after_of_the_lease_left() -> None:
+def test_key_in_flight_gets_retry_after_of_the_lease_left() -> None:
     asked = call(Reconnect(ID))
     assert asked.key is not None
     key = idempotency.RecordKey(CALLER.key_owner, asked.key)
@@ -160,7 +162,7 @@ def test_key_in_flight_has_retry_after_of_the_lease_left() -> None:
     check_listed("Reconnect", answer)
 
 
-def test_problem_body_has_the_server_type_and_instance() -> None:
+def test_problem_body_has_the_servers_type_uri_and_instance() -> None:
     settings = curae.Settings(type_base="https://problems.example/")
     caller = attrs.evolve(CALLER, scopes=frozenset())
     forbidden = read(request("create"), caller=caller, now=START, settings=settings)
@@ -181,7 +183,7 @@ def test_problem_body_has_the_server_type_and_instance() -> None:
     assert "instance" not in document(respond(unknown, instance="/logs/1"))
 
 
-def test_active_status_uses_the_spelling_of_the_settings() -> None:
+def test_active_connection_is_spelled_as_the_settings_say() -> None:
     active = apply_trigger(pending(), "authorize", at(1))
     for spelling in ("ACTIVE", "AUTHORIZED"):
         settings = curae.Settings(active_spelling=spelling)
@@ -194,7 +196,7 @@ def test_active_status_uses_the_spelling_of_the_settings() -> None:
 # --- Stored responses -------------------------------------------------------------------------
 
 
-def test_response_of_the_rule_is_stored_in_the_record() -> None:
+def test_response_201_404_or_409_is_stored_under_its_key() -> None:
     for asked, snapshot, status in [
         (call(Reconnect(ID)), Snapshot(), 404),
         (call(Reconnect(ID)), Snapshot(connection=pending()), 409),
@@ -209,7 +211,7 @@ def test_response_of_the_rule_is_stored_in_the_record() -> None:
 
 
 @given(st.sampled_from(KEYED), connections(), st.integers(0, 24 * 60 * 60 - 1))
-def test_law_09_replay_is_byte_identical_and_free_of_limits(
+def test_law_09_replay_is_byte_identical_and_changes_no_data(
     operation: str, connection: Connection, seconds: int
 ) -> None:
     made = world(curae.Settings(buckets=(BUCKET,)), connection)
@@ -261,7 +263,7 @@ def test_replay_fetches_a_response_stored_by_reference() -> None:
 
 
 @given(connections(), instants, st.sampled_from(["get", "reconnect", "revoke"]))
-def test_law_15_foreign_and_unknown_ids_get_identical_bytes(
+def test_law_15_another_apps_id_and_unknown_id_get_equal_bytes(
     connection: Connection, now: datetime, operation: str
 ) -> None:
     for stranger in server.STRANGERS:

@@ -68,7 +68,7 @@ def store_with(*triggers: str) -> MemoryStore:
     return world(DEFAULT_SETTINGS, connection)
 
 
-def test_printed_request_with_an_api_key_gets_201() -> None:
+def test_reconnect_request_of_the_reference_with_a_key_gets_201() -> None:
     assert Reconnect.rule.path == PATH
     store = store_with("APP")
     assert answer(store, PRINTED).status == 401
@@ -95,19 +95,19 @@ def test_printed_request_with_an_api_key_gets_201() -> None:
     }
 
 
-def test_printed_request_sent_twice_gets_the_same_bytes() -> None:
+def test_reference_request_sent_twice_gets_the_same_bytes() -> None:
     store = store_with("APP")
     assert answer(store, AUTHORIZED) == answer(store, AUTHORIZED)
 
 
-def test_printed_request_without_idempotency_key_gets_400() -> None:
+def test_reference_request_without_idempotency_key_gets_400() -> None:
     unkeyed = tuple(each for each in AUTHORIZED.headers if each[0] != "Idempotency-Key")
     refused = answer(store_with("APP"), attrs.evolve(AUTHORIZED, headers=unkeyed))
     assert (refused.status, document(refused)["code"]) == (400, "IDEMPOTENCY_KEY_REQUIRED")
 
 
 @pytest.mark.parametrize("triggers", [(), ("authorize",)])
-def test_409_has_the_members_and_types_of_the_reference(
+def test_answer_409_has_the_members_and_types_of_the_reference(
     triggers: tuple[str, ...],
 ) -> None:
     refused = answer(store_with(*triggers), AUTHORIZED)
@@ -118,7 +118,7 @@ def test_409_has_the_members_and_types_of_the_reference(
     assert body["status"] == 409
 
 
-def test_any_key_text_is_accepted_without_parsing() -> None:
+def test_api_key_of_any_form_even_a_jwt_is_accepted_unparsed() -> None:
     """Accept a key that looks like a JWT, and a key with any prefix."""
     for text in (API_KEY, "e30.e30.e30", "cae_test_k1", "k"):
         store = MemoryStore()
@@ -128,7 +128,7 @@ def test_any_key_text_is_accepted_without_parsing() -> None:
         assert answer(store, attrs.evolve(PRINTED, headers=headers)).status == 403
 
 
-def test_security_scheme_is_a_bearer_key_named_as_printed() -> None:
+def test_security_scheme_is_a_bearer_key_named_as_in_reference() -> None:
     described = json.loads(json.dumps(openapi()))
     (name,) = described["components"]["securitySchemes"]
     scheme = described["components"]["securitySchemes"][name]

@@ -37,7 +37,7 @@ from tests.support.strategies import (
 )
 
 
-def test_connection_formats_to_exactly_these_members() -> None:
+def test_connection_json_has_exactly_the_documented_members() -> None:
     connection = apply_trigger(
         apply_trigger(pending(), "authorize", at(1)), "require action", at(2)
     )
@@ -87,7 +87,7 @@ def read_back(document: Json) -> Connection:
 
 
 @given(connections(), instants, st.sampled_from(["ACTIVE", "AUTHORIZED"]))
-def test_connection_formats_with_its_standing_and_parses_back(
+def test_connection_json_shows_its_standing_and_parses_back(
     connection: Connection, now: datetime, spelling: str
 ) -> None:
     document = format_connection(connection, now, spelling)
@@ -102,7 +102,7 @@ def test_connection_formats_with_its_standing_and_parses_back(
     assert merge(connection, again).status >= "", "it merges with the stored connection"
 
 
-def test_wire_expired_never_authorized_is_lapsed_and_can_heal() -> None:
+def test_expired_json_never_authorized_parses_as_lapsed() -> None:
     stored = pending()
     snapshot = read_back(format_connection(stored, at(31)))
     assert (snapshot.status, standing(snapshot, at(31))) == ("PENDING", Standing.LAPSED)
@@ -110,7 +110,7 @@ def test_wire_expired_never_authorized_is_lapsed_and_can_heal() -> None:
     assert merge(snapshot, healed).status == "ACTIVE"
 
 
-def test_wire_expired_with_a_reason_is_expired_not_lapsed() -> None:
+def test_expired_json_with_a_reason_parses_as_expired() -> None:
     stored = attrs.evolve(
         pending(), status=Status.EXPIRED, action_required_reason="portal_login", updated_at=at(2)
     )
@@ -135,7 +135,7 @@ SAMPLE: dict[str, Json] = {
 """A connection as in sample answers [S], with every member set: PENDING with a `revokedAt`."""
 
 
-def test_sample_with_every_member_is_a_revoked_connection() -> None:
+def test_connection_json_with_revoked_at_denies_access_for_ever() -> None:
     read = read_back(SAMPLE)
     assert read.status == "REVOKED"
     for now in (START, at(10**6)):
@@ -149,14 +149,14 @@ def test_sample_with_every_member_is_a_revoked_connection() -> None:
 
 
 @pytest.mark.parametrize("status", [*SHOWN.values(), "AUTHORIZED"])
-def test_any_status_with_revoked_at_parses_as_revoked(status: str) -> None:
+def test_any_status_in_json_with_revoked_at_parses_as_revoked(status: str) -> None:
     for trace in ({}, {"authorizedAt": None, "actionRequiredReason": None}):
         read = read_back({**SAMPLE, **trace, "status": status})
         assert (read.status, read.handoff_deadline) == ("REVOKED", None)
         assert standing(read, START) == "REVOKED"
 
 
-def test_authorized_spelling_and_upper_case_ids_are_parsed() -> None:
+def test_status_authorized_and_upper_case_ids_are_parsed() -> None:
     document = format_connection(apply_trigger(pending(), "authorize", at(1)), at(2), "AUTHORIZED")
     assert document["status"] == "AUTHORIZED"
     again = read_back({**document, "id": uuid(1).upper()})
@@ -166,7 +166,7 @@ def test_authorized_spelling_and_upper_case_ids_are_parsed() -> None:
     )
 
 
-def test_members_not_on_the_wire_are_arguments_or_defaults() -> None:
+def test_members_missing_in_json_come_from_arguments_or_defaults() -> None:
     chained = parse_connection(
         format_connection(pending(number=3), START),
         environment=COORDINATE.environment,
@@ -187,7 +187,7 @@ NULLABLE = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_wrong_or_missing_member_is_refused_or_read_as_null(member: str) -> None:
+def test_wrong_member_is_refused_and_missing_nullable_is_null(member: str) -> None:
     document = format_connection(pending(), START)
     wrong: list[Json] = [7, True, {}, [], "", "\ud800"]
     for value in wrong:
@@ -205,7 +205,7 @@ def test_wrong_or_missing_member_is_refused_or_read_as_null(member: str) -> None
 @given(st.dictionaries(any_text.filter(lambda name: name not in MEMBERS), jsons, max_size=3))
 @example({"tenantId": "t-1"})
 @example({"ID": 7, "Status": None, "revoked_at": "2026-01-01T00:00:00Z"})
-def test_unknown_members_are_ignored(more: dict[str, Json]) -> None:
+def test_unknown_members_of_connection_json_are_ignored(more: dict[str, Json]) -> None:
     document = format_connection(pending(), START)
     assert read_back({**more, **document}) == read_back({**document, **more}) == read_back(document)
 
@@ -213,7 +213,7 @@ def test_unknown_members_are_ignored(more: dict[str, Json]) -> None:
 @pytest.mark.parametrize(
     "member", ["authorizedAt", "expiresAt", "revokedAt", "createdAt", "updatedAt"]
 )
-def test_time_offset_other_than_utc_is_invalid(member: str) -> None:
+def test_time_in_connection_json_with_another_offset_is_invalid(member: str) -> None:
     for text in ("2026-06-01T00:00:00", "2026-06-01T00:00:00.000001"):
         as_offset = read_back({**SAMPLE, member: f"{text}+00:00"})
         assert as_offset == read_back({**SAMPLE, member: f"{text}Z"})
@@ -232,7 +232,7 @@ def test_time_offset_other_than_utc_is_invalid(member: str) -> None:
         assert fault(wrong) == (member, "INVALID"), end
 
 
-def test_repeated_member_is_refused() -> None:
+def test_repeated_member_of_connection_json_is_refused() -> None:
     text = format_json(SAMPLE).decode()
     again = parse_json(text[:-1] + ',"revokedAt":null}')
     assert fault(lambda: read_back(again)) == ("revokedAt", "REPEATED")
@@ -243,7 +243,7 @@ def test_repeated_member_is_refused() -> None:
 @given(any_text.filter(lambda text: text not in {*SHOWN.values(), "AUTHORIZED"}))
 @example("LAPSED")
 @example("active")
-def test_unknown_status_is_invalid(status: str) -> None:
+def test_unknown_status_in_connection_json_is_invalid(status: str) -> None:
     document = format_connection(pending(), START)
     assert fault(lambda: read_back({**document, "status": status})) == ("status", "INVALID")
 
@@ -268,7 +268,7 @@ SESSION = CuraeConnectSession(
 )
 
 
-def test_session_is_formatted_without_its_user_id() -> None:
+def test_session_json_has_no_user_id() -> None:
     assert wire_format.format_session(SESSION) == {
         "id": uuid(1001),
         "customerAccountId": COORDINATE.customer_account_id,
@@ -282,7 +282,7 @@ def test_session_is_formatted_without_its_user_id() -> None:
     assert wire_format.format_session(attrs.evolve(SESSION, landed_at=None))["landedAt"] is None
 
 
-def test_next_action_is_formatted_with_its_type() -> None:
+def test_next_action_json_has_its_type_url_and_expiry() -> None:
     action = NextAction("https://connect.example/1", at(30))
     assert wire_format.format_reply(GraduationStarted(action), START) == {
         "nextAction": {
@@ -293,7 +293,7 @@ def test_next_action_is_formatted_with_its_type() -> None:
     }
 
 
-def test_problem_is_formatted_as_in_rfc_9457() -> None:
+def test_problem_json_is_formatted_as_in_rfc_9457() -> None:
     lapsed = Problem(ProblemCode.HANDOFF_LAPSED, (uuid(1), at(30)))
     printed = format_problem(lapsed, "https://problems.example/", "/logs/1")
     assert printed == {

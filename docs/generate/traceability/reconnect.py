@@ -15,8 +15,8 @@ LIFECYCLE: Final = Part(
             rules=("operation.reconnect", "#connection", "#sdk-app", "request.rule"),
             code=("service.operations.reconnect:Reconnect",),
             tests=(
-                "service/operations/test_decisions::test_operation_names_in_order",
-                "service/operations/test_exact::test_reconnect_that_mints_yields_this_exact_decision",
+                "service/operations/test_decisions::test_operations_are_listed_by_name_in_documented_order",
+                "service/operations/test_exact::test_reconnect_decision_of_a_chain_head_writes_a_successor",
             ),
             names=("reconnect",),
         ),
@@ -26,8 +26,8 @@ LIFECYCLE: Final = Part(
             rules=("#reconnect-recovers", "#reconnect-and-revoke"),
             code=("rules.chain:reconnect", "rules.chain:RECOVERY"),
             tests=(
-                "rules/test_chain::test_reconnect_follows_the_recovery_table",
-                "service/operations/test_exact::test_reconnect_that_mints_yields_this_exact_decision",
+                "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
+                "service/operations/test_exact::test_reconnect_decision_of_a_chain_head_writes_a_successor",
             ),
         ),
         Statement(
@@ -44,8 +44,8 @@ LIFECYCLE: Final = Part(
             ),
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect", "rules.connection:STANDING"),
             tests=(
-                "rules/test_triggers::test_each_trigger_follows_the_table_in_each_standing",
-                "rules/test_chain::test_reconnect_follows_the_recovery_table",
+                "rules/test_triggers::test_each_trigger_in_each_standing_matches_the_table",
+                "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
                 "rules/test_wire_status::test_each_standing_formats_as_its_wire_status",
             ),
             names=("EXPIRED",),
@@ -56,8 +56,8 @@ LIFECYCLE: Final = Part(
             rules=("connection.reconnect.revoked", "recovery.revoked.none"),
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect"),
             tests=(
-                "rules/test_chain::test_reconnect_follows_the_recovery_table",
-                "service/operations/test_exact::test_reconnect_that_mints_yields_this_exact_decision",
+                "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
+                "service/operations/test_exact::test_reconnect_decision_of_a_chain_head_writes_a_successor",
             ),
             names=("REVOKED",),
         ),
@@ -73,8 +73,8 @@ LIFECYCLE: Final = Part(
             ),
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect", "rules.connection:STANDING"),
             tests=(
-                "rules/test_triggers::test_each_trigger_follows_the_table_in_each_standing",
-                "rules/test_chain::test_reconnect_follows_the_recovery_table",
+                "rules/test_triggers::test_each_trigger_in_each_standing_matches_the_table",
+                "rules/test_chain::test_reconnect_matches_the_recovery_table_in_every_cell",
             ),
             names=("ACTION_REQUIRED",),
         ),
@@ -92,7 +92,7 @@ LIFECYCLE: Final = Part(
             code=("rules.triggers:ALREADY_ACTIVE", "rules.chain:reconnect"),
             tests=(
                 "rules/test_chain::test_reconnect_of_pending_or_active_is_refused",
-                "web/test_sample::test_409_has_the_members_and_types_of_the_reference",
+                "web/test_sample::test_answer_409_has_the_members_and_types_of_the_reference",
             ),
             names=("ACTIVE",),
         ),
@@ -109,7 +109,7 @@ LIFECYCLE: Final = Part(
             code=("rules.triggers:STILL_PENDING", "rules.chain:reconnect"),
             tests=(
                 "rules/test_chain::test_reconnect_of_pending_or_active_is_refused",
-                "web/test_sample::test_409_has_the_members_and_types_of_the_reference",
+                "web/test_sample::test_answer_409_has_the_members_and_types_of_the_reference",
             ),
             names=("PENDING",),
         ),
@@ -132,7 +132,7 @@ REQUEST: Final = Part(
             tests=(
                 "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
                 "web/test_read::test_unknown_path_or_method_gets_404",
-                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
             ),
             names=("POST", "/api/sdk/v1/connections/{connectionId}:reconnect"),
         ),
@@ -152,7 +152,7 @@ REQUEST: Final = Part(
             says="It is authorized by a scheme of the name `platformApiKey`.",
             rules=("#security-scheme", "request.credentials"),
             code=("web.openapi.document:openapi",),
-            tests=("web/test_sample::test_security_scheme_is_a_bearer_key_named_as_printed",),
+            tests=("web/test_sample::test_security_scheme_is_a_bearer_key_named_as_in_reference",),
             names=("platformApiKey",),
         ),
         Statement(
@@ -161,8 +161,8 @@ REQUEST: Final = Part(
             rules=("#api-key-opaque", "request.credentials"),
             code=("web.request:bearer",),
             tests=(
-                "web/test_request::test_bearer_needs_exactly_one_authorization_header",
-                "web/test_sample::test_security_scheme_is_a_bearer_key_named_as_printed",
+                "web/test_request::test_api_key_is_read_from_exactly_one_authorization_header",
+                "web/test_sample::test_security_scheme_is_a_bearer_key_named_as_in_reference",
             ),
             names=("Authorization", "Bearer"),
         ),
@@ -172,9 +172,9 @@ REQUEST: Final = Part(
             rules=("#api-key-opaque", "#sdk-app"),
             code=("rules.credentials:ApiKey",),
             tests=(
-                "rules/test_credentials::test_equal_key_texts_make_equal_hidden_keys",
+                "rules/test_credentials::test_api_keys_of_equal_text_are_equal_and_hidden",
                 "rules/test_credentials::test_formatting_an_api_key_hides_its_text",
-                "web/test_sample::test_any_key_text_is_accepted_without_parsing",
+                "web/test_sample::test_api_key_of_any_form_even_a_jwt_is_accepted_unparsed",
             ),
             names=("cae_live_",),
         ),
@@ -184,8 +184,8 @@ REQUEST: Final = Part(
             rules=("request.key-required", "#key-needed", "operation.reconnect"),
             code=("service.operations.operation:KeyUse", "web.read:read"),
             tests=(
-                "web/test_sample::test_printed_request_without_idempotency_key_gets_400",
-                "service/test_gates::test_gates_run_in_table_order",
+                "web/test_sample::test_reference_request_without_idempotency_key_gets_400",
+                "service/test_gates::test_gate_lists_match_the_table_order",
             ),
             names=("Idempotency-Key",),
         ),
@@ -196,7 +196,7 @@ REQUEST: Final = Part(
             code=("rules.idempotency:begin_attempt", "rules.attempt:complete"),
             tests=(
                 "rules/test_idempotency::test_law_12_one_key_executes_once_in_every_interleaving",
-                "web/test_sample::test_printed_request_sent_twice_gets_the_same_bytes",
+                "web/test_sample::test_reference_request_sent_twice_gets_the_same_bytes",
             ),
         ),
         Statement(
@@ -205,8 +205,8 @@ REQUEST: Final = Part(
             rules=("request.body", "#longest-body"),
             code=("web.json:parse_json", "service.operations.reconnect:Reconnect"),
             tests=(
-                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
-                "web/test_read::test_bytes_and_parsed_bodies_are_read_alike",
+                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
+                "web/test_read::test_body_as_bytes_and_as_parsed_json_are_read_alike",
             ),
             names=("Content-Type", "application/json"),
         ),
@@ -228,7 +228,7 @@ REQUEST: Final = Part(
             says="The sample's command prints no API key.",
             rules=("request.credentials",),
             code=("web.read:read", "stores.serve:serve"),
-            tests=("web/test_sample::test_printed_request_with_an_api_key_gets_201",),
+            tests=("web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",),
         ),
     ),
 )
@@ -243,8 +243,8 @@ RESPONSE: Final = Part(
             rules=("#reconnect-recovers", "operation.reconnect"),
             code=("service.operations.reconnect:ConnectionReconnected", "web.respond:respond"),
             tests=(
-                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
-                "web/test_respond::test_law_13_responses_contain_nothing_internal",
+                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
+                "web/test_respond::test_law_13_responses_contain_no_internal_id_or_name",
             ),
             names=("connection", "previousConnectionId", "nextAction", "application/json"),
         ),
@@ -254,7 +254,7 @@ RESPONSE: Final = Part(
             rules=("#reconnect-recovers", "recovery.revoked.none"),
             code=("rules.chain:Minted",),
             tests=(
-                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
                 "rules/test_chain_machine::test_law_06_chain_stays_linear_with_one_active_connection",
             ),
             names=("previousConnectionId",),
@@ -265,8 +265,8 @@ RESPONSE: Final = Part(
             rules=("#connection-members",),
             code=("web.wire_format:format_connection",),
             tests=(
-                "web/test_wire_format::test_connection_formats_to_exactly_these_members",
-                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
+                "web/test_wire_format::test_connection_json_has_exactly_the_documented_members",
+                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
             ),
             names=(
                 "connection.id",
@@ -293,7 +293,7 @@ RESPONSE: Final = Part(
             ),
             tests=(
                 "rules/test_values::test_uuid_in_any_case_is_returned_in_lower_case",
-                "rules/test_values::test_text_is_opaque_and_returned_unchanged",
+                "rules/test_values::test_valid_text_is_returned_unchanged",
             ),
             names=("connection.id", "connection.customerAccountId", "connection.appUserId"),
         ),
@@ -315,7 +315,7 @@ RESPONSE: Final = Part(
             code=("rules.values:parse_data_packages", "rules.access:decide_access"),
             tests=(
                 "rules/test_values::test_data_packages_are_sorted_without_duplicates",
-                "rules/test_access::test_access_follows_the_table_for_each_standing",
+                "rules/test_access::test_access_in_each_standing_matches_the_access_table",
             ),
             names=("connection.dataPackages", "clinical_summary"),
         ),
@@ -325,8 +325,8 @@ RESPONSE: Final = Part(
             rules=("deadline.active",),
             code=("rules.connection:next_deadline",),
             tests=(
-                "rules/test_connection::test_next_deadline_follows_the_table_for_each_status",
-                "rules/test_connection::test_law_04_standing_is_monotone_in_time",
+                "rules/test_connection::test_next_deadline_of_each_status_matches_the_table",
+                "rules/test_connection::test_law_04_standing_never_moves_back_as_time_passes",
             ),
             names=("connection.expiresAt",),
         ),
@@ -337,7 +337,7 @@ RESPONSE: Final = Part(
             code=("rules.values:format_time", "rules.values:parse_time"),
             tests=(
                 "rules/test_values::test_parsed_time_is_utc_and_formats_back_unchanged",
-                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
+                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
             ),
             names=("connection.createdAt", "connection.updatedAt", "connection.authorizedAt"),
         ),
@@ -346,7 +346,9 @@ RESPONSE: Final = Part(
             says="The reason for an action is a text.",
             rules=("#connection-members",),
             code=("rules.triggers:require_action", "service.members:REASON"),
-            tests=("web/test_wire_format::test_connection_formats_to_exactly_these_members",),
+            tests=(
+                "web/test_wire_format::test_connection_json_has_exactly_the_documented_members",
+            ),
             names=("connection.actionRequiredReason",),
         ),
         Statement(
@@ -354,7 +356,9 @@ RESPONSE: Final = Part(
             says="The sample shows every member at once: PENDING, and when it was revoked.",
             rules=("#sample-of-all-members", "stored-status.revoked-at"),
             code=("web.wire_format:parse_connection",),
-            tests=("web/test_wire_format::test_sample_with_every_member_is_a_revoked_connection",),
+            tests=(
+                "web/test_wire_format::test_connection_json_with_revoked_at_denies_access_for_ever",
+            ),
             names=("connection.revokedAt",),
         ),
         Statement(
@@ -363,8 +367,8 @@ RESPONSE: Final = Part(
             rules=("#next-action",),
             code=("rules.values:NextAction", "web.wire_format:format_next_action"),
             tests=(
-                "web/test_wire_format::test_next_action_is_formatted_with_its_type",
-                "web/test_sample::test_printed_request_with_an_api_key_gets_201",
+                "web/test_wire_format::test_next_action_json_has_its_type_url_and_expiry",
+                "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
             ),
             names=("nextAction.type", "nextAction.url", "nextAction.expiresAt", "open_webview"),
         ),
@@ -380,7 +384,7 @@ RESPONSE: Final = Part(
             rules=("#problem-members",),
             code=("web.respond:respond", "rules.problems:Problem"),
             tests=(
-                "web/test_sample::test_409_has_the_members_and_types_of_the_reference",
+                "web/test_sample::test_answer_409_has_the_members_and_types_of_the_reference",
                 "web/test_respond::test_problem_response_has_its_headers",
             ),
             names=("application/problem+json",),
@@ -392,8 +396,8 @@ RESPONSE: Final = Part(
             rules=("#problem-members", "problem.connection-not-reconnectable"),
             code=("web.wire_format:format_problem", "rules.problems:CATALOGUE"),
             tests=(
-                "web/test_wire_format::test_problem_is_formatted_as_in_rfc_9457",
-                "web/test_sample::test_409_has_the_members_and_types_of_the_reference",
+                "web/test_wire_format::test_problem_json_is_formatted_as_in_rfc_9457",
+                "web/test_sample::test_answer_409_has_the_members_and_types_of_the_reference",
             ),
             names=(
                 "problem.type",

@@ -16,7 +16,7 @@ REVOKE: Final = Part(
             code=("service.operations.revoke:Revoke",),
             tests=(
                 "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
-                "service/operations/test_exact::test_revoke_yields_this_exact_decision",
+                "service/operations/test_exact::test_revoke_decision_is_200_and_ends_access",
             ),
             names=("revoke", "POST"),
         ),
@@ -36,7 +36,7 @@ REVOKE: Final = Part(
             code=("rules.triggers:revoke", "rules.merge:merge"),
             tests=(
                 "rules/test_triggers::test_law_01_stored_rank_never_falls",
-                "rules/test_triggers::test_law_02_revoked_now_once_and_first_revoked_at_kept",
+                "rules/test_triggers::test_law_02_second_revoke_keeps_the_first_revoked_at",
                 "rules/test_merge::test_law_03_merge_order_is_irrelevant_and_revoked_wins",
             ),
         ),
@@ -47,7 +47,7 @@ REVOKE: Final = Part(
             code=("rules.credentials:Caller", "service.decide:decide"),
             tests=(
                 "rules/test_credentials::test_ownership_needs_same_app_account_and_environment",
-                "web/test_respond::test_law_15_foreign_and_unknown_ids_get_identical_bytes",
+                "web/test_respond::test_law_15_another_apps_id_and_unknown_id_get_equal_bytes",
             ),
         ),
         Statement(
@@ -64,7 +64,7 @@ REVOKE: Final = Part(
             code=("rules.access:decide_access", "service.effects:AccessEnded"),
             tests=(
                 "rules/test_access::test_revocation_by_any_actor_denies_access",
-                "rules/test_access::test_law_05_access_needs_active_and_a_granted_package",
+                "rules/test_access::test_law_05_access_needs_active_status_and_a_granted_package",
                 "rules/test_triggers::test_revoke_ends_access_or_cancels_the_handoff_by_status",
             ),
         ),
@@ -74,8 +74,8 @@ REVOKE: Final = Part(
             rules=("#no-enforcement-artefact",),
             code=("web.respond:respond", "service.changes:Changes"),
             tests=(
-                "web/test_respond::test_law_13_responses_contain_nothing_internal",
-                "web/test_events::test_events_contain_nothing_internal",
+                "web/test_respond::test_law_13_responses_contain_no_internal_id_or_name",
+                "web/test_events::test_events_contain_no_url_key_or_user_id",
             ),
         ),
     ),
@@ -91,7 +91,7 @@ INITIATE: Final = Part(
             code=("service.operations.initiate:Initiate",),
             tests=(
                 "web/test_read::test_each_path_maps_to_its_operation_and_success_status",
-                "service/operations/test_exact::test_initiate_yields_this_exact_decision",
+                "service/operations/test_exact::test_initiate_decision_writes_session_binding_and_limit",
             ),
             names=("initiate", "POST"),
         ),
@@ -100,7 +100,7 @@ INITIATE: Final = Part(
             says="It selects one of three paths, A, B and C.",
             rules=("#path-a", "#path-b", "#path-c"),
             code=("rules.session:EntryPath", "rules.session:ENTRY_PATHS"),
-            tests=("rules/test_session::test_initiate_follows_the_entry_path_table",),
+            tests=("rules/test_session::test_initiate_in_each_case_matches_the_entry_path_table",),
             names=("Path A", "Path B", "Path C"),
         ),
         Statement(
@@ -109,7 +109,7 @@ INITIATE: Final = Part(
             rules=("#new-session", "#connect-session"),
             code=("rules.session:CuraeConnectSession", "rules.session:initiate"),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
                 "stores/test_new_ids::test_new_ids_and_page_tokens_never_repeat",
             ),
             names=("CuraeConnectSession",),
@@ -121,7 +121,7 @@ INITIATE: Final = Part(
             code=("rules.values:Coordinate", "rules.credentials:Caller"),
             tests=(
                 "rules/test_credentials::test_caller_coordinate_has_its_app_account_and_environment",
-                "web/test_wire_format::test_session_is_formatted_without_its_user_id",
+                "web/test_wire_format::test_session_json_has_no_user_id",
             ),
             names=("customerAccountId", "appUserId"),
         ),
@@ -130,7 +130,7 @@ INITIATE: Final = Part(
             says="The same always selects the same path.",
             rules=("#path-a", "#path-b", "#path-c", "#path-else"),
             code=("rules.session:ENTRY_PATHS",),
-            tests=("rules/test_session::test_law_08_path_depends_on_account_state_and_preference",),
+            tests=("rules/test_session::test_law_08_entry_path_depends_on_account_and_preference",),
         ),
         Statement(
             number="I6",
@@ -139,7 +139,7 @@ INITIATE: Final = Part(
             code=("rules.binding:LimitedAccountAppBinding", "rules.binding:account_state"),
             tests=(
                 "rules/test_binding::test_account_state_without_a_binding_is_unlinked",
-                "rules/test_session::test_initiate_follows_the_entry_path_table",
+                "rules/test_session::test_initiate_in_each_case_matches_the_entry_path_table",
             ),
             names=("LimitedAccountAppBinding",),
         ),
@@ -149,8 +149,8 @@ INITIATE: Final = Part(
             rules=("entry-path.active", "#path-a"),
             code=("rules.session:ENTRY_PATHS", "rules.session:PATH_A"),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
-                "rules/test_session::test_complete_handoff_follows_the_table",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
+                "rules/test_session::test_complete_handoff_in_each_case_matches_the_table",
             ),
             names=("Path A", "EXISTING_ACTIVE_HANDOFF", "ACTIVE"),
         ),
@@ -160,7 +160,7 @@ INITIATE: Final = Part(
             rules=("entry-path.active", "#path-a"),
             code=("rules.session:initiate", "service.changes:initiation_changes"),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
             ),
         ),
         Statement(
@@ -173,7 +173,7 @@ INITIATE: Final = Part(
                 "service.members:PREFER_SIGNUP",
             ),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
                 "service/test_members::test_malformed_body_is_refused_with_member_and_fault",
             ),
             names=("Path B", "NEW_ACTIVE_SIGNUP_HANDOFF", "preferSignup"),
@@ -189,7 +189,7 @@ INITIATE: Final = Part(
             ),
             code=("rules.session:complete_handoff", "rules.session:COMPLETION"),
             tests=(
-                "rules/test_session::test_complete_handoff_follows_the_table",
+                "rules/test_session::test_complete_handoff_in_each_case_matches_the_table",
                 "rules/test_session::test_handoff_lands_at_most_once",
             ),
             names=("completeHandoff",),
@@ -210,8 +210,8 @@ INITIATE: Final = Part(
                 "rules.session:PATH_C_REUSED",
             ),
             tests=(
-                "service/operations/test_decisions::test_initiate_mints_a_session_and_binds_a_new_user",
-                "rules/test_session::test_initiate_follows_the_entry_path_table",
+                "service/operations/test_decisions::test_initiate_creates_a_session_and_binds_a_user_if_needed",
+                "rules/test_session::test_initiate_in_each_case_matches_the_entry_path_table",
             ),
             names=("Path C", "SILENT_LIMITED"),
         ),
@@ -226,9 +226,9 @@ INITIATE: Final = Part(
             ),
             code=("rules.binding:provision", "service.effects:UserProvisioned"),
             tests=(
-                "rules/test_session::test_initiate_rules_name_the_path_and_the_provisioning",
+                "rules/test_session::test_initiate_answer_names_rules_of_path_and_provisioning",
                 "rules/test_session::test_initiate_without_provisioning_returns_the_same_binding",
-                "rules/test_binding::test_each_binding_trigger_follows_the_table",
+                "rules/test_binding::test_each_trigger_moves_a_binding_as_the_table_says",
             ),
             names=("LIMITED",),
         ),
@@ -244,7 +244,7 @@ INITIATE: Final = Part(
             ),
             code=("rules.credentials:CONNECTION_WRITE", "rules.credentials:check_permission"),
             tests=(
-                "rules/test_credentials::test_permission_follows_the_table",
+                "rules/test_credentials::test_permission_by_environment_and_scope_matches_the_table",
                 "rules/test_credentials::test_mutation_scope_is_connection_write",
             ),
             names=("connection:write",),
@@ -254,7 +254,7 @@ INITIATE: Final = Part(
             says="The header Idempotency-Key is required.",
             rules=("request.key-required", "#key-needed"),
             code=("service.operations.operation:KeyUse", "web.read:read"),
-            tests=("service/test_gates::test_gates_run_in_table_order",),
+            tests=("service/test_gates::test_gate_lists_match_the_table_order",),
             names=("Idempotency-Key",),
         ),
         Statement(
@@ -263,7 +263,7 @@ INITIATE: Final = Part(
             rules=("#replay-verbatim", "idempotency.completed.same", "request.idempotency"),
             code=("rules.idempotency:KnownResponse", "web.respond:respond"),
             tests=(
-                "web/test_respond::test_law_09_replay_is_byte_identical_and_free_of_limits",
+                "web/test_respond::test_law_09_replay_is_byte_identical_and_changes_no_data",
                 "rules/test_idempotency::test_replay_returns_the_stored_response_unchanged",
             ),
         ),
@@ -286,7 +286,7 @@ INITIATE: Final = Part(
             code=("rules.ratelimit:Bucket", "service.settings:Settings"),
             tests=(
                 "service/test_gates::test_429_names_the_bucket_before_the_app_user_limit",
-                "service/operations/test_exact::test_empty_bucket_yields_this_exact_429",
+                "service/operations/test_exact::test_empty_bucket_gets_429_and_writes_nothing",
             ),
         ),
         Statement(

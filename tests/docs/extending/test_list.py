@@ -187,7 +187,7 @@ def test_openapi_document_describes_the_query_and_list(store: Store) -> None:
 
 
 @pytest.mark.heavy
-def test_kit_passes_with_the_list_operation() -> None:
+def test_kit_passes_a_server_with_the_custom_list_operation() -> None:
     report = run(Reference(SETTINGS).server(), seed="1", operations=NINE)
     assert not report.failed, str(report)
     assert "operation.list-connections" in report.passed
@@ -247,7 +247,7 @@ def test_kit_fails_a_list_that_accepts_a_repeated_query_member() -> None:
     assert "limit=20&limit=20" in str(failure)
 
 
-def test_watch_and_replay_accept_the_list_operation() -> None:
+def test_law_watch_and_replay_accept_the_custom_list_operation() -> None:
     world = MemoryStore(SETTINGS, clock=lambda: START)
     register(world)
     watch = Watch(operations=NINE)

@@ -67,7 +67,7 @@ def test_missing_or_repeated_traceability_statement_is_a_fault() -> None:
     assert "R10 has the place of R11" in find_faults(changed("R11", number="R10"))
 
 
-def test_every_reference_rule_needs_a_statement() -> None:
+def test_rule_from_the_reference_without_a_statement_is_a_fault() -> None:
     from_reference = [
         row.rule for table in TABLES.values() for row in table.rows if "[S" in row.why
     ]
@@ -123,7 +123,7 @@ def test_missing_or_unlisted_traceability_id_is_a_fault() -> None:
         ('<a id="a"></a>One [S]. Two [S].', [], ["docs/rules.md#a has 2 marks"]),
     ],
 )
-def test_each_mark_of_the_rules_needs_its_own_anchor(
+def test_source_mark_on_the_rules_page_without_anchor_is_a_fault(
     text: str, anchors: list[str], wrong: list[str]
 ) -> None:
     assert find_marks(text) == (anchors, wrong)

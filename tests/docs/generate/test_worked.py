@@ -58,7 +58,7 @@ def test_docs_list_unreachable_table_cells_with_their_proof() -> None:
     assert TEXT.count("- Unreachable, ") == len(UNREACHABLE) == 15
 
 
-def test_only_rules_without_request_or_fact_use_a_call() -> None:
+def test_worked_example_is_a_python_call_only_in_listed_tables() -> None:
     called = {
         name: sum(isinstance(scene, CallScene) for scene, _ in examples(name).values())
         for name in TABLES
@@ -136,7 +136,7 @@ def test_rule_without_a_worked_example_stops_the_generator(monkeypatch: pytest.M
 # --- Tests of a rule ---------------------------------------------------------------------------
 
 
-def test_laws_are_found_by_links_to_tables_and_to_rules() -> None:
+def test_laws_of_a_rule_are_found_by_links_to_its_table_or_row() -> None:
     text = (
         "### Law 3\n\n- Enforced by: the table [life](tables/life.md).\n- Sampled: much.\n\n"
         "### Law 4\n\n- Enforced by: the rows [`life.pending`](tables/life.md#life.pending) and\n"
@@ -150,13 +150,13 @@ def test_laws_are_found_by_links_to_tables_and_to_rules() -> None:
     assert set(found.values()) == {(3,)}
 
 
-def test_laws_of_the_correctness_page_are_in_the_pages() -> None:
+def test_worked_example_pages_link_the_laws_of_their_rules() -> None:
     number = {law for laws in laws_and_tests.laws().values() for law in laws}
     assert number == {1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 15, 17}
     assert f"law-{min(number)})" in PAGES["connection.md"]
 
 
-def test_tests_named_for_each_rule_exist() -> None:
+def test_hand_written_tables_cited_for_each_rule_exist() -> None:
     found = laws_and_tests.holders()
     assert found.keys() == TABLES.keys()
     for place in found.values():
@@ -166,7 +166,9 @@ def test_tests_named_for_each_rule_exist() -> None:
         assert re.search(rf"^{match[2]}\b", text, re.MULTILINE), place
 
 
-def test_rule_without_a_test_or_mutant_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worked_example_of_a_rule_without_test_or_mutant_raises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     table = TABLES["life"]
     changed = attrs.evolve(table.rows[0], outcome="over")
     monkeypatch.setitem(by_hand.BY_HAND, "life", {**by_hand.BY_HAND["life"], ("PENDING",): "over"})
@@ -181,7 +183,7 @@ def test_rule_without_a_test_or_mutant_raises(monkeypatch: pytest.MonkeyPatch) -
         laws_and_tests.changes_noticed(table, table.rows[0])
 
 
-def test_changes_of_a_table_equal_its_killed_mutants() -> None:
+def test_mutants_shown_per_rule_add_up_to_those_of_its_table() -> None:
     for name, table in TABLES.items():
         changes = sum(laws_and_tests.changes_noticed(table, row) for row in table.rows)
         _, killed, _, _ = COUNTS[name]

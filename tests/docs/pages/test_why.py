@@ -65,7 +65,7 @@ peers = pytest.mark.peers
     ids=["transitions", "python-statemachine", "automat", "django-fsm-2"],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_peers_reject_an_uncovered_transition_at_run_time(
+def test_other_libraries_find_a_missing_transition_at_run_time(
     machine: Callable[[], object], error: str
 ) -> None:
     made = machine()
@@ -127,21 +127,21 @@ Send = Callable[[MutableMapping[str, object]], Awaitable[None]]
 
 
 @peers
-def test_peer_middleware_replays_to_another_caller() -> None:
+def test_other_library_replays_a_response_to_another_caller() -> None:
     ask = middleware()
     assert ask("Bearer one", b"{}") == (201, b"call 1")
     assert ask("Bearer two", b"{}") == (201, b"call 1")
 
 
 @peers
-def test_peer_middleware_refuses_another_member_order() -> None:
+def test_other_library_refuses_a_retry_with_reordered_members() -> None:
     ask = middleware()
     assert ask("Bearer one", b'{"a": 1, "b": 2}') == (201, b"call 1")
     assert ask("Bearer one", b'{"b": 2, "a": 1}')[0] == 422
 
 
 @peers
-def test_peer_backend_lets_a_late_response_overwrite(
+def test_other_library_lets_a_late_response_overwrite_a_newer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from fastapi_idempotency_key import MemoryBackend
@@ -165,7 +165,7 @@ def test_peer_backend_lets_a_late_response_overwrite(
 
 
 @peers
-def test_peer_limits_stay_charged_if_a_second_limit_refuses() -> None:
+def test_other_libraries_charge_a_limit_though_a_second_refuses() -> None:
     from limits import RateLimitItemPerMinute
     from limits.storage import MemoryStorage
     from limits.strategies import MovingWindowRateLimiter
@@ -186,7 +186,7 @@ def test_peer_limits_stay_charged_if_a_second_limit_refuses() -> None:
 
 
 @peers
-def test_peer_token_bucket_of_10_a_minute_admits_19(
+def test_other_librarys_bucket_of_10_a_minute_admits_19(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from token_bucket import Limiter, MemoryStorage

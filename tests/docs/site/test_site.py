@@ -85,7 +85,7 @@ def test_docs_front_page_links_point_into_the_site() -> None:
     assert "# curae_lifecycle" in front.partition("\n")[0]
 
 
-def test_table_pictures_are_inlined_and_others_stay_files() -> None:
+def test_table_pictures_become_inline_svg_and_others_stay_files() -> None:
     shown = SITE.page("rules", "# A\n\n![words](tables/connection.svg)\n\nB\n")
     picture = (DOCS / "tables/connection.svg").read_text(encoding="utf-8")
     assert shown.startswith("# A\n\n```{raw} html\n<div")
@@ -166,7 +166,7 @@ def test_api_reference_has_every_package_and_public_name() -> None:
 QUESTION_COUNT = 14
 
 
-def test_each_docs_question_is_one_click_from_the_front_page() -> None:
+def test_readme_and_contents_link_to_all_reviewers_questions() -> None:
     headings = re.findall(r"^## (.*)$", QUESTIONS, re.MULTILINE)
     assert len(headings) == QUESTION_COUNT
     assert all(heading.endswith("?") for heading in headings)
@@ -179,7 +179,7 @@ def test_each_docs_question_is_answered_before_its_code() -> None:
         assert re.match(r".*\?\n\n[A-Z0-9]", answer), answer
 
 
-def test_wire_and_unproven_questions_are_answered_by_lists() -> None:
+def test_questions_of_what_is_unproven_or_secret_list_the_items() -> None:
     for question, least in (("What is never on the wire?", 9), ("What is not proven?", 11)):
         answer = QUESTIONS.partition(f"\n## {question}\n")[2].partition("\n## ")[0]
         assert len(re.findall(r"^- (?!Rule|Test)", answer, re.MULTILINE)) >= least
@@ -239,6 +239,7 @@ RUN_BY = {
     "docs/ahead.md": "tests/docs/pages/test_tasks.py",
     "docs/changing.md": "tests/docs/pages/test_tasks.py",
     "docs/conformance.md": "tests/testing/conformance/test_kit.py",
+    "docs/databases.md": "tests/docs/pages/test_django_and_redis.py",
     "docs/django.md": "tests/docs/pages/test_django_and_redis.py",
     "docs/extending.md": "tests/docs/extending/test_extending.py",
     "docs/howto.md": "tests/docs/examples/test_examples.py",
@@ -247,7 +248,6 @@ RUN_BY = {
     "docs/operating.md": "tests/cli/test_operating.py",
     "docs/outbox.md": "tests/stores/sql/test_outbox_messages.py",
     "docs/questions.md": "tests/docs/site/test_site.py",
-    "docs/redis.md": "tests/docs/pages/test_django_and_redis.py",
     "docs/replay.md": "tests/docs/pages/test_tasks.py",
     "docs/servers.md": "tests/servers/test_run.py",
     "docs/stores.md": "tests/docs/pages/test_stores.py",

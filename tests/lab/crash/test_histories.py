@@ -174,7 +174,7 @@ def test_history_checker_allows_double_charge_only_if_doubtful(
     assert lived.judged().is_explained is False
 
 
-def test_history_checker_handles_many_equal_unanswered_requests(lived: Lived) -> None:
+def test_history_checker_decides_on_16_equal_unanswered_requests(lived: Lived) -> None:
     lived.initiate("k-1")
     for _ in range(4):
         lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})

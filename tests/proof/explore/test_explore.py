@@ -108,12 +108,12 @@ def test_exploration_docs_page_lists_every_run_and_state_count() -> None:
     assert sum(each.states for each in page.values()) > 10_000_000
 
 
-def test_count_sequences_of_one_connection_is_exact() -> None:
+def test_number_of_step_sequences_of_a_connection_is_as_expected() -> None:
     assert [count_sequences(Single(), length) for length in (0, 1, 2, 3)] == [1, 10, 103, 1096]
 
 
 @pytest.mark.heavy
-def test_exploration_docs_page_states_the_nine_step_count() -> None:
+def test_exploration_page_states_the_count_of_9_step_sequences() -> None:
     assert f"{count_sequences(Single(), 9):,} sequences of nine steps" in PAGE
 
 
@@ -134,7 +134,7 @@ def check_quotient(rules: Rules[Store, Client], reduce: Reduce) -> None:
         Reduce.ALIKE | Reduce.RELATIVE,
     ],
 )
-def test_reduced_explorer_visits_the_quotient_of_all_worlds(reduce: Reduce) -> None:
+def test_explorer_using_symmetry_visits_one_state_of_each_class(reduce: Reduce) -> None:
     check_quotient(Held(2, 1, forgets=True), reduce)
     check_quotient(Held(1, 1, steps_back=True, at_once=True), reduce)
     check_quotient(Held(2, 0, days=1), reduce)
@@ -152,7 +152,7 @@ def check_one_order(rules: Rules[Store, Client]) -> None:
     }
 
 
-def test_exploring_one_order_reaches_every_store_state() -> None:
+def test_exploring_one_of_equivalent_orders_reaches_every_state() -> None:
     check_one_order(Held(2, 1))
     check_one_order(Held(1, 2, forgets=True))
     check_one_order(Chain(2, 0, happens=False, follows=1))
@@ -289,7 +289,7 @@ def verdict_in_any_order(rules: Rules[Store, Client], most: int) -> str:
 
 
 @pytest.mark.parametrize("most", [FEW // 6, pytest.param(FEW, marks=pytest.mark.heavy)])
-def test_exploring_one_order_gives_mutants_the_same_verdict(most: int) -> None:
+def test_exploring_one_order_judges_mutants_like_all_orders(most: int) -> None:
     said = Counter[str]()
     for rules, table, key, like in (
         (Held(2, 1), "idempotency", BUSY, EXECUTE),
@@ -390,7 +390,7 @@ def test_exploration_violation_without_a_law_names_its_rule() -> None:
     assert torn.broken.rule == "landing"
 
 
-def test_exploration_liveness_violation_names_its_promise() -> None:
+def test_exploration_liveness_violation_names_the_broken_promise() -> None:
     with mutant("idempotency", ("in flight, lease over", "same fingerprint"), BUSY):
         violation = broken_by(SMALL[ALONE])
     assert violation.broken is None

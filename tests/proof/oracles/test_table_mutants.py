@@ -213,7 +213,7 @@ def test_binding_cells_are_unreachable_for_the_stated_reason(state: str) -> None
 
 @pytest.mark.parametrize("over", connection.Status)
 @pytest.mark.parametrize("revocation", connection.RevocationState)
-def test_connection_with_ended_status_has_no_deadline(over: str, revocation: str) -> None:
+def test_deadline_cells_of_ended_statuses_are_unreachable(over: str, revocation: str) -> None:
     revoked_at = NOW if revocation == "a revokedAt" else None
     asked = stored(over, NOW, revoked_at=revoked_at)
     waits = connection.next_deadline(asked) is not None

@@ -33,7 +33,7 @@ from tests.support.server import ID, LIMITED
 from tests.support.strategies import COORDINATE, START, at, pending, uuid
 
 
-def test_authorized_fact_yields_this_exact_answer() -> None:
+def test_authorized_fact_activates_and_emits_one_event() -> None:
     after = attrs.evolve(
         with_next_version(pending()),
         status=Status.ACTIVE,
@@ -52,7 +52,7 @@ def test_authorized_fact_yields_this_exact_answer() -> None:
     )
 
 
-def test_action_required_fact_yields_this_exact_answer() -> None:
+def test_action_required_fact_ends_access_and_stores_its_reason() -> None:
     after = attrs.evolve(
         with_next_version(ACTIVE),
         status=Status.ACTION_REQUIRED,
@@ -70,7 +70,7 @@ def test_action_required_fact_yields_this_exact_answer() -> None:
     )
 
 
-def test_expired_fact_yields_these_exact_answers() -> None:
+def test_expired_fact_ends_active_and_is_ignored_while_pending() -> None:
     after = attrs.evolve(with_next_version(ACTIVE), status=Status.EXPIRED, updated_at=NOW)
     assert record_fact(Expired(ID), Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(
@@ -85,7 +85,7 @@ def test_expired_fact_yields_these_exact_answers() -> None:
     )
 
 
-def test_expired_fact_is_judged_at_happened_at() -> None:
+def test_rules_of_an_expired_fact_depend_on_happened_at() -> None:
     over = attrs.evolve(ACTIVE, expires_at=at(8))
     after = attrs.evolve(with_next_version(over), status=Status.EXPIRED, updated_at=NOW)
     recorded = Changes(
@@ -103,7 +103,7 @@ def test_expired_fact_is_judged_at_happened_at() -> None:
         assert record_fact(fact, Snapshot(connection=over), NOW) == Done(recorded, rules)
 
 
-def test_revoked_fact_yields_these_exact_answers() -> None:
+def test_revoked_fact_cancels_a_handoff_once_then_is_ignored() -> None:
     after = attrs.evolve(
         with_next_version(pending()),
         status=Status.REVOKED,
@@ -135,7 +135,7 @@ def ended(connection: Connection) -> Connection:
     )
 
 
-def test_patient_revocation_yields_these_exact_chain_writes() -> None:
+def test_patient_revocation_writes_every_unrevoked_link_and_head() -> None:
     fact = Revoked(ID, Actor.PATIENT)
     assert record_fact(fact, Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(
@@ -206,7 +206,7 @@ COMPLETED: Final = HandoffCompleted(WAITING.id, UserId("u-1"), happened_at=at(7)
 SESSION_LANDED: Final = event("connect_session.landed", LANDED)
 
 
-def test_handoff_completed_fact_yields_these_exact_answers() -> None:
+def test_handoff_completed_fact_lands_once_and_binds_if_unbound() -> None:
     assert record_fact(COMPLETED, Snapshot(session=WAITING), NOW) == Done(
         Changes(
             (SessionWrite(WAITING, LANDED), BindingWrite(None, BOUND)),
@@ -224,7 +224,7 @@ def test_handoff_completed_fact_yields_these_exact_answers() -> None:
     )
 
 
-def test_binding_facts_yield_these_exact_answers() -> None:
+def test_graduated_and_tombstoned_facts_move_a_binding_only_once() -> None:
     active = attrs.evolve(with_next_version(LIMITED), state=AccountState.ACTIVE)
     tombstoned = attrs.evolve(with_next_version(LIMITED), state=AccountState.TOMBSTONED)
     bound, unbound = Snapshot(binding=LIMITED), Snapshot()
@@ -246,7 +246,7 @@ def test_binding_facts_yield_these_exact_answers() -> None:
     )
 
 
-def test_repeated_handoff_completion_is_ignored_with_its_rule() -> None:
+def test_repeated_handoff_completion_is_ignored_naming_its_rule() -> None:
     answer = complete_handoff(LANDED, binding=BOUND, user_id=UserId("u-1"), now=NOW)
     assert isinstance(answer, Ignored)
     assert answer.rules == ("completion.landed.same",)

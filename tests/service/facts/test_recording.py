@@ -50,7 +50,7 @@ EVERY = [
 
 
 @pytest.mark.parametrize(("fact", "needed"), EVERY)
-def test_each_fact_states_what_it_needs_loaded(fact: Fact, needed: Needs) -> None:
+def test_each_fact_names_the_rows_that_it_needs_loaded(fact: Fact, needed: Needs) -> None:
     assert fact.needs() == needed
 
 
@@ -142,7 +142,7 @@ def test_expires_at_not_after_authorization_always_raises(
 @pytest.mark.parametrize(
     "fact", [*OF_A_CONNECTION, *(curae.Revoked(ID, actor) for actor in curae.Actor)]
 )
-def test_snapshot_with_another_connection_raises_for_facts(fact: Fact) -> None:
+def test_fact_on_a_snapshot_of_another_connection_raises(fact: Fact) -> None:
     other = pending(number=2)
     later = subjects.recovered(other, at(31), 3)
     for snapshot in (
@@ -155,7 +155,7 @@ def test_snapshot_with_another_connection_raises_for_facts(fact: Fact) -> None:
 
 
 @pytest.mark.parametrize("fact", OF_A_CHAIN)
-def test_snapshot_with_a_foreign_chain_link_raises(fact: Fact) -> None:
+def test_snapshot_with_a_link_of_another_chain_raises(fact: Fact) -> None:
     ada = STANDINGS["REVOKED"][0]
     second, stranger = subjects.recovered(ada, at(31), 2), pending(number=3)
     for following in ((stranger,), (second, stranger), (second, second)):
@@ -165,7 +165,7 @@ def test_snapshot_with_a_foreign_chain_link_raises(fact: Fact) -> None:
 
 
 @pytest.mark.parametrize("fact", [*OF_A_CONNECTION, curae.Revoked(ID, curae.Actor.APP)])
-def test_snapshot_with_a_foreign_successor_raises_for_facts(fact: Fact) -> None:
+def test_snapshot_with_a_successor_of_another_chain_raises(fact: Fact) -> None:
     ada, stranger = STANDINGS["REVOKED"][0], pending(number=3)
     with pytest.raises(
         curae.ArgumentError, match="the connection that recovered the one"
@@ -176,7 +176,7 @@ def test_snapshot_with_a_foreign_successor_raises_for_facts(fact: Fact) -> None:
     assert raised.value.argument == "snapshot.successor"
 
 
-def test_snapshot_with_another_session_raises() -> None:
+def test_fact_on_a_snapshot_of_another_session_raises() -> None:
     other = attrs.evolve(WAITING, id=curae.SessionId(uuid(1002)))
     with pytest.raises(curae.ArgumentError, match="asked for") as raised:
         curae.record_fact(
@@ -186,7 +186,7 @@ def test_snapshot_with_another_session_raises() -> None:
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in subjects.OTHERS])
-def test_snapshot_with_a_binding_of_another_coordinate_raises(fact: Fact) -> None:
+def test_fact_with_a_binding_of_another_coordinate_raises(fact: Fact) -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     with pytest.raises(curae.ArgumentError, match="the binding of the coordinate"):
         curae.record_fact(fact, curae.Snapshot(session=WAITING, binding=elsewhere), at(2))
@@ -201,7 +201,7 @@ def test_snapshot_with_a_binding_of_another_coordinate_raises(fact: Fact) -> Non
         attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
     ],
 )
-def test_tombstone_snapshot_with_a_foreign_connection_raises(elsewhere: Coordinate) -> None:
+def test_tombstone_with_another_coordinates_connection_raises(elsewhere: Coordinate) -> None:
     own, other = pending(), pending(number=2)
     other = attrs.evolve(other, identity=attrs.evolve(other.identity, coordinate=elsewhere))
     for loaded in ((other,), (own, other), (other, own)):
@@ -234,7 +234,7 @@ class Noted(Fact):
         return curae.Ignored(Changes(), ("noted",))
 
 
-def test_snapshot_is_checked_for_every_fact_type() -> None:
+def test_snapshot_is_checked_for_custom_facts_too() -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     loaded = curae.Snapshot(session=subjects.LANDED, binding=elsewhere)
     for asked in (Needs(binding=COORDINATE), Needs(session=SESSION)):

@@ -102,7 +102,7 @@ def test_tombstone_only_bumps_the_version_of_a_revoked_head() -> None:
     assert answer.rules == ("binding.tombstone.limited", "connection.revoke.revoked")
 
 
-def test_tombstone_ends_all_chains_in_any_load_order() -> None:
+def test_tombstone_ends_all_chains_in_whatever_order_loaded() -> None:
     lapsed = pending()
     second = subjects.needing_action(subjects.recovered(lapsed, at(31), 2), at(32))
     third = apply_trigger(subjects.recovered(second, at(33), 3), "authorize for ever", at(34))
@@ -209,7 +209,7 @@ def test_law_17_tombstone_ends_access_of_every_connection(
     laws.check_tombstone(left, max([now, *(each.updated_at for each in left)]) + after)
 
 
-def test_law_17_next_bound_user_gets_no_old_access() -> None:
+def test_law_17_next_user_of_the_id_gets_no_old_access() -> None:
     made = world()
     handle_at(made, request("initiate"), START, new_ids=new_ids(9))
     handle_at(made, request("create", key="k-2"), START, new_ids=new_ids(1))

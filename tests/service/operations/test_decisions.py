@@ -46,7 +46,7 @@ def event_names(decision: Decision) -> list[str]:
     return [event.kind for event in decision.changes.events]
 
 
-def test_create_bumps_the_version_of_the_binding() -> None:
+def test_create_connection_increments_the_version_of_the_binding() -> None:
     for state in (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED):
         binding = attrs.evolve(LIMITED, state=state)
         snapshot = Snapshot(binding=binding)
@@ -69,7 +69,7 @@ def decide_reconnect(
     return decide(call(Reconnect(ID)), snapshot=snapshot, now=at(31), new_ids=new_ids(3, at(31)))
 
 
-def test_reconnect_with_a_later_head_names_successor_and_head() -> None:
+def test_superseded_reconnect_names_successor_and_chain_head() -> None:
     last = third(successor(), at(5))
     for head in (successor(), last):
         decision = decide_reconnect(apply_trigger(pending(), "APP", START), successor(), head)
@@ -106,7 +106,7 @@ REVOKED: list[tuple[list[str], str, tuple[Effect, ...], bool]] = [
 ]
 
 
-def test_revoke_ends_one_connection_and_reports_a_live_head() -> None:
+def test_revoke_ends_one_connection_and_reports_a_live_successor() -> None:
     live, dead = successor(at(20)), successor()
     lines = {
         "none": (None, None),
@@ -150,7 +150,7 @@ HEALED: list[tuple[str, LandedHandoff | None, bool, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("stored", "landed", "heals", "rules"), HEALED)
-def test_get_heals_a_pending_connection_after_a_landed_handoff(
+def test_get_authorizes_pending_if_its_handoff_landed_in_time(
     stored: str, landed: LandedHandoff | None, rules: tuple[str, ...], *, heals: bool
 ) -> None:
     connection = pending()
@@ -190,7 +190,7 @@ def healed_at(happened_at: datetime, now: datetime) -> Connection:
     return decision.reply.connection
 
 
-def test_get_clamps_a_handoff_landed_ahead_of_now() -> None:
+def test_get_dates_a_handoff_landed_in_the_future_as_now() -> None:
     for ahead in (TICK, timedelta(minutes=5)):
         healed = healed_at(at(20) + ahead, at(20))
         assert (healed.authorized_at, healed.updated_at) == (at(20), at(20))
@@ -201,7 +201,7 @@ def test_get_clamps_a_handoff_landed_ahead_of_now() -> None:
             healed_at(mistaken, at(20))
 
 
-def test_get_with_a_slow_clock_heals_at_created_at() -> None:
+def test_get_by_a_slow_clock_dates_the_authorization_created_at() -> None:
     healed = healed_at(at(-3), at(-5))
     assert (healed.authorized_at, healed.updated_at) == (START, START)
 
@@ -219,7 +219,7 @@ INITIATED = [
 
 
 @pytest.mark.parametrize(("state", "prefer", "path", "handoff", "user", "generation"), INITIATED)
-def test_initiate_mints_a_session_and_binds_a_new_user(
+def test_initiate_creates_a_session_and_binds_a_user_if_needed(
     state: AccountState | None,
     path: str,
     handoff: str,
@@ -263,7 +263,7 @@ def test_initiate_mints_a_session_and_binds_a_new_user(
 # --- All operations --------------------------------------------------------------------------
 
 
-def test_operation_names_in_order() -> None:
+def test_operations_are_listed_by_name_in_documented_order() -> None:
     assert [operation.rule.name for operation in OPERATIONS] == [
         "create-connection",
         "get-connection",
@@ -275,7 +275,7 @@ def test_operation_names_in_order() -> None:
     ]
 
 
-def test_operation_members_are_ids_then_query_then_body() -> None:
+def test_members_of_an_operation_list_ids_then_query_then_body() -> None:
     body = (PREFER_SIGNUP, DATA_PACKAGES)
     rule = attrs.evolve(GetConnection.rule, ids=(CONNECTION_ID,), query=(APP_USER_ID,), body=body)
     assert rule.members == (CONNECTION_ID, APP_USER_ID, PREFER_SIGNUP, DATA_PACKAGES)
@@ -291,7 +291,7 @@ def test_operation_table_prints_method_path_status_and_needs() -> None:
     ]
 
 
-def test_operation_table_is_built_from_the_operation_rules() -> None:
+def test_operation_table_has_one_row_per_operation_rule() -> None:
     again = operation_table(OPERATIONS)
     assert again.name == "operation"
     assert again.law == (
@@ -323,7 +323,7 @@ class Schedule(Operation):
         raise NotImplementedError  # as above
 
 
-def test_fingerprint_values_are_field_texts_in_order() -> None:
+def test_fingerprint_values_are_field_texts_in_field_order() -> None:
     schedule = Schedule(
         name="n",
         count=2,

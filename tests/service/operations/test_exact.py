@@ -73,7 +73,7 @@ from tests.support.strategies import COORDINATE, TICK, apply_trigger, at, pendin
 # --- Requests ----------------------------------------------------------------------------------
 
 
-def test_create_yields_this_exact_decision() -> None:
+def test_create_decision_is_201_and_writes_a_pending_connection() -> None:
     operation = CreateConnection(USER, PACKAGES)
     made = pending(NOW, number=2)
     assert decide_request(operation, Snapshot()) == expected_decision(
@@ -87,7 +87,7 @@ def test_create_yields_this_exact_decision() -> None:
     )
 
 
-def test_get_yields_this_exact_decision() -> None:
+def test_get_decision_is_200_and_writes_only_the_bucket() -> None:
     assert decide_request(
         GetConnection(ID), Snapshot(connection=ACTIVE), keyed=False
     ) == expected_decision(
@@ -98,7 +98,7 @@ def test_get_yields_this_exact_decision() -> None:
     )
 
 
-def test_get_that_heals_yields_this_exact_decision() -> None:
+def test_get_decision_after_a_landed_handoff_authorizes() -> None:
     landed = LandedHandoff(at(7), at(90))
     healed = attrs.evolve(
         with_next_version(pending()),
@@ -120,7 +120,7 @@ def test_get_that_heals_yields_this_exact_decision() -> None:
     )
 
 
-def test_reconnect_that_mints_yields_this_exact_decision() -> None:
+def test_reconnect_decision_of_a_chain_head_writes_a_successor() -> None:
     operation = Reconnect(ID)
     identity = attrs.evolve(
         REVOKED.identity, id=ConnectionId(uuid(2)), created_at=NOW, predecessor_id=ID, position=2
@@ -150,7 +150,7 @@ def test_reconnect_that_mints_yields_this_exact_decision() -> None:
     )
 
 
-def test_reconnect_that_reissues_yields_this_exact_decision() -> None:
+def test_reconnect_decision_reissues_a_pending_successor() -> None:
     operation = Reconnect(ID)
     again = attrs.evolve(with_next_version(NEXT), updated_at=NOW, handoff_deadline=at(40))
     assert decide_request(
@@ -173,7 +173,7 @@ def test_reconnect_that_reissues_yields_this_exact_decision() -> None:
     )
 
 
-def test_revoke_yields_this_exact_decision() -> None:
+def test_revoke_decision_is_200_and_ends_access() -> None:
     operation = Revoke(ID)
     ended = attrs.evolve(
         with_next_version(ACTIVE),
@@ -200,7 +200,7 @@ def test_revoke_yields_this_exact_decision() -> None:
     )
 
 
-def test_initiate_yields_this_exact_decision() -> None:
+def test_initiate_decision_writes_session_binding_and_limit() -> None:
     operation = Initiate(USER)
     bound = LimitedAccountAppBinding(
         coordinate=COORDINATE, user_id=UserId("limited-2"), state=AccountState.LIMITED, generation=1
@@ -247,7 +247,7 @@ def test_initiate_yields_this_exact_decision() -> None:
         (AccountState.ACTIVE, AccountStateShown(AccountState.LIMITED), 200),
     ],
 )
-def test_account_state_yields_this_exact_decision(
+def test_account_state_decision_is_304_if_known_else_200(
     held: AccountState, reply: Reply, status: int
 ) -> None:
     operation = GetAccountState(USER, frozenset({held}))
@@ -256,7 +256,7 @@ def test_account_state_yields_this_exact_decision(
     )
 
 
-def test_graduation_yields_this_exact_decision() -> None:
+def test_graduation_decision_is_201_and_charges_its_limit() -> None:
     charge = RateWrite(
         key=LimitKey(COORDINATE.app_user, "graduation"),
         policy=GRADUATION_LIMIT,
@@ -273,7 +273,7 @@ def test_graduation_yields_this_exact_decision() -> None:
     )
 
 
-def test_replay_yields_this_exact_decision() -> None:
+def test_replay_decision_returns_the_stored_response_unchanged() -> None:
     operation = Revoke(ID)
     kept = Response(200, (), b"{}")
     record = records.completed_record(attempt(operation), kept)
@@ -286,7 +286,7 @@ def test_replay_yields_this_exact_decision() -> None:
     )
 
 
-def test_reused_key_yields_this_exact_422() -> None:
+def test_key_reused_with_other_values_gets_422_naming_values() -> None:
     record = records.completed_record(
         attempt(Revoke(ConnectionId(uuid(5)))), Response(200, (), b"{}")
     )
@@ -300,7 +300,7 @@ def test_reused_key_yields_this_exact_422() -> None:
     )
 
 
-def test_exhausted_app_user_limit_yields_this_exact_429() -> None:
+def test_exhausted_app_user_limit_gets_429_and_writes_nothing() -> None:
     full = LogState.of((at(10) - timedelta(seconds=59, microseconds=1),) * 10)
     assert decide_request(Initiate(USER), Snapshot(limit=full)) == expected_decision(
         ProblemReply(
@@ -313,7 +313,7 @@ def test_exhausted_app_user_limit_yields_this_exact_429() -> None:
     )
 
 
-def test_empty_bucket_yields_this_exact_429() -> None:
+def test_empty_bucket_gets_429_and_writes_nothing() -> None:
     spent = BucketState(ARRIVAL + 60_000_001)
     answer = decide(
         call_with_bucket(GetConnection(ID), keyed=False), Snapshot(buckets=(spent,)), NOW
@@ -349,13 +349,13 @@ def sha256(text: str) -> str:
     ],
     ids=str,
 )
-def test_fingerprints_match_those_in_stored_records(
+def test_fingerprints_equal_those_in_records_already_stored(
     operation: Operation, name: str, text: str
 ) -> None:
     assert fingerprint(operation) == Fingerprint(name, sha256(text))
 
 
-def test_fingerprint_of_line_feeds_hashes_with_lengths() -> None:
+def test_fingerprint_of_values_with_line_feeds_hashes_lengths() -> None:
     assert Fingerprint.of("a", ["b\n", "c"]) == Fingerprint("a", "lengths:" + sha256("2:b\n1:c"))
     assert Fingerprint.of("a", ["b", "\nc"]) == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
 
@@ -371,28 +371,28 @@ def test_lease_of_one_microsecond_is_accepted() -> None:
     assert record.lease_until == begun.started_at + TICK
 
 
-def test_headers_listed_in_connection_are_dropped() -> None:
+def test_headers_named_by_connection_header_are_not_stored() -> None:
     headers = (("connection", "x-one,x-two , X-Three"), ("x-two", "2"), ("x-four", "4"))
     assert responses.kept_headers((*headers, ("x-one", "1"), ("X-THREE", "3"))) == (
         ("x-four", "4"),
     )
 
 
-def test_policy_name_is_quoted_and_escaped_in_its_header() -> None:
+def test_rate_limit_name_is_quoted_and_escaped_in_its_header() -> None:
     assert (
         format_rate_limit_policy(Bucket(name='a"b\\c', capacity=1, refill=1, seconds=1))
         == r'"a\"b\\c";q=1;w=1'
     )
 
 
-def test_bucket_one_tick_short_waits_one_tick() -> None:
+def test_bucket_one_microsecond_short_waits_one_microsecond() -> None:
     state = BucketState(ARRIVAL + 60_000_001)
     assert ratelimit.admit_one(BUCKET, state, NOW) == 1
     assert ratelimit.admit((Charge(BUCKET, state),), NOW) == RateLimited((state,), BUCKET, 1)
     assert ratelimit.admit_one(BUCKET, state, NOW + TICK) == BucketState(ARRIVAL + 120_000_001)
 
 
-def test_remaining_count_is_never_negative() -> None:
+def test_remaining_count_is_between_zero_and_the_limit() -> None:
     assert ratelimit.count_remaining(BUCKET, BucketState(ARRIVAL + 400_000_000), NOW) == 0
     assert ratelimit.count_remaining(LOG, BucketState(ARRIVAL), NOW) == 1
     assert ratelimit.count_remaining(BUCKET, LogState.of((NOW,)), NOW) == 2
@@ -404,7 +404,7 @@ def test_remaining_count_is_never_negative() -> None:
     )
 
 
-def test_rate_write_expires_when_its_state_equals_a_fresh_one() -> None:
+def test_rate_limit_write_expires_when_its_state_is_fresh_again() -> None:
     assert CHARGED.expires_at == at(11)
     key = LimitKey(COORDINATE.app_user, "log")
     assert RateWrite(

@@ -63,7 +63,7 @@ def asking(made: Faulty, page: Page, first: int = 2) -> Coroutine[None, None, An
     )
 
 
-def test_external_call_that_lost_its_lease_returns_in_flight(time: FakeTime) -> None:
+def test_external_call_that_lost_its_lease_gets_key_in_flight(time: FakeTime) -> None:
     made = faulty()
 
     async def both() -> tuple[Answer, Answer]:
@@ -90,7 +90,7 @@ async def cancel(task: asyncio.Task[Answer]) -> None:
 
 
 @pytest.mark.parametrize("fault", [None, LOST, BEFORE, AFTER, HANGS, HANGS_AFTER])
-def test_cancel_during_the_external_call_releases_the_key(
+def test_cancelled_external_call_releases_its_idempotency_key(
     fault: Fault | None, time: FakeTime
 ) -> None:
     made = faulty([None, fault])
@@ -107,7 +107,7 @@ def test_cancel_during_the_external_call_releases_the_key(
 
 @pytest.mark.parametrize("fault", [HANGS, HANGS_AFTER])
 @pytest.mark.parametrize("calm", [0, 1, 2])
-def test_cancel_during_a_commit_leaves_no_key_in_flight(
+def test_cancelled_commit_leaves_no_idempotency_key_in_flight(
     calm: int, fault: Fault, time: FakeTime
 ) -> None:
     made = faulty([*[None] * calm, fault])
@@ -154,7 +154,7 @@ def test_async_external_call_uses_the_configured_lease(time: FakeTime) -> None:
     assert code(retry(made, request("create"), Called(made))) == "IDEMPOTENCY_OUTCOME_UNKNOWN"
 
 
-def test_closed_coroutine_keeps_its_key_until_the_lease_ends() -> None:
+def test_closed_coroutine_holds_its_idempotency_key_for_a_lease() -> None:
     made = faulty()
 
     async def closed() -> None:

@@ -154,7 +154,7 @@ def test_retried_commits_make_one_external_call_and_execute_once(
     assert record.token == 1, "a key that was taken unknown to the store is known again"
 
 
-def test_key_taken_by_another_at_same_instant_gives_in_flight() -> None:
+def test_idempotency_key_taken_at_same_instant_gives_in_flight() -> None:
     made = faulty([BEFORE])
     called = Called(made)
 
@@ -198,7 +198,7 @@ def test_no_external_call_if_the_idempotency_key_cannot_be_taken() -> None:
     assert (called.times, state(made)) == (0, None)
 
 
-def test_key_taken_by_a_commit_of_unknown_outcome_is_released() -> None:
+def test_key_is_released_if_its_commit_had_an_unknown_outcome() -> None:
     # All attempts fail, and the store recovers when the key is released.
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called = Called(made)
@@ -215,7 +215,7 @@ def test_key_taken_by_a_commit_of_unknown_outcome_is_released() -> None:
     assert (called.times, state(made)) == (0, RecordState.RELEASED)
 
 
-def test_key_is_released_if_the_second_commit_never_succeeds(time: FakeTime) -> None:
+def test_idempotency_key_is_released_if_the_second_commit_fails(time: FakeTime) -> None:
     made = faulty([None, *[LOST] * 20])
     called = Called(made)
     check_given_up(ask(made, request("create"), called))

@@ -68,7 +68,7 @@ def test_non_positive_or_infinite_external_call_lease_is_refused(lease: float) -
     assert not made.asked
 
 
-def test_renewed_lease_keeps_the_key_in_flight() -> None:
+def test_renewed_lease_keeps_the_idempotency_key_in_flight() -> None:
     made = faulty()
     seen: list[object] = []
 
@@ -144,7 +144,7 @@ def test_renewing_a_lease_without_idempotency_key_returns_true() -> None:
     assert seen == [True]
 
 
-def test_hosted_page_names_the_user_bound_after_the_call() -> None:
+def test_hosted_page_names_the_user_bound_during_external_call() -> None:
     made = prepared("graduation")
 
     def replaced(_: Renew) -> None:
@@ -184,7 +184,7 @@ def test_call_that_lost_its_lease_replays_the_winners_response() -> None:
     assert (len(delivered), other.times) == (1, 1)
 
 
-def test_response_erased_during_the_call_gives_key_forgotten() -> None:
+def test_record_erased_during_external_call_gives_key_forgotten() -> None:
     made = faulty()
 
     def meanwhile(_: Renew) -> None:

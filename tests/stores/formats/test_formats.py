@@ -94,7 +94,9 @@ STEPS = {"Thing": (Upgrade("the reason has its name", renamed), Upgrade("it coun
         ({"format": 3, "reason": "x", "count": 7}, {"reason": "x", "count": 7}),
     ],
 )
-def test_document_gets_the_missing_upgrades_in_order(document: Document, newest: Document) -> None:
+def test_stored_document_gets_its_missing_upgrades_in_order(
+    document: Document, newest: Document
+) -> None:
     before = copy.deepcopy(document)
     assert upgrade_document("Thing", document, STEPS) == newest
     assert document == before

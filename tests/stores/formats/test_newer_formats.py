@@ -128,7 +128,7 @@ def test_keys_list_marks_callers_in_newer_format_and_lists_all(
 
 
 @pytest.mark.parametrize("act", ["narrow", "withdraw"])
-def test_keys_of_an_id_stay_if_one_caller_has_a_newer_format(
+def test_api_keys_of_an_id_stay_if_one_caller_has_a_newer_format(
     act: str, database: SqlDatabase, ask: Command
 ) -> None:
     add_newer_caller(database)

@@ -224,7 +224,7 @@ def test_purge_with_a_limit_stops_after_that_many_values() -> None:
     assert made.purge(due) == 0
 
 
-def test_purge_reads_no_account_before_its_deadline() -> None:
+def test_purge_reads_no_account_that_has_nothing_expired() -> None:
     made = store()
     fill_records(made, 3)
     fill_records(made, 1, at(60), first=3)

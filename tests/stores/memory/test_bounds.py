@@ -58,7 +58,7 @@ def test_commit_exceeding_memory_capacity_stores_nothing() -> None:
 
 
 @given(st.integers(1, 24 * 60 * 60))
-def test_record_is_purged_at_its_deadline_not_before(seconds: int) -> None:
+def test_idempotency_record_is_purged_after_its_retention(seconds: int) -> None:
     made = world(capacity=1)
     now = START + timedelta(seconds=seconds)
     handle_at(made, request("create"), now, new_ids=new_ids(1, now))
@@ -74,7 +74,7 @@ def test_record_is_purged_at_its_deadline_not_before(seconds: int) -> None:
     assert snapshot.record is None
 
 
-def test_rate_limit_is_purged_once_full_again() -> None:
+def test_rate_limit_state_is_purged_once_full_again() -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
     handle_at(made, request("account-state"), START)
     handle_at(made, request("account-state"), at(0.5))

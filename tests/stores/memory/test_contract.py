@@ -71,7 +71,7 @@ def test_memory_store_satisfies_the_store_protocol() -> None:
     assert store.load(Needs(), DIGEST).now.tzinfo is UTC
 
 
-def test_caller_is_found_by_key_digest_only() -> None:
+def test_caller_is_found_only_by_its_api_key_digest() -> None:
     made = Made()
     assert made.store.caller_of(DIGEST) == CALLER
     assert made.store.caller_of(API_KEY) is None
@@ -132,7 +132,7 @@ def test_memory_store_load_purges_expired_values(ask: str) -> None:
 # --- Commit ---------------------------------------------------------------------------------
 
 
-def test_commit_stores_writes_opens_page_and_delivers() -> None:
+def test_commit_stores_writes_and_page_and_delivers_the_changes() -> None:
     made = Made()
     loaded = made.store.load(CREATE.needs, DIGEST)
     changes, page = made.create(2)
@@ -211,7 +211,7 @@ def test_changes_without_effects_or_events_are_not_delivered() -> None:
     assert made.delivered == []
 
 
-def test_delivery_holds_the_commit_lock() -> None:
+def test_deliver_callback_runs_while_the_commit_lock_is_held() -> None:
     made = Made()
     free: list[bool] = []
 

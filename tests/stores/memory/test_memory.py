@@ -140,7 +140,7 @@ BINDING = LimitedAccountAppBinding(
 
 
 @pytest.mark.parametrize("operation", ["create", "initiate"])
-def test_concurrent_write_makes_the_commit_fail_whole(operation: str) -> None:
+def test_concurrent_write_makes_a_memory_store_commit_fail_whole(operation: str) -> None:
     writes = written_by(operation)
     for write in writes:
         made = world()

@@ -147,7 +147,7 @@ def test_inner_store_conflict_returns_the_redis_charge(who: Who) -> None:
     assert who.charged() == (1, 1)
 
 
-def test_redis_return_keeps_later_charges_of_other_requests(who: Who) -> None:
+def test_returning_a_redis_charge_keeps_later_charges_of_others(who: Who) -> None:
     def others_come() -> bool:
         for number in range(3):
             assert who.initiate(f"other-{number}").status == 201

@@ -244,7 +244,7 @@ def test_bucket_empty_at_commit_rolls_back_everything(database: SqlDatabase) -> 
     assert works()["create"](stores[1]).is_empty
 
 
-def test_postgresql_charges_are_hot_updates(postgres_url: str) -> None:
+def test_postgresql_bucket_charges_add_no_index_entries(postgres_url: str) -> None:
     # Otherwise each charge of a busy key leaves an index entry that later charges must skip.
     policy, charges = Bucket(name="platform", capacity=100, refill=50, seconds=1), 20
     with opened(postgres_url) as found:

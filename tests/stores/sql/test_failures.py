@@ -98,7 +98,7 @@ def test_update_that_misses_a_row_rolls_back_the_commit(url: str) -> None:
         assert database.rows(Statement("SELECT held FROM kept"))[0][0] == 2
 
 
-def test_lock_timeout_raises_unchanged_and_a_retry_succeeds(url: str) -> None:
+def test_lock_timeout_raises_store_unchanged_then_retry_succeeds(url: str) -> None:
     with on(url) as database, hasty(url) as waits, somebody(url) as runs:
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
         runs("UPDATE kept SET held = 5 WHERE id = 1")
@@ -165,7 +165,9 @@ def test_deadlock_raises_unavailable_and_a_retry_succeeds(server_url: str) -> No
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_serialization_failure_is_a_conflict(postgres_url: str, level: str) -> None:
+def test_postgresql_serialization_failure_is_a_commit_conflict(
+    postgres_url: str, level: str
+) -> None:
     option = quote("-c default_transaction_isolation=" + level.replace(" ", "\\ "))
     with (
         on(f"{postgres_url}&options={option}", wait=20) as database,

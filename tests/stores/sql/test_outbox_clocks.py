@@ -39,7 +39,7 @@ class GoneError(BaseException):
 
 @attrs.define
 class World:
-    """A database, by how many microseconds its clock is wrong, and what was shipped."""
+    """A database, the error of its clock in microseconds, and the shipped messages."""
 
     database: SqlDatabase
     wrong_by: int = 0
@@ -166,7 +166,7 @@ def test_clock_set_back_gives_an_outbox_backlog_age_of_zero(world: World) -> Non
     # A pause of 50 seconds, and at most 150 from now.
     [(0, False), (MINUTE, False), (99 * SECOND, False), (110 * SECOND, True), (YEAR, True)],
 )
-def test_outbox_retry_after_a_clock_step_waits_one_longest_pause(
+def test_outbox_retry_after_clock_step_waits_one_longest_pause(
     world: World, by: int, *, is_due: bool
 ) -> None:
     world.wrong_by = by
@@ -177,7 +177,7 @@ def test_outbox_retry_after_a_clock_step_waits_one_longest_pause(
     if not is_due:
         world.wrong_by = 150 * SECOND
         assert world.ship() == 1
-    # What waited behind it was never tried.
+    # The message behind it was never tried.
     assert world.ship() == 1
     assert world.shipped == [1, 2]
 
@@ -279,14 +279,14 @@ def claim(world: World, due: list[Due], token: str) -> list[int]:
     return [each.number for each in outbox_statements.deliveries(found)]
 
 
-def test_claim_made_after_the_read_holds_through_a_clock_step(world: World) -> None:
+def test_outbox_message_claimed_after_the_read_cannot_be_claimed(world: World) -> None:
     world.post("one")
     due = read(world)
     assert claim(world, due, "first") == [1]
-    # The first claim looks over, but it is not the state that the second worker read.
+    # The first claim looks expired, but the second worker read an older state.
     world.wrong_by = -HOUR
     assert claim(world, due, "second") == []
-    # Read again, it is.
+    # After another read, it may claim.
     again = read(world)
     assert [each.claim for each in again] == ["first"]
     assert claim(world, again, "second") == [1]
@@ -302,7 +302,7 @@ def test_outbox_claim_holds_though_a_fast_clock_reads_it_expired(world: World) -
     assert claim(world, due, "second") == []
 
 
-def test_message_that_failed_after_the_read_cannot_be_claimed(world: World) -> None:
+def test_outbox_message_failed_after_the_read_cannot_be_claimed(world: World) -> None:
     world.post("one")
     due = read(world)
     world.fail()

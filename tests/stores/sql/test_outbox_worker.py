@@ -44,7 +44,7 @@ def test_outbox_delivers_each_message_once_in_subject_order(database: SqlDatabas
     assert left(database) == 0
 
 
-def test_batch_size_limits_a_delivery(database: SqlDatabase) -> None:
+def test_batch_size_limits_the_messages_of_one_outbox_delivery(database: SqlDatabase) -> None:
     post(database, *"abcde")
     outbox = Outbox(database, DeliverySettings(batch=2))
     assert [outbox.deliver_batch(lambda _: None) for _ in range(4)] == [2, 2, 1, 0]
@@ -248,7 +248,7 @@ def test_delivery_is_recorded_once_the_database_recovers(
     assert len(seen) == 2
 
 
-def test_worker_stops_if_it_cannot_record_deliveries(
+def test_outbox_worker_stops_if_it_cannot_record_deliveries(
     database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_worker, "DEFAULT_RETRY_POLICY", RetryPolicy(attempts=2))
@@ -276,7 +276,7 @@ def test_claim_of_unknown_outcome_is_due_after_its_lease(database: SqlDatabase) 
     assert Outbox(database).deliver_batch(seen.append) == 1
 
 
-def test_worker_queries_again_if_others_claimed_first(database: SqlDatabase) -> None:
+def test_outbox_worker_queries_again_if_others_claimed_first(database: SqlDatabase) -> None:
     post(database, "one", "two")
     seen: list[Delivery] = []
 
@@ -307,7 +307,7 @@ def test_handler_longer_than_its_lease_is_logged(
     assert "message 1: the claim was lost before the result was stored" in caplog.text
 
 
-def test_no_message_starts_in_the_second_half_of_a_lease(database: SqlDatabase) -> None:
+def test_outbox_message_never_starts_in_second_half_of_a_lease(database: SqlDatabase) -> None:
     post(database, *"abc")
     seen: list[Delivery] = []
 

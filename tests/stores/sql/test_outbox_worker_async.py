@@ -19,7 +19,7 @@ from tests.stores.sql.posting import database, left, post, url
 __all__ = ["database", "url"]
 
 
-def test_async_workers_deliver_retry_and_revive(database: SqlDatabase) -> None:
+def test_async_outbox_workers_deliver_retry_and_revive_messages(database: SqlDatabase) -> None:
     post(database, "one", "two", "one", "bad")
     seen: list[int] = []
 
@@ -52,7 +52,7 @@ def test_async_workers_deliver_retry_and_revive(database: SqlDatabase) -> None:
     assert left(database) == 0
 
 
-def test_async_worker_polls_until_stopped(database: SqlDatabase) -> None:
+def test_async_outbox_worker_polls_until_stopped(database: SqlDatabase) -> None:
     stop, looked = asyncio.Event(), list[str]()
 
     class Idle(ThreadedDatabase):
@@ -67,7 +67,7 @@ def test_async_worker_polls_until_stopped(database: SqlDatabase) -> None:
     assert len(looked) == 2
 
 
-def test_async_handler_is_cancelled_after_half_its_lease(
+def test_async_outbox_handler_is_cancelled_after_half_its_lease(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(database, "one")
@@ -95,7 +95,7 @@ def test_async_handler_is_cancelled_after_half_its_lease(
     assert "message 1: attempt 1 of 50: TimeoutError" in caplog.text
 
 
-def test_worker_on_an_async_engine_delivers_once(postgres_url: str) -> None:
+def test_outbox_worker_on_an_async_engine_delivers_once(postgres_url: str) -> None:
     seen: list[int] = []
 
     async def run() -> None:

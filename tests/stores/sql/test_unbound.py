@@ -94,7 +94,7 @@ def test_tombstone_ends_racing_connection_beside_an_earlier_one(
     assert not outlives(store)
 
 
-def test_bound_user_can_create_a_connection(database: SqlDatabase) -> None:
+def test_create_for_a_user_who_is_already_bound_commits(database: SqlDatabase) -> None:
     for store in (made_on(database), registered(MemoryStore())):
         commit_with_retries(store, STAGE.actions()["initiate"])
         commit_with_retries(store, STAGE.create_action(31))

@@ -54,7 +54,7 @@ def passes_everything(report: Report, *missing: str) -> None:
     assert len(report.passed) + len(report.not_run) == len(CHECKS)
 
 
-def test_correct_server_passes_and_checks_not_run_are_named() -> None:
+def test_kit_passes_a_correct_server_and_names_checks_not_run() -> None:
     report = run(Reference().server(), seed="1")
     passes_everything(report, "environment")
     assert [each.check for each in report.not_run] == ["permission.wrong-environment"]
@@ -62,19 +62,19 @@ def test_correct_server_passes_and_checks_not_run_are_named() -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", RIGHT)
-def test_correct_servers_of_every_kind_pass(kind: str) -> None:
+def test_kit_passes_correct_servers_of_every_kind(kind: str) -> None:
     report = run(RIGHT[kind]().server(), seed=kind)
     assert not report.failed, str(report)
 
 
 @pytest.mark.heavy
-def test_correct_async_server_passes() -> None:
+def test_kit_passes_a_correct_async_server() -> None:
     report = asyncio.run(run_async(asynchronous(Reference().server()), seed="1"))
     passes_everything(report, "environment")
 
 
 @pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.heavy)])
-def test_checks_on_a_shared_server_pass_in_any_order(step: int) -> None:
+def test_kit_checks_on_a_shared_server_pass_in_any_order(step: int) -> None:
     server, names = Reference().server(), [check.name for check in CHECKS[::step]]
     assert not run(server, only=names).failed
     report = run(server, only=names[::-1])
@@ -92,7 +92,7 @@ def test_kit_passes_correct_servers_under_twenty_seeds() -> None:
         assert not asyncio.run(run_async(asynchronous(reference), seed=f"async {number}")).failed
 
 
-def test_check_without_its_hook_is_not_run_and_names_it() -> None:
+def test_kit_check_without_its_hook_is_not_run_and_names_it() -> None:
     full = Reference().server()
     report = run(Server(full.send, full.make_key), seed="1")
     assert not report.failed, str(report)
@@ -103,7 +103,7 @@ def test_check_without_its_hook_is_not_run_and_names_it() -> None:
     assert set(report.passed) == {check.name for check in CHECKS if not check.hooks}
 
 
-def test_check_that_needs_more_time_than_allowed_is_not_run() -> None:
+def test_kit_check_that_needs_more_time_than_allowed_is_not_run() -> None:
     full = attrs.evolve(Reference().server(), max_time_per_check=timedelta(minutes=2))
     some = ["idempotency.retention", "limit.half-open", "model.side-by-side"]
     report = run(full, only=some, seed="1")
@@ -114,7 +114,7 @@ def test_check_that_needs_more_time_than_allowed_is_not_run() -> None:
     assert "model.side-by-side" in report.passed
 
 
-def test_hook_returning_none_skips_only_checks_that_need_it() -> None:
+def test_kit_hook_returning_none_skips_only_checks_that_need_it() -> None:
     reference = Reference()
     server = reference.server()
 
@@ -191,7 +191,7 @@ def test_kit_check_names_are_unique_and_match_their_rules() -> None:
             assert check.name in check.rules
 
 
-def test_error_in_the_send_hook_fails_only_the_checks_using_it() -> None:
+def test_error_in_a_kit_hook_fails_only_the_checks_using_it() -> None:
     reference = Reference()
 
     def send(request: Request) -> Response:
@@ -211,7 +211,7 @@ def test_error_in_the_send_hook_fails_only_the_checks_using_it() -> None:
     assert [each.check for each in again.failed] == [each.check for each in report.failed]
 
 
-def test_failure_lists_earlier_steps_and_hides_api_keys() -> None:
+def test_kit_failure_lists_earlier_steps_and_hides_api_keys() -> None:
     reference = Reference()
     given: list[str] = []
 
@@ -241,7 +241,7 @@ def test_hook_that_raises_fails_its_kit_check() -> None:
     assert "where: authorize" in str(report)
 
 
-def test_model_difference_is_reported_as_a_replayable_log() -> None:
+def test_kit_reports_a_model_difference_as_a_replayable_log() -> None:
     full = Forgetful().server()
     requests_alone = Server(full.send, full.make_key, pass_time=full.pass_time)
     report = run(requests_alone, seed="1", only=["model.side-by-side"])
@@ -260,7 +260,7 @@ def test_shrinking_the_log_stops_after_its_trials(monkeypatch: pytest.MonkeyPatc
     assert "the last line of this log" in report.failed[0].message
 
 
-def test_check_an_async_server_cannot_show_is_not_run() -> None:
+def test_kit_check_needing_a_second_environment_is_not_run() -> None:
     server = asynchronous(RIGHT["one environment"]().server())
     report = asyncio.run(run_async(server, only=["request.ownership.environment"], seed="1"))
     assert report.not_run[0].reason == "the server serves one environment"
@@ -281,7 +281,7 @@ def test_conformance_page_runs_and_names_every_hook() -> None:
         test(by_name["request.limit"])
 
 
-def test_pytest_functions_fail_skip_and_close_the_server() -> None:
+def test_pytest_functions_of_the_kit_fail_skip_and_close_server() -> None:
     by_name = {check.name: check for check in CHECKS}
     ended: list[str] = []
 
@@ -345,12 +345,12 @@ def test_kit_checks_a_custom_operation() -> None:
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_wrong_member_of_a_custom_response_fails(how: str) -> None:
+def test_kit_fails_a_wrong_member_of_a_custom_response(how: str) -> None:
     changed, what = SPOILT[how]
     assert what in only_relabel(lambda answer: written(answer, changed))
 
 
-def test_wrong_status_or_media_type_of_custom_operation_fails() -> None:
+def test_kit_fails_a_custom_operation_of_wrong_status_or_type() -> None:
     def more(answer: Response) -> Response:
         body = {**json.loads(answer.body), "userId": "u-1"}
         return attrs.evolve(answer, body=json.dumps(body).encode())
@@ -374,7 +374,7 @@ def test_wrong_status_or_media_type_of_custom_operation_fails() -> None:
         *("idempotency.replay.relabel", "idempotency.at-once.relabel"),
     ],
 )
-def test_custom_operation_that_skips_a_gate_fails(name: str) -> None:
+def test_kit_fails_a_custom_operation_that_skips_a_gate(name: str) -> None:
     reference = Reference(Settings(operations=EIGHT))
     whole = json.dumps({"label": "word"}).encode()
 
@@ -404,14 +404,14 @@ class Guarded(Relabel):
     rule: ClassVar = attrs.evolve(Relabel.rule, body=(Member("password", no_word),))
 
 
-def test_operation_member_without_an_example_is_not_run() -> None:
+def test_kit_skips_an_operation_with_a_member_without_example() -> None:
     operations: tuple[type[Operation], ...] = (*OPERATIONS, Guarded)
     server = Reference(Settings(operations=operations)).server()
     report = run(server, seed="1", only=["operation.relabel"], operations=operations)
     assert report.not_run[0].reason == "the kit knows no value of the member password"
 
 
-def test_pytest_functions_check_a_custom_operation() -> None:
+def test_pytest_functions_of_the_kit_check_a_custom_operation() -> None:
     test = conformance_tests(
         lambda: Reference(Settings(operations=EIGHT)).server(), operations=EIGHT
     )
@@ -419,7 +419,7 @@ def test_pytest_functions_check_a_custom_operation() -> None:
     test(by_name["operation.relabel"])
 
 
-def test_outbox_without_effects_is_checked_for_events_only() -> None:
+def test_kit_checks_an_outbox_without_effects_only_for_events() -> None:
     reference = Reference()
 
     def outbox() -> list[dict[str, Json]]:

@@ -251,7 +251,7 @@ def test_each_server_bug_fails_its_kit_check_with_a_message(
     assert what in report.failed[0].message
 
 
-def test_replayed_cookie_fails_and_a_proxy_cookie_passes() -> None:
+def test_kit_fails_a_replayed_cookie_but_allows_one_of_a_proxy() -> None:
     def cookies(*, everywhere: bool) -> Server:
         reference = Reference()
 
@@ -270,7 +270,7 @@ def test_replayed_cookie_fails_and_a_proxy_cookie_passes() -> None:
     assert front.passed
 
 
-def test_replayed_date_fails_if_dates_follow_the_clock() -> None:
+def test_kit_fails_a_replayed_date_if_dates_follow_the_clock() -> None:
     kept: dict[str, Response] = {}
 
     def replays(server: Wrong, request: Request, answer: Response) -> Response:

@@ -54,7 +54,7 @@ def test_kit_reports_one_failure_for_a_server_that_is_down() -> None:
     assert (len(again.failed), len(again.not_run)) == (1, len(CHECKS) - 1)
 
 
-def test_server_that_always_answers_502_gives_one_failure() -> None:
+def test_server_that_always_answers_502_gives_one_kit_failure() -> None:
     server = attrs.evolve(Reference().server(), send=lambda _: Response(502, (), b"bad gateway"))
     report = run(server, seed="1")
     (failure,) = report.failed
@@ -63,7 +63,7 @@ def test_server_that_always_answers_502_gives_one_failure() -> None:
     assert second == "  first seen: the server answered 502 instead of 201"
 
 
-def test_server_that_goes_down_during_the_run_keeps_its_results() -> None:
+def test_kit_keeps_results_of_a_server_that_goes_down_in_the_run() -> None:
     reference, left = Reference(), iter(range(200))
 
     def send(request: Request) -> Response:
@@ -75,7 +75,7 @@ def test_server_that_goes_down_during_the_run_keeps_its_results() -> None:
     assert len(report.passed) + len(report.not_run) == len(CHECKS) - 1
 
 
-def test_failing_make_key_gives_one_failure() -> None:
+def test_failing_make_key_hook_gives_one_kit_failure() -> None:
     def make_key(wanted: object) -> str:
         raise LookupError(str(type(wanted)))
 
@@ -84,7 +84,7 @@ def test_failing_make_key_gives_one_failure() -> None:
     assert failure.message.startswith("the server is down: the hook make_key raised LookupError(")
 
 
-def test_server_that_fails_one_request_is_not_down() -> None:
+def test_kit_does_not_count_one_failed_request_as_a_server_down() -> None:
     reference = Reference()
 
     def send(request: Request) -> Response:
@@ -96,7 +96,7 @@ def test_server_that_fails_one_request_is_not_down() -> None:
     assert {each.check for each in report.failed} == {"law-02.revoked-once", "law-02.at-once"}
 
 
-def test_exception_of_a_hook_names_the_hook_and_its_notes() -> None:
+def test_kit_failure_of_a_hook_exception_names_hook_and_notes() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         error = LookupError(len(connection_id), str(lifetime))
         error.add_note("the page is gone")
@@ -109,7 +109,7 @@ def test_exception_of_a_hook_names_the_hook_and_its_notes() -> None:
     assert note == "  note: the page is gone"
 
 
-def test_hook_raising_not_seen_skips_the_check() -> None:
+def test_kit_hook_that_raises_not_seen_skips_its_check() -> None:
     def authorize(connection_id: str, lifetime: timedelta | None) -> str:
         raise NotSeenError(f"no page for {len(connection_id)} characters, {lifetime}")
 
@@ -179,11 +179,11 @@ VALUES: list[tuple[object, str]] = [
 
 
 @pytest.mark.parametrize(("value", "text"), VALUES)
-def test_format_value_writes_json(value: object, text: str) -> None:
+def test_format_value_writes_json_in_kit_messages(value: object, text: str) -> None:
     assert format_value(value) == text
 
 
-def test_format_argument_writes_no_quotes() -> None:
+def test_format_argument_writes_kit_check_arguments_unquoted() -> None:
     values = ["c-1", timedelta(minutes=1), Status.ACTIVE, None]
     assert [*map(format_argument, values)] == ["c-1", "0:01:00", "ACTIVE", "null"]
 

@@ -120,7 +120,7 @@ def test_hanging_kit_check_does_not_stop_other_checks(hanging: Hanging) -> None:
     assert report.passed == ("request.limit",)
 
 
-def test_slow_server_passes_within_max_time_per_check() -> None:
+def test_slow_server_passes_kit_checks_within_max_time_per_check() -> None:
     patient = attrs.evolve(Reference().server(), max_time_per_check=LONG)
     assert run(patient, only=[REVOKED], seed="1", timeout=timedelta(0)).passed == (REVOKED,)
     awaited = asynchronous(Reference().server())
@@ -129,7 +129,7 @@ def test_slow_server_passes_within_max_time_per_check() -> None:
     assert report.passed == (REVOKED,)
 
 
-def test_buckets_are_restored_after_a_hanging_check(hanging: Hanging) -> None:
+def test_buckets_are_restored_after_a_hanging_kit_check(hanging: Hanging) -> None:
     given: list[object] = []
 
     def replace_buckets(buckets: tuple[Bucket, ...] | None) -> None:
@@ -143,7 +143,7 @@ def test_buckets_are_restored_after_a_hanging_check(hanging: Hanging) -> None:
     assert given[1:] == [None]
 
 
-def test_hang_while_restoring_buckets_fails_the_check(hanging: Hanging) -> None:
+def test_hang_while_restoring_buckets_fails_the_kit_check(hanging: Hanging) -> None:
     reference = Reference()
 
     def replace_buckets(buckets: tuple[Bucket, ...] | None) -> None:
@@ -181,7 +181,7 @@ def test_hanging_async_kit_check_is_cancelled() -> None:
     in_fake_time(hang())
 
 
-def test_coroutine_that_ignores_cancel_is_abandoned(
+def test_kit_check_coroutine_that_ignores_cancel_is_abandoned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(timeout, "_GRACE", 0.05)

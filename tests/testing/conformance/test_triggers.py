@@ -40,7 +40,7 @@ def without_own_hook(monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
 
 
 @pytest.mark.parametrize("name", EXPIRE_CHECKS)
-def test_trigger_without_a_hook_uses_record_fact(
+def test_kit_trigger_without_a_hook_uses_the_record_fact_hook(
     without_own_hook: dict[str, Check], name: str
 ) -> None:
     check = without_own_hook[name]
@@ -51,14 +51,16 @@ def test_trigger_without_a_hook_uses_record_fact(
     assert result_of(check, Reference().server()) is None
 
 
-def test_record_fact_hook_that_ignores_facts_fails(without_own_hook: dict[str, Check]) -> None:
+def test_record_fact_hook_that_ignores_facts_fails_a_kit_check(
+    without_own_hook: dict[str, Check],
+) -> None:
     server = attrs.evolve(Reference().server(), record_fact=lambda _: None)
     assert result_of(without_own_hook["connection.expire.revoked"], server) is None
     failed = result_of(without_own_hook["connection.expire.active"], server)
     assert 'the status is "ACTIVE" instead of' in str(failed)
 
 
-def test_triggers_of_lists_triggers_with_available_hooks() -> None:
+def test_kit_lists_the_triggers_whose_hooks_are_available() -> None:
     own = [Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION, Trigger.EXPIRE, Trigger.REVOKE]
     assert triggers.triggers_of(frozenset(triggers.OWN_HOOK_NAMES)) == own
     assert triggers.triggers_of(frozenset({"expire"})) == [Trigger.EXPIRE]
@@ -75,7 +77,7 @@ def test_triggers_of_lists_triggers_with_available_hooks() -> None:
         (Trigger.RECONNECT, set[str]()),
     ],
 )
-def test_settable_members_are_those_of_rule_and_fact(trigger: Trigger, members: set[str]) -> None:
+def test_members_that_a_trigger_may_change_are_listed(trigger: Trigger, members: set[str]) -> None:
     assert triggers.settable_members(trigger) == members
 
 
@@ -115,7 +117,7 @@ def with_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("with_other_fact")
-def test_custom_fact_is_compared_with_memory_store() -> None:
+def test_kit_compares_a_custom_fact_with_memory_store() -> None:
     assert Closed.kind in {step.kind for step in model.draw_steps("1", frozenset({"record_fact"}))}
     assert Closed.kind not in {step.kind for step in model.draw_steps("1", frozenset())}
     report = run(Reference().server(), seed="1", only=["model.side-by-side"])
@@ -123,14 +125,14 @@ def test_custom_fact_is_compared_with_memory_store() -> None:
 
 
 @pytest.mark.usefixtures("with_other_fact")
-def test_server_that_drops_a_custom_fact_fails() -> None:
+def test_kit_fails_a_server_that_drops_a_custom_fact() -> None:
     server = attrs.evolve(Reference().server(), record_fact=lambda _: "ignored")
     (failure,) = run(server, seed="1", only=["model.side-by-side"]).failed
     assert "ignored instead of done (rule connection.revoke." in failure.message
     assert '"type": "connection.close"' in failure.message
 
 
-def test_drawn_steps_are_unchanged_without_custom_facts() -> None:
+def test_kit_draws_the_same_steps_if_no_custom_fact_exists() -> None:
     assert model.OTHER_FACTS == {}
     hooks = frozenset(model.FACTS)
     assert model.draw_steps("1", hooks) == model.draw_steps("1", hooks | {"record_fact"})

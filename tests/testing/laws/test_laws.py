@@ -211,7 +211,7 @@ def test_law_18_holds_for_every_stored_value() -> None:
             laws.check_stored(value)
 
 
-def test_law_17_accepts_ended_connections() -> None:
+def test_law_17_check_accepts_connections_that_have_ended() -> None:
     laws.check_tombstone([REVOKED, ACTIVE], at(60))
     laws.check_tombstone([PENDING], START)
     laws.check_tombstone([], START)
@@ -454,7 +454,7 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("law", "says", "broken"), VIOLATIONS)
-def test_violation_names_its_law(law: int, says: str, broken: Callable[[], object]) -> None:
+def test_law_broken_error_names_its_law(law: int, says: str, broken: Callable[[], object]) -> None:
     with pytest.raises(LawBrokenError) as caught:
         broken()
     error = caught.value
@@ -471,7 +471,7 @@ def test_every_law_has_a_tested_violation() -> None:
     assert {law for law, _, _ in VIOLATIONS} == set(laws.LAWS)
 
 
-def test_replay_may_charge_a_bucket_and_refusal_may_be_recorded() -> None:
+def test_laws_accept_a_replay_that_charges_and_a_stored_refusal() -> None:
     laws.check_replay(OK, OK, Changes((CHARGED,)))
     key = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
     attempt = begin_attempt(

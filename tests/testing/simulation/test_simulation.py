@@ -321,7 +321,7 @@ def test_simulation_keeps_laws_if_every_third_commit_conflicts() -> None:
         assert summary.conflicts > 0
 
 
-def test_watching_the_laws_does_not_change_simulation_summary() -> None:
+def test_watching_the_laws_does_not_change_a_simulations_summary() -> None:
     assert simulate(9, hours=6) == simulate(9, hours=6, watched=False)
 
 

@@ -65,7 +65,9 @@ def test_strategies_draw_every_connection_standing(wanted: Standing) -> None:
 @pytest.mark.parametrize("wanted", binding._BOUND_STATES)
 @pytest.mark.parametrize("generation", range(1, 5))
 @pytest.mark.heavy
-def test_every_binding_state_and_generation_is_drawn(wanted: AccountState, generation: int) -> None:
+def test_strategies_draw_every_binding_state_and_generation(
+    wanted: AccountState, generation: int
+) -> None:
     bound = among(
         draw.bindings, lambda each: each.state is wanted and each.generation == generation
     )
@@ -73,12 +75,12 @@ def test_every_binding_state_and_generation_is_drawn(wanted: AccountState, gener
 
 
 @pytest.mark.parametrize("wanted", EntryPath)
-def test_every_entry_path_is_drawn(wanted: EntryPath) -> None:
+def test_strategies_draw_every_entry_path(wanted: EntryPath) -> None:
     assert among(draw.sessions, lambda session: session.path is wanted).path is wanted
     assert reached(draw.sessions(wanted), lambda _: True).path is wanted
 
 
-def test_sign_up_sessions_are_drawn_landed_and_awaited() -> None:
+def test_strategies_draw_landed_and_awaited_sign_up_sessions() -> None:
     path_b = draw.sessions(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF)
     assert reached(path_b, lambda each: each.handoff is HandoffState.AWAITED).user_id is None
     assert reached(path_b, lambda each: each.handoff is HandoffState.LANDED).user_id is not None
@@ -107,7 +109,7 @@ def test_strategies_draw_every_fact_type(wanted: type[Fact]) -> None:
 @pytest.mark.parametrize("wanted", [Authorized, ActionRequired, Expired, Revoked])
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.heavy
-def test_every_connection_fact_is_drawn_on_time_and_late(
+def test_strategies_draw_every_connection_fact_on_time_and_late(
     wanted: type[Fact],
     late: bool,  # noqa: FBT001 - a parameter
 ) -> None:
@@ -159,7 +161,7 @@ def test_strategies_draw_every_outcome_of_a_record_act(wanted: type[object]) -> 
 
 @pytest.mark.parametrize("wanted", FACTS)
 @pytest.mark.heavy
-def test_every_fact_is_recorded_in_traffic(wanted: type[Fact]) -> None:
+def test_drawn_traffic_records_every_fact_type(wanted: type[Fact]) -> None:
     run = among(
         draw.traffic_runs,
         lambda run: any(
@@ -188,12 +190,12 @@ LINES = [
 
 
 @pytest.mark.parametrize("wanted", LINES)
-def test_every_kind_of_log_line_is_drawn(wanted: bytes) -> None:
+def test_strategies_draw_every_kind_of_log_line(wanted: bytes) -> None:
     drawn = among(draw.logs, lambda each: any(wanted in line for line in each.lines))
     assert not any(each.broken for each in replay(drawn.lines))
 
 
-def test_landed_handoff_is_logged_before_its_request() -> None:
+def test_drawn_log_has_a_landed_handoff_before_its_request() -> None:
     run = reached(from_traffic._runs_ending_with(draw.FINAL_STEPS[LandedHandoff]), lambda _: True)
     *_, fact, request = draw.format_log(run, with_responses=True)
     assert b"connection.authorize" in fact
@@ -230,21 +232,21 @@ def test_strategies_draw_every_effect_type(wanted: type[Effect]) -> None:
 
 
 @pytest.mark.parametrize("wanted", get_args(RateKey))
-def test_every_rate_limit_key_type_is_drawn(wanted: type[RateKey]) -> None:
+def test_strategies_draw_every_rate_limit_key_type(wanted: type[RateKey]) -> None:
     assert isinstance(among(draw.rate_keys, lambda key: type(key) is wanted), wanted)
 
 
-def test_creation_event_is_drawn() -> None:
+def test_strategies_draw_an_outbox_event_of_a_creation() -> None:
     assert reached(draw.outbox_events(), lambda _: True).kind == "connection.created"
 
 
 @pytest.mark.parametrize("how", [how for _, how, _ in log._BREAKAGES])
-def test_every_defect_of_a_log_line_is_drawn(how: str) -> None:
+def test_strategies_draw_every_defect_of_a_log_line(how: str) -> None:
     assert among(draw.broken_logs, lambda each: each.defect == how).defect == how
 
 
 @pytest.mark.parametrize("wanted", get_args(Storable))
-def test_broken_document_of_every_kind_is_drawn(wanted: type[Storable]) -> None:
+def test_strategies_draw_a_broken_document_of_every_kind(wanted: type[Storable]) -> None:
     assert among(draw.broken_documents, lambda each: each.kind is wanted).kind is wanted
 
 
@@ -260,11 +262,11 @@ def test_strategies_draw_every_recovery_of_a_connection(wanted: type[object]) ->
 
 @pytest.mark.parametrize("reason", DenialReason)
 @pytest.mark.heavy
-def test_every_denial_reason_is_drawn(reason: DenialReason) -> None:
+def test_strategies_draw_every_denial_reason(reason: DenialReason) -> None:
     assert among(draw.denials, lambda denied: denied.reason is reason).reason is reason
 
 
-def test_log_and_bucket_states_are_drawn() -> None:
+def test_strategies_draw_states_of_rate_limit_logs_and_buckets() -> None:
     state = reached(draw.log_states(), lambda each: len(each) > 8)
     assert state.instants == tuple(sorted(state.instants))
     assert reached(draw.bucket_states(), lambda state: state.part > 0)

@@ -86,7 +86,7 @@ def test_successor_shrinks_to_a_lapse_and_a_reconnect() -> None:
     assert newer.identity.predecessor_id == older.id
 
 
-def test_chain_with_a_reissue_is_drawn() -> None:
+def test_strategies_draw_a_chain_with_a_reissue() -> None:
     chain = smallest(
         draw.chains(), lambda chain: chain[-1].updated_at > chain[-1].identity.created_at
     )
@@ -122,7 +122,7 @@ def test_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
     assert {step.now for step in past.steps} == {START}
 
 
-def test_takeover_shrinks_to_two_begins_a_lease_apart() -> None:
+def test_drawn_takeover_shrinks_to_two_begins_a_lease_apart() -> None:
     past = smallest(
         draw.record_histories(),
         lambda past: len(past.records) > 1 and past.records[-1].token > past.records[0].token,

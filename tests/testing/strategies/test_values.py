@@ -238,7 +238,7 @@ def test_drawn_broken_request_is_refused_with_its_expected_code(
 
 
 @given(draw.facts())
-def test_fact_on_an_empty_store_is_ignored_or_refused(fact: Fact) -> None:
+def test_drawn_fact_on_an_empty_store_is_ignored_or_refused(fact: Fact) -> None:
     asked = fact.needs()
     assert asked.connection or asked.chain or asked.session or asked.binding
     answer = record_fact(fact, Snapshot(), START)
@@ -373,7 +373,7 @@ def test_drawn_log_is_replayed_without_a_broken_line(drawn: Log) -> None:
     )
 
 
-def test_unread_landed_handoff_is_not_logged() -> None:
+def test_drawn_log_omits_a_landed_handoff_that_no_decision_read() -> None:
     landed = Snapshot(connection=pending(), landed_handoff=LandedHandoff(START, None))
     refused = SimpleNamespace(
         now=START, snapshot=landed, decision=SimpleNamespace(changes=NO_CHANGES)

@@ -1,4 +1,4 @@
-"""Tests that the watch finds access left by a tombstone (law 17)."""
+"""Tests that the law watch reports access left by a tombstone (law 17)."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ GONE = bound(AccountState.TOMBSTONED)
 TOMBSTONE = BindingWrite(LIMITED, GONE)
 
 
-def test_law_17_tombstone_that_leaves_access_fails() -> None:
+def test_law_17_watch_reports_a_tombstone_that_leaves_access() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
     with broken(17, "although its user is gone"):
         watch.observe_commit((TOMBSTONE,), at(2))
 
 
-def test_law_17_authorization_after_a_tombstone_fails() -> None:
+def test_law_17_watch_reports_an_authorization_after_a_tombstone() -> None:
     watch = stored(ConnectionWrite(None, pending()), BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     with broken(17, "although its user is gone"):
         watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(2))
 
 
-def test_law_17_grant_after_a_tombstone_fails() -> None:
+def test_law_17_watch_reports_access_granted_after_a_tombstone() -> None:
     revoked = apply_trigger(ACTIVE, "PLATFORM", at(2))
     watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
     watch.observe_commit((TOMBSTONE, ConnectionWrite(ACTIVE, revoked)), at(2))
@@ -44,7 +44,7 @@ def test_law_17_grant_after_a_tombstone_fails() -> None:
         watch.observe_access_decision(ID, "labs", at(3), decision=Granted(None, "mine"))
 
 
-def test_connection_created_after_a_tombstone_passes() -> None:
+def test_law_watch_accepts_a_connection_made_after_a_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     relied_on = attrs.evolve(GONE, version=2)
@@ -56,7 +56,7 @@ def test_connection_created_after_a_tombstone_passes() -> None:
     watch.observe_access_decision(ID, "labs", at(5), decision=Granted(None, "mine"))
 
 
-def test_law_17_create_on_a_snapshot_before_a_tombstone_fails() -> None:
+def test_law_17_watch_reports_a_create_decided_before_tombstone() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))

@@ -1,4 +1,4 @@
-"""Tests of the watch: it accepts what the rules do, and each check fails with its law."""
+"""Tests of the law watch: it accepts what the rules do, and names the law of each violation."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_law_watch_accepts_a_whole_connection_lifecycle() -> None:
     assert made.watch.commit_count > 9
 
 
-def test_watch_accepts_a_second_execution_only_after_24_hours() -> None:
+def test_law_12_watch_allows_a_second_execution_after_24_hours() -> None:
     made = Watched()
     made.ask(request("create"), START, 1)
     day = START + timedelta(hours=24)
@@ -107,13 +107,13 @@ def test_watch_accepts_a_second_execution_only_after_24_hours() -> None:
     made.watch.observe_commit((record,), day)
 
 
-def test_law_01_connection_falling_to_a_lower_status_fails() -> None:
+def test_law_01_watch_reports_a_connection_of_falling_status() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(1, "ACTIVE became PENDING"):
         watch.observe_commit((ConnectionWrite(ACTIVE, pending()),), at(2))
 
 
-def test_law_01_404_for_a_stored_connection_fails() -> None:
+def test_law_01_watch_reports_404_for_a_stored_connection() -> None:
     made = Watched(pending())
     lost = world()
     answer = handle_at(lost, request("get"), START)
@@ -122,7 +122,7 @@ def test_law_01_404_for_a_stored_connection_fails() -> None:
         made.watch.observe_response(answer, START, caller=CALLER, needs=asking)
 
 
-def test_law_01_changed_landed_session_fails() -> None:
+def test_law_01_watch_reports_a_changed_landed_session() -> None:
     watch = stored(SessionWrite(None, session()))
     watch.observe_commit((SessionWrite(session(), session()),), at(1))
     with broken(1, "a landed session changed"):
@@ -147,7 +147,7 @@ def test_law_watch_accepts_a_version_bump_of_a_binding() -> None:
         (bound(AccountState.ACTIVE, generation=2), "bound to u-1"),
     ],
 )
-def test_law_01_binding_with_lower_state_or_other_user_fails(
+def test_law_01_watch_reports_a_lower_binding_state_or_new_user(
     after: LimitedAccountAppBinding, what: str
 ) -> None:
     active = bound(AccountState.ACTIVE)
@@ -157,14 +157,14 @@ def test_law_01_binding_with_lower_state_or_other_user_fails(
         watch.observe_commit((BindingWrite(active, after),), at(2))
 
 
-def test_law_02_changed_revoked_at_fails() -> None:
+def test_law_02_watch_reports_a_changed_revoked_at() -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
     moved = attrs.evolve(REVOKED, revoked_at=at(1))
     with broken(2, "revokedAt moved"):
         watch.observe_commit((ConnectionWrite(REVOKED, moved),), at(1))
 
 
-def test_law_02_incorrect_revoked_now_in_response_fails() -> None:
+def test_law_02_watch_reports_a_wrong_revoked_now_in_a_response() -> None:
     made = Watched(pending())
     with broken(2, "revokedNow is false"):
         made.ask(request("revoke"), at(1), spoil=body(b'"revokedNow":true', b'"revokedNow":false'))
@@ -173,7 +173,7 @@ def test_law_02_incorrect_revoked_now_in_response_fails() -> None:
         made.ask(request("revoke"), at(1), spoil=body(b'"revokedNow":false', b'"revokedNow":true'))
 
 
-def test_law_02_revoked_at_unlike_the_stored_one_fails() -> None:
+def test_law_02_watch_reports_a_response_with_a_wrong_revoked_at() -> None:
     made = Watched(REVOKED)
 
     def spoil(answer: Answer) -> Answer:
@@ -190,7 +190,7 @@ def test_law_02_revoked_at_unlike_the_stored_one_fails() -> None:
         made.ask(request("revoke"), at(1), spoil=spoil)
 
 
-def test_law_05_grant_for_pending_or_unknown_connection_fails() -> None:
+def test_law_05_watch_reports_access_to_a_pending_or_unknown_id() -> None:
     watch = stored(ConnectionWrite(None, pending()))
     with broken(5, "granted although the status is PENDING"):
         watch.observe_access_decision(
@@ -218,7 +218,7 @@ def test_law_05_grant_for_pending_or_unknown_connection_fails() -> None:
         ),
     ],
 )
-def test_law_06_successor_with_identity_unlike_its_chain_fails(
+def test_law_06_watch_reports_a_successor_unlike_its_chain(
     connection: Connection, what: str
 ) -> None:
     watch = stored(ConnectionWrite(None, REVOKED))
@@ -226,14 +226,14 @@ def test_law_06_successor_with_identity_unlike_its_chain_fails(
         watch.observe_commit((ConnectionWrite(None, connection),), START)
 
 
-def test_law_06_connection_that_changes_its_identity_fails() -> None:
+def test_law_06_watch_reports_a_connection_of_changed_identity() -> None:
     watch = stored(ConnectionWrite(None, pending()))
     changed = another(pending(), created_at=at(1))
     with broken(6, "its identity changed"):
         watch.observe_commit((ConnectionWrite(pending(), changed),), at(1))
 
 
-def test_law_06_and_07_second_successor_fails() -> None:
+def test_law_06_and_07_watch_reports_a_second_successor() -> None:
     rival = another(successor(), id=ConnectionId(uuid(3)))
     watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, successor()))
     with broken(7, "it was recovered by"):
@@ -244,7 +244,7 @@ def test_law_06_and_07_second_successor_fails() -> None:
         watch.observe_commit((ConnectionWrite(None, rival),), at(1))
 
 
-def test_law_06_second_active_connection_fails() -> None:
+def test_law_06_watch_reports_a_second_active_connection() -> None:
     lapsed = pending(at(-60))
     minted = attrs.evolve(successor(), status=Status.ACTIVE)
     watch = stored(ConnectionWrite(None, lapsed), now=at(-60))
@@ -258,13 +258,13 @@ def test_law_06_second_active_connection_fails() -> None:
     watch.observe_commit((ConnectionWrite(lapsed, late),), at(5))
 
 
-def test_law_08_entry_path_unlike_the_table_fails() -> None:
+def test_law_08_watch_reports_an_entry_path_unlike_the_table() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     with broken(8, "path NEW_ACTIVE_SIGNUP_HANDOFF for a LIMITED account"):
         watch.observe_commit((SessionWrite(None, session()),), START)
 
 
-def test_law_08_entry_path_is_judged_by_the_loaded_state() -> None:
+def test_law_08_watch_judges_an_entry_path_by_the_loaded_state() -> None:
     watch = Watch()
     unlinked = watch.commit_count
     watch.observe_commit((BindingWrite(None, LIMITED),), START)
@@ -275,7 +275,7 @@ def test_law_08_entry_path_is_judged_by_the_loaded_state() -> None:
     watch.observe_commit((write,), at(1), loaded_at_commit=unlinked)
 
 
-def test_law_09_replay_unlike_the_stored_response_fails() -> None:
+def test_law_09_watch_reports_a_replay_unlike_what_was_stored() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
@@ -325,7 +325,7 @@ def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateW
 SMALL = Bucket(name="b", capacity=1, refill=1, seconds=1)
 
 
-def test_law_10_eleventh_admitted_initiate_fails() -> None:
+def test_law_10_watch_reports_an_eleventh_initiate_in_a_minute() -> None:
     watch = Watch()
     watch.observe_commit(
         (
@@ -358,7 +358,7 @@ def limited(wait: int, policy: str = "initiate") -> Answer:
     return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
 
 
-def test_law_10_inexact_retry_after_fails() -> None:
+def test_law_10_watch_reports_an_inexact_retry_after() -> None:
     watch = Watch()
     asking = call_of(request("initiate")).needs
     now = START + 20 * SECONDS
@@ -377,7 +377,7 @@ def test_law_10_inexact_retry_after_fails() -> None:
     watch.observe_response(limited(41), now)
 
 
-def test_law_11_refusal_or_ignored_fact_that_writes_fails() -> None:
+def test_law_11_watch_reports_writes_of_refusal_or_ignored_fact() -> None:
     made = Watched(pending())
     write = ConnectionWrite(pending(), ACTIVE)
     with broken(11, "something was written"):
@@ -390,7 +390,7 @@ def test_law_11_refusal_or_ignored_fact_that_writes_fails() -> None:
         made.watch.observe_fact(Ignored(Changes((write,)), ("rule",)), at(1))
 
 
-def test_law_12_second_execution_of_a_key_fails() -> None:
+def test_law_12_watch_reports_a_second_execution_of_a_key() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     asking = call_of(request("create")).needs
@@ -398,7 +398,7 @@ def test_law_12_second_execution_of_a_key_fails() -> None:
         made.watch.observe_response(first, at(1), caller=CALLER, needs=asking)
 
 
-def test_law_12_response_not_stored_or_stored_changed_fails() -> None:
+def test_law_12_watch_reports_a_response_lost_or_stored_changed() -> None:
     made = Watched()
     with broken(12, "one execution stored 0 responses"):
         made.ask(request("create"), START, spoil=lambda a: attrs.evolve(a, changes=NO_CHANGES))
@@ -407,7 +407,7 @@ def test_law_12_response_not_stored_or_stored_changed_fails() -> None:
         made.ask(request("create"), START, spoil=body(b"user-1", b"user-2"))
 
 
-def test_law_12_execution_or_replay_after_an_erasure_fails() -> None:
+def test_law_12_watch_reports_a_replay_of_an_erased_response() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     write = next(w for w in first.changes.writes if isinstance(w, RecordWrite))
@@ -429,7 +429,7 @@ def test_law_12_execution_or_replay_after_an_erasure_fails() -> None:
     other.observe_commit((write,), at(1))
 
 
-def test_law_12_partial_patient_revocation_fails() -> None:
+def test_law_12_watch_reports_a_partial_patient_revocation() -> None:
     needy = apply_trigger(ACTIVE, "require action", at(2))
     watch = stored(ConnectionWrite(None, needy), ConnectionWrite(None, successor(at(3))))
     gone, heir = (
@@ -444,13 +444,13 @@ def test_law_12_partial_patient_revocation_fails() -> None:
     )
 
 
-def test_law_13_response_with_an_unlisted_member_fails() -> None:
+def test_law_13_watch_reports_a_response_with_an_unlisted_member() -> None:
     made = Watched()
     with broken(13, "not listed: appId"):
         made.ask(request("create"), START, spoil=body(b'"status":', b'"appId":"a","status":'))
 
 
-def test_law_15_404_bodies_that_differ_fail() -> None:
+def test_law_15_watch_reports_404_bodies_that_differ() -> None:
     made = Watched(pending())
     made.ask(request("get", id=uuid(7)), START)
     with broken(15, "bodies differ"):
@@ -458,7 +458,7 @@ def test_law_15_404_bodies_that_differ_fail() -> None:
 
 
 @pytest.mark.parametrize("operation", ["create", "initiate"])
-def test_law_15_write_to_another_tenant_fails(operation: str) -> None:
+def test_law_15_watch_reports_a_write_to_another_tenant(operation: str) -> None:
     made = Watched()
     answer, asking = made.decide(request(operation), START, new_ids(1))
     for stranger in STRANGERS:
@@ -466,13 +466,13 @@ def test_law_15_write_to_another_tenant_fails(operation: str) -> None:
             made.watch.observe_response(answer, START, caller=stranger, needs=asking)
 
 
-def test_law_16_undocumented_response_fails() -> None:
+def test_law_16_watch_reports_an_undocumented_response() -> None:
     made = Watched()
     with broken(16, "it is not an object"):
         made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
 
 
-def test_law_13_unserved_operation_fails_and_served_one_passes() -> None:
+def test_law_13_watch_reports_only_an_operation_not_served() -> None:
     here = world(Settings(operations=EIGHT), pending())
     headers = (*request("get").headers, ("Idempotency-Key", "k-1"))
     asked = Request(

@@ -72,15 +72,15 @@ def where(kind: type[Operation]) -> tuple[str, str, str]:
     return ("paths", kind.rule.path, kind.rule.method.lower())
 
 
-def test_document_is_valid_openapi() -> None:
+def test_openapi_document_is_valid_by_its_specification() -> None:
     validate(DOCUMENT)
 
 
-def test_committed_document_matches_the_generated_one() -> None:
+def test_committed_openapi_document_matches_the_generated_one() -> None:
     assert json.loads(COMMITTED.read_text(encoding="utf-8")) == DOCUMENT
 
 
-def test_document_lists_each_operation_once() -> None:
+def test_openapi_document_lists_each_operation_once() -> None:
     listed = {("paths", path, method) for path in at("paths") for method in at("paths", path)}
     assert listed == {where(kind) for kind in OPERATIONS}
     ids = [at(*where(kind))["operationId"] for kind in OPERATIONS]
@@ -210,7 +210,7 @@ def requests_without_a_header() -> Iterator[Exchange]:
             )
 
 
-def test_answers_and_documented_responses_match_exactly() -> None:
+def test_real_answers_and_documented_responses_match_both_ways() -> None:
     seen: Counter[tuple[type[Operation], str]] = Counter()
     for method, target, status, headers, body in chain(
         replayed_traffic(), requests_without_a_header()
@@ -254,14 +254,14 @@ def is_valid(place: tuple[str, ...], request: Request) -> bool:
 
 
 @given(draw.requests())
-def test_well_formed_requests_are_valid_by_the_document(request: Request) -> None:
+def test_well_formed_request_bodies_are_valid_by_their_schema(request: Request) -> None:
     kind = route(request.method, request.target)
     assert kind is not None
     assert "requestBody" not in at(*where(kind)) or is_valid(where(kind), request)
 
 
 @given(draw.broken_requests())
-def test_broken_bodies_are_invalid_by_the_document(broken: draw.BrokenRequest) -> None:
+def test_broken_request_bodies_are_invalid_by_their_schema(broken: draw.BrokenRequest) -> None:
     kind = route(broken.request.method, broken.request.target)
     schema_can_tell = {"no JSON", "no object", "unknown member", "null member", "missing member"}
     if kind is not None and broken.defect in schema_can_tell:
@@ -269,7 +269,7 @@ def test_broken_bodies_are_invalid_by_the_document(broken: draw.BrokenRequest) -
 
 
 @given(st.text(max_size=300))
-def test_app_user_id_pattern_matches_the_code(text: str) -> None:
+def test_app_user_id_pattern_accepts_exactly_what_the_code_does(text: str) -> None:
     # `$` in Python also matches before a final line feed; in JSON Schema it does not.
     assume(not text.endswith("\n"))
     schema = by_schema(at("components", "schemas", "StartGraduation", "properties")["appUserId"])
@@ -300,12 +300,12 @@ def is_app_user_id(text: str) -> bool:
         ('a"b', True),
     ],
 )
-def test_idempotency_key_pattern_matches_the_code(key: str, *, valid: bool) -> None:
+def test_idempotency_key_pattern_accepts_what_the_code_accepts(key: str, *, valid: bool) -> None:
     parameters = cast("list[Object]", at(*where(Initiate))["parameters"])
     assert by_schema(parameters[0]["schema"]).is_valid(key) is valid
 
 
-def test_type_base_setting_changes_the_document() -> None:
+def test_type_base_setting_changes_problem_types_in_the_document() -> None:
     document = openapi(Settings(type_base="https://health.example/problems/"))
     kind = at("components", "schemas", "NOT_FOUND", "properties", "type", document=document)
     assert kind == {"const": "https://health.example/problems/not-found"}
