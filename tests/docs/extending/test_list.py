@@ -186,7 +186,6 @@ def test_openapi_document_describes_the_query_and_list(store: Store) -> None:
     assert not validator.is_valid({"connections": [], "nextAfter": 1})
 
 
-@pytest.mark.heavy
 def test_kit_passes_a_server_with_the_custom_list_operation() -> None:
     report = run(Reference(SETTINGS).server(), seed="1", operations=NINE)
     assert not report.failed, str(report)

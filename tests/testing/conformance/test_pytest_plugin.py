@@ -61,6 +61,19 @@ def make_broken():
     return attrs.evolve(make_server(), send=send)
 
 
+def make_lost_once():
+    server = make_server()
+    lost = []
+
+    def send(request):
+        if not lost:
+            lost.append(request)
+            raise ConnectionRefusedError(111, "down")
+        return server.send(request)
+
+    return attrs.evolve(server, send=send)
+
+
 def make_wrong():
     server = make_server()
 
@@ -199,6 +212,14 @@ def test_server_that_is_down_fails_one_pytest_kit_test(tmp_path: Path, name: str
     assert status == 1, told
     assert counts(told)["failed"] == 1
     assert "the server is down: send raised ConnectionRefusedError" in told
+
+
+def test_one_lost_connection_fails_one_pytest_kit_test_only(tmp_path: Path) -> None:
+    conftest = FIXTURE.format(name="make_lost_once")
+    status, told = run_pytest(tmp_path, conftest, "-k", "registration")
+    assert status == 1, told
+    assert (counts(told)["failed"], counts(told)["passed"]) == (1, 3)
+    assert "the server is down" not in told
 
 
 def test_other_tests_and_conftests_are_still_collected(tmp_path: Path) -> None:
