@@ -96,7 +96,6 @@ def test_check_with_strict_exits_1_if_a_check_was_not_run() -> None:
     assert main(["check", "curae_lifecycle:MemoryStore", "--only", "kit", "--strict"]) == 0
 
 
-@pytest.mark.heavy
 def test_every_check_runs_on_a_store_with_all_optional_methods() -> None:
     report = check_store(MemoryStore(), seed="1")
     assert not report.failed, str(report)
