@@ -59,7 +59,8 @@ from tests.proof.explore.mutants import (
 from tests.proof.explore.published import EITHER, FEW, LARGEST, PUBLISHED, SMALL, Figures
 from tests.proof.explore.races import Races, Task
 from tests.proof.explore.single import Single
-from tests.support.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
+from tests.proof.oracles.oracle import UNASKED_CASES, UNREACHABLE_CASES
+from tests.support.cells import Key, outcome_of
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/testing-the-library.md").read_text(encoding="utf-8")
@@ -490,6 +491,6 @@ def test_exploration_reaches_every_reachable_table_cell() -> None:
         if cell not in counts
     }
     unreachable = {
-        cell for cell in unseen if cell_id(cell[0], cell[1:]) in UNREACHABLE | NEVER_ASKED
+        cell for cell in unseen if cell_id(cell[0], cell[1:]) in UNREACHABLE_CASES | UNASKED_CASES
     }
     assert unseen - unreachable == set(NEVER_MADE)
