@@ -280,6 +280,7 @@ def test_django_and_sqlalchemy_create_the_same_tables(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.heavy
 def test_django_migrate_accepts_tables_created_by_sqlalchemy(tmp_path: Path) -> None:
     api_key, database = ApiKey("cae_test_1"), tmp_path / "curae.db"
     caller = caller_of("cae_test_1", ApiKeyRequest("app-1", "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"))

@@ -56,7 +56,7 @@ from tests.proof.explore.mutants import (
     uncounted,
     verdict,
 )
-from tests.proof.explore.published import EITHER, FEW, PUBLISHED, SMALL, Figures
+from tests.proof.explore.published import EITHER, FEW, LARGEST, PUBLISHED, SMALL, Figures
 from tests.proof.explore.races import Races, Task
 from tests.proof.explore.single import Single
 from tests.proof.oracles.oracle import UNASKED_CASES, UNREACHABLE_CASES
@@ -88,7 +88,10 @@ def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
     return seen, counts
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.heavy) if name in LARGEST else name for name in SMALL],
+)
 def test_small_exploration_visits_the_published_state_count(name: str) -> None:
     assert small_run(name)[0] == figures()[name]
 
@@ -124,7 +127,14 @@ def check_quotient(rules: Rules[Store, Client], reduce: Reduce) -> None:
     assert {reduced.quotient(world, plain) for world in every} == set(some)
 
 
-@pytest.mark.parametrize("reduce", [Reduce.ALIKE, Reduce.RELATIVE, Reduce.ALIKE | Reduce.RELATIVE])
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        pytest.param(Reduce.ALIKE, marks=pytest.mark.heavy),
+        pytest.param(Reduce.RELATIVE, marks=pytest.mark.heavy),
+        Reduce.ALIKE | Reduce.RELATIVE,
+    ],
+)
 def test_explorer_using_symmetry_visits_one_state_of_each_class(reduce: Reduce) -> None:
     check_quotient(Held(2, 1, forgets=True), reduce)
     check_quotient(Held(1, 1, steps_back=True, at_once=True), reduce)

@@ -52,6 +52,7 @@ def at(*names: str, document: Json = DOCUMENT) -> Object:
 
 
 @cache
+@cache
 def validator(*names: str) -> Draft202012Validator:
     """Return a validator for the schema at a path of the document."""
     pointer = "/".join(name.replace("~", "~0").replace("/", "~1") for name in names)
