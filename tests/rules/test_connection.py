@@ -20,8 +20,9 @@ from curae_lifecycle.rules.connection import (
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import LAST_INSTANT, DataPackage
 from curae_lifecycle.testing import laws
+from tests.proof.reference.tables import DEADLINE, STANDING
 from tests.support import specimens
-from tests.support.specimens import ELSEWHERE, NAIVE, NOW, STANDS, stored, transcribed
+from tests.support.specimens import ELSEWHERE, NAIVE, NOW, STANDS, stored
 from tests.support.strategies import (
     COORDINATE,
     START,
@@ -34,24 +35,11 @@ from tests.support.strategies import (
     snapshots,
 )
 
-STANDINGS = transcribed("""
-                               | before the deadline, or none set | at or after the deadline
-PENDING × no revokedAt         | PENDING                          | LAPSED
-ACTIVE × no revokedAt          | ACTIVE                           | EXPIRED
-ACTION_REQUIRED × no revokedAt | ACTION_REQUIRED                  | EXPIRED
-EXPIRED × no revokedAt         | EXPIRED                          | EXPIRED
-REVOKED × no revokedAt         | REVOKED                          | REVOKED
-PENDING × a revokedAt          | REVOKED                          | REVOKED
-ACTIVE × a revokedAt           | REVOKED                          | REVOKED
-ACTION_REQUIRED × a revokedAt  | REVOKED                          | REVOKED
-EXPIRED × a revokedAt          | REVOKED                          | REVOKED
-REVOKED × a revokedAt          | REVOKED                          | REVOKED
-""")
 REVOCATIONS = {"no revokedAt": (None,), "a revokedAt": (START, NOW - TICK, NOW, NOW + TICK)}
 """Any `revoked_at`, even one in the future, means revoked."""
 
 
-@pytest.mark.parametrize(("cell", "expected"), STANDINGS.items())
+@pytest.mark.parametrize(("cell", "expected"), STANDING.items())
 def test_standing_matches_the_table_and_changes_at_the_deadline(
     cell: tuple[str, str, str], expected: str
 ) -> None:
@@ -62,17 +50,7 @@ def test_standing_matches_the_table_and_changes_at_the_deadline(
             assert standing(stored(status, deadline, revoked_at=revoked_at), NOW) == expected
 
 
-DEADLINES = transcribed("""
-                | no revokedAt            | a revokedAt
-PENDING         | the hand-off's deadline | none
-ACTIVE          | expiresAt               | none
-ACTION_REQUIRED | expiresAt               | none
-EXPIRED         | none                    | none
-REVOKED         | none                    | none
-""")
-
-
-@pytest.mark.parametrize(("cell", "waits_for"), DEADLINES.items())
+@pytest.mark.parametrize(("cell", "waits_for"), DEADLINE.items())
 def test_next_deadline_of_each_status_matches_the_table(
     cell: tuple[str, str], waits_for: str
 ) -> None:
@@ -87,7 +65,7 @@ def test_next_deadline_of_each_status_matches_the_table(
 
 def test_statuses_and_standings_are_listed_in_rank_order() -> None:
     assert list(Status.__members__) == [
-        status for status, revoked in DEADLINES if revoked == "no revokedAt"
+        status for status, revoked in DEADLINE if revoked == "no revokedAt"
     ]
     assert list(Standing.__members__) == list(STANDS)
     for name, connections in STANDS.items():

@@ -258,7 +258,13 @@ class App:
         return str(json.loads(self.ask(f"connections/{id_}").body)["connection"]["status"])
 
 
-PLACES = ("fastapi postgresql", "fastapi sqlite", "flask sqlite", "asgi sqlite", "django sqlite")
+PLACES = (
+    pytest.param("fastapi postgresql", marks=pytest.mark.heavy),
+    "fastapi sqlite",
+    "flask sqlite",
+    "asgi sqlite",
+    "django sqlite",
+)
 
 
 @pytest.fixture(scope="module", params=PLACES)

@@ -108,6 +108,7 @@ def shown() -> list[str]:
     return console.splitlines()
 
 
+@pytest.mark.heavy
 def test_example_store_passes_the_kit_with_the_page_command(tmp_path: Path) -> None:
     asked, *told, last = shown()
     assert asked == "$ python -m curae_lifecycle check my_store:empty --strict"

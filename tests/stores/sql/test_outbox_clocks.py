@@ -92,7 +92,10 @@ def dying(_: Delivery) -> None:
     raise GoneError
 
 
-@pytest.fixture(params=DATABASES)
+SQLITE, POSTGRES, MARIADB = DATABASES
+
+
+@pytest.fixture(params=[SQLITE, pytest.param(POSTGRES, marks=pytest.mark.heavy), MARIADB])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """An empty outbox on each database, on a clock that can be stepped."""
     with opened(str(request.getfixturevalue(f"{request.param}_url"))) as database:

@@ -147,7 +147,10 @@ def test_simulation_detects_a_broken_store_and_logs_it(store: type[MemoryStore])
 
 @pytest.mark.parametrize(
     ("seed", "law", "says"),
-    [(1048, 6, "are ACTIVE"), (1095, 17, "its user is gone")],
+    [
+        (1048, 6, "are ACTIVE"),
+        pytest.param(1095, 17, "its user is gone", marks=pytest.mark.heavy),
+    ],
 )
 def test_simulation_detects_a_store_that_skips_version_bumps(
     seed: int, law: int, says: str
