@@ -18,10 +18,10 @@ from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.events import Event, EventKind
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.events import asyncapi, format_event
 from curae_lifecycle.web.json import format_json

@@ -17,8 +17,8 @@ from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import PageKind, user_subject
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
-from curae_lifecycle.stores.hosted_pages import PageKind, user_subject
 from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of

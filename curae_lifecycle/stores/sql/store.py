@@ -14,11 +14,11 @@ from typing import Final, Protocol
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage, url_digest
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, url_digest
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.sql import loading, outbox_statements, storing
 from curae_lifecycle.stores.sql.buckets import check_sizes

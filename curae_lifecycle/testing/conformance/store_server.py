@@ -23,6 +23,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer, require_connect
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
@@ -30,7 +31,6 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import messages
@@ -174,7 +174,7 @@ class StoreHooks(FactHooks):
     def finish(self, url: str) -> str:
         """Finish the hosted page of a URL, and return the outcome."""
         page = self._find_page(url)
-        return "gone" if page is None else self.record(_finish_fact(page))
+        return "gone" if page is None else self.record(_finish_fact(page, url))
 
     def cancel(self, url: str) -> str:
         """Cancel the hosted page of a URL, and return the outcome."""
@@ -183,7 +183,7 @@ class StoreHooks(FactHooks):
             return "gone"
         if page.kind is not PageKind.CONNECTION:
             return "ignored"
-        return self.record(_Declined(ConnectionId(page.subject), Actor.PATIENT))
+        return self.record(_Declined(ConnectionId(page.subject), Actor.PATIENT, page_url=url))
 
     def _find_page(self, url: str) -> HostedPage | None:
         find = cast("Method", self._page)
@@ -202,14 +202,15 @@ class _Declined(Revoked):
         return super().judge(snapshot, now)
 
 
-def _finish_fact(page: HostedPage) -> Fact:
+def _finish_fact(page: HostedPage, url: str) -> Fact:
     match page.kind:
         case PageKind.CONNECTION:
-            return Authorized(ConnectionId(page.subject))
+            return Authorized(ConnectionId(page.subject), page_url=url)
         case PageKind.SESSION:
-            return HandoffCompleted(SessionId(page.subject), UserId(f"user-{page.digest}"))
+            user_id = UserId(f"user-{page.digest}")
+            return HandoffCompleted(SessionId(page.subject), user_id, page_url=url)
         case PageKind.USER:
-            return Graduated(page.coordinate, page.user_id)
+            return Graduated(page.coordinate, page.user_id, page_url=url)
 
 
 def _outbox_of(store: object) -> Callable[[], Outbox] | None:

@@ -294,6 +294,7 @@ def test_each_binding_fact_matches_the_binding_table(
         assert answer.value.writes == (BindingWrite(binding, subjects.bound(state, version=2)),)
 
 
+PAGE_URL = "https://connect.example/1"
 GIVEN: dict[str, object] = {
     "connectionId": ID,
     "sessionId": SESSION,
@@ -306,14 +307,15 @@ GIVEN: dict[str, object] = {
     "appUserId": COORDINATE.app_user_id,
     "expiresAt": at(60),
     "happenedAt": at(1),
+    "pageUrl": PAGE_URL,
 }
 READ: list[Fact] = [
-    curae.Authorized(ID, at(60), at(1)),
-    curae.ActionRequired(ID, REASON, at(1)),
-    curae.Expired(ID, at(1)),
-    curae.Revoked(ID, curae.Actor.PATIENT, at(1)),
-    curae.HandoffCompleted(SESSION, USER, at(1)),
-    curae.Graduated(COORDINATE, USER, at(1)),
+    curae.Authorized(ID, at(60), at(1), page_url=PAGE_URL),
+    curae.ActionRequired(ID, REASON, at(1), page_url=PAGE_URL),
+    curae.Expired(ID, at(1), page_url=PAGE_URL),
+    curae.Revoked(ID, curae.Actor.PATIENT, at(1), page_url=PAGE_URL),
+    curae.HandoffCompleted(SESSION, USER, at(1), page_url=PAGE_URL),
+    curae.Graduated(COORDINATE, USER, at(1), page_url=PAGE_URL),
     curae.Tombstoned(COORDINATE, at(1)),
 ]
 

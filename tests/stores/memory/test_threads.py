@@ -25,6 +25,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
@@ -138,6 +139,8 @@ def key_of(write: Write) -> object:
             return after.coordinate
         case RecordWrite(key) | RateWrite(key):
             return key
+        case PageWrite(_, after):
+            return after.digest
 
 
 @contextmanager

@@ -93,6 +93,8 @@ def test_race_check_detects_a_store_that_skips_version_bumps(sqlite_database: Sq
     assert found(sqlite_database, "a successor is revoked", LazyStore) >= {
         "reconnect the second; the patient revokes the first",
     }
+    bound = "a user is bound, one connection is pending"
+    assert found(sqlite_database, bound, LazyStore) >= {"graduation; the page graduates"}
 
 
 @pytest.mark.heavy
