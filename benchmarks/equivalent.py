@@ -50,6 +50,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
             _SAME_LENGTH,
         )
     ),
+    (
+        "rules.chain._preview_revoke",
+        "return revoke_chain(connection, (), now, actor=Actor.APP)[0]",
+        "return revoke_chain(connection, None, now, actor=Actor.APP)[0]",
+    ): "An app's revocation reaches one connection, so the later ones are not read.",
     **{
         (
             "rules.chain._preview_reconnect",

@@ -38,6 +38,7 @@ GENERAL: Final = (
     "replay/test_log.py",
     "rules/test_changed_limits.py",
     "rules/test_times.py",
+    "service/test_checked_values.py",
     "service/test_gate_order.py",
     "service/test_mistakes.py",
     "web/test_events.py",

@@ -115,7 +115,7 @@ export interface paths {
          * Get the state of a user's account
          * @description [P] Read-only; charges the coordinate nothing.
          */
-        get: operations["accountState"];
+        get: operations["getAccountState"];
         put?: never;
         post?: never;
         delete?: never;
@@ -137,7 +137,7 @@ export interface paths {
          * Start the graduation of a LIMITED account
          * @description [P] Mints a next action.
          */
-        post: operations["graduationHandoff"];
+        post: operations["startGraduation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -154,7 +154,7 @@ export interface components {
             /** @description A set: neither order nor repetition matters; answers have it sorted. */
             dataPackages: string[];
         };
-        Nothing: Record<string, never>;
+        EmptyBody: Record<string, never>;
         Initiate: {
             /** @description The app's own id of its user: opaque, compared exactly; no white space at either end, no control characters. */
             appUserId: string;
@@ -251,7 +251,7 @@ export interface components {
             nextAction: components["schemas"]["NextAction"];
         };
         /** @description Bad request */
-        BAD_REQUEST: {
+        BadRequest: {
             /** @constant */
             type: "https://curaeai.com/problems/bad-request";
             title: string;
@@ -274,7 +274,7 @@ export interface components {
             instance?: string;
         };
         /** @description Idempotency-Key required */
-        IDEMPOTENCY_KEY_REQUIRED: {
+        IdempotencyKeyRequired: {
             /** @constant */
             type: "https://curaeai.com/problems/idempotency-key-required";
             title: string;
@@ -293,7 +293,7 @@ export interface components {
             instance?: string;
         };
         /** @description Idempotency-Key invalid */
-        IDEMPOTENCY_KEY_INVALID: {
+        IdempotencyKeyInvalid: {
             /** @constant */
             type: "https://curaeai.com/problems/idempotency-key-invalid";
             title: string;
@@ -312,7 +312,7 @@ export interface components {
             instance?: string;
         };
         /** @description Idempotency-Key not allowed */
-        IDEMPOTENCY_KEY_NOT_ALLOWED: {
+        IdempotencyKeyNotAllowed: {
             /** @constant */
             type: "https://curaeai.com/problems/idempotency-key-not-allowed";
             title: string;
@@ -331,7 +331,7 @@ export interface components {
             instance?: string;
         };
         /** @description Unauthenticated */
-        UNAUTHENTICATED: {
+        Unauthenticated: {
             /** @constant */
             type: "https://curaeai.com/problems/unauthenticated";
             title: string;
@@ -347,7 +347,7 @@ export interface components {
             instance?: string;
         };
         /** @description Scope insufficient */
-        SCOPE_INSUFFICIENT: {
+        ScopeInsufficient: {
             /** @constant */
             type: "https://curaeai.com/problems/scope-insufficient";
             title: string;
@@ -368,7 +368,7 @@ export interface components {
             instance?: string;
         };
         /** @description Wrong environment */
-        WRONG_ENVIRONMENT: {
+        WrongEnvironment: {
             /** @constant */
             type: "https://curaeai.com/problems/wrong-environment";
             title: string;
@@ -389,29 +389,8 @@ export interface components {
             /** Format: uri-reference */
             instance?: string;
         };
-        /** @description Connection access denied */
-        CONNECTION_ACCESS_DENIED: {
-            /** @constant */
-            type: "https://curaeai.com/problems/connection-access-denied";
-            title: string;
-            /** @constant */
-            status: 403;
-            detail: string;
-            /** @constant */
-            code: "CONNECTION_ACCESS_DENIED";
-            details: {
-                /** Format: uuid */
-                connectionId: string;
-                dataPackage: string;
-                reason: string;
-            };
-            /** @constant */
-            retryable: false;
-            /** Format: uri-reference */
-            instance?: string;
-        };
         /** @description Not found */
-        NOT_FOUND: {
+        NotFound: {
             /** @constant */
             type: "https://curaeai.com/problems/not-found";
             title: string;
@@ -425,7 +404,7 @@ export interface components {
             retryable: false;
         };
         /** @description Connection not reconnectable */
-        CONNECTION_NOT_RECONNECTABLE: {
+        ConnectionNotReconnectable: {
             /** @constant */
             type: "https://curaeai.com/problems/connection-not-reconnectable";
             title: string;
@@ -440,7 +419,8 @@ export interface components {
             details: {
                 /** Format: uuid */
                 connectionId: string;
-                reason: string;
+                /** @enum {string} */
+                reason: "STILL_PENDING" | "ALREADY_ACTIVE";
             };
             /** @constant */
             retryable: false;
@@ -448,7 +428,7 @@ export interface components {
             instance?: string;
         };
         /** @description Connection superseded */
-        CONNECTION_SUPERSEDED: {
+        ConnectionSuperseded: {
             /** @constant */
             type: "https://curaeai.com/problems/connection-superseded";
             title: string;
@@ -473,130 +453,8 @@ export interface components {
             /** Format: uri-reference */
             instance?: string;
         };
-        /** @description Connection not pending */
-        CONNECTION_NOT_PENDING: {
-            /** @constant */
-            type: "https://curaeai.com/problems/connection-not-pending";
-            title: string;
-            /** @constant */
-            status: 409;
-            detail: string;
-            /** @constant */
-            code: "CONNECTION_NOT_PENDING";
-            details: {
-                /** Format: uuid */
-                connectionId: string;
-                /** @enum {string} */
-                standing: "PENDING" | "LAPSED" | "ACTIVE" | "ACTION_REQUIRED" | "EXPIRED" | "REVOKED";
-            };
-            /** @constant */
-            retryable: false;
-            /** Format: uri-reference */
-            instance?: string;
-        };
-        /** @description Hand-off lapsed */
-        HANDOFF_LAPSED: {
-            /** @constant */
-            type: "https://curaeai.com/problems/handoff-lapsed";
-            title: string;
-            /** @constant */
-            status: 409;
-            detail: string;
-            /** @constant */
-            code: "HANDOFF_LAPSED";
-            details: {
-                /** Format: uuid */
-                connectionId: string;
-                /** Format: date-time */
-                deadline: string;
-            };
-            /** @constant */
-            retryable: false;
-            /** Format: uri-reference */
-            instance?: string;
-        };
-        /** @description Session expired */
-        SESSION_EXPIRED: {
-            /** @constant */
-            type: "https://curaeai.com/problems/session-expired";
-            title: string;
-            /** @constant */
-            status: 409;
-            detail: string;
-            /** @constant */
-            code: "SESSION_EXPIRED";
-            details: {
-                /** Format: uuid */
-                sessionId: string;
-                /** Format: date-time */
-                expiresAt: string;
-            };
-            /** @constant */
-            retryable: false;
-            /** Format: uri-reference */
-            instance?: string;
-        };
-        /** @description Hand-off not required */
-        HANDOFF_NOT_REQUIRED: {
-            /** @constant */
-            type: "https://curaeai.com/problems/handoff-not-required";
-            title: string;
-            /** @constant */
-            status: 409;
-            detail: string;
-            /** @constant */
-            code: "HANDOFF_NOT_REQUIRED";
-            details: {
-                /** Format: uuid */
-                sessionId: string;
-                /** @enum {string} */
-                path: "EXISTING_ACTIVE_HANDOFF" | "NEW_ACTIVE_SIGNUP_HANDOFF" | "SILENT_LIMITED";
-            };
-            /** @constant */
-            retryable: false;
-            /** Format: uri-reference */
-            instance?: string;
-        };
-        /** @description Binding changed */
-        BINDING_CHANGED: {
-            /** @constant */
-            type: "https://curaeai.com/problems/binding-changed";
-            title: string;
-            /** @constant */
-            status: 409;
-            detail: string;
-            /** @constant */
-            code: "BINDING_CHANGED";
-            details: {
-                /** @enum {string} */
-                lifecycleState: "UNLINKED" | "LIMITED" | "ACTIVE" | "TOMBSTONED";
-            };
-            /** @constant */
-            retryable: false;
-            /** Format: uri-reference */
-            instance?: string;
-        };
-        /** @description Binding conflict */
-        BINDING_CONFLICT: {
-            /** @constant */
-            type: "https://curaeai.com/problems/binding-conflict";
-            title: string;
-            /** @constant */
-            status: 409;
-            detail: string;
-            /** @constant */
-            code: "BINDING_CONFLICT";
-            details: {
-                /** @enum {string} */
-                lifecycleState: "UNLINKED" | "LIMITED" | "ACTIVE" | "TOMBSTONED";
-            };
-            /** @constant */
-            retryable: false;
-            /** Format: uri-reference */
-            instance?: string;
-        };
         /** @description Binding not limited */
-        BINDING_NOT_LIMITED: {
+        BindingNotLimited: {
             /** @constant */
             type: "https://curaeai.com/problems/binding-not-limited";
             title: string;
@@ -615,7 +473,7 @@ export interface components {
             instance?: string;
         };
         /** @description Idempotency-Key in flight */
-        IDEMPOTENCY_KEY_IN_FLIGHT: {
+        IdempotencyKeyInFlight: {
             /** @constant */
             type: "https://curaeai.com/problems/idempotency-key-in-flight";
             title: string;
@@ -637,7 +495,7 @@ export interface components {
             instance?: string;
         };
         /** @description Idempotency outcome unknown */
-        IDEMPOTENCY_OUTCOME_UNKNOWN: {
+        IdempotencyOutcomeUnknown: {
             /** @constant */
             type: "https://curaeai.com/problems/idempotency-outcome-unknown";
             title: string;
@@ -656,7 +514,7 @@ export interface components {
             instance?: string;
         };
         /** @description Idempotency-Key forgotten */
-        IDEMPOTENCY_KEY_FORGOTTEN: {
+        IdempotencyKeyForgotten: {
             /** @constant */
             type: "https://curaeai.com/problems/idempotency-key-forgotten";
             title: string;
@@ -675,7 +533,7 @@ export interface components {
             instance?: string;
         };
         /** @description Idempotency-Key reused */
-        IDEMPOTENCY_KEY_REUSED: {
+        IdempotencyKeyReused: {
             /** @constant */
             type: "https://curaeai.com/problems/idempotency-key-reused";
             title: string;
@@ -694,7 +552,7 @@ export interface components {
             instance?: string;
         };
         /** @description Rate limited */
-        RATE_LIMITED: {
+        RateLimited: {
             /** @constant */
             type: "https://curaeai.com/problems/rate-limited";
             title: string;
@@ -714,7 +572,7 @@ export interface components {
             instance?: string;
         };
         /** @description Internal error */
-        INTERNAL: {
+        Internal: {
             /** @constant */
             type: "https://curaeai.com/problems/internal";
             title: string;
@@ -748,12 +606,12 @@ export interface components {
         "Retry-After": number;
         /**
          * @description The limit that refused: what is left, and for how many seconds.
-         * @example "initiate";r=0;t=12
+         * @example "platform";r=0;t=1
          */
         RateLimit: string;
         /**
          * @description The limit that refused: how many requests in how many seconds.
-         * @example "initiate";q=10;w=60
+         * @example "platform";q=100;w=2
          */
         "RateLimit-Policy": string;
         /** @example Bearer */
@@ -769,7 +627,7 @@ export interface operations {
             header: {
                 /**
                  * @description 1 to 255 visible ASCII characters, bare or as a quoted string; within the API key, for 24 hours from its first use.
-                 * @example 4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10
+                 * @example 4678145b-542d-5548-9225-0946702c2cb3
                  */
                 "Idempotency-Key": string;
             };
@@ -808,7 +666,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BAD_REQUEST"] | components["schemas"]["IDEMPOTENCY_KEY_REQUIRED"] | components["schemas"]["IDEMPOTENCY_KEY_INVALID"];
+                    "application/problem+json": components["schemas"]["BadRequest"] | components["schemas"]["IdempotencyKeyRequired"] | components["schemas"]["IdempotencyKeyInvalid"];
                 };
             };
             /** @description Unauthenticated */
@@ -818,7 +676,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["UNAUTHENTICATED"];
+                    "application/problem+json": components["schemas"]["Unauthenticated"];
                 };
             };
             /** @description Scope insufficient; Wrong environment */
@@ -827,7 +685,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["SCOPE_INSUFFICIENT"] | components["schemas"]["WRONG_ENVIRONMENT"];
+                    "application/problem+json": components["schemas"]["ScopeInsufficient"] | components["schemas"]["WrongEnvironment"];
                 };
             };
             /** @description Idempotency-Key in flight; Idempotency outcome unknown; Idempotency-Key forgotten */
@@ -837,7 +695,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["IDEMPOTENCY_KEY_IN_FLIGHT"] | components["schemas"]["IDEMPOTENCY_OUTCOME_UNKNOWN"] | components["schemas"]["IDEMPOTENCY_KEY_FORGOTTEN"];
+                    "application/problem+json": components["schemas"]["IdempotencyKeyInFlight"] | components["schemas"]["IdempotencyOutcomeUnknown"] | components["schemas"]["IdempotencyKeyForgotten"];
                 };
             };
             /** @description Idempotency-Key reused */
@@ -846,7 +704,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["IDEMPOTENCY_KEY_REUSED"];
+                    "application/problem+json": components["schemas"]["IdempotencyKeyReused"];
                 };
             };
             /** @description Rate limited */
@@ -859,7 +717,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RATE_LIMITED"];
+                    "application/problem+json": components["schemas"]["RateLimited"];
                 };
             };
             /** @description Internal error */
@@ -868,7 +726,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["INTERNAL"];
+                    "application/problem+json": components["schemas"]["Internal"];
                 };
             };
         };
@@ -903,7 +761,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BAD_REQUEST"];
+                    "application/problem+json": components["schemas"]["BadRequest"];
                 };
             };
             /** @description Unauthenticated */
@@ -913,7 +771,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["UNAUTHENTICATED"];
+                    "application/problem+json": components["schemas"]["Unauthenticated"];
                 };
             };
             /** @description Wrong environment */
@@ -922,7 +780,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["WRONG_ENVIRONMENT"];
+                    "application/problem+json": components["schemas"]["WrongEnvironment"];
                 };
             };
             /** @description Not found */
@@ -931,7 +789,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["NOT_FOUND"];
+                    "application/problem+json": components["schemas"]["NotFound"];
                 };
             };
             /** @description Rate limited */
@@ -944,7 +802,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RATE_LIMITED"];
+                    "application/problem+json": components["schemas"]["RateLimited"];
                 };
             };
             /** @description Internal error */
@@ -953,7 +811,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["INTERNAL"];
+                    "application/problem+json": components["schemas"]["Internal"];
                 };
             };
         };
@@ -964,7 +822,7 @@ export interface operations {
             header: {
                 /**
                  * @description 1 to 255 visible ASCII characters, bare or as a quoted string; within the API key, for 24 hours from its first use.
-                 * @example 4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10
+                 * @example 5c52cb1b-4875-587e-a691-c519b3e47d9b
                  */
                 "Idempotency-Key": string;
             };
@@ -981,7 +839,7 @@ export interface operations {
         requestBody?: {
             content: {
                 /** @example {} */
-                "application/json": components["schemas"]["Nothing"];
+                "application/json": components["schemas"]["EmptyBody"];
             };
         };
         responses: {
@@ -1001,7 +859,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BAD_REQUEST"] | components["schemas"]["IDEMPOTENCY_KEY_REQUIRED"] | components["schemas"]["IDEMPOTENCY_KEY_INVALID"];
+                    "application/problem+json": components["schemas"]["BadRequest"] | components["schemas"]["IdempotencyKeyRequired"] | components["schemas"]["IdempotencyKeyInvalid"];
                 };
             };
             /** @description Unauthenticated */
@@ -1011,7 +869,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["UNAUTHENTICATED"];
+                    "application/problem+json": components["schemas"]["Unauthenticated"];
                 };
             };
             /** @description Scope insufficient; Wrong environment */
@@ -1020,7 +878,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["SCOPE_INSUFFICIENT"] | components["schemas"]["WRONG_ENVIRONMENT"];
+                    "application/problem+json": components["schemas"]["ScopeInsufficient"] | components["schemas"]["WrongEnvironment"];
                 };
             };
             /** @description Not found */
@@ -1029,7 +887,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["NOT_FOUND"];
+                    "application/problem+json": components["schemas"]["NotFound"];
                 };
             };
             /** @description Connection not reconnectable; Connection superseded; Idempotency-Key in flight; Idempotency outcome unknown; Idempotency-Key forgotten */
@@ -1039,7 +897,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["CONNECTION_NOT_RECONNECTABLE"] | components["schemas"]["CONNECTION_SUPERSEDED"] | components["schemas"]["IDEMPOTENCY_KEY_IN_FLIGHT"] | components["schemas"]["IDEMPOTENCY_OUTCOME_UNKNOWN"] | components["schemas"]["IDEMPOTENCY_KEY_FORGOTTEN"];
+                    "application/problem+json": components["schemas"]["ConnectionNotReconnectable"] | components["schemas"]["ConnectionSuperseded"] | components["schemas"]["IdempotencyKeyInFlight"] | components["schemas"]["IdempotencyOutcomeUnknown"] | components["schemas"]["IdempotencyKeyForgotten"];
                 };
             };
             /** @description Idempotency-Key reused */
@@ -1048,7 +906,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["IDEMPOTENCY_KEY_REUSED"];
+                    "application/problem+json": components["schemas"]["IdempotencyKeyReused"];
                 };
             };
             /** @description Rate limited */
@@ -1061,7 +919,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RATE_LIMITED"];
+                    "application/problem+json": components["schemas"]["RateLimited"];
                 };
             };
             /** @description Internal error */
@@ -1070,7 +928,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["INTERNAL"];
+                    "application/problem+json": components["schemas"]["Internal"];
                 };
             };
         };
@@ -1081,7 +939,7 @@ export interface operations {
             header: {
                 /**
                  * @description 1 to 255 visible ASCII characters, bare or as a quoted string; within the API key, for 24 hours from its first use.
-                 * @example 4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10
+                 * @example 8a8b9b93-ca03-58ac-b42f-a404403934ef
                  */
                 "Idempotency-Key": string;
             };
@@ -1098,7 +956,7 @@ export interface operations {
         requestBody?: {
             content: {
                 /** @example {} */
-                "application/json": components["schemas"]["Nothing"];
+                "application/json": components["schemas"]["EmptyBody"];
             };
         };
         responses: {
@@ -1117,7 +975,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BAD_REQUEST"] | components["schemas"]["IDEMPOTENCY_KEY_REQUIRED"] | components["schemas"]["IDEMPOTENCY_KEY_INVALID"];
+                    "application/problem+json": components["schemas"]["BadRequest"] | components["schemas"]["IdempotencyKeyRequired"] | components["schemas"]["IdempotencyKeyInvalid"];
                 };
             };
             /** @description Unauthenticated */
@@ -1127,7 +985,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["UNAUTHENTICATED"];
+                    "application/problem+json": components["schemas"]["Unauthenticated"];
                 };
             };
             /** @description Scope insufficient; Wrong environment */
@@ -1136,7 +994,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["SCOPE_INSUFFICIENT"] | components["schemas"]["WRONG_ENVIRONMENT"];
+                    "application/problem+json": components["schemas"]["ScopeInsufficient"] | components["schemas"]["WrongEnvironment"];
                 };
             };
             /** @description Not found */
@@ -1145,7 +1003,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["NOT_FOUND"];
+                    "application/problem+json": components["schemas"]["NotFound"];
                 };
             };
             /** @description Idempotency-Key in flight; Idempotency outcome unknown; Idempotency-Key forgotten */
@@ -1155,7 +1013,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["IDEMPOTENCY_KEY_IN_FLIGHT"] | components["schemas"]["IDEMPOTENCY_OUTCOME_UNKNOWN"] | components["schemas"]["IDEMPOTENCY_KEY_FORGOTTEN"];
+                    "application/problem+json": components["schemas"]["IdempotencyKeyInFlight"] | components["schemas"]["IdempotencyOutcomeUnknown"] | components["schemas"]["IdempotencyKeyForgotten"];
                 };
             };
             /** @description Idempotency-Key reused */
@@ -1164,7 +1022,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["IDEMPOTENCY_KEY_REUSED"];
+                    "application/problem+json": components["schemas"]["IdempotencyKeyReused"];
                 };
             };
             /** @description Rate limited */
@@ -1177,7 +1035,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RATE_LIMITED"];
+                    "application/problem+json": components["schemas"]["RateLimited"];
                 };
             };
             /** @description Internal error */
@@ -1186,7 +1044,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["INTERNAL"];
+                    "application/problem+json": components["schemas"]["Internal"];
                 };
             };
         };
@@ -1197,7 +1055,7 @@ export interface operations {
             header: {
                 /**
                  * @description 1 to 255 visible ASCII characters, bare or as a quoted string; within the API key, for 24 hours from its first use.
-                 * @example 4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10
+                 * @example 5225ef8a-c90c-5b66-a79f-b708a64c7d31
                  */
                 "Idempotency-Key": string;
             };
@@ -1233,7 +1091,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BAD_REQUEST"] | components["schemas"]["IDEMPOTENCY_KEY_REQUIRED"] | components["schemas"]["IDEMPOTENCY_KEY_INVALID"];
+                    "application/problem+json": components["schemas"]["BadRequest"] | components["schemas"]["IdempotencyKeyRequired"] | components["schemas"]["IdempotencyKeyInvalid"];
                 };
             };
             /** @description Unauthenticated */
@@ -1243,7 +1101,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["UNAUTHENTICATED"];
+                    "application/problem+json": components["schemas"]["Unauthenticated"];
                 };
             };
             /** @description Scope insufficient; Wrong environment */
@@ -1252,7 +1110,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["SCOPE_INSUFFICIENT"] | components["schemas"]["WRONG_ENVIRONMENT"];
+                    "application/problem+json": components["schemas"]["ScopeInsufficient"] | components["schemas"]["WrongEnvironment"];
                 };
             };
             /** @description Idempotency-Key in flight; Idempotency outcome unknown; Idempotency-Key forgotten */
@@ -1262,7 +1120,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["IDEMPOTENCY_KEY_IN_FLIGHT"] | components["schemas"]["IDEMPOTENCY_OUTCOME_UNKNOWN"] | components["schemas"]["IDEMPOTENCY_KEY_FORGOTTEN"];
+                    "application/problem+json": components["schemas"]["IdempotencyKeyInFlight"] | components["schemas"]["IdempotencyOutcomeUnknown"] | components["schemas"]["IdempotencyKeyForgotten"];
                 };
             };
             /** @description Idempotency-Key reused */
@@ -1271,7 +1129,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["IDEMPOTENCY_KEY_REUSED"];
+                    "application/problem+json": components["schemas"]["IdempotencyKeyReused"];
                 };
             };
             /** @description Rate limited */
@@ -1284,7 +1142,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RATE_LIMITED"];
+                    "application/problem+json": components["schemas"]["RateLimited"];
                 };
             };
             /** @description Internal error */
@@ -1293,12 +1151,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["INTERNAL"];
+                    "application/problem+json": components["schemas"]["Internal"];
                 };
             };
         };
     };
-    accountState: {
+    getAccountState: {
         parameters: {
             query: {
                 /** @example user-1 */
@@ -1342,7 +1200,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BAD_REQUEST"];
+                    "application/problem+json": components["schemas"]["BadRequest"];
                 };
             };
             /** @description Unauthenticated */
@@ -1352,7 +1210,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["UNAUTHENTICATED"];
+                    "application/problem+json": components["schemas"]["Unauthenticated"];
                 };
             };
             /** @description Wrong environment */
@@ -1361,7 +1219,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["WRONG_ENVIRONMENT"];
+                    "application/problem+json": components["schemas"]["WrongEnvironment"];
                 };
             };
             /** @description Rate limited */
@@ -1374,7 +1232,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RATE_LIMITED"];
+                    "application/problem+json": components["schemas"]["RateLimited"];
                 };
             };
             /** @description Internal error */
@@ -1383,12 +1241,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["INTERNAL"];
+                    "application/problem+json": components["schemas"]["Internal"];
                 };
             };
         };
     };
-    graduationHandoff: {
+    startGraduation: {
         parameters: {
             query?: never;
             header?: never;
@@ -1423,7 +1281,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BAD_REQUEST"] | components["schemas"]["IDEMPOTENCY_KEY_NOT_ALLOWED"];
+                    "application/problem+json": components["schemas"]["BadRequest"] | components["schemas"]["IdempotencyKeyNotAllowed"];
                 };
             };
             /** @description Unauthenticated */
@@ -1433,7 +1291,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["UNAUTHENTICATED"];
+                    "application/problem+json": components["schemas"]["Unauthenticated"];
                 };
             };
             /** @description Scope insufficient; Wrong environment */
@@ -1442,7 +1300,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["SCOPE_INSUFFICIENT"] | components["schemas"]["WRONG_ENVIRONMENT"];
+                    "application/problem+json": components["schemas"]["ScopeInsufficient"] | components["schemas"]["WrongEnvironment"];
                 };
             };
             /** @description Binding not limited */
@@ -1451,7 +1309,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["BINDING_NOT_LIMITED"];
+                    "application/problem+json": components["schemas"]["BindingNotLimited"];
                 };
             };
             /** @description Rate limited */
@@ -1464,7 +1322,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["RATE_LIMITED"];
+                    "application/problem+json": components["schemas"]["RateLimited"];
                 };
             };
             /** @description Internal error */
@@ -1473,7 +1331,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["INTERNAL"];
+                    "application/problem+json": components["schemas"]["Internal"];
                 };
             };
         };

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 ROOM: Final = 2**30
 """How many bytes must be free in memory for the tests' files."""
 
-# A deadline would be an assertion on wall time. `--hypothesis-profile thorough` draws twice as
-# much; `.ci/run` does so where it tests the wheel.
-settings.register_profile("curae", deadline=None, max_examples=50)
+LONGEST_FIRST: Final = ("lab", "docs", "proof", "testing", "servers", "stores")
+"""The folders of files that may take many seconds; the others follow."""
+
+# A deadline would be an assertion on wall time. `--hypothesis-profile thorough` draws four times
+# as much; `.ci/run` does so where it tests the wheel.
+settings.register_profile("curae", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("curae")
 
@@ -48,6 +51,14 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.nodeid.removeprefix("tests/").partition("/")[0]
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
     try:
@@ -69,9 +80,9 @@ def postgres_server() -> Iterator[sa.URL]:
 @pytest.fixture
 def postgres_url(postgres_server: sa.URL) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
-    from tests.support.databases.postgres import database  # noqa: PLC0415 - most tests need none
+    from tests.support.databases.postgres import empty_database  # noqa: PLC0415 - the same
 
-    with database(postgres_server) as url:
+    with empty_database(postgres_server) as url:
         yield url
 
 

@@ -103,7 +103,7 @@ def open_database(
     except ModuleNotFoundError as error:
         parser.error(_missing_package(error))
     driver = engine.dialect.loaded_dbapi.Error
-    hint = f"create its tables with: {program_name()} database create\n"
+    hint = f"create its tables with: {program_name()} database create --database URL\n"
     if not create and _is_missing_file(engine.url.drivername, engine.url.database):
         parser.exit(1, f"{parser.prog}: error: the SQLite file does not exist; {hint}")
     database = SqlDatabase(engine)

@@ -6,16 +6,29 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Final
 
 from curae_lifecycle.web.events import asyncapi
 from curae_lifecycle.web.openapi import openapi
 
-_DOCUMENTS: Final = {"openapi": openapi, "asyncapi": asyncapi}
+
+def add_openapi_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `openapi` to its parser, and set `run` to run it."""
+    command.add_argument(
+        "--server",
+        metavar="URL",
+        default="/",
+        help="the URL of your server, without the path of an operation (default: %(default)s)",
+    )
+    _add_shared_options(command)
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Add the options of `openapi` or `asyncapi` to its parser, and set `run` to run it."""
+def add_asyncapi_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `asyncapi` to its parser, and set `run` to run it."""
+    command.set_defaults(server="/")
+    _add_shared_options(command)
+
+
+def _add_shared_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--write", type=Path, metavar="FILE", help="write to FILE instead of standard output"
     )
@@ -27,13 +40,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=run, parser=command)
 
 
-def document_text(name: str) -> str:
+def document_text(name: str, server_url: str = "/") -> str:
     """Return the document that a command prints: indented JSON.
 
     Args:
         name: The command's name, `openapi` or `asyncapi`.
+        server_url: The URL of the server in the document of `openapi`.
     """
-    return json.dumps(_DOCUMENTS[name](), indent=2) + "\n"
+    document = openapi(server_url=server_url) if name == "openapi" else asyncapi()
+    return json.dumps(document, indent=2) + "\n"
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -44,7 +59,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     Returns:
         The exit status: 1 if `--check` finds that the file is stale, else 0.
     """
-    text = document_text(options.command)
+    text = document_text(options.command, options.server)
     file: Path | None = options.write
     if file is None and options.check:
         parser.error("--check needs --write FILE, the file to compare")

@@ -7,7 +7,7 @@ python -m curae_lifecycle problems [CODE]
 python -m curae_lifecycle replay FILE [--check] [--environment live|test]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
 python -m curae_lifecycle check MODULE:STORE [--seeds N] [--only kit|races|simulation]
-python -m curae_lifecycle openapi [--write FILE] [--check]
+python -m curae_lifecycle openapi [--server URL] [--write FILE] [--check]
 python -m curae_lifecycle asyncapi [--write FILE] [--check]
 python -m curae_lifecycle database create|purge|erase --database URL
 python -m curae_lifecycle facts --database URL FILE [--ends-since INSTANT]
@@ -102,12 +102,12 @@ COMMANDS: Final = {
         "status is 1 if there are any.",
     ),
     "openapi": Command(
-        documents.add_options,
+        documents.add_openapi_options,
         "print the API as an OpenAPI 3.1 document",
         "Prints the requests and responses of all operations as JSON, with every problem code.",
     ),
     "asyncapi": Command(
-        documents.add_options,
+        documents.add_asyncapi_options,
         "print the events as an AsyncAPI 3.0 document",
         "Prints the messages that an outbox delivers as JSON, one for each kind of event.",
     ),

@@ -26,7 +26,7 @@ from curae_lifecycle.service.problem_details import DETAILS
 from curae_lifecycle.service.rulebook import find_refusals, reasons_of
 from curae_lifecycle.service.status import PROBLEM_STATUS
 from curae_lifecycle.web.openapi.document import problem_codes
-from curae_lifecycle.web.openapi.schemas import example_reply
+from curae_lifecycle.web.openapi.schemas import example_problem
 from curae_lifecycle.web.wire_format import format_problem
 
 _NO_OPERATION: Final = (
@@ -56,7 +56,7 @@ def to_markdown(code: ProblemCode) -> str:
     row = CATALOGUE[code]
     kind = row.outcome
     http = PROBLEM_STATUS[kind.kind]
-    problem = example_reply(code).problem
+    problem = example_problem(code)
     facts = [
         [
             "type",

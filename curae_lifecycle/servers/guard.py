@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final, Never, cast
 
 from curae_lifecycle.web.request import BODY_MAX
 
@@ -30,6 +30,13 @@ Send = Callable[[AsgiMessage], Awaitable[None]]
 
 AsgiApp = Callable[[AsgiMessage, Receive, Send], Awaitable[None]]
 """An ASGI 3 application."""
+
+AnyAsgiApp = Callable[[Never, Never, Never], Awaitable[object]]
+"""An ASGI 3 application of any framework.
+
+Each framework has its own types for a scope and for messages. A type checker accepts a callable with
+three parameters of any type.
+"""
 
 Headers = list[tuple[bytes, bytes]]
 """Header names and values as ASGI passes them."""
@@ -78,14 +85,14 @@ class Guard:
 
     def __init__(
         self,
-        app: AsgiApp,
+        app: AnyAsgiApp,
         *,
         max_concurrent: int,
         drain: Callable[[], None] | None = None,
         body_seconds: float = BODY_SECONDS,
         queue_seconds: float = QUEUE_SECONDS,
     ) -> None:
-        self._app = app
+        self._app = cast("AsgiApp", app)
         self._drain = drain
         self._slots = asyncio.Semaphore(max_concurrent)
         self._body_seconds = body_seconds

@@ -19,7 +19,14 @@ from curae_lifecycle.service.effects import (
     UserProvisioned,
 )
 from curae_lifecycle.service.events import Event, EventKind
-from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite, Write
+from curae_lifecycle.service.hosted_page import HostedPage
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    PageWrite,
+    SessionWrite,
+    Write,
+)
 
 
 @attrs.frozen
@@ -46,7 +53,7 @@ NO_CHANGES: Final = Changes()
 """No writes, no effects and no events."""
 
 
-_Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding)
+_Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding, HostedPage)
 
 
 def bump_version(value: _Versioned) -> _Versioned:
@@ -140,6 +147,17 @@ def live_head_changes(
         return NO_CHANGES
     held = ConnectionWrite(head, bump_version(head))
     return Changes((held,), (SuccessorsLive(connection.id, head.id),))
+
+
+def page_changes(page: HostedPage) -> Changes:
+    """Return the changes of a fact that names a hosted page: they raise the page's version.
+
+    A commit that replaces the page meanwhile then conflicts.
+
+    Args:
+        page: The page as it is stored.
+    """
+    return Changes((PageWrite(page, bump_version(page)),))
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:

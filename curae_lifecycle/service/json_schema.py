@@ -32,7 +32,7 @@ UUID: Final[Schema] = {
 }
 """The schema of a UUID in any case."""
 
-_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\ud800-\udfff"
+_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f"
 _WHITE: Final = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 APP_USER_ID: Final[Schema] = {

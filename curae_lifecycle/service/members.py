@@ -272,6 +272,14 @@ EXPIRES_AT: Final[Member[datetime | None]] = Member(
 )
 """`expiresAt` of a fact; without it the authorization has no end."""
 
+PAGE_URL: Final[Member[str | None]] = Member(
+    "pageUrl",
+    lambda value: values.parse_opaque("pageUrl", value),
+    optional=True,
+    schema=json_schema.TEXT,
+)
+"""`pageUrl` of a fact: the URL of the hosted page that the fact comes from."""
+
 HAPPENED_AT: Final[Member[datetime | None]] = Member(
     "happenedAt",
     lambda value: values.parse_time("happenedAt", value),

@@ -64,9 +64,11 @@ class Settings:
 
     def __repr__(self) -> str:
         # Only what differs from the default, because signatures in `help` show default settings.
-        values = attrs.asdict(self, recurse=False)
-        defaults = attrs.asdict(DEFAULT_SETTINGS, recurse=False)
-        changed = [f"{name}={values[name]!r}" for name in values if values[name] != defaults[name]]
+        values = [
+            (field.name, getattr(self, field.name), getattr(DEFAULT_SETTINGS, field.name))
+            for field in attrs.fields(Settings)
+        ]
+        changed = [f"{name}={value!r}" for name, value, default in values if value != default]
         return f"Settings({', '.join(changed)})"
 
 

@@ -16,6 +16,7 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordi
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 
 
@@ -57,6 +58,7 @@ class Needs:
         binding: The coordinate whose binding is loaded. `session`, `connection`, `chain` and
             `connections` need no `binding` beside them, and name no other coordinate.
         connections: The page of a coordinate's connections to load, with the coordinate's binding.
+        page: The digest of the URL of a hosted page; load the page, even if it has expired.
     """
 
     record: idempotency.RecordKey | None = None
@@ -67,6 +69,7 @@ class Needs:
     session: values.SessionId | None = None
     binding: values.Coordinate | None = None
     connections: ConnectionsPage | None = None
+    page: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -100,6 +103,8 @@ class Snapshot:
         binding: The binding of `needs.binding`, or of the coordinate of `session`, `connection` or
             `connections`.
         connections: The connections of `needs.connections`; a page is in the order of the ids.
+        page: The hosted page that `needs.page` names; `None` if another page replaced it or its row
+            is gone.
         landed_handoff: An authorization that the pending `connection` does not record yet.
     """
 
@@ -113,6 +118,7 @@ class Snapshot:
     session: CuraeConnectSession | None = None
     binding: LimitedAccountAppBinding | None = None
     connections: tuple[Connection, ...] = ()
+    page: HostedPage | None = None
     landed_handoff: LandedHandoff | None = None
 
 
@@ -175,6 +181,8 @@ def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
         _check_chain(needs.chain, snapshot.connection, snapshot.following)
     if needs.connections is not None:
         _check_connections(needs.connections, snapshot.connections)
+    if needs.page is not None and snapshot.page is not None:
+        _check(snapshot.page.digest == needs.page, "page", "the hosted page that was asked for")
 
 
 def _check(holds: bool, part: str, allowed: str) -> None:  # noqa: FBT001 - the condition

@@ -14,6 +14,7 @@ from curae_lifecycle.rules import idempotency, ratelimit, values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import RateKey
 
 
@@ -63,6 +64,22 @@ class BindingWrite:
 
 
 @attrs.frozen
+class PageWrite:
+    """The update of a hosted page, unique by its digest, that only raises the version.
+
+    The fact of the same commit names the page. So the commit and one that replaces the page
+    conflict on the page's row [O]. A new page is no write: the store gets it beside the changes.
+
+    Attributes:
+        before: The page as it is stored.
+        after: The page to store.
+    """
+
+    before: HostedPage
+    after: HostedPage
+
+
+@attrs.frozen
 class RecordWrite:
     """The insert (if `before` is `None`) or update of an idempotency record, unique by `key`.
 
@@ -99,5 +116,5 @@ class RateWrite:
         return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 
 
-Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
+Write = ConnectionWrite | SessionWrite | BindingWrite | PageWrite | RecordWrite | RateWrite
 """A write of any kind."""

@@ -38,6 +38,7 @@ from curae_lifecycle.rules.values import (
     parse_time,
     to_epoch_microseconds,
 )
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
 from curae_lifecycle.stores.formats import (
@@ -46,7 +47,6 @@ from curae_lifecycle.stores.formats import (
     number_document,
     upgrade_document,
 )
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
 from curae_lifecycle.stores.object_codec import (
     Document,
     FieldCodec,
@@ -241,6 +241,7 @@ _PAGE: Final = _document_codec(
     kind=_enum_field(PageKind),
     subject=_STRING,
     expires_at=_TIME,
+    version=_INTEGER,
 )
 
 _RESPONSE: Final = ObjectCodec(

@@ -23,8 +23,8 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import CustomerAccountId, Environment
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.stores.hosted_pages import HostedPage
 
 
 class StoreUnavailableError(LifecycleError, RuntimeError):

@@ -1,93 +1,22 @@
-"""Hosted pages by the digest of their URL: the connection, session or user that each is about.
+"""Hosted pages of a store: the page of each reply, the token of its form, and a table in memory.
 
-The laws of this module: **each subject has one page**: the page of a fresh next action replaces the
-earlier page, whose URL then finds nothing; **a page about a user is about that user alone**, never
-about the next user of the same coordinate.
+The law of this module: **a page is about the subject of the reply that handed out its URL**.
 """
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import hmac
-import json
 from datetime import datetime
-from enum import StrEnum
 from itertools import count
-
-import attrs
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import (
-    CLOCK_TOLERANCE,
-    AppId,
-    AppUserId,
-    Coordinate,
-    CustomerAccountId,
-    Environment,
-    NextAction,
-    UserId,
-    add_microseconds,
-)
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, NextAction, add_microseconds
 from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest, user_subject
 from curae_lifecycle.service.operations.operation import Reply
-
-
-class PageKind(StrEnum):
-    """The kind of value that a hosted page is about: the kind of its subject."""
-
-    CONNECTION = "connection"
-    SESSION = "session"
-    USER = "user"
-
-
-@attrs.frozen
-class HostedPage:
-    """A hosted page whose URL was handed out.
-
-    Attributes:
-        digest: The SHA-256 of the page's URL, in hex. It does not reveal the URL, so access to the
-            database is not enough to open the page.
-        kind: The kind of the subject.
-        subject: The id of the connection or session that the page is about. For a page of kind
-            USER: the text that `user_subject` returns.
-        expires_at: When the page expires (exclusive). A store drops the page at that instant or
-            later.
-    """
-
-    digest: str = attrs.field(repr=False)
-    kind: PageKind
-    subject: str = attrs.field(repr=False)
-    expires_at: datetime
-
-    @property
-    def coordinate(self) -> Coordinate:
-        """The coordinate that the page is about; only pages of kind USER have this property."""
-        environment, app, account, user, _ = json.loads(self.subject)
-        return Coordinate(
-            environment=Environment(environment),
-            app_id=AppId(app),
-            customer_account_id=CustomerAccountId(account),
-            app_user_id=AppUserId(user),
-        )
-
-    @property
-    def user_id(self) -> UserId | None:
-        """The user who was bound when the URL was handed out; `None` if no user was bound.
-
-        Only pages of kind USER have this property. Pass the id to the fact `Graduated`, so that an
-        old URL cannot graduate a later user. Report no graduation for `None`, which the fact takes
-        for the user who is bound when it is recorded.
-        """
-        user_id: str | None = json.loads(self.subject)[-1]
-        return None if user_id is None else UserId(user_id)
-
-
-def url_digest(url: str) -> str:
-    """Return the SHA-256 of a hosted page's URL, in hex; `HostedPage.digest` holds the same."""
-    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def csrf_token(url: str) -> str:
@@ -146,17 +75,6 @@ def hosted_page_for(
     )
 
 
-def user_subject(coordinate: Coordinate, bound: UserId | None) -> str:
-    """Return the subject of a page of kind USER: the coordinate and the bound user's id, as JSON.
-
-    Args:
-        coordinate: The coordinate that the page is about.
-        bound: The user who was bound when the page's URL was handed out; `None` for none.
-    """
-    # Escapes of non-ASCII characters would make the longest id six times as long.
-    return json.dumps((*attrs.astuple(coordinate), bound), ensure_ascii=False)
-
-
 class HostedPageTable:
     """The hosted pages of a store in memory."""
 
@@ -168,7 +86,7 @@ class HostedPageTable:
         self._numbers = count()
 
     def add(self, page: HostedPage) -> None:
-        """Add a page; an earlier page of the same subject is dropped."""
+        """Add a page, or a new version of it; an earlier page of the same subject is dropped."""
         earlier = self._by_subject.get((page.kind, page.subject))
         if earlier is not None:
             self._drop(earlier)
@@ -184,6 +102,10 @@ class HostedPageTable:
         """
         page = self._by_digest.get(url_digest(url))
         return page if page is not None and now < page.expires_at else None
+
+    def get(self, digest: str) -> HostedPage | None:
+        """Return the page with this digest, expired or not, or None if there is none."""
+        return self._by_digest.get(digest)
 
     def may_have_expired(self, now: datetime) -> bool:
         """Return whether a page may have expired before `now`; if False, no page has."""

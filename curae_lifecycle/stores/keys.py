@@ -11,6 +11,7 @@ import json
 
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import Coordinate
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import LimitKey, RateKey
 
 KeyParts = tuple[str, ...]
@@ -65,6 +66,11 @@ def coordinate_key(coordinate: Coordinate) -> str:
     The rows of the user's connections and sessions hold this key in `Row.user`.
     """
     return key_of(*coordinate_key_parts(coordinate))
+
+
+def page_subject_key(page: HostedPage) -> str:
+    """Return the key of what a hosted page is about: a SHA-256 in hex over its kind and subject."""
+    return key_of(page.kind, page.subject)
 
 
 def record_key(key: RecordKey) -> str:

@@ -35,12 +35,13 @@ from curae_lifecycle.rules.values import (
     check_instant,
 )
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.service.writes import BindingWrite, Write
+from curae_lifecycle.service.writes import BindingWrite, PageWrite, Write
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, HostedPageTable
+from curae_lifecycle.stores.hosted_pages import HostedPageTable
 from curae_lifecycle.stores.memory_accounts import Accounts, AnyCollection
 from curae_lifecycle.stores.memory_tables import (
     Bindings,
@@ -294,13 +295,20 @@ class MemoryStore:
             connections=(
                 () if needs.connections is None else self._connections.page(needs.connections)
             ),
+            page=None if needs.page is None else self._pages.get(needs.page),
         )
 
     def _store(self, writes: tuple[Write, ...]) -> bool:
         located: list[tuple[AnyCollection, object, Owner, Write]] = []
         new: list[tuple[Owner, Kind]] = []
         without_limit: list[tuple[Owner, Kind]] = []
+        pages: list[HostedPage] = []
         for write in writes:
+            if isinstance(write, PageWrite):
+                if self._pages.get(write.after.digest) != write.before:
+                    return False
+                pages.append(write.after)
+                continue
             collection = self._by_kind[type(write)]
             key, held, owner = collection.locate(write)
             if held != write.before:
@@ -312,6 +320,8 @@ class MemoryStore:
             located.append((collection, key, owner, write))
         self._accounts.reserve(new)
         self._accounts.count(without_limit)
+        for page in pages:
+            self._pages.add(page)
         for collection, key, owner, write in located:
             check = collection.set(key, write)
             if check is not None:

@@ -26,6 +26,7 @@ from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.gates import Gate, refuse_at
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.service.writes import BindingWrite
@@ -36,7 +37,7 @@ from curae_lifecycle.stores.contract import (
     StoreFullError,
     StoreUnavailableError,
 )
-from curae_lifecycle.stores.hosted_pages import HostedPage, hosted_page_for
+from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.retry import Retrier, RetryStats
 from curae_lifecycle.stores.sweeping import shared_deadline, sweep, unfinished_sweep

@@ -21,17 +21,19 @@ from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import to_epoch_microseconds
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
     Write,
 )
 from curae_lifecycle.stores.codec import Storable, dump, load
-from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
+from curae_lifecycle.stores.keys import coordinate_key, page_subject_key, rate_key, record_key
 from curae_lifecycle.web.json import json_text, parse_json
 
 _Stored = TypeVar("_Stored", bound=Storable)
@@ -51,13 +53,15 @@ class Row:
         kind: The name of the value's class.
         key: The value's id, or the digest of its key.
         document: The whole value, as JSON.
-        expires_at: When an idempotency record or a rate limit expires, in microseconds since 1970.
-            The row may be dropped five minutes later, never before.
+        expires_at: When an idempotency record, a rate limit or a hosted page expires, in
+            microseconds since 1970. The row may be dropped five minutes later, never before.
         user: The user of a connection or session, as the key of the user's binding.
         predecessor: The id of the connection that a connection recovers. The column must be unique,
             since a connection has at most one successor.
         root: The id of the first connection of a connection's chain.
         position: A connection's place in its chain, from 1.
+        subject: The key of what a hosted page is about. The column must be unique: a new page
+            replaces the row with the same subject.
     """
 
     kind: str
@@ -68,6 +72,7 @@ class Row:
     predecessor: str | None = None
     root: str | None = None
     position: int | None = None
+    subject: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -126,6 +131,8 @@ def row_of(write: Write) -> Row:
             )
         case BindingWrite(_, binding):
             return Row(kind, coordinate_key(binding.coordinate), document)
+        case PageWrite(_, page):
+            return page_row(page)
         case RecordWrite(key, _, record):
             return Row(
                 kind=kind,
@@ -142,6 +149,17 @@ def row_of(write: Write) -> Row:
             )
 
 
+def page_row(page: HostedPage) -> Row:
+    """Return the row of a hosted page; `commit` gets a new page beside the changes."""
+    return Row(
+        kind=HostedPage.__name__,
+        key=page.digest,
+        document=json_text(dump(page)),
+        expires_at=to_epoch_microseconds(page.expires_at),
+        subject=page_subject_key(page),
+    )
+
+
 def build_row_query(needs: Needs) -> RowQuery:
     """Return the query for the rows that `needs` names, for a request or a fact."""
     keys = [
@@ -151,6 +169,7 @@ def build_row_query(needs: Needs) -> RowQuery:
         *_row_names(LimitedAccountAppBinding, coordinate_key, needs.binding),
         *_row_names(CuraeConnectSession, str, needs.session),
         *_row_names(Connection, str, needs.connection or needs.chain),
+        *_row_names(HostedPage, str, needs.page),
     ]
     page = needs.connections
     if page is not None:
@@ -202,6 +221,7 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
         session=session,
         binding=_find(found, kind=LimitedAccountAppBinding, row_key=coordinate_key, key=bound),
         connections=() if needs.connections is None else _page(found, needs.connections),
+        page=_find(found, kind=HostedPage, row_key=str, key=needs.page),
     )
 
 

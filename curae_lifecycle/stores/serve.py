@@ -19,6 +19,7 @@ from curae_lifecycle.rules.idempotency import LostLeaseAction
 from curae_lifecycle.rules.values import Coordinate, NextAction
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
@@ -28,7 +29,6 @@ from curae_lifecycle.stores.external_call import (
     Renew,
     answer_with_external_call,
 )
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.request_loop import answer_fact, answer_request
 from curae_lifecycle.stores.retry import (

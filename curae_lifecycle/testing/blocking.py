@@ -11,9 +11,9 @@ from typing import Protocol, TypeVar, cast
 
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import AsyncStore, Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 
 _Result = TypeVar("_Result")
 

@@ -15,9 +15,9 @@ import attrs
 
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, Store
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.testing.blocking import has_clock, method_of, replace_clock
 
 

@@ -72,10 +72,11 @@ def asyncapi() -> dict[str, Json]:
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "What happened to connections, sessions and accounts",
+            "title": "Curae events",
             "description": _DESCRIPTION,
             "version": __version__,
-            "license": {"name": "MIT"},
+            "license": {"name": "MIT", "url": "https://opensource.org/license/mit"},
+            "tags": [{"name": tag, "description": text} for tag, text in _TAGS.items()],
         },
         "defaultContentType": "application/json",
         "channels": {
@@ -89,6 +90,8 @@ def asyncapi() -> dict[str, Json]:
                 "action": "send",
                 "channel": {"$ref": "#/channels/events"},
                 "summary": "Deliver an event, at least once and in any order.",
+                "description": "The server delivers an event again until the receiver has "
+                "accepted it.",
             }
         },
         "components": {"messages": messages, "schemas": {**_SUBJECTS, "Coordinate": _COORDINATE}},
@@ -99,6 +102,11 @@ _DESCRIPTION: Final = (
     "Each event is delivered at least once and in any order. Its `id` is the same for ever, so a "
     "receiver drops what it has seen; a connection's snapshots are merged by rank."
 )
+_TAGS: Final = {
+    "connection": "Events of a connection.",
+    "connect_session": "Events of a connect session.",
+    "binding": "Events of the account that an app user is bound to.",
+}
 _COORDINATE: Final[Schema] = object_of(
     {
         "environment": enum_of(Environment),

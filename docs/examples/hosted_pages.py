@@ -24,6 +24,7 @@ from curae_lifecycle import (
     Graduated,
     HandoffCompleted,
     Ignored,
+    ProblemCode,
     Refused,
     Request,
     Response,
@@ -36,8 +37,9 @@ from curae_lifecycle import (
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, require_connection
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, csrf_token
+from curae_lifecycle.stores.hosted_pages import csrf_token
 from curae_lifecycle.stores.request_loop import log_error
 from curae_lifecycle.stores.serve import record, record_async
 from curae_lifecycle.web.request import header_values
@@ -93,7 +95,8 @@ def serve(store: PageStore, request: Request) -> Response | None:
         answer = None if fact is None else record(store, fact)
         if isinstance(answer, Done):
             return _show_done(asked)
-        return _look(asked, page=page, answer=answer, loaded=store.load(_finish(page).needs()))
+        loaded = store.load(_finish(asked, page).needs())
+        return _look(asked, page=page, answer=answer, loaded=loaded)
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
 
@@ -111,9 +114,8 @@ async def serve_async(store: AsyncPageStore, request: Request) -> Response | Non
         answer = None if fact is None else await record_async(store, fact)
         if isinstance(answer, Done):
             return _show_done(asked)
-        return _look(
-            asked, page=page, answer=answer, loaded=await store.load(_finish(page).needs())
-        )
+        loaded = await store.load(_finish(asked, page).needs())
+        return _look(asked, page=page, answer=answer, loaded=loaded)
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
 
@@ -140,25 +142,27 @@ def _read(request: Request) -> _Asked | Response | None:
     return _Asked(url, action)
 
 
-def _finish(page: HostedPage) -> Fact:
+def _finish(asked: _Asked, page: HostedPage) -> Fact:
+    # Each fact names the page, so that it is refused if a newer page has replaced this one.
+    url = asked.url
     match page.kind:
         case PageKind.CONNECTION:
-            return Authorized(ConnectionId(page.subject), page.expires_at + AUTHORIZED_FOR)
+            end = page.expires_at + AUTHORIZED_FOR
+            return Authorized(ConnectionId(page.subject), end, page_url=url)
         case PageKind.SESSION:
             # Whoever signs up on this page, however often it is finished.
-            return HandoffCompleted(SessionId(page.subject), UserId(f"user-{page.digest}"))
+            user_id = UserId(f"user-{page.digest}")
+            return HandoffCompleted(SessionId(page.subject), user_id, page_url=url)
         case PageKind.USER:
-            # Without a user the fact would take any user who is bound by now.
-            assert page.user_id is not None  # noqa: S101 - no such page is handed out here
-            return Graduated(page.coordinate, page.user_id)
+            return Graduated(page.coordinate, page.user_id, page_url=url)
 
 
 def _pressed(asked: _Asked, page: HostedPage) -> Fact | None:
     match asked.action, page.kind:
         case "finish", _:
-            return _finish(page)
+            return _finish(asked, page)
         case "cancel", PageKind.CONNECTION:
-            return Declined(ConnectionId(page.subject), Actor.PATIENT)
+            return Declined(ConnectionId(page.subject), Actor.PATIENT, page_url=asked.url)
         case _:
             # A sign-up or a graduation that is cancelled just waits on.
             return None
@@ -167,7 +171,7 @@ def _pressed(asked: _Asked, page: HostedPage) -> Fact | None:
 def _look(asked: _Asked, page: HostedPage, answer: FactAnswer | None, loaded: Loaded) -> Response:
     # What is true now: what the rules would make of a finish, which is not recorded here.
     cancelled = asked.action == "cancel"
-    match record_fact(_finish(page), loaded.snapshot, loaded.now):
+    match record_fact(_finish(asked, page), loaded.snapshot, loaded.now):
         case Done():
             connection = loaded.snapshot.connection
             packages = () if connection is None else connection.identity.data_packages
@@ -179,7 +183,8 @@ def _look(asked: _Asked, page: HostedPage, answer: FactAnswer | None, loaded: Lo
             return show(*CHANGED)
         case Refused(problem):
             status, title, text = REFUSED[problem.code]
-            return show(409 if isinstance(answer, Refused) else status, title, text)
+            is_known = problem.code is not ProblemCode.NOT_FOUND
+            return show(409 if is_known and isinstance(answer, Refused) else status, title, text)
 
 
 def _show_done(asked: _Asked) -> Response:

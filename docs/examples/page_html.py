@@ -10,7 +10,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from curae_lifecycle import ProblemCode, Response
-from curae_lifecycle.stores.hosted_pages import PageKind, csrf_token
+from curae_lifecycle.service.hosted_page import PageKind
+from curae_lifecycle.stores.hosted_pages import csrf_token
 
 _STYLE: Final = """
 :root { color-scheme: light dark; font: 1.1rem/1.5 system-ui, sans-serif; }

@@ -47,6 +47,7 @@ from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
@@ -279,6 +280,8 @@ def _written(write: Write) -> str:
             return f"charges {policy.name}"
         case RecordWrite():
             raise AssertionError("the record is kept with the response, which is not made here")
+        case PageWrite():
+            raise AssertionError("no fact of the explorer names a hosted page")
 
 
 def _moved(name: str, before: str | None, after: str) -> str:

@@ -147,9 +147,9 @@ def schema_section(name: str, schema: Object, homes: Mapping[str, str], level: s
     """Return the section of a schema."""
     text = f"{level} {name}\n\n"
     if "description" in schema:
-        is_problem = name.isupper()
         sentence = str(schema["description"])
-        text += f"[{sentence}]({problem_page(name)}).\n\n" if is_problem else f"{sentence}\n\n"
+        problem = obj(obj(schema["properties"]).get("code", {})).get("const")
+        text += f"[{sentence}]({problem_page(str(problem))}).\n\n" if problem else f"{sentence}\n\n"
     rows = list(members(schema, homes))
     if not rows:
         return text + "An object without members.\n"
@@ -223,14 +223,13 @@ def _answer(status: str, answer: Object, document: Object) -> str:
         examples = obj(held["examples"])
         refs = [obj(each)["$ref"] for each in items(schema.get("oneOf", [schema]))]
         if kind == "application/problem+json":
-            codes = [str(ref).removeprefix(SCHEMA_REF) for ref in refs]
             rows = [
                 (
                     f"[`{name}`]({problem_page(name)})",
                     schema_link(ref, homes),
-                    _detail(examples[name]),
+                    _detail(example),
                 )
-                for name, ref in zip(codes, refs, strict=True)
+                for (name, example), ref in zip(examples.items(), refs, strict=True)
             ]
             text += f"\n`{kind}`; the page of a code shows it whole.\n\n"
             text += markdown_table(("code", "schema", "detail, for example"), rows)
@@ -283,7 +282,7 @@ def front_page(document: Object) -> str:
     ]
     tags = [obj(tag) for tag in items(document["tags"])]
     text = (
-        f"# The API\n\n{info['title']}. {info['summary']} {info['description']}\n\n"
+        f"# {info['title']}\n\n{info['summary']} {info['description']}\n\n"
         "These pages are written from [`openapi.json`](../openapi.json) and "
         "[`asyncapi.json`](../asyncapi.json), which other tools read: `python -m docs.generate api`. "
         "A client in TypeScript takes [its types](../typescript.md) from them.\n\n"
@@ -326,8 +325,8 @@ def events_page(document: Object, api: Object) -> str:
     (operation,) = obj(document["operations"]).values()
     (channel,) = obj(document["channels"]).values()
     text = (
-        f"# Events\n\n{info['title']}. {info['description']}\n\n"
-        f"{obj(operation)['summary']} {obj(channel)['description']} "
+        f"# {info['title']}\n\n{info['description']}\n\n"
+        f"{obj(operation)['summary']} {obj(operation)['description']} {obj(channel)['description']} "
         f"Each is `{document['defaultContentType']}`. [The outbox](../outbox.md) says how they are shipped.\n"
     )
     for reference in obj(obj(channel)["messages"]).values():

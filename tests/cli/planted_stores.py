@@ -11,10 +11,10 @@ import attrs
 
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.outbox import messages
 
@@ -199,5 +199,5 @@ def store_with_messages() -> WithOutbox:
 
 
 def failing_factory() -> MemoryStore:
-    """Raise what a database that is down raises."""
+    """Raise the error of a database that is down."""
     raise ConnectionRefusedError("no database")

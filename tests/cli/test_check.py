@@ -12,20 +12,22 @@ from curae_lifecycle.cli import check
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import CHECKS
 from curae_lifecycle.testing.conformance.store_kit import check_store
 from curae_lifecycle.testing.races import SCENARIOS, StoreArena, race_all
-from tests.support import serving
+from tests.support import serving, wrong_stores
 from tests.support.paths import ROOT
 from tests.support.strategies import START
 from tests.support.wrong_stores import Forgetful, Lazy
 
 RIGHT = "curae_lifecycle:MemoryStore"
 REPLAYS = [each.name for each in CHECKS if each.name.startswith("idempotency.replay.")]
+PAGES = [each.name for each in CHECKS if each.name.startswith("page.")]
+BOUND = "a user is bound, one connection is pending"
 LAPSED, LAST = "the pending connection has lapsed", "the key has one request left"
 
 
@@ -62,6 +64,9 @@ FOUND_BY = {
     "Lazy": {"races"},
     "Stepping": {"races", "simulation"},
     "Forgetful": {"kit", "races", "simulation"},
+    "LooksForNoPage": {"kit", "races"},
+    "LoadsNoPage": {"kit"},
+    "MovesNoPage": {"races"},
     "AnswersAnyway": {"races", "simulation"},
 }
 """Parts that find each wrong store in every run."""
@@ -70,7 +75,11 @@ BY_CHANCE = {"ComparesNothing", "Lazy", "Stepping", "AnswersAnyway"}
 """Stores that the kit finds only if its threads happen to race."""
 
 
-@pytest.mark.parametrize("name", FOUND_BY)
+BY_PAGE = [name for name in FOUND_BY if name.endswith("NoPage")]
+"""Stores that ignore the hosted page that a fact names."""
+
+
+@pytest.mark.parametrize("name", [name for name in FOUND_BY if name not in BY_PAGE])
 @pytest.mark.usefixtures("_small")
 def test_races_part_of_check_finds_every_store_with_a_bug(
     name: str, capsys: pytest.CaptureFixture[str]
@@ -80,6 +89,19 @@ def test_races_part_of_check_finds_every_store_with_a_bug(
     assert re.fullmatch(r"races: \d{3,} pairs run, [1-9]\d* failed", headline)
     assert first.startswith(f"{LAPSED}: ")
     assert part.startswith("  ")
+
+
+@pytest.mark.parametrize("name", BY_PAGE)
+def test_kit_or_races_fail_a_store_that_ignores_pages(name: str) -> None:
+    kind = getattr(wrong_stores, name)
+    failed = {each.check for each in check_store(kind(), only=PAGES).failed}
+    found = {
+        f"{each.first}; {each.second}"
+        for each in race_all(StoreArena(kind()), SCENARIOS[BOUND])
+        if each.differences
+    }
+    assert ("page.fact.replaced" in failed) == ("kit" in FOUND_BY[name])
+    assert found == ({"graduation; the page graduates"} if "races" in FOUND_BY[name] else set())
 
 
 @pytest.mark.heavy

@@ -304,6 +304,11 @@ def test_document_command_prints_writes_or_finds_a_stale_file(
     assert main([command, "--write", str(DOCS / f"{command}.json"), "--check"]) == 0
 
 
+def test_openapi_command_names_the_given_server(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["openapi", "--server", "https://api.health.example"]) == 0
+    assert json.loads(capsys.readouterr().out)["servers"] == [{"url": "https://api.health.example"}]
+
+
 @pytest.mark.parametrize("command", DOCUMENTS)
 def test_document_command_with_check_but_no_write_exits_2(
     command: str, capsys: pytest.CaptureFixture[str]

@@ -11,7 +11,7 @@ from curae_lifecycle.cli.main import main
 from curae_lifecycle.stores.sql.failures import is_missing_table
 from curae_lifecycle.stores.sql.statement import Dialect
 
-ADVICE = "create its tables with: python -m curae_lifecycle database create\n"
+ADVICE = "create its tables with: python -m curae_lifecycle database create --database URL\n"
 OWNER = ("--app-id", "a", "--account", "d8c60791-7301-441c-98e8-5bea9a162d9b")
 
 

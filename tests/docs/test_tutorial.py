@@ -39,6 +39,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.heavy
 def test_tutorial_program_prints_what_the_docs_page_shows(environment: Path) -> None:
     texts, log = printed(TUTORIAL, environment)
     assert list(differences(TUTORIAL, texts, log)) == []

@@ -28,6 +28,7 @@ FLOORS = {
 }
 
 
+@pytest.mark.heavy
 def test_no_call_gives_more_than_three_arguments_by_position() -> None:
     sources = python_files(ROOT)
     assert len(sources) > 500

@@ -53,9 +53,11 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return ended.stdout
 
 
+@pytest.mark.heavy
 def test_failing_hypothesis_example_is_printed_in_full(printed: str) -> None:
     assert "chain=[Link(0, 'x'), Link(0, 'x')]," in printed
 
 
+@pytest.mark.heavy
 def test_warning_in_a_test_makes_it_fail(printed: str) -> None:
     assert "DeprecationWarning: old" in printed

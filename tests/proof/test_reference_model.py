@@ -264,6 +264,7 @@ def test_replaced_rate_limit_buckets_start_full() -> None:
     assert statuses == [404, 429, 404, 429]
 
 
+@pytest.mark.heavy
 def test_generated_traffic_contains_long_connection_chains() -> None:
     def longest(seed: int) -> int:
         model = Model()

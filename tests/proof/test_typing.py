@@ -25,6 +25,7 @@ CODE: Final = re.compile(r"\[([a-z-]+)\]")
 ERROR: Final = re.compile(r"(?P<file>.+\.py):(?P<line>\d+): error: .*\[(?P<code>[a-z-]+)\]")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
 def test_sample_program_has_exactly_the_type_errors_it_marks(program: Path) -> None:
     assert found()[program.name] == marked(program)

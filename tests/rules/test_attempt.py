@@ -23,6 +23,7 @@ from curae_lifecycle.rules.idempotency import (
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ApiKeyId, AppId
 from curae_lifecycle.service.response import Response, ResponseReference
+from tests.proof.reference import tables
 from tests.support import specimens
 from tests.support.specimens import (
     ACTS,
@@ -37,33 +38,11 @@ from tests.support.specimens import (
 )
 from tests.support.strategies import START, TICK
 
-HELD = {"renew": "IN_FLIGHT", "complete": "COMPLETED", "release": "RELEASED"}
-"""Record state after each action of the attempt that holds the lease."""
-
 
 def test_forgetting_a_record_erases_its_stored_response() -> None:
     completed = idempotency.completed_record(first_attempt(), ANSWER)
     assert done(forget(completed, START)).response is None
 
-
-CELLS: dict[specimens.Key, str] = {
-    (what, record, holder): (
-        to if (record, holder) == ("in flight, lease running", "this attempt") else "lease lost"
-    )
-    for what, to in HELD.items()
-    for record, _, _ in RECORDS
-    for holder in ("this attempt", "another attempt")
-}
-UPKEEP = specimens.transcribed("""
-                          | resolve with a response | resolve as not executed | forget
-absent, or retention over | ignore                  | ignore                  | ignore
-released                  | ignore                  | ignore                  | FORGOTTEN
-in flight, lease running  | ignore                  | ignore                  | FORGOTTEN
-in flight, lease over     | COMPLETED               | RELEASED                | FORGOTTEN
-unknown                   | COMPLETED               | RELEASED                | FORGOTTEN
-completed                 | ignore                  | ignore                  | FORGOTTEN
-forgotten                 | ignore                  | ignore                  | ignore
-""")
 
 HOLDERS = {
     "this attempt": lambda attempt: attempt,
@@ -97,7 +76,7 @@ def test_only_the_lease_holder_can_renew_complete_or_release(
     assert record == before
     assert act(what, record=record, attempt=attempt, now=now) == answer
     whose = "this attempt" if holder == "this attempt" else "another attempt"
-    cell = CELLS[what, name, whose]
+    cell = tables.ATTEMPT[what, name, whose]
     if record is None or cell == "lease lost":
         assert isinstance(answer, LeaseLost)
         assert answer.record is record
@@ -137,7 +116,7 @@ def test_resolve_waits_for_the_lease_to_end_but_forget_does_not(
     assert record == before
     assert upkeep() == answer
     assert answer.rules == (f"record-upkeep.{rule}.{specimens.rule_word(name)}",)
-    cell = UPKEEP[name, what]
+    cell = tables.RECORD_UPKEEP[what, name]
     if record is None or cell == "ignore":
         assert isinstance(answer, Ignored)
         assert answer.value is record

@@ -16,18 +16,10 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import Environment, UserId
+from tests.proof.reference import tables
 from tests.support import specimens
 from tests.support.specimens import BOUND, NOW, bind, binding_in
 from tests.support.strategies import COORDINATE, TICK, at
-
-SHORT = specimens.transcribed("""
-                 | UNLINKED        | LIMITED                   | ACTIVE                    | TOMBSTONED
-provision        | LIMITED new     | ignore                    | ignore                    | LIMITED new
-complete sign-up | ACTIVE new      | BINDING_CHANGED           | ignore / BINDING_CONFLICT | BINDING_CHANGED
-graduate         | BINDING_CHANGED | ACTIVE / BINDING_CONFLICT | ignore / BINDING_CONFLICT | BINDING_CHANGED
-tombstone        | TOMBSTONED      | TOMBSTONED                | TOMBSTONED                | TOMBSTONED
-""")
-"""Outcome for the bound user / for another user if it differs; `new` means a new generation."""
 
 
 @pytest.mark.parametrize("state", AccountState)
@@ -36,23 +28,8 @@ def test_account_state_without_a_binding_is_unlinked(state: AccountState) -> Non
 
 
 OTHER = UserId("u-other")
-CELLS: dict[specimens.Key, str] = {
-    (*cell, beside): words.partition(" / ")[2 * number] or words
-    for cell, words in SHORT.items()
-    for number, beside in enumerate(("same user", "other user, or none bound"))
-}
-GRADUATIONS = {
-    "UNLINKED": "refuse BINDING_NOT_LIMITED",
-    "LIMITED": "proceed",
-    "ACTIVE": "refuse BINDING_NOT_LIMITED",
-    "TOMBSTONED": "refuse BINDING_NOT_LIMITED",
-}
-
-
-TOMBSTONE_REPORTS = {
-    "reported with the happenedAt of the last one": "ignore",
-    "any other, or without happenedAt": "proceed",
-}
+FREE = ("UNLINKED", "TOMBSTONED")
+"""The states in which a new user starts the next generation of the coordinate."""
 
 
 def test_binding_of_another_coordinate_raises_argument_error() -> None:
@@ -69,9 +46,9 @@ def test_binding_of_another_coordinate_raises_argument_error() -> None:
             call()
 
 
-@pytest.mark.parametrize(("key", "words"), CELLS.items())
+@pytest.mark.parametrize(("key", "expected"), tables.BINDING.items())
 def test_each_trigger_moves_a_binding_as_the_table_says(
-    key: tuple[str, str, str], words: str
+    key: tuple[str, str, str], expected: str
 ) -> None:
     trigger, state, beside = key
     user = BOUND if beside == "same user" else OTHER
@@ -84,23 +61,22 @@ def test_each_trigger_moves_a_binding_as_the_table_says(
     answer = bind(trigger, binding, user)
     assert binding == before
     assert bind(trigger, binding, user) == answer
-    if words == "ignore":
+    if expected == "ignore":
         assert isinstance(answer, Ignored)
         assert answer.value is binding
-    elif words.startswith("BINDING_"):
+    elif expected.startswith("refuse "):
         assert isinstance(answer, Refused)
-        assert answer.problem.code == words
+        assert specimens.refusal(answer) == expected
         assert answer.problem.details == {"lifecycleState": state}
     else:
         assert isinstance(answer, Done)
-        to, _, new = words.partition(" ")
-        # The bound user's state rises; a new user starts the coordinate's next generation.
+        new = state in FREE and trigger != "tombstone"
         generation = {"UNLINKED": 1}.get(state, 4) if new else 3
         held = None if binding is None else BOUND
         after = LimitedAccountAppBinding(
             coordinate=COORDINATE,
             user_id=user if new else held,
-            state=AccountState(to),
+            state=AccountState(expected),
             generation=0 if held is None and not new else generation,
             version=1 if binding is None else 6,
         )
@@ -115,8 +91,11 @@ def test_each_trigger_moves_a_binding_as_the_table_says(
     )
 
 
-@pytest.mark.parametrize(("state", "expected"), GRADUATIONS.items())
-def test_start_graduation_is_refused_unless_account_is_limited(state: str, expected: str) -> None:
+@pytest.mark.parametrize(("cell", "expected"), tables.GRADUATION_HANDOFF.items())
+def test_start_graduation_is_refused_unless_account_is_limited(
+    cell: tuple[str], expected: str
+) -> None:
+    (state,) = cell
     answer = rules.start_graduation(binding_in(state))
     assert answer.rules == rules.GRADUATION_HANDOFF[AccountState(state)].rules
     if expected == "proceed":

@@ -78,7 +78,7 @@ def later(bucket: Bucket, state: BucketState, parts: int) -> BucketState:
 # --- Believed states -------------------------------------------------------------------------
 
 TABLE: Final = {
-    # How much later it is full than an empty bucket: is one request admitted?
+    # By how much the state is full later than an empty bucket: whether one request is admitted.
     -3 * SECOND: True,
     -2 * SECOND: True,
     -2 * SECOND + 1: False,
@@ -143,7 +143,7 @@ def test_reset_bucket_is_unchanged_if_another_limit_refuses() -> None:
     answer = admit((Charge(bucket, far), Charge(log, full)), START)
     assert isinstance(answer, RateLimited)
     assert (answer.states[0], answer.policy) == (far, log)
-    # A state that is not believed does not refuse, so the wait is that of the other rule.
+    # A reset bucket does not refuse, so the wait is that of the log.
     assert answer.retry_after == MINUTE
 
 
@@ -238,7 +238,7 @@ def schedules(length: int, waits: Sequence[int]) -> Iterator[tuple[tuple[int, in
 def check_schedule(
     bucket: Bucket, apart: int, schedule: Sequence[tuple[int, int]], *, cost: int = 1
 ) -> None:
-    """Check two workers beside a bucket that believes every instant."""
+    """Check that two workers admit what a bucket that never resets would admit."""
     state: RateState = FULL_BUCKET
     exact, true_time = Fraction(0), NOW
     token = Fraction(bucket.seconds * SECOND, bucket.refill)

@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curae_lifecycle.rules import chain
 from curae_lifecycle.rules.chain import Minted, Reissued, revoke_chain
@@ -16,9 +18,20 @@ from curae_lifecycle.rules.connection import Actor, Connection, Status, standing
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import authorize, revoke
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.testing import laws
+from tests.proof.reference.tables import LIFE, RECOVERY, REVOCATION_REACH
 from tests.support import specimens
-from tests.support.specimens import NEW_ID, NEXT_ID, NOW, OLD_ID, STANDS, happen, stored
+from tests.support.specimens import (
+    NEW_ID,
+    NEXT_ID,
+    NOT_PENDING,
+    NOW,
+    OLD_ID,
+    STANDS,
+    happen,
+    stored,
+)
 from tests.support.strategies import (
     NEXT_ACTION_LIFETIME,
     START,
@@ -26,15 +39,8 @@ from tests.support.strategies import (
     at,
     next_action,
     pending,
+    uuid,
 )
-
-RECOVERIES = specimens.transcribed("""
-                | no successor | successor PENDING | successor anything else
-LAPSED          | mint         | reissue           | superseded
-ACTION_REQUIRED | mint         | reissue           | superseded
-EXPIRED         | mint         | reissue           | superseded
-REVOKED         | mint         | reissue           | superseded
-""")
 
 
 def test_minted_successor_keeps_root_id_and_increments_position() -> None:
@@ -86,21 +92,6 @@ def test_refusal_for_an_older_connection_names_the_chain_head(length: int) -> No
                 assert specimens.reconnect(old, next_one, now) == answer
 
 
-REACHES = {
-    "APP": "that connection",
-    "PATIENT": "that connection and every later one",
-    "PLATFORM": "that connection and every later one",
-    "UPSTREAM": "that connection",
-}
-LIVES = {
-    "PENDING": "live",
-    "LAPSED": "over",
-    "ACTIVE": "live",
-    "ACTION_REQUIRED": "live",
-    "EXPIRED": "over",
-    "REVOKED": "over",
-}
-
 # --- Recovery ----------------------------------------------------------------------------------
 
 
@@ -111,7 +102,7 @@ def made(connection: Connection, successor: Connection | None) -> str:
         assert answer.problem.code == "CONNECTION_SUPERSEDED"
         ids = {"connectionId": OLD_ID, "nextConnectionId": NEXT_ID, "headConnectionId": NEXT_ID}
         assert answer.problem.details == ids
-        return "superseded"
+        return specimens.refusal(answer)
     match answer.value:
         case Minted(minted):
             assert successor is None
@@ -125,17 +116,17 @@ def made(connection: Connection, successor: Connection | None) -> str:
                 handoff_deadline=NOW + NEXT_ACTION_LIFETIME,
                 version=1,
             )
-            return "mint"
+            return "mint a successor"
         case Reissued(before, again):
             assert successor is not None
             assert before is successor
             assert again == attrs.evolve(
                 successor, updated_at=NOW, handoff_deadline=NOW + NEXT_ACTION_LIFETIME, version=8
             )
-            return "reissue"
+            return "reissue the successor"
 
 
-@pytest.mark.parametrize(("cell", "expected"), RECOVERIES.items())
+@pytest.mark.parametrize(("cell", "expected"), RECOVERY.items())
 def test_reconnect_matches_the_recovery_table_in_every_cell(
     cell: tuple[str, str], expected: str
 ) -> None:
@@ -296,8 +287,11 @@ def test_reconnect_is_refused_if_the_successor_has_revoked_at(
 # --- Revocation --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("actor", "reach"), REACHES.items())
-def test_patient_or_platform_revocation_ends_rest_of_the_chain(actor: str, reach: str) -> None:
+@pytest.mark.parametrize(("cell", "reach"), REVOCATION_REACH.items())
+def test_patient_or_platform_revocation_ends_rest_of_the_chain(
+    cell: tuple[str], reach: str
+) -> None:
+    (actor,) = cell
     named = stored("EXPIRED")
     later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
     before = deepcopy((named, later))
@@ -369,6 +363,40 @@ def test_chain_revocation_by_a_slow_clock_is_dated_updated_at() -> None:
     assert {type(answer) for answer in answers} == {Done}
 
 
-@pytest.mark.parametrize(("at_now", "life"), LIVES.items())
-def test_only_pending_active_or_action_required_counts_as_live(at_now: str, life: str) -> None:
-    assert {chain.is_live(each, NOW, era=None) for each in STANDS[at_now]} == {life == "live"}
+@pytest.mark.parametrize(("cell", "life"), LIFE.items())
+def test_only_pending_active_or_action_required_counts_as_live(cell: tuple[str], life: str) -> None:
+    assert {chain.is_live(each, NOW, era=None) for each in STANDS[cell[0]]} == {life == "live"}
+
+
+# --- Chains of any length ----------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(NOT_PENDING).filter(
+        lambda connection: standing(connection, NOW, era=None) != "ACTIVE"
+    ),
+    st.lists(st.integers(0, NEXT_ACTION_LIFETIME // TICK - 1), min_size=1, max_size=12),
+)
+def test_law_07_repeated_reconnects_yield_one_pending_successor(
+    connection: Connection, waits: list[int]
+) -> None:
+    """Give each reconnect its own id and next action."""
+    successor: Connection | None = None
+    now = NOW
+    answers: list[tuple[str, str]] = []
+    for number, wait in enumerate(waits, start=10):
+        now += wait * TICK
+        answer = chain.reconnect(
+            connection,
+            successor,
+            now,
+            id=ConnectionId(uuid(number)),
+            next_action=next_action(now),
+            era=None,
+        )
+        assert isinstance(answer, Done)
+        assert isinstance(answer.value, Minted if successor is None else Reissued)
+        successor = answer.value.connection
+        answers.append((connection.id, successor.id))
+        assert successor.handoff_deadline == now + NEXT_ACTION_LIFETIME
+    laws.check_one_pending_successor(answers)

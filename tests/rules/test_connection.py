@@ -21,8 +21,9 @@ from curae_lifecycle.rules.connection import (
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import LAST_INSTANT, DataPackage
 from curae_lifecycle.testing import laws
+from tests.proof.reference.tables import DEADLINE, STANDING
 from tests.support import specimens
-from tests.support.specimens import ELSEWHERE, NAIVE, NOW, STANDS, stored, transcribed
+from tests.support.specimens import ELSEWHERE, NAIVE, NOW, STANDS, stored
 from tests.support.strategies import (
     COORDINATE,
     START,
@@ -35,29 +36,6 @@ from tests.support.strategies import (
     snapshots,
 )
 
-STANDINGS = transcribed("""
-                                                           | before the deadline, or none set | at or after the deadline
-PENDING × no revokedAt × made under the present era        | PENDING                          | LAPSED
-ACTIVE × no revokedAt × made under the present era         | ACTIVE                           | EXPIRED
-ACTION_REQUIRED × no revokedAt × made under the present era | ACTION_REQUIRED                  | EXPIRED
-EXPIRED × no revokedAt × made under the present era        | EXPIRED                          | EXPIRED
-REVOKED × no revokedAt × made under the present era        | REVOKED                          | REVOKED
-PENDING × no revokedAt × made under another era            | REVOKED                          | REVOKED
-ACTIVE × no revokedAt × made under another era             | REVOKED                          | REVOKED
-ACTION_REQUIRED × no revokedAt × made under another era    | REVOKED                          | REVOKED
-EXPIRED × no revokedAt × made under another era            | REVOKED                          | REVOKED
-REVOKED × no revokedAt × made under another era            | REVOKED                          | REVOKED
-PENDING × a revokedAt × made under the present era         | REVOKED                          | REVOKED
-ACTIVE × a revokedAt × made under the present era          | REVOKED                          | REVOKED
-ACTION_REQUIRED × a revokedAt × made under the present era | REVOKED                          | REVOKED
-EXPIRED × a revokedAt × made under the present era         | REVOKED                          | REVOKED
-REVOKED × a revokedAt × made under the present era         | REVOKED                          | REVOKED
-PENDING × a revokedAt × made under another era             | REVOKED                          | REVOKED
-ACTIVE × a revokedAt × made under another era              | REVOKED                          | REVOKED
-ACTION_REQUIRED × a revokedAt × made under another era     | REVOKED                          | REVOKED
-EXPIRED × a revokedAt × made under another era             | REVOKED                          | REVOKED
-REVOKED × a revokedAt × made under another era             | REVOKED                          | REVOKED
-""")
 REVOCATIONS = {"no revokedAt": (None,), "a revokedAt": (START, NOW - TICK, NOW, NOW + TICK)}
 """Any `revoked_at`, even one in the future, means revoked."""
 ERAS = {
@@ -67,7 +45,7 @@ ERAS = {
 """The present era, while a stored connection has none; eras have no order."""
 
 
-@pytest.mark.parametrize(("cell", "expected"), STANDINGS.items())
+@pytest.mark.parametrize(("cell", "expected"), STANDING.items())
 def test_standing_matches_the_table_and_changes_at_the_deadline(
     cell: tuple[str, str, str, str], expected: str
 ) -> None:
@@ -79,22 +57,7 @@ def test_standing_matches_the_table_and_changes_at_the_deadline(
             assert standing(connection, NOW, era=era) == expected
 
 
-DEADLINES = transcribed("""
-                               | made under the present era | made under another era
-PENDING × no revokedAt         | the hand-off's deadline    | none
-ACTIVE × no revokedAt          | expiresAt                  | none
-ACTION_REQUIRED × no revokedAt | expiresAt                  | none
-EXPIRED × no revokedAt         | none                       | none
-REVOKED × no revokedAt         | none                       | none
-PENDING × a revokedAt          | none                       | none
-ACTIVE × a revokedAt           | none                       | none
-ACTION_REQUIRED × a revokedAt  | none                       | none
-EXPIRED × a revokedAt          | none                       | none
-REVOKED × a revokedAt          | none                       | none
-""")
-
-
-@pytest.mark.parametrize(("cell", "waits_for"), DEADLINES.items())
+@pytest.mark.parametrize(("cell", "waits_for"), DEADLINE.items())
 def test_next_deadline_of_each_status_matches_the_table(
     cell: tuple[str, str, str], waits_for: str
 ) -> None:
@@ -128,7 +91,7 @@ def test_shown_connection_of_another_era_has_the_tombstone_as_revoked_at() -> No
 def test_statuses_and_standings_are_listed_in_rank_order() -> None:
     assert list(Status.__members__) == [
         status
-        for status, revoked, made_under in DEADLINES
+        for status, revoked, made_under in DEADLINE
         if (revoked, made_under) == ("no revokedAt", "made under the present era")
     ]
     assert list(Standing.__members__) == list(STANDS)

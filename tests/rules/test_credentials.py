@@ -30,7 +30,8 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
     Environment,
 )
-from tests.support.specimens import transcribed
+from tests.proof.reference.tables import PERMISSION
+from tests.support.specimens import refusal
 from tests.support.strategies import COORDINATE, pending, uuid
 
 
@@ -86,13 +87,6 @@ def test_api_keys_of_equal_text_are_equal_and_hidden(text: str) -> None:
     assert repr(ApiKey(text)) == "ApiKey()"
 
 
-CELLS = transcribed("""
-                    | scope held or not needed | scope missing
-environment served  | proceed                  | SCOPE_INSUFFICIENT
-another environment | WRONG_ENVIRONMENT        | WRONG_ENVIRONMENT
-""")
-
-
 @pytest.mark.parametrize(
     ("environment", "served", "needed", "scopes"),
     list(
@@ -113,7 +107,7 @@ def test_permission_by_environment_and_scope_matches_the_table(
     caller = attrs.evolve(CALLER, environment=environment, scopes=scopes)
     here = served is None or served is environment
     held = needed is None or needed in scopes
-    cell = CELLS[
+    cell = PERMISSION[
         "environment served" if here else "another environment",
         "scope held or not needed" if held else "scope missing",
     ]
@@ -123,15 +117,15 @@ def test_permission_by_environment_and_scope_matches_the_table(
         assert answer is None
         return
     assert isinstance(answer, Refused)
-    assert answer.problem.code == cell
+    assert refusal(answer) == cell
     assert answer.problem.details == (
         {"environment": environment}
-        if cell == "WRONG_ENVIRONMENT"
+        if answer.problem.code == "WRONG_ENVIRONMENT"
         else {"scope": "connection:write"}
     )
     assert answer.rules == (
         "permission.wrong-environment"
-        if cell == "WRONG_ENVIRONMENT"
+        if answer.problem.code == "WRONG_ENVIRONMENT"
         else "permission.scope-missing",
     )
 

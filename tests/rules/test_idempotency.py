@@ -28,6 +28,7 @@ from curae_lifecycle.service.response import Response, ResponseReference, kept_h
 from curae_lifecycle.service.status import is_kept
 from tests.proof.explore import clients, engine
 from tests.proof.explore.key import Held
+from tests.proof.reference.tables import IDEMPOTENCY
 from tests.support import specimens
 from tests.support.specimens import (
     ANSWER,
@@ -42,17 +43,6 @@ from tests.support.specimens import (
 )
 from tests.support.strategies import START, TICK, Frozen, uuid
 
-CELLS = specimens.transcribed("""
-                          | same fingerprint            | other fingerprint
-absent, or retention over | execute                     | execute
-released                  | execute                     | IDEMPOTENCY_KEY_REUSED
-in flight, lease running  | IDEMPOTENCY_KEY_IN_FLIGHT   | IDEMPOTENCY_KEY_REUSED
-in flight, lease over     | execute                     | IDEMPOTENCY_KEY_REUSED
-unknown                   | IDEMPOTENCY_OUTCOME_UNKNOWN | IDEMPOTENCY_KEY_REUSED
-completed                 | replay                      | IDEMPOTENCY_KEY_REUSED
-forgotten                 | IDEMPOTENCY_KEY_FORGOTTEN   | IDEMPOTENCY_KEY_REUSED
-""")
-
 
 @pytest.mark.parametrize(("name", "record", "now"), RECORDS)
 @pytest.mark.parametrize("differs", [None, "operation", "values"])
@@ -60,7 +50,7 @@ def test_request_with_a_used_key_matches_the_idempotency_table(
     name: str, record: Record | None, now: datetime, differs: str | None
 ) -> None:
     fingerprint = SAME if differs is None else specimens.OTHERS[differs]
-    cell = CELLS[name, "same fingerprint" if differs is None else "other fingerprint"]
+    cell = IDEMPOTENCY[name, "same fingerprint" if differs is None else "other fingerprint"]
     before = deepcopy(record)
     answer = begin_attempt(record, key=KEY, fingerprint=fingerprint, now=now)
     assert record == before
@@ -78,23 +68,10 @@ def test_request_with_a_used_key_matches_the_idempotency_table(
         assert answer.response is ANSWER
     else:
         assert isinstance(answer, Refused)
-        assert answer.problem.code == cell
-        if cell == "IDEMPOTENCY_KEY_REUSED":
+        assert specimens.refusal(answer) == cell
+        if cell == "refuse IDEMPOTENCY_KEY_REUSED":
             assert answer.problem.details == {"differs": differs}
 
-
-STANDINGS = specimens.transcribed("""
-                          | execute                  | unknown
-IN_FLIGHT × lease running | in flight, lease running | in flight, lease running
-IN_FLIGHT × lease over    | in flight, lease over    | unknown
-RELEASED × lease running  | released                 | released
-RELEASED × lease over     | released                 | released
-COMPLETED × lease running | completed                | completed
-COMPLETED × lease over    | completed                | completed
-FORGOTTEN × lease running | forgotten                | forgotten
-FORGOTTEN × lease over    | forgotten                | forgotten
-""")
-"""Standing of a record within its retention, by state, lease and lost-lease setting."""
 
 # --- Tokens, leases and retention --------------------------------------------------------------
 

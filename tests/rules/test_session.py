@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from copy import deepcopy
 from datetime import datetime, timedelta
-from itertools import cycle, product
-from typing import Final
+from itertools import cycle
 
 import attrs
 import pytest
@@ -20,6 +19,7 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, HandoffState
 from curae_lifecycle.rules.values import NextAction, SessionId, UserId
 from curae_lifecycle.testing import laws
+from tests.proof.reference.tables import BINDING, COMPLETION, ENTRY_PATH
 from tests.support import specimens
 from tests.support.specimens import BOUND, NEW_USER, binding_in, mint, waiting
 from tests.support.strategies import COORDINATE, START, TICK, at, instants, next_action, uuid
@@ -30,63 +30,46 @@ def test_initiate_with_the_id_of_the_tombstoned_user_raises() -> None:
         mint("TOMBSTONED", prefer_signup=False, user=BOUND)
 
 
-A, B, C = "EXISTING_ACTIVE_HANDOFF", "NEW_ACTIVE_SIGNUP_HANDOFF", "SILENT_LIMITED"
-PREFERRED, NOT_PREFERRED = "preferSignup true", "preferSignup false or absent"
-
-PATHS = [
-    # account, preference, path, hand-off, user of the session, binding afterwards
-    ("ACTIVE", PREFERRED, A, "LANDED", BOUND, "kept"),
-    ("ACTIVE", NOT_PREFERRED, A, "LANDED", BOUND, "kept"),
-    ("UNLINKED", PREFERRED, B, "AWAITED", None, "kept"),
-    ("UNLINKED", NOT_PREFERRED, C, "NOT_REQUIRED", NEW_USER, "LIMITED, generation 1"),
-    ("LIMITED", PREFERRED, C, "NOT_REQUIRED", BOUND, "kept"),
-    ("LIMITED", NOT_PREFERRED, C, "NOT_REQUIRED", BOUND, "kept"),
-    ("TOMBSTONED", PREFERRED, C, "NOT_REQUIRED", NEW_USER, "LIMITED, generation 4"),
-    ("TOMBSTONED", NOT_PREFERRED, C, "NOT_REQUIRED", NEW_USER, "LIMITED, generation 4"),
-]
+USERS = {
+    "the bound user": BOUND,
+    "the bound LIMITED user": BOUND,
+    "none yet": None,
+    "a new LIMITED user": NEW_USER,
+}
 
 
-@pytest.mark.parametrize(("account", "preference", "path", "handoff", "user", "after"), PATHS)
+@pytest.mark.parametrize(("cell", "expected"), ENTRY_PATH.items())
 def test_initiate_in_each_case_matches_the_entry_path_table(
-    account: str, preference: str, path: str, handoff: str, user: UserId | None, after: str
+    cell: tuple[str, str], expected: str
 ) -> None:
+    account, preference = cell
+    path, handoff, user = expected.split(", ")
+    prefers = preference == "preferSignup true"
     binding = binding_in(account)
     before = deepcopy(binding)
-    minted = mint(account, prefer_signup=preference == PREFERRED)
+    minted = mint(account, prefer_signup=prefers)
     assert binding == before
-    assert mint(account, prefer_signup=preference == PREFERRED) == minted
+    assert mint(account, prefer_signup=prefers) == minted
     assert minted.value.session == CuraeConnectSession(
         id=SessionId(uuid(1)),
         coordinate=COORDINATE,
         path=rules.EntryPath(path),
-        handoff=HandoffState(handoff),
+        handoff=HandoffState(handoff.removeprefix("hand-off ")),
         created_at=START,
         expires_at=at(30),
-        landed_at=START if path == A else None,
-        user_id=user,
+        landed_at=START if handoff == "hand-off LANDED" else None,
+        user_id=USERS[user],
     )
-    if after == "kept":
+    if user != "a new LIMITED user":
         assert minted.value.binding == binding
     else:
-        state, _, generation = after.partition(", generation ")
         assert minted.value.binding == LimitedAccountAppBinding(
             coordinate=COORDINATE,
             user_id=NEW_USER,
-            state=AccountState(state),
-            generation=int(generation),
+            state=AccountState.LIMITED,
+            generation=1 if binding is None else 4,
             version=1 if binding is None else 6,
         )
-
-
-COMPLETIONS = specimens.transcribed("""
-                         | EXISTING_ACTIVE_HANDOFF | NEW_ACTIVE_SIGNUP_HANDOFF | SILENT_LIMITED
-waiting                  | HANDOFF_NOT_REQUIRED    | proceed                   | HANDOFF_NOT_REQUIRED
-over without landing     | HANDOFF_NOT_REQUIRED    | SESSION_EXPIRED           | HANDOFF_NOT_REQUIRED
-waiting, made under another era | HANDOFF_NOT_REQUIRED | BINDING_CHANGED | HANDOFF_NOT_REQUIRED
-landed for the same user | HANDOFF_NOT_REQUIRED    | ignore                    | HANDOFF_NOT_REQUIRED
-landed for another user  | HANDOFF_NOT_REQUIRED    | BINDING_CONFLICT          | HANDOFF_NOT_REQUIRED
-""")
-"""Outcome of completing a hand-off; on `proceed`, the binding table decides."""
 
 
 @pytest.mark.parametrize(
@@ -178,37 +161,6 @@ def test_initiate_rejects_times_out_of_order_or_not_in_utc(
 
 # --- Completed hand-offs ---------------------------------------------------------------------
 
-# session, user, binding, minute, answer. Path B lands only if the binding allows it.
-PATH_A_OR_C: Final = [
-    (path, user, state, minutes, "HANDOFF_NOT_REQUIRED")
-    for path, user, state, minutes in product(
-        "AC", (BOUND, NEW_USER), ("UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"), (0, 29, 30, 99)
-    )
-]
-PATH_B: Final = [
-    # waiting
-    ("waiting", NEW_USER, "UNLINKED", 0, "lands"),
-    ("waiting", NEW_USER, "UNLINKED", 29, "lands"),
-    ("waiting", NEW_USER, "LIMITED", 29, "BINDING_CHANGED"),
-    ("waiting", BOUND, "LIMITED", 29, "BINDING_CHANGED"),
-    ("waiting", NEW_USER, "ACTIVE", 29, "BINDING_CONFLICT"),
-    ("waiting", BOUND, "ACTIVE", 29, "lands"),
-    ("waiting", NEW_USER, "TOMBSTONED", 29, "BINDING_CHANGED"),
-    ("waiting", BOUND, "TOMBSTONED", 29, "BINDING_CHANGED"),
-    # from `expires_at` on it has expired, for any binding
-    ("waiting", NEW_USER, "UNLINKED", 30, "SESSION_EXPIRED"),
-    ("waiting", BOUND, "ACTIVE", 30, "SESSION_EXPIRED"),
-    ("waiting", NEW_USER, "LIMITED", 99, "SESSION_EXPIRED"),
-    ("waiting", NEW_USER, "TOMBSTONED", 99, "SESSION_EXPIRED"),
-    # landed already, for any binding and any time
-    *[
-        ("landed for bound", user, state, minutes, answer)
-        for user, answer in ((BOUND, "ignore"), (NEW_USER, "BINDING_CONFLICT"))
-        for state in ("UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED")
-        for minutes in (0, 29, 30, 99)
-    ],
-]
-
 
 def session_that_is(name: str) -> CuraeConnectSession:
     match name:
@@ -224,16 +176,35 @@ def session_that_is(name: str) -> CuraeConnectSession:
             return landed.value.session
 
 
-@pytest.mark.parametrize(("name", "user", "state", "minutes", "expected"), PATH_A_OR_C + PATH_B)
+def completion_of(session: CuraeConnectSession, user: UserId, state: str, minutes: int) -> str:
+    """Return the verdict of the table `completion`, or the one of `binding` where it proceeds."""
+    if session.user_id is not None:
+        stands = f"landed for {'the same' if session.user_id == user else 'another'} user"
+    else:
+        stands = "waiting" if minutes < 30 else "over without landing"
+    verdict = COMPLETION[session.path, stands]
+    if verdict != "proceed":
+        return verdict
+    same = user == BOUND and state != "UNLINKED"
+    beside = "same user" if same else "other user, or none bound"
+    bound = BINDING["complete sign-up", state, beside]
+    return bound if bound.startswith("refuse") else "proceed"
+
+
+@pytest.mark.parametrize("name", ["A", "C", "waiting", "landed for bound"])
+@pytest.mark.parametrize("user", [BOUND, NEW_USER])
+@pytest.mark.parametrize("state", AccountState)
+@pytest.mark.parametrize("minutes", [0, 29, 30, 99])
 def test_complete_handoff_in_each_case_matches_the_table(
-    name: str, user: UserId, state: str, minutes: int, expected: str
+    name: str, user: UserId, state: str, minutes: int
 ) -> None:
     session, binding, now = session_that_is(name), binding_in(state), at(minutes)
     before = deepcopy((session, binding))
     answer = rules.complete_handoff(session, binding=binding, user_id=user, now=now)
     assert (session, binding) == before
     assert rules.complete_handoff(session, binding=binding, user_id=user, now=now) == answer
-    if expected == "lands":
+    expected = completion_of(session, user=user, state=state, minutes=minutes)
+    if expected == "proceed":
         assert isinstance(answer, Done)
         assert answer.value.session == attrs.evolve(
             session, handoff=HandoffState.LANDED, landed_at=now, user_id=user
@@ -248,11 +219,11 @@ def test_complete_handoff_in_each_case_matches_the_table(
         assert answer.value.binding is binding
     else:
         assert isinstance(answer, Refused)
-        assert answer.problem.code == expected
+        assert specimens.refusal(answer) == expected
         assert answer.problem.details == {
             "HANDOFF_NOT_REQUIRED": {"sessionId": session.id, "path": session.path},
             "SESSION_EXPIRED": {"sessionId": session.id, "expiresAt": at(30)},
-        }.get(expected, {"lifecycleState": state})
+        }.get(answer.problem.code, {"lifecycleState": state})
 
 
 def test_complete_handoff_names_the_rules_that_decided_it() -> None:

@@ -22,8 +22,10 @@ from curae_lifecycle.service import changes
 from curae_lifecycle.service.effects import AccessEnded, Effect, HandoffCancelled
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.testing import laws
+from tests.proof.reference import tables
+from tests.proof.reference.tables import CONNECTION, RECORDS_EXPIRY
 from tests.support import specimens
-from tests.support.specimens import NOW, OLD_ID, STANDS, happen, stored, transcribed
+from tests.support.specimens import NOW, OLD_ID, STANDS, happen, stored
 from tests.support.strategies import (
     NEXT_ACTION_LIFETIME,
     START,
@@ -41,29 +43,10 @@ expire = partial(triggers.expire, era=None)
 require_action = partial(triggers.require_action, era=None)
 revoke = partial(triggers.revoke, era=None)
 
-SHORT = """
-               | PENDING         | LAPSED  | ACTIVE          | ACTION_REQUIRED | EXPIRED      | REVOKED
-authorize      | ACTIVE          | LAPSED! | ignore          | NOT_PENDING!    | NOT_PENDING! | NOT_PENDING!
-require_action | ignore          | ignore  | ACTION_REQUIRED | ignore          | ignore       | ignore
-expire         | ignore          | ignore  | EXPIRED         | EXPIRED         | record       | ignore
-revoke         | REVOKED         | REVOKED | REVOKED         | REVOKED         | REVOKED      | ignore
-reconnect      | STILL_PENDING!  | recover | ALREADY_ACTIVE! | recover         | recover      | recover
-"""
-
 
 def test_hand_written_table_covers_every_trigger_and_standing() -> None:
-    assert set(CELLS) == {(trigger, standing) for trigger in Trigger for standing in Standing}
+    assert set(CONNECTION) == {(trigger, standing) for trigger in Trigger for standing in Standing}
 
-
-LONG = {
-    "LAPSED!": "refuse HANDOFF_LAPSED",
-    "NOT_PENDING!": "refuse CONNECTION_NOT_PENDING",
-    "STILL_PENDING!": "refuse CONNECTION_NOT_RECONNECTABLE (STILL_PENDING)",
-    "ALREADY_ACTIVE!": "refuse CONNECTION_NOT_RECONNECTABLE (ALREADY_ACTIVE)",
-    "record": "EXPIRED (records it) or ignore",
-}
-CELLS = {cell: LONG.get(word, word) for cell, word in transcribed(SHORT).items()}
-"""The table in the words of its documentation page."""
 
 NAMED: dict[str, dict[str, object]] = {
     "authorize": {"authorized_at": NOW, "expires_at": specimens.END},
@@ -73,26 +56,13 @@ NAMED: dict[str, dict[str, object]] = {
 }
 """Members that each trigger sets, besides status, `updated_at` and version."""
 
-EXPIRY_RECORDS = {"ACTIVE": "EXPIRED", "ACTION_REQUIRED": "EXPIRED", "EXPIRED": "ignore"}
-AUTHORIZATIONS = {
-    "no successor": "proceed",
-    "successor PENDING": "refuse CONNECTION_SUPERSEDED",
-    "successor anything else": "refuse CONNECTION_SUPERSEDED",
-}
-ENDINGS = {
-    "PENDING": "its live hand-off",
-    "ACTIVE": "the access that it gave",
-    "ACTION_REQUIRED": "the access that it gave",
-    "EXPIRED": "the access that it gave",
-}
-
 
 def members(connection: Connection) -> dict[str, object]:
     return attrs.asdict(connection, recurse=False)
 
 
 @pytest.mark.parametrize(
-    ("cell", "expected"), [each for each in CELLS.items() if each[0][0] != "reconnect"]
+    ("cell", "expected"), [each for each in CONNECTION.items() if each[0][0] != "reconnect"]
 )
 def test_each_trigger_in_each_standing_matches_the_table(
     cell: tuple[str, str], expected: str
@@ -105,8 +75,8 @@ def test_each_trigger_in_each_standing_matches_the_table(
         assert answer == happen(trigger, connection), "the same call gives the same answer"
         assert answer.rules[0] == TRIGGERS[Trigger(trigger), Standing[at_now]].rule
 
-        if expected == "EXPIRED (records it) or ignore":
-            to = EXPIRY_RECORDS[connection.status]
+        if expected == RECORDS_EXPIRY:
+            to = tables.EXPIRY_RECORD[connection.status,]
             assert answer.rules[1:] == (EXPIRY_RECORD[connection.status].rule,)
         else:
             to = expected
@@ -125,13 +95,13 @@ def test_each_trigger_in_each_standing_matches_the_table(
 
 
 @pytest.mark.parametrize("at_now", STANDS)
-@pytest.mark.parametrize(("kind", "expected"), AUTHORIZATIONS.items())
+@pytest.mark.parametrize(("kind", "expected"), tables.AUTHORIZATION.items())
 def test_authorize_of_a_connection_with_a_successor_is_refused(
-    at_now: str, kind: str, expected: str
+    at_now: str, kind: tuple[str], expected: str
 ) -> None:
-    rule = next(row.rule for value, row in AUTHORIZATION.items() if value == kind)
+    rule = next(row.rule for value, row in AUTHORIZATION.items() if (value,) == kind)
     for connection in STANDS[at_now]:
-        for successor in specimens.successors(connection)[kind]:
+        for successor in specimens.successors(connection)[kind[0]]:
             if successor is None:
                 answer = authorize(connection, NOW)
                 assert expected == "proceed"
@@ -149,8 +119,9 @@ def test_authorize_of_a_connection_with_a_successor_is_refused(
                 }
 
 
-@pytest.mark.parametrize(("status", "ending"), ENDINGS.items())
-def test_revoke_ends_access_or_cancels_the_handoff_by_status(status: str, ending: str) -> None:
+@pytest.mark.parametrize(("cell", "ending"), tables.ENDING.items())
+def test_revoke_ends_access_or_cancels_the_handoff_by_status(cell: tuple[str], ending: str) -> None:
+    (status,) = cell
     revoked = happen("revoke", stored(status))
     assert isinstance(revoked, Done)
     kind = EventKind.CONNECTION_REVOKED
@@ -170,7 +141,7 @@ def test_refused_authorization_names_the_standing(at_now: str) -> None:
 
 
 def test_authorization_after_the_deadline_is_refused_naming_it() -> None:
-    answer = authorize(pending(), at(30))
+    answer = triggers.authorize(pending(), at(31), era=None)
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
 
@@ -328,7 +299,7 @@ def test_expires_at_must_be_after_the_stored_authorized_at() -> None:
 @pytest.mark.parametrize("trigger", Trigger)
 @pytest.mark.parametrize("status", Status)
 def test_revoked_at_in_any_status_is_treated_as_revoked(trigger: str, status: str) -> None:
-    expected = CELLS[trigger, "REVOKED"]
+    expected = CONNECTION[trigger, "REVOKED"]
     for deadline in (None, NOW - TICK, NOW, NOW + TICK):
         # Including a `revoked_at` in the future of this clock.
         for revoked_at in (START, NOW, at(10**6)):

@@ -71,7 +71,7 @@ texts = pytest.mark.parametrize(
     ],
 )
 
-WHITE_SPACE = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
+WHITE_SPACE = [*filter(str.isspace, map(chr, range(sys.maxunicode + 1)))]
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
 
 

@@ -9,42 +9,17 @@ from curae_lifecycle.rules.wire_status import STORED_STATUS, AuthorizationEviden
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.web.json import MalformedError
 from curae_lifecycle.web.wire_format import format_connection, parse_connection
-from tests.support.specimens import NOW, STANDS, stored, transcribed
+from tests.proof.reference import tables
+from tests.support.specimens import NOW, STANDS, stored
 from tests.support.strategies import COORDINATE, TICK, at, pending
 
-SPELLINGS = {
-    "PENDING": "PENDING",
-    "LAPSED": "EXPIRED",
-    "ACTIVE": "ACTIVE",
-    "ACTION_REQUIRED": "ACTION_REQUIRED",
-    "EXPIRED": "EXPIRED",
-    "REVOKED": "REVOKED",
-}
 
-
-@pytest.mark.parametrize(("at_now", "expected"), SPELLINGS.items())
-def test_each_standing_formats_as_its_wire_status(at_now: str, expected: str) -> None:
-    for connection in STANDS[at_now]:
+@pytest.mark.parametrize(("cell", "expected"), tables.WIRE_STATUS.items())
+def test_each_standing_formats_as_its_wire_status(cell: tuple[str], expected: str) -> None:
+    for connection in STANDS[cell[0]]:
         assert format_connection(connection, NOW, binding=None)["status"] == expected
         other = format_connection(connection, NOW, "AUTHORIZED", binding=None)["status"]
         assert other == ("AUTHORIZED" if expected == "ACTIVE" else expected)
-
-
-READINGS = transcribed("""
-                               | authorizedAt or a reason | neither authorizedAt nor a reason
-PENDING × no revokedAt         | PENDING                  | PENDING
-ACTIVE × no revokedAt          | ACTIVE                   | ACTIVE
-AUTHORIZED × no revokedAt      | ACTIVE                   | ACTIVE
-ACTION_REQUIRED × no revokedAt | ACTION_REQUIRED          | ACTION_REQUIRED
-EXPIRED × no revokedAt         | EXPIRED                  | PENDING, its hand-off over
-REVOKED × no revokedAt         | REVOKED                  | REVOKED
-PENDING × a revokedAt          | REVOKED                  | REVOKED
-ACTIVE × a revokedAt           | REVOKED                  | REVOKED
-AUTHORIZED × a revokedAt       | REVOKED                  | REVOKED
-ACTION_REQUIRED × a revokedAt  | REVOKED                  | REVOKED
-EXPIRED × a revokedAt          | REVOKED                  | REVOKED
-REVOKED × a revokedAt          | REVOKED                  | REVOKED
-""")
 
 
 MEMBERS = {
@@ -59,7 +34,11 @@ MEMBERS = {
 
 @pytest.mark.parametrize(
     ("cell", "expected", "members"),
-    [(cell, word, each) for cell, word in READINGS.items() for each in MEMBERS[cell[2]]],
+    [
+        (cell, word, each)
+        for cell, word in tables.STORED_STATUS.items()
+        for each in MEMBERS[cell[2]]
+    ],
 )
 def test_each_wire_status_parses_as_the_table_says(
     cell: tuple[str, str, str], expected: str, members: dict[str, str | None]

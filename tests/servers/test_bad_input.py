@@ -14,7 +14,10 @@ from tests.support.wire.raw import BASE, BODY, IDEMPOTENCY_KEY, USER, Wire, key
 from tests.support.wire.running import PATIENCE, Behind, engine_of, running_server, sqlite
 
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
-APPS = ("fastapi", "flask", "asgi", "django")
+APPS = (
+    "fastapi",
+    *(pytest.param(app, marks=pytest.mark.heavy) for app in ("flask", "asgi", "django")),
+)
 
 
 @pytest.mark.parametrize("name", ANSWERED)

@@ -81,7 +81,7 @@ def test_servers_page_states_each_limit_of_run(what: str, bound: float) -> None:
 
 
 async def plain(scope: object, receive: object, send: object) -> None:
-    """Do nothing, as an app."""
+    """Serve nothing: an app for a test that never asks it."""
 
 
 served = guard.Guard(plain, max_concurrent=1)

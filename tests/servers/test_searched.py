@@ -18,8 +18,8 @@ from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine

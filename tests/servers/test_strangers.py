@@ -50,9 +50,8 @@ def last_words(connection: socket.socket) -> bytes:
         return stream.read()
 
 
-@pytest.mark.parametrize(
-    "apps", [("fastapi", "flask"), pytest.param(("asgi", "django"), marks=pytest.mark.heavy)]
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize("apps", [("fastapi", "flask"), ("asgi", "django")])
 def test_clients_that_send_too_slowly_are_cut_off_others_served(
     apps: tuple[str, ...], tmp_path: Path
 ) -> None:

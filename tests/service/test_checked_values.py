@@ -154,6 +154,12 @@ WRONG: Final[list[tuple[Callable[[], object], str, str, str]]] = [
     (make(Graduated, coordinate=COORDINATE, user_id=""), "user_id", OPAQUE, "an empty str"),
     (make(Graduated, coordinate="user-1"), "coordinate", "a Coordinate", "a str"),
     (
+        make(Graduated, coordinate=coordinate(app_id="")),
+        "coordinate.app_id",
+        OPAQUE,
+        "an empty str",
+    ),
+    (
         make(Tombstoned, coordinate=coordinate(environment="live")),
         "coordinate.environment",
         ENVIRONMENT,
@@ -193,22 +199,26 @@ def test_object_built_from_a_wrong_value_raises_at_construction(
 
 
 INSTANTS: Final = [
-    make(Authorized, connection_id=ID, happened_at=NAIVE),
-    make(Authorized, connection_id=ID, expires_at=OFFSET),
-    make(ActionRequired, connection_id=ID, reason="r", happened_at=OFFSET),
-    make(Expired, connection_id=ID, happened_at="2030-01-01T00:00:00Z"),
-    make(Revoked, connection_id=ID, actor=Actor.APP, happened_at=0),
-    make(HandoffCompleted, session_id=uuid(1), user_id="u-1", happened_at=NAIVE),
-    make(Graduated, coordinate=COORDINATE, happened_at=NAIVE),
-    make(Tombstoned, coordinate=COORDINATE, happened_at=NAIVE),
-    action(expires_at=NAIVE),
+    # The construction, and what the error says was given.
+    (make(Authorized, connection_id=ID, happened_at=NAIVE), "a datetime"),
+    (make(Authorized, connection_id=ID, expires_at=OFFSET), "a datetime"),
+    (make(ActionRequired, connection_id=ID, reason="r", happened_at=OFFSET), "a datetime"),
+    (make(Expired, connection_id=ID, happened_at="2030-01-01T00:00:00Z"), "a str"),
+    (make(Revoked, connection_id=ID, actor=Actor.APP, happened_at=0), "an int"),
+    (make(HandoffCompleted, session_id=uuid(1), user_id="u-1", happened_at=NAIVE), "a datetime"),
+    (make(Graduated, coordinate=COORDINATE, happened_at=NAIVE), "a datetime"),
+    (make(Tombstoned, coordinate=COORDINATE, happened_at=NAIVE), "a datetime"),
+    (action(expires_at=NAIVE), "a datetime"),
 ]
 
 
-@pytest.mark.parametrize("made", INSTANTS)
-def test_instant_not_in_utc_raises_at_construction(made: Callable[[], object]) -> None:
-    with pytest.raises(ArgumentError, match=r"_at: must be an aware datetime whose tzinfo is"):
+@pytest.mark.parametrize(("made", "given"), INSTANTS)
+def test_instant_not_in_utc_raises_at_construction(made: Callable[[], object], given: str) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"_at: must be an aware datetime whose tzinfo is"
+    ) as raised:
         made()
+    assert raised.value.given == given
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted, StartGraduation
@@ -33,14 +34,7 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Snapshot
-from curae_lifecycle.stores.hosted_pages import (
-    HostedPage,
-    HostedPageTable,
-    PageKind,
-    csrf_token,
-    hosted_page_for,
-    url_digest,
-)
+from curae_lifecycle.stores.hosted_pages import HostedPageTable, csrf_token, hosted_page_for
 from tests.support.server import CALLER, ID, LIMITED, PACKAGES, USER, call, new_ids
 from tests.support.strategies import (
     NEXT_ACTION_LIFETIME,

@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -37,7 +36,7 @@ from curae_lifecycle.stores.sql.outbox_worker import DeliverySettings, Outbox
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.web.request import Request
-from tests.support.commands import Command
+from tests.support.commands import Command, run_page
 from tests.support.paths import ROOT
 
 MINT = RandomIds("https://pages.example/")
@@ -478,18 +477,5 @@ def test_outbox_command_prints_messages_until_sigterm(url: str, database: SqlDat
 @pytest.mark.heavy
 def test_commands_of_the_api_keys_docs_page_run(tmp_path: Path) -> None:
     page = (ROOT / "docs/keys.md").read_text(encoding="utf-8")
-    typed = "\n".join(re.findall(r"^\$ (.*)$", page, re.MULTILINE))
-    python = shlex.quote(sys.executable)
-    program = f'set -e\npython() {{ {python} "$@"; }}\n{typed}'
-    ended = subprocess.run(
-        ["/bin/sh", "-c", program],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    printed = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+    printed = run_page(page, tmp_path)
     assert [each["scopes"] for each in printed] == [[CONNECTION_WRITE]] * 2 + [[]] * 2

@@ -23,11 +23,11 @@ from curae_lifecycle import (
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import AppId, Coordinate
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.stores.hosted_pages import PageKind
 from curae_lifecycle.stores.new_ids import IdFactory
 from curae_lifecycle.testing.laws import check_one_execution
 from curae_lifecycle.web.respond import Answer

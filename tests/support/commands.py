@@ -7,18 +7,39 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import attrs
 import pytest
 
 from curae_lifecycle.cli.main import main
+from tests.support.paths import ROOT
 
 
 def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "curae_lifecycle", *arguments]
     return subprocess.run(command, input=given, capture_output=True, check=False, timeout=60)
+
+
+def run_page(page: str, folder: Path) -> list[dict[str, object]]:
+    """Run every command of a documentation page in one shell, and return the printed objects."""
+    typed = "\n".join(re.findall(r"^\$ (.*)$", page, re.MULTILINE))
+    # The page's `python` is the interpreter of this test.
+    python = shlex.quote(sys.executable)
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'set -e\npython() {{ {python} "$@"; }}\n{typed}'],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
 
 
 def on_a_terminal(code: str) -> str:

@@ -110,6 +110,9 @@ class Reference(FactHooks):
         self.now += span
         self.world.purge(self.now)
 
+    def turn_clock_back(self, span: timedelta) -> None:
+        self.now -= span
+
     def clock(self) -> datetime:
         return self.now
 
@@ -156,6 +159,7 @@ class Reference(FactHooks):
         plain = self.as_server(self.send, self.settings.environment)
         return attrs.evolve(
             plain,
+            turn_clock_back=self.turn_clock_back,
             change_key_id=self.change_key_id,
             withdraw=self.withdraw,
             finish=self.finish,
@@ -188,6 +192,7 @@ def asynchronous(server: Server) -> AsyncServer:
         turned(server.send),
         turned(server.make_key),
         pass_time=if_there(server.pass_time),
+        turn_clock_back=if_there(server.turn_clock_back),
         authorize=if_there(server.authorize),
         authorize_late=if_there(server.authorize_late),
         require_action=if_there(server.require_action),

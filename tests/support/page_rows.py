@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 from curae_lifecycle import ApiKey, Tombstoned, record, serve
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.stores.contract import Store
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, csrf_token
+from curae_lifecycle.stores.hosted_pages import csrf_token
 from curae_lifecycle.stores.new_ids import RandomIds
 from tests.support.server import API_KEY, CALLER, request
 from tests.support.strategies import COORDINATE, TICK, at

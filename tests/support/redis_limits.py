@@ -15,10 +15,10 @@ import pytest
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.redis.clients import (
     ClusterClient,
     create_client,

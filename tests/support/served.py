@@ -129,6 +129,9 @@ class Served(FactHooks):
     def pass_time(self, span: timedelta) -> None:
         self.moved.ahead += span
 
+    def turn_clock_back(self, span: timedelta) -> None:
+        self.moved.ahead -= span
+
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         self.settings = Settings(buckets=buckets or ())
         self.fill()
@@ -153,4 +156,8 @@ class Served(FactHooks):
         )
 
     def server(self, environment: Environment | None = None) -> Server:
-        return attrs.evolve(self.as_server(self.send, environment), race_rounds=RACES)
+        return attrs.evolve(
+            self.as_server(self.send, environment),
+            turn_clock_back=self.turn_clock_back,
+            race_rounds=RACES,
+        )

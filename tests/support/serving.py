@@ -19,6 +19,7 @@ from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey, Record, RecordKey
 from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.service.writes import ConnectionWrite
@@ -28,7 +29,6 @@ from curae_lifecycle.stores.contract import (
     Store,
     StoreUnavailableError,
 )
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import DEFAULT_CAPACITY, MemoryStore
 from curae_lifecycle.web.respond import Answer
 from tests.support.instants import commit_writes

@@ -44,16 +44,6 @@ Key = tuple[str, ...]
 """A cell of a table, in the words of its page."""
 
 
-def transcribed(text: str) -> dict[Key, str]:
-    """Parse a hand-written table: its last axis across, the others down, separated by `×`."""
-    head, *lines = [[cell.strip() for cell in line.split("|")] for line in text.strip().split("\n")]
-    return {
-        (*line[0].split(" × "), column): cell
-        for line in lines
-        for column, cell in zip(head[1:], line[1:], strict=True)
-    }
-
-
 def refusal(answer: Refused) -> str:
     """Return a refusal in the words of a page."""
     reason = answer.problem.details.get("reason")

@@ -5,10 +5,17 @@ from __future__ import annotations
 import attrs
 
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, RecordWrite, Write
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    PageWrite,
+    RecordWrite,
+    Write,
+)
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from tests.support.instants import commit_writes
 from tests.support.memory import compares_all_but
@@ -32,7 +39,7 @@ class Lazy(MemoryStore):
 
 def only_counts(write: Write) -> bool:
     """Return whether a write only bumps a version, since its decision relied on the value."""
-    if not isinstance(write, ConnectionWrite | BindingWrite) or write.before is None:
+    if not isinstance(write, ConnectionWrite | BindingWrite | PageWrite) or write.before is None:
         return False
     return attrs.evolve(write.after, version=write.before.version) == write.before
 
@@ -51,6 +58,44 @@ class Forgetful(MemoryStore):
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         writes = tuple([each for each in changes.writes if not isinstance(each, RecordWrite)])
         return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
+
+
+class LooksForNoPage(MemoryStore):
+    """A store that finds every hosted page that a fact names: it never looks for a replacement."""
+
+    def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
+        super().__init__(settings)
+        self._all_pages: dict[str, HostedPage] = {}
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        loaded = super().load(needs, key_digest)
+        page = None if needs.page is None else self._all_pages.get(needs.page)
+        return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, page=page))
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        if page is not None:
+            self._all_pages[page.digest] = page
+        return super().commit(loaded, without_pages(changes), page)
+
+
+class LoadsNoPage(MemoryStore):
+    """A store that does not know `Needs.page`."""
+
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        return super().load(attrs.evolve(needs, page=None), key_digest)
+
+
+class MovesNoPage(MemoryStore):
+    """A store that skips the writes of hosted pages."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        return super().commit(loaded, without_pages(changes), page)
+
+
+def without_pages(changes: Changes) -> Changes:
+    """Return the changes without the writes of hosted pages."""
+    writes = tuple([each for each in changes.writes if not isinstance(each, PageWrite)])
+    return attrs.evolve(changes, writes=writes)
 
 
 class AnswersAnyway(MemoryStore):

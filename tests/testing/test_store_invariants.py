@@ -1,4 +1,4 @@
-"""Tests of the invariants of a whole store: a wrong one fails with its law."""
+"""Tests of the invariants of a whole store: a wrong one is reported with its law."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.events import Event, EventKind
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.events import asyncapi, format_event
 from curae_lifecycle.web.json import format_json
@@ -235,17 +235,86 @@ def test_committed_asyncapi_matches_the_generated_one() -> None:
     assert json.loads(COMMITTED.read_text(encoding="utf-8")) == DOCUMENT
 
 
-def test_asyncapi_has_one_channel_and_a_message_per_kind() -> None:
-    kinds = [kind.value for kind in EventKind]
-    channel = part(DOCUMENT, "channels", "events", "messages")
-    assert list(channel) == list(part(DOCUMENT, "components", "messages")) == kinds
-    for kind in kinds:
-        assert channel[kind] == {"$ref": f"#/components/messages/{kind}"}
-        message = part(DOCUMENT, "components", "messages", kind)
-        assert message["name"] == kind
-        assert str(message["summary"]).endswith(".")
+SUMMARIES: dict[str, str] = {
+    "connection.created": "A connection was made; its patient has not authorized yet.",
+    "connection.authorized": "The patient authorized: the connection is active.",
+    "connection.action_required": "The patient must act before data flows again.",
+    "connection.expired": "The authorization is over.",
+    "connection.revoked": "The connection was revoked, for ever.",
+    "connection.reissued": "A pending connection has a new hosted page.",
+    "connect_session.initiated": "A connect session was started.",
+    "connect_session.landed": "The hosted page gave the user over to the app.",
+    "binding.provisioned": "A LIMITED user was provisioned.",
+    "binding.signed_up": "A user signed up and is bound.",
+    "binding.graduated": "The LIMITED user became ACTIVE.",
+    "binding.tombstoned": "The bound user is gone.",
+}
+MEMBERS = {
+    "id": {
+        "type": "string",
+        "format": "uuid",
+        "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
+    },
+    "at": {"type": "string", "format": "date-time", "pattern": "Z$"},
+    "coordinate": {"$ref": "#/components/schemas/Coordinate"},
+}
+SUBJECT_OF = {
+    "connection": "Connection",
+    "connect_session": "CuraeConnectSession",
+    "binding": "Account",
+}
+
+
+def test_asyncapi_operations_are_those_written_by_hand() -> None:
+    # `send` is said by the application that the document describes: the server.
+    assert part(DOCUMENT, "operations") == {
+        "publish": {
+            "action": "send",
+            "channel": {"$ref": "#/channels/events"},
+            "summary": "Deliver an event, at least once and in any order.",
+            "description": "The server delivers an event again until the receiver has accepted it.",
+        }
+    }
+
+
+def test_asyncapi_channels_are_those_written_by_hand() -> None:
+    assert part(DOCUMENT, "channels") == {
+        "events": {
+            "description": "Wherever the server delivers its events: a queue or a webhook.",
+            "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in SUMMARIES},
+        }
+    }
+
+
+def test_asyncapi_messages_are_those_written_by_hand() -> None:
+    assert part(DOCUMENT, "components", "messages") == {
+        kind: {
+            "name": kind,
+            "summary": summary,
+            "payload": {
+                "type": "object",
+                "properties": {
+                    **MEMBERS,
+                    "kind": {"const": kind},
+                    "subject": {"$ref": f"#/components/schemas/{SUBJECT_OF[kind.split('.')[0]]}"},
+                },
+                "required": ["id", "kind", "at", "coordinate", "subject"],
+                "additionalProperties": False,
+            },
+        }
+        for kind, summary in SUMMARIES.items()
+    }
+    assert list(part(DOCUMENT, "components", "schemas")) == [
+        "Connection",
+        "CuraeConnectSession",
+        "Account",
+        "Coordinate",
+    ]
+
+
+def test_asyncapi_has_a_message_for_each_kind_of_event() -> None:
+    assert list(SUMMARIES) == [kind.value for kind in EventKind]
     assert DOCUMENT["asyncapi"] == "3.0.0"
-    assert part(DOCUMENT, "operations", "publish")["channel"] == {"$ref": "#/channels/events"}
 
 
 def part(document: Json, *path: str) -> dict[str, Json]:

@@ -24,6 +24,7 @@ from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.web import wire_format
 from curae_lifecycle.web.json import format_json, parse_json
 from curae_lifecycle.web.wire_format import format_connection, format_problem, parse_connection
+from tests.proof.reference.tables import WIRE_STATUS
 from tests.support.malformed import any_text, fault, fault_if_any, jsons
 from tests.support.strategies import (
     COORDINATE,
@@ -72,15 +73,6 @@ MEMBERS = [
 ]
 """Wire members of a connection, in order (section 2 of the rules) [S]."""
 
-SHOWN = {
-    "PENDING": "PENDING",
-    "LAPSED": "EXPIRED",
-    "ACTIVE": "ACTIVE",
-    "ACTION_REQUIRED": "ACTION_REQUIRED",
-    "EXPIRED": "EXPIRED",
-    "REVOKED": "REVOKED",
-}
-
 
 def read_back(document: Json) -> Connection:
     return parse_connection(document, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
@@ -91,7 +83,7 @@ def test_connection_json_shows_its_standing_and_parses_back(
     connection: Connection, now: datetime, spelling: str
 ) -> None:
     document = format_connection(connection, now, spelling, binding=None)
-    shown = SHOWN[standing(connection, now, era=None)]
+    shown = WIRE_STATUS[standing(connection, now, era=None),]
     assert list(document) == MEMBERS
     assert document["status"] == (spelling if shown == "ACTIVE" else shown)
     parsed = parse_json(format_json(document))
@@ -148,7 +140,7 @@ def test_connection_json_with_revoked_at_denies_access_for_ever() -> None:
     }
 
 
-@pytest.mark.parametrize("status", [*SHOWN.values(), "AUTHORIZED"])
+@pytest.mark.parametrize("status", [*sorted({*WIRE_STATUS.values()}), "AUTHORIZED"])
 def test_any_status_in_json_with_revoked_at_parses_as_revoked(status: str) -> None:
     for trace in ({}, {"authorizedAt": None, "actionRequiredReason": None}):
         read = read_back({**SAMPLE, **trace, "status": status})
@@ -242,7 +234,7 @@ def test_repeated_member_of_connection_json_is_refused() -> None:
     assert fault(lambda: read_back(unknown)) == (None, "REPEATED")
 
 
-@given(any_text.filter(lambda text: text not in {*SHOWN.values(), "AUTHORIZED"}))
+@given(any_text.filter(lambda text: text not in {*WIRE_STATUS.values(), "AUTHORIZED"}))
 @example("LAPSED")
 @example("active")
 def test_unknown_status_in_connection_json_is_invalid(status: str) -> None:

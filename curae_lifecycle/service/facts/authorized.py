@@ -12,7 +12,12 @@ from curae_lifecycle.rules.values import ConnectionId, check_instant, clamp_happ
 from curae_lifecycle.service.changes import connection_write_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import EXPIRES_AT, FACT_CONNECTION_ID, HAPPENED_AT
+from curae_lifecycle.service.members import (
+    EXPIRES_AT,
+    FACT_CONNECTION_ID,
+    HAPPENED_AT,
+    PAGE_URL,
+)
 from curae_lifecycle.service.snapshot import Snapshot
 
 
@@ -24,21 +29,24 @@ class Authorized(fact.ConnectionFact):
         connection_id: The connection's id.
         expires_at: When the authorization ends (exclusive); `None` for no end.
         happened_at: When the patient authorized, in UTC; `None` for the instant of recording.
+        page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
+            page. No repr shows it.
     """
 
     connection_id: ConnectionId
     expires_at: datetime | None = None
     happened_at: datetime | None = None
+    page_url: str | None = attrs.field(default=None, repr=False)
 
     kind = "connection.authorize"
     trigger = Trigger.AUTHORIZE
-    members = (FACT_CONNECTION_ID, EXPIRES_AT, HAPPENED_AT)
+    members = (FACT_CONNECTION_ID, EXPIRES_AT, HAPPENED_AT, PAGE_URL)
 
     def __attrs_post_init__(self) -> None:
         """Check `expires_at` and the members that every connection's fact has.
 
         Raises:
-            ArgumentError: An instant is not UTC, or the id is no text.
+            ArgumentError: An instant is not UTC, or the id or `page_url` is no text.
         """
         if self.expires_at is not None:
             check_instant("expires_at", self.expires_at)

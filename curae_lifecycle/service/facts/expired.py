@@ -11,7 +11,7 @@ from curae_lifecycle.rules.triggers import Trigger, expire
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import FACT_CONNECTION_ID, HAPPENED_AT
+from curae_lifecycle.service.members import FACT_CONNECTION_ID, HAPPENED_AT, PAGE_URL
 from curae_lifecycle.service.snapshot import Snapshot
 
 
@@ -22,14 +22,17 @@ class Expired(fact.ConnectionFact):
     Attributes:
         connection_id: The connection's id.
         happened_at: When the authorization ended, in UTC; `None` for the instant of recording.
+        page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
+            page. No repr shows it.
     """
 
     connection_id: ConnectionId
     happened_at: datetime | None = None
+    page_url: str | None = attrs.field(default=None, repr=False)
 
     kind = "connection.expire"
     trigger = Trigger.EXPIRE
-    members = (FACT_CONNECTION_ID, HAPPENED_AT)
+    members = (FACT_CONNECTION_ID, HAPPENED_AT, PAGE_URL)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Store EXPIRED if the stored status is ACTIVE or ACTION_REQUIRED; else ignore the fact."""

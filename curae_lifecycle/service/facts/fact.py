@@ -1,8 +1,8 @@
 """The base classes of facts: events outside of requests that the platform learned of.
 
-The law of this module: **a fact is judged at the instant it happened and recorded once**. A late or
-repeated fact that changes nothing is ignored. Hosted pages, refresh jobs and consoles report facts;
-a store commits the changes of a fact as those of a request.
+The laws of this module: **a fact is judged at the instant it happened and recorded once**: a late or
+repeated fact that changes nothing is ignored; **a page that was replaced cannot act**. Hosted pages,
+refresh jobs and consoles report facts; a store commits the changes of a fact as those of a request.
 
 A fact is one class in one file: `kind` names it, `members` are its members, `needs` names the
 values to load, `judge` judges it, and `trigger` names the trigger that it fires.
@@ -18,10 +18,17 @@ from typing import ClassVar, Self, TypeVar
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition, Trigger
-from curae_lifecycle.rules.values import ConnectionId, check_instant, check_type, clamp_happened_at
+from curae_lifecycle.rules.values import (
+    ConnectionId,
+    check_instant,
+    check_type,
+    clamp_happened_at,
+    parse_opaque,
+)
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.gates import Gate, refuse_at
+from curae_lifecycle.service.hosted_page import PageKind, url_digest
 from curae_lifecycle.service.members import Member, ParsedMembers
 from curae_lifecycle.service.snapshot import Needs, Snapshot, check_snapshot
 
@@ -50,15 +57,20 @@ class Fact(ABC):
     trigger: ClassVar[Trigger | None] = None
     happened_at: datetime | None
     """When the fact happened, in UTC; `None` for the instant at which it is recorded."""
+    page_url: str | None = None
+    """The URL of the hosted page that the fact comes from; `None` if it comes from no page."""
 
     def __attrs_post_init__(self) -> None:
         """Check the members that every fact has; a class with others extends this method.
 
         Raises:
-            ArgumentError: `happened_at` is neither `None` nor a UTC instant.
+            ArgumentError: `happened_at` is neither `None` nor a UTC instant, or `page_url` is
+                neither `None` nor text.
         """
         if self.happened_at is not None:
             check_instant("happened_at", self.happened_at)
+        if self.page_url is not None:
+            parse_opaque("page_url", self.page_url)
 
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Self:
@@ -72,7 +84,21 @@ class Fact(ABC):
 
     @abstractmethod
     def needs(self) -> Needs:
-        """Return the keys of the values to load before the fact is recorded."""
+        """Return the keys of the values to load before the fact is recorded.
+
+        A fact that can name a hosted page includes `page_digest()`.
+        """
+
+    def page_digest(self) -> str | None:
+        """Return the digest of `page_url`, or None if the fact comes from no page."""
+        return None if self.page_url is None else url_digest(self.page_url)
+
+    def page_subject(self) -> tuple[PageKind, str] | None:
+        """Return the kind and the subject of the pages that the fact may come from.
+
+        `None`, the default, is for a fact that comes from no page.
+        """
+        return None
 
     def check(self, now: datetime) -> None:
         """Check the fact without loaded values, before it is recorded at `now`.
@@ -104,10 +130,10 @@ class ConnectionFact(Fact):
     connection_id: ConnectionId
 
     def __attrs_post_init__(self) -> None:
-        """Check the connection's id and `happened_at`.
+        """Check the connection's id and the members that every fact has.
 
         Raises:
-            ArgumentError: The id is no text, or `happened_at` is no UTC instant.
+            ArgumentError: The id or `page_url` is no text, or `happened_at` is no UTC instant.
         """
         # Text that is no UUID is an unknown id, and is refused when the fact is recorded.
         check_type(
@@ -117,7 +143,11 @@ class ConnectionFact(Fact):
 
     def needs(self) -> Needs:
         """Return needs that name the connection, loaded with its successor, head and binding."""
-        return Needs(connection=self.connection_id)
+        return Needs(connection=self.connection_id, page=self.page_digest())
+
+    def page_subject(self) -> tuple[PageKind, str]:
+        """Return the kind and the subject of the pages about the connection."""
+        return PageKind.CONNECTION, self.connection_id
 
 
 def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
@@ -130,7 +160,8 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
 
     Returns:
         Done: the changes to commit. Ignored: the fact changes nothing. Refused: a rule forbids the
-        fact, or `NOT_FOUND` if its connection or session does not exist.
+        fact, or `NOT_FOUND` if its connection or session does not exist, or if the hosted page that
+        it names was replaced, is gone, or is about something else.
 
     Raises:
         ArgumentError: An instant is out of order or not UTC, or the snapshot holds other values
@@ -143,7 +174,15 @@ def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     is_unknown = names_connection and snapshot.connection is None
     if is_unknown or (needs.session is not None and snapshot.session is None):
         return refuse_at(Gate.OWNERSHIP)
-    return fact.judge(snapshot, now)
+    if fact.page_url is None:
+        return fact.judge(snapshot, now)
+    page = snapshot.page
+    if page is None or (page.kind, page.subject) != fact.page_subject():
+        return refuse_at(Gate.OWNERSHIP)
+    answer = fact.judge(snapshot, now)
+    if isinstance(answer, Done):
+        return Done(changes.page_changes(page) + answer.value, answer.rules)
+    return answer
 
 
 def require_connection(snapshot: Snapshot) -> Connection:

@@ -16,10 +16,12 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.changes import binding_changes
 from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
+from curae_lifecycle.service.hosted_page import PageKind, user_subject
 from curae_lifecycle.service.members import (
     COORDINATE_MEMBERS,
     HAPPENED_AT,
     OPTIONAL_USER_ID,
+    PAGE_URL,
     ParsedMembers,
 )
 from curae_lifecycle.service.snapshot import Needs, Snapshot
@@ -31,23 +33,27 @@ class Graduated(fact.Fact):
 
     Attributes:
         coordinate: The coordinate of the user.
-        user_id: The user who graduated; `None` for the bound user.
+        user_id: The user who graduated; `None` for the bound user. With `page_url` the fact needs
+            the page's user, `HostedPage.user_id`, and is refused without.
         happened_at: When the user graduated, in UTC; `None` for the instant of recording.
+        page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
+            page. No repr shows it.
     """
 
     coordinate: Coordinate
     user_id: UserId | None = attrs.field(default=None, repr=False)
     happened_at: datetime | None = None
+    page_url: str | None = attrs.field(default=None, repr=False)
 
     kind = "binding.graduate"
-    members = (*COORDINATE_MEMBERS, OPTIONAL_USER_ID, HAPPENED_AT)
+    members = (*COORDINATE_MEMBERS, OPTIONAL_USER_ID, HAPPENED_AT, PAGE_URL)
 
     def __attrs_post_init__(self) -> None:
-        """Check the coordinate, the user and `happened_at`.
+        """Check the coordinate, the user, and the members that every fact has.
 
         Raises:
             ArgumentError: The coordinate is none that a request could name, the user's id is empty
-                or no text, or `happened_at` is no UTC instant.
+                or no text, `happened_at` is no UTC instant, or `page_url` is no text.
         """
         check_coordinate_members("coordinate", self.coordinate)
         if self.user_id is not None:
@@ -57,11 +63,22 @@ class Graduated(fact.Fact):
     @classmethod
     def from_members(cls, parsed: ParsedMembers) -> Graduated:
         """Build the fact from parsed members; those of `COORDINATE_MEMBERS` become `coordinate`."""
-        return cls(parsed.coordinate(), parsed[OPTIONAL_USER_ID], parsed[HAPPENED_AT])
+        return cls(
+            coordinate=parsed.coordinate(),
+            user_id=parsed[OPTIONAL_USER_ID],
+            happened_at=parsed[HAPPENED_AT],
+            page_url=parsed[PAGE_URL],
+        )
 
     def needs(self) -> Needs:
         """Return needs that name the binding of the coordinate."""
-        return Needs(binding=self.coordinate)
+        return Needs(binding=self.coordinate, page=self.page_digest())
+
+    def page_subject(self) -> tuple[PageKind, str] | None:
+        """Return the kind and the subject of the pages about the user, or None without a user."""
+        if self.user_id is None:
+            return None
+        return PageKind.USER, user_subject(self.coordinate, self.user_id)
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Move a LIMITED binding to ACTIVE if the user who graduated is the bound user."""

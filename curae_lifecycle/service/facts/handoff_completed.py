@@ -10,7 +10,8 @@ from curae_lifecycle.rules.session import complete_handoff
 from curae_lifecycle.rules.values import SessionId, UserId, check_type, parse_opaque
 from curae_lifecycle.service.changes import landing_changes
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import FACT_SESSION_ID, HAPPENED_AT, USER_ID
+from curae_lifecycle.service.hosted_page import PageKind
+from curae_lifecycle.service.members import FACT_SESSION_ID, HAPPENED_AT, PAGE_URL, USER_ID
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
@@ -22,21 +23,24 @@ class HandoffCompleted(fact.Fact):
         session_id: The session's id.
         user_id: The platform's id of the user who signed up; no repr shows it.
         happened_at: When the hand-off happened, in UTC; `None` for the instant of recording.
+        page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
+            page. No repr shows it.
     """
 
     session_id: SessionId
     user_id: UserId = attrs.field(repr=False)
     happened_at: datetime | None = None
+    page_url: str | None = attrs.field(default=None, repr=False)
 
     kind = "handoff.complete"
-    members = (FACT_SESSION_ID, USER_ID, HAPPENED_AT)
+    members = (FACT_SESSION_ID, USER_ID, HAPPENED_AT, PAGE_URL)
 
     def __attrs_post_init__(self) -> None:
-        """Check the session's id, the user's id and `happened_at`.
+        """Check the session's id, the user's id, and the members that every fact has.
 
         Raises:
-            ArgumentError: The session's id is no text, the user's id is empty or no text, or
-                `happened_at` is no UTC instant.
+            ArgumentError: The session's id or `page_url` is no text, the user's id is empty or no
+                text, or `happened_at` is no UTC instant.
         """
         check_type("session_id", self.session_id, str, allowed="the text of a session's id")
         parse_opaque("user_id", self.user_id)
@@ -44,7 +48,11 @@ class HandoffCompleted(fact.Fact):
 
     def needs(self) -> Needs:
         """Return needs that name the session; the binding of its coordinate is loaded with it."""
-        return Needs(session=self.session_id)
+        return Needs(session=self.session_id, page=self.page_digest())
+
+    def page_subject(self) -> tuple[PageKind, str]:
+        """Return the kind and the subject of the pages about the session."""
+        return PageKind.SESSION, self.session_id
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Record that the session's hand-off landed and bind the user: both or neither."""

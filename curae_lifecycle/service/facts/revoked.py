@@ -12,7 +12,7 @@ from curae_lifecycle.rules.errors import ArgumentError, describe
 from curae_lifecycle.rules.triggers import Trigger
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts import fact
-from curae_lifecycle.service.members import ACTOR, FACT_CONNECTION_ID, HAPPENED_AT
+from curae_lifecycle.service.members import ACTOR, FACT_CONNECTION_ID, HAPPENED_AT, PAGE_URL
 from curae_lifecycle.service.revocation import join_rules, revocation_needs, revoke_reached
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 
@@ -31,19 +31,23 @@ class Revoked(fact.ConnectionFact):
         connection_id: The connection's id.
         actor: The actor that revoked; it sets how far along the chain the revocation reaches.
         happened_at: When the revocation happened, in UTC; `None` for the instant of recording.
+        page_url: The URL of the hosted page that the fact comes from; `None` if it comes from no
+            page. No repr shows it.
     """
 
     connection_id: values.ConnectionId
     actor: Actor = attrs.field(validator=_is_actor)
     happened_at: datetime | None = None
+    page_url: str | None = attrs.field(default=None, repr=False)
 
     kind = "connection.revoke"
     trigger = Trigger.REVOKE
-    members = (FACT_CONNECTION_ID, ACTOR, HAPPENED_AT)
+    members = (FACT_CONNECTION_ID, ACTOR, HAPPENED_AT, PAGE_URL)
 
     def needs(self) -> Needs:
         """Return needs that name the chain if the revocation reaches it, else the connection."""
-        return revocation_needs(self.connection_id, self.actor)
+        reached = revocation_needs(self.connection_id, self.actor)
+        return attrs.evolve(reached, page=self.page_digest())
 
     def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Revoke each connection that the revocation reaches, or ignore a fact without effect."""

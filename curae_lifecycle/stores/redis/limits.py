@@ -48,6 +48,7 @@ from curae_lifecycle.rules.values import (
     to_epoch_microseconds,
 )
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey, RateKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import RateWrite
@@ -60,7 +61,6 @@ from curae_lifecycle.stores.contract import (
     StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.redis.clients import AsyncRedis, Redis, Value
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK, Script
 from curae_lifecycle.stores.sql.keys import key_of, rate_key

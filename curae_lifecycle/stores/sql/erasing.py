@@ -12,9 +12,9 @@ import attrs
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, to_epoch_microseconds
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import PageKind, user_subject
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import BindingWrite
-from curae_lifecycle.stores.hosted_pages import PageKind, user_subject
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of
 from curae_lifecycle.stores.sql.purging import Erased, count_statement, erased_statements

@@ -19,12 +19,12 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import from_epoch_microseconds
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import RateKey
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.callers import parse_caller
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.sql.clock import NOW_SQL
 from curae_lifecycle.stores.sql.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
@@ -41,8 +41,8 @@ class LoadedRow(NamedTuple):
     Attributes:
         part: The part of the result, such as `connection`, `bucket` or `now`.
         id: The key of the stored row; empty for `now`.
-        version: The row's version. For a bucket, the instant at which it is full again. For a page,
-            the instant at which it expires. For `now`, the current instant.
+        version: The row's version. For a bucket, the instant at which it is full again. For `now`,
+            the current instant.
         second: For a connection, its position in the chain. For a bucket, the numerator of the
             fraction of a microsecond to add to `version`. Otherwise 0.
         document: The value as JSON text; empty for a bucket and for `now`.
@@ -114,6 +114,11 @@ class _UnionBuilder:
         bound = f"id = (SELECT coordinate FROM {table} WHERE id = ?)"
         self.add("binding", "curae_binding", bound, key)
 
+    def add_row(self, part: str, table: str, key: str | None) -> None:
+        """Add the row of a table with this key; `None` adds nothing."""
+        if key is not None:
+            self.add(part, table, "id = ?", key)
+
     def add_page(self, page: ConnectionsPage) -> None:
         """Add the connections of a coordinate, or one page of them, and its binding."""
         self.add("binding", "curae_binding", "id = ?", coordinate_key(page.coordinate))
@@ -157,8 +162,8 @@ def load_statement(
         clock: The current instant from `now_parameter`: `None` if the database has a clock.
     """
     union = _start_union(dialect, clock)
-    if key_digest is not None:
-        union.add("caller", "curae_caller", "id = ?", key_digest)
+    union.add_row("caller", "curae_caller", key_digest)
+    union.add_row("page", "curae_page", needs.page)
     if needs.record is not None:
         union.add("record", "curae_record", "id = ?", record_key(needs.record))
     for bucket in needs.buckets:
@@ -198,8 +203,7 @@ def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statemen
         clock: The current instant from `now_parameter`: `None` if the database has a clock.
     """
     union = _start_union(dialect, clock)
-    union.selects.append("SELECT 'page', id, expires_at, 0, document FROM curae_page WHERE id = ?")
-    union.values.append(digest)
+    union.add_row("page", "curae_page", digest)
     return union.statement()
 
 
@@ -277,6 +281,7 @@ _TABLE_OF: Final = {
     "connections": "curae_connection",
     "session": "curae_session",
     "binding": "curae_binding",
+    "page": "curae_page",
 }
 
 
@@ -301,6 +306,7 @@ def parse_loaded(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
         session=result.one("session", CuraeConnectSession),
         binding=result.one("binding", LimitedAccountAppBinding),
         connections=result.connections("connections"),
+        page=result.one("page", HostedPage),
     )
     return Loaded(
         snapshot=snapshot, now=result.instant(), caller=result.caller(), seen=result.versions()
@@ -322,7 +328,5 @@ def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
         NewerFormatError: A newer release stored the page.
     """
     result = _Result.of(rows)
-    found, now = result.parts.get("page"), result.instant()
-    if found is None or from_epoch_microseconds(found[0].version) <= now:
-        return None
-    return result.one("page", HostedPage)
+    page = result.one("page", HostedPage)
+    return None if page is None or page.expires_at <= result.instant() else page

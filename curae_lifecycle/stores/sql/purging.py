@@ -15,10 +15,10 @@ import attrs
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.values import Coordinate, to_epoch_microseconds
+from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.stores.codec import load
 from curae_lifecycle.stores.contract import AsyncStore
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.stores.hosted_pages import PageKind
 from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.retry import Retrier
 from curae_lifecycle.stores.sql.keys import key_of

@@ -102,6 +102,7 @@ _TABLES: Final = {
     "curae_page": (
         # The digest of the page's URL: a reader of the database cannot open the page with it.
         "id DIGEST NOT NULL PRIMARY KEY",
+        "version NUMBER NOT NULL",
         "subject DIGEST NOT NULL UNIQUE",
         "expires_at NUMBER NOT NULL",
         "document DOCUMENT NOT NULL",

@@ -13,11 +13,11 @@ from typing import Final, Protocol
 
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage, url_digest
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, url_digest
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.retry import async_retrier, blocking_retrier
 from curae_lifecycle.stores.run_sync import run_sync

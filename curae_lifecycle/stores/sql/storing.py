@@ -27,10 +27,12 @@ from curae_lifecycle.rules.idempotency import record_expires_at
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
@@ -40,7 +42,6 @@ from curae_lifecycle.stores.callers import format_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.formats import number_document
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.outbox import MESSAGE, Message
 from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
@@ -183,6 +184,8 @@ def _write_statements(
 
 
 _ORDER: Final = (
+    # A new page is stored before everything in this order, too.
+    "curae_page",
     "curae_connection",
     "curae_session",
     "curae_binding",
@@ -217,6 +220,8 @@ def _row(write: Write) -> tuple[str, str, _Columns, _Columns]:
         case BindingWrite(_, after):
             unswept: _Columns = {"unswept": 0 if after.swept else 1}
             return "curae_binding", coordinate_key(after.coordinate), {}, unswept
+        case PageWrite(_, after):
+            return "curae_page", after.digest, {}, {}
         case RecordWrite(name, _, after):
             until = to_epoch_microseconds(record_expires_at(after))
             return "curae_record", record_key(name), {}, {"expires_at": until}
@@ -295,6 +300,7 @@ def withdrawal_statement(digest: str) -> Statement:
 def _page_upsert(dialect: Dialect, page: HostedPage) -> Statement:
     columns: _Columns = {
         "id": page.digest,
+        "version": 1,
         "subject": key_of(page.kind, page.subject),
         "expires_at": to_epoch_microseconds(page.expires_at),
         "document": format_document(dump(page)),

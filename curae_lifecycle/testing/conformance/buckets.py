@@ -11,7 +11,7 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, refusal, require, success
-from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
+from curae_lifecycle.testing.conformance.connections import HOUR, MINUTE, MOMENT, NO_TIME
 from curae_lifecycle.testing.conformance.limits import FEW, expect_initiate_limited, limited
 from curae_lifecycle.testing.conformance.steps import Steps, send, use, wait
 from curae_lifecycle.web.request import Request
@@ -26,10 +26,16 @@ def emptied(app: App, count: int = SMALL.capacity) -> Steps[None]:
         yield from success(app.account_state("user"), client.OK)
 
 
-def _expect_empty(app: App) -> Steps[int]:
+def _expect_empty(app: App, turned_back: timedelta = NO_TIME) -> Steps[int]:
     # The seconds of the Retry-After.
     answer = yield from send(app.account_state("user"))
-    return limited(answer, policy=SMALL.name, window=SMALL.window, quota=SMALL.capacity)
+    return limited(
+        answer,
+        policy=SMALL.name,
+        window=SMALL.window,
+        quota=SMALL.capacity,
+        turned_back=turned_back.seconds,
+    )
 
 
 CHECKS: Final = Checks()
@@ -66,6 +72,47 @@ def _bucket_refills(app: App) -> Steps[None]:
     yield from _expect_empty(app)
     yield from wait(2 * SMALL.window * MOMENT)
     yield from emptied(app)
+    yield from _expect_empty(app)
+
+
+@CHECKS.add(
+    "bucket.clock-corrected",
+    rules=_BUCKETS,
+    hooks=("replace_buckets", "pass_time", "turn_clock_back"),
+    time_needed=HOUR,
+)
+def _clock_corrected(app: App) -> Steps[None]:
+    """Buckets emptied an hour ahead admit one request after the correction, and are then empty."""
+    yield from use("replace_buckets", (SMALL,))
+    yield from wait(HOUR)
+    yield from emptied(app)
+    yield from use("turn_clock_back", HOUR)
+    yield from success(app.account_state("user"), client.OK)
+    seconds = yield from _expect_empty(app)
+    require(
+        seconds <= SMALL.seconds, f"Retry-After is {seconds} s instead of at most {SMALL.seconds} s"
+    )
+
+
+@CHECKS.add(
+    "bucket.clock-corrected-slightly",
+    rules=_BUCKETS,
+    hooks=("replace_buckets", "pass_time", "turn_clock_back"),
+    time_needed=6 * MINUTE,
+)
+def _clock_corrected_slightly(app: App) -> Steps[None]:
+    """Buckets admit nothing extra after a correction by 4 minutes; Retry-After stays exact."""
+    yield from use("replace_buckets", (SMALL,))
+    step = 4 * MINUTE
+    yield from wait(step)
+    yield from emptied(app)
+    yield from use("turn_clock_back", step)
+    seconds = yield from _expect_empty(app, turned_back=step)
+    most = step.seconds + SMALL.seconds
+    least = most - FEW.seconds
+    require(least <= seconds <= most, f"Retry-After is {seconds} s instead of {least} to {most} s")
+    yield from wait(timedelta(seconds=seconds))
+    yield from success(app.account_state("user"), client.OK)
     yield from _expect_empty(app)
 
 

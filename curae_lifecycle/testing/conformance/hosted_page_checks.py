@@ -2,6 +2,7 @@
 
 The law of this module: **a page completes its own hand-off, once, and does nothing else**. It does
 nothing once the hand-off has expired, once a reissue has replaced the page, and for the next user.
+A fact that names the page holds only while the page's URL leads to what the fact is about.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, Document, happens, require
 from curae_lifecycle.testing.conformance.recovery import successor_of
-from curae_lifecycle.testing.conformance.sessions import expect_state
+from curae_lifecycle.testing.conformance.sessions import expect_state, session_id
 from curae_lifecycle.testing.conformance.steps import Steps, later, use, wait
 
 CHECKS: Final = Checks()
@@ -88,6 +94,64 @@ def _replaced_page(app: App) -> Steps[None]:
         yield from _expect_unchanged(app, hook="cancel", answer=earlier, connection_id=successor)
     yield from happens("finish", url_of(newest))
     yield from app.shows(successor, "ACTIVE")
+
+
+@CHECKS.add(
+    "page.fact.replaced",
+    rules=("request.ownership", "recovery.revoked.pending"),
+    hooks=("finish", "record_fact"),
+)
+def _fact_of_replaced_page(app: App) -> Steps[None]:
+    """Facts that name a replaced, unknown or other page are refused; the newest page's fact acts."""
+    _, other = yield from _created(app)
+    old = client.id_of((yield from app.created()))
+    yield from app.revoked(old)
+    earlier = yield from app.reconnected(old)
+    newest = yield from app.reconnected(old)
+    successor = ConnectionId(successor_of(newest))
+    for url in (url_of(earlier), url_of(other), f"{url_of(newest)}x"):
+        for fact in (
+            Authorized(successor, page_url=url),
+            Revoked(successor, Actor.PATIENT, page_url=url),
+        ):
+            yield from happens("record_fact", fact, said="NOT_FOUND")
+    yield from app.shows(successor, "PENDING")
+    authorized = Authorized(successor, page_url=url_of(newest))
+    yield from happens("record_fact", authorized)
+    yield from happens("record_fact", authorized, said="ignored")
+    yield from app.shows(successor, "ACTIVE")
+
+
+@CHECKS.add(
+    "page.fact.session",
+    rules=("request.ownership", "binding.complete-sign-up.unlinked"),
+    hooks=("finish", "record_fact"),
+)
+def _fact_of_session_page(app: App) -> Steps[None]:
+    """Sign-ups that name a page act only for the page of their session."""
+    answer = yield from app.initiated("user", prefer_signup=True)
+    another = yield from app.initiated("user", prefer_signup=True)
+    session, user = SessionId(session_id(answer)), UserId(app.names.word("platform-user"))
+    wrong = HandoffCompleted(session, user, page_url=url_of(another))
+    yield from happens("record_fact", wrong, said="NOT_FOUND")
+    yield from expect_state(app, "user", "UNLINKED")
+    yield from happens("record_fact", HandoffCompleted(session, user, page_url=url_of(answer)))
+    yield from expect_state(app, "user", "ACTIVE")
+
+
+@CHECKS.add(
+    "page.finish.graduation-replaced",
+    rules=("binding.graduate.limited.same",),
+    hooks=("finish",),
+)
+def _replaced_graduation(app: App) -> Steps[None]:
+    """Graduation pages that a newer one replaced do nothing; the newest page works."""
+    earlier = yield from _start_graduation(app)
+    newest = yield from client.success(app.graduate("user"), client.CREATED)
+    yield from _expect_no_effect("finish", earlier)
+    yield from expect_state(app, "user", "LIMITED")
+    yield from happens("finish", url_of(newest))
+    yield from expect_state(app, "user", "ACTIVE")
 
 
 @CHECKS.add(

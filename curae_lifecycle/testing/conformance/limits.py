@@ -32,7 +32,7 @@ FEW: Final = timedelta(seconds=5)
 """The unit of the waits in these checks. A correct server may pause for less than one unit."""
 
 
-def limited(answer: Response, policy: str, window: int, quota: int) -> int:
+def limited(answer: Response, policy: str, *, window: int, quota: int, turned_back: int = 0) -> int:
     """Return the seconds of `Retry-After` in a response that must be the 429 of a limit.
 
     Args:
@@ -40,10 +40,11 @@ def limited(answer: Response, policy: str, window: int, quota: int) -> int:
         policy: The name of the limit that must have refused.
         window: The length of the limit's window in seconds.
         quota: How many requests the limit admits in a window.
+        turned_back: How far the server's clock was turned back since the charges, in seconds.
 
     Raises:
         NotConformingError: The response is no 429 of this limit, its headers and details disagree,
-            or `Retry-After` is longer than the window.
+            or `Retry-After` is longer than the window and `turned_back`.
     """
     details = client.expect_problem(answer, 429, "RATE_LIMITED")
     retry_after = _only_header(answer, "retry-after")
@@ -57,7 +58,8 @@ def limited(answer: Response, policy: str, window: int, quota: int) -> int:
     same(_only_header(answer, "ratelimit-policy"), expected, "RateLimit-Policy")
     same(_only_header(answer, "ratelimit"), f'"{policy}";r=0;t={seconds}', "RateLimit")
     same(_only_header(answer, "cache-control"), "no-store", "Cache-Control")
-    require(seconds <= window, f"Retry-After is {seconds} s although the window has {window} s")
+    most = window + turned_back
+    require(seconds <= most, f"Retry-After is {seconds} s instead of at most {most} s")
     return seconds
 
 

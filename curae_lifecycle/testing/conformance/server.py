@@ -64,6 +64,8 @@ class Server:
         send: Sends a request and returns the response.
         make_key: Makes a new API key and returns its text: what follows `Bearer` in the header.
         pass_time: Moves the server's clock forward by a span, or waits for that long.
+        turn_clock_back: Moves the server's clock back by a span, as an operator does who corrects a
+            clock that was ahead. Nothing else changes.
         authorize: Lets the patient authorize a connection on the hosted page. Takes the
             connection's id and how long the authorization lasts; `None` means without an end.
         authorize_late: Records now that the patient authorized a connection, without an end, some
@@ -111,6 +113,7 @@ class Server:
     send: Callable[[Request], Response]
     make_key: Callable[[ApiKeyRequest], str]
     pass_time: Callable[[timedelta], object] | None = None
+    turn_clock_back: Callable[[timedelta], object] | None = None
     authorize: Callable[[str, timedelta | None], str | None] | None = None
     authorize_late: Callable[[str, timedelta], str | None] | None = None
     require_action: Callable[[str, str], str | None] | None = None
@@ -143,6 +146,7 @@ class AsyncServer:
     send: Callable[[Request], Awaitable[Response]]
     make_key: Callable[[ApiKeyRequest], Awaitable[str]]
     pass_time: Callable[[timedelta], Awaitable[object]] | None = None
+    turn_clock_back: Callable[[timedelta], Awaitable[object]] | None = None
     authorize: Callable[[str, timedelta | None], Awaitable[str | None]] | None = None
     authorize_late: Callable[[str, timedelta], Awaitable[str | None]] | None = None
     require_action: Callable[[str, str], Awaitable[str | None]] | None = None

@@ -24,6 +24,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer, require_connect
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
@@ -31,7 +32,6 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import messages
@@ -94,6 +94,7 @@ class StoreHooks(FactHooks):
         plain = self.as_server(partial(self._send, environment), environment)
         return attrs.evolve(
             plain,
+            turn_clock_back=self.turn_clock_back,
             change_key_id=self.change_key_id,
             withdraw=None if self._withdraw is None else self.withdraw,
             finish=None if self._page is None else self.finish,
@@ -131,6 +132,10 @@ class StoreHooks(FactHooks):
         self._store.now += span
         if self._has_clock and self._purge is not None:
             self.purge()
+
+    def turn_clock_back(self, span: timedelta) -> None:
+        """Move the simulated clock back."""
+        self._store.now -= span
 
     def purge(self) -> None:
         """Purge the store on the simulated clock, or on its own if that cannot be replaced."""
@@ -171,7 +176,7 @@ class StoreHooks(FactHooks):
     def finish(self, url: str) -> str:
         """Finish the hosted page of a URL, and return the outcome."""
         page = self._find_page(url)
-        return "gone" if page is None else self.record(_finish_fact(page))
+        return "gone" if page is None else self.record(_finish_fact(page, url))
 
     def cancel(self, url: str) -> str:
         """Cancel the hosted page of a URL, and return the outcome."""
@@ -180,7 +185,7 @@ class StoreHooks(FactHooks):
             return "gone"
         if page.kind is not PageKind.CONNECTION:
             return "ignored"
-        return self.record(_Declined(ConnectionId(page.subject), Actor.PATIENT))
+        return self.record(_Declined(ConnectionId(page.subject), Actor.PATIENT, page_url=url))
 
     def _find_page(self, url: str) -> HostedPage | None:
         find = cast("Method", self._page)
@@ -199,14 +204,15 @@ class _Declined(Revoked):
         return super().judge(snapshot, now)
 
 
-def _finish_fact(page: HostedPage) -> Fact:
+def _finish_fact(page: HostedPage, url: str) -> Fact:
     match page.kind:
         case PageKind.CONNECTION:
-            return Authorized(ConnectionId(page.subject))
+            return Authorized(ConnectionId(page.subject), page_url=url)
         case PageKind.SESSION:
-            return HandoffCompleted(SessionId(page.subject), UserId(f"user-{page.digest}"))
+            user_id = UserId(f"user-{page.digest}")
+            return HandoffCompleted(SessionId(page.subject), user_id, page_url=url)
         case PageKind.USER:
-            return Graduated(page.coordinate, page.user_id)
+            return Graduated(page.coordinate, page.user_id, page_url=url)
 
 
 def _outbox_of(store: object) -> Callable[[], Outbox] | None:

@@ -42,6 +42,7 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
@@ -52,7 +53,7 @@ from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import Loaded, Store, StoreUnavailableError
-from curae_lifecycle.stores.hosted_pages import HostedPage, hosted_page_for
+from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.web.respond import respond
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,6 +62,8 @@ START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _LIFETIME: Final = timedelta(minutes=30)
 _FIRST: Final = 1
 _SECOND: Final = 2
+_BOUND: Final = 3
+_GRADUATION: Final = 4
 _SESSIONS: Final = 1000
 _ATTEMPTS: Final = 20
 
@@ -221,6 +224,10 @@ class RaceTenant:
         """The id of the session that waits for a sign-up, in scenarios that open one."""
         return SessionId(self._uuid(_SESSIONS + _FIRST))
 
+    def page_url(self, number: int) -> str:
+        """Return the URL of the hosted page that the request with this number may open."""
+        return f"{self.page_url_prefix}{number}"
+
     def new_ids(self, number: int, now: datetime) -> NewIds:
         """Return the ids and the next action that the request with this number may use.
 
@@ -232,7 +239,7 @@ class RaceTenant:
             connection_id=ConnectionId(self._uuid(number)),
             session_id=SessionId(self._uuid(_SESSIONS + number)),
             user_id=UserId(f"user-{number}"),
-            next_action=NextAction(f"{self.page_url_prefix}{number}", now + _LIFETIME),
+            next_action=NextAction(self.page_url(number), now + _LIFETIME),
         )
 
     def request_action(self, operation: Operation, number: int, key: str | None = None) -> Action:
@@ -267,6 +274,9 @@ class RaceTenant:
         """Return the actions of the tenant that race against each other, by name."""
         first, second, request = self.first, self.second, self.request_action
         landed = HandoffCompleted(self.open_session, UserId("user-9"))
+        graduated = Graduated(
+            self.coordinate, UserId(f"user-{_BOUND}"), page_url=self.page_url(_GRADUATION)
+        )
         sign_up = Initiate(self.user, prefer_signup=True)
         return {
             "create": self.create_action(11),
@@ -287,6 +297,10 @@ class RaceTenant:
             "upstream revokes the second": fact_action(Revoked(second, Actor.UPSTREAM)),
             "the hand-off is complete": fact_action(landed),
             "graduated": fact_action(Graduated(self.coordinate)),
+            "the page graduates": fact_action(graduated),
+            "the page authorizes the second": fact_action(
+                Authorized(second, page_url=self.page_url(_SECOND))
+            ),
             "tombstone": fact_action(Tombstoned(self.coordinate)),
         }
 
@@ -322,7 +336,12 @@ def _open_session(tenant: RaceTenant) -> Past:
 
 
 def _bind_user(tenant: RaceTenant) -> Past:
-    return ((0.0, tenant.request_action(Initiate(tenant.user), 3)),)
+    return ((0.0, tenant.request_action(Initiate(tenant.user), _BOUND)),)
+
+
+def _graduating(tenant: RaceTenant) -> Past:
+    graduation = tenant.request_action(StartGraduation(tenant.user), _GRADUATION)
+    return (*_pending(tenant), (1.0, graduation))
 
 
 def _recover(tenant: RaceTenant) -> Past:
@@ -360,7 +379,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "no user is bound, one connection is pending": Scenario(
         lambda tenant: (*_create(tenant), *_open_session(tenant)), 20
     ),
-    "a user is bound, one connection is pending": Scenario(_pending, 20),
+    "a user is bound, one connection is pending": Scenario(_graduating, 20),
     "the pending connection has lapsed": Scenario(_pending, 40),
     "one connection is active": Scenario(_authorized, 20),
     "a successor is pending": Scenario(_recovered, 41),

@@ -23,13 +23,13 @@ from curae_lifecycle.rules.values import (
     parse_data_packages,
     parse_uuid,
 )
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.stores.codec import Storable, dump
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, url_digest
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.binding import bindings, sessions
 from curae_lifecycle.testing.strategies.connection import connections

@@ -31,6 +31,7 @@ _STRATEGY_OF_FIELD: Final[Mapping[str, st.SearchStrategy[object]]] = {
     "reason": values.reasons(),
     "expires_at": st.just(values.START + values.NEXT_ACTION_LIFETIME),
     "happened_at": st.just(values.START),
+    "page_url": st.just(values.next_action_at(values.START).url),
 }
 
 

@@ -25,6 +25,7 @@ from curae_lifecycle.service.effects import (
 )
 from curae_lifecycle.service.events import Event
 from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.initiate import Initiate
@@ -36,6 +37,7 @@ from curae_lifecycle.service.snapshot import LandedHandoff, Needs, Snapshot
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
@@ -73,6 +75,8 @@ FINAL_STEPS: Final[dict[type, tuple[traffic.TrafficStep, ...]]] = {
     ConnectionWrite: _CREATE,
     SessionWrite: _INITIATE,
     BindingWrite: _INITIATE,
+    PageWrite: (*_CREATE, _step(_AUTHORIZED, key=1)),
+    HostedPage: (*_CREATE, _step(_AUTHORIZED, key=1)),
     RecordWrite: _CREATE,
     RateWrite: _INITIATE,
     BucketKey: _CREATE,
@@ -154,7 +158,7 @@ def replies() -> st.SearchStrategy[operation.Reply]:
 
 
 def writes() -> st.SearchStrategy[Write]:
-    """Draw writes of every class: of connections, sessions, bindings, records and rate limits."""
+    """Draw writes of every class, such as those of connections, hosted pages and rate limits."""
     return _one_of(*cast("tuple[type[Write], ...]", get_args(Write)))
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.rules.values import NextAction, format_time
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import ConnectionWrite
@@ -175,6 +175,9 @@ def _name_ids(exchange: traffic.Exchange, name: str, names: dict[str, str]) -> N
         value: object = getattr(reply, field)
         if isinstance(value, Connection | CuraeConnectSession):
             names.setdefault(value.id, f"{{{name}.{to_camel_case(field)}.id}}")
+        elif isinstance(value, NextAction):
+            # With its quotes, because one URL can begin with another.
+            names[f'"{value.url}"'] = f'"{{{name}.{to_camel_case(field)}.url}}"'
 
 
 def _replace_ids(line: bytes, names: dict[str, str]) -> bytes:

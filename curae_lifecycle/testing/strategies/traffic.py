@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import product
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import attrs
 from hypothesis import strategies as st
@@ -39,9 +39,11 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
@@ -51,6 +53,7 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
 from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.hosted_pages import hosted_page_for
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.serve import sweep_now
 from curae_lifecycle.testing.factories import build, can_build
@@ -248,7 +251,8 @@ class TrafficStep:
         kind: The request, fact or access question of the step.
         nth_newest: The connection or session that the step is about: 0 is the newest, 1 the one
             before. A number that is too large means the oldest.
-        key: The number of the idempotency key; 0 is a key that no other step uses.
+        key: The number of the idempotency key; 0 is a key that no other step uses. A fact with the
+            number 1 or 2 names the newest hosted page about its subject or the one before, if any.
         user: The number of the app user and of the platform user. For an access question, it
             chooses the data package: 1 for `labs`, 2 for one that no connection has.
         caller: The index in `CALLERS` of the caller.
@@ -316,24 +320,28 @@ class _Play:
 
     def __init__(self, buckets: tuple[Bucket, ...]) -> None:
         self._settings = Settings(buckets=buckets)
-        self._now = START
+        self._now = self._last = START
         self._store = MemoryStore(self._settings, clock=lambda: self._now)
         self._connections: list[ConnectionId] = []
         self._sessions: list[SessionId] = []
+        self._page_urls: dict[tuple[PageKind, str], list[str]] = {}
         self._count = 0
 
     def turn(self, turn: TrafficStep, now: datetime) -> Interaction | None:
         """Play one step; return `None` if it needs a connection and there is none."""
         self._count += 1
         self._now = now
+        # As `replay` does before each line, so that both drop the same pages.
+        self._store.purge(self._last)
+        self._last = now
         what = turn.kind
         if what is SpecialRequest.ACCESS:
             return self._question(turn, now)
         if isinstance(what, FactTemplate):
             connection = self._store.connection(self._connection_id(turn))
-            return None if connection is None else self._record(what.fact(connection, now), now)
+            return None if connection is None else self._record(turn, what.fact(connection, now))
         if isinstance(what, type) and issubclass(what, Fact):
-            return self._record(build(what, self._values(turn)), now)
+            return self._record(turn, build(what, self._values(turn)))
         kind = _OPERATION[what] if isinstance(what, SpecialRequest) else what
         return self._exchange(turn, build(kind, self._values(turn)), now)
 
@@ -356,7 +364,8 @@ class _Play:
     def _connection_id(self, turn: TrafficStep) -> ConnectionId:
         return _newest(self._connections, turn.nth_newest, ConnectionId(values.uuid_of(9999)))
 
-    def _record(self, fact: Fact, now: datetime) -> RecordedFact:
+    def _record(self, turn: TrafficStep, unnamed: Fact) -> RecordedFact:
+        fact, now = self._with_page(turn, unnamed), self._now
         loaded = self._store.load(fact.needs())
         answer = record_fact(fact, loaded.snapshot, now)
         if isinstance(answer, Done):
@@ -366,6 +375,14 @@ class _Play:
         return RecordedFact(
             now=now, fact=fact, needs=fact.needs(), snapshot=loaded.snapshot, answer=answer
         )
+
+    def _with_page(self, turn: TrafficStep, fact: Fact) -> Fact:
+        subject = fact.page_subject()
+        urls = [] if subject is None else self._page_urls.get(subject, [])
+        if "page_url" not in fact.__match_args__ or not 0 < turn.key <= len(urls):
+            return fact
+        # Every fact is an attrs class, which the type of the base does not show.
+        return attrs.evolve(cast("Authorized", fact), page_url=urls[-turn.key])
 
     def _question(self, turn: TrafficStep, now: datetime) -> AccessQuestion | None:
         connection = self._store.connection(self._connection_id(turn))
@@ -389,11 +406,17 @@ class _Play:
             connection_id=ConnectionId(values.uuid_of(self._count)),
             session_id=SessionId(values.uuid_of(1000 + self._count)),
             user_id=values.user_of(1000 + self._count),
-            next_action=values.next_action_at(now),
+            next_action=attrs.evolve(
+                values.next_action_at(now), url=f"https://connect.example/{self._count}"
+            ),
         )
         decision = decide(call, snapshot=snapshot, now=now, new_ids=new_ids)
         answer = respond(decision)
-        self._commit(loaded, answer.changes)
+        page = hosted_page_for(call, decision.reply, snapshot.binding)
+        if page is not None:
+            urls = self._page_urls.setdefault((page.kind, page.subject), [])
+            urls.append(new_ids.next_action.url)
+        self._commit(loaded, answer.changes, page)
         request = format_request(call, f"Bearer {secret}")
         return Exchange(
             now=now,
@@ -406,8 +429,8 @@ class _Play:
             answer=answer,
         )
 
-    def _commit(self, loaded: Loaded, changes: Changes) -> None:
-        stored = self._store.commit(loaded, changes)
+    def _commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> None:
+        stored = self._store.commit(loaded, changes, page)
         assert stored, "no other writer, since the steps run one after another"  # noqa: S101 - see its words
         for write in changes.writes:
             match write:

@@ -9,6 +9,7 @@ examples from `decide`.
 from __future__ import annotations
 
 from typing import Final, get_type_hints
+from uuid import UUID, uuid5
 
 from curae_lifecycle import __version__
 from curae_lifecycle.rules.binding import AccountState
@@ -28,41 +29,53 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.status import NOT_MODIFIED, status_of
 from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.openapi import schemas
-from curae_lifecycle.web.openapi.examples import successes
+from curae_lifecycle.web.openapi.examples import problem_reply, successes
 from curae_lifecycle.web.openapi.schemas import reference
 from curae_lifecycle.web.read import KEY_USE_BY_GATE
 from curae_lifecycle.web.request import BODY_MAX
 from curae_lifecycle.web.respond import problem_headers
-from curae_lifecycle.web.wire_format import format_problem, to_camel_case
+from curae_lifecycle.web.wire_format import format_problem
 
 
-def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
+def openapi(settings: Settings = DEFAULT_SETTINGS, server_url: str = "/") -> dict[str, Json]:
     """Return the OpenAPI 3.1 document of a server with the given settings.
 
-    The document lists every operation with all its statuses and headers, and every problem code
-    with its members. Each success and each problem has an example. `settings.type_base` is the base
-    URI of every problem's `type`.
+    The document lists every operation with all its statuses, headers and problem codes. Each
+    success and each problem has an example. Problem codes that no operation answers are left out.
+
+    Args:
+        settings: The settings of the server; `type_base` is the base URI of every problem's `type`.
+        server_url: The URL of the server, before the path of an operation. The default is relative:
+            the server that publishes the document.
     """
     paths: dict[str, Json] = {}
     for kind in settings.operations:
         path = paths.setdefault(kind.rule.path, {})
         assert isinstance(path, dict)  # noqa: S101 - this loop made it
         path[kind.rule.method.lower()] = _operation(kind, settings)
+    bodies = [kind for kind in settings.operations if kind.rule.body is not None]
+    answered = {code for kind in settings.operations for code in problem_codes(kind)}
+    codes = [code for code in ProblemCode if code in answered]
     described: Schema = {
-        **{schemas.body_name(kind): schemas.body_schema(kind) for kind in settings.operations},
+        **{schemas.body_name(kind): schemas.body_schema(kind) for kind in bodies},
         **schemas.SHARED,
         **{kind.reply.__name__: schemas.reply_schema(kind.reply) for kind in settings.operations},
-        **{code.value: schemas.problem_schema(code, settings.type_base) for code in ProblemCode},
+        **{
+            schemas.problem_name(it): schemas.problem_schema(it, settings.type_base) for it in codes
+        },
     }
     return {
         "openapi": "3.1.1",
         "info": {
-            "title": "Connections of a patient's records to SDK apps",
-            "summary": "Connect, recover and revoke; enter through the hosted pages.",
+            "title": "Curae API",
+            "summary": "Connections of a patient's records to SDK apps.",
             "description": _DESCRIPTION,
             "version": __version__,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "servers": [{"url": server_url, "description": "The server that publishes this document."}]
+        if server_url == "/"
+        else [{"url": server_url}],
         "security": [{"platformApiKey": []}],
         "tags": [{"name": tag, "description": text} for tag, text in _TAGS.items()],
         "paths": paths,
@@ -103,9 +116,9 @@ def _operation(kind: type[Operation], settings: Settings) -> Schema:
         responses[str(NOT_MODIFIED)] = {"description": known, "headers": headers}
     for status in sorted({status_of(Problem(code)) for code in codes}):
         of_status = [code for code in codes if status_of(Problem(code)) == status]
-        responses[str(status)] = _problems(of_status, settings)
+        responses[str(status)] = _problems(of_status, kind, settings)
     described: Schema = {
-        "operationId": _camel_case(rule.name),
+        "operationId": _operation_id(kind),
         "summary": rule.summary,
         "description": rule.why,
         "tags": [rule.path.removeprefix(f"{operation.BASE_PATH}/").partition("/")[0]],
@@ -127,8 +140,9 @@ def _operation(kind: type[Operation], settings: Settings) -> Schema:
     return described
 
 
-def _camel_case(name: str) -> str:
-    return to_camel_case(name.replace("-", "_"))
+def _operation_id(kind: type[Operation]) -> str:
+    name = kind.__name__
+    return name[0].lower() + name[1:]
 
 
 def _headers(sent: set[str]) -> Schema:
@@ -145,7 +159,8 @@ def _parameters(kind: type[Operation]) -> list[Json]:
     parameters = [_member_parameter("path", member, _PATH_ID) for member in rule.ids]
     if rule.key is KeyUse.NEEDED:
         schema: Schema = {"type": "string", "pattern": schemas.KEY_PATTERN}
-        example = "4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10"
+        # Every example can be sent to one server: a key that was used for another request is refused.
+        example = str(uuid5(_EXAMPLE_KEYS, rule.name))
         parameters.append(
             _parameter("header", name="Idempotency-Key", said=_KEY, schema=schema, example=example)
         )
@@ -187,6 +202,7 @@ _KEY: Final[Schema] = {
     "description": f"1 to {IDEMPOTENCY_KEY_MAX_LENGTH} visible ASCII characters, bare or as a quoted string; within "
     "the API key, for 24 hours from its first use.",
 }
+_EXAMPLE_KEYS: Final = UUID("4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10")
 _TAGS_HELD: Final[Schema] = {"description": "Entity tags of answers that the client holds, or `*`."}
 
 
@@ -215,18 +231,19 @@ def _links(reply: type[Reply], settings: Settings) -> Schema:
             parameters = {"appUserId": "$request.body#/appUserId"}
         else:
             continue
-        name = _camel_case(each.rule.name)
+        name = _operation_id(each)
         links[name] = {"operationId": name, "parameters": parameters}
     return links
 
 
-def _problems(codes: list[ProblemCode], settings: Settings) -> Schema:
-    replies = [schemas.example_reply(code) for code in codes]
+def _problems(codes: list[ProblemCode], kind: type[Operation], settings: Settings) -> Schema:
+    replies = [problem_reply(code, kind.rule, settings) for code in codes]
     headers = _headers({name for reply in replies for name, _ in problem_headers(reply)})
-    schema: Schema = reference("schemas", codes[0])
+    references = [reference("schemas", schemas.problem_name(code)) for code in codes]
+    schema: Schema = references[0]
     if len(codes) > 1:
-        mapping: Schema = {code: f"#/components/schemas/{code}" for code in codes}
-        one_of: list[Json] = [reference("schemas", code) for code in codes]
+        mapping: Schema = {code: each["$ref"] for code, each in zip(codes, references, strict=True)}
+        one_of = list[Json](references)
         discriminator: Json = {"propertyName": "code", "mapping": mapping}
         schema = {"oneOf": one_of, "discriminator": discriminator}
     examples: Schema = {

@@ -18,7 +18,7 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import IDEMPOTENCY_KEY_MAX_LENGTH
 from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Problem, ProblemCode
-from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, RateLimited
+from curae_lifecycle.rules.ratelimit import Bucket, RateLimited
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service.json_schema import (
@@ -37,7 +37,7 @@ from curae_lifecycle.service.json_schema import (
     or_null,
 )
 from curae_lifecycle.service.operations.account_state import etag
-from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Reply
+from curae_lifecycle.service.operations.operation import Operation, Reply
 from curae_lifecycle.service.problem_details import DETAILS
 from curae_lifecycle.service.rulebook import reasons_of
 from curae_lifecycle.service.status import PROBLEM_STATUS
@@ -103,8 +103,8 @@ SHARED: Final[Schema] = {
 
 
 def body_name(kind: type[Operation]) -> str:
-    """Return the name of the schema of an operation's body; `Nothing` if it has no members."""
-    return kind.__name__ if kind.rule.body else "Nothing"
+    """Return the name of the schema of an operation's body; `EmptyBody` if it has no members."""
+    return kind.__name__ if kind.rule.body else "EmptyBody"
 
 
 def body_schema(kind: type[Operation]) -> Schema:
@@ -154,6 +154,11 @@ def _schema_of(kind: object) -> Schema:
     return _TYPES.get(kind) or _TYPES.get(getattr(kind, "__supertype__", kind), {})
 
 
+def problem_name(code: ProblemCode) -> str:
+    """Return the name of the schema of a problem, such as `IdempotencyKeyInFlight`."""
+    return "".join(word.capitalize() for word in code.split("_"))
+
+
 def problem_schema(code: ProblemCode, type_base: str) -> Schema:
     """Return the schema of a problem: the members of RFC 9457 and `code`, `details`, `retryable`.
 
@@ -168,7 +173,7 @@ def problem_schema(code: ProblemCode, type_base: str) -> Schema:
         "status": {"const": PROBLEM_STATUS[kind.kind].outcome.status},
         "detail": TEXT,
         "code": {"const": code},
-        "details": object_of({name: DETAILS[name].schema for name in kind.details}),
+        "details": object_of({name: _detail_schema(code, name) for name in kind.details}),
         "retryable": {"const": kind.retryable},
     }
     if code is not ProblemCode.NOT_FOUND:
@@ -176,11 +181,22 @@ def problem_schema(code: ProblemCode, type_base: str) -> Schema:
     return object_of(properties, optional=("instance",)) | {"description": Problem(code).title}
 
 
-def example_reply(code: ProblemCode) -> ProblemReply:
-    """Return a reply with the problem of a code, whose details have example values."""
-    details = [_example_detail(code, name) for name in CATALOGUE[code].outcome.details]
-    limited = _LIMITED if code is ProblemCode.RATE_LIMITED else None
-    return ProblemReply(Problem(code, tuple(details)), limited)
+def _detail_schema(code: ProblemCode, name: str) -> Schema:
+    reasons = reasons_of(code) if name == "reason" else ()
+    return enum_of(reasons) if reasons else DETAILS[name].schema
+
+
+def example_problem(code: ProblemCode, given: Mapping[str, DetailValue] | None = None) -> Problem:
+    """Return the problem of a code, whose details have example values.
+
+    Args:
+        code: The problem's code.
+        given: The values of some details; the other details have the examples of `DETAILS`.
+    """
+    values = given or {}
+    names = CATALOGUE[code].outcome.details
+    details = [values[it] if it in values else _example_detail(code, it) for it in names]
+    return Problem(code, tuple(details))
 
 
 def _example_detail(code: ProblemCode, name: str) -> DetailValue:
@@ -196,7 +212,10 @@ def _header(description: str, schema: Schema, example: Json) -> Schema:
 _WAIT: Final = "Whole seconds after which the same request may fare better."
 _LEFT: Final = "The limit that refused: what is left, and for how many seconds."
 _POLICY: Final = "The limit that refused: how many requests in how many seconds."
-_LIMITED: Final = RateLimited((), INITIATE_LIMIT, 12_000_000)
+EXAMPLE_BUCKET: Final = Bucket("platform", capacity=100, refill=50, seconds=1)
+"""The bucket of examples, if the settings have none."""
+
+_LIMITED: Final = RateLimited((), EXAMPLE_BUCKET, 20_000)
 HEADERS: Final[Schema] = {
     "Cache-Control": {
         "description": "`no-store` where the body holds the URL of a hosted page or a limit "
@@ -206,7 +225,7 @@ HEADERS: Final[Schema] = {
     "ETag": _header("The same for every account in this state.", TEXT, etag(AccountState.LIMITED)),
     "Retry-After": _header(_WAIT, {"type": "integer", "minimum": 1}, 12),
     "RateLimit": _header(_LEFT, TEXT, format_rate_limit(_LIMITED)),
-    "RateLimit-Policy": _header(_POLICY, TEXT, format_rate_limit_policy(INITIATE_LIMIT)),
+    "RateLimit-Policy": _header(_POLICY, TEXT, format_rate_limit_policy(EXAMPLE_BUCKET)),
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "example": "Bearer"},
 }
 """The OpenAPI descriptions of all response headers, by header name."""

@@ -255,7 +255,7 @@ RESPONSE: Final = Part(
             code=("rules.chain:Minted",),
             tests=(
                 "web/test_sample::test_reconnect_request_of_the_reference_with_a_key_gets_201",
-                "rules/test_chain_machine::test_law_06_chain_stays_linear_with_one_active_connection",
+                "proof/stateful/test_machines::test_law_06_chain_stays_linear_with_one_active_connection",
             ),
             names=("previousConnectionId",),
         ),

@@ -6,7 +6,6 @@ the correctness page, the tests from the tables that the tests write by hand.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +14,8 @@ from typing import Final
 
 from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
-from tests.proof.oracles import by_hand, oracle, test_table_mutants
+from tests.proof.oracles import oracle, test_table_mutants
+from tests.proof.reference import tables
 from tests.support.specimens import Key
 
 ROOT: Final = Path(__file__).resolve().parents[3]
@@ -42,26 +42,8 @@ _ENFORCED: Final = re.compile(
 
 def holders() -> dict[str, str]:
     """Return the module and the constant that hold the answers of each table, written by hand."""
-    file = Path(by_hand.__file__)
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    own = file.relative_to(ROOT).as_posix()
-    modules = {
-        alias.name: f"{(node.module or '').replace('.', '/')}/{alias.name}.py"
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    found: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "BY_HAND":
-            assert isinstance(node.value, ast.Dict)
-            for key, value in zip(node.value.keys, node.value.values, strict=True):
-                assert isinstance(key, ast.Constant)
-                named = re.findall(r"\b(test_\w+)\.([A-Z]\w*)", ast.unparse(value))
-                module, name = named[0] if named else ("", "BY_HAND")
-                path = modules[module] if module else own
-                found[str(key.value)] = f"`{path}` in `{name}`"
-    return found
+    path = Path(tables.__file__).relative_to(ROOT).as_posix()
+    return {name: f"`{path}` in `{name.upper().replace('-', '_')}`" for name in tables.TABLES}
 
 
 def holder(table: AnyTable, row: Row[object], found: dict[str, str]) -> str:
@@ -70,7 +52,7 @@ def holder(table: AnyTable, row: Row[object], found: dict[str, str]) -> str:
     Raises:
         LookupError: The tests hold no answer, or another one.
     """
-    written = by_hand.BY_HAND[table.name]
+    written = tables.TABLES[table.name]
     for key in _cells(table, row):
         if written.get(key) != str(row.outcome):
             raise LookupError(f"no test holds {row.rule} at {' × '.join(key)}")

@@ -28,6 +28,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
@@ -247,6 +248,8 @@ def _write(write: Write) -> str:
             )
         case BindingWrite(before, after):
             return _moved("binding", None if before is None else before.state, after.state)
+        case PageWrite(before, after):
+            return f"page of a {after.kind}: version {before.version} → {after.version}"
 
 
 def _moved(name: str, was: str | None, to: str) -> str:

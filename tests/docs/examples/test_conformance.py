@@ -43,7 +43,7 @@ def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
 
 
 def test_example_server_passes_part_of_the_conformance_kit(sqlite_url: str, tmp_path: Path) -> None:
-    check("fastapi", url=sqlite_url, directory=tmp_path, names=[*NAMES[::8], ONE_ENVIRONMENT])
+    check("fastapi", url=sqlite_url, directory=tmp_path, names=[*NAMES[::24], ONE_ENVIRONMENT])
 
 
 @pytest.mark.heavy
@@ -62,6 +62,7 @@ def test_each_example_server_passes_the_kit_on_sqlite(
     check(app, url=sqlite_url, directory=tmp_path, names=NAMES)
 
 
+@pytest.mark.heavy
 def test_kit_fails_a_store_without_compare_and_set(postgres_url: str, tmp_path: Path) -> None:
     Control(wrong="trusting").write(tmp_path / "control.json")
     with (

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
 import sqlite3
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Final, get_args
 
@@ -167,115 +165,6 @@ def test_async_example_server_keeps_its_pool_size_on_postgresql() -> None:
 # --- Code that a user writes ----------------------------------------------------------------
 
 
-def lines_of(file: Path, function: str) -> int:
-    """Count the lines of code of a function, without blank lines, comments and its docstring."""
-    text = file.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function:
-            start = min([node.lineno, *[each.lineno for each in node.decorator_list]])
-            docstring = node.body[0]
-            assert isinstance(docstring, ast.Expr)
-            counted = set(range(start, (node.end_lineno or 0) + 1))
-            counted -= set(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
-            return sum(is_code(lines[number - 1]) for number in counted)
-    raise AssertionError(function)
-
-
-def is_code(line: str) -> bool:
-    return bool(line.strip()) and not line.strip().startswith("#")
-
-
-def test_line_counter_counts_code_only(tmp_path: Path) -> None:
-    file = tmp_path / "some.py"
-    file.write_text(
-        textwrap.dedent('''
-            @route
-            def endpoint():
-                """One line.
-
-                Three in all.
-                """
-                # Why.
-                first = 1
-
-                return (
-                    first
-                )
-        ''')
-    )
-    assert lines_of(file, "endpoint") == 6
-
-
-def lines_for(file: Path, *names: str) -> int:
-    """Count the lines of a module's plain statements that start with these names."""
-    body = ast.parse(file.read_text(encoding="utf-8")).body
-    plain = [each for each in body if isinstance(each, ast.Assign | ast.Expr)]
-    return sum(
-        (each.end_lineno or 0) - each.lineno + 1
-        for each in plain
-        if ast.unparse(each).startswith(names)
-    )
-
-
-def test_line_counter_counts_only_the_named_statements(tmp_path: Path) -> None:
-    file = tmp_path / "some.py"
-    file.write_text(
-        textwrap.dedent("""
-            store = Store(
-                URL
-            )
-            other = 1
-            store.create_tables()
-
-            def work():
-                store = 1
-        """)
-    )
-    assert lines_for(file, "store") == 4
-
-
-_Names = tuple[str, ...]
-
-EMBEDDED: Final[dict[str, tuple[str, _Names, str, _Names]]] = {
-    "FastAPI": (
-        "fastapi_app",
-        ("database =", "store =", "endpoint ="),
-        "route",
-        ("app.router.default =", "served ="),
-    ),
-    "Flask": ("flask_app", ("database =", "store =", "endpoint ="), "route", ("served =",)),
-    "Django": (
-        "django_app",
-        ("store, backlog =", "api, pages =", "endpoint ="),
-        "view",
-        ("urlpatterns, handler404 =", "served ="),
-    ),
-}
-"""For each framework its file, and the statements of its store and its route."""
-
-
-def embedded(name: str) -> tuple[int, int]:
-    """Count the lines that build a store and endpoint, and those that route to it."""
-    app, opening, answering, routing = EMBEDDED[name]
-    file = EXAMPLES / f"{app}.py"
-    assert all(lines_for(file, each) for each in (*opening, *routing))
-    return lines_for(file, *opening), lines_of(file, answering) + lines_for(file, *routing)
-
-
-def test_embedding_takes_at_most_15_lines_as_the_page_says() -> None:
-    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
-    assert rows == [
-        (name, *(str(number) for number in (*embedded(name), sum(embedded(name)))))
-        for name in EMBEDDED
-    ]
-    assert max(sum(embedded(name)) for name in EMBEDDED) <= 15
-    asgi = EXAMPLES / "asgi_app.py"
-    spent = lines_of(asgi, "app")
-    assert f"spends {spent} lines" in page
-
-
 @pytest.mark.parametrize("app", APPS)
 def test_each_example_server_has_at_most_60_lines(app: str) -> None:
     assert len((EXAMPLES / f"{app}.py").read_text(encoding="utf-8").splitlines()) <= 60
@@ -391,6 +280,7 @@ def test_django_and_sqlalchemy_create_the_same_tables(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.heavy
 def test_django_migrate_accepts_tables_created_by_sqlalchemy(tmp_path: Path) -> None:
     api_key, database = ApiKey("cae_test_1"), tmp_path / "curae.db"
     caller = caller_of("cae_test_1", ApiKeyRequest("app-1", "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"))

@@ -22,8 +22,9 @@ from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.session import COMPLETION
 from curae_lifecycle.rules.triggers import AUTHORIZATION, TRIGGERS, Trigger
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, csrf_token
+from curae_lifecycle.stores.hosted_pages import csrf_token
 from curae_lifecycle.web.request import ParsedBody
 from tests.docs.examples.visits import App, Meddled, path_of, seen, url_of
 from tests.support.server import API_KEY, CALLER
@@ -297,17 +298,6 @@ def test_reissued_hosted_page_replaces_the_earlier_page(app: App) -> None:
         assert answer == NOWHERE
     assert app.is_now(second) is Standing.PENDING
     assert app.press(newer, "finish") == DONE
-
-
-def test_finishing_a_hosted_page_during_a_reissue_connects(app: App) -> None:
-    first, _ = app.create()
-    app.revoke(first)
-    second, url = app.recover(first)
-    # The page existed when the button was pressed, and the connection is pending.
-    app.store.found = lambda: app.recover(first)
-    assert app.press(url, "finish") == DONE
-    assert app.is_now(second) is Standing.ACTIVE
-    assert app.visit(url) == NOWHERE
 
 
 def test_hosted_page_of_a_session_without_handoff_asks_nothing(app: App) -> None:

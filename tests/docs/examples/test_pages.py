@@ -20,6 +20,7 @@ from curae_lifecycle.stores.hosted_pages import csrf_token
 from curae_lifecycle.testing.conformance import ApiKeyRequest
 from curae_lifecycle.web.request import Request
 from tests.support.databases.postgres import database as fresh
+from tests.support.wire.meanwhile import COMMIT, LOAD, Meanwhile
 from tests.support.wire.raw import Wire
 from tests.support.wire.running import (
     PATIENCE,
@@ -30,13 +31,14 @@ from tests.support.wire.running import (
     said,
     sqlite,
 )
-from tests.support.wire.serve import Control
+from tests.support.wire.serve import Control, read_control
 from tests.support.wire.visiting import pressed
 
 BASE = "/api/sdk/v1"
 CREATE: dict[str, object] = {"appUserId": "ada", "dataPackages": ["labs"]}
 DONE = "You can go back to the app."
 NO = "Nothing is shared. You can go back to the app."
+NOWHERE = "This page is over, or a newer one took its place."
 BEFORE = "This was done before. You can go back to the app."
 KEPT = "This was done before, and nothing was cancelled. You can go back to the app."
 
@@ -144,6 +146,44 @@ def test_replaced_or_expired_hosted_page_gives_404(app: App) -> None:
         assert csrf_token(url) not in stored
 
 
+@pytest.mark.parametrize("point", [LOAD, COMMIT])
+@pytest.mark.parametrize("button", ["finish", "cancel"])
+def test_hosted_page_replaced_during_a_press_cannot_act(app: App, point: str, button: str) -> None:
+    path = app.revoked_connection()
+    second = app.ask(f"{path}:reconnect", {})
+    app.plan(point, f"{path}:reconnect", {})
+    assert app.outcome(second, button) == (404, NOWHERE)
+    assert app.status_of(second) == "PENDING"
+    newest = app.ask(f"{path}:reconnect", {})
+    assert app.outcome(newest, button) == (200, DONE if button == "finish" else NO)
+    assert app.outcome(second, button) == (404, NOWHERE)
+
+
+@pytest.mark.parametrize("point", [LOAD, COMMIT])
+def test_graduation_page_replaced_during_a_press_cannot_act(app: App, point: str) -> None:
+    assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
+    path, body = "curae-connect/graduation-handoff", dict[str, object](appUserId="ada")
+    started = app.ask(path, body, key=False)
+    app.plan(point, path, body, key=False)
+    assert app.outcome(started, "finish") == (404, NOWHERE)
+    # The user is still LIMITED, or this would be refused.
+    newest = app.ask(path, body, key=False)
+    assert newest.status == 201
+    assert app.outcome(newest, "finish") == (200, DONE)
+
+
+@pytest.mark.parametrize("point", [LOAD, COMMIT])
+def test_page_of_a_connection_revoked_during_a_press_shares_nothing(app: App, point: str) -> None:
+    created = app.ask("connections", CREATE)
+    path = f"connections/{json.loads(created.body)['connection']['id']}"
+    app.plan(point, f"{path}:revoke", {}, status=200)
+    assert app.outcome(created, "finish")[0] == 409
+    assert app.status_of(created) == "REVOKED"
+    recovered = app.ask(f"{path}:reconnect", {})
+    assert app.outcome(created, "finish")[0] == 409
+    assert app.outcome(recovered, "finish") == (200, DONE)
+
+
 def test_finishing_a_page_emits_events_with_configured_spelling(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
@@ -178,6 +218,31 @@ class App:
             Request(method=method, target=f"{BASE}/{path}", headers=tuple(headers), body=sent)
         )
 
+    def revoked_connection(self) -> str:
+        """Create a connection and revoke it; return its path."""
+        created = self.ask("connections", CREATE)
+        path = f"connections/{json.loads(created.body)['connection']['id']}"
+        assert self.ask(f"{path}:revoke", {}).status == 200
+        return path
+
+    def plan(
+        self, point: str, path: str, body: dict[str, object], *, key: bool = True, status: int = 201
+    ) -> None:
+        """Let the server get a request at a point of the next press."""
+        self.asked += 1
+        headers = [("Authorization", f"Bearer {self.api_key}")]
+        if key:
+            headers.append(("Idempotency-Key", f"key-{self.asked}"))
+        planned = Meanwhile(
+            point=point,
+            target=f"{BASE}/{path}",
+            headers=tuple(headers),
+            body=json.dumps(body),
+            status=status,
+        )
+        file = self.server.control
+        attrs.evolve(read_control(file), meanwhile=planned).write(file)
+
     def visit(self, answer: Response, action: str, method: str) -> Response:
         url = urlsplit(json.loads(answer.body)["nextAction"]["url"])
         return self.server.send(Request(method, url.path + action))
@@ -193,7 +258,13 @@ class App:
         return str(json.loads(self.ask(f"connections/{id_}").body)["connection"]["status"])
 
 
-PLACES = ("fastapi postgresql", "fastapi sqlite", "flask sqlite", "asgi sqlite", "django sqlite")
+PLACES = (
+    pytest.param("fastapi postgresql", marks=pytest.mark.heavy),
+    "fastapi sqlite",
+    "flask sqlite",
+    "asgi sqlite",
+    "django sqlite",
+)
 
 
 @pytest.fixture(scope="module", params=PLACES)

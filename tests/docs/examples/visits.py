@@ -19,9 +19,10 @@ from curae_lifecycle import ApiKey, MemoryStore, Request, Response, record, serv
 from curae_lifecycle.rules.connection import Connection, Standing, standing
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage, csrf_token
+from curae_lifecycle.stores.hosted_pages import csrf_token
 from tests.support.server import API_KEY, CALLER, ID, request
 from tests.support.serving import Awaited, Clock
 

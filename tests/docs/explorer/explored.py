@@ -49,6 +49,7 @@ from curae_lifecycle.service.snapshot import LandedHandoff, NewIds, Snapshot
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
@@ -274,8 +275,8 @@ def changed(changes: Changes) -> str:
                 shown.append(moved("session, hand-off", was, after.handoff))
             case RateWrite(policy=policy):
                 shown.append(f"charges {policy.name}")
-            case RecordWrite():
-                # Every response is recorded, which the page does not repeat.
+            case RecordWrite() | PageWrite():
+                # Every response is recorded, which the page does not repeat. No fact names a page.
                 pass
     shown += [f"effect {type(effect).__name__}" for effect in changes.effects]
     shown += [f"event {event.kind}" for event in changes.events]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import cast
 
 from hypothesis import strategies as st
 
@@ -11,7 +10,7 @@ from curae_lifecycle.cli.problems import to_markdown
 from curae_lifecycle.rules.problems import CATALOGUE, WORDING, Problem, ProblemCode
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing import laws, strategies
-from curae_lifecycle.web.openapi import openapi
+from curae_lifecycle.web.openapi.schemas import problem_schema
 from curae_lifecycle.web.wire_format import format_problem
 from tests.docs.extending.checks import require_copy, require_drawn
 
@@ -29,9 +28,9 @@ def check_page() -> None:
     assert "| `connectionId` | The connection of the request. |" in text
 
 
-def check_document() -> None:
-    components = cast("dict[str, dict[str, object]]", openapi()["components"])
-    assert f'"const": "{CODE}"' in json.dumps(components["schemas"][CODE])
+def check_schema() -> None:
+    schema = problem_schema(CODE, "https://health.example/problems/")
+    assert f'"const": "{CODE}"' in json.dumps(schema)
 
 
 def check_law() -> None:
@@ -47,6 +46,6 @@ if __name__ == "__main__":
     require_copy()
     check_catalogue()
     check_page()
-    check_document()
+    check_schema()
     check_law()
     check_strategies()

@@ -16,18 +16,21 @@ TRIGGER_FILES = [
 OPERATION_FILE = "curae_lifecycle/service/operations/relabel.py"
 
 
+@pytest.mark.heavy
 def test_adding_a_trigger_changes_three_package_files(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     assert page.apply_section(copy, "A trigger") == TRIGGER_FILES
     page.run_check(copy, "check_trigger")
 
 
+@pytest.mark.heavy
 def test_adding_a_problem_code_changes_one_package_file(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     assert page.apply_section(copy, "A problem") == ["curae_lifecycle/rules/problems.py"]
     page.run_check(copy, "check_problem")
 
 
+@pytest.mark.heavy
 def test_adding_a_denial_reason_changes_one_package_file(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     # The page's reason belongs to the problem and the trigger above it.
@@ -37,6 +40,7 @@ def test_adding_a_denial_reason_changes_one_package_file(tmp_path: Path) -> None
     page.run_check(copy, "check_reason")
 
 
+@pytest.mark.heavy
 def test_adding_an_operation_changes_two_package_files(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     before = page.digests(copy)
@@ -57,6 +61,7 @@ def test_extending_docs_page_names_each_file_its_edits_change() -> None:
 # --- The test itself can fail ------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 def test_package_copy_without_one_documented_step_fails(tmp_path: Path) -> None:
     copy = page.copy_package(tmp_path)
     page.apply_section(copy, "A trigger")
@@ -70,7 +75,9 @@ def test_package_copy_without_one_documented_step_fails(tmp_path: Path) -> None:
     ("start", "error"),
     [
         ("    DECLINE: lambda", "previews"),
-        ("    Row((DECLINE,        LAPSED)", "no rule decides a cell"),
+        pytest.param(
+            "    Row((DECLINE,        LAPSED)", "no rule decides a cell", marks=pytest.mark.heavy
+        ),
     ],
     ids=["preview", "row"],
 )

@@ -34,7 +34,14 @@ def test_committed_generated_docs_are_current(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tables", "problems", "reference", "vectors", "traceability", "tour"]
+    "name",
+    [
+        "tables",
+        "problems",
+        "traceability",
+        "tour",
+        *(pytest.param(name, marks=pytest.mark.heavy) for name in ("reference", "vectors")),
+    ],
 )
 def test_generated_docs_are_current_until_their_source_changes(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

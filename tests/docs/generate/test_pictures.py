@@ -46,6 +46,7 @@ from docs.generate.pictures.key_record import KEPT, draw_key_record
 from docs.generate.pictures.moves import draw_moves
 from docs.generate.pictures.recovery import draw_recovery
 from docs.generate.pictures.request import draw_gates
+from tests.proof.reference import tables
 from tests.rules.test_tables import GO, STAY, STOP, build
 from tests.support.cells import Key, outcome_of
 
@@ -71,64 +72,65 @@ def ways(name: str) -> Ways:
 
 # --- Contents --------------------------------------------------------------------------------
 
-LIFE: Final = """
-nothing PENDING create-connection
-PENDING ACTIVE authorize
-ACTIVE ACTION_REQUIRED require_action
-ACTIVE EXPIRED expire
-ACTION_REQUIRED EXPIRED expire
-EXPIRED EXPIRED expire: EXPIRED (records it) or ignore
-PENDING REVOKED revoke
-LAPSED REVOKED revoke
-ACTIVE REVOKED revoke
-ACTION_REQUIRED REVOKED revoke
-EXPIRED REVOKED revoke
-PENDING LAPSED the hand-off's deadline is reached
-ACTIVE EXPIRED expiresAt is reached
-ACTION_REQUIRED EXPIRED expiresAt is reached
-LAPSED ACTIVE authorize that happened before the hand-off's deadline
-LAPSED another_connection reconnect
-ACTION_REQUIRED another_connection reconnect
-EXPIRED another_connection reconnect
-REVOKED another_connection reconnect
-"""
-
-RECORD: Final = """
-absent running a request: execute
-released running a request: execute
-over running a request: execute
-running running renew
-running completed complete
-running released release
-over completed resolve with a response
-unknown completed resolve with a response
-over released resolve as not executed
-unknown released resolve as not executed
-released forgotten forget
-running forgotten forget
-over forgotten forget
-unknown forgotten forget
-completed forgotten forget
-running over lease over, which means execute
-running unknown lease over, which means unknown
-any_record absent 24 hours are over
-"""
-WORDS: Final = {
-    "another_connection": ANOTHER,
-    "any_record": KEPT,
-    "absent": "absent, or retention over",
-    "running": "in flight, lease running",
-    "over": "in flight, lease over",
+STATUSES: Final = {status for status, _ in tables.DEADLINE}
+LATE: Final = "at or after the deadline"
+STATES: Final = {
+    "IN_FLIGHT": "in flight, lease running",
+    "COMPLETED": "completed",
+    "RELEASED": "released",
+    "FORGOTTEN": "forgotten",
 }
+"""The standing of a record that was just stored."""
 
 
-def by_hand(text: str) -> Ways:
-    lines = [line.split(" ", 2) for line in text.strip().splitlines()]
-    return Counter((WORDS.get(a, a), WORDS.get(b, b), words) for a, b, words in lines)
+def arrows_of_a_connection() -> Ways:
+    """Return the arrows that the tables written by hand give."""
+    moves = [
+        (standing, verdict if verdict in STATUSES else "EXPIRED", trigger, verdict)
+        for (trigger, standing), verdict in tables.CONNECTION.items()
+        if verdict in {*STATUSES, tables.RECORDS_EXPIRY}
+    ]
+    return Counter(
+        [
+            ("nothing", "PENDING", "create-connection"),
+            *((a, b, by if b == verdict else f"{by}: {verdict}") for a, b, by, verdict in moves),
+            *(
+                (status, tables.STANDING[status, revoked, LATE], f"{deadline} is reached")
+                for (status, revoked), deadline in tables.DEADLINE.items()
+                if deadline != "none"
+            ),
+            ("LAPSED", "ACTIVE", "authorize that happened before the hand-off's deadline"),
+            *(
+                (standing, ANOTHER, trigger)
+                for (trigger, standing), verdict in tables.CONNECTION.items()
+                if verdict == "recover"
+            ),
+        ]
+    )
+
+
+def arrows_of_a_record() -> Ways:
+    """Return the arrows that the tables written by hand give."""
+    running, over = "in flight, lease running", "in flight, lease over"
+    acts = [(standing, act, state) for (act, standing, _), state in tables.ATTEMPT.items()]
+    acts += [(standing, act, state) for (act, standing), state in tables.RECORD_UPKEEP.items()]
+    return Counter(
+        [
+            *(
+                (standing, running, "a request: execute")
+                for (standing, fingerprint), verdict in tables.IDEMPOTENCY.items()
+                if (fingerprint, verdict) == ("same fingerprint", "execute")
+            ),
+            *((standing, STATES[to], act) for standing, act, to in acts if to in STATES),
+            (running, over, "lease over, which means execute"),
+            (running, "unknown", "lease over, which means unknown"),
+            (KEPT, "absent, or retention over", "24 hours are over"),
+        ]
+    )
 
 
 def test_connection_state_picture_has_the_expected_arrows() -> None:
-    assert ways("connection") == by_hand(LIFE)
+    assert ways("connection") == arrows_of_a_connection()
     assert START == "nothing"
     assert PICTURES["connection"].notes == (
         "authorize, successor PENDING → refuse CONNECTION_SUPERSEDED",
@@ -137,7 +139,7 @@ def test_connection_state_picture_has_the_expected_arrows() -> None:
 
 
 def test_idempotency_record_picture_has_the_expected_arrows() -> None:
-    assert ways("idempotency") == by_hand(RECORD)
+    assert ways("idempotency") == arrows_of_a_record()
 
 
 @pytest.mark.parametrize(

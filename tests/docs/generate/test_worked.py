@@ -16,9 +16,9 @@ from docs.generate.tables import slug
 from docs.generate.worked import examples, files, laws_and_tests, scenes
 from docs.generate.worked.lines import lines, summary
 from docs.generate.worked.scene import CallScene, Scene
-from tests.proof.oracles import by_hand
 from tests.proof.oracles.oracle import UNREACHABLE
 from tests.proof.oracles.test_table_mutants import COUNTS
+from tests.proof.reference import tables
 from tests.support.cells import Key, outcome_of
 from tests.support.paths import ROOT
 
@@ -171,12 +171,12 @@ def test_worked_example_of_a_rule_without_test_or_mutant_raises(
 ) -> None:
     table = TABLES["life"]
     changed = attrs.evolve(table.rows[0], outcome="over")
-    monkeypatch.setitem(by_hand.BY_HAND, "life", {**by_hand.BY_HAND["life"], ("PENDING",): "over"})
+    monkeypatch.setitem(tables.TABLES, "life", {**tables.LIFE, ("PENDING",): "over"})
     with pytest.raises(LookupError, match=r"no test holds life\.pending at PENDING"):
         laws_and_tests.holder(table, table.rows[0], laws_and_tests.holders())
     assert (
         laws_and_tests.holder(table, changed, laws_and_tests.holders())
-        == "`tests/rules/test_chain.py` in `LIVES`"
+        == "`tests/proof/reference/tables.py` in `LIFE`"
     )
     monkeypatch.setattr(laws_and_tests, "_CHANGES", Counter())
     with pytest.raises(LookupError, match=r"no test changes life\.pending"):

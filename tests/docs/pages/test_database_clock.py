@@ -42,6 +42,7 @@ class Recipe(FactHooks):
         exec(program, namespace)  # noqa: S102 - the page's own code
         self.settings = cast("Callable[[], Settings]", namespace["current_settings"])
         self.move = cast("Callable[[timedelta], None]", namespace["pass_time"])
+        self.move_back = cast("Callable[[timedelta], None]", namespace["turn_clock_back"])
         self.replace = cast(
             "Callable[[tuple[Bucket, ...] | None], None]", namespace["replace_buckets"]
         )
@@ -64,6 +65,9 @@ class Recipe(FactHooks):
     def pass_time(self, span: timedelta) -> None:
         self.move(span)
 
+    def turn_clock_back(self, span: timedelta) -> None:
+        self.move_back(span)
+
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         self.replace(buckets)
 
@@ -78,7 +82,11 @@ class Recipe(FactHooks):
 
     def server(self) -> Server:
         """Return the server with the page's hooks."""
-        return attrs.evolve(self.as_server(self.send, None), may_read=None)
+        return attrs.evolve(
+            self.as_server(self.send, None),
+            turn_clock_back=self.turn_clock_back,
+            may_read=None,
+        )
 
 
 @pytest.fixture
@@ -96,6 +104,7 @@ def recipe(postgres_url: str) -> Iterator[Recipe]:
     testing.dispose()
 
 
+@pytest.mark.heavy
 def test_database_clock_recipe_passes_time_and_bucket_kit_checks(recipe: Recipe) -> None:
     names = [
         each.name

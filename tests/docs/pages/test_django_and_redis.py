@@ -1,4 +1,4 @@
-"""Tests that the programs of the Django and Redis pages run."""
+"""Tests that the programs of the Django page and of the databases page run."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_django_page_settings_pass_the_system_checks() -> None:
     assert [*checks._check_postgresql("it", databases["default"]["OPTIONS"])] == []
 
 
-@pytest.mark.parametrize("number", range(len(blocks("redis.md"))))
-def test_redis_docs_page_programs_build_a_store(number: int) -> None:
-    store = cast("Store", run(blocks("redis.md")[number])["store"])
+@pytest.mark.parametrize("number", range(len(blocks("databases.md"))))
+def test_databases_page_redis_programs_build_a_store(number: int) -> None:
+    store = cast("Store", run(blocks("databases.md")[number])["store"])
     # The store sends no command yet, so no Redis is needed.
     assert store.caller_of("") is None

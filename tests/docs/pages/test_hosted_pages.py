@@ -8,7 +8,7 @@ from pathlib import Path
 import hosted_pages
 from page_html import QUESTIONS
 
-from curae_lifecycle.stores.hosted_pages import PageKind
+from curae_lifecycle.service.hosted_page import PageKind
 from tests.support.paths import ROOT
 
 
@@ -16,15 +16,16 @@ def test_every_promise_of_the_hosted_pages_docs_has_a_test() -> None:
     page = (ROOT / "docs/pages.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [A-Z].* \| (`test_.*`) \|$", page, re.MULTILINE)
     assert len(rows) == page.count("\n| ") - 2
-    files = ("tests/docs/examples/test_page_promises.py", "tests/docs/examples/test_browser.py")
+    names = ("test_page_promises.py", "test_replaced_pages.py", "test_browser.py")
+    files = [f"tests/docs/examples/{name}" for name in names]
     there = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
     for name in re.findall(r"`(test_\w+)`", "".join(rows)):
         assert f"def {name}(" in there
 
 
-def test_example_hosted_pages_have_at_most_200_lines() -> None:
+def test_example_hosted_pages_have_at_most_205_lines() -> None:
     text = Path(hosted_pages.__file__).read_text(encoding="utf-8")
-    assert text.count("\n") <= 200
+    assert text.count("\n") <= 205
 
 
 def test_every_hosted_page_kind_has_a_question() -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.commands import run_page
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
@@ -29,21 +26,7 @@ def test_metrics_of_the_operating_docs_page_exist_with_labels() -> None:
 
 @pytest.mark.heavy
 def test_commands_of_the_operating_docs_page_run_in_order(tmp_path: Path) -> None:
-    typed = "\n".join(re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE))
-    python = shlex.quote(sys.executable)
-    # The page's `python` is the interpreter of this test.
-    program = f'set -e\npython() {{ {python} "$@"; }}\n{typed}'
-    ended = subprocess.run(
-        ["/bin/sh", "-c", program],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    printed = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+    printed = run_page(PAGE, tmp_path)
     assert [each.get("apiKeyId") for each in printed[:2]] == ["partner-7"] * 2
     assert printed[2]["code"] == "NOT_FOUND"
     assert printed[3] == {"connections": 0, "sessions": 0, "bindings": 0, "waiting": 0}

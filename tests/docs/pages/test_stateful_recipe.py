@@ -138,7 +138,9 @@ STEPS: dict[type[MyServer], list[str]] = {
 """The rules of the shortest failure of each planted bug."""
 
 
-@pytest.mark.parametrize("server", STEPS)
+@pytest.mark.parametrize(
+    "server", [ForgetsKeys, pytest.param(RevokesTwice, marks=pytest.mark.heavy)]
+)
 def test_stateful_recipe_shrinks_a_planted_bug_to_expected_steps(
     server: type[MyServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +148,7 @@ def test_stateful_recipe_shrinks_a_planted_bug_to_expected_steps(
     assert re.findall(r"state\.(\w+)\(", "\n".join(steps)) == STEPS[server]
 
 
+@pytest.mark.heavy
 def test_stateful_recipe_docs_page_shows_the_shrunk_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -21,15 +21,18 @@ from curae_lifecycle import ApiKey, Request, StoreUnavailableError, record, serv
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.contract import Loaded, Store
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.serve import as_async_store
 from curae_lifecycle.testing.races import SCENARIOS, StoreArena, race_all
 from tests.support.memory import revoked_chain
 from tests.support.page_rows import check_pages
 from tests.support.paths import ROOT
+from tests.support.replaced_pages import check_replaced_pages
 from tests.support.server import API_KEY, CALLER, ID, request
 from tests.support.serving import DIGEST, Clock, Numbered
 from tests.support.strategies import COORDINATE, TICK, at, pending, uuid
@@ -105,6 +108,7 @@ def shown() -> list[str]:
     return console.splitlines()
 
 
+@pytest.mark.heavy
 def test_example_store_passes_the_kit_with_the_page_command(tmp_path: Path) -> None:
     asked, *told, last = shown()
     assert asked == "$ python -m curae_lifecycle check my_store:empty --strict"
@@ -245,7 +249,7 @@ def test_failed_commit_of_the_example_store_stores_nothing(
     two_writes = (ConnectionWrite(None, pending(number=2)), *made)
     page = HostedPage(digest="digest", kind=PageKind.CONNECTION, subject=uuid(2), expires_at=at(30))
     assert not one.commit(loaded, Changes(two_writes), page)
-    assert [count_of(one, table) for table in ("stored", "page", "outbox")] == [2, 0, 0]
+    assert [count_of(one, table) for table in ("stored", "outbox")] == [2, 0]
 
 
 def test_locked_database_raises_unavailable_and_a_mistake_raises(
@@ -301,7 +305,7 @@ def kinds(store: PageStore) -> list[object]:
 def test_hosted_pages_are_stored_and_expire_as_documented() -> None:
     clock = Clock()
     one = make_store()(":memory:", clock)
-    kept = "SELECT * FROM page"
+    kept = "SELECT * FROM stored WHERE kind = 'HostedPage'"
     set_clock = partial(setattr, clock, "now")
     check_pages(one, set_clock, lambda: [*map(str, one.database.execute(kept))])
     one.database.close()
@@ -318,7 +322,12 @@ def test_example_store_purges_rows_five_minutes_after_expiry(
     clock.now = at(24 * 60 + 5)
     one.purge()
     assert kinds(one) == ["Caller", "Connection", "CuraeConnectSession", "LimitedAccountAppBinding"]
-    assert count_of(one, "page") == 0
+
+
+def test_replaced_hosted_page_cannot_act_on_the_example_store(
+    two: tuple[PageStore, PageStore, Clock],
+) -> None:
+    run_sync(check_replaced_pages(as_async_store(two[0])))
 
 
 def test_example_store_loads_the_whole_chain_only_if_needed(

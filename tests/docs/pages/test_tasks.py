@@ -82,23 +82,3 @@ def test_table_diff_reports_only_the_changed_rule(tmp_path: Path) -> None:
     package = tmp_path / "curae_lifecycle"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     assert walk("changing.md", tmp_path, package) == 4
-
-
-# --- The frameworks ------------------------------------------------------------------------------
-
-EMBEDDING = (DOCS / "embedding.md").read_text(encoding="utf-8")
-
-
-def test_embedding_docs_page_quotes_the_example_servers() -> None:
-    shown = re.findall(
-        r"\]\(examples/(\w+\.py)\):\n\n```py\n(.*?)^```", EMBEDDING, re.MULTILINE | re.DOTALL
-    )
-    assert EMBEDDING.count("```py\n") == len(shown) == 8
-    for file, block in shown:
-        assert f"\n{block}" in (DOCS / "examples" / file).read_text(encoding="utf-8"), block
-    assert {file for file, _ in shown} >= {
-        "asgi_app.py",
-        "django_app.py",
-        "fastapi_app.py",
-        "flask_app.py",
-    }

@@ -22,6 +22,7 @@ _EVERY_ENEMY: Final = {
 }
 
 
+@pytest.mark.heavy
 def test_killing_server_workers_on_sqlite_breaks_no_law(sqlite_url: str, tmp_path: Path) -> None:
     seen = crash(
         "asgi",

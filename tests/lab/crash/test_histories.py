@@ -22,9 +22,9 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from tests.lab.crash.history import at
 from tests.lab.crash.lived import START, STEP, USER, Lived
 from tests.lab.crash.world import Rest, Visited

@@ -40,6 +40,7 @@ from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
@@ -241,6 +242,8 @@ def place_of(write: Write) -> Place:
             return kind, record_key(key)
         case RateWrite(key):
             return kind, rate_key(key)
+        case PageWrite(_, page):
+            return kind, page.digest
 
 
 # --- Operations ---------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """PostgreSQL on three hosts: Patroni and etcd elect the primary, haproxy finds it.
 
 Each host has all four, and its servers use its own haproxy. The settings here are those that
-`docs/engines.md` describes.
+`docs/clusters.md` describes.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import attrs
@@ -175,188 +176,134 @@ def _mismatch_executes(
     return answer
 
 
-RIGHT: Final = KeyStore()
-_FOUND: Final = "bugs.attempt_model.probe"
+key_bug: Final = partial(
+    HiddenBug, found_by="bugs.attempt_model.probe", probe=probe, right=KeyStore()
+)
 
 BUGS: Final = (
-    HiddenBug(
+    key_bug(
         name="late-attempt-completes",
         wrong="An attempt whose lease is over overwrites the newer answer.",
         breaks="law 12; attempt.completed",
         seen="aegra#502, powertools-python 3.37.0, justonce, fastidempotent",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(complete=_late_completes),
     ),
-    HiddenBug(
+    key_bug(
         name="late-attempt-releases",
         wrong="An attempt whose lease is over deletes the newer record, and a third one runs.",
         breaks="law 12; attempt.completed",
         seen="lion-reader#917, powertools-python 3.37.0",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(release=_late_releases),
     ),
-    HiddenBug(
+    key_bug(
         name="late-attempt-renews",
         wrong="The heartbeat of an attempt that lost its lease takes the lease back.",
         breaks="law 12; attempt.in-flight.other",
         seen="altinn-studio#18507, stroom#5772",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(renew=_late_renews),
     ),
-    HiddenBug(
+    key_bug(
         name="unfenced-complete",
         wrong="Whoever comes while a lease runs completes it, whoever holds it.",
         breaks="law 12; attempt.in-flight.other",
         seen="aegra#547",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(complete=_unfenced_complete),
     ),
-    HiddenBug(
+    key_bug(
         name="unfenced-release",
         wrong="Whoever comes while a lease runs releases it, whoever holds it.",
         breaks="law 12; attempt.in-flight.other",
         seen="altinn-studio#18507",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(release=_unfenced_release),
     ),
-    HiddenBug(
+    key_bug(
         name="anyone-takes-over",
         wrong="A lease that is over is taken over by a request with another payload.",
         breaks="law 12; idempotency.lease-over.other",
         seen="idemkit and fastapi-idempotency",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(begin=_anyone_takes_over),
     ),
-    HiddenBug(
+    key_bug(
         name="token-starts-again",
         wrong="After a release the tokens start at one, and an old attempt fits again.",
         breaks="law 12; section 4, tokens only grow",
-        seen="",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(begin=_token_starts_again),
     ),
-    HiddenBug(
+    key_bug(
         name="in-flight-evicted",
         wrong="A full store evicts the record of a request that is being worked on.",
         breaks="law 12; section 4, nothing live is evicted",
         seen="fastapi-idempotency-key",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(under_pressure=_in_flight_evicted),
     ),
-    HiddenBug(
+    key_bug(
         name="completed-evicted",
         wrong="A full store evicts a completed record within its retention.",
         breaks="law 12; section 4, nothing live is evicted",
         seen="fastidempotent; AnchorNet#221",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(under_pressure=_completed_evicted),
     ),
-    HiddenBug(
+    key_bug(
         name="locked-for-ever",
         wrong="A worker that dies leaves its key locked for days.",
         breaks="idempotency.lease-over.same",
         seen="snok#16: 409 for ever",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(start=_locked_for_ever),
     ),
-    HiddenBug(
+    key_bug(
         name="no-deadline",
         wrong="A live attempt has no deadline, so it is taken for an orphan and run again.",
         breaks="law 12; idempotency.in-flight.same",
         seen="powertools-python#8386",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(start=_no_deadline),
     ),
-    HiddenBug(
+    key_bug(
         name="unknown-outcome-executes",
         wrong="A lease that ran out is executed again although the dead worker may have called out.",
         breaks="law 12; idempotency.unknown.same",
         seen="all the libraries that were run but justonce",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(start=_always_executes),
     ),
-    HiddenBug(
+    key_bug(
         name="fingerprint-lost",
         wrong="Completing a record drops its fingerprint, and the identical retry is refused.",
         breaks="law 9; idempotency.completed.same",
         seen="powertools-typescript#5705",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(complete=_fingerprint_lost),
     ),
-    HiddenBug(
+    key_bug(
         name="forget-deletes",
         wrong="Erasing an answer deletes its record, and the retry executes.",
         breaks="law 12; idempotency.forgotten.same",
         seen="granit-dotnet#1151",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(forget=_forget_deletes),
     ),
-    HiddenBug(
+    key_bug(
         name="clock-believed",
         wrong="A clock that steps back brings a lease back that was over.",
         breaks="section 4, instants are clamped",
         seen="stroom#5772, idempotency4j on Redis' clock",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(begin=_believes_the_clock),
     ),
-    HiddenBug(
+    key_bug(
         name="lease-checked-first",
         wrong="Another payload under a key in flight has to wait instead of being refused.",
         breaks="idempotency.in-flight.other",
         seen="idempot-js#183",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(begin=_lease_checked_first),
     ),
-    HiddenBug(
+    key_bug(
         name="release-keeps-the-lock",
         wrong="An attempt that failed releases its record and the lock stays.",
         breaks="idempotency.released.same",
         seen="snok#16, fastapi-idempotency-key",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(release=_release_keeps_the_lock),
     ),
-    HiddenBug(
+    key_bug(
         name="released-to-anyone",
         wrong="A released key may be used for another request.",
         breaks="idempotency.released.other",
         seen="powertools-python#3781",
-        found_by=_FOUND,
-        probe=probe,
-        right=RIGHT,
         mistaken=KeyStore(begin=_mismatch_executes),
     ),
 )

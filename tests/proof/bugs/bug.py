@@ -29,9 +29,9 @@ class VisibleBug:
     name: str
     wrong: str
     breaks: str
-    seen: str
     found_by: tuple[str, ...]
     make: Callable[[], Service]
+    seen: str = ""
     slowly: bool = False
 
 
@@ -53,11 +53,11 @@ class HiddenBug(Generic[Subject]):
     name: str
     wrong: str
     breaks: str
-    seen: str
     found_by: str
     probe: Callable[[Subject], None]
     right: Subject
     mistaken: Subject
+    seen: str = ""
 
     def probe_right(self) -> None:
         """Probe the library's version, which must not raise."""

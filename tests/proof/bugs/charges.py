@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
+    BucketState,
     Charge,
     RateLimited,
+    RateState,
     admit,
     admit_one,
     fresh_state,
 )
 from curae_lifecycle.rules.values import (
     Coordinate,
+    from_epoch_microseconds,
     parse_app_user_id,
 )
 from curae_lifecycle.service.call import Call, Decision
@@ -172,6 +175,42 @@ class BucketOfTheKeyAlone(Service):
         )
 
 
+def wait_for(state: RateState | None, now: datetime) -> timedelta:
+    """Return the time until a bucket is full."""
+    if not isinstance(state, BucketState):
+        return timedelta(0)
+    return from_epoch_microseconds(state.full_at) - now
+
+
+class BucketLocksUntilTheWrongClock(Refusing):
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        for bucket, state in zip(self.settings.buckets, snapshot.buckets, strict=True):
+            wait = wait_for(state, now)
+            if wait > timedelta(seconds=bucket.window):
+                limited = RateLimited((), bucket, wait // timedelta(microseconds=1))
+                return self.limited(limited, Gate.BUCKETS, now)
+        return super().decide(call, snapshot, now, new_ids=new_ids)
+
+
+class CorrectedClockFillsTheBucket(Service):
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        pairs = zip(self.settings.buckets, snapshot.buckets, strict=True)
+        states = tuple(
+            None if wait_for(state, now) > timedelta(seconds=bucket.window) else state
+            for bucket, state in pairs
+        )
+        full = attrs.evolve(snapshot, buckets=states)
+        decision = super().decide(call, full, now, new_ids=new_ids)
+        # The writes replace what is stored.
+        writes = tuple(
+            attrs.evolve(each, before=snapshot.buckets[call.needs.buckets.index(each.key)])
+            if isinstance(each, RateWrite) and isinstance(each.key, BucketKey)
+            else each
+            for each in decision.changes.writes
+        )
+        return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=writes))
+
+
 class BucketsIgnored(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         full = attrs.evolve(snapshot, buckets=(None,) * len(snapshot.buckets))
@@ -259,7 +298,6 @@ BUGS: Final = (
         name="graduation-unlimited",
         wrong="Graduation hand-offs are not limited.",
         breaks="operation.graduation-handoff",
-        seen="",
         found_by=("order.limit",),
         make=GraduationUnlimited,
     ),
@@ -283,7 +321,6 @@ BUGS: Final = (
         name="malformed-charged",
         wrong="A malformed initiate counts.",
         breaks="request.body",
-        seen="",
         found_by=("limit.costs-nothing",),
         make=MalformedCharged,
     ),
@@ -299,7 +336,6 @@ BUGS: Final = (
         name="replay-free-of-the-bucket",
         wrong="Replays charge no bucket, so a retry loop is never slowed down.",
         breaks="request.buckets",
-        seen="",
         found_by=("bucket.charges",),
         make=ReplayFreeOfTheBucket,
     ),
@@ -307,7 +343,6 @@ BUGS: Final = (
         name="unknown-free-of-the-bucket",
         wrong="Guessing ids charges no bucket.",
         breaks="request.buckets",
-        seen="",
         found_by=("bucket.charges",),
         make=UnknownFreeOfTheBucket,
     ),
@@ -315,7 +350,6 @@ BUGS: Final = (
         name="bucket-starts-empty",
         wrong="The first request of an API key finds its bucket empty.",
         breaks="request.buckets",
-        seen="",
         found_by=(
             "request.buckets",
             "bucket.refusals-drain-no-other",
@@ -323,10 +357,25 @@ BUGS: Final = (
         make=BucketStartsEmpty,
     ),
     VisibleBug(
+        name="bucket-locks-until-the-wrong-clock",
+        wrong="After a clock that was an hour ahead is corrected, the key is refused for an hour.",
+        breaks="request.buckets",
+        seen="",
+        found_by=("bucket.clock-corrected",),
+        make=BucketLocksUntilTheWrongClock,
+    ),
+    VisibleBug(
+        name="corrected-clock-fills-the-bucket",
+        wrong="Any backward step of the clock fills every bucket.",
+        breaks="request.buckets",
+        seen="",
+        found_by=("bucket.clock-corrected", "bucket.clock-corrected-slightly"),
+        make=CorrectedClockFillsTheBucket,
+    ),
+    VisibleBug(
         name="buckets-ignored",
         wrong="The platform's buckets are never asked.",
         breaks="request.buckets",
-        seen="",
         found_by=(
             "request.buckets",
             "bucket.refusals-drain-no-other",
@@ -369,7 +418,6 @@ BUGS: Final = (
         name="limit-cacheable",
         wrong="A 429 may be stored by a cache.",
         breaks="section 5, headers of a 429",
-        seen="",
         found_by=("request.buckets",),
         make=LimitCacheable,
     ),
@@ -393,7 +441,6 @@ BUGS: Final = (
         name="user-in-a-header",
         wrong="The app user's id is sent as the partition key of the policy.",
         breaks="section 5, headers of a 429",
-        seen="",
         found_by=("request.buckets",),
         make=UserInAHeader,
     ),
@@ -409,7 +456,6 @@ BUGS: Final = (
         name="limit-as-503",
         wrong="The limit answers 503.",
         breaks="law 16; problem.rate-limited",
-        seen="",
         found_by=(
             "bucket.refusals-drain-no-other",
             "law-16.problems",
@@ -420,7 +466,6 @@ BUGS: Final = (
         name="bucket-of-the-key-alone",
         wrong="An API key that is registered again for another owner keeps the old owner's empty bucket.",
         breaks="section 4, scope; request.buckets",
-        seen="",
         found_by=("bucket.owner",),
         make=BucketOfTheKeyAlone,
     ),

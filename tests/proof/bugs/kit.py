@@ -54,6 +54,7 @@ def server(service: Service) -> Server:
     plain = Hooks(service).as_server(service.send, service.settings.environment)
     return attrs.evolve(
         plain,
+        turn_clock_back=service.turn_clock_back,
         change_key_id=service.change_key_id,
         withdraw=service.withdraw,
         finish=service.finish,

@@ -314,7 +314,6 @@ BUGS: Final = (
         name="pending-reconnected",
         wrong="A pending connection can be reconnected while its hosted page is still open.",
         breaks="connection.reconnect.pending",
-        seen="",
         found_by=("connection.reconnect.pending",),
         make=PendingReconnected,
     ),
@@ -349,7 +348,6 @@ BUGS: Final = (
         name="superseded-names-itself",
         wrong="The refusal of a superseded connection names that connection and not the next one.",
         breaks="recovery.revoked.other",
-        seen="",
         found_by=(
             "recovery.revoked.other",
             "recovery.successor-active",
@@ -360,7 +358,6 @@ BUGS: Final = (
         name="recovery-narrows-packages",
         wrong="The recovered connection has fewer data packages than the one it recovers.",
         breaks="law 6; recovery.revoked.none",
-        seen="",
         found_by=(
             "recovery.revoked.none",
             "law-06.chain-of-three",
@@ -379,7 +376,6 @@ BUGS: Final = (
         name="reconnect-touches-predecessor",
         wrong="A reconnect revokes the connection that it recovers.",
         breaks="recovery.expired.none",
-        seen="",
         found_by=(
             "recovery.expired.none",
             "connection.reconnect.action-required",
@@ -407,7 +403,6 @@ BUGS: Final = (
         name="next-is-the-head",
         wrong="The refusal of a superseded connection names the next one as the chain's head.",
         breaks="recovery.revoked.other",
-        seen="",
         found_by=("recovery.revoked.other", "law-06.long-chain"),
         make=NextIsTheHead,
     ),
@@ -415,7 +410,6 @@ BUGS: Final = (
         name="head-within-reach",
         wrong="The search for a chain's head gives up after sixteen connections.",
         breaks="recovery.revoked.other",
-        seen="",
         found_by=("law-06.long-chain",),
         make=HeadWithinReach,
     ),

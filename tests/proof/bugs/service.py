@@ -134,6 +134,10 @@ class Service:
     def withdraw(self, api_key: str) -> None:
         self.memory._callers.pop(ApiKey(api_key).digest())
 
+    def turn_clock_back(self, span: timedelta) -> None:
+        with self._lock:
+            self.clock -= span
+
     def pass_time(self, span: timedelta) -> None:
         with self._lock:
             self.clock += span

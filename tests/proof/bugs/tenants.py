@@ -123,7 +123,6 @@ BUGS: Final = (
         name="apps-see-each-other",
         wrong="An app reads the connections of another app of its customer.",
         breaks="law 15; request.ownership",
-        seen="",
         found_by=("request.ownership",),
         make=AppsSeeEachOther,
     ),
@@ -131,7 +130,6 @@ BUGS: Final = (
         name="accounts-see-each-other",
         wrong="A customer reads the connections of another.",
         breaks="law 15; request.ownership",
-        seen="",
         found_by=("request.ownership",),
         make=AccountsSeeEachOther,
     ),
@@ -139,7 +137,6 @@ BUGS: Final = (
         name="test-sees-live",
         wrong="A test key reads live connections.",
         breaks="law 15; request.ownership",
-        seen="",
         found_by=("request.ownership.environment",),
         make=TestSeesLive,
     ),
@@ -147,7 +144,6 @@ BUGS: Final = (
         name="strangers-forbidden",
         wrong="Another's id is answered 403 where an unknown one is 404.",
         breaks="law 15; request.ownership",
-        seen="",
         found_by=(
             "request.ownership",
             "order.ownership",
@@ -158,7 +154,6 @@ BUGS: Final = (
         name="strangers-informed-in-words",
         wrong="The sentence of a 404 says that the connection is somebody else's.",
         breaks="law 15; request.ownership",
-        seen="",
         found_by=(
             "request.ownership",
             "request.ownership.environment",
@@ -169,7 +164,6 @@ BUGS: Final = (
         name="strangers-informed-by-a-header",
         wrong="A header of a 404 tells another's id from an unknown one.",
         breaks="law 15; request.ownership",
-        seen="",
         found_by=(
             "request.ownership",
             "request.ownership.environment",
@@ -180,7 +174,6 @@ BUGS: Final = (
         name="revoke-of-strangers-works",
         wrong="Whoever knows an id may revoke it.",
         breaks="law 15; request.ownership",
-        seen="",
         found_by=(
             "request.ownership",
             "request.ownership.environment",
@@ -191,7 +184,6 @@ BUGS: Final = (
         name="account-state-across-apps",
         wrong="The account state of a user is that of any app.",
         breaks="law 15; section 1, the coordinate",
-        seen="",
         found_by=("account.own",),
         make=AccountStateAcrossApps,
     ),

@@ -24,8 +24,8 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ApiKeyId
 from curae_lifecycle.service.response import Response
 from tests.proof.domains.marks import Mark
-from tests.rules import test_attempt, test_idempotency
-from tests.support.specimens import KEY, rule_word
+from tests.proof.reference import tables
+from tests.support.specimens import KEY, refusal, rule_word
 from tests.support.strategies import START, TICK
 
 SAME: Final = Fingerprint("create-connection", "0")
@@ -39,7 +39,7 @@ def record_is(state: str, lease: Mark, means: str, now: int) -> str:
     if now >= DAY:
         return "absent, or retention over"
     runs = lease is not None and now < lease
-    return test_idempotency.STANDINGS[state, "lease running" if runs else "lease over", means]
+    return tables.RECORD_STANDING[state, "lease running" if runs else "lease over", means]
 
 
 def since(ticks: int) -> datetime:
@@ -76,7 +76,7 @@ def record_acts(size: int) -> int:
 def check_begin(record: Record, standing: str, now: int, clamped: int, lease: Mark) -> int:
     for asked, match in ((SAME, "same fingerprint"), (ELSE, "other fingerprint")):
         answer = idempotency.begin_attempt(record, key=KEY, fingerprint=asked, now=since(now))
-        cell = test_idempotency.CELLS[standing, match]
+        cell = tables.IDEMPOTENCY[standing, match]
         if cell == "execute":
             assert isinstance(answer, Attempt)
             at = since(clamped)
@@ -96,10 +96,10 @@ def check_begin(record: Record, standing: str, now: int, clamped: int, lease: Ma
             assert answer.response is KEPT
         else:
             assert isinstance(answer, Refused)
-            assert answer.problem.code == cell
+            assert refusal(answer) == cell
             left = () if lease is None else (max(1, -((clamped - lease) // 1_000_000)),)
             details = {"IDEMPOTENCY_KEY_REUSED": ("values",), "IDEMPOTENCY_KEY_IN_FLIGHT": left}
-            assert answer.problem.detail_values == details.get(cell, ())
+            assert answer.problem.detail_values == details.get(answer.problem.code, ())
     return 2
 
 
@@ -129,7 +129,7 @@ def check_attempts(record: Record, standing: str, now: int, clamped: int) -> int
             ("complete", completed, None, KEPT),
             ("release", released, None, None),
         ):
-            cell = test_attempt.CELLS[act, standing, holder]
+            cell = tables.ATTEMPT[act, standing, holder]
             if cell != "lease lost":
                 expected = attrs.evolve(
                     record,
@@ -153,7 +153,7 @@ def check_upkeep(record: Record, standing: str, now: int, clamped: int) -> int:
         ("resolve as not executed", attempts.resolve(record, at, response=None)),
         ("forget", attempts.forget(record, at)),
     ):
-        cell = test_attempt.UPKEEP[standing, act]
+        cell = tables.RECORD_UPKEEP[act, standing]
         if cell == "ignore":
             assert isinstance(answer, Ignored)
             assert answer.value is record

@@ -10,8 +10,8 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import HandoffState, complete_handoff
 from curae_lifecycle.rules.values import UserId
 from tests.proof.domains.marks import TICKS, instant
-from tests.rules import test_session
-from tests.support.specimens import waiting
+from tests.proof.reference.tables import COMPLETION
+from tests.support.specimens import refusal, waiting
 from tests.support.strategies import COORDINATE, START
 
 
@@ -43,19 +43,19 @@ def handoffs(size: int) -> int:
                 is_now = "waiting" if happened < end else "over without landing"
             else:
                 is_now = f"landed for {'the same' if landed_for == user else 'another'} user"
-            cell = test_session.COMPLETIONS[is_now, session.path]
+            cell = COMPLETION[session.path, is_now]
             if cell == "ignore":
                 assert isinstance(answer, Ignored)
                 assert answer.value.session is session
                 assert answer.value.binding is None
             elif cell != "proceed":
                 assert isinstance(answer, Refused)
-                assert answer.problem.code == cell
+                assert refusal(answer) == cell
                 details = {
                     "BINDING_CONFLICT": ("UNLINKED",),
                     "SESSION_EXPIRED": (session.id, TICKS[end]),
                 }
-                assert answer.problem.detail_values == details[cell]
+                assert answer.problem.detail_values == details[answer.problem.code]
             else:
                 assert isinstance(answer, Done)
                 assert answer.value.session == attrs.evolve(

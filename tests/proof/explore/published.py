@@ -98,7 +98,14 @@ SMALL: Final[Runs] = {
     ),
     "limit of 2": lambda: _limit(2, FEW),
 }
-"""The explorations of every test run."""
+"""The explorations whose figures the page shows first."""
+
+LARGEST: Final = (
+    "one predecessor, 1 client, everybody acts",
+    "one predecessor, 2 clients, everybody acts, clocks step back",
+    "one user, 2 workers",
+)
+"""Those of them that take more than a second, which only the heavy run makes."""
 
 PUBLISHED: Final[Runs] = {
     "one connection, 9 steps": lambda: _single(9),

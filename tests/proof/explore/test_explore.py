@@ -56,10 +56,11 @@ from tests.proof.explore.mutants import (
     uncounted,
     verdict,
 )
-from tests.proof.explore.published import EITHER, FEW, PUBLISHED, SMALL, Figures
+from tests.proof.explore.published import EITHER, FEW, LARGEST, PUBLISHED, SMALL, Figures
 from tests.proof.explore.races import Races, Task
 from tests.proof.explore.single import Single
-from tests.support.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
+from tests.proof.oracles.oracle import UNASKED_CASES, UNREACHABLE_CASES
+from tests.support.cells import Key, outcome_of
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/testing-the-library.md").read_text(encoding="utf-8")
@@ -87,7 +88,10 @@ def small_run(name: str) -> tuple[Figures, Counter[Cell]]:
     return seen, counts
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.heavy) if name in LARGEST else name for name in SMALL],
+)
 def test_small_exploration_visits_the_published_state_count(name: str) -> None:
     assert small_run(name)[0] == figures()[name]
 
@@ -123,7 +127,14 @@ def check_quotient(rules: Rules[Store, Client], reduce: Reduce) -> None:
     assert {reduced.quotient(world, plain) for world in every} == set(some)
 
 
-@pytest.mark.parametrize("reduce", [Reduce.ALIKE, Reduce.RELATIVE, Reduce.ALIKE | Reduce.RELATIVE])
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        pytest.param(Reduce.ALIKE, marks=pytest.mark.heavy),
+        pytest.param(Reduce.RELATIVE, marks=pytest.mark.heavy),
+        Reduce.ALIKE | Reduce.RELATIVE,
+    ],
+)
 def test_explorer_using_symmetry_visits_one_state_of_each_class(reduce: Reduce) -> None:
     check_quotient(Held(2, 1, forgets=True), reduce)
     check_quotient(Held(1, 1, steps_back=True, at_once=True), reduce)
@@ -458,6 +469,6 @@ def test_exploration_reaches_every_reachable_table_cell() -> None:
         if cell not in counts
     }
     unreachable = {
-        cell for cell in unseen if cell_id(cell[0], cell[1:]) in UNREACHABLE | NEVER_ASKED
+        cell for cell in unseen if cell_id(cell[0], cell[1:]) in UNREACHABLE_CASES | UNASKED_CASES
     }
     assert unseen - unreachable == set(NEVER_MADE)

@@ -32,8 +32,8 @@ def test_every_fuzz_input_gives_a_value_or_a_documented_fault(target: str) -> No
 @pytest.mark.heavy
 @pytest.mark.parametrize("target", TARGETS)
 def test_long_fuzz_run_gives_only_values_or_documented_faults(target: str) -> None:
-    counts = fuzz(target, 5 * MUTANTS, seed=1)
-    assert counts.total() == len(load_corpus(target)) * (1 + 5 * MUTANTS)
+    counts = fuzz(target, 15 * MUTANTS, seed=1)
+    assert counts.total() == len(load_corpus(target)) * (1 + 15 * MUTANTS)
 
 
 # --- Outcomes of the runs --------------------------------------------------------------------

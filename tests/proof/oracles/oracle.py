@@ -9,6 +9,7 @@ from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.web.json import MalformedError
+from docs.generate.vectors.cases import cell_id
 from tests.support.specimens import Key, refusal
 
 Answer = tuple[Key, str, Key]
@@ -77,3 +78,13 @@ UNREACHABLE: Final[dict[Key, str]] = {
     ),
 }
 """Cells that no call reaches, with the proof."""
+
+ROOM: Final = "request/room-in-the-store"
+"""The case of the cell that only a full store reaches; no decision asks."""
+UNREACHABLE_CASES: Final = {
+    *(cell_id(table, key) for table, *key in UNREACHABLE if table != "standing"),
+    ROOM,
+}
+"""The cells without a vector, by their case."""
+UNASKED_CASES: Final = {cell_id(table, key) for table, *key in UNREACHABLE if table == "standing"}
+"""The cells with a vector that no function looks up, by their case."""

@@ -28,7 +28,7 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import respond
 from curae_lifecycle.web.wire_format import format_problem
 from tests.proof.oracles.oracle import Answer, answered, said
-from tests.rules import test_problems
+from tests.proof.reference.tables import PROBLEM_STATUS
 from tests.support import server
 from tests.support.instants import handle_at
 from tests.support.specimens import Key, running
@@ -200,7 +200,7 @@ def parameters(kind: type[Operation]) -> tuple[str, ...]:
 # --- Problems ----------------------------------------------------------------------------------
 
 DETAILS: Final = {code: len(row.outcome.details) for code, row in CATALOGUE.items()}
-KINDS: Final = {int(words[:3]): kind for kind, words in test_problems.STATUSES.items()}
+KINDS: Final = {int(words[:3]): kind for (kind,), words in PROBLEM_STATUS.items()}
 
 
 def problem(code: ProblemCode) -> Problem:

@@ -45,8 +45,8 @@ from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import replace_row
 from tests.proof.oracles import accounts, connections, records, requests
-from tests.proof.oracles.by_hand import BY_HAND
 from tests.proof.oracles.oracle import UNREACHABLE, Answer, Oracle
+from tests.proof.reference import tables
 from tests.support.specimens import BOUND, NOW, Key, binding_in, stored
 from tests.support.strategies import COORDINATE
 
@@ -256,7 +256,7 @@ def test_oracle_results_equal_the_hand_written_table(of: Subject) -> None:
     deeds: dict[Key, set[str]] = {}
     for key, deed, _ in of.oracle():
         deeds.setdefault(key, set()).add(deed)
-    written = {key: {deed} for key, deed in BY_HAND[of.name].items()}
+    written = {key: {deed} for key, deed in tables.TABLES[of.name].items()}
     assert deeds == {
         key: deed for key, deed in written.items() if (of.name, *key) not in UNREACHABLE
     }

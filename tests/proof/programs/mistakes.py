@@ -1,5 +1,6 @@
 """Programs that confuse types: each has an error at the marked line."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from curae_lifecycle import (
@@ -21,6 +22,7 @@ from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.idempotency import RecordKey, parse_idempotency_key
 from curae_lifecycle.rules.triggers import authorize, revoke
 from curae_lifecycle.rules.values import AppUserId
+from curae_lifecycle.servers.guard import Guard
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.stores.contract import AsyncStore
@@ -73,3 +75,9 @@ def a_store_that_waits_where_one_is_awaited(
 ) -> None:
     serve(awaited, request, mint)  # error: [arg-type]
     serve_async(waits, request, mint)  # error: [arg-type] [unused-coroutine]
+
+
+def a_wsgi_app_without_its_adapter(
+    app: Callable[[dict[str, object], Callable[..., object]], list[bytes]],
+) -> Guard:
+    return Guard(app, max_concurrent=1)  # error: [arg-type]

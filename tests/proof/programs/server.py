@@ -19,7 +19,7 @@ from curae_lifecycle import (
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.effects import AccessEnded, Effect, HandoffCancelled, NextActionReplaced, SuccessorsLive, UserProvisioned
-from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, RateWrite, RecordWrite, SessionWrite, Write
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, PageWrite, RateWrite, RecordWrite, SessionWrite, Write
 
 
 def answer(store: Store, request: Request, mint: Callable[[datetime], NewIds]) -> Response:
@@ -62,6 +62,8 @@ def where_to_store(write: Write) -> str:
             return key.key
         case RateWrite(_, policy):
             return policy.name
+        case PageWrite(_, after):
+            return after.digest
 
 
 def embedded(request: Request, now: datetime, new_ids: NewIds) -> bytes:

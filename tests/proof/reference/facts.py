@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypedDict
 
+from tests.proof.reference import tables
 from tests.proof.reference.values import (
     SKEW,
     Broken,
@@ -46,6 +47,8 @@ class Connection(TypedDict):
     updated_at: datetime
     deadline: datetime
     previous: str | None
+    over: bool
+    """Whether it was made under another era than the present one."""
 
 
 class Session(TypedDict):
@@ -57,28 +60,48 @@ class Session(TypedDict):
     expires_at: datetime
     landed_user: str | None
     over: bool
+    """Whether it was made under another era than the present one."""
+
+
+def deadline_of(connection: Connection) -> datetime | None:
+    """Return the instant at which a connection changes by itself."""
+    instants = {
+        "the hand-off's deadline": connection["deadline"],
+        "expiresAt": connection["expires_at"],
+        "none": None,
+    }
+    return instants[tables.DEADLINE[connection["status"], revocation(connection), era(connection)]]
+
+
+def revocation(connection: Connection) -> str:
+    return "no revokedAt" if connection["revoked_at"] is None else "a revokedAt"
+
+
+def era(connection: Connection) -> str:
+    return "made under another era" if connection["over"] else "made under the present era"
 
 
 def standing(connection: Connection, now: datetime) -> str:
-    status = connection["status"]
-    if connection["revoked_at"] is not None:
-        return "REVOKED"
-    if status == "PENDING":
-        return "PENDING" if now < connection["deadline"] else "LAPSED"
-    if status in ["ACTIVE", "ACTION_REQUIRED"]:
-        end = connection["expires_at"]
-        return status if end is None or now < end else "EXPIRED"
-    return status
+    end = deadline_of(connection)
+    early = end is None or now < end
+    clock = "before the deadline, or none set" if early else "at or after the deadline"
+    return tables.STANDING[connection["status"], revocation(connection), era(connection), clock]
+
+
+def outcome(verdict: str) -> tuple[str, str | None]:
+    """Return what a verdict of a table does, and the code of a refusal."""
+    if verdict.startswith("refuse "):
+        return "refused", verdict.split()[1]
+    return ("ignored" if verdict == "ignore" else "done"), None
 
 
 def format_connection(connection: Connection, now: datetime) -> dict[str, object]:
-    at_now = standing(connection, now)
     return {
         "id": connection["id"],
         "customerAccountId": connection["account"],
         "appUserId": connection["user"],
         # Reading: the wire shows the standing, even if only `expiresAt` has passed.
-        "status": "EXPIRED" if at_now == "LAPSED" else at_now,
+        "status": tables.WIRE_STATUS[standing(connection, now),],
         "dataPackages": connection["packages"],
         "authorizedAt": format_time(connection["authorized_at"]),
         "expiresAt": format_time(connection["expires_at"]),
@@ -126,6 +149,13 @@ class Platform:
                 return connection
             connection = successor
 
+    def _successor_word(self, connection: Connection, now: datetime) -> str:
+        successor = self._successor(connection)
+        if successor is None:
+            return "no successor"
+        waits = standing(successor, now) == "PENDING"
+        return "successor PENDING" if waits else "successor anything else"
+
     def _fact(self, now: datetime, value: object) -> tuple[str, str | None]:
         kind = dict(value.pairs).get("type") if isinstance(value, Members) else None
         common = ["type"]
@@ -168,7 +198,9 @@ class Platform:
                 str(given["appUserId"]),
             )
             if kind == "binding.graduate":
-                return self._graduate(coordinate, user)
+                # Reading: a binding has no creation, so `happenedAt` may be any earlier time, and the
+                # binding is judged as it is when the fact is recorded.
+                return self._bind("graduate", coordinate, user)
             return self._tombstone(coordinate, now, happened, given.get("happenedAt"))
 
         reason = require_text(given["reason"]) if "reason" in given else ""
@@ -192,11 +224,11 @@ class Platform:
         if kind == "connection.require_action":
             return self._require_action(connection, now=now, happened=happened, reason=reason)
         if kind == "connection.expire":
-            return self._expire(connection, now)
+            return self._expire(connection, now, happened)
         # Reading: a revocation by patient or platform is done if it ended anything, even if the
         # named connection was revoked before.
         changed = self._revoke(connection, now, happened)
-        while actor in ["PATIENT", "PLATFORM"]:
+        while tables.REVOCATION_REACH[actor,] == "that connection and every later one":
             successor = self._successor(connection)
             if successor is None:
                 break
@@ -211,48 +243,46 @@ class Platform:
         happened: datetime,
         expires: datetime | None,
     ) -> tuple[str, str | None]:
-        if self._successor(connection) is not None:
-            return "refused", "CONNECTION_SUPERSEDED"
-        was = standing(connection, happened)
-        if was == "LAPSED":
-            return "refused", "HANDOFF_LAPSED"
-        if was == "ACTIVE":
-            return "ignored", None
-        if was != "PENDING":
-            return "refused", "CONNECTION_NOT_PENDING"
-        connection["status"] = "ACTIVE"
-        connection["authorized_at"] = happened
-        connection["expires_at"] = expires
-        touch(connection, now)
-        return "done", None
+        verdict = tables.AUTHORIZATION[self._successor_word(connection, now),]
+        if verdict == "proceed":
+            verdict = tables.CONNECTION["authorize", standing(connection, happened)]
+        if verdict == "ACTIVE":
+            connection["status"] = verdict
+            connection["authorized_at"] = happened
+            connection["expires_at"] = expires
+            touch(connection, now)
+        return outcome(verdict)
 
     def _require_action(
         self, connection: Connection, now: datetime, happened: datetime, reason: str
     ) -> tuple[str, str | None]:
-        if standing(connection, happened) != "ACTIVE":
-            return "ignored", None
-        connection["status"] = "ACTION_REQUIRED"
-        connection["reason"] = reason
-        touch(connection, now)
-        return "done", None
+        verdict = tables.CONNECTION["require_action", standing(connection, happened)]
+        if verdict == "ACTION_REQUIRED":
+            connection["status"] = verdict
+            connection["reason"] = reason
+            touch(connection, now)
+        return outcome(verdict)
 
-    def _expire(self, connection: Connection, now: datetime) -> tuple[str, str | None]:
-        # It does not matter if it had expired by itself at that instant: what is stored so is
-        # ended, or its end is recorded.
-        if connection["status"] not in ["ACTIVE", "ACTION_REQUIRED"]:
-            return "ignored", None
-        connection["status"] = "EXPIRED"
-        touch(connection, now)
-        return "done", None
+    def _expire(
+        self, connection: Connection, now: datetime, happened: datetime
+    ) -> tuple[str, str | None]:
+        verdict = tables.CONNECTION["expire", standing(connection, happened)]
+        if verdict == tables.RECORDS_EXPIRY:
+            verdict = tables.EXPIRY_RECORD[connection["status"],]
+        if verdict == "EXPIRED":
+            connection["status"] = verdict
+            touch(connection, now)
+        return outcome(verdict)
 
     def _revoke(self, connection: Connection, now: datetime, happened: datetime) -> bool:
         """Revoke a connection; return whether this revocation is the first."""
-        if connection["revoked_at"] is not None:
+        verdict = tables.CONNECTION["revoke", standing(connection, now)]
+        if verdict == "ignore":
             return False
         # Reading: if one fact ends many connections, each is clamped to its own creation. A late
         # revocation may be before `authorizedAt`: only recorded instants never go back, and
         # `revokedAt` was not recorded.
-        connection["status"] = "REVOKED"
+        connection["status"] = verdict
         connection["revoked_at"] = max(happened, connection["created_at"])
         touch(connection, now)
         return True
@@ -266,50 +296,50 @@ class Platform:
         if session is None:
             return "refused", "NOT_FOUND"
         happened = max(happened, session["created_at"])
-        if session["path"] != "NEW_ACTIVE_SIGNUP_HANDOFF":
-            return "refused", "HANDOFF_NOT_REQUIRED"
         if session["landed_user"] is not None:
-            if session["landed_user"] == user:
-                return "ignored", None
-            return "refused", "BINDING_CONFLICT"
-        if happened >= session["expires_at"]:
-            return "refused", "SESSION_EXPIRED"
-        if session["over"]:
-            return "refused", "BINDING_CHANGED"
-        state, bound = self.bindings.get(session["coordinate"], ("UNLINKED", ""))
-        if state in ["LIMITED", "TOMBSTONED"]:
-            return "refused", "BINDING_CHANGED"
-        if state == "ACTIVE" and bound != user:
-            return "refused", "BINDING_CONFLICT"
-        self.bindings[session["coordinate"]] = ("ACTIVE", user)
-        session["landed_user"] = user
-        return "done", None
+            whose = "the same" if session["landed_user"] == user else "another"
+            stands = f"landed for {whose} user"
+        elif happened >= session["expires_at"]:
+            stands = "over without landing"
+        else:
+            stands = "waiting, made under another era" if session["over"] else "waiting"
+        verdict = tables.COMPLETION[session["path"], stands]
+        if verdict == "proceed":
+            result = self._bind("complete sign-up", session["coordinate"], user)
+            if result[0] == "refused":
+                return result
+            session["landed_user"] = user
+        return outcome(verdict)
 
-    def _graduate(self, coordinate: Coordinate, user: str | None) -> tuple[str, str | None]:
-        # Reading: a binding has no creation, so `happenedAt` may be any earlier time, and the
-        # binding is judged as it is when the fact is recorded.
+    def _bind(
+        self, trigger: str, coordinate: Coordinate, user: str | None
+    ) -> tuple[str, str | None]:
+        """Apply a trigger to a binding; no user stands for the bound one."""
         state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
-        if state in ["UNLINKED", "TOMBSTONED"]:
-            return "refused", "BINDING_CHANGED"
-        if user is not None and user != bound:
-            return "refused", "BINDING_CONFLICT"
-        if state == "ACTIVE":
-            return "ignored", None
-        self.bindings[coordinate] = ("ACTIVE", bound)
-        return "done", None
+        same = state != "UNLINKED" and user in [None, bound]
+        beside = "same user" if same else "other user, or none bound"
+        verdict = tables.BINDING[trigger, state, beside]
+        if verdict in ["LIMITED", "ACTIVE", "TOMBSTONED"]:
+            self.bindings[coordinate] = (verdict, bound if user is None else user)
+        return outcome(verdict)
 
     def _tombstone(
         self, coordinate: Coordinate, now: datetime, happened: datetime, reported: object
     ) -> tuple[str, str | None]:
         # Reading: a tombstone may name a user, as the log's line kind shows it, but no cell of its
         # table asks for one.
-        _, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
         # Reading: a copy repeats the instant, however it is spelled.
         when = None if reported is None else require_time(reported)
-        if when is not None and when == self.last_tombstones.get(coordinate):
-            return "ignored", None
+        is_copy = when is not None and when == self.last_tombstones.get(coordinate)
+        verdict = tables.TOMBSTONE_REPORT[
+            "reported with the happenedAt of the last one"
+            if is_copy
+            else "any other, or without happenedAt",
+        ]
+        if verdict == "ignore":
+            return outcome(verdict)
+        result = self._bind("tombstone", coordinate, None)
         self.last_tombstones[coordinate] = when
-        self.bindings[coordinate] = ("TOMBSTONED", bound)
         for session in self.sessions.values():
             if session["coordinate"] == coordinate:
                 session["over"] = True
@@ -318,7 +348,8 @@ class Platform:
         for connection in self.connections.values():
             if coordinate_of(connection) == coordinate:
                 self._revoke(connection, now, happened)
-        return "done", None
+                connection["over"] = True
+        return result
 
     def _ask(self, now: datetime, value: object) -> dict[str, object]:
         given = members(value, ["type", "connectionId", "dataPackage"], [])
@@ -330,11 +361,11 @@ class Platform:
         connection = self.connections.get(parse_uuid(given["connectionId"]) or "")
         if connection is None:
             raise Broken("an unknown id")
-        reason = standing(connection, now)
         # Reading: a package that is no token is one that was not granted.
-        if reason == "ACTIVE" and package not in connection["packages"]:
-            reason = "PACKAGE_NOT_GRANTED"
-        if reason != "ACTIVE":
+        held = "package granted" if package in connection["packages"] else "package not granted"
+        verdict = tables.ACCESS[standing(connection, now), held]
+        if verdict != "grant":
+            reason = verdict.removeprefix("deny ")
             return {"granted": False, "reason": reason, "validUntil": None}
         end = connection["expires_at"]
         return {"granted": True, "reason": None, "validUntil": format_time(end)}

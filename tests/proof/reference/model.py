@@ -24,11 +24,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import TypedDict
+from typing import TypedDict, cast
 
+from tests.proof.reference import tables
 from tests.proof.reference.facts import Connection, Coordinate, format_connection, standing, touch
 from tests.proof.reference.limits import Holder, Limits
 from tests.proof.reference.recorded import Recorded
+from tests.proof.reference.records import KeyRecord
 from tests.proof.reference.requests import (
     Answer,
     ProblemReply,
@@ -41,12 +43,10 @@ from tests.proof.reference.requests import (
     success,
 )
 from tests.proof.reference.values import (
-    RETENTION,
     Broken,
     Members,
     format_time,
     header_values,
-    later,
     members,
     parse_json,
     parse_uuid,
@@ -73,14 +73,6 @@ class Key(TypedDict):
     environment: str
 
 
-class StoredResponse(TypedDict):
-    """A response stored for retries."""
-
-    first_used: datetime
-    fingerprint: object
-    answer: Answer
-
-
 class Model(Limits, Recorded):
     """The state that a log of traffic runs through."""
 
@@ -89,7 +81,7 @@ class Model(Limits, Recorded):
         self.environment = environment
         self.clock: datetime | None = None
         self.keys: dict[str, Key] = {}
-        self.kept: dict[tuple[Holder, str], StoredResponse] = {}
+        self.kept: dict[tuple[Holder, str], KeyRecord] = {}
         self.named: dict[str, tuple[dict[str, str], object]] = {}
 
     def line(self, raw: bytes, number: int) -> dict[str, object]:
@@ -239,11 +231,15 @@ class Model(Limits, Recorded):
         key = self._authenticate(headers)
         path, _, query = path.partition("?")
         operation, path_id = route(method, path)
-        if self.environment is not None and key["environment"] != self.environment:
-            raise ProblemReply("WRONG_ENVIRONMENT")
+        served = self.environment in [None, key["environment"]]
         # Reading: the graduation hand-off is no read, so it needs the scope as well.
-        if operation not in READS and "connection:write" not in key["scopes"]:
-            raise ProblemReply("SCOPE_INSUFFICIENT")
+        held = operation in READS or "connection:write" in key["scopes"]
+        verdict = tables.PERMISSION[
+            "environment served" if served else "another environment",
+            "scope held or not needed" if held else "scope missing",
+        ]
+        if verdict != "proceed":
+            raise ProblemReply(verdict.removeprefix("refuse "))
 
         # Body (with the id in the path), then key: refused, nothing charged.
         values: dict[str, object] = {}
@@ -269,15 +265,14 @@ class Model(Limits, Recorded):
         self._ask_buckets(holder, now)
 
         # Idempotency: a replay and a reused key charge the buckets and nothing else.
-        place = (holder, idempotency_key)
-        fingerprint = (operation, values)
-        if idempotency_key != "" and place in self.kept:
-            kept = self.kept[place]
-            if now < later(kept["first_used"], RETENTION):
-                self._charge_buckets(holder, now)
-                if kept["fingerprint"] != fingerprint:
-                    raise ProblemReply("IDEMPOTENCY_KEY_REUSED")
-                return kept["answer"], True
+        record = self.kept.setdefault((holder, idempotency_key), KeyRecord())
+        claim = record.begin((operation, values), now)
+        if idempotency_key != "" and isinstance(claim, tuple):
+            self._charge_buckets(holder, now)
+            code, kept = claim
+            if code != "replay":
+                raise ProblemReply(code)
+            return cast("Answer", kept), True
 
         # The app user's limit: refused, nothing charged; else both are charged.
         if operation in ["initiate", "graduation"]:
@@ -299,11 +294,8 @@ class Model(Limits, Recorded):
         except ProblemReply as refusal:
             answer = problem(refusal)
         if idempotency_key != "":
-            self.kept[place] = {
-                "first_used": now,
-                "fingerprint": fingerprint,
-                "answer": answer,
-            }
+            assert not isinstance(claim, tuple)
+            record.commit(claim, answer)
         return answer, False
 
     def _authenticate(self, headers: list[tuple[str, str]]) -> Key:
@@ -355,7 +347,7 @@ class Model(Limits, Recorded):
             return success(200, {"connection": format_connection(connection, now)})
 
         coordinate = (key["environment"], key["app"], key["account"], str(values["appUserId"]))
-        state, user = self.bindings.get(coordinate, ("UNLINKED", ""))
+        state, _ = self.bindings.get(coordinate, ("UNLINKED", ""))
         if operation == "account-state":
             etag = f'"{state.lower()}"'
             extra = {"etag": etag, "cache-control": "private, no-cache"}
@@ -364,8 +356,9 @@ class Model(Limits, Recorded):
             _, sent, text = success(200, {"lifecycleState": state})
             return 200, {**sent, **extra}, text
         if operation == "graduation":
-            if state != "LIMITED":
-                raise ProblemReply("BINDING_NOT_LIMITED")
+            verdict = tables.GRADUATION_HANDOFF[state,]
+            if verdict != "proceed":
+                raise ProblemReply(verdict.removeprefix("refuse "))
             action, _ = self._next_action(now, recorded)
             return success(201, {"nextAction": action})
         return self._initiate(
@@ -409,6 +402,7 @@ class Model(Limits, Recorded):
             "updated_at": now,
             "deadline": deadline,
             "previous": previous,
+            "over": False,
         }
         self.connections[connection["id"]] = connection
         return connection
@@ -417,20 +411,22 @@ class Model(Limits, Recorded):
         self, now: datetime, key: Key, connection: Connection, recorded: object
     ) -> Answer:
         at_now = standing(connection, now)
-        if at_now == "PENDING":
-            raise ProblemReply("CONNECTION_NOT_RECONNECTABLE", {"reason": "STILL_PENDING"})
-        if at_now == "ACTIVE":
-            raise ProblemReply("CONNECTION_NOT_RECONNECTABLE", {"reason": "ALREADY_ACTIVE"})
+        verdict = tables.CONNECTION["reconnect", at_now]
+        if verdict != "recover":
+            _, code, reason = verdict.split()
+            raise ProblemReply(code, {"reason": reason.strip("()")})
         successor = self._successor(connection)
-        if successor is not None and standing(successor, now) != "PENDING":
+        verdict = tables.RECOVERY[at_now, self._successor_word(connection, now)]
+        if verdict.startswith("refuse "):
+            assert successor is not None
             details: dict[str, object] = {
                 "connectionId": connection["id"],
                 "nextConnectionId": successor["id"],
                 "headConnectionId": self._head(successor)["id"],
             }
-            raise ProblemReply("CONNECTION_SUPERSEDED", details)
+            raise ProblemReply(verdict.removeprefix("refuse "), details)
         action, deadline = self._next_action(now, recorded)
-        if successor is None:
+        if verdict == "mint a successor":
             successor = self._mint(
                 now,
                 key=key,
@@ -441,6 +437,7 @@ class Model(Limits, Recorded):
                 recorded=recorded,
             )
         else:
+            assert successor is not None
             # Reading: the deadline is the end of the newest next action, even if it is earlier than
             # the one before. It is no recorded instant.
             successor["deadline"] = deadline
@@ -461,23 +458,19 @@ class Model(Limits, Recorded):
         state, user = self.bindings.get(coordinate, ("UNLINKED", ""))
         action, end = self._next_action(now, recorded)
         session_id = self._fresh_id(recorded, "session")
-        landed: datetime | None = None
-        landed_user: str | None = None
-        if state == "ACTIVE":
-            path, handoff, landed, landed_user = "EXISTING_ACTIVE_HANDOFF", "LANDED", now, user
-        elif state == "UNLINKED" and prefer:
-            path, handoff = "NEW_ACTIVE_SIGNUP_HANDOFF", "AWAITED"
-        else:
-            path, handoff = "SILENT_LIMITED", "NOT_REQUIRED"
-            if state != "LIMITED":
-                self.numbered += 1
-                self.bindings[coordinate] = ("LIMITED", f"provisioned user {self.numbered}")
+        preference = "preferSignup true" if prefer else "preferSignup false or absent"
+        path, handoff, whose = tables.ENTRY_PATH[state, preference].split(", ")
+        if whose == "a new LIMITED user":
+            self.numbered += 1
+            user = f"provisioned user {self.numbered}"
+            self._bind("provision", coordinate, user)
+        landed = now if handoff == "hand-off LANDED" else None
         self.sessions[session_id] = {
             "path": path,
             "coordinate": coordinate,
             "created_at": now,
             "expires_at": end,
-            "landed_user": landed_user,
+            "landed_user": user if landed else None,
             "over": False,
         }
         session = {
@@ -485,7 +478,7 @@ class Model(Limits, Recorded):
             "customerAccountId": coordinate[2],
             "appUserId": coordinate[3],
             "path": path,
-            "handoff": handoff,
+            "handoff": handoff.removeprefix("hand-off "),
             "createdAt": format_time(now),
             "expiresAt": format_time(end),
             "landedAt": format_time(landed),

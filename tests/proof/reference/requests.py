@@ -10,6 +10,7 @@ from datetime import timedelta
 from fractions import Fraction
 from urllib.parse import unquote_to_bytes
 
+from tests.proof.reference import tables
 from tests.proof.reference.values import (
     PACKAGE,
     Members,
@@ -22,21 +23,6 @@ from tests.proof.reference.values import (
 
 API = "/api/sdk/v1/"
 TYPES = "https://curaeai.com/problems/"
-STATUS = {
-    "BAD_REQUEST": 400,
-    "IDEMPOTENCY_KEY_REQUIRED": 400,
-    "IDEMPOTENCY_KEY_INVALID": 400,
-    "IDEMPOTENCY_KEY_NOT_ALLOWED": 400,
-    "UNAUTHENTICATED": 401,
-    "SCOPE_INSUFFICIENT": 403,
-    "WRONG_ENVIRONMENT": 403,
-    "NOT_FOUND": 404,
-    "CONNECTION_NOT_RECONNECTABLE": 409,
-    "CONNECTION_SUPERSEDED": 409,
-    "BINDING_NOT_LIMITED": 409,
-    "IDEMPOTENCY_KEY_REUSED": 422,
-    "RATE_LIMITED": 429,
-}
 VISIBLE = re.compile(r"[!-~]{1,255}")
 QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 ENTITY_TAG = r'(?:W/)?"[^"]*"'
@@ -65,14 +51,14 @@ def problem(refusal: ProblemReply) -> Answer:
     body = {
         "type": TYPES + refusal.code.lower().replace("_", "-"),
         "title": refusal.code.replace("_", " ").capitalize(),
-        "status": STATUS[refusal.code],
+        "status": tables.status_of(refusal.code),
         "detail": refusal.code,
         "code": refusal.code,
         "details": refusal.details,
         "retryable": refusal.code == "RATE_LIMITED",
     }
     headers = {"content-type": "application/problem+json", **refusal.headers}
-    return STATUS[refusal.code], headers, format_json(body)
+    return tables.status_of(refusal.code), headers, format_json(body)
 
 
 def success(status: int, body: dict[str, object]) -> Answer:

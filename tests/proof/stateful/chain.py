@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import connection as rules
-from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules import triggers
-from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.chain import Minted, is_live
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction
-from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service.changes import (
     Changes,
     connection_write_changes,
@@ -36,36 +32,27 @@ from curae_lifecycle.service.effects import (
     SuccessorsLive,
 )
 from curae_lifecycle.service.events import EventKind
-from curae_lifecycle.service.json_schema import Json
 from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.laws import (
     RevocationAnswer,
-    check_access,
     check_chain,
-    check_merge,
     check_nothing_changed,
     check_one_pending_successor,
     check_rank_never_falls,
     check_revocation,
     check_standing_is_monotone,
 )
-from curae_lifecycle.web.wire_format import format_connection, parse_connection
-from tests.proof.stateful.chain_model import (
-    LIVE,
-    PACKAGES,
-    ChainModel,
-    Stored,
-    deadline_of,
-    join,
-    on_the_wire,
-    read_from_the_wire,
-    standing,
-)
-from tests.proof.stateful.coordinate_model import MISTAKE, TOLERANCE, Said, show
+from tests.proof.reference import tables
+from tests.proof.reference.facts import Connection as Stored
+from tests.proof.reference.facts import deadline_of, standing
+from tests.proof.reference.requests import ProblemReply
+from tests.proof.reference.values import SKEW
+from tests.proof.stateful.driven import MISTAKE, DrivenModel
 from tests.proof.stateful.running import (
     START,
     TICK,
     CountedMachine,
+    Said,
     agree,
     code_and_details,
     heard,
@@ -74,12 +61,12 @@ from tests.proof.stateful.running import (
 )
 from tests.support.strategies import COORDINATE, uuid
 
-OF_THE_WIRE_ALONE: Final = {"customerAccountId", "appUserId"}
+PACKAGES: Final = ("labs", "vitals")
 
 which = st.sampled_from([0, 0, 1, 0, 1, 2, 3])
 """A connection of the chain; 0 is the newest."""
 moments = st.sampled_from(["now", "now", "created", "deadline", "deadline", "soon"])
-lives = st.sampled_from([60, 60, 30, 1, 0])
+lives = st.sampled_from([60, 60, 30, 1])
 reasons = st.sampled_from(["portal_login", "consent"])
 
 BEGUN: Final = [
@@ -91,17 +78,21 @@ BEGUN: Final = [
     ("authorize", "expire"),
     ("authorize", "expire", "reconnect", "authorize"),
     (*("authorize", "require action", "reconnect") * 2,),
+    ("lapse", "reconnect", "authorize"),
+    ("authorize", "expire", "reconnect", "lapse"),
 ]
 """Events of a chain before a run, which bring rare states close."""
 
 
-class ChainMachine(CountedMachine):
+class ChainMoves(CountedMachine):
+    """A chain that is only changed, so that it grows long."""
+
     def __init__(self) -> None:
         super().__init__()
         self.now = START
         self.line: list[Connection] = []
-        self.model = ChainModel()
-        self.snapshots: dict[str, list[tuple[Connection, Stored]]] = {}
+        self.model = DrivenModel(COORDINATE)
+        self.snapshots: dict[str, list[Connection]] = {}
         self.history: list[Connection] = []
         self.revocations: list[RevocationAnswer] = []
         self.recoveries: list[tuple[str, str]] = []
@@ -123,7 +114,7 @@ class ChainMachine(CountedMachine):
             next_action=NextAction("https://connect.example/1", deadline),
             era=None,
         )
-        self.model.mint(uuid(1), self.now, deadline)
+        self.model.mint(uuid(1), self.now, deadline, *PACKAGES)
         self._store(made)
         for trigger in begun:
             match trigger:
@@ -133,18 +124,16 @@ class ChainMachine(CountedMachine):
                     self.require_action(0, moment="now", tick=0, reason="portal_login")
                 case "expire":
                     self.expire(0, "now", 0)
+                case "lapse":
+                    self.time_comes_to_a_deadline(0, 0)
                 case _:
                     self.reconnect(0, 60)
 
     # Time -----------------------------------------------------------------------------------
 
-    @rule(by=st.sampled_from([1, 1, 40]))
+    @rule(by=st.sampled_from([1, 40, 60]))
     def time_passes(self, by: int) -> None:
         self.now += by * TICK
-
-    @rule(by=st.sampled_from([1, 40, 300_000_000]))
-    def another_worker_s_clock_is_behind(self, by: int) -> None:
-        self.now -= by * TICK
 
     @rule(n=which, tick=ticks)
     def time_comes_to_a_deadline(self, n: int, tick: int) -> None:
@@ -161,11 +150,10 @@ class ChainMachine(CountedMachine):
         end = None if lasts is None else happened + lasts * TICK
         successor, head = self._later(n)
         before, now = self.line[n], self.now
-        said = self.model.authorize(n, now, happened, end=end)
         self._fact(
             n,
             fact="authorize",
-            said=said,
+            given={"happenedAt": happened} | ({} if end is None else {"expiresAt": end}),
             record=lambda: triggers.authorize(
                 before,
                 now,
@@ -182,11 +170,10 @@ class ChainMachine(CountedMachine):
         n = self._at(n)
         happened = self._moment(n, moment, tick)
         before, now = self.line[n], self.now
-        said = self.model.require_action(n, now, happened, reason=reason)
         self._fact(
             n,
             fact="require_action",
-            said=said,
+            given={"happenedAt": happened, "reason": reason},
             record=lambda: triggers.require_action(
                 before, now, reason=reason, happened_at=happened, era=None
             ),
@@ -197,20 +184,27 @@ class ChainMachine(CountedMachine):
         n = self._at(n)
         happened = self._moment(n, moment, tick)
         before, now = self.line[n], self.now
-        said = self.model.expire(n, now, happened)
         self._fact(
             n,
             fact="expire",
-            said=said,
+            given={"happenedAt": happened},
             record=lambda: triggers.expire(before, now, happened_at=happened, era=None),
         )
 
-    def _fact(self, n: int, fact: str, said: Said, record: Callable[[], Transition]) -> None:
+    def _fact(
+        self,
+        n: int,
+        fact: str,
+        given: Mapping[str, str | datetime],
+        record: Callable[[], Transition],
+    ) -> None:
+        told = f"{fact} of {self.model.chain[n]}"
+        said = self._said(n, fact, given)
         if said == MISTAKE:
             agree(f"{fact} out of order is a mistake", True, is_mistake(record))
             return
         before, answer = self.line[n], record()
-        agree(f"{fact} of {self.model.line[n]}", said, heard(answer))
+        agree(told, said, heard(answer))
         match answer:
             case Done(after):
                 self._store(after, n)
@@ -228,14 +222,15 @@ class ChainMachine(CountedMachine):
         happened = self._moment(n, moment, tick)
         before, following, now = self.line[n], tuple(self.line[n + 1 :]), self.now
         _, head = self._later(n)
-        said = self.model.revoke(n, now, happened, actor=actor)
+        stored = [each.copy() for each in self.model.chain]
+        said = self._said(n, "revoke", {"happenedAt": happened, "actor": str(actor)})
 
         def record() -> tuple[Done[Connection] | Ignored[Connection], ...]:
             return chains.revoke_chain(
                 before, following, now, actor=actor, happened_at=happened, era=None
             )
 
-        if said is None:
+        if said == MISTAKE:
             agree("a revocation out of order is a mistake", True, is_mistake(record))
             return
         answers = record()
@@ -244,16 +239,35 @@ class ChainMachine(CountedMachine):
         changes = revocation_changes(reached, answers, heads=reached[-1:] if whole else ())
         if not whole and isinstance(answers[0], Done):
             changes += live_head_changes(before, head, now, era=None)
-        outcomes = [heard(answer)[0] for answer in answers]
-        agree(f"revoked by {actor}", said, (outcomes, list(map(in_words, changes.effects))))
+        ended = any(isinstance(answer, Done) for answer in answers)
+        agree(f"revoked by {actor}", said, ("done" if ended else "ignored", None))
+        effects = self._effects(stored, n, n + len(reached), whole=whole)
+        agree(f"what is revoked by {actor}", effects, list(changes.effects))
         for position, answer in enumerate(answers, n):
             self.revocations.append(RevocationAnswer.of(answer))
             if isinstance(answer, Ignored):
                 assert answer.value is self.line[position]
-        if whole and outcomes[-1] == "ignored":
-            # The head was relied on: no connection created meanwhile may follow it.
-            self.model.rely_on(len(self.line) - 1)
         self._write(changes)
+
+    def _said(self, n: int, fact: str, given: Mapping[str, str | datetime]) -> Said:
+        connection_id = self.model.chain[n]["id"]
+        return self.model.fact(self.now, f"connection.{fact}", connectionId=connection_id, **given)
+
+    def _effects(self, before: list[Stored], n: int, end: int, *, whole: bool) -> list[Effect]:
+        """Return the effects of a revocation of the connections from `n` to `end`, by the tables."""
+        effects: list[Effect] = []
+        for stored, revoked in zip(before[n:end], self.model.chain[n:end], strict=True):
+            connection_id, at = ConnectionId(stored["id"]), revoked["revoked_at"]
+            if stored["revoked_at"] is None and at is not None:
+                access = tables.ENDING[stored["status"],] == "the access that it gave"
+                effects.append(
+                    AccessEnded(connection_id, at) if access else HandoffCancelled(connection_id)
+                )
+        head = before[-1]
+        lives = tables.LIFE[standing(head, self.now),] == "live"
+        if effects and not whole and head != before[n] and lives:
+            effects.append(SuccessorsLive(ConnectionId(before[n]["id"]), ConnectionId(head["id"])))
+        return effects
 
     @rule(n=which, life=lives, times=st.sampled_from([2, 1, 2, 3]))
     def reconnect(self, n: int, life: int, times: int = 1) -> None:
@@ -276,129 +290,34 @@ class ChainMachine(CountedMachine):
             era=None,
         )
         said = self.model.reconnect(n, self.now, new_id, deadline=deadline)
-        if isinstance(answer, Refused):
-            agree("reconnect", said, heard(answer))
+        if isinstance(said, ProblemReply):
+            assert isinstance(answer, Refused)
+            code, details = code_and_details(answer.problem)
+            details = {name: details[name] for name in said.details}
+            agree("reconnect", (said.code, said.details), (code, details))
             return
+        assert isinstance(answer, Done)
         recovered = answer.value.connection
         if isinstance(answer.value, Minted):
-            kind, changes = "minted", recovery_changes(before, recovered)
+            changes = recovery_changes(before, recovered)
         else:
-            kind, old = "reissued", answer.value.before
+            old = answer.value.before
             killed = NextActionReplaced(recovered.id)
             changes = connection_write_changes(
                 EventKind.CONNECTION_REISSUED, old, recovered, killed
             )
-        agree("reconnect", said, ("done", None, {kind: recovered.id}))
         self.recoveries.append((before.id, recovered.id))
         self._write(changes)
-
-    # Questions and snapshots ----------------------------------------------------------------
-
-    @rule(
-        n=which,
-        package=st.sampled_from(["labs", "notes"]),
-        active=st.sampled_from(["ACTIVE", "AUTHORIZED"]),
-    )
-    def look(self, n: int, package: str, active: str) -> None:
-        n = self._at(n)
-        self._ask(n, package)
-        self._send(n, active)
-
-    @rule(n=which)
-    def look_elsewhere(self, n: int) -> None:
-        """Show less or more of a connection to another server, in either spelling."""
-        n = self._at(n)
-        for active in ("ACTIVE", "AUTHORIZED"):
-            document = format_connection(self.line[n], self.now, active, binding=None)
-            more, less = self.model.line[n].copy(), self.model.line[n].copy()
-            more["authorized"] = more["authorized"] or more["created"]
-            less["authorized"] = less["reason"] = None
-            since = document["authorizedAt"] or document["createdAt"]
-            self._read(n, document | {"authorizedAt": since}, more)
-            bare: dict[str, Json] = {"authorizedAt": None, "actionRequiredReason": None}
-            self._read(n, document | bare, less)
-
-    @rule(n=which)
-    def look_at_contradictions(self, n: int) -> None:
-        """Check that a status that contradicts its `revokedAt` counts as revoked."""
-        n = self._at(n)
-        connection, now = self.line[n], self.now
-        for status in rules.Status:
-            at = None if status is rules.Status.REVOKED else connection.updated_at
-            torn = attrs.evolve(connection, status=status, revoked_at=at)
-            agree(
-                "the standing of a contradiction",
-                "REVOKED",
-                str(rules.standing(torn, now, era=None)),
-            )
-            agree("the deadline of a contradiction", None, rules.next_deadline(torn, era=None))
-        document = format_connection(connection, now, binding=None)
-        since = document["updatedAt"]
-        for spelled in WireStatus:
-            revoked = None if spelled is WireStatus.REVOKED else since
-            for authorized in (None, since):
-                told: dict[str, Json] = {
-                    "status": spelled.value,
-                    "authorizedAt": authorized,
-                    "revokedAt": revoked,
-                    "actionRequiredReason": None,
-                }
-                read = self._parsed(n, document | told)
-                agree("the status of a contradiction", "REVOKED", str(read.status))
-
-    def _ask(self, n: int, package: str) -> None:
-        reason, until = self.model.ask(n, self.now, package)
-        answer = decide_access(self.line[n], package, self.now, era=None)
-        check_access(self.line[n], package, self.now, era=None)
-        if isinstance(answer, Granted):
-            agree("access", (reason, until), (None, answer.valid_until))
-            return
-        details = {"connectionId": self.line[n].id, "dataPackage": package, "reason": reason}
-        agree("access", ("CONNECTION_ACCESS_DENIED", details), code_and_details(answer.problem))
-
-    def _send(self, n: int, active: str) -> None:
-        """Send a snapshot over the wire and return the receiver's value."""
-        connection, stored = self.line[n], self.model.line[n]
-        document = format_connection(connection, self.now, active, binding=None)
-        sent = {name: it for name, it in document.items() if name not in OF_THE_WIRE_ALONE}
-        agree("a connection on the wire", on_the_wire(stored, self.now, active), sent)
-        read = self._read(n, document, stored)
-        self.snapshots[connection.id].append((read, read_from_the_wire(stored, self.now)))
-
-    def _read(self, n: int, document: dict[str, Json], stored: Stored) -> Connection:
-        read = self._parsed(n, document)
-        agree("a snapshot read from the wire", read_from_the_wire(stored, self.now), shown(read))
-        return read
-
-    def _parsed(self, n: int, document: dict[str, Json]) -> Connection:
-        connection = self.line[n]
-        return parse_connection(
-            document,
-            environment=COORDINATE.environment,
-            app_id=COORDINATE.app_id,
-            predecessor_id=connection.identity.predecessor_id,
-            root_id=connection.identity.root_id,
-            position=connection.identity.position,
-        )
-
-    @rule(n=which, picks=st.tuples(*[st.integers(0, 7)] * 3))
-    def merge(self, n: int, picks: tuple[int, int, int]) -> None:
-        snapshots = self.snapshots[self.line[self._at(n)].id]
-        (a, one), (b, other), (c, _) = (snapshots[-1 - pick % len(snapshots)] for pick in picks)
-        check_merge(a, b, c)
-        agree("two snapshots merged", join(one, other), shown(merging.merge(a, b)))
-        if merging.merge(a, b) not in (a, b):
-            self.snapshots[a.id].append((merging.merge(a, b), join(one, other)))
 
     # What always holds ----------------------------------------------------------------------
 
     @invariant()
     def the_chain_is_the_model_s(self) -> None:
-        agree("the stored chain", self.model.line, list(map(shown, self.line)))
-        for connection, stored in zip(self.line, self.model.line, strict=True):
+        agree("the stored chain", self.model.chain, list(map(shown, self.line)))
+        for connection, stored in zip(self.line, self.model.chain, strict=True):
             at_now = str(rules.standing(connection, self.now, era=None))
             agree(f"the standing of {connection.id}", standing(stored, self.now), at_now)
-            lives_on = standing(stored, self.now) in LIVE
+            lives_on = tables.LIFE[standing(stored, self.now),] == "live"
             agree(f"the life of {connection.id}", lives_on, is_live(connection, self.now, era=None))
             deadline = rules.next_deadline(connection, era=None)
             agree(f"the deadline of {connection.id}", deadline_of(stored), deadline)
@@ -406,7 +325,12 @@ class ChainMachine(CountedMachine):
     @invariant()
     def laws_4_and_6_hold_of_the_chain(self) -> None:
         check_chain(self.line, max(self.now, *(each.updated_at for each in self.line)), era=None)
-        newest = self.line[-1]
+        *older, newest = self.line
+        # Stricter than law 6: a connection with a successor is never authorized again.
+        standings = {str(rules.standing(each, self.now, era=None)) for each in older}
+        agree("an older connection is active", False, "ACTIVE" in standings)
+        positions = [each.identity.position for each in self.line]
+        agree("the positions", [*range(1, len(self.line) + 1)], positions)
         deadline = rules.next_deadline(newest, era=None) or self.now
         around = (deadline - TICK, deadline, deadline + TICK, self.now)
         check_standing_is_monotone(newest, around, era=None)
@@ -434,10 +358,9 @@ class ChainMachine(CountedMachine):
             return self.now
         if moment == "soon":
             # The reporter's clock is ahead.
-            seen = max(self.now, self.model.line[n]["updated"])
-            return seen + TOLERANCE + tick * TICK
-        stored = self.model.line[n]
-        anchor = stored["created"] if moment == "created" else deadline_of(stored)
+            return self.now + SKEW + tick * TICK
+        stored = self.model.chain[n]
+        anchor = stored["created_at"] if moment == "created" else deadline_of(stored)
         happened = (anchor or self.now) + tick * TICK
         if moment == "deadline":
             self.now = max(self.now, happened)
@@ -446,39 +369,29 @@ class ChainMachine(CountedMachine):
     def _store(self, connection: Connection, n: int = 0) -> None:
         self.line[n : n + 1] = [connection]
         self.history.append(connection)
-        copy = self.model.line[n].copy()
-        self.snapshots.setdefault(connection.id, []).append((connection, copy))
+        self.snapshots.setdefault(connection.id, []).append(connection)
 
 
 def shown(connection: Connection) -> Stored:
     """Return a connection in the model's words."""
     identity = connection.identity
-    agree("the data packages", PACKAGES, list(identity.data_packages))
+    coordinate = identity.coordinate
+    assert connection.handoff_deadline is not None
     return {
         "id": identity.id,
-        "previous": identity.predecessor_id,
-        "root": identity.root_id,
-        "created": identity.created_at,
+        "environment": str(coordinate.environment),
+        "app": coordinate.app_id,
+        "account": coordinate.customer_account_id,
+        "user": coordinate.app_user_id,
+        "packages": [*identity.data_packages],
         "status": str(connection.status),
-        "updated": connection.updated_at,
-        "deadline": connection.handoff_deadline,
-        "authorized": connection.authorized_at,
-        "end": connection.expires_at,
+        "authorized_at": connection.authorized_at,
+        "expires_at": connection.expires_at,
+        "revoked_at": connection.revoked_at,
         "reason": connection.action_required_reason,
-        "revoked": connection.revoked_at,
-        "revoked_by": connection.revoked_by,
-        "version": connection.version,
+        "created_at": identity.created_at,
+        "updated_at": connection.updated_at,
+        "deadline": connection.handoff_deadline,
+        "previous": identity.predecessor_id,
+        "over": False,
     }
-
-
-def in_words(effect: Effect) -> str:
-    """Return an effect of a revocation in the model's words."""
-    match effect:
-        case HandoffCancelled(connection_id):
-            return f"cancel the hand-off of {connection_id}"
-        case AccessEnded(connection_id, at):
-            return f"access of {connection_id} ended at {show(at)}"
-        case SuccessorsLive(connection_id, head_id):
-            return f"{head_id} lives on after {connection_id}"
-        case _:
-            return repr(effect)

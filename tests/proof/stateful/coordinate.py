@@ -16,11 +16,16 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
 from curae_lifecycle.rules.values import AppUserId, NextAction, SessionId, UserId
 from curae_lifecycle.testing.laws import check_nothing_changed
-from tests.proof.stateful.coordinate_model import MISTAKE, TOLERANCE, CoordinateModel, Said, Session
+from curae_lifecycle.web.wire_format import format_session
+from tests.proof.reference import tables
+from tests.proof.reference.facts import Session, outcome
+from tests.proof.reference.values import SKEW
+from tests.proof.stateful.driven import MISTAKE, DrivenModel
 from tests.proof.stateful.running import (
     START,
     TICK,
     CountedMachine,
+    Said,
     agree,
     heard,
     is_mistake,
@@ -50,8 +55,10 @@ class CoordinateMachine(CountedMachine):
         self.now = START
         self.binding: LimitedAccountAppBinding | None = None
         self.sessions: list[CuraeConnectSession] = []
-        self.model = CoordinateModel()
+        self.model = DrivenModel(COORDINATE)
         self.numbered = 0
+        self.reported: datetime | None = None
+        """The `happened_at` of the last tombstone."""
 
     @initialize(
         waiting=st.integers(0, 3),
@@ -63,7 +70,7 @@ class CoordinateMachine(CountedMachine):
     ) -> None:
         """Store waiting sessions, at times one that no rule creates."""
         for _ in range(waiting):
-            self._initiate(prefers=True, life=60, new_user=True)
+            self._initiate(prefers=True, life=60)
         if strange is None:
             return
         path, handoff = strange
@@ -82,7 +89,14 @@ class CoordinateMachine(CountedMachine):
                 user_id=user,
             )
         )
-        self.model.sessions[uuid(99)] = shown(self.sessions[-1])
+        self.model.sessions[uuid(99)] = {
+            "path": str(path),
+            "coordinate": self.model.coordinate,
+            "created_at": START,
+            "expires_at": end,
+            "landed_user": None if landed is None else user,
+            "over": False,
+        }
 
     # Time -----------------------------------------------------------------------------------
 
@@ -92,32 +106,22 @@ class CoordinateMachine(CountedMachine):
 
     # Requests -------------------------------------------------------------------------------
 
-    @rule(prefers=st.booleans(), life=st.sampled_from([60, 60, 1, 0]), new_user=st.booleans())
-    def initiate(self, prefers: bool, life: int, new_user: bool) -> None:  # noqa: FBT001 - drawn
-        self._initiate(prefers=prefers, life=life, new_user=new_user)
+    @rule(prefers=st.booleans(), life=st.sampled_from([60, 60, 1]))
+    def initiate(self, prefers: bool, life: int) -> None:  # noqa: FBT001 - drawn
+        self._initiate(prefers=prefers, life=life)
 
-    def _initiate(self, *, prefers: bool, life: int, new_user: bool) -> None:
+    def _initiate(self, *, prefers: bool, life: int) -> None:
         self.numbered += 1
         session_id, end = uuid(self.numbered), self.now + life * TICK
-        user_id = f"limited-{self.numbered}" if new_user else self._user("the bound one")
-        before = str(self.model.state)
-
-        def ask() -> Done[rules.Initiated]:
-            return rules.initiate(
-                self.binding,
-                COORDINATE,
-                self.now,
-                prefer_signup=prefers,
-                id=SessionId(session_id),
-                user_id=UserId(user_id),
-                next_action=NextAction("https://connect.example/1", end),
-            )
-
-        said = self.model.initiate(session_id, self.now, end, new_user=user_id, prefers=prefers)
-        if said == MISTAKE:
-            agree("a tombstoned user is never provisioned again", True, is_mistake(ask))
-            return
-        made = ask().value
+        before, gone = self.model.binding
+        if before == "TOMBSTONED" and gone:
+            wrong = is_mistake(self._initiated, session_id, end, gone, prefers=prefers)
+            agree("a tombstoned user is never provisioned again", True, wrong)
+        # The model numbers the users that it provisions.
+        user = f"provisioned user {self.model.numbered + 1}"
+        expected = self.model.initiate(session_id, self.now, end, prefers=prefers)
+        made = self._initiated(session_id, end, user, prefers=prefers).value
+        agree("a session", expected, format_session(made.session))
         path = str(made.session.path)
         agree(
             f"law 8: the path of {before}, preferSignup {prefers}",
@@ -127,13 +131,24 @@ class CoordinateMachine(CountedMachine):
         self.sessions.append(made.session)
         self.binding = made.binding
 
+    def _initiated(
+        self, session_id: str, end: datetime, user: str, *, prefers: bool
+    ) -> Done[rules.Initiated]:
+        return rules.initiate(
+            self.binding,
+            COORDINATE,
+            self.now,
+            prefer_signup=prefers,
+            id=SessionId(session_id),
+            user_id=UserId(user),
+            next_action=NextAction("https://connect.example/1", end),
+        )
+
     @rule()
     def start_graduation(self) -> None:
-        agree(
-            "a graduation hand-off",
-            self.model.start_graduation(),
-            heard(bindings.start_graduation(self.binding)),
-        )
+        verdict = tables.GRADUATION_HANDOFF[self.model.binding[0],]
+        answer = bindings.start_graduation(self.binding)
+        agree("a graduation hand-off", outcome(verdict), heard(answer))
 
     # Facts ----------------------------------------------------------------------------------
 
@@ -150,8 +165,14 @@ class CoordinateMachine(CountedMachine):
             self.now = max(self.now, happened - TICK)
         elif moment == "soon":
             # The clock of the page is ahead.
-            happened = self.now + TOLERANCE + tick * TICK
-        said = self.model.complete(session.id, user_id, self.now, happened=happened or self.now)
+            happened = self.now + SKEW + tick * TICK
+        said = self.model.fact(
+            self.now,
+            "handoff.complete",
+            sessionId=session.id,
+            userId=user_id,
+            happenedAt=happened or self.now,
+        )
         if said == MISTAKE:
             wrong = is_mistake(
                 rules.complete_handoff,
@@ -179,24 +200,24 @@ class CoordinateMachine(CountedMachine):
     @rule(user=users)
     def provision(self, user: str) -> None:
         user_id = UserId(self._user(user))
-        said = self.model.provision(user_id)
-        if said == MISTAKE:
+        if self.model.binding == ("TOMBSTONED", user_id):
             wrong = is_mistake(bindings.provision, self.binding, COORDINATE, user_id)
             agree("a tombstoned user is never provisioned again", True, wrong)
             return
+        said = self.model.bind("provision", user_id)
         self._moved("provision", said, bindings.provision(self.binding, COORDINATE, user_id))
 
     @rule(user=users)
     def sign_up(self, user: str) -> None:
         user_id = UserId(self._user(user))
-        said = self.model.sign_up(user_id)
+        said = self.model.bind("complete sign-up", user_id)
         answer = bindings.complete_sign_up(self.binding, COORDINATE, user_id)
         self._moved("complete sign-up", said, answer)
 
     @rule(user=users)
     def graduate(self, user: str) -> None:
         user_id = UserId(self._user(user))
-        said = self.model.graduate(user_id)
+        said = self.model.bind("graduate", user_id)
         self._moved("graduate", said, bindings.graduate(self.binding, COORDINATE, user_id))
 
     @rule(moment=st.sampled_from(["unknown", "now", "before", "the last one", "soon"]))
@@ -204,8 +225,8 @@ class CoordinateMachine(CountedMachine):
         happened = {
             "now": self.now,
             "before": self.now - 7 * TICK,
-            "the last one": self.model.reported,
-            "soon": self.now + TOLERANCE + TICK,
+            "the last one": self.reported,
+            "soon": self.now + SKEW + TICK,
         }.get(moment)
         said = self.model.tombstone(self.now, happened)
         if said == MISTAKE:
@@ -216,6 +237,8 @@ class CoordinateMachine(CountedMachine):
             return
         answer = bindings.tombstone(self.binding, COORDINATE, self.now, happened_at=happened)
         self._moved("tombstone", said, answer)
+        if isinstance(answer, Done):
+            self.reported = happened
 
     @precondition(lambda self: self.binding is not None and self.numbered == 2)
     @rule()
@@ -228,15 +251,10 @@ class CoordinateMachine(CountedMachine):
     @invariant()
     def what_is_stored_is_the_model_s(self) -> None:
         state = str(bindings.account_state(self.binding))
-        user = None if self.binding is None else self.binding.user_id
-        bound = self.binding
-        numbers = (0, 0) if bound is None else (bound.generation, bound.version)
-        model = self.model
-        eras = (None, None) if bound is None else (bound.era, bound.tombstoned_at)
-        expected = (model.state, model.user, (model.generation, model.version))
-        agree("the binding", expected, (state, user, numbers))
-        agree("its era", (model.era, model.tombstoned), eras)
-        agree("the sessions", list(model.sessions.values()), list(map(shown, self.sessions)))
+        user = "" if self.binding is None else self.binding.user_id or ""
+        agree("the binding", self.model.binding, (state, user))
+        stored = [shown(each, self.binding) for each in self.sessions]
+        agree("the sessions", list(self.model.sessions.values()), stored)
 
     # Helpers --------------------------------------------------------------------------------
 
@@ -264,15 +282,19 @@ class CoordinateMachine(CountedMachine):
 RISING: Final = [AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED]
 
 
-def shown(session: CuraeConnectSession) -> Session:
-    """Return a session in the model's words."""
+def shown(session: CuraeConnectSession, binding: LimitedAccountAppBinding | None) -> Session:
+    """Return a session in the model's words, with the binding as it is now."""
+    coordinate = session.coordinate
     return {
-        "id": session.id,
         "path": str(session.path),
-        "handoff": str(session.handoff),
-        "created": session.created_at,
-        "end": session.expires_at,
-        "landed": session.landed_at,
-        "user": session.user_id,
-        "era": session.era,
+        "coordinate": (
+            str(coordinate.environment),
+            coordinate.app_id,
+            coordinate.customer_account_id,
+            coordinate.app_user_id,
+        ),
+        "created_at": session.created_at,
+        "expires_at": session.expires_at,
+        "landed_user": session.user_id if session.handoff is HandoffState.LANDED else None,
+        "over": session.era != bindings.present_era(binding),
     }

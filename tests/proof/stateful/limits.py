@@ -20,7 +20,7 @@ from curae_lifecycle.rules.ratelimit import (
     RateState,
 )
 from curae_lifecycle.testing.laws import check_rate_limit, check_retry_after
-from tests.proof.stateful.limits_model import LimitsModel, LogModel, Policy
+from tests.proof.reference.limits import Log, TokenBucket, admit
 from tests.proof.stateful.running import START, TICK, CountedMachine, agree, ticks
 
 SITUATIONS: Final = (
@@ -38,6 +38,9 @@ SITUATIONS: Final = (
     "state still there one tick earlier",
 )
 """The situations that a run must reach, since no table decides a rate limit."""
+
+Policy = tuple[str, str, int, int, int]
+"""The kind (log or bucket), name, capacity, refill, and seconds."""
 
 logs = st.tuples(
     st.just("log"), st.just("log"), st.integers(1, 4), st.just(1), st.sampled_from([1, 2])
@@ -62,21 +65,22 @@ class LimitsMachine(CountedMachine):
         self.named: datetime | None = None
         self.policies: list[ExactLog | Bucket] = []
         self.states: list[RateState] = []
-        self.model = LimitsModel([])
+        self.model: dict[str, Log | TokenBucket] = {}
 
     @initialize(
         policies=st.one_of(even, st.tuples(logs, buckets).map(list), logs.map(lambda it: [it]))
     )
     def configure(self, policies: list[Policy]) -> None:
         for kind, name, most, refill, seconds in policies:
-            made = (
-                ExactLog(name, most, seconds)
-                if kind == "log"
-                else Bucket(name=name, capacity=most, refill=refill, seconds=seconds)
-            )
-            self.policies.append(made)
+            if kind == "log":
+                self.policies.append(ExactLog(name, most, seconds))
+                self.model[name] = Log(most, seconds)
+            else:
+                self.policies.append(
+                    Bucket(name=name, capacity=most, refill=refill, seconds=seconds)
+                )
+                self.model[name] = TokenBucket(most, refill, seconds)
         self.states = [rules.fresh_state(policy) for policy in self.policies]
-        self.model = LimitsModel(policies)
 
     # Time -----------------------------------------------------------------------------------
 
@@ -99,7 +103,7 @@ class LimitsMachine(CountedMachine):
     @rule(cost=st.sampled_from([1, 1, 1, 2, 3, 5, 0]))
     def ask(self, cost: int) -> None:
         now, before = self.now, list(self.states)
-        expected = self.model.admit(now, cost)
+        expected = admit(self.model, now, cost)
         answer = self._ask(now, cost)
         agree(f"cost {cost} at {now.isoformat()}", expected, answer)
         outcome, name, wait = expected
@@ -110,7 +114,7 @@ class LimitsMachine(CountedMachine):
             check_retry_after(lambda then: self._admits(then, cost), now, waits)
             self.seen[f"limited by the {name}"] += 1
             self.seen["limited since the clock is behind"] += behind
-            waiting = [each.wait(now, cost) for each in self.model.rules.values()]
+            waiting = [each.wait(now, cost) for each in self.model.values()]
             self.seen["limited by several, equally long"] += waiting.count(wait) > 1
             if self.named is not None:
                 self.seen["limited one tick before the instant that was named"] += (
@@ -162,7 +166,7 @@ class LimitsMachine(CountedMachine):
         """Let a store drop an expired state, which must be invisible; the model drops nothing."""
         position = n % len(self.policies)
         policy, state = self.policies[position], self.states[position]
-        model = self.model.rules[policy.name]
+        model = self.model[policy.name]
         ends = rules.state_expires_at(policy, state)
         expected = model.as_new_at()
         if ends is None:
@@ -185,7 +189,7 @@ class LimitsMachine(CountedMachine):
     @invariant()
     def what_is_available_is_the_model_s(self) -> None:
         for policy, state in zip(self.policies, self.states, strict=True):
-            expected = self.model.rules[policy.name].available(self.now)
+            expected = self.model[policy.name].available(self.now)
             agree(
                 f"available by {policy.name}",
                 expected,
@@ -195,6 +199,6 @@ class LimitsMachine(CountedMachine):
     @invariant()
     def law_10_no_window_holds_more_than_the_limit(self) -> None:
         for policy in self.policies:
-            model = self.model.rules[policy.name]
-            if isinstance(model, LogModel) and isinstance(policy, ExactLog):
+            model = self.model[policy.name]
+            if isinstance(model, Log) and isinstance(policy, ExactLog):
                 check_rate_limit(model.admitted, limit=policy.limit, seconds=policy.seconds)

@@ -26,7 +26,8 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import AppId
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import check_nothing_changed, check_one_execution, check_replay
-from tests.proof.stateful.record_model import DAY, Claim, Payload, RecordModel, Stored
+from tests.proof.reference.records import Claim, KeyRecord, Stored
+from tests.proof.reference.values import RETENTION
 from tests.proof.stateful.running import (
     START,
     TICK,
@@ -42,6 +43,9 @@ KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
 OTHER_OWNER: Final = attrs.evolve(CALLER.key_owner, app_id=AppId("app-2"))
 OTHER_KEY: Final = RecordKey(OTHER_OWNER, IdempotencyKey("k-1"))
 MICROSECOND: Final = timedelta(microseconds=1)
+
+Payload = tuple[str, str]
+"""The operation and its values."""
 
 payloads = st.sampled_from(
     [("create", "a"), ("create", "a"), ("create", "a"), ("create", "b"), ("revoke", "a")]
@@ -71,7 +75,7 @@ class RecordMachine(CountedMachine):
         super().__init__()
         self.now = START
         self.record: Record | None = None
-        self.model = RecordModel()
+        self.model = KeyRecord()
         self.running: list[Running] = []
         self.numbered = 0
         self.executions: dict[datetime, int] = {}
@@ -139,7 +143,7 @@ class RecordMachine(CountedMachine):
     @rule(tick=ticks, purges=st.sampled_from([True, True, False]))
     def retention_comes_to_its_end(self, tick: int, purges: bool) -> None:  # noqa: FBT001 - drawn
         assert self.record is not None
-        self.now = self.record.first_used_at + DAY + tick * TICK
+        self.now = self.record.first_used_at + RETENTION + tick * TICK
         due = rules.record_expires_at(self.record) <= self.now
         agree("whether the store may drop the record", tick >= 0, due)
         if purges and due:
@@ -233,13 +237,14 @@ class RecordMachine(CountedMachine):
     def renew(self, n: int, moment: int | None, lease: int) -> None:
         self._move_to(moment)
         running = self._pick(n)
-        if self.model.holds(running.claim, self.now):
-            none = is_mistake(attempts.renew, self.record, running.attempt, self.now, lease=0)
-            agree("a lease of no time is a mistake", True, none)
+        before = self.record
         answer = attempts.renew(self.record, running.attempt, self.now, lease=lease)
         held = self.model.act(
-            running.claim, self.now, "IN_FLIGHT", lease=lease * MICROSECOND, answer=None
+            "renew", running.claim, self.now, lease=lease * MICROSECOND, answer=None
         )
+        if held:
+            none = is_mistake(attempts.renew, before, running.attempt, self.now, lease=0)
+            agree("a lease of no time is a mistake", True, none)
         self._acted("renew", answer, held=held)
 
     @precondition(lambda self: self.running)
@@ -255,7 +260,7 @@ class RecordMachine(CountedMachine):
         answer = attempts.complete(
             self.record, attempt=running.attempt, response=given, now=self.now
         )
-        held = self.model.act(running.claim, self.now, "COMPLETED", lease=None, answer=response)
+        held = self.model.act("complete", running.claim, self.now, lease=None, answer=response)
         self._acted("complete", answer, held=held)
         if held:
             self._took_effect(response)
@@ -266,7 +271,7 @@ class RecordMachine(CountedMachine):
         self._move_to(moment)
         running = self._pick(n)
         answer = attempts.release(self.record, running.attempt, self.now)
-        held = self.model.act(running.claim, self.now, "RELEASED", lease=None, answer=None)
+        held = self.model.act("release", running.claim, self.now, lease=None, answer=None)
         self._acted("release", answer, held=held)
 
     def _acted(self, act: str, answer: Done[Record] | LeaseLost, *, held: bool) -> None:

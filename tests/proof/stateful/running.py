@@ -28,8 +28,8 @@ ticks: Final = st.sampled_from([0, -1, 1, 0, -1])
 """Microseconds beside a deadline."""
 
 Given = ParamSpec("Given")
-Said = tuple[str, str | None, dict[str, Json]]
-"""The outcome (done, ignored, refused or mistake), the problem's code and its details."""
+Said = tuple[str, str | None]
+"""The outcome (done, ignored, refused or mistake), and the problem's code."""
 
 
 class CountedMachine(RuleBasedStateMachine):
@@ -57,14 +57,14 @@ def agree(what: str, model: object, rules: object) -> None:
 
 
 def heard(answer: Done[object] | Ignored[object] | Refused) -> Said:
-    """Return an outcome in the models' words."""
+    """Return an outcome in the model's words."""
     match answer:
         case Done():
-            return "done", None, {}
+            return "done", None
         case Ignored():
-            return "ignored", None, {}
+            return "ignored", None
         case Refused(problem):
-            return "refused", *code_and_details(problem)
+            return "refused", code_and_details(problem)[0]
 
 
 def code_and_details(problem: Problem) -> tuple[str, dict[str, Json]]:

@@ -29,6 +29,7 @@ from curae_lifecycle.rules.idempotency import (
 )
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
@@ -36,7 +37,6 @@ from curae_lifecycle.service.status import is_kept
 from curae_lifecycle.service.writes import ConnectionWrite, RecordWrite
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.external_call import AsyncRenew, ExternalCall, answer_with_external_call
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.request_loop import answer_fact, answer_request
 from curae_lifecycle.stores.retry import Retrier, RetryStats
 from curae_lifecycle.testing.laws import check_documented, check_one_execution

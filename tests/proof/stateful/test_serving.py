@@ -16,11 +16,11 @@ import pytest
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules.idempotency import Attempt, Record, RecordState
 from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores import external_call, request_loop
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.external_call import _Claim, _RequestWithExternalCall
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.web.respond import Answer
 from tests.proof.stateful.running import Size, run
 from tests.proof.stateful.serving import SITUATIONS

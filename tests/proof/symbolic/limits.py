@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Final, cast
 from unittest.mock import patch
@@ -328,57 +329,25 @@ def bucket_starts_full() -> None:
 
 # --- All of them -----------------------------------------------------------------------------
 
-_WAIT: Final = Mistake(
-    module=ratelimit, function="_charge_log", right="if wait > 0", wrong="if wait >= 0"
+_in_log: Final = partial(Mistake, module=ratelimit, function="_charge_log")
+_in_bucket: Final = partial(Mistake, module=ratelimit, function="_charge_bucket")
+_WAIT: Final = _in_log(right="if wait > 0", wrong="if wait >= 0")
+_EARLY: Final = _in_log(right="if wait > 0", wrong="if wait > 1")
+_LATE: Final = _in_log(right="return wait", wrong="return wait + 1")
+_ROOM: Final = _in_log(right="+ added - policy.limit", wrong="- policy.limit")
+_SHORTER: Final = _in_log(
+    right="if surplus < added else state[added:]", wrong="if surplus else state"
 )
-_EARLY: Final = Mistake(
-    module=ratelimit, function="_charge_log", right="if wait > 0", wrong="if wait > 1"
+_ORDER: Final = _in_log(right="after = _packed(sorted(_unpacked(after)))", wrong="pass")
+_EXCESS: Final = _in_bucket(right="if missing > most", wrong="if missing >= most")
+_EXTRA: Final = _in_bucket(right="if missing > most", wrong="if missing > most + token")
+_DOWN: Final = _in_bucket(
+    right="-(-(missing - most) // refill)", wrong="(missing - most) // refill"
 )
-_LATE: Final = Mistake(
-    module=ratelimit, function="_charge_log", right="return wait", wrong="return wait + 1"
+_MORE: Final = _in_bucket(
+    right="-(-(missing - most) // refill)", wrong="(missing - most) // refill + 1"
 )
-_ROOM: Final = Mistake(
-    module=ratelimit, function="_charge_log", right="+ added - policy.limit", wrong="- policy.limit"
-)
-_SHORTER: Final = Mistake(
-    module=ratelimit,
-    function="_charge_log",
-    right="if surplus < added else state[added:]",
-    wrong="if surplus else state",
-)
-_ORDER: Final = Mistake(
-    module=ratelimit,
-    function="_charge_log",
-    right="after = _packed(sorted(_unpacked(after)))",
-    wrong="pass",
-)
-_EXCESS: Final = Mistake(
-    module=ratelimit,
-    function="_charge_bucket",
-    right="if missing > most",
-    wrong="if missing >= most",
-)
-_EXTRA: Final = Mistake(
-    module=ratelimit,
-    function="_charge_bucket",
-    right="if missing > most",
-    wrong="if missing > most + token",
-)
-_DOWN: Final = Mistake(
-    module=ratelimit,
-    function="_charge_bucket",
-    right="-(-(missing - most) // refill)",
-    wrong="(missing - most) // refill",
-)
-_MORE: Final = Mistake(
-    module=ratelimit,
-    function="_charge_bucket",
-    right="-(-(missing - most) // refill)",
-    wrong="(missing - most) // refill + 1",
-)
-_FORGOTTEN: Final = Mistake(
-    module=ratelimit, function="_charge_bucket", right="_missing(policy, state, at)", wrong="0"
-)
+_FORGOTTEN: Final = _in_bucket(right="_missing(policy, state, at)", wrong="0")
 _BELIEVED: Final = Mistake(
     module=ratelimit, function="_is_disbelieved", right="return missing >", wrong="return 0 >"
 )
@@ -388,12 +357,7 @@ _EXACTLY: Final = Mistake(
 _INTOLERANT: Final = Mistake(
     module=ratelimit, function="_is_disbelieved", right=" + tolerance", wrong=""
 )
-_FULL_AGAIN: Final = Mistake(
-    module=ratelimit,
-    function="_charge_bucket",
-    right="missing = most",
-    wrong="missing = cost * token",
-)
+_FULL_AGAIN: Final = _in_bucket(right="missing = most", wrong="missing = cost * token")
 
 
 def claims() -> Iterator[Claim]:

@@ -19,6 +19,8 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer, to_connection_f
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.members import ParsedMembers
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
+from tests.proof.reference import tables
+from tests.proof.reference.facts import outcome as decided
 from tests.support import subjects
 from tests.support.server import ID, LIMITED
 from tests.support.strategies import COORDINATE, START, TICK, apply_trigger, at, pending
@@ -30,7 +32,7 @@ from tests.support.subjects import OF_A_CONNECTION, REASON, SESSION, STANDINGS, 
 def test_each_connection_fact_matches_the_trigger_table(fact: str, standing: str) -> None:
     connection, now = STANDINGS[standing]
     answer = curae.record_fact(OF_A_CONNECTION[fact], curae.Snapshot(connection=connection), now)
-    assert outcome(answer) == SPEC[fact][list(STANDINGS).index(standing)]
+    assert outcome(answer) == expected(fact, standing.partition(",")[0], connection.status)
     if isinstance(answer, curae.Done):
         (write,) = answer.value.writes
         assert isinstance(write, ConnectionWrite)
@@ -39,37 +41,21 @@ def test_each_connection_fact_matches_the_trigger_table(fact: str, standing: str
         assert write.after.updated_at == now
 
 
-SPEC = {
-    "authorize": [
-        "done connection.authorized",
-        "refused HANDOFF_LAPSED",
-        "ignored",
-        "refused CONNECTION_NOT_PENDING",
-        "refused CONNECTION_NOT_PENDING",
-        "refused CONNECTION_NOT_PENDING",
-        "refused CONNECTION_NOT_PENDING",
-    ],
-    "require_action": [
-        "ignored",
-        "ignored",
-        "done connection.action_required",
-        "ignored",
-        "ignored",
-        "ignored",
-        "ignored",
-    ],
-    "expire": [
-        "ignored",
-        "ignored",
-        "done connection.expired",
-        "done connection.expired",
-        "done connection.expired",
-        "ignored",
-        "ignored",
-    ],
-    "revoke": ["done connection.revoked"] * 6 + ["ignored"],
+EVENTS = {
+    "authorize": "connection.authorized",
+    "require_action": "connection.action_required",
+    "expire": "connection.expired",
+    "revoke": "connection.revoked",
 }
-"""The table in section 2 of the rules, by row; EXPIRED twice, before and after it is stored."""
+
+
+def expected(fact: str, standing: str, status: str) -> str:
+    """Return the outcome by the table, with its problem code or its event."""
+    verdict = tables.CONNECTION[fact, standing]
+    if verdict == tables.RECORDS_EXPIRY:
+        verdict = tables.EXPIRY_RECORD[status,]
+    word, code = decided(verdict)
+    return " ".join([word, code or (EVENTS[fact] if word == "done" else "")]).strip()
 
 
 def outcome(answer: FactAnswer) -> str:
@@ -161,24 +147,18 @@ def test_late_authorization_of_a_replaced_connection_is_refused() -> None:
         assert outcome(answer) == "refused CONNECTION_SUPERSEDED"
 
 
-CHAIN = {
-    "APP": [True, False, False],
-    "UPSTREAM": [True, False, False],
-    "PATIENT": [True, True, True],
-    "PLATFORM": [True, True, True],
-}
-"""Reach of a revocation by actor [O]: the named connection, its successor, the next one."""
-
-
-@pytest.mark.parametrize("actor", CHAIN)
-def test_actor_decides_if_revocation_ends_the_chain_or_one_link(actor: str) -> None:
+@pytest.mark.parametrize(("cell", "reach"), tables.REVOCATION_REACH.items())
+def test_actor_decides_if_revocation_ends_the_chain_or_one_link(
+    cell: tuple[str], reach: str
+) -> None:
+    (actor,) = cell
     first = subjects.needing_action(pending(), at(1))
     second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = apply_trigger(subjects.recovered(second, at(4), 3), "authorize for ever", at(5))
     fact = curae.Revoked(ID, curae.Actor[actor], at(6))
     answer = curae.record_fact(fact, loaded(fact, first, second, third), at(7))
     assert isinstance(answer, curae.Done)
-    reached = [each for each, hit in zip((first, second, third), CHAIN[actor], strict=True) if hit]
+    reached = [first] if reach == "that connection" else [first, second, third]
     # A head reported as live gets a version bump, so that a concurrent end conflicts.
     held = [] if len(reached) == 3 else [third]
     assert [write.before for write in answer.value.writes] == reached + held
@@ -327,6 +307,7 @@ def test_each_binding_fact_matches_the_binding_table(
         assert (write.after.user_id, write.after.version) == (user_id, 2 if binding else 1)
 
 
+PAGE_URL = "https://connect.example/1"
 GIVEN: dict[str, object] = {
     "connectionId": ID,
     "sessionId": SESSION,
@@ -339,14 +320,15 @@ GIVEN: dict[str, object] = {
     "appUserId": COORDINATE.app_user_id,
     "expiresAt": at(60),
     "happenedAt": at(1),
+    "pageUrl": PAGE_URL,
 }
 READ: list[Fact] = [
-    curae.Authorized(ID, at(60), at(1)),
-    curae.ActionRequired(ID, REASON, at(1)),
-    curae.Expired(ID, at(1)),
-    curae.Revoked(ID, curae.Actor.PATIENT, at(1)),
-    curae.HandoffCompleted(SESSION, USER, at(1)),
-    curae.Graduated(COORDINATE, USER, at(1)),
+    curae.Authorized(ID, at(60), at(1), page_url=PAGE_URL),
+    curae.ActionRequired(ID, REASON, at(1), page_url=PAGE_URL),
+    curae.Expired(ID, at(1), page_url=PAGE_URL),
+    curae.Revoked(ID, curae.Actor.PATIENT, at(1), page_url=PAGE_URL),
+    curae.HandoffCompleted(SESSION, USER, at(1), page_url=PAGE_URL),
+    curae.Graduated(COORDINATE, USER, at(1), page_url=PAGE_URL),
     curae.Tombstoned(COORDINATE, at(1)),
 ]
 

@@ -24,13 +24,15 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.django.checks import TAG
 from curae_lifecycle.stores.django.database import DjangoDatabase
-from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.serve import as_async_store, serve
 from curae_lifecycle.stores.sql.schema import TABLE_NAMES
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.races import commit
 from tests.support.django_project import database
 from tests.support.page_rows import check_pages
+from tests.support.replaced_pages import check_replaced_pages
 from tests.support.served import MINT, PATIENCE
 from tests.support.server import API_KEY, CALLER, request
 from tests.support.sql.databases import Clocked
@@ -258,6 +260,13 @@ def test_hosted_pages_are_stored_and_expire_as_documented(url: str) -> None:
         kept = Statement("SELECT * FROM curae_page")
         set_clock = partial(setattr, clocked, "now")
         check_pages(SqlStore(clocked), set_clock, lambda: [*map(str, clocked.rows(kept))])
+
+
+def test_replaced_hosted_page_cannot_act_on_the_django_store(url: str) -> None:
+    with database(url) as alias:
+        store = SqlStore(DjangoDatabase(alias))
+        store.register(ApiKey(API_KEY), CALLER)
+        run_sync(check_replaced_pages(as_async_store(store)))
 
 
 # --- Checks -----------------------------------------------------------------------------------

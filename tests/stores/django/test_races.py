@@ -51,6 +51,9 @@ def registered(alias: str) -> SqlStore:
 
 
 @pytest.mark.parametrize(
+    "url", ["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)], indirect=True
+)
+@pytest.mark.parametrize(
     "scene",
     [
         pytest.param(

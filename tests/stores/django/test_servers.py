@@ -22,6 +22,7 @@ from tests.support.wire.running import Behind, RunningServer, engine_of, running
 ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
 
 
+@pytest.mark.heavy
 def test_two_django_servers_execute_once_and_share_the_limit(pair: Pair) -> None:
     # Twenty initiates: the limit admits ten.
     visits = pair.send(

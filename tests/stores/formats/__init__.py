@@ -17,9 +17,9 @@ from curae_lifecycle.rules import attempt, binding, connection, credentials, ide
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, LogState, admit_one, fresh_state
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, HandoffState
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest, user_subject
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.stores.codec import Storable
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, url_digest, user_subject
 from tests.support.strategies import COORDINATE, START, at, uuid
 
 FOLDER: Final = Path(__file__).parent

@@ -17,13 +17,13 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, RecordWrite
 from curae_lifecycle.stores.contract import StoreFullError
-from curae_lifecycle.stores.hosted_pages import HostedPage, PageKind, url_digest
 from curae_lifecycle.web.respond import respond
 from tests.support.instants import commit_writes
 from tests.support.page_rows import check_pages

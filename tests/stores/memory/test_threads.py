@@ -26,6 +26,7 @@ from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
+    PageWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
@@ -141,6 +142,8 @@ def key_of(write: Write) -> object:
             return after.coordinate
         case RecordWrite(key) | RateWrite(key):
             return key
+        case PageWrite(_, after):
+            return after.digest
 
 
 @contextmanager

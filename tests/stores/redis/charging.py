@@ -18,10 +18,10 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
 from curae_lifecycle.rules.values import AppId, CustomerAccountId, to_epoch_microseconds
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, Store
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.redis.clients import create_client
 from curae_lifecycle.stores.retry import RetryPolicy

@@ -386,7 +386,8 @@ def test_redis_client_with_decode_responses_serves_limits(redis_url: str) -> Non
 # --- The whole kit ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["waiting", pytest.param("awaited", marks=pytest.mark.heavy)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", ["waiting", "awaited"])
 def test_redis_limits_store_passes_the_conformance_kit(kind: str) -> None:
     clock = Clock()
     with valkey() as server, create_client(server.url, timeout=PATIENCE) as client:

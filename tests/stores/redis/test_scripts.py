@@ -33,6 +33,9 @@ from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK
 from tests.support.patiently import PATIENCE
 from tests.support.redis_limits import BUCKET_KEY, redis_url
 
+EXAMPLES: Final = settings().max_examples
+"""The examples of the profile; most tests here need several times as many."""
+
 FIRST: Final = to_epoch_microseconds(datetime.min.replace(tzinfo=UTC))
 LAST: Final = to_epoch_microseconds(datetime.max.replace(tzinfo=UTC))
 
@@ -79,7 +82,7 @@ instants = st.one_of(
 
 
 @given(st.data())
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_redis_script_charges_a_bucket_like_the_rules(
     client: redis.Redis, data: st.DataObject
 ) -> None:
@@ -100,7 +103,7 @@ def test_redis_script_charges_a_bucket_like_the_rules(
 
 
 @given(st.data())
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_redis_scripts_match_the_rules_when_the_clock_steps(
     client: redis.Redis, data: st.DataObject
 ) -> None:
@@ -168,7 +171,7 @@ class Held:
 
 
 @given(st.data())
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_redis_script_returns_the_last_charge_in_full(
     client: redis.Redis, data: st.DataObject
 ) -> None:
@@ -214,7 +217,7 @@ steps = st.lists(
     rule=Bucket(name="b", capacity=5, refill=1, seconds=1),
     steps=[("charge", 0), ("charge", 10_000), ("charge", -10_000), ("back", 0)],
 )
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_returned_charges_never_overfill_a_redis_bucket(
     client: redis.Redis, rule: Bucket, steps: list[Step]
 ) -> None:
@@ -234,7 +237,7 @@ def test_returned_charges_never_overfill_a_redis_bucket(
     after=st.integers(0, SECOND // 4),
     steps=steps,
 )
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_charges_returned_to_a_busy_redis_bucket_are_exact(
     client: redis.Redis, rule: Bucket, after: int, steps: list[Step]
 ) -> None:

@@ -19,7 +19,10 @@ from tests.docs.examples.test_conformance import NAMES, PER_CHECK
 from tests.support.databases.valkey import valkey
 from tests.support.wire.running import Behind, conformance_server, engine_of, running_server, sqlite
 
-APPS = ("fastapi", "flask", "asgi", "django")
+APPS = (
+    "fastapi",
+    *(pytest.param(app, marks=pytest.mark.heavy) for app in ("flask", "asgi", "django")),
+)
 
 
 @pytest.fixture

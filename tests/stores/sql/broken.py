@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import attrs
 
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
 from tests.support.wrong_stores import only_counts

@@ -28,6 +28,7 @@ from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, SqlSt
 from curae_lifecycle.stores.sql.threaded import ThreadedDatabase
 from tests.stores.sql.worlds import no_ids
 from tests.support.patiently import PATIENCE, PATIENT
+from tests.support.replaced_pages import check_replaced_pages
 from tests.support.server import API_KEY, CALLER, KEYED, OPERATIONS, request
 from tests.support.sql.databases import with_driver
 from tests.support.sql.works import SETTINGS, minted
@@ -266,3 +267,15 @@ def test_mariadb_engine_sets_isolation_and_timeouts(mariadb_url: str) -> None:
     asked = Statement(f"SELECT {', '.join(f'@@{name}' for name in names)}")
     assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 60, 60.125]
     engine.dispose()
+
+
+def test_replaced_hosted_page_cannot_act_on_an_async_sql_store(
+    awaits: Callable[[Act], None],
+) -> None:
+    async def act(database: AsyncDatabase) -> None:
+        store = AsyncSqlStore(database, SETTINGS)
+        await store.create_tables()
+        await store.register(ApiKey(API_KEY), CALLER)
+        await check_replaced_pages(store)
+
+    awaits(act)

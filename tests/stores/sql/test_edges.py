@@ -29,6 +29,7 @@ from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import PageKind
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
@@ -36,9 +37,9 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.service.writes import BindingWrite
-from curae_lifecycle.stores.hosted_pages import PageKind
 from curae_lifecycle.stores.retry import RetryPolicy
-from curae_lifecycle.stores.serve import record
+from curae_lifecycle.stores.run_sync import run_sync
+from curae_lifecycle.stores.serve import as_async_store, record
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -48,6 +49,7 @@ from tests.stores.sql.worlds import SqlWorld
 from tests.stores.twins import FEW, LONGEST, TWINS, check_all, unusual
 from tests.support.page_rows import check_pages
 from tests.support.patiently import PATIENCE
+from tests.support.replaced_pages import check_replaced_pages
 from tests.support.server import API_KEY, CALLER
 from tests.support.sql.databases import Clocked
 from tests.support.sql.works import CREATE, FIRST, USER, asks, minted
@@ -363,6 +365,13 @@ def test_hosted_pages_are_stored_and_expire_as_documented(database: SqlDatabase)
     kept = Statement("SELECT * FROM curae_page")
     set_clock = partial(setattr, clocked, "now")
     check_pages(store, set_clock, lambda: [str(row) for row in database.rows(kept)])
+
+
+def test_replaced_hosted_page_cannot_act_on_a_sql_store(database: SqlDatabase) -> None:
+    store = SqlStore(database)
+    store.create_tables()
+    store.register(ApiKey(API_KEY), CALLER)
+    run_sync(check_replaced_pages(as_async_store(store)))
 
 
 def test_withdrawn_api_key_has_no_caller(database: SqlDatabase) -> None:

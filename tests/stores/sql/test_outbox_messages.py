@@ -18,9 +18,9 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.events import EventKind
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.new_ids import RandomIds
 from curae_lifecycle.stores.outbox import messages

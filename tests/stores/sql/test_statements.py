@@ -95,10 +95,10 @@ def test_request_takes_one_load_statement_and_one_commit(
     assert (len(counted.read), len(counted.changed)) == (1, 0)
 
 
-def test_scaling_docs_page_lists_the_sql_statements_per_commit(
+def test_databases_page_lists_the_sql_statements_per_commit(
     sqlite_database: SqlDatabase,
 ) -> None:
-    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "databases.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w-]+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
     plain = list(zip(STEPS, taken(sqlite_database, Settings()), strict=True))
     sqlite_database.run_transaction([Statement(f"DELETE FROM {table}") for table in TABLE_NAMES])

@@ -31,13 +31,13 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
 from curae_lifecycle.stores import sweeping
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.stores.sweeping import SWEEP_BATCH

@@ -16,10 +16,10 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.stores.contract import Loaded, Store
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.statement import Statement

@@ -10,9 +10,9 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.sql import loading, replication, storing
 from curae_lifecycle.stores.sql.statement import Dialect, Statement

@@ -246,10 +246,16 @@ class Behind(FactHooks):
         return [self._posted[number] for number, _ in found]
 
     def pass_time(self, span: timedelta) -> None:
+        self._move_clock(span)
+        self.store.purge()
+
+    def turn_clock_back(self, span: timedelta) -> None:
+        self._move_clock(-span)
+
+    def _move_clock(self, span: timedelta) -> None:
         control = read_control(self.control)
         ahead = control.ahead + span // timedelta(microseconds=1)
         attrs.evolve(control, ahead=ahead).write(self.control)
-        self.store.purge()
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         rows = tuple(
@@ -281,6 +287,7 @@ def conformance_server(
     visitor = Visitor(server.send)
     return attrs.evolve(
         behind.as_server(server.send, environment),
+        turn_clock_back=behind.turn_clock_back,
         change_key_id=behind.change_key_id,
         withdraw=behind.withdraw,
         finish=visitor.finish,

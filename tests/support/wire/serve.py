@@ -48,6 +48,7 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.support.wire.databases import AsyncMovedDatabase, MovedDatabase, spoil, transactions
 from tests.support.wire.forked import LOCAL
+from tests.support.wire.meanwhile import Meanwhile, interrupt, send
 
 
 @attrs.frozen
@@ -60,6 +61,7 @@ class Control:
     spelling: str = "ACTIVE"
     public_url: str | None = None
     wrong: str | None = None
+    meanwhile: Meanwhile | None = None
     stranger_seconds: float | None = None
     patience: float | None = 60.0
     """Seconds for retries and for the queue; None for the example's own limits."""
@@ -88,7 +90,9 @@ class Control:
 
 def read_control(file: Path) -> Control:
     """Read the current control file."""
-    return Control(**json.loads(file.read_text()))
+    members = json.loads(file.read_text())
+    planned = members.pop("meanwhile", None)
+    return Control(**members, meanwhile=None if planned is None else Meanwhile(**planned))
 
 
 def put(module: ModuleType, **names: object) -> None:
@@ -118,6 +122,15 @@ def follow(app: str, file: Path) -> None:
 
         of_django = database.DjangoDatabase
         put(database, DjangoDatabase=lambda alias=None: MovedDatabase(of_django(alias), ahead, run))
+
+    def take(point: str) -> None:
+        control = read_control(file)
+        planned = control.meanwhile
+        if planned is not None and planned.point == point:
+            attrs.evolve(control, meanwhile=None).write(file)
+            send(planned, ahead)
+
+    interrupt(take)
     plain, awaited = serving.serve, serving.serve_async
     # The example's own choice; some of it can be changed later.
     chosen = read_control(file).settings()

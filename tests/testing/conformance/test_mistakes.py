@@ -191,7 +191,7 @@ WRONG: tuple[tuple[str, str, Change], ...] = (
     ),
     ("idempotency.at-once.create", "no request was executed", never_done),
     ("request.limit", "not whole seconds", header("retry-after", "1.5")),
-    ("request.limit", "Retry-After is 99 s although the window has 60 s", waits(99)),
+    ("request.limit", "Retry-After is 99 s instead of at most 60 s", waits(99)),
     ("request.limit", "law 10 is broken", unlimited),
     ("request.buckets", "Retry-After is 30 s instead of", waits(30)),
     ("bucket.charges", "was not charged", refunds),

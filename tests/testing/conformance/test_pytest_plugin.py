@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,19 @@ def make_broken():
     return attrs.evolve(make_server(), send=send)
 
 
+def make_lost_once():
+    server = make_server()
+    lost = []
+
+    def send(request):
+        if not lost:
+            lost.append(request)
+            raise ConnectionRefusedError(111, "down")
+        return server.send(request)
+
+    return attrs.evolve(server, send=send)
+
+
 def make_wrong():
     server = make_server()
 
@@ -92,24 +107,36 @@ pytest_collect_file = collect_checks(__file__, "server")
 PLAIN = ("-p", "no:cacheprovider", "-p", "no:schemathesis")
 
 
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in an empty directory, and forget the modules that pytest imports from it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    known = sys.modules.copy()
+    yield tmp_path
+    for name in sys.modules.keys() - known.keys():
+        where = getattr(sys.modules[name], "__file__", None)
+        if where is not None and Path(where).is_relative_to(tmp_path):
+            del sys.modules[name]
+
+
+def write_files(directory: Path, conftest: str, files: Mapping[str, str]) -> None:
+    (directory / "my_server.py").write_text(SERVER, encoding="utf-8")
+    (directory / "conftest.py").write_text(conftest, encoding="utf-8")
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    (directory / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+
+
 def run_pytest(
     directory: Path, conftest: str, *options: str, files: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Run pytest in a directory with this `conftest.py`, and return its status and output."""
-    (directory / "my_server.py").write_text(SERVER, encoding="utf-8")
-    (directory / "conftest.py").write_text(conftest, encoding="utf-8")
-    for name, text in (files or {}).items():
-        (directory / name).write_text(text, encoding="utf-8")
-    (directory / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", *PLAIN, *options],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=directory,
-        timeout=300,
-    )
-    return ended.returncode, ended.stdout + ended.stderr
+    """Run pytest with this `conftest.py` in this process, and return its status and output."""
+    write_files(directory, conftest, files or {})
+    told = StringIO()
+    with redirect_stdout(told), redirect_stderr(told):
+        status = pytest.main([*PLAIN, *options])
+    return int(status), told.getvalue()
 
 
 def counts(told: str) -> dict[str, int]:
@@ -187,6 +214,14 @@ def test_server_that_is_down_fails_one_pytest_kit_test(tmp_path: Path, name: str
     assert "the server is down: send raised ConnectionRefusedError" in told
 
 
+def test_one_lost_connection_fails_one_pytest_kit_test_only(tmp_path: Path) -> None:
+    conftest = FIXTURE.format(name="make_lost_once")
+    status, told = run_pytest(tmp_path, conftest, "-k", "registration")
+    assert status == 1, told
+    assert (counts(told)["failed"], counts(told)["passed"]) == (1, 3)
+    assert "the server is down" not in told
+
+
 def test_other_tests_and_conftests_are_still_collected(tmp_path: Path) -> None:
     (tmp_path / "deeper").mkdir()
     files = {
@@ -200,8 +235,16 @@ def test_other_tests_and_conftests_are_still_collected(tmp_path: Path) -> None:
     assert counts(told)["passed"] == 2
 
 
+@pytest.mark.heavy
 def test_kit_checks_run_in_several_pytest_processes(tmp_path: Path) -> None:
-    conftest = CONFTEST.format(name="make_server")
-    status, told = run_pytest(tmp_path, conftest, "-n", "2", "-k", "registration")
-    assert status == 0, told
-    assert counts(told)["passed"] == 4
+    write_files(tmp_path, CONFTEST.format(name="make_server"), {})
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *PLAIN, "-n", "2", "-k", "registration"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert counts(ended.stdout)["passed"] == 4

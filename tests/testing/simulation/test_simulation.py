@@ -25,12 +25,12 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
-from curae_lifecycle.stores.hosted_pages import HostedPage
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
 from curae_lifecycle.testing.simulation import Mishap, Summary, simulate

@@ -1,4 +1,4 @@
-"""Tests that the watch finds access left by a tombstone (law 17)."""
+"""Tests that the law watch reports access left by a tombstone (law 17)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def made_under_the_era(now: datetime) -> Connection:
     return attrs.evolve(made, identity=attrs.evolve(made.identity, era=ERA))
 
 
-def test_law_17_tombstone_without_a_new_era_fails() -> None:
+def test_law_17_watch_reports_a_tombstone_without_a_new_era() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
     with broken(17, "a tombstone began no new era"):
         watch.observe_commit((BindingWrite(LIMITED, attrs.evolve(GONE, era=None)),), at(2))
@@ -50,7 +50,7 @@ def test_law_17_era_that_comes_back_fails() -> None:
         watch.observe_commit((BindingWrite(GONE, attrs.evolve(GONE, era=None)),), at(2))
 
 
-def test_authorization_of_an_ended_connection_passes() -> None:
+def test_law_watch_accepts_authorization_of_an_ended_connection() -> None:
     watch = stored(ConnectionWrite(None, pending()), BindingWrite(None, LIMITED))
     watch.observe_commit((TOMBSTONE,), at(1))
     watch.observe_commit((ConnectionWrite(pending(), ACTIVE),), at(2))
@@ -74,7 +74,7 @@ def test_law_watch_accepts_a_connection_made_after_a_tombstone() -> None:
     watch.observe_access_decision(ID, "labs", at(5), decision=Granted(None, "mine"))
 
 
-def test_law_17_grant_of_a_connection_that_arrives_over_fails() -> None:
+def test_law_17_watch_reports_access_to_a_create_that_came_late() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
     watch.observe_commit((TOMBSTONE,), at(1))

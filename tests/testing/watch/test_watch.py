@@ -1,4 +1,4 @@
-"""Tests of the watch: it accepts what the rules do, and each check fails with its law."""
+"""Tests of the law watch: it accepts what the rules do, and names the law of each violation."""
 
 from __future__ import annotations
 

@@ -52,6 +52,7 @@ def at(*names: str, document: Json = DOCUMENT) -> Object:
 
 
 @cache
+@cache
 def validator(*names: str) -> Draft202012Validator:
     """Return a validator for the schema at a path of the document."""
     pointer = "/".join(name.replace("~", "~0").replace("/", "~1") for name in names)
@@ -89,9 +90,44 @@ def test_openapi_document_lists_each_operation_once() -> None:
         "reconnect",
         "revoke",
         "initiate",
-        "accountState",
-        "graduationHandoff",
+        "getAccountState",
+        "startGraduation",
     ]
+
+
+def test_document_names_its_server() -> None:
+    (server_of_document,) = cast("list[Object]", DOCUMENT["servers"])
+    assert server_of_document["url"] == "/"
+    other = openapi(server_url="https://api.health.example")
+    assert other["servers"] == [{"url": "https://api.health.example"}]
+    assert {**other, "servers": None} == {**openapi(), "servers": None}
+
+
+def test_generated_names_are_short_and_in_camel_case() -> None:
+    assert at("info")["title"] == "Curae API"
+    names = list(at("components", "schemas"))
+    assert all(re.fullmatch(r"(?:[A-Z][a-z]+)+", name) for name in names)
+    assert {"IdempotencyKeyInFlight", "BadRequest", "EmptyBody", "CreateConnection"} <= {*names}
+    for name, schema in at("components", "schemas").items():
+        members = at("properties", document=schema)
+        if "code" in members:
+            code = str(at("code", document=members)["const"])
+            assert name == "".join(word.capitalize() for word in code.split("_"))
+
+
+def test_every_component_of_the_document_is_used() -> None:
+    text = json.dumps(DOCUMENT)
+    for kind in ("schemas", "headers"):
+        for name in at("components", kind):
+            assert f'"#/components/{kind}/{name}"' in text
+
+
+def test_no_pattern_of_the_document_has_a_surrogate_range() -> None:
+    # An engine that matches code points, such as that of Rust, refuses a surrogate in a pattern.
+    patterns = re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps(DOCUMENT))
+    assert patterns
+    for pattern in patterns:
+        assert not re.search(r"\\u[dD][89a-fA-F]", pattern)
 
 
 def test_every_problem_code_is_listed_under_its_status() -> None:
@@ -306,7 +342,7 @@ def test_idempotency_key_pattern_accepts_what_the_code_accepts(key: str, *, vali
 
 def test_type_base_setting_changes_problem_types_in_the_document() -> None:
     document = openapi(Settings(type_base="https://health.example/problems/"))
-    kind = at("components", "schemas", "NOT_FOUND", "properties", "type", document=document)
+    kind = at("components", "schemas", "NotFound", "properties", "type", document=document)
     assert kind == {"const": "https://health.example/problems/not-found"}
     text = json.dumps(document)
     assert "https://example.com/problems/" not in text

@@ -1,19 +1,22 @@
-"""The served API, tested by Schemathesis against `docs/openapi.json`."""
+"""The served API, tested by Schemathesis with the configuration of `docs/conformance.md`."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from curae_lifecycle.testing.conformance import ApiKeyRequest
+from tests.docs.blocks import files_on
 from tests.support.paths import ROOT
 from tests.support.wire.running import Behind, engine_of, running_server, sqlite
 
 DOCUMENT = ROOT / "docs" / "openapi.json"
+CONFIG = files_on(ROOT / "docs" / "conformance.md", "toml")
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 
 
@@ -39,18 +42,42 @@ def test_schemathesis_reports_a_renamed_member_in_the_document(tmp_path: Path) -
     assert "lifecycleState" in report
 
 
-CHECKS = (
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_headers_conformance",
-    "response_schema_conformance",
-    "negative_data_rejection",
-    "missing_required_header",
-    "ignored_auth",
+FAILING = """
+from hypothesis import given, settings, strategies
+
+
+@settings(database=None, derandomize=True)
+@given(strategies.integers())
+def test_small(number):
+    assert number < 10
+"""
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("options", "printed"), [((), "number=,"), (("-p", "no:schemathesis"), "number=10,")]
 )
-"""Three checks are left out because the rules differ from what they expect. An unknown method gets
-404, not 405. A valid request may get 409, 422 or 429. A revoked connection can still be read."""
+def test_only_the_pytest_plugin_empties_printed_examples(
+    tmp_path: Path, options: tuple[str, ...], printed: str
+) -> None:
+    (tmp_path / "test_small.py").write_text(FAILING, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_small.py"]
+    done = subprocess.run(
+        command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1, done.stderr
+    assert printed in done.stdout
+
+
+def test_page_runs_schemathesis_with_its_configuration() -> None:
+    assert CONFIG.keys() == {"schemathesis.toml"}
+    checks = tomllib.loads(CONFIG["schemathesis.toml"])["checks"]
+    assert checks == {
+        "positive_data_acceptance": {
+            "expected-statuses": ["2xx", "304", "404", "409", "422", "429"]
+        },
+        "unsupported_method": {"enabled": False},
+    }
 
 
 PHASES = "examples,coverage,fuzzing,stateful"
@@ -58,15 +85,16 @@ PHASES = "examples,coverage,fuzzing,stateful"
 
 def run(directory: Path, document: Path, *, examples: int, phases: str) -> tuple[int, str]:
     """Run Schemathesis and return its exit status and its report."""
+    for name, text in CONFIG.items():
+        (directory / name).write_text(text, encoding="utf-8")
     url = sqlite(directory)
     with running_server("fastapi", url, directory) as server, engine_of(url) as engine:
         api_key = Behind(server.control, engine).make_key(ApiKeyRequest("app-1", ACCOUNT))
         asked = [
             *(str(document), f"--url=http://127.0.0.1:{server.port}"),
             f"--header=Authorization: Bearer {api_key}",
-            *(f"--checks={','.join(CHECKS)}", f"--max-examples={examples}"),
-            f"--phases={phases}",
-            *("--seed=1", "--generation-deterministic", "--no-color", "--warnings=off"),
+            *(f"--max-examples={examples}", f"--phases={phases}"),
+            *("--seed=1", "--generation-deterministic", "--no-color"),
             # Speed depends on the machine.
             *("--suppress-health-check=too_slow", "--request-timeout=60"),
         ]
@@ -79,6 +107,7 @@ def run(directory: Path, document: Path, *, examples: int, phases: str) -> tuple
             timeout=600,
         )
         assert "a request failed" not in server.log.read_text()
+    assert str(directory / "schemathesis.toml") in ended.stdout
     return ended.returncode, ended.stdout + ended.stderr
 
 
