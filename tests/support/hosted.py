@@ -27,6 +27,7 @@ from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest, user_subject
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.request import Request, bearer
@@ -44,6 +45,14 @@ class Page:
     until: datetime
     session: bool = False
     user: UserId | None = None
+
+
+def stored_page(url: str, page: Page) -> HostedPage:
+    """Return a page as a store keeps it."""
+    subject, kind = str(page.subject), PageKind.SESSION if page.session else PageKind.CONNECTION
+    if isinstance(page.subject, Coordinate):
+        subject, kind = user_subject(page.subject, page.user), PageKind.USER
+    return HostedPage(digest=url_digest(url), kind=kind, subject=subject, expires_at=page.until)
 
 
 class Hosted:
@@ -86,6 +95,8 @@ class Hosted:
         self.found.pop(self.about.get(page.subject, ""), None)
         self.found[url] = page
         self.about[page.subject] = url
+        # For facts that name their page.
+        self.store._pages.add(stored_page(url, page))
 
     def find(self, url: str, now: datetime) -> Page | None:
         """Return the page of a URL now, or None."""

@@ -14,7 +14,7 @@ from curae_lifecycle.rules.values import (
     ApiKeyId,
     CustomerAccountId,
 )
-from curae_lifecycle.service.writes import ConnectionWrite, Write
+from curae_lifecycle.service.writes import ConnectionWrite, PageWrite, Write
 from curae_lifecycle.stores.memory_accounts import AnyCollection
 from curae_lifecycle.stores.memory_tables import Kind, Owner
 from curae_lifecycle.testing.store_invariants import check_store
@@ -199,11 +199,16 @@ def compares_all_but(made: curae.MemoryStore, *kinds: Kind) -> None:
 
 def is_current(made: curae.MemoryStore, write: Write) -> bool:
     """Return whether the stored value equals the one that a write replaces."""
+    if isinstance(write, PageWrite):
+        return made._pages.get(write.after.digest) == write.before
     return made._by_kind[type(write)].locate(write)[1] == write.before
 
 
 def overwrite(made: curae.MemoryStore, write: Write) -> None:
     """Store a write over any value."""
+    if isinstance(write, PageWrite):
+        made._pages.add(write.after)
+        return
     kept = made._by_kind[type(write)]
     kept.set(kept.locate(write)[0], write)
 

@@ -26,8 +26,8 @@ from tests.proof.bugs.service import Service, collated
 from tests.support.memory import overwrite
 
 
-class _Reaches(Service):
-    """A server without eras: its tombstone ends the connections that it reaches."""
+class WithoutEras(Service):
+    """A server without eras: a tombstone ends the connections that it reaches, all by default."""
 
     def reached(
         self, coordinate: Coordinate, held: tuple[Connection, ...]
@@ -55,7 +55,7 @@ class _Reaches(Service):
         return NO_CHANGES
 
 
-class EndsNothing(_Reaches):
+class EndsNothing(WithoutEras):
     def reached(
         self, coordinate: Coordinate, held: tuple[Connection, ...]
     ) -> tuple[Connection, ...]:
@@ -63,7 +63,7 @@ class EndsNothing(_Reaches):
         return ()
 
 
-class EndsTheNewest(_Reaches):
+class EndsTheNewest(WithoutEras):
     def reached(
         self, coordinate: Coordinate, held: tuple[Connection, ...]
     ) -> tuple[Connection, ...]:
@@ -71,7 +71,7 @@ class EndsTheNewest(_Reaches):
         return held[-1:]
 
 
-class EndsTheActive(_Reaches):
+class EndsTheActive(WithoutEras):
     def reached(
         self, coordinate: Coordinate, held: tuple[Connection, ...]
     ) -> tuple[Connection, ...]:
@@ -79,7 +79,7 @@ class EndsTheActive(_Reaches):
         return tuple(each for each in held if each.status is Status.ACTIVE)
 
 
-class EndsTheTwins(_Reaches):
+class EndsTheTwins(WithoutEras):
     def reached(
         self, coordinate: Coordinate, held: tuple[Connection, ...]
     ) -> tuple[Connection, ...]:
@@ -89,7 +89,7 @@ class EndsTheTwins(_Reaches):
         return tuple(each for each in everybody if collated(each.identity.coordinate) == gone)
 
 
-class RevokesAgain(_Reaches):
+class RevokesAgain(WithoutEras):
     def reached(
         self, coordinate: Coordinate, held: tuple[Connection, ...]
     ) -> tuple[Connection, ...]:
@@ -108,7 +108,10 @@ class NextUserReads(Service):
     def access(self, connection: Connection, package: str, now: datetime) -> bool:
         bound = self.memory.binding(connection.identity.coordinate)
         if bound is not None and bound.state is AccountState.LIMITED and bound.generation > 1:
-            connection = attrs.evolve(connection, status=Status.ACTIVE, revoked_at=None)
+            identity = attrs.evolve(connection.identity, era=bound.era)
+            connection = attrs.evolve(
+                connection, identity=identity, status=Status.ACTIVE, revoked_at=None
+            )
         return super().access(connection, package, now)
 
 
