@@ -1,4 +1,4 @@
-"""The bound user is gone."""
+"""The user of a coordinate is gone: whatever was made there before is over."""
 
 from __future__ import annotations
 
