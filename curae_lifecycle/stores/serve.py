@@ -11,7 +11,6 @@ store never suspends.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import TypeVar
 
 from curae_lifecycle.rules.credentials import Caller
@@ -39,7 +38,7 @@ from curae_lifecycle.stores.retry import (
     blocking_retrier,
 )
 from curae_lifecycle.stores.run_sync import run_sync
-from curae_lifecycle.stores.sweeping import PURGE_SWEEP_POLICY, sweep
+from curae_lifecycle.stores.sweeping import PURGE_SWEEP_POLICY, shared_deadline, sweep
 from curae_lifecycle.stores.wiring import check_store_kind
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -260,8 +259,8 @@ def sweep_now(store: Store, coordinate: Coordinate) -> Changes:
         StoreUnavailableError: No attempt at a batch succeeded.
     """
     retrier = blocking_retrier(PURGE_SWEEP_POLICY)
-    end = monotonic() + PURGE_SWEEP_POLICY.seconds
-    return run_sync(sweep(_BlockingStoreAdapter(store), coordinate, retrier=retrier, end=end))
+    with shared_deadline(retrier) as end:
+        return run_sync(sweep(_BlockingStoreAdapter(store), coordinate, retrier=retrier, end=end))
 
 
 def as_async_store(store: Store) -> AsyncStore:

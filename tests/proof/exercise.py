@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import attrs
+
 from curae_lifecycle import Decision, Response, Snapshot, UserId, decide, dump, load, read
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import (
@@ -19,8 +21,13 @@ from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.connection import Actor, Connection, Status, next_deadline
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.tables import Axis, check_keys
-from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service import gates, json_schema, members
+from curae_lifecycle.rules.values import Environment, SessionId
+from curae_lifecycle.service import gates, hosted_page, json_schema, members
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import record_fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.service.rulebook import TABLES, find_rule
@@ -31,7 +38,7 @@ from curae_lifecycle.web.read import operation_name
 from tests.proof.reference.traffic import traffic
 from tests.support import server
 from tests.support.eighth import Relabel
-from tests.support.strategies import COORDINATE, START, at, pending
+from tests.support.strategies import COORDINATE, START, at, pending, uuid
 
 
 def lines() -> list[bytes]:
@@ -83,6 +90,7 @@ def the_rest() -> None:
     assert not decide(call, Snapshot(connection=first), at(1)).replayed
     what_goes_on(first, ended)
     what_happened()
+    what_pages_report(first)
     what_makes_tables()
     what_servers_hand_over()
 
@@ -106,6 +114,32 @@ def what_happened() -> None:
     for event in answer.changes.events:
         assert events.format_event(event)["id"] == event.id
         assert event.subject_id is None or event.coordinate == COORDINATE
+
+
+def what_pages_report(first: Connection) -> None:
+    """Record facts that name their hosted page."""
+    bound = binding.provision(None, COORDINATE, UserId("u-1"))
+    assert isinstance(bound, Done)
+    user, url = bound.value.user_id, "https://connect.example/1"
+    subject = hosted_page.user_subject(COORDINATE, user)
+    page = hosted_page.HostedPage(
+        digest=hosted_page.url_digest(url),
+        kind=hosted_page.PageKind.USER,
+        subject=subject,
+        expires_at=at(30),
+    )
+    graduated = Graduated(page.coordinate, page.user_id, page_url=url)
+    snapshot = Snapshot(binding=bound.value, page=page)
+    assert isinstance(record_fact(graduated, snapshot, at(1)), Done)
+    landed = HandoffCompleted(SessionId(uuid(1)), UserId("u-1"), page_url=url)
+    assert landed.page_subject() == (hosted_page.PageKind.SESSION, uuid(1))
+    kind, subject = Authorized(first.id, page_url=url).page_subject()
+    of_connection = attrs.evolve(page, kind=kind, subject=subject)
+    authorized = record_fact(
+        Authorized(first.id, page_url=url), Snapshot(connection=first, page=of_connection), at(1)
+    )
+    assert isinstance(authorized, Done)
+    assert Tombstoned(COORDINATE).page_subject() is None
 
 
 def an_attempt() -> None:

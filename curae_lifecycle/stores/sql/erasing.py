@@ -65,7 +65,8 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     assert isinstance(answer, Done)  # noqa: S101 - a tombstone without `happened_at` is no copy
     write = next(each for each in answer.value.writes if isinstance(each, BindingWrite))
     era = format_era(write.after.era)
-    due_at = to_epoch_microseconds(store.load(Needs()).now) + CLOCK_TOLERANCE
+    loaded = store.load(Needs())
+    due_at = to_epoch_microseconds(loaded.now) + CLOCK_TOLERANCE
     marks = [erasure_statement(database.dialect, key, era=era, due_at=due_at)]
     user_id = write.after.user_id
     if user_id is not None:

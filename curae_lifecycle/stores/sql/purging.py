@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from time import monotonic
 from typing import Final
 
 import attrs
@@ -29,7 +28,7 @@ from curae_lifecycle.stores.sql.storing import (
     purges,
 )
 from curae_lifecycle.stores.sql.transactions import AsyncTransactions
-from curae_lifecycle.stores.sweeping import sweep
+from curae_lifecycle.stores.sweeping import shared_deadline, sweep
 from curae_lifecycle.web.json import parse_json
 
 _ROWS_PER_STATEMENT: Final = 100
@@ -52,12 +51,14 @@ async def purge_database(
         while batch_end is None or batch_end:
             batch_end = await database.rows(purge.batch_end())
             await database.run_transaction([purge.drop(batch_end)])
-    await _finish_sweeps(database, store, retrier)
+    with shared_deadline(retrier) as end:
+        await _finish_sweeps(database, store, retrier=retrier, end=end)
     await _purge_erasures(database, instant)
 
 
-async def _finish_sweeps(database: AsyncTransactions, store: AsyncStore, retrier: Retrier) -> None:
-    end = monotonic() + retrier.policy.seconds
+async def _finish_sweeps(
+    database: AsyncTransactions, store: AsyncStore, *, retrier: Retrier, end: float
+) -> None:
     after = ""
     while True:
         rows = await database.rows(
