@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import json
 
-from curae_lifecycle import Decision, Response, Snapshot, UserId, decide, dump, load, read
+import attrs
+
+from curae_lifecycle import (
+    Decision,
+    Response,
+    Snapshot,
+    UserId,
+    decide,
+    dump,
+    load,
+    read,
+    record_fact,
+)
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import (
     binding,
@@ -21,6 +33,11 @@ from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.tables import Axis, check_keys
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service import gates, json_schema, members
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.service.rulebook import TABLES, find_rule
@@ -83,6 +100,7 @@ def the_rest() -> None:
     assert not decide(call, Snapshot(connection=first), at(1)).replayed
     what_goes_on(first, ended)
     what_happened()
+    what_names_a_page(first)
     what_makes_tables()
     what_servers_hand_over()
 
@@ -106,6 +124,26 @@ def what_happened() -> None:
     for event in answer.changes.events:
         assert events.format_event(event)["id"] == event.id
         assert event.subject_id is None or event.coordinate == COORDINATE
+
+
+def what_names_a_page(first: Connection) -> None:
+    """Record a fact that names its hosted page, and call what other facts say of theirs."""
+    url = "https://connect.example/1"
+    page = HostedPage(
+        digest=url_digest(url),
+        kind=PageKind.CONNECTION,
+        subject=first.id,
+        expires_at=at(30),
+    )
+    fact = Authorized(first.id, page_url=url)
+    assert isinstance(record_fact(fact, Snapshot(connection=first, page=page), at(1)), Done)
+    user = UserId("u-1")
+    assert HandoffCompleted(server.new_ids().session_id, user).page_subject()
+    about_user = Graduated(COORDINATE, user).page_subject()
+    assert about_user is not None
+    kept = attrs.evolve(page, kind=about_user[0], subject=about_user[1])
+    assert (kept.coordinate, kept.user_id) == (COORDINATE, user)
+    assert Tombstoned(COORDINATE).page_subject() is None
 
 
 def an_attempt() -> None:

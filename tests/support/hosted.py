@@ -27,6 +27,7 @@ from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest, user_subject
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.request import Request, bearer
@@ -46,6 +47,16 @@ class Page:
     user: UserId | None = None
 
 
+def page_row(url: str, page: Page) -> HostedPage:
+    """Return a page as a store keeps it."""
+    if isinstance(page.subject, Coordinate):
+        kind, subject = PageKind.USER, user_subject(page.subject, page.user)
+    else:
+        kind = PageKind.SESSION if page.session else PageKind.CONNECTION
+        subject = str(page.subject)
+    return HostedPage(digest=url_digest(url), kind=kind, subject=subject, expires_at=page.until)
+
+
 class Hosted:
     """The pages of a server over a store in memory; a bug replaces one of its steps."""
 
@@ -56,16 +67,18 @@ class Hosted:
         self.given: set[str] = set()
         self.lock = RLock()
 
-    def note(self, request: Request, answer: Response) -> None:
-        """Open the page of a response, if its URL is new."""
+    def note(self, request: Request, answer: Response) -> str | None:
+        """Open the page of a response if its URL is new, and return the URL; else return None."""
         if answer.status != 201:
-            return
+            return None
         body = json.loads(answer.body)
         url = body.get("nextAction", {}).get("url")
         with self.lock:
             if isinstance(url, str) and url not in self.given:
                 self.given.add(url)
                 self.open(url, self.page_of(request, body))
+                return url
+        return None
 
     def page_of(self, request: Request, body: dict[str, dict[str, str]]) -> Page:
         """Return the page of a response."""
