@@ -6,7 +6,17 @@ import json
 
 import attrs
 
-from curae_lifecycle import Decision, Response, Snapshot, UserId, decide, dump, load, read
+from curae_lifecycle import (
+    Decision,
+    Response,
+    Snapshot,
+    UserId,
+    decide,
+    dump,
+    load,
+    read,
+    record_fact,
+)
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import (
     binding,
@@ -21,13 +31,13 @@ from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.connection import Actor, Connection, Status, next_deadline
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.tables import Axis, check_keys
-from curae_lifecycle.rules.values import Environment, SessionId
-from curae_lifecycle.service import gates, hosted_page, json_schema, members
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service import gates, json_schema, members
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.hosted_page import HostedPage, PageKind, url_digest
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.service.rulebook import TABLES, find_rule
@@ -38,7 +48,7 @@ from curae_lifecycle.web.read import operation_name
 from tests.proof.reference.traffic import traffic
 from tests.support import server
 from tests.support.eighth import Relabel
-from tests.support.strategies import COORDINATE, START, at, pending, uuid
+from tests.support.strategies import COORDINATE, START, at, pending
 
 
 def lines() -> list[bytes]:
@@ -90,7 +100,7 @@ def the_rest() -> None:
     assert not decide(call, Snapshot(connection=first), at(1)).replayed
     what_goes_on(first, ended)
     what_happened()
-    what_pages_report(first)
+    what_names_a_page(first)
     what_makes_tables()
     what_servers_hand_over()
 
@@ -116,29 +126,23 @@ def what_happened() -> None:
         assert event.subject_id is None or event.coordinate == COORDINATE
 
 
-def what_pages_report(first: Connection) -> None:
-    """Record facts that name their hosted page."""
-    bound = binding.provision(None, COORDINATE, UserId("u-1"))
-    assert isinstance(bound, Done)
-    user, url = bound.value.user_id, "https://connect.example/1"
-    subject = hosted_page.user_subject(COORDINATE, user)
-    page = hosted_page.HostedPage(
-        digest=hosted_page.url_digest(url),
-        kind=hosted_page.PageKind.USER,
-        subject=subject,
+def what_names_a_page(first: Connection) -> None:
+    """Record a fact that names its hosted page, and call what other facts say of theirs."""
+    url = "https://connect.example/1"
+    page = HostedPage(
+        digest=url_digest(url),
+        kind=PageKind.CONNECTION,
+        subject=first.id,
         expires_at=at(30),
     )
-    graduated = Graduated(page.coordinate, page.user_id, page_url=url)
-    snapshot = Snapshot(binding=bound.value, page=page)
-    assert isinstance(record_fact(graduated, snapshot, at(1)), Done)
-    landed = HandoffCompleted(SessionId(uuid(1)), UserId("u-1"), page_url=url)
-    assert landed.page_subject() == (hosted_page.PageKind.SESSION, uuid(1))
-    kind, subject = Authorized(first.id, page_url=url).page_subject()
-    of_connection = attrs.evolve(page, kind=kind, subject=subject)
-    authorized = record_fact(
-        Authorized(first.id, page_url=url), Snapshot(connection=first, page=of_connection), at(1)
-    )
-    assert isinstance(authorized, Done)
+    fact = Authorized(first.id, page_url=url)
+    assert isinstance(record_fact(fact, Snapshot(connection=first, page=page), at(1)), Done)
+    user = UserId("u-1")
+    assert HandoffCompleted(server.new_ids().session_id, user).page_subject()
+    about_user = Graduated(COORDINATE, user).page_subject()
+    assert about_user is not None
+    kept = attrs.evolve(page, kind=about_user[0], subject=about_user[1])
+    assert (kept.coordinate, kept.user_id) == (COORDINATE, user)
     assert Tombstoned(COORDINATE).page_subject() is None
 
 

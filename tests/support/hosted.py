@@ -47,11 +47,13 @@ class Page:
     user: UserId | None = None
 
 
-def stored_page(url: str, page: Page) -> HostedPage:
+def page_row(url: str, page: Page) -> HostedPage:
     """Return a page as a store keeps it."""
-    subject, kind = str(page.subject), PageKind.SESSION if page.session else PageKind.CONNECTION
     if isinstance(page.subject, Coordinate):
-        subject, kind = user_subject(page.subject, page.user), PageKind.USER
+        kind, subject = PageKind.USER, user_subject(page.subject, page.user)
+    else:
+        kind = PageKind.SESSION if page.session else PageKind.CONNECTION
+        subject = str(page.subject)
     return HostedPage(digest=url_digest(url), kind=kind, subject=subject, expires_at=page.until)
 
 
@@ -65,16 +67,18 @@ class Hosted:
         self.given: set[str] = set()
         self.lock = RLock()
 
-    def note(self, request: Request, answer: Response) -> None:
-        """Open the page of a response, if its URL is new."""
+    def note(self, request: Request, answer: Response) -> str | None:
+        """Open the page of a response if its URL is new, and return the URL; else return None."""
         if answer.status != 201:
-            return
+            return None
         body = json.loads(answer.body)
         url = body.get("nextAction", {}).get("url")
         with self.lock:
             if isinstance(url, str) and url not in self.given:
                 self.given.add(url)
                 self.open(url, self.page_of(request, body))
+                return url
+        return None
 
     def page_of(self, request: Request, body: dict[str, dict[str, str]]) -> Page:
         """Return the page of a response."""
@@ -95,8 +99,6 @@ class Hosted:
         self.found.pop(self.about.get(page.subject, ""), None)
         self.found[url] = page
         self.about[page.subject] = url
-        # For facts that name their page.
-        self.store._pages.add(stored_page(url, page))
 
     def find(self, url: str, now: datetime) -> Page | None:
         """Return the page of a URL now, or None."""

@@ -242,6 +242,7 @@ RUN_BY = {
     "docs/databases.md": "tests/docs/pages/test_django_and_redis.py",
     "docs/django.md": "tests/docs/pages/test_django_and_redis.py",
     "docs/extending.md": "tests/docs/extending/test_extending.py",
+    "docs/frameworks.md": "tests/docs/pages/test_frameworks.py",
     "docs/howto.md": "tests/docs/examples/test_examples.py",
     "docs/merging.md": "tests/docs/pages/test_tasks.py",
     "docs/observing.md": "tests/docs/pages/test_observing.py",

@@ -48,7 +48,7 @@ from curae_lifecycle.testing.conformance.fact_hooks import caller_of, outcome_na
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
-from tests.support.hosted import Hosted, Page
+from tests.support.hosted import Hosted, Page, page_row
 from tests.support.instants import caller_at, commit_writes
 from tests.support.memory import overwrite
 
@@ -114,7 +114,11 @@ class Service:
         # Deliver the changes, and open the page.
         self.leave(answer.changes)
         response = self.dated(self.sent(request, answer.response))
-        self.hosted.note(request, answer.response)
+        url = self.hosted.note(request, answer.response)
+        page = None if url is None else self.hosted.found.get(url)
+        if url is not None and page is not None:
+            # A fact may name the page.
+            self.memory._pages.add(page_row(url, page))
         return response
 
     def make_key(self, wanted: ApiKeyRequest) -> str:

@@ -20,7 +20,6 @@ from curae_lifecycle.stores.retry import DEFAULT_RETRY_POLICY, RetryPolicy
 from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request
-from tests.support.wire.databases import Ahead, MovedDatabase
 
 LOAD, COMMIT = "load", "commit"
 """The points: before a fact is loaded, so after the look; and before its commit."""
@@ -55,11 +54,12 @@ class Meanwhile:
         return Request(method="POST", target=self.target, headers=headers, body=self.body.encode())
 
 
-def send(meanwhile: Meanwhile, ahead: Ahead) -> None:
+def send(meanwhile: Meanwhile) -> None:
     """Serve the request with a store of its own, in a thread, since the server may have a loop."""
     plain = serving.serve
     made = engine.create_engine(os.environ["DATABASE_URL"])
-    store = SqlStore(MovedDatabase(engine.SqlDatabase(made), ahead))
+    # `follow` has replaced `SqlDatabase` by one whose clock is moved like the server's.
+    store = SqlStore(engine.SqlDatabase(made))
     mint = RandomIds(f"{os.environ['PUBLIC_URL']}/pages/")
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(plain, store, meanwhile.request, mint).result()

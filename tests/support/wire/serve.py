@@ -128,7 +128,7 @@ def follow(app: str, file: Path) -> None:
         planned = control.meanwhile
         if planned is not None and planned.point == point:
             attrs.evolve(control, meanwhile=None).write(file)
-            send(planned, ahead)
+            send(planned)
 
     interrupt(take)
     plain, awaited = serving.serve, serving.serve_async
