@@ -26,12 +26,26 @@ _EXECUTED: Final = frozenset({200, 201, 404, 409})
 
 
 def find_header(response: Response, name: str) -> str:
-    """Return the value of the first header with a name."""
+    """Return the value of the first header with a name.
+
+    Args:
+        response: The response.
+        name: The name of the header, in lower case.
+    """
     return next(value for key, value in response.headers if key == name)
 
 
 def check_response_is_stored(response: Response, changes: Changes, key: RecordKey) -> None:
-    """Check that a response that executed a request is stored under its key."""
+    """Check that a response that executed a request is stored under its key.
+
+    Args:
+        response: The response.
+        changes: What was committed with it.
+        key: The idempotency key of the request.
+
+    Raises:
+        LawBrokenError: One execution stored no response, several, or another one.
+    """
     if response.status not in _EXECUTED or b'"code":"IDEMPOTENCY_' in response.body:
         return
     records = [write for write in changes.writes if isinstance(write, RecordWrite)]
@@ -44,7 +58,15 @@ def check_response_is_stored(response: Response, changes: Changes, key: RecordKe
 
 
 def check_owner(changes: Changes, caller: Caller) -> None:
-    """Check law 15: every written value belongs to the caller."""
+    """Check law 15: every written value belongs to the caller.
+
+    Args:
+        changes: What was committed for a request.
+        caller: The caller of the request.
+
+    Raises:
+        LawBrokenError: A value of another tenant was written.
+    """
     for write in changes.writes:
         if isinstance(write, ConnectionWrite):
             coordinate = write.after.identity.coordinate
@@ -58,7 +80,11 @@ def check_owner(changes: Changes, caller: Caller) -> None:
 
 
 def rule_that_answers(decision: AccessDecision) -> AccessRule:
-    """Return an access rule that gives one decision, so that the laws check that decision."""
+    """Return an access rule that gives one decision, so that the laws check that decision.
+
+    Args:
+        decision: The decision.
+    """
 
     def decide(
         _held: Connection, _package: str, _now: datetime, /, *, era: datetime | None
@@ -73,6 +99,10 @@ def shown_revoked_at(held: Connection, binding: LimitedAccountAppBinding | None)
     """Return the `revokedAt` that a response must show for a connection that is over.
 
     Until a connection is swept, that is the tombstone that ended it.
+
+    Args:
+        held: The connection as it is stored.
+        binding: The binding of its coordinate; `None` if there is none.
     """
     ended = None if binding is None else binding.tombstoned_at
     if held.revoked_at is not None or ended is None:

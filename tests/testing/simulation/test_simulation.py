@@ -36,6 +36,7 @@ from curae_lifecycle.testing.cells import Cell, cells_of, count_cell_lookups
 from curae_lifecycle.testing.simulation import Mishap, Summary, simulate
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.server import FactTransaction, SimulatedServer
+from tests.proof.oracles.oracle import NEVER_ENDING
 from tests.support.instants import handle_at
 from tests.support.memory import compares_all_but
 from tests.support.paths import ROOT
@@ -401,8 +402,7 @@ REFUSED_FACTS = {
 
 
 NEVER = {
-    "standing/EXPIRED/at": "what has expired waits for no deadline",
-    "standing/REVOKED/at": "what was revoked waits for no deadline",
+    **{"/".join(("standing", *cell, "at")): "it waits for no deadline" for cell in NEVER_ENDING},
     "binding/provision/UNLINKED/same user": "nobody is bound",
     "binding/complete sign-up/UNLINKED/same user": "nobody is bound",
     "binding/graduate/UNLINKED/same user": "nobody is bound",
@@ -412,7 +412,6 @@ NEVER = {
     "binding/provision/TOMBSTONED/same user": "a user who is provisioned is a new one",
     "binding/tombstone/LIMITED/other": "whoever is bound is gone, nobody else",
     "binding/tombstone/ACTIVE/other": "whoever is bound is gone, nobody else",
-    "binding/tombstone/TOMBSTONED/other": "whoever is bound is gone, nobody else",
     "completion/EXISTING_ACTIVE_HANDOFF/waiting": "path A lands when it starts",
     "completion/EXISTING_ACTIVE_HANDOFF/over": "path A lands when it starts",
     "completion/SILENT_LIMITED/landed": "path C never lands",
