@@ -49,6 +49,7 @@ from curae_lifecycle.testing.laws import TICK, LawBrokenError
 from curae_lifecycle.testing.watch_answers import (
     check_owner,
     check_response_is_stored,
+    check_retry_after,
     find_header,
     rule_that_answers,
     shown_revoked_at,
@@ -57,8 +58,6 @@ from curae_lifecycle.testing.watch_memory import Admissions, UsedKey
 from curae_lifecycle.web.respond import Answer
 
 _RETENTION: Final = timedelta(hours=24)
-_WINDOW: Final = timedelta(seconds=60)
-_LIMIT: Final = 10
 _INSTANTS_KEPT: Final = 64
 _LIMITS: Final = frozenset({"initiate", "graduation"})
 _NOT_FOUND: Final = 404
@@ -102,6 +101,8 @@ class Watch:
         # What tombstones ended, and the eras of each coordinate.
         self._orphaned: set[ConnectionId | SessionId] = set()
         self._eras: dict[Coordinate, list[datetime | None]] = defaultdict(lambda: [None])
+        # The commit that began the present era of each coordinate.
+        self._era_began_at: dict[Coordinate, int] = defaultdict(int)
         # For each earlier state of an account, the commit that last replaced it.
         self._state_left_at: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used_keys: dict[RecordKey, UsedKey] = {}
@@ -135,7 +136,7 @@ class Watch:
                 self._check_session(write, loaded_at)
             elif isinstance(write, ConnectionWrite) and write.before is None:
                 identity = write.after.identity
-                self._note_era(identity.id, identity.coordinate, identity.era)
+                self._note_era(identity.id, identity.coordinate, identity.era, loaded_at=loaded_at)
         for write in writes:
             self._check_write(write, now, self._latest)
         for write in writes:
@@ -322,11 +323,19 @@ class Watch:
             raise LawBrokenError(12, f"partial revocation by {after.revoked_by}", where)
 
     def _note_era(
-        self, new_id: ConnectionId | SessionId, coordinate: Coordinate, era: datetime | None
+        self,
+        new_id: ConnectionId | SessionId,
+        coordinate: Coordinate,
+        era: datetime | None,
+        *,
+        loaded_at: int,
     ) -> None:
-        # Decided before a tombstone and stored after it.
         if era != self._eras[coordinate][-1]:
+            # Decided before a tombstone and stored after it.
             self._orphaned.add(new_id)
+        elif loaded_at < self._era_began_at[coordinate]:
+            what = "it was decided before a tombstone and stored under its era"
+            raise LawBrokenError(17, what, f"{new_id} of app user {coordinate.app_user_id}")
 
     def _check_era(self, write: BindingWrite, latest: datetime) -> None:
         coordinate, era = write.after.coordinate, write.after.era
@@ -340,6 +349,7 @@ class Watch:
         if era in eras:
             raise LawBrokenError(17, "an era came back", where)
         eras.append(era)
+        self._era_began_at[coordinate] = self.commit_count
         ended = self._connections_of.pop(coordinate, [])
         self._orphaned.update(ended, self._sessions_of.pop(coordinate, []))
         for each in ended:
@@ -379,7 +389,7 @@ class Watch:
             if not any(after.path in _PATHS[state] for state in (account, *earlier)):
                 raise LawBrokenError(8, f"path {after.path} for a {account} account", where)
             self._sessions_of[after.coordinate].append(after.id)
-            self._note_era(after.id, after.coordinate, after.era)
+            self._note_era(after.id, after.coordinate, after.era, loaded_at=loaded_at)
         elif held.handoff == "AWAITED" and after.id in self._orphaned:
             raise LawBrokenError(17, "it landed although a tombstone came after it", where)
         elif held.handoff == "LANDED" and held != after:
@@ -482,16 +492,8 @@ class Watch:
         admissions = self._admissions.get(key, Admissions([], 0))
         if admissions.last_commit > loaded_at:
             return
-        instants = admissions.instants
         where = f"{policy} of {key.app_user.app_user_id} at {now.isoformat()}"
-        if len(instants) < _LIMIT or instants[-_LIMIT] + _WINDOW <= now:
-            raise LawBrokenError(10, "refused although the limit had room", where)
-        # `Retry-After` is in whole seconds, rounded up.
-        expected = str(-((now - instants[-_LIMIT] - _WINDOW) // timedelta(seconds=1)))
-        retry_after = find_header(response, "retry-after")
-        if retry_after != expected:
-            what = f"Retry-After is {retry_after} s instead of {expected} s"
-            raise LawBrokenError(10, what, where)
+        check_retry_after(response, admissions.instants, now, where=where)
 
 
 def _chain_key(identity: ConnectionIdentity) -> tuple[object, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from curae_lifecycle.rules.access import AccessDecision
@@ -23,6 +24,8 @@ from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.laws.connections import AccessRule
 
 _EXECUTED: Final = frozenset({200, 201, 404, 409})
+_WINDOW: Final = timedelta(seconds=60)
+_LIMIT: Final = 10
 
 
 def find_header(response: Response, name: str) -> str:
@@ -77,6 +80,30 @@ def check_owner(changes: Changes, caller: Caller) -> None:
         if coordinate != caller.coordinate(coordinate.app_user_id):
             where = f"app user {coordinate.app_user_id}"
             raise LawBrokenError(15, "another tenant's value was written", where)
+
+
+def check_retry_after(
+    response: Response, instants: Sequence[datetime], now: datetime, *, where: str
+) -> None:
+    """Check the `Retry-After` of a request that the app user's limit refused.
+
+    Args:
+        response: The response, a 429.
+        instants: The instants at which the limit admitted requests, in order.
+        now: The instant that the request was decided for.
+        where: The limit and the app user, for the error's message.
+
+    Raises:
+        LawBrokenError: The limit had room, or `Retry-After` is not exact.
+    """
+    if len(instants) < _LIMIT or instants[-_LIMIT] + _WINDOW <= now:
+        raise LawBrokenError(10, "refused although the limit had room", where)
+    # `Retry-After` is in whole seconds, rounded up.
+    expected = str(-((now - instants[-_LIMIT] - _WINDOW) // timedelta(seconds=1)))
+    retry_after = find_header(response, "retry-after")
+    if retry_after != expected:
+        what = f"Retry-After is {retry_after} s instead of {expected} s"
+        raise LawBrokenError(10, what, where)
 
 
 def rule_that_answers(decision: AccessDecision) -> AccessRule:

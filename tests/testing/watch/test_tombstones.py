@@ -10,7 +10,7 @@ from curae_lifecycle.rules.access import Granted
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.session import HandoffState
+from curae_lifecycle.rules.session import EntryPath, HandoffState
 from curae_lifecycle.rules.triggers import authorize
 from curae_lifecycle.service.writes import (
     BindingWrite,
@@ -81,6 +81,26 @@ def test_law_17_watch_reports_access_to_a_create_that_came_late() -> None:
     watch.observe_commit((ConnectionWrite(None, pending()),), at(2), loaded_at_commit=read_at)
     with broken(17, "although a tombstone came after it was made"):
         watch.observe_access_decision(ID, "labs", at(3), decision=Granted(None, "mine"))
+
+
+def test_law_17_watch_reports_a_create_moved_to_the_new_era() -> None:
+    watch = stored(BindingWrite(None, LIMITED))
+    read_at = watch.commit_count
+    watch.observe_commit((TOMBSTONE,), at(1))
+    made = ConnectionWrite(None, made_under_the_era(at(1)))
+    with broken(17, "decided before a tombstone and stored under its era"):
+        watch.observe_commit((made,), at(2), loaded_at_commit=read_at)
+
+
+def test_law_17_watch_reports_a_session_moved_to_the_new_era() -> None:
+    watch = stored(BindingWrite(None, LIMITED))
+    read_at = watch.commit_count
+    watch.observe_commit((TOMBSTONE,), at(1))
+    made = attrs.evolve(
+        session(handoff=HandoffState.NOT_REQUIRED), path=EntryPath.SILENT_LIMITED, era=ERA
+    )
+    with broken(17, "decided before a tombstone and stored under its era"):
+        watch.observe_commit((SessionWrite(None, made),), at(2), loaded_at_commit=read_at)
 
 
 def test_law_17_waiting_session_that_lands_fails() -> None:
