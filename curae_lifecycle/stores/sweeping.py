@@ -6,7 +6,7 @@ it is needed; **a batch is one commit**, so each effect and event is there once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
@@ -39,7 +39,7 @@ def unfinished_sweep(snapshot: Snapshot) -> Coordinate | None:
 
 
 @contextmanager
-def shared_deadline(retrier: Retrier) -> Iterator[float]:
+def shared_deadline(retrier: Retrier) -> Generator[float]:
     """Limit several runs of a retrier to the seconds of one.
 
     Args:
