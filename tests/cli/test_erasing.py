@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from curae_lifecycle.rules.binding import AccountState, present_era
@@ -187,3 +188,23 @@ def test_create_under_way_during_an_erasure_is_erased(platform: Platform) -> Non
     platform.ship()
     purge_later(platform)
     assert platform.status(late.id) == "NOT_FOUND"
+
+
+def test_purge_of_an_erasure_without_a_binding_ends_it(platform: Platform) -> None:
+    platform.connect()
+    erase(platform.database, MARY)
+    platform.database.run_transaction([Statement("DELETE FROM curae_binding")])
+    purge_later(platform)
+    assert [*platform.database.rows(Statement("SELECT id FROM curae_erasure"))] == []
+
+
+def test_purge_leaves_a_binding_of_a_newer_release_alone(platform: Platform) -> None:
+    platform.connect()
+    erase(platform.database, MARY)
+    platform.ship()
+    ((document,),) = platform.database.rows(Statement("SELECT document FROM curae_binding"))
+    newer = json.dumps(json.loads(str(document)) | {"format": 2})
+    update = Statement("UPDATE curae_binding SET unswept = 1, document = ?", (newer,))
+    platform.database.run_transaction([update])
+    purge_later(platform)
+    assert [*platform.database.rows(Statement("SELECT document FROM curae_binding"))] == [(newer,)]

@@ -164,6 +164,13 @@ def test_law_6_accepts_a_pending_head_and_an_empty_chain() -> None:
     check_chain((), START)
 
 
+def test_law_6_counts_no_connection_of_another_era() -> None:
+    both = [attrs.evolve(each, status=Status.PENDING) for each in (kin(1), kin(2, 1))]
+    laws.check_chain(both, START, era=START)
+    with pytest.raises(LawBrokenError):
+        laws.check_chain(both, START, era=None)
+
+
 def test_law_8_holds_for_the_entry_path_table() -> None:
     laws.check_entry_paths()
 

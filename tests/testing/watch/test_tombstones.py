@@ -92,6 +92,12 @@ def test_law_17_watch_reports_a_create_moved_to_the_new_era() -> None:
         watch.observe_commit((made,), at(2), loaded_at_commit=read_at)
 
 
+def test_law_17_watch_reports_an_era_used_before_it_began() -> None:
+    watch = stored(BindingWrite(None, LIMITED), ConnectionWrite(None, made_under_the_era(at(0))))
+    with broken(17, "PENDING under the era of a tombstone that came after it was made"):
+        watch.observe_commit((TOMBSTONE,), at(1))
+
+
 def test_law_17_watch_reports_a_session_moved_to_the_new_era() -> None:
     watch = stored(BindingWrite(None, LIMITED))
     read_at = watch.commit_count
