@@ -17,6 +17,7 @@ from curae_lifecycle.service.writes import (
     ConnectionWrite,
     SessionWrite,
 )
+from curae_lifecycle.testing.watch_answers import shown_revoked_at
 from tests.support.server import ID, LIMITED
 from tests.support.strategies import at, pending
 from tests.testing.watched import (
@@ -115,3 +116,10 @@ def test_law_17_waiting_session_that_lands_fails() -> None:
     watch.observe_commit((BindingWrite(None, GONE),), at(1))
     with broken(17, "it landed although a tombstone came after it"):
         watch.observe_commit((SessionWrite(waiting, session()),), at(2))
+
+
+def test_unswept_connection_shows_the_tombstone_as_revoked_at() -> None:
+    early = attrs.evolve(GONE, tombstoned_at=at(-9))
+    assert shown_revoked_at(ACTIVE, GONE) == ERA
+    assert shown_revoked_at(ACTIVE, early) == ACTIVE.identity.created_at
+    assert shown_revoked_at(ACTIVE, None) is None
