@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FunctionType
 
 import pytest
+from sqlalchemy import Engine
 
 import curae_lifecycle
 from curae_lifecycle import _HOMES
@@ -107,5 +108,9 @@ def test_snippet_in_the_sql_help_opens_a_store(
     snippet = re.search(r"once:\n\n((?: {4}.*\n|\n)+)", doc)
     assert snippet is not None
     monkeypatch.chdir(tmp_path)
-    exec(textwrap.dedent(snippet[1]), {})  # noqa: S102 - the snippet is in the package
+    names: dict[str, object] = {}
+    exec(textwrap.dedent(snippet[1]), names)  # noqa: S102 - the snippet is in the package
+    engine = names["engine"]
+    assert isinstance(engine, Engine)
+    engine.dispose()
     assert (tmp_path / "connections.db").is_file()

@@ -5,7 +5,8 @@ Open a store, and create its tables once:
     from curae_lifecycle import SqlStore
     from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 
-    store = SqlStore(SqlDatabase(create_engine("sqlite:///connections.db")))
+    engine = create_engine("sqlite:///connections.db")
+    store = SqlStore(SqlDatabase(engine))
     store.create_tables()
 
 The same for an async server on PostgreSQL:
