@@ -55,7 +55,7 @@ class Meanwhile:
 
 
 def send(meanwhile: Meanwhile) -> None:
-    """Serve the request with a store of its own, in a thread, since the server may have a loop."""
+    """Serve the request with a new store, in a thread, because the server may run an event loop."""
     plain = serving.serve
     made = engine.create_engine(os.environ["DATABASE_URL"])
     # `follow` has replaced `SqlDatabase` by one whose clock is moved like the server's.

@@ -364,7 +364,7 @@ CHANGES: Final[dict[str, dict[tuple[str, str], object]]] = {
     "UNAUTHENTICATED": {("header", "Authorization"): NOTHING},
     "NOT_FOUND": {("path", "connectionId"): TO_OTHER},
 }
-"""What differs from the example request in a request that is refused with a code."""
+"""For each problem code, the changes to the example request that make the server refuse it."""
 
 STORES: Final[dict[str, Callable[[], MemoryStore]]] = {
     "SCOPE_INSUFFICIENT": lambda: example_store(scopes=frozenset()),
